@@ -1,0 +1,58 @@
+"""Labelled images to training-ready TFRecord shards and the mean RGB, on every core, with Dask.
+
+The names below are the whole public interface. They are loaded when they are first used, so that
+``import prep`` is quick, and TensorFlow is needed only by ``load``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prep.clusters import cluster
+    from prep.config import Config
+    from prep.dataset import load
+    from prep.errors import PrepError
+    from prep.means import MeanReport, mean_rgb
+    from prep.planning import RunPlan
+    from prep.report import RunReport
+    from prep.runs import plan, run
+
+__all__ = [
+    "Config",
+    "MeanReport",
+    "PrepError",
+    "RunPlan",
+    "RunReport",
+    "cluster",
+    "load",
+    "mean_rgb",
+    "plan",
+    "run",
+]
+
+_HOMES = {
+    "Config": "config",
+    "MeanReport": "means",
+    "PrepError": "errors",
+    "RunPlan": "planning",
+    "RunReport": "report",
+    "cluster": "clusters",
+    "load": "dataset",
+    "mean_rgb": "means",
+    "plan": "runs",
+    "run": "runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prep' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"prep.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

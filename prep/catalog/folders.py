@@ -1,0 +1,235 @@
+"""Images in folders: ``SOURCE/<split>/<class>/*``, or ``SOURCE/<class>/*`` without splits.
+
+Names are handled as bytes, for on Linux they need not be text.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from prep.errors import SourceError
+from prep.layout import DEFAULT_SPLIT
+
+EXTENSIONS = frozenset(
+    b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff ppm pgm pbm pnm tga jp2 avif".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Files or folders that are not part of the set: why, how many, and one of them."""
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All images of the chosen splits.
+
+    Attributes:
+        root: the source folder.
+        splits: the splits that have images, in the order asked for, or by name.
+        classes: the classes of all splits, whether chosen or not, by name.
+        images: one row an image, sorted by split, class and name: ``split`` and ``class`` (int32,
+            positions in the above), ``path`` (binary, relative to the root), ``size`` (int64,
+            bytes) and ``mtime`` (int64, nanoseconds).
+        ignored: what else lies there.
+    """
+
+    root: str
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    images: pa.Table
+    ignored: tuple[Ignored, ...]
+
+
+@dataclass(slots=True)
+class _Columns:
+    split: list[int] = field(default_factory=list)
+    class_: list[int] = field(default_factory=list)
+    path: list[bytes] = field(default_factory=list)
+    size: list[int] = field(default_factory=list)
+    mtime: list[int] = field(default_factory=list)
+
+    def table(self) -> pa.Table:
+        return pa.table(
+            {
+                "split": pa.array(self.split, pa.int32()),
+                "class": pa.array(self.class_, pa.int32()),
+                "path": pa.array(self.path, pa.large_binary()),
+                "size": pa.array(self.size, pa.int64()),
+                "mtime": pa.array(self.mtime, pa.int64()),
+            }
+        )
+
+
+class _Scan:
+    """One pass over a source folder."""
+
+    def __init__(self, root: str, image_type: str | None) -> None:
+        self.root = os.fsencode(root)
+        self.extensions = (
+            frozenset([os.fsencode(image_type.lstrip(".").lower())]) if image_type else EXTENSIONS
+        )
+        self.ignored: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+
+    def ignore(self, reason: str, path: bytes) -> None:
+        self.ignored[reason] += 1
+        self.examples.setdefault(reason, os.fsdecode(path))
+
+    def entries(self, folder: bytes) -> list[os.DirEntry[bytes]]:
+        """What is in a folder below the root, by name; hidden entries are left out, and counted."""
+        visible = []
+        for entry in self._list(folder):
+            if entry.name.startswith(b"."):
+                self.ignore("hidden", os.path.join(folder, entry.name))
+            else:
+                visible.append(entry)
+        return sorted(visible, key=lambda entry: entry.name)
+
+    def _list(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+        try:
+            with os.scandir(os.path.join(self.root, folder)) as entries:
+                yield from entries
+        except OSError as error:
+            raise SourceError(f"source: can't list a folder: {error}") from None
+
+    def is_image(self, entry: os.DirEntry[bytes]) -> bool:
+        """By its name alone: what it really is shows when it is read."""
+        _, dot, extension = entry.name.rpartition(b".")
+        return bool(dot) and extension.lower() in self.extensions and not entry.is_dir()
+
+    def folders(self, folder: bytes) -> list[bytes]:
+        return sorted(
+            e.name for e in self._list(folder) if e.is_dir() and not e.name.startswith(b".")
+        )
+
+    def holds_images(self, folder: bytes) -> bool:
+        return any(self.is_image(e) and not e.name.startswith(b".") for e in self._list(folder))
+
+    def classes(self, split: bytes) -> list[bytes]:
+        """The folders of a split that hold images."""
+        return [n for n in self.folders(split) if self.holds_images(os.path.join(split, n))]
+
+
+def scan_folders(
+    source: str, splits: Sequence[str] | None = None, image_type: str | None = None
+) -> Catalog:
+    """Lists the images below ``source``.
+
+    Args:
+        source: the folder.
+        splits: only these splits; all that are found, if None.
+        image_type: only files with this extension, in any case.
+
+    Raises:
+        SourceError: the folder is missing, has no images, lacks a split, or can't be told to be
+            of one layout or the other.
+    """
+    if not os.path.isdir(source):
+        raise SourceError(f"source: got {source!r}, which is not a folder; expected one with images")
+    scan = _Scan(source, image_type)
+    split_folders = _split_folders(scan, splits)
+    if splits is None:
+        chosen = list(split_folders)
+    else:
+        absent = [name for name in splits if os.fsencode(name) not in split_folders]
+        if absent:
+            found = ", ".join(repr(os.fsdecode(name)) for name in split_folders) or "none"
+            raise SourceError(f"splits: no folder {absent} in {source!r}; splits found: {found}")
+        chosen = [os.fsencode(name) for name in splits]
+    found_classes = {split: scan.classes(folder) for split, folder in split_folders.items()}
+    classes = sorted(set().union(*found_classes.values()))
+    number = {name: index for index, name in enumerate(classes)}
+    columns = _Columns()
+    for index, split in enumerate(chosen):
+        before = len(columns.path)
+        folder = split_folders[split]
+        _note_strays(scan, folder)
+        for name in found_classes[split]:
+            _add_class(scan, columns, os.path.join(folder, name), index, number[name])
+        if len(columns.path) == before:
+            raise SourceError(_no_images(scan, os.path.join(scan.root, folder), image_type))
+    return Catalog(
+        root=os.path.abspath(source),
+        splits=tuple(map(os.fsdecode, chosen)),
+        classes=tuple(map(os.fsdecode, classes)),
+        images=columns.table(),
+        ignored=tuple(
+            Ignored(reason=reason, count=count, example=scan.examples[reason])
+            for reason, count in sorted(scan.ignored.items())
+        ),
+    )
+
+
+def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, bytes]:
+    """Split name → its folder relative to the root (empty where there are no splits)."""
+    names = scan.folders(b"")
+    if wanted is not None and {os.fsencode(name) for name in wanted} <= set(names):
+        return {name: name for name in names if scan.classes(name)} | {
+            os.fsencode(name): os.fsencode(name) for name in wanted
+        }
+    splits = [name for name in names if scan.classes(name)]
+    if not splits:
+        return {os.fsencode(DEFAULT_SPLIT): b""}
+    classes_too = [name for name in names if name not in splits and scan.holds_images(name)]
+    if classes_too:
+        raise SourceError(
+            f"source: {os.fsdecode(splits[0])!r} holds folders of images, as a split does, and "
+            f"{os.fsdecode(classes_too[0])!r} holds images, as a class does; expected either "
+            "SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with 'splits', "
+            "or move what does not belong"
+        )
+    return {name: name for name in splits}
+
+
+def _note_strays(scan: _Scan, folder: bytes) -> None:
+    for entry in scan.entries(folder):
+        if scan.is_image(entry):
+            scan.ignore("image outside a class folder", os.path.join(folder, entry.name))
+
+
+def _add_class(
+    scan: _Scan, columns: _Columns, folder: bytes, split_index: int, class_index: int
+) -> None:
+    for entry in scan.entries(folder):
+        path = os.path.join(folder, entry.name)
+        if scan.is_image(entry):
+            size, mtime = _size_and_time(entry)
+            columns.split.append(split_index)
+            columns.class_.append(class_index)
+            columns.path.append(path)
+            columns.size.append(size)
+            columns.mtime.append(mtime)
+        else:
+            scan.ignore("folder in a class folder" if entry.is_dir() else "other extension", path)
+
+
+def _size_and_time(entry: os.DirEntry[bytes]) -> tuple[int, int]:
+    """Size and time of change; zeros for a dangling link, which is refused when it is read."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _no_images(scan: _Scan, folder: bytes, image_type: str | None) -> str:
+    kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
+    return (
+        f"source: no images in {os.fsdecode(folder)!r}; expected {kinds} in "
+        f"<split>/<class>/ or <class>/ folders{_other_extensions(scan.examples.items())}"
+    )
+
+
+def _other_extensions(examples: Iterable[tuple[str, str]]) -> str:
+    found = "; ".join(f"{reason}: {example!r}" for reason, example in examples)
+    return f" (ignored there: {found})" if found else ""

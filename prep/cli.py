@@ -1,0 +1,279 @@
+"""The ``prep`` command; also reachable as ``dask prep``.
+
+What takes long to load is loaded by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prep.config import ARTICLE_KEYS, Config, allowed
+from prep.errors import ConfigError, Interrupted, PrepError
+
+if TYPE_CHECKING:
+    from prep.estimate import Estimate
+    from prep.means import MeanReport
+    from prep.planning import RunPlan
+    from prep.report import RunReport
+
+Command = Callable[..., Any]
+
+
+class _Commands(click.Group):
+    """Turns errors that are meant for the user into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PrepError as error:
+            click.echo(f"prep: {_one_line(str(error))}", err=True)
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("prep: stopped", err=True)
+            sys.exit(Interrupted.exit_code)
+
+
+def _one_line(text: str) -> str:
+    """File names may hold line breaks and control characters; a message must not."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _config_options(command: Command) -> Command:
+    """``-c`` and a flag for every key of the configuration, under both of its names."""
+    other_names = {name: key for key, name in ARTICLE_KEYS.items()}
+
+    @click.option("-c", "--config", "config_file", type=click.Path(), metavar="FILE",
+                  help="JSON, YAML or TOML file with any of the keys below. Flags win over it.")
+    @functools.wraps(command)
+    def wrapped(config_file: str | None, **values: Any) -> Any:
+        given = {name: values.pop(name) for name in Config.model_fields}
+        given = {name: value for name, value in given.items() if value is not None}
+        config = Config.from_file(config_file, **given) if config_file else Config(**given)
+        return command(config=config, **values)
+
+    for name, field in reversed(Config.model_fields.items()):
+        names = [f"--{key.replace('_', '-')}" for key in (name, other_names.get(name)) if key]
+        default = "" if field.is_required() or field.default is None else f" [{field.default}]"
+        text = f"{field.description}{default}"
+        wrapped = click.option(*names, name, metavar=_metavar(name), help=text)(wrapped)
+    return wrapped
+
+
+def _metavar(name: str) -> str:
+    text = allowed(name)
+    if text.startswith("the path"):
+        return "PATH"
+    return "N" if text.startswith("a whole number") else "VALUE"
+
+
+_workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N",
+    help="Number of worker processes. [one per core]")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="prep", prog_name="prep")
+def main() -> None:
+    """Labelled images to TFRecord shards and the mean RGB, on every core.
+
+    \b
+    prep demo                                     see it work on a small made-up set
+    prep plan --source photos --output shards     what would be done
+    prep run --source photos --output shards      do it
+    """
+
+
+@main.command()
+@_config_options
+@_workers_option
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
+@click.option("--cluster", "cluster_spec", type=click.Path(), metavar="FILE",
+              help="Cluster spec to start instead of one worker per core of this machine.")
+def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str | None) -> None:
+    """Write shards, mean RGB and a report.
+
+    A run that was stopped goes on where it was when the same command is given again.
+    """
+    from prep import runs
+
+    report = runs.run(
+        config,
+        workers=workers,
+        overwrite=overwrite,
+        cluster_spec=cluster_spec,
+        console=_progress_console(),
+    )
+    _print_report(report)
+
+
+@main.command()
+@_config_options
+@_workers_option
+def plan(config: Config, workers: int | None) -> None:
+    """Show what a run would do; write nothing."""
+    from prep import runs
+    from prep.estimate import estimate
+
+    made = runs.plan(config)
+    _print_plan(made, estimate(made, workers))
+
+
+@main.command()
+@click.option("-i", "--image_dir", "--image-dir", "inputs", required=True, metavar="GLOB|DIR",
+              help="Images or shards: a folder, or a quoted pattern (** for any depth).")
+@click.option("-o", "--output_file_name", "--output", "output", required=True, metavar="FILE",
+              help="JSON file to write.")
+@click.option("-tf", "--use_tfrecord", "--use-tfrecord", "tfrecord", type=bool, default=None,
+              is_flag=False, flag_value=True, metavar="BOOL",
+              help="Whether the input is TFRecord shards. [whether it is named so]")
+@click.option("--weight", type=click.Choice(["image", "pixel"]), default="image",
+              show_default=True, help="What weighs the same: each image, or each pixel.")
+@_workers_option
+def mean(
+    inputs: str, output: str, tfrecord: bool | None, weight: str, workers: int | None
+) -> None:
+    """Compute the mean RGB of images, or of the images in shards."""
+    from prep import means
+
+    report = means.mean_rgb(
+        inputs,
+        weight=weight,  # type: ignore[arg-type]
+        tfrecord=tfrecord,
+        workers=workers,
+        console=_progress_console(),
+    )
+    _write_json(Path(output), report.to_json())
+    _print_mean(report, output)
+
+
+@main.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("-o", "--output", required=True, metavar="FILE", help="JSON file to write.")
+def labels(source: str, output: str) -> None:
+    """Number the classes of SOURCE by name, and write the label map."""
+    from prep.catalog import scan_folders
+    from prep.labels import LabelMap
+
+    label_map = LabelMap.build(scan_folders(source).classes)
+    _write_json(Path(output), label_map.to_json())
+    click.echo(f"{len(label_map.numbers)} classes, written to {output}")
+
+
+@main.command()
+@click.option("-o", "--output", default="demo", show_default=True, metavar="DIR",
+              help="Folder for the images and the shards.")
+@click.option("--images", type=click.IntRange(min=30), default=600, show_default=True,
+              metavar="N", help="How many images to make.")
+@_workers_option
+def demo(output: str, images: int, workers: int | None) -> None:
+    """Make a small set of photos, a few of them broken, and prepare it."""
+    from prep import demo as demonstration
+    from prep import runs
+
+    root = Path(output)
+    click.echo(f"making {images} images in {root / 'images'} …")
+    demonstration.make_images(root / "images", images)
+    config = Config(source=str(root / "images"), output=str(root / "shards"), images_per_shard=50)
+    report = runs.run(config, workers=workers, overwrite=True, console=_progress_console())
+    _print_report(report)
+    click.echo(demonstration.where_to_look(root))
+
+
+def _progress_console() -> Console:
+    return Console(stderr=True)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    from prep import storage
+
+    try:
+        storage.publish_json(path, value)
+    except OSError as error:
+        raise ConfigError(f"output: can't write {os.fspath(path)!r}: {error}") from None
+
+
+def _print_report(report: RunReport) -> None:
+    _print_pairs("finished", report.rows())
+    if report.refused:
+        click.echo("refused, as named in report.json:")
+        for image in report.refused[:5]:
+            click.echo(f"  {_one_line(image['path'])}: {image['reason']}")
+        if len(report.refused) > 5:
+            click.echo(f"  … and {len(report.refused) - 5:,} more")
+
+
+def _print_plan(plan: RunPlan, guess: Estimate) -> None:
+    from prep.report import megabytes
+
+    table = Table("split", "images", "classes", "shards", title="plan", title_justify="left")
+    for split, classes in plan.counts.items():
+        shards = sum(shard.split == split for shard in plan.shards)
+        table.add_row(
+            Text(_one_line(split)), f"{sum(classes.values()):,}", f"{len(classes):,}", f"{shards:,}"
+        )
+    console = Console()
+    console.print(table)
+    console.print(_class_table(plan))
+    rows = [
+        ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
+        ("output", f"{plan.config.output}, about {megabytes(guess.bytes)}"),
+        ("shards", f"{len(plan.shards):,} of up to {plan.images_per_shard:,} images"),
+        ("time", f"about {guess.seconds:,.0f} s on {guess.cores} cores, and 3 s to start them"),
+        ("estimated", f"from {guess.sampled} images, {guess.refused} of them unusable"),
+        *(("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}") for i in plan.ignored),
+    ]
+    _print_pairs(None, rows)
+
+
+def _class_table(plan: RunPlan, most: int = 20) -> Table:
+    """The classes with their labels and counts; the largest, where there are many."""
+    totals = {
+        name: sum(classes.get(name, 0) for classes in plan.counts.values())
+        for name in plan.classes
+    }
+    shown = sorted(sorted(totals, key=lambda name: -totals[name])[:most])
+    more = len(totals) - len(shown)
+    table = Table(
+        "class", "label", *map(_one_line, plan.counts),
+        caption=f"and {more:,} smaller classes" if more else None, caption_justify="left",
+    )
+    for name in shown:
+        counts = (f"{classes.get(name, 0):,}" for classes in plan.counts.values())
+        number = plan.labels.numbers.get(name)
+        table.add_row(Text(_one_line(name)), "none" if number is None else str(number), *counts)
+    return table
+
+
+def _print_mean(report: MeanReport, output: str) -> None:
+    def triple(values: dict[str, float]) -> str:
+        return "  ".join(f"{channel} {value:.3f}" for channel, value in values.items())
+
+    rows = [
+        ("mean RGB", triple(report.mean)),
+        ("std RGB", triple(report.std)),
+        ("images", f"{report.images:,}, each {report.weight} weighing the same"),
+        ("refused", f"{len(report.refused):,}"),
+        ("written to", output),
+    ]
+    _print_pairs(None, rows)
+    for rejection in report.refused[:5]:
+        click.echo(f"  {_one_line(rejection.path)}: {rejection.reason}")
+
+
+def _print_pairs(title: str | None, rows: list[tuple[str, str]]) -> None:
+    table = Table(show_header=False, title=title, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(_one_line(value)))
+    Console().print(table)

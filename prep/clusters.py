@@ -1,0 +1,125 @@
+"""A cluster spec → a Dask client."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import dask
+import yaml
+from distributed import Client, Worker, WorkerPlugin
+from distributed.system import CPU_COUNT
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prep.errors import ConfigError
+
+# A spec names the class to start, and so is code. Only Dask's own packages are taken from.
+_TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
+
+
+class ClusterSpec(BaseModel):
+    """A cluster spec file, in the format of dask-ctl."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    version: Literal[1]
+    module: str
+    class_: str = Field(alias="class")
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+
+    @classmethod
+    def read(cls, path: str | Path | None = None) -> ClusterSpec:
+        """Reads a spec; without a path, the one that comes with the package.
+
+        Raises:
+            ConfigError: it can't be read, or is not a cluster spec.
+        """
+        file = resources.files("prep") / "cluster.yaml" if path is None else Path(path)
+        try:
+            spec = cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"cluster spec {file}: can't be read: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "file"
+            raise ConfigError(
+                f"cluster spec {file}: {where}: got {first['input']!r}; {first['msg']}"
+            ) from None
+        if spec.module.partition(".")[0] not in _TRUSTED:
+            raise ConfigError(
+                f"cluster spec {file}: module: got {spec.module!r}; expected one of Dask's own "
+                f"packages ({', '.join(_TRUSTED)})"
+            )
+        return spec
+
+
+@contextlib.contextmanager
+def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> Iterator[Client]:
+    """Starts a cluster, and closes it at the end of the ``with`` block.
+
+    Args:
+        spec: a cluster spec file; by default, one single-threaded process per core of this machine.
+        workers: number of workers, instead of what the spec says.
+
+    Raises:
+        ConfigError: the spec is not one, or asks for what does not exist.
+
+    ::
+
+        with prep.cluster(workers=4) as client:
+            print(client.dashboard_link)
+            prep.run(config, client)
+    """
+    description = ClusterSpec.read(spec)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
+    try:
+        start = getattr(importlib.import_module(description.module), description.class_)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"cluster spec: can't load {description.module}.{description.class_}: {error}"
+        ) from None
+    kwargs = dict(description.kwargs)
+    if workers is not None:
+        kwargs["n_workers"] = workers
+    elif "n_workers" in kwargs and kwargs["n_workers"] is None:
+        kwargs["n_workers"] = CPU_COUNT
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(description.config))
+        with warnings.catch_warnings():
+            # The progress display shows the port that was taken instead.
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
+            running = stack.enter_context(start(*description.args, **kwargs))
+        client = stack.enter_context(Client(running))
+        client.register_plugin(_LeaveInterruptsToTheClient())
+        stack.callback(_hush)
+        yield client
+
+
+class _LeaveInterruptsToTheClient(WorkerPlugin):
+    """Ctrl-C at a terminal reaches every process that was started from it.
+
+    Workers of our own are to finish in good order when the client closes the cluster, instead of
+    dying at different moments, each with a traceback.
+    """
+
+    name = "prep-interrupts"
+
+    def setup(self, worker: Worker) -> None:
+        if worker.nanny and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _hush() -> None:
+    """What Dask logs about connections while they are being closed is of no use to anyone."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)

@@ -1,0 +1,199 @@
+"""What a user may ask for, checked before any work begins."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from prep.errors import ConfigError
+
+Interpolation = Literal["area", "linear", "cubic", "lanczos"]
+Encoding = Literal["jpeg", "raw", "float32"]
+
+#: The keys of the article's JSON config, and what they are called here.
+ARTICLE_KEYS = {
+    "image_folder": "source",
+    "record_path": "output",
+    "batch": "splits",
+    "crop_size": "size",
+    "image_quality": "quality",
+    "split_number": "images_per_shard",
+    "tf_record_compression": "compression",
+}
+
+
+def _key(default: Any, help: str, allowed: str, **constraints: Any) -> Any:
+    """A field with its help text and, for error messages, what it may be."""
+    return Field(default, description=help, json_schema_extra={"allowed": allowed}, **constraints)
+
+
+class Config(BaseModel):
+    """What to prepare, where to, and how.
+
+    The article's keys are accepted as other names for the same things (see ``ARTICLE_KEYS``).
+
+    Raises:
+        ConfigError: a key is unknown, missing, given twice, or out of range. The message names
+            the key, the value, and what is allowed.
+
+    >>> Config(source="photos", output="shards", crop_size=224).size
+    224
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = _key(..., "Folder of images: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
+                       "the path of a folder", min_length=1)
+    output: str = _key(..., "Folder for shards, mean and report; made if missing.",
+                       "the path of a folder", min_length=1)
+    label_map: str | dict[str, int | list[int]] | None = _key(
+        None, "JSON file that maps class to number or one-hot list. "
+        "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
+        "the path of a JSON file, or a mapping of class to number or one-hot list")
+    splits: tuple[str, ...] | None = _key(
+        None, "Splits to prepare, comma-separated; all by default.",
+        "a list of names of folders in the source", min_length=1)
+    image_type: str | None = _key(
+        None, "Only files with this extension (any case), such as JPEG.",
+        "a file extension, such as JPEG", min_length=1)
+    size: int = _key(256, "Width and height of the result, in pixels.",
+                     "a whole number from 1 to 4096", ge=1, le=4096)
+    quality: int = _key(90, "JPEG quality.", "a whole number from 1 to 100", ge=1, le=100)
+    images_per_shard: int | None = _key(
+        None, "Images in a shard. By default 1000, and fewer for small sets, "
+        "so that there are shards for many cores.",
+        "a whole number of at least 1", ge=1)
+    compression: Literal["GZIP", "ZLIB"] | None = _key(
+        None, "Compression of the shards: none, GZIP or ZLIB.", "none, GZIP or ZLIB")
+    seed: int = _key(0, "Seed of the shuffle.", "a whole number from 0 to 4294967295",
+                     ge=0, lt=1 << 32)
+    interpolation: Interpolation = _key(
+        "area", "area (does not alias; cubic where an image is enlarged), linear, cubic or lanczos.",
+        "area, linear, cubic or lanczos")
+    encoding: Encoding = _key(
+        "jpeg", "jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
+        "jpeg, raw or float32")
+    mean_file: str | None = _key(
+        None, "JSON file {R, G, B} with the mean that encoding float32 subtracts.",
+        "the path of a JSON file")
+    on_bad_image: Literal["refuse", "fail"] = _key(
+        "refuse", "refuse (count, name and go on) or fail (stop) at an image that can't be used.",
+        "refuse or fail")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    @classmethod
+    def from_file(cls, path: str | Path, **overrides: Any) -> Config:
+        """Reads a JSON, YAML or TOML file; ``overrides`` win over what it says.
+
+        Relative paths in it are relative to the working directory.
+
+        Raises:
+            ConfigError: it can't be read or parsed, or a value is not allowed.
+        """
+        values = {ARTICLE_KEYS.get(key, key): value for key, value in overrides.items()}
+        return cls(**(_canonical(_parse(Path(path))) | values))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_article_keys(cls, values: Any) -> Any:
+        return _canonical(values) if isinstance(values, Mapping) else values
+
+    @field_validator("compression", mode="before")
+    @classmethod
+    def _compression_in_any_case(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return None if value.lower() in ("", "none") else value.upper()
+        return value
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _splits_as_one_word(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_are_folder_names(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in value or ():
+            if not name or "/" in name or name in (".", "..") or value.count(name) > 1:  # type: ignore[union-attr]
+                raise ValueError("not distinct folder names")
+        return value
+
+    @field_validator("source", "output", "mean_file")
+    @classmethod
+    def _local_paths_only(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError("a URL")
+        return value
+
+    @model_validator(mode="after")
+    def _float32_needs_a_mean(self) -> Config:
+        if self.encoding == "float32" and self.mean_file is None:
+            raise ConfigError("mean_file: missing; encoding float32 needs a JSON file "
+                              "with the mean to subtract, such as one made by 'prep mean'")
+        if self.encoding != "float32" and self.mean_file is not None:
+            raise ConfigError(f"mean_file: got {self.mean_file!r}, which only encoding float32 "
+                              f"uses; encoding is {self.encoding}")
+        return self
+
+
+def allowed(key: str) -> str:
+    """What a key may be, in words."""
+    extra = Config.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    return str(extra["allowed"])
+
+
+def _canonical(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values under this package's names for them."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        name = ARTICLE_KEYS.get(key, key)
+        if name in out:
+            raise ConfigError(f"{name}: given twice, also as {key!r}; keep one of them")
+        out[name] = value
+    return out
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    parsers = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load,
+               ".toml": tomllib.loads}
+    parser = parsers.get(path.suffix.lower())
+    if parser is None:
+        raise ConfigError(f"config file {path}: expected one that ends in {', '.join(parsers)}")
+    try:
+        values = parser(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        message = " ".join(str(error).split())
+        raise ConfigError(f"config file {path}: can't be read: {message}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"config file {path}: expected keys and values at the top level")
+    return values
+
+
+def _explain(error: ValidationError) -> str:
+    """One line that names each key, its value, and what is allowed."""
+    lines = {}
+    for item in error.errors():
+        key = str(item["loc"][0]) if item["loc"] else "config"
+        raised = item.get("ctx", {}).get("error")
+        if isinstance(raised, ConfigError):
+            lines[key] = str(raised)
+        elif item["type"] == "extra_forbidden":
+            names = ", ".join(Config.model_fields)
+            lines[key] = f"{key}: unknown key; allowed are {names} (and the article's names)"
+        elif item["type"] == "missing":
+            lines[key] = f"{key}: missing; expected {allowed(key)}"
+        else:
+            lines.setdefault(key, f"{key}: got {item['input']!r}; expected {allowed(key)}")
+    return "; ".join(lines.values())

@@ -1,0 +1,84 @@
+"""What can go wrong, as one tree.
+
+::
+
+    PrepError                  anything this package raises on purpose      exit 1
+    ├── UsageError             what was asked for can't be done as asked    exit 2
+    │   ├── ConfigError        a key is unknown, missing, or out of range
+    │   ├── SourceError        the source is missing or has no images
+    │   ├── LabelError         the label map is malformed or lacks a class
+    │   └── OutputConflict     the output already holds something else
+    ├── RefusedImage           one image can't be used (carries the reason)
+    ├── BadImageError          the same, when the user asked to stop at it
+    ├── RecordError            a TFRecord file is not what it should be
+    ├── ShardError             shards failed; the others are committed
+    └── Interrupted            stopped by the user; committed shards stay   exit 130
+
+Every message says what was expected, what came, and what to do about it.
+All of them survive pickling, for they are raised in worker processes.
+"""
+
+from __future__ import annotations
+
+
+class PrepError(Exception):
+    """Base of all errors that are raised on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(PrepError, ValueError):
+    """The request can't be carried out as it stands; nothing was written."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration key is unknown, missing, or has a value that is not allowed."""
+
+
+class SourceError(UsageError):
+    """The source is missing, can't be listed, or has no images in it."""
+
+
+class LabelError(UsageError):
+    """The label map is malformed, or a class is absent from it."""
+
+
+class OutputConflict(UsageError):
+    """The output already holds a different run."""
+
+
+class RefusedImage(PrepError):
+    """One image can't be used.
+
+    Attributes:
+        reason: a word or two from the documented list, for counting.
+        detail: what exactly was found, for a person.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class BadImageError(PrepError):
+    """An image was refused and ``on_bad_image`` is ``fail``."""
+
+
+class RecordError(PrepError):
+    """A TFRecord file or a record in it is damaged or not of the expected form."""
+
+
+class ShardError(PrepError):
+    """Some shards could not be written; the committed ones stay."""
+
+
+class Interrupted(PrepError, KeyboardInterrupt):
+    """The user stopped the run; committed shards stay."""
+
+    exit_code = 130

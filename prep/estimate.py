@@ -1,0 +1,73 @@
+"""How large a run's output will be and how long it will take, from a small sample."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from distributed.system import CPU_COUNT
+
+from prep import storage
+from prep.errors import RefusedImage
+from prep.images import ImageProcessor, ImageSettings, configure_process
+from prep.planning import RunPlan
+
+_SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a run is expected to come to.
+
+    Attributes:
+        sampled: number of images tried, of which ``refused`` could not be used.
+        bytes: of all shards together, before compression.
+        seconds: with ``cores`` cores at work, starting the cluster not included.
+    """
+
+    sampled: int
+    refused: int
+    bytes: int
+    seconds: float
+    cores: int
+
+
+def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
+    """Processes a few images, evenly spread over the plan, in this process. Writes nothing.
+
+    Args:
+        workers: how many will be at work; one per core, if None.
+    """
+    configure_process()
+    config = plan.config
+    processor = ImageProcessor(
+        ImageSettings(
+            size=config.size,
+            interpolation=config.interpolation,
+            encoding=config.encoding,
+            quality=config.quality,
+            mean=plan.mean,
+        )
+    )
+    rows = np.unique(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int))
+    paths = plan.manifest["path"].take(rows).to_pylist()
+    size = refused = 0
+    started = time.perf_counter()
+    for path in paths:
+        try:
+            data = storage.read_file(os.path.join(os.fsencode(plan.source), path))
+            size += len(processor(data).image)
+        except (RefusedImage, OSError):
+            refused += 1
+    seconds = time.perf_counter() - started
+    cores = min(workers or CPU_COUNT, len(plan.shards))
+    scale = plan.images / len(paths)
+    return Estimate(
+        sampled=len(paths),
+        refused=refused,
+        bytes=round(size * scale),
+        seconds=seconds * scale / cores,
+        cores=cores,
+    )

@@ -1,0 +1,20 @@
+"""The way of one image: bytes → pixels → square → bytes.
+
+Nothing outside this package imports a codec.
+"""
+
+from prep.images.codec import configure_process
+from prep.images.decode import decode
+from prep.images.encode import pixels_of_record
+from prep.images.processor import ImageProcessor, ImageSettings, Processed
+from prep.images.sums import channel_sums
+
+__all__ = [
+    "ImageProcessor",
+    "ImageSettings",
+    "Processed",
+    "channel_sums",
+    "configure_process",
+    "decode",
+    "pixels_of_record",
+]

@@ -1,0 +1,71 @@
+"""Square → the bytes of ``image_raw``, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import simplejpeg
+
+from prep.config import Encoding
+from prep.errors import RecordError, RefusedImage
+from prep.images.decode import Decoder, Pixels
+from prep.stats import RGB
+
+Encoder = Callable[[Pixels], bytes]
+
+
+def make_encoder(encoding: Encoding, quality: int, mean: RGB | None) -> Encoder:
+    """The function from a square (uint8, (size, size, 3), RGB) to bytes.
+
+    ``raw`` is the samples in row-major order; ``float32`` is the same as little-endian float32,
+    less ``mean`` (per channel, 0 to 255).
+    """
+    if encoding == "jpeg":
+        return lambda square: simplejpeg.encode_jpeg(
+            np.ascontiguousarray(square), quality, "RGB", "420", fastdct=False
+        )
+    if encoding == "raw":
+        return lambda square: square.tobytes()
+    offset = np.array(mean, "<f4")
+    return lambda square: (square.astype("<f4") - offset).tobytes()
+
+
+def pixels_of_record(
+    image: bytes, encoding: Encoding | None, mean: RGB | None, decoder: Decoder
+) -> Pixels:
+    """The pixels that a record holds, uint8 (height, width, 3).
+
+    float32 samples are given back exactly as they were before ``mean`` was subtracted.
+
+    Args:
+        encoding: how ``image`` is encoded; None if unknown. Then it is an image file if it
+            decodes as one, and raw samples if it is as long as a square of them.
+
+    Raises:
+        RecordError: it can't be read that way.
+    """
+    if encoding == "float32":
+        samples = np.frombuffer(image, "<f4").reshape(-1, 3)
+        return _as_square(np.rint(samples + np.array(mean, "<f4")).astype(np.uint8))
+    if encoding == "raw":
+        return _as_square(np.frombuffer(image, np.uint8))
+    try:
+        return decoder.decode(image).pixels
+    except RefusedImage as error:
+        if encoding is None and error.reason == "not an image" and _side(len(image)):
+            return _as_square(np.frombuffer(image, np.uint8))
+        raise RecordError(f"image_raw can't be decoded: {error}") from None
+
+
+def _side(samples: int) -> int | None:
+    side = math.isqrt(samples // 3)
+    return side if side and side * side * 3 == samples else None
+
+
+def _as_square(samples: Pixels) -> Pixels:
+    side = _side(samples.size)
+    if side is None:
+        raise RecordError(f"image_raw has {samples.size} samples, which is no square of RGB")
+    return samples.reshape(side, side, 3)

@@ -1,0 +1,132 @@
+"""What a JPEG's header says, read without decoding anything.
+
+Format: ITU-T T.81 annex B (markers), and Exif 2.3 (CIPA DC-008) section 4.6 for the orientation.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from prep.errors import RefusedImage
+
+SOI = b"\xff\xd8"
+_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
+_DHT, _JPG, _DAC = 0xC4, 0xC8, 0xCC
+_SOS, _EOI = 0xDA, 0xD9
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}
+_LOSSLESS_OR_HIERARCHICAL = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF))
+# Markers that stand alone: TEM, RST0 to RST7, SOI.
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JpegHeader:
+    """The frame's size, and how the camera was held.
+
+    Attributes:
+        height, width: in pixels.
+        orientation: 1 to 8 as Exif counts; 1, upright, where it is absent or malformed.
+        segments: (start, end) of each segment before the scan data, junk between them left out.
+        scan: where the scan header (SOS) begins.
+    """
+
+    height: int
+    width: int
+    orientation: int
+    segments: tuple[tuple[int, int], ...]
+    scan: int
+
+    @property
+    def short(self) -> int:
+        return min(self.height, self.width)
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader:
+    """Walks the markers up to the first scan.
+
+    Raises:
+        RefusedImage: the header ends early, has no frame, or is of a kind no decoder here reads.
+    """
+    at = len(SOI)
+    orientation = 1
+    frame: tuple[int, int] | None = None
+    segments = []
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
+            raise RefusedImage("truncated", f"the JPEG header ends after {len(data)} bytes")
+        marker = data[at + 1]
+        if marker in (0xFF, 0x00) or marker in _WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == _EOI:
+            raise RefusedImage("damaged", "the JPEG has no image data")
+        if marker == _SOS:
+            break
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _FRAMES:
+            frame = _frame_size(marker, data[at + 4 : end])
+        elif marker == _APP1 and orientation == 1:
+            orientation = _exif_orientation(data[at + 4 : end])
+        segments.append((at, end))
+        at = end
+    if frame is None:
+        raise RefusedImage("damaged", "the JPEG header has no frame (SOF)")
+    height, width = frame
+    return JpegHeader(
+        height=height, width=width, orientation=orientation, segments=tuple(segments), scan=at
+    )
+
+
+def without_oddities(data: bytes, header: JpegHeader) -> bytes:
+    """The same JPEG with a plain header: no junk between segments, no metadata.
+
+    Strict decoding refuses some files for what stands in their headers and says nothing of their
+    pixels (stray bytes, a broken ICC profile). What is left here is what the pixels depend on:
+    tables, frame, and the JFIF and Adobe segments that tell how colours are coded.
+    """
+    parts = [SOI]
+    for start, end in header.segments:
+        marker = data[start + 1]
+        app_or_comment = 0xE0 <= marker <= 0xEF or marker == 0xFE
+        adobe = marker == _APP14 and data[start + 4 : start + 9] == b"Adobe" and end - start >= 16
+        jfif = marker == _APP0 and data[start + 4 : start + 9] == b"JFIF\0"
+        if not app_or_comment or adobe or jfif:
+            parts.append(data[start:end])
+    parts.append(data[header.scan :])
+    return b"".join(parts)
+
+
+def _frame_size(marker: int, body: bytes) -> tuple[int, int]:
+    if len(body) < 6:
+        raise RefusedImage("truncated", "the JPEG's frame header is cut off")
+    precision, height, width = struct.unpack_from(">BHH", body)
+    if marker in _LOSSLESS_OR_HIERARCHICAL:
+        raise RefusedImage("unsupported", f"lossless or hierarchical JPEG (SOF{marker - 0xC0})")
+    if precision != 8:
+        raise RefusedImage("unsupported", f"JPEG of {precision} bits a sample")
+    if not height or not width:
+        raise RefusedImage("damaged", f"the JPEG claims to be {width} × {height}")
+    return height, width
+
+
+def _exif_orientation(body: bytes) -> int:
+    """Orientation 1 to 8 from an APP1 segment; 1 where there is none or it makes no sense."""
+    if body[:6] != b"Exif\0\0":
+        return 1
+    tiff = body[6:]
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (ifd,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, ifd)
+        for entry in range(ifd + 2, ifd + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+            if tag == _ORIENTATION_TAG:
+                return value if kind == 3 and 1 <= value <= 8 else 1
+    except struct.error:
+        pass  # Malformed metadata says nothing about the pixels.
+    return 1

@@ -1,0 +1,87 @@
+"""One image after the other through decode, square and encode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from prep.config import Encoding, Interpolation
+from prep.images.decode import Decoder, Pixels
+from prep.images.encode import make_encoder
+from prep.images.geometry import fit_square
+from prep.images.resize import Resizer
+from prep.images.sums import channel_sums
+from prep.stats import RGB, ChannelStats
+
+# For each Exif orientation, what turns the stored picture upright: (transpose, then flip the rows,
+# flip the columns). Exif 2.3, section 4.6.4, tag Orientation.
+_UPRIGHT = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """What happens to an image; see :class:`prep.Config` for the meaning of each.
+
+    ``mean`` is what encoding ``float32`` subtracts, per channel, 0 to 255.
+    """
+
+    size: int = 256
+    interpolation: Interpolation = "area"
+    encoding: Encoding = "jpeg"
+    quality: int = 90
+    mean: RGB | None = None
+
+
+class Processed(NamedTuple):
+    """The bytes for ``image_raw``, and the channel sums of the square before it was encoded."""
+
+    image: bytes
+    stats: ChannelStats
+
+
+class ImageProcessor:
+    """Turns image files into squares. Keeps its memory from image to image; not for two threads."""
+
+    def __init__(self, settings: ImageSettings) -> None:
+        self._size = settings.size
+        self._decoder = Decoder()
+        self._resizer = Resizer(settings.size, settings.interpolation)
+        self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
+
+    def __call__(self, data: bytes) -> Processed:
+        """Decodes, squares and encodes one image file.
+
+        Raises:
+            RefusedImage: the image can't be used.
+        """
+        square = self.square(data)
+        return Processed(self._encode(square), channel_sums(square))
+
+    def square(self, data: bytes) -> Pixels:
+        """The upright central square, uint8 (size, size, 3), RGB."""
+        pixels, orientation = self._decoder.decode(data, at_least=self._size)
+        transpose, flip_rows, flip_columns = _UPRIGHT[orientation]
+        stored_flips = (flip_columns, flip_rows) if transpose else (flip_rows, flip_columns)
+        fit = fit_square(
+            *pixels.shape[:2], self._size, flip_rows=stored_flips[0], flip_columns=stored_flips[1]
+        )
+        crop = pixels[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
+        resized = self._resizer.resize(crop, fit.resized_height, fit.resized_width)
+        square = resized[
+            fit.trim_top : fit.trim_top + self._size, fit.trim_left : fit.trim_left + self._size
+        ]
+        if transpose:
+            square = square.transpose(1, 0, 2)
+        square = square[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+        return np.ascontiguousarray(square)

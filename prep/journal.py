@@ -1,0 +1,287 @@
+"""What an output folder remembers: the plan it is to hold, and the receipts of what it holds.
+
+A shard counts once its receipt, written after it, is there and bears the plan's fingerprint. So a
+run that was stopped anywhere is continued by what is on disk alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from prep import storage
+from prep.config import Encoding
+from prep.errors import OutputConflict, PrepError
+from prep.images import ImageSettings
+from prep.labels import LabelMap
+from prep.layout import OutputLayout, is_shard_name
+from prep.planning import Fingerprint, RunPlan, ShardSpec
+from prep.receipts import ShardReceipt
+from prep.records import Compression
+from prep.stats import RGB
+
+_FORMAT = 1
+# Rows that are read together. Small enough that a shard of a few images costs little.
+_ROW_GROUP = 4096
+
+
+class ImageEntry(NamedTuple):
+    """One image of a shard.
+
+    Attributes:
+        path: absolute, as bytes, for a file name need not be text.
+        name: the same relative to the source, as text.
+        class_name: the folder it was found in.
+    """
+
+    path: bytes
+    name: str
+    class_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlan:
+    """What ``plan.json`` says: all that a worker or a reader needs to know beside the manifest."""
+
+    fingerprint: Fingerprint
+    source: str
+    settings: ImageSettings
+    compression: Compression | None
+    labels: LabelMap
+    classes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "digest": self.fingerprint.digest,
+            "fingerprint": dict(self.fingerprint.parts),
+            "source": self.source,
+            "settings": asdict(self.settings),
+            "compression": self.compression,
+            "labels": self.labels.to_json(),
+            "classes": list(self.classes),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> StoredPlan:
+        settings = dict(value["settings"])
+        mean = settings.pop("mean")
+        return cls(
+            fingerprint=Fingerprint(parts=value["fingerprint"]),
+            source=value["source"],
+            settings=ImageSettings(**settings, mean=tuple(mean) if mean else None),
+            compression=value["compression"],
+            labels=LabelMap.parse(value["labels"]),
+            classes=tuple(value["classes"]),
+        )
+
+
+class Journal:
+    """The memory of one output folder."""
+
+    def __init__(self, output: str | os.PathLike[str]) -> None:
+        self.layout = OutputLayout(Path(output).absolute())
+
+    def stored_plan(self) -> StoredPlan | None:
+        """The plan that this output holds or is to hold; None where there is none.
+
+        Raises:
+            PrepError: there is one, and it can't be read.
+        """
+        try:
+            value = json.loads(self.layout.plan.read_bytes())
+            if value["format"] != _FORMAT:
+                raise PrepError(
+                    f"{self.layout.plan}: format {value['format']}, expected {_FORMAT}; "
+                    "it was made by another version: use that, or another output"
+                )
+            return StoredPlan.from_json(value)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PrepError(
+                f"{self.layout.plan}: can't be read ({error!r}); --overwrite starts afresh"
+            ) from None
+
+    def check(self, plan: RunPlan) -> None:
+        """Raises OutputConflict where the output holds anything but this plan."""
+        stored = self.stored_plan()
+        if stored is None:
+            stray = next(self._stray_shards(plan), None)
+            if stray is not None:
+                raise OutputConflict(
+                    f"output: {stray} is in the way and not known to be part of a run here; "
+                    "choose another output, or pass --overwrite to replace such shards"
+                )
+            return
+        differences = stored.fingerprint.differences(plan.fingerprint)
+        if differences:
+            raise OutputConflict(
+                f"output: {self.layout.root} already holds a different run ("
+                + "; ".join(differences)
+                + "); choose another output, or pass --overwrite to replace it"
+            )
+
+    def begin(self, plan: RunPlan) -> None:
+        """Publishes the plan, unless it is there already, and clears what dead attempts left.
+
+        Raises:
+            OutputConflict: the output can't be written to.
+        """
+        layout = self.layout
+        try:
+            for split in plan.counts:
+                (layout.root / split).mkdir(parents=True, exist_ok=True)
+                storage.remove_leftovers(layout.root / split)
+                (layout.receipts / split).mkdir(parents=True, exist_ok=True)
+                storage.remove_leftovers(layout.receipts / split)
+            if self.stored_plan() is None:
+                with storage.AtomicFile(layout.manifest) as file:
+                    pq.write_table(plan.manifest, _Sink(file), row_group_size=_ROW_GROUP)
+                storage.publish_json(layout.labels, plan.labels.to_json())
+                storage.publish_json(layout.plan, _stored(plan).to_json())
+        except OSError as error:
+            raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
+
+    def clear(self, plan: RunPlan) -> None:
+        """Removes what an earlier run, and nothing else, has put here."""
+        layout = self.layout
+        for stray in list(self._stray_shards(plan)):
+            stray.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            for receipts in layout.receipts.iterdir():
+                for shard in self._shards_in(receipts.name):
+                    shard.unlink(missing_ok=True)
+                storage.remove_leftovers(layout.root / receipts.name)
+                with contextlib.suppress(OSError):  # Something of the user's is in there.
+                    (layout.root / receipts.name).rmdir()
+        for path in (layout.report, layout.mean, layout.labels):
+            if layout.plan.exists():
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(layout.state)
+
+    def receipt(self, split: str, index: int, fingerprint: str) -> ShardReceipt | None:
+        """A shard's receipt, if the shard is committed under this fingerprint and still whole."""
+        try:
+            receipt = ShardReceipt.from_json(
+                json.loads(self.layout.receipt(split, index).read_bytes())
+            )
+            if receipt.fingerprint != fingerprint:
+                return None
+            whole = os.stat(self.layout.root / receipt.file).st_size == receipt.bytes
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return receipt if whole else None
+
+    def receipts(self, shards: Sequence[ShardSpec], fingerprint: str) -> list[ShardReceipt]:
+        """The receipts of those of ``shards`` that are committed."""
+        found = (self.receipt(shard.split, shard.index, fingerprint) for shard in shards)
+        return [receipt for receipt in found if receipt is not None]
+
+    def commit(self, receipt: ShardReceipt) -> None:
+        """Publishes a receipt. The shard's file must be in its place."""
+        storage.publish_json(self.layout.receipt(receipt.split, receipt.index), receipt.to_json())
+
+    def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
+        """The images of a shard, in the order in which they are written."""
+        root = os.fsencode(plan.source)
+        with pq.ParquetFile(self.layout.manifest) as manifest:
+            for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
+                first = group * _ROW_GROUP
+                rows = manifest.read_row_group(group, columns=["path", "class"])
+                start, stop = max(shard.start - first, 0), shard.stop - first
+                wanted = rows.slice(start, stop - start)
+                for path, class_ in zip(
+                    wanted["path"].to_pylist(), wanted["class"].to_pylist(), strict=True
+                ):
+                    yield ImageEntry(
+                        os.path.join(root, path), os.fsdecode(path), plan.classes[class_]
+                    )
+
+    def _shards_in(self, split: str) -> Iterator[Path]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for path in (self.layout.root / split).iterdir():
+                if is_shard_name(path.name, split):
+                    yield path
+
+    def _stray_shards(self, plan: RunPlan) -> Iterator[Path]:
+        """Files that a reader of this plan's splits would take for shards of theirs."""
+        for split in plan.counts:
+            yield from self._shards_in(split)
+
+
+@lru_cache(maxsize=4)
+def open_plan(output: str, digest: str) -> StoredPlan:
+    """The plan of an output, read once per process.
+
+    Raises:
+        OutputConflict: it is not the one with this digest (another run has replaced it).
+    """
+    plan = Journal(output).stored_plan()
+    if plan is None or plan.fingerprint.digest != digest:
+        raise OutputConflict(f"output: {output} has been taken over by another run")
+    return plan
+
+
+def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:
+    """How a shard's images are encoded, and the mean that was subtracted, if its output says so."""
+    plan = Journal(shard.parent.parent).stored_plan()
+    return (plan.settings.encoding, plan.settings.mean) if plan else None
+
+
+def _stored(plan: RunPlan) -> StoredPlan:
+    config = plan.config
+    return StoredPlan(
+        fingerprint=plan.fingerprint,
+        source=plan.source,
+        settings=ImageSettings(
+            size=config.size,
+            interpolation=config.interpolation,
+            encoding=config.encoding,
+            quality=config.quality,
+            mean=plan.mean,
+        ),
+        compression=config.compression,
+        labels=plan.labels,
+        classes=plan.classes,
+    )
+
+
+class _Sink:
+    """An AtomicFile with what pyarrow expects of a file besides ``write``."""
+
+    def __init__(self, file: storage.AtomicFile) -> None:
+        self._file = file
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        self._file.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._file.size
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False

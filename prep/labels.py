@@ -1,0 +1,102 @@
+"""The label map: which number, or which one-hot list, stands for which class."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prep.errors import LabelError
+
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMap:
+    """Classes and their numbers.
+
+    A one-hot list is kept as the position of its one, with ``width`` the length of the lists:
+    a thousand lists of a thousand numbers are a lot to send around.
+
+    >>> LabelMap.parse({"cat": [1, 0], "dog": [0, 1]}).feature("dog")
+    (0, 1)
+    """
+
+    numbers: Mapping[str, int]
+    width: int | None = None
+
+    @classmethod
+    def build(cls, classes: Iterable[str]) -> LabelMap:
+        """Numbers the classes from 0, in the order of their names.
+
+        >>> LabelMap.build(["dog", "cat"]).numbers
+        {'cat': 0, 'dog': 1}
+        """
+        return cls(numbers={name: number for number, name in enumerate(sorted(set(classes)))})
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> LabelMap:
+        """Reads a JSON file.
+
+        Raises:
+            LabelError: it can't be read, or is not a label map.
+        """
+        try:
+            with open(path, encoding="utf-8") as file:
+                value = json.load(file)
+        except (OSError, ValueError) as error:
+            raise LabelError(f"label map {os.fspath(path)!r}: can't be read: {error}") from None
+        return cls.parse(value, where=f"label map {os.fspath(path)!r}")
+
+    @classmethod
+    def parse(cls, value: Any, where: str = "label map") -> LabelMap:
+        """Checks that all labels are integers, or all one-hot lists of one length.
+
+        Raises:
+            LabelError: they are not.
+        """
+        if not isinstance(value, dict) or not value:
+            raise LabelError(f"{where}: expected a mapping of class to number or one-hot list")
+        width = len(first) if isinstance(first := next(iter(value.values())), list) else None
+        return cls(
+            numbers={name: _number(name, label, width, where) for name, label in value.items()},
+            width=width,
+        )
+
+    def require(self, classes: Iterable[str]) -> None:
+        """Raises LabelError where a class has no label; names the classes."""
+        absent = sorted(set(classes) - set(self.numbers))
+        if absent:
+            names = ", ".join(map(repr, absent[:20])) + (", …" if len(absent) > 20 else "")
+            raise LabelError(
+                f"label map: {len(absent)} classes of the source are absent from it: {names}; "
+                "add them to the map, or leave label_map out to have one built"
+            )
+
+    def feature(self, name: str) -> tuple[int, ...]:
+        """The integers of a class's ``label`` feature: one, or ``width`` of them."""
+        number = self.numbers[name]
+        if self.width is None:
+            return (number,)
+        return tuple(int(i == number) for i in range(self.width))
+
+    def to_json(self) -> dict[str, int | list[int]]:
+        """The map as it is stored: numbers or one-hot lists."""
+        if self.width is None:
+            return dict(self.numbers)
+        return {name: list(self.feature(name)) for name in self.numbers}
+
+
+def _number(name: str, label: Any, width: int | None, where: str) -> int:
+    if width is None:
+        if type(label) is int and label in _INT64:
+            return label
+        expected = "a whole number, as for the first class"
+    else:
+        if isinstance(label, list) and len(label) == width and all(type(x) is int for x in label):
+            if sorted(label) == [0] * (width - 1) + [1]:
+                return label.index(1)
+        expected = f"a list of {width} numbers, one of them 1 and the others 0"
+    raise LabelError(f"{where}: class {name!r} has {json.dumps(label)[:80]}; expected {expected}")

@@ -1,0 +1,81 @@
+"""The names of everything in an output folder: the one place that makes them.
+
+::
+
+    OUTPUT/
+      train/train-00000-of-00214.tfrecord   what is trained on
+      mean_rgb.json  label_map.json  report.json
+      .prep/plan.json                       what this output is to hold
+      .prep/manifest.parquet                its images, in the order in which they are written
+      .prep/receipts/train/00000.json       a shard counts once its receipt is there
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The split of images that lie in class folders without a split folder above them.
+DEFAULT_SPLIT = "train"
+_SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord", re.DOTALL)
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """The file name of shard ``index`` of ``count``.
+
+    >>> shard_name("train", 0, 214)
+    'train-00000-of-00214.tfrecord'
+    """
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+def is_shard_name(name: str, split: str) -> bool:
+    """Whether ``name`` is that of a shard of ``split``.
+
+    >>> is_shard_name("train-00000-of-00214.tfrecord", "train")
+    True
+    """
+    match = _SHARD_NAME.fullmatch(name)
+    return match is not None and match["split"] == split
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLayout:
+    """Paths in one output folder."""
+
+    root: Path
+
+    def shard(self, split: str, index: int, count: int) -> Path:
+        return self.root / split / shard_name(split, index, count)
+
+    def receipt(self, split: str, index: int) -> Path:
+        return self.receipts / split / f"{index:05d}.json"
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".prep"
+
+    @property
+    def plan(self) -> Path:
+        return self.state / "plan.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.state / "manifest.parquet"
+
+    @property
+    def receipts(self) -> Path:
+        return self.state / "receipts"
+
+    @property
+    def mean(self) -> Path:
+        return self.root / "mean_rgb.json"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "label_map.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.json"

@@ -1,0 +1,246 @@
+"""Mean RGB of original images, or of what shards hold, on Dask."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import dask.bag as db
+from distributed import Client, Future, as_completed, futures_of
+from rich.console import Console
+
+from prep import storage
+from prep.catalog.folders import EXTENSIONS
+from prep.clusters import cluster
+from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
+from prep.images import channel_sums
+from prep.images.decode import Decoder
+from prep.images.encode import pixels_of_record
+from prep.journal import known_encoding
+from prep.pipeline import LiveCounts
+from prep.progress import Work, make_display
+from prep.receipts import Rejection
+from prep.records import parse_example, read_records
+from prep.stats import ChannelStats, MixedStats, by_channel
+from prep.worker import WorkerSetup
+
+Weight = Literal["image", "pixel"]
+
+_FILES_PER_TASK = 64
+# A graph with 100,000 paths pickles to 5.5 MB, and Dask warns at 10. More go in several graphs.
+_FILES_PER_GRAPH = 100_000
+_MERGE_AT_ONCE = 16
+_SHARD_SUFFIX = ".tfrecord"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The sums of some files, and those that could not be read."""
+
+    stats: MixedStats = MixedStats()
+    refused: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanReport:
+    """Mean and standard deviation per channel, 0 to 255.
+
+    Attributes:
+        mean, std: ``{"R": …, "G": …, "B": …}``.
+        images: number of images that went into them.
+        weight: whether each ``image`` or each ``pixel`` weighs the same.
+        refused: files that could not be read.
+    """
+
+    mean: dict[str, float]
+    std: dict[str, float]
+    images: int
+    weight: Weight
+    refused: tuple[Rejection, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The mean under ``R``, ``G`` and ``B``, and the rest beside it."""
+        return {
+            **self.mean,
+            "std": self.std,
+            "images": self.images,
+            "weight": self.weight,
+            "refused": [{"path": r.path, "reason": r.reason} for r in self.refused],
+        }
+
+
+def mean_rgb(
+    inputs: str | os.PathLike[str],
+    client: Client | None = None,
+    *,
+    weight: Weight = "image",
+    tfrecord: bool | None = None,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> MeanReport:
+    """Computes the mean RGB of image files, or of the images in TFRecord shards.
+
+    Args:
+        inputs: a folder (with all below it), a file, or a glob pattern (``**`` for any depth).
+        client: a Dask client to use and leave running; without one, a cluster is started.
+        weight: ``image`` is the article's definition, the mean over images of their means;
+            ``pixel`` is the mean over all pixels. For shards, whose images are all of one size,
+            the two are the same.
+        tfrecord: whether the files are shards; by default, whether all are named so.
+        workers: number of workers of a cluster that is started.
+        console: where to show progress; nowhere, if None.
+
+    Raises:
+        SourceError: no files are there, or none could be read.
+        RecordError: a shard is damaged.
+    """
+    if weight not in ("image", "pixel"):
+        raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
+    files = find_files(os.fspath(inputs), tfrecord)
+    shards = tfrecord if tfrecord is not None else files[0].endswith(_SHARD_SUFFIX)
+    with contextlib.ExitStack() as stack:
+        used = client or stack.enter_context(cluster(workers=workers))
+        part = _on_cluster(files, used, console, shards=shards)
+    return _conclude(part, weight)
+
+
+def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
+    """The files that ``inputs`` stands for, by name.
+
+    Raises:
+        SourceError: there are none.
+    """
+    if os.path.isdir(inputs):
+        candidates = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(inputs)
+            for name in names
+            if not name.startswith(".")
+        ]
+    elif os.path.exists(inputs):  # Its name may well look like a pattern.
+        return [inputs]
+    else:
+        return _some(
+            sorted(p for p in glob.iglob(inputs, recursive=True) if os.path.isfile(p)), inputs
+        )
+    images = sorted(path for path in candidates if _is_image_name(path))
+    shards = sorted(path for path in candidates if path.endswith(_SHARD_SUFFIX))
+    return _some(shards if tfrecord or (tfrecord is None and not images) else images, inputs)
+
+
+def sum_images(paths: Iterable[str]) -> Part:
+    """Sums over image files."""
+    decoder = Decoder()
+    images: list[ChannelStats] = []
+    refused: list[Rejection] = []
+    for path in paths:
+        try:
+            images.append(channel_sums(decoder.decode(storage.read_file(path)).pixels))
+        except RefusedImage as error:
+            refused.append(Rejection(path=path, reason=error.reason, detail=error.detail[:200]))
+        except OSError as error:
+            refused.append(Rejection(path=path, reason="unreadable", detail=str(error)))
+    return Part(stats=MixedStats.of(images), refused=tuple(refused))
+
+
+def sum_shards(paths: Iterable[str]) -> Part:
+    """Sums over the images in TFRecord files.
+
+    Raises:
+        RecordError: a file or a record in it is damaged.
+    """
+    return Part(stats=MixedStats.of(stats for path in paths for stats in _images_of_shard(path)))
+
+
+def merge_parts(parts: Iterable[Part]) -> Part:
+    """Adds parts up."""
+    parts = list(parts)
+    return Part(
+        stats=MixedStats.merge(part.stats for part in parts),
+        refused=tuple(rejection for part in parts for rejection in part.refused),
+    )
+
+
+def _images_of_shard(path: str) -> Iterator[ChannelStats]:
+    encoding, mean = known_encoding(Path(path).absolute()) or (None, None)
+    decoder = Decoder()
+    number = 0
+    try:
+        with open(path, "rb") as file:
+            for number, record in enumerate(read_records(file)):  # noqa: B007
+                image = parse_example(record).image
+                yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
+    except RecordError as error:
+        raise RecordError(f"{path}: record {number}: {error}") from None
+
+
+def _on_cluster(
+    files: Sequence[str], client: Client, console: Console | None, *, shards: bool
+) -> Part:
+    client.register_plugin(WorkerSetup())
+    per_task = 1 if shards else _FILES_PER_TASK
+    function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
+    bags: dict[Future, int] = {}
+    totals: list[Future] = []
+    for chosen in _slices(files, _FILES_PER_GRAPH):
+        chunks = list(_slices(chosen, per_task))
+        bag = db.from_sequence(chunks, partition_size=1).map(function)
+        total = bag.reduction(merge_parts, merge_parts, split_every=_MERGE_AT_ONCE)
+        bag, total = client.persist([bag, total])
+        bags |= dict(zip(futures_of(bag), map(len, chunks), strict=True))
+        totals += futures_of(total)
+    work = Work(
+        title="mean RGB",
+        planned=len(files),
+        unit="shards" if shards else "images",
+        dashboard=client.dashboard_link,
+    )
+    try:
+        with make_display(work, console) as display:
+            done = 0
+            for future in as_completed(bags):
+                done += bags[future]
+                display.update(LiveCounts(images=done))
+        return merge_parts(future.result() for future in totals)
+    finally:
+        client.cancel([*bags, *totals], force=True)
+
+
+def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:
+    for first in range(0, len(items), length):
+        yield items[first : first + length]
+
+
+def _conclude(part: Part, weight: Weight) -> MeanReport:
+    total = part.stats.total
+    moments = part.stats.image_weighted() if weight == "image" else (total.mean(), total.std())
+    if moments is None or moments[0] is None:
+        first = f", the first because of: {part.refused[0].reason}" if part.refused else ""
+        raise SourceError(f"input: none of its {len(part.refused)} images could be read{first}")
+    mean, std = by_channel(moments[0]), by_channel(moments[1])
+    assert mean is not None and std is not None
+    return MeanReport(
+        mean=mean,
+        std=std,
+        images=total.images,
+        weight=weight,
+        refused=tuple(sorted(part.refused, key=lambda rejection: rejection.path)),
+    )
+
+
+def _is_image_name(path: str) -> bool:
+    return os.fsencode(path).rpartition(b".")[2].lower() in EXTENSIONS
+
+
+def _some(files: list[str], inputs: str) -> list[str]:
+    if not files:
+        raise SourceError(
+            f"input: nothing found for {inputs!r}; expected a folder, a file, or a quoted glob "
+            "pattern of images or .tfrecord files"
+        )
+    return files

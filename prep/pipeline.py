@@ -1,0 +1,161 @@
+"""The Dask Bag: one partition writes one shard, and a reduction adds the receipts up.
+
+The only module that builds a graph for a run.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask.bag as db
+from distributed import Client, Future, futures_of
+
+from prep.errors import BadImageError, ShardError
+from prep.planning import ShardSpec
+from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
+from prep.shards import RunRef
+from prep.shards import write_shard as write_shard_here
+from prep.worker import METRIC, WorkerSetup, shard_key, write_shard
+
+_TICK = 0.25  # seconds between two looks at the counters
+_MERGE_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCounts:
+    """How far a run has come.
+
+    ``images`` counts refused images too. ``bytes_read`` and ``bytes_written`` are of the images
+    alone, and include work that was lost with a worker.
+    """
+
+    shards: int = 0
+    images: int = 0
+    refused: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+
+OnTick = Callable[[LiveCounts], None]
+
+
+def write_serially(shards: Iterable[ShardSpec], run: RunRef) -> SplitTotals:
+    """The same without Dask, one shard after the other: what the other way is held against."""
+    return total_receipts(write_shard_here(shard, run) for shard in shards)
+
+
+def write_on_cluster(
+    shards: Sequence[ShardSpec], run: RunRef, client: Client, on_tick: OnTick
+) -> SplitTotals:
+    """Writes shards on a cluster, and waits for them.
+
+    Args:
+        shards: those that are not committed yet; at least one.
+        on_tick: is called several times a second.
+
+    Raises:
+        BadImageError: an image was refused, and the run is to stop at that.
+        ShardError: shards failed. All others are committed.
+    """
+    client.register_plugin(WorkerSetup())
+    receipts = db.from_sequence(shards, partition_size=1).map(write_shard, run=run)
+    totals = receipts.reduction(total_receipts, merge_totals, split_every=_MERGE_AT_ONCE)
+    # Both in one graph: each shard is written once, and stays visible as a task of its own.
+    receipts, totals = client.persist([receipts, totals])
+    futures = futures_of(receipts)
+    try:
+        _wait(client, dict(zip(futures, shards, strict=True)), run, on_tick)
+        return futures_of(totals)[0].result()
+    finally:
+        client.cancel([*futures, *futures_of(totals)], force=True)
+
+
+def _wait(
+    client: Client, shards: dict[Future, ShardSpec], run: RunRef, on_tick: OnTick
+) -> None:
+    finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    for future in shards:
+        future.add_done_callback(finished.put)
+    watch = _Watch(client, run.run)
+    pending, failed = set(shards), {}
+    while pending:
+        for future in _take(finished):
+            pending.discard(future)
+            if future.status == "finished":
+                watch.finish(shards[future])
+            else:
+                failed[future] = _failure(future)
+                if isinstance(failed[future], BadImageError):
+                    raise failed[future]
+        on_tick(watch.look())
+    if failed:
+        raise ShardError(_describe({shards[f]: error for f, error in failed.items()}))
+
+
+def _take(finished: queue.SimpleQueue[Future]) -> list[Future]:
+    """All that has finished, after waiting for a tick at most."""
+    taken = []
+    try:
+        taken.append(finished.get(timeout=_TICK))
+        while True:
+            taken.append(finished.get_nowait())
+    except queue.Empty:
+        return taken
+
+
+def _failure(future: Future) -> BaseException:
+    if future.status == "error":
+        error: BaseException = future.exception()
+        return error
+    return RuntimeError(f"the task was {future.status}; is the scheduler still there?")
+
+
+def _describe(failed: dict[ShardSpec, BaseException]) -> str:
+    named = [
+        f"{shard_key(shard)} ({type(error).__name__}: {error})" for shard, error in failed.items()
+    ]
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    return (
+        f"{len(failed)} shards failed: {'; '.join(named[:5])}{more}. All others are committed; "
+        "run the same command again to write those that are missing"
+    )
+
+
+class _Watch:
+    """Puts together what is known of a run: finished futures, and the workers' counters.
+
+    Finished shards are counted by the client, which misses none and counts none twice; the counters
+    add the shards under way. Those of a worker that has gone are kept.
+    """
+
+    def __init__(self, client: Client, run: str) -> None:
+        self._client = client
+        self._run = run
+        self._finished: set[str] = set()
+        self._images = 0
+        self._by_process: dict[str, dict[str, Any]] = {}
+
+    def finish(self, shard: ShardSpec) -> None:
+        self._finished.add(shard_key(shard))
+        self._images += shard.images
+
+    def look(self) -> LiveCounts:
+        under_way: dict[str, int] = {}
+        for worker in self._client.scheduler_info()["workers"].values():
+            metric = worker["metrics"].get(METRIC) or {}
+            counts = metric.get("runs", {}).get(self._run)
+            if counts is not None:
+                self._by_process[metric["process"]] = counts
+                under_way |= counts["active"]
+        by_process = self._by_process.values()
+        active = sum(n for shard, n in under_way.items() if shard not in self._finished)
+        return LiveCounts(
+            shards=len(self._finished),
+            images=self._images + active,
+            refused=sum(counts["refused"] for counts in by_process),
+            bytes_read=sum(counts["read"] for counts in by_process),
+            bytes_written=sum(counts["written"] for counts in by_process),
+        )

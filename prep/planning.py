@@ -1,0 +1,235 @@
+"""What a run will do, decided before it does anything.
+
+A plan is a function of the images, the label map and the configuration alone: the same for one
+worker and for a thousand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prep.catalog import Catalog, Ignored
+from prep.config import Config
+from prep.labels import LabelMap
+from prep.stats import RGB
+
+_LARGEST_DEFAULT_SHARD = 1000
+_SMALLEST_DEFAULT_SHARD = 32
+_DEFAULT_SHARDS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSpec:
+    """Shard ``index`` of the ``count`` of its split: rows ``start`` to ``stop`` of the manifest."""
+
+    split: str
+    index: int
+    count: int
+    start: int
+    stop: int
+
+    @property
+    def images(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """Everything that is decided before work begins.
+
+    Attributes:
+        config: what was asked for.
+        source: the folder that the manifest's paths are relative to.
+        images_per_shard: as configured, or chosen by the number of images.
+        mean: what encoding ``float32`` subtracts.
+        labels: the label map.
+        classes: names, to which the manifest's ``class`` column points.
+        manifest: the images in the order in which they are written: ``path``, ``class``, ``size``,
+            ``mtime``; split after split.
+        shards: which rows go to which shard.
+        counts: images by split and class.
+        ignored: what lies in the source and is not part of the run.
+        fingerprint: of all that has a say in the bytes of the output.
+    """
+
+    config: Config
+    source: str
+    images_per_shard: int
+    mean: RGB | None
+    labels: LabelMap
+    classes: tuple[str, ...]
+    manifest: pa.Table
+    shards: tuple[ShardSpec, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    ignored: tuple[Ignored, ...]
+    fingerprint: Fingerprint
+
+    @property
+    def images(self) -> int:
+        return int(self.manifest.num_rows)
+
+    @property
+    def source_bytes(self) -> int:
+        return int(pc.sum(self.manifest["size"]).as_py() or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What has a say in the output's bytes, by name, so that a difference can be named.
+
+    >>> Fingerprint(parts={"size": 256}).differences(Fingerprint(parts={"size": 224}))
+    ['size: 256 there, 224 here']
+    """
+
+    parts: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the parts."""
+        return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, here: Fingerprint) -> list[str]:
+        """In which parts ``here`` differs from this one."""
+        return [
+            f"{name}: {_brief(self.parts.get(name))} there, {_brief(here.parts.get(name))} here"
+            for name in sorted(self.parts.keys() | here.parts.keys())
+            if self.parts.get(name) != here.parts.get(name)
+        ]
+
+
+def make_plan(
+    config: Config,
+    catalog: Catalog,
+    labels: LabelMap,
+    mean: RGB | None,
+    versions: Mapping[str, str],
+) -> RunPlan:
+    """Shuffles the images of each split and deals them out to shards."""
+    per_split = _rows_by_split(catalog)
+    images_per_shard = config.images_per_shard or default_images_per_shard(catalog.images.num_rows)
+    order = np.concatenate(
+        [
+            rows[shuffled(len(rows), config.seed, split)]
+            for split, rows in zip(catalog.splits, per_split, strict=True)
+        ]
+    )
+    manifest = catalog.images.take(pa.array(order)).select(["path", "class", "size", "mtime"])
+    sizes = {split: len(rows) for split, rows in zip(catalog.splits, per_split, strict=True)}
+    return RunPlan(
+        config=config,
+        source=catalog.root,
+        images_per_shard=images_per_shard,
+        mean=mean,
+        labels=labels,
+        classes=catalog.classes,
+        manifest=manifest,
+        shards=plan_shards(sizes, images_per_shard),
+        counts=_class_counts(catalog),
+        ignored=catalog.ignored,
+        fingerprint=Fingerprint(
+            parts=_config_parts(config, images_per_shard, mean)
+            | {f"version of {name}": version for name, version in versions.items()}
+            | {
+                "splits": list(catalog.splits),
+                "label map": _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
+                "images": images_digest(manifest),
+            }
+        ),
+    )
+
+
+def plan_shards(images: Mapping[str, int], images_per_shard: int) -> tuple[ShardSpec, ...]:
+    """Cuts the rows of each split into shards of ``images_per_shard``; the last may be smaller.
+
+    >>> [(s.index, s.start, s.stop) for s in plan_shards({"train": 5}, 2)]
+    [(0, 0, 2), (1, 2, 4), (2, 4, 5)]
+    """
+    shards: list[ShardSpec] = []
+    first = 0
+    for split, number in images.items():
+        starts = range(0, number, images_per_shard)
+        shards += (
+            ShardSpec(
+                split=split,
+                index=index,
+                count=len(starts),
+                start=first + start,
+                stop=first + min(start + images_per_shard, number),
+            )
+            for index, start in enumerate(starts)
+        )
+        first += number
+    return tuple(shards)
+
+
+def default_images_per_shard(images: int) -> int:
+    """About 128 shards, of at least 32 and at most 1000 images.
+
+    It depends on nothing but the number of images, so that the output is the same on any machine.
+
+    >>> [default_images_per_shard(n) for n in (400, 20_000, 1_281_167)]
+    [32, 156, 1000]
+    """
+    return min(_LARGEST_DEFAULT_SHARD, max(_SMALLEST_DEFAULT_SHARD, images // _DEFAULT_SHARDS))
+
+
+def shuffled(count: int, seed: int, split: str) -> npt.NDArray[np.int64]:
+    """A permutation of ``range(count)``, other for each seed and split.
+
+    ``RandomState`` is the generator whose stream NumPy promises never to change (NEP 19).
+    """
+    state = np.random.RandomState([seed, zlib.crc32(split.encode(errors="surrogateescape"))])
+    return state.permutation(count).astype(np.int64)
+
+
+def images_digest(manifest: pa.Table) -> str:
+    """Digest of which images there are: paths, classes, sizes, times, and their order."""
+    digest = hashlib.sha256()
+    for batch in manifest.to_batches(max_chunksize=1 << 16):
+        paths = batch.column("path").to_pylist()
+        digest.update(b"\0".join(paths) + b"\0")  # No file name holds a zero byte.
+        for name in ("class", "size", "mtime"):
+            digest.update(batch.column(name).to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _rows_by_split(catalog: Catalog) -> list[npt.NDArray[np.int64]]:
+    split = catalog.images["split"].to_numpy()
+    return [np.flatnonzero(split == index) for index in range(len(catalog.splits))]
+
+
+def _class_counts(catalog: Catalog) -> dict[str, dict[str, int]]:
+    split = catalog.images["split"].to_numpy()
+    class_ = catalog.images["class"].to_numpy()
+    counts = {}
+    for index, name in enumerate(catalog.splits):
+        numbers = np.bincount(class_[split == index], minlength=len(catalog.classes)).tolist()
+        counts[name] = {c: n for c, n in zip(catalog.classes, numbers, strict=True) if n}
+    return counts
+
+
+def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> dict[str, Any]:
+    names = ("size", "quality", "compression", "seed", "interpolation", "encoding")
+    return {name: getattr(config, name) for name in names} | {
+        "images_per_shard": images_per_shard,
+        "mean": list(mean) if mean else None,
+    }
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _brief(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else text[:12] + "…"

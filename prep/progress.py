@@ -1,0 +1,206 @@
+"""Live counts → a terminal, or plain lines where output is not one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from prep.pipeline import LiveCounts
+from prep.report import megabytes
+
+_PLAIN_EVERY = 5.0  # seconds between plain lines
+_SETTLE = 1.0  # seconds before a rate means anything
+
+
+class Display(Protocol):
+    """Shows how far a run has come."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def update(self, counts: LiveCounts) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be done.
+
+    Attributes:
+        title: what it is called.
+        planned: how many images, or whatever ``unit`` says.
+        shards: how many shards are to be written, if any.
+        dashboard: where the Dask dashboard is to be seen.
+    """
+
+    title: str
+    planned: int
+    unit: str = "images"
+    shards: int | None = None
+    dashboard: str
+
+
+class Pace:
+    """Rates and the time that is left, from what was done so far.
+
+    The clock starts with the first image: starting workers says nothing about the speed of work.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._began: float | None = None
+        self._first = self.counts = LiveCounts()
+        self._seconds = 0.0
+
+    @property
+    def done(self) -> int:
+        return min(self.counts.images, self._work.planned)
+
+    def update(self, counts: LiveCounts) -> None:
+        now = time.monotonic()
+        if self._began is None and counts.images:
+            self._began, self._first = now, counts
+        self.counts = counts
+        self._seconds = now - self._began if self._began is not None else 0.0
+
+    def describe(self) -> str:
+        """``1,200 of 5,000 images · 640/s · 70.1 MB/s · 6 s left · 3 refused``."""
+        work, counts = self._work, self.counts
+        parts = [f"{self.done:,} of {work.planned:,} {work.unit}"]
+        rate = (counts.images - self._first.images) / max(self._seconds, _SETTLE)
+        if self._seconds >= _SETTLE and rate > 0:
+            parts.append(f"{rate:,.0f}/s")
+            if counts.bytes_read:
+                read = counts.bytes_read - self._first.bytes_read
+                parts.append(f"{megabytes(read / self._seconds)}/s")
+            parts.append(f"{_duration((work.planned - self.done) / rate)} left")
+        if counts.refused:
+            parts.append(f"{counts.refused:,} refused")
+        return " · ".join(parts)
+
+    def describe_shards(self) -> str | None:
+        """``3 of 40 shards``; None where none are written."""
+        shards = self._work.shards
+        return None if shards is None else f"{self.counts.shards:,} of {shards:,} shards"
+
+
+def make_display(work: Work, console: Console | None) -> Display:
+    """A display that suits the console; a silent one without a console."""
+    if console is None:
+        return Silent()
+    return LiveDisplay(work, console) if console.is_terminal else PlainLines(work, console)
+
+
+class LiveDisplay:
+    """A bar that moves, with the numbers under it."""
+
+    def __init__(self, work: Work, console: Console) -> None:
+        self._work = work
+        self._pace = Pace(work)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            console=console,
+            expand=True,
+        )
+        self._task: TaskID = self._bar.add_task(work.title, total=max(work.planned, 1))
+        self._live = Live(self._table(), console=console, refresh_per_second=4, transient=True)
+
+    def _table(self) -> Table:
+        table = Table.grid(expand=True)
+        table.add_row(self._bar)
+        table.add_row(Text(self._pace.describe()))
+        shards = self._pace.describe_shards()
+        dashboard = f"dashboard {self._work.dashboard}"
+        table.add_row(Text(f"{shards} · {dashboard}" if shards else dashboard))
+        return table
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def update(self, counts: LiveCounts) -> None:
+        self._pace.update(counts)
+        self._bar.update(self._task, completed=self._pace.done)
+        self._live.update(self._table())
+
+
+class PlainLines:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, work: Work, console: Console) -> None:
+        self._work = work
+        self._pace = Pace(work)
+        self._console = console
+        self._shown = time.monotonic()
+
+    def __enter__(self) -> PlainLines:
+        self._print(f"dashboard {self._work.dashboard}")
+        self._show()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._show()
+
+    def update(self, counts: LiveCounts) -> None:
+        self._pace.update(counts)
+        if time.monotonic() - self._shown >= _PLAIN_EVERY:
+            self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        shards = self._pace.describe_shards()
+        self._print(self._pace.describe() + (f" · {shards}" if shards else ""))
+
+    def _print(self, text: str) -> None:
+        line = f"{self._work.title}: {text}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def update(self, counts: LiveCounts) -> None: ...
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,130 @@
+"""What came of a shard, and how receipts add up to a run.
+
+Merging is associative and commutative but for the order of the rejections, which the end sorts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from prep.stats import ChannelStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """An image that was not written, and why.
+
+    Attributes:
+        path: relative to the source.
+        reason: a word or two, for counting.
+        detail: what exactly was found.
+    """
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardReceipt:
+    """Proof that a shard is committed, and what is in it.
+
+    Attributes:
+        split, index, count: which shard, of how many.
+        fingerprint: digest of the plan that it belongs to.
+        file: its path relative to the output.
+        bytes, sha256: size and digest of the file.
+        written: number of records, by class.
+        source_bytes: bytes of all image files that were read for it.
+        stats: channel sums of the squares written.
+        rejected: the images that were not written.
+        seconds: how long it took.
+        worker: host and process that wrote it.
+    """
+
+    split: str
+    index: int
+    count: int
+    fingerprint: str
+    file: str
+    bytes: int
+    sha256: str
+    written: Mapping[str, int]
+    source_bytes: int
+    stats: ChannelStats
+    rejected: tuple[Rejection, ...]
+    seconds: float
+    worker: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ShardReceipt:
+        """Raises KeyError or TypeError where the value is not a receipt."""
+        return cls(
+            **{
+                **value,
+                "stats": ChannelStats.from_json(value["stats"]),
+                "rejected": tuple(Rejection(**r) for r in value["rejected"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Receipts of some shards of one split, added up."""
+
+    shards: int = 0
+    bytes: int = 0
+    source_bytes: int = 0
+    written: Mapping[str, int] = field(default_factory=dict)
+    stats: ChannelStats = ChannelStats()
+    rejected: tuple[Rejection, ...] = ()
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            shards=self.shards + other.shards,
+            bytes=self.bytes + other.bytes,
+            source_bytes=self.source_bytes + other.source_bytes,
+            written=Counter(self.written) + Counter(other.written),
+            stats=self.stats + other.stats,
+            rejected=self.rejected + other.rejected,
+        )
+
+    @property
+    def images(self) -> int:
+        """Number of records."""
+        return sum(self.written.values())
+
+
+SplitTotals = Mapping[str, Totals]
+
+
+def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
+    """Adds receipts up, split by split."""
+    return merge_totals(
+        {
+            receipt.split: Totals(
+                shards=1,
+                bytes=receipt.bytes,
+                source_bytes=receipt.source_bytes,
+                written=receipt.written,
+                stats=receipt.stats,
+                rejected=receipt.rejected,
+            )
+        }
+        for receipt in receipts
+    )
+
+
+def merge_totals(parts: Iterable[SplitTotals]) -> SplitTotals:
+    """Adds totals up, split by split."""
+    merged: dict[str, Totals] = {}
+    for part in parts:
+        for split, totals in part.items():
+            merged[split] = merged.get(split, Totals()) + totals
+    return merged

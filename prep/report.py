@@ -1,0 +1,194 @@
+"""Totals → the report of a run, as a file and to look at."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prep import storage
+from prep.images import codec_versions
+from prep.layout import DEFAULT_SPLIT, OutputLayout
+from prep.planning import RunPlan
+from prep.receipts import Rejection, SplitTotals, Totals
+from prep.stats import ChannelStats, by_channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run has made; the contents of ``report.json``.
+
+    Attributes:
+        output: the output folder.
+        images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
+        shards, bytes: number of shard files, and their size.
+        source_bytes: size of the image files that were read.
+        seconds: of the run, from plan to report. Where it was resumed, of the last part.
+        images_per_second: images settled in that time.
+        resumed_shards: shards that were committed before this run began.
+        mean, std: per channel, 0 to 255, of the squares of the train split as they were before
+            encoding; of all splits where there is no train split. None without images.
+        splits: the same numbers for each split.
+        classes: images written by split and class.
+        refused: ``path`` and ``reason`` of each image that was not written, and ``detail``.
+        config: the configuration, with what was chosen by default.
+        fingerprint: of all that has a say in the bytes of the shards.
+        versions: of the libraries at work.
+    """
+
+    output: str
+    images: Mapping[str, int]
+    shards: int
+    bytes: int
+    source_bytes: int
+    seconds: float
+    images_per_second: float
+    resumed_shards: int
+    mean: Mapping[str, float] | None
+    std: Mapping[str, float] | None
+    splits: Mapping[str, Any]
+    classes: Mapping[str, Mapping[str, int]]
+    refused: tuple[Mapping[str, str], ...]
+    config: Mapping[str, Any]
+    fingerprint: str
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {**values, "refused": list(self.refused)}
+
+    @classmethod
+    def read(cls, output: str | Path) -> RunReport:
+        """Reads ``report.json`` of an output folder.
+
+        Raises:
+            OSError: there is none.
+            ValueError, TypeError: it is not a report.
+        """
+        value = json.loads(OutputLayout(Path(output)).report.read_bytes())
+        return cls(**{**value, "refused": tuple(value["refused"])})
+
+    def publish(self) -> None:
+        """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
+        layout = OutputLayout(Path(self.output))
+        if self.mean is not None:
+            storage.publish_json(layout.mean, dict(self.mean))
+        storage.publish_json(layout.report, self.to_json())
+
+    def refused_by_reason(self) -> dict[str, int]:
+        """How many images were refused for each reason, the most frequent first."""
+        return dict(Counter(image["reason"] for image in self.refused).most_common())
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The summary, as pairs of a name and a value."""
+        images = self.images
+        rows = [
+            ("images", f"{images['written']:,} written, {images['refused']:,} refused, "
+                       f"of {images['planned']:,} planned"),
+        ]
+        if self.refused:
+            reasons = self.refused_by_reason().items()
+            rows.append(("refused", ", ".join(f"{n:,} {reason}" for reason, n in reasons)))
+        rows += [
+            (f"  {name}", f"{split['written']:,} images in {split['shards']:,} shards, "
+                          f"{megabytes(split['bytes'])}")
+            for name, split in self.splits.items()
+        ]
+        resumed = f", {self.resumed_shards:,} of them from before" if self.resumed_shards else ""
+        rows += [
+            ("shards", f"{self.shards:,}{resumed}"),
+            ("size", f"{megabytes(self.bytes)}, from {megabytes(self.source_bytes)}"),
+            ("time", f"{self.seconds:.1f} s, {self.images_per_second:,.0f} images/s"),
+            ("mean RGB", _triple(self.mean)),
+            ("std RGB", _triple(self.std)),
+            ("output", self.output),
+        ]
+        return rows
+
+    def __repr__(self) -> str:
+        lines = "\n".join(f"  {name:<10} {value}" for name, value in self.rows())
+        return f"RunReport\n{lines}"
+
+
+def make_report(
+    plan: RunPlan, output: Path, totals: SplitTotals, *, seconds: float, images_now: int, resumed: int
+) -> RunReport:
+    """Puts a report together.
+
+    Args:
+        totals: of all shards, those from before included.
+        seconds: that this run took.
+        images_now: images that it settled in that time.
+        resumed: number of shards that were committed before it.
+    """
+    everything = sum(totals.values(), Totals())
+    planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
+    reference = totals.get(DEFAULT_SPLIT, everything).stats
+    return RunReport(
+        output=str(output),
+        images={
+            "planned": plan.images,
+            "written": everything.images,
+            "refused": len(everything.rejected),
+        },
+        shards=everything.shards,
+        bytes=everything.bytes,
+        source_bytes=everything.source_bytes,
+        seconds=round(seconds, 3),
+        images_per_second=round(images_now / seconds, 1) if seconds else 0.0,
+        resumed_shards=resumed,
+        **_moments(reference),
+        splits={
+            split: {
+                "planned": planned[split],
+                "written": t.images,
+                "refused": len(t.rejected),
+                "shards": t.shards,
+                "bytes": t.bytes,
+                **_moments(t.stats),
+            }
+            for split, t in ((split, totals[split]) for split in plan.counts)
+        },
+        classes={split: dict(sorted(totals[split].written.items())) for split in plan.counts},
+        refused=tuple(map(_rejection, sorted(everything.rejected, key=lambda r: r.path))),
+        config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
+        fingerprint=plan.fingerprint.digest,
+        versions=all_versions(),
+    )
+
+
+def all_versions() -> dict[str, str]:
+    """Versions of Python, this package, and the libraries at work."""
+    packages = ("dask", "distributed", "pyarrow")
+    return {
+        "prep": version("prep"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        **codec_versions(),
+    }
+
+
+def megabytes(size: float) -> str:
+    """A size for people.
+
+    >>> megabytes(2_500_000)
+    '2.5 MB'
+    """
+    return f"{size / 1e9:,.1f} GB" if size >= 10e9 else f"{size / 1e6:,.1f} MB"
+
+
+def _moments(stats: ChannelStats) -> dict[str, Any]:
+    return {"mean": by_channel(stats.mean()), "std": by_channel(stats.std())}
+
+
+def _rejection(rejection: Rejection) -> dict[str, str]:
+    return {"path": rejection.path, "reason": rejection.reason, "detail": rejection.detail}
+
+
+def _triple(values: Mapping[str, float] | None) -> str:
+    return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())

@@ -1,0 +1,196 @@
+"""From a configuration to a plan, and from a plan to a finished output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+from rich.console import Console
+
+from prep.catalog import Catalog, scan_folders
+from prep.clusters import cluster
+from prep.config import Config
+from prep.errors import ConfigError, Interrupted
+from prep.images import codec_versions
+from prep.journal import Journal
+from prep.labels import LabelMap
+from prep.pipeline import write_on_cluster
+from prep.planning import RunPlan, ShardSpec, make_plan
+from prep.progress import Work, make_display
+from prep.receipts import SplitTotals, merge_totals, total_receipts
+from prep.report import RunReport, make_report
+from prep.shards import RunRef
+from prep.stats import CHANNELS, RGB
+
+_LABEL_MAP = "label_map.json"
+
+
+def plan(config: Config) -> RunPlan:
+    """Decides what a run would do: which images, which labels, which shards. Writes nothing.
+
+    Raises:
+        SourceError: the source is missing or has no images.
+        LabelError: the label map is malformed, or lacks a class.
+        ConfigError: the mean file can't be used.
+    """
+    catalog = scan_folders(config.source, config.splits, config.image_type)
+    labels = find_labels(config, catalog)
+    mean = read_mean(config.mean_file) if config.mean_file else None
+    versions = {"prep": version("prep"), **codec_versions()}
+    made = make_plan(config, catalog, labels, mean, versions)
+    labels.require(name for classes in made.counts.values() for name in classes)
+    return made
+
+
+def run(
+    config: Config,
+    client: Client | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    cluster_spec: str | Path | None = None,
+    console: Console | None = None,
+) -> RunReport:
+    """Writes the shards, the mean and the report.
+
+    What is committed in the output already is not written again, so a run that was stopped is
+    continued by starting it once more.
+
+    Args:
+        config: what to do.
+        client: a Dask client to use, and leave running. Without one, a cluster is started as
+            ``cluster_spec`` says (by default, one process per core), and closed at the end.
+        workers: number of workers of a cluster that is started.
+        overwrite: start afresh, whatever the output holds of earlier runs. Files of others are
+            never touched.
+        console: where to show progress; nowhere, if None.
+
+    Raises:
+        UsageError: it can't be done as asked. Nothing was written.
+        BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
+        ShardError: shards failed; all others are committed.
+        Interrupted: the user stopped it (a KeyboardInterrupt, too); committed shards stay.
+
+    A script that lets this start a cluster needs the usual guard of multiprocessing::
+
+        if __name__ == "__main__":
+            prep.run(prep.Config(source="photos", output="shards"))
+    """
+    if client is not None and workers is not None:
+        raise ConfigError("workers: goes with a cluster that is started here, not with a client")
+    started = time.perf_counter()
+    made = plan(config)
+    journal = Journal(config.output)
+    if overwrite:
+        journal.clear(made)
+    journal.check(made)
+    journal.begin(made)
+    before = journal.receipts(made.shards, made.fingerprint.digest)
+    missing = _missing(made, journal)
+    totals = total_receipts(before)
+    if not missing:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return RunReport.read(journal.layout.root)
+    else:
+        with _client(client, workers, cluster_spec) as used:
+            written = _write(made, missing, journal, used, console)
+        totals = merge_totals([totals, written])
+    report = make_report(
+        made,
+        journal.layout.root,
+        totals,
+        seconds=time.perf_counter() - started,
+        images_now=sum(shard.images for shard in missing),
+        resumed=len(before),
+    )
+    report.publish()
+    return report
+
+
+def find_labels(config: Config, catalog: Catalog) -> LabelMap:
+    """The label map that was given, or lies in the source, or else one made of the classes.
+
+    Raises:
+        LabelError: it is malformed.
+    """
+    if isinstance(config.label_map, str):
+        return LabelMap.read(config.label_map)
+    if config.label_map is not None:
+        return LabelMap.parse(config.label_map)
+    beside = os.path.join(catalog.root, _LABEL_MAP)
+    if os.path.exists(beside):
+        return LabelMap.read(beside)
+    return LabelMap.build(catalog.classes)
+
+
+def read_mean(path: str) -> RGB:
+    """Reads ``{"R": …, "G": …, "B": …}``.
+
+    Raises:
+        ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
+    """
+    try:
+        value: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        r, g, b = (float(value[channel]) for channel in CHANNELS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"mean_file: {path!r} can't be used ({error!r}); "
+            'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
+        ) from None
+    if not all(0 <= channel <= 255 for channel in (r, g, b)):
+        raise ConfigError(f"mean_file: got {value}; expected means from 0 to 255")
+    return r, g, b
+
+
+def _missing(made: RunPlan, journal: Journal) -> list[ShardSpec]:
+    digest = made.fingerprint.digest
+    return [s for s in made.shards if journal.receipt(s.split, s.index, digest) is None]
+
+
+@contextlib.contextmanager
+def _client(
+    given: Client | None, workers: int | None, cluster_spec: str | Path | None
+) -> Iterator[Client]:
+    if given is not None:
+        yield given
+    else:
+        with cluster(cluster_spec, workers=workers) as client:
+            yield client
+
+
+def _write(
+    made: RunPlan,
+    missing: list[ShardSpec],
+    journal: Journal,
+    client: Client,
+    console: Console | None,
+) -> SplitTotals:
+    run_ref = RunRef(
+        output=str(journal.layout.root),
+        digest=made.fingerprint.digest,
+        run=uuid.uuid4().hex,
+        stop_at_bad_image=made.config.on_bad_image == "fail",
+    )
+    work = Work(
+        title="preparing",
+        planned=sum(shard.images for shard in missing),
+        shards=len(missing),
+        dashboard=client.dashboard_link,
+    )
+    try:
+        with make_display(work, console) as display:
+            return write_on_cluster(missing, run_ref, client, display.update)
+    except KeyboardInterrupt:
+        left = len(_missing(made, journal))
+        raise Interrupted(
+            f"stopped: {len(made.shards) - left:,} of {len(made.shards):,} shards are committed "
+            "and stay; run the same command again to go on from there"
+        ) from None
