@@ -52,8 +52,14 @@ def _config_options(command: Command) -> Command:
     """``-c`` and a flag for every key of the configuration, under both of its names."""
     other_names = {name: key for key, name in ARTICLE_KEYS.items()}
 
-    @click.option("-c", "--config", "config_file", type=click.Path(), metavar="FILE",
-                  help="JSON, YAML or TOML file with any of the keys below. Flags win over it.")
+    @click.option(
+        "-c",
+        "--config",
+        "config_file",
+        type=click.Path(),
+        metavar="FILE",
+        help="JSON, YAML or TOML file with any of the keys below. Flags win over it.",
+    )
     @functools.wraps(command)
     def wrapped(config_file: str | None, **values: Any) -> Any:
         given = {name: values.pop(name) for name in Config.model_fields}
@@ -77,14 +83,17 @@ def _metavar(name: str) -> str:
 
 
 _workers_option = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N",
-    help="Number of worker processes. [one per core]")
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of worker processes. [one per core]",
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="prep", prog_name="prep")
 def main() -> None:
-    """Labelled images to TFRecord shards and the mean RGB, on every core.
+    r"""Labelled images to TFRecord shards and the mean RGB, on every core.
 
     \b
     prep demo                                     see it work on a small made-up set
@@ -97,8 +106,13 @@ def main() -> None:
 @_config_options
 @_workers_option
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
-@click.option("--cluster", "cluster_spec", type=click.Path(), metavar="FILE",
-              help="Cluster spec to start instead of one worker per core of this machine.")
+@click.option(
+    "--cluster",
+    "cluster_spec",
+    type=click.Path(),
+    metavar="FILE",
+    help="Cluster spec to start instead of one worker per core of this machine.",
+)
 def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str | None) -> None:
     """Write shards, mean RGB and a report.
 
@@ -129,19 +143,45 @@ def plan(config: Config, workers: int | None) -> None:
 
 
 @main.command()
-@click.option("-i", "--image_dir", "--image-dir", "inputs", required=True, metavar="GLOB|DIR",
-              help="Images or shards: a folder, or a quoted pattern (** for any depth).")
-@click.option("-o", "--output_file_name", "--output", "output", required=True, metavar="FILE",
-              help="JSON file to write.")
-@click.option("-tf", "--use_tfrecord", "--use-tfrecord", "tfrecord", type=bool, default=None,
-              is_flag=False, flag_value=True, metavar="BOOL",
-              help="Whether the input is TFRecord shards. [whether it is named so]")
-@click.option("--weight", type=click.Choice(["image", "pixel"]), default="image",
-              show_default=True, help="What weighs the same: each image, or each pixel.")
+@click.option(
+    "-i",
+    "--image_dir",
+    "--image-dir",
+    "inputs",
+    required=True,
+    metavar="GLOB|DIR",
+    help="Images or shards: a folder, or a quoted pattern (** for any depth).",
+)
+@click.option(
+    "-o",
+    "--output_file_name",
+    "--output",
+    "output",
+    required=True,
+    metavar="FILE",
+    help="JSON file to write.",
+)
+@click.option(
+    "-tf",
+    "--use_tfrecord",
+    "--use-tfrecord",
+    "tfrecord",
+    type=bool,
+    default=None,
+    is_flag=False,
+    flag_value=True,
+    metavar="BOOL",
+    help="Whether the input is TFRecord shards. [whether it is named so]",
+)
+@click.option(
+    "--weight",
+    type=click.Choice(["image", "pixel"]),
+    default="image",
+    show_default=True,
+    help="What weighs the same: each image, or each pixel.",
+)
 @_workers_option
-def mean(
-    inputs: str, output: str, tfrecord: bool | None, weight: str, workers: int | None
-) -> None:
+def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: int | None) -> None:
     """Compute the mean RGB of images, or of the images in shards."""
     from prep import means
 
@@ -170,10 +210,22 @@ def labels(source: str, output: str) -> None:
 
 
 @main.command()
-@click.option("-o", "--output", default="demo", show_default=True, metavar="DIR",
-              help="Folder for the images and the shards.")
-@click.option("--images", type=click.IntRange(min=30), default=600, show_default=True,
-              metavar="N", help="How many images to make.")
+@click.option(
+    "-o",
+    "--output",
+    default="demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the images and the shards.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=30),
+    default=600,
+    show_default=True,
+    metavar="N",
+    help="How many images to make.",
+)
 @_workers_option
 def demo(output: str, images: int, workers: int | None) -> None:
     """Make a small set of photos, a few of them broken, and prepare it."""
@@ -238,14 +290,16 @@ def _print_plan(plan: RunPlan, guess: Estimate) -> None:
 def _class_table(plan: RunPlan, most: int = 20) -> Table:
     """The classes with their labels and counts; the largest, where there are many."""
     totals = {
-        name: sum(classes.get(name, 0) for classes in plan.counts.values())
-        for name in plan.classes
+        name: sum(classes.get(name, 0) for classes in plan.counts.values()) for name in plan.classes
     }
     shown = sorted(sorted(totals, key=lambda name: -totals[name])[:most])
     more = len(totals) - len(shown)
     table = Table(
-        "class", "label", *map(_one_line, plan.counts),
-        caption=f"and {more:,} smaller classes" if more else None, caption_justify="left",
+        "class",
+        "label",
+        *map(_one_line, plan.counts),
+        caption=f"and {more:,} smaller classes" if more else None,
+        caption_justify="left",
     )
     for name in shown:
         counts = (f"{classes.get(name, 0):,}" for classes in plan.counts.values())

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import dask
 import yaml
+from dask.system import CPU_COUNT
 from distributed import Client, Worker, WorkerPlugin
-from distributed.system import CPU_COUNT
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prep.errors import ConfigError

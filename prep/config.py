@@ -48,43 +48,77 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = _key(..., "Folder of images: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
-                       "the path of a folder", min_length=1)
-    output: str = _key(..., "Folder for shards, mean and report; made if missing.",
-                       "the path of a folder", min_length=1)
+    source: str = _key(
+        ...,
+        "Folder of images: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
+        "the path of a folder",
+        min_length=1,
+    )
+    output: str = _key(
+        ...,
+        "Folder for shards, mean and report; made if missing.",
+        "the path of a folder",
+        min_length=1,
+    )
     label_map: str | dict[str, int | list[int]] | None = _key(
-        None, "JSON file that maps class to number or one-hot list. "
+        None,
+        "JSON file that maps class to number or one-hot list. "
         "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
-        "the path of a JSON file, or a mapping of class to number or one-hot list")
+        "the path of a JSON file, or a mapping of class to number or one-hot list",
+    )
     splits: tuple[str, ...] | None = _key(
-        None, "Splits to prepare, comma-separated; all by default.",
-        "a list of names of folders in the source", min_length=1)
+        None,
+        "Splits to prepare, comma-separated; all by default.",
+        "a list of names of folders in the source",
+        min_length=1,
+    )
     image_type: str | None = _key(
-        None, "Only files with this extension (any case), such as JPEG.",
-        "a file extension, such as JPEG", min_length=1)
-    size: int = _key(256, "Width and height of the result, in pixels.",
-                     "a whole number from 1 to 4096", ge=1, le=4096)
+        None,
+        "Only files with this extension (any case), such as JPEG.",
+        "a file extension, such as JPEG",
+        min_length=1,
+    )
+    size: int = _key(
+        256,
+        "Width and height of the result, in pixels.",
+        "a whole number from 1 to 4096",
+        ge=1,
+        le=4096,
+    )
     quality: int = _key(90, "JPEG quality.", "a whole number from 1 to 100", ge=1, le=100)
     images_per_shard: int | None = _key(
-        None, "Images in a shard. By default 1000, and fewer for small sets, "
+        None,
+        "Images in a shard. By default 1000, and fewer for small sets, "
         "so that there are shards for many cores.",
-        "a whole number of at least 1", ge=1)
+        "a whole number of at least 1",
+        ge=1,
+    )
     compression: Literal["GZIP", "ZLIB"] | None = _key(
-        None, "Compression of the shards: none, GZIP or ZLIB.", "none, GZIP or ZLIB")
-    seed: int = _key(0, "Seed of the shuffle.", "a whole number from 0 to 4294967295",
-                     ge=0, lt=1 << 32)
+        None, "Compression of the shards: none, GZIP or ZLIB.", "none, GZIP or ZLIB"
+    )
+    seed: int = _key(
+        0, "Seed of the shuffle.", "a whole number from 0 to 4294967295", ge=0, lt=1 << 32
+    )
     interpolation: Interpolation = _key(
-        "area", "area (does not alias; cubic where an image is enlarged), linear, cubic or lanczos.",
-        "area, linear, cubic or lanczos")
+        "area",
+        "area (does not alias; cubic where an image is enlarged), linear, cubic or lanczos.",
+        "area, linear, cubic or lanczos",
+    )
     encoding: Encoding = _key(
-        "jpeg", "jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
-        "jpeg, raw or float32")
+        "jpeg",
+        "jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
+        "jpeg, raw or float32",
+    )
     mean_file: str | None = _key(
-        None, "JSON file {R, G, B} with the mean that encoding float32 subtracts.",
-        "the path of a JSON file")
+        None,
+        "JSON file {R, G, B} with the mean that encoding float32 subtracts.",
+        "the path of a JSON file",
+    )
     on_bad_image: Literal["refuse", "fail"] = _key(
-        "refuse", "refuse (count, name and go on) or fail (stop) at an image that can't be used.",
-        "refuse or fail")
+        "refuse",
+        "refuse (count, name and go on) or fail (stop) at an image that can't be used.",
+        "refuse or fail",
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -139,11 +173,15 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _float32_needs_a_mean(self) -> Config:
         if self.encoding == "float32" and self.mean_file is None:
-            raise ConfigError("mean_file: missing; encoding float32 needs a JSON file "
-                              "with the mean to subtract, such as one made by 'prep mean'")
+            raise ConfigError(
+                "mean_file: missing; encoding float32 needs a JSON file "
+                "with the mean to subtract, such as one made by 'prep mean'"
+            )
         if self.encoding != "float32" and self.mean_file is not None:
-            raise ConfigError(f"mean_file: got {self.mean_file!r}, which only encoding float32 "
-                              f"uses; encoding is {self.encoding}")
+            raise ConfigError(
+                f"mean_file: got {self.mean_file!r}, which only encoding float32 "
+                f"uses; encoding is {self.encoding}"
+            )
         return self
 
 
@@ -166,8 +204,12 @@ def _canonical(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    parsers = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load,
-               ".toml": tomllib.loads}
+    parsers = {
+        ".json": json.loads,
+        ".yaml": yaml.safe_load,
+        ".yml": yaml.safe_load,
+        ".toml": tomllib.loads,
+    }
     parser = parsers.get(path.suffix.lower())
     if parser is None:
         raise ConfigError(f"config file {path}: expected one that ends in {', '.join(parsers)}")

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from distributed.system import CPU_COUNT
+from dask.system import CPU_COUNT
 
 from prep import storage
 from prep.errors import RefusedImage

@@ -95,8 +95,8 @@ def _number(name: str, label: Any, width: int | None, where: str) -> int:
             return label
         expected = "a whole number, as for the first class"
     else:
-        if isinstance(label, list) and len(label) == width and all(type(x) is int for x in label):
-            if sorted(label) == [0] * (width - 1) + [1]:
-                return label.index(1)
+        whole = isinstance(label, list) and all(type(x) is int for x in label)
+        if whole and sorted(label) == [0] * (width - 1) + [1]:
+            return int(label.index(1))
         expected = f"a list of {width} numbers, one of them 1 and the others 0"
     raise LabelError(f"{where}: class {name!r} has {json.dumps(label)[:80]}; expected {expected}")

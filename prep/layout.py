@@ -18,7 +18,7 @@ from pathlib import Path
 
 #: The split of images that lie in class folders without a split folder above them.
 DEFAULT_SPLIT = "train"
-_SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord", re.DOTALL)
+_SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5,}-of-\d{5,}\.tfrecord", re.DOTALL)
 
 
 def shard_name(split: str, index: int, count: int) -> str:

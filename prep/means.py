@@ -207,8 +207,9 @@ def _on_cluster(
                 done += bags[future]
                 display.update(LiveCounts(images=done))
         return merge_parts(future.result() for future in totals)
-    finally:
+    except BaseException:
         client.cancel([*bags, *totals], force=True)
+        raise
 
 
 def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:
@@ -223,7 +224,8 @@ def _conclude(part: Part, weight: Weight) -> MeanReport:
         first = f", the first because of: {part.refused[0].reason}" if part.refused else ""
         raise SourceError(f"input: none of its {len(part.refused)} images could be read{first}")
     mean, std = by_channel(moments[0]), by_channel(moments[1])
-    assert mean is not None and std is not None
+    assert mean is not None
+    assert std is not None
     return MeanReport(
         mean=mean,
         std=std,

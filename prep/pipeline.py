@@ -15,7 +15,7 @@ from distributed import Client, Future, futures_of
 
 from prep.errors import BadImageError, ShardError
 from prep.planning import ShardSpec
-from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
+from prep.receipts import SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
 from prep.worker import METRIC, WorkerSetup, shard_key, write_shard
@@ -69,13 +69,12 @@ def write_on_cluster(
     try:
         _wait(client, dict(zip(futures, shards, strict=True)), run, on_tick)
         return futures_of(totals)[0].result()
-    finally:
+    except BaseException:
         client.cancel([*futures, *futures_of(totals)], force=True)
+        raise
 
 
-def _wait(
-    client: Client, shards: dict[Future, ShardSpec], run: RunRef, on_tick: OnTick
-) -> None:
+def _wait(client: Client, shards: dict[Future, ShardSpec], run: RunRef, on_tick: OnTick) -> None:
     finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
     for future in shards:
         future.add_done_callback(finished.put)

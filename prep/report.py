@@ -88,15 +88,21 @@ class RunReport:
         """The summary, as pairs of a name and a value."""
         images = self.images
         rows = [
-            ("images", f"{images['written']:,} written, {images['refused']:,} refused, "
-                       f"of {images['planned']:,} planned"),
+            (
+                "images",
+                f"{images['written']:,} written, {images['refused']:,} refused, "
+                f"of {images['planned']:,} planned",
+            ),
         ]
         if self.refused:
             reasons = self.refused_by_reason().items()
             rows.append(("refused", ", ".join(f"{n:,} {reason}" for reason, n in reasons)))
         rows += [
-            (f"  {name}", f"{split['written']:,} images in {split['shards']:,} shards, "
-                          f"{megabytes(split['bytes'])}")
+            (
+                f"  {name}",
+                f"{split['written']:,} images in {split['shards']:,} shards, "
+                f"{megabytes(split['bytes'])}",
+            )
             for name, split in self.splits.items()
         ]
         resumed = f", {self.resumed_shards:,} of them from before" if self.resumed_shards else ""
@@ -116,7 +122,13 @@ class RunReport:
 
 
 def make_report(
-    plan: RunPlan, output: Path, totals: SplitTotals, *, seconds: float, images_now: int, resumed: int
+    plan: RunPlan,
+    output: Path,
+    totals: SplitTotals,
+    *,
+    seconds: float,
+    images_now: int,
+    resumed: int,
 ) -> RunReport:
     """Puts a report together.
 

@@ -70,9 +70,7 @@ class _Tally:
             self.observer.image_settled(read=read, written=written, refused=refused)
 
 
-def write_shard(
-    shard: ShardSpec, run: RunRef, observer: Observer | None = None
-) -> ShardReceipt:
+def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None) -> ShardReceipt:
     """Writes one shard and commits it; does nothing if it is committed already.
 
     The file is published under its final name first and its receipt after it, both atomically. So

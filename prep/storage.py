@@ -63,7 +63,7 @@ class AtomicFile:
 
     def __enter__(self) -> AtomicFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
+        self._file = open(self._temporary, "xb", buffering=_BUFFER)
         return self
 
     def write(self, data: bytes) -> None:

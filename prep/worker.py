@@ -25,10 +25,9 @@ from prep.shards import RunRef
 
 METRIC = "prep"
 
-# From glibc's malloc.h, and the values for them. Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KiB,
-# which also stops glibc from adapting its mmap threshold: every image buffer is then mapped, zeroed
-# and unmapped again, at a third of the speed. Clusters that we start set the environment instead;
-# this is for those that we are given.
+# From glibc's malloc.h. Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KiB, which also stops glibc
+# from adapting its mmap threshold: every image buffer is then mapped, zeroed and unmapped again, at
+# a third of the speed. Clusters that we start set the environment; this is for those we are given.
 _M_TRIM_THRESHOLD, _TRIM_THRESHOLD = -1, 128 << 20  # 128 MiB
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 32 << 20  # 32 MiB, the most that glibc takes
 

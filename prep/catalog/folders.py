@@ -135,7 +135,7 @@ def scan_folders(
             of one layout or the other.
     """
     if not os.path.isdir(source):
-        raise SourceError(f"source: got {source!r}, which is not a folder; expected one with images")
+        raise SourceError(f"source: got {source!r}, which is no folder; expected one with images")
     scan = _Scan(source, image_type)
     split_folders = _split_folders(scan, splits)
     if splits is None:

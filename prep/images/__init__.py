@@ -3,7 +3,7 @@
 Nothing outside this package imports a codec.
 """
 
-from prep.images.codec import configure_process
+from prep.images.codec import codec_versions, configure_process
 from prep.images.decode import decode
 from prep.images.encode import pixels_of_record
 from prep.images.processor import ImageProcessor, ImageSettings, Processed
@@ -14,6 +14,7 @@ __all__ = [
     "ImageSettings",
     "Processed",
     "channel_sums",
+    "codec_versions",
     "configure_process",
     "decode",
     "pixels_of_record",

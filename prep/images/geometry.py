@@ -13,7 +13,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Crop ``[top:top+height, left:left+width]``, resize that to ``resized_height`` ×
-    ``resized_width``, and cut ``size`` × ``size`` out of it from (``trim_top``, ``trim_left``)."""
+    ``resized_width``, and cut ``size`` × ``size`` out of it from (``trim_top``, ``trim_left``).
+    """
 
     top: int
     left: int
@@ -74,7 +75,7 @@ def _axis(length: int, short: int, size: int, flipped: bool) -> _Axis:
 
 
 def shrink_factor(short: int, size: int) -> int:
-    """The largest of 1, 2, 4 and 8 by which ``short`` can be divided without falling below ``size``.
+    """The largest of 1, 2, 4 and 8 that divides ``short`` without falling below ``size``.
 
     A JPEG decoder can leave out that much detail while it decodes, which is faster than decoding
     all of it and loses no quality that resizing would have kept.
