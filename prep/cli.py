@@ -90,7 +90,7 @@ _workers_option = click.option(
 )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="prep", prog_name="prep")
 def main() -> None:
     r"""Labelled images to TFRecord shards and the mean RGB, on every core.

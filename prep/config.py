@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,7 +204,7 @@ def _canonical(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    parsers = {
+    parsers: dict[str, Callable[[str], Any]] = {
         ".json": json.loads,
         ".yaml": yaml.safe_load,
         ".yml": yaml.safe_load,

@@ -185,8 +185,8 @@ def _on_cluster(
     client.register_plugin(WorkerSetup())
     per_task = 1 if shards else _FILES_PER_TASK
     function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
-    bags: dict[Future, int] = {}
-    totals: list[Future] = []
+    bags: dict[Future[Part], int] = {}
+    totals: list[Future[Part]] = []
     for chosen in _slices(files, _FILES_PER_GRAPH):
         chunks = list(_slices(chosen, per_task))
         bag = db.from_sequence(chunks, partition_size=1).map(function)

@@ -6,7 +6,8 @@ The only module that builds a graph for a run.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
 from prep.worker import METRIC, WorkerSetup, shard_key, write_shard
 
-_TICK = 0.25  # seconds between two looks at the counters
+_TICK = 0.5  # seconds between two looks at the counters; heartbeats come no more often
 _MERGE_AT_ONCE = 16
 
 
@@ -40,6 +41,7 @@ class LiveCounts:
 
 
 OnTick = Callable[[LiveCounts], None]
+ByFuture = Mapping[Future[Any], ShardSpec]
 
 
 def write_serially(shards: Iterable[ShardSpec], run: RunRef) -> SplitTotals:
@@ -65,47 +67,51 @@ def write_on_cluster(
     totals = receipts.reduction(total_receipts, merge_totals, split_every=_MERGE_AT_ONCE)
     # Both in one graph: each shard is written once, and stays visible as a task of its own.
     receipts, totals = client.persist([receipts, totals])
-    futures = futures_of(receipts)
+    (total,) = futures_of(totals)
+    by_future = {future: shards[future.key[1]] for future in futures_of(receipts)}
     try:
-        _wait(client, dict(zip(futures, shards, strict=True)), run, on_tick)
-        return futures_of(totals)[0].result()
+        _wait(client, by_future, run, on_tick)
+        merged: SplitTotals = total.result()
+        return merged
     except BaseException:
-        client.cancel([*futures, *futures_of(totals)], force=True)
+        client.cancel([*by_future, total], force=True)
         raise
 
 
-def _wait(client: Client, shards: dict[Future, ShardSpec], run: RunRef, on_tick: OnTick) -> None:
-    finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
-    for future in shards:
-        future.add_done_callback(finished.put)
+def _wait(client: Client, shards: ByFuture, run: RunRef, on_tick: OnTick) -> None:
+    """Waits until all shards are settled, and raises if some failed."""
     watch = _Watch(client, run.run)
-    pending, failed = set(shards), {}
-    while pending:
-        for future in _take(finished):
-            pending.discard(future)
-            if future.status == "finished":
-                watch.finish(shards[future])
-            else:
-                failed[future] = _failure(future)
-                if isinstance(failed[future], BadImageError):
-                    raise failed[future]
-        on_tick(watch.look())
+    failed: dict[ShardSpec, BaseException] = {}
+    for future in _settled(shards, lambda: on_tick(watch.look())):
+        if future.status == "finished":
+            watch.finish(shards[future])
+            continue
+        error = _failure(future)
+        if isinstance(error, BadImageError):
+            raise error
+        failed[shards[future]] = error
+    on_tick(watch.look())
     if failed:
-        raise ShardError(_describe({shards[f]: error for f, error in failed.items()}))
+        raise ShardError(_describe(failed))
 
 
-def _take(finished: queue.SimpleQueue[Future]) -> list[Future]:
-    """All that has finished, after waiting for a tick at most."""
-    taken = []
-    try:
-        taken.append(finished.get(timeout=_TICK))
-        while True:
-            taken.append(finished.get_nowait())
-    except queue.Empty:
-        return taken
+def _settled(shards: ByFuture, tick: Callable[[], None]) -> Iterator[Future[Any]]:
+    """Yields futures as they finish or fail, and calls ``tick`` at regular times meanwhile."""
+    settled: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+    for future in shards:
+        future.add_done_callback(settled.put)
+    left = len(shards)
+    next_tick = time.monotonic()
+    while left:
+        try:
+            yield settled.get(timeout=max(0.0, next_tick - time.monotonic()))
+            left -= 1
+        except queue.Empty:
+            tick()
+            next_tick = time.monotonic() + _TICK
 
 
-def _failure(future: Future) -> BaseException:
+def _failure(future: Future[Any]) -> BaseException:
     if future.status == "error":
         error: BaseException = future.exception()
         return error

@@ -73,8 +73,9 @@ class ImageProcessor:
         pixels, orientation = self._decoder.decode(data, at_least=self._size)
         transpose, flip_rows, flip_columns = _UPRIGHT[orientation]
         stored_flips = (flip_columns, flip_rows) if transpose else (flip_rows, flip_columns)
+        height, width, _ = pixels.shape
         fit = fit_square(
-            *pixels.shape[:2], self._size, flip_rows=stored_flips[0], flip_columns=stored_flips[1]
+            height, width, self._size, flip_rows=stored_flips[0], flip_columns=stored_flips[1]
         )
         crop = pixels[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
         resized = self._resizer.resize(crop, fit.resized_height, fit.resized_width)

@@ -1,0 +1,33 @@
+# Each target does all its own set-up: a virtual environment in .venv, with pinned packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A constraint in the environment holds for the build backend too.
+INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+
+.PHONY: demo test test-slow lint bench clean
+
+demo: $(VENV)/installed-demo  ## make a small photo set and prepare it
+	$(BIN)/prep demo
+
+test: $(VENV)/installed-test  ## the tests, in a few minutes
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed-test  ## those that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-test  ## throughput against the codec limit and the article's script
+	$(BIN)/python -m bench
+
+$(VENV)/installed-%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo
