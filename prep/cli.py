@@ -10,21 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError, Interrupted, PrepError
-
-if TYPE_CHECKING:
-    from prep.estimate import Estimate
-    from prep.means import MeanReport
-    from prep.planning import RunPlan
-    from prep.report import RunReport
+from prep.text import one_line
 
 Command = Callable[..., Any]
 
@@ -36,16 +28,11 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PrepError as error:
-            click.echo(f"prep: {_one_line(str(error))}", err=True)
+            click.echo(f"prep: {one_line(str(error))}", err=True)
             sys.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             click.echo("prep: stopped", err=True)
             sys.exit(Interrupted.exit_code)
-
-
-def _one_line(text: str) -> str:
-    """File names may hold line breaks and control characters; a message must not."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _config_options(command: Command) -> Command:
@@ -119,15 +106,16 @@ def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str 
     A run that was stopped goes on where it was when the same command is given again.
     """
     from prep import runs
+    from prep.terminal import print_report
 
     report = runs.run(
         config,
         workers=workers,
         overwrite=overwrite,
         cluster_spec=cluster_spec,
-        console=_progress_console(),
+        progress=True,
     )
-    _print_report(report)
+    print_report(report)
 
 
 @main.command()
@@ -137,9 +125,10 @@ def plan(config: Config, workers: int | None) -> None:
     """Show what a run would do; write nothing."""
     from prep import runs
     from prep.estimate import estimate
+    from prep.terminal import print_plan
 
     made = runs.plan(config)
-    _print_plan(made, estimate(made, workers))
+    print_plan(made, estimate(made, workers))
 
 
 @main.command()
@@ -184,16 +173,17 @@ def plan(config: Config, workers: int | None) -> None:
 def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: int | None) -> None:
     """Compute the mean RGB of images, or of the images in shards."""
     from prep import means
+    from prep.terminal import print_mean
 
     report = means.mean_rgb(
         inputs,
         weight=weight,  # type: ignore[arg-type]
         tfrecord=tfrecord,
         workers=workers,
-        console=_progress_console(),
+        progress=True,
     )
     _write_json(Path(output), report.to_json())
-    _print_mean(report, output)
+    print_mean(report, output)
 
 
 @main.command()
@@ -231,18 +221,15 @@ def demo(output: str, images: int, workers: int | None) -> None:
     """Make a small set of photos, a few of them broken, and prepare it."""
     from prep import demo as demonstration
     from prep import runs
+    from prep.terminal import print_report
 
     root = Path(output)
     click.echo(f"making {images} images in {root / 'images'} …")
     demonstration.make_images(root / "images", images)
     config = Config(source=str(root / "images"), output=str(root / "shards"), images_per_shard=50)
-    report = runs.run(config, workers=workers, overwrite=True, console=_progress_console())
-    _print_report(report)
+    report = runs.run(config, workers=workers, overwrite=True, progress=True)
+    print_report(report)
     click.echo(demonstration.where_to_look(root))
-
-
-def _progress_console() -> Console:
-    return Console(stderr=True)
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -252,82 +239,3 @@ def _write_json(path: Path, value: Any) -> None:
         storage.publish_json(path, value)
     except OSError as error:
         raise ConfigError(f"output: can't write {os.fspath(path)!r}: {error}") from None
-
-
-def _print_report(report: RunReport) -> None:
-    _print_pairs("finished", report.rows())
-    if report.refused:
-        click.echo("refused, as named in report.json:")
-        for image in report.refused[:5]:
-            click.echo(f"  {_one_line(image['path'])}: {image['reason']}")
-        if len(report.refused) > 5:
-            click.echo(f"  … and {len(report.refused) - 5:,} more")
-
-
-def _print_plan(plan: RunPlan, guess: Estimate) -> None:
-    from prep.report import megabytes
-
-    table = Table("split", "images", "classes", "shards", title="plan", title_justify="left")
-    for split, classes in plan.counts.items():
-        shards = sum(shard.split == split for shard in plan.shards)
-        table.add_row(
-            Text(_one_line(split)), f"{sum(classes.values()):,}", f"{len(classes):,}", f"{shards:,}"
-        )
-    console = Console()
-    console.print(table)
-    console.print(_class_table(plan))
-    rows = [
-        ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
-        ("output", f"{plan.config.output}, about {megabytes(guess.bytes)}"),
-        ("shards", f"{len(plan.shards):,} of up to {plan.images_per_shard:,} images"),
-        ("time", f"about {guess.seconds:,.0f} s on {guess.cores} cores, and 3 s to start them"),
-        ("estimated", f"from {guess.sampled} images, {guess.refused} of them unusable"),
-        *(("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}") for i in plan.ignored),
-    ]
-    _print_pairs(None, rows)
-
-
-def _class_table(plan: RunPlan, most: int = 20) -> Table:
-    """The classes with their labels and counts; the largest, where there are many."""
-    totals = {
-        name: sum(classes.get(name, 0) for classes in plan.counts.values()) for name in plan.classes
-    }
-    shown = sorted(sorted(totals, key=lambda name: -totals[name])[:most])
-    more = len(totals) - len(shown)
-    table = Table(
-        "class",
-        "label",
-        *map(_one_line, plan.counts),
-        caption=f"and {more:,} smaller classes" if more else None,
-        caption_justify="left",
-    )
-    for name in shown:
-        counts = (f"{classes.get(name, 0):,}" for classes in plan.counts.values())
-        number = plan.labels.numbers.get(name)
-        table.add_row(Text(_one_line(name)), "none" if number is None else str(number), *counts)
-    return table
-
-
-def _print_mean(report: MeanReport, output: str) -> None:
-    def triple(values: dict[str, float]) -> str:
-        return "  ".join(f"{channel} {value:.3f}" for channel, value in values.items())
-
-    rows = [
-        ("mean RGB", triple(report.mean)),
-        ("std RGB", triple(report.std)),
-        ("images", f"{report.images:,}, each {report.weight} weighing the same"),
-        ("refused", f"{len(report.refused):,}"),
-        ("written to", output),
-    ]
-    _print_pairs(None, rows)
-    for rejection in report.refused[:5]:
-        click.echo(f"  {_one_line(rejection.path)}: {rejection.reason}")
-
-
-def _print_pairs(title: str | None, rows: list[tuple[str, str]]) -> None:
-    table = Table(show_header=False, title=title, title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, Text(_one_line(value)))
-    Console().print(table)

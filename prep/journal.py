@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prep import storage
@@ -145,8 +146,7 @@ class Journal:
                 (layout.receipts / split).mkdir(parents=True, exist_ok=True)
                 storage.remove_leftovers(layout.receipts / split)
             if self.stored_plan() is None:
-                with storage.AtomicFile(layout.manifest) as file:
-                    pq.write_table(plan.manifest, _Sink(file), row_group_size=_ROW_GROUP)
+                storage.publish(layout.manifest, _parquet(plan.manifest))
                 storage.publish_json(layout.labels, plan.labels.to_json())
                 storage.publish_json(layout.plan, _stored(plan).to_json())
         except OSError as error:
@@ -239,6 +239,12 @@ def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:
     return (plan.settings.encoding, plan.settings.mean) if plan else None
 
 
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=_ROW_GROUP)
+    return bytes(sink.getvalue())
+
+
 def _stored(plan: RunPlan) -> StoredPlan:
     config = plan.config
     return StoredPlan(
@@ -255,33 +261,3 @@ def _stored(plan: RunPlan) -> StoredPlan:
         labels=plan.labels,
         classes=plan.classes,
     )
-
-
-class _Sink:
-    """An AtomicFile with what pyarrow expects of a file besides ``write``."""
-
-    def __init__(self, file: storage.AtomicFile) -> None:
-        self._file = file
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        data = bytes(data)
-        self._file.write(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._file.size
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import dask.bag as db
 from distributed import Client, Future, as_completed, futures_of
-from rich.console import Console
 
 from prep import storage
 from prep.catalog.folders import EXTENSIONS
@@ -81,7 +80,7 @@ def mean_rgb(
     weight: Weight = "image",
     tfrecord: bool | None = None,
     workers: int | None = None,
-    console: Console | None = None,
+    progress: bool | None = None,
 ) -> MeanReport:
     """Computes the mean RGB of image files, or of the images in TFRecord shards.
 
@@ -93,7 +92,7 @@ def mean_rgb(
             the two are the same.
         tfrecord: whether the files are shards; by default, whether all are named so.
         workers: number of workers of a cluster that is started.
-        console: where to show progress; nowhere, if None.
+        progress: whether to show progress on standard error; if None, only at a terminal.
 
     Raises:
         SourceError: no files are there, or none could be read.
@@ -105,7 +104,7 @@ def mean_rgb(
     shards = tfrecord if tfrecord is not None else files[0].endswith(_SHARD_SUFFIX)
     with contextlib.ExitStack() as stack:
         used = client or stack.enter_context(cluster(workers=workers))
-        part = _on_cluster(files, used, console, shards=shards)
+        part = _on_cluster(files, used, progress, shards=shards)
     return _conclude(part, weight)
 
 
@@ -180,7 +179,7 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
 
 
 def _on_cluster(
-    files: Sequence[str], client: Client, console: Console | None, *, shards: bool
+    files: Sequence[str], client: Client, progress: bool | None, *, shards: bool
 ) -> Part:
     client.register_plugin(WorkerSetup())
     per_task = 1 if shards else _FILES_PER_TASK
@@ -201,7 +200,7 @@ def _on_cluster(
         dashboard=client.dashboard_link,
     )
     try:
-        with make_display(work, console) as display:
+        with make_display(work, progress) as display:
             done = 0
             for future in as_completed(bags):
                 done += bags[future]

@@ -74,6 +74,13 @@ class RunPlan:
     ignored: tuple[Ignored, ...]
     fingerprint: Fingerprint
 
+    def __repr__(self) -> str:
+        return (
+            f"RunPlan({self.images:,} images of {len(self.classes):,} classes in "
+            f"{len(self.shards):,} shards; splits {', '.join(self.counts)}; from {self.source!r} "
+            f"to {self.config.output!r})"
+        )
+
     @property
     def images(self) -> int:
         return int(self.manifest.num_rows)

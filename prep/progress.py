@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prep.pipeline import LiveCounts
-from prep.report import megabytes
+from prep.text import duration, megabytes
 
 _PLAIN_EVERY = 5.0  # seconds between plain lines
 _SETTLE = 1.0  # seconds before a rate means anything
@@ -84,7 +84,7 @@ class Pace:
             if counts.bytes_read:
                 read = counts.bytes_read - self._first.bytes_read
                 parts.append(f"{megabytes(read / self._seconds)}/s")
-            parts.append(f"{_duration((work.planned - self.done) / rate)} left")
+            parts.append(f"{duration((work.planned - self.done) / rate)} left")
         if counts.refused:
             parts.append(f"{counts.refused:,} refused")
         return " · ".join(parts)
@@ -95,9 +95,14 @@ class Pace:
         return None if shards is None else f"{self.counts.shards:,} of {shards:,} shards"
 
 
-def make_display(work: Work, console: Console | None) -> Display:
-    """A display that suits the console; a silent one without a console."""
-    if console is None:
+def make_display(work: Work, progress: bool | None) -> Display:
+    """A display on standard error that suits it: live at a terminal, plain lines elsewhere.
+
+    Args:
+        progress: whether to show anything; if None, only at a terminal.
+    """
+    console = Console(stderr=True)
+    if progress is False or (progress is None and not console.is_terminal):
         return Silent()
     return LiveDisplay(work, console) if console.is_terminal else PlainLines(work, console)
 
@@ -196,11 +201,3 @@ class Silent:
     ) -> None: ...
 
     def update(self, counts: LiveCounts) -> None: ...
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

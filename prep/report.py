@@ -17,6 +17,7 @@ from prep.layout import DEFAULT_SPLIT, OutputLayout
 from prep.planning import RunPlan
 from prep.receipts import Rejection, SplitTotals, Totals
 from prep.stats import ChannelStats, by_channel
+from prep.text import counted, megabytes, triple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ class RunReport:
         rows += [
             (
                 f"  {name}",
-                f"{split['written']:,} images in {split['shards']:,} shards, "
+                f"{counted(split['written'], 'image')} in {counted(split['shards'], 'shard')}, "
                 f"{megabytes(split['bytes'])}",
             )
             for name, split in self.splits.items()
@@ -110,8 +111,8 @@ class RunReport:
             ("shards", f"{self.shards:,}{resumed}"),
             ("size", f"{megabytes(self.bytes)}, from {megabytes(self.source_bytes)}"),
             ("time", f"{self.seconds:.1f} s, {self.images_per_second:,.0f} images/s"),
-            ("mean RGB", _triple(self.mean)),
-            ("std RGB", _triple(self.std)),
+            ("mean RGB", triple(self.mean)),
+            ("std RGB", triple(self.std)),
             ("output", self.output),
         ]
         return rows
@@ -185,22 +186,9 @@ def all_versions() -> dict[str, str]:
     }
 
 
-def megabytes(size: float) -> str:
-    """A size for people.
-
-    >>> megabytes(2_500_000)
-    '2.5 MB'
-    """
-    return f"{size / 1e9:,.1f} GB" if size >= 10e9 else f"{size / 1e6:,.1f} MB"
-
-
 def _moments(stats: ChannelStats) -> dict[str, Any]:
     return {"mean": by_channel(stats.mean()), "std": by_channel(stats.std())}
 
 
 def _rejection(rejection: Rejection) -> dict[str, str]:
     return {"path": rejection.path, "reason": rejection.reason, "detail": rejection.detail}
-
-
-def _triple(values: Mapping[str, float] | None) -> str:
-    return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())

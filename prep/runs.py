@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import time
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
-from rich.console import Console
 
 from prep.catalog import Catalog, scan_folders
 from prep.clusters import cluster
@@ -57,7 +57,7 @@ def run(
     workers: int | None = None,
     overwrite: bool = False,
     cluster_spec: str | Path | None = None,
-    console: Console | None = None,
+    progress: bool | None = None,
 ) -> RunReport:
     """Writes the shards, the mean and the report.
 
@@ -71,7 +71,7 @@ def run(
         workers: number of workers of a cluster that is started.
         overwrite: start afresh, whatever the output holds of earlier runs. Files of others are
             never touched.
-        console: where to show progress; nowhere, if None.
+        progress: whether to show progress on standard error; if None, only at a terminal.
 
     Raises:
         UsageError: it can't be done as asked. Nothing was written.
@@ -98,10 +98,11 @@ def run(
     totals = total_receipts(before)
     if not missing:
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return RunReport.read(journal.layout.root)
+            stored = RunReport.read(journal.layout.root)
+            return dataclasses.replace(stored, resumed_shards=stored.shards)
     else:
         with _client(client, workers, cluster_spec) as used:
-            written = _write(made, missing, journal, used, console)
+            written = _write(made, missing, journal, used, progress)
         totals = merge_totals([totals, written])
     report = make_report(
         made,
@@ -171,7 +172,7 @@ def _write(
     missing: list[ShardSpec],
     journal: Journal,
     client: Client,
-    console: Console | None,
+    progress: bool | None,
 ) -> SplitTotals:
     run_ref = RunRef(
         output=str(journal.layout.root),
@@ -186,7 +187,7 @@ def _write(
         dashboard=client.dashboard_link,
     )
     try:
-        with make_display(work, console) as display:
+        with make_display(work, progress) as display:
             return write_on_cluster(missing, run_ref, client, display.update)
     except KeyboardInterrupt:
         left = len(_missing(made, journal))

@@ -103,10 +103,15 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def publish(path: Path, data: bytes) -> None:
+    """Publishes a small file."""
+    with AtomicFile(path) as file:
+        file.write(data)
+
+
 def publish_json(path: Path, value: Any) -> None:
     """Publishes ``value`` as indented JSON. Names that are not valid Unicode survive, escaped."""
-    with AtomicFile(path) as file:
-        file.write((json.dumps(value, indent=2) + "\n").encode())
+    publish(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,0 +1,114 @@
+"""Reports and plans as tables on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prep.estimate import Estimate
+from prep.means import MeanReport
+from prep.planning import RunPlan
+from prep.report import RunReport
+from prep.text import counted, duration, megabytes, one_line, triple
+
+_CLASSES_SHOWN = 20
+_REFUSED_SHOWN = 5
+_START_SECONDS = 3  # what starting a local cluster and loading the libraries takes
+
+
+def print_report(report: RunReport) -> None:
+    """What a run has made, and the first of the images that it refused."""
+    _print_pairs(report.rows())
+    if report.refused:
+        click.echo("refused (all are named in report.json):")
+        _print_refused((image["path"], image["reason"]) for image in report.refused)
+
+
+def print_mean(report: MeanReport, output: str) -> None:
+    """Mean and standard deviation, and the first of the files that could not be read."""
+    _print_pairs(
+        [
+            ("mean RGB", triple(report.mean)),
+            ("std RGB", triple(report.std)),
+            ("images", f"{report.images:,}, each {report.weight} weighing the same"),
+            ("refused", f"{len(report.refused):,}"),
+            ("written to", output),
+        ]
+    )
+    _print_refused((rejection.path, rejection.reason) for rejection in report.refused)
+
+
+def print_plan(plan: RunPlan, guess: Estimate) -> None:
+    """What a run would do, and about how long that would take."""
+    Console().print(_class_table(plan))
+    shards = counted(len(plan.shards), "shard")
+    _print_pairs(
+        [
+            ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
+            ("output", f"{plan.config.output}, about {megabytes(guess.bytes)} if not compressed"),
+            ("shards", f"{shards} of up to {counted(plan.images_per_shard, 'image')}"),
+            (
+                "time",
+                f"about {duration(guess.seconds)} on {counted(guess.cores, 'core')}, "
+                f"and {_START_SECONDS} s to start",
+            ),
+            (
+                "estimated",
+                f"from {counted(guess.sampled, 'image')}, {guess.refused} of them unusable",
+            ),
+            *(
+                ("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}")
+                for i in plan.ignored
+            ),
+        ]
+    )
+
+
+def _class_table(plan: RunPlan) -> Table:
+    """Labels and image counts by class, the largest where there are many; totals below."""
+    totals = {
+        name: sum(classes.get(name, 0) for classes in plan.counts.values()) for name in plan.classes
+    }
+    largest = sorted(totals, key=lambda name: -totals[name])
+    hidden = largest[_CLASSES_SHOWN:]
+    table = Table("class")
+    for title in ("label", *plan.counts):
+        table.add_column(one_line(title), justify="right")
+    for name in sorted(largest[:_CLASSES_SHOWN]):
+        label = plan.labels.numbers.get(name)
+        counts = (classes.get(name, 0) for classes in plan.counts.values())
+        _add_row(table, one_line(name), "none" if label is None else str(label), counts)
+    if hidden:
+        rest = (sum(c.get(n, 0) for n in hidden) for c in plan.counts.values())
+        _add_row(table, f"{len(hidden):,} smaller classes", "", rest)
+    table.add_section()
+    _add_row(table, "images", "", (sum(classes.values()) for classes in plan.counts.values()))
+    _add_row(
+        table, "shards", "", (sum(s.split == name for s in plan.shards) for name in plan.counts)
+    )
+    return table
+
+
+def _add_row(table: Table, name: str, label: str, counts: Iterable[int]) -> None:
+    table.add_row(Text(name), label, *(f"{count:,}" for count in counts))
+
+
+def _print_pairs(rows: Iterable[tuple[str, str]]) -> None:
+    table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(one_line(value)))
+    Console().print(table)
+
+
+def _print_refused(refused: Iterable[tuple[str, str]]) -> None:
+    refused = list(refused)
+    for path, reason in refused[:_REFUSED_SHOWN]:
+        click.echo(f"  {one_line(path)}: {reason}")
+    if len(refused) > _REFUSED_SHOWN:
+        click.echo(f"  … and {len(refused) - _REFUSED_SHOWN:,} more")

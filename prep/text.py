@@ -1,0 +1,54 @@
+"""Numbers and names, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "shard"), counted(2000, "image")
+    ('1 shard', '2,000 images')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def megabytes(size: float) -> str:
+    """A size, given in bytes.
+
+    >>> megabytes(2_500_000), megabytes(25e9)
+    ('2.5 MB', '25.0 GB')
+    """
+    return f"{size / 1e9:,.1f} GB" if size >= 10e9 else f"{size / 1e6:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time, given in seconds, in the unit that suits it.
+
+    >>> duration(12), duration(600), duration(7200)
+    ('12 s', '10 min', '2.0 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def triple(values: Mapping[str, float] | None) -> str:
+    """Three channels in a row.
+
+    >>> triple({"R": 1, "G": 2, "B": 3})
+    'R 1.000  G 2.000  B 3.000'
+    """
+    return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())
+
+
+def one_line(text: str) -> str:
+    r"""File names may hold line breaks, control characters and broken text; a terminal must not.
+
+    >>> print(one_line("two" + chr(10) + "lines"))
+    two\nlines
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
