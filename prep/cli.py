@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from prep.config import ARTICLE_KEYS, Config, allowed
-from prep.errors import ConfigError, Interrupted, PrepError
+from prep.errors import ConfigError, Interrupted, PrepError, UsageError
 from prep.text import one_line
 
 Command = Callable[..., Any]
@@ -28,11 +28,16 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PrepError as error:
-            click.echo(f"prep: {one_line(str(error))}", err=True)
-            sys.exit(error.exit_code)
+            _fail(str(error), error.exit_code)
+        except click.UsageError as error:
+            _fail(error.format_message(), UsageError.exit_code)
         except (KeyboardInterrupt, click.Abort):
-            click.echo("prep: stopped", err=True)
-            sys.exit(Interrupted.exit_code)
+            _fail("stopped", Interrupted.exit_code)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    click.echo(f"prep: {one_line(message)}", err=True)
+    sys.exit(exit_code)
 
 
 def _config_options(command: Command) -> Command:
@@ -175,6 +180,7 @@ def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: 
     from prep import means
     from prep.terminal import print_mean
 
+    _require_writable(Path(output))
     report = means.mean_rgb(
         inputs,
         weight=weight,  # type: ignore[arg-type]
@@ -230,6 +236,13 @@ def demo(output: str, images: int, workers: int | None) -> None:
     report = runs.run(config, workers=workers, overwrite=True, progress=True)
     print_report(report)
     click.echo(demonstration.where_to_look(root))
+
+
+def _require_writable(path: Path) -> None:
+    """Better before the work than after it."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(f"output: can't write {os.fspath(path)!r}; expected the path of a file")
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -135,8 +136,7 @@ class Config(BaseModel):
         Raises:
             ConfigError: it can't be read or parsed, or a value is not allowed.
         """
-        values = {ARTICLE_KEYS.get(key, key): value for key, value in overrides.items()}
-        return cls(**(_canonical(_parse(Path(path))) | values))
+        return cls(**(_canonical(_parse(Path(path))) | _canonical(overrides)))
 
     @model_validator(mode="before")
     @classmethod
@@ -237,5 +237,7 @@ def _explain(error: ValidationError) -> str:
         elif item["type"] == "missing":
             lines[key] = f"{key}: missing; expected {allowed(key)}"
         else:
-            lines.setdefault(key, f"{key}: got {item['input']!r}; expected {allowed(key)}")
+            lines.setdefault(
+                key, f"{key}: got {reprlib.repr(item['input'])}; expected {allowed(key)}"
+            )
     return "; ".join(lines.values())
