@@ -85,13 +85,13 @@ _workers_option = click.option(
 @click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="prep", prog_name="prep")
 def main() -> None:
-    r"""Labelled images to TFRecord shards and the mean RGB, on every core.
+    """Labelled images to TFRecord shards and the mean RGB, on every core.
 
     \b
     prep demo                                     see it work on a small made-up set
     prep plan --source photos --output shards     what would be done
     prep run --source photos --output shards      do it
-    """
+    """  # noqa: D301 - the escape is for click, which then keeps the lines as they are
 
 
 @main.command()

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -182,11 +182,6 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return receipt if whole else None
-
-    def receipts(self, shards: Sequence[ShardSpec], fingerprint: str) -> list[ShardReceipt]:
-        """The receipts of those of ``shards`` that are committed."""
-        found = (self.receipt(shard.split, shard.index, fingerprint) for shard in shards)
-        return [receipt for receipt in found if receipt is not None]
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place."""

@@ -17,6 +17,7 @@ from prep import storage
 from prep.catalog.folders import EXTENSIONS
 from prep.clusters import cluster
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
+from prep.examples import parse_example
 from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
@@ -24,7 +25,7 @@ from prep.journal import known_encoding
 from prep.pipeline import LiveCounts
 from prep.progress import Work, make_display
 from prep.receipts import Rejection
-from prep.records import parse_example, read_records
+from prep.records import read_records
 from prep.stats import ChannelStats, MixedStats, by_channel
 from prep.worker import WorkerSetup
 

@@ -1,15 +1,12 @@
-"""tf.train.Example and TFRecord framing, written without TensorFlow.
+"""TFRecord framing, written and read without TensorFlow.
 
 Importing TensorFlow costs a worker seconds and hundreds of megabytes, and its writer a fifth of the
-throughput; the two formats are small enough to write by hand. The tests hold every byte against
+throughput; the format is small enough to write by hand. The tests hold every byte against
 TensorFlow's own.
 
-Sources: `example.proto`_ and `feature.proto`_ for the message, `record_writer.cc`_ for the framing:
-per record a little-endian uint64 length, the masked CRC-32C of those 8 bytes, the data, and the
-masked CRC-32C of the data.
+Source: `record_writer.cc`_. Per record: a little-endian uint64 length, the masked CRC-32C of those
+8 bytes, the data, and the masked CRC-32C of the data.
 
-.. _example.proto: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/example.proto
-.. _feature.proto: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/feature.proto
 .. _record_writer.cc: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.cc
 """
 
@@ -17,8 +14,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Literal, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import BinaryIO, Literal, Protocol
 
 import google_crc32c
 
@@ -39,147 +36,6 @@ class Writable(Protocol):
     """Anything that takes bytes."""
 
     def write(self, data: bytes, /) -> object: ...
-
-
-def _varint(value: int) -> bytes:
-    """Base-128 varint; negative numbers as their 64-bit two's complement."""
-    value &= 0xFFFF_FFFF_FFFF_FFFF
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited (wire type 2) protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def label_entry(values: Sequence[int]) -> bytes:
-    """The feature-map entry for ``label``: an Int64List, packed.
-
-    It is the same for all images of a class, so callers build it once per class.
-    """
-    int64_list = _field(1, b"".join(map(_varint, values)))
-    return _field(1, _field(1, b"label") + _field(2, _field(3, int64_list)))
-
-
-def example(image: bytes, label: bytes) -> bytes:
-    """A serialized tf.train.Example with the features ``image_raw`` and ``label``.
-
-    Args:
-        image: the value of ``image_raw``.
-        label: the entry made by :func:`label_entry`.
-
-    Map entries stand in the order of their keys, as protobuf's deterministic serialization has it.
-
-    >>> len(example(b"x", label_entry([7])))
-    38
-    """
-    value = _field(2, _field(1, _field(1, image)))
-    features = _field(1, _field(1, b"image_raw") + value) + label
-    return _field(1, features)
-
-
-class Example(NamedTuple):
-    """The two features of a record.
-
-    Attributes:
-        image: the bytes of ``image_raw``.
-        label: the integers of ``label``: one, or a one-hot list.
-    """
-
-    image: bytes
-    label: tuple[int, ...]
-
-
-def parse_example(data: bytes) -> Example:
-    """Reads ``image_raw`` and ``label`` out of a serialized tf.train.Example.
-
-    Other features are passed over, so records made by others can be read too.
-
-    Raises:
-        RecordError: it is not an Example, or a feature is missing or of another kind.
-    """
-    found: dict[bytes, bytes] = {}
-    try:
-        for entry in _subfields(data, 1, 1):
-            fields = dict(_fields(entry))
-            found[_as_bytes(fields[1])] = _as_bytes(fields.get(2, b""))
-        image = next(_subfields(found[b"image_raw"], 1, 1))
-        label = tuple(_int64_list(found[b"label"]))
-    except KeyError as error:
-        raise RecordError(
-            f"expected the features 'image_raw' and 'label', found {sorted(found)}: no {error}"
-        ) from None
-    except StopIteration:
-        raise RecordError("feature 'image_raw' is not a list of bytes") from None
-    except (IndexError, ValueError) as error:
-        raise RecordError(f"not a serialized tf.train.Example: {error}") from None
-    return Example(image, label)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """(field number, value) for the fields of a message, in order."""
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _read_varint(data, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, at = _read_varint(data, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if at + length > len(data):
-            raise ValueError("a field runs past the end")
-        yield tag >> 3, data[at : at + length]
-        at += length
-
-
-def _as_bytes(value: bytes | int) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where a message was expected")
-    return value
-
-
-def _subfields(data: bytes, *path: int) -> Iterator[bytes]:
-    """The length-delimited fields reached by following ``path`` of field numbers."""
-    for number, value in _fields(data):
-        if number == path[0]:
-            inner = _as_bytes(value)
-            if len(path) == 1:
-                yield inner
-            else:
-                yield from _subfields(inner, *path[1:])
-
-
-def _int64_list(feature: bytes) -> Iterator[int]:
-    """The integers of a Feature's Int64List, whether packed or not."""
-    for int64_list in _subfields(feature, 3):
-        for _, value in _fields(int64_list):
-            packed = value if isinstance(value, bytes) else _varint(value)
-            at = 0
-            while at < len(packed):
-                number, at = _read_varint(packed, at)
-                yield number - (1 << 64) if number >> 63 else number
 
 
 def masked_crc(data: bytes) -> int:

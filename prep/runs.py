@@ -25,7 +25,7 @@ from prep.labels import LabelMap
 from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan, ShardSpec, make_plan
 from prep.progress import Work, make_display
-from prep.receipts import SplitTotals, merge_totals, total_receipts
+from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.report import RunReport, make_report
 from prep.shards import RunRef
 from prep.stats import CHANNELS, RGB
@@ -93,16 +93,20 @@ def run(
         journal.clear(made)
     journal.check(made)
     journal.begin(made)
-    before = journal.receipts(made.shards, made.fingerprint.digest)
-    missing = _missing(made, journal)
+    before = _committed(made, journal)
+    done = {(receipt.split, receipt.index) for receipt in before}
+    missing = [shard for shard in made.shards if (shard.split, shard.index) not in done]
     totals = total_receipts(before)
     if not missing:
         with contextlib.suppress(OSError, ValueError, TypeError):
             stored = RunReport.read(journal.layout.root)
             return dataclasses.replace(stored, resumed_shards=stored.shards)
     else:
-        with _client(client, workers, cluster_spec) as used:
-            written = _write(made, missing, journal, used, progress)
+        try:
+            with _client(client, workers, cluster_spec) as used:
+                written = _write(made, missing, journal, used, progress)
+        except KeyboardInterrupt:
+            raise Interrupted(_how_to_resume(made, journal)) from None
         totals = merge_totals([totals, written])
     report = make_report(
         made,
@@ -151,9 +155,18 @@ def read_mean(path: str) -> RGB:
     return r, g, b
 
 
-def _missing(made: RunPlan, journal: Journal) -> list[ShardSpec]:
+def _committed(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
     digest = made.fingerprint.digest
-    return [s for s in made.shards if journal.receipt(s.split, s.index, digest) is None]
+    receipts = (journal.receipt(shard.split, shard.index, digest) for shard in made.shards)
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def _how_to_resume(made: RunPlan, journal: Journal) -> str:
+    committed, planned = len(_committed(made, journal)), len(made.shards)
+    return (
+        f"stopped: {committed:,} of {planned:,} shards are committed and stay; "
+        "run the same command again to go on from there"
+    )
 
 
 @contextlib.contextmanager
@@ -186,12 +199,5 @@ def _write(
         shards=len(missing),
         dashboard=client.dashboard_link,
     )
-    try:
-        with make_display(work, progress) as display:
-            return write_on_cluster(missing, run_ref, client, display.update)
-    except KeyboardInterrupt:
-        left = len(_missing(made, journal))
-        raise Interrupted(
-            f"stopped: {len(made.shards) - left:,} of {len(made.shards):,} shards are committed "
-            "and stay; run the same command again to go on from there"
-        ) from None
+    with make_display(work, progress) as display:
+        return write_on_cluster(missing, run_ref, client, display.update)

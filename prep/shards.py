@@ -11,12 +11,13 @@ from typing import Protocol
 
 from prep import storage
 from prep.errors import BadImageError, RefusedImage
+from prep.examples import example, label_entry
 from prep.images import ImageProcessor, Processed
 from prep.journal import ImageEntry, Journal, StoredPlan, open_plan
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.receipts import Rejection, ShardReceipt
-from prep.records import RecordWriter, example, label_entry
+from prep.records import RecordWriter
 from prep.stats import ChannelStats
 
 

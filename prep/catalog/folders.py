@@ -153,7 +153,7 @@ def scan_folders(
     for index, split in enumerate(chosen):
         before = len(columns.path)
         folder = split_folders[split]
-        _note_strays(scan, folder)
+        _note_strays(scan, folder, found_classes[split])
         for name in found_classes[split]:
             _add_class(scan, columns, os.path.join(folder, name), index, number[name])
         if len(columns.path) == before:
@@ -191,26 +191,33 @@ def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, byt
     return {name: name for name in splits}
 
 
-def _note_strays(scan: _Scan, folder: bytes) -> None:
+def _note_strays(scan: _Scan, folder: bytes, classes: Sequence[bytes]) -> None:
+    """What lies beside the class folders of a split."""
+    known = set(classes)
     for entry in scan.entries(folder):
         if scan.is_image(entry):
             scan.ignore("image outside a class folder", os.path.join(folder, entry.name))
+        elif entry.is_dir() and entry.name not in known:
+            scan.ignore("folder without images", os.path.join(folder, entry.name))
 
 
 def _add_class(
     scan: _Scan, columns: _Columns, folder: bytes, split_index: int, class_index: int
 ) -> None:
+    images = []
     for entry in scan.entries(folder):
-        path = os.path.join(folder, entry.name)
         if scan.is_image(entry):
-            size, mtime = _size_and_time(entry)
-            columns.split.append(split_index)
-            columns.class_.append(class_index)
-            columns.path.append(path)
-            columns.size.append(size)
-            columns.mtime.append(mtime)
+            images.append(entry)
         else:
-            scan.ignore("folder in a class folder" if entry.is_dir() else "other extension", path)
+            reason = "folder in a class folder" if entry.is_dir() else "other extension"
+            scan.ignore(reason, os.path.join(folder, entry.name))
+    prefix = os.path.join(folder, b"")
+    sizes_and_times = list(map(_size_and_time, images))
+    columns.split += [split_index] * len(images)
+    columns.class_ += [class_index] * len(images)
+    columns.path += [prefix + entry.name for entry in images]
+    columns.size += [size for size, _ in sizes_and_times]
+    columns.mtime += [mtime for _, mtime in sizes_and_times]
 
 
 def _size_and_time(entry: os.DirEntry[bytes]) -> tuple[int, int]:
