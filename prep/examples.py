@@ -92,6 +92,8 @@ def parse_example(data: bytes) -> Example:
         raise RecordError("feature 'image_raw' is not a list of bytes") from None
     except (IndexError, ValueError) as error:
         raise RecordError(f"not a serialized tf.train.Example: {error}") from None
+    if not label:
+        raise RecordError("feature 'label' is not a list of integers")
     return Example(image, label)
 
 

@@ -141,22 +141,38 @@ def _record(header: bytes, stream: _Readable, position: int) -> bytes:
 
 
 class _Inflater:
-    """``read`` over a compressed file; unlike gzip's, it insists on the trailer."""
+    """``read`` over a compressed file.
+
+    Unlike gzip's, it insists on the trailer. Gzip members may follow each other, as when files were
+    joined; anything else after the end is an error.
+    """
 
     def __init__(self, file: BinaryIO, wbits: int) -> None:
         self._file = file
+        self._wbits = wbits
         self._inflate = zlib.decompressobj(wbits)
         self._buffer = bytearray()
 
     def read(self, size: int) -> bytes:
-        while len(self._buffer) < size and not self._inflate.eof:
-            chunk = self._file.read(_CHUNK)
-            if not chunk:
-                raise RecordError("the compressed stream ends before its trailer")
-            try:
-                self._buffer += self._inflate.decompress(chunk)
-            except zlib.error as error:
-                raise RecordError(f"the compressed stream is damaged: {error}") from None
+        while len(self._buffer) < size and self._fill():
+            pass
         out = bytes(self._buffer[:size])
         del self._buffer[:size]
         return out
+
+    def _fill(self) -> bool:
+        """Inflates another chunk; False at the end of the file."""
+        chunk = self._inflate.unused_data or self._file.read(_CHUNK)
+        if self._inflate.eof and chunk:
+            if self._wbits != _WBITS["GZIP"]:
+                raise RecordError("there are bytes after the end of the compressed stream")
+            self._inflate = zlib.decompressobj(self._wbits)
+        elif not chunk:
+            if not self._inflate.eof:
+                raise RecordError("the compressed stream ends before its trailer")
+            return False
+        try:
+            self._buffer += self._inflate.decompress(chunk)
+        except zlib.error as error:
+            raise RecordError(f"the compressed stream is damaged: {error}") from None
+        return True
