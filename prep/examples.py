@@ -26,9 +26,16 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+def _header(number: int, length: int) -> bytes:
+    """What stands before the ``length`` bytes of a length-delimited (wire type 2) field."""
+    return bytes((number << 3 | 2,)) + _varint(length)
+
+
 def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited (wire type 2) protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+    return _header(number, len(payload)) + payload
+
+
+_IMAGE_KEY = _field(1, b"image_raw")
 
 
 def label_entry(values: Sequence[int]) -> bytes:
@@ -52,9 +59,13 @@ def example(image: bytes, label: bytes) -> bytes:
     >>> len(example(b"x", label_entry([7])))
     38
     """
-    value = _field(2, _field(1, _field(1, image)))
-    features = _field(1, _field(1, b"image_raw") + value) + label
-    return _field(1, features)
+    # From the inside out, and only what stands before the image: it is copied once, at the end.
+    head = _header(1, len(image))  # BytesList.value
+    head = _header(1, len(head) + len(image)) + head  # Feature.bytes_list
+    head = _IMAGE_KEY + _header(2, len(head) + len(image)) + head  # the map entry: key and value
+    head = _header(1, len(head) + len(image)) + head  # Features.feature
+    head = _header(1, len(head) + len(image) + len(label)) + head  # Example.features
+    return b"".join((head, image, label))
 
 
 class Example(NamedTuple):

@@ -8,6 +8,7 @@ on an image of 1 × 65000.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class _Axis:
     trim: int
 
 
+@lru_cache(maxsize=4096)  # Photos come in few sizes.
 def fit_square(
     height: int, width: int, size: int, *, flip_rows: bool = False, flip_columns: bool = False
 ) -> Fit:

@@ -57,6 +57,7 @@ class ImageProcessor:
         self._size = settings.size
         self._decoder = Decoder()
         self._resizer = Resizer(settings.size, settings.interpolation)
+        self._planes = [np.empty((settings.size, settings.size), np.uint8) for _ in range(3)]
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
 
     def __call__(self, data: bytes) -> Processed:
@@ -66,7 +67,7 @@ class ImageProcessor:
             RefusedImage: the image can't be used.
         """
         square = self.square(data)
-        return Processed(self._encode(square), channel_sums(square))
+        return Processed(self._encode(square), channel_sums(square, self._planes))
 
     def square(self, data: bytes) -> Pixels:
         """The upright central square, uint8 (size, size, 3), RGB."""

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 
 from prep.images.decode import Pixels
 from prep.stats import ChannelStats
 
 
-def channel_sums(pixels: Pixels) -> ChannelStats:
+def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> ChannelStats:
     """Sums and sums of squares of one image's channels.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
+        planes: three arrays of (height, width) to split the channels into, for callers with many
+            images of one size; new ones are made otherwise.
 
     OpenCV adds 8-bit samples up as integers and hands them over as doubles, which are exact up to
     2⁵³: enough for 10¹¹ pixels.
     """
     height, width, _ = pixels.shape
     r, g, b, _ = cv2.sumElems(pixels)
-    squares = [int(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in cv2.split(pixels)]
+    squares = [int(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in cv2.split(pixels, planes)]
     return ChannelStats(
         images=1,
         pixels=height * width,
