@@ -101,23 +101,29 @@ def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> It
             warnings.filterwarnings("ignore", message="Port .* is already in use")
             running = stack.enter_context(start(*description.args, **kwargs))
         client = stack.enter_context(Client(running))
-        client.register_plugin(_LeaveInterruptsToTheClient())
+        client.register_plugin(_WorkerOfOurs())
         stack.callback(_hush)
         yield client
 
 
-class _LeaveInterruptsToTheClient(WorkerPlugin):
-    """Ctrl-C at a terminal reaches every process that was started from it.
+class _WorkerOfOurs(WorkerPlugin):
+    """Makes a worker that shares the client's terminal leave it to the client.
 
-    Workers of our own are to finish in good order when the client closes the cluster, instead of
-    dying at different moments, each with a traceback.
+    Ctrl-C at a terminal reaches every process that was started from it: the workers are to end in
+    good order when the client closes the cluster, not each at once with a traceback. And what goes
+    wrong in a task is told by the error that it ends in: no need to log it as well.
     """
 
-    name = "prep-interrupts"
+    name = "prep-worker-of-ours"
 
     def setup(self, worker: Worker) -> None:
         if worker.nanny and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            logging.getLogger("distributed.worker").addFilter(_is_not_about_a_failed_task)
+
+
+def _is_not_about_a_failed_task(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Compute Failed")
 
 
 def _hush() -> None:

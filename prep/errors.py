@@ -12,6 +12,7 @@
     ├── BadImageError          the same, when the user asked to stop at it
     ├── RecordError            a TFRecord file is not what it should be
     ├── ShardError             shards failed; the others are committed
+    ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
 
 Every message says what was expected, what came, and what to do about it.
@@ -76,6 +77,10 @@ class RecordError(PrepError):
 
 class ShardError(PrepError):
     """Some shards could not be written; the committed ones stay."""
+
+
+class StoppedShard(PrepError):
+    """A worker was told to leave a shard unfinished; nothing is left of it."""
 
 
 class Interrupted(PrepError, KeyboardInterrupt):

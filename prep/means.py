@@ -22,7 +22,7 @@ from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
-from prep.pipeline import LiveCounts
+from prep.pipeline import LiveCounts, release
 from prep.progress import Work, make_display
 from prep.receipts import Rejection
 from prep.records import read_records
@@ -191,7 +191,7 @@ def _on_cluster(
         chunks = list(_slices(chosen, per_task))
         bag = db.from_sequence(chunks, partition_size=1).map(function)
         total = bag.reduction(merge_parts, merge_parts, split_every=_MERGE_AT_ONCE)
-        bag, total = client.persist([bag, total])
+        bag, total = client.persist([bag, total], optimize_graph=False)
         bags |= dict(zip(futures_of(bag), map(len, chunks), strict=True))
         totals += futures_of(total)
     work = Work(
@@ -208,7 +208,7 @@ def _on_cluster(
                 display.update(LiveCounts(images=done))
         return merge_parts(future.result() for future in totals)
     except BaseException:
-        client.cancel([*bags, *totals], force=True)
+        release([*bags, *totals])
         raise
 
 

@@ -19,10 +19,11 @@ from prep.planning import ShardSpec
 from prep.receipts import SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
-from prep.worker import METRIC, WorkerSetup, shard_key, write_shard
+from prep.worker import METRIC, WorkerSetup, shard_key, stop_shards, write_shard
 
 _TICK = 0.5  # seconds between two looks at the counters; heartbeats come no more often
 _MERGE_AT_ONCE = 16
+_PATIENCE = 10.0  # seconds for a worker to leave the image that it is at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,9 @@ def write_on_cluster(
     client.register_plugin(WorkerSetup())
     receipts = db.from_sequence(shards, partition_size=1).map(write_shard, run=run)
     totals = receipts.reduction(total_receipts, merge_totals, split_every=_MERGE_AT_ONCE)
-    # Both in one graph: each shard is written once, and stays visible as a task of its own.
-    receipts, totals = client.persist([receipts, totals])
+    # Both in one graph, so that each shard is written once. As it is: Dask's optimization would
+    # fuse a shard with the item it is made of, and the dashboard would show "from_sequence".
+    receipts, totals = client.persist([receipts, totals], optimize_graph=False)
     (total,) = futures_of(totals)
     by_future = {future: shards[future.key[1]] for future in futures_of(receipts)}
     try:
@@ -74,8 +76,18 @@ def write_on_cluster(
         merged: SplitTotals = total.result()
         return merged
     except BaseException:
-        client.cancel([*by_future, total], force=True)
+        release([*by_future, total])
+        client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
         raise
+
+
+def release(futures: Iterable[Future[Any]]) -> None:
+    """Gives futures up, so that what has not begun never does.
+
+    ``Client.cancel`` does not take it that tasks which nobody holds depend on what is cancelled.
+    """
+    for future in futures:
+        future.release()
 
 
 def _wait(client: Client, shards: ByFuture, run: RunRef, on_tick: OnTick) -> None:

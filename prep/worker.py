@@ -6,11 +6,14 @@ Each process counts what it does. The counters travel to the scheduler with the 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
 import threading
+import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 from distributed import Worker, WorkerPlugin
 
 from prep import shards
+from prep.errors import StoppedShard
 from prep.images import configure_process
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt
@@ -38,12 +42,15 @@ class ShardCounter:
 
     name: str
     run: str
+    stop: threading.Event
     images: int = 0
     refused: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
 
     def image_settled(self, *, read: int, written: int, refused: bool) -> None:
+        if self.stop.is_set():
+            raise StoppedShard(f"{self.name}: stopped after {self.images} images")
         self.images += 1
         self.refused += refused
         self.bytes_read += read
@@ -58,11 +65,12 @@ class ProcessCounters:
         self._lock = threading.Lock()
         self._finished: dict[str, list[int]] = {}
         self._active: list[ShardCounter] = []
+        self._stops: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
     @contextlib.contextmanager
     def shard(self, name: str, run: str) -> Iterator[ShardCounter]:
-        counter = ShardCounter(name, run)
         with self._lock:
+            counter = ShardCounter(name, run, self._stops[run])
             self._active.append(counter)
         try:
             yield counter
@@ -73,6 +81,16 @@ class ProcessCounters:
                 sums[0] += counter.refused
                 sums[1] += counter.bytes_read
                 sums[2] += counter.bytes_written
+
+    def stop(self, run: str) -> None:
+        """Has the shards of a run that are under way, or begin later, end at their next image."""
+        with self._lock:
+            self._stops[run].set()
+
+    def busy(self, run: str) -> bool:
+        """Whether a shard of this run is under way."""
+        with self._lock:
+            return any(counter.run == run for counter in self._active)
 
     def snapshot(self) -> dict[str, Any]:
         """For the heartbeat: by run, the sums of all shards, and the images of those under way."""
@@ -104,6 +122,19 @@ class WorkerSetup(WorkerPlugin):
         configure_process()
         tune_allocator()
         worker.metrics[METRIC] = lambda _: COUNTERS.snapshot()
+
+
+async def stop_shards(run: str, patience: float) -> None:
+    """Stops a run's shards in this process, and waits for them to clean up after themselves.
+
+    Args:
+        run: the run's id.
+        patience: seconds after which to wait no longer.
+    """
+    COUNTERS.stop(run)
+    deadline = time.monotonic() + patience
+    while COUNTERS.busy(run) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
 
 
 def tune_allocator() -> None:
