@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ class _Commands(click.Group):
     """Turns errors that are meant for the user into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Batch systems end a job with SIGTERM: it is to stop in as good order as with Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except PrepError as error:

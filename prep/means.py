@@ -191,7 +191,7 @@ def _on_cluster(
         chunks = list(_slices(chosen, per_task))
         bag = db.from_sequence(chunks, partition_size=1).map(function)
         total = bag.reduction(merge_parts, merge_parts, split_every=_MERGE_AT_ONCE)
-        bag, total = client.persist([bag, total], optimize_graph=False)
+        bag, total = client.persist([bag, total])
         bags |= dict(zip(futures_of(bag), map(len, chunks), strict=True))
         totals += futures_of(total)
     work = Work(

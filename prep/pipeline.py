@@ -16,7 +16,7 @@ from distributed import Client, Future, futures_of
 
 from prep.errors import BadImageError, ShardError
 from prep.planning import ShardSpec
-from prep.receipts import SplitTotals, merge_totals, total_receipts
+from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
 from prep.worker import METRIC, WorkerSetup, shard_key, stop_shards, write_shard
@@ -64,11 +64,10 @@ def write_on_cluster(
         ShardError: shards failed. All others are committed.
     """
     client.register_plugin(WorkerSetup())
-    receipts = db.from_sequence(shards, partition_size=1).map(write_shard, run=run)
+    receipts = _bag(shards, run)
     totals = receipts.reduction(total_receipts, merge_totals, split_every=_MERGE_AT_ONCE)
-    # Both in one graph, so that each shard is written once. As it is: Dask's optimization would
-    # fuse a shard with the item it is made of, and the dashboard would show "from_sequence".
-    receipts, totals = client.persist([receipts, totals], optimize_graph=False)
+    # Both in one graph: each shard is written once, and stays visible as a task of its own.
+    receipts, totals = client.persist([receipts, totals])
     (total,) = futures_of(totals)
     by_future = {future: shards[future.key[1]] for future in futures_of(receipts)}
     try:
@@ -79,6 +78,23 @@ def write_on_cluster(
         release([*by_future, total])
         client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
         raise
+
+
+def _bag(shards: Sequence[ShardSpec], run: RunRef) -> db.Bag:
+    """A partition a shard, and a task a partition.
+
+    ``from_sequence(shards).map(write_shard)`` is the same in two tasks, which Dask fuses and then
+    shows under the name of the first.
+    """
+    name = f"write_shard-{run.run}"
+    graph: dict[Any, Any] = {
+        (name, i): (_write_partition, shard, run) for i, shard in enumerate(shards)
+    }
+    return db.Bag(graph, name, len(shards))
+
+
+def _write_partition(shard: ShardSpec, run: RunRef) -> list[ShardReceipt]:
+    return [write_shard(shard, run)]
 
 
 def release(futures: Iterable[Future[Any]]) -> None:
