@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from prep.errors import ConfigError
+from prep.labels import LabelMap
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Encoding = Literal["jpeg", "raw", "float32"]
@@ -61,7 +62,7 @@ class Config(BaseModel):
         "the path of a folder",
         min_length=1,
     )
-    label_map: str | dict[str, int | list[int]] | None = _key(
+    label_map: str | dict[str, Any] | None = _key(
         None,
         "JSON file that maps class to number or one-hot list. "
         "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
@@ -143,11 +144,25 @@ class Config(BaseModel):
     def _accept_article_keys(cls, values: Any) -> Any:
         return _canonical(values) if isinstance(values, Mapping) else values
 
+    @field_validator("label_map")
+    @classmethod
+    def _labels_are_numbers_or_one_hot(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            LabelMap.parse(value)
+        return value
+
     @field_validator("compression", mode="before")
     @classmethod
     def _compression_in_any_case(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return None if value.lower() in ("", "none") else value.upper()
+        if not isinstance(value, str):
+            return value
+        return {"": None, "none": None, "gzip": "GZIP", "zlib": "ZLIB"}.get(value.lower(), value)
+
+    @field_validator("size", "quality", "images_per_shard", "seed", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("true or false")
         return value
 
     @field_validator("splits", mode="before")

@@ -29,6 +29,7 @@ _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
 # (2.5 %), and level 1 finds as much of that as level 6 does.
 _COMPRESSION_LEVEL = 1
 _CHUNK = 1 << 20  # 1 MiB
+_LARGEST_RECORD = 1 << 31  # 2 GiB, the most that a protobuf message may have
 _MASK_DELTA = 0xA282EAD8
 
 
@@ -131,6 +132,8 @@ def _record(header: bytes, stream: _Readable, position: int) -> bytes:
     if masked_crc(header[:8]) != int.from_bytes(header[8:], "little"):
         raise RecordError(f"wrong checksum of a record's length, at byte {position}")
     length = int.from_bytes(header[:8], "little")
+    if length > _LARGEST_RECORD:
+        raise RecordError(f"a record claims {length} bytes, at byte {position}")
     body = stream.read(length + 4)
     if len(body) < length + 4:
         raise RecordError(f"the file ends within a record, at byte {position}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import uuid
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 _BUFFER = 1 << 20  # 1 MiB
 _TEMPORARY_SUFFIX = ".partial"
+_TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(_TEMPORARY_SUFFIX)}")
 
 
 def read_file(path: str | bytes) -> bytes:
@@ -57,7 +59,7 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
+        self._temporary = path.with_name(f".{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -117,4 +119,5 @@ def publish_json(path: Path, value: Any) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed attempts left in ``folder`` under temporary names."""
     for path in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        if _TEMPORARY_NAME.fullmatch(path.name):
+            path.unlink(missing_ok=True)

@@ -105,15 +105,18 @@ class _Scan:
     def is_image(self, entry: os.DirEntry[bytes]) -> bool:
         """By its name alone: what it really is shows when it is read."""
         _, dot, extension = entry.name.rpartition(b".")
-        return bool(dot) and extension.lower() in self.extensions and not entry.is_dir()
+        return bool(dot) and extension.lower() in self.extensions and not _is_folder(entry)
 
     def folders(self, folder: bytes) -> list[bytes]:
         return sorted(
-            e.name for e in self._list(folder) if e.is_dir() and not e.name.startswith(b".")
+            e.name for e in self._list(folder) if _is_folder(e) and not e.name.startswith(b".")
         )
 
     def holds_images(self, folder: bytes) -> bool:
         return any(self.is_image(e) and not e.name.startswith(b".") for e in self._list(folder))
+
+    def count_images(self, folder: bytes) -> int:
+        return sum(self.is_image(e) and not e.name.startswith(b".") for e in self._list(folder))
 
     def classes(self, split: bytes) -> list[bytes]:
         """The folders of a split that hold images."""
@@ -180,14 +183,15 @@ def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, byt
     splits = [name for name in names if scan.classes(name)]
     if not splits:
         return {os.fsencode(DEFAULT_SPLIT): b""}
-    classes_too = [name for name in names if name not in splits and scan.holds_images(name)]
-    if classes_too:
-        raise SourceError(
-            f"source: {os.fsdecode(splits[0])!r} holds folders of images, as a split does, and "
-            f"{os.fsdecode(classes_too[0])!r} holds images, as a class does; expected either "
-            "SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with 'splits', "
-            "or move what does not belong"
-        )
+    for name in names:
+        # A few images that were left lying in a split do not make it a class.
+        if scan.count_images(name) > len(scan.classes(name)):
+            raise SourceError(
+                f"source: {os.fsdecode(name)!r} holds images, as a class does, and "
+                f"{os.fsdecode(splits[0])!r} holds folders of images, as a split does; expected "
+                "either SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with "
+                "'splits', or move what does not belong"
+            )
     return {name: name for name in splits}
 
 
@@ -197,7 +201,7 @@ def _note_strays(scan: _Scan, folder: bytes, classes: Sequence[bytes]) -> None:
     for entry in scan.entries(folder):
         if scan.is_image(entry):
             scan.ignore("image outside a class folder", os.path.join(folder, entry.name))
-        elif entry.is_dir() and entry.name not in known:
+        elif _is_folder(entry) and entry.name not in known:
             scan.ignore("folder without images", os.path.join(folder, entry.name))
 
 
@@ -209,7 +213,7 @@ def _add_class(
         if scan.is_image(entry):
             images.append(entry)
         else:
-            reason = "folder in a class folder" if entry.is_dir() else "other extension"
+            reason = "folder in a class folder" if _is_folder(entry) else "other extension"
             scan.ignore(reason, os.path.join(folder, entry.name))
     prefix = os.path.join(folder, b"")
     sizes_and_times = list(map(_size_and_time, images))
@@ -218,6 +222,13 @@ def _add_class(
     columns.path += [prefix + entry.name for entry in images]
     columns.size += [size for size, _ in sizes_and_times]
     columns.mtime += [mtime for _, mtime in sizes_and_times]
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself, say. It is refused when it is read.
+        return False
 
 
 def _size_and_time(entry: os.DirEntry[bytes]) -> tuple[int, int]:

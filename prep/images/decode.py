@@ -7,6 +7,7 @@ goes to Pillow, which raises on truncated and damaged files.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from typing import Any, NamedTuple
@@ -18,11 +19,12 @@ from PIL import Image, UnidentifiedImageError
 
 from prep.errors import RefusedImage
 from prep.images.geometry import shrink_factor
-from prep.images.header import SOI, JpegHeader, read_jpeg_header, without_oddities
+from prep.images.header import SOI, SOS, JpegHeader, read_jpeg_header, without_oddities
 
 Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 100_000_000
+MAX_SCANS = 200  # Real encoders write up to about a dozen; a thumbnail has some, too.
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "JPEG")
 _ORIENTATION_TAG = 0x0112
 # Decoding into memory that is kept saves mapping and zeroing pages for every image. What is larger
@@ -31,13 +33,20 @@ _KEPT_BYTES = 16 << 20  # 16 MiB
 
 
 class Decoded(NamedTuple):
-    """Pixels as stored, and the Exif orientation (1 to 8) that turns them upright.
+    """Pixels as stored, and what to make of them.
 
-    ``pixels`` is uint8, (height, width, 3), RGB. It may lie in memory that the next call of the
-    same decoder overwrites.
+    Attributes:
+        pixels: uint8, RGB, (⌈height / factor⌉, ⌈width / factor⌉, 3). They may lie in memory that
+            the next call of the same decoder overwrites.
+        height, width: of the image at full size.
+        factor: by which the decoder has shrunk it: 1, 2, 4 or 8.
+        orientation: the Exif orientation (1 to 8) that turns them upright.
     """
 
     pixels: Pixels
+    height: int
+    width: int
+    factor: int
     orientation: int
 
 
@@ -64,20 +73,28 @@ class Decoder:
             return _decode_with_pillow(data)
         header = read_jpeg_header(data)
         _check_size(header.height, header.width)
-        factor = shrink_factor(header.short, at_least) if at_least else 1
-        return Decoded(self._decode_jpeg(data, header, factor), header.orientation)
+        _check_scans(data)
+        return self._decode_jpeg(data, header, at_least)
 
-    def _decode_jpeg(self, data: bytes, header: JpegHeader, factor: int) -> Pixels:
+    def _decode_jpeg(self, data: bytes, header: JpegHeader, at_least: int | None) -> Decoded:
+        factor = shrink_factor(header.short, at_least) if at_least else 1
         try:
-            return self._strictly(data, header, factor)
+            pixels = self._strictly(data, header, factor)
         except ValueError as error:
-            first = str(error)
-        try:  # Was it only something in the header?
-            return self._strictly(without_oddities(data, header), header, factor)
-        except ValueError:
-            if "subsampling" in first:  # An unusual one, which simplejpeg has no name for.
-                return _decode_with_pillow(data).pixels
-            raise RefusedImage(_reason(first), first) from None
+            message = str(error)
+            if "subsampling" in message:  # An unusual one, which simplejpeg has no name for.
+                return _decode_with_pillow(data)._replace(orientation=header.orientation)
+            pixels = self._despite_oddities(data, header, factor, message)
+        return Decoded(pixels, header.height, header.width, factor, header.orientation)
+
+    def _despite_oddities(
+        self, data: bytes, header: JpegHeader, factor: int, message: str
+    ) -> Pixels:
+        """Decodes a JPEG that was refused for its header alone; raises ``message`` otherwise."""
+        if "marker" in message:
+            with contextlib.suppress(ValueError):
+                return self._strictly(without_oddities(data, header), header, factor)
+        raise RefusedImage(_reason(message), message)
 
     def _strictly(self, data: bytes, header: JpegHeader, factor: int) -> Pixels:
         height, width = -(-header.height // factor), -(-header.width // factor)
@@ -106,6 +123,13 @@ def _check_size(height: int, width: int) -> None:
         )
 
 
+def _check_scans(data: bytes) -> None:
+    """A progressive JPEG is decoded once for each scan: thousands of them are an attack."""
+    scans = data.count(SOS)
+    if scans > MAX_SCANS:
+        raise RefusedImage("too extreme", f"{scans} scans; at most {MAX_SCANS} are decoded")
+
+
 def _reason(message: str) -> str:
     """The reason for what libjpeg, libturbojpeg or Pillow said."""
     if "remature end of JPEG" in message or "runcated" in message:
@@ -132,18 +156,17 @@ def _decode_with_pillow(data: bytes) -> Decoded:
         raise RefusedImage("too large", str(error)) from None
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
         raise RefusedImage(_reason(str(error)), f"{type(error).__name__}: {error}") from None
-    return Decoded(pixels, orientation if orientation in range(1, 9) else 1)
+    height, width, _ = pixels.shape
+    return Decoded(pixels, height, width, 1, orientation if orientation in range(1, 9) else 1)
 
 
 def _to_rgb(image: Image.Image) -> Pixels:
     """8-bit RGB: transparency over white, 16 bits to their upper 8."""
-    if image.mode.startswith("I"):
+    if image.mode in ("I", "F"):
+        raise RefusedImage("unsupported", "32 bits a sample")
+    if image.mode.startswith("I;16"):
         samples: npt.NDArray[Any] = np.asarray(image)
-        if samples.dtype != np.uint16 and samples.size and samples.max(initial=0) > 0xFFFF:
-            raise RefusedImage("unsupported", "more than 16 bits a sample")
         return np.repeat((samples >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-    if image.mode == "F":
-        raise RefusedImage("unsupported", "floating-point samples")
     if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -47,6 +47,8 @@ def pixels_of_record(
         RecordError: it can't be read that way.
     """
     if encoding == "float32":
+        if len(image) % 12:
+            raise RecordError(f"image_raw has {len(image)} bytes, which are no float32 RGB")
         samples = np.frombuffer(image, "<f4").reshape(-1, 3)
         return _as_square(np.rint(samples + np.array(mean, "<f4")).astype(np.uint8))
     if encoding == "raw":

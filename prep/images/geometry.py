@@ -37,23 +37,31 @@ class _Axis:
 
 @lru_cache(maxsize=4096)  # Photos come in few sizes.
 def fit_square(
-    height: int, width: int, size: int, *, flip_rows: bool = False, flip_columns: bool = False
+    height: int,
+    width: int,
+    size: int,
+    *,
+    factor: int = 1,
+    flip_rows: bool = False,
+    flip_columns: bool = False,
 ) -> Fit:
     """Fits the central square of a ``height`` × ``width`` image to ``size`` × ``size``.
 
     Where the margin is odd, the exact centre lies between two pixels. When shrinking, half a source
-    pixel is less than half a pixel of the result, and the square is taken as it is. When enlarging
+    pixel is less than half a pixel of the result, and the nearest whole one will do. When enlarging
     it would be more, so one source pixel more is taken, and the excess is cut off after resizing.
     Either way the centre is exact, and the aspect kept, to within half a pixel of the result.
 
     Args:
+        factor: by which the pixels to crop from have been shrunk already: there are
+            ⌈height / factor⌉ × ⌈width / factor⌉ of them.
         flip_rows: the result will be turned upside down, so an odd margin is split the other way
             round: the picture is then the same as if it had been stored upright.
         flip_columns: the same for left and right.
     """
     short = min(height, width)
-    rows = _axis(height, short, size, flip_rows)
-    columns = _axis(width, short, size, flip_columns)
+    rows = _axis(height, short, size, factor, flip_rows)
+    columns = _axis(width, short, size, factor, flip_columns)
     return Fit(
         top=rows.start,
         left=columns.start,
@@ -66,23 +74,26 @@ def fit_square(
     )
 
 
-def _axis(length: int, short: int, size: int, flipped: bool) -> _Axis:
-    margin = length - short
+def _axis(length: int, short: int, size: int, factor: int, flipped: bool) -> _Axis:
+    side = (2 * short + factor) // (2 * factor)  # short / factor, rounded
+    margin = length - side * factor  # on both sides together, in pixels at full size
     if margin % 2 == 0 or short >= size:
-        return _Axis(start=(margin + flipped) // 2, length=short, resized=size, trim=0)
+        # margin / 2 / factor, rounded; a half goes down, or up if flipped.
+        lower, upper = -((factor - margin) // (2 * factor)), (margin + factor) // (2 * factor)
+        return _Axis(start=upper if flipped else lower, length=side, resized=size, trim=0)
     resized = size + (2 * size + short) // (2 * short)  # size · (short + 1) / short, rounded
     return _Axis(
         start=margin // 2, length=short + 1, resized=resized, trim=(resized - size + flipped) // 2
     )
 
 
-def shrink_factor(short: int, size: int) -> int:
-    """The largest of 1, 2, 4 and 8 that divides ``short`` without falling below ``size``.
+def shrink_factor(short: int, at_least: int) -> int:
+    """The largest of 1, 2, 4 and 8 that divides ``short`` without falling below ``at_least``.
 
     A JPEG decoder can leave out that much detail while it decodes, which is faster than decoding
-    all of it and loses no quality that resizing would have kept.
+    all of it.
 
     >>> [shrink_factor(n, 256) for n in (255, 511, 512, 1024, 9999)]
     [1, 1, 2, 4, 8]
     """
-    return next((n for n in (8, 4, 2) if short >= size * n), 1)
+    return next((n for n in (8, 4, 2) if short >= at_least * n), 1)

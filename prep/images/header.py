@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from prep.errors import RefusedImage
 
-SOI = b"\xff\xd8"
+SOI, SOS = b"\xff\xd8", b"\xff\xda"
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _DHT, _JPG, _DAC = 0xC4, 0xC8, 0xCC
 _SOS, _EOI = 0xDA, 0xD9

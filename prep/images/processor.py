@@ -70,15 +70,24 @@ class ImageProcessor:
         return Processed(self._encode(square), channel_sums(square, self._planes))
 
     def square(self, data: bytes) -> Pixels:
-        """The upright central square, uint8 (size, size, 3), RGB."""
-        pixels, orientation = self._decoder.decode(data, at_least=self._size)
-        transpose, flip_rows, flip_columns = _UPRIGHT[orientation]
+        """The upright central square, uint8 (size, size, 3), RGB.
+
+        It may lie in memory that the next call overwrites.
+        """
+        decoded = self._decoder.decode(data, at_least=self._resizer.source_needed)
+        transpose, flip_rows, flip_columns = _UPRIGHT[decoded.orientation]
         stored_flips = (flip_columns, flip_rows) if transpose else (flip_rows, flip_columns)
-        height, width, _ = pixels.shape
         fit = fit_square(
-            height, width, self._size, flip_rows=stored_flips[0], flip_columns=stored_flips[1]
+            decoded.height,
+            decoded.width,
+            self._size,
+            factor=decoded.factor,
+            flip_rows=stored_flips[0],
+            flip_columns=stored_flips[1],
         )
-        crop = pixels[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
+        rows = slice(fit.top, fit.top + fit.height)
+        columns = slice(fit.left, fit.left + fit.width)
+        crop = decoded.pixels[rows, columns]
         resized = self._resizer.resize(crop, fit.resized_height, fit.resized_width)
         square = resized[
             fit.trim_top : fit.trim_top + self._size, fit.trim_left : fit.trim_left + self._size

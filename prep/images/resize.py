@@ -27,6 +27,17 @@ class Resizer:
         self._interpolation = interpolation
         self._doubled: Pixels | None = None
 
+    @property
+    def source_needed(self) -> int:
+        """The side of a source from which the result is as good as from a larger one.
+
+        For ``area``, twice the size. What a JPEG decoder leaves out when it shrinks is then
+        averaged over, which costs one or two decibels of about 40, and is several times faster for
+        photos of a phone's size. The other kernels alias, and gain some decibels from a decoder
+        that shrinks as far as it can.
+        """
+        return 2 * self._size if self._interpolation == "area" else self._size
+
     def resize(self, source: Pixels, height: int, width: int) -> Pixels:
         """Resizes uint8 (h, w, 3) to (``height``, ``width``, 3).
 

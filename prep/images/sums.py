@@ -18,12 +18,12 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
         planes: three arrays of (height, width) to split the channels into, for callers with many
             images of one size; new ones are made otherwise.
 
-    OpenCV adds 8-bit samples up as integers and hands them over as doubles, which are exact up to
-    2⁵³: enough for 10¹¹ pixels.
+    OpenCV adds 8-bit samples up as integers, but its squared norms have been through a square root
+    and are off in the last digits; rounded, they are exact up to about 10¹⁰ pixels.
     """
     height, width, _ = pixels.shape
     r, g, b, _ = cv2.sumElems(pixels)
-    squares = [int(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in cv2.split(pixels, planes)]
+    squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in cv2.split(pixels, planes)]
     return ChannelStats(
         images=1,
         pixels=height * width,

@@ -1,0 +1,35 @@
+"""Where the optional real data lies. Tests that need it are skipped where it is absent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+REPO = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("PREP_TEST_DATA") or REPO.parent / "shared" / "data")
+
+
+# How long a test takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Real photos, as ``<split>/<class>/*.JPEG``, with their ``label_map.json``."""
+    return _real(DATA / "photos")
+
+
+@pytest.fixture(scope="session")
+def bad_files() -> Path:
+    """Hostile and odd image files, told apart by their ``MANIFEST.tsv``."""
+    return _real(DATA / "bad")
+
+
+def _real(folder: Path) -> Path:
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is absent (PREP_TEST_DATA names another folder)")
+    return folder

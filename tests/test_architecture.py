@@ -1,0 +1,201 @@
+"""Who may import whom, what is public, and what crosses from process to process."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prep
+from prep import errors
+from prep.means import Part
+from prep.planning import ShardSpec
+from prep.receipts import Rejection, ShardReceipt, Totals
+from prep.shards import RunRef
+from prep.stats import ChannelStats, MixedStats
+
+PACKAGE = Path(prep.__file__).parent
+
+# Modules and packages import only from levels below their own.
+LEVELS = {
+    0: {"errors", "layout", "stats", "storage", "text"},  # nothing of ours
+    1: {"catalog", "clusters", "demo", "examples", "labels", "receipts", "records"},  # one thing
+    2: {"config"},  # what is asked for
+    3: {"images", "planning"},  # one image; a whole run
+    4: {"estimate", "journal", "report"},  # what a run comes to
+    5: {"dataset", "shards"},  # one shard, read and written
+    6: {"worker"},  # one process
+    7: {"pipeline"},  # many
+    8: {"progress"},  # to look at
+    9: {"means", "runs"},  # what can be done
+    10: {"terminal"},  # what is shown of it
+    11: {"__init__", "cli"},  # where it is asked for
+}
+LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
+
+# Libraries that only these may import: each is to be exchanged, or left out, in one place.
+ONLY_IN = {
+    "PIL": {"demo", "images"},
+    "cv2": {"images"},
+    "distributed": {"clusters", "means", "pipeline", "runs", "worker"},
+    "google_crc32c": {"records"},
+    "rich": {"progress", "terminal"},
+    "simplejpeg": {"images"},
+    "skimage": {"demo"},
+    "tensorflow": {"dataset"},
+    "yaml": {"clusters", "config"},
+}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """(module or package, syntax tree) of each source file."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        yield top, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Full names of what a file imports anywhere, within functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_imports_go_down() -> None:
+    wrong = []
+    for module, tree in sources():
+        for name in imported(tree):
+            package, _, rest = name.partition(".")
+            other = rest.partition(".")[0]
+            if package == "prep" and other != module and LEVEL[other] >= LEVEL[module]:
+                wrong.append(f"{module} imports {other}")
+    assert wrong == []
+
+
+def test_every_module_has_its_level() -> None:
+    assert {module for module, _ in sources()} == set(LEVEL)
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_known_to_few(library: str) -> None:
+    users = {
+        module
+        for module, tree in sources()
+        if any(name.partition(".")[0] == library for name in imported(tree))
+    }
+    assert users == ONLY_IN[library]
+
+
+HELP = """
+import sys
+sys.argv = ["prep", "--help"]
+from prep.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize("code", ["import prep", "import prep.cli", HELP])
+def test_what_is_slow_to_load_is_not_loaded_before_it_is_needed(code: str) -> None:
+    code += "\nimport sys; print(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "prep" in loaded
+    assert loaded.isdisjoint({"tensorflow", "distributed", "cv2", "pyarrow", "dask", "numpy"})
+
+
+def test_the_public_names_are_these_and_all_of_them_exist() -> None:
+    assert prep.__all__ == [
+        "Config",
+        "MeanReport",
+        "PrepError",
+        "RunPlan",
+        "RunReport",
+        "cluster",
+        "load",
+        "mean_rgb",
+        "plan",
+        "run",
+    ]
+    assert dir(prep) == prep.__all__
+    for name in prep.__all__:
+        assert callable(getattr(prep, name))
+        assert getattr(prep, name).__doc__
+
+
+def test_other_names_do_not_exist() -> None:
+    with pytest.raises(AttributeError, match="'prep' has no attribute 'launch'"):
+        _ = prep.launch
+
+
+def all_errors(base: type[BaseException]) -> Iterator[type[BaseException]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from all_errors(kind)
+
+
+@pytest.mark.parametrize("kind", list(all_errors(errors.PrepError)))
+def test_errors_survive_the_way_from_a_worker(kind: type[errors.PrepError]) -> None:
+    args = ("damaged", "half of it") if kind is errors.RefusedImage else ("what went wrong",)
+    error = kind(*args)
+    after = pickle.loads(pickle.dumps(error))
+    assert type(after) is kind
+    assert (str(after), after.args, vars(after)) == (str(error), error.args, vars(error))
+
+
+def test_every_error_is_in_the_tree_that_is_drawn_and_has_its_exit_code() -> None:
+    codes = {kind.__name__: kind.exit_code for kind in all_errors(errors.PrepError)}  # type: ignore[attr-defined]
+    for name in codes:
+        assert f" {name} " in errors.__doc__
+    assert codes.pop("Interrupted") == 130  # as for a program that Ctrl-C has stopped
+    usage = {kind.__name__ for kind in all_errors(errors.UsageError)}
+    assert {name for name, code in codes.items() if code == 2} == usage
+    assert {name for name, code in codes.items() if code == 1} == codes.keys() - usage
+
+
+STATS = ChannelStats(images=2, pixels=8, sums=(1, 2, 3), squares=(1, 4, 9))
+REJECTION = Rejection(path="caf\udce9.jpg", reason="damaged", detail="half of it")
+VALUES = [
+    ShardSpec(split="train", index=0, count=2, start=0, stop=50),
+    RunRef(output="/shards", digest="0" * 64, run="1", stop_at_bad_image=True),
+    REJECTION,
+    STATS,
+    MixedStats.of([STATS]),
+    Part(stats=MixedStats.of([STATS]), refused=(REJECTION,)),
+    Totals(shards=1, bytes=7, written={"cat": 2}, stats=STATS, rejected=(REJECTION,)),
+    ShardReceipt(
+        split="train",
+        index=0,
+        count=2,
+        fingerprint="0" * 64,
+        file="train/train-00000-of-00002.tfrecord",
+        bytes=7,
+        sha256="f" * 64,
+        written={"cat": 2},
+        source_bytes=9,
+        stats=STATS,
+        rejected=(REJECTION,),
+        seconds=0.5,
+        worker="host:1",
+    ),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_what_travels_between_processes_survives_it_and_can_not_be_changed(value: Any) -> None:
+    assert pickle.loads(pickle.dumps(value)) == value
+    first = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, first, None)
