@@ -73,7 +73,8 @@ class Decoder:
             return _decode_with_pillow(data)
         header = read_jpeg_header(data)
         _check_size(header.height, header.width)
-        _check_scans(data)
+        if header.many_scans:
+            _check_scans(data)
         return self._decode_jpeg(data, header, at_least)
 
     def _decode_jpeg(self, data: bytes, header: JpegHeader, at_least: int | None) -> Decoded:
@@ -124,7 +125,7 @@ def _check_size(height: int, width: int) -> None:
 
 
 def _check_scans(data: bytes) -> None:
-    """A progressive JPEG is decoded once for each scan: thousands of them are an attack."""
+    """Each scan goes over the whole picture once more: thousands of them are an attack."""
     scans = data.count(SOS)
     if scans > MAX_SCANS:
         raise RefusedImage("too extreme", f"{scans} scans; at most {MAX_SCANS} are decoded")

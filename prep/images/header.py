@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prep.errors import RefusedImage
 
@@ -15,6 +16,7 @@ _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _DHT, _JPG, _DAC = 0xC4, 0xC8, 0xCC
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}
+_PROGRESSIVE = frozenset((0xC2, 0xCA))
 _LOSSLESS_OR_HIERARCHICAL = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF))
 # Markers that stand alone: TEM, RST0 to RST7, SOI.
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -28,6 +30,7 @@ class JpegHeader:
     Attributes:
         height, width: in pixels.
         orientation: 1 to 8 as Exif counts; 1, upright, where it is absent or malformed.
+        many_scans: whether the decoder has to read on after the first scan.
         segments: (start, end) of each segment before the scan data, junk between them left out.
         scan: where the scan header (SOS) begins.
     """
@@ -35,12 +38,20 @@ class JpegHeader:
     height: int
     width: int
     orientation: int
+    many_scans: bool
     segments: tuple[tuple[int, int], ...]
     scan: int
 
     @property
     def short(self) -> int:
         return min(self.height, self.width)
+
+
+class _Frame(NamedTuple):
+    height: int
+    width: int
+    components: int
+    progressive: bool
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
@@ -51,7 +62,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     """
     at = len(SOI)
     orientation = 1
-    frame: tuple[int, int] | None = None
+    frame: _Frame | None = None
     segments = []
     while True:
         at = data.find(b"\xff", at)
@@ -67,16 +78,21 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
             break
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in _FRAMES:
-            frame = _frame_size(marker, data[at + 4 : end])
+            frame = _read_frame(marker, data[at + 4 : end])
         elif marker == _APP1 and orientation == 1:
             orientation = _exif_orientation(data[at + 4 : end])
         segments.append((at, end))
         at = end
     if frame is None:
         raise RefusedImage("damaged", "the JPEG header has no frame (SOF)")
-    height, width = frame
+    in_first_scan = data[at + 4] if at + 4 < len(data) else 0
     return JpegHeader(
-        height=height, width=width, orientation=orientation, segments=tuple(segments), scan=at
+        height=frame.height,
+        width=frame.width,
+        orientation=orientation,
+        many_scans=frame.progressive or in_first_scan < frame.components,
+        segments=tuple(segments),
+        scan=at,
     )
 
 
@@ -99,17 +115,17 @@ def without_oddities(data: bytes, header: JpegHeader) -> bytes:
     return b"".join(parts)
 
 
-def _frame_size(marker: int, body: bytes) -> tuple[int, int]:
+def _read_frame(marker: int, body: bytes) -> _Frame:
     if len(body) < 6:
         raise RefusedImage("truncated", "the JPEG's frame header is cut off")
-    precision, height, width = struct.unpack_from(">BHH", body)
+    precision, height, width, components = struct.unpack_from(">BHHB", body)
     if marker in _LOSSLESS_OR_HIERARCHICAL:
         raise RefusedImage("unsupported", f"lossless or hierarchical JPEG (SOF{marker - 0xC0})")
     if precision != 8:
         raise RefusedImage("unsupported", f"JPEG of {precision} bits a sample")
     if not height or not width:
         raise RefusedImage("damaged", f"the JPEG claims to be {width} × {height}")
-    return height, width
+    return _Frame(height, width, components, marker in _PROGRESSIVE)
 
 
 def _exif_orientation(body: bytes) -> int:

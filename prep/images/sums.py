@@ -22,11 +22,12 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
     and are off in the last digits; rounded, they are exact up to about 10¹⁰ pixels.
     """
     height, width, _ = pixels.shape
-    r, g, b, _ = cv2.sumElems(pixels)
-    squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in cv2.split(pixels, planes)]
+    planes = cv2.split(pixels, planes)
+    sums = [int(cv2.norm(plane, cv2.NORM_L1)) for plane in planes]
+    squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in planes]
     return ChannelStats(
         images=1,
         pixels=height * width,
-        sums=(int(r), int(g), int(b)),
+        sums=(sums[0], sums[1], sums[2]),
         squares=(squares[0], squares[1], squares[2]),
     )
