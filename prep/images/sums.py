@@ -22,9 +22,9 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
     and are off in the last digits; rounded, they are exact up to about 10¹⁰ pixels.
     """
     height, width, _ = pixels.shape
-    planes = cv2.split(pixels, planes)
-    sums = [int(cv2.norm(plane, cv2.NORM_L1)) for plane in planes]
-    squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in planes]
+    channels = cv2.split(pixels, planes)
+    sums = [int(cv2.norm(plane, cv2.NORM_L1)) for plane in channels]
+    squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in channels]
     return ChannelStats(
         images=1,
         pixels=height * width,
