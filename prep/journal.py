@@ -184,8 +184,12 @@ class Journal:
         return receipt if whole else None
 
     def commit(self, receipt: ShardReceipt) -> None:
-        """Publishes a receipt. The shard's file must be in its place."""
-        storage.publish_json(self.layout.receipt(receipt.split, receipt.index), receipt.to_json())
+        """Publishes a receipt. The shard's file must be in its place, and on disk.
+
+        The receipt itself may be lost in a power failure: then the shard is written once more.
+        """
+        path = self.layout.receipt(receipt.split, receipt.index)
+        storage.publish_json(path, receipt.to_json(), durable=False)
 
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""

@@ -53,12 +53,17 @@ class AtomicFile:
 
     Leave the ``with`` block normally to publish it; by an exception, and there is no trace of it.
 
+    Args:
+        path: where it is to appear.
+        durable: whether to wait until it is on disk. Otherwise a power failure may undo it.
+
     Attributes:
         size: bytes written so far.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         self._temporary = path.with_name(f".{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
         self._digest = hashlib.sha256()
         self.size = 0
@@ -86,12 +91,13 @@ class AtomicFile:
     ) -> None:
         try:
             with self._file:
-                if kind is None:
+                if kind is None and self._durable:
                     self._file.flush()
                     os.fsync(self._file.fileno())
             if kind is None:
                 os.replace(self._temporary, self._path)
-                _sync_folder(self._path.parent)
+                if self._durable:
+                    _sync_folder(self._path.parent)
         finally:
             self._temporary.unlink(missing_ok=True)
 
@@ -105,15 +111,15 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish(path: Path, data: bytes) -> None:
+def publish(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Publishes a small file."""
-    with AtomicFile(path) as file:
+    with AtomicFile(path, durable=durable) as file:
         file.write(data)
 
 
-def publish_json(path: Path, value: Any) -> None:
+def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Publishes ``value`` as indented JSON. Names that are not valid Unicode survive, escaped."""
-    publish(path, (json.dumps(value, indent=2) + "\n").encode())
+    publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
 
 
 def remove_leftovers(folder: Path) -> None:
