@@ -233,6 +233,7 @@ def demo(output: str, images: int, workers: int | None) -> None:
     from prep.terminal import print_report
 
     root = Path(output)
+    demonstration.require_free(root)
     click.echo(f"making {images} images in {root / 'images'} …")
     demonstration.make_images(root / "images", images)
     config = Config(source=str(root / "images"), output=str(root / "shards"), images_per_shard=50)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +65,37 @@ class ClusterSpec(BaseModel):
         return spec
 
 
+def require_startable(spec: str | Path | None = None, workers: int | None = None) -> None:
+    """Raises ConfigError where :func:`cluster` could not even try to start what is asked for."""
+    _startable(spec, workers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Startable:
+    """What to call to start a cluster, and the Dask configuration to do it under."""
+
+    start: Callable[[], Any]
+    config: dict[str, Any]
+
+
+def _startable(spec: str | Path | None, workers: int | None) -> _Startable:
+    description = ClusterSpec.read(spec)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
+    try:
+        kind = getattr(importlib.import_module(description.module), description.class_)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"cluster spec: can't load {description.module}.{description.class_}: {error}"
+        ) from None
+    kwargs = dict(description.kwargs)
+    if workers is not None:
+        kwargs["n_workers"] = workers
+    elif "n_workers" in kwargs and kwargs["n_workers"] is None:
+        kwargs["n_workers"] = CPU_COUNT
+    return _Startable(functools.partial(kind, *description.args, **kwargs), description.config)
+
+
 @contextlib.contextmanager
 def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> Iterator[Client]:
     """Starts a cluster, and closes it at the end of the ``with`` block.
@@ -80,26 +113,13 @@ def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> It
             print(client.dashboard_link)
             prep.run(config, client)
     """
-    description = ClusterSpec.read(spec)
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
-    try:
-        start = getattr(importlib.import_module(description.module), description.class_)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cluster spec: can't load {description.module}.{description.class_}: {error}"
-        ) from None
-    kwargs = dict(description.kwargs)
-    if workers is not None:
-        kwargs["n_workers"] = workers
-    elif "n_workers" in kwargs and kwargs["n_workers"] is None:
-        kwargs["n_workers"] = CPU_COUNT
+    startable = _startable(spec, workers)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(description.config))
+        stack.enter_context(dask.config.set(startable.config))
         with warnings.catch_warnings():
             # The progress display shows the port that was taken instead.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
-            running = stack.enter_context(start(*description.args, **kwargs))
+            running = stack.enter_context(startable.start())
         client = stack.enter_context(Client(running))
         client.register_plugin(_WorkerOfOurs())
         stack.callback(_hush)
@@ -119,11 +139,14 @@ class _WorkerOfOurs(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         if worker.nanny and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            logging.getLogger("distributed.worker").addFilter(_is_not_about_a_failed_task)
+            for name in ("distributed.worker", "distributed.worker.state_machine"):
+                logging.getLogger(name).addFilter(_is_not_about_an_ended_task)
 
 
-def _is_not_about_a_failed_task(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("Compute Failed")
+def _is_not_about_an_ended_task(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    cancelled = message.startswith("Async instruction") and message.endswith("CancelledError")
+    return not cancelled and not message.startswith("Compute Failed")
 
 
 def _hush() -> None:

@@ -57,6 +57,13 @@ def make_images(root: Path, count: int, seed: int = 0) -> None:
     _break_some(root / "train" / "cat")
 
 
+def require_free(root: Path) -> None:
+    """Raises OutputConflict where ``root`` has images or shards not made by an earlier demo."""
+    for folder in (root / "images", root / "shards"):
+        if folder.exists() and not (root / "images" / _MARKER).exists():
+            raise OutputConflict(f"output: {folder} is there already; choose another folder")
+
+
 def where_to_look(root: Path) -> str:
     """What there is to see after the demonstration."""
     shards = root / "shards"

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -51,7 +52,10 @@ class ImageEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPlan:
-    """What ``plan.json`` says: all that a worker or a reader needs to know beside the manifest."""
+    """What ``plan.json`` says: all that a worker or a reader needs to know beside the manifest.
+
+    ``shards`` is their number in each split.
+    """
 
     fingerprint: Fingerprint
     source: str
@@ -59,6 +63,7 @@ class StoredPlan:
     compression: Compression | None
     labels: LabelMap
     classes: tuple[str, ...]
+    shards: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -70,6 +75,7 @@ class StoredPlan:
             "compression": self.compression,
             "labels": self.labels.to_json(),
             "classes": list(self.classes),
+            "shards": dict(self.shards),
         }
 
     @classmethod
@@ -83,6 +89,7 @@ class StoredPlan:
             compression=value["compression"],
             labels=LabelMap.parse(value["labels"]),
             classes=tuple(value["classes"]),
+            shards=value["shards"],
         )
 
 
@@ -114,22 +121,20 @@ class Journal:
             ) from None
 
     def check(self, plan: RunPlan) -> None:
-        """Raises OutputConflict where the output holds anything but this plan."""
+        """Raises OutputConflict where the output holds anything that is not of this plan."""
         stored = self.stored_plan()
-        if stored is None:
-            stray = next(self._stray_shards(plan), None)
-            if stray is not None:
-                raise OutputConflict(
-                    f"output: {stray} is in the way and not known to be part of a run here; "
-                    "choose another output, or pass --overwrite to replace such shards"
-                )
-            return
-        differences = stored.fingerprint.differences(plan.fingerprint)
+        differences = stored.fingerprint.differences(plan.fingerprint) if stored else []
         if differences:
             raise OutputConflict(
                 f"output: {self.layout.root} already holds a different run ("
                 + "; ".join(differences)
                 + "); choose another output, or pass --overwrite to replace it"
+            )
+        in_the_way = next(self._in_the_way(plan, ours=stored is not None), None)
+        if in_the_way is not None:
+            raise OutputConflict(
+                f"output: {in_the_way} is in the way, and not of this run; choose another output, "
+                "or pass --overwrite to replace it if it is a file"
             )
 
     def begin(self, plan: RunPlan) -> None:
@@ -141,32 +146,36 @@ class Journal:
         layout = self.layout
         try:
             for split in plan.counts:
-                (layout.root / split).mkdir(parents=True, exist_ok=True)
-                storage.remove_leftovers(layout.root / split)
-                (layout.receipts / split).mkdir(parents=True, exist_ok=True)
-                storage.remove_leftovers(layout.receipts / split)
-            if self.stored_plan() is None:
+                for folder in (layout.root / split, layout.receipts / split):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    storage.remove_leftovers(folder)
+            storage.remove_leftovers(layout.root)
+            storage.remove_leftovers(layout.state)
+            stored = self.stored_plan()
+            if stored is None:
                 storage.publish(layout.manifest, _parquet(plan.manifest))
+            if stored is None or not layout.labels.exists():
                 storage.publish_json(layout.labels, plan.labels.to_json())
+            if stored is None or stored.source != plan.source:
                 storage.publish_json(layout.plan, _stored(plan).to_json())
         except OSError as error:
             raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
 
     def clear(self, plan: RunPlan) -> None:
-        """Removes what an earlier run, and nothing else, has put here."""
+        """Removes what an earlier run has put here, and files that would be taken for ours."""
         layout = self.layout
-        for stray in list(self._stray_shards(plan)):
-            stray.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            for receipts in layout.receipts.iterdir():
-                for shard in self._shards_in(receipts.name):
-                    shard.unlink(missing_ok=True)
-                storage.remove_leftovers(layout.root / receipts.name)
-                with contextlib.suppress(OSError):  # Something of the user's is in there.
-                    (layout.root / receipts.name).rmdir()
-        for path in (layout.report, layout.mean, layout.labels):
-            if layout.plan.exists():
-                path.unlink(missing_ok=True)
+        splits = set(plan.counts)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            splits |= {folder.name for folder in layout.receipts.iterdir()}
+        files = [layout.report, layout.mean, layout.labels]
+        files += (shard for split in splits for shard in self._shards_in(split))
+        for path in files:
+            if path.is_file() or path.is_symlink():
+                path.unlink()
+        for split in splits - set(plan.counts):
+            storage.remove_leftovers(layout.root / split)
+            with contextlib.suppress(OSError):  # Something of the user's is in there.
+                (layout.root / split).rmdir()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(layout.state)
 
@@ -213,15 +222,26 @@ class Journal:
                 if is_shard_name(path.name, split):
                     yield path
 
-    def _stray_shards(self, plan: RunPlan) -> Iterator[Path]:
-        """Files that a reader of this plan's splits would take for shards of theirs."""
+    def _in_the_way(self, plan: RunPlan, *, ours: bool) -> Iterator[Path]:
+        """What a reader would take for part of this plan's output, or what would be replaced.
+
+        Args:
+            ours: whether this plan is known to be what the output holds.
+        """
+        layout = self.layout
+        for path in (layout.report, layout.mean, layout.labels):
+            if path.is_dir() or (path.exists() and not ours):
+                yield path
+        expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()
         for split in plan.counts:
-            yield from self._shards_in(split)
+            for path in self._shards_in(split):
+                if path not in expected or path.is_dir():
+                    yield path
 
 
 @lru_cache(maxsize=4)
-def open_plan(output: str, digest: str) -> StoredPlan:
-    """The plan of an output, read once per process.
+def open_plan(output: str, digest: str, run: str) -> StoredPlan:
+    """The plan of an output, read once per process and run.
 
     Raises:
         OutputConflict: it is not the one with this digest (another run has replaced it).
@@ -259,4 +279,5 @@ def _stored(plan: RunPlan) -> StoredPlan:
         compression=config.compression,
         labels=plan.labels,
         classes=plan.classes,
+        shards=Counter(shard.split for shard in plan.shards),
     )

@@ -102,7 +102,8 @@ def mean_rgb(
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
     files = find_files(os.fspath(inputs), tfrecord)
-    shards = tfrecord if tfrecord is not None else files[0].endswith(_SHARD_SUFFIX)
+    named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
+    shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
         used = client or stack.enter_context(cluster(workers=workers))
         part = _on_cluster(files, used, progress, shards=shards)
@@ -172,9 +173,10 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
     number = 0
     try:
         with open(path, "rb") as file:
-            for number, record in enumerate(read_records(file)):  # noqa: B007
+            for record in read_records(file):
                 image = parse_example(record).image
                 yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
+                number += 1
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None
 

@@ -5,6 +5,7 @@ The only module that builds a graph for a run.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from distributed import Client, Future, futures_of
 
 from prep.errors import BadImageError, ShardError
 from prep.planning import ShardSpec
-from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
+from prep.receipts import ShardReceipt, SplitTotals, Totals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
 from prep.worker import METRIC, WorkerSetup, shard_key, stop_shards, write_shard
@@ -57,7 +58,7 @@ def write_on_cluster(
 
     Args:
         shards: those that are not committed yet; at least one.
-        on_tick: is called several times a second.
+        on_tick: is called about twice a second, and at the end.
 
     Raises:
         BadImageError: an image was refused, and the run is to stop at that.
@@ -73,11 +74,25 @@ def write_on_cluster(
     try:
         _wait(client, by_future, run, on_tick)
         merged: SplitTotals = total.result()
-        return merged
     except BaseException:
         release([*by_future, total])
-        client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
+        with contextlib.suppress(OSError, TimeoutError):  # The scheduler may be gone.
+            client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
         raise
+    on_tick(_final_counts(shards, merged))
+    return merged
+
+
+def _final_counts(shards: Sequence[ShardSpec], totals: SplitTotals) -> LiveCounts:
+    """The counts at the end, which the last heartbeats may not have told of."""
+    everything = sum(totals.values(), Totals())
+    return LiveCounts(
+        shards=len(shards),
+        images=sum(shard.images for shard in shards),
+        refused=len(everything.rejected),
+        bytes_read=everything.source_bytes,
+        bytes_written=everything.bytes,
+    )
 
 
 def _bag(shards: Sequence[ShardSpec], run: RunRef) -> db.Bag:

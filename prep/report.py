@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from collections import Counter
@@ -76,10 +77,17 @@ class RunReport:
 
     def publish(self) -> None:
         """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
-        layout = OutputLayout(Path(self.output))
+        self.publish_mean()
+        storage.publish_json(OutputLayout(Path(self.output)).report, self.to_json())
+
+    def publish_mean(self) -> None:
+        """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
+        path = OutputLayout(Path(self.output)).mean
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_bytes()) == self.mean:
+                return
         if self.mean is not None:
-            storage.publish_json(layout.mean, dict(self.mean))
-        storage.publish_json(layout.report, self.to_json())
+            storage.publish_json(path, dict(self.mean))
 
     def refused_by_reason(self) -> dict[str, int]:
         """How many images were refused for each reason, the most frequent first."""

@@ -16,9 +16,9 @@ from typing import Any
 from distributed import Client
 
 from prep.catalog import Catalog, scan_folders
-from prep.clusters import cluster
+from prep.clusters import cluster, require_startable
 from prep.config import Config
-from prep.errors import ConfigError, Interrupted
+from prep.errors import BadImageError, ConfigError, Interrupted
 from prep.images import codec_versions
 from prep.journal import Journal
 from prep.labels import LabelMap
@@ -39,8 +39,10 @@ def plan(config: Config) -> RunPlan:
     Raises:
         SourceError: the source is missing or has no images.
         LabelError: the label map is malformed, or lacks a class.
-        ConfigError: the mean file can't be used.
+        ConfigError: the mean file can't be used, or the output is the source.
     """
+    if os.path.realpath(config.source) == os.path.realpath(config.output):
+        raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
     catalog = scan_folders(config.source, config.splits, config.image_type)
     labels = find_labels(config, catalog)
     mean = read_mean(config.mean_file) if config.mean_file else None
@@ -69,8 +71,8 @@ def run(
         client: a Dask client to use, and leave running. Without one, a cluster is started as
             ``cluster_spec`` says (by default, one process per core), and closed at the end.
         workers: number of workers of a cluster that is started.
-        overwrite: start afresh, whatever the output holds of earlier runs. Files of others are
-            never touched.
+        overwrite: start afresh: remove what earlier runs have put into the output, and any file
+            there that bears the name of a shard or of a file of ours. Others are never touched.
         progress: whether to show progress on standard error; if None, only at a terminal.
 
     Raises:
@@ -84,34 +86,32 @@ def run(
         if __name__ == "__main__":
             prep.run(prep.Config(source="photos", output="shards"))
     """
-    if client is not None and workers is not None:
-        raise ConfigError("workers: goes with a cluster that is started here, not with a client")
     started = time.perf_counter()
     made = plan(config)
+    if client is None:
+        require_startable(cluster_spec, workers)
+    elif workers is not None or cluster_spec is not None:
+        raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
     journal = Journal(config.output)
     if overwrite:
         journal.clear(made)
     journal.check(made)
     journal.begin(made)
     before = _committed(made, journal)
+    _stop_at_refused(config, before)
     done = {(receipt.split, receipt.index) for receipt in before}
     missing = [shard for shard in made.shards if (shard.split, shard.index) not in done]
-    totals = total_receipts(before)
     if not missing:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            stored = RunReport.read(journal.layout.root)
-            return dataclasses.replace(stored, resumed_shards=stored.shards)
-    else:
-        try:
-            with _client(client, workers, cluster_spec) as used:
-                written = _write(made, missing, journal, used, progress)
-        except KeyboardInterrupt:
-            raise Interrupted(_how_to_resume(made, journal)) from None
-        totals = merge_totals([totals, written])
+        return _finished_before(made, journal, total_receipts(before))
+    try:
+        with _client(client, workers, cluster_spec) as used:
+            written = _write(made, missing, journal, used, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_resume(made, journal)) from None
     report = make_report(
         made,
         journal.layout.root,
-        totals,
+        merge_totals([total_receipts(before), written]),
         seconds=time.perf_counter() - started,
         images_now=sum(shard.images for shard in missing),
         resumed=len(before),
@@ -159,6 +159,37 @@ def _committed(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
     digest = made.fingerprint.digest
     receipts = (journal.receipt(shard.split, shard.index, digest) for shard in made.shards)
     return [receipt for receipt in receipts if receipt is not None]
+
+
+def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
+    refused = [rejection for receipt in receipts for rejection in receipt.rejected]
+    if refused and config.on_bad_image == "fail":
+        raise BadImageError(
+            f"{refused[0].path!r} was refused ({refused[0].reason}) by an earlier run, and "
+            "on_bad_image is 'fail'; mend or remove it, or leave on_bad_image at 'refuse'"
+        )
+
+
+def _finished_before(made: RunPlan, journal: Journal, totals: SplitTotals) -> RunReport:
+    """The report of a run that is all there: as it was, or made anew if it is gone."""
+    try:
+        stored = RunReport.read(journal.layout.root)
+    except (OSError, ValueError, TypeError):
+        stored = None
+    root, shards = journal.layout.root, len(made.shards)
+    report = make_report(made, root, totals, seconds=0.0, images_now=0, resumed=shards)
+    if stored is not None:
+        report = dataclasses.replace(
+            report,
+            seconds=stored.seconds,
+            images_per_second=stored.images_per_second,
+            versions=stored.versions,
+        )
+        if dataclasses.replace(report, resumed_shards=stored.resumed_shards) == stored:
+            report.publish_mean()
+            return report
+    report.publish()
+    return report
 
 
 def _how_to_resume(made: RunPlan, journal: Journal) -> str:

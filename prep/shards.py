@@ -12,7 +12,7 @@ from typing import Protocol
 from prep import storage
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
-from prep.images import ImageProcessor, Processed
+from prep.images import ImageProcessor, Processed, configure_process
 from prep.journal import ImageEntry, Journal, StoredPlan, open_plan
 from prep.layout import shard_name
 from prep.planning import ShardSpec
@@ -86,7 +86,8 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
     committed = journal.receipt(shard.split, shard.index, run.digest)
     if committed is not None:
         return committed
-    plan = open_plan(run.output, run.digest)
+    configure_process()
+    plan = open_plan(run.output, run.digest, run.run)
     started = time.perf_counter()
     tally = _Tally(observer)
     path = journal.layout.shard(shard.split, shard.index, shard.count)

@@ -77,7 +77,7 @@ def _class_table(plan: RunPlan) -> Table:
     hidden = largest[_CLASSES_SHOWN:]
     table = Table("class")
     for title in ("label", *plan.counts):
-        table.add_column(one_line(title), justify="right")
+        table.add_column(Text(one_line(title)), justify="right")
     for name in sorted(largest[:_CLASSES_SHOWN]):
         label = plan.labels.numbers.get(name)
         counts = (classes.get(name, 0) for classes in plan.counts.values())

@@ -26,8 +26,10 @@ from prep.images import configure_process
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt
 from prep.shards import RunRef
+from prep.text import one_line
 
 METRIC = "prep"
+_RUNS_REMEMBERED = 8
 
 # From glibc's malloc.h. Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KiB, which also stops glibc
 # from adapting its mmap threshold: every image buffer is then mapped, zeroed and unmapped again, at
@@ -78,6 +80,8 @@ class ProcessCounters:
             with self._lock:
                 self._active.remove(counter)
                 sums = self._finished.setdefault(run, [0, 0, 0])
+                if len(self._finished) > _RUNS_REMEMBERED:
+                    del self._finished[next(iter(self._finished))]
                 sums[0] += counter.refused
                 sums[1] += counter.bytes_read
                 sums[2] += counter.bytes_written
@@ -148,8 +152,8 @@ def tune_allocator() -> None:
 
 
 def shard_key(shard: ShardSpec) -> str:
-    """How a shard is called in the counters."""
-    return f"{shard.split}/{shard.index}"
+    """How a shard is called in the counters; they travel as text, which a file name need not be."""
+    return f"{one_line(shard.split)}/{shard.index}"
 
 
 def write_shard(shard: ShardSpec, run: RunRef) -> ShardReceipt:

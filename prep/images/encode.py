@@ -41,7 +41,8 @@ def pixels_of_record(
 
     Args:
         encoding: how ``image`` is encoded; None if unknown. Then it is an image file if it
-            decodes as one, and raw samples if it is as long as a square of them.
+            decodes as one, and raw samples if it is as long as a square of them and makes no
+            sense as float32.
 
     Raises:
         RecordError: it can't be read that way.
@@ -57,8 +58,20 @@ def pixels_of_record(
         return decoder.decode(image).pixels
     except RefusedImage as error:
         if encoding is None and error.reason == "not an image" and _side(len(image)):
-            return _as_square(np.frombuffer(image, np.uint8))
+            return _unless_float32(_as_square(np.frombuffer(image, np.uint8)))
         raise RecordError(f"image_raw can't be decoded: {error}") from None
+
+
+def _unless_float32(square: Pixels) -> Pixels:
+    """``square``, unless its bytes may just as well be float32 samples, less a mean."""
+    if square.size % 12 == 0:
+        samples = np.frombuffer(square.tobytes(), "<f4")
+        if np.isfinite(samples).all() and np.abs(samples).max() <= 255:
+            raise RecordError(
+                "image_raw may be float32 as well as uint8; the .prep folder of its output tells, "
+                "so read the shard where it was written"
+            )
+    return square
 
 
 def _side(samples: int) -> int | None:

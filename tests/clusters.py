@@ -1,0 +1,149 @@
+"""Real clusters, and the real command: in processes of its own, and at a terminal of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import pytest
+from distributed import Client
+
+import prep
+
+T = TypeVar("T")
+
+#: The command, as it was installed beside this Python.
+PREP = str(Path(sys.executable).with_name("prep"))
+# What would make a program believe that it is, or is not, at a terminal of some kind.
+_TERMINAL_VARIABLES = (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR",
+    "TERM",
+    "COLORTERM",
+)
+# Makes the terminal on standard input the one whose Ctrl-C reaches the command, and becomes it.
+_AT_TERMINAL = (
+    "import fcntl, os, sys, termios\n"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.argv[1], sys.argv[1:])\n"
+)
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """A cluster of two worker processes, shared by all tests."""
+    with prep.cluster(workers=2) as client:
+        yield client
+
+
+def wait_until(condition: Callable[[], T], seconds: float = 60) -> T:
+    """Waits for ``condition`` to come true, and gives back what it said then."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still not so after {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+def contents(folder: Path, pattern: str = "**/*") -> dict[str, bytes]:
+    """All files below ``folder`` that match, by their relative path."""
+    files = (path for path in folder.glob(pattern) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
+
+
+def run_prep(
+    *arguments: str | Path, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``prep`` to its end, with its output captured."""
+    return subprocess.run(
+        [PREP, *map(str, arguments)],
+        cwd=cwd,
+        env=_environment(variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+class Terminal:
+    """``prep`` at a pseudo-terminal, in a session of its own, as if a person had typed it."""
+
+    def __init__(
+        self, *arguments: str | Path, cwd: Path, columns: int = 100, **variables: str
+    ) -> None:
+        self._keyboard, screen = pty.openpty()
+        termios.tcsetwinsize(screen, (30, columns))
+        self.process = psutil.Popen(
+            [sys.executable, "-c", _AT_TERMINAL, PREP, *map(str, arguments)],
+            cwd=cwd,
+            env=_environment({"TERM": "xterm-256color", **variables}),
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+            start_new_session=True,
+        )
+        os.close(screen)
+        self._shown = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._reader.join(10)
+        os.close(self._keyboard)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # Nobody has the terminal open any more.
+            while data := os.read(self._keyboard, 1 << 16):
+                self._shown += data
+
+    @property
+    def shown(self) -> str:
+        """Everything that was sent to the screen so far, control sequences and all."""
+        return self._shown.decode(errors="replace")
+
+    def press(self, key: bytes) -> None:
+        os.write(self._keyboard, key)
+
+    def wait(self, seconds: float = 90) -> int:
+        """Waits for the end of the command, and gives back its exit code."""
+        code: int = self.process.wait(seconds)
+        return code
+
+    def processes(self) -> list[psutil.Process]:
+        """Those of the command and of everything that it has started and are still alive."""
+        return [process for process in psutil.process_iter() if self._started(process)]
+
+    def _started(self, process: psutil.Process) -> bool:
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return alive and os.getsid(process.pid) == self.process.pid
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            return False
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """This process's, without what was set for its own terminal."""
+    kept = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
+    return {**kept, **variables}

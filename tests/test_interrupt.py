@@ -1,0 +1,153 @@
+"""Ctrl-C, as pressed at a terminal: it reaches the command and all of its workers at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from clusters import Terminal, contents, run_prep, wait_until
+from distributed import Client
+from pictures import jpeg, picture
+
+import prep
+from prep.journal import Journal
+
+pytest_plugins = ["clusters"]
+
+CTRL_C = b"\x03"
+IMAGES = 600
+# A few milliseconds for each image, so that the run takes a few seconds.
+SIZE = 512
+FLAGS = ["--source", "photos", "--output", "out", "--size", str(SIZE), "--workers", "2"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with photos: one, under many names."""
+    folder = tmp_path / "photos/train/cat"
+    folder.mkdir(parents=True)
+    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
+    for number in range(1, IMAGES):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    return tmp_path
+
+
+def receipts(home: Path) -> list[Path]:
+    return list(home.glob("out/.prep/receipts/*/*.json"))
+
+
+def last_line(terminal: Terminal) -> str:
+    """The last that was printed, without control sequences and the terminal's echo of the key."""
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\^C|\r", "", terminal.shown).split("\n")
+    return next(line for line in reversed(lines) if line.strip())
+
+
+def assert_stopped_cleanly(terminal: Terminal, home: Path) -> None:
+    """What holds whenever Ctrl-C is pressed."""
+    assert terminal.wait() == 130
+    assert "Traceback" not in terminal.shown
+    assert "distributed." not in terminal.shown  # as Dask's log lines begin, after the time
+    assert last_line(terminal).startswith("prep: stopped")
+    wait_until(lambda: terminal.processes() == [])
+    assert list(home.glob("out/**/*.partial")) == []
+
+
+@pytest.mark.parametrize(
+    "images_per_shard",
+    [
+        # Shards end one after the other; each takes a fraction of a second.
+        25,
+        # Two of the three are under way, for a second to come, and the third is still to begin.
+        pytest.param(200, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_leaves_nothing_unfinished_and_goes_on_when_run_again(
+    images_per_shard: int, home: Path, client: Client
+) -> None:
+    flags = ["run", *FLAGS, "--images-per-shard", str(images_per_shard)]
+    with Terminal(*flags, cwd=home) as terminal:
+        if images_per_shard < IMAGES / 10:
+            wait_until(lambda: receipts(home))
+        else:
+            wait_until(lambda: re.search(r"[1-9]\d* of 600 images", terminal.shown))
+        terminal.press(CTRL_C)
+        assert_stopped_cleanly(terminal, home)
+
+    committed, planned = len(receipts(home)), IMAGES // images_per_shard
+    assert committed < planned
+    assert f"{committed} of {planned} shards are committed" in last_line(terminal)
+    assert "run the same command again" in last_line(terminal)
+    assert_committed_shards_are_whole(home / "out", images_per_shard)
+    before = contents(home / "out", "*/*.tfrecord")
+
+    again = run_prep(*flags, cwd=home)
+    assert again.returncode == 0, again.stderr
+    undisturbed = prep.Config(
+        source=str(home / "photos"),
+        output=str(home / "undisturbed"),
+        size=SIZE,
+        images_per_shard=images_per_shard,
+    )
+    prep.run(undisturbed, client)
+    after = contents(home / "out", "*/*.tfrecord")
+    assert before.items() <= after.items()
+    assert after == contents(home / "undisturbed", "*/*.tfrecord")
+
+
+def assert_committed_shards_are_whole(output: Path, images_per_shard: int) -> None:
+    journal = Journal(output)
+    plan = journal.stored_plan()
+    assert plan is not None
+    for path in output.glob(".prep/receipts/train/*.json"):
+        receipt = journal.receipt("train", int(path.stem), plan.fingerprint.digest)
+        assert receipt is not None
+        dataset = tf.data.TFRecordDataset(str(output / receipt.file))
+        assert sum(1 for _ in dataset) == images_per_shard
+
+
+@pytest.mark.slow
+def test_pressed_again_and_again_it_stops_as_cleanly(home: Path) -> None:
+    with Terminal("run", *FLAGS, "--images-per-shard", "25", cwd=home) as terminal:
+        wait_until(lambda: receipts(home))
+        for times in range(1, 4):
+            terminal.press(CTRL_C)
+            wait_until(lambda t=times: terminal.shown.count("^C") >= t)  # The terminal shows it.
+        assert_stopped_cleanly(terminal, home)
+
+
+@pytest.mark.slow
+def test_a_batch_system_that_ends_the_job_stops_it_as_cleanly(home: Path) -> None:
+    with Terminal("run", *FLAGS, "--images-per-shard", "25", cwd=home) as terminal:
+        wait_until(lambda: receipts(home))
+        terminal.process.terminate()
+        assert_stopped_cleanly(terminal, home)
+
+
+def test_pressed_while_the_cluster_starts(home: Path) -> None:
+    with Terminal("run", *FLAGS, cwd=home) as terminal:
+        # The workers' processes are there, and load their libraries.
+        wait_until(lambda: len(terminal.processes()) > 2)
+        terminal.press(CTRL_C)
+        assert_stopped_cleanly(terminal, home)
+    assert receipts(home) == []
+    assert "run the same command again" in last_line(terminal)
+
+
+@pytest.mark.slow
+def test_pressed_before_the_cluster_starts(home: Path) -> None:
+    with Terminal("run", *FLAGS, cwd=home) as terminal:
+        wait_until((home / "out/.prep/plan.json").exists)
+        terminal.press(CTRL_C)
+        assert_stopped_cleanly(terminal, home)
+
+
+@pytest.mark.slow
+def test_a_mean_stops_as_cleanly(home: Path) -> None:
+    with Terminal("mean", "-i", "photos", "-o", "out/mean.json", cwd=home) as terminal:
+        wait_until(lambda: "images" in terminal.shown)
+        terminal.press(CTRL_C)
+        assert_stopped_cleanly(terminal, home)
+    assert not (home / "out").exists()

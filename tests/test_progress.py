@@ -1,0 +1,121 @@
+"""What is to be seen of a run while it runs: at a terminal, and where there is none."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from clusters import Terminal, run_prep, wait_until
+from pictures import jpeg, picture
+
+IMAGES = 2000
+RUN = ["run", "--source", "photos", "--workers", "1"]
+# A few milliseconds for each image: the one shard takes several seconds.
+ONE_LONG_SHARD = ["--images-per-shard", "10000", "--size", "448"]
+TEN_SHORT_SHARDS = ["--images-per-shard", "200", "--size", "64"]
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+COLOUR = re.compile(r"\x1b\[[0-9;]*(3[0-9]|4[0-9]|9[0-7])(;[0-9]+)*m")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos: one, under many names, and another that is broken."""
+    root = tmp_path_factory.mktemp("progress")
+    folder = root / "photos/train/cat"
+    folder.mkdir(parents=True)
+    data = jpeg(picture(400, 500))
+    (folder / "0.jpg").write_bytes(data)
+    for number in range(1, IMAGES - 1):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    (folder / "broken.jpg").write_bytes(data[:1000])
+    return root
+
+
+@pytest.fixture(scope="module")
+def shown(home: Path) -> str:
+    """The screen, in all of its states, one after the other, of a run that writes one shard."""
+    with Terminal(*RUN, *ONE_LONG_SHARD, "--output", "seen", cwd=home) as terminal:
+        assert terminal.wait() == 0
+        wait_until(lambda: terminal.processes() == [])
+        return terminal.shown
+
+
+def plain(shown: str) -> str:
+    return CONTROL.sub("", shown)
+
+
+def test_it_moves_during_a_long_shard(shown: str) -> None:
+    during, _, _ = plain(shown).partition("1 of 1 shard")
+    counts = [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) of 2,000 images", during)]
+    assert counts == sorted(counts)
+    assert len({count for count in counts if 0 < count < IMAGES}) >= 3
+
+
+def test_it_shows_rates_and_the_time_left(shown: str) -> None:
+    state = r"([\d,]+) of 2,000 images · (\d+)/s · [\d.]+ MB/s · (\d+) s left"
+    states = re.findall(state, plain(shown))
+    assert states
+    for done, rate, left in states:
+        # What is left at this rate; all three numbers are rounded.
+        ahead = (IMAGES - int(done.replace(",", ""))) / int(rate)
+        assert int(left) == pytest.approx(ahead, abs=0.5 + 0.1 * ahead)
+
+
+def test_it_shows_shards_and_the_dashboard_s_address(shown: str) -> None:
+    assert re.search(r"0 of 1 shards? · dashboard http://127\.0\.0\.1:\d+/status", plain(shown))
+
+
+def test_the_display_gives_way_to_the_summary(shown: str) -> None:
+    assert "\x1b[?25h" in shown  # The cursor, which was hidden, is back.
+    after = plain(shown[shown.rindex("\x1b[?25h") :])
+    assert "1,999 written, 1 refused, of 2,000 planned" in after
+    assert "left" not in after
+
+
+@pytest.fixture(scope="module")
+def narrow(home: Path) -> str:
+    """The same of another run, at a narrow terminal, with no colour wanted."""
+    flags = [*TEN_SHORT_SHARDS, "--output", "narrow"]
+    with Terminal(*RUN, *flags, cwd=home, columns=40, NO_COLOR="1") as terminal:
+        assert terminal.wait() == 0
+        wait_until(lambda: terminal.processes() == [])
+        return terminal.shown
+
+
+def test_it_fits_a_narrow_terminal(narrow: str) -> None:
+    lines = plain(narrow).replace("\r", "\n").split("\n")
+    assert max(map(len, lines)) <= 40
+    text = " ".join(" ".join(lines).split())
+    assert re.search(r"[1-9][\d,]* of 2,000 images", text)
+    assert re.search(r"http://127\.0\.0\.1:\d+/status", text)
+    assert "1,999 written" in text
+
+
+def test_it_has_no_colour_where_none_is_wanted(shown: str, narrow: str) -> None:
+    assert COLOUR.search(shown)
+    assert not COLOUR.search(narrow)
+
+
+def test_plain_lines_where_there_is_no_terminal(home: Path) -> None:
+    process = run_prep(*RUN, *TEN_SHORT_SHARDS, "--output", "piped", cwd=home)
+    assert process.returncode == 0
+    assert "\x1b" not in process.stderr + process.stdout
+    first, *others = process.stderr.splitlines()
+    assert re.fullmatch(r"preparing: dashboard http://127\.0\.0\.1:\d+/status", first)
+    for line in others:
+        assert re.match(r"preparing: [\d,]+ of 2,000 images( · .*)? · \d+ of 10 shards", line)
+    # One at the beginning, one at the end, and now and then one in between.
+    assert 2 <= len(others) < 10
+    assert "2,000 of 2,000 images" in others[-1]
+    assert " · 1 refused · 10 of 10 shards" in others[-1]
+    assert "1,999 written" in process.stdout
+
+
+@pytest.mark.slow
+def test_output_that_is_not_unicode(home: Path) -> None:
+    flags = [*RUN, *TEN_SHORT_SHARDS, "--output", "ascii"]
+    process = run_prep(*flags, cwd=home, PYTHONIOENCODING="ascii")
+    assert process.returncode == 0, process.stderr
+    assert "1,999 written" in process.stdout
