@@ -1,0 +1,20 @@
+"""How fast is it? ``prep`` held against the codecs' limit and the article's script.
+
+``python -m bench`` runs it.
+
+::
+
+    limit.py      a bare loop over the codecs: what no program can be faster than
+    article.py    the multiprocessing script that this package replaces
+    contenders.py the programs that are measured, each run as a process of its own
+    monitor.py    memory and use of the cores while one of them runs
+    rounds.py     the measurements, taken in turns
+    figures.py    measurements → ratios
+    report.py     tables, and the JSON file
+    settings.py   what is the same for all
+    photos.py     the images
+    machine.py    what it was measured on
+
+Absolute times mean little on a machine that is shared. So everything takes turns, and what counts
+is the median over the rounds of ratios within a round.
+"""

@@ -1,0 +1,121 @@
+"""The limit: what the codecs alone allow.
+
+A bare loop over bytes in memory, one process per core, that decodes strictly into memory that is
+kept, resizes the central square into memory that is kept, and encodes. It neither reads nor writes,
+counts nothing and checks nothing, so whatever a real program adds is overhead.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from bench.settings import QUALITY, SIZE
+from prep.images.geometry import shrink_factor
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What an image costs where every core is busy.
+
+    Attributes:
+        wall: seconds, for all cores together: its inverse is the rate of the machine.
+        cpu: seconds of processor time.
+    """
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Photo:
+    """A file in memory, and the size that it is decoded to."""
+
+    data: bytes
+    height: int
+    width: int
+    factor: int
+
+    @classmethod
+    def load(cls, path: Path, *, scaled: bool) -> _Photo:
+        data = path.read_bytes()
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        factor = shrink_factor(min(height, width), SIZE) if scaled else 1
+        return cls(data=data, height=-(-height // factor), width=-(-width // factor), factor=factor)
+
+
+def measure_limit(photos: Sequence[Path], images: int, processes: int, *, scaled: bool) -> Pace:
+    """Runs the loop over whole passes of ``photos``, at least ``images`` in all.
+
+    Args:
+        scaled: whether large photos are halved while they are decoded, as ``prep`` does.
+    """
+    context = multiprocessing.get_context("spawn")
+    passes = -(-images // len(photos))
+    ready, results = context.Barrier(processes), context.SimpleQueue()
+    running = [
+        context.Process(target=_loop, args=(photos[i::processes], passes, scaled, ready, results))
+        for i in range(processes)
+    ]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+        if process.exitcode != 0:
+            raise RuntimeError(f"a process of the limit ended with {process.exitcode}")
+    measured = [results.get() for _ in running]
+    done = passes * len(photos)
+    # A core's seconds per image, shared out: the mean over images, however they were dealt.
+    wall = sum(seconds for seconds, _ in measured) / done / processes
+    return Pace(wall=wall, cpu=sum(cpu for _, cpu in measured) / done)
+
+
+def _loop(
+    paths: Sequence[Path],
+    passes: int,
+    scaled: bool,
+    ready: Barrier,
+    results: SimpleQueue[tuple[float, float]],
+) -> None:
+    cv2.setNumThreads(1)
+    photos = [_Photo.load(path, scaled=scaled) for path in paths]
+    decoded = np.empty(max(photo.height * photo.width * 3 for photo in photos), np.uint8)
+    square = np.empty((SIZE, SIZE, 3), np.uint8)
+    for photo in photos[:20]:
+        _convert(photo, decoded, square)
+    ready.wait(timeout=60)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    for _ in range(passes):
+        for photo in photos:
+            _convert(photo, decoded, square)
+    results.put((time.perf_counter() - started, time.process_time() - cpu_started))
+
+
+def _convert(photo: _Photo, decoded: Pixels, square: Pixels) -> bytes:
+    pixels = simplejpeg.decode_jpeg(
+        photo.data,
+        "RGB",
+        min_height=photo.height,
+        min_width=photo.width,
+        min_factor=photo.factor,
+        buffer=decoded,
+        strict=True,
+    )
+    short = min(photo.height, photo.width)
+    top, left = (photo.height - short) // 2, (photo.width - short) // 2
+    crop = pixels[top : top + short, left : left + short]
+    cv2.resize(crop, (SIZE, SIZE), dst=square, interpolation=cv2.INTER_LINEAR)
+    encoded: bytes = simplejpeg.encode_jpeg(square, QUALITY, "RGB", "420", fastdct=False)
+    return encoded

@@ -1,0 +1,164 @@
+"""Memory of the processes, and use of the cores, seen from outside while a job runs.
+
+These are runs of their own: looking costs a little, so none of them is timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from bench.contenders import Job, started
+from bench.settings import SPLIT
+
+_EVERY = 0.25  # seconds
+_BUSY = 95.0  # percent, from which a core counts as busy
+_MARGIN = 0.1  # share of the time that is left out at either end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One look.
+
+    Attributes:
+        time: seconds since the epoch, as file times are.
+        cores: use of each core in percent, by whomever.
+        cpu: seconds of processor time so far, of the job's processes.
+    """
+
+    time: float
+    cores: tuple[float, ...]
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreUse:
+    """Use of the cores in the steady part, shares from 0 to 1.
+
+    Attributes:
+        mean: of all cores, by whomever.
+        all_busy: share of the samples in which every core was busy for more than 95 %.
+        own: of all cores, by the job's own processes.
+        samples: how many there were.
+    """
+
+    mean: float
+    all_busy: float
+    own: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What was seen of one job.
+
+    Attributes:
+        workers: peak resident memory of each worker process, in bytes.
+        client: the same of the process that was started.
+        cores: None where the steady part was too short to say.
+    """
+
+    job: Job
+    workers: tuple[int, ...]
+    client: int
+    cores: CoreUse | None
+
+
+class _Tree:
+    """The processes of a job, and the most memory that each has had."""
+
+    def __init__(self, root: psutil.Process) -> None:
+        self._root = root
+        self._processes = {root.pid: root}
+        self._cpu: dict[int, float] = {}
+        self._peaks: dict[int, int] = {}
+
+    def find_children(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in self._root.children(recursive=True):
+                if child.pid not in self._processes and not _is_helper(child):
+                    self._processes[child.pid] = child
+
+    def look(self) -> None:
+        for pid, process in self._processes.items():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times = process.cpu_times()
+                self._cpu[pid] = times.user + times.system
+                self._peaks[pid] = max(self._peaks.get(pid, 0), _peak_memory(process))
+
+    @property
+    def cpu(self) -> float:
+        return sum(self._cpu.values())
+
+    @property
+    def client(self) -> int:
+        return self._peaks.get(self._root.pid, 0)
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        return tuple(peak for pid, peak in self._peaks.items() if pid != self._root.pid)
+
+
+def observe(job: Job) -> Observation:
+    """Runs a job, and looks at it several times a second."""
+    with started(job) as (process, output):
+        tree = _Tree(psutil.Process(process.pid))
+        samples = list(_watch(process, tree))
+        steady = _steady_part(output / SPLIT)
+    within = [sample for sample in samples if steady[0] <= sample.time <= steady[1]]
+    return Observation(job=job, workers=tree.workers, client=tree.client, cores=_core_use(within))
+
+
+def _watch(process: subprocess.Popen[bytes], tree: _Tree) -> Iterator[Sample]:
+    psutil.cpu_percent(percpu=True)  # The first call only sets the start.
+    looks = 0
+    while process.poll() is None:
+        if looks % 4 == 0:  # Walking the process table costs more than all the rest.
+            tree.find_children()
+        looks += 1
+        tree.look()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_EVERY)
+        yield Sample(time=time.time(), cores=tuple(psutil.cpu_percent(percpu=True)), cpu=tree.cpu)
+
+
+def _steady_part(folder: Path) -> tuple[float, float]:
+    """From when to when all workers were at work, by the times of the shards."""
+    times = [path.stat().st_mtime for path in folder.glob("*.tfrecord")]
+    margin = (max(times) - min(times)) * _MARGIN
+    return min(times) + margin, max(times) - margin
+
+
+def _core_use(samples: Sequence[Sample]) -> CoreUse | None:
+    if len(samples) < 3:
+        return None
+    first, last = samples[0], samples[-1]
+    cores = len(first.cores)
+    return CoreUse(
+        mean=statistics.fmean(use for sample in samples for use in sample.cores) / 100,
+        all_busy=statistics.fmean(min(sample.cores) > _BUSY for sample in samples),
+        own=(last.cpu - first.cpu) / (last.time - first.time) / cores,
+        samples=len(samples),
+    )
+
+
+def _peak_memory(process: psutil.Process) -> int:
+    """The kernel's own high-water mark where it keeps one, for it misses nothing between looks."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        kilobytes = status.partition("VmHWM:")[2].split(maxsplit=1)[0]
+        return int(kilobytes) << 10
+    except (OSError, IndexError):
+        return int(process.memory_info().rss)
+
+
+def _is_helper(process: psutil.Process) -> bool:
+    """Whether it only keeps track of shared resources for multiprocessing, and does no work."""
+    return any("resource_tracker" in word for word in process.cmdline())

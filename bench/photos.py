@@ -1,0 +1,86 @@
+"""The images: some real photos, linked as often as it takes to make a large set of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import simplejpeg
+
+from bench.settings import SPLIT
+from prep.demo import make_images
+
+_SUFFIXES = (".jpg", ".jpeg")
+_MADE_UP = 504  # photos, four of which prep.demo breaks on purpose
+_MOST = 2_000  # different photos; the limit holds all of them in memory
+
+
+def collect_originals(photos: Path | None, data: Path) -> list[Path]:
+    """Copies photos to ``data``, once, and reads them, so that the system has them in memory.
+
+    Copies, for hard links can't lead to another file system, and should not to files of others.
+
+    Args:
+        photos: a folder with ``…/<class>/<name>.jpg``; made-up photos, if None.
+    """
+    source = data / "source.txt"
+    description = str(photos.resolve()) if photos else "made up"
+    if not source.exists() or source.read_text() != description:
+        shutil.rmtree(data, ignore_errors=True)
+        _copy_originals(photos or _make_up(data / "made-up"), data / "originals")
+        source.write_text(description)
+    originals = sorted((data / "originals").glob("*/*"))
+    for path in originals:
+        path.read_bytes()
+    return originals
+
+
+def link_set(originals: Sequence[Path], data: Path, count: int) -> Path:
+    """Makes ``<set>/train/<class>/<name>.JPEG`` with ``count`` images, and returns ``<set>``.
+
+    One that is there with that many is used again.
+    """
+    root = data / str(count)
+    if sum(1 for _ in root.glob("*/*/*")) != count:
+        shutil.rmtree(root, ignore_errors=True)
+        for number, original in enumerate(islice(cycle(originals), count)):
+            class_folder = root / SPLIT / original.parent.name
+            class_folder.mkdir(parents=True, exist_ok=True)
+            _link(original, class_folder / f"{original.parent.name}_{number}.JPEG")
+    return root
+
+
+def _copy_originals(photos: Path, folder: Path) -> None:
+    for number, path in enumerate(islice(_usable(photos), _MOST)):
+        class_folder = folder / path.parent.name
+        class_folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, class_folder / f"{number:06d}.JPEG")
+    if not folder.exists():
+        raise SystemExit(f"bench: no JPEG photos that can be used in {photos}")
+
+
+def _usable(photos: Path) -> Iterator[Path]:
+    """JPEGs that are whole: the article's script stops at the first that is not."""
+    for path in sorted(photos.rglob("*")):
+        if path.suffix.lower() in _SUFFIXES and path.is_file():
+            data = path.read_bytes()
+            try:
+                simplejpeg.decode_jpeg(data, "RGB", strict=True)
+            except ValueError:
+                continue
+            yield path
+
+
+def _make_up(folder: Path) -> Path:
+    make_images(folder, _MADE_UP)
+    return folder
+
+
+def _link(original: Path, link: Path) -> None:
+    try:
+        os.link(original, link)
+    except OSError:  # The file system has no hard links, or no more of them for this file.
+        shutil.copyfile(original, link)

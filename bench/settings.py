@@ -1,0 +1,16 @@
+"""What is the same for all that is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SIZE = 256
+QUALITY = 90
+SPLIT = "train"
+
+HERE = Path(__file__).parent
+DATA = HERE / "data"
+SCRATCH = DATA / "out"
+RESULTS = HERE / "results"
+# Where real photos may lie beside the checkout.
+DEFAULT_PHOTOS = HERE.parent.parent / "shared" / "data" / "photos"
