@@ -6,6 +6,7 @@ What takes long to load is loaded by the command that needs it.
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -40,7 +41,18 @@ class _Commands(click.Group):
 
 def _fail(message: str, exit_code: int) -> NoReturn:
     click.echo(f"prep: {one_line(message)}", err=True)
+    if exit_code == Interrupted.exit_code:
+        _leave_at_once(exit_code)
     sys.exit(exit_code)
+
+
+def _leave_at_once(exit_code: int) -> NoReturn:
+    """Leaves without the clean-up at exit, which trips over a cluster that was still starting."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _config_options(command: Command) -> Command:
