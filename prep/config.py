@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import reprlib
 import tomllib
 from collections.abc import Callable, Mapping
@@ -177,6 +178,11 @@ class Config(BaseModel):
             if not name or "/" in name or name in (".", "..") or value.count(name) > 1:  # type: ignore[union-attr]
                 raise ValueError("not distinct folder names")
         return value
+
+    @field_validator("source", "output", "label_map", "mean_file", mode="before")
+    @classmethod
+    def _path_objects_too(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
 
     @field_validator("source", "output", "mean_file")
     @classmethod

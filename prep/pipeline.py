@@ -192,7 +192,10 @@ class _Watch:
 
     def look(self) -> LiveCounts:
         under_way: dict[str, int] = {}
-        for worker in self._client.scheduler_info()["workers"].values():
+        # Not Client.scheduler_info(): its own refresh, which asks for no workers, can come between.
+        scheduler: Any = self._client.scheduler
+        info = self._client.sync(scheduler.identity, n_workers=-1)
+        for worker in info["workers"].values():
             metric = worker["metrics"].get(METRIC) or {}
             counts = metric.get("runs", {}).get(self._run)
             if counts is not None:
