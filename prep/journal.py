@@ -148,9 +148,7 @@ class Journal:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
                     folder.mkdir(parents=True, exist_ok=True)
-                    storage.remove_leftovers(folder)
-            storage.remove_leftovers(layout.root)
-            storage.remove_leftovers(layout.state)
+            self.remove_leftovers(plan)
             stored = self.stored_plan()
             if stored is None:
                 storage.publish(layout.manifest, _parquet(plan.manifest))
@@ -160,6 +158,15 @@ class Journal:
                 storage.publish_json(layout.plan, _stored(plan).to_json())
         except OSError as error:
             raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
+
+    def remove_leftovers(self, plan: RunPlan) -> None:
+        """Removes what killed attempts have left under temporary names."""
+        layout = self.layout
+        splits = (
+            folder / split for folder in (layout.root, layout.receipts) for split in plan.counts
+        )
+        for folder in (layout.root, layout.state, *splits):
+            storage.remove_leftovers(folder)
 
     def clear(self, plan: RunPlan) -> None:
         """Removes what an earlier run has put here, and files that would be taken for ours."""

@@ -108,6 +108,7 @@ def run(
             written = _write(made, missing, journal, used, progress)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(made, journal)) from None
+    journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
     report = make_report(
         made,
         journal.layout.root,
