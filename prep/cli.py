@@ -6,7 +6,6 @@ What takes long to load is loaded by the command that needs it.
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
 import signal
 import sys
@@ -18,7 +17,7 @@ import click
 
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError, Interrupted, PrepError, UsageError
-from prep.text import one_line
+from prep.text import counted, one_line
 
 Command = Callable[..., Any]
 
@@ -34,25 +33,15 @@ class _Commands(click.Group):
         except PrepError as error:
             _fail(str(error), error.exit_code)
         except click.UsageError as error:
-            _fail(error.format_message(), UsageError.exit_code)
+            command = error.ctx.command_path if error.ctx else "prep"
+            _fail(f"{error.format_message()} ({command} -h lists all)", UsageError.exit_code)
         except (KeyboardInterrupt, click.Abort):
             _fail("stopped", Interrupted.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
     click.echo(f"prep: {one_line(message)}", err=True)
-    if exit_code == Interrupted.exit_code:
-        _leave_at_once(exit_code)
     sys.exit(exit_code)
-
-
-def _leave_at_once(exit_code: int) -> NoReturn:
-    """Leaves without the clean-up at exit, which trips over a cluster that was still starting."""
-    for worker in multiprocessing.active_children():
-        worker.kill()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)
 
 
 def _config_options(command: Command) -> Command:
@@ -65,7 +54,7 @@ def _config_options(command: Command) -> Command:
         "config_file",
         type=click.Path(),
         metavar="FILE",
-        help="JSON, YAML or TOML file with any of the keys below. Flags win over it.",
+        help="JSON, YAML or TOML file with any of these keys. Flags win over it.",
     )
     @functools.wraps(command)
     def wrapped(config_file: str | None, **values: Any) -> Any:
@@ -217,7 +206,7 @@ def labels(source: str, output: str) -> None:
 
     label_map = LabelMap.build(scan_folders(source).classes)
     _write_json(Path(output), label_map.to_json())
-    click.echo(f"{len(label_map.numbers)} classes, written to {output}")
+    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {output}")
 
 
 @main.command()

@@ -6,8 +6,6 @@ import contextlib
 import functools
 import importlib
 import logging
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from distributed import Client, Worker, WorkerPlugin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prep.errors import ConfigError
+from prep.interrupts import deferred
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from.
 _TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
@@ -114,41 +113,55 @@ def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> It
             prep.run(config, client)
     """
     startable = _startable(spec, workers)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(startable.config))
-        with warnings.catch_warnings():
-            # The progress display shows the port that was taken instead.
-            warnings.filterwarnings("ignore", message="Port .* is already in use")
-            running = stack.enter_context(startable.start())
-        client = stack.enter_context(Client(running))
-        client.register_plugin(_WorkerOfOurs())
-        stack.callback(_hush)
+    opened = contextlib.ExitStack()
+    try:
+        with deferred():
+            client = _open(startable, opened)
         yield client
+    finally:
+        with deferred(), _quietly():
+            opened.close()
+
+
+def _open(startable: _Startable, opened: contextlib.ExitStack) -> Client:
+    opened.enter_context(dask.config.set(startable.config))
+    with warnings.catch_warnings():
+        # The progress display shows the port that was taken instead.
+        warnings.filterwarnings("ignore", message="Port .* is already in use")
+        cluster = opened.enter_context(startable.start())
+    client: Client = opened.enter_context(Client(cluster))
+    client.register_plugin(_WorkerOfOurs())
+    return client
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What Dask logs about connections while they are being closed is of no use to anyone."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _WorkerOfOurs(WorkerPlugin):
-    """Makes a worker that shares the client's terminal leave it to the client.
+    """Has a worker log only what the client does not tell of in the end.
 
-    Ctrl-C at a terminal reaches every process that was started from it: the workers are to end in
-    good order when the client closes the cluster, not each at once with a traceback. And what goes
-    wrong in a task is told by the error that it ends in: no need to log it as well.
+    That is not: what went wrong in a task, that it was stopped, that the scheduler is gone.
     """
 
     name = "prep-worker-of-ours"
 
     def setup(self, worker: Worker) -> None:
-        if worker.nanny and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for name in ("distributed.worker", "distributed.worker.state_machine"):
-                logging.getLogger(name).addFilter(_is_not_about_an_ended_task)
+        names = ("distributed.worker", "distributed.worker.state_machine")
+        for name in names if worker.nanny else ():  # Without one, this may be anyone's process.
+            logging.getLogger(name).addFilter(_is_not_told_by_the_client)
 
 
-def _is_not_about_an_ended_task(record: logging.LogRecord) -> bool:
+def _is_not_told_by_the_client(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     cancelled = message.startswith("Async instruction") and message.endswith("CancelledError")
-    return not cancelled and not message.startswith("Compute Failed")
-
-
-def _hush() -> None:
-    """What Dask logs about connections while they are being closed is of no use to anyone."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    known = ("Compute Failed", "Failed to communicate with scheduler during heartbeat")
+    return not cancelled and not message.startswith(known)

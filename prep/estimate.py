@@ -41,16 +41,7 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         workers: how many will be at work; one per core, if None.
     """
     configure_process()
-    config = plan.config
-    processor = ImageProcessor(
-        ImageSettings(
-            size=config.size,
-            interpolation=config.interpolation,
-            encoding=config.encoding,
-            quality=config.quality,
-            mean=plan.mean,
-        )
-    )
+    processor = ImageProcessor(ImageSettings.of(plan.config, plan.mean))
     rows = np.unique(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int))
     paths = plan.manifest["path"].take(rows).to_pylist()
     size = refused = 0

@@ -150,7 +150,7 @@ class Journal:
                     folder.mkdir(parents=True, exist_ok=True)
             self.remove_leftovers(plan)
             stored = self.stored_plan()
-            if stored is None:
+            if stored is None or not self._holds_manifest(plan):
                 storage.publish(layout.manifest, _parquet(plan.manifest))
             if stored is None or not layout.labels.exists():
                 storage.publish_json(layout.labels, plan.labels.to_json())
@@ -223,6 +223,13 @@ class Journal:
                         os.path.join(root, path), os.fsdecode(path), plan.classes[class_]
                     )
 
+    def _holds_manifest(self, plan: RunPlan) -> bool:
+        try:
+            held: pa.Table = pq.read_table(self.layout.manifest)
+        except (OSError, pa.ArrowException):
+            return False
+        return bool(held.equals(plan.manifest))
+
     def _shards_in(self, split: str) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in (self.layout.root / split).iterdir():
@@ -276,13 +283,7 @@ def _stored(plan: RunPlan) -> StoredPlan:
     return StoredPlan(
         fingerprint=plan.fingerprint,
         source=plan.source,
-        settings=ImageSettings(
-            size=config.size,
-            interpolation=config.interpolation,
-            encoding=config.encoding,
-            quality=config.quality,
-            mean=plan.mean,
-        ),
+        settings=ImageSettings.of(config, plan.mean),
         compression=config.compression,
         labels=plan.labels,
         classes=plan.classes,

@@ -20,6 +20,7 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, Totals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
+from prep.text import counted
 from prep.worker import METRIC, WorkerSetup, shard_key, stop_shards, write_shard
 
 _TICK = 0.5  # seconds between two looks at the counters; heartbeats come no more often
@@ -146,12 +147,15 @@ def _settled(shards: ByFuture, tick: Callable[[], None]) -> Iterator[Future[Any]
     left = len(shards)
     next_tick = time.monotonic()
     while left:
-        try:
-            yield settled.get(timeout=max(0.0, next_tick - time.monotonic()))
-            left -= 1
-        except queue.Empty:
+        if time.monotonic() >= next_tick:
             tick()
             next_tick = time.monotonic() + _TICK
+        try:
+            future = settled.get(timeout=max(0.0, next_tick - time.monotonic()))
+        except queue.Empty:
+            continue
+        left -= 1
+        yield future
 
 
 def _failure(future: Future[Any]) -> BaseException:
@@ -167,8 +171,8 @@ def _describe(failed: dict[ShardSpec, BaseException]) -> str:
     ]
     more = f" and {len(named) - 5} more" if len(named) > 5 else ""
     return (
-        f"{len(failed)} shards failed: {'; '.join(named[:5])}{more}. All others are committed; "
-        "run the same command again to write those that are missing"
+        f"{counted(len(failed), 'shard')} failed: {'; '.join(named[:5])}{more}. "
+        "All others are committed; run the same command again to write those that are missing"
     )
 
 

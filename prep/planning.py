@@ -22,6 +22,7 @@ from prep.catalog import Catalog, Ignored
 from prep.config import Config
 from prep.labels import LabelMap
 from prep.stats import RGB
+from prep.text import counted
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
@@ -76,9 +77,9 @@ class RunPlan:
 
     def __repr__(self) -> str:
         return (
-            f"RunPlan({self.images:,} images of {len(self.classes):,} classes in "
-            f"{len(self.shards):,} shards; splits {', '.join(self.counts)}; from {self.source!r} "
-            f"to {self.config.output!r})"
+            f"RunPlan({counted(self.images, 'image')} of {counted(len(self.classes), 'class')} in "
+            f"{counted(len(self.shards), 'shard')}; splits {', '.join(self.counts)}; "
+            f"from {self.source!r} to {self.config.output!r})"
         )
 
     @property

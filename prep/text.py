@@ -8,10 +8,11 @@ from collections.abc import Mapping
 def counted(number: int, noun: str) -> str:
     """A number and what it counts.
 
-    >>> counted(1, "shard"), counted(2000, "image")
-    ('1 shard', '2,000 images')
+    >>> counted(1, "shard"), counted(2000, "image"), counted(2, "class")
+    ('1 shard', '2,000 images', '2 classes')
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural}"
 
 
 def megabytes(size: float) -> str:

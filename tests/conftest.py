@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Fixtures that many modules share.
+pytest_plugins = ["clusters"]
+
 REPO = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("PREP_TEST_DATA") or REPO.parent / "shared" / "data")
 

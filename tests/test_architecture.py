@@ -25,7 +25,7 @@ PACKAGE = Path(prep.__file__).parent
 
 # Modules and packages import only from levels below their own.
 LEVELS = {
-    0: {"errors", "layout", "stats", "storage", "text"},  # nothing of ours
+    0: {"errors", "interrupts", "layout", "stats", "storage", "text"},  # nothing of ours
     1: {"catalog", "clusters", "demo", "examples", "labels", "receipts", "records"},  # one thing
     2: {"config"},  # what is asked for
     3: {"images", "planning"},  # one image; a whole run

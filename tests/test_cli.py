@@ -21,8 +21,6 @@ from PIL import Image
 import prep
 from prep.cli import main
 
-pytest_plugins = ["clusters"]
-
 # As the article prints it; the two dots are folders.
 ARTICLE = """{
   "label_map": "…/label_map_100.json",

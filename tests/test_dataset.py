@@ -19,8 +19,6 @@ import prep
 from prep.errors import SourceError
 from prep.images import ImageProcessor, ImageSettings
 
-pytest_plugins = ["clusters"]
-
 SIZE = 24
 CLASSES = ["cat", "dog"]
 MEAN = {"R": 120.5, "G": 116.25, "B": 104.0}

@@ -18,8 +18,6 @@ from PIL import Image
 import prep
 from prep.cli import main
 
-pytest_plugins = ["clusters"]
-
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
 
 

@@ -15,8 +15,6 @@ from pictures import jpeg, picture
 import prep
 from prep.journal import Journal
 
-pytest_plugins = ["clusters"]
-
 CTRL_C = b"\x03"
 IMAGES = 600
 # A few milliseconds for each image, so that the run takes a few seconds.
@@ -40,29 +38,19 @@ def receipts(home: Path) -> list[Path]:
 
 
 def last_line(terminal: Terminal) -> str:
-    """The last that was printed, without control sequences and the terminal's echo of the key.
-
-    Nor with what multiprocessing says, after the end, of workers that were stopped while starting.
-    """
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\^C|\r", "", terminal.shown)
-    lines = re.sub(r"\S*resource_tracker\.py:.*\n\s*warnings\.warn\(.*", "", shown).split("\n")
+    """The last that was printed, without control sequences and the terminal's echo of the key."""
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\^C|\r", "", terminal.shown).split("\n")
     return next(line for line in reversed(lines) if line.strip())
 
 
 def assert_stopped(terminal: Terminal, home: Path) -> None:
     """What holds whenever Ctrl-C is pressed."""
     assert terminal.wait() == 130
-    assert "prep: stopped" in terminal.shown
-    wait_until(lambda: terminal.processes() == [])
-    assert list(home.glob("out/**/*.partial")) == []
-
-
-def assert_stopped_cleanly(terminal: Terminal, home: Path) -> None:
-    """What holds besides once the workers have started."""
-    assert_stopped(terminal, home)
+    assert last_line(terminal).startswith("prep: stopped")
     assert "Traceback" not in terminal.shown
     assert "distributed." not in terminal.shown  # as Dask's log lines begin, after the time
-    assert last_line(terminal).startswith("prep: stopped")
+    wait_until(lambda: terminal.processes() == [])
+    assert list(home.glob("out/**/*.partial")) == []
 
 
 @pytest.mark.parametrize(
@@ -84,7 +72,7 @@ def test_a_stopped_run_leaves_nothing_unfinished_and_goes_on_when_run_again(
         else:
             wait_until(lambda: re.search(r"[1-9]\d* of 600 images", terminal.shown))
         terminal.press(CTRL_C)
-        assert_stopped_cleanly(terminal, home)
+        assert_stopped(terminal, home)
 
     committed, planned = len(receipts(home)), IMAGES // images_per_shard
     assert committed < planned
@@ -125,7 +113,7 @@ def test_pressed_again_and_again_it_stops_as_cleanly(home: Path) -> None:
         for times in range(1, 4):
             terminal.press(CTRL_C)
             wait_until(lambda t=times: terminal.shown.count("^C") >= t)  # The terminal shows it.
-        assert_stopped_cleanly(terminal, home)
+        assert_stopped(terminal, home)
 
 
 @pytest.mark.slow
@@ -133,7 +121,7 @@ def test_a_batch_system_that_ends_the_job_stops_it_as_cleanly(home: Path) -> Non
     with Terminal("run", *FLAGS, "--images-per-shard", "25", cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         terminal.process.terminate()
-        assert_stopped_cleanly(terminal, home)
+        assert_stopped(terminal, home)
 
 
 def test_pressed_while_the_cluster_starts(home: Path) -> None:
@@ -159,5 +147,5 @@ def test_a_mean_stops_as_cleanly(home: Path) -> None:
     with Terminal("mean", "-i", "photos", "-o", "out/mean.json", cwd=home) as terminal:
         wait_until(lambda: terminal.shown.count("of 600 images") > 1)
         terminal.press(CTRL_C)
-        assert_stopped_cleanly(terminal, home)
+        assert_stopped(terminal, home)
     assert not (home / "out").exists()

@@ -19,8 +19,6 @@ import prep
 from prep.errors import ConfigError, RecordError, SourceError
 from prep.means import MeanReport
 
-pytest_plugins = ["clusters"]
-
 Pixels = npt.NDArray[np.uint8]
 SIZES = [(40, 60), (61, 47), (40, 60), (8, 200), (33, 33), (120, 90), (1, 1)]
 COMPRESSIONS = [None, "GZIP", "ZLIB"]

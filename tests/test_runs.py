@@ -38,8 +38,6 @@ from prep.pipeline import write_on_cluster, write_serially
 from prep.receipts import SplitTotals
 from prep.shards import RunRef
 
-pytest_plugins = ["clusters"]
-
 SIZE = 32
 PIXELS = SIZE * SIZE
 TREE = {"train": {"bird": 4, "cat": 9, "dog": 6}, "val": {"cat": 3, "dog": 2}}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prep.config import Encoding, Interpolation
+from prep.config import Config, Encoding, Interpolation
 from prep.images.decode import Decoder, Pixels
 from prep.images.encode import make_encoder
 from prep.images.geometry import fit_square
@@ -41,6 +41,17 @@ class ImageSettings:
     encoding: Encoding = "jpeg"
     quality: int = 90
     mean: RGB | None = None
+
+    @classmethod
+    def of(cls, config: Config, mean: RGB | None) -> ImageSettings:
+        """What ``config`` asks for, with the mean that its ``mean_file`` holds."""
+        return cls(
+            size=config.size,
+            interpolation=config.interpolation,
+            encoding=config.encoding,
+            quality=config.quality,
+            mean=mean,
+        )
 
 
 class Processed(NamedTuple):

@@ -1,0 +1,38 @@
+"""Ctrl-C where it must not strike in the middle of something."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Lets the block end before Ctrl-C (or SIGTERM) takes effect.
+
+    A cluster that is interrupted while it starts or closes leaves processes behind, and tracebacks
+    on the terminal. Processes that are started within never see Ctrl-C: at a terminal it reaches
+    them too, and they are to end in good order when the cluster is closed, not each at once.
+    """
+    # It is started along with the first process, and then lets SIGINT through again.
+    resource_tracker.ensure_running()
+    arrived: list[int] = []
+    previous = {}
+    if threading.current_thread() is threading.main_thread():  # The only one that signals disturb.
+        for number in _SIGNALS:
+            previous[number] = signal.signal(number, lambda number, _: arrived.append(number))
+    # What a process blocks, the processes that it starts block as well.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
