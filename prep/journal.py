@@ -40,14 +40,24 @@ class ImageEntry(NamedTuple):
     """One image of a shard.
 
     Attributes:
-        path: absolute, as bytes, for a file name need not be text.
-        name: the same relative to the source, as text.
+        root: the source, with a separator at its end.
+        relative: path in it. Both are bytes, for a file name need not be text.
         class_name: the folder it was found in.
     """
 
-    path: bytes
-    name: str
+    root: bytes
+    relative: bytes
     class_name: str
+
+    @property
+    def path(self) -> bytes:
+        """Absolute."""
+        return self.root + self.relative
+
+    @property
+    def name(self) -> str:
+        """Relative, as text."""
+        return os.fsdecode(self.relative)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +219,7 @@ class Journal:
 
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
-        root = os.fsencode(plan.source)
+        root = os.path.join(os.fsencode(plan.source), b"")
         with pq.ParquetFile(self.layout.manifest) as manifest:
             for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
                 first = group * _ROW_GROUP
@@ -219,9 +229,7 @@ class Journal:
                 for path, class_ in zip(
                     wanted["path"].to_pylist(), wanted["class"].to_pylist(), strict=True
                 ):
-                    yield ImageEntry(
-                        os.path.join(root, path), os.fsdecode(path), plan.classes[class_]
-                    )
+                    yield ImageEntry(root, path, plan.classes[class_])
 
     def _holds_manifest(self, plan: RunPlan) -> bool:
         try:

@@ -94,7 +94,7 @@ class Decoder:
         """Decodes a JPEG that was refused for its header alone; raises ``message`` otherwise."""
         if "marker" in message:
             with contextlib.suppress(ValueError):
-                return self._strictly(without_oddities(data, header), header, factor)
+                return self._strictly(without_oddities(data), header, factor)
         raise RefusedImage(_reason(message), message)
 
     def _strictly(self, data: bytes, header: JpegHeader, factor: int) -> Pixels:

@@ -6,6 +6,7 @@ Format: ITU-T T.81 annex B (markers), and Exif 2.3 (CIPA DC-008) section 4.6 for
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,8 +19,10 @@ _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
 _LOSSLESS_OR_HIERARCHICAL = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF))
-# Markers that stand alone: TEM, RST0 to RST7, SOI.
-_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
+_ENDS = frozenset((_SOS, _EOI))
+# Markers that stand alone: TEM, RST0 to RST7, SOI. And what is none: 00, and FF that fills.
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9), 0x00, 0xFF))
+_SEGMENT = struct.Struct(">BBH")  # FF, marker, length
 _ORIENTATION_TAG = 0x0112
 
 
@@ -31,16 +34,12 @@ class JpegHeader:
         height, width: in pixels.
         orientation: 1 to 8 as Exif counts; 1, upright, where it is absent or malformed.
         many_scans: whether the decoder has to read on after the first scan.
-        segments: (start, end) of each segment before the scan data, junk between them left out.
-        scan: where the scan header (SOS) begins.
     """
 
     height: int
     width: int
     orientation: int
     many_scans: bool
-    segments: tuple[tuple[int, int], ...]
-    scan: int
 
     @property
     def short(self) -> int:
@@ -60,43 +59,27 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     Raises:
         RefusedImage: the header ends early, has no frame, or is of a kind no decoder here reads.
     """
-    at = len(SOI)
     orientation = 1
     frame: _Frame | None = None
-    segments = []
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 4 > len(data):
-            raise RefusedImage("truncated", f"the JPEG header ends after {len(data)} bytes")
-        marker = data[at + 1]
-        if marker in (0xFF, 0x00) or marker in _WITHOUT_LENGTH:
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker == _EOI:
-            raise RefusedImage("damaged", "the JPEG has no image data")
-        if marker == _SOS:
-            break
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, start, end in _segments(data):
         if marker in _FRAMES:
-            frame = _read_frame(marker, data[at + 4 : end])
+            frame = _read_frame(marker, data[start + 4 : end])
         elif marker == _APP1 and orientation == 1:
-            orientation = _exif_orientation(data[at + 4 : end])
-        segments.append((at, end))
-        at = end
+            orientation = _exif_orientation(data[start + 4 : end])
+    if marker == _EOI:
+        raise RefusedImage("damaged", "the JPEG has no image data")
     if frame is None:
         raise RefusedImage("damaged", "the JPEG header has no frame (SOF)")
-    in_first_scan = data[at + 4] if at + 4 < len(data) else 0
+    in_first_scan = data[start + 4] if start + 4 < len(data) else 0
     return JpegHeader(
         height=frame.height,
         width=frame.width,
         orientation=orientation,
         many_scans=frame.progressive or in_first_scan < frame.components,
-        segments=tuple(segments),
-        scan=at,
     )
 
 
-def without_oddities(data: bytes, header: JpegHeader) -> bytes:
+def without_oddities(data: bytes) -> bytes:
     """The same JPEG with a plain header: no junk between segments, no metadata.
 
     Strict decoding refuses some files for what stands in their headers and says nothing of their
@@ -104,15 +87,42 @@ def without_oddities(data: bytes, header: JpegHeader) -> bytes:
     tables, frame, and the JFIF and Adobe segments that tell how colours are coded.
     """
     parts = [SOI]
-    for start, end in header.segments:
-        marker = data[start + 1]
+    for marker, start, end in _segments(data):
         app_or_comment = 0xE0 <= marker <= 0xEF or marker == 0xFE
         adobe = marker == _APP14 and data[start + 4 : start + 9] == b"Adobe" and end - start >= 16
         jfif = marker == _APP0 and data[start + 4 : start + 9] == b"JFIF\0"
         if not app_or_comment or adobe or jfif:
-            parts.append(data[start:end])
-    parts.append(data[header.scan :])
+            parts.append(data[start : None if marker == _SOS else end])
     return b"".join(parts)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment, the last being the header of the first scan (SOS).
+
+    Or the end of the image (EOI), where there is no scan. Junk between segments is passed over.
+
+    Raises:
+        RefusedImage: the data ends before either.
+    """
+    at = len(SOI)
+    while True:
+        try:
+            prefix, marker, length = _SEGMENT.unpack_from(data, at)
+        except struct.error:
+            raise RefusedImage(
+                "truncated", f"the JPEG header ends after {len(data)} bytes"
+            ) from None
+        if prefix != 0xFF:
+            found = data.find(b"\xff", at)
+            at = found if found >= 0 else len(data)
+        elif marker in _WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+        else:
+            end = at + 2 + length
+            yield marker, at, end
+            if marker in _ENDS:
+                return
+            at = end
 
 
 def _read_frame(marker: int, body: bytes) -> _Frame:
