@@ -918,6 +918,20 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     assert not list(output.glob("**/.*.partial"))
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")])
+def test_an_image_list_that_was_lost_is_written_anew(
+    damage: Callable[[Path], object], own_source: Path, tmp_path: Path, client: Client
+) -> None:
+    output = tmp_path / "out"
+    prep.run(config(own_source, output), client)
+    before = shards(output)
+    (output / "train/train-00001-of-00003.tfrecord").unlink()
+    damage(output / ".prep/manifest.parquet")
+    report = prep.run(config(own_source, output), client)
+    assert (report.images["written"], report.resumed_shards) == (12, 2)
+    assert shards(output) == before
+
+
 # Real photos
 
 

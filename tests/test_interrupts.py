@@ -1,0 +1,71 @@
+"""Signals that come while something must not be interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from prep.interrupts import deferred
+
+BLOCKED = (
+    "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()),"
+    " signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+)
+
+
+def test_ctrl_c_takes_effect_at_the_end() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append("the end")
+    assert reached == ["the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_it_takes_effect_when_the_block_fails_too() -> None:
+    with pytest.raises(KeyboardInterrupt), deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError
+
+
+def test_a_termination_takes_effect_in_the_way_it_would_have() -> None:
+    script = (
+        "import os, signal; from prep.interrupts import deferred\n"
+        "with deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); print('the end', flush=True)\n"
+        "print('not reached')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("the end\n", -signal.SIGTERM)
+
+
+def test_processes_started_within_do_not_see_ctrl_c_but_can_be_ended() -> None:
+    with deferred():
+        shown = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True)
+    assert shown.stdout == "True False\n"
+
+
+def test_without_a_signal_nothing_happens() -> None:
+    with deferred():
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_other_threads_may_use_it() -> None:
+    results = []
+
+    def use() -> None:
+        with deferred():
+            results.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        results.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert results == [True, False]
