@@ -20,18 +20,27 @@ BLOCKED = (
 
 def test_ctrl_c_takes_effect_at_the_end() -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), deferred():
-        os.kill(os.getpid(), signal.SIGINT)
-        reached.append("the end")
+
+    def press() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        press()
     assert reached == ["the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_it_takes_effect_when_the_block_fails_too() -> None:
-    with pytest.raises(KeyboardInterrupt), deferred():
-        os.kill(os.getpid(), signal.SIGINT)
-        raise RuntimeError
+    def fail() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
 
 
 def test_a_termination_takes_effect_in_the_way_it_would_have() -> None:
