@@ -39,7 +39,6 @@ def main(
         small=small,
         large=large,
         rounds=rounds,
-        limit_images=4_000,
         images_per_shard=images_per_shard,
         observed_shards=(images_per_shard, 8 * images_per_shard),
         cores=CPU_COUNT,
@@ -50,7 +49,6 @@ def main(
             small=1_000,
             large=3_000,
             rounds=1,
-            limit_images=1_000,
             images_per_shard=100,
             observed_shards=(100, 500),
         )

@@ -47,7 +47,7 @@ def costs(measured: Round, setup: Setup) -> dict[str, Cost]:
     """What was found in one round: the two limits, and the programs."""
     limits = {
         "limit": _cost_of_limit(measured.limit),
-        "limit_scaled": _cost_of_limit(measured.limit_scaled),
+        "limit_scaled": _cost_of_limit([measured.limit_scaled]),
     }
     programs = {str(name): _cost(pair, setup) for name, pair in measured.pairs.items()}
     return limits | programs
