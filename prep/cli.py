@@ -75,7 +75,7 @@ def _metavar(name: str) -> str:
     text = allowed(name)
     if text.startswith("the path"):
         return "PATH"
-    return "N" if text.startswith("a whole number") else "VALUE"
+    return "N" if text.startswith(("a whole number", "a number")) else "VALUE"
 
 
 _workers_option = click.option(

@@ -18,6 +18,8 @@ from prep.labels import LabelMap
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Encoding = Literal["jpeg", "raw", "float32"]
+Damaged = Literal["refuse", "keep"]
+Icc = Literal["ignore", "convert"]
 
 #: The keys of the article's JSON config, and what they are called here.
 ARTICLE_KEYS = {
@@ -122,6 +124,70 @@ class Config(BaseModel):
         "refuse (count, name and go on) or fail (stop) at an image that can't be used.",
         "refuse or fail",
     )
+    max_refused: float = _key(
+        0.05,
+        "Share of the images that may be refused; a run that refuses more ends in an error, "
+        "with everything good kept.",
+        "a number from 0 to 1",
+        ge=0,
+        le=1,
+    )
+    damaged: Damaged = _key(
+        "refuse",
+        "What to do with images of which a part is lost: refuse them, or keep and count them.",
+        "refuse or keep",
+    )
+    max_pixels: int = _key(
+        100_000_000,
+        "Images of more pixels are refused, unread.",
+        "a whole number of at least 1",
+        ge=1,
+    )
+    max_aspect: float = _key(
+        500.0,
+        "Images whose longer side is more than so many times the shorter are refused, unread.",
+        "a number of at least 1",
+        ge=1,
+    )
+    min_size: int = _key(
+        1,
+        "Images whose shorter side has fewer pixels are refused.",
+        "a whole number of at least 1",
+        ge=1,
+    )
+    background: str = _key(
+        "#ffffff",
+        "Colour under transparent images.",
+        "a colour as #rrggbb",
+        pattern=r"^#[0-9a-fA-F]{6}$",
+    )
+    icc: Icc = _key(
+        "ignore",
+        "Colour profiles in images: ignore them, or convert to sRGB.",
+        "ignore or convert",
+    )
+    image_timeout: float = _key(
+        60.0,
+        "Seconds after which an image is refused as too slow.",
+        "a number of at least 1",
+        ge=1,
+    )
+    duplicates: Literal["report", "drop"] = _key(
+        "report",
+        "Images with the same bytes: report them, or keep only one of each.",
+        "report or drop",
+    )
+    check: Literal["stat", "digest"] = _key(
+        "stat",
+        "How a changed image is recognised: by size and time, or by its contents (reads all).",
+        "stat or digest",
+    )
+
+    @property
+    def background_rgb(self) -> tuple[int, int, int]:
+        """R, G and B, 0 to 255."""
+        r, g, b = bytes.fromhex(self.background[1:])
+        return r, g, b
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -159,7 +225,11 @@ class Config(BaseModel):
             return value
         return {"": None, "none": None, "gzip": "GZIP", "zlib": "ZLIB"}.get(value.lower(), value)
 
-    @field_validator("size", "quality", "images_per_shard", "seed", mode="before")
+    @field_validator(
+        *("size", "quality", "images_per_shard", "seed", "min_size", "max_pixels"),
+        *("max_refused", "max_aspect", "image_timeout"),
+        mode="before",
+    )
     @classmethod
     def _true_is_no_number(cls, value: Any) -> Any:
         if isinstance(value, bool):

@@ -44,14 +44,14 @@ def load(output: str | os.PathLike[str], split: str = "train") -> tf.data.Datase
 
 def _receipts(journal: Journal, plan: StoredPlan, split: str) -> list[ShardReceipt]:
     """The receipts of all shards of a split, in their order."""
-    if split not in plan.shards:
-        raise SourceError(f"split: no {split!r}; splits found: {list(plan.shards)}")
-    count, digest = plan.shards[split], plan.fingerprint.digest
-    found = (journal.receipt(split, index, digest) for index in range(count))
+    if split not in plan.images:
+        raise SourceError(f"split: no {split!r}; splits found: {list(plan.images)}")
+    shards = [shard for shard in plan.shards if shard.split == split]
+    found = (journal.receipt(split, s.index, plan.fingerprint.digest) for s in shards)
     receipts = [receipt for receipt in found if receipt is not None]
-    if len(receipts) < count:
+    if len(receipts) < len(shards):
         raise SourceError(
-            f"output: {len(receipts)} of {count} shards of {split!r} are committed; "
+            f"output: {len(receipts)} of {len(shards)} shards of {split!r} are committed; "
             "run the command that made them again to write those that are missing"
         )
     return receipts

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -26,12 +25,12 @@ from prep.errors import OutputConflict, PrepError
 from prep.images import ImageSettings
 from prep.labels import LabelMap
 from prep.layout import OutputLayout, is_shard_name
-from prep.planning import Fingerprint, RunPlan, ShardSpec
+from prep.planning import Fingerprint, RunPlan, ShardSpec, plan_shards
 from prep.receipts import ShardReceipt
 from prep.records import Compression
 from prep.stats import RGB
 
-_FORMAT = 1
+_FORMAT = 2
 # Rows that are read together. Small enough that a shard of a few images costs little.
 _ROW_GROUP = 4096
 
@@ -64,7 +63,7 @@ class ImageEntry(NamedTuple):
 class StoredPlan:
     """What ``plan.json`` says: all that a worker or a reader needs to know beside the manifest.
 
-    ``shards`` is their number in each split.
+    ``images`` and ``shards`` are their numbers in each split.
     """
 
     fingerprint: Fingerprint
@@ -73,7 +72,12 @@ class StoredPlan:
     compression: Compression | None
     labels: LabelMap
     classes: tuple[str, ...]
-    shards: Mapping[str, int]
+    images_per_shard: int
+    images: Mapping[str, int]
+
+    @property
+    def shards(self) -> tuple[ShardSpec, ...]:
+        return plan_shards(self.images, self.images_per_shard)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,21 +89,21 @@ class StoredPlan:
             "compression": self.compression,
             "labels": self.labels.to_json(),
             "classes": list(self.classes),
-            "shards": dict(self.shards),
+            "images_per_shard": self.images_per_shard,
+            "images": dict(self.images),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> StoredPlan:
-        settings = dict(value["settings"])
-        mean = settings.pop("mean")
         return cls(
             fingerprint=Fingerprint(parts=value["fingerprint"]),
             source=value["source"],
-            settings=ImageSettings(**settings, mean=tuple(mean) if mean else None),
+            settings=ImageSettings.from_json(value["settings"]),
             compression=value["compression"],
             labels=LabelMap.parse(value["labels"]),
             classes=tuple(value["classes"]),
-            shards=value["shards"],
+            images_per_shard=value["images_per_shard"],
+            images=value["images"],
         )
 
 
@@ -295,5 +299,6 @@ def _stored(plan: RunPlan) -> StoredPlan:
         compression=config.compression,
         labels=plan.labels,
         classes=plan.classes,
-        shards=Counter(shard.split for shard in plan.shards),
+        images_per_shard=plan.images_per_shard,
+        images={split: sum(classes.values()) for split, classes in plan.counts.items()},
     )

@@ -24,7 +24,7 @@ from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
 from prep.pipeline import LiveCounts, release
 from prep.progress import Work, make_display
-from prep.receipts import Rejection
+from prep.receipts import Finding
 from prep.records import read_records
 from prep.stats import ChannelStats, MixedStats, by_channel
 from prep.worker import WorkerSetup
@@ -43,7 +43,7 @@ class Part:
     """The sums of some files, and those that could not be read."""
 
     stats: MixedStats = MixedStats()
-    refused: tuple[Rejection, ...] = ()
+    refused: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class MeanReport:
     std: dict[str, float]
     images: int
     weight: Weight
-    refused: tuple[Rejection, ...]
+    refused: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The mean under ``R``, ``G`` and ``B``, and the rest beside it."""
@@ -138,14 +138,14 @@ def sum_images(paths: Iterable[str]) -> Part:
     """Sums over image files."""
     decoder = Decoder()
     images: list[ChannelStats] = []
-    refused: list[Rejection] = []
+    refused: list[Finding] = []
     for path in paths:
         try:
             images.append(channel_sums(decoder.decode(storage.read_file(path)).pixels))
         except RefusedImage as error:
-            refused.append(Rejection(path=path, reason=error.reason, detail=error.detail[:200]))
+            refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
         except OSError as error:
-            refused.append(Rejection(path=path, reason="unreadable", detail=str(error)))
+            refused.append(Finding(path=path, reason="unreadable", detail=str(error)))
     return Part(stats=MixedStats.of(images), refused=tuple(refused))
 
 
@@ -163,7 +163,7 @@ def merge_parts(parts: Iterable[Part]) -> Part:
     parts = list(parts)
     return Part(
         stats=MixedStats.merge(part.stats for part in parts),
-        refused=tuple(rejection for part in parts for rejection in part.refused),
+        refused=tuple(finding for part in parts for finding in part.refused),
     )
 
 
@@ -233,7 +233,7 @@ def _conclude(part: Part, weight: Weight) -> MeanReport:
         std=std,
         images=total.images,
         weight=weight,
-        refused=tuple(sorted(part.refused, key=lambda rejection: rejection.path)),
+        refused=tuple(sorted(part.refused, key=lambda finding: finding.path)),
     )
 
 

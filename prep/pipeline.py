@@ -90,7 +90,7 @@ def _final_counts(shards: Sequence[ShardSpec], totals: SplitTotals) -> LiveCount
     return LiveCounts(
         shards=len(shards),
         images=sum(shard.images for shard in shards),
-        refused=len(everything.rejected),
+        refused=len(everything.refused),
         bytes_read=everything.source_bytes,
         bytes_written=everything.bytes,
     )

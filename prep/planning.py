@@ -227,7 +227,10 @@ def _class_counts(catalog: Catalog) -> dict[str, dict[str, int]]:
 
 
 def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> dict[str, Any]:
-    names = ("size", "quality", "compression", "seed", "interpolation", "encoding")
+    names = (
+        *("size", "quality", "compression", "seed", "interpolation", "encoding"),
+        *("damaged", "max_pixels", "max_aspect", "min_size", "background", "icc"),
+    )
     return {name: getattr(config, name) for name in names} | {
         "images_per_shard": images_per_shard,
         "mean": list(mean) if mean else None,

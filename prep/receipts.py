@@ -1,6 +1,6 @@
 """What came of a shard, and how receipts add up to a run.
 
-Merging is associative and commutative but for the order of the rejections, which the end sorts.
+Merging is associative and commutative but for the order of the findings, which the end sorts.
 """
 
 from __future__ import annotations
@@ -8,24 +8,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from prep.stats import ChannelStats
 
+Outcome = Literal["refused", "repaired", "damaged"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """An image that was not written, and why.
+class Finding:
+    """An image that was not simply written.
 
     Attributes:
         path: relative to the source.
+        outcome: ``refused`` and so not written; ``repaired``: written, nothing of it is lost;
+            ``damaged``: written although some of it is lost, as the user asked.
         reason: a word or two, for counting.
         detail: what exactly was found.
+        class_name: the folder it lies in.
     """
 
     path: str
+    outcome: Outcome = "refused"
     reason: str
     detail: str = ""
+    class_name: str = ""
+
+
+def of_outcome(findings: Iterable[Finding], outcome: Outcome) -> tuple[Finding, ...]:
+    """Those findings that came to this."""
+    return tuple(finding for finding in findings if finding.outcome == outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +51,10 @@ class ShardReceipt:
         bytes, sha256: size and digest of the file.
         written: number of records, by class.
         source_bytes: bytes of all image files that were read for it.
+        checksums: CRC-32C of each image file as it was read, in the order of the manifest, as 8
+            hexadecimal digits each; zeros where it could not be read.
         stats: channel sums of the squares written.
-        rejected: the images that were not written.
+        findings: the images that were not written, or not as they were.
         seconds: how long it took.
         worker: host and process that wrote it.
     """
@@ -54,8 +68,9 @@ class ShardReceipt:
     sha256: str
     written: Mapping[str, int]
     source_bytes: int
+    checksums: str
     stats: ChannelStats
-    rejected: tuple[Rejection, ...]
+    findings: tuple[Finding, ...]
     seconds: float
     worker: str
 
@@ -69,7 +84,7 @@ class ShardReceipt:
             **{
                 **value,
                 "stats": ChannelStats.from_json(value["stats"]),
-                "rejected": tuple(Rejection(**r) for r in value["rejected"]),
+                "findings": tuple(Finding(**f) for f in value["findings"]),
             }
         )
 
@@ -83,7 +98,7 @@ class Totals:
     source_bytes: int = 0
     written: Mapping[str, int] = field(default_factory=dict)
     stats: ChannelStats = ChannelStats()
-    rejected: tuple[Rejection, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -92,13 +107,18 @@ class Totals:
             source_bytes=self.source_bytes + other.source_bytes,
             written=Counter(self.written) + Counter(other.written),
             stats=self.stats + other.stats,
-            rejected=self.rejected + other.rejected,
+            findings=self.findings + other.findings,
         )
 
     @property
     def images(self) -> int:
         """Number of records."""
         return sum(self.written.values())
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """The images that were not written."""
+        return of_outcome(self.findings, "refused")
 
 
 SplitTotals = Mapping[str, Totals]
@@ -114,7 +134,7 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
                 source_bytes=receipt.source_bytes,
                 written=receipt.written,
                 stats=receipt.stats,
-                rejected=receipt.rejected,
+                findings=receipt.findings,
             )
         }
         for receipt in receipts

@@ -39,9 +39,15 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
+def crc32c(data: bytes) -> int:
+    """CRC-32C (Castagnoli)."""
+    crc: int = google_crc32c.value(data)
+    return crc
+
+
 def masked_crc(data: bytes) -> int:
     """CRC-32C, rotated right by 15 bits and offset, as TFRecord stores it."""
-    crc: int = google_crc32c.value(data)
+    crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF
 
 

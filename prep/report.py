@@ -16,7 +16,7 @@ from prep import storage
 from prep.images import codec_versions
 from prep.layout import DEFAULT_SPLIT, OutputLayout
 from prep.planning import RunPlan
-from prep.receipts import Rejection, SplitTotals, Totals
+from prep.receipts import Finding, SplitTotals, Totals, of_outcome
 from prep.stats import ChannelStats, by_channel
 from prep.text import counted, megabytes, triple
 
@@ -28,6 +28,8 @@ class RunReport:
     Attributes:
         output: the output folder.
         images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
+        repaired: how many of those written lacked nothing but an end marker.
+        damaged: how many of those written are not whole, but were asked for.
         shards, bytes: number of shard files, and their size.
         source_bytes: size of the image files that were read.
         seconds: of the run, from plan to report. Where it was resumed, of the last part.
@@ -45,6 +47,8 @@ class RunReport:
 
     output: str
     images: Mapping[str, int]
+    repaired: int
+    damaged: int
     shards: int
     bytes: int
     source_bytes: int
@@ -155,8 +159,10 @@ def make_report(
         images={
             "planned": plan.images,
             "written": everything.images,
-            "refused": len(everything.rejected),
+            "refused": len(everything.refused),
         },
+        repaired=len(of_outcome(everything.findings, "repaired")),
+        damaged=len(of_outcome(everything.findings, "damaged")),
         shards=everything.shards,
         bytes=everything.bytes,
         source_bytes=everything.source_bytes,
@@ -168,7 +174,7 @@ def make_report(
             split: {
                 "planned": planned[split],
                 "written": t.images,
-                "refused": len(t.rejected),
+                "refused": len(t.refused),
                 "shards": t.shards,
                 "bytes": t.bytes,
                 **_moments(t.stats),
@@ -176,7 +182,7 @@ def make_report(
             for split, t in ((split, totals[split]) for split in plan.counts)
         },
         classes={split: dict(sorted(totals[split].written.items())) for split in plan.counts},
-        refused=tuple(map(_rejection, sorted(everything.rejected, key=lambda r: r.path))),
+        refused=tuple(map(_refusal, sorted(everything.refused, key=lambda f: f.path))),
         config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
@@ -198,5 +204,5 @@ def _moments(stats: ChannelStats) -> dict[str, Any]:
     return {"mean": by_channel(stats.mean()), "std": by_channel(stats.std())}
 
 
-def _rejection(rejection: Rejection) -> dict[str, str]:
-    return {"path": rejection.path, "reason": rejection.reason, "detail": rejection.detail}
+def _refusal(finding: Finding) -> dict[str, str]:
+    return {"path": finding.path, "reason": finding.reason, "detail": finding.detail}

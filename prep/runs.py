@@ -25,7 +25,13 @@ from prep.labels import LabelMap
 from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan, ShardSpec, make_plan
 from prep.progress import Work, make_display
-from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
+from prep.receipts import (
+    ShardReceipt,
+    SplitTotals,
+    merge_totals,
+    of_outcome,
+    total_receipts,
+)
 from prep.report import RunReport, make_report
 from prep.shards import RunRef
 from prep.stats import CHANNELS, RGB
@@ -163,7 +169,7 @@ def _committed(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
 
 
 def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
-    refused = [rejection for receipt in receipts for rejection in receipt.rejected]
+    refused = [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
     if refused and config.on_bad_image == "fail":
         raise BadImageError(
             f"{refused[0].path!r} was refused ({refused[0].reason}) by an earlier run, and "

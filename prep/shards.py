@@ -16,8 +16,8 @@ from prep.images import ImageProcessor, Processed, configure_process
 from prep.journal import ImageEntry, Journal, StoredPlan, open_plan
 from prep.layout import shard_name
 from prep.planning import ShardSpec
-from prep.receipts import Rejection, ShardReceipt
-from prep.records import RecordWriter
+from prep.receipts import Finding, Outcome, ShardReceipt
+from prep.records import RecordWriter, crc32c
 from prep.stats import ChannelStats
 
 
@@ -51,24 +51,38 @@ class _Tally:
     observer: Observer | None
     written: Counter[str] = field(default_factory=Counter)
     stats: ChannelStats = ChannelStats()
-    rejected: list[Rejection] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     source_bytes: int = 0
+    checksums: list[int] = field(default_factory=list)
 
-    def accept(self, entry: ImageEntry, read: int, processed: Processed) -> None:
+    def accept(self, entry: ImageEntry, data: bytes, processed: Processed) -> None:
         self.written[entry.class_name] += 1
         self.stats += processed.stats
-        self._settle(read, len(processed.image), refused=False)
+        if processed.note is not None:
+            note = processed.note
+            self._note(entry, note.outcome, note.reason, note.detail)
+        self._settle(data, len(processed.image), refused=False)
 
-    def refuse(self, entry: ImageEntry, read: int, error: RefusedImage) -> None:
-        self.rejected.append(
-            Rejection(path=entry.name, reason=error.reason, detail=error.detail[:200])
+    def refuse(self, entry: ImageEntry, data: bytes, error: RefusedImage) -> None:
+        self._note(entry, "refused", error.reason, error.detail)
+        self._settle(data, 0, refused=True)
+
+    def _note(self, entry: ImageEntry, outcome: Outcome, reason: str, detail: str) -> None:
+        self.findings.append(
+            Finding(
+                path=entry.name,
+                outcome=outcome,
+                reason=reason,
+                detail=detail[:200],
+                class_name=entry.class_name,
+            )
         )
-        self._settle(read, 0, refused=True)
 
-    def _settle(self, read: int, written: int, *, refused: bool) -> None:
-        self.source_bytes += read
+    def _settle(self, data: bytes, written: int, *, refused: bool) -> None:
+        self.source_bytes += len(data)
+        self.checksums.append(crc32c(data))
         if self.observer is not None:
-            self.observer.image_settled(read=read, written=written, refused=refused)
+            self.observer.image_settled(read=len(data), written=written, refused=refused)
 
 
 def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None) -> ShardReceipt:
@@ -103,8 +117,9 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
         sha256=file.sha256,
         written=dict(sorted(tally.written.items())),
         source_bytes=tally.source_bytes,
+        checksums=b"".join(crc.to_bytes(4, "big") for crc in tally.checksums).hex(),
         stats=tally.stats,
-        rejected=tuple(tally.rejected),
+        findings=tuple(tally.findings),
         seconds=time.perf_counter() - started,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
@@ -134,10 +149,10 @@ def _write_records(
                     f"{entry.name!r} was refused ({error}), and on_bad_image is 'fail'; "
                     "mend or remove it, or leave on_bad_image at 'refuse' to go on without it"
                 ) from None
-            tally.refuse(entry, len(data), error)
+            tally.refuse(entry, data, error)
         else:
             writer.write(example(processed.image, labels[entry.class_name]))
-            tally.accept(entry, len(data), processed)
+            tally.accept(entry, data, processed)
     writer.finish()
 
 

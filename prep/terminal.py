@@ -39,7 +39,7 @@ def print_mean(report: MeanReport, output: str) -> None:
             ("written to", output),
         ]
     )
-    _print_refused((rejection.path, rejection.reason) for rejection in report.refused)
+    _print_refused((finding.path, finding.reason) for finding in report.refused)
 
 
 def print_plan(plan: RunPlan, guess: Estimate) -> None:

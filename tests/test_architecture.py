@@ -17,7 +17,7 @@ import prep
 from prep import errors
 from prep.means import Part
 from prep.planning import ShardSpec
-from prep.receipts import Rejection, ShardReceipt, Totals
+from prep.receipts import Finding, ShardReceipt, Totals
 from prep.shards import RunRef
 from prep.stats import ChannelStats, MixedStats
 
@@ -26,7 +26,16 @@ PACKAGE = Path(prep.__file__).parent
 # Modules and packages import only from levels below their own.
 LEVELS = {
     0: {"errors", "interrupts", "layout", "stats", "storage", "text"},  # nothing of ours
-    1: {"catalog", "clusters", "demo", "examples", "labels", "receipts", "records"},  # one thing
+    1: {
+        "catalog",
+        "clusters",
+        "demo",
+        "examples",
+        "labels",
+        "locks",
+        "receipts",
+        "records",
+    },  # one thing
     2: {"config"},  # what is asked for
     3: {"images", "planning"},  # one image; a whole run
     4: {"estimate", "journal", "report"},  # what a run comes to
@@ -166,15 +175,15 @@ def test_every_error_is_in_the_tree_that_is_drawn_and_has_its_exit_code() -> Non
 
 
 STATS = ChannelStats(images=2, pixels=8, sums=(1, 2, 3), squares=(1, 4, 9))
-REJECTION = Rejection(path="caf\udce9.jpg", reason="damaged", detail="half of it")
+FINDING = Finding(path="caf\udce9.jpg", reason="damaged", detail="half of it")
 VALUES = [
     ShardSpec(split="train", index=0, count=2, start=0, stop=50),
     RunRef(output="/shards", digest="0" * 64, run="1", stop_at_bad_image=True),
-    REJECTION,
+    FINDING,
     STATS,
     MixedStats.of([STATS]),
-    Part(stats=MixedStats.of([STATS]), refused=(REJECTION,)),
-    Totals(shards=1, bytes=7, written={"cat": 2}, stats=STATS, rejected=(REJECTION,)),
+    Part(stats=MixedStats.of([STATS]), refused=(FINDING,)),
+    Totals(shards=1, bytes=7, written={"cat": 2}, stats=STATS, findings=(FINDING,)),
     ShardReceipt(
         split="train",
         index=0,
@@ -184,9 +193,10 @@ VALUES = [
         bytes=7,
         sha256="f" * 64,
         written={"cat": 2},
+        checksums="00c0ffee",
         source_bytes=9,
         stats=STATS,
-        rejected=(REJECTION,),
+        findings=(FINDING,),
         seconds=0.5,
         worker="host:1",
     ),

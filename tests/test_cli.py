@@ -175,7 +175,18 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "encoding": "float32",
         "mean_file": "mean.json",
         "on_bad_image": "fail",
+        "max_refused": 0.5,
+        "damaged": "keep",
+        "max_pixels": 1_000_000,
+        "max_aspect": 10.0,
+        "min_size": 2,
+        "background": "#102030",
+        "icc": "convert",
+        "image_timeout": 30.0,
+        "duplicates": "drop",
+        "check": "digest",
     }
+    assert given.keys() == prep.Config.model_fields.keys()
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     finished("run", *flags, "--workers", "1", cwd=tmp_path)
     used = read_json(tmp_path / "out/report.json")["config"]

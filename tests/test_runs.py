@@ -132,9 +132,9 @@ def begin(made: prep.RunPlan) -> RunRef:
 
 
 def sorted_totals(totals: SplitTotals) -> dict[str, Any]:
-    """The one thing about totals that depends on the order of merging is that of rejections."""
+    """The one thing about totals that depends on the order of merging is that of findings."""
     return {
-        split: (t, t.written, sorted(t.rejected, key=lambda rejection: rejection.path))
+        split: (t, t.written, sorted(t.findings, key=lambda finding: finding.path))
         for split, t in totals.items()
     }
 
@@ -381,7 +381,7 @@ def test_an_image_that_vanishes_after_the_plan_is_refused(
     run_ref = begin(made)
     (own_source / "train/cat/0003.jpg").unlink()
     (total,) = write_on_cluster(made.shards, run_ref, client, lambda counts: None).values()
-    assert [(r.path, r.reason) for r in total.rejected] == [("train/cat/0003.jpg", "unreadable")]
+    assert [(r.path, r.reason) for r in total.refused] == [("train/cat/0003.jpg", "unreadable")]
     assert total.images == 11
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from prep.config import Config, Encoding, Interpolation
+from prep.config import Config, Damaged, Encoding, Icc, Interpolation
 from prep.images.decode import Decoder, Pixels
 from prep.images.encode import make_encoder
 from prep.images.geometry import fit_square
@@ -33,7 +34,8 @@ _UPRIGHT = {
 class ImageSettings:
     """What happens to an image; see :class:`prep.Config` for the meaning of each.
 
-    ``mean`` is what encoding ``float32`` subtracts, per channel, 0 to 255.
+    ``mean`` is what encoding ``float32`` subtracts, per channel, 0 to 255; ``background`` is what
+    transparent images are laid over, R, G and B.
     """
 
     size: int = 256
@@ -41,6 +43,18 @@ class ImageSettings:
     encoding: Encoding = "jpeg"
     quality: int = 90
     mean: RGB | None = None
+    damaged: Damaged = "refuse"
+    max_pixels: int = 100_000_000
+    max_aspect: float = 500.0
+    min_size: int = 1
+    background: tuple[int, int, int] = (255, 255, 255)
+    icc: Icc = "ignore"
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ImageSettings:
+        """From what ``dataclasses.asdict`` gave, after its way through JSON."""
+        lists = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
+        return cls(**{**value, **lists})
 
     @classmethod
     def of(cls, config: Config, mean: RGB | None) -> ImageSettings:
@@ -51,7 +65,21 @@ class ImageSettings:
             encoding=config.encoding,
             quality=config.quality,
             mean=mean,
+            damaged=config.damaged,
+            max_pixels=config.max_pixels,
+            max_aspect=config.max_aspect,
+            min_size=config.min_size,
+            background=config.background_rgb,
+            icc=config.icc,
         )
+
+
+class Note(NamedTuple):
+    """What is to be known of an image that was written, but not simply."""
+
+    outcome: Literal["repaired", "damaged"]
+    reason: str
+    detail: str
 
 
 class Processed(NamedTuple):
@@ -59,6 +87,7 @@ class Processed(NamedTuple):
 
     image: bytes
     stats: ChannelStats
+    note: Note | None = None
 
 
 class ImageProcessor:

@@ -1,0 +1,66 @@
+"""One run at a time in an output.
+
+The lock is the kernel's (flock), which lets go of it when its holder ends, however that comes
+about: there are no stale locks to recognise, and no clock to trust. What the file says is only for
+people: who holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prep.errors import OutputConflict
+
+# Filesystems without locks answer with these. There, two runs at once are not kept apart; they do
+# each other no harm beyond doing the work twice, for the bytes they write are the same.
+_NO_LOCKS_HERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Holds the lock at ``path`` for the length of the block.
+
+    Raises:
+        OutputConflict: another process holds it; says which.
+        OSError: the file can't be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise OutputConflict(
+                f"output: another run is at work in {path.parent.parent} ({_holder(file.read())}); "
+                "wait for it to end, or stop it, or choose another output"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
+        file.truncate(0)
+        json.dump(
+            {
+                "host": socket.gethostname(),
+                "process": os.getpid(),
+                "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            file,
+        )
+        file.flush()
+        yield
+
+
+def _holder(text: str) -> str:
+    try:
+        holder = json.loads(text)
+        return f"process {holder['process']} on {holder['host']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):  # It is about to write down who it is.
+        return "a process that has just begun"
