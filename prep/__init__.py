@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from prep.errors import PrepError
     from prep.means import MeanReport, mean_rgb
     from prep.planning import RunPlan
+    from prep.plans import plan
     from prep.report import RunReport
-    from prep.runs import plan, run
+    from prep.runs import run
 
 __all__ = [
     "Config",
@@ -41,7 +42,7 @@ _HOMES = {
     "cluster": "clusters",
     "load": "dataset",
     "mean_rgb": "means",
-    "plan": "runs",
+    "plan": "plans",
     "run": "runs",
 }
 

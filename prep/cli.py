@@ -132,11 +132,11 @@ def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str 
 @_workers_option
 def plan(config: Config, workers: int | None) -> None:
     """Show what a run would do; write nothing."""
-    from prep import runs
+    from prep import plans
     from prep.estimate import estimate
     from prep.terminal import print_plan
 
-    made = runs.plan(config)
+    made = plans.plan(config)
     print_plan(made, estimate(made, workers))
 
 

@@ -127,7 +127,7 @@ class Config(BaseModel):
     max_refused: float = _key(
         0.05,
         "Share of the images that may be refused; a run that refuses more ends in an error, "
-        "with everything good kept.",
+        "with everything good kept. By default, 10 images may be in any case.",
         "a number from 0 to 1",
         ge=0,
         le=1,

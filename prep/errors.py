@@ -11,6 +11,7 @@
     ├── RefusedImage           one image can't be used (carries the reason)
     ├── BadImageError          the same, when the user asked to stop at it
     ├── RecordError            a TFRecord file is not what it should be
+    ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
@@ -69,6 +70,10 @@ class RefusedImage(PrepError):
 
 class BadImageError(PrepError):
     """An image was refused and ``on_bad_image`` is ``fail``."""
+
+
+class TooManyRefused(PrepError):
+    """More images were refused than ``max_refused`` allows; everything good is kept."""
 
 
 class RecordError(PrepError):

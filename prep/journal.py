@@ -20,12 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prep import storage
+from prep.changes import describe_changes
 from prep.config import Encoding
 from prep.errors import OutputConflict, PrepError
 from prep.images import ImageSettings
 from prep.labels import LabelMap
 from prep.layout import OutputLayout, is_shard_name
-from prep.planning import Fingerprint, RunPlan, ShardSpec, plan_shards
+from prep.locks import exclusive
+from prep.planning import IMAGES, Fingerprint, RunPlan, ShardSpec, plan_shards
 from prep.receipts import ShardReceipt
 from prep.records import Compression
 from prep.stats import RGB
@@ -113,6 +115,22 @@ class Journal:
     def __init__(self, output: str | os.PathLike[str]) -> None:
         self.layout = OutputLayout(Path(output).absolute())
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other runs out of this output for the length of the block.
+
+        Raises:
+            OutputConflict: another run holds it, or the output can't be written to.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.layout.lock))
+            except OSError as error:
+                raise OutputConflict(
+                    f"output: can't write to {self.layout.root}: {error}"
+                ) from None
+            yield
+
     def stored_plan(self) -> StoredPlan | None:
         """The plan that this output holds or is to hold; None where there is none.
 
@@ -134,18 +152,23 @@ class Journal:
                 f"{self.layout.plan}: can't be read ({error!r}); --overwrite starts afresh"
             ) from None
 
-    def check(self, plan: RunPlan) -> None:
-        """Raises OutputConflict where the output holds anything that is not of this plan."""
-        stored = self.stored_plan()
-        differences = stored.fingerprint.differences(plan.fingerprint) if stored else []
+    def check(self, plan: RunPlan, *, overwrite: bool = False) -> None:
+        """Raises OutputConflict where the output holds anything that is not of this plan.
+
+        Args:
+            overwrite: whether all that can be replaced does not count.
+        """
+        stored = None if overwrite else self.stored_plan()
+        differences = self._differences(stored, plan) if stored else []
         if differences:
             raise OutputConflict(
                 f"output: {self.layout.root} already holds a different run ("
                 + "; ".join(differences)
                 + "); choose another output, or pass --overwrite to replace it"
             )
-        in_the_way = next(self._in_the_way(plan, ours=stored is not None), None)
-        if in_the_way is not None:
+        for in_the_way in self._in_the_way(plan, ours=stored is not None):
+            if overwrite and not in_the_way.is_dir():
+                continue
             raise OutputConflict(
                 f"output: {in_the_way} is in the way, and not of this run; choose another output, "
                 "or pass --overwrite to replace it if it is a file"
@@ -188,7 +211,7 @@ class Journal:
         splits = set(plan.counts)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             splits |= {folder.name for folder in layout.receipts.iterdir()}
-        files = [layout.report, layout.mean, layout.labels]
+        files = [layout.report, layout.mean, layout.labels, *layout.tables]
         files += (shard for split in splits for shard in self._shards_in(split))
         for path in files:
             if path.is_file() or path.is_symlink():
@@ -198,7 +221,11 @@ class Journal:
             with contextlib.suppress(OSError):  # Something of the user's is in there.
                 (layout.root / split).rmdir()
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(layout.state)
+            for path in layout.state.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path != layout.lock:  # We hold it.
+                    path.unlink()
 
     def receipt(self, split: str, index: int, fingerprint: str) -> ShardReceipt | None:
         """A shard's receipt, if the shard is committed under this fingerprint and still whole."""
@@ -212,6 +239,12 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return receipt if whole else None
+
+    def committed(self, plan: RunPlan) -> list[ShardReceipt]:
+        """The receipts of all shards of a plan that are committed, in the plan's order."""
+        digest = plan.fingerprint.digest
+        found = (self.receipt(shard.split, shard.index, digest) for shard in plan.shards)
+        return [receipt for receipt in found if receipt is not None]
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.
@@ -235,12 +268,27 @@ class Journal:
                 ):
                     yield ImageEntry(root, path, plan.classes[class_])
 
-    def _holds_manifest(self, plan: RunPlan) -> bool:
+    def _manifest(self) -> pa.Table | None:
+        """The stored image list; None where it can't be read."""
         try:
-            held: pa.Table = pq.read_table(self.layout.manifest)
+            return pq.read_table(self.layout.manifest)
         except (OSError, pa.ArrowException):
-            return False
-        return bool(held.equals(plan.manifest))
+            return None
+
+    def _holds_manifest(self, plan: RunPlan) -> bool:
+        held = self._manifest()
+        return held is not None and bool(held.equals(plan.manifest))
+
+    def _differences(self, stored: StoredPlan, plan: RunPlan) -> list[str]:
+        """In which parts ``plan`` differs from what is stored; of the images, in which of them."""
+        then, now = stored.fingerprint, plan.fingerprint
+        held = self._manifest()
+        if then.parts.get(IMAGES) == now.parts.get(IMAGES) or held is None:
+            return then.differences(now)
+        return [
+            *then.without(IMAGES).differences(now.without(IMAGES)),
+            f"{IMAGES}: {describe_changes(held, plan.manifest)}",
+        ]
 
     def _shards_in(self, split: str) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -255,7 +303,7 @@ class Journal:
             ours: whether this plan is known to be what the output holds.
         """
         layout = self.layout
-        for path in (layout.report, layout.mean, layout.labels):
+        for path in (layout.report, layout.mean, layout.labels, *layout.tables):
             if path.is_dir() or (path.exists() and not ours):
                 yield path
         expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()

@@ -5,6 +5,7 @@
     OUTPUT/
       train/train-00000-of-00214.tfrecord   what is trained on
       mean_rgb.json  label_map.json  report.json
+      refused.csv  duplicates.csv
       .prep/plan.json                       what this output is to hold
       .prep/manifest.parquet                its images, in the order in which they are written
       .prep/receipts/train/00000.json       a shard counts once its receipt is there
@@ -79,3 +80,26 @@ class OutputLayout:
     @property
     def report(self) -> Path:
         return self.root / "report.json"
+
+    @property
+    def refused(self) -> Path:
+        """Or the same as Parquet, if it is long."""
+        return self.root / "refused.csv"
+
+    @property
+    def duplicates(self) -> Path:
+        """Or the same as Parquet, if it is long."""
+        return self.root / "duplicates.csv"
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Refused images and duplicates, in either form."""
+        return tuple(
+            path.with_suffix(suffix)
+            for path in (self.refused, self.duplicates)
+            for suffix in (".csv", ".parquet")
+        )
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"

@@ -26,6 +26,8 @@ from prep.text import counted
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
+#: The part of a fingerprint that stands for all images together.
+IMAGES = "images"
 _DEFAULT_SHARDS = 128
 
 
@@ -106,6 +108,10 @@ class Fingerprint:
         """Hexadecimal SHA-256 of the parts."""
         return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
 
+    def without(self, part: str) -> Fingerprint:
+        """The same without one of its parts."""
+        return Fingerprint(parts={k: v for k, v in self.parts.items() if k != part})
+
     def differences(self, here: Fingerprint) -> list[str]:
         """In which parts ``here`` differs from this one."""
         return [
@@ -150,7 +156,7 @@ def make_plan(
             | {
                 "splits": list(catalog.splits),
                 "label map": _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
-                "images": images_digest(manifest),
+                IMAGES: images_digest(manifest),
             }
         ),
     )

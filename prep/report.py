@@ -30,6 +30,8 @@ class RunReport:
         images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
         repaired: how many of those written lacked nothing but an end marker.
         damaged: how many of those written are not whole, but were asked for.
+        duplicates: how many images have the same bytes as another one before them (``images``),
+            and how many groups of such images lie ``across_splits``.
         shards, bytes: number of shard files, and their size.
         source_bytes: size of the image files that were read.
         seconds: of the run, from plan to report. Where it was resumed, of the last part.
@@ -49,6 +51,7 @@ class RunReport:
     images: Mapping[str, int]
     repaired: int
     damaged: int
+    duplicates: Mapping[str, int]
     shards: int
     bytes: int
     source_bytes: int
@@ -110,6 +113,12 @@ class RunReport:
         if self.refused:
             reasons = self.refused_by_reason().items()
             rows.append(("refused", ", ".join(f"{n:,} {reason}" for reason, n in reasons)))
+        if self.repaired:
+            rows.append(("repaired", f"{self.repaired:,}, which lacked only their end marker"))
+        if self.damaged:
+            rows.append(("damaged", f"{self.damaged:,}, kept as asked, with a part of each lost"))
+        if self.duplicates["images"]:
+            rows.append(("duplicates", self._describe_duplicates()))
         rows += [
             (
                 f"  {name}",
@@ -129,27 +138,45 @@ class RunReport:
         ]
         return rows
 
+    def _describe_duplicates(self) -> str:
+        copies, across = self.duplicates["images"], self.duplicates["across_splits"]
+        text = f"{counted(copies, 'image')} with the same bytes as another"
+        if across:
+            text += f"; IN MORE THAN ONE SPLIT: {counted(across, 'image')} (see duplicates.csv)"
+        return text
+
     def __repr__(self) -> str:
         lines = "\n".join(f"  {name:<10} {value}" for name, value in self.rows())
         return f"RunReport\n{lines}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What it took.
+
+    Attributes:
+        seconds: from plan to report.
+        images: how many were settled in that time.
+        resumed_shards: how many were committed before.
+    """
+
+    seconds: float
+    images: int
+    resumed_shards: int
 
 
 def make_report(
     plan: RunPlan,
     output: Path,
     totals: SplitTotals,
-    *,
-    seconds: float,
-    images_now: int,
-    resumed: int,
+    effort: Effort,
+    duplicates: Mapping[str, int],
 ) -> RunReport:
     """Puts a report together.
 
     Args:
         totals: of all shards, those from before included.
-        seconds: that this run took.
-        images_now: images that it settled in that time.
-        resumed: number of shards that were committed before it.
+        duplicates: see :class:`RunReport`.
     """
     everything = sum(totals.values(), Totals())
     planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
@@ -163,12 +190,13 @@ def make_report(
         },
         repaired=len(of_outcome(everything.findings, "repaired")),
         damaged=len(of_outcome(everything.findings, "damaged")),
+        duplicates=duplicates,
         shards=everything.shards,
         bytes=everything.bytes,
         source_bytes=everything.source_bytes,
-        seconds=round(seconds, 3),
-        images_per_second=round(images_now / seconds, 1) if seconds else 0.0,
-        resumed_shards=resumed,
+        seconds=round(effort.seconds, 3),
+        images_per_second=round(effort.images / effort.seconds, 1) if effort.seconds else 0.0,
+        resumed_shards=effort.resumed_shards,
         **_moments(reference),
         splits={
             split: {

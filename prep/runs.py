@@ -1,29 +1,27 @@
-"""From a configuration to a plan, and from a plan to a finished output."""
+"""From a plan to a finished output."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
+import functools
 import time
 import uuid
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from distributed import Client
 
-from prep.catalog import Catalog, scan_folders
 from prep.clusters import cluster, require_startable
 from prep.config import Config
-from prep.errors import BadImageError, ConfigError, Interrupted
-from prep.images import codec_versions
+from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
+from prep.errors import BadImageError, ConfigError, Interrupted, OutputConflict, TooManyRefused
 from prep.journal import Journal
-from prep.labels import LabelMap
+from prep.listings import publish_duplicates, publish_findings
 from prep.pipeline import write_on_cluster
-from prep.planning import RunPlan, ShardSpec, make_plan
+from prep.planning import RunPlan, ShardSpec
+from prep.plans import plan
 from prep.progress import Work, make_display
 from prep.receipts import (
     ShardReceipt,
@@ -32,30 +30,12 @@ from prep.receipts import (
     of_outcome,
     total_receipts,
 )
-from prep.report import RunReport, make_report
+from prep.report import Effort, RunReport, make_report
 from prep.shards import RunRef
-from prep.stats import CHANNELS, RGB
+from prep.text import counted
 
-_LABEL_MAP = "label_map.json"
-
-
-def plan(config: Config) -> RunPlan:
-    """Decides what a run would do: which images, which labels, which shards. Writes nothing.
-
-    Raises:
-        SourceError: the source is missing or has no images.
-        LabelError: the label map is malformed, or lacks a class.
-        ConfigError: the mean file can't be used, or the output is the source.
-    """
-    if os.path.realpath(config.source) == os.path.realpath(config.output):
-        raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
-    catalog = scan_folders(config.source, config.splits, config.image_type)
-    labels = find_labels(config, catalog)
-    mean = read_mean(config.mean_file) if config.mean_file else None
-    versions = {"prep": version("prep"), **codec_versions()}
-    made = make_plan(config, catalog, labels, mean, versions)
-    labels.require(name for classes in made.counts.values() for name in classes)
-    return made
+# A share says little of a few images: unless it was asked for, so many may be refused in any case.
+_ALWAYS_TOLERATED = 10
 
 
 def run(
@@ -84,6 +64,7 @@ def run(
     Raises:
         UsageError: it can't be done as asked. Nothing was written.
         BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
+        TooManyRefused: more images were refused than ``max_refused`` allows; all else is written.
         ShardError: shards failed; all others are committed.
         Interrupted: the user stopped it (a KeyboardInterrupt, too); committed shards stay.
 
@@ -99,73 +80,71 @@ def run(
     elif workers is not None or cluster_spec is not None:
         raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
     journal = Journal(config.output)
-    if overwrite:
-        journal.clear(made)
-    journal.check(made)
-    journal.begin(made)
-    before = _committed(made, journal)
-    _stop_at_refused(config, before)
-    done = {(receipt.split, receipt.index) for receipt in before}
-    missing = [shard for shard in made.shards if (shard.split, shard.index) not in done]
-    if not missing:
-        return _finished_before(made, journal, total_receipts(before))
-    try:
-        with _client(client, workers, cluster_spec) as used:
-            written = _write(made, missing, journal, used, progress)
-    except KeyboardInterrupt:
-        raise Interrupted(_how_to_resume(made, journal)) from None
-    journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
-    report = make_report(
-        made,
-        journal.layout.root,
-        merge_totals([total_receipts(before), written]),
-        seconds=time.perf_counter() - started,
-        images_now=sum(shard.images for shard in missing),
-        resumed=len(before),
-    )
-    report.publish()
+    journal.check(made, overwrite=overwrite)  # Before anything is written, be it a lock.
+    finished = not overwrite and len(journal.committed(made)) == len(made.shards)
+    with contextlib.nullcontext() if finished else journal.lock():
+        if overwrite:
+            journal.clear(made)
+        journal.check(made)
+        journal.begin(made)
+        before = journal.committed(made)
+        _require_unchanged(made, before)
+        _stop_at_refused(config, before)
+        if len(before) == len(made.shards):
+            report = _finished_before(made, journal, before)
+        else:
+            start = functools.partial(_client, client, workers, cluster_spec)
+            report = _complete(made, journal, before, start, progress, started)
+    _require_few_refused(config, report)
     return report
 
 
-def find_labels(config: Config, catalog: Catalog) -> LabelMap:
-    """The label map that was given, or lies in the source, or else one made of the classes.
+def _complete(
+    made: RunPlan,
+    journal: Journal,
+    before: Sequence[ShardReceipt],
+    start: Callable[[], AbstractContextManager[Client]],
+    progress: bool | None,
+    started: float,
+) -> RunReport:
+    """Writes the shards that are not committed yet.
 
-    Raises:
-        LabelError: it is malformed.
+    Args:
+        before: receipts of those that are.
+        start: gives the cluster to use.
+        started: when the run began, by ``time.perf_counter``.
     """
-    if isinstance(config.label_map, str):
-        return LabelMap.read(config.label_map)
-    if config.label_map is not None:
-        return LabelMap.parse(config.label_map)
-    beside = os.path.join(catalog.root, _LABEL_MAP)
-    if os.path.exists(beside):
-        return LabelMap.read(beside)
-    return LabelMap.build(catalog.classes)
-
-
-def read_mean(path: str) -> RGB:
-    """Reads ``{"R": …, "G": …, "B": …}``.
-
-    Raises:
-        ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
-    """
+    missing = _missing(made, before)
     try:
-        value: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-        r, g, b = (float(value[channel]) for channel in CHANNELS)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"mean_file: {path!r} can't be used ({error!r}); "
-            'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
-        ) from None
-    if not all(0 <= channel <= 255 for channel in (r, g, b)):
-        raise ConfigError(f"mean_file: got {value}; expected means from 0 to 255")
-    return r, g, b
+        with start() as client:
+            written = _write(made, missing, journal, client, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_resume(made, journal)) from None
+    journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
+    effort = Effort(
+        seconds=time.perf_counter() - started,
+        images=sum(shard.images for shard in missing),
+        resumed_shards=len(before),
+    )
+    return _conclude(made, journal, merge_totals([total_receipts(before), written]), effort)
 
 
-def _committed(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
-    digest = made.fingerprint.digest
-    receipts = (journal.receipt(shard.split, shard.index, digest) for shard in made.shards)
-    return [receipt for receipt in receipts if receipt is not None]
+def _missing(made: RunPlan, receipts: Sequence[ShardReceipt]) -> list[ShardSpec]:
+    done = {(receipt.split, receipt.index) for receipt in receipts}
+    return [shard for shard in made.shards if (shard.split, shard.index) not in done]
+
+
+def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
+    """Where asked for, compares what was written with what the images hold now."""
+    if made.config.check != "digest":
+        return
+    changed = changed_since_written(made, receipts)
+    if changed:
+        raise OutputConflict(
+            f"output: in {made.config.output}, {counted(len(changed), 'image')} had other contents "
+            f"when written (such as {changed[0]!r}), though the same size and time; choose another "
+            "output, or pass --overwrite to replace it"
+        )
 
 
 def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
@@ -177,30 +156,54 @@ def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
         )
 
 
-def _finished_before(made: RunPlan, journal: Journal, totals: SplitTotals) -> RunReport:
-    """The report of a run that is all there: as it was, or made anew if it is gone."""
-    try:
-        stored = RunReport.read(journal.layout.root)
-    except (OSError, ValueError, TypeError):
-        stored = None
-    root, shards = journal.layout.root, len(made.shards)
-    report = make_report(made, root, totals, seconds=0.0, images_now=0, resumed=shards)
-    if stored is not None:
-        report = dataclasses.replace(
-            report,
-            seconds=stored.seconds,
-            images_per_second=stored.images_per_second,
-            versions=stored.versions,
+def _require_few_refused(config: Config, report: RunReport) -> None:
+    planned, refused = report.images["planned"], report.images["refused"]
+    tolerated = config.max_refused * planned
+    if "max_refused" not in config.model_fields_set:
+        tolerated = max(tolerated, _ALWAYS_TOLERATED)
+    if refused > tolerated:
+        raise TooManyRefused(
+            f"{refused:,} of {counted(planned, 'image')} were refused ({refused / planned:.1%}), "
+            f"more than max_refused, {config.max_refused:.1%}; all others are written, and "
+            f"{report.output}/refused.csv names these: mend or remove them, or raise max_refused"
         )
-        if dataclasses.replace(report, resumed_shards=stored.resumed_shards) == stored:
-            report.publish_mean()
-            return report
+
+
+def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effort) -> RunReport:
+    """Publishes what has come of it, now that all shards are committed."""
+    duplicates = duplicates_in_run(made, journal.committed(made))
+    publish_findings(journal.layout, totals)
+    publish_duplicates(journal.layout, duplicates)
+    report = make_report(made, journal.layout.root, totals, effort, count_duplicates(duplicates))
     report.publish()
     return report
 
 
+def _finished_before(
+    made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]
+) -> RunReport:
+    """The report of a run that is all there: as it was, or made anew if it is gone."""
+    totals = total_receipts(receipts)
+    nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
+    try:
+        stored = RunReport.read(journal.layout.root)
+    except (OSError, ValueError, TypeError):
+        return _conclude(made, journal, totals, nothing)
+    report = dataclasses.replace(
+        make_report(made, journal.layout.root, totals, nothing, stored.duplicates),
+        seconds=stored.seconds,
+        images_per_second=stored.images_per_second,
+        versions=stored.versions,
+    )
+    if dataclasses.replace(report, resumed_shards=stored.resumed_shards) != stored:
+        report.publish()
+    report.publish_mean()
+    publish_findings(journal.layout, totals)
+    return report
+
+
 def _how_to_resume(made: RunPlan, journal: Journal) -> str:
-    committed, planned = len(_committed(made, journal)), len(made.shards)
+    committed, planned = len(journal.committed(made)), len(made.shards)
     return (
         f"stopped: {committed:,} of {planned:,} shards are committed and stay; "
         "run the same command again to go on from there"

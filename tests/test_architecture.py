@@ -37,9 +37,9 @@ LEVELS = {
         "records",
     },  # one thing
     2: {"config"},  # what is asked for
-    3: {"images", "planning"},  # one image; a whole run
-    4: {"estimate", "journal", "report"},  # what a run comes to
-    5: {"dataset", "shards"},  # one shard, read and written
+    3: {"changes", "images", "planning"},  # one image; a whole run
+    4: {"contents", "estimate", "journal", "report"},  # what a run comes to
+    5: {"dataset", "listings", "plans", "shards"},  # one shard, read and written
     6: {"worker"},  # one process
     7: {"pipeline"},  # many
     8: {"progress"},  # to look at

@@ -1,0 +1,69 @@
+"""Tables beside the report: which images were not simply written, and which are the same.
+
+As CSV, which any program opens; as Parquet where there are more rows than a spreadsheet takes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prep import storage
+from prep.contents import Duplicate
+from prep.layout import OutputLayout
+from prep.receipts import SplitTotals
+
+_FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
+_DUPLICATES = ("group", "path", "class", "split")
+_MOST_IN_CSV = 1_000_000  # rows
+
+
+def publish_findings(layout: OutputLayout, totals: SplitTotals) -> None:
+    """Writes ``refused.csv``: each image that was refused, repaired, or kept damaged."""
+    rows = [
+        (f.path, f.class_name, split, f.outcome, f.reason, f.detail)
+        for split, t in totals.items()
+        for f in t.findings
+    ]
+    publish_table(layout.refused, _FINDINGS, sorted(rows))
+
+
+def publish_duplicates(layout: OutputLayout, duplicates: Sequence[Duplicate]) -> None:
+    """Writes ``duplicates.csv``: images with the same bytes, group by group."""
+    rows = [(str(d.group), d.path, d.class_name, d.split) for d in duplicates]
+    publish_table(layout.duplicates, _DUPLICATES, rows)
+
+
+def publish_table(
+    path: Path,
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    most_in_csv: int = _MOST_IN_CSV,
+) -> None:
+    """Writes rows of text under ``path``, or beside it as Parquet; the other is removed.
+
+    Names of files that are not text keep their bytes in CSV, and in Parquet are made readable.
+    """
+    parquet = path.with_suffix(".parquet")
+    if len(rows) <= most_in_csv:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([names, *rows])
+        data = text.getvalue().encode(errors="surrogateescape")
+        if not path.is_file() or path.read_bytes() != data:
+            storage.publish(path, data)
+        parquet.unlink(missing_ok=True)
+        return
+    columns = {
+        name: pa.array([os.fsencode(row[i]).decode(errors="replace") for row in rows])
+        for i, name in enumerate(names)
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    storage.publish(parquet, bytes(sink.getvalue()))
+    path.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""From a configuration to a plan."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prep.catalog import Catalog, scan_folders
+from prep.config import Config
+from prep.contents import without_duplicates
+from prep.errors import ConfigError
+from prep.images import codec_versions
+from prep.labels import LabelMap
+from prep.planning import RunPlan, make_plan
+from prep.stats import CHANNELS, RGB
+
+_LABEL_MAP = "label_map.json"
+
+
+def plan(config: Config) -> RunPlan:
+    """Decides what a run would do: which images, which labels, which shards. Writes nothing.
+
+    Raises:
+        SourceError: the source is missing or has no images.
+        LabelError: the label map is malformed, or lacks a class.
+        ConfigError: the mean file can't be used, or the output is the source.
+    """
+    if os.path.realpath(config.source) == os.path.realpath(config.output):
+        raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
+    catalog = scan_folders(config.source, config.splits, config.image_type)
+    if config.duplicates == "drop":
+        catalog = without_duplicates(catalog)
+    labels = find_labels(config, catalog)
+    mean = read_mean(config.mean_file) if config.mean_file else None
+    versions = {"prep": version("prep"), **codec_versions()}
+    made = make_plan(config, catalog, labels, mean, versions)
+    labels.require(name for classes in made.counts.values() for name in classes)
+    return made
+
+
+def find_labels(config: Config, catalog: Catalog) -> LabelMap:
+    """The label map that was given, or lies in the source, or else one made of the classes.
+
+    Raises:
+        LabelError: it is malformed.
+    """
+    if isinstance(config.label_map, str):
+        return LabelMap.read(config.label_map)
+    if config.label_map is not None:
+        return LabelMap.parse(config.label_map)
+    beside = os.path.join(catalog.root, _LABEL_MAP)
+    if os.path.exists(beside):
+        return LabelMap.read(beside)
+    return LabelMap.build(catalog.classes)
+
+
+def read_mean(path: str) -> RGB:
+    """Reads ``{"R": …, "G": …, "B": …}``.
+
+    Raises:
+        ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
+    """
+    try:
+        value: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        r, g, b = (float(value[channel]) for channel in CHANNELS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"mean_file: {path!r} can't be used ({error!r}); "
+            'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
+        ) from None
+    if not all(0 <= channel <= 255 for channel in (r, g, b)):
+        raise ConfigError(f"mean_file: got {value}; expected means from 0 to 255")
+    return r, g, b
