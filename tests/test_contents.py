@@ -1,0 +1,200 @@
+"""Images that are the same, and images that have changed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from clusters import contents
+from distributed import Client
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import write_tree
+
+import prep
+from prep.contents import UNKNOWN, checksum_files, find_identical
+from prep.errors import OutputConflict, TooManyRefused
+from prep.listings import publish_table
+
+COPIES = {
+    "train/dog/copy.jpg": "train/cat/0000.jpg",
+    "val/cat/copy.jpg": "train/cat/0000.jpg",
+    "train/dog/other-copy.jpg": "train/dog/0004.jpg",
+}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """13 images, three of which are copies of others."""
+    root = write_tree(tmp_path / "photos", {"train": {"cat": 4, "dog": 3}, "val": {"cat": 3}})
+    for copy, original in COPIES.items():
+        (root / copy).write_bytes((root / original).read_bytes())
+    return root
+
+
+def config(source: Path, output: Path, **more: Any) -> prep.Config:
+    return prep.Config(
+        source=str(source), output=str(output), **{"size": 32, "images_per_shard": 4, **more}
+    )
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def test_duplicates_are_reported_and_louder_across_splits(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    report = prep.run(config(source, tmp_path / "out"), client)
+    assert report.duplicates == {"images": 3, "across_splits": 1}
+    assert "IN MORE THAN ONE SPLIT: 1 image" in repr(report)
+    assert report.images["written"] == 13
+    groups: dict[str, set[tuple[str, str, str]]] = {}
+    for row in table(tmp_path / "out/duplicates.csv"):
+        groups.setdefault(row["group"], set()).add((row["path"], row["class"], row["split"]))
+    assert sorted(map(sorted, groups.values())) == [
+        [
+            ("train/cat/0000.jpg", "cat", "train"),
+            ("train/dog/copy.jpg", "dog", "train"),
+            ("val/cat/copy.jpg", "cat", "val"),
+        ],
+        [
+            ("train/dog/0004.jpg", "dog", "train"),
+            ("train/dog/other-copy.jpg", "dog", "train"),
+        ],
+    ]
+    again = prep.run(config(source, tmp_path / "out"), client)
+    assert again.duplicates == report.duplicates
+
+
+def test_duplicates_are_dropped_from_the_larger_split(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    made = prep.plan(config(source, tmp_path / "out", duplicates="drop"))
+    left = {os.fsdecode(path) for path in made.manifest["path"].to_pylist()}
+    everything = {str(p.relative_to(source)) for p in source.glob("*/*/*.jpg")}
+    # Of the three that are the same, the one in the small split stays.
+    gone = {"train/cat/0000.jpg", "train/dog/copy.jpg", "train/dog/other-copy.jpg"}
+    assert everything - left == gone
+    assert [(i.reason, i.count) for i in made.ignored] == [("duplicate of another image", 3)]
+    report = prep.run(config(source, tmp_path / "out", duplicates="drop"), client)
+    assert report.images == {"planned": 10, "written": 10, "refused": 0}
+    assert report.duplicates == {"images": 0, "across_splits": 0}
+
+
+def test_files_of_one_size_and_checksum_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
+    for name, data in {"a": b"one", "b": b"two", "c": b"one"}.items():
+        (tmp_path / name).write_bytes(data)
+    same = np.full(4, 7, np.uint32)
+    found = find_identical(str(tmp_path), [b"a", b"b", b"c", b"gone"], np.full(4, 3), same)
+    assert found == [[0, 2]]
+
+
+@given(st.lists(st.binary(max_size=3), max_size=30))
+def test_identical_files_are_found_whatever_they_are(
+    tmp_path_factory: pytest.TempPathFactory, files: list[bytes]
+) -> None:
+    root = tmp_path_factory.mktemp("files")
+    paths = [str(number).encode() for number in range(len(files))]
+    for path, data in zip(paths, files, strict=True):
+        (root / path.decode()).write_bytes(data)
+    sizes = np.array([len(data) for data in files], np.int64)
+    found = find_identical(str(root), paths, sizes, checksum_files(str(root), paths))
+    # The checksum of nothing is that of what can't be read.
+    expected: dict[bytes, list[int]] = {}
+    for row, data in enumerate(files):
+        if data:
+            expected.setdefault(data, []).append(row)
+    assert sorted(found) == sorted(rows for rows in expected.values() if len(rows) > 1)
+
+
+def test_what_cannot_be_read_has_no_checksum(tmp_path: Path) -> None:
+    assert checksum_files(str(tmp_path), [b"absent"]).tolist() == [UNKNOWN]
+
+
+def test_changed_images_are_counted_and_named(source: Path, tmp_path: Path, client: Client) -> None:
+    prep.run(config(source, tmp_path / "out"), client)
+    (source / "train/cat/0001.jpg").unlink()
+    os.utime(source / "val/cat/0007.jpg", ns=(1, 1))
+    for name in ("new", "newer"):
+        (source / f"train/cat/{name}.jpg").write_bytes(b"")
+    with pytest.raises(OutputConflict) as caught:
+        prep.run(config(source, tmp_path / "out"), client)
+    assert (
+        "images: 2 added (such as 'train/cat/new.jpg'), 1 gone (such as 'train/cat/0001.jpg'), "
+        "1 changed (such as 'val/cat/0007.jpg')"
+    ) in str(caught.value)
+
+
+def test_changed_bytes_behind_the_same_size_and_time_are_named_when_asked_for(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    prep.run(config(source, tmp_path / "out"), client)
+    before = contents(tmp_path / "out")
+    path = source / "train/dog/0004.jpg"
+    times, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert prep.run(config(source, tmp_path / "out"), client).resumed_shards == 4
+    with pytest.raises(OutputConflict, match=r"1 image had other .*'train/dog/0004\.jpg'"):
+        prep.run(config(source, tmp_path / "out", check="digest"), client)
+    assert contents(tmp_path / "out") == before
+
+
+def test_refused_images_are_listed(source: Path, tmp_path: Path, client: Client) -> None:
+    odd = 'with, "all"\nsorts.jpg'
+    (source / "val/cat" / odd).write_bytes(b"<html>")
+    prep.run(config(source, tmp_path / "out"), client)
+    (row,) = table(tmp_path / "out/refused.csv")
+    assert row["path"] == f"val/cat/{odd}"
+    assert (row["class"], row["split"], row["outcome"], row["reason"]) == (
+        *("cat", "val", "refused", "not an image"),
+    )
+    (tmp_path / "out/refused.csv").unlink()
+    prep.run(config(source, tmp_path / "out"), client)
+    assert len(table(tmp_path / "out/refused.csv")) == 1
+
+
+def test_a_long_list_is_written_as_parquet_and_a_short_one_as_csv(tmp_path: Path) -> None:
+    rows = [(f"{number}.jpg", "caf\udce9") for number in range(5)]
+    publish_table(tmp_path / "list.csv", ("path", "reason"), rows, most_in_csv=4)
+    found = pq.read_table(tmp_path / "list.parquet").to_pylist()
+    assert [row["path"] for row in found] == [row[0] for row in rows]
+    publish_table(tmp_path / "list.csv", ("path", "reason"), rows, most_in_csv=5)
+    assert [(row["path"], row["reason"]) for row in table(tmp_path / "list.csv")] == rows
+    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+
+
+@pytest.mark.parametrize(("share", "fails"), [(0.07, True), (0.08, False)])
+def test_too_many_refused_images_are_an_error_with_everything_good_kept(
+    share: float, fails: bool, source: Path, tmp_path: Path, client: Client
+) -> None:
+    (source / "val/cat/0007.jpg").write_bytes(b"")  # 1 of 13: 7.7 %
+    wanted = config(source, tmp_path / "out", max_refused=share)
+    if fails:
+        for _ in range(2):  # Run again, it is no better.
+            with pytest.raises(TooManyRefused, match=r"1 of 13 images were refused \(7.7%\)"):
+                prep.run(wanted, client)
+    else:
+        prep.run(wanted, client)
+    report = prep.run(config(source, tmp_path / "out", max_refused=1.0), client)
+    assert report.images == {"planned": 13, "written": 12, "refused": 1}
+    assert report.resumed_shards == 4
+
+
+def test_of_a_few_images_some_may_be_refused_unless_a_share_is_asked_for(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    bad = sorted(source.glob("*/*/*.jpg"))
+    for path in bad[:10]:
+        path.write_bytes(b"")
+    assert prep.run(config(source, tmp_path / "ten"), client).images["refused"] == 10
+    bad[10].write_bytes(b"")
+    with pytest.raises(TooManyRefused, match="11 of 13"):
+        prep.run(config(source, tmp_path / "eleven"), client)

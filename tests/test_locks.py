@@ -1,0 +1,81 @@
+"""Two runs on one output."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+from clusters import PREP, contents, run_prep, wait_until
+from pictures import jpeg, picture
+
+from prep.errors import OutputConflict
+from prep.locks import exclusive
+
+IMAGES = 400
+FLAGS = ["run", "--source", "photos", "--output", "out", "--size", "512", "--workers", "1"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with photos that take a while."""
+    folder = tmp_path / "photos/train/cat"
+    folder.mkdir(parents=True)
+    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
+    for number in range(1, IMAGES):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    return tmp_path
+
+
+def test_the_second_run_is_told_who_holds_the_output_and_a_dead_holder_does_not_count(
+    home: Path,
+) -> None:
+    command = [PREP, *FLAGS, "--images-per-shard", "20"]
+    with subprocess.Popen(command, cwd=home, stderr=subprocess.DEVNULL) as process:
+        first = psutil.Process(process.pid)
+        wait_until(lambda: list(home.glob("out/.prep/receipts/*/*.json")))
+        first.suspend()
+        second = run_prep(*FLAGS, "--images-per-shard", "20", cwd=home)
+        assert second.returncode == 2
+        assert re.search(rf"another run is at work .*process {process.pid} on ", second.stderr)
+        overwriting = run_prep(*FLAGS, "--overwrite", cwd=home)
+        assert overwriting.returncode == 2
+        assert f"process {process.pid}" in overwriting.stderr
+        workers = first.children(recursive=True)
+        first.kill()
+    psutil.wait_procs(workers, timeout=60)  # They notice, and end.
+    before = contents(home / "out", "*/*.tfrecord")
+    third = run_prep(*FLAGS, "--images-per-shard", "20", cwd=home)
+    assert third.returncode == 0, third.stderr
+    after = contents(home / "out", "*/*.tfrecord")
+    assert before.items() <= after.items()
+    assert len(after) == 20
+    assert list(home.glob("out/**/*.partial")) == []
+
+
+def test_a_lock_is_free_again_after_the_block(tmp_path: Path) -> None:
+    path = tmp_path / ".prep/lock"
+    for _ in range(2):
+        with exclusive(path), pytest.raises(OutputConflict, match=f"process {os.getpid()} on"):
+            exclusive(path).__enter__()
+    (tmp_path / ".prep/lock").write_text("no JSON")
+    with open(path) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OutputConflict, match="has just begun"), exclusive(path):
+            pass
+
+
+def test_where_there_are_no_locks_it_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with exclusive(tmp_path / "lock"):
+        pass
