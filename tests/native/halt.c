@@ -1,0 +1,47 @@
+/* Preloaded into processes under test: halts one of them at an exact point, and keeps a log.
+
+   rename() is where files of ours come to be. HALT_AT is "before:" or "after:" and an end of the new
+   name. The first process that gets there, told by HALT_ONCE being made anew, stops itself
+   (SIGSTOP); the test then kills whom it likes, or lets it go on. Each rename is a line of HALT_LOG.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), of_end = strlen(end);
+    return length >= of_end && strcmp(text + length - of_end, end) == 0;
+}
+
+static void halt(const char *when, const char *name) {
+    const char *at = getenv("HALT_AT"), *once = getenv("HALT_ONCE");
+    size_t length = strlen(when);
+    if (!at || !once || strncmp(at, when, length) != 0 || !ends_with(name, at + length)) return;
+    int made = open(once, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    if (made < 0) return;
+    dprintf(made, "%d\n", getpid());
+    close(made);
+    raise(SIGSTOP); /* To this very thread: kill() may pick another, and this one would go on. */
+}
+
+static void note(const char *name) {
+    const char *log = getenv("HALT_LOG");
+    int file = log ? open(log, O_CREAT | O_APPEND | O_WRONLY, 0600) : -1;
+    if (file < 0) return;
+    dprintf(file, "%d %s\n", getpid(), name);
+    close(file);
+}
+
+int rename(const char *from, const char *to) {
+    int (*real)(const char *, const char *) = dlsym(RTLD_NEXT, "rename");
+    halt("before:", to);
+    int result = real(from, to);
+    if (result == 0) note(to);
+    halt("after:", to);
+    return result;
+}
