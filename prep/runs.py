@@ -108,6 +108,7 @@ def run(
     done = {(receipt.split, receipt.index) for receipt in before}
     missing = [shard for shard in made.shards if (shard.split, shard.index) not in done]
     if not missing:
+        journal.remove_leftovers(made)
         return _finished_before(made, journal, total_receipts(before))
     try:
         with _client(client, workers, cluster_spec) as used:
@@ -230,6 +231,7 @@ def _write(
         digest=made.fingerprint.digest,
         run=uuid.uuid4().hex,
         stop_at_bad_image=made.config.on_bad_image == "fail",
+        image_timeout=made.config.image_timeout,
     )
     work = Work(
         title="preparing",
