@@ -44,11 +44,13 @@ class ImageEntry(NamedTuple):
         root: the source, with a separator at its end.
         relative: path in it. Both are bytes, for a file name need not be text.
         class_name: the folder it was found in.
+        stamp: what it was like when it was listed.
     """
 
     root: bytes
     relative: bytes
     class_name: str
+    stamp: storage.Stamp
 
     @property
     def path(self) -> bytes:
@@ -177,6 +179,8 @@ class Journal:
     def begin(self, plan: RunPlan) -> None:
         """Publishes the plan, unless it is there already, and clears what dead attempts left.
 
+        That an attempt at a shard has died stays to be seen, for the next one to be careful.
+
         Raises:
             OutputConflict: the output can't be written to.
         """
@@ -185,7 +189,7 @@ class Journal:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
                     folder.mkdir(parents=True, exist_ok=True)
-            self.remove_leftovers(plan)
+            self.remove_leftovers(plan, keep_names=True)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
                 storage.publish(layout.manifest, _parquet(plan.manifest))
@@ -196,14 +200,14 @@ class Journal:
         except OSError as error:
             raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
 
-    def remove_leftovers(self, plan: RunPlan) -> None:
-        """Removes what killed attempts have left under temporary names."""
+    def remove_leftovers(self, plan: RunPlan, *, keep_names: bool = False) -> None:
+        """Removes what dead attempts have left; see :func:`prep.storage.remove_leftovers`."""
         layout = self.layout
         splits = (
             folder / split for folder in (layout.root, layout.receipts) for split in plan.counts
         )
         for folder in (layout.root, layout.state, *splits):
-            storage.remove_leftovers(folder)
+            storage.remove_leftovers(folder, keep_names=keep_names)
 
     def clear(self, plan: RunPlan) -> None:
         """Removes what an earlier run has put here, and files that would be taken for ours."""
@@ -260,13 +264,13 @@ class Journal:
         with pq.ParquetFile(self.layout.manifest) as manifest:
             for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
                 first = group * _ROW_GROUP
-                rows = manifest.read_row_group(group, columns=["path", "class"])
+                rows = manifest.read_row_group(group, columns=["path", "class", "size", "mtime"])
                 start, stop = max(shard.start - first, 0), shard.stop - first
                 wanted = rows.slice(start, stop - start)
-                for path, class_ in zip(
-                    wanted["path"].to_pylist(), wanted["class"].to_pylist(), strict=True
-                ):
-                    yield ImageEntry(root, path, plan.classes[class_])
+                columns = (column.to_pylist() for column in wanted.columns)
+                for path, class_, size, mtime in zip(*columns, strict=True):
+                    stamp = storage.Stamp(size, mtime)
+                    yield ImageEntry(root, path, plan.classes[class_], stamp)
 
     def _manifest(self) -> pa.Table | None:
         """The stored image list; None where it can't be read."""
@@ -322,8 +326,15 @@ def open_plan(output: str, digest: str, run: str) -> StoredPlan:
     """
     plan = Journal(output).stored_plan()
     if plan is None or plan.fingerprint.digest != digest:
-        raise OutputConflict(f"output: {output} has been taken over by another run")
+        raise taken_over(output)
     return plan
+
+
+def taken_over(output: str) -> OutputConflict:
+    """The error of a shard that finds another run's plan in its output."""
+    return OutputConflict(
+        f"output: {output} has been taken over by another run; wait for it, or choose another"
+    )
 
 
 def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:

@@ -8,7 +8,6 @@ people: who holds it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -18,10 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prep.errors import OutputConflict
-
-# Filesystems without locks answer with these. There, two runs at once are not kept apart; they do
-# each other no harm beyond doing the work twice, for the bytes they write are the same.
-_NO_LOCKS_HERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+from prep.storage import NO_LOCKS
 
 
 @contextlib.contextmanager
@@ -43,7 +39,9 @@ def exclusive(path: Path) -> Iterator[None]:
                 "wait for it to end, or stop it, or choose another output"
             ) from None
         except OSError as error:
-            if error.errno not in _NO_LOCKS_HERE:
+            # Without locks, two runs at once are not kept apart; they do each other no harm beyond
+            # doing the work twice, for the bytes they write are the same.
+            if error.errno not in NO_LOCKS:
                 raise
         file.truncate(0)
         json.dump(

@@ -57,6 +57,7 @@ class ShardReceipt:
         findings: the images that were not written, or not as they were.
         seconds: how long it took.
         worker: host and process that wrote it.
+        retries: how often reading or writing had to be tried again.
     """
 
     split: str
@@ -73,6 +74,7 @@ class ShardReceipt:
     findings: tuple[Finding, ...]
     seconds: float
     worker: str
+    retries: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,6 +101,7 @@ class Totals:
     written: Mapping[str, int] = field(default_factory=dict)
     stats: ChannelStats = ChannelStats()
     findings: tuple[Finding, ...] = ()
+    retries: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -108,6 +111,7 @@ class Totals:
             written=Counter(self.written) + Counter(other.written),
             stats=self.stats + other.stats,
             findings=self.findings + other.findings,
+            retries=self.retries + other.retries,
         )
 
     @property
@@ -135,6 +139,7 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
                 written=receipt.written,
                 stats=receipt.stats,
                 findings=receipt.findings,
+                retries=receipt.retries,
             )
         }
         for receipt in receipts

@@ -37,6 +37,7 @@ class RunReport:
         seconds: of the run, from plan to report. Where it was resumed, of the last part.
         images_per_second: images settled in that time.
         resumed_shards: shards that were committed before this run began.
+        retries: how often reading an image or writing a shard had to be tried again.
         mean, std: per channel, 0 to 255, of the squares of the train split as they were before
             encoding; of all splits where there is no train split. None without images.
         splits: the same numbers for each split.
@@ -58,6 +59,7 @@ class RunReport:
     seconds: float
     images_per_second: float
     resumed_shards: int
+    retries: int
     mean: Mapping[str, float] | None
     std: Mapping[str, float] | None
     splits: Mapping[str, Any]
@@ -127,6 +129,8 @@ class RunReport:
             )
             for name, split in self.splits.items()
         ]
+        if self.retries:
+            rows.append(("retried", f"{counted(self.retries, 'time')} to read or to write"))
         resumed = f", {self.resumed_shards:,} of them from before" if self.resumed_shards else ""
         rows += [
             ("shards", f"{self.shards:,}{resumed}"),
@@ -197,6 +201,7 @@ def make_report(
         seconds=round(effort.seconds, 3),
         images_per_second=round(effort.images / effort.seconds, 1) if effort.seconds else 0.0,
         resumed_shards=effort.resumed_shards,
+        retries=everything.retries,
         **_moments(reference),
         splits={
             split: {

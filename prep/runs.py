@@ -91,6 +91,7 @@ def run(
         _require_unchanged(made, before)
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):
+            journal.remove_leftovers(made)
             report = _finished_before(made, journal, before)
         else:
             start = functools.partial(_client, client, workers, cluster_spec)
@@ -233,6 +234,7 @@ def _write(
         digest=made.fingerprint.digest,
         run=uuid.uuid4().hex,
         stop_at_bad_image=made.config.on_bad_image == "fail",
+        image_timeout=made.config.image_timeout,
     )
     work = Work(
         title="preparing",

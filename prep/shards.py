@@ -7,18 +7,32 @@ import socket
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from prep import storage
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
-from prep.images import ImageProcessor, Processed, configure_process
-from prep.journal import ImageEntry, Journal, StoredPlan, open_plan
+from prep.images import ImageSettings, Processed, configure_process
+from prep.isolation import GuardedProcessor
+from prep.journal import ImageEntry, Journal, StoredPlan, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.receipts import Finding, Outcome, ShardReceipt
 from prep.records import RecordWriter, crc32c
+from prep.retries import Retries, is_transient
 from prep.stats import ChannelStats
+
+# Pauses before something is tried again, in seconds: for one image, and for the whole shard.
+_READ_PAUSES = (0.1, 0.5, 2.0)
+_WRITE_PAUSES = (1.0, 4.0)
+# So many images one after the other can't be read, although each was tried again and again: then
+# it is the source that is away. Refusing them would lose them for good, for the shard would count.
+_MOST_FAILED_IN_A_ROW = 8
+# What the largest allowed image takes uncompressed, 16 bits a sample with transparency, and some
+# metadata. More is not read: a file can claim to be larger than any memory.
+_BYTES_PER_PIXEL = 8
+_SPARE = 64 << 20  # 64 MiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +44,21 @@ class RunRef:
         digest: fingerprint of the plan that it must hold.
         run: unique to the run, so that no scheduler mistakes its tasks for an earlier run's.
         stop_at_bad_image: whether the first refused image ends the run.
+        image_timeout: seconds after which an image is refused as too slow.
     """
 
     output: str
     digest: str
     run: str
     stop_at_bad_image: bool = False
+    image_timeout: float = 60.0
 
 
 class Observer(Protocol):
-    """Is told of each image as it is settled."""
+    """Is told how the work goes on."""
+
+    def attempt_begun(self) -> None:
+        """It begins, or begins again, with the first image."""
 
     def image_settled(self, *, read: int, written: int, refused: bool) -> None: ...
 
@@ -94,70 +113,141 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
 
     Raises:
         BadImageError: an image was refused, and the run is to stop at that.
-        OSError: the shard could not be written.
+        OutputConflict: another run has taken the output over; nothing was put into it.
+        OSError: the shard could not be written, or the source can't be read any more.
     """
     journal = Journal(run.output)
     committed = journal.receipt(shard.split, shard.index, run.digest)
     if committed is not None:
         return committed
     configure_process()
-    plan = open_plan(run.output, run.digest, run.run)
-    started = time.perf_counter()
-    tally = _Tally(observer)
-    path = journal.layout.shard(shard.split, shard.index, shard.count)
-    with storage.AtomicFile(path) as file:
-        _write_records(file, journal, plan, shard, run, tally)
-    receipt = ShardReceipt(
-        split=shard.split,
-        index=shard.index,
-        count=shard.count,
-        fingerprint=run.digest,
-        file=os.path.join(shard.split, shard_name(shard.split, shard.index, shard.count)),
-        bytes=file.size,
-        sha256=file.sha256,
-        written=dict(sorted(tally.written.items())),
-        source_bytes=tally.source_bytes,
-        checksums=b"".join(crc.to_bytes(4, "big") for crc in tally.checksums).hex(),
-        stats=tally.stats,
-        findings=tuple(tally.findings),
-        seconds=time.perf_counter() - started,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
-    )
-    journal.commit(receipt)
-    return receipt
+    writer = _ShardWriter(shard, run, journal, observer)
+    return writer.retries.call(writer.write, _WRITE_PAUSES)
 
 
-def _write_records(
-    file: storage.AtomicFile,
-    journal: Journal,
-    plan: StoredPlan,
-    shard: ShardSpec,
-    run: RunRef,
-    tally: _Tally,
-) -> None:
-    processor = ImageProcessor(plan.settings)
-    labels = {name: label_entry(plan.labels.feature(name)) for name in plan.labels.numbers}
-    writer = RecordWriter(file, plan.compression)
-    for entry in journal.entries(plan, shard):
-        data = b""
+class _ShardWriter:
+    """Attempts at one shard."""
+
+    def __init__(
+        self, shard: ShardSpec, run: RunRef, journal: Journal, observer: Observer | None
+    ) -> None:
+        self.retries = Retries()
+        self._shard = shard
+        self._run = run
+        self._journal = journal
+        self._observer = observer
+        self._opened = _open(run.output, run.digest, run.run)
+        self._started = time.perf_counter()
+
+    def write(self) -> ShardReceipt:
+        """One attempt, from the first image to the receipt."""
+        if self._observer is not None:
+            self._observer.attempt_begun()
+        shard, tally = self._shard, _Tally(self._observer)
+        path = self._journal.layout.shard(shard.split, shard.index, shard.count)
+        tag = f"{shard.index:05d}"
+        with storage.AtomicFile(path, tag=tag, before_publishing=self._require_plan) as file:
+            self._write_records(file, tally)
+        receipt = self._receipt(file, tally)
+        self._require_plan()
+        self._journal.commit(receipt)
+        storage.remove_leftovers(path.parent, tag)
+        return receipt
+
+    def _require_plan(self) -> None:
+        """Raises OutputConflict where the output no longer holds the plan that this is part of."""
+        if storage.identity(self._journal.layout.plan) != self._opened.identity:
+            raise taken_over(self._run.output)
+
+    def _write_records(self, file: storage.AtomicFile, tally: _Tally) -> None:
+        plan, timeout = self._opened.plan, self._run.image_timeout
+        labels = {name: label_entry(plan.labels.feature(name)) for name in plan.labels.numbers}
+        writer = RecordWriter(file, plan.compression)
+        reader = _Reader(plan.settings, self.retries)
+        # Another attempt's file: its process has died at this shard, or hangs there.
+        with GuardedProcessor(plan.settings, timeout, isolated=bool(file.others)) as processor:
+            for entry in self._journal.entries(plan, self._shard):
+                data = b""
+                try:
+                    data = reader.read(entry)
+                    processed = processor(data)
+                except RefusedImage as error:
+                    self._stop_if_asked(entry, error)
+                    tally.refuse(entry, data, error)
+                else:
+                    writer.write(example(processed.image, labels[entry.class_name]))
+                    tally.accept(entry, data, processed)
+        writer.finish()
+
+    def _stop_if_asked(self, entry: ImageEntry, error: RefusedImage) -> None:
+        if self._run.stop_at_bad_image:
+            raise BadImageError(
+                f"{entry.name!r} was refused ({error}), and on_bad_image is 'fail'; "
+                "mend or remove it, or leave on_bad_image at 'refuse' to go on without it"
+            ) from None
+
+    def _receipt(self, file: storage.AtomicFile, tally: _Tally) -> ShardReceipt:
+        shard = self._shard
+        return ShardReceipt(
+            split=shard.split,
+            index=shard.index,
+            count=shard.count,
+            fingerprint=self._run.digest,
+            file=os.path.join(shard.split, shard_name(shard.split, shard.index, shard.count)),
+            bytes=file.size,
+            sha256=file.sha256,
+            written=dict(sorted(tally.written.items())),
+            source_bytes=tally.source_bytes,
+            checksums=b"".join(crc.to_bytes(4, "big") for crc in tally.checksums).hex(),
+            stats=tally.stats,
+            findings=tuple(tally.findings),
+            seconds=time.perf_counter() - self._started,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            retries=self.retries.count,
+        )
+
+
+class _Reader:
+    """Reads the images of a shard, and tells a bad file from a bad file server."""
+
+    def __init__(self, settings: ImageSettings, retries: Retries) -> None:
+        self._largest = settings.max_pixels * _BYTES_PER_PIXEL + _SPARE
+        self._retries = retries
+        self._failed_in_a_row = 0
+
+    def read(self, entry: ImageEntry) -> bytes:
+        """The contents of an image file.
+
+        Raises:
+            RefusedImage: it can't be read, or is not what it was when it was listed.
+            OSError: as little can be read of many images, so that it is not the images' fault.
+        """
+        if entry.stamp.size > self._largest:
+            raise RefusedImage(
+                "too large", f"{entry.stamp.size:,} bytes; at most {self._largest:,} are read"
+            )
         try:
-            data = _read(entry)
-            processed = processor(data)
-        except RefusedImage as error:
-            if run.stop_at_bad_image:
-                raise BadImageError(
-                    f"{entry.name!r} was refused ({error}), and on_bad_image is 'fail'; "
-                    "mend or remove it, or leave on_bad_image at 'refuse' to go on without it"
-                ) from None
-            tally.refuse(entry, data, error)
-        else:
-            writer.write(example(processed.image, labels[entry.class_name]))
-            tally.accept(entry, data, processed)
-    writer.finish()
+            data = self._retries.call(
+                lambda: storage.read_file(entry.path, entry.stamp), _READ_PAUSES
+            )
+        except OSError as error:
+            self._failed_in_a_row = self._failed_in_a_row + 1 if is_transient(error) else 0
+            if self._failed_in_a_row == _MOST_FAILED_IN_A_ROW:
+                raise
+            raise RefusedImage("unreadable", error.strerror or str(error)) from None
+        self._failed_in_a_row = 0
+        return data
 
 
-def _read(entry: ImageEntry) -> bytes:
-    try:
-        return storage.read_file(entry.path)
-    except OSError as error:
-        raise RefusedImage("unreadable", error.strerror or str(error)) from None
+class _Opened(NamedTuple):
+    """A plan, and which file it was read from."""
+
+    plan: StoredPlan
+    identity: tuple[int, ...] | None
+
+
+@lru_cache(maxsize=4)
+def _open(output: str, digest: str, run: str) -> _Opened:
+    # In this order: if it is replaced in between, the identity is that of a file that is gone.
+    identity = storage.identity(Journal(output).layout.plan)
+    return _Opened(open_plan(output, digest, run), identity)

@@ -3,29 +3,74 @@
 A reader never sees half a file: it is written under a temporary name that is unique to the attempt,
 flushed to disk, and only then renamed. Two processes that write the same file at the same time
 therefore do each other no harm; the last one to finish wins.
+
+Who writes a file holds a lock on it, which the kernel lets go of when the process ends, however
+that comes about. So what a dead attempt has left is told from what a live one is at. Where the
+filesystem has no locks it can't be told, and is left.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import stat
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 _BUFFER = 1 << 20  # 1 MiB
 _TEMPORARY_SUFFIX = ".partial"
-_TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(_TEMPORARY_SUFFIX)}")
+_TEMPORARY_NAME = re.compile(rf"\.(?:(?P<tag>\d+)\.)?[0-9a-f]{{32}}{re.escape(_TEMPORARY_SUFFIX)}")
+#: What filesystems without locks answer with.
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+# What filesystems keep of a time: SMB 100 ns, others a microsecond or a second. Two machines may
+# see the same file through different ones.
+_TIME_UNITS = (100, 1_000, 1_000_000_000)  # nanoseconds
 
 
-def read_file(path: str | bytes) -> bytes:
+class FileChanged(OSError):
+    """A file is not what it was when it was listed."""
+
+
+class Stamp(NamedTuple):
+    """Which contents a file had: its size in bytes, and the time of its last change in ns."""
+
+    size: int
+    mtime: int
+
+    def require(self, status: os.stat_result) -> None:
+        """Raises FileChanged where ``status`` is that of other contents."""
+        if status.st_size != self.size:
+            raise FileChanged(
+                f"changed since it was listed: {self.size:,} bytes then, {status.st_size:,} now"
+            )
+        if not _same_time(status.st_mtime_ns, self.mtime):
+            raise FileChanged("changed since it was listed: written to in the meantime")
+
+
+def _same_time(a: int, b: int) -> bool:
+    """Whether two times are the same, or one is the other as another filesystem keeps it."""
+    return a == b or any(
+        a // unit == b // unit and 0 in (a % unit, b % unit) for unit in _TIME_UNITS
+    )
+
+
+def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     """The contents of a regular file.
 
+    Args:
+        path: which.
+        expected: what it must be.
+
     Raises:
+        FileChanged: it is not what was expected, or is being written to.
         OSError: it can't be read, or is something else (a pipe would block for ever).
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -33,9 +78,13 @@ def read_file(path: str | bytes) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
+        if expected is not None:
+            expected.require(status)
         data = os.read(descriptor, status.st_size + 1)
         if len(data) != status.st_size:  # More than one read returns, or the file is changing.
             data += _read_to_end(descriptor)
+        if expected is not None:
+            expected.require(os.fstat(descriptor))
         return data
     finally:
         os.close(descriptor)
@@ -56,23 +105,40 @@ class AtomicFile:
     Args:
         path: where it is to appear.
         durable: whether to wait until it is on disk. Otherwise a power failure may undo it.
+        tag: digits to put into the temporary name, by which :attr:`others` finds attempts at the
+            same thing.
+        before_publishing: is called right before the file appears; what it raises prevents that.
 
     Attributes:
         size: bytes written so far.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool = True,
+        tag: str = "",
+        before_publishing: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
         self._durable = durable
-        self._temporary = path.with_name(f".{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
+        self._tag = tag
+        self._before_publishing = before_publishing
         self._digest = hashlib.sha256()
         self.size = 0
         self._handed_over = 0
 
     def __enter__(self) -> AtomicFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "xb", buffering=_BUFFER)
+        self._temporary, self._file = _create(self._path.parent, self._tag)
         return self
+
+    @property
+    def others(self) -> list[Path]:
+        """What other attempts with the same tag have left here, or are at."""
+        found = _temporaries(self._path.parent, self._tag)
+        return [path for path in found if path != self._temporary]
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
@@ -104,16 +170,58 @@ class AtomicFile:
         trace: TracebackType | None,
     ) -> None:
         try:
-            with self._file:
-                if kind is None and self._durable:
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
-            if kind is None:
-                os.replace(self._temporary, self._path)
-                if self._durable:
-                    _sync_folder(self._path.parent)
+            with self._file:  # Closed after it is renamed, for that lets go of the lock.
+                if kind is None:
+                    self._complete()
+                    if self._before_publishing is not None:
+                        self._before_publishing()
+                    os.replace(self._temporary, self._path)
+            if kind is None and self._durable:
+                _sync_folder(self._path.parent)
         finally:
             self._temporary.unlink(missing_ok=True)
+
+    def _complete(self) -> None:
+        self._file.flush()
+        if self._durable:
+            os.fsync(self._file.fileno())
+        # Some file servers tell only at closing that there was no room: this closes it once before.
+        os.close(os.dup(self._file.fileno()))
+
+
+def _create(folder: Path, tag: str) -> tuple[Path, BinaryIO]:
+    """Opens a file under a temporary name, and locks it."""
+    while True:
+        path = folder / f".{tag}{'.' if tag else ''}{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}"
+        file = open(path, "xb", buffering=_BUFFER)  # noqa: SIM115 (the caller closes it)
+        try:
+            _lock(file.fileno())
+            if os.fstat(file.fileno()).st_nlink:
+                return path, file
+        except BlockingIOError:
+            pass
+        except BaseException:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise
+        file.close()  # Somebody who clears leftovers took it for one before it was locked.
+
+
+def _lock(descriptor: int) -> bool:
+    """Locks a file, and says whether there is such a thing here.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def _sync_folder(path: Path) -> None:
@@ -136,8 +244,50 @@ def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
     publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes what killed attempts left in ``folder`` under temporary names."""
-    for path in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
-        if _TEMPORARY_NAME.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool = False) -> None:
+    """Removes what dead attempts left in ``folder`` under temporary names.
+
+    Args:
+        folder: where.
+        tag: only those with this tag.
+        keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
+            has died there.
+    """
+    for path in list(_temporaries(folder, tag)):
+        # It may have become a file, or be another user's.
+        with contextlib.suppress(OSError):
+            _remove_if_dead(path, keep_name=keep_names and _tag_of(path) is not None)
+
+
+def _remove_if_dead(path: Path, *, keep_name: bool) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if not _lock(descriptor):
+            return
+        if keep_name:
+            os.ftruncate(descriptor, 0)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _temporaries(folder: Path, tag: str | None) -> Iterator[Path]:
+    """What bears a temporary name, and this tag, if one is given."""
+    for path in folder.glob(f".{tag or ''}*{_TEMPORARY_SUFFIX}"):
+        if _TEMPORARY_NAME.fullmatch(path.name) and tag in (None, _tag_of(path) or ""):
+            yield path
+
+
+def _tag_of(path: Path) -> str | None:
+    match = _TEMPORARY_NAME.fullmatch(path.name)
+    return match["tag"] if match else None
+
+
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Tells a file from any other that is ever put in its place; None where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -27,6 +27,7 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt
 from prep.shards import RunRef
 from prep.text import one_line
+from prep.watchdog import WATCHDOG
 
 METRIC = "prep"
 _RUNS_REMEMBERED = 8
@@ -49,6 +50,9 @@ class ShardCounter:
     refused: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+
+    def attempt_begun(self) -> None:
+        self.images = 0
 
     def image_settled(self, *, read: int, written: int, refused: bool) -> None:
         if self.stop.is_set():
@@ -125,6 +129,8 @@ class WorkerSetup(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         configure_process()
         tune_allocator()
+        if worker.nanny:  # It starts the process anew. Without one, this may be anyone's process.
+            WATCHDOG.enable()
         worker.metrics[METRIC] = lambda _: COUNTERS.snapshot()
 
 

@@ -25,7 +25,17 @@ PACKAGE = Path(prep.__file__).parent
 
 # Modules and packages import only from levels below their own.
 LEVELS = {
-    0: {"errors", "interrupts", "layout", "stats", "storage", "text"},  # nothing of ours
+    0: {
+        "errors",
+        "faults",
+        "interrupts",
+        "layout",
+        "retries",
+        "stats",
+        "storage",
+        "text",
+        "watchdog",
+    },  # nothing of ours
     1: {
         "catalog",
         "clusters",
@@ -38,7 +48,13 @@ LEVELS = {
     },  # one thing
     2: {"config"},  # what is asked for
     3: {"changes", "images", "planning"},  # one image; a whole run
-    4: {"contents", "estimate", "journal", "report"},  # what a run comes to
+    4: {
+        "contents",
+        "estimate",
+        "isolation",
+        "journal",
+        "report",
+    },  # what images, and a run, come to
     5: {"dataset", "listings", "plans", "shards"},  # one shard, read and written
     6: {"worker"},  # one process
     7: {"pipeline"},  # many

@@ -1,0 +1,42 @@
+"""What comes of one image: a result, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prep.errors import RefusedImage
+from prep.faults import injected_fault
+from prep.images import ImageProcessor, ImageSettings, Processed
+
+CRASHED = "crashed the decoder"
+TOO_SLOW = "too slow"
+
+Process = Callable[[bytes], Processed]
+
+
+def make_processor(settings: ImageSettings) -> Process:
+    """An image processor; in a test, with the fault that the test asks for."""
+    processor, fault = ImageProcessor(settings), injected_fault()
+    if fault is None:
+        return processor
+
+    def faulty(data: bytes) -> Processed:
+        fault(data)
+        return processor(data)
+
+    return faulty
+
+
+def settle(process: Process, data: bytes) -> Processed:
+    """Processes one image, whatever the codecs raise.
+
+    Raises:
+        RefusedImage: it can't be used.
+        MemoryError: there is too little memory, which need not be the image's fault.
+    """
+    try:
+        return process(data)
+    except (RefusedImage, MemoryError):
+        raise
+    except Exception as error:  # A codec that raises what nobody has thought of.
+        raise RefusedImage(CRASHED, f"{type(error).__name__}: {error}") from None
