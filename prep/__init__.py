@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prep.planning import RunPlan
     from prep.report import RunReport
     from prep.runs import plan, run
+    from prep.verification import VerificationReport, verify
 
 __all__ = [
     "Config",
@@ -25,11 +26,13 @@ __all__ = [
     "PrepError",
     "RunPlan",
     "RunReport",
+    "VerificationReport",
     "cluster",
     "load",
     "mean_rgb",
     "plan",
     "run",
+    "verify",
 ]
 
 _HOMES = {
@@ -38,11 +41,13 @@ _HOMES = {
     "PrepError": "errors",
     "RunPlan": "planning",
     "RunReport": "report",
+    "VerificationReport": "verification",
     "cluster": "clusters",
     "load": "dataset",
     "mean_rgb": "means",
     "plan": "runs",
     "run": "runs",
+    "verify": "verification",
 }
 
 

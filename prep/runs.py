@@ -108,10 +108,10 @@ def run(
     done = {(receipt.split, receipt.index) for receipt in before}
     missing = [shard for shard in made.shards if (shard.split, shard.index) not in done]
     if not missing:
-        return _finished_before(made, journal, total_receipts(before))
+        return publish_finished(made, journal, total_receipts(before))
     try:
         with _client(client, workers, cluster_spec) as used:
-            written = _write(made, missing, journal, used, progress)
+            written = write_shards(made, missing, journal, used, progress)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(made, journal)) from None
     journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
@@ -177,8 +177,12 @@ def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
         )
 
 
-def _finished_before(made: RunPlan, journal: Journal, totals: SplitTotals) -> RunReport:
-    """The report of a run that is all there: as it was, or made anew if it is gone."""
+def publish_finished(made: RunPlan, journal: Journal, totals: SplitTotals) -> RunReport:
+    """The report of a run that is all there: as it was, or made anew if it is gone or wrong.
+
+    Args:
+        totals: of all shards of the plan.
+    """
     try:
         stored = RunReport.read(journal.layout.root)
     except (OSError, ValueError, TypeError):
@@ -218,13 +222,22 @@ def _client(
             yield client
 
 
-def _write(
+def write_shards(
     made: RunPlan,
     missing: list[ShardSpec],
     journal: Journal,
     client: Client,
     progress: bool | None,
 ) -> SplitTotals:
+    """Writes shards of a plan that has begun in this output, and shows how far it has come.
+
+    Args:
+        missing: those to write; at least one, and none of them committed.
+
+    Raises:
+        BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
+        ShardError: shards failed; all others are committed.
+    """
     run_ref = RunRef(
         output=str(journal.layout.root),
         digest=made.fingerprint.digest,

@@ -136,8 +136,13 @@ def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
     publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """What killed attempts left in ``folder`` under temporary names."""
+    paths = folder.glob(f".*{_TEMPORARY_SUFFIX}")
+    return sorted(path for path in paths if _TEMPORARY_NAME.fullmatch(path.name))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed attempts left in ``folder`` under temporary names."""
-    for path in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
-        if _TEMPORARY_NAME.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    for path in leftovers(folder):
+        path.unlink(missing_ok=True)

@@ -25,7 +25,15 @@ PACKAGE = Path(prep.__file__).parent
 
 # Modules and packages import only from levels below their own.
 LEVELS = {
-    0: {"errors", "interrupts", "layout", "stats", "storage", "text"},  # nothing of ours
+    0: {
+        "errors",
+        "interrupts",
+        "layout",
+        "problems",
+        "stats",
+        "storage",
+        "text",
+    },  # nothing of ours
     1: {
         "catalog",
         "clusters",
@@ -39,13 +47,14 @@ LEVELS = {
     2: {"config"},  # what is asked for
     3: {"images", "planning"},  # one image; a whole run
     4: {"estimate", "journal", "report"},  # what a run comes to
-    5: {"dataset", "shards"},  # one shard, read and written
-    6: {"worker"},  # one process
+    5: {"dataset", "inventory", "shards"},  # one shard, read and written
+    6: {"inspection", "worker"},  # one process
     7: {"pipeline"},  # many
     8: {"progress"},  # to look at
-    9: {"means", "runs"},  # what can be done
-    10: {"terminal"},  # what is shown of it
-    11: {"__init__", "cli"},  # where it is asked for
+    9: {"audits", "means", "runs"},  # what can be done
+    10: {"verification"},  # what is made of that
+    11: {"terminal"},  # what is shown of it
+    12: {"__init__", "cli"},  # where it is asked for
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
@@ -53,7 +62,7 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 ONLY_IN = {
     "PIL": {"demo", "images"},
     "cv2": {"images"},
-    "distributed": {"clusters", "means", "pipeline", "runs", "worker"},
+    "distributed": {"audits", "clusters", "means", "pipeline", "runs", "verification", "worker"},
     "google_crc32c": {"records"},
     "rich": {"progress", "terminal"},
     "simplejpeg": {"images"},
@@ -132,11 +141,13 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "PrepError",
         "RunPlan",
         "RunReport",
+        "VerificationReport",
         "cluster",
         "load",
         "mean_rgb",
         "plan",
         "run",
+        "verify",
     ]
     assert dir(prep) == prep.__all__
     for name in prep.__all__:
