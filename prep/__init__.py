@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prep.plans import plan
     from prep.report import RunReport
     from prep.runs import run
+    from prep.verification import VerificationReport, verify
 
 __all__ = [
     "Config",
@@ -26,11 +27,13 @@ __all__ = [
     "PrepError",
     "RunPlan",
     "RunReport",
+    "VerificationReport",
     "cluster",
     "load",
     "mean_rgb",
     "plan",
     "run",
+    "verify",
 ]
 
 _HOMES = {
@@ -39,11 +42,13 @@ _HOMES = {
     "PrepError": "errors",
     "RunPlan": "planning",
     "RunReport": "report",
+    "VerificationReport": "verification",
     "cluster": "clusters",
     "load": "dataset",
     "mean_rgb": "means",
     "plan": "plans",
     "run": "runs",
+    "verify": "verification",
 }
 
 

@@ -86,6 +86,15 @@ _workers_option = click.option(
 )
 
 
+_cluster_option = click.option(
+    "--cluster",
+    "cluster_spec",
+    type=click.Path(),
+    metavar="FILE",
+    help="Cluster spec to start instead of one worker per core of this machine.",
+)
+
+
 @click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="prep", prog_name="prep")
 def main() -> None:
@@ -102,13 +111,7 @@ def main() -> None:
 @_config_options
 @_workers_option
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
-@click.option(
-    "--cluster",
-    "cluster_spec",
-    type=click.Path(),
-    metavar="FILE",
-    help="Cluster spec to start instead of one worker per core of this machine.",
-)
+@_cluster_option
 def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str | None) -> None:
     """Write shards, mean RGB and a report.
 
@@ -194,6 +197,27 @@ def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: 
     )
     _write_json(Path(output), report.to_json())
     print_mean(report, output)
+
+
+@main.command()
+@click.argument("output", metavar="OUTPUT")
+@click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
+@_workers_option
+@_cluster_option
+def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | None) -> None:
+    """Read all of OUTPUT again, and name what is not as it should be.
+
+    Exits with 0 if there is nothing (any more), and with 1 if there is.
+    """
+    from prep import verification
+    from prep.terminal import print_verification
+
+    report = verification.verify(
+        output, repair=repair, workers=workers, cluster_spec=cluster_spec, progress=True
+    )
+    print_verification(report)
+    if not report.clean:
+        sys.exit(PrepError.exit_code)
 
 
 @main.command()

@@ -36,6 +36,7 @@ def _field(number: int, payload: bytes) -> bytes:
 
 
 _IMAGE_KEY = _field(1, b"image_raw")
+_HEAD_AT_MOST = 64  # bytes before the image: five tags and lengths, and the key
 
 
 def label_entry(values: Sequence[int]) -> bytes:
@@ -66,6 +67,25 @@ def example(image: bytes, label: bytes) -> bytes:
     head = _header(1, len(head) + len(image)) + head  # Features.feature
     head = _header(1, len(head) + len(image) + len(label)) + head  # Example.features
     return b"".join((head, image, label))
+
+
+def image_of(data: bytes, label: bytes) -> bytes | None:
+    """The image of an example that is just what :func:`example` makes of it and this label entry.
+
+    None if it is another; :func:`parse_example` tells what it is, in more time.
+
+    >>> image_of(example(b"x", label_entry([7])), label_entry([7]))
+    b'x'
+    """
+    at = data.find(_IMAGE_KEY, 0, _HEAD_AT_MOST) + len(_IMAGE_KEY)
+    length = 0
+    try:
+        for _ in range(3):  # The entry's value, its list, its bytes: a tag and a length each.
+            length, at = _read_varint(data, at + 1)
+    except IndexError:
+        return None
+    image = data[at : at + length]
+    return image if example(image, label) == data else None
 
 
 class Example(NamedTuple):

@@ -21,18 +21,26 @@ import pyarrow.parquet as pq
 
 from prep import storage
 from prep.changes import describe_changes
-from prep.config import Encoding
+from prep.config import Config, Encoding
 from prep.errors import OutputConflict, PrepError
 from prep.images import ImageSettings
 from prep.labels import LabelMap
 from prep.layout import OutputLayout, is_shard_name
 from prep.locks import exclusive
-from prep.planning import IMAGES, Fingerprint, RunPlan, ShardSpec, plan_shards
+from prep.planning import (
+    IMAGES,
+    Fingerprint,
+    RunPlan,
+    ShardSpec,
+    count_classes,
+    make_fingerprint,
+    plan_shards,
+)
 from prep.receipts import ShardReceipt
 from prep.records import Compression
 from prep.stats import RGB
 
-_FORMAT = 2
+_FORMAT = 3
 # Rows that are read together. Small enough that a shard of a few images costs little.
 _ROW_GROUP = 4096
 
@@ -67,10 +75,11 @@ class ImageEntry(NamedTuple):
 class StoredPlan:
     """What ``plan.json`` says: all that a worker or a reader needs to know beside the manifest.
 
-    ``images`` and ``shards`` are their numbers in each split.
+    ``images`` are their numbers in each split.
     """
 
     fingerprint: Fingerprint
+    config: Config
     source: str
     settings: ImageSettings
     compression: Compression | None
@@ -88,6 +97,7 @@ class StoredPlan:
             "format": _FORMAT,
             "digest": self.fingerprint.digest,
             "fingerprint": dict(self.fingerprint.parts),
+            "config": self.config.model_dump(mode="json"),
             "source": self.source,
             "settings": asdict(self.settings),
             "compression": self.compression,
@@ -101,6 +111,7 @@ class StoredPlan:
     def from_json(cls, value: Mapping[str, Any]) -> StoredPlan:
         return cls(
             fingerprint=Fingerprint(parts=value["fingerprint"]),
+            config=Config(**value["config"]),
             source=value["source"],
             settings=ImageSettings.from_json(value["settings"]),
             compression=value["compression"],
@@ -154,6 +165,38 @@ class Journal:
                 f"{self.layout.plan}: can't be read ({error!r}); --overwrite starts afresh"
             ) from None
 
+    def run_plan(self, stored: StoredPlan) -> RunPlan:
+        """The whole plan, as far as it is on disk: what was ignored is not.
+
+        Its fingerprint is made anew, of what is there now.
+
+        Raises:
+            OSError, ArrowException: the image list can't be read.
+        """
+        manifest = pq.read_table(self.layout.manifest)
+        mean, splits = stored.settings.mean, tuple(stored.images)
+        return RunPlan(
+            config=stored.config,
+            source=stored.source,
+            images_per_shard=stored.images_per_shard,
+            mean=mean,
+            labels=stored.labels,
+            classes=stored.classes,
+            manifest=manifest,
+            shards=stored.shards,
+            counts=count_classes(manifest["class"].to_numpy(), stored.images, stored.classes),
+            ignored=(),
+            fingerprint=make_fingerprint(
+                stored.config,
+                stored.images_per_shard,
+                mean,
+                stored.fingerprint.versions,
+                splits,
+                stored.labels,
+                manifest,
+            ),
+        )
+
     def check(self, plan: RunPlan, *, overwrite: bool = False) -> None:
         """Raises OutputConflict where the output holds anything that is not of this plan.
 
@@ -195,7 +238,7 @@ class Journal:
                 storage.publish(layout.manifest, _parquet(plan.manifest))
             if stored is None or not layout.labels.exists():
                 storage.publish_json(layout.labels, plan.labels.to_json())
-            if stored is None or stored.source != plan.source:
+            if stored != _stored(plan):
                 storage.publish_json(layout.plan, _stored(plan).to_json())
         except OSError as error:
             raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
@@ -353,6 +396,7 @@ def _stored(plan: RunPlan) -> StoredPlan:
     config = plan.config
     return StoredPlan(
         fingerprint=plan.fingerprint,
+        config=config,
         source=plan.source,
         settings=ImageSettings.of(config, plan.mean),
         compression=config.compression,

@@ -31,14 +31,23 @@ def shard_name(split: str, index: int, count: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
 
 
+def split_of(name: str) -> str | None:
+    """The split whose shard is named so; None where no shard is.
+
+    >>> split_of("train-00000-of-00214.tfrecord"), split_of("notes.txt")
+    ('train', None)
+    """
+    match = _SHARD_NAME.fullmatch(name)
+    return match["split"] if match else None
+
+
 def is_shard_name(name: str, split: str) -> bool:
     """Whether ``name`` is that of a shard of ``split``.
 
     >>> is_shard_name("train-00000-of-00214.tfrecord", "train")
     True
     """
-    match = _SHARD_NAME.fullmatch(name)
-    return match is not None and match["split"] == split
+    return split_of(name) == split
 
 
 @dataclass(frozen=True, slots=True)

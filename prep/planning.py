@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ _SMALLEST_DEFAULT_SHARD = 32
 #: The part of a fingerprint that stands for all images together.
 IMAGES = "images"
 _DEFAULT_SHARDS = 128
+_VERSION_OF = "version of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,15 @@ class Fingerprint:
         """The same without one of its parts."""
         return Fingerprint(parts={k: v for k, v in self.parts.items() if k != part})
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of the libraries among the parts."""
+        return {
+            name.removeprefix(_VERSION_OF): version
+            for name, version in self.parts.items()
+            if name.startswith(_VERSION_OF)
+        }
+
     def differences(self, here: Fingerprint) -> list[str]:
         """In which parts ``here`` differs from this one."""
         return [
@@ -148,17 +158,32 @@ def make_plan(
         classes=catalog.classes,
         manifest=manifest,
         shards=plan_shards(sizes, images_per_shard),
-        counts=_class_counts(catalog),
+        counts=count_classes(manifest["class"].to_numpy(), sizes, catalog.classes),
         ignored=catalog.ignored,
-        fingerprint=Fingerprint(
-            parts=_config_parts(config, images_per_shard, mean)
-            | {f"version of {name}": version for name, version in versions.items()}
-            | {
-                "splits": list(catalog.splits),
-                "label map": _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
-                IMAGES: images_digest(manifest),
-            }
+        fingerprint=make_fingerprint(
+            config, images_per_shard, mean, versions, catalog.splits, labels, manifest
         ),
+    )
+
+
+def make_fingerprint(
+    config: Config,
+    images_per_shard: int,
+    mean: RGB | None,
+    versions: Mapping[str, str],
+    splits: Sequence[str],
+    labels: LabelMap,
+    manifest: pa.Table,
+) -> Fingerprint:
+    """The fingerprint of a plan that consists of these."""
+    return Fingerprint(
+        parts=_config_parts(config, images_per_shard, mean)
+        | {f"{_VERSION_OF}{name}": version for name, version in versions.items()}
+        | {
+            "splits": list(splits),
+            "label map": _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
+            IMAGES: images_digest(manifest),
+        }
     )
 
 
@@ -217,19 +242,28 @@ def images_digest(manifest: pa.Table) -> str:
     return digest.hexdigest()[:32]
 
 
+def count_classes(
+    rows: npt.NDArray[np.integer[Any]], images: Mapping[str, int], classes: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Images by split and class.
+
+    Args:
+        rows: the manifest's ``class`` column.
+        images: how many of the rows belong to each split, in their order.
+        classes: the names that ``rows`` point to.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    first = 0
+    for split, number in images.items():
+        numbers = np.bincount(rows[first : first + number], minlength=len(classes)).tolist()
+        counts[split] = {c: n for c, n in zip(classes, numbers, strict=True) if n}
+        first += number
+    return counts
+
+
 def _rows_by_split(catalog: Catalog) -> list[npt.NDArray[np.int64]]:
     split = catalog.images["split"].to_numpy()
     return [np.flatnonzero(split == index) for index in range(len(catalog.splits))]
-
-
-def _class_counts(catalog: Catalog) -> dict[str, dict[str, int]]:
-    split = catalog.images["split"].to_numpy()
-    class_ = catalog.images["class"].to_numpy()
-    counts = {}
-    for index, name in enumerate(catalog.splits):
-        numbers = np.bincount(class_[split == index], minlength=len(catalog.classes)).tolist()
-        counts[name] = {c: n for c, n in zip(catalog.classes, numbers, strict=True) if n}
-    return counts
 
 
 def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> dict[str, Any]:

@@ -111,15 +111,24 @@ def detect_compression(head: bytes) -> Compression | None:
     raise RecordError("expected a TFRecord file (plain, GZIP or ZLIB), found something else")
 
 
+def compression_of(file: BinaryIO) -> Compression | None:
+    """How an open TFRecord file is compressed; leaves it at its start.
+
+    Raises:
+        RecordError: it is not a TFRecord file.
+    """
+    head = file.read(12)
+    file.seek(0)
+    return detect_compression(head)
+
+
 def read_records(file: BinaryIO) -> Iterator[bytes]:
     """Yields the data of each record of a TFRecord file, its compression detected.
 
     Raises:
         RecordError: a checksum is wrong, or the file ends within a record or a compressed stream.
     """
-    head = file.read(12)
-    file.seek(0)
-    compression = detect_compression(head)
+    compression = compression_of(file)
     stream = _Inflater(file, _WBITS[compression]) if compression else file
     position = 0
     while header := stream.read(12):

@@ -92,7 +92,7 @@ def run(
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):
             journal.remove_leftovers(made)
-            report = _finished_before(made, journal, before)
+            report = publish_finished(made, journal, before)
         else:
             start = functools.partial(_client, client, workers, cluster_spec)
             report = _complete(made, journal, before, start, progress, started)
@@ -118,7 +118,7 @@ def _complete(
     missing = _missing(made, before)
     try:
         with start() as client:
-            written = _write(made, missing, journal, client, progress)
+            written = write_shards(made, missing, journal, client, progress)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(made, journal)) from None
     journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
@@ -180,7 +180,7 @@ def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effo
     return report
 
 
-def _finished_before(
+def publish_finished(
     made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]
 ) -> RunReport:
     """The report of a run that is all there: as it was, or made anew if it is gone."""
@@ -222,13 +222,31 @@ def _client(
             yield client
 
 
-def _write(
+def write_shards(
     made: RunPlan,
     missing: list[ShardSpec],
     journal: Journal,
     client: Client,
     progress: bool | None,
 ) -> SplitTotals:
+    """Writes shards of a plan that has begun in this output, and shows how far it has come.
+
+    Args:
+        missing: those to write; at least one, and none of them committed.
+
+    Raises:
+        BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
+        ShardError: shards failed; all others are committed.
+    """
+    """Writes shards of a plan that has begun in this output, and shows how far it has come.
+
+    Args:
+        missing: those to write; at least one, and none of them committed.
+
+    Raises:
+        BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
+        ShardError: shards failed; all others are committed.
+    """
     run_ref = RunRef(
         output=str(journal.layout.root),
         digest=made.fingerprint.digest,

@@ -244,6 +244,11 @@ def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
     publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """What attempts, dead ones and such as are alive, have under temporary names."""
+    return sorted(_temporaries(folder, None))
+
+
 def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool = False) -> None:
     """Removes what dead attempts left in ``folder`` under temporary names.
 

@@ -14,9 +14,16 @@ from prep.means import MeanReport
 from prep.planning import RunPlan
 from prep.report import RunReport
 from prep.text import counted, duration, megabytes, one_line, triple
+from prep.verification import VerificationReport
 
 _CLASSES_SHOWN = 20
 _REFUSED_SHOWN = 5
+_REMEDIES = {
+    "rewrite": "--repair writes the shard again",
+    "remake": "--repair makes it again",
+    "remove": "--repair removes it",
+    "none": "none of ours",
+}
 _START_SECONDS = 3  # what starting a local cluster and loading the libraries takes
 
 
@@ -40,6 +47,21 @@ def print_mean(report: MeanReport, output: str) -> None:
         ]
     )
     _print_refused((finding.path, finding.reason) for finding in report.refused)
+
+
+def print_verification(report: VerificationReport) -> None:
+    """One line if all is well; else what is wrong, what was expected, and what mends it."""
+    if report.problems:
+        table = Table("where", "expected", "found", "remedy")
+        for problem in report.problems:
+            texts = (problem.where, problem.expected, problem.found, _REMEDIES[problem.remedy])
+            table.add_row(*(Text(one_line(text), overflow="fold") for text in texts))
+        Console().print(table)
+    for path in report.unrelated:
+        click.echo(f"left alone, for it is not of this output: {one_line(path)}")
+    for problem in report.repaired:
+        click.echo(f"repaired: {one_line(str(problem))}")
+    click.echo(one_line(report.summary()))
 
 
 def print_plan(plan: RunPlan, guess: Estimate) -> None:

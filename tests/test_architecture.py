@@ -30,6 +30,7 @@ LEVELS = {
         "faults",
         "interrupts",
         "layout",
+        "problems",
         "retries",
         "stats",
         "storage",
@@ -55,13 +56,14 @@ LEVELS = {
         "journal",
         "report",
     },  # what images, and a run, come to
-    5: {"dataset", "listings", "plans", "shards"},  # one shard, read and written
-    6: {"worker"},  # one process
+    5: {"dataset", "inventory", "listings", "plans", "shards"},  # one shard, read and written
+    6: {"inspection", "worker"},  # one process
     7: {"pipeline"},  # many
     8: {"progress"},  # to look at
-    9: {"means", "runs"},  # what can be done
-    10: {"terminal"},  # what is shown of it
-    11: {"__init__", "cli"},  # where it is asked for
+    9: {"audits", "means", "runs"},  # what can be done
+    10: {"verification"},  # what is made of that
+    11: {"terminal"},  # what is shown of it
+    12: {"__init__", "cli"},  # where it is asked for
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
@@ -69,7 +71,7 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 ONLY_IN = {
     "PIL": {"demo", "images"},
     "cv2": {"images"},
-    "distributed": {"clusters", "means", "pipeline", "runs", "worker"},
+    "distributed": {"audits", "clusters", "means", "pipeline", "runs", "verification", "worker"},
     "google_crc32c": {"records"},
     "rich": {"progress", "terminal"},
     "simplejpeg": {"images"},
@@ -148,11 +150,13 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "PrepError",
         "RunPlan",
         "RunReport",
+        "VerificationReport",
         "cluster",
         "load",
         "mean_rgb",
         "plan",
         "run",
+        "verify",
     ]
     assert dir(prep) == prep.__all__
     for name in prep.__all__:

@@ -87,7 +87,7 @@ def check_run(
     monkeypatch: pytest.MonkeyPatch,
     **more: Any,
 ) -> prep.RunReport:
-    """Runs good images with poisoned ones among them; only those may be lost, and all others not."""
+    """Runs good images with poisoned ones among them, of which only those may be lost."""
     source = write_tree(home / "source", {"train": {"cat": 30, "dog": files(poisoned)}})
     asked = config(source, home / "out", **more)
     made = prep.plan(asked)

@@ -7,6 +7,7 @@ from prep.images.codec import codec_versions, configure_process
 from prep.images.decode import decode
 from prep.images.encode import pixels_of_record
 from prep.images.processor import ImageProcessor, ImageSettings, Note, Processed
+from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
 from prep.images.sums import channel_sums
 
 __all__ = [
@@ -14,9 +15,12 @@ __all__ = [
     "ImageSettings",
     "Note",
     "Processed",
+    "SquareReader",
     "channel_sums",
+    "clipping_tolerance",
     "codec_versions",
     "configure_process",
     "decode",
+    "mean_tolerance",
     "pixels_of_record",
 ]

@@ -1,0 +1,132 @@
+"""All of an output, read again on Dask: a task a shard, and what lies beside them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distributed import Client, as_completed
+
+from prep.inspection import ShardInspection, inspect_shard
+from prep.inventory import Inventory
+from prep.journal import Journal, StoredPlan
+from prep.pipeline import LiveCounts, release
+from prep.planning import RunPlan, ShardSpec
+from prep.problems import Problem
+from prep.progress import Work, make_display
+from prep.receipts import SplitTotals, total_receipts
+from prep.shards import RunRef
+from prep.worker import WorkerSetup, shard_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What was found in an output.
+
+    Attributes:
+        plan: with its image list; None where one of the two can't be relied upon.
+        shards: each of the plan's, in its order.
+        beside: what is wrong with anything else.
+        unrelated: files that are named like shards, and could not be taken for any of this output.
+    """
+
+    plan: RunPlan | None
+    shards: tuple[ShardInspection, ...]
+    beside: tuple[Problem, ...]
+    unrelated: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is wrong."""
+        return tuple(p for shard in self.shards for p in shard.problems) + self.beside
+
+    @property
+    def broken(self) -> list[ShardSpec]:
+        """The shards with which something is wrong."""
+        return [inspection.shard for inspection in self.shards if inspection.problems]
+
+
+def audit(
+    journal: Journal,
+    stored: StoredPlan,
+    client: Client,
+    progress: bool | None,
+    known: Sequence[ShardInspection] = (),
+) -> Audit:
+    """Reads an output again.
+
+    Args:
+        known: shards that need not be looked at again, and what was found in them.
+    """
+    left = set(stored.shards) - {inspection.shard for inspection in known}
+    shards = [shard for shard in stored.shards if shard in left]
+    inspections = [*known, *_inspect_all(shards, journal, stored, client, progress)]
+    inspections.sort(key=lambda inspection: inspection.shard.start)
+    inventory = Inventory(journal, stored)
+    plan, beside = inventory.plan()
+    beside += [*inventory.strays(), *inventory.label_map()]
+    totals = totals_of(inspections)
+    if plan is not None and totals is not None:
+        beside += inventory.results(plan, totals)
+    return Audit(
+        plan=plan,
+        shards=tuple(inspections),
+        beside=tuple(beside),
+        unrelated=tuple(inventory.unrelated()),
+    )
+
+
+def totals_of(inspections: Sequence[ShardInspection]) -> SplitTotals | None:
+    """What the receipts of all shards add up to; None where some are not sound."""
+    receipts = [inspection.receipt for inspection in inspections if inspection.receipt is not None]
+    return total_receipts(receipts) if len(receipts) == len(inspections) else None
+
+
+def _inspect_all(
+    shards: Sequence[ShardSpec],
+    journal: Journal,
+    stored: StoredPlan,
+    client: Client,
+    progress: bool | None,
+) -> list[ShardInspection]:
+    if not shards:
+        return []
+    client.register_plugin(WorkerSetup())
+    run = RunRef(
+        output=str(journal.layout.root), digest=stored.fingerprint.digest, run=uuid.uuid4().hex
+    )
+    keys = [f"inspect_shard-{run.run}-{number}" for number in range(len(shards))]
+    futures = client.map(inspect_shard, shards, run=run, key=keys, pure=False)
+    by_future = dict(zip(futures, shards, strict=True))
+    work = Work(
+        title="verifying",
+        planned=sum(shard.images for shard in shards),
+        shards=len(shards),
+        dashboard=client.dashboard_link,
+    )
+    found = []
+    try:
+        with make_display(work, progress) as display:
+            images = 0
+            for future in as_completed(futures):
+                shard = by_future[future]
+                found.append(_result(future.exception(), shard) or future.result())
+                images += shard.images
+                display.update(LiveCounts(shards=len(found), images=images))
+    finally:
+        release(futures)
+    return found
+
+
+def _result(error: BaseException | None, shard: ShardSpec) -> ShardInspection | None:
+    """What it comes to if a shard's inspection failed, as when it killed its worker."""
+    if error is None:
+        return None
+    problem = Problem(
+        where=shard_key(shard),
+        expected="a shard that can be read",
+        found=f"{type(error).__name__}: {error}",
+        remedy="rewrite",
+    )
+    return ShardInspection(shard=shard, problems=(problem,))

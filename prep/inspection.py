@@ -1,0 +1,340 @@
+"""One shard, held against its receipt and the image list. Knows nothing of Dask.
+
+A TFRecord's checksums don't tell of an empty file, of one that ends after a record, of records that
+are missing or doubled; the receipt does. The receipt in turn is held against the image list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from prep.errors import RecordError
+from prep.examples import image_of, label_entry, parse_example
+from prep.images import SquareReader, clipping_tolerance, configure_process, mean_tolerance
+from prep.journal import ImageEntry, Journal, StoredPlan, open_plan
+from prep.labels import LabelMap
+from prep.planning import ShardSpec
+from prep.problems import Problem
+from prep.receipts import ShardReceipt, of_outcome
+from prep.records import compression_of, crc32c, read_records
+from prep.shards import RunRef
+from prep.stats import CHANNELS, ChannelStats
+
+_RECORDS_NAMED = 3  # of those in a shard that something is wrong with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardInspection:
+    """What was found in one shard.
+
+    Attributes:
+        shard: which one.
+        records: how many records could be read.
+        receipt: its receipt, if there is a sound one.
+        problems: what is wrong; empty for a shard that is as it should be.
+    """
+
+    shard: ShardSpec
+    records: int = 0
+    receipt: ShardReceipt | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
+    """Reads all of a shard again, and says what is not as the plan and the receipt have it.
+
+    Raises:
+        OutputConflict: the output holds another plan now.
+    """
+    configure_process()
+    journal = Journal(run.output)
+    plan = open_plan(run.output, run.digest, run.run)
+    path = journal.layout.shard(shard.split, shard.index, shard.count)
+    where = os.path.relpath(path, journal.layout.root)
+    entries = _entries(journal, plan, shard)
+    receipt = _read_receipt(journal, shard, run.digest)
+    if isinstance(receipt, Problem):
+        return ShardInspection(shard=shard, problems=(receipt,))
+    told = os.path.relpath(journal.layout.receipt(shard.split, shard.index), journal.layout.root)
+    problems = [
+        Problem(where=told, expected=expected, found=found, remedy="rewrite")
+        for expected, found in _differences(receipt, shard, plan, where, entries)
+    ]
+    if problems:  # There is nothing to hold the shard against.
+        return ShardInspection(shard=shard, problems=tuple(problems))
+    reading = _Reading(plan, receipt, _written(receipt, entries))
+    found = [*_file_differences(path, receipt), *reading.differences(path)]
+    return ShardInspection(
+        shard=shard,
+        records=reading.records,
+        receipt=receipt,
+        problems=tuple(
+            Problem(where=where, expected=expected, found=came, remedy="rewrite")
+            for expected, came in found
+        ),
+    )
+
+
+#: What was expected, and what was found instead.
+Difference = tuple[str, str]
+
+
+def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[ImageEntry] | None:
+    """The images of a shard; None where the image list can't be read, which is told elsewhere."""
+    try:
+        return list(journal.entries(plan, shard))
+    except (OSError, IndexError, pa.ArrowException):
+        return None
+
+
+def _read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Problem:
+    path = journal.layout.receipt(shard.split, shard.index)
+    try:
+        receipt = ShardReceipt.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        file = journal.layout.shard(shard.split, shard.index, shard.count)
+        found = "a file without one" if file.exists() else "none, and no file: it was not written"
+        return _receipt_problem(path, journal, f"the receipt of {file.name}", found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _receipt_problem(path, journal, "a receipt", f"what can't be read ({error!r})")
+    if receipt.fingerprint != digest:
+        found = f"that of another ({str(receipt.fingerprint)[:12]}…)"
+        return _receipt_problem(path, journal, f"a receipt of this plan ({digest[:12]}…)", found)
+    return receipt
+
+
+def _receipt_problem(path: Path, journal: Journal, expected: str, found: str) -> Problem:
+    where = os.path.relpath(path, journal.layout.root)
+    return Problem(where=where, expected=expected, found=found, remedy="rewrite")
+
+
+def _differences(
+    receipt: ShardReceipt,
+    shard: ShardSpec,
+    plan: StoredPlan,
+    file: str,
+    entries: Sequence[ImageEntry] | None,
+) -> Iterator[Difference]:
+    """In what a receipt does not agree with the plan, or with itself."""
+    try:
+        written, refused = sum(receipt.written.values()), of_outcome(receipt.findings, "refused")
+        pixels = written * plan.settings.size**2
+        pairs = {
+            "shard": (
+                (shard.split, shard.index, shard.count, file),
+                (receipt.split, receipt.index, receipt.count, receipt.file),
+            ),
+            "images": (shard.images, written + len(refused)),
+            "images in its sums": (written, receipt.stats.images),
+            "pixels in its sums": (pixels, receipt.stats.pixels),
+            "digits of checksums": (8 * shard.images, len(receipt.checksums)),
+            "classes without a label": ([], sorted(receipt.written.keys() - plan.labels.numbers)),
+        }
+        if entries is not None:
+            pairs["images by class"] = (_count_classes(_written(receipt, entries)), receipt.written)
+            pairs["refused images that are not its own"] = (
+                0,
+                len({finding.path for finding in refused} - {entry.name for entry in entries}),
+            )
+    except (TypeError, ValueError, AttributeError) as error:
+        yield "a receipt", f"what makes no sense ({error!r})"
+        return
+    for what, (expected, found) in pairs.items():
+        if expected != found:
+            yield f"{what}: {expected}", f"{found}"
+
+
+def _written(receipt: ShardReceipt, entries: Sequence[ImageEntry] | None) -> list[str] | None:
+    """The class of each record, in their order; None where the image list can't be read."""
+    if entries is None:
+        return None
+    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
+    return [entry.class_name for entry in entries if entry.name not in refused]
+
+
+def _count_classes(names: Sequence[str] | None) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for name in names or ():
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
+    """Size and digest of the file."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return  # Reading it will say so.
+        if status.st_size != receipt.bytes:
+            yield f"{receipt.bytes} bytes", f"{status.st_size}"
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != receipt.sha256:
+            yield f"SHA-256 {receipt.sha256}", digest
+    except OSError:
+        return
+
+
+class _Labels:
+    """The labels of classes as they are stored, each made once it is needed."""
+
+    def __init__(self, labels: LabelMap) -> None:
+        self._labels = labels
+        self._entries: dict[str, bytes] = {}
+
+    def entry(self, name: str) -> bytes:
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = self._entries[name] = label_entry(self._labels.feature(name))
+        return entry
+
+    def describe(self, label: Sequence[int]) -> str:
+        """A label as it stands in the map, with a class that it may stand for."""
+        number = label[0] if self._labels.width is None else label.index(1) if 1 in label else -1
+        names = [n for n, value in self._labels.numbers.items() if value == number]
+        if not names or tuple(label) != self._labels.feature(names[0]):
+            return f"label {str(list(label))[:40]}, which is not in the map"
+        return f"label {number} ({names[0]!r})"
+
+
+class _Reading:
+    """Goes over the records of a shard, and keeps count of what is in them."""
+
+    def __init__(
+        self, plan: StoredPlan, receipt: ShardReceipt, classes: Sequence[str] | None
+    ) -> None:
+        self._plan = plan
+        self._receipt = receipt
+        self._classes = classes
+        self._labels = _Labels(plan.labels)
+        self._squares = SquareReader(plan.settings)
+        self._stats = ChannelStats()
+        self._wrong: list[Difference] = []
+        self._seen: dict[int, int] = {}
+        self._repeated: list[Difference] = []
+        self._by_label: dict[tuple[int, ...], int] = {}
+        self.records = 0
+
+    def differences(self, path: Path) -> list[Difference]:
+        """What is wrong with the records of the file."""
+        try:
+            with open(_regular(path), "rb") as file:
+                self._read(file)
+                if not self._wrong:
+                    self._wrong += self._sums_differ(file)
+        except FileNotFoundError:
+            return [("a shard", "no file")]
+        except OSError as error:
+            return [("a shard", f"what can't be read: {error.strerror or error}")]
+        return self._summary()
+
+    def _read(self, file: BinaryIO) -> None:
+        expected = self._plan.compression
+        try:
+            found = compression_of(file)
+            if found != expected and self._receipt.bytes:
+                self._wrong.append((f"compression {expected}", f"{found}"))
+            for data in read_records(file):
+                self._take(data)
+        except RecordError as error:
+            self._wrong.append((f"record {self.records} to be whole", str(error)))
+
+    def _take(self, data: bytes) -> None:
+        number = self.records
+        self.records += 1
+        first = self._seen.setdefault(crc32c(data), number)
+        if first != number:
+            self._repeated.append((f"record {number} to be its own", f"record {first} once more"))
+        try:
+            self._stats += self._squares.sums(self._image(data, number))
+        except RecordError as error:
+            self._wrong.append((f"record {number} to be whole", str(error)))
+
+    def _image(self, data: bytes, number: int) -> bytes:
+        name = self._class_of(number)
+        if name is not None:
+            image = image_of(data, self._labels.entry(name))
+            if image is not None:
+                return image
+        example = parse_example(data)
+        if name is not None and example.label != self._plan.labels.feature(name):
+            expected = self._labels.describe(self._plan.labels.feature(name))
+            found = self._labels.describe(example.label)
+            self._wrong.append((f"record {number} to have {expected}", found))
+        elif name is not None:
+            raise RecordError("it holds more than an image and a label, or in another form")
+        self._by_label[example.label] = self._by_label.get(example.label, 0) + 1
+        return example.image
+
+    def _class_of(self, number: int) -> str | None:
+        if self._classes is None or number >= len(self._classes):
+            return None
+        return self._classes[number]
+
+    def _sums_differ(self, file: BinaryIO) -> Iterator[Difference]:
+        """Sums are exact, but for those of JPEGs: they were taken before encoding."""
+        expected, found = self._receipt.stats, self._stats
+        if expected == found or found.images != expected.images:
+            return
+        if self._plan.settings.encoding != "jpeg":
+            yield (
+                f"sums {expected.sums}, squares {expected.squares}",
+                (f"sums {found.sums}, squares {found.squares}"),
+            )
+            return
+        allowed = mean_tolerance(self._plan.settings)
+        pairs = list(zip(expected.mean() or (), found.mean() or (), strict=True))
+        if any(abs(a - b) > most for (a, b), most in zip(pairs, allowed, strict=True)):
+            clipped = self._clipping(file)
+            for channel, (a, b), near, more in zip(CHANNELS, pairs, allowed, clipped, strict=True):
+                if abs(a - b) > near + more:
+                    yield f"a mean of {a:.3f} ± {near + more:.3f} in {channel}", f"{b:.3f}"
+
+    def _clipping(self, file: BinaryIO) -> Sequence[float]:
+        """Looked at only where the mean is off by more than a photo's ever is."""
+        file.seek(0)
+        found = [
+            clipping_tolerance(self._squares.pixels(parse_example(data).image))
+            for data in read_records(file)
+        ]
+        return [float(mean) for mean in np.mean(found, axis=0)]
+
+    def _summary(self) -> list[Difference]:
+        expected = sum(self._receipt.written.values())
+        wrong = self._wrong[:_RECORDS_NAMED]
+        if len(self._wrong) > len(wrong):
+            wrong.append(("no more than that", f"{len(self._wrong) - len(wrong)} more"))
+        if self.records != expected:
+            wrong.insert(0, (f"{expected} records", f"{self.records}"))
+            wrong += self._repeated[:_RECORDS_NAMED]
+        if self._classes is None and not wrong:
+            wrong += self._labels_differ()
+        return wrong
+
+    def _labels_differ(self) -> Iterator[Difference]:
+        """Without the image list, labels can be counted at least."""
+        expected: dict[tuple[int, ...], int] = {}
+        for name, count in self._receipt.written.items():
+            label = self._plan.labels.feature(name)
+            expected[label] = expected.get(label, 0) + count
+        for label in sorted(expected.keys() | self._by_label.keys()):
+            wanted, found = expected.get(label, 0), self._by_label.get(label, 0)
+            if wanted != found:
+                yield f"{wanted} records of {self._labels.describe(label)}", f"{found}"
+
+
+def _regular(path: Path) -> Path:
+    """Reading from a pipe would never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is not a regular file")
+    return path

@@ -1,0 +1,160 @@
+"""What lies in an output beside the records in its shards, held against plan and receipts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from prep import storage
+from prep.images import ImageSettings
+from prep.journal import Journal, StoredPlan
+from prep.layout import is_shard_name, split_of
+from prep.planning import RunPlan
+from prep.problems import Problem, Remedy
+from prep.receipts import SplitTotals
+from prep.report import Effort, RunReport, make_report
+
+# What is of one run of several that an output may have taken, or of where it lies.
+_NOT_OF_THE_RESULT = {
+    *("output", "seconds", "images_per_second", "resumed_shards", "versions", "config"),
+    "duplicates",  # They are found by reading the images.
+}
+
+
+class Inventory:
+    """Looks through one output folder."""
+
+    def __init__(self, journal: Journal, stored: StoredPlan) -> None:
+        self._journal = journal
+        self._layout = journal.layout
+        self._stored = stored
+
+    def plan(self) -> tuple[RunPlan | None, list[Problem]]:
+        """The plan with its image list, or what is wrong with either."""
+        stored = self._stored
+        try:
+            whole = self._journal.run_plan(stored)
+        except (OSError, ValueError, KeyError, IndexError, pa.ArrowException) as error:
+            found = f"what can't be read ({type(error).__name__})"
+            return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
+        differences = stored.fingerprint.differences(whole.fingerprint)
+        if any(not difference.startswith("images: ") for difference in differences):
+            found = "; ".join(differences)
+            return None, [self._problem(self._layout.plan, "a plan that is one", found, "none")]
+        if differences or whole.images != sum(stored.images.values()):
+            expected = f"an image list of {sum(stored.images.values())} images, as planned"
+            found = f"another, of {whole.images}"
+            return None, [self._problem(self._layout.manifest, expected, found, "remake")]
+        if stored.settings != ImageSettings.of(stored.config, whole.mean):
+            found = f"{stored.settings}"
+            return None, [self._problem(self._layout.plan, "settings as planned", found, "none")]
+        return whole, []
+
+    def strays(self) -> Iterator[Problem]:
+        """What would be taken for a part of this output and is none, and what attempts left."""
+        layout, shards = self._layout, self._stored.shards
+        files = {layout.shard(shard.split, shard.index, shard.count) for shard in shards}
+        for split in self._stored.images:
+            for path in _files_in(layout.root / split):
+                if is_shard_name(path.name, split) and path not in files:
+                    yield self._stray(path, "no shard but those of the plan")
+        receipts = {layout.receipt(shard.split, shard.index) for shard in shards}
+        for folder in _files_in(layout.receipts):
+            for path in _files_in(folder):
+                if path.suffix == ".json" and path not in receipts:
+                    yield self._stray(path, "no receipt but those of the plan")
+        for folder in self._folders():
+            for path in storage.leftovers(folder):
+                yield self._stray(path, "nothing that an attempt has left")
+
+    def unrelated(self) -> Iterator[str]:
+        """Files that are named like shards, but where nobody looks for those of this plan."""
+        for folder in (self._layout.root, *_files_in(self._layout.root)):
+            for path in _files_in(folder):
+                split = split_of(path.name)
+                if split is None:
+                    continue
+                if split not in self._stored.images or folder != self._layout.root / split:
+                    yield self._name(path)
+
+    def label_map(self) -> Iterator[Problem]:
+        """What is wrong with ``label_map.json``."""
+        path = self._layout.labels
+        value = _read_json(path)
+        if value != self._stored.labels.to_json():
+            yield self._problem(path, "the label map of the plan", _what(path, value), "remake")
+
+    def results(self, made: RunPlan, totals: SplitTotals) -> Iterator[Problem]:
+        """What is wrong with ``report.json`` and ``mean_rgb.json``.
+
+        Args:
+            totals: of the receipts of all shards.
+        """
+        nothing = Effort(seconds=0.0, images=0, resumed_shards=0)
+        expected = make_report(made, self._layout.root, totals, nothing, duplicates={})
+        mean = _read_json(self._layout.mean)
+        if expected.mean is not None and mean != expected.mean:
+            found = _what(self._layout.mean, mean)
+            yield self._problem(self._layout.mean, f"{dict(expected.mean)}", found, "remake")
+        try:
+            stored = RunReport.read(self._layout.root)
+        except (OSError, ValueError, KeyError, TypeError):
+            found = _what(self._layout.report, None)
+            yield self._problem(self._layout.report, "the report", found, "remake")
+            return
+        differing = _differing(_comparable(expected), _comparable(stored))
+        if differing:
+            found = f"other values of {', '.join(differing)}"
+            yield self._problem(self._layout.report, "what the receipts say", found, "remake")
+
+    def _folders(self) -> Iterator[Path]:
+        layout = self._layout
+        yield from (layout.root, layout.state)
+        for split in self._stored.images:
+            yield from (layout.root / split, layout.receipts / split)
+
+    def _stray(self, path: Path, expected: str) -> Problem:
+        removable = path.is_symlink() or not path.is_dir()
+        found = "this file" if removable else "a folder, which is not ours to remove"
+        return self._problem(path, expected, found, "remove" if removable else "none")
+
+    def _problem(self, path: Path, expected: str, found: str, remedy: Remedy) -> Problem:
+        return Problem(where=self._name(path), expected=expected, found=found, remedy=remedy)
+
+    def _name(self, path: Path) -> str:
+        return os.path.relpath(path, self._layout.root)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where there is none."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _read_json(path: Path) -> Any:
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
+
+
+def _what(path: Path, value: Any) -> str:
+    if value is not None:
+        return str(value) if len(str(value)) <= 120 else "another"
+    return "what can't be read" if os.path.lexists(path) else "no such file"
+
+
+def _comparable(report: RunReport) -> Mapping[str, Any]:
+    """What a report says of the result, as it is after its way through JSON."""
+    values: dict[str, Any] = json.loads(json.dumps(report.to_json()))
+    return {name: value for name, value in values.items() if name not in _NOT_OF_THE_RESULT}
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterable[str]:
+    return [name for name in a if a[name] != b[name]]

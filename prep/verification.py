@@ -1,0 +1,274 @@
+"""Does an output hold what its receipts say? And if not, how to make it so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+from distributed import Client
+
+from prep import storage
+from prep.audits import Audit, audit
+from prep.clusters import cluster
+from prep.errors import ConfigError, PrepError, SourceError
+from prep.images import codec_versions
+from prep.inspection import ShardInspection
+from prep.journal import Journal, StoredPlan
+from prep.planning import RunPlan, ShardSpec
+from prep.plans import plan as plan_again
+from prep.problems import Problem
+from prep.receipts import of_outcome
+from prep.runs import publish_finished, write_shards
+from prep.text import counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationReport:
+    """What was found in an output.
+
+    Attributes:
+        output: the output folder.
+        shards: how many shards the plan has.
+        images: how many records could be read in them.
+        problems: what is wrong; after a repair, what still is.
+        repaired: what was wrong before a repair, and is not any more.
+        unrelated: files that are named like shards, but lie where none of this output is looked
+            for. They were left alone.
+    """
+
+    output: str
+    shards: int
+    images: int
+    problems: tuple[Problem, ...]
+    repaired: tuple[Problem, ...] = ()
+    unrelated: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether the output is as it should be."""
+        return not self.problems
+
+    def summary(self) -> str:
+        """One line.
+
+        >>> print(VerificationReport(output="out", shards=2, images=64, problems=()).summary())
+        out: 2 shards with 64 images, all as they should be
+        """
+        held = f"{counted(self.shards, 'shard')} with {counted(self.images, 'image')}"
+        mended = f"; {counted(len(self.repaired), 'problem')} repaired" if self.repaired else ""
+        state = "all as they should be" if self.clean else counted(len(self.problems), "problem")
+        return f"{self.output}: {held}, {state}{mended}"
+
+
+def verify(
+    output: str | os.PathLike[str],
+    client: Client | None = None,
+    *,
+    repair: bool = False,
+    workers: int | None = None,
+    cluster_spec: str | Path | None = None,
+    progress: bool | None = None,
+) -> VerificationReport:
+    """Reads all of an output again, and says what is not as it should be.
+
+    Each file is held against its receipt (size, SHA-256), each record against its checksums, its
+    image against size and encoding, its label against the image list, sums and counts against the
+    receipt, and the means, the report and the label map against all receipts.
+
+    Args:
+        output: an output folder, whole or not. Nothing may be writing to it.
+        client: a Dask client to use, and leave running; without one, a cluster is started.
+        repair: write broken shards again from their images, remake the JSON files, and remove what
+            would be taken for a part of the output and is none. Nothing else is touched. A shard
+            whose images have changed since is left as it is, and named.
+        workers: number of workers of a cluster that is started.
+        cluster_spec: of a cluster that is started.
+        progress: whether to show progress on standard error; if None, only at a terminal.
+
+    Raises:
+        SourceError: the folder is not an output of this package.
+        OutputConflict: it is to be repaired, and a run is at work in it.
+        PrepError: its plan is lost or can't be read.
+        ShardError: shards could not be written again; all others were.
+    """
+    journal, stored = _open(output)
+    if client is not None and (workers is not None or cluster_spec is not None):
+        raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
+    with contextlib.ExitStack() as stack:
+        if repair:
+            stack.enter_context(journal.lock())
+        used = client or stack.enter_context(cluster(cluster_spec, workers=workers))
+        before = audit(journal, stored, used, progress)
+        if not repair or not before.problems:
+            return _report(journal, before)
+        notes = _Repair(journal, stored, before, used, progress).carry_out()
+        sound = [inspection for inspection in before.shards if not inspection.problems]
+        return _report(journal, audit(journal, stored, used, progress, sound), before, notes)
+
+
+def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
+    journal = Journal(output)
+    stored = journal.stored_plan()
+    if stored is not None:
+        return journal, stored
+    if journal.layout.receipts.is_dir():
+        raise PrepError(
+            f"{journal.layout.plan}: expected the plan of this output, found no such file; "
+            "nothing can be told without it: prepare it afresh with prep run --overwrite"
+        )
+    raise SourceError(
+        f"output: expected a folder that prep run has written, found no plan in "
+        f"{os.fspath(output)!r}; give the path that was its --output"
+    )
+
+
+def _report(
+    journal: Journal, now: Audit, before: Audit | None = None, notes: list[Problem] | None = None
+) -> VerificationReport:
+    problems = (*now.problems, *(notes or ()))
+    left = {(problem.where, problem.expected) for problem in problems}
+    mended = before.problems if before else ()
+    return VerificationReport(
+        output=str(journal.layout.root),
+        shards=len(now.shards),
+        images=sum(inspection.records for inspection in now.shards),
+        problems=problems,
+        repaired=tuple(p for p in mended if (p.where, p.expected) not in left),
+        unrelated=now.unrelated,
+    )
+
+
+class _Repair:
+    """Makes good what can be, and notes why the rest can't."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        stored: StoredPlan,
+        found: Audit,
+        client: Client,
+        progress: bool | None,
+    ) -> None:
+        self._journal = journal
+        self._stored = stored
+        self._found = found
+        self._client = client
+        self._progress = progress
+        self._notes: list[Problem] = []
+
+    def carry_out(self) -> list[Problem]:
+        """Gives back why some of it could not be done."""
+        layout = self._journal.layout
+        for problem in self._found.beside:
+            if problem.remedy == "remove":
+                (layout.root / problem.where).unlink(missing_ok=True)
+        storage.publish_json(layout.labels, self._stored.labels.to_json())
+        made = self._found.plan or self._plan_anew()
+        if made is not None:
+            self._rewrite(made)
+            self._remake_results(made)
+        return self._notes
+
+    def _plan_anew(self) -> RunPlan | None:
+        """The plan from the source, if that still is what it was; publishes its image list."""
+        if any(problem.remedy == "none" for problem in self._found.beside):
+            return None
+        config = self._stored.config.model_copy(update={"output": str(self._journal.layout.root)})
+        try:
+            made = plan_again(config)
+        except PrepError as error:
+            self._note(self._journal.layout.manifest, f"{error}")
+            return None
+        differences = self._stored.fingerprint.differences(made.fingerprint)
+        if differences:
+            self._note(self._journal.layout.manifest, f"another one: {'; '.join(differences)}")
+            return None
+        self._journal.begin(made)
+        return made
+
+    def _rewrite(self, made: RunPlan) -> None:
+        """Writes those of the broken shards again that come out as they were planned."""
+        if not self._found.broken or self._versions_differ():
+            return
+        before = {inspection.shard: inspection for inspection in self._found.shards}
+        chosen = [shard for shard in self._found.broken if not self._changed(made, before[shard])]
+        layout = self._journal.layout
+        for shard in chosen:
+            (layout.root / shard.split).mkdir(parents=True, exist_ok=True)
+            layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
+        if chosen:
+            write_shards(made, chosen, self._journal, self._client, self._progress)
+
+    def _versions_differ(self) -> bool:
+        """Whether shards would come out other than they were planned, and notes why."""
+        planned, here = self._stored.fingerprint.versions, _versions()
+        differing = [name for name in planned if planned[name] != here.get(name)]
+        for name in differing:
+            self._notes.append(
+                Problem(
+                    where=self._shown(self._journal.layout.plan),
+                    expected=f"{name} {planned[name]}, to write the same shards again",
+                    found=f"{here.get(name)}",
+                    remedy="none",
+                )
+            )
+        return bool(differing)
+
+    def _changed(self, made: RunPlan, inspection: ShardInspection) -> bool:
+        """Whether a shard's images are not what they were, and notes which."""
+        shard = inspection.shard
+        gone = set()
+        if inspection.receipt is not None:
+            refused = of_outcome(inspection.receipt.findings, "refused")
+            gone = {finding.path for finding in refused if finding.reason == "unreadable"}
+        changed = [path for path in _changed_images(made, shard) if path not in gone]
+        if changed:
+            self._note(
+                self._journal.layout.shard(shard.split, shard.index, shard.count),
+                f"{counted(len(changed), 'image')} of its {shard.images} changed or gone, such as "
+                f"{changed[0]!r}",
+            )
+        return bool(changed)
+
+    def _remake_results(self, made: RunPlan) -> None:
+        receipts = self._journal.committed(made)
+        if len(receipts) == len(made.shards):
+            publish_finished(made, self._journal, receipts)
+
+    def _note(self, path: Path, found: str) -> None:
+        self._notes.append(
+            Problem(
+                where=self._shown(path),
+                expected=f"its images in {self._stored.source!r} as they were, to write it again",
+                found=found,
+                remedy="none",
+            )
+        )
+
+    def _shown(self, path: Path) -> str:
+        return os.path.relpath(path, self._journal.layout.root)
+
+
+def _versions() -> dict[str, str]:
+    return {"prep": version("prep"), **codec_versions()}
+
+
+def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
+    """Images of a shard that are not of the size and time that they were planned with."""
+    root = os.path.join(os.fsencode(made.source), b"")
+    rows: pa.Table = made.manifest.slice(shard.start, shard.images)
+    columns = (rows[name].to_pylist() for name in ("path", "size", "mtime"))
+    for path, size, mtime in zip(*columns, strict=True):
+        try:
+            status = os.stat(root + path)
+        except OSError:
+            found = (0, 0)
+        else:
+            found = (status.st_size, status.st_mtime_ns)
+        if found != (size, mtime):
+            yield os.fsdecode(path)
