@@ -5,8 +5,9 @@ Nothing outside this package imports a codec.
 
 from prep.images.codec import codec_versions, configure_process
 from prep.images.decode import decode
+from prep.images.decoded import Note
 from prep.images.encode import pixels_of_record
-from prep.images.processor import ImageProcessor, ImageSettings, Note, Processed
+from prep.images.processor import ImageProcessor, ImageSettings, Processed
 from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
 from prep.images.sums import channel_sums
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 
 import cv2
@@ -9,16 +10,21 @@ import numpy
 import PIL
 import simplejpeg
 
+from prep.images.stderr import silence_libtiff
+
 
 def configure_process() -> None:
     """Makes OpenCV use one thread, and give the same bytes on every machine.
 
     Parallelism comes from processes: threads inside OpenCV would only fight over the same cores.
     Intel's IPP is switched off because its cubic interpolation gives other bytes on other CPUs
-    (it was even seen to differ between two runs on one machine).
+    (it was even seen to differ between two runs on one machine). What is wrong with an image is in
+    its refusal, so Pillow and libtiff don't print it as well.
     """
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
+    silence_libtiff()
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # What it logs, it raises, too.
 
 
 def codec_versions() -> dict[str, str]:

@@ -10,7 +10,8 @@ import simplejpeg
 
 from prep.config import Encoding
 from prep.errors import RecordError, RefusedImage
-from prep.images.decode import Decoder, Pixels
+from prep.images.decode import Decoder
+from prep.images.decoded import Pixels
 from prep.stats import RGB
 
 Encoder = Callable[[Pixels], bytes]

@@ -1,4 +1,4 @@
-"""What a JPEG's header says, read without decoding anything.
+"""What a JPEG's header says, read without decoding anything, and headers mended.
 
 Format: ITU-T T.81 annex B (markers), and Exif 2.3 (CIPA DC-008) section 4.6 for the orientation.
 """
@@ -13,17 +13,21 @@ from typing import NamedTuple
 from prep.errors import RefusedImage
 
 SOI, SOS = b"\xff\xd8", b"\xff\xda"
-_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _DHT, _JPG, _DAC = 0xC4, 0xC8, 0xCC
 _SOS, _EOI = 0xDA, 0xD9
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}
+_JPEG_LS = 0xF7  # ITU-T T.87
+_FRAMES = (frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}) | {_JPEG_LS}
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
+_ARITHMETIC = frozenset((0xC9, 0xCA))
 _LOSSLESS_OR_HIERARCHICAL = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF))
 _ENDS = frozenset((_SOS, _EOI))
 # Markers that stand alone: TEM, RST0 to RST7, SOI. And what is none: 00, and FF that fills.
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9), 0x00, 0xFF))
 _SEGMENT = struct.Struct(">BBH")  # FF, marker, length
 _ORIENTATION_TAG = 0x0112
+_SUSPICIOUS = 64  # pixels per byte; photos have about five
+_ICC = b"ICC_PROFILE\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +38,20 @@ class JpegHeader:
         height, width: in pixels.
         orientation: 1 to 8 as Exif counts; 1, upright, where it is absent or malformed.
         many_scans: whether the decoder has to read on after the first scan.
+        progressive: whether scans bring the coefficients in parts.
+        components: the frame's component identifiers.
+        first_scan: where the first SOS marker is.
+        least_bytes: that a picture of this size takes; 0, if it is plain that there are enough.
     """
 
     height: int
     width: int
     orientation: int
     many_scans: bool
+    progressive: bool
+    components: bytes
+    first_scan: int
+    least_bytes: int
 
     @property
     def short(self) -> int:
@@ -49,8 +61,9 @@ class JpegHeader:
 class _Frame(NamedTuple):
     height: int
     width: int
-    components: int
-    progressive: bool
+    components: bytes
+    sampling: bytes
+    marker: int
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
@@ -71,12 +84,32 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     if frame is None:
         raise RefusedImage("damaged", "the JPEG header has no frame (SOF)")
     in_first_scan = data[start + 4] if start + 4 < len(data) else 0
+    progressive = frame.marker in _PROGRESSIVE
+    claims_much = frame.height * frame.width > _SUSPICIOUS * len(data)
     return JpegHeader(
         height=frame.height,
         width=frame.width,
         orientation=orientation,
-        many_scans=frame.progressive or in_first_scan < frame.components,
+        many_scans=progressive or in_first_scan < len(frame.components),
+        progressive=progressive,
+        components=frame.components,
+        first_scan=start,
+        least_bytes=_least_bytes(frame) if claims_much else 0,
     )
+
+
+def read_profile(data: bytes) -> bytes | None:
+    """The ICC profile in a JPEG; None if there is none, or a part of it is missing.
+
+    It is cut up among APP2 segments, each with its number and how many there are (ICC.1:2010,
+    section B.4).
+    """
+    parts = {}
+    for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
+        if marker == _APP2 and body.startswith(_ICC) and len(body) > 14:
+            parts[body[12]] = body[14:]
+    return b"".join(parts[n] for n in sorted(parts)) if 1 in parts else None
 
 
 def without_oddities(data: bytes) -> bytes:
@@ -125,17 +158,56 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             at = end
 
 
+def with_end(data: bytes) -> bytes:
+    """The same JPEG with an end marker (EOI), of which the first byte may be there."""
+    return data + (b"\xd9" if data.endswith(b"\xff") else b"\xff\xd9")
+
+
+def without_padding(data: bytes, length: int) -> bytes:
+    """The same JPEG without ``length`` bytes before its end marker, if they are mere padding.
+
+    They are, if all are zero and the byte before them is not. Zeros that took the place of image
+    data would have been decoded up to some point among them.
+    """
+    end = data.rfind(b"\xff\xd9")
+    start = end - length
+    if start <= 0 or data[start - 1] == 0 or any(data[start:end]):
+        return data
+    return data[:start] + data[end:]
+
+
+def _least_bytes(frame: _Frame) -> int:
+    """How many bytes so many blocks take at the least.
+
+    A Huffman code has a bit or more (T.81, annex C). Each block takes one for its DC coefficient,
+    and in a sequential JPEG another for its AC coefficients (F.1.2); in a progressive one, those of
+    many blocks may be told by one code (G.1.2.2). Arithmetic coding has no such bound (annex D).
+    """
+    across, down = [s >> 4 for s in frame.sampling], [s & 15 for s in frame.sampling]
+    if frame.marker in _ARITHMETIC or not all(across) or not all(down):
+        return 0
+    blocks = sum(
+        -(-frame.width * h // (8 * max(across))) * -(-frame.height * v // (8 * max(down)))
+        for h, v in zip(across, down, strict=True)
+    )
+    bits = blocks if frame.marker in _PROGRESSIVE else 2 * blocks
+    return bits // 8
+
+
 def _read_frame(marker: int, body: bytes) -> _Frame:
     if len(body) < 6:
         raise RefusedImage("truncated", "the JPEG's frame header is cut off")
     precision, height, width, components = struct.unpack_from(">BHHB", body)
+    if marker == _JPEG_LS:
+        raise RefusedImage("unsupported", "JPEG-LS")
     if marker in _LOSSLESS_OR_HIERARCHICAL:
         raise RefusedImage("unsupported", f"lossless or hierarchical JPEG (SOF{marker - 0xC0})")
     if precision != 8:
         raise RefusedImage("unsupported", f"JPEG of {precision} bits a sample")
     if not height or not width:
         raise RefusedImage("damaged", f"the JPEG claims to be {width} × {height}")
-    return _Frame(height, width, components, marker in _PROGRESSIVE)
+    listed = body[6 : 6 + 3 * components]
+    return _Frame(height, width, listed[::3], listed[1::3], marker)
 
 
 def _exif_orientation(body: bytes) -> int:

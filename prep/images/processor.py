@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prep.config import Config, Damaged, Encoding, Icc, Interpolation
-from prep.images.decode import Decoder, Pixels
+from prep.images.decode import Decoder
+from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
 from prep.images.encode import make_encoder
 from prep.images.geometry import fit_square
+from prep.images.profiles import square_to_srgb
 from prep.images.resize import Resizer
 from prep.images.sums import channel_sums
 from prep.stats import RGB, ChannelStats
@@ -50,6 +52,17 @@ class ImageSettings:
     background: tuple[int, int, int] = (255, 255, 255)
     icc: Icc = "ignore"
 
+    def for_decoder(self) -> DecoderSettings:
+        """The part of them that is the decoder's."""
+        return DecoderSettings(
+            max_pixels=self.max_pixels,
+            max_aspect=self.max_aspect,
+            min_size=self.min_size,
+            background=self.background,
+            keep_damaged=self.damaged == "keep",
+            convert_profiles=self.icc == "convert",
+        )
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ImageSettings:
         """From what ``dataclasses.asdict`` gave, after its way through JSON."""
@@ -74,14 +87,6 @@ class ImageSettings:
         )
 
 
-class Note(NamedTuple):
-    """What is to be known of an image that was written, but not simply."""
-
-    outcome: Literal["repaired", "damaged"]
-    reason: str
-    detail: str
-
-
 class Processed(NamedTuple):
     """The bytes for ``image_raw``, and the channel sums of the square before it was encoded."""
 
@@ -95,7 +100,7 @@ class ImageProcessor:
 
     def __init__(self, settings: ImageSettings) -> None:
         self._size = settings.size
-        self._decoder = Decoder()
+        self._decoder = Decoder(settings.for_decoder())
         self._resizer = Resizer(settings.size, settings.interpolation)
         self._planes = [np.empty((settings.size, settings.size), np.uint8) for _ in range(3)]
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
@@ -106,15 +111,21 @@ class ImageProcessor:
         Raises:
             RefusedImage: the image can't be used.
         """
-        square = self.square(data)
-        return Processed(self._encode(square), channel_sums(square, self._planes))
+        decoded = self._decode(data)
+        square = self._upright_square(decoded)
+        return Processed(self._encode(square), channel_sums(square, self._planes), decoded.note)
 
     def square(self, data: bytes) -> Pixels:
         """The upright central square, uint8 (size, size, 3), RGB.
 
         It may lie in memory that the next call overwrites.
         """
-        decoded = self._decoder.decode(data, at_least=self._resizer.source_needed)
+        return self._upright_square(self._decode(data))
+
+    def _decode(self, data: bytes) -> Decoded:
+        return self._decoder.decode(data, at_least=self._resizer.source_needed)
+
+    def _upright_square(self, decoded: Decoded) -> Pixels:
         transpose, flip_rows, flip_columns = _UPRIGHT[decoded.orientation]
         stored_flips = (flip_columns, flip_rows) if transpose else (flip_rows, flip_columns)
         fit = fit_square(
@@ -135,4 +146,5 @@ class ImageProcessor:
         if transpose:
             square = square.transpose(1, 0, 2)
         square = square[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-        return np.ascontiguousarray(square)
+        square = np.ascontiguousarray(square)
+        return square if decoded.profile is None else square_to_srgb(square, decoded.profile)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from prep.config import Interpolation
-from prep.images.decode import Pixels
+from prep.images.decoded import Pixels
 
 _KERNELS = {
     "linear": cv2.INTER_LINEAR,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from prep.errors import RecordError
-from prep.images.decode import Pixels
+from prep.images.decoded import Pixels
 from prep.images.processor import ImageSettings
 from prep.images.sums import channel_sums
 from prep.stats import RGB, ChannelStats

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 
-from prep.images.decode import Pixels
+from prep.images.decoded import Pixels
 from prep.stats import ChannelStats
 
 

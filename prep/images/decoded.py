@@ -1,0 +1,52 @@
+"""What a decoder gives."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Note(NamedTuple):
+    """What is to be known of an image that was written, but not simply."""
+
+    outcome: Literal["repaired", "damaged"]
+    reason: str
+    detail: str
+
+
+class Decoded(NamedTuple):
+    """Pixels as stored, and what to make of them.
+
+    Attributes:
+        pixels: uint8, RGB, (⌈height / factor⌉, ⌈width / factor⌉, 3). They may lie in memory that
+            the next call of the same decoder overwrites.
+        height, width: of the image at full size.
+        factor: by which the decoder has shrunk it: 1, 2, 4 or 8.
+        orientation: the Exif orientation (1 to 8) that turns them upright.
+        profile: the ICC profile that the pixels are still to be converted from; None, if they are
+            to be taken as they are.
+        note: what was wrong with the file, if it was used all the same.
+    """
+
+    pixels: Pixels
+    height: int
+    width: int
+    factor: int
+    orientation: int
+    profile: bytes | None = None
+    note: Note | None = None
+
+
+class DecoderSettings(NamedTuple):
+    """What is refused, and what becomes of what is not simply RGB; see :class:`prep.Config`."""
+
+    max_pixels: int = 100_000_000
+    max_aspect: float = 500.0
+    min_size: int = 1
+    background: tuple[int, int, int] = (255, 255, 255)
+    keep_damaged: bool = False
+    convert_profiles: bool = False
