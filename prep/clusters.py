@@ -19,7 +19,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Worker, WorkerPlugin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prep.errors import ConfigError
+from prep.errors import ClusterError, ConfigError
 from prep.interrupts import deferred
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from.
@@ -105,6 +105,7 @@ def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> It
 
     Raises:
         ConfigError: the spec is not one, or asks for what does not exist.
+        ClusterError: it can't be started.
 
     ::
 
@@ -128,15 +129,29 @@ def _open(startable: _Startable, opened: contextlib.ExitStack) -> Client:
     with warnings.catch_warnings():
         # The progress display shows the port that was taken instead.
         warnings.filterwarnings("ignore", message="Port .* is already in use")
-        cluster = opened.enter_context(startable.start())
+        cluster = opened.enter_context(_started(startable))
     client: Client = opened.enter_context(Client(cluster))
     client.register_plugin(_WorkerOfOurs())
     return client
 
 
+def _started(startable: _Startable) -> Any:
+    try:
+        with _quietly():  # It is told here.
+            return startable.start()
+    except Exception as error:  # Whatever the machine lacks: memory, processes, semaphores, ports.
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ClusterError(
+            f"the cluster can't be started: {type(cause).__name__}: {cause}; is there memory left, "
+            "and room in /dev/shm? Nothing was lost: run the same command again"
+        ) from error
+
+
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """What Dask logs about connections while they are being closed is of no use to anyone."""
+    """What Dask logs while connections are made or closed is of no use to anyone."""
     logger = logging.getLogger("distributed")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

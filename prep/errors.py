@@ -12,6 +12,7 @@
     ├── BadImageError          the same, when the user asked to stop at it
     ├── RecordError            a TFRecord file is not what it should be
     ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
+    ├── ClusterError           the cluster can't be started
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
@@ -78,6 +79,10 @@ class TooManyRefused(PrepError):
 
 class RecordError(PrepError):
     """A TFRecord file or a record in it is damaged or not of the expected form."""
+
+
+class ClusterError(PrepError):
+    """The cluster that was asked for can't be started."""
 
 
 class ShardError(PrepError):

@@ -57,7 +57,7 @@ def publish_table(
         data = text.getvalue().encode(errors="surrogateescape")
         if not path.is_file() or path.read_bytes() != data:
             storage.publish(path, data)
-        parquet.unlink(missing_ok=True)
+        _remove(parquet)
         return
     columns = {
         name: pa.array([os.fsencode(row[i]).decode(errors="replace") for row in rows])
@@ -66,4 +66,9 @@ def publish_table(
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
     storage.publish(parquet, bytes(sink.getvalue()))
-    path.unlink(missing_ok=True)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.exists():  # Only then: a finished output may lie where nothing can be written.
+        path.unlink()

@@ -198,8 +198,10 @@ class _Watch:
         under_way: dict[str, int] = {}
         # Not Client.scheduler_info(): its own refresh, which asks for no workers, can come between.
         scheduler: Any = self._client.scheduler
-        info = self._client.sync(scheduler.identity, n_workers=-1)
-        for worker in info["workers"].values():
+        workers = {}
+        with contextlib.suppress(OSError):  # It is gone? Then the futures will soon tell.
+            workers = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
+        for worker in workers.values():
             metric = worker["metrics"].get(METRIC) or {}
             counts = metric.get("runs", {}).get(self._run)
             if counts is not None:

@@ -16,7 +16,14 @@ from distributed import Client
 from prep.clusters import cluster, require_startable
 from prep.config import Config
 from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
-from prep.errors import BadImageError, ConfigError, Interrupted, OutputConflict, TooManyRefused
+from prep.errors import (
+    BadImageError,
+    ConfigError,
+    Interrupted,
+    OutputConflict,
+    PrepError,
+    TooManyRefused,
+)
 from prep.journal import Journal
 from prep.listings import publish_duplicates, publish_findings
 from prep.pipeline import write_on_cluster
@@ -173,10 +180,16 @@ def _require_few_refused(config: Config, report: RunReport) -> None:
 def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effort) -> RunReport:
     """Publishes what has come of it, now that all shards are committed."""
     duplicates = duplicates_in_run(made, journal.committed(made))
-    publish_findings(journal.layout, totals)
-    publish_duplicates(journal.layout, duplicates)
     report = make_report(made, journal.layout.root, totals, effort, count_duplicates(duplicates))
-    report.publish()
+    try:
+        publish_findings(journal.layout, totals)
+        publish_duplicates(journal.layout, duplicates)
+        report.publish()
+    except OSError as error:
+        raise PrepError(
+            f"all shards are committed, but the report can't be written: {error}; make room, and "
+            "run the same command again"
+        ) from None
     return report
 
 

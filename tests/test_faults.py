@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,13 +11,20 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from clusters import PREP, contents, run_prep, wait_until
+from distributed import Client
 from pictures import write_tree
+
+import prep
+from prep.errors import ShardError
 
 NATIVE = Path(__file__).with_name("native")
 SHARDS = 12
@@ -70,6 +78,12 @@ def assert_as_undisturbed(home: Path, undisturbed: Path) -> None:
     assert list(home.glob("out/**/*.partial")) == []
 
 
+def commits(log: Path) -> Counter[str]:
+    """How often each shard's file was put in its place, by a log of the preloaded library."""
+    names = (line.rpartition("/")[2] for line in log.read_text().splitlines())
+    return Counter(name for name in names if name.endswith(".tfrecord"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halted:
     """``prep run`` of which one process has stopped itself."""
@@ -84,24 +98,27 @@ class Halted:
 
     def commits(self) -> Counter[str]:
         """How often each shard's file was put in its place."""
-        names = (line.rpartition("/")[2] for line in self.log.read_text().splitlines())
-        return Counter(name for name in names if name.endswith(".tfrecord"))
+        return commits(self.log)
+
+
+def preloaded(home: Path, shim: Path, at: str) -> dict[str, str]:
+    """The environment in which the first process that gets to ``at`` halts."""
+    return {
+        "LD_PRELOAD": str(shim),
+        "HALT_AT": at,
+        "HALT_ONCE": str(home / "once"),
+        "HALT_LOG": str(home / "log"),
+    }
 
 
 @contextlib.contextmanager
-def halted(home: Path, shim: Path, at: str) -> Iterator[Halted]:
+def halted(home: Path, shim: Path, at: str, **variables: str) -> Iterator[Halted]:
     """Runs the command until one of its processes gets to ``at``."""
     once, log = home / "once", home / "log"
-    variables = {
-        "LD_PRELOAD": str(shim),
-        "HALT_AT": at,
-        "HALT_ONCE": str(once),
-        "HALT_LOG": str(log),
-    }
     command = psutil.Popen(
         [PREP, *RUN],
         cwd=home,
-        env={**os.environ, **variables},
+        env={**os.environ, **preloaded(home, shim, at), **variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -217,4 +234,188 @@ def test_files_of_others_in_the_output_are_never_touched(
     for name, data in others.items():
         assert (home / "out" / name).read_bytes() == data
         (home / "out" / name).unlink()
+    assert_as_undisturbed(home, undisturbed)
+
+
+def test_a_clock_an_hour_off_does_not_matter(home: Path, shim: Path, undisturbed: Path) -> None:
+    with halted(home, shim, f"before:{SHARD}", CLOCK_AHEAD="3600") as run:
+        run.command.kill()
+        run.process.kill()
+    ahead = (home / "out/.prep/lock").read_text()
+    done = run_prep(*RUN, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert (home / "out/.prep/lock").read_text() < ahead
+    assert_as_undisturbed(home, undisturbed)
+
+
+# Schedulers and workers of their own
+
+
+@contextlib.contextmanager
+def dask_process(*arguments: str, home: Path, **variables: str) -> Iterator[psutil.Popen]:
+    with open(home / f"{arguments[0]}.log", "ab") as log:
+        process = psutil.Popen(
+            [sys.executable, "-m", "dask", *arguments],
+            cwd=home,
+            env={**os.environ, **variables},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def scheduler(home: Path, **variables: str) -> Iterator[tuple[psutil.Popen, str]]:
+    """A scheduler's process, and its address."""
+    file = home / "scheduler.json"
+    flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    with dask_process("scheduler", *flags, home=home, **variables) as process:
+        wait_until(file.exists)
+        yield process, wait_until(lambda: address_in(file))
+    file.unlink()
+
+
+def address_in(file: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(json.loads(file.read_text())["address"])
+    return ""
+
+
+def worker(address: str, home: Path, **variables: str) -> AbstractContextManager[psutil.Popen]:
+    flags = [address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+    return dask_process("worker", *flags, home=home, **variables)
+
+
+def run_on(address: str, home: Path) -> prep.RunReport:
+    config = prep.Config(
+        source=str(home / "photos"),
+        output=str(home / "out"),
+        size=64,
+        images_per_shard=IMAGES_PER_SHARD,
+    )
+    with Client(address) as client:
+        client.wait_for_workers(1, timeout=60)
+        return prep.run(config, client)
+
+
+def test_a_late_twin_does_no_harm(home: Path, shim: Path, undisturbed: Path) -> None:
+    """A worker that hangs is given up, its shard is written by another, and then it wakes up."""
+    at = preloaded(home, shim, f"before:{SHARD}")
+    with (
+        scheduler(home, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s") as (_, address),
+        worker(address, home, **at) as one,
+        worker(address, home, **at) as other,
+    ):
+        report = run_on(address, home)
+        assert report.images["written"] == 119
+        assert_as_undisturbed_but_for_the_sleeper(home, undisturbed)
+        (sleeper,) = (p for p in (one, other) if p.status() == psutil.STATUS_STOPPED)
+        sleeper.send_signal(signal.SIGCONT)
+        wait_until(lambda: commits(home / "log")[f"train-{SHARD}"] == 2)
+        wait_until(lambda: list(home.glob("out/**/*.partial")) == [])
+    assert_as_undisturbed(home, undisturbed)
+
+
+def assert_as_undisturbed_but_for_the_sleeper(home: Path, undisturbed: Path) -> None:
+    found = contents(home / "out", "*/*.tfrecord") | contents(home / "out", "mean_rgb.json")
+    assert found == expected(undisturbed)
+    assert len(list(home.glob("out/**/*.partial"))) == 1
+
+
+def test_a_killed_scheduler_ends_the_run_and_the_next_one_completes_it(
+    home: Path, shim: Path, undisturbed: Path
+) -> None:
+    at = preloaded(home, shim, f"before:{SHARD}")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        scheduler(home) as (process, address),
+        worker(address, home, **at),
+    ):
+        run = pool.submit(run_on, address, home)
+        wait_until((home / "once").exists)
+        process.kill()
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+            pytest.raises(ShardError, match="is the scheduler still there"),
+        ):
+            run.result(timeout=90)
+    with scheduler(home) as (_, address), worker(address, home):
+        report = run_on(address, home)
+    assert report.images["written"] == 119
+    assert 0 < report.resumed_shards < SHARDS
+    assert_as_undisturbed(home, undisturbed)
+
+
+# Disks that are full, or can't be written to
+
+
+@pytest.fixture
+def small_disk(home: Path) -> Iterator[Path]:
+    """A disk of 400 kB at ``out``."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root, to mount a small disk")
+    (home / "out").mkdir()
+    mount("-t", "tmpfs", "-o", "size=400k", "tmpfs", home / "out")
+    yield home / "out"
+    subprocess.run(["umount", home / "out"], check=True)
+
+
+def mount(*arguments: str | Path) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+@pytest.mark.parametrize("left", [200_000, 150_000, 60_000])
+def test_a_full_disk_keeps_what_fits_and_the_next_run_completes_it(
+    left: int, home: Path, small_disk: Path, undisturbed: Path
+) -> None:
+    (small_disk / "ballast").write_bytes(bytes(400_000 - left))
+    failed = run_prep(*RUN, cwd=home)
+    assert failed.returncode in (1, 2)
+    assert "No space left" in failed.stderr
+    assert list(small_disk.glob("**/*.partial")) == []
+    whole = expected(undisturbed)
+    written = contents(small_disk, "*/*.tfrecord")
+    assert written.items() <= whole.items()
+    (small_disk / "ballast").unlink()
+    mount("-o", "remount,size=100m", small_disk)
+    assert run_prep(*RUN, cwd=home).returncode == 0
+    assert_as_undisturbed(home, undisturbed)
+
+
+def test_a_disk_that_cannot_be_written_to_is_an_error_unless_all_is_there(
+    home: Path, small_disk: Path, undisturbed: Path
+) -> None:
+    mount("-o", "remount,ro,size=100m", small_disk)
+    failed = run_prep(*RUN, cwd=home)
+    assert failed.returncode == 2
+    assert "can't write to" in failed.stderr
+    mount("-o", "remount,rw,size=100m", small_disk)
+    assert run_prep(*RUN, cwd=home).returncode == 0
+    mount("-o", "remount,ro", small_disk)
+    done = run_prep(*RUN, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert_as_undisturbed(home, undisturbed)
+
+
+def test_where_shared_memory_is_full_no_cluster_starts_and_nothing_is_lost(
+    home: Path, undisturbed: Path
+) -> None:
+    """Python's processes need a little of it to talk to one another."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root, to fill a shared memory of its own")
+    fill = (
+        "mount -t tmpfs -o size=4k tmpfs /dev/shm; cat /dev/zero > /dev/shm/full 2> /dev/null; "
+        'exec "$@"'
+    )
+    command = ["unshare", "--mount", "sh", "-c", fill, "sh", PREP, *RUN]
+    failed = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert "prep: the cluster can't be started" in failed.stderr
+    assert "room in /dev/shm" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert run_prep(*RUN, cwd=home).returncode == 0
     assert_as_undisturbed(home, undisturbed)

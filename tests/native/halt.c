@@ -1,8 +1,10 @@
-/* Preloaded into processes under test: halts one of them at an exact point, and keeps a log.
+/* Preloaded into processes under test: halts one of them at an exact point, keeps a log, and can put
+   the clock wrong.
 
    rename() is where files of ours come to be. HALT_AT is "before:" or "after:" and an end of the new
    name. The first process that gets there, told by HALT_ONCE being made anew, stops itself
    (SIGSTOP); the test then kills whom it likes, or lets it go on. Each rename is a line of HALT_LOG.
+   CLOCK_AHEAD is in seconds.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int ends_with(const char *text, const char *end) {
@@ -43,5 +46,13 @@ int rename(const char *from, const char *to) {
     int result = real(from, to);
     if (result == 0) note(to);
     halt("after:", to);
+    return result;
+}
+
+int clock_gettime(clockid_t which, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(which, now);
+    const char *ahead = getenv("CLOCK_AHEAD");
+    if (result == 0 && which == CLOCK_REALTIME && ahead) now->tv_sec += atol(ahead);
     return result;
 }
