@@ -5,6 +5,7 @@ Format: ITU-T T.81 annex B (markers), and Exif 2.3 (CIPA DC-008) section 4.6 for
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from prep.errors import RefusedImage
 SOI, SOS = b"\xff\xd8", b"\xff\xda"
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _DHT, _JPG, _DAC = 0xC4, 0xC8, 0xCC
-_SOS, _EOI = 0xDA, 0xD9
+_SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
 _JPEG_LS = 0xF7  # ITU-T T.87
 _FRAMES = (frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}) | {_JPEG_LS}
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
@@ -27,6 +28,7 @@ _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9), 0x00, 0xFF))
 _SEGMENT = struct.Struct(">BBH")  # FF, marker, length
 _ORIENTATION_TAG = 0x0112
 _SUSPICIOUS = 64  # pixels per byte; photos have about five
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _ICC = b"ICC_PROFILE\0"
 
 
@@ -124,7 +126,9 @@ def without_oddities(data: bytes) -> bytes:
         app_or_comment = 0xE0 <= marker <= 0xEF or marker == 0xFE
         adobe = marker == _APP14 and data[start + 4 : start + 9] == b"Adobe" and end - start >= 16
         jfif = marker == _APP0 and data[start + 4 : start + 9] == b"JFIF\0"
-        if not app_or_comment or adobe or jfif:
+        if jfif:  # Of a version that there is, or libjpeg would warn of it.
+            parts.append(data[start : start + 9] + b"\x01" + data[start + 10 : end])
+        elif not app_or_comment or adobe:
             parts.append(data[start : None if marker == _SOS else end])
     return b"".join(parts)
 
@@ -163,17 +167,37 @@ def with_end(data: bytes) -> bytes:
     return data + (b"\xd9" if data.endswith(b"\xff") else b"\xff\xd9")
 
 
-def without_padding(data: bytes, length: int) -> bytes:
-    """The same JPEG without ``length`` bytes before its end marker, if they are mere padding.
+def without_padding(data: bytes) -> bytes:
+    """The same JPEG without the zeros before its end marker.
 
-    They are, if all are zero and the byte before them is not. Zeros that took the place of image
-    data would have been decoded up to some point among them.
+    If it decodes strictly without them, none of them is image data.
     """
     end = data.rfind(b"\xff\xd9")
-    start = end - length
-    if start <= 0 or data[start - 1] == 0 or any(data[start:end]):
+    return data[:end].rstrip(b"\0") + data[end:] if end > 0 else data
+
+
+def without_surplus(data: bytes) -> bytes:
+    """The same JPEG without what comes after the last of its restart intervals.
+
+    Some scanners send more rows than the frame says. Restart markers count to eight, so intervals
+    that were put in by mistake go unseen if they are a multiple of eight: those stay.
+    """
+    frame, interval = None, 0
+    for marker, start, end in _segments(data):
+        if marker in _FRAMES:
+            frame = _read_frame(marker, data[start + 4 : end])
+        elif marker == _DRI:
+            interval = int.from_bytes(data[start + 4 : start + 6], "big")
+    if frame is None or not interval or not frame.sampling or marker != _SOS:
         return data
-    return data[:start] + data[end:]
+    across = 8 * max(s >> 4 for s in frame.sampling) or 8
+    down = 8 * max(s & 15 for s in frame.sampling) or 8
+    needed = -(-(-(-frame.width // across) * -(-frame.height // down)) // interval)
+    restarts = [found.start() for found in _RESTART.finditer(data, end)]
+    surplus = len(restarts) + 1 - needed
+    if surplus <= 0 or surplus % 8 == 0:
+        return data
+    return data[: restarts[needed - 1]] + b"\xff\xd9"
 
 
 def _least_bytes(frame: _Frame) -> int:

@@ -26,9 +26,10 @@ from prep.images.header import (
     with_end,
     without_oddities,
     without_padding,
+    without_surplus,
 )
 from prep.images.limits import MAX_SCANS, check_room, check_scans, check_size
-from prep.images.profiles import cmyk_to_srgb
+from prep.images.pillow import convert_cmyk
 from prep.images.scans import read_scans
 from prep.images.stderr import captured_stderr
 
@@ -37,7 +38,6 @@ from prep.images.stderr import captured_stderr
 _KEPT_BYTES = 16 << 20  # 16 MiB
 _NO_END = "Premature end of JPEG file"
 _REPAIRED = Note("repaired", "truncated", "lacks its end marker (EOI) alone")
-_PADDED = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 # How libjpeg's warnings begin (jerror.h, JWRN_*).
 _WARNINGS = re.compile(
     r"Corrupt JPEG data|Inconsistent prog|Premature end|Invalid SOS|Unknown Adobe"
@@ -49,19 +49,20 @@ class _Remedy(NamedTuple):
 
     Attributes:
         complaint: what it is good for.
-        mend: from the file, and the complaint, to one that may be decoded strictly.
+        mend: from the file to one that may be decoded strictly.
         note: what is to be known, if that is so.
     """
 
     complaint: re.Pattern[str]
-    mend: Callable[[bytes, re.Match[str]], bytes]
+    mend: Callable[[bytes], bytes]
     note: Note | None
 
 
 _REMEDIES = (
-    _Remedy(re.compile(_NO_END), lambda data, _: with_end(data), _REPAIRED),
-    _Remedy(_PADDED, lambda data, found: without_padding(data, int(found[1])), None),
-    _Remedy(re.compile("marker"), lambda data, _: without_oddities(data), None),
+    _Remedy(re.compile(_NO_END), with_end, _REPAIRED),
+    _Remedy(re.compile("before marker 0xd9"), without_padding, None),
+    _Remedy(re.compile("before marker 0xd[0-7]"), without_surplus, None),
+    _Remedy(re.compile("marker|JFIF"), without_oddities, None),
 )
 
 
@@ -94,7 +95,7 @@ class JpegDecoder:
             note = self._damaged(RefusedImage("truncated", missing))
         profile = read_profile(data) if self._settings.convert_profiles else None
         if profile is not None and len(header.components) == 4:
-            converted = cmyk_to_srgb(data, profile)
+            converted = convert_cmyk(data, profile)
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
             profile = None
         return Decoded(
@@ -178,8 +179,7 @@ def _mend(
 ) -> tuple[bytes, _Remedy] | tuple[bytes, None]:
     """(mended, remedy) of the first remedy that is for this complaint and changes anything."""
     for remedy in untried:
-        found = remedy.complaint.search(complaint)
-        mended = remedy.mend(data, found) if found else data
+        mended = remedy.mend(data) if remedy.complaint.search(complaint) else data
         if mended != data:
             return mended, remedy
     return data, None
@@ -206,7 +206,7 @@ def _decode_with_opencv(data: bytes) -> tuple[Pixels | None, str]:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     warnings = [line for line in lines if _WARNINGS.match(line)]
     for line in lines:
-        if line not in warnings:  # It is another thread's.
+        if line not in warnings and "JFIF revision" not in line:  # It is another thread's.
             print(line, file=sys.stderr)
     if pixels is None:
         return None, warnings[0] if warnings else _NO_END
