@@ -1,7 +1,7 @@
 """What strictness and preflight cost: ``python -m bench.strictness``.
 
-Whole photos through the package's decoder, and through bare simplejpeg of the same size that ignores
-what libjpeg warns of. They take turns image by image in one process, so that what else the machine
+Whole photos through the package's decoder, and through bare simplejpeg, to the same size, which
+ignores what libjpeg warns of. They take turns image by image in one process, so that what else the machine
 does meets both alike, and what counts is the processor time of the thread.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,12 +33,13 @@ def measure_strictness(photos: Sequence[bytes], rounds: int) -> list[float]:
     for number in range(rounds + 1):
         strict_seconds = bare_seconds = 0.0
         for turn, (data, decode_bare) in enumerate(zip(photos, bare, strict=True)):
+            decode_strictly = partial(decoder.decode, data, SIZE)
             if (turn + number) % 2:  # Who comes second finds the bytes in the cache.
-                strict_seconds += _seconds(lambda data=data: decoder.decode(data, SIZE))
+                strict_seconds += _seconds(decode_strictly)
                 bare_seconds += _seconds(decode_bare)
             else:
                 bare_seconds += _seconds(decode_bare)
-                strict_seconds += _seconds(lambda data=data: decoder.decode(data, SIZE))
+                strict_seconds += _seconds(decode_strictly)
         ratios.append(strict_seconds / bare_seconds)
     return ratios[1:]  # The first round warms up.
 
