@@ -1,8 +1,8 @@
 """What strictness and preflight cost: ``python -m bench.strictness``.
 
 Whole photos through the package's decoder, and through bare simplejpeg, to the same size, which
-ignores what libjpeg warns of. They take turns image by image in one process, so that what else the machine
-does meets both alike, and what counts is the processor time of the thread.
+ignores what libjpeg warns of. They take turns image by image in one process, so that what else the
+machine does meets both alike, and what counts is the processor time of the thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 
 from bench.photos import collect_originals
@@ -28,7 +29,8 @@ def measure_strictness(photos: Sequence[bytes], rounds: int) -> list[float]:
     """Seconds of the decoder over those of the bare decoder, for each round over ``photos``."""
     configure_process()
     decoder = Decoder()
-    bare = [_bare_decoder(data) for data in photos]
+    kept = np.empty(max(_bytes_decoded(data) for data in photos), np.uint8)
+    bare = [_bare_decoder(data, kept) for data in photos]
     ratios = []
     for number in range(rounds + 1):
         strict_seconds = bare_seconds = 0.0
@@ -44,18 +46,28 @@ def measure_strictness(photos: Sequence[bytes], rounds: int) -> list[float]:
     return ratios[1:]  # The first round warms up.
 
 
-def _bare_decoder(data: bytes) -> Callable[[], object]:
+def _decoded_size(data: bytes) -> tuple[int, int, int]:
+    """(height, width, factor) that the decoder shrinks a JPEG to."""
     height, width, *_ = simplejpeg.decode_jpeg_header(data)
     factor = shrink_factor(min(height, width), SIZE)
-    height, width = -(-height // factor), -(-width // factor)
-    buffer = np.empty(height * width * 3, np.uint8)
-    return lambda: simplejpeg.decode_jpeg(
+    return -(-height // factor), -(-width // factor), factor
+
+
+def _bytes_decoded(data: bytes) -> int:
+    height, width, _ = _decoded_size(data)
+    return height * width * 3
+
+
+def _bare_decoder(data: bytes, kept: npt.NDArray[np.uint8]) -> Callable[[], object]:
+    height, width, factor = _decoded_size(data)
+    return partial(
+        simplejpeg.decode_jpeg,
         data,
         "RGB",
         min_height=height,
         min_width=width,
         min_factor=factor,
-        buffer=buffer,
+        buffer=kept,
         strict=False,
     )
 

@@ -19,16 +19,9 @@ import simplejpeg
 from prep.errors import RefusedImage
 from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
 from prep.images.geometry import shrink_factor
-from prep.images.header import (
-    JpegHeader,
-    read_jpeg_header,
-    read_profile,
-    with_end,
-    without_oddities,
-    without_padding,
-    without_surplus,
-)
-from prep.images.limits import MAX_SCANS, check_room, check_scans, check_size
+from prep.images.header import JpegHeader, read_jpeg_header, read_profile
+from prep.images.limits import MAX_SCANS, check_least, check_room, check_scans, check_size
+from prep.images.mend import with_end, without_oddities, without_padding, without_surplus
 from prep.images.pillow import convert_cmyk
 from prep.images.scans import read_scans
 from prep.images.stderr import captured_stderr
@@ -36,6 +29,7 @@ from prep.images.stderr import captured_stderr
 # Decoding into memory that is kept saves mapping and zeroing pages for every image. What is larger
 # than this (5.6 megapixels) is rare, and keeping room for it would cost every worker memory.
 _KEPT_BYTES = 16 << 20  # 16 MiB
+_SUSPICIOUS = 64  # pixels per byte; photos have about five
 _NO_END = "Premature end of JPEG file"
 _REPAIRED = Note("repaired", "truncated", "lacks its end marker (EOI) alone")
 # How libjpeg's warnings begin (jerror.h, JWRN_*).
@@ -76,16 +70,13 @@ class JpegDecoder:
     def decode(self, data: bytes, at_least: int | None) -> Decoded:
         """Decodes one JPEG. See :meth:`prep.images.decode.Decoder.decode`."""
         header = read_jpeg_header(data)
-        check_size(header.height, header.width, self._settings)
-        if header.least_bytes > len(data):
-            raise RefusedImage(
-                "truncated",
-                f"{header.width} × {header.height} pixels take {header.least_bytes} bytes or more; "
-                f"the file has {len(data)}",
-            )
-        check_room(header.height, header.width, len(data))
+        _, height, width, components = header.frame
+        check_size(height, width, self._settings)
+        if height * width > _SUSPICIOUS * len(data):
+            check_least(height, width, header.frame.least_bytes, len(data))
+            check_room(height, width, len(data))
         missing = self._look_at_scans(data, header) if header.many_scans else ""
-        factor = shrink_factor(header.short, at_least) if at_least else 1
+        factor = shrink_factor(min(height, width), at_least) if at_least else 1
         note = None
         try:
             pixels = self._strictly(data, header, factor)
@@ -94,17 +85,15 @@ class JpegDecoder:
         if missing and (note is None or note.outcome != "damaged"):
             note = self._damaged(RefusedImage("truncated", missing))
         profile = read_profile(data) if self._settings.convert_profiles else None
-        if profile is not None and len(header.components) == 4:
+        if profile is not None and len(components) == 3 * 4:
             converted = convert_cmyk(data, profile)
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
             profile = None
-        return Decoded(
-            pixels, header.height, header.width, factor, header.orientation, profile, note
-        )
+        return Decoded(pixels, height, width, factor, header.orientation, profile, note)
 
     def _look_at_scans(self, data: bytes, header: JpegHeader) -> str:
         scans = read_scans(data, header, MAX_SCANS)
-        check_scans(scans.number, header.height * header.width)
+        check_scans(scans.number, header.frame.height * header.frame.width)
         return scans.missing
 
     def _at_second_look(
@@ -160,7 +149,7 @@ class JpegDecoder:
         return pixels, 1
 
     def _decode(self, data: bytes, header: JpegHeader, factor: int, *, strict: bool) -> Pixels:
-        height, width = -(-header.height // factor), -(-header.width // factor)
+        height, width = -(-header.frame.height // factor), -(-header.frame.width // factor)
         fits = height * width * 3 <= _KEPT_BYTES
         pixels: Pixels = simplejpeg.decode_jpeg(
             data,

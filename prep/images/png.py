@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from prep.errors import RefusedImage
 from prep.images.decoded import Note
+from prep.images.limits import check_least
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the data, type; then data and CRC
@@ -79,10 +80,8 @@ def check_png_room(data: bytes) -> None:
     """
     width, height, depth, colour = _IHDR.unpack_from(data, 16)
     bits = depth * _SAMPLES.get(colour, 1)
-    if height * (width * bits // 8 + 1) > _DEFLATE_RATIO * len(data):
-        raise RefusedImage(
-            "truncated", f"{len(data)} bytes can't hold the PNG's {width} × {height} pixels"
-        )
+    least = height * (width * bits // 8 + 1) // _DEFLATE_RATIO
+    check_least(height, width, least, len(data))
 
 
 def _without_end(data: bytes, at: int, chunks: list[bytes]) -> CheckedPng:
