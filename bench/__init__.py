@@ -4,6 +4,7 @@
 
 ::
 
+    strictness.py what strict decoding and looking at headers cost (``python -m bench.strictness``)
     limit.py      a bare loop over the codecs: what no program can be faster than
     article.py    the multiprocessing script that this package replaces
     contenders.py the programs that are measured, each run as a process of its own

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from prep.errors import RefusedImage
+from prep.images.limits import check_least
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -60,7 +61,4 @@ def check_webp_room(data: bytes) -> None:
     if data[12:16] != b"VP8 ":
         return
     height, width = webp_size(data)
-    if -(-height // 16) * -(-width // 16) > 8 * len(data):
-        raise RefusedImage(
-            "truncated", f"{len(data)} bytes can't hold the WebP's {width} × {height} pixels"
-        )
+    check_least(height, width, -(-height // 16) * -(-width // 16) // 8, len(data))

@@ -96,4 +96,6 @@ def shrink_factor(short: int, at_least: int) -> int:
     >>> [shrink_factor(n, 256) for n in (255, 511, 512, 1024, 9999)]
     [1, 1, 2, 4, 8]
     """
-    return next((n for n in (8, 4, 2) if short >= at_least * n), 1)
+    if short < 2 * at_least:
+        return 1
+    return next(n for n in (8, 4, 2) if short >= at_least * n)

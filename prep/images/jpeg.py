@@ -19,25 +19,19 @@ import simplejpeg
 from prep.errors import RefusedImage
 from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
 from prep.images.geometry import shrink_factor
-from prep.images.header import (
-    JpegHeader,
-    read_jpeg_header,
-    read_profile,
-    with_end,
-    without_oddities,
-    without_padding,
-)
-from prep.images.limits import MAX_SCANS, check_room, check_scans, check_size
-from prep.images.profiles import cmyk_to_srgb
+from prep.images.header import JpegHeader, read_jpeg_header, read_profile
+from prep.images.limits import MAX_SCANS, check_least, check_room, check_scans, check_size
+from prep.images.mend import with_end, without_oddities, without_padding, without_surplus
+from prep.images.pillow import convert_cmyk
 from prep.images.scans import read_scans
 from prep.images.stderr import captured_stderr
 
 # Decoding into memory that is kept saves mapping and zeroing pages for every image. What is larger
 # than this (5.6 megapixels) is rare, and keeping room for it would cost every worker memory.
 _KEPT_BYTES = 16 << 20  # 16 MiB
+_SUSPICIOUS = 64  # pixels per byte; photos have about five
 _NO_END = "Premature end of JPEG file"
 _REPAIRED = Note("repaired", "truncated", "lacks its end marker (EOI) alone")
-_PADDED = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 # How libjpeg's warnings begin (jerror.h, JWRN_*).
 _WARNINGS = re.compile(
     r"Corrupt JPEG data|Inconsistent prog|Premature end|Invalid SOS|Unknown Adobe"
@@ -49,19 +43,20 @@ class _Remedy(NamedTuple):
 
     Attributes:
         complaint: what it is good for.
-        mend: from the file, and the complaint, to one that may be decoded strictly.
+        mend: from the file to one that may be decoded strictly.
         note: what is to be known, if that is so.
     """
 
     complaint: re.Pattern[str]
-    mend: Callable[[bytes, re.Match[str]], bytes]
+    mend: Callable[[bytes], bytes]
     note: Note | None
 
 
 _REMEDIES = (
-    _Remedy(re.compile(_NO_END), lambda data, _: with_end(data), _REPAIRED),
-    _Remedy(_PADDED, lambda data, found: without_padding(data, int(found[1])), None),
-    _Remedy(re.compile("marker"), lambda data, _: without_oddities(data), None),
+    _Remedy(re.compile(_NO_END), with_end, _REPAIRED),
+    _Remedy(re.compile("before marker 0xd9"), without_padding, None),
+    _Remedy(re.compile("before marker 0xd[0-7]"), without_surplus, None),
+    _Remedy(re.compile("marker|JFIF"), without_oddities, None),
 )
 
 
@@ -75,16 +70,13 @@ class JpegDecoder:
     def decode(self, data: bytes, at_least: int | None) -> Decoded:
         """Decodes one JPEG. See :meth:`prep.images.decode.Decoder.decode`."""
         header = read_jpeg_header(data)
-        check_size(header.height, header.width, self._settings)
-        if header.least_bytes > len(data):
-            raise RefusedImage(
-                "truncated",
-                f"{header.width} × {header.height} pixels take {header.least_bytes} bytes or more; "
-                f"the file has {len(data)}",
-            )
-        check_room(header.height, header.width, len(data))
+        _, height, width, components = header.frame
+        check_size(height, width, self._settings)
+        if height * width > _SUSPICIOUS * len(data):
+            check_least(height, width, header.frame.least_bytes, len(data))
+            check_room(height, width, len(data))
         missing = self._look_at_scans(data, header) if header.many_scans else ""
-        factor = shrink_factor(header.short, at_least) if at_least else 1
+        factor = shrink_factor(min(height, width), at_least) if at_least else 1
         note = None
         try:
             pixels = self._strictly(data, header, factor)
@@ -93,17 +85,15 @@ class JpegDecoder:
         if missing and (note is None or note.outcome != "damaged"):
             note = self._damaged(RefusedImage("truncated", missing))
         profile = read_profile(data) if self._settings.convert_profiles else None
-        if profile is not None and len(header.components) == 4:
-            converted = cmyk_to_srgb(data, profile)
+        if profile is not None and len(components) == 3 * 4:
+            converted = convert_cmyk(data, profile)
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
             profile = None
-        return Decoded(
-            pixels, header.height, header.width, factor, header.orientation, profile, note
-        )
+        return Decoded(pixels, height, width, factor, header.orientation, profile, note)
 
     def _look_at_scans(self, data: bytes, header: JpegHeader) -> str:
         scans = read_scans(data, header, MAX_SCANS)
-        check_scans(scans.number, header.height * header.width)
+        check_scans(scans.number, header.frame.height * header.frame.width)
         return scans.missing
 
     def _at_second_look(
@@ -159,7 +149,7 @@ class JpegDecoder:
         return pixels, 1
 
     def _decode(self, data: bytes, header: JpegHeader, factor: int, *, strict: bool) -> Pixels:
-        height, width = -(-header.height // factor), -(-header.width // factor)
+        height, width = -(-header.frame.height // factor), -(-header.frame.width // factor)
         fits = height * width * 3 <= _KEPT_BYTES
         pixels: Pixels = simplejpeg.decode_jpeg(
             data,
@@ -178,8 +168,7 @@ def _mend(
 ) -> tuple[bytes, _Remedy] | tuple[bytes, None]:
     """(mended, remedy) of the first remedy that is for this complaint and changes anything."""
     for remedy in untried:
-        found = remedy.complaint.search(complaint)
-        mended = remedy.mend(data, found) if found else data
+        mended = remedy.mend(data) if remedy.complaint.search(complaint) else data
         if mended != data:
             return mended, remedy
     return data, None
@@ -206,7 +195,7 @@ def _decode_with_opencv(data: bytes) -> tuple[Pixels | None, str]:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     warnings = [line for line in lines if _WARNINGS.match(line)]
     for line in lines:
-        if line not in warnings:  # It is another thread's.
+        if line not in warnings and "JFIF revision" not in line:  # It is another thread's.
             print(line, file=sys.stderr)
     if pixels is None:
         return None, warnings[0] if warnings else _NO_END

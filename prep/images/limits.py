@@ -41,6 +41,18 @@ def check_size(height: int, width: int, settings: DecoderSettings) -> None:
         )
 
 
+def check_least(height: int, width: int, least: int, size: int) -> None:
+    """Refuses a file of ``size`` bytes, if a picture of its size takes ``least`` or more.
+
+    Raises:
+        RefusedImage: there are fewer.
+    """
+    if size < least:
+        raise RefusedImage(
+            "truncated", f"{width} × {height} pixels take {least} bytes or more; there are {size}"
+        )
+
+
 def check_room(height: int, width: int, size: int) -> None:
     """Refuses a file of ``size`` bytes that claims more pixels than one would use it for.
 

@@ -40,6 +40,21 @@ def decode_with_pillow(data: bytes, settings: DecoderSettings) -> Decoded:
     return _decode(name, data, settings, lenient=True)._replace(note=note)
 
 
+def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
+    """The sRGB pixels of a CMYK JPEG; None, if it can't be read or the profile is not for it.
+
+    The inks are needed here: RGB that was made of them without the profile can't be mended by it.
+    The file has passed all checks before.
+    """
+    try:
+        with _pillow_settings(None, lenient=False), Image.open(io.BytesIO(data)) as image:
+            image.load()
+            converted = image_to_srgb(image, profile)
+    except Exception:  # Pillow's plugins raise whatever they stumble upon.
+        return None
+    return np.asarray(converted) if converted.mode == "RGB" else None
+
+
 def _readable_format(data: bytes) -> str:
     """The name of the format; empty if it is not known by its beginning.
 
@@ -95,7 +110,7 @@ def _decode(name: str, data: bytes, settings: DecoderSettings, *, lenient: bool 
 
 
 @contextlib.contextmanager
-def _pillow_settings(max_pixels: int, *, lenient: bool) -> Iterator[None]:
+def _pillow_settings(max_pixels: int | None, *, lenient: bool) -> Iterator[None]:
     """Sets what is global in Pillow, and sets it back, for notebooks use Pillow too."""
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, lenient

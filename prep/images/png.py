@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 from prep.errors import RefusedImage
 from prep.images.decoded import Note
+from prep.images.limits import check_least
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the data, type; then data and CRC
 _IHDR = struct.Struct(">IIBB")  # width, height, bits per sample, colour type
+_INFLATED_AT_ONCE = 1 << 20  # 1 MiB
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
-_CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
-# What is not critical, but has a say in the pixels or how they are held.
-_OF_USE = _CRITICAL | {b"tRNS", b"eXIf", b"iCCP"}
+# The chunks that pixels depend on: the critical ones, and one that tells what is transparent.
+_OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # per pixel, by colour type
 _DEFLATE_RATIO = 1032  # The most that deflate can do: zlib, "Maximum Compression Factor".
 
@@ -33,8 +34,8 @@ class CheckedPng(NamedTuple):
 def check_png(data: bytes) -> CheckedPng:
     """Walks the chunks up to the end and recomputes their checksums.
 
-    Chunks with a wrong checksum that have no part in the pixels are left out. A missing end chunk,
-    or what was cut off of it, is put in its place, if all pixels are there (which decoding shows).
+    Chunks with a wrong checksum that have no part in the pixels are left out. A file that was cut
+    off behind its last pixel is given an end.
 
     Raises:
         RefusedImage: a chunk that matters has a wrong checksum, or the file is cut off in one.
@@ -48,10 +49,10 @@ def check_png(data: bytes) -> CheckedPng:
         if end > len(data):
             return _without_end(data, at, chunks)
         good = zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
-        if not good and kind in _CRITICAL | {b"tRNS"}:
+        if not good and kind in _OF_PIXELS:
             raise RefusedImage("damaged", f"wrong checksum of the PNG's {kind.decode()} at {at}")
         odd |= not good
-        if good and (kind in _OF_USE or kind[:1].islower()):
+        if good:
             chunks.append(data[at:end])
         if kind == b"IEND":
             return CheckedPng(SIGNATURE + b"".join(chunks) if odd else data, None)
@@ -79,15 +80,29 @@ def check_png_room(data: bytes) -> None:
     """
     width, height, depth, colour = _IHDR.unpack_from(data, 16)
     bits = depth * _SAMPLES.get(colour, 1)
-    if height * (width * bits // 8 + 1) > _DEFLATE_RATIO * len(data):
-        raise RefusedImage(
-            "truncated", f"{len(data)} bytes can't hold the PNG's {width} × {height} pixels"
-        )
+    least = height * (width * bits // 8 + 1) // _DEFLATE_RATIO
+    check_least(height, width, least, len(data))
 
 
 def _without_end(data: bytes, at: int, chunks: list[bytes]) -> CheckedPng:
-    rest = data[at:]
-    if not _END.startswith(rest):
-        raise RefusedImage("truncated", f"the PNG ends within a chunk, after {len(data)} bytes")
-    note = Note("repaired", "truncated", "lacks its end chunk (IEND) alone")
+    """The file with an end, if what was cut off, at the chunk at ``at``, is none of the pixels."""
+    if not _holds_all_pixels(chunks):
+        raise RefusedImage("truncated", f"the PNG ends within its pixels, after {len(data)} bytes")
+    note = Note(
+        "repaired", "truncated", f"all pixels are there; the PNG ends within a chunk at {at}"
+    )
     return CheckedPng(SIGNATURE + b"".join(chunks) + _END, note)
+
+
+def _holds_all_pixels(chunks: list[bytes]) -> bool:
+    """Whether the IDAT chunks hold a complete zlib stream, its checksum included."""
+    inflate = zlib.decompressobj()
+    try:
+        for chunk in chunks:
+            rest = chunk[8:-4] if chunk[4:8] == b"IDAT" else b""
+            while rest and not inflate.eof:
+                inflate.decompress(rest, _INFLATED_AT_ONCE)
+                rest = inflate.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflate.eof

@@ -42,20 +42,6 @@ def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return converted
 
 
-def cmyk_to_srgb(data: bytes, profile: bytes) -> Pixels | None:
-    """The RGB pixels of a CMYK image file; None, if it can't be read or the profile is not for it.
-
-    The inks are needed here: RGB that was made of them without the profile can't be mended by it.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            converted = image_to_srgb(image, profile)
-    except (OSError, ValueError):
-        return None
-    return np.asarray(converted) if converted.mode == "RGB" else None
-
-
 @lru_cache(maxsize=16)  # Cameras and programs have few profiles.
 def _transform(profile: bytes) -> ImageCms.ImageCmsTransform | None:
     try:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from prep.images.header import JpegHeader
+from prep.images.header import EOI_MARKER, SOS_MARKER, JpegHeader
 
-_SOS, _EOI = 0xDA, 0xD9
 # A marker within entropy-coded data: neither a stuffed byte nor a restart marker.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _ALL = (1 << 64) - 1  # a bit for each coefficient of a block
@@ -32,14 +31,16 @@ class Scans(NamedTuple):
 
 def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
     """Walks the markers from the first scan to the end, and adds up what the scans bring."""
-    full = dict.fromkeys(header.components, 0)  # coefficients that are there to their last bit
+    full = dict.fromkeys(
+        header.frame.components[::3], 0
+    )  # coefficients that are there to their last bit
     number = 0
     at = header.first_scan
     while number <= most and at + 4 <= len(data):
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _EOI:
+        if marker == EOI_MARKER:
             break
-        if marker == _SOS:
+        if marker == SOS_MARKER:
             number += 1
             _add(full, data[at + 4 : end], header)
         found = _MARKER.search(data, end)
@@ -52,7 +53,7 @@ def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
 def _add(full: dict[int, int], scan: bytes, header: JpegHeader) -> None:
     components = scan[1 : 1 + 2 * scan[0] : 2] if scan else b""
     first, last, approximation = scan[-3:] if len(scan) >= 6 else (0, 0, 0xF)
-    if not header.progressive:
+    if not header.frame.progressive:
         first, last, approximation = 0, 63, 0
     if approximation & 0xF:
         return  # There are bits still to come.
