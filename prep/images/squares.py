@@ -9,7 +9,7 @@ import simplejpeg
 from prep.errors import RecordError
 from prep.images.decode import Pixels
 from prep.images.processor import ImageSettings
-from prep.images.sums import channel_sums
+from prep.images.sums import channel_sums, plain_sums
 from prep.stats import RGB, ChannelStats
 
 # Steps of the constant coefficient at quality 50: ITU-T T.81, tables K.1 and K.2.
@@ -32,13 +32,16 @@ class SquareReader:
         self._planes = [np.empty((size, size), np.uint8) for _ in range(3)]
 
     def sums(self, image: bytes) -> ChannelStats:
-        """Channel sums of a square.
+        """Channel sums of a square; of JPEGs without squares, for those tell nothing.
 
         Raises:
             RecordError: it is not what our encoder writes: strict decoding finds fault with it, or
                 it is of another size or length, or holds samples that can't have been written.
         """
-        return channel_sums(self.pixels(image), self._planes)
+        pixels = self.pixels(image)
+        if self._encoding != "jpeg":
+            return channel_sums(pixels, self._planes)
+        return ChannelStats(images=1, pixels=self._size**2, sums=plain_sums(pixels))
 
     def pixels(self, image: bytes) -> Pixels:
         """uint8 (size, size, 3), RGB, in memory that the next call overwrites.
