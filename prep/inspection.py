@@ -302,7 +302,7 @@ class _Reading:
         """Looked at only where the mean is off by more than a photo's ever is."""
         file.seek(0)
         found = [
-            clipping_tolerance(self._squares.pixels(parse_example(data).image))
+            clipping_tolerance(self._squares.pixels(parse_example(data).image), self._plan.settings)
             for data in read_records(file)
         ]
         return [float(mean) for mean in np.mean(found, axis=0)]
