@@ -14,6 +14,7 @@
     report.py     tables, and the JSON file
     settings.py   what is the same for all
     photos.py     the images
+    verify.py     verifying against bare decoding: ``python -m bench.verify``
     machine.py    what it was measured on
 
 Absolute times mean little on a machine that is shared. So everything takes turns, and what counts

@@ -36,7 +36,15 @@ def _field(number: int, payload: bytes) -> bytes:
 
 
 _IMAGE_KEY = _field(1, b"image_raw")
-_HEAD_AT_MOST = 64  # bytes before the image: five tags and lengths, and the key
+# What stands before each length in the head of an example, and whether it is one that ends with
+# the image, and not with the label.
+_NESTING = (
+    (b"\x0a", False),
+    (b"\x0a", True),
+    (_IMAGE_KEY + b"\x12", True),
+    (b"\x0a", True),
+    (b"\x0a", True),
+)
 
 
 def label_entry(values: Sequence[int]) -> bytes:
@@ -77,15 +85,20 @@ def image_of(data: bytes, label: bytes) -> bytes | None:
     >>> image_of(example(b"x", label_entry([7])), label_entry([7]))
     b'x'
     """
-    at = data.find(_IMAGE_KEY, 0, _HEAD_AT_MOST) + len(_IMAGE_KEY)
-    length = 0
+    end = len(data) - len(label)
+    at = 0
     try:
-        for _ in range(3):  # The entry's value, its list, its bytes: a tag and a length each.
-            length, at = _read_varint(data, at + 1)
+        # The lengths, from the outside in: the features and, of the image alone, its entry, the
+        # entry's value, its list, its bytes.
+        for start, stop in _NESTING:
+            if not data.startswith(start, at):
+                return None
+            length, at = _read_varint(data, at + len(start))
+            if at + length != (end if stop else len(data)):
+                return None
     except IndexError:
         return None
-    image = data[at : at + length]
-    return image if example(image, label) == data else None
+    return data[at:end] if data.endswith(label) else None
 
 
 class Example(NamedTuple):

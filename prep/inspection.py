@@ -6,6 +6,7 @@ are missing or doubled; the receipt does. The receipt in turn is held against th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -220,8 +221,6 @@ class _Reading:
         self._squares = SquareReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
-        self._seen: dict[int, int] = {}
-        self._repeated: list[Difference] = []
         self._by_label: dict[tuple[int, ...], int] = {}
         self.records = 0
 
@@ -230,7 +229,9 @@ class _Reading:
         try:
             with open(_regular(path), "rb") as file:
                 self._read(file)
-                if not self._wrong:
+                if self.records != sum(self._receipt.written.values()):
+                    self._wrong[:0] = _repeated(file)
+                elif not self._wrong:
                     self._wrong += self._sums_differ(file)
         except FileNotFoundError:
             return [("a shard", "no file")]
@@ -252,9 +253,6 @@ class _Reading:
     def _take(self, data: bytes) -> None:
         number = self.records
         self.records += 1
-        first = self._seen.setdefault(crc32c(data), number)
-        if first != number:
-            self._repeated.append((f"record {number} to be its own", f"record {first} once more"))
         try:
             self._stats += self._squares.sums(self._image(data, number))
         except RecordError as error:
@@ -304,7 +302,7 @@ class _Reading:
         """Looked at only where the mean is off by more than a photo's ever is."""
         file.seek(0)
         found = [
-            clipping_tolerance(self._squares.pixels(parse_example(data).image))
+            clipping_tolerance(self._squares.pixels(parse_example(data).image), self._plan.settings)
             for data in read_records(file)
         ]
         return [float(mean) for mean in np.mean(found, axis=0)]
@@ -316,7 +314,6 @@ class _Reading:
             wrong.append(("no more than that", f"{len(self._wrong) - len(wrong)} more"))
         if self.records != expected:
             wrong.insert(0, (f"{expected} records", f"{self.records}"))
-            wrong += self._repeated[:_RECORDS_NAMED]
         if self._classes is None and not wrong:
             wrong += self._labels_differ()
         return wrong
@@ -331,6 +328,17 @@ class _Reading:
             wanted, found = expected.get(label, 0), self._by_label.get(label, 0)
             if wanted != found:
                 yield f"{wanted} records of {self._labels.describe(label)}", f"{found}"
+
+
+def _repeated(file: BinaryIO) -> Iterator[Difference]:
+    """Records that come more than once, as far as the file can be read."""
+    file.seek(0)
+    seen: dict[int, int] = {}
+    with contextlib.suppress(RecordError):
+        for number, data in enumerate(read_records(file)):
+            first = seen.setdefault(crc32c(data), number)
+            if first != number:
+                yield f"record {number} to be its own", f"record {first} once more"
 
 
 def _regular(path: Path) -> Path:

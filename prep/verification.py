@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,6 +189,7 @@ class _Repair:
         if differences:
             self._note(self._journal.layout.manifest, f"another one: {'; '.join(differences)}")
             return None
+        made = dataclasses.replace(made, config=self._stored.config)  # The output may have moved.
         self._journal.begin(made)
         return made
 
@@ -203,6 +205,8 @@ class _Repair:
             layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
         if chosen:
             write_shards(made, chosen, self._journal, self._client, self._progress)
+        for shard in chosen:
+            self._compare(before[shard])
 
     def _versions_differ(self) -> bool:
         """Whether shards would come out other than they were planned, and notes why."""
@@ -234,6 +238,22 @@ class _Repair:
                 f"{changed[0]!r}",
             )
         return bool(changed)
+
+    def _compare(self, before: ShardInspection) -> None:
+        """Notes where a shard was made of other bytes now: size and time don't tell of all."""
+        shard = before.shard
+        digest = self._stored.fingerprint.digest
+        after = self._journal.receipt(shard.split, shard.index, digest)
+        if before.receipt is None or after is None:
+            return
+        old, new = (bytes.fromhex(receipt.checksums) for receipt in (before.receipt, after))
+        if old != new:
+            other = sum(old[i : i + 4] != new[i : i + 4] for i in range(0, len(new), 4))
+            self._note(
+                self._journal.layout.shard(shard.split, shard.index, shard.count),
+                f"{counted(other, 'image')} of its {shard.images} to have other contents, though "
+                "of the same size and time; it was written again with these",
+            )
 
     def _remake_results(self, made: RunPlan) -> None:
         receipts = self._journal.committed(made)

@@ -15,8 +15,10 @@ import pytest
 
 import prep
 from prep import errors
+from prep.inspection import ShardInspection
 from prep.means import Part
 from prep.planning import ShardSpec
+from prep.problems import Problem
 from prep.receipts import Finding, ShardReceipt, Totals
 from prep.shards import RunRef
 from prep.stats import ChannelStats, MixedStats
@@ -196,8 +198,12 @@ def test_every_error_is_in_the_tree_that_is_drawn_and_has_its_exit_code() -> Non
 
 STATS = ChannelStats(images=2, pixels=8, sums=(1, 2, 3), squares=(1, 4, 9))
 FINDING = Finding(path="caf\udce9.jpg", reason="damaged", detail="half of it")
+SHARD = ShardSpec(split="train", index=0, count=2, start=0, stop=50)
+PROBLEM = Problem(where="mean_rgb.json", expected="{}", found="[]", remedy="remake")
 VALUES = [
-    ShardSpec(split="train", index=0, count=2, start=0, stop=50),
+    SHARD,
+    PROBLEM,
+    ShardInspection(shard=SHARD, records=50, problems=(PROBLEM,)),
     RunRef(output="/shards", digest="0" * 64, run="1", stop_at_bad_image=True),
     FINDING,
     STATS,

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
+from PIL import Image
 
 from prep.errors import RecordError
 from prep.images.decoded import Pixels
+from prep.images.encode import make_encoder
 from prep.images.processor import ImageSettings
-from prep.images.sums import channel_sums
+from prep.images.sums import channel_sums, plain_sums
 from prep.stats import RGB, ChannelStats
 
-# Steps of the constant coefficient at quality 50: ITU-T T.81, tables K.1 and K.2.
-_LUMA_STEP, _CHROMA_STEP = 16, 17
-# How much of an error in Y, and in Cb or Cr, ends up in R, G and B: ITU-T T.871, section 7.
+# How much of an error in Cb and Cr ends up in R, G and B, one of Y does in full: ITU-T T.871.
 _CHROMA_SHARE = (1.402, 0.344136 + 0.714136, 1.772)
 # The furthest that a colour can lie outside of 0 to 255 for any Y, Cb and Cr from 0 to 255.
 _OVERSHOOT = tuple(128 * share for share in _CHROMA_SHARE)
+_TO_YCC = np.array(
+    [(0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)]
+)
 _ROUNDING = 2.0
 
 
@@ -32,13 +40,16 @@ class SquareReader:
         self._planes = [np.empty((size, size), np.uint8) for _ in range(3)]
 
     def sums(self, image: bytes) -> ChannelStats:
-        """Channel sums of a square.
+        """Channel sums of a square; of JPEGs without squares, for those tell nothing.
 
         Raises:
             RecordError: it is not what our encoder writes: strict decoding finds fault with it, or
                 it is of another size or length, or holds samples that can't have been written.
         """
-        return channel_sums(self.pixels(image), self._planes)
+        pixels = self.pixels(image)
+        if self._encoding != "jpeg":
+            return channel_sums(pixels, self._planes)
+        return ChannelStats(images=1, pixels=self._size**2, sums=plain_sums(pixels))
 
     def pixels(self, image: bytes) -> Pixels:
         """uint8 (size, size, 3), RGB, in memory that the next call overwrites.
@@ -83,28 +94,43 @@ def mean_tolerance(settings: ImageSettings) -> RGB:
     Cb and Cr alike. Halving chroma and interpolating it leaves its mean. To this come the
     roundings of each sample: of Y, Cb and Cr, in both transforms, and of the colours.
 
-    What this leaves out is that colours beyond 0 and 255 are cut off: see
+    What this leaves out is that values beyond 0 and 255 are cut off: see
     :func:`clipping_tolerance`.
     """
     if settings.encoding != "jpeg":
         return 0.0, 0.0, 0.0
-    luma, chroma = (_step(base, settings.quality) / 16 for base in (_LUMA_STEP, _CHROMA_STEP))
+    luma, chroma = (steps[0] / 16 for steps in _steps(settings.quality))
     r, g, b = (luma + share * chroma + _ROUNDING for share in _CHROMA_SHARE)
     return r, g, b
 
 
-def clipping_tolerance(pixels: Pixels) -> RGB:
-    """How much cutting colours off at 0 and 255 can have moved the mean of these pixels.
+def clipping_tolerance(pixels: Pixels, settings: ImageSettings) -> RGB:
+    """How much cutting off at 0 and 255 can have moved the mean of these pixels of a JPEG.
 
-    Where chroma varies from pixel to pixel, its mean over two by two of them gives colours far
-    beyond; each sample that is 0 or 255 now may have been one.
+    Next to nothing for a photo. Where chroma varies from pixel to pixel, its mean over two by two
+    of them gives colours far beyond, and each sample that is 0 or 255 now may have been one. Y, Cb
+    and Cr themselves are cut off as well. There the error is that of quantisation, whose root mean
+    square over a block is at most that of half the steps (Parseval), so that over a share of the
+    pixels it adds up to at most that times the root of the share (Cauchy and Schwarz).
     """
-    cut = ((pixels == 0) | (pixels == 255)).mean(axis=(0, 1))
-    r, g, b = (float(share * most) for share, most in zip(cut, _OVERSHOOT, strict=True))
+    cut = (pixels == 0) | (pixels == 255)
+    planes = np.abs(pixels @ _TO_YCC.T - (127.5, 0, 0)) > 126
+    share = math.sqrt((cut | planes).any(axis=2).mean())
+    luma, chroma = (math.sqrt(np.square(steps).sum()) / 16 for steps in _steps(settings.quality))
+    r, g, b = (
+        float(most * beyond) + share * (luma + part * chroma)
+        for most, beyond, part in zip(_OVERSHOOT, cut.mean(axis=(0, 1)), _CHROMA_SHARE, strict=True)
+    )
     return r, g, b
 
 
-def _step(base: int, quality: int) -> int:
-    """A quantisation step at ``quality``, as libjpeg scales it (``jpeg_quality_scaling``)."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return min(max((base * scale + 50) // 100, 1), 255)
+@functools.cache
+def _steps(quality: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The quantisation steps of Y, and of Cb and Cr, that our encoder uses; the constant's first.
+
+    Pillow gives tables in the order of the frequencies, whatever their order in the file.
+    """
+    encoded = make_encoder("jpeg", quality, None)(np.zeros((16, 16, 3), np.uint8))
+    with Image.open(io.BytesIO(encoded)) as image:
+        tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
+    return tables[0], tables[1]

@@ -1,0 +1,97 @@
+"""``python -m bench.verify``: what verifying costs beside reading and decoding.
+
+The bare loop reads the records, takes the image out of each, and decodes it strictly into memory
+that is kept; it holds nothing against anything. The two take turns shard by shard, in one process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import simplejpeg
+
+from bench.photos import collect_originals, link_set
+from bench.settings import DATA, DEFAULT_PHOTOS, QUALITY, SCRATCH, SIZE
+from prep.config import Config
+from prep.examples import parse_example
+from prep.images.decode import Pixels
+from prep.inspection import inspect_shard
+from prep.journal import Journal, StoredPlan
+from prep.planning import ShardSpec
+from prep.records import read_records
+from prep.runs import run
+from prep.shards import RunRef
+
+_IMAGES_PER_SHARD = 50  # so few that both of a turn meet the same weather
+
+
+@click.command()
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=DEFAULT_PHOTOS if DEFAULT_PHOTOS.is_dir() else None,
+    help="Folder of JPEG photos, in folders by class. [made-up photos]",
+)
+@click.option("--images", type=click.IntRange(min=100), default=2_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+def main(photos: Path | None, images: int, rounds: int) -> None:
+    """Measure the rate of verifying against that of bare decoding."""
+    output = SCRATCH / "verify"
+    shutil.rmtree(output, ignore_errors=True)
+    source = link_set(collect_originals(photos, DATA), DATA, images)
+    config = Config(
+        source=str(source),
+        output=str(output),
+        size=SIZE,
+        quality=QUALITY,
+        images_per_shard=_IMAGES_PER_SHARD,
+    )
+    run(config)
+    plan = Journal(output).stored_plan()
+    assert plan is not None
+    ratios = [_round(output, plan) for _ in range(rounds)]
+    figures = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+    click.echo(f"verify / bare decoding: {statistics.median(ratios):.3f} ({figures})")
+
+
+def _round(output: Path, plan: StoredPlan) -> float:
+    """The rate of verifying over the bare rate, by processor time: neither waits for anything.
+
+    The median over the shards: what else runs on the machine slows one or the other now and then.
+    """
+    reference = RunRef(output=str(output), digest=plan.fingerprint.digest, run="bench")
+    buffer = np.empty(SIZE * SIZE * 3, np.uint8)
+    ratios = []
+    for shard in plan.shards:
+        path = Journal(output).layout.shard(shard.split, shard.index, shard.count)
+        bare = _seconds(_decode_all, path, buffer)
+        ratios.append(bare / _seconds(_verify, shard, reference))
+    return statistics.median(ratios)
+
+
+def _decode_all(path: Path, buffer: Pixels) -> None:
+    with open(path, "rb") as file:
+        for record in read_records(file):
+            simplejpeg.decode_jpeg(parse_example(record).image, "RGB", buffer=buffer, strict=True)
+
+
+def _verify(shard: ShardSpec, reference: RunRef) -> None:
+    problems = inspect_shard(shard, reference).problems
+    if problems:
+        raise SystemExit(f"bench: {problems[0]}")
+
+
+def _seconds(work: Callable[..., None], *arguments: object) -> float:
+    started = time.thread_time()
+    work(*arguments)
+    return time.thread_time() - started
+
+
+if __name__ == "__main__":
+    main()
