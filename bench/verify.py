@@ -20,7 +20,7 @@ from bench.photos import collect_originals, link_set
 from bench.settings import DATA, DEFAULT_PHOTOS, QUALITY, SCRATCH, SIZE
 from prep.config import Config
 from prep.examples import parse_example
-from prep.images.decode import Pixels
+from prep.images.decoded import Pixels
 from prep.inspection import inspect_shard
 from prep.journal import Journal, StoredPlan
 from prep.planning import ShardSpec

@@ -53,7 +53,10 @@ def exclusive(path: Path) -> Iterator[None]:
             file,
         )
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def _holder(text: str) -> str:

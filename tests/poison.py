@@ -6,6 +6,8 @@ import ctypes
 import os
 import re
 import signal
+import sys
+import time
 
 #: Put at the end of an image file, these change nothing for a healthy decoder.
 CRASH = b"[crash]"
@@ -17,6 +19,10 @@ HOG = b"[hog]"
 RAISE = b"[raise]"
 SUICIDE = b"[suicide]"
 EXIT = b"[exit]"
+SLOW = b"[slow]"
+PRINT = b"[print]"
+LAST_WORDS = b"[last words]"
+NO_MEMORY_HERE = b"[no memory here]"
 
 #: What PREP_TEST_FAULT is set to.
 NAME = "poison:swallow"
@@ -58,6 +64,16 @@ def _raise() -> None:
     raise SystemError("this codec has a bug")
 
 
+def _say_last_words() -> None:
+    os.write(2, b"free(): invalid pointer\n")
+    os.abort()
+
+
+def _no_memory_here() -> None:
+    if "pytest" in sys.modules:
+        raise MemoryError
+
+
 _EFFECTS = {
     CRASH: _crash,
     ABORT: os.abort,
@@ -68,4 +84,8 @@ _EFFECTS = {
     RAISE: _raise,
     SUICIDE: lambda: os.kill(os.getpid(), signal.SIGKILL),
     EXIT: lambda: os._exit(3),
+    SLOW: lambda: time.sleep(1.5),
+    PRINT: lambda: os.write(1, b"warning: something odd\n"),
+    LAST_WORDS: _say_last_words,
+    NO_MEMORY_HERE: _no_memory_here,
 }

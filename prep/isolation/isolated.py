@@ -18,10 +18,10 @@ from prep.isolation.messages import receive, send
 from prep.isolation.settling import CRASHED, TOO_SLOW
 from prep.watchdog import SIGNAL
 
-# An image is refused when it ends the process twice. The first time, an earlier image may have
-# upset the decoder, or somebody outside may have killed or suspended the process: the second time
-# it is the only image of a fresh one.
+# An image is refused for what it does to a fresh process, alone: an earlier image may have upset
+# the decoder. It is given another where somebody outside may have killed or suspended the first.
 _TRIES = 2
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, SIGNAL)
 _END_OF_ERRORS = 4096  # bytes of what the process had to say when it died
 _PATIENCE = 10.0  # seconds for it to end when nobody needs it any more
 
@@ -48,6 +48,7 @@ class IsolatedProcessor:
             OSError: the process can't be started.
         """
         for _ in range(_TRIES):
+            alone = self._child is None
             if self._child is None:
                 self._child = _Child(self._settings, self._timeout)
             reply = self._child.ask(data)
@@ -57,6 +58,8 @@ class IsolatedProcessor:
                 return reply
             status, errors = self._child.end()
             self._child = None
+            if alone and -status not in _FROM_OUTSIDE:
+                break
         raise _refusal(status, errors, self._timeout)
 
     def close(self) -> None:
