@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distributed import Client, as_completed
+from distributed import Client, Future, as_completed
 
 from prep.inspection import ShardInspection, inspect_shard
 from prep.inventory import Inventory
@@ -109,9 +109,10 @@ def _inspect_all(
     try:
         with make_display(work, progress) as display:
             images = 0
-            for future in as_completed(futures):
+            done = as_completed(futures, with_results=True, raise_errors=False)
+            for future, result in done:
                 shard = by_future[future]
-                found.append(_result(future.exception(), shard) or future.result())
+                found.append(result if future.status == "finished" else _failed(future, shard))
                 images += shard.images
                 display.update(LiveCounts(shards=len(found), images=images))
     finally:
@@ -119,10 +120,9 @@ def _inspect_all(
     return found
 
 
-def _result(error: BaseException | None, shard: ShardSpec) -> ShardInspection | None:
-    """What it comes to if a shard's inspection failed, as when it killed its worker."""
-    if error is None:
-        return None
+def _failed(future: Future[ShardInspection], shard: ShardSpec) -> ShardInspection:
+    """What it comes to if a shard's inspection failed, as when it has killed its workers."""
+    error = future.exception() if future.status == "error" else future.status
     problem = Problem(
         where=shard_key(shard),
         expected="a shard that can be read",

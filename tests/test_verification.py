@@ -649,27 +649,35 @@ def test_workers_and_a_client_contradict_each_other(plain: Output, client: Clien
 # Sums of JPEGs
 
 
-@pytest.mark.parametrize("quality", [1, 30, 90, 100])
+@pytest.mark.parametrize(
+    ("quality", "size"),
+    [(1, 32), (30, 32), (90, 32), (100, 32), (1, 7), (50, 8), (90, 8), (90, 35)],
+)
 def test_the_hardest_pictures_are_within_the_tolerance_of_sums(
-    quality: int, tmp_path: Path, client: Client
+    quality: int, size: int, tmp_path: Path, client: Client
 ) -> None:
     """Single colours, and single pixels of them: nothing moves the mean of a JPEG further."""
     colours = [(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)]
     random = np.random.default_rng(0)
     for number, colour in enumerate([*colours, (3, 77, 201), (250, 250, 240)]):
-        flat = np.full((SIZE, SIZE, 3), colour, np.uint8)
+        flat = np.full((size, size, 3), colour, np.uint8)
         dots = np.zeros_like(flat)
         dots[::2, ::2] = colour
-        noise = random.choice(np.array([0, 255], np.uint8), (SIZE, SIZE, 3)) & flat
+        noise = random.choice(np.array([0, 255], np.uint8), (size, size, 3)) & flat
         files = {
             f"{kind}.png": image_file(pixels, "PNG")
-            for kind, pixels in {"flat": flat, "dots": dots, "noise": noise}.items()
+            for kind, pixels in {
+                "flat": flat,
+                "dots": dots,
+                "noise": noise,
+                "smooth": picture(size, size),
+            }.items()
         }
         write_tree(tmp_path / "source", {"train": {f"c{number}": files}})
     config = prep.Config(
         source=str(tmp_path / "source"),
         output=str(tmp_path / "out"),
-        size=SIZE,
+        size=size,
         quality=quality,
         images_per_shard=1,
     )

@@ -89,17 +89,18 @@ class SquareReader:
 def mean_tolerance(settings: ImageSettings) -> RGB:
     """How far the mean of decoded squares may lie from that of the squares before encoding.
 
-    Nothing for ``raw`` and ``float32``. In a JPEG, a block's mean is an eighth of its constant
-    coefficient. That is off by at most half a step, so the mean is off by a 16th of a step, in Y,
-    Cb and Cr alike. Halving chroma and interpolating it leaves its mean. To this come the
-    roundings of each sample: of Y, Cb and Cr, in both transforms, and of the colours.
+    Nothing for ``raw`` and ``float32``. In a JPEG, Y, Cb and Cr are off by what quantisation does;
+    halving chroma and interpolating it leaves its mean. To this come the roundings of each sample:
+    of Y, Cb and Cr, in both transforms, and of the colours.
 
     What this leaves out is that values beyond 0 and 255 are cut off: see
     :func:`clipping_tolerance`.
     """
     if settings.encoding != "jpeg":
         return 0.0, 0.0, 0.0
-    luma, chroma = (steps[0] / 16 for steps in _steps(settings.quality))
+    luma_steps, chroma_steps = _steps(settings.quality)
+    luma = _quantisation(settings.size, luma_steps)
+    chroma = _quantisation(-(-settings.size // 2), chroma_steps)
     r, g, b = (luma + share * chroma + _ROUNDING for share in _CHROMA_SHARE)
     return r, g, b
 
@@ -109,19 +110,36 @@ def clipping_tolerance(pixels: Pixels, settings: ImageSettings) -> RGB:
 
     Next to nothing for a photo. Where chroma varies from pixel to pixel, its mean over two by two
     of them gives colours far beyond, and each sample that is 0 or 255 now may have been one. Y, Cb
-    and Cr themselves are cut off as well. There the error is that of quantisation, whose root mean
-    square over a block is at most that of half the steps (Parseval), so that over a share of the
-    pixels it adds up to at most that times the root of the share (Cauchy and Schwarz).
+    and Cr themselves are cut off as well: over a share of the pixels, the errors of quantisation
+    add up to at most their root mean square times the root of the share (Cauchy and Schwarz).
     """
     cut = (pixels == 0) | (pixels == 255)
     planes = np.abs(pixels @ _TO_YCC.T - (127.5, 0, 0)) > 126
     share = math.sqrt((cut | planes).any(axis=2).mean())
-    luma, chroma = (math.sqrt(np.square(steps).sum()) / 16 for steps in _steps(settings.quality))
+    luma, chroma = map(_root_mean_square, _steps(settings.quality))
     r, g, b = (
         float(most * beyond) + share * (luma + part * chroma)
         for most, beyond, part in zip(_OVERSHOOT, cut.mean(axis=(0, 1)), _CHROMA_SHARE, strict=True)
     )
     return r, g, b
+
+
+def _quantisation(side: int, steps: Sequence[int]) -> float:
+    """How far quantisation can move the mean of a square plane.
+
+    A block's mean is an eighth of its constant coefficient, which is off by at most half a step.
+    Blocks of which only a part is in the picture have no such bound: there it is that of all
+    coefficients, spread over the visible samples alone (Cauchy and Schwarz), and that works out
+    for rows and columns apart.
+    """
+    whole, rest = side // 8 * 8, side % 8
+    spread = (whole + math.sqrt(8 * rest)) ** 2 - whole**2
+    return (whole**2 * steps[0] / 16 + spread * _root_mean_square(steps)) / side**2
+
+
+def _root_mean_square(steps: Sequence[int]) -> float:
+    """The most that an error of half of each step comes to over the 64 samples (Parseval)."""
+    return math.sqrt(sum(step * step for step in steps)) / 16
 
 
 @functools.cache
