@@ -132,7 +132,12 @@ def test_crashes_in_one_shard(own_client: Client, tmp_path: Path) -> None:
     check_run(own_client, tmp_path, CRASHES, images_per_shard=100, compression="GZIP")
 
 
-def test_hangs(own_client: Client, tmp_path: Path) -> None:
+def test_a_hang_that_stops_all_threads(own_client: Client, tmp_path: Path) -> None:
+    check_run(own_client, tmp_path, {"c.jpg": HANGS["c.jpg"]}, images_per_shard=9)
+
+
+@pytest.mark.slow
+def test_hangs_of_all_kinds(own_client: Client, tmp_path: Path) -> None:
     check_run(own_client, tmp_path, HANGS, images_per_shard=9)
 
 
@@ -142,6 +147,7 @@ def test_hogs(tmp_path: Path) -> None:
         check_run(client, tmp_path, HOGS, images_per_shard=9, **limits)
 
 
+@pytest.mark.slow
 def test_crashes_in_all_of_few_shards(tmp_path: Path) -> None:
     """Dask lays each death to all shards that wait at the worker, and these all wait somewhere."""
     poisoned = {f"{n}.jpg": CRASHES["crash.jpg"] for n in range(10)}
@@ -215,7 +221,7 @@ def test_isolated_images_come_out_as_others_do(encoding: Any) -> None:
 
 def test_an_isolated_image_costs_itself(isolated: IsolatedProcessor) -> None:
     good = isolated(GOOD)
-    for mark, reason, detail in (CRASHES | HANGS).values():
+    for mark, reason, detail in (*CRASHES.values(), HANGS["c.jpg"]):
         assert outcome(isolated, GOOD + mark) == (reason, detail)
         assert isolated(GOOD) == good
 

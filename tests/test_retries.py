@@ -1,0 +1,207 @@
+"""Input and output that fail: what may pass is tried again, and what does not is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import contents
+from distributed import Client
+from pictures import write_tree
+
+import prep
+from prep.errors import ShardError
+from prep.retries import Retries
+
+TREE = {"train": {"cat": 7, "dog": 5}}
+FAULTY_IO = Path(__file__).with_name("faulty_io.c")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dict[str, bytes]:
+    """The shards as they are to be."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    prep.run(config(write_tree(home / "source", TREE), home / "out"), client)
+    return shards(home / "out")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What makes input and output fail, for LD_PRELOAD."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler, and Linux, to make input and output fail")
+    made = str(tmp_path_factory.mktemp("library") / "faulty_io.so")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, FAULTY_IO, "-ldl"], check=True)
+    return made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_tree(tmp_path / "source", TREE)
+    return tmp_path
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch, library: str) -> pytest.MonkeyPatch:
+    """Has workers that are started from now on meet what FAULTY_IO lists."""
+    monkeypatch.setenv("LD_PRELOAD", library)
+    return monkeypatch
+
+
+def config(source: Path, output: Path, **more: Any) -> prep.Config:
+    values = {"size": 32, "images_per_shard": 4, "max_refused": 1.0, **more}
+    return prep.Config(source=str(source), output=str(output), **values)
+
+
+def shards(output: Path) -> dict[str, bytes]:
+    return contents(output, "*/*.tfrecord")
+
+
+def run_with(faults: pytest.MonkeyPatch, home: Path, listed: str) -> prep.RunReport:
+    faults.setenv("FAULTY_IO", listed)
+    with prep.cluster(workers=1) as client:
+        return prep.run(config(home / "source", home / "out"), client)
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        {f"read:/source/train/cat/0003:{errno.EIO}": 2, f"open:/source/train/dog:{errno.EIO}": 3},
+        {f"fsync:/out/train/.00001.:{errno.EIO}": 1, f"write:/out/train/.00002.:{errno.EBUSY}": 1},
+        {f"close:/out/train/.00000.:{errno.EIO}": 1},
+        {f"open:/out/.prep/receipts/train/.:{errno.EMFILE}": 1},
+    ],
+)
+def test_what_passes_leaves_nothing_but_a_count(
+    faulty: dict[str, int], faults: pytest.MonkeyPatch, home: Path, undisturbed: dict[str, bytes]
+) -> None:
+    report = run_with(faults, home, ";".join(f"{f}:{times}" for f, times in faulty.items()))
+    assert report.refused == ()
+    assert shards(home / "out") == undisturbed
+    assert report.retries == sum(faulty.values())
+    assert dict(report.rows())["retried"].startswith(f"{report.retries} time")
+    assert not list(home.glob("out/**/.*.partial"))
+
+
+def test_an_image_that_stays_unreadable_is_refused(faults: pytest.MonkeyPatch, home: Path) -> None:
+    report = run_with(faults, home, f"read:/source/train/cat/0003:{errno.EIO}:999")
+    assert [(r["path"], r["reason"], r["detail"]) for r in report.refused] == [
+        ("train/cat/0003.jpg", "unreadable", "Input/output error")
+    ]
+    assert (report.images["written"], report.retries) == (11, 3)
+
+
+def test_what_does_not_pass_is_not_tried_again(faults: pytest.MonkeyPatch, home: Path) -> None:
+    report = run_with(faults, home, f"open:/source/train/cat/0003:{errno.EACCES}:999")
+    assert [(r["reason"], r["detail"]) for r in report.refused] == [
+        ("unreadable", "Permission denied")
+    ]
+    assert report.retries == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [("fsync", "EIO"), ("fsync", "ENOSPC"), ("write", "EDQUOT"), ("close", "ENOSPC")],
+)
+def test_a_shard_that_can_not_be_written_is_named_and_made_up_for(
+    call: str,
+    error: str,
+    faults: pytest.MonkeyPatch,
+    home: Path,
+    undisturbed: dict[str, bytes],
+    client: Client,
+) -> None:
+    number = getattr(errno, error)
+    with pytest.raises(ShardError, match=rf"1 shard failed: train/1 .*Errno {number}\]"):
+        run_with(faults, home, f"{call}:/out/train/.00001.:{number}:999")
+    assert len(shards(home / "out")) == 2
+    assert not list(home.glob("out/**/.*.partial"))
+    report = prep.run(config(home / "source", home / "out"), client)
+    assert report.resumed_shards == 2
+    assert shards(home / "out") == undisturbed
+
+
+@pytest.mark.slow
+def test_a_source_that_is_away_does_not_lose_its_images(
+    faults: pytest.MonkeyPatch, tmp_path: Path, client: Client
+) -> None:
+    write_tree(tmp_path / "source", {"train": {"cat": 20, "dog": 4}})
+    asked = config(tmp_path / "source", tmp_path / "out", images_per_shard=24)
+    faults.setenv("FAULTY_IO", f"open:/source/train/:{errno.EHOSTUNREACH}:999")
+    with prep.cluster(workers=1) as own, pytest.raises(ShardError, match="No route to host"):
+        prep.run(asked, own)
+    report = prep.run(asked, client)
+    assert report.images == {"planned": 24, "written": 24, "refused": 0}
+
+
+HELD = """
+import sys
+from pathlib import Path
+from prep.storage import AtomicFile, remove_leftovers
+folder = Path(sys.argv[1])
+with AtomicFile(folder / "file") as file:
+    file.write(b"whole")
+    remove_leftovers(folder)
+"""
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_without_locks_everything_works_but_leftovers_are_left(
+    error: int, faults: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    faults.setenv("FAULTY_IO", f"flock:{tmp_path}:{error}:999")
+    subprocess.run([sys.executable, "-c", HELD, tmp_path], check=True)
+    assert contents(tmp_path) == {"file": b"whole"}
+
+
+class Counted:
+    """Fails so many times, and counts how often it is called."""
+
+    def __init__(self, failures: int, error: int) -> None:
+        self.calls = 0
+        self._failures = failures
+        self._error = error
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self._failures:
+            raise OSError(self._error, os.strerror(self._error))
+        return "done"
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_it_is_tried_until_it_succeeds(failures: int) -> None:
+    action, counter = Counted(failures, errno.EIO), Retries()
+    assert counter.call(action, (0.001, 0.001)) == "done"
+    assert (action.calls, counter.count) == (failures + 1, failures)
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (errno.EIO, 3),  # once, and once more after each pause
+        (errno.ENOENT, 1),
+        (errno.ENOSPC, 1),
+        (errno.EROFS, 1),
+    ],
+)
+def test_in_the_end_its_error_is_raised(error: int, calls: int) -> None:
+    action, counter = Counted(9, error), Retries()
+    with pytest.raises(OSError, match=os.strerror(error)):
+        counter.call(action, (0.001, 0.001))
+    assert (action.calls, counter.count) == (calls, calls - 1)
+
+
+def test_all_retries_together_are_bounded() -> None:
+    counter = Retries(limit=3)
+    for _ in range(10):
+        with pytest.raises(OSError, match="Input/output"):
+            counter.call(Counted(9, errno.EIO), (0.001, 0.001))
+    assert counter.count == 3
