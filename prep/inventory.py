@@ -23,6 +23,7 @@ from prep.report import Effort, RunReport, make_report
 # What is of one run of several that an output may have taken, or of where it lies.
 _NOT_OF_THE_RESULT = {
     *("output", "seconds", "images_per_second", "resumed_shards", "versions", "config"),
+    "retries",
     "duplicates",  # They are found by reading the images.
 }
 

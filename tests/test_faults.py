@@ -162,6 +162,7 @@ def test_a_killed_worker_costs_one_more_attempt(
     assert set(commits.values()) == {1}
 
 
+@pytest.mark.slow
 @POINTS
 def test_killed_workers_all_at_once_cost_no_more(
     at: str, home: Path, shim: Path, undisturbed: Path
@@ -176,6 +177,7 @@ def test_killed_workers_all_at_once_cost_no_more(
     assert sum(commits.values()) <= SHARDS + 2
 
 
+@pytest.mark.slow
 @POINTS
 def test_a_killed_client_leaves_what_the_next_run_completes(
     at: str, home: Path, shim: Path, undisturbed: Path
@@ -198,6 +200,7 @@ def test_a_killed_client_leaves_what_the_next_run_completes(
     assert_as_undisturbed(home, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_a_shard(home: Path, shim: Path, undisturbed: Path) -> None:
     whole = {len(data) for data in expected(undisturbed).values()}
     seen: Counter[str] = Counter()
@@ -215,6 +218,7 @@ def test_a_reader_never_sees_half_a_shard(home: Path, shim: Path, undisturbed: P
     assert len(seen) == SHARDS
 
 
+@pytest.mark.slow
 def test_files_of_others_in_the_output_are_never_touched(
     home: Path, shim: Path, undisturbed: Path
 ) -> None:
@@ -238,6 +242,7 @@ def test_files_of_others_in_the_output_are_never_touched(
     assert_as_undisturbed(home, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_clock_an_hour_off_does_not_matter(home: Path, shim: Path, undisturbed: Path) -> None:
     with halted(home, shim, f"before:{SHARD}", CLOCK_AHEAD="3600") as run:
         run.command.kill()
@@ -303,6 +308,7 @@ def run_on(address: str, home: Path) -> prep.RunReport:
         return prep.run(config, client)
 
 
+@pytest.mark.slow
 def test_a_late_twin_does_no_harm(home: Path, shim: Path, undisturbed: Path) -> None:
     """A worker that hangs is given up, its shard is written by another, and then it wakes up."""
     at = preloaded(home, shim, f"before:{SHARD}")
@@ -327,6 +333,7 @@ def assert_as_undisturbed_but_for_the_sleeper(home: Path, undisturbed: Path) -> 
     assert len(list(home.glob("out/**/*.partial"))) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_scheduler_ends_the_run_and_the_next_one_completes_it(
     home: Path, shim: Path, undisturbed: Path
 ) -> None:
@@ -369,6 +376,7 @@ def mount(*arguments: str | Path) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [200_000, 150_000, 60_000])
 def test_a_full_disk_keeps_what_fits_and_the_next_run_completes_it(
     left: int, home: Path, small_disk: Path, undisturbed: Path
@@ -387,6 +395,7 @@ def test_a_full_disk_keeps_what_fits_and_the_next_run_completes_it(
     assert_as_undisturbed(home, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_cannot_be_written_to_is_an_error_unless_all_is_there(
     home: Path, small_disk: Path, undisturbed: Path
 ) -> None:
@@ -402,6 +411,7 @@ def test_a_disk_that_cannot_be_written_to_is_an_error_unless_all_is_there(
     assert_as_undisturbed(home, undisturbed)
 
 
+@pytest.mark.slow
 def test_where_shared_memory_is_full_no_cluster_starts_and_nothing_is_lost(
     home: Path, undisturbed: Path
 ) -> None:
