@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -235,3 +236,15 @@ def test_what_travels_between_processes_survives_it_and_can_not_be_changed(value
     first = dataclasses.fields(value)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, first, None)
+
+
+def test_what_is_said_to_be_shown_by_tests_is() -> None:
+    root = PACKAGE.parent
+    named = set(re.findall(r"`(test_\w+)`", (root / "RELIABILITY.md").read_text(encoding="utf-8")))
+    assert len(named) > 20
+    there = {
+        name
+        for path in (root / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert named - there == set()

@@ -20,7 +20,7 @@ from prep.errors import ShardError
 from prep.retries import Retries
 
 TREE = {"train": {"cat": 7, "dog": 5}}
-FAULTY_IO = Path(__file__).with_name("faulty_io.c")
+FAULTY_IO = Path(__file__).with_name("native") / "faulty_io.c"
 
 
 @pytest.fixture(scope="module")
