@@ -22,11 +22,12 @@ from prep.config import Config
 from prep.examples import parse_example
 from prep.images.decoded import Pixels
 from prep.inspection import inspect_shard
-from prep.journal import Journal, StoredPlan
+from prep.journal import Journal
 from prep.planning import ShardSpec
 from prep.records import read_records
 from prep.runs import run
 from prep.shards import RunRef
+from prep.stored_plan import StoredPlan
 
 _IMAGES_PER_SHARD = 50  # so few that both of a turn meet the same weather
 

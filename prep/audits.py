@@ -10,13 +10,14 @@ from distributed import Client, Future, as_completed
 
 from prep.inspection import ShardInspection, inspect_shard
 from prep.inventory import Inventory
-from prep.journal import Journal, StoredPlan
+from prep.journal import Journal
 from prep.pipeline import LiveCounts, release
 from prep.planning import RunPlan, ShardSpec
 from prep.problems import Problem
 from prep.progress import Work, make_display
 from prep.receipts import SplitTotals, total_receipts
 from prep.shards import RunRef
+from prep.stored_plan import StoredPlan
 from prep.worker import WorkerSetup, shard_key
 
 

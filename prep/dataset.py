@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from prep.errors import SourceError
 from prep.images import ImageSettings
-from prep.journal import Journal, StoredPlan
+from prep.journal import Journal
 from prep.receipts import ShardReceipt, total_receipts
+from prep.stored_plan import StoredPlan
 
 
 def load(output: str | os.PathLike[str], split: str = "train") -> tf.data.Dataset:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from prep.errors import RecordError
 from prep.examples import image_of, label_entry, parse_example
 from prep.images import SquareReader, clipping_tolerance, configure_process, mean_tolerance
-from prep.journal import ImageEntry, Journal, StoredPlan, open_plan
+from prep.journal import ImageEntry, Journal, open_plan
 from prep.labels import LabelMap
 from prep.planning import ShardSpec
 from prep.problems import Problem
@@ -30,6 +30,7 @@ from prep.receipts import ShardReceipt, of_outcome
 from prep.records import compression_of, crc32c, read_records
 from prep.shards import RunRef
 from prep.stats import CHANNELS, ChannelStats
+from prep.stored_plan import StoredPlan
 
 _RECORDS_NAMED = 3  # of those in a shard that something is wrong with
 

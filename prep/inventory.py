@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from prep import storage
 from prep.images import ImageSettings
-from prep.journal import Journal, StoredPlan
+from prep.journal import Journal
 from prep.layout import is_shard_name, split_of
 from prep.planning import RunPlan
 from prep.problems import Problem, Remedy
 from prep.receipts import SplitTotals
 from prep.report import Effort, RunReport, make_report
+from prep.stored_plan import StoredPlan
 
 # What is of one run of several that an output may have taken, or of where it lies.
 _NOT_OF_THE_RESULT = {

@@ -10,37 +10,29 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prep import storage
 from prep.changes import describe_changes
-from prep.config import Config, Encoding
+from prep.config import Encoding
 from prep.errors import OutputConflict, PrepError
-from prep.images import ImageSettings
-from prep.labels import LabelMap
 from prep.layout import OutputLayout, is_shard_name
 from prep.locks import exclusive
 from prep.planning import (
     IMAGES,
-    Fingerprint,
     RunPlan,
     ShardSpec,
-    count_classes,
-    make_fingerprint,
-    plan_shards,
 )
 from prep.receipts import ShardReceipt
-from prep.records import Compression
 from prep.stats import RGB
+from prep.stored_plan import FORMAT, StoredPlan
 
-_FORMAT = 3
 # Rows that are read together. Small enough that a shard of a few images costs little.
 _ROW_GROUP = 4096
 
@@ -69,57 +61,6 @@ class ImageEntry(NamedTuple):
     def name(self) -> str:
         """Relative, as text."""
         return os.fsdecode(self.relative)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPlan:
-    """What ``plan.json`` says: all that a worker or a reader needs to know beside the manifest.
-
-    ``images`` are their numbers in each split.
-    """
-
-    fingerprint: Fingerprint
-    config: Config
-    source: str
-    settings: ImageSettings
-    compression: Compression | None
-    labels: LabelMap
-    classes: tuple[str, ...]
-    images_per_shard: int
-    images: Mapping[str, int]
-
-    @property
-    def shards(self) -> tuple[ShardSpec, ...]:
-        return plan_shards(self.images, self.images_per_shard)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "format": _FORMAT,
-            "digest": self.fingerprint.digest,
-            "fingerprint": dict(self.fingerprint.parts),
-            "config": self.config.model_dump(mode="json"),
-            "source": self.source,
-            "settings": asdict(self.settings),
-            "compression": self.compression,
-            "labels": self.labels.to_json(),
-            "classes": list(self.classes),
-            "images_per_shard": self.images_per_shard,
-            "images": dict(self.images),
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> StoredPlan:
-        return cls(
-            fingerprint=Fingerprint(parts=value["fingerprint"]),
-            config=Config(**value["config"]),
-            source=value["source"],
-            settings=ImageSettings.from_json(value["settings"]),
-            compression=value["compression"],
-            labels=LabelMap.parse(value["labels"]),
-            classes=tuple(value["classes"]),
-            images_per_shard=value["images_per_shard"],
-            images=value["images"],
-        )
 
 
 class Journal:
@@ -152,9 +93,9 @@ class Journal:
         """
         try:
             value = json.loads(self.layout.plan.read_bytes())
-            if value["format"] != _FORMAT:
+            if value["format"] != FORMAT:
                 raise PrepError(
-                    f"{self.layout.plan}: format {value['format']}, expected {_FORMAT}; "
+                    f"{self.layout.plan}: format {value['format']}, expected {FORMAT}; "
                     "it was made by another version: use that, or another output"
                 )
             return StoredPlan.from_json(value)
@@ -166,36 +107,12 @@ class Journal:
             ) from None
 
     def run_plan(self, stored: StoredPlan) -> RunPlan:
-        """The whole plan, as far as it is on disk: what was ignored is not.
-
-        Its fingerprint is made anew, of what is there now.
+        """The whole plan, as far as it is on disk.
 
         Raises:
             OSError, ArrowException: the image list can't be read.
         """
-        manifest = pq.read_table(self.layout.manifest)
-        mean, splits = stored.settings.mean, tuple(stored.images)
-        return RunPlan(
-            config=stored.config,
-            source=stored.source,
-            images_per_shard=stored.images_per_shard,
-            mean=mean,
-            labels=stored.labels,
-            classes=stored.classes,
-            manifest=manifest,
-            shards=stored.shards,
-            counts=count_classes(manifest["class"].to_numpy(), stored.images, stored.classes),
-            ignored=(),
-            fingerprint=make_fingerprint(
-                stored.config,
-                stored.images_per_shard,
-                mean,
-                stored.fingerprint.versions,
-                splits,
-                stored.labels,
-                manifest,
-            ),
-        )
+        return stored.with_images(pq.read_table(self.layout.manifest))
 
     def check(self, plan: RunPlan, *, overwrite: bool = False) -> None:
         """Raises OutputConflict where the output holds anything that is not of this plan.
@@ -238,8 +155,8 @@ class Journal:
                 storage.publish(layout.manifest, _parquet(plan.manifest))
             if stored is None or not layout.labels.exists():
                 storage.publish_json(layout.labels, plan.labels.to_json())
-            if stored != _stored(plan):
-                storage.publish_json(layout.plan, _stored(plan).to_json())
+            if stored != StoredPlan.of(plan):
+                storage.publish_json(layout.plan, StoredPlan.of(plan).to_json())
         except OSError as error:
             raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
 
@@ -390,18 +307,3 @@ def _parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=_ROW_GROUP)
     return bytes(sink.getvalue())
-
-
-def _stored(plan: RunPlan) -> StoredPlan:
-    config = plan.config
-    return StoredPlan(
-        fingerprint=plan.fingerprint,
-        config=config,
-        source=plan.source,
-        settings=ImageSettings.of(config, plan.mean),
-        compression=config.compression,
-        labels=plan.labels,
-        classes=plan.classes,
-        images_per_shard=plan.images_per_shard,
-        images={split: sum(classes.values()) for split, classes in plan.counts.items()},
-    )

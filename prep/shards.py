@@ -15,13 +15,14 @@ from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
 from prep.images import ImageSettings, Processed, configure_process
 from prep.isolation import GuardedProcessor
-from prep.journal import ImageEntry, Journal, StoredPlan, open_plan, taken_over
+from prep.journal import ImageEntry, Journal, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.receipts import Finding, Outcome, ShardReceipt
 from prep.records import RecordWriter, crc32c
 from prep.retries import Retries, is_transient
 from prep.stats import ChannelStats
+from prep.stored_plan import StoredPlan
 
 # Pauses before something is tried again, in seconds: for one image, and for the whole shard.
 _READ_PAUSES = (0.1, 0.5, 2.0)

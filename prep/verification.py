@@ -19,12 +19,13 @@ from prep.clusters import cluster
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.images import codec_versions
 from prep.inspection import ShardInspection
-from prep.journal import Journal, StoredPlan
+from prep.journal import Journal
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan as plan_again
 from prep.problems import Problem
 from prep.receipts import of_outcome
 from prep.runs import publish_finished, write_shards
+from prep.stored_plan import StoredPlan
 from prep.text import counted
 
 

@@ -56,17 +56,18 @@ LEVELS = {
         "contents",
         "estimate",
         "isolation",
-        "journal",
         "report",
+        "stored_plan",
     },  # what images, and a run, come to
-    5: {"dataset", "inventory", "listings", "plans", "shards"},  # one shard, read and written
-    6: {"inspection", "worker"},  # one process
-    7: {"pipeline"},  # many
-    8: {"progress"},  # to look at
-    9: {"audits", "means", "runs"},  # what can be done
-    10: {"verification"},  # what is made of that
-    11: {"terminal"},  # what is shown of it
-    12: {"__init__", "cli"},  # where it is asked for
+    5: {"journal"},  # what an output remembers
+    6: {"dataset", "inventory", "listings", "plans", "shards"},  # one shard, read and written
+    7: {"inspection", "worker"},  # one process
+    8: {"pipeline"},  # many
+    9: {"progress"},  # to look at
+    10: {"audits", "means", "runs"},  # what can be done
+    11: {"verification"},  # what is made of that
+    12: {"terminal"},  # what is shown of it
+    13: {"__init__", "cli"},  # where it is asked for
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
