@@ -1,12 +1,7 @@
-"""What is in image files: which are the same byte for byte, and which have changed.
-
-CRC-32C and size together tell files apart well enough to find candidates (in one of a thousand sets
-of a million files, a pair has both in common by chance); a cryptographic digest then confirms.
-"""
+"""What is in image files: which are the same byte for byte, and which have changed."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from bisect import bisect_right
 from collections import defaultdict
@@ -22,57 +17,45 @@ from dask.system import CPU_COUNT
 
 from prep import storage
 from prep.catalog import Catalog, Ignored
+from prep.checksums import UNKNOWN, Checksums, checksum, from_text
 from prep.planning import RunPlan
 from prep.receipts import ShardReceipt
-from prep.records import crc32c
 
 S = TypeVar("S")
 T = TypeVar("T")
-Checksums = npt.NDArray[np.uint32]
 
 _THREADS_PER_CORE = 4  # Most of the time goes into waiting for a disk.
 _CHUNK = 64  # files that a thread takes at once
-#: The checksum of what could not be read. No use is made of files that have it by chance.
-UNKNOWN = 0
 
 
 def checksum_files(root: str, paths: Sequence[bytes]) -> Checksums:
-    """CRC-32C of each file; ``UNKNOWN`` where it can't be read.
+    """The checksum of each file; ``UNKNOWN`` where it can't be read.
 
     Args:
         root: the folder that ``paths`` are relative to.
     """
+    folder = os.path.join(os.fsencode(root), b"")
 
-    def checksum(path: bytes) -> int:
+    def checksum_of(path: bytes) -> int:
         try:
-            return crc32c(_read(root, path))
+            return checksum(storage.read_file(folder + path))
         except OSError:
             return UNKNOWN
 
-    return np.fromiter(_in_threads(checksum, paths), np.uint32, len(paths))
+    return np.fromiter(_in_threads(checksum_of, paths), np.uint64, len(paths))
 
 
-def find_identical(
-    root: str, paths: Sequence[bytes], sizes: npt.NDArray[np.int64], checksums: Checksums
-) -> list[list[int]]:
+def find_identical(sizes: npt.NDArray[np.int64], checksums: Checksums) -> list[list[int]]:
     """Rows of files with the same bytes, in groups of two and more, each in ascending order.
 
-    Args:
-        sizes: in bytes; of files that are still as they were when ``checksums`` were taken.
+    >>> find_identical(np.array([3, 5, 3, 3]), np.array([7, 7, 7, 8], np.uint64))
+    [[0, 2]]
     """
-    keys = sizes.astype(np.uint64) << np.uint64(32) | checksums
-    candidates = np.flatnonzero(_is_repeated(keys) & (checksums != UNKNOWN)).tolist()
-    by_digest: defaultdict[bytes, list[int]] = defaultdict(list)
-
-    def digest(row: int) -> bytes:
-        try:
-            return hashlib.sha256(_read(root, paths[row])).digest()
-        except OSError:
-            return b""
-
-    for row, found in zip(candidates, _in_threads(digest, candidates), strict=True):
-        by_digest[found].append(row)
-    return [rows for found, rows in by_digest.items() if found and len(rows) > 1]
+    known = np.flatnonzero(checksums != UNKNOWN)
+    order = known[np.lexsort((known, sizes[known], checksums[known]))]
+    differs = (np.diff(checksums[order]) != 0) | (np.diff(sizes[order]) != 0)
+    groups = np.split(order, np.flatnonzero(differs) + 1)
+    return [group.tolist() for group in groups if len(group) > 1]
 
 
 def without_duplicates(catalog: Catalog) -> Catalog:
@@ -86,12 +69,12 @@ def without_duplicates(catalog: Catalog) -> Catalog:
     split = images["split"].to_numpy()
     sizes = images["size"].to_numpy()
     paths = images["path"].to_pylist()
-    checksums = np.zeros(len(paths), np.uint32)
+    checksums: Checksums = np.full(len(paths), UNKNOWN, np.uint64)
     alike = np.flatnonzero(_is_repeated(sizes))
     checksums[alike] = checksum_files(catalog.root, [paths[row] for row in alike.tolist()])
     images_in_split = np.bincount(split)
     dropped: list[int] = []
-    for group in find_identical(catalog.root, paths, sizes, checksums):
+    for group in find_identical(sizes, checksums):
         group.sort(key=lambda row: (images_in_split[split[row]], split[row], paths[row]))
         dropped += group[1:]
     if not dropped:
@@ -129,7 +112,7 @@ def duplicates_in_run(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[D
             class_name=plan.classes[class_[row]],
             split=plan.shards[bisect_right(starts, row) - 1].split,
         )
-        for number, rows in enumerate(find_identical(plan.source, paths, sizes, checksums), 1)
+        for number, rows in enumerate(find_identical(sizes, checksums), 1)
         for row in rows
     ]
 
@@ -157,9 +140,9 @@ def changed_since_written(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> li
 def _checksums_by_row(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> Checksums:
     """What the receipts tell of each row of the manifest; ``UNKNOWN`` for other shards' rows."""
     first_row = {(shard.split, shard.index): shard.start for shard in plan.shards}
-    checksums: Checksums = np.full(plan.images, UNKNOWN, np.uint32)
+    checksums: Checksums = np.full(plan.images, UNKNOWN, np.uint64)
     for receipt in receipts:
-        found = np.frombuffer(bytes.fromhex(receipt.checksums), ">u4")
+        found = from_text(receipt.checksums)
         start = first_row[receipt.split, receipt.index]
         checksums[start : start + len(found)] = found
     return checksums
@@ -169,10 +152,6 @@ def _is_repeated(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     repeated: npt.NDArray[np.bool_] = counts[inverse] > 1
     return repeated
-
-
-def _read(root: str, path: bytes) -> bytes:
-    return storage.read_file(os.path.join(os.fsencode(root), path))
 
 
 def _in_threads(function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:

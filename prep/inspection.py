@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from prep.checksums import DIGITS
 from prep.errors import RecordError
 from prep.examples import image_of, label_entry, parse_example
 from prep.images import SquareReader, clipping_tolerance, configure_process, mean_tolerance
@@ -139,7 +140,7 @@ def _differences(
             "images": (shard.images, written + len(refused)),
             "images in its sums": (written, receipt.stats.images),
             "pixels in its sums": (pixels, receipt.stats.pixels),
-            "digits of checksums": (8 * shard.images, len(receipt.checksums)),
+            "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
             "classes without a label": ([], sorted(receipt.written.keys() - plan.labels.numbers)),
         }
         if entries is not None:

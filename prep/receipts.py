@@ -51,8 +51,8 @@ class ShardReceipt:
         bytes, sha256: size and digest of the file.
         written: number of records, by class.
         source_bytes: bytes of all image files that were read for it.
-        checksums: CRC-32C of each image file as it was read, in the order of the manifest, as 8
-            hexadecimal digits each; zeros where it could not be read.
+        checksums: of each image file as it was read, in the order of the manifest; see
+            :mod:`prep.checksums`.
         stats: channel sums of the squares written.
         findings: the images that were not written, or not as they were.
         seconds: how long it took.

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from prep import storage
+from prep.checksums import checksum, to_text
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
 from prep.images import ImageSettings, Processed, configure_process
@@ -19,7 +20,7 @@ from prep.journal import ImageEntry, Journal, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.receipts import Finding, Outcome, ShardReceipt
-from prep.records import RecordWriter, crc32c
+from prep.records import RecordWriter
 from prep.retries import Retries, is_transient
 from prep.stats import ChannelStats
 from prep.stored_plan import StoredPlan
@@ -100,7 +101,7 @@ class _Tally:
 
     def _settle(self, data: bytes, written: int, *, refused: bool) -> None:
         self.source_bytes += len(data)
-        self.checksums.append(crc32c(data))
+        self.checksums.append(checksum(data))
         if self.observer is not None:
             self.observer.image_settled(read=len(data), written=written, refused=refused)
 
@@ -199,7 +200,7 @@ class _ShardWriter:
             sha256=file.sha256,
             written=dict(sorted(tally.written.items())),
             source_bytes=tally.source_bytes,
-            checksums=b"".join(crc.to_bytes(4, "big") for crc in tally.checksums).hex(),
+            checksums=to_text(tally.checksums),
             stats=tally.stats,
             findings=tuple(tally.findings),
             seconds=time.perf_counter() - self._started,

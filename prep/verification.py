@@ -15,6 +15,7 @@ from distributed import Client
 
 from prep import storage
 from prep.audits import Audit, audit
+from prep.checksums import from_text
 from prep.clusters import cluster
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.images import codec_versions
@@ -247,9 +248,9 @@ class _Repair:
         after = self._journal.receipt(shard.split, shard.index, digest)
         if before.receipt is None or after is None:
             return
-        old, new = (bytes.fromhex(receipt.checksums) for receipt in (before.receipt, after))
-        if old != new:
-            other = sum(old[i : i + 4] != new[i : i + 4] for i in range(0, len(new), 4))
+        old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))
+        other = int((old != new).sum())
+        if other:
             self._note(
                 self._journal.layout.shard(shard.split, shard.index, shard.count),
                 f"{counted(other, 'image')} of its {shard.images} to have other contents, though "

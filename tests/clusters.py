@@ -36,7 +36,8 @@ _TERMINAL_VARIABLES = (
 )
 # Makes the terminal on standard input the one whose Ctrl-C reaches the command, and becomes it.
 _AT_TERMINAL = (
-    "import fcntl, os, sys, termios\n"
+    "import fcntl, os, signal, sys, termios\n"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # Ignored by what was started with '&'.
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
     "os.execv(sys.argv[1], sys.argv[1:])\n"
 )

@@ -29,6 +29,7 @@ PACKAGE = Path(prep.__file__).parent
 # Modules and packages import only from levels below their own.
 LEVELS = {
     0: {
+        "checksums",
         "errors",
         "faults",
         "interrupts",
@@ -81,6 +82,7 @@ ONLY_IN = {
     "simplejpeg": {"images"},
     "skimage": {"demo"},
     "tensorflow": {"dataset"},
+    "xxhash": {"checksums"},
     "yaml": {"clusters", "config"},
 }
 
@@ -221,7 +223,7 @@ VALUES = [
         bytes=7,
         sha256="f" * 64,
         written={"cat": 2},
-        checksums="00c0ffee",
+        checksums="0000000000c0ffee",
         source_bytes=9,
         stats=STATS,
         findings=(FINDING,),

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pictures import write_tree
 
 import prep
-from prep.contents import UNKNOWN, checksum_files, find_identical
+from prep.checksums import UNKNOWN
+from prep.contents import checksum_files, find_identical
 from prep.errors import OutputConflict, TooManyRefused
 from prep.listings import publish_table
 
@@ -88,14 +89,6 @@ def test_duplicates_are_dropped_from_the_larger_split(
     assert report.duplicates == {"images": 0, "across_splits": 0}
 
 
-def test_files_of_one_size_and_checksum_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
-    for name, data in {"a": b"one", "b": b"two", "c": b"one"}.items():
-        (tmp_path / name).write_bytes(data)
-    same = np.full(4, 7, np.uint32)
-    found = find_identical(str(tmp_path), [b"a", b"b", b"c", b"gone"], np.full(4, 3), same)
-    assert found == [[0, 2]]
-
-
 @given(st.lists(st.binary(max_size=3), max_size=30))
 def test_identical_files_are_found_whatever_they_are(
     tmp_path_factory: pytest.TempPathFactory, files: list[bytes]
@@ -105,7 +98,7 @@ def test_identical_files_are_found_whatever_they_are(
     for path, data in zip(paths, files, strict=True):
         (root / path.decode()).write_bytes(data)
     sizes = np.array([len(data) for data in files], np.int64)
-    found = find_identical(str(root), paths, sizes, checksum_files(str(root), paths))
+    found = find_identical(sizes, checksum_files(str(root), paths))
     # The checksum of nothing is that of what can't be read.
     expected: dict[bytes, list[int]] = {}
     for row, data in enumerate(files):

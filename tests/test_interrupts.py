@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +17,14 @@ BLOCKED = (
     "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()),"
     " signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
 )
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts() -> Iterator[None]:
+    """What is started in the background by a shell begins with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_takes_effect_at_the_end() -> None:
