@@ -1,7 +1,7 @@
 """Checksums of image files, by which they are recognised again.
 
-XXH3 with 64 bits, which costs a hundredth of what decoding does. By chance, two different files have
-the same in one of 40 million sets of a million files. It is no protection against forgery.
+XXH3 with 64 bits, at a hundredth of the cost of decoding. By chance, two different files have the
+same in one of 40 million sets of a million files. It is no protection against forgery.
 """
 
 from __future__ import annotations
