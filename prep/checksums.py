@@ -25,6 +25,19 @@ def checksum(data: bytes) -> int:
     return xxhash.xxh3_64_intdigest(data) if data else UNKNOWN
 
 
+def checksum_of_pieces(pieces: Iterable[bytes]) -> int:
+    """The same of contents that come in pieces.
+
+    >>> checksum_of_pieces([b"ab", b"c"]) == checksum(b"abc")
+    True
+    """
+    digest, size = xxhash.xxh3_64(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest.intdigest() if size else UNKNOWN
+
+
 def to_text(checksums: Iterable[int]) -> str:
     """Hexadecimal digits, ``DIGITS`` for each.
 

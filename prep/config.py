@@ -169,8 +169,9 @@ class Config(BaseModel):
     image_timeout: float = _key(
         60.0,
         "Seconds after which an image is refused as too slow.",
-        "a number of at least 1",
+        "a number from 1 to 86400",
         ge=1,
+        le=86_400,
     )
     duplicates: Literal["report", "drop"] = _key(
         "report",

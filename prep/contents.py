@@ -17,14 +17,16 @@ from dask.system import CPU_COUNT
 
 from prep import storage
 from prep.catalog import Catalog, Ignored
-from prep.checksums import UNKNOWN, Checksums, checksum, from_text
+from prep.checksums import UNKNOWN, Checksums, checksum_of_pieces, from_text
 from prep.planning import RunPlan
 from prep.receipts import ShardReceipt
+from prep.retries import Retries
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 _THREADS_PER_CORE = 4  # Most of the time goes into waiting for a disk.
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a file is tried again
 _CHUNK = 64  # files that a thread takes at once
 
 
@@ -37,8 +39,11 @@ def checksum_files(root: str, paths: Sequence[bytes]) -> Checksums:
     folder = os.path.join(os.fsencode(root), b"")
 
     def checksum_of(path: bytes) -> int:
+        def read() -> int:
+            return checksum_of_pieces(storage.read_in_pieces(folder + path))
+
         try:
-            return checksum(storage.read_file(folder + path))
+            return Retries().call(read, _PAUSES)
         except OSError:
             return UNKNOWN
 
@@ -134,7 +139,8 @@ def changed_since_written(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> li
     then = _checksums_by_row(plan, receipts)
     rows = np.flatnonzero(then != UNKNOWN)
     now = checksum_files(plan.source, [paths[row] for row in rows.tolist()])
-    return [os.fsdecode(paths[row]) for row in rows[now != then[rows]].tolist()]
+    changed = (now != then[rows]) & (now != UNKNOWN)
+    return [os.fsdecode(paths[row]) for row in rows[changed].tolist()]
 
 
 def _checksums_by_row(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> Checksums:

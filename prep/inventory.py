@@ -15,6 +15,7 @@ from prep import storage
 from prep.images import ImageSettings
 from prep.journal import Journal
 from prep.layout import is_shard_name, split_of
+from prep.listings import findings_are_published
 from prep.planning import RunPlan
 from prep.problems import Problem, Remedy
 from prep.receipts import SplitTotals
@@ -93,7 +94,7 @@ class Inventory:
             yield self._problem(path, "the label map of the plan", _what(path, value), "remake")
 
     def results(self, made: RunPlan, totals: SplitTotals) -> Iterator[Problem]:
-        """What is wrong with ``report.json`` and ``mean_rgb.json``.
+        """What is wrong with ``report.json``, ``mean_rgb.json`` and ``refused.csv``.
 
         Args:
             totals: of the receipts of all shards.
@@ -104,6 +105,10 @@ class Inventory:
         if expected.mean is not None and mean != expected.mean:
             found = _what(self._layout.mean, mean)
             yield self._problem(self._layout.mean, f"{dict(expected.mean)}", found, "remake")
+        if not findings_are_published(self._layout, totals):
+            path = self._layout.refused
+            found = "others" if path.exists() else "no such file"
+            yield self._problem(path, "the images that the receipts name", found, "remake")
         try:
             stored = RunReport.read(self._layout.root)
         except (OSError, ValueError, KeyError, TypeError):

@@ -210,6 +210,10 @@ class Journal:
         found = (self.receipt(shard.split, shard.index, digest) for shard in plan.shards)
         return [receipt for receipt in found if receipt is not None]
 
+    def withdraw(self, shard: ShardSpec) -> None:
+        """Has a shard count no longer, if it does."""
+        self.layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
+
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.
 

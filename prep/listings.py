@@ -26,12 +26,26 @@ _MOST_IN_CSV = 1_000_000  # rows
 
 def publish_findings(layout: OutputLayout, totals: SplitTotals) -> None:
     """Writes ``refused.csv``: each image that was refused, repaired, or kept damaged."""
-    rows = [
+    publish_table(layout.refused, _FINDINGS, _finding_rows(totals))
+
+
+def findings_are_published(layout: OutputLayout, totals: SplitTotals) -> bool:
+    """Whether ``refused.csv`` says just that; as Parquet, whether it is there."""
+    rows = _finding_rows(totals)
+    if len(rows) > _MOST_IN_CSV:
+        return layout.refused.with_suffix(".parquet").is_file()
+    try:
+        return layout.refused.read_bytes() == _csv(_FINDINGS, rows)
+    except OSError:
+        return False
+
+
+def _finding_rows(totals: SplitTotals) -> list[tuple[str, ...]]:
+    return sorted(
         (f.path, f.class_name, split, f.outcome, f.reason, f.detail)
         for split, t in totals.items()
         for f in t.findings
-    ]
-    publish_table(layout.refused, _FINDINGS, sorted(rows))
+    )
 
 
 def publish_duplicates(layout: OutputLayout, duplicates: Sequence[Duplicate]) -> None:
@@ -52,9 +66,7 @@ def publish_table(
     """
     parquet = path.with_suffix(".parquet")
     if len(rows) <= most_in_csv:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([names, *rows])
-        data = text.getvalue().encode(errors="surrogateescape")
+        data = _csv(names, rows)
         if not path.is_file() or path.read_bytes() != data:
             storage.publish(path, data)
         _remove(parquet)
@@ -67,6 +79,12 @@ def publish_table(
     pq.write_table(pa.table(columns), sink)
     storage.publish(parquet, bytes(sink.getvalue()))
     _remove(path)
+
+
+def _csv(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([names, *rows])
+    return text.getvalue().encode(errors="surrogateescape")
 
 
 def _remove(path: Path) -> None:

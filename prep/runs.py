@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from distributed import Client
 
+from prep import storage
 from prep.clusters import cluster, require_startable
 from prep.config import Config
 from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
@@ -88,13 +90,14 @@ def run(
         raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
     journal = Journal(config.output)
     journal.check(made, overwrite=overwrite)  # Before anything is written, be it a lock.
-    finished = not overwrite and len(journal.committed(made)) == len(made.shards)
+    finished = not overwrite and len(_settled(made, journal)) == len(made.shards)
+    # What is finished may lie where nothing can be written, and so can't be locked.
     with contextlib.nullcontext() if finished else journal.lock():
         if overwrite:
             journal.clear(made)
-        journal.check(made)
+        journal.check(made)  # Once more, for another run may just have ended.
         journal.begin(made)
-        before = journal.committed(made)
+        before = _settled(made, journal)
         _require_unchanged(made, before)
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):
@@ -123,6 +126,8 @@ def _complete(
         started: when the run began, by ``time.perf_counter``.
     """
     missing = _missing(made, before)
+    for shard in missing:
+        journal.withdraw(shard)
     try:
         with start() as client:
             written = write_shards(made, missing, journal, client, progress)
@@ -135,6 +140,28 @@ def _complete(
         resumed_shards=len(before),
     )
     return _conclude(made, journal, merge_totals([total_receipts(before), written]), effort)
+
+
+def _settled(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
+    """The receipts of shards that need not be written (again).
+
+    A shard is written again when images that could not be read for it can be read now.
+    """
+    return [r for r in journal.committed(made) if not any(map(_can_be_read, _unread(made, r)))]
+
+
+def _unread(made: RunPlan, receipt: ShardReceipt) -> Iterator[str]:
+    for finding in of_outcome(receipt.findings, "refused"):
+        if finding.reason == "unreadable":
+            yield os.path.join(made.source, finding.path)
+
+
+def _can_be_read(path: str) -> bool:
+    try:
+        storage.require_readable(path)
+    except OSError:
+        return False
+    return True
 
 
 def _missing(made: RunPlan, receipts: Sequence[ShardReceipt]) -> list[ShardSpec]:
@@ -173,7 +200,8 @@ def _require_few_refused(config: Config, report: RunReport) -> None:
         raise TooManyRefused(
             f"{refused:,} of {counted(planned, 'image')} were refused ({refused / planned:.1%}), "
             f"more than max_refused, {config.max_refused:.1%}; all others are written, and "
-            f"{report.output}/refused.csv names these: mend or remove them, or raise max_refused"
+            f"{report.output}/refused.csv names these: raise max_refused to accept that, or mend "
+            "or remove them and pass --overwrite"
         )
 
 
@@ -203,8 +231,9 @@ def publish_finished(
         stored = RunReport.read(journal.layout.root)
     except (OSError, ValueError, TypeError):
         return _conclude(made, journal, totals, nothing)
+    duplicates = duplicates_in_run(made, receipts)
     report = dataclasses.replace(
-        make_report(made, journal.layout.root, totals, nothing, stored.duplicates),
+        make_report(made, journal.layout.root, totals, nothing, count_duplicates(duplicates)),
         seconds=stored.seconds,
         images_per_second=stored.images_per_second,
         versions=stored.versions,
@@ -213,6 +242,7 @@ def publish_finished(
         report.publish()
     report.publish_mean()
     publish_findings(journal.layout, totals)
+    publish_duplicates(journal.layout, duplicates)
     return report
 
 
@@ -242,15 +272,6 @@ def write_shards(
     client: Client,
     progress: bool | None,
 ) -> SplitTotals:
-    """Writes shards of a plan that has begun in this output, and shows how far it has come.
-
-    Args:
-        missing: those to write; at least one, and none of them committed.
-
-    Raises:
-        BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
-        ShardError: shards failed; all others are committed.
-    """
     """Writes shards of a plan that has begun in this output, and shows how far it has come.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -233,12 +234,18 @@ class _Reader:
                 lambda: storage.read_file(entry.path, entry.stamp), _READ_PAUSES
             )
         except OSError as error:
-            self._failed_in_a_row = self._failed_in_a_row + 1 if is_transient(error) else 0
+            away = is_transient(error) or _is_gone(error, entry)
+            self._failed_in_a_row = self._failed_in_a_row + 1 if away else 0
             if self._failed_in_a_row == _MOST_FAILED_IN_A_ROW:
                 raise
             raise RefusedImage("unreadable", error.strerror or str(error)) from None
         self._failed_in_a_row = 0
         return data
+
+
+def _is_gone(error: OSError, entry: ImageEntry) -> bool:
+    """Whether an image was there when it was listed, and is not: the source may be unmounted."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR) and entry.stamp != (0, 0)
 
 
 class _Opened(NamedTuple):

@@ -90,6 +90,28 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
         os.close(descriptor)
 
 
+def require_readable(path: str | bytes) -> None:
+    """Raises OSError where :func:`read_file` would."""
+    for _ in read_in_pieces(path):
+        break
+
+
+def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
+    """The contents of a regular file, a megabyte at a time.
+
+    Raises:
+        OSError: it can't be read, or is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("not a regular file")
+        while chunk := os.read(descriptor, _BUFFER):
+            yield chunk
+    finally:
+        os.close(descriptor)
+
+
 def _read_to_end(descriptor: int) -> bytes:
     chunks = []
     while chunk := os.read(descriptor, _BUFFER):

@@ -60,8 +60,8 @@ LEVELS = {
         "report",
         "stored_plan",
     },  # what images, and a run, come to
-    5: {"journal"},  # what an output remembers
-    6: {"dataset", "inventory", "listings", "plans", "shards"},  # one shard, read and written
+    5: {"journal", "listings"},  # what an output remembers, and what it lists
+    6: {"dataset", "inventory", "plans", "shards"},  # one shard, read and written
     7: {"inspection", "worker"},  # one process
     8: {"pipeline"},  # many
     9: {"progress"},  # to look at

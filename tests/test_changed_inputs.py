@@ -17,7 +17,7 @@ from pictures import jpeg, picture, write_tree
 import prep
 from prep.errors import OutputConflict
 from prep.journal import Journal
-from prep.pipeline import write_on_cluster
+from prep.pipeline import write_on_cluster, write_serially
 from prep.shards import RunRef, write_shard
 from prep.storage import AtomicFile, FileChanged, Stamp, read_file, remove_leftovers
 
@@ -264,3 +264,39 @@ def test_a_file_taken_for_a_leftover_before_it_is_locked_is_made_anew(tmp_path: 
         done.set()
         thread.join()
     assert contents(tmp_path) == {f"{number}": b"whole" for number in range(300)}
+
+
+def test_images_that_could_not_be_read_are_written_by_the_next_run(
+    tmp_path: Path, client: Client
+) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 8}})
+    asked = prep.Config(
+        source=str(source), output=str(tmp_path / "out"), size=32, images_per_shard=4
+    )
+    made = prep.plan(asked)
+    journal = Journal(tmp_path / "out")
+    journal.begin(made)
+    away = source / "train/cat/0003.jpg"
+    away.rename(tmp_path / "away")
+    run = RunRef(output=str(tmp_path / "out"), digest=made.fingerprint.digest, run="one")
+    (refused,) = write_serially(made.shards, run)["train"].refused
+    assert (refused.path, refused.reason) == ("train/cat/0003.jpg", "unreadable")
+    (tmp_path / "away").rename(away)
+    report = prep.run(asked, client)
+    assert report.images == {"planned": 8, "written": 8, "refused": 0}
+    assert report.resumed_shards == 1
+
+
+def test_a_source_that_goes_away_fails_its_shards_and_loses_nothing(
+    tmp_path: Path, client: Client
+) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 12}})
+    asked = prep.Config(source=str(source), output=str(tmp_path / "out"), size=32)
+    made = prep.plan(asked)
+    Journal(tmp_path / "out").begin(made)
+    source.rename(tmp_path / "unmounted")
+    run = RunRef(output=str(tmp_path / "out"), digest=made.fingerprint.digest, run="one")
+    with pytest.raises(FileNotFoundError):
+        write_serially(made.shards, run)
+    (tmp_path / "unmounted").rename(source)
+    assert prep.run(asked, client).images == {"planned": 12, "written": 12, "refused": 0}
