@@ -152,13 +152,15 @@ def _started(startable: _Startable) -> Any:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """What Dask logs while connections are made or closed is of no use to anyone."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class _WorkerOfOurs(WorkerPlugin):

@@ -16,6 +16,7 @@ import dask.bag as db
 from distributed import Client, Future, futures_of
 
 from prep.errors import BadImageError, ShardError
+from prep.interrupts import deferred
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, Totals, merge_totals, total_receipts
 from prep.shards import RunRef
@@ -77,7 +78,8 @@ def write_on_cluster(
         merged: SplitTotals = total.result()
     except BaseException:
         release([*by_future, total])
-        with contextlib.suppress(OSError, TimeoutError):  # The scheduler may be gone.
+        # The scheduler may be gone, and an impatient user may press Ctrl-C again.
+        with contextlib.suppress(OSError, TimeoutError), deferred():
             client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
         raise
     on_tick(_final_counts(shards, merged))
