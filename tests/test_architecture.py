@@ -40,6 +40,7 @@ LEVELS = {
         "storage",
         "text",
         "watchdog",
+        "watching",
     },  # nothing of ours
     1: {
         "catalog",

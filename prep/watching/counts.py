@@ -1,0 +1,76 @@
+"""How far a run has come, as it is shown at a terminal, in a notebook and in the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+ShardState = Literal["waiting", "running", "committed", "failed", "resumed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitCounts:
+    """Images of one split: ``done`` (written or refused) of those ``planned``."""
+
+    planned: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedName:
+    """An image that was refused, for people to read."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCounts:
+    """How far a run has come; all numbers include what earlier runs have committed.
+
+    Attributes:
+        planned: images (or whatever is counted) in all.
+        images: those that are done, refused ones too.
+        refused: those that were refused.
+        shards: those that are committed.
+        bytes_read, bytes_written: of the images alone, without the records around them.
+        seconds: since the run began.
+        images_per_second, read_per_second, written_per_second: lately; None before that means
+            anything. The latter two in bytes.
+        seconds_left: at that rate; None where there is none.
+        splits: the images by split.
+        shard_states: how many shards are in which state.
+        reasons: refused images by reason, the most frequent first.
+        latest: the images that were refused last, the newest first.
+        mean, std: per channel (``R``, ``G``, ``B``), 0 to 255, of what is written so far, as in the
+            report; None before anything is.
+    """
+
+    planned: int = 0
+    images: int = 0
+    refused: int = 0
+    shards: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    seconds: float = 0.0
+    images_per_second: float | None = None
+    read_per_second: float | None = None
+    written_per_second: float | None = None
+    seconds_left: float | None = None
+    splits: Mapping[str, SplitCounts] = field(default_factory=dict)
+    shard_states: Mapping[ShardState, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    latest: tuple[RefusedName, ...] = ()
+    mean: Mapping[str, float] | None = None
+    std: Mapping[str, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> LiveCounts:
+        splits = {name: SplitCounts(**counts) for name, counts in value["splits"].items()}
+        latest = tuple(RefusedName(**image) for image in value["latest"])
+        return cls(**{**value, "splits": splits, "latest": latest})

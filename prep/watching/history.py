@@ -1,0 +1,119 @@
+"""What was measured while a run ran, from its first second to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: A core is busy above this, in percent.
+BUSY = 95.0
+_MOST_SAMPLES = 600  # of which a picture shows no more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One look at a run.
+
+    Attributes:
+        seconds: since the run began.
+        images, bytes_read, bytes_written: so far; see :class:`prep.watching.counts.LiveCounts`.
+        workers: processor time that each worker process takes, in percent of one core.
+        hosts: processor time that is in use on each host, in percent of all of its cores.
+    """
+
+    seconds: float
+    images: int
+    bytes_read: int
+    bytes_written: int
+    workers: Mapping[str, float]
+    hosts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Samples at regular times, as columns of the same length.
+
+    Attributes:
+        began: when the run began, in seconds since 1970.
+        seconds: of each sample, since then.
+        images, bytes_read, bytes_written: so far.
+        workers, hosts: processor time in percent, by name (``host:process``, ``host``); None where
+            one was not there.
+        busy: for each worker and host, the share of the time, 0 to 1, in which it was at 95 % or
+            above.
+    """
+
+    began: float
+    seconds: tuple[float, ...] = ()
+    images: tuple[int, ...] = ()
+    bytes_read: tuple[int, ...] = ()
+    bytes_written: tuple[int, ...] = ()
+    workers: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    hosts: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    busy: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> History:
+        """Raises KeyError or TypeError where the value is not a history."""
+        columns = {name: tuple(column) for name, column in value.items() if _is_list(column)}
+        tables = {
+            name: {key: tuple(column) for key, column in value[name].items()}
+            for name in ("workers", "hosts")
+        }
+        return cls(**{**value, **columns, **tables})
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+class Recorder:
+    """Collects samples, and thins them out when there are too many."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._samples: list[Sample] = []
+        self._every = 1
+        self._offered = 0
+        self._looks: dict[str, int] = {}
+        self._busy: dict[str, int] = {}
+
+    def add(self, sample: Sample) -> None:
+        """Takes a sample; they come at regular times."""
+        for name, percent in (*sample.workers.items(), *sample.hosts.items()):
+            self._looks[name] = self._looks.get(name, 0) + 1
+            self._busy[name] = self._busy.get(name, 0) + (percent >= BUSY)
+        if self._offered % self._every == 0:
+            self._samples.append(sample)
+        self._offered += 1
+        if len(self._samples) > _MOST_SAMPLES:
+            del self._samples[1::2]
+            self._every *= 2
+
+    @property
+    def last(self) -> Sample | None:
+        """The newest sample that was kept."""
+        return self._samples[-1] if self._samples else None
+
+    def history(self) -> History:
+        """What has come together so far."""
+        samples = self._samples
+        return History(
+            began=self._began,
+            seconds=tuple(round(sample.seconds, 2) for sample in samples),
+            images=tuple(sample.images for sample in samples),
+            bytes_read=tuple(sample.bytes_read for sample in samples),
+            bytes_written=tuple(sample.bytes_written for sample in samples),
+            workers=_columns([sample.workers for sample in samples]),
+            hosts=_columns([sample.hosts for sample in samples]),
+            busy={name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()},
+        )
+
+
+def _columns(rows: list[Mapping[str, float]]) -> dict[str, tuple[float | None, ...]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: tuple(row.get(name) for row in rows) for name in names}
