@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from bench.settings import HERE, QUALITY, SCRATCH, SIZE, SPLIT
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distributed import Client, Future, as_completed
 
+from prep.counters import shard_key
 from prep.inspection import ShardInspection, inspect_shard
 from prep.inventory import Inventory
 from prep.journal import Journal
-from prep.pipeline import LiveCounts, release
+from prep.pipeline import release
 from prep.planning import RunPlan, ShardSpec
 from prep.problems import Problem
 from prep.progress import Work, make_display
 from prep.receipts import SplitTotals, total_receipts
 from prep.shards import RunRef
 from prep.stored_plan import StoredPlan
-from prep.worker import WorkerSetup, shard_key
+from prep.watching.counts import LiveCounts
+from prep.watching.pace import Pace
+from prep.worker import WorkerSetup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +113,14 @@ def _inspect_all(
     found = []
     try:
         with make_display(work, progress) as display:
-            images = 0
+            pace, images = Pace(), 0
             done = as_completed(futures, with_results=True, raise_errors=False)
             for future, result in done:
                 shard = by_future[future]
                 found.append(result if future.status == "finished" else _failed(future, shard))
                 images += shard.images
-                display.update(LiveCounts(shards=len(found), images=images))
+                counts = LiveCounts(planned=work.planned, shards=len(found), images=images)
+                display.update(pace.add_rates(counts, time.monotonic()))
     finally:
         release(futures)
     return found

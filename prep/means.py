@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,13 @@ from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
-from prep.pipeline import LiveCounts, release
+from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
 from prep.records import read_records
 from prep.stats import ChannelStats, MixedStats, by_channel
+from prep.watching.counts import LiveCounts
+from prep.watching.pace import Pace
 from prep.worker import WorkerSetup
 
 Weight = Literal["image", "pixel"]
@@ -204,10 +207,11 @@ def _on_cluster(
     )
     try:
         with make_display(work, progress) as display:
-            done = 0
+            pace, done = Pace(), 0
             for future in as_completed(bags):
                 done += bags[future]
-                display.update(LiveCounts(images=done))
+                counts = LiveCounts(planned=len(files), images=done)
+                display.update(pace.add_rates(counts, time.monotonic()))
         return merge_parts(future.result() for future in totals)
     except BaseException:
         release([*bags, *totals])

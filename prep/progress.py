@@ -13,11 +13,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from prep.pipeline import LiveCounts
 from prep.text import duration, megabytes
+from prep.watching.counts import LiveCounts
 
 _PLAIN_EVERY = 5.0  # seconds between plain lines
-_SETTLE = 1.0  # seconds before a rate means anything
 
 
 class Display(Protocol):
@@ -42,6 +41,7 @@ class Work:
         planned: how many images, or whatever ``unit`` says.
         shards: how many shards are to be written, if any.
         dashboard: where the Dask dashboard is to be seen.
+        note: what a user should know beforehand, if anything.
     """
 
     title: str
@@ -49,50 +49,26 @@ class Work:
     unit: str = "images"
     shards: int | None = None
     dashboard: str
+    note: str | None = None
 
 
-class Pace:
-    """Rates and the time that is left, from what was done so far.
+def describe(work: Work, counts: LiveCounts) -> str:
+    """``1,200 of 5,000 images · 640/s · 70.1 MB/s · 6 s left · 3 refused``."""
+    parts = [f"{counts.images:,} of {work.planned:,} {work.unit}"]
+    if counts.images_per_second:
+        parts.append(f"{counts.images_per_second:,.0f}/s")
+        if counts.read_per_second:
+            parts.append(f"{megabytes(counts.read_per_second)}/s")
+    if counts.seconds_left is not None:
+        parts.append(f"{duration(counts.seconds_left)} left")
+    if counts.refused:
+        parts.append(f"{counts.refused:,} refused")
+    return " · ".join(parts)
 
-    The clock starts with the first image: starting workers says nothing about the speed of work.
-    """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._began: float | None = None
-        self._first = self.counts = LiveCounts()
-        self._seconds = 0.0
-
-    @property
-    def done(self) -> int:
-        return min(self.counts.images, self._work.planned)
-
-    def update(self, counts: LiveCounts) -> None:
-        now = time.monotonic()
-        if self._began is None and counts.images:
-            self._began, self._first = now, counts
-        self.counts = counts
-        self._seconds = now - self._began if self._began is not None else 0.0
-
-    def describe(self) -> str:
-        """``1,200 of 5,000 images · 640/s · 70.1 MB/s · 6 s left · 3 refused``."""
-        work, counts = self._work, self.counts
-        parts = [f"{self.done:,} of {work.planned:,} {work.unit}"]
-        rate = (counts.images - self._first.images) / max(self._seconds, _SETTLE)
-        if self._seconds >= _SETTLE and rate > 0:
-            parts.append(f"{rate:,.0f}/s")
-            if counts.bytes_read:
-                read = counts.bytes_read - self._first.bytes_read
-                parts.append(f"{megabytes(read / self._seconds)}/s")
-            parts.append(f"{duration((work.planned - self.done) / rate)} left")
-        if counts.refused:
-            parts.append(f"{counts.refused:,} refused")
-        return " · ".join(parts)
-
-    def describe_shards(self) -> str | None:
-        """``3 of 40 shards``; None where none are written."""
-        shards = self._work.shards
-        return None if shards is None else f"{self.counts.shards:,} of {shards:,} shards"
+def describe_shards(work: Work, counts: LiveCounts) -> str | None:
+    """``3 of 40 shards``; None where none are counted."""
+    return None if work.shards is None else f"{counts.shards:,} of {work.shards:,} shards"
 
 
 def make_display(work: Work, progress: bool | None) -> Display:
@@ -112,7 +88,7 @@ class LiveDisplay:
 
     def __init__(self, work: Work, console: Console) -> None:
         self._work = work
-        self._pace = Pace(work)
+        self._counts = LiveCounts()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -126,10 +102,12 @@ class LiveDisplay:
     def _table(self) -> Table:
         table = Table.grid(expand=True)
         table.add_row(self._bar)
-        table.add_row(Text(self._pace.describe()))
-        shards = self._pace.describe_shards()
+        table.add_row(Text(describe(self._work, self._counts)))
+        shards = describe_shards(self._work, self._counts)
         dashboard = f"dashboard {self._work.dashboard}"
         table.add_row(Text(f"{shards} · {dashboard}" if shards else dashboard))
+        if self._work.note:
+            table.add_row(Text(self._work.note, style="dim"))
         return table
 
     def __enter__(self) -> LiveDisplay:
@@ -145,8 +123,8 @@ class LiveDisplay:
         self._live.__exit__(kind, error, trace)
 
     def update(self, counts: LiveCounts) -> None:
-        self._pace.update(counts)
-        self._bar.update(self._task, completed=self._pace.done)
+        self._counts = counts
+        self._bar.update(self._task, completed=counts.images)
         self._live.update(self._table())
 
 
@@ -155,12 +133,14 @@ class PlainLines:
 
     def __init__(self, work: Work, console: Console) -> None:
         self._work = work
-        self._pace = Pace(work)
+        self._counts = LiveCounts()
         self._console = console
         self._shown = time.monotonic()
 
     def __enter__(self) -> PlainLines:
         self._print(f"dashboard {self._work.dashboard}")
+        if self._work.note:
+            self._print(self._work.note)
         self._show()
         return self
 
@@ -173,14 +153,14 @@ class PlainLines:
         self._show()
 
     def update(self, counts: LiveCounts) -> None:
-        self._pace.update(counts)
+        self._counts = counts
         if time.monotonic() - self._shown >= _PLAIN_EVERY:
             self._show()
 
     def _show(self) -> None:
         self._shown = time.monotonic()
-        shards = self._pace.describe_shards()
-        self._print(self._pace.describe() + (f" · {shards}" if shards else ""))
+        shards = describe_shards(self._work, self._counts)
+        self._print(describe(self._work, self._counts) + (f" · {shards}" if shards else ""))
 
     def _print(self, text: str) -> None:
         line = f"{self._work.title}: {text}"

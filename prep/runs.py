@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,10 +27,8 @@ from prep.errors import (
 )
 from prep.journal import Journal
 from prep.listings import publish_duplicates, publish_findings
-from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
-from prep.progress import Work, make_display
 from prep.receipts import (
     ShardReceipt,
     SplitTotals,
@@ -40,8 +37,8 @@ from prep.receipts import (
     total_receipts,
 )
 from prep.report import Effort, RunReport, make_report
-from prep.shards import RunRef
 from prep.text import counted
+from prep.writing import Writing
 
 # A share says little of a few images: unless it was asked for, so many may be refused in any case.
 _ALWAYS_TOLERATED = 10
@@ -130,7 +127,8 @@ def _complete(
         journal.withdraw(shard)
     try:
         with start() as client:
-            written = write_shards(made, missing, journal, client, progress)
+            work = Writing(made, missing, journal, client, total_receipts(before))
+            written = work.carry_out(progress, elapsed=time.perf_counter() - started)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(made, journal)) from None
     journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
@@ -263,36 +261,3 @@ def _client(
     else:
         with cluster(cluster_spec, workers=workers) as client:
             yield client
-
-
-def write_shards(
-    made: RunPlan,
-    missing: list[ShardSpec],
-    journal: Journal,
-    client: Client,
-    progress: bool | None,
-) -> SplitTotals:
-    """Writes shards of a plan that has begun in this output, and shows how far it has come.
-
-    Args:
-        missing: those to write; at least one, and none of them committed.
-
-    Raises:
-        BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
-        ShardError: shards failed; all others are committed.
-    """
-    run_ref = RunRef(
-        output=str(journal.layout.root),
-        digest=made.fingerprint.digest,
-        run=uuid.uuid4().hex,
-        stop_at_bad_image=made.config.on_bad_image == "fail",
-        image_timeout=made.config.image_timeout,
-    )
-    work = Work(
-        title="preparing",
-        planned=sum(shard.images for shard in missing),
-        shards=len(missing),
-        dashboard=client.dashboard_link,
-    )
-    with make_display(work, progress) as display:
-        return write_on_cluster(missing, run_ref, client, display.update)

@@ -6,25 +6,24 @@ import errno
 import os
 import socket
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from prep import storage
-from prep.checksums import checksum, to_text
+from prep.checksums import to_text
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
-from prep.images import ImageSettings, Processed, configure_process
+from prep.images import ImageSettings, configure_process
 from prep.isolation import GuardedProcessor
 from prep.journal import ImageEntry, Journal, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
-from prep.receipts import Finding, Outcome, ShardReceipt
+from prep.receipts import ShardReceipt
 from prep.records import RecordWriter
 from prep.retries import Retries, is_transient
-from prep.stats import ChannelStats
 from prep.stored_plan import StoredPlan
+from prep.tally import Tally
 
 # Pauses before something is tried again, in seconds: for one image, and for the whole shard.
 _READ_PAUSES = (0.1, 0.5, 2.0)
@@ -58,53 +57,16 @@ class RunRef:
 
 
 class Observer(Protocol):
-    """Is told how the work goes on."""
+    """Watches the work from another thread, by what has come together so far."""
 
-    def attempt_begun(self) -> None:
+    def attempt_begun(self, tally: Tally) -> None:
         """It begins, or begins again, with the first image."""
 
-    def image_settled(self, *, read: int, written: int, refused: bool) -> None: ...
+    def image_settled(self, class_name: str, image: bytes | None) -> None:
+        """An image is in the tally; ``image`` is what was written of it.
 
-
-@dataclass(slots=True)
-class _Tally:
-    """What becomes the receipt."""
-
-    observer: Observer | None
-    written: Counter[str] = field(default_factory=Counter)
-    stats: ChannelStats = ChannelStats()
-    findings: list[Finding] = field(default_factory=list)
-    source_bytes: int = 0
-    checksums: list[int] = field(default_factory=list)
-
-    def accept(self, entry: ImageEntry, data: bytes, processed: Processed) -> None:
-        self.written[entry.class_name] += 1
-        self.stats += processed.stats
-        if processed.note is not None:
-            note = processed.note
-            self._note(entry, note.outcome, note.reason, note.detail)
-        self._settle(data, len(processed.image), refused=False)
-
-    def refuse(self, entry: ImageEntry, data: bytes, error: RefusedImage) -> None:
-        self._note(entry, "refused", error.reason, error.detail)
-        self._settle(data, 0, refused=True)
-
-    def _note(self, entry: ImageEntry, outcome: Outcome, reason: str, detail: str) -> None:
-        self.findings.append(
-            Finding(
-                path=entry.name,
-                outcome=outcome,
-                reason=reason,
-                detail=detail[:200],
-                class_name=entry.class_name,
-            )
-        )
-
-    def _settle(self, data: bytes, written: int, *, refused: bool) -> None:
-        self.source_bytes += len(data)
-        self.checksums.append(checksum(data))
-        if self.observer is not None:
-            self.observer.image_settled(read=len(data), written=written, refused=refused)
+        What this raises ends the work.
+        """
 
 
 def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None) -> ShardReceipt:
@@ -144,9 +106,9 @@ class _ShardWriter:
 
     def write(self) -> ShardReceipt:
         """One attempt, from the first image to the receipt."""
+        shard, tally = self._shard, Tally()
         if self._observer is not None:
-            self._observer.attempt_begun()
-        shard, tally = self._shard, _Tally(self._observer)
+            self._observer.attempt_begun(tally)
         path = self._journal.layout.shard(shard.split, shard.index, shard.count)
         tag = f"{shard.index:05d}"
         with storage.AtomicFile(path, tag=tag, before_publishing=self._require_plan) as file:
@@ -162,7 +124,7 @@ class _ShardWriter:
         if storage.identity(self._journal.layout.plan) != self._opened.identity:
             raise taken_over(self._run.output)
 
-    def _write_records(self, file: storage.AtomicFile, tally: _Tally) -> None:
+    def _write_records(self, file: storage.AtomicFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout
         labels = {name: label_entry(plan.labels.feature(name)) for name in plan.labels.numbers}
         writer = RecordWriter(file, plan.compression)
@@ -171,15 +133,19 @@ class _ShardWriter:
         with GuardedProcessor(plan.settings, timeout, isolated=bool(file.others)) as processor:
             for entry in self._journal.entries(plan, self._shard):
                 data = b""
+                image = None
                 try:
                     data = reader.read(entry)
                     processed = processor(data)
                 except RefusedImage as error:
                     self._stop_if_asked(entry, error)
-                    tally.refuse(entry, data, error)
+                    tally.refuse(entry.name, entry.class_name, data, error)
                 else:
-                    writer.write(example(processed.image, labels[entry.class_name]))
-                    tally.accept(entry, data, processed)
+                    image = processed.image
+                    writer.write(example(image, labels[entry.class_name]))
+                    tally.accept(entry.name, entry.class_name, data, processed)
+                if self._observer is not None:
+                    self._observer.image_settled(entry.class_name, image)
         writer.finish()
 
     def _stop_if_asked(self, entry: ImageEntry, error: RefusedImage) -> None:
@@ -189,7 +155,7 @@ class _ShardWriter:
                 "mend or remove it, or leave on_bad_image at 'refuse' to go on without it"
             ) from None
 
-    def _receipt(self, file: storage.AtomicFile, tally: _Tally) -> ShardReceipt:
+    def _receipt(self, file: storage.AtomicFile, tally: Tally) -> ShardReceipt:
         shard = self._shard
         return ShardReceipt(
             split=shard.split,

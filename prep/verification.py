@@ -24,10 +24,11 @@ from prep.journal import Journal
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan as plan_again
 from prep.problems import Problem
-from prep.receipts import of_outcome
-from prep.runs import publish_finished, write_shards
+from prep.receipts import of_outcome, total_receipts
+from prep.runs import publish_finished
 from prep.stored_plan import StoredPlan
 from prep.text import counted
+from prep.writing import Writing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,9 @@ class _Repair:
             (layout.root / shard.split).mkdir(parents=True, exist_ok=True)
             layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
         if chosen:
-            write_shards(made, chosen, self._journal, self._client, self._progress)
+            others = total_receipts(self._journal.committed(made))
+            work = Writing(made, chosen, self._journal, self._client, others)
+            work.carry_out(self._progress)
         for shard in chosen:
             self._compare(before[shard])
 

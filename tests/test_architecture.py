@@ -40,7 +40,6 @@ LEVELS = {
         "storage",
         "text",
         "watchdog",
-        "watching",
     },  # nothing of ours
     1: {
         "catalog",
@@ -60,25 +59,46 @@ LEVELS = {
         "isolation",
         "report",
         "stored_plan",
+        "tally",
+        "watching",
     },  # what images, and a run, come to
-    5: {"journal", "listings"},  # what an output remembers, and what it lists
-    6: {"dataset", "inventory", "plans", "shards"},  # one shard, read and written
-    7: {"inspection", "worker"},  # one process
+    5: {
+        "counters",
+        "dashboard",
+        "journal",
+        "listings",
+    },  # what an output remembers, and what it lists
+    6: {"dataset", "exposition", "inventory", "plans", "shards"},  # one shard, read and written
+    7: {"inspection", "links", "worker"},  # one process
     8: {"pipeline"},  # many
     9: {"progress"},  # to look at
-    10: {"audits", "means", "runs"},  # what can be done
-    11: {"verification"},  # what is made of that
-    12: {"terminal"},  # what is shown of it
-    13: {"__init__", "cli"},  # where it is asked for
+    10: {"audits", "means", "writing"},  # what can be done
+    11: {"runs"},  # from beginning to end
+    12: {"verification"},  # what is made of that
+    13: {"terminal"},  # what is shown of it
+    14: {"__init__", "cli"},  # where it is asked for
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
 # Libraries that only these may import: each is to be exchanged, or left out, in one place.
 ONLY_IN = {
     "PIL": {"demo", "images"},
+    "bokeh": {"dashboard"},
     "cv2": {"images"},
-    "distributed": {"audits", "clusters", "means", "pipeline", "runs", "verification", "worker"},
+    "distributed": {
+        "audits",
+        "clusters",
+        "dashboard",
+        "links",
+        "means",
+        "pipeline",
+        "runs",
+        "verification",
+        "worker",
+        "writing",
+    },
     "google_crc32c": {"records"},
+    "prometheus_client": {"dashboard", "exposition"},
     "rich": {"progress", "terminal"},
     "simplejpeg": {"images"},
     "skimage": {"demo"},

@@ -20,6 +20,7 @@ from prep.journal import Journal
 from prep.pipeline import write_on_cluster, write_serially
 from prep.shards import RunRef, write_shard
 from prep.storage import AtomicFile, FileChanged, Stamp, read_file, remove_leftovers
+from prep.tally import Tally
 
 LISTED = 10**18  # when write_tree's files were last changed, in ns
 
@@ -94,7 +95,7 @@ def test_an_image_that_is_not_what_it_was_is_refused(
     size = path.stat().st_size
     change(path)
     new_size = path.stat().st_size if path.exists() else 0
-    (total,) = write_on_cluster(made.shards, run_ref, client, lambda counts: None).values()
+    (total,) = write_on_cluster(made.shards, run_ref, client).values()
     (finding,) = total.refused
     assert (finding.path, finding.reason) == ("train/cat/0003.jpg", "unreadable")
     assert finding.detail == detail.format(size=f"{size:,}", new_size=f"{new_size:,}")
@@ -152,10 +153,10 @@ class AtFirstImage:
     def __init__(self, action: Callable[[], object]) -> None:
         self._action: Callable[[], object] | None = action
 
-    def attempt_begun(self) -> None:
+    def attempt_begun(self, tally: Tally) -> None:
         """Nothing yet."""
 
-    def image_settled(self, *, read: int, written: int, refused: bool) -> None:
+    def image_settled(self, class_name: str, image: bytes | None) -> None:
         if self._action is not None:
             self._action()
             self._action = None

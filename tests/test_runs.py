@@ -150,7 +150,7 @@ def test_the_cluster_writes_what_the_serial_path_writes(
         prep.plan(config(source, tmp_path / "2")),
     )
     serial = write_serially(one.shards, begin(one))
-    distributed = write_on_cluster(other.shards, begin(other), client, lambda counts: None)
+    distributed = write_on_cluster(other.shards, begin(other), client)
     assert sorted_totals(distributed) == sorted_totals(serial)
     assert len(shards(tmp_path / "1")) == len(one.shards) == 8
     assert shards(tmp_path / "2") == shards(tmp_path / "1")
@@ -380,7 +380,7 @@ def test_an_image_that_vanishes_after_the_plan_is_refused(
     made = prep.plan(config(own_source, tmp_path / "out"))
     run_ref = begin(made)
     (own_source / "train/cat/0003.jpg").unlink()
-    (total,) = write_on_cluster(made.shards, run_ref, client, lambda counts: None).values()
+    (total,) = write_on_cluster(made.shards, run_ref, client).values()
     assert [(r.path, r.reason) for r in total.refused] == [("train/cat/0003.jpg", "unreadable")]
     assert total.images == 11
 
@@ -886,7 +886,7 @@ def test_a_shard_that_cannot_be_written_is_named_and_the_others_are_committed(
     # A folder that is not empty can't be replaced by a file, not even by root.
     (output / place / "something").mkdir(parents=True)
     with pytest.raises(ShardError, match=r"1 shards? failed: train/1 \(IsADirectoryError"):
-        write_on_cluster(made.shards, run_ref, client, lambda counts: None)
+        write_on_cluster(made.shards, run_ref, client)
     committed = output.glob(".prep/receipts/train/*.json")
     assert [path.name for path in sorted(committed) if path.is_file()] == [
         "00000.json",

@@ -10,6 +10,7 @@ from prep.images.encode import pixels_of_record
 from prep.images.processor import ImageProcessor, ImageSettings, Processed
 from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
 from prep.images.sums import channel_sums
+from prep.images.thumbnail import thumbnail
 
 __all__ = [
     "ImageProcessor",
@@ -24,4 +25,5 @@ __all__ = [
     "decode",
     "mean_tolerance",
     "pixels_of_record",
+    "thumbnail",
 ]

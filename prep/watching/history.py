@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,6 +67,25 @@ class History:
         return cls(**{**value, **columns, **tables})
 
 
+def rates(seconds: Sequence[float], amounts: Sequence[float], *, over: float = 5.0) -> list[float]:
+    """How fast amounts grow, a second, at each of the times: on average over the time before.
+
+    Args:
+        over: the length of that time, in seconds.
+
+    >>> rates([0, 1, 2], [0, 10, 40])
+    [0.0, 10.0, 20.0]
+    """
+    found: list[float] = []
+    first = 0
+    for last, now in enumerate(seconds):
+        while now - seconds[first] > over and first + 1 < last:
+            first += 1
+        gone = now - seconds[first]
+        found.append((amounts[last] - amounts[first]) / gone if gone else 0.0)
+    return found
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
@@ -76,8 +95,10 @@ class Recorder:
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._samples: list[Sample] = []
-        self._every = 1
+        #: Those that are kept, in their order.
+        self.samples: list[Sample] = []
+        #: Of how many samples one is kept.
+        self.every = 1
         self._offered = 0
         self._looks: dict[str, int] = {}
         self._busy: dict[str, int] = {}
@@ -87,21 +108,20 @@ class Recorder:
         for name, percent in (*sample.workers.items(), *sample.hosts.items()):
             self._looks[name] = self._looks.get(name, 0) + 1
             self._busy[name] = self._busy.get(name, 0) + (percent >= BUSY)
-        if self._offered % self._every == 0:
-            self._samples.append(sample)
+        if self._offered % self.every == 0:
+            self.samples.append(sample)
         self._offered += 1
-        if len(self._samples) > _MOST_SAMPLES:
-            del self._samples[1::2]
-            self._every *= 2
+        if len(self.samples) > _MOST_SAMPLES:
+            del self.samples[1::2]
+            self.every *= 2
 
-    @property
-    def last(self) -> Sample | None:
-        """The newest sample that was kept."""
-        return self._samples[-1] if self._samples else None
+    def busy(self) -> dict[str, float]:
+        """For each worker and host, the share of the time in which it was busy, 0 to 1."""
+        return {name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()}
 
     def history(self) -> History:
         """What has come together so far."""
-        samples = self._samples
+        samples = self.samples
         return History(
             began=self._began,
             seconds=tuple(round(sample.seconds, 2) for sample in samples),
@@ -110,7 +130,7 @@ class Recorder:
             bytes_written=tuple(sample.bytes_written for sample in samples),
             workers=_columns([sample.workers for sample in samples]),
             hosts=_columns([sample.hosts for sample in samples]),
-            busy={name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()},
+            busy=self.busy(),
         )
 
 

@@ -1,0 +1,130 @@
+"""The page ``/prep``, and its parts as pages of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from bokeh.document import Document
+from bokeh.models import Model
+from distributed import Scheduler
+from distributed.dashboard.components.scheduler import BOKEH_THEME
+from distributed.dashboard.components.scheduler import env as dask_templates
+from jinja2 import ChoiceLoader, FileSystemLoader
+
+from prep.dashboard.figures import (
+    ClassesFigure,
+    HostsFigure,
+    RatesFigure,
+    ShardsFigure,
+    WorkersFigure,
+)
+from prep.dashboard.shown import Shown
+from prep.dashboard.tiles import (
+    EMPTY,
+    LegendTile,
+    MeanTile,
+    ProgressTile,
+    RefusedTile,
+    SheetTile,
+)
+from prep.watching.runwatch import RunWatch
+
+_UPDATE_EVERY = 500  # milliseconds
+_TEMPLATES = dask_templates.overlay(
+    loader=ChoiceLoader([dask_templates.loader, FileSystemLoader(Path(__file__).parent)])  # type: ignore[list-item]
+)
+
+
+class Part(Protocol):
+    """Something on a page."""
+
+    def update(self, watch: RunWatch) -> None:
+        """Brings it up to date with a run."""
+
+
+#: Makes a part, and its models by name.
+Make = Callable[[Shown], tuple[Part, Mapping[str, Model]]]
+#: Fills a document, given Dask's template variables.
+Fill = Callable[[Shown, Scheduler, Mapping[str, Any], Document], None]
+
+
+def _rooted(kind: Callable[[], Any], name: str) -> Make:
+    def make(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
+        part = kind()
+        return part, {name: part.root}
+
+    return make
+
+
+def _rates(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
+    part = RatesFigure()
+    return part, {"images": part.images, "bytes": part.bytes}
+
+
+def _sheet(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
+    part = SheetTile(shown.sheet)
+    return part, {"sheet": part.root}
+
+
+_PARTS: Mapping[str, Make] = {
+    "progress": _rooted(ProgressTile, "progress"),
+    "rates": _rates,
+    "hosts-cpu": _rooted(HostsFigure, "hosts"),
+    "workers-cpu": _rooted(WorkersFigure, "workers"),
+    "shards": _rooted(ShardsFigure, "shards"),
+    "legend": _rooted(LegendTile, "legend"),
+    "just-written": _sheet,
+    "classes": _rooted(ClassesFigure, "classes"),
+    "mean": _rooted(MeanTile, "mean"),
+    "refused": _rooted(RefusedTile, "refused"),
+}
+
+
+def _document(shown: Shown, make: list[Make], doc: Document) -> None:
+    """Fills a document with parts, and keeps them up to date."""
+    made = [each(shown) for each in make]
+    parts = [part for part, _ in made]
+
+    def update() -> None:
+        watch = shown.runs.newest
+        if watch is not None:
+            for part in parts:
+                part.update(watch)
+
+    for _, models in made:
+        for name, model in models.items():
+            model.name = name
+            doc.add_root(model)
+    update()
+    doc.add_periodic_callback(update, _UPDATE_EVERY)
+    doc.theme = BOKEH_THEME
+
+
+def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
+    _document(shown, list(_PARTS.values()), doc)
+    doc.title = "Dask: prep"
+    doc.template = _TEMPLATES.get_template("page.html")
+    doc.template_variables.update(extra)
+    if shown.runs.newest is None:
+        doc.get_model_by_name("progress").text = EMPTY  # type: ignore[union-attr]
+
+
+def _individual(make: Make) -> Fill:
+    def fill(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
+        _document(shown, [make], doc)
+        doc.title = "Dask: prep"
+
+    return fill
+
+
+#: What fills the document of each path.
+APPLICATIONS: Mapping[str, Fill] = {
+    "/prep": _page,
+    **{
+        f"/individual-prep-{name}": _individual(make)
+        for name, make in _PARTS.items()
+        if name != "legend"
+    },
+}

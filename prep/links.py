@@ -1,0 +1,114 @@
+"""A client's view of its run: what the scheduler knows of it, or what it finds out itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import Any, Protocol
+
+from distributed import Client
+
+from prep.dashboard import BEGIN_CALL, END_CALL, LOOK_CALL, RunsPlugin
+from prep.watching.counts import LiveCounts, ShardState
+from prep.watching.history import History
+from prep.watching.registry import worker_looks
+from prep.watching.runwatch import RunInfo, RunWatch
+from prep.watching.wire import TallyMessage
+
+logger = logging.getLogger(__name__)
+
+
+class RunLink(Protocol):
+    """Where to look up how far a run has come.
+
+    Attributes:
+        note: what a user should know of it, if anything.
+    """
+
+    note: str | None
+
+    def settled(self, task: int, state: ShardState) -> None:
+        """The client has seen a task of the run end."""
+
+    def look(self) -> LiveCounts: ...
+
+    def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
+        """The run has ended; see :meth:`prep.watching.runwatch.RunWatch.finish`.
+
+        Returns:
+            What was measured; None where the scheduler is gone.
+        """
+
+
+def open_link(client: Client, info: RunInfo) -> RunLink:
+    """Begins to watch a run.
+
+    On a scheduler that takes no plugins, or has another version of this package, it is the client
+    that puts together what the workers tell: then there is no page in the dashboard.
+    """
+    try:
+        install_page(client)
+        no_page = client.sync(
+            getattr(client.scheduler, BEGIN_CALL), info=info.to_json(), client=client.id
+        )
+    except Exception as error:  # Whatever a foreign scheduler does not like.
+        logger.debug("no plugin on the scheduler", exc_info=True)
+        return _ClientLink(client, info, _no_page(f"{type(error).__name__}: {error}"))
+    return _SchedulerLink(client, info, _no_page(no_page) if no_page else None)
+
+
+def install_page(client: Client) -> None:
+    """Adds the page ``/prep`` to the dashboard of a client's scheduler, if it has none yet."""
+    client.register_plugin(RunsPlugin())
+
+
+def _no_page(reason: str) -> str:
+    return f"no page 'prep' in the dashboard: {' '.join(reason.split())}"
+
+
+class _SchedulerLink:
+    def __init__(self, client: Client, info: RunInfo, note: str | None) -> None:
+        self.note = note
+        self._client = client
+        self._run = info.run
+        self._counts = LiveCounts(planned=sum(info.splits.values()))
+
+    def settled(self, task: int, state: ShardState) -> None:
+        """It knows."""
+
+    def look(self) -> LiveCounts:
+        # The scheduler may be gone; then the futures will soon tell.
+        with contextlib.suppress(OSError, TimeoutError):
+            self._counts = LiveCounts.from_json(self._call(LOOK_CALL))
+        return self._counts
+
+    def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
+        with contextlib.suppress(OSError, TimeoutError):
+            return History.from_json(self._call(END_CALL, state=state, totals=totals))
+        return None
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        return self._client.sync(getattr(self._client.scheduler, name), run=self._run, **arguments)
+
+
+class _ClientLink:
+    def __init__(self, client: Client, info: RunInfo, note: str) -> None:
+        self.note: str | None = note
+        self._client = client
+        self._watch = RunWatch(info, time.monotonic())
+
+    def settled(self, task: int, state: ShardState) -> None:
+        self._watch.shard_is(task, state)
+
+    def look(self) -> LiveCounts:
+        # Not Client.scheduler_info(): its own refresh, which asks for no workers, can come between.
+        scheduler: Any = self._client.scheduler
+        with contextlib.suppress(OSError, TimeoutError):
+            workers = self._client.sync(scheduler.identity, n_workers=-1)["workers"].values()
+            looks = worker_looks(worker["metrics"] for worker in workers)
+            return self._watch.look(time.monotonic(), looks)
+        return self._watch.counts
+
+    def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
+        return self._watch.finish(state, time.monotonic(), totals)

@@ -1,0 +1,76 @@
+"""What has become of the images of a shard, as they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from prep.checksums import checksum
+from prep.errors import RefusedImage
+from prep.images import Processed
+from prep.receipts import Finding, Outcome
+from prep.stats import ChannelStats
+
+_LONGEST_DETAIL = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """What becomes a shard's receipt.
+
+    Attributes:
+        written: records by class.
+        stats: channel sums of the squares that were written.
+        findings: the images that were not written, or not as they were.
+        source_bytes: of all image files that were read.
+        image_bytes: of the images in the records.
+        checksums: of all image files, in their order.
+    """
+
+    written: Counter[str] = field(default_factory=Counter)
+    stats: ChannelStats = ChannelStats()
+    findings: list[Finding] = field(default_factory=list)
+    source_bytes: int = 0
+    image_bytes: int = 0
+    checksums: list[int] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        """How many are settled: written or refused."""
+        return len(self.checksums)
+
+    def accept(self, path: str, class_name: str, data: bytes, processed: Processed) -> None:
+        """Counts an image that was written.
+
+        Args:
+            path: of its file, relative to the source.
+            data: its file.
+            processed: what was written of it.
+        """
+        self.written[class_name] += 1
+        self.stats += processed.stats
+        self.image_bytes += len(processed.image)
+        if processed.note is not None:
+            note = processed.note
+            self._note(path, class_name, note.outcome, note.reason, note.detail)
+        self._settle(data)
+
+    def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
+        """Counts an image that was not written; ``data`` is what could be read of it."""
+        self._note(path, class_name, "refused", error.reason, error.detail)
+        self._settle(data)
+
+    def _note(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
+        self.findings.append(
+            Finding(
+                path=path,
+                outcome=outcome,
+                reason=reason,
+                detail=detail[:_LONGEST_DETAIL],
+                class_name=class_name,
+            )
+        )
+
+    def _settle(self, data: bytes) -> None:
+        self.source_bytes += len(data)
+        self.checksums.append(checksum(data))

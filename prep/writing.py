@@ -1,0 +1,128 @@
+"""Writes shards of a plan on a cluster, watched from its first image to its last."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from distributed import Client
+
+from prep.errors import PrepError
+from prep.interrupts import deferred
+from prep.journal import Journal
+from prep.links import RunLink, open_link
+from prep.pipeline import write_on_cluster
+from prep.planning import RunPlan, ShardSpec
+from prep.progress import Display, Work, make_display
+from prep.receipts import SplitTotals, merge_totals
+from prep.shards import RunRef
+from prep.text import one_line
+from prep.watching.counts import ShardState
+from prep.watching.runwatch import RunInfo, totals_message
+from prep.watching.wire import CLASSES_COUNTED
+
+
+class Writing:
+    """The work on the shards of an output that are missing.
+
+    Args:
+        made: a plan that has begun in this output.
+        missing: the shards to write; at least one, and none of them committed.
+        before: what all others add up to.
+    """
+
+    def __init__(
+        self,
+        made: RunPlan,
+        missing: Sequence[ShardSpec],
+        journal: Journal,
+        client: Client,
+        before: SplitTotals,
+    ) -> None:
+        self._made = made
+        self._missing = missing
+        self._journal = journal
+        self._client = client
+        self._before = before
+        self._run = uuid.uuid4().hex
+
+    def carry_out(self, progress: bool | None, *, elapsed: float = 0.0) -> SplitTotals:
+        """Writes them, and shows how far it has come.
+
+        Args:
+            progress: whether to show it; if None, only at a terminal.
+            elapsed: seconds that the run has taken so far.
+
+        Returns:
+            What they add up to.
+
+        Raises:
+            BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
+            ShardError: shards failed; all others are committed.
+        """
+        info = self._info(elapsed)
+        link = open_link(self._client, info)
+        work = Work(
+            title="preparing",
+            planned=self._made.images,
+            shards=len(self._made.shards),
+            dashboard=self._client.dashboard_link,
+            note=link.note,
+        )
+        with make_display(work, progress) as display:
+            try:
+                written = write_on_cluster(
+                    self._missing, self._run_ref(), self._client, _Watched(link, display)
+                )
+            except BaseException as error:
+                with deferred():
+                    link.finish("failed" if isinstance(error, PrepError) else "stopped")
+                raise
+            totals = merge_totals([self._before, written])
+            link.finish("done", totals_message(totals, info.classes))
+            display.update(link.look())
+        return written
+
+    def _run_ref(self) -> RunRef:
+        config = self._made.config
+        return RunRef(
+            output=str(self._journal.layout.root),
+            digest=self._made.fingerprint.digest,
+            run=self._run,
+            stop_at_bad_image=config.on_bad_image == "fail",
+            image_timeout=config.image_timeout,
+        )
+
+    def _info(self, elapsed: float) -> RunInfo:
+        made = self._made
+        numbers = {shard: number for number, shard in enumerate(made.shards)}
+        classes = made.classes[:CLASSES_COUNTED]
+        return RunInfo(
+            run=self._run,
+            output=one_line(str(self._journal.layout.root)),
+            began=time.time() - elapsed,
+            elapsed=elapsed,
+            splits={one_line(split): sum(n.values()) for split, n in made.counts.items()},
+            images_per_shard=made.images_per_shard,
+            missing=[numbers[shard] for shard in self._missing],
+            classes={
+                one_line(name): sum(images.get(name, 0) for images in made.counts.values())
+                for name in classes
+            },
+            before=totals_message(self._before, classes),
+        )
+
+
+class _Watched:
+    """Has the display show what the link knows."""
+
+    def __init__(self, link: RunLink, display: Display) -> None:
+        self._link = link
+        self._display = display
+
+    def tick(self) -> None:
+        self._display.update(self._link.look())
+
+    def settled(self, task: int, state: ShardState) -> None:
+        self._link.settled(task, state)
