@@ -77,5 +77,7 @@ def test_where_there_are_no_locks_it_does_without(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with exclusive(tmp_path / "lock"):
-        pass
+    path = tmp_path / "lock"
+    with exclusive(path), exclusive(path):  # Nobody is kept out.
+        assert f'"process": {os.getpid()}' in path.read_text()  # But who it is can be seen.
+    assert path.read_text() == ""
