@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clusters import PREP, contents, run_prep, wait_until
-from pictures import jpeg, picture
+from pictures import link_photos
 
 from prep.errors import OutputConflict
 from prep.locks import exclusive
@@ -24,11 +24,7 @@ FLAGS = ["run", "--source", "photos", "--output", "out", "--size", "512", "--wor
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with photos that take a while."""
-    folder = tmp_path / "photos/train/cat"
-    folder.mkdir(parents=True)
-    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
-    for number in range(1, IMAGES):
-        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    link_photos(tmp_path, IMAGES)
     return tmp_path
 
 
