@@ -11,19 +11,14 @@ from dask.system import CPU_COUNT
 from rich.console import Console
 
 from bench.machine import describe_machine
-from bench.photos import collect_originals, link_set
+from bench.photos import collect_originals, link_set, photos_option
 from bench.report import make_report
 from bench.rounds import Bench, Setup
-from bench.settings import DATA, DEFAULT_PHOTOS, RESULTS, SCRATCH
+from bench.settings import DATA, RESULTS, SCRATCH
 
 
 @click.command()
-@click.option(
-    "--photos",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=DEFAULT_PHOTOS if DEFAULT_PHOTOS.is_dir() else None,
-    help="Folder of JPEG photos, in folders by class. [made-up photos]",
-)
+@photos_option
 @click.option("--small", type=click.IntRange(min=100), default=5_000, show_default=True)
 @click.option("--large", type=click.IntRange(min=200), default=20_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)

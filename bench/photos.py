@@ -8,14 +8,23 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
+import click
 import simplejpeg
 
-from bench.settings import SPLIT
+from bench.settings import DEFAULT_PHOTOS, SPLIT
 from prep.demo import make_images
 
 _SUFFIXES = (".jpg", ".jpeg")
 _MADE_UP = 504  # photos, four of which prep.demo breaks on purpose
 _MOST = 2_000  # different photos; the limit holds all of them in memory
+
+#: Which photos to measure with, for the commands.
+photos_option = click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=DEFAULT_PHOTOS if DEFAULT_PHOTOS.is_dir() else None,
+    help="Folder of JPEG photos, in folders by class. [made-up photos]",
+)
 
 
 def collect_originals(photos: Path | None, data: Path) -> list[Path]:

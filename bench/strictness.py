@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from bench.photos import collect_originals
-from bench.settings import DATA, DEFAULT_PHOTOS, SIZE
+from bench.photos import collect_originals, photos_option
+from bench.settings import DATA, SIZE
 from prep.images import configure_process
 from prep.images.decode import Decoder
 from prep.images.geometry import shrink_factor
@@ -79,12 +79,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 @click.command()
-@click.option(
-    "--photos",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=DEFAULT_PHOTOS if DEFAULT_PHOTOS.is_dir() else None,
-    help="Folder of JPEG photos, in folders by class. [made-up photos]",
-)
+@photos_option
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 def main(photos: Path | None, rounds: int) -> None:
     """Measure what strictness and preflight add to decoding clean photos."""

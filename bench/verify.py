@@ -16,8 +16,8 @@ import click
 import numpy as np
 import simplejpeg
 
-from bench.photos import collect_originals, link_set
-from bench.settings import DATA, DEFAULT_PHOTOS, QUALITY, SCRATCH, SIZE
+from bench.photos import collect_originals, link_set, photos_option
+from bench.settings import DATA, QUALITY, SCRATCH, SIZE
 from prep.config import Config
 from prep.examples import parse_example
 from prep.images.decoded import Pixels
@@ -33,12 +33,7 @@ _IMAGES_PER_SHARD = 50  # so few that both of a turn meet the same weather
 
 
 @click.command()
-@click.option(
-    "--photos",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=DEFAULT_PHOTOS if DEFAULT_PHOTOS.is_dir() else None,
-    help="Folder of JPEG photos, in folders by class. [made-up photos]",
-)
+@photos_option
 @click.option("--images", type=click.IntRange(min=100), default=2_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 def main(photos: Path | None, images: int, rounds: int) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dask
-import yaml
 from dask.system import CPU_COUNT
 from distributed import Client, Worker, WorkerPlugin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prep.errors import ClusterError, ConfigError
 from prep.interrupts import deferred
+from prep.parsing import parse_yaml
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from.
 _TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
@@ -47,15 +47,15 @@ class ClusterSpec(BaseModel):
         """
         file = resources.files("prep") / "cluster.yaml" if path is None else Path(path)
         try:
-            spec = cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"cluster spec {file}: can't be read: {error}") from None
+            spec = cls.model_validate(parse_yaml(file.read_text(encoding="utf-8")))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "file"
             raise ConfigError(
                 f"cluster spec {file}: {where}: got {first['input']!r}; {first['msg']}"
             ) from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cluster spec {file}: can't be read: {error}") from None
         if spec.module.partition(".")[0] not in _TRUSTED:
             raise ConfigError(
                 f"cluster spec {file}: module: got {spec.module!r}; expected one of Dask's own "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import reprlib
 import tomllib
@@ -10,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from prep.errors import ConfigError
 from prep.labels import LabelMap
+from prep.parsing import parse_json, parse_yaml
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Encoding = Literal["jpeg", "raw", "float32"]
@@ -297,9 +296,9 @@ def _canonical(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     parsers: dict[str, Callable[[str], Any]] = {
-        ".json": json.loads,
-        ".yaml": yaml.safe_load,
-        ".yml": yaml.safe_load,
+        ".json": parse_json,
+        ".yaml": parse_yaml,
+        ".yml": parse_yaml,
         ".toml": tomllib.loads,
     }
     parser = parsers.get(path.suffix.lower())
@@ -307,7 +306,7 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config file {path}: expected one that ends in {', '.join(parsers)}")
     try:
         values = parser(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         message = " ".join(str(error).split())
         raise ConfigError(f"config file {path}: can't be read: {message}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):

@@ -18,6 +18,8 @@ def deferred() -> Iterator[None]:
     A cluster that is interrupted while it starts or closes leaves processes behind, and tracebacks
     on the terminal. Processes that are started within never see Ctrl-C: at a terminal it reaches
     them too, and they are to end in good order when the cluster is closed, not each at once.
+
+    A signal that a program around Python handles itself takes effect as that has it, at once.
     """
     # It is started along with the first process, and then lets SIGINT through again.
     resource_tracker.ensure_running()
@@ -25,7 +27,9 @@ def deferred() -> Iterator[None]:
     previous = {}
     if threading.current_thread() is threading.main_thread():  # The only one that signals disturb.
         for number in _SIGNALS:
-            previous[number] = signal.signal(number, lambda number, _: arrived.append(number))
+            # A handler that was not installed from Python is None, and could not be put back.
+            if signal.getsignal(number) is not None:
+                previous[number] = signal.signal(number, lambda number, _: arrived.append(number))
     # What a process blocks, the processes that it starts block as well.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -16,7 +16,7 @@ from prep.images import ImageSettings
 from prep.journal import Journal
 from prep.layout import is_shard_name, split_of
 from prep.listings import findings_are_published
-from prep.planning import RunPlan
+from prep.planning import IMAGES, RunPlan
 from prep.problems import Problem, Remedy
 from prep.receipts import SplitTotals
 from prep.report import Effort, RunReport, make_report
@@ -46,8 +46,9 @@ class Inventory:
         except (OSError, ValueError, KeyError, IndexError, pa.ArrowException) as error:
             found = f"what can't be read ({type(error).__name__})"
             return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
-        differences = stored.fingerprint.differences(whole.fingerprint)
-        if any(not difference.startswith("images: ") for difference in differences):
+        planned, there = stored.fingerprint, whole.fingerprint
+        differences = planned.differences(there)
+        if planned.without(IMAGES) != there.without(IMAGES):
             found = "; ".join(differences)
             return None, [self._problem(self._layout.plan, "a plan that is one", found, "none")]
         if differences or whole.images != sum(stored.images.values()):

@@ -6,9 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prep.errors import LabelError
+from prep.parsing import parse_json
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -44,8 +46,7 @@ class LabelMap:
             LabelError: it can't be read, or is not a label map.
         """
         try:
-            with open(path, encoding="utf-8") as file:
-                value = json.load(file, object_pairs_hook=_without_repeats)
+            value = parse_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise LabelError(f"label map {os.fspath(path)!r}: can't be read: {error}") from None
         return cls.parse(value, where=f"label map {os.fspath(path)!r}")
@@ -87,14 +88,6 @@ class LabelMap:
         if self.width is None:
             return dict(self.numbers)
         return {name: list(self.feature(name)) for name in self.numbers}
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"given twice: {next(n for n in names if names.count(n) > 1)!r}")
-    return value
 
 
 def _number(name: str, label: Any, width: int | None, where: str) -> int:

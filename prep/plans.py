@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ from prep.contents import without_duplicates
 from prep.errors import ConfigError
 from prep.images import codec_versions
 from prep.labels import LabelMap
+from prep.parsing import parse_json
 from prep.planning import RunPlan, make_plan
 from prep.stats import CHANNELS, RGB
 
@@ -64,7 +64,7 @@ def read_mean(path: str) -> RGB:
         ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
     """
     try:
-        value: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        value: Any = parse_json(Path(path).read_text(encoding="utf-8"))
         r, g, b = (float(value[channel]) for channel in CHANNELS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(

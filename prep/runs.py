@@ -87,14 +87,16 @@ def run(
         raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
     journal = Journal(config.output)
     journal.check(made, overwrite=overwrite)  # Before anything is written, be it a lock.
-    finished = not overwrite and len(_settled(made, journal)) == len(made.shards)
+    before = [] if overwrite else _settled(made, journal)
+    finished = not overwrite and len(before) == len(made.shards)
     # What is finished may lie where nothing can be written, and so can't be locked.
     with contextlib.nullcontext() if finished else journal.lock():
         if overwrite:
             journal.clear(made)
-        journal.check(made)  # Once more, for another run may just have ended.
+        if not finished:  # Once more, for another run may just have ended.
+            journal.check(made)
+            before = _settled(made, journal)
         journal.begin(made)
-        before = _settled(made, journal)
         _require_unchanged(made, before)
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):

@@ -73,21 +73,15 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
         FileChanged: it is not what was expected, or is being written to.
         OSError: it can't be read, or is something else (a pipe would block for ever).
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("not a regular file")
+    with _opened(path) as (descriptor, status):
         if expected is not None:
             expected.require(status)
         data = os.read(descriptor, status.st_size + 1)
         if len(data) != status.st_size:  # More than one read returns, or the file is changing.
-            data += _read_to_end(descriptor)
+            data += b"".join(_pieces(descriptor))
         if expected is not None:
             expected.require(os.fstat(descriptor))
         return data
-    finally:
-        os.close(descriptor)
 
 
 def require_readable(path: str | bytes) -> None:
@@ -102,21 +96,30 @@ def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
     Raises:
         OSError: it can't be read, or is something else.
     """
+    with _opened(path) as (descriptor, _):
+        yield from _pieces(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: str | bytes) -> Iterator[tuple[int, os.stat_result]]:
+    """Opens a regular file to read it; gives its descriptor, and what it is like.
+
+    Raises:
+        OSError: it can't be opened, or is something else.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
-        while chunk := os.read(descriptor, _BUFFER):
-            yield chunk
+        yield descriptor, status
     finally:
         os.close(descriptor)
 
 
-def _read_to_end(descriptor: int) -> bytes:
-    chunks = []
+def _pieces(descriptor: int) -> Iterator[bytes]:
     while chunk := os.read(descriptor, _BUFFER):
-        chunks.append(chunk)
-    return b"".join(chunks)
+        yield chunk
 
 
 class AtomicFile:

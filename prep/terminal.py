@@ -12,6 +12,7 @@ from rich.text import Text
 from prep.estimate import Estimate
 from prep.means import MeanReport
 from prep.planning import RunPlan
+from prep.problems import Problem
 from prep.report import RunReport
 from prep.text import counted, duration, megabytes, one_line, triple
 from prep.verification import VerificationReport
@@ -50,18 +51,32 @@ def print_mean(report: MeanReport, output: str) -> None:
 
 
 def print_verification(report: VerificationReport) -> None:
-    """One line if all is well; else what is wrong, what was expected, and what mends it."""
-    if report.problems:
-        table = Table("where", "expected", "found", "remedy")
-        for problem in report.problems:
-            texts = (problem.where, problem.expected, problem.found, _REMEDIES[problem.remedy])
-            table.add_row(*(Text(one_line(text), overflow="fold") for text in texts))
-        Console().print(table)
+    """One line if all is well; else what is wrong, what was expected, and what mends it.
+
+    Where there is no terminal, each problem is a line of its own, with tabs in between.
+    """
+    _print_problems(report.problems)
     for path in report.unrelated:
         click.echo(f"left alone, for it is not of this output: {one_line(path)}")
     for problem in report.repaired:
         click.echo(f"repaired: {one_line(str(problem))}")
     click.echo(one_line(report.summary()))
+
+
+def _print_problems(problems: Iterable[Problem]) -> None:
+    console = Console()
+    rows = [
+        [one_line(text) for text in (p.where, p.expected, p.found, _REMEDIES[p.remedy])]
+        for p in problems
+    ]
+    if not console.is_terminal:
+        for row in rows:
+            click.echo("\t".join(row))
+    elif rows:
+        table = Table("where", "expected", "found", "remedy")
+        for row in rows:
+            table.add_row(*(Text(text, overflow="fold") for text in row))
+        console.print(table)
 
 
 def print_plan(plan: RunPlan, guess: Estimate) -> None:

@@ -41,6 +41,16 @@ def image_file(pixels: Pixels | Image.Image, kind: str, **options: Any) -> bytes
     return out.getvalue()
 
 
+def link_photos(root: Path, count: int) -> Path:
+    """Makes ``root/photos/train/cat/``: one photo under ``count`` names; gives the folder back."""
+    folder = root / "photos/train/cat"
+    folder.mkdir(parents=True)
+    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
+    for number in range(1, count):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    return folder
+
+
 def short(value: object) -> str:
     """A name for a row of a table test, where the values are long."""
     return repr(value)[:24]

@@ -34,6 +34,7 @@ LEVELS = {
         "faults",
         "interrupts",
         "layout",
+        "parsing",
         "problems",
         "retries",
         "stats",
@@ -104,7 +105,7 @@ ONLY_IN = {
     "skimage": {"demo"},
     "tensorflow": {"dataset"},
     "xxhash": {"checksums"},
-    "yaml": {"clusters", "config"},
+    "yaml": {"parsing"},
 }
 
 

@@ -260,7 +260,9 @@ FILES = {
     "no-blue.json": '{"R": 1, "G": 2}',
     "bright.json": '{"R": 1, "G": 2, "B": 256}',
     "other/train/train-00000-of-00001.tfrecord": "by another program",
+    "two-greens.json": '{"R": 1, "G": 2, "B": 3, "G": 4}',
     "bad-cluster.yaml": "version: 1\nmodule: os\nclass: system\n",
+    "twice-cluster.yaml": "version: 1\nmodule: dask.distributed\nversion: 1\n",
 }
 SOURCE, OUTPUT = ["--source", "photos"], ["--output", "out"]
 UNUSABLE = [
@@ -322,7 +324,8 @@ UNUSABLE = [
     ([*PLACES, "--label-map", "words.json"], ["label map", "'cat'", '"zero"', "number"]),
     ([*PLACES, "--label-map", "two-hot.json"], ["label map", "'cat'", "[1, 1]"]),
     ([*PLACES, "--label-map", "no-map.json"], ["label map", "mapping"]),
-    # float32 without a mean, with half a mean, with one out of range, and a mean for nothing.
+    # float32 without a mean, with half a mean, with one out of range, with a colour twice, and a
+    # mean for nothing.
     ([*PLACES, "--encoding", "float32"], ["mean_file", "missing", "float32"]),
     (
         [*PLACES, "--encoding", "float32", "--mean-file", "no-blue.json"],
@@ -332,10 +335,15 @@ UNUSABLE = [
         [*PLACES, "--encoding", "float32", "--mean-file", "bright.json"],
         ["mean_file", "256", "0 to 255"],
     ),
+    (
+        [*PLACES, "--encoding", "float32", "--mean-file", "two-greens.json"],
+        ["mean_file", "two-greens.json", "twice", "'G'"],
+    ),
     ([*PLACES, "--mean-file", "bright.json"], ["mean_file", "'bright.json'", "float32"]),
     # A cluster that is none.
     ([*PLACES, "--cluster", "absent.yaml"], ["cluster", "absent.yaml", "No such file"]),
     ([*PLACES, "--cluster", "bad-cluster.yaml"], ["cluster", "module", "'os'"]),
+    ([*PLACES, "--cluster", "twice-cluster.yaml"], ["cluster", "twice", "'version'"]),
 ]
 
 

@@ -185,6 +185,10 @@ def test_a_key_given_under_both_names_is_refused(values: dict[str, int], tmp_pat
         ("config.yaml", "", "expected keys and values"),  # an empty file
         ("config.yaml", "1: photos", "expected keys and values"),  # a key that is no text
         ("config.toml", "source = photos", "can't be read"),  # no quotes
+        ("config.json", '{"size": 1, "seed": 2, "size": 1}', "given twice: 'size'"),  # the same
+        ("config.yaml", "size: 1\nseed: 2\n'size': 3", "given twice: 'size'"),  # one in quotes
+        ("config.yml", "label_map: {cat: 0, cat: 1}", "given twice: 'cat'"),  # further in
+        ("config.toml", "size = 1\nsize = 2", "can't be read"),  # which the format forbids
         ("config.ini", "source = photos", "expected one that ends in .json, .yaml, .yml, .toml"),
     ],
 )
@@ -200,6 +204,12 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path, name: str, text: str,
 def test_a_file_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.json: can't be read"):
         Config.from_file(tmp_path / "absent.json")
+
+
+def test_yaml_may_say_otherwise_than_what_it_merges(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("{<<: {source: a, size: 64}, source: photos, output: shards}")
+    assert Config.from_file(path) == config(size=64)
 
 
 def test_yamls_tags_make_no_objects(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import tensorflow as tf
 from clusters import Terminal, contents, run_prep, wait_until
 from distributed import Client
-from pictures import jpeg, picture
+from pictures import link_photos
 
 import prep
 from prep.journal import Journal
@@ -25,11 +24,7 @@ FLAGS = ["--source", "photos", "--output", "out", "--size", str(SIZE), "--worker
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with photos: one, under many names."""
-    folder = tmp_path / "photos/train/cat"
-    folder.mkdir(parents=True)
-    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
-    for number in range(1, IMAGES):
-        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    link_photos(tmp_path, IMAGES)
     return tmp_path
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,26 @@ def test_without_a_signal_nothing_happens() -> None:
     with deferred():
         pass
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_is_not_pythons_stays(tmp_path: Path) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler and Linux, to handle a signal before Python begins")
+    library, source = tmp_path / "handler.so", Path(__file__).parent / "native/handler.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    script = (
+        "import os, signal; from prep.interrupts import deferred\n"
+        "with deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); print('within', flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGTERM); print('after', flush=True)"
+    )
+    environment = {**os.environ, "LD_PRELOAD": str(library)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["handled", "within", "handled", "after"]
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_other_threads_may_use_it() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clusters import PREP, contents, run_prep, wait_until
-from pictures import jpeg, picture
+from pictures import link_photos
 
 from prep.errors import OutputConflict
 from prep.locks import exclusive
@@ -24,11 +24,7 @@ FLAGS = ["run", "--source", "photos", "--output", "out", "--size", "512", "--wor
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with photos that take a while."""
-    folder = tmp_path / "photos/train/cat"
-    folder.mkdir(parents=True)
-    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
-    for number in range(1, IMAGES):
-        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    link_photos(tmp_path, IMAGES)
     return tmp_path
 
 
@@ -77,5 +73,7 @@ def test_where_there_are_no_locks_it_does_without(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with exclusive(tmp_path / "lock"):
-        pass
+    path = tmp_path / "lock"
+    with exclusive(path), exclusive(path):  # Nobody is kept out.
+        assert f'"process": {os.getpid()}' in path.read_text()  # But who it is can be seen.
+    assert path.read_text() == ""

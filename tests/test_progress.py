@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 from clusters import Terminal, run_prep, wait_until
-from pictures import jpeg, picture
+from pictures import link_photos
 
 IMAGES = 2000
 RUN = ["run", "--source", "photos", "--workers", "1"]
@@ -23,13 +22,8 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*(3[0-9]|4[0-9]|9[0-7])(;[0-9]+)*m")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos: one, under many names, and another that is broken."""
     root = tmp_path_factory.mktemp("progress")
-    folder = root / "photos/train/cat"
-    folder.mkdir(parents=True)
-    data = jpeg(picture(400, 500))
-    (folder / "0.jpg").write_bytes(data)
-    for number in range(1, IMAGES - 1):
-        os.link(folder / "0.jpg", folder / f"{number}.jpg")
-    (folder / "broken.jpg").write_bytes(data[:1000])
+    folder = link_photos(root, IMAGES - 1)
+    (folder / "broken.jpg").write_bytes((folder / "0.jpg").read_bytes()[:1000])
     return root
 
 

@@ -574,6 +574,22 @@ def test_a_complete_run_does_nothing_when_run_again(
     assert dataclasses.replace(again, resumed_shards=0) == first
 
 
+def test_a_complete_run_reads_each_receipt_once_when_run_again(
+    own_source: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prep.run(config(own_source, tmp_path / "out"), client)
+    read: list[int] = []
+    receipt = Journal.receipt
+
+    def counting(journal: Journal, split: str, index: int, fingerprint: str) -> Any:
+        read.append(index)
+        return receipt(journal, split, index, fingerprint)
+
+    monkeypatch.setattr(Journal, "receipt", counting)
+    prep.run(config(own_source, tmp_path / "out"), client)
+    assert read == [0, 1, 2]
+
+
 def test_a_complete_run_needs_no_cluster_to_be_run_again(
     own_source: Path, tmp_path: Path, client: Client
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clusters import contents, run_prep
+from clusters import Terminal, contents, run_prep, wait_until
 from distributed import Client
 from pictures import image_file, jpeg, picture, write_tree
 
 import prep
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.examples import example, label_entry, parse_example
+from prep.problems import Problem
 from prep.records import RecordWriter, read_records
+from prep.terminal import print_verification
+from prep.verification import VerificationReport
 
 SIZE = 32
 SHARD = "train/train-00001-of-00004.tfrecord"
@@ -695,15 +699,37 @@ def test_the_command(plain: Output) -> None:
         f"{plain.root}: 5 shards with 25 images, all as they should be\n",
     )
     empty_file(plain)
-    broken = run_prep("verify", plain.root, "--workers", "1", COLUMNS="200")
+    broken = run_prep("verify", plain.root, "--workers", "1")
     assert broken.returncode == 1
     assert SHARD in broken.stdout
     assert "6 records" in broken.stdout
     assert "--repair writes the shard again" in broken.stdout
+    *problems, _ = broken.stdout.splitlines()
+    assert {line.count("\t") for line in problems} == {3}
+    with Terminal("verify", plain.root, "--workers", "1", cwd=plain.root) as terminal:
+        assert terminal.wait() == 1
+        wait_until(lambda: terminal.shown.endswith("problems\r\n"))
+        assert re.search(r"where.*expected.*found.*remedy", terminal.shown)
     repaired = run_prep("verify", plain.root, "--repair", "--workers", "1")
     assert repaired.returncode == 0
     assert "problems repaired" in repaired.stdout
     assert state(plain.root) == plain.before
+
+
+def test_a_problem_is_one_whole_line_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "a/b " * 200
+    problems = (
+        Problem(where=f"{long}\n\t.json", expected="[a]", found="b", remedy="none"),
+        Problem(where="c", expected="d", found="e", remedy="remove"),
+    )
+    print_verification(VerificationReport(output="out", shards=2, images=9, problems=problems))
+    assert capsys.readouterr().out.splitlines() == [
+        f"{long}\\n\\t.json\t[a]\tb\tnone of ours",
+        "c\td\te\t--repair removes it",
+        "out: 2 shards with 9 images, 2 problems",
+    ]
 
 
 def test_the_command_on_something_else(tmp_path: Path) -> None:
