@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prep.errors import ClusterError, ConfigError
 from prep.interrupts import deferred
+from prep.links import install_page
 from prep.parsing import parse_yaml
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from.
@@ -132,6 +133,8 @@ def _open(startable: _Startable, opened: contextlib.ExitStack) -> Client:
         cluster = opened.enter_context(_started(startable))
     client: Client = opened.enter_context(Client(cluster))
     client.register_plugin(_WorkerOfOurs())
+    with contextlib.suppress(Exception):  # A run tells why there is no page.
+        install_page(client)
     return client
 
 

@@ -44,7 +44,6 @@ LEVELS = {
     },  # nothing of ours
     1: {
         "catalog",
-        "clusters",
         "demo",
         "examples",
         "labels",
@@ -71,7 +70,7 @@ LEVELS = {
     },  # what an output remembers, and what it lists
     6: {"dataset", "exposition", "inventory", "plans", "shards"},  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
-    8: {"pipeline"},  # many
+    8: {"clusters", "pipeline"},  # many
     9: {"progress"},  # to look at
     10: {"audits", "means", "writing"},  # what can be done
     11: {"runs"},  # from beginning to end

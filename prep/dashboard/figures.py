@@ -195,7 +195,8 @@ def _busy(recorder: Recorder, names: list[str]) -> str:
     shares = [share for name, share in recorder.busy().items() if name in names]
     if not shares:
         return "nothing measured yet"
-    return f"at {BUSY:.0f} % or above for {sum(shares) / len(shares):.1%} of the time"
+    share = 100 * sum(shares) / len(shares)
+    return f"at {BUSY:.0f} % or above for {share:.1f} % of the time"
 
 
 class ShardsFigure:

@@ -34,6 +34,7 @@ code {{ background: #eee; padding: 2px 5px; border-radius: 3px; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
 td {{ padding: 2px 12px 2px 0; vertical-align: top; overflow-wrap: anywhere; }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; width: 1%; }}
+td.why {{ white-space: nowrap; width: 1%; padding-right: 0; }}
 .sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 6px; }}
 figure {{ margin: 0; min-width: 0; }}
 figure img {{ display: block; width: 96px; height: 96px; object-fit: contain; background: {PALE}; }}
@@ -121,7 +122,7 @@ class RefusedTile(Tile):
             for reason, n in counts.reasons.items()
         )
         latest = "".join(
-            f"<tr><td>{escape(image.path)}</td><td>{escape(image.reason)}</td></tr>"
+            f"<tr><td>{escape(image.path)}</td><td class=why>{escape(image.reason)}</td></tr>"
             for image in counts.latest
         )
         return (
