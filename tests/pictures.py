@@ -41,11 +41,11 @@ def image_file(pixels: Pixels | Image.Image, kind: str, **options: Any) -> bytes
     return out.getvalue()
 
 
-def link_photos(root: Path, count: int) -> Path:
+def link_photos(root: Path, count: int, pixels: Pixels | None = None) -> Path:
     """Makes ``root/photos/train/cat/``: one photo under ``count`` names; gives the folder back."""
     folder = root / "photos/train/cat"
     folder.mkdir(parents=True)
-    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
+    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500) if pixels is None else pixels))
     for number in range(1, count):
         os.link(folder / "0.jpg", folder / f"{number}.jpg")
     return folder

@@ -91,7 +91,7 @@ class RatesFigure:
         _legend(self.bytes)
         for each in (self.images, self.bytes):
             each.y_range.start = 0
-            each.yaxis.formatter = NumeralTickFormatter(format="0,0")
+        self.images.yaxis.formatter = NumeralTickFormatter(format="0,0")
 
     def update(self, watch: RunWatch) -> None:
         if not self._samples.changed(watch):

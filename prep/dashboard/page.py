@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bokeh.document import Document
-from bokeh.models import Model
+from bokeh.models import CustomJS, Model
 from distributed import Scheduler
 from distributed.dashboard.components.scheduler import BOKEH_THEME
 from distributed.dashboard.components.scheduler import env as dask_templates
@@ -32,6 +32,7 @@ from prep.dashboard.tiles import (
 from prep.watching.runwatch import RunWatch
 
 _UPDATE_EVERY = 500  # milliseconds
+_BEGIN = "document.querySelector('.prep').classList.remove('waiting')"
 _TEMPLATES = dask_templates.overlay(
     loader=ChoiceLoader([dask_templates.loader, FileSystemLoader(Path(__file__).parent)])  # type: ignore[list-item]
 )
@@ -106,9 +107,12 @@ def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -
     _document(shown, list(_PARTS.values()), doc)
     doc.title = "Dask: prep"
     doc.template = _TEMPLATES.get_template("page.html")
-    doc.template_variables.update(extra)
-    if shown.runs.newest is None:
-        doc.get_model_by_name("progress").text = EMPTY  # type: ignore[union-attr]
+    waiting = shown.runs.newest is None
+    doc.template_variables.update(extra, waiting=waiting)
+    if waiting:
+        progress: Any = doc.get_model_by_name("progress")
+        progress.text = EMPTY
+        progress.js_on_change("text", CustomJS(code=_BEGIN))
 
 
 def _individual(make: Make) -> Fill:

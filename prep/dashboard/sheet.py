@@ -12,7 +12,7 @@ from distributed import Scheduler
 
 from prep.watching.wire import METRIC, SQUARE_CALL, SquareMessage
 
-_KEPT = 24
+_KEPT = 18
 _AT_ONCE = 4  # workers asked
 _EVERY = 1.0  # seconds
 _PATIENCE = 5.0  # seconds for workers to answer

@@ -35,9 +35,10 @@ table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
 td {{ padding: 2px 12px 2px 0; vertical-align: top; overflow-wrap: anywhere; }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; width: 1%; }}
 td.why {{ white-space: nowrap; width: 1%; padding-right: 0; }}
-.sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 6px; }}
+.sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(88px, 1fr)); gap: 8px; }}
 figure {{ margin: 0; min-width: 0; }}
-figure img {{ display: block; width: 96px; height: 96px; object-fit: contain; background: {PALE}; }}
+figure img {{ display: block; width: 100%; aspect-ratio: 1; object-fit: contain;
+  background: {PALE}; }}
 figcaption {{ font-size: 11px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .mean {{ display: flex; gap: 16px; align-items: center; }}
 .swatch {{ width: 88px; height: 88px; border-radius: 6px; border: 1px solid {GREY}; flex: none; }}
@@ -105,7 +106,7 @@ def _numbers(counts: LiveCounts) -> Iterable[tuple[str, str]]:
         yield megabytes(counts.written_per_second or 0), "written a second"
     yield f"{counts.shards:,}", f"of {sum(counts.shard_states.values()):,} shards"
     yield f"{counts.refused:,}", "refused"
-    yield duration(counts.seconds), "gone"
+    yield duration(counts.seconds), "elapsed"
     if counts.seconds_left is not None:
         yield duration(counts.seconds_left), "left"
 

@@ -58,7 +58,7 @@ class History:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> History:
-        """Raises KeyError or TypeError where the value is not a history."""
+        """Raises KeyError, TypeError or AttributeError where the value is not a history."""
         columns = {name: tuple(column) for name, column in value.items() if _is_list(column)}
         tables = {
             name: {key: tuple(column) for key, column in value[name].items()}

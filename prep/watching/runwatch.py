@@ -141,6 +141,7 @@ class RunWatch:
         #: The state of each shard, as its number in ``SHARD_STATES``; uint8.
         self.shard_states = np.full(len(shards), _NUMBER["resumed"], np.uint8)
         self.shard_states[list(info.missing)] = _NUMBER["waiting"]
+        self._images_before = int(self._images[np.isin(self.shard_states, _DONE)].sum())
         self._sums = _Sums(info.splits, len(info.classes))
         self._sums.add(info.before)
         self._told: dict[str, RunMessage] = {}
@@ -188,15 +189,15 @@ class RunWatch:
         """Ends the watch.
 
         Args:
-            state: what has come of the run: ``done``, ``failed`` or ``stopped``.
+            state: what has come of the run: ``done``, ``failed`` or ``stopped``. The rates then are
+                those of the whole run.
             totals: of all receipts, those from before included, if the run is done; see
                 :func:`totals_message`.
         """
         if totals is not None:
             self._set_right(totals)
         seconds = now - self._began
-        self._counts = self._pace.add_rates(self._count(seconds), now)
-        self._counts = dataclasses.replace(self._counts, seconds_left=None)
+        self._counts = self._on_average(self._count(seconds))
         self.recorder.add(_sample(seconds, self._counts, ()))
         self.state = state
         return self.recorder.history()
@@ -219,6 +220,8 @@ class RunWatch:
     def _set_right(self, totals: TallyMessage) -> None:
         self._sums = _Sums(self.info.splits, len(self.info.classes))
         self._sums.add(totals)
+        known = {image.path for image in self._latest}
+        self._add_latest(image for image in totals["latest"] if image[0] not in known)
         self._told.clear()
         pending = ~np.isin(self.shard_states, _DONE)
         self.shard_states[pending] = _NUMBER["committed"]
@@ -257,6 +260,18 @@ class RunWatch:
             latest=tuple(self._latest),
             mean=by_channel(stats.mean()),
             std=by_channel(stats.std()),
+        )
+
+    def _on_average(self, counts: LiveCounts) -> LiveCounts:
+        """With the rates of the whole run, as the report has them."""
+        if not counts.seconds:
+            return counts
+        return dataclasses.replace(
+            counts,
+            images_per_second=(counts.images - self._images_before) / counts.seconds,
+            read_per_second=max(counts.bytes_read - self.info.before["read"], 0) / counts.seconds,
+            written_per_second=max(counts.bytes_written - self.info.before["written"], 0)
+            / counts.seconds,
         )
 
     def _done_by_split(self) -> list[int]:
