@@ -181,8 +181,10 @@ class ProcessCounters:
     def _known(self, run: str) -> _Run:
         if run not in self._runs:
             self._runs[run] = _Run()
-            if len(self._runs) > _RUNS_REMEMBERED:
-                del self._runs[next(iter(self._runs))]
+            under_way = {counter.run for counter in self._active} | {run}
+            idle = [name for name in self._runs if name not in under_way]
+            if len(self._runs) > _RUNS_REMEMBERED and idle:
+                del self._runs[idle[0]]
         return self._runs[run]
 
     def stop(self, run: str) -> None:
