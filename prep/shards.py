@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from prep import storage
 from prep.checksums import checksum, to_text
+from prep.dimensions import Dimensions
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
 from prep.images import ImageSettings, Processed, configure_process
@@ -76,10 +77,12 @@ class _Tally:
     findings: list[Finding] = field(default_factory=list)
     source_bytes: int = 0
     checksums: list[int] = field(default_factory=list)
+    shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def accept(self, entry: ImageEntry, data: bytes, processed: Processed) -> None:
         self.written[entry.class_name] += 1
         self.stats += processed.stats
+        self.shapes[processed.width, processed.height] += 1
         if processed.note is not None:
             note = processed.note
             self._note(entry, note.outcome, note.reason, note.detail)
@@ -140,6 +143,7 @@ class _ShardWriter:
         self._journal = journal
         self._observer = observer
         self._opened = _open(run.output, run.digest, run.run)
+        self._began = time.time()
         self._started = time.perf_counter()
 
     def write(self) -> ShardReceipt:
@@ -207,6 +211,8 @@ class _ShardWriter:
             seconds=time.perf_counter() - self._started,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             retries=self.retries.count,
+            began=round(self._began, 3),
+            dimensions=Dimensions.of(tally.shapes),
         )
 
 

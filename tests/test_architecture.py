@@ -30,6 +30,7 @@ PACKAGE = Path(prep.__file__).parent
 LEVELS = {
     0: {
         "checksums",
+        "dimensions",
         "errors",
         "faults",
         "interrupts",

@@ -92,7 +92,14 @@ def state(root: Path) -> dict[str, Any]:
     for name in found:
         if name == "report.json" or "receipts" in name:
             value = json.loads(found[name])
-            passing = ("output", "seconds", "images_per_second", "resumed_shards", "worker")
+            passing = (
+                "output",
+                "seconds",
+                "images_per_second",
+                "resumed_shards",
+                "worker",
+                "began",
+            )
             found[name] = {key: value[key] for key in value if key not in passing}
     return found
 
