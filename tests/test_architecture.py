@@ -48,6 +48,7 @@ LEVELS = {
         "clusters",
         "demo",
         "examples",
+        "histories",
         "labels",
         "locks",
         "receipts",

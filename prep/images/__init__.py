@@ -10,6 +10,7 @@ from prep.images.encode import pixels_of_record
 from prep.images.processor import ImageProcessor, ImageSettings, Processed
 from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
 from prep.images.sums import channel_sums
+from prep.images.thumbnails import Thumbnailer
 
 __all__ = [
     "ImageProcessor",
@@ -17,6 +18,7 @@ __all__ = [
     "Note",
     "Processed",
     "SquareReader",
+    "Thumbnailer",
     "channel_sums",
     "clipping_tolerance",
     "codec_versions",
