@@ -89,6 +89,7 @@ class Output:
 def state(root: Path) -> dict[str, Any]:
     """All that is in an output, but for where it lies and how long it took to write."""
     found: dict[str, Any] = contents(root)
+    found.pop("report.html", None)  # It shows how long it took to write.
     for name in found:
         if name == "report.json" or "receipts" in name:
             value = json.loads(found[name])

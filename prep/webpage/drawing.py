@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bokeh.embed import components
+from bokeh.document import Document
 
 from prep.dimensions import SIDES_PER_OCTAVE, Dimensions
 from prep.receipts import Totals
-from prep.text import counted, megabytes
+from prep.text import counted, megabytes, one_line
 from prep.webpage import pictures, timelines
 from prep.webpage.facts import Facts
 from prep.webpage.samples import Sample
@@ -20,41 +20,54 @@ from prep.webpage.tables import MOST_CLASS_BARS, class_totals, mean_and_std
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A figure: ``title`` tells what it shows, ``caption`` what can be read off it."""
-
-    title: str
-    caption: str
-    model: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """Figures as they stand in a page.
+    """A figure.
 
     Attributes:
-        figures: by name.
-        elements: the HTML element of each, by the same names.
-        script: the HTML of the script that fills them.
+        title: what it shows.
+        caption: what can be read off it.
+        key: what its colours stand for: pairs of a text and a number of the palette.
+        model: the Bokeh figure.
     """
 
-    figures: Mapping[str, Figure]
-    elements: Mapping[str, str]
-    script: str
+    title: str
+    caption: str = ""
+    key: Sequence[tuple[str, int]] = ()
+    model: Any
+
+    @property
+    def element(self) -> str:
+        """The id of the HTML element that it is drawn in."""
+        return f"figure-{self.model.id}"
 
 
-def draw(facts: Facts, sample: Sample) -> Drawn:
-    """Draws all figures that there is something to draw of."""
+def draw(facts: Facts, sample: Sample) -> dict[str, Figure]:
+    """All figures that there is something to draw of, by name."""
     totals = facts.totals()
-    figures = {
+    return {
         **_of_classes(facts, totals),
         **_of_sources(facts, totals),
         **_of_channels(facts, totals, sample),
         **_of_shards(facts),
         **_of_the_run(facts),
     }
-    models = {name: figure.model for name, figure in figures.items()}
-    script, elements = components(models) if models else ("", {})
-    return Drawn(figures=figures, elements=elements, script=script)
+
+
+def embedded(figures: Iterable[Figure]) -> dict[str, Any]:
+    """What the page's script hands to ``Bokeh.embed.embed_items``.
+
+    ``bokeh.embed.components`` makes the same, and takes twice as long: it goes through all models
+    again for each figure that it adds.
+    """
+    document = Document()
+    figures = list(figures)
+    with document.models.freeze():
+        for figure in figures:
+            document.add_root(figure.model)
+    roots = {figure.model.id: figure.element for figure in figures}
+    return {
+        "documents": {"page": document.to_json(deferred=False)},
+        "items": [{"docid": "page", "roots": roots, "root_ids": list(roots)}],
+    }
 
 
 def _of_classes(facts: Facts, totals: Mapping[str, Totals]) -> dict[str, Figure]:
@@ -87,7 +100,8 @@ def _of_sources(facts: Facts, totals: Mapping[str, Totals]) -> dict[str, Figure]
         )
         figures["aspects"] = Figure(
             title="Aspect",
-            caption=f"{noted} Left of 1:1 are portraits, right of it landscapes.",
+            caption=f"{noted} Left of 1:1 are portraits, right of it landscapes."
+            + _beyond(dimensions.aspects),
             model=pictures.aspect_histogram(dimensions.aspects),
         )
     if len(facts.sizes):
@@ -108,6 +122,12 @@ def _quantile(bins: Mapping[int, int], share: float) -> float:
     wanted = share * sum(bins.values())
     first = next(number for number, n in zip(numbers, reached, strict=True) if n >= wanted)
     return float(2 ** (first / SIDES_PER_OCTAVE))
+
+
+def _beyond(aspects: Mapping[int, int]) -> str:
+    """How many images are more extreme than what is drawn."""
+    images = sum(n for bin_, n in aspects.items() if abs(bin_) > pictures.WIDEST)
+    return f" Beyond what is drawn: {counted(images, 'image')}." if images else ""
 
 
 def _of_channels(facts: Facts, totals: Mapping[str, Totals], sample: Sample) -> dict[str, Figure]:
@@ -134,18 +154,27 @@ def _of_shards(facts: Facts) -> dict[str, Figure]:
     sizes = [receipt.bytes for receipt in receipts]
     every = pictures.bars_shown(len(receipts))
     some = f" One of {every} has a bar." if every > 1 else ""
+    key = _split_key(facts)
     return {
         "shard_images": Figure(
             title="Images in each shard",
             caption=f"{min(images):,} to {counted(max(images), 'image')}.{some}",
+            key=key,
             model=pictures.shard_images(receipts, splits),
         ),
         "shard_bytes": Figure(
             title="Size of each shard",
             caption=f"{megabytes(min(sizes))} to {megabytes(max(sizes))}.{some}",
+            key=key,
             model=pictures.shard_bytes(receipts, splits),
         ),
     }
+
+
+def _split_key(facts: Facts) -> list[tuple[str, int]]:
+    """What colours stand for, where there is more than one split."""
+    names = [one_line(split) for split in facts.splits]
+    return [(name, number) for number, name in enumerate(names)] if len(names) > 1 else []
 
 
 def _of_the_run(facts: Facts) -> dict[str, Figure]:
@@ -158,21 +187,27 @@ def _of_the_run(facts: Facts) -> dict[str, Figure]:
             title="Shards by worker",
             caption=f"{counted(len(timed), 'shard')}, written by {counted(workers, 'worker')}. "
             + pauses,
+            key=_split_key(facts),
             model=timelines.shard_timeline(timed, facts.splits),
         )
     histories = timelines.usable(facts.histories)
     if histories:
         figures["image_rate"] = Figure(
-            title="Images per second", caption="", model=timelines.image_rate(histories)
+            title="Images per second",
+            caption="Averaged over a few seconds.",
+            key=[("written or refused", 0)],
+            model=timelines.image_rate(histories),
         )
         figures["byte_rates"] = Figure(
             title="Read and written",
             caption="Bytes of image files, and of the images in the records.",
+            key=[("read", 0), ("written", 1)],
             model=timelines.byte_rates(histories),
         )
         figures["processors"] = Figure(
             title="Processor time",
-            caption="Workers in percent of one core; hosts in percent of all their cores.",
+            caption="Workers in percent of one core; dashed, hosts in percent of all their cores.",
+            key=timelines.worker_key(histories),
             model=timelines.processor_time(histories),
         )
     return figures

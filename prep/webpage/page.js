@@ -7,7 +7,7 @@
     const style = getComputedStyle(document.documentElement);
     const [ink, quiet, line] = ["--ink", "--quiet", "--line"].map(
       (name) => style.getPropertyValue(name).trim());
-    for (const shown of (window.Bokeh ? Bokeh.documents : [])) {
+    for (const shown of Bokeh.documents) {
       for (const root of shown.roots()) {
         for (const model of root.references()) {
           if (model.type.endsWith("Axis")) {
@@ -18,8 +18,6 @@
             });
           } else if (model.type === "Grid") {
             model.setv({grid_line_color: model.grid_line_color === null ? null : line});
-          } else if (model.type === "Legend") {
-            model.setv({label_text_color: ink});
           } else if (model.tags.includes("ink")) {
             model.setv({line_color: ink});
           }
@@ -28,10 +26,9 @@
     }
     document.documentElement.dataset.painted = dark.matches ? "dark" : "light";
   };
-  // Bokeh embeds its figures at this event, too, and was here first.
-  const start = () => requestAnimationFrame(() => requestAnimationFrame(paint));
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
-  else start();
+  const drawn = JSON.parse(document.getElementById("figures").textContent);
+  Bokeh.set_log_level("warn");
+  Bokeh.embed.embed_items(drawn.documents, drawn.items).then(paint);
   dark.addEventListener("change", paint);
 
   for (const block of document.querySelectorAll(".code")) {

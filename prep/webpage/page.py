@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
 from prep.watching.history import BUSY
 from prep.webpage import loading, tables, timelines
-from prep.webpage.drawing import draw
+from prep.webpage.drawing import draw, embedded
 from prep.webpage.facts import Facts, read_facts
 from prep.webpage.refusals import Glimpse, look_at_refused
 from prep.webpage.samples import (
@@ -88,8 +89,11 @@ def _is_made_from(page: Path, digest: str) -> bool:
 
 def make_page(journal: Journal, facts: Facts) -> bytes:
     """The page, in UTF-8."""
-    sample = take_sample(journal, facts)
-    drawn = draw(facts, sample)
+    with ThreadPoolExecutor(1) as other:  # It waits for another process, mostly.
+        refused = other.submit(look_at_refused, journal, facts.plan, facts.receipts)
+        sample = take_sample(journal, facts)
+        figures = draw(facts, sample)
+        drawn = embedded(figures.values())
     totals = facts.totals()
     everything = sum(totals.values(), Totals())
     counts = tables.class_totals(facts, totals)
@@ -104,10 +108,10 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
             path=one_line(str(facts.root)),
             source=one_line(facts.plan.source),
             splits=[one_line(split) for split in facts.splits],
+            split_key=[(one_line(s), number) for number, s in enumerate(facts.splits)],
             tiles=tables.tiles(facts, everything),
-            figures=drawn.figures,
-            elements={name: Markup(element) for name, element in drawn.elements.items()},
-            script=Markup(drawn.script),
+            figures=figures,
+            drawn=drawn,
             bokeh=Markup(_bokeh()),
             class_rows=tables.class_rows(facts, counts),
             classes=len(counts),
@@ -117,7 +121,7 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
             sheet_notes=_sheet_notes(facts, sample),
             sample=sample,
             reference=one_line(facts.reference) if facts.reference else None,
-            glimpses=_glimpses(look_at_refused(journal, facts.plan, facts.receipts)),
+            glimpses=_glimpses(refused.result()),
             reasons=_reasons(everything),
             findings=tables.finding_rows(facts),
             busy=timelines.busy_rows(facts.histories),
@@ -208,6 +212,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # A model is described where it comes first, and referred to by its id after that.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment
 

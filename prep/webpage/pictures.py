@@ -18,9 +18,9 @@ from prep.text import megabytes, one_line
 from prep.webpage.samples import Counts
 from prep.webpage.style import (
     CHANNEL_COLOURS,
+    INK,
     colour,
     in_ink,
-    legend,
     make_figure,
     thousands,
     ticks,
@@ -30,6 +30,8 @@ _ASPECTS = {
     **{1 / 3: "1:3", 1 / 2: "1:2", 9 / 16: "9:16", 2 / 3: "2:3", 3 / 4: "3:4", 1: "1:1"},
     **{4 / 3: "4:3", 3 / 2: "3:2", 16 / 9: "16:9", 2: "2:1", 3: "3:1"},
 }
+#: Aspects beyond this bin, either way, are counted and not drawn: 4:1.
+WIDEST = 2 * ASPECTS_PER_OCTAVE
 _SIZES_PER_OCTAVE = 3
 _MOST_BARS = 2000
 
@@ -74,27 +76,26 @@ def side_histogram(bins: Mapping[int, int]) -> Any:
 
 def aspect_histogram(bins: Mapping[int, int]) -> Any:
     """Images by width over height; see :class:`prep.dimensions.Dimensions`."""
+    halves = 2 * ASPECTS_PER_OCTAVE
     rows = [
-        (
-            2 ** ((number - 0.5) / ASPECTS_PER_OCTAVE),
-            2 ** ((number + 0.5) / ASPECTS_PER_OCTAVE),
-            images,
-        )
+        (2 ** ((2 * number - 1) / halves), 2 ** ((2 * number + 1) / halves), images)
         for number, images in sorted(bins.items())
-    ]
+        if abs(number) <= WIDEST
+    ] or [(1.0, 1.0, 0)]
     made = _histogram("width : height", rows, "@left{0.00} to @right{0.00}")
     low, high = min(rows[0][0], 0.7), max(rows[-1][1], 1.45)
     made.x_range.start, made.x_range.end = low, high
-    if high / low < 30:
-        ticks(made.xaxis[0], _thinned({v: t for v, t in _ASPECTS.items() if low <= v <= high}))
+    ticks(made.xaxis[0], _thinned({v: t for v, t in _ASPECTS.items() if low <= v <= high}))
     return made
 
 
 def _thinned(labels: dict[float, str]) -> dict[float, str]:
-    """Leaves out what would stand too close to the more familiar one beside it."""
+    """Leaves out what would stand too close together in a narrow figure."""
     if len(labels) <= 5:
         return labels
-    return {value: text for value, text in labels.items() if text not in ("4:3", "3:4", "9:16")}
+    return {
+        value: text for value, text in labels.items() if text not in ("3:4", "3:2", "9:16", "16:9")
+    }
 
 
 def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
@@ -108,8 +109,9 @@ def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
     ]
     made = _histogram("size of the file", rows, "@left{0.0b} to @right{0.0b}")
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [base * 10.0**d for d in decades for base in (1, 3) if low <= base * 10.0**d <= high]
-    ticks(made.xaxis[0], {value: _size(value) for value in values})
+    bases = (1, 3) if high / low < 1000 else (1,)
+    values = [base * 10.0**d for d in decades for base in bases]
+    ticks(made.xaxis[0], {value: _size(value) for value in values if low <= value <= high})
     return made
 
 
@@ -157,36 +159,29 @@ def channel_histogram(channel: str, counts: Counts, mean: float | None, std: flo
         x=f"{channel}, 0 to 255",
         y="% of pixels",
         height=180,
-        x_range=(0, 256),
-        tooltips=[("value", "@left"), ("share", "@top{0.00} %")],
+        x_range=(0, 255),
+        tooltips=[("value", "@x"), ("share", "@share{0.00} %")],
     )
     share = 100 * counts / max(int(counts.sum()), 1)
-    source = ColumnDataSource({"left": np.arange(256), "right": np.arange(256) + 1, "top": share})
+    source = ColumnDataSource({"x": np.arange(256), "share": share})
     if mean is not None and std is not None:
-        shade = CHANNEL_COLOURS[channel]
         made.add_layout(
             BoxAnnotation(
                 left=max(mean - std, 0),
-                right=min(mean + std, 256),
-                fill_color=shade,
-                fill_alpha=0.12,
+                right=min(mean + std, 255),
+                fill_color=INK,
+                fill_alpha=0.14,
                 line_color=None,
                 level="underlay",
             )
         )
         line = Span(location=mean, dimension="height", line_width=1.5, line_dash="dashed")
         made.add_layout(in_ink(line))
-    made.quad(
-        left="left",
-        right="right",
-        top="top",
-        bottom=0,
-        source=source,
-        color=CHANNEL_COLOURS[channel],
-        line_color=None,
-        alpha=0.75,
-    )
-    made.y_range.start = 0
+    shade = CHANNEL_COLOURS[channel]
+    made.varea(x="x", y1=0, y2="share", source=source, color=shade, alpha=0.35)
+    made.line("x", "share", source=source, color=shade, line_width=1.5)
+    # Overexposed and black pixels can be many times as frequent as any others.
+    made.y_range.start, made.y_range.end = 0, 1.3 * float(np.quantile(share, 0.97)) or 1
     ticks(made.xaxis[0], {value: str(value) for value in (0, 64, 128, 192, 255)})
     return made
 
@@ -261,9 +256,7 @@ def _shard_bars(
             source=source,
             color=colour(number),
             line_color=None,
-            legend_label=one_line(split),
         )
     made.y_range.start = 0
     thousands(made.xaxis)
-    legend(made)
     return made

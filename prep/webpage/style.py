@@ -59,25 +59,6 @@ def make_figure(
     return made
 
 
-def legend(made: Any, *, place: str = "above") -> None:
-    """Puts what explains the colours above the figure, in a row."""
-    if not made.legend:
-        return
-    if len(made.legend[0].items) == 1:
-        made.legend[0].visible = False
-        return
-    shown = made.legend[0]
-    shown.orientation = "horizontal"
-    shown.label_text_font = _FONT
-    shown.label_text_font_size = "12px"
-    shown.background_fill_color = None
-    shown.border_line_color = None
-    shown.padding = 0
-    shown.margin = 4
-    if shown not in made.above:
-        made.add_layout(shown, place)
-
-
 def thousands(axis: Any) -> None:
     """Whole numbers, with commas."""
     axis.formatter = NumeralTickFormatter(format="0,0")

@@ -59,8 +59,8 @@ def tiles(facts: Facts, everything: Totals) -> list[tuple[str, str, str]]:
         ("read", megabytes(everything.source_bytes), "of image files"),
     ]
     if report is not None and report.seconds:
-        part = "the last part" if report.resumed_shards else "the run"
-        further = f"for {part}; {report.images_per_second:,.0f} images/s"
+        part = "last part, " if report.resumed_shards else ""
+        further = f"{part}{report.images_per_second:,.0f} images/s"
         shown.append(("time", duration(report.seconds), further))
     return shown
 

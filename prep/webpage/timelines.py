@@ -15,14 +15,14 @@ from bokeh.models.annotations import Span
 from prep.receipts import ShardReceipt
 from prep.text import duration, one_line
 from prep.watching.history import History
-from prep.webpage.style import colour, in_ink, legend, make_figure, ticks
+from prep.webpage.style import colour, in_ink, make_figure, ticks
 
 # A time in which no shard is under way, and that is longer than this, is a pause between two parts
 # of a run. What is left of it in the picture is a small part of the whole.
 _PAUSE = 30.0  # seconds
 _GAP = 0.02
 _MOST_NAMED_WORKERS = 32
-_MOST_LINES = 12  # of workers, each with one of its own
+_MOST_LINES = 8  # of workers, each with one of its own
 _WINDOWS = 60  # over which throughput is averaged, in the whole of a part
 _SHORTEST_WINDOW = 2.0  # seconds
 
@@ -94,13 +94,11 @@ def shard_timeline(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> A
             color=colour(number),
             fill_alpha=0.8,
             line_color=None if len(receipts) > 400 else colour(number),
-            legend_label=one_line(split),
         )
     _name_rows(made, rows)
     for place, _ in timeline.pauses:
         _mark_pause(made, place)
     made.x_range.start, made.x_range.end = 0, timeline.length or 1
-    legend(made)
     return made
 
 
@@ -206,8 +204,7 @@ def byte_rates(histories: Sequence[History]) -> Any:
         x="seconds", y="MB/s", height=220, tooltips=[("MB/s", "@y{0.0}"), ("at", "@x{0} s")]
     )
     for part in _parts(histories):
-        totals = {"read": part.history.bytes_read, "written": part.history.bytes_written}
-        for number, (name, total) in enumerate(totals.items()):
+        for number, total in enumerate((part.history.bytes_read, part.history.bytes_written)):
             source = {"x": part.seconds, "y": rate(part.seconds, total) / 1e6}
             made.line(
                 "x",
@@ -215,9 +212,7 @@ def byte_rates(histories: Sequence[History]) -> Any:
                 source=ColumnDataSource(source),
                 color=colour(number),
                 line_width=2,
-                legend_label=name,
             )
-    legend(made)
     return _over_time(made, histories)
 
 
@@ -225,7 +220,7 @@ def processor_time(histories: Sequence[History]) -> Any:
     """Processor time of workers and hosts, in percent; of many workers, their middle and range."""
     made = make_figure(
         x="seconds",
-        y="% of a core",
+        y="%",
         height=240,
         tooltips=[("", "@name"), ("busy", "@y{0} %"), ("at", "@x{0} s")],
     )
@@ -246,8 +241,15 @@ def processor_time(histories: Sequence[History]) -> Any:
                     in_ink(line)
     made.y_range.start = 0
     made.yaxis.formatter = NumeralTickFormatter(format="0")
-    legend(made)
     return _over_time(made, histories)
+
+
+def worker_key(histories: Sequence[History]) -> list[tuple[str, int]]:
+    """What the colours of :func:`processor_time` stand for."""
+    names = short_names(list(dict.fromkeys(name for h in histories for name in h.workers)))
+    if len(names) > _MOST_LINES:
+        return [("the middle worker, and within which eight of ten are", 0)]
+    return [(name, number) for number, name in enumerate(names.values())]
 
 
 def _draw_line(
@@ -266,7 +268,6 @@ def _draw_line(
         line_width=1.5,
         line_dash="solid" if shade else "dashed",
         alpha=0.9,
-        legend_label=name,
     )
     return line.glyph
 
@@ -282,11 +283,9 @@ def _draw_range(made: Any, part: _Part) -> None:
     here = ~np.isnan(table).all(axis=0)
     low, middle, high = np.nanpercentile(table[:, here], (10, 50, 90), axis=0)
     x = part.seconds[here]
-    made.varea(x=x, y1=low, y2=high, color=colour(0), alpha=0.2, legend_label="8 of 10 workers")
+    made.varea(x=x, y1=low, y2=high, color=colour(0), alpha=0.2)
     source = ColumnDataSource({"x": x, "y": middle, "name": ["the middle worker"] * len(x)})
-    made.line(
-        "x", "y", source=source, color=colour(0), line_width=2, legend_label="the middle worker"
-    )
+    made.line("x", "y", source=source, color=colour(0), line_width=2)
 
 
 def _over_time(made: Any, histories: Sequence[History]) -> Any:
