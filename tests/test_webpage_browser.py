@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_it_has_landmarks_and_headings_in_order(output: Path, opened: Open) -> N
     levels = page.evaluate(
         "[...document.querySelectorAll('h1, h2, h3, h4')].map((h) => +h.tagName[1])"
     )
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert page.locator("img:not([alt])").count() == 0
     for link in page.locator("nav a").all():
         assert page.locator(link.get_attribute("href") or "").count() == 1

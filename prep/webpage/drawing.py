@@ -42,7 +42,7 @@ class Figure:
 
 def draw(facts: Facts, sample: Sample) -> dict[str, Figure]:
     """All figures that there is something to draw of, by name."""
-    totals = facts.totals()
+    totals = facts.totals
     return {
         **_of_classes(facts, totals),
         **_of_sources(facts, totals),

@@ -19,7 +19,7 @@ from prep.histories import read_histories
 from prep.journal import Journal
 from prep.layout import DEFAULT_SPLIT
 from prep.planning import count_classes
-from prep.receipts import Finding, ShardReceipt, SplitTotals, Totals, total_receipts
+from prep.receipts import Finding, ShardReceipt, Totals, total_receipts
 from prep.report import RunReport
 from prep.stored_plan import StoredPlan
 from prep.watching.history import History
@@ -38,6 +38,7 @@ class Facts:
         planned: images by split and class.
         class_rows: int (images,), for each row of the image list the index of its class.
         sizes: int64 (images,), the bytes of each image file.
+        totals: of all splits, those of which nothing is committed too.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class Facts:
     planned: Mapping[str, Mapping[str, int]]
     class_rows: npt.NDArray[np.integer[Any]]
     sizes: npt.NDArray[np.int64]
+    totals: Mapping[str, Totals]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -63,11 +65,6 @@ class Facts:
         """The split that mean and std are of; None where they are of all splits."""
         return DEFAULT_SPLIT if DEFAULT_SPLIT in self.plan.images else None
 
-    def totals(self) -> dict[str, Totals]:
-        """Of all splits, those of which nothing is committed too."""
-        found: SplitTotals = total_receipts(self.receipts)
-        return {split: found.get(split, Totals()) for split in self.splits}
-
     def findings(self) -> list[tuple[str, Finding]]:
         """(split, finding) of all images that were not simply written, refused ones first."""
         found = [(r.split, finding) for r in self.receipts for finding in r.findings]
@@ -79,7 +76,11 @@ class Facts:
             "version": version("prep"),
             "root": str(self.root),
             "plan": self.plan.to_json(),
-            "receipts": [receipt.to_json() for receipt in self.receipts],
+            # What else is in a receipt follows from the plan and what is in the shard.
+            "receipts": [
+                (r.split, r.index, r.sha256, r.worker, r.began, r.seconds, len(r.findings))
+                for r in self.receipts
+            ],
             "report": _lasting(self.report),
             "histories": [history.to_json() for history in self.histories],
         }
@@ -105,8 +106,8 @@ def read_facts(
     """
     if receipts is None:
         digest = plan.fingerprint.digest
-        found = (journal.receipt(shard.split, shard.index, digest) for shard in plan.shards)
-        receipts = [receipt for receipt in found if receipt is not None]
+        read = (journal.receipt(shard.split, shard.index, digest) for shard in plan.shards)
+        receipts = [receipt for receipt in read if receipt is not None]
     try:
         table = journal.image_list("class", "size")
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
@@ -116,6 +117,7 @@ def read_facts(
             f"{journal.layout.manifest}: expected the image list, found what can't be read "
             f"({type(error).__name__}); prep verify --repair remakes it"
         ) from None
+    found = total_receipts(receipts)
     return Facts(
         root=journal.layout.root,
         plan=plan,
@@ -125,6 +127,7 @@ def read_facts(
         planned=planned,
         class_rows=rows,
         sizes=table["size"].to_numpy(),
+        totals={split: found.get(split, Totals()) for split in plan.images},
     )
 
 

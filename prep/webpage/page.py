@@ -37,6 +37,7 @@ from prep.webpage.samples import (
 # Stands near the beginning of the file.
 _MADE_FROM = 'name="made-from" content="{}"'
 _HEAD = 4096  # bytes, among which it is
+_FEW = 2  # thumbnails of a class, that need no row of their own
 _LOADED = "train"  # the split that is loaded in the page's lines, where there is one
 
 
@@ -94,7 +95,7 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
         sample = take_sample(journal, facts)
         figures = draw(facts, sample)
         drawn = embedded(figures.values())
-    totals = facts.totals()
+    totals = facts.totals
     everything = sum(totals.values(), Totals())
     counts = tables.class_totals(facts, totals)
     text = (
@@ -118,6 +119,7 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
             split_rows=tables.split_rows(facts, totals),
             channel_rows=tables.channel_rows(totals),
             sheet=_sheet(facts, sample, counts),
+            sheet_is_tiled=thumbnails_per_class(len(shown_classes(facts))) <= _FEW,
             sheet_notes=_sheet_notes(facts, sample),
             sample=sample,
             reference=one_line(facts.reference) if facts.reference else None,

@@ -126,7 +126,7 @@ def _doublings(low: float, high: float) -> list[float]:
     """Powers of two within the range, or of each second where there are many."""
     powers = list(range(math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9) + 1))
     step = 1 + len(powers) // 9
-    return [2.0**power for power in powers[::step]] or [low, high]
+    return [2.0**power for power in powers[::step]] if len(powers) > 1 else [low, high]
 
 
 def _histogram(x: str, rows: Sequence[tuple[float, float, int]], shown: str) -> Any:

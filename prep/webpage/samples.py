@@ -91,6 +91,7 @@ class _Sampler:
         self._squares = SquareReader(facts.plan.settings)
         self._thumbnail = Thumbnailer(THUMBNAIL)
         self._sample = Sample()
+        self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
         self._wanted = Counter(dict.fromkeys(classes, thumbnails_per_class(len(classes))))
 
@@ -117,13 +118,14 @@ class _Sampler:
         done = {(receipt.split, receipt.index) for receipt in read}
         receipts = ((r.split, r.index, r) for r in self._facts.receipts)
         places = {(split, i): r for split, i, r in receipts if (split, i) not in done}
-        stops = np.array([shard.stop for shard in plan.shards])
+        shards = plan.shards
+        stops = np.array([shard.stop for shard in shards])
         left = _MOST_FURTHER_SHARDS
         for name in list(self._wanted):
             rows = self._facts.class_rows == classes.index(name) if left else np.zeros(0, bool)
             if self._sample.thumbnails.get(name) or not rows.any():
                 continue
-            shard = plan.shards[int(np.searchsorted(stops, int(rows.argmax()), side="right"))]
+            shard = shards[int(np.searchsorted(stops, int(rows.argmax()), side="right"))]
             receipt = places.pop((shard.split, shard.index), None)
             if receipt is not None:
                 left -= 1
@@ -165,11 +167,7 @@ class _Sampler:
     def _classes_of(self, receipt: ShardReceipt) -> list[str]:
         """The class of each record of a shard."""
         refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
-        shard = next(
-            s
-            for s in self._facts.plan.shards
-            if (s.split, s.index) == (receipt.split, receipt.index)
-        )
+        shard = self._shards[receipt.split, receipt.index]
         entries = self._journal.entries(self._facts.plan, shard)
         return [entry.class_name for entry in entries if entry.name not in refused]
 
