@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prep.report import RunReport
     from prep.runs import run
     from prep.verification import VerificationReport, verify
+    from prep.webpage import report_page
 
 __all__ = [
     "Config",
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "mean_rgb",
     "plan",
+    "report_page",
     "run",
     "verify",
 ]
@@ -47,6 +49,7 @@ _HOMES = {
     "load": "dataset",
     "mean_rgb": "means",
     "plan": "plans",
+    "report_page": "webpage",
     "run": "runs",
     "verify": "verification",
 }

@@ -221,6 +221,23 @@ def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | N
 
 
 @main.command()
+@click.argument("output", metavar="OUTPUT")
+def report(output: str) -> None:
+    """Make OUTPUT/report.html anew, and print its path.
+
+    A run makes it, too; this is for an output that is not finished, or was made before there was
+    such a page.
+    """
+    from prep import webpage
+
+    try:
+        page = webpage.report_page(output)
+    except OSError as error:
+        raise PrepError(f"can't write the page: {error}") from None
+    click.echo(os.fspath(page))
+
+
+@main.command()
 @click.argument("source", metavar="SOURCE")
 @click.option("-o", "--output", required=True, metavar="FILE", help="JSON file to write.")
 def labels(source: str, output: str) -> None:

@@ -175,8 +175,7 @@ class Journal:
         splits = set(plan.counts)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             splits |= {folder.name for folder in layout.receipts.iterdir()}
-        files = [layout.report, layout.mean, layout.labels, *layout.tables]
-        files += (shard for split in splits for shard in self._shards_in(split))
+        files = [*layout.results, *(s for split in splits for s in self._shards_in(split))]
         for path in files:
             if path.is_file() or path.is_symlink():
                 path.unlink()
@@ -236,6 +235,14 @@ class Journal:
                     stamp = storage.Stamp(size, mtime)
                     yield ImageEntry(root, path, plan.classes[class_], stamp)
 
+    def image_list(self, *columns: str) -> pa.Table:
+        """Columns of the stored image list; see :class:`prep.planning.RunPlan`.
+
+        Raises:
+            OSError, ArrowException: it can't be read.
+        """
+        return pq.read_table(self.layout.manifest, columns=list(columns))
+
     def _manifest(self) -> pa.Table | None:
         """The stored image list; None where it can't be read."""
         try:
@@ -271,7 +278,7 @@ class Journal:
             ours: whether this plan is known to be what the output holds.
         """
         layout = self.layout
-        for path in (layout.report, layout.mean, layout.labels, *layout.tables):
+        for path in layout.results:
             if path.is_dir() or (path.exists() and not ours):
                 yield path
         expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()

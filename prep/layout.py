@@ -4,11 +4,12 @@
 
     OUTPUT/
       train/train-00000-of-00214.tfrecord   what is trained on
-      mean_rgb.json  label_map.json  report.json
+      mean_rgb.json  label_map.json  report.json  report.html
       refused.csv  duplicates.csv
       .prep/plan.json                       what this output is to hold
       .prep/manifest.parquet                its images, in the order in which they are written
       .prep/receipts/train/00000.json       a shard counts once its receipt is there
+      .prep/history.json                    what was measured while it was made
 """
 
 from __future__ import annotations
@@ -91,6 +92,11 @@ class OutputLayout:
         return self.root / "report.json"
 
     @property
+    def page(self) -> Path:
+        """The report, to look at."""
+        return self.root / "report.html"
+
+    @property
     def refused(self) -> Path:
         """Or the same as Parquet, if it is long."""
         return self.root / "refused.csv"
@@ -108,6 +114,15 @@ class OutputLayout:
             for path in (self.refused, self.duplicates)
             for suffix in (".csv", ".parquet")
         )
+
+    @property
+    def history(self) -> Path:
+        return self.state / "history.json"
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """All that is published beside the shards."""
+        return (self.mean, self.labels, self.report, self.page, *self.tables)
 
     @property
     def lock(self) -> Path:

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from prep.dimensions import Dimensions
 from prep.stats import ChannelStats
 
+# Of a receipt that was written before they were noted.
+_NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
 Outcome = Literal["refused", "repaired", "damaged"]
 
 
@@ -58,6 +61,8 @@ class ShardReceipt:
         seconds: how long it took.
         worker: host and process that wrote it.
         retries: how often reading or writing had to be tried again.
+        began: when it was begun, in seconds since 1970; 0 where that was not noted.
+        dimensions: of the images written; of none where they were not noted.
     """
 
     split: str
@@ -75,6 +80,8 @@ class ShardReceipt:
     seconds: float
     worker: str
     retries: int = 0
+    began: float = 0.0
+    dimensions: Dimensions = field(default_factory=Dimensions)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,6 +94,7 @@ class ShardReceipt:
                 **value,
                 "stats": ChannelStats.from_json(value["stats"]),
                 "findings": tuple(Finding(**f) for f in value["findings"]),
+                "dimensions": Dimensions.from_json(value.get("dimensions", _NO_DIMENSIONS)),
             }
         )
 
@@ -102,6 +110,7 @@ class Totals:
     stats: ChannelStats = ChannelStats()
     findings: tuple[Finding, ...] = ()
     retries: int = 0
+    dimensions: Dimensions = field(default_factory=Dimensions)
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -112,6 +121,7 @@ class Totals:
             stats=self.stats + other.stats,
             findings=self.findings + other.findings,
             retries=self.retries + other.retries,
+            dimensions=self.dimensions + other.dimensions,
         )
 
     @property
@@ -140,6 +150,7 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
                 stats=receipt.stats,
                 findings=receipt.findings,
                 retries=receipt.retries,
+                dimensions=receipt.dimensions,
             )
         }
         for receipt in receipts

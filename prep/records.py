@@ -12,9 +12,10 @@ Source: `record_writer.cc`_. Per record: a little-endian uint64 length, the mask
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO, Literal, Protocol
 
 import google_crc32c
@@ -137,11 +138,39 @@ def read_records(file: BinaryIO) -> Iterator[bytes]:
         position += len(data) + 16
 
 
+def read_chosen(file: BinaryIO, numbers: Collection[int]) -> Iterator[tuple[int, bytes]]:
+    """Yields (number, data) of some records of a TFRecord file, counted from 0, in their order.
+
+    Of a file that isn't compressed, the others are passed over unread.
+
+    Raises:
+        RecordError: as :func:`read_records`, but for the data that is passed over.
+    """
+    compression = compression_of(file)
+    stream = _Inflater(file, _WBITS[compression]) if compression else file
+    position = 0
+    for number in range(max(numbers, default=-1) + 1):
+        header = stream.read(12)
+        if not header:
+            return
+        if number in numbers:
+            data = _record(header, stream, position)
+            yield number, data
+            position += len(data) + 16
+            continue
+        length = _length(header, position)
+        if compression:
+            stream.read(length + 4)
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+        position += length + 16
+
+
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _record(header: bytes, stream: _Readable, position: int) -> bytes:
+def _length(header: bytes, position: int) -> int:
     if len(header) < 12:
         raise RecordError(f"the file ends within a record's header, at byte {position}")
     if masked_crc(header[:8]) != int.from_bytes(header[8:], "little"):
@@ -149,6 +178,11 @@ def _record(header: bytes, stream: _Readable, position: int) -> bytes:
     length = int.from_bytes(header[:8], "little")
     if length > _LARGEST_RECORD:
         raise RecordError(f"a record claims {length} bytes, at byte {position}")
+    return length
+
+
+def _record(header: bytes, stream: _Readable, position: int) -> bytes:
+    length = _length(header, position)
     body = stream.read(length + 4)
     if len(body) < length + 4:
         raise RecordError(f"the file ends within a record, at byte {position}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,8 +38,11 @@ from prep.receipts import (
     total_receipts,
 )
 from prep.report import Effort, RunReport, make_report
-from prep.text import counted
+from prep.stored_plan import StoredPlan
+from prep.text import counted, one_line
 from prep.writing import Writing
+
+_LOGGER = logging.getLogger("prep")
 
 # A share says little of a few images: unless it was asked for, so many may be refused in any case.
 _ALWAYS_TOLERATED = 10
@@ -218,6 +222,7 @@ def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effo
             f"all shards are committed, but the report can't be written: {error}; make room, and "
             "run the same command again"
         ) from None
+    _update_page(made, journal, journal.committed(made))
     return report
 
 
@@ -243,7 +248,22 @@ def publish_finished(
     report.publish_mean()
     publish_findings(journal.layout, totals)
     publish_duplicates(journal.layout, duplicates)
+    _update_page(made, journal, receipts)
     return report
+
+
+def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
+    """Makes the page to look at; a run is no worse without."""
+    try:
+        from prep.webpage import update_page  # It takes a while to load, and may itself be broken.
+
+        update_page(journal, StoredPlan.of(made), receipts)
+    except Exception as error:
+        _LOGGER.warning(
+            "prep: all is written but %s, which can't be made: %s; prep report tries again",
+            journal.layout.page,
+            one_line(str(error) or type(error).__name__),
+        )
 
 
 def _how_to_resume(made: RunPlan, journal: Journal) -> str:

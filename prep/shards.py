@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from prep import storage
 from prep.checksums import to_text
+from prep.dimensions import Dimensions
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
 from prep.images import ImageSettings, configure_process
@@ -102,6 +103,7 @@ class _ShardWriter:
         self._journal = journal
         self._observer = observer
         self._opened = _open(run.output, run.digest, run.run)
+        self._began = time.time()
         self._started = time.perf_counter()
 
     def write(self) -> ShardReceipt:
@@ -173,6 +175,8 @@ class _ShardWriter:
             seconds=time.perf_counter() - self._started,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             retries=self.retries.count,
+            began=round(self._began, 3),
+            dimensions=Dimensions.of(tally.shapes),
         )
 
 

@@ -21,6 +21,7 @@ class Tally:
     Attributes:
         written: records by class.
         stats: channel sums of the squares that were written.
+        shapes: numbers of images written, by (width, height) in pixels as they were.
         findings: the images that were not written, or not as they were.
         source_bytes: of all image files that were read.
         image_bytes: of the images in the records.
@@ -29,6 +30,7 @@ class Tally:
 
     written: Counter[str] = field(default_factory=Counter)
     stats: ChannelStats = ChannelStats()
+    shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     source_bytes: int = 0
     image_bytes: int = 0
@@ -49,6 +51,7 @@ class Tally:
         """
         self.written[class_name] += 1
         self.stats += processed.stats
+        self.shapes[processed.width, processed.height] += 1
         self.image_bytes += len(processed.image)
         if processed.note is not None:
             note = processed.note

@@ -17,7 +17,7 @@ from distributed import Worker, WorkerPlugin
 from prep import shards
 from prep.counters import COUNTERS
 from prep.exposition import export_metrics
-from prep.images import configure_process, pixels_of_record, thumbnail
+from prep.images import Thumbnailer, configure_process, pixels_of_record
 from prep.images.decode import Decoder
 from prep.journal import open_plan
 from prep.planning import ShardSpec
@@ -61,7 +61,7 @@ async def show_square() -> SquareMessage | None:
     return {
         "split": one_line(square.split),
         "class_name": one_line(square.class_name),
-        "jpeg": thumbnail(pixels, _THUMBNAIL),
+        "jpeg": Thumbnailer(_THUMBNAIL)(pixels),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from distributed import Client
 
 from prep.errors import PrepError
+from prep.histories import add_history
 from prep.interrupts import deferred
 from prep.journal import Journal
 from prep.links import RunLink, open_link
@@ -19,6 +21,7 @@ from prep.receipts import SplitTotals, merge_totals
 from prep.shards import RunRef
 from prep.text import one_line
 from prep.watching.counts import ShardState
+from prep.watching.history import History
 from prep.watching.runwatch import RunInfo, totals_message
 from prep.watching.wire import CLASSES_COUNTED
 
@@ -77,12 +80,19 @@ class Writing:
                 )
             except BaseException as error:
                 with deferred():
-                    link.finish("failed" if isinstance(error, PrepError) else "stopped")
+                    self._remember(
+                        link.finish("failed" if isinstance(error, PrepError) else "stopped")
+                    )
                 raise
             totals = merge_totals([self._before, written])
-            link.finish("done", totals_message(totals, info.classes))
+            self._remember(link.finish("done", totals_message(totals, info.classes)))
             display.update(link.look())
         return written
+
+    def _remember(self, history: History | None) -> None:
+        if history is not None:
+            with contextlib.suppress(OSError):  # The page then says that nothing was measured.
+                add_history(self._journal.layout, history)
 
     def _run_ref(self) -> RunRef:
         config = self._made.config

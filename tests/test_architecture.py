@@ -30,6 +30,7 @@ PACKAGE = Path(prep.__file__).parent
 LEVELS = {
     0: {
         "checksums",
+        "dimensions",
         "errors",
         "faults",
         "interrupts",
@@ -65,10 +66,18 @@ LEVELS = {
     5: {
         "counters",
         "dashboard",
+        "histories",
         "journal",
         "listings",
-    },  # what an output remembers, and what it lists
-    6: {"dataset", "exposition", "inventory", "plans", "shards"},  # one shard, read and written
+    },  # what is counted, shown, remembered
+    6: {
+        "dataset",
+        "exposition",
+        "inventory",
+        "plans",
+        "shards",
+        "webpage",
+    },  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
     8: {"clusters", "pipeline"},  # many
     9: {"progress"},  # to look at
@@ -82,8 +91,9 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 
 # Libraries that only these may import: each is to be exchanged, or left out, in one place.
 ONLY_IN = {
+    "bokeh": {"dashboard", "webpage"},
+    "jinja2": {"dashboard", "webpage"},
     "PIL": {"demo", "images"},
-    "bokeh": {"dashboard"},
     "cv2": {"images"},
     "distributed": {
         "audits",
@@ -182,6 +192,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "load",
         "mean_rgb",
         "plan",
+        "report_page",
         "run",
         "verify",
     ]

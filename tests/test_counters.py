@@ -30,7 +30,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> StoredPlan:
 
 def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
     for number in range(images):
-        tally.accept(f"{number}.jpg", class_name, b"12345", Processed(b"123", ONE))
+        processed = Processed(b"123", ONE, width=2, height=2)
+        tally.accept(f"{number}.jpg", class_name, b"12345", processed)
     return tally
 
 

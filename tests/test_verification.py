@@ -93,10 +93,18 @@ class Output:
 def state(root: Path) -> dict[str, Any]:
     """All that is in an output, but for where it lies and how long it took to write."""
     found: dict[str, Any] = contents(root)
+    found.pop("report.html", None)  # It shows how long it took to write.
     for name in found:
         if name == "report.json" or "receipts" in name:
             value = json.loads(found[name])
-            passing = ("output", "seconds", "images_per_second", "resumed_shards", "worker")
+            passing = (
+                "output",
+                "seconds",
+                "images_per_second",
+                "resumed_shards",
+                "worker",
+                "began",
+            )
             found[name] = {key: value[key] for key in value if key not in passing}
     return found
 

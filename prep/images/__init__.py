@@ -10,7 +10,7 @@ from prep.images.encode import pixels_of_record
 from prep.images.processor import ImageProcessor, ImageSettings, Processed
 from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
 from prep.images.sums import channel_sums
-from prep.images.thumbnail import thumbnail
+from prep.images.thumbnails import Thumbnailer
 
 __all__ = [
     "ImageProcessor",
@@ -18,6 +18,7 @@ __all__ = [
     "Note",
     "Processed",
     "SquareReader",
+    "Thumbnailer",
     "channel_sums",
     "clipping_tolerance",
     "codec_versions",
@@ -25,5 +26,4 @@ __all__ = [
     "decode",
     "mean_tolerance",
     "pixels_of_record",
-    "thumbnail",
 ]

@@ -40,6 +40,12 @@ class Decoded(NamedTuple):
     profile: bytes | None = None
     note: Note | None = None
 
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) at full size, turned upright: orientations from 5 on swap the two."""
+        swapped = self.orientation >= 5
+        return (self.height, self.width) if swapped else (self.width, self.height)
+
 
 class DecoderSettings(NamedTuple):
     """What is refused, and what becomes of what is not simply RGB; see :class:`prep.Config`."""

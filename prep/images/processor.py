@@ -88,10 +88,19 @@ class ImageSettings:
 
 
 class Processed(NamedTuple):
-    """The bytes for ``image_raw``, and the channel sums of the square before it was encoded."""
+    """What came of an image.
+
+    Attributes:
+        image: the bytes for ``image_raw``.
+        stats: the channel sums of the square before it was encoded.
+        width, height: of the whole image at full size, upright, in pixels.
+        note: what is to be known of it.
+    """
 
     image: bytes
     stats: ChannelStats
+    width: int
+    height: int
     note: Note | None = None
 
 
@@ -113,7 +122,9 @@ class ImageProcessor:
         """
         decoded = self._decode(data)
         square = self._upright_square(decoded)
-        return Processed(self._encode(square), channel_sums(square, self._planes), decoded.note)
+        sums = channel_sums(square, self._planes)
+        width, height = decoded.upright_size
+        return Processed(self._encode(square), sums, width, height, decoded.note)
 
     def square(self, data: bytes) -> Pixels:
         """The upright central square, uint8 (size, size, 3), RGB.

@@ -1,0 +1,64 @@
+"""How large images are, and of what shape: histograms over fixed bins, which add up exactly."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Bins to a doubling of the shorter side, the first of them beginning at one pixel.
+SIDES_PER_OCTAVE = 8
+#: Bins to a doubling of the aspect. They lie around their values, so that squares have their own.
+ASPECTS_PER_OCTAVE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimensions:
+    """Numbers of images by shorter side and by aspect, upright and as they were in their files.
+
+    Attributes:
+        sides: by bin ``b``: a shorter side of at least 2^(b / 8) and less than 2^((b + 1) / 8)
+            pixels.
+        aspects: by bin ``b``: a width over height within a 32nd of an octave of 2^(b / 16).
+
+    >>> few = Dimensions.of({(640, 480): 2, (500, 500): 1})
+    >>> dict(few.aspects)
+    {7: 2, 0: 1}
+    >>> (few + few).images
+    6
+    """
+
+    sides: Mapping[int, int] = field(default_factory=dict)
+    aspects: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shapes: Mapping[tuple[int, int], int]) -> Dimensions:
+        """From numbers of images by (width, height) in pixels."""
+        sides: Counter[int] = Counter()
+        aspects: Counter[int] = Counter()
+        for (width, height), images in shapes.items():
+            sides[math.floor(SIDES_PER_OCTAVE * math.log2(min(width, height)))] += images
+            aspects[round(ASPECTS_PER_OCTAVE * math.log2(width / height))] += images
+        return cls(sides=dict(sides), aspects=dict(aspects))
+
+    def __add__(self, other: Dimensions) -> Dimensions:
+        return Dimensions(
+            sides=Counter(self.sides) + Counter(other.sides),
+            aspects=Counter(self.aspects) + Counter(other.aspects),
+        )
+
+    @property
+    def images(self) -> int:
+        """How many images were counted."""
+        return sum(self.sides.values())
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Dimensions:
+        """From what ``dataclasses.asdict`` gave, after its way through JSON."""
+        return cls(sides=_numbered(value["sides"]), aspects=_numbered(value["aspects"]))
+
+
+def _numbered(bins: Mapping[str, int]) -> dict[int, int]:
+    return {int(number): images for number, images in bins.items()}

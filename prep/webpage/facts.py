@@ -1,0 +1,139 @@
+"""All that is known of an output without opening a shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prep.errors import PrepError
+from prep.histories import read_histories
+from prep.journal import Journal
+from prep.layout import DEFAULT_SPLIT
+from prep.planning import count_classes
+from prep.receipts import Finding, ShardReceipt, Totals, total_receipts
+from prep.report import RunReport
+from prep.stored_plan import StoredPlan
+from prep.watching.history import History
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What plan, image list, receipts and report of an output say.
+
+    Attributes:
+        root: the output folder.
+        plan: what it is to hold.
+        receipts: of the shards that are committed, in the plan's order.
+        report: ``report.json``; None where there is none of this plan.
+        histories: what was measured in each part of the run, the oldest first.
+        planned: images by split and class.
+        class_rows: int (images,), for each row of the image list the index of its class.
+        sizes: int64 (images,), the bytes of each image file.
+        totals: of all splits, those of which nothing is committed too.
+    """
+
+    root: Path
+    plan: StoredPlan
+    receipts: tuple[ShardReceipt, ...]
+    report: RunReport | None
+    histories: tuple[History, ...]
+    planned: Mapping[str, Mapping[str, int]]
+    class_rows: npt.NDArray[np.integer[Any]]
+    sizes: npt.NDArray[np.int64]
+    totals: Mapping[str, Totals]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.plan.images)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all shards are committed."""
+        return len(self.receipts) == len(self.plan.shards)
+
+    @property
+    def reference(self) -> str | None:
+        """The split that mean and std are of; None where they are of all splits."""
+        return DEFAULT_SPLIT if DEFAULT_SPLIT in self.plan.images else None
+
+    def findings(self) -> list[tuple[str, Finding]]:
+        """(split, finding) of all images that were not simply written, refused ones first."""
+        found = [(r.split, finding) for r in self.receipts for finding in r.findings]
+        return sorted(found, key=lambda f: (f[1].outcome != "refused", f[1].reason, f[1].path))
+
+    def digest(self) -> str:
+        """Tells these facts from any others, and what this version makes of them."""
+        values = {
+            "version": version("prep"),
+            "root": str(self.root),
+            "plan": self.plan.to_json(),
+            # What else is in a receipt follows from the plan and what is in the shard.
+            "receipts": [
+                (r.split, r.index, r.sha256, r.worker, r.began, r.seconds, len(r.findings))
+                for r in self.receipts
+            ],
+            "report": _lasting(self.report),
+            "histories": [history.to_json() for history in self.histories],
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _lasting(report: RunReport | None) -> Mapping[str, Any]:
+    """What of a report stays as it is when a finished run is started again."""
+    values = report.to_json() if report else {}
+    return {name: value for name, value in values.items() if name != "resumed_shards"}
+
+
+def read_facts(
+    journal: Journal, plan: StoredPlan, receipts: Sequence[ShardReceipt] | None = None
+) -> Facts:
+    """Reads what an output says of itself.
+
+    Args:
+        receipts: of all shards that are committed, where they are at hand.
+
+    Raises:
+        PrepError: its image list can't be read.
+    """
+    if receipts is None:
+        digest = plan.fingerprint.digest
+        read = (journal.receipt(shard.split, shard.index, digest) for shard in plan.shards)
+        receipts = [receipt for receipt in read if receipt is not None]
+    try:
+        table = journal.image_list("class", "size")
+        rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
+        planned = count_classes(rows, plan.images, plan.classes)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise PrepError(
+            f"{journal.layout.manifest}: expected the image list, found what can't be read "
+            f"({type(error).__name__}); prep verify --repair remakes it"
+        ) from None
+    found = total_receipts(receipts)
+    return Facts(
+        root=journal.layout.root,
+        plan=plan,
+        receipts=tuple(receipts),
+        report=_read_report(journal, plan),
+        histories=tuple(read_histories(journal.layout)),
+        planned=planned,
+        class_rows=rows,
+        sizes=table["size"].to_numpy(),
+        totals={split: found.get(split, Totals()) for split in plan.images},
+    )
+
+
+def _read_report(journal: Journal, plan: StoredPlan) -> RunReport | None:
+    try:
+        report = RunReport.read(journal.layout.root)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return report if report.fingerprint == plan.fingerprint.digest else None

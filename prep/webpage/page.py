@@ -1,0 +1,227 @@
+"""Puts the page together, and publishes it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bokeh.resources import Resources
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from prep import storage
+from prep.errors import SourceError
+from prep.journal import Journal
+from prep.receipts import ShardReceipt, Totals
+from prep.stored_plan import StoredPlan
+from prep.text import counted, one_line
+from prep.watching.history import BUSY
+from prep.webpage import loading, tables, timelines
+from prep.webpage.drawing import draw, embedded
+from prep.webpage.facts import Facts, read_facts
+from prep.webpage.refusals import Glimpse, look_at_refused
+from prep.webpage.samples import (
+    MOST_CLASSES,
+    THUMBNAIL,
+    Sample,
+    shown_classes,
+    take_sample,
+    thumbnails_per_class,
+)
+
+# Stands near the beginning of the file.
+_MADE_FROM = 'name="made-from" content="{}"'
+_HEAD = 4096  # bytes, among which it is
+_FEW = 2  # thumbnails of a class, that need no row of their own
+_LOADED = "train"  # the split that is loaded in the page's lines, where there is one
+
+
+def report_page(output: str | os.PathLike[str]) -> Path:
+    """Makes ``report.html`` of an output, finished or not, and gives its path back.
+
+    It is one file that needs no network. What is in the shards is shown by a sample of them.
+
+    Args:
+        output: an output folder. Nothing else in it is written to.
+
+    Raises:
+        SourceError: the folder is not an output of this package.
+        PrepError: its plan or its image list can't be read.
+        OSError: the page can't be written.
+    """
+    journal = Journal(output)
+    plan = journal.stored_plan()
+    if plan is None:
+        raise SourceError(
+            f"output: expected a folder that prep run has written, found no plan in "
+            f"{os.fspath(output)!r}; give the path that was its --output"
+        )
+    facts = read_facts(journal, plan)
+    storage.publish(journal.layout.page, make_page(journal, facts))
+    return journal.layout.page
+
+
+def update_page(journal: Journal, plan: StoredPlan, receipts: Sequence[ShardReceipt]) -> None:
+    """Makes ``report.html``, unless it is there and would be made of the same.
+
+    Args:
+        receipts: of all shards that are committed.
+
+    Raises:
+        PrepError, OSError: as :func:`report_page`.
+    """
+    facts = read_facts(journal, plan, receipts)
+    if not _is_made_from(journal.layout.page, facts.digest()):
+        storage.publish(journal.layout.page, make_page(journal, facts))
+
+
+def _is_made_from(page: Path, digest: str) -> bool:
+    try:
+        with open(page, "rb") as file:
+            return _MADE_FROM.format(digest).encode() in file.read(_HEAD)
+    except OSError:
+        return False
+
+
+def make_page(journal: Journal, facts: Facts) -> bytes:
+    """The page, in UTF-8."""
+    with ThreadPoolExecutor(1) as other:  # It waits for another process, mostly.
+        refused = other.submit(look_at_refused, journal, facts.plan, facts.receipts)
+        sample = take_sample(journal, facts)
+        figures = draw(facts, sample)
+        drawn = embedded(figures.values())
+    totals = facts.totals
+    everything = sum(totals.values(), Totals())
+    counts = tables.class_totals(facts, totals)
+    text = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            facts=facts,
+            everything=everything,
+            made_from=Markup(_MADE_FROM.format(facts.digest())),
+            name=one_line(facts.root.name),
+            path=one_line(str(facts.root)),
+            source=one_line(facts.plan.source),
+            splits=[one_line(split) for split in facts.splits],
+            split_key=[(one_line(s), number) for number, s in enumerate(facts.splits)],
+            tiles=tables.tiles(facts, everything),
+            figures=figures,
+            drawn=drawn,
+            bokeh=Markup(_bokeh()),
+            class_rows=tables.class_rows(facts, counts),
+            classes=len(counts),
+            split_rows=tables.split_rows(facts, totals),
+            channel_rows=tables.channel_rows(totals),
+            sheet=_sheet(facts, sample, counts),
+            sheet_is_tiled=thumbnails_per_class(len(shown_classes(facts))) <= _FEW,
+            sheet_notes=_sheet_notes(facts, sample),
+            sample=sample,
+            reference=one_line(facts.reference) if facts.reference else None,
+            glimpses=_glimpses(refused.result()),
+            reasons=_reasons(everything),
+            findings=tables.finding_rows(facts),
+            busy=timelines.busy_rows(facts.histories),
+            busy_from=f"{BUSY:.0f} %",
+            thumbnail=THUMBNAIL,
+            **_lines(facts),
+            config=tables.config_rows(facts),
+            versions=tables.version_rows(facts.report),
+        )
+    )
+    return text.encode(errors="backslashreplace")
+
+
+def _lines(facts: Facts) -> dict[str, str]:
+    """The code that loads the data."""
+    split = _LOADED if _LOADED in facts.splits else facts.splits[0]
+    return {
+        "with_prep": loading.with_prep(facts.root, split),
+        "with_tensorflow": loading.with_tensorflow(facts.root, facts.plan, split),
+        "elements_are": loading.describe_elements(facts.plan),
+    }
+
+
+def _sheet(
+    facts: Facts, sample: Sample, counts: Mapping[str, tuple[int, ...]]
+) -> list[dict[str, Any]]:
+    """The contact sheet: each class with its thumbnails."""
+    return [
+        {
+            "name": one_line(name),
+            "images": counted(sum(counts.get(name, ())), "image"),
+            "thumbnails": [_data_url(jpeg) for jpeg in sample.thumbnails[name]],
+        }
+        for name in shown_classes(facts)[:MOST_CLASSES]
+        if sample.thumbnails.get(name)
+    ]
+
+
+def _sheet_notes(facts: Facts, sample: Sample) -> list[str]:
+    """What is not on the contact sheet, and why."""
+    classes = shown_classes(facts)
+    notes = []
+    if classes:
+        most = thumbnails_per_class(len(classes))
+        notes.append(f"Up to {counted(most, 'image')} of each class, from the shards.")
+    if len(classes) > MOST_CLASSES:
+        notes.append(f"The first {MOST_CLASSES:,} of {counted(len(classes), 'class')}.")
+    missing = sum(not sample.thumbnails.get(name) for name in classes[:MOST_CLASSES])
+    if missing:
+        notes.append(f"Of {counted(missing, 'class')}, none is in the shards that were looked at.")
+    if sample.unreadable:
+        notes.append(
+            f"{counted(sample.unreadable, 'shard')} could not be read to the end; "
+            "prep verify names what is wrong."
+        )
+    return notes
+
+
+def _glimpses(glimpses: Sequence[Glimpse]) -> list[dict[str, str]]:
+    return [
+        {
+            "path": one_line(glimpse.finding.path),
+            "reason": one_line(glimpse.finding.reason),
+            "detail": one_line(glimpse.finding.detail),
+            "image": _data_url(glimpse.thumbnail),
+        }
+        for glimpse in glimpses
+    ]
+
+
+def _reasons(everything: Totals) -> list[tuple[str, int]]:
+    counts: dict[str, int] = {}
+    for finding in everything.refused:
+        counts[finding.reason] = counts.get(finding.reason, 0) + 1
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _data_url(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # A model is described where it comes first, and referred to by its id after that.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    return environment
+
+
+@cache
+def _bokeh() -> str:
+    """Bokeh's script, all of it in the page: but for what no figure here needs."""
+    rendered: str = Resources(mode="inline", components=["bokeh"], minified=True).render()
+    return rendered

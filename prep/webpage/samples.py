@@ -1,0 +1,181 @@
+"""A few of the images in the shards: as thumbnails by class, and as histograms of their channels.
+
+Shards are in a random order already, so a part of a few of them is a fair sample. How much is read
+is bounded, for an output may be of any size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from prep.errors import RecordError
+from prep.examples import parse_example
+from prep.images import SquareReader, Thumbnailer
+from prep.journal import Journal
+from prep.receipts import ShardReceipt, of_outcome
+from prep.records import read_chosen
+from prep.webpage.facts import Facts
+
+#: Pixels on each side of a thumbnail.
+THUMBNAIL = 96
+#: Classes that are shown; of more, the first.
+MOST_CLASSES = 1000
+_MOST_THUMBNAILS = 1000
+_MOST_PER_CLASS = 8
+_MOST_SHARDS = 48  # that are opened for all classes alike
+_MOST_FURTHER_SHARDS = 32  # for classes of which there was nothing in those
+_COUNTED_IMAGES = 384
+_COUNTED_PIXELS = 64 << 20
+_INFLATED = (
+    512 << 20
+)  # 512 MiB in all, of shards that are compressed: there, nothing is passed over
+_GOLDEN = 0.6180339887498949
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Sample:
+    """What was found in the shards.
+
+    Attributes:
+        thumbnails: JPEGs by class.
+        histogram: int64 (3, 256), how often each value is there, by channel.
+        images: that the histogram was made of.
+        unreadable: shards of which some could not be read.
+    """
+
+    thumbnails: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    histogram: Counts = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    images: int = 0
+    unreadable: int = 0
+
+
+def take_sample(journal: Journal, facts: Facts) -> Sample:
+    """Reads thumbnails of each class, and the histograms of the split that the mean is of."""
+    return _Sampler(journal, facts).sample()
+
+
+def shown_classes(facts: Facts) -> list[str]:
+    """The classes of which there is anything in the shards, by name."""
+    return sorted({name for receipt in facts.receipts for name in receipt.written})
+
+
+def thumbnails_per_class(classes: int) -> int:
+    """As many as there is room for.
+
+    >>> [thumbnails_per_class(n) for n in (1, 200, 999, 5000)]
+    [8, 5, 1, 1]
+    """
+    return max(1, min(_MOST_PER_CLASS, _MOST_THUMBNAILS // max(classes, 1)))
+
+
+def spread(count: int) -> list[int]:
+    """All of ``range(count)``, in an order in which any beginning is spread evenly over it.
+
+    >>> spread(8)
+    [0, 5, 2, 7, 4, 1, 6, 3]
+    """
+    return sorted(range(count), key=lambda number: number * _GOLDEN % 1)
+
+
+class _Sampler:
+    def __init__(self, journal: Journal, facts: Facts) -> None:
+        self._journal = journal
+        self._facts = facts
+        self._squares = SquareReader(facts.plan.settings)
+        self._thumbnail = Thumbnailer(THUMBNAIL)
+        self._sample = Sample()
+        self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
+        classes = shown_classes(facts)[:MOST_CLASSES]
+        self._wanted = Counter(dict.fromkeys(classes, thumbnails_per_class(len(classes))))
+
+    def sample(self) -> Sample:
+        receipts = self._facts.receipts
+        chosen = [receipts[number] for number in spread(len(receipts))[:_MOST_SHARDS]]
+        counted = {id(receipt) for receipt in chosen if self._is_reference(receipt)}
+        each = -(-self._counted_images() // max(len(counted), 1))
+        for receipt in chosen:
+            self._read(receipt, each if id(receipt) in counted else 0)
+        for receipt in self._with_the_rest(chosen):
+            self._read(receipt, 0)
+        return self._sample
+
+    def _is_reference(self, receipt: ShardReceipt) -> bool:
+        return self._facts.reference in (None, receipt.split)
+
+    def _counted_images(self) -> int:
+        return min(_COUNTED_IMAGES, max(1, _COUNTED_PIXELS // self._facts.plan.settings.size**2))
+
+    def _with_the_rest(self, read: Sequence[ShardReceipt]) -> Iterator[ShardReceipt]:
+        """Shards with the first image of each class of which nothing was found yet."""
+        classes, plan = self._facts.plan.classes, self._facts.plan
+        done = {(receipt.split, receipt.index) for receipt in read}
+        receipts = ((r.split, r.index, r) for r in self._facts.receipts)
+        places = {(split, i): r for split, i, r in receipts if (split, i) not in done}
+        shards = plan.shards
+        stops = np.array([shard.stop for shard in shards])
+        left = _MOST_FURTHER_SHARDS
+        for name in list(self._wanted):
+            rows = self._facts.class_rows == classes.index(name) if left else np.zeros(0, bool)
+            if self._sample.thumbnails.get(name) or not rows.any():
+                continue
+            shard = shards[int(np.searchsorted(stops, int(rows.argmax()), side="right"))]
+            receipt = places.pop((shard.split, shard.index), None)
+            if receipt is not None:
+                left -= 1
+                yield receipt
+
+    def _read(self, receipt: ShardReceipt, counted: int) -> None:
+        """Takes from a shard what is wanted, the first ``counted`` records for the histogram."""
+        classes = self._classes_of(receipt)[: self._within_reach(receipt)]
+        shown = self._choose(classes)
+        numbers = shown.keys() | set(range(min(counted, len(classes))))
+        try:
+            with open(self._journal.layout.root / receipt.file, "rb") as file:
+                for number, data in read_chosen(file, numbers):
+                    self._take(data, shown.get(number), count=number < counted)
+        except (OSError, RecordError):
+            self._sample.unreadable += 1
+
+    def _take(self, data: bytes, name: str | None, *, count: bool) -> None:
+        pixels = self._squares.pixels(parse_example(data).image)
+        if count:
+            self._sample.images += 1
+            for channel in range(3):
+                values = pixels[..., channel].ravel()
+                self._sample.histogram[channel] += np.bincount(values, minlength=256)
+        if name is not None:
+            self._sample.thumbnails[name].append(self._thumbnail(pixels))
+            self._wanted[name] -= 1
+
+    def _choose(self, classes: Sequence[str]) -> dict[int, str]:
+        """The records, by number, of which thumbnails are wanted."""
+        wanted = Counter(self._wanted)
+        chosen = {}
+        for number, name in enumerate(classes):
+            if wanted[name] > 0:
+                wanted[name] -= 1
+                chosen[number] = name
+        return chosen
+
+    def _classes_of(self, receipt: ShardReceipt) -> list[str]:
+        """The class of each record of a shard."""
+        refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
+        shard = self._shards[receipt.split, receipt.index]
+        entries = self._journal.entries(self._facts.plan, shard)
+        return [entry.class_name for entry in entries if entry.name not in refused]
+
+    def _within_reach(self, receipt: ShardReceipt) -> int | None:
+        """How many records to read at most; None for all of them."""
+        plan = self._facts.plan
+        if plan.compression is None:
+            return None
+        sizes = {"raw": 3 * plan.settings.size**2, "float32": 12 * plan.settings.size**2}
+        of_jpeg = receipt.bytes // max(sum(receipt.written.values()), 1) + 1
+        return _INFLATED // _MOST_SHARDS // sizes.get(plan.settings.encoding, of_jpeg)
