@@ -425,6 +425,7 @@ def test_a_broken_history_says_that_nothing_was_measured(content: bytes, home: P
 @pytest.mark.parametrize("workers", [1, 20])
 def test_throughput_and_processors_over_the_parts_of_a_run(workers: int, home: Path) -> None:
     layout = OutputLayout(home / "out")
+    layout.history.unlink()  # Of the run that has made it.
     add_history(layout, a_history(workers=workers))
     add_history(layout, a_history(began=1.8e9, workers=workers))
     journal, facts = facts_of(home / "out")
