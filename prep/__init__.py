@@ -14,25 +14,30 @@ if TYPE_CHECKING:
     from prep.config import Config
     from prep.dataset import load
     from prep.errors import PrepError
+    from prep.handles import RunHandle, start
     from prep.means import MeanReport, mean_rgb
     from prep.planning import RunPlan
     from prep.plans import plan
     from prep.report import RunReport
     from prep.runs import run
+    from prep.sessions import close_cluster
     from prep.verification import VerificationReport, verify
 
 __all__ = [
     "Config",
     "MeanReport",
     "PrepError",
+    "RunHandle",
     "RunPlan",
     "RunReport",
     "VerificationReport",
+    "close_cluster",
     "cluster",
     "load",
     "mean_rgb",
     "plan",
     "run",
+    "start",
     "verify",
 ]
 
@@ -40,14 +45,17 @@ _HOMES = {
     "Config": "config",
     "MeanReport": "means",
     "PrepError": "errors",
+    "RunHandle": "handles",
     "RunPlan": "planning",
     "RunReport": "report",
     "VerificationReport": "verification",
+    "close_cluster": "sessions",
     "cluster": "clusters",
     "load": "dataset",
     "mean_rgb": "means",
     "plan": "plans",
     "run": "runs",
+    "start": "handles",
     "verify": "verification",
 }
 

@@ -29,6 +29,7 @@ PACKAGE = Path(prep.__file__).parent
 # Modules and packages import only from levels below their own.
 LEVELS = {
     0: {
+        "addresses",
         "checksums",
         "errors",
         "faults",
@@ -48,10 +49,12 @@ LEVELS = {
         "examples",
         "labels",
         "locks",
+        "markup",
+        "notebook",
         "receipts",
         "records",
     },  # one thing
-    2: {"config"},  # what is asked for
+    2: {"config", "sessions"},  # what is asked for, and what it runs on
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
@@ -67,6 +70,7 @@ LEVELS = {
         "dashboard",
         "journal",
         "listings",
+        "live",
     },  # what an output remembers, and what it lists
     6: {"dataset", "exposition", "inventory", "plans", "shards"},  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
@@ -74,7 +78,7 @@ LEVELS = {
     9: {"progress"},  # to look at
     10: {"audits", "means", "writing"},  # what can be done
     11: {"runs"},  # from beginning to end
-    12: {"verification"},  # what is made of that
+    12: {"handles", "verification"},  # what is made of that
     13: {"terminal"},  # what is shown of it
     14: {"__init__", "cli"},  # where it is asked for
 }
@@ -82,6 +86,7 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 
 # Libraries that only these may import: each is to be exchanged, or left out, in one place.
 ONLY_IN = {
+    "IPython": {"notebook"},
     "PIL": {"demo", "images"},
     "bokeh": {"dashboard"},
     "cv2": {"images"},
@@ -89,10 +94,12 @@ ONLY_IN = {
         "audits",
         "clusters",
         "dashboard",
+        "handles",
         "links",
         "means",
         "pipeline",
         "runs",
+        "sessions",
         "verification",
         "worker",
         "writing",
@@ -175,14 +182,17 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "Config",
         "MeanReport",
         "PrepError",
+        "RunHandle",
         "RunPlan",
         "RunReport",
         "VerificationReport",
+        "close_cluster",
         "cluster",
         "load",
         "mean_rgb",
         "plan",
         "run",
+        "start",
         "verify",
     ]
     assert dir(prep) == prep.__all__
