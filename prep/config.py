@@ -210,7 +210,11 @@ class Config(BaseModel):
     def _repr_html_(self) -> str:
         """In a notebook: each key, its value, and what it is for."""
         fields = type(self).model_fields.items()
-        rows = [(name, str(getattr(self, name)), field.description or "") for name, field in fields]
+        values = {name: getattr(self, name) for name, _ in fields}
+        rows = [
+            (name, "none" if values[name] is None else str(values[name]), field.description or "")
+            for name, field in fields
+        ]
         table = markup.table(("key", "value", ""), rows, most=len(rows))
         return markup.panel(markup.heading("Config"), table)
 

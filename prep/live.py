@@ -46,10 +46,10 @@ class Scene:
     def html(self) -> str:
         """Compact, for the output of a cell."""
         counts = self.counts
-        kind = {"done": "good", "failed": "bad", "cancelled": "bad"}.get(self.state, "s")
+        kind = {"done": "good", "failed": "bad"}.get(self.state, "s")
         parts = [markup.heading(self.title, self._status(), kind)]
         if self.error:
-            parts.append(markup.line(self.error, kind="bad"))
+            parts.append(markup.line(self.error, kind=kind))
         if self._planned:
             parts.append(markup.split_bars(self._bars()))
             parts.append(markup.line(*self._numbers(), kind="s"))

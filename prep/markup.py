@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from prep.text import one_line
 
 _MOST_ROWS = 20  # of what may be long
+_SHORT = 24  # characters that are not broken into several lines
 _CHART_WIDTH, _CHART_HEIGHT = 320, 48  # pixels
 
 # JupyterLab's themes set --jp-*, VS Code's --vscode-*; elsewhere the browser's preference decides.
@@ -40,6 +41,7 @@ border:0;table-layout:auto}
 border:0;background:none;white-space:normal;max-width:none;overflow-wrap:anywhere}
 .prep .prep-t tr{background:none;border:0}
 .prep .prep-t th{font-weight:600;color:var(--soft);white-space:nowrap;overflow-wrap:normal}
+.prep .prep-t .prep-w{white-space:nowrap;overflow-wrap:normal}
 .prep .prep-t .prep-n{text-align:right;white-space:nowrap}
 .prep .prep-t td.prep-b{width:300px;min-width:120px;vertical-align:middle}
 .prep-h{display:flex;justify-content:space-between;gap:16px;align-items:baseline}
@@ -124,7 +126,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[object]], most: int = _
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f'<td class="prep-n">{value:,}</td>'
-    return f"<td>{text(value)}</td>"
+    kept_whole = ' class="prep-w"' if len(str(value)) <= _SHORT else ""
+    return f"<td{kept_whole}>{text(value)}</td>"
 
 
 def bar(share: float) -> str:

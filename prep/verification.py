@@ -71,7 +71,7 @@ class VerificationReport:
     def _repr_html_(self) -> str:
         """In a notebook: one line if all is well, else what is wrong."""
         state = "all as it should be" if self.clean else counted(len(self.problems), "problem")
-        parts = [markup.heading(f"Verified: {self.output}", state, "good" if self.clean else "bad")]
+        parts = [markup.heading("Verified", state, "good" if self.clean else "bad")]
         parts.append(markup.line(self.summary(), kind="s"))
         for title, problems in (("Wrong", self.problems), ("Repaired", self.repaired)):
             rows = [(p.where, p.expected, p.found, p.remedy) for p in problems]
