@@ -43,7 +43,7 @@ border:0;background:none;white-space:normal;max-width:none;overflow-wrap:anywher
 .prep .prep-t th{font-weight:600;color:var(--soft);white-space:nowrap;overflow-wrap:normal}
 .prep .prep-t .prep-w{white-space:nowrap;overflow-wrap:normal}
 .prep .prep-t .prep-n{text-align:right;white-space:nowrap}
-.prep .prep-t td.prep-b{width:300px;min-width:120px;vertical-align:middle}
+.prep .prep-t td.prep-b{width:min(300px,40vw);min-width:60px;vertical-align:middle}
 .prep-h{display:flex;justify-content:space-between;gap:16px;align-items:baseline}
 .prep-h b{font-size:14px;overflow-wrap:anywhere}
 .prep-s{color:var(--soft)}.prep-h span{white-space:nowrap}
@@ -144,7 +144,7 @@ def bars(counts: Mapping[str, int]) -> str:
     largest = max(counts.values(), default=0)
     shown = sorted(counts, key=lambda name: -counts[name])[:_MOST_ROWS]
     body = "".join(
-        f'<tr><td>{text(name)}</td><td class="prep-b">{bar(counts[name] / max(largest, 1))}</td>'
+        f'<tr>{_cell(name)}<td class="prep-b">{bar(counts[name] / max(largest, 1))}</td>'
         f'<td class="prep-n">{counts[name]:,}</td></tr>'
         for name in sorted(shown)
     )
@@ -156,7 +156,7 @@ def bars(counts: Mapping[str, int]) -> str:
 def split_bars(splits: Mapping[str, tuple[int, int]]) -> str:
     """How far each split is: a bar with ``(done, planned)``."""
     body = "".join(
-        f'<tr><td>{text(name)}</td><td class="prep-b">{bar(done / max(planned, 1))}</td>'
+        f'<tr>{_cell(name)}<td class="prep-b">{bar(done / max(planned, 1))}</td>'
         f'<td class="prep-n">{done:,} of {planned:,}</td>'
         f'<td class="prep-n">{int(100 * done / max(planned, 1))} %</td></tr>'
         for name, (done, planned) in splits.items()
