@@ -12,21 +12,21 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import dask
-import psutil  # type: ignore[import-untyped]
+import psutil
 
-PAGE = "prep"
 _DASK_PAGE = "/status"
 _DEFAULT_TEMPLATE = "{scheme}://{host}:{port}/status"
 
 
-def dashboard_links(link: str) -> dict[str, str]:
-    """Addresses of our page of the dashboard, by what they are; the likeliest to work comes first.
+def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
+    """Addresses of a page of the dashboard, by what they are; the likeliest to work comes first.
 
     Args:
         link: the client's ``dashboard_link``.
     """
     return links_from(
         link,
+        page=page,
         template=dask.config.get("distributed.dashboard.link", default=_DEFAULT_TEMPLATE),
         environ=os.environ,
         server=_jupyter_base_url(os.environ),
@@ -37,6 +37,7 @@ def dashboard_links(link: str) -> dict[str, str]:
 def links_from(
     link: str,
     *,
+    page: str,
     template: str,
     environ: Mapping[str, str],
     server: str | None,
@@ -50,31 +51,31 @@ def links_from(
         server: the base URL of the Jupyter server that can forward to this machine's ports.
         own_hosts: names and addresses of this machine, which such proxies call by the port alone.
 
-    >>> links_from("http://127.0.0.1:8787/status", template="{scheme}://{host}:{port}/status",
-    ...     environ={}, server="/", own_hosts=())
+    >>> links_from("http://127.0.0.1:8787/status", page="prep", environ={}, server="/",
+    ...     template="{scheme}://{host}:{port}/status", own_hosts=())
     {'dashboard': 'http://127.0.0.1:8787/prep', 'through Jupyter': '/proxy/8787/prep'}
     """
-    ours = _our_page(link)
+    asked_for = _other_page(link, page)
     parts = urlsplit(link)
     if template != _DEFAULT_TEMPLATE or not parts.port:
-        return {"dashboard": ours}
+        return {"dashboard": asked_for}
     host = parts.hostname or ""
     here = _is_loopback(host) or host in own_hosts
     target = str(parts.port) if here else f"{host}:{parts.port}"
     hub = environ.get("JUPYTERHUB_SERVICE_PREFIX")
     if hub:
-        return {"dashboard": _proxied(hub, target)}
+        return {"dashboard": _proxied(hub, target, page)}
     if server is None or not here:  # To other hosts, the proxy forwards only if told to.
-        return {"dashboard": ours}
-    return {"dashboard": ours, "through Jupyter": _proxied(server, target)}
+        return {"dashboard": asked_for}
+    return {"dashboard": asked_for, "through Jupyter": _proxied(server, target, page)}
 
 
-def _our_page(link: str) -> str:
-    return link.removesuffix(_DASK_PAGE) + f"/{PAGE}" if link.endswith(_DASK_PAGE) else link
+def _other_page(link: str, page: str) -> str:
+    return f"{link.removesuffix(_DASK_PAGE)}/{page}" if link.endswith(_DASK_PAGE) else link
 
 
-def _proxied(base: str, target: str) -> str:
-    return f"{base.rstrip('/')}/proxy/{quote(target, safe=':')}/{PAGE}"
+def _proxied(base: str, target: str, page: str) -> str:
+    return f"{base.rstrip('/')}/proxy/{quote(target, safe=':')}/{page}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -207,7 +207,11 @@ class _Watched:
         self._check()
         scene = scene_of(self._work)
         self._screen.change(
-            state="running", planned=scene.planned, shards=scene.shards, links=scene.links
+            state="running",
+            planned=scene.planned,
+            shards=scene.shards,
+            links=scene.links,
+            note=scene.note,
         )
         return self
 

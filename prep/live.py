@@ -30,6 +30,7 @@ class Scene:
         planned: of what ``unit`` says, in all; where ``counts`` do not say.
         shards: to be written, if any.
         links: where the dashboard is to be seen.
+        note: what a user should know, if anything.
         error: what went wrong, in a line.
     """
 
@@ -41,6 +42,7 @@ class Scene:
     unit: str = "images"
     shards: int | None = None
     links: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
     error: str = ""
 
     def html(self) -> str:
@@ -58,7 +60,7 @@ class Scene:
             parts.append(markup.line(*self._refused(), kind="bad"))
         names = [f"{image.path} ({image.reason})" for image in counts.latest[:_NAMES_SHOWN]]
         parts.append(markup.line("the last: " + ", ".join(names), kind="s") if names else "")
-        parts.append(markup.links(self.links))
+        parts += [markup.line(self.note, kind="s"), markup.links(self.links)]
         return markup.panel(*parts)
 
     def text(self) -> str:

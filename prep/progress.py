@@ -46,6 +46,7 @@ class Work:
         shards: how many shards are to be written, if any.
         dashboard: where the Dask dashboard is to be seen.
         note: what a user should know beforehand, if anything.
+        page: which page of the dashboard shows this work best.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Work:
     shards: int | None = None
     dashboard: str
     note: str | None = None
+    page: str = "status"
 
 
 #: Whether to show progress (if None, where somebody is looking), or what to show it on.
@@ -214,7 +216,8 @@ def scene_of(work: Work) -> Scene:
         planned=work.planned,
         unit=work.unit,
         shards=work.shards,
-        links=dashboard_links(work.dashboard) if work.dashboard else {},
+        note=work.note or "",
+        links=dashboard_links(work.dashboard, work.page) if work.dashboard else {},
     )
 
 

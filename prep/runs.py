@@ -261,5 +261,3 @@ def _how_to_resume(made: RunPlan, journal: Journal) -> str:
         f"stopped: {committed:,} of {planned:,} shards are committed and stay; "
         "run the same command again to go on from there"
     )
-
-

@@ -69,6 +69,7 @@ class Writing:
             shards=len(self._made.shards),
             dashboard=self._client.dashboard_link,
             note=link.note,
+            page="status" if link.note else "prep",
         )
         with make_display(work, progress) as display:
             try:

@@ -62,7 +62,14 @@ HUB = {"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}
 def test_links(
     link: str, template: str, environ: dict[str, str], server: str | None, links: list[str] | None
 ) -> None:
-    found = links_from(link, template=template, environ=environ, server=server, own_hosts={"ours"})
+    found = links_from(
+        link,
+        page="prep",
+        template=template,
+        environ=environ,
+        server=server,
+        own_hosts={"ours"},
+    )
     assert list(found.values()) == (links or [link])
 
 
@@ -115,7 +122,7 @@ def test_a_real_jupyter_server_forwards_to_the_dashboard(
                 return False
 
         wait_until(answers)
-        status, page = fetch(root + link.removesuffix("/prep") + "/status")
+        status, page = fetch(root + link)
         assert status == 200
         assert "Bokeh" in page or "bokeh" in page
     finally:
