@@ -54,7 +54,7 @@ LEVELS = {
         "receipts",
         "records",
     },  # one thing
-    2: {"config", "sessions"},  # what is asked for, and what it runs on
+    2: {"config"},  # what is asked for
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
@@ -75,7 +75,7 @@ LEVELS = {
     6: {"dataset", "exposition", "inventory", "plans", "shards"},  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
     8: {"clusters", "pipeline"},  # many
-    9: {"progress"},  # to look at
+    9: {"progress", "sessions"},  # to look at, and to keep
     10: {"audits", "means", "writing"},  # what can be done
     11: {"runs"},  # from beginning to end
     12: {"handles", "verification"},  # what is made of that
@@ -199,6 +199,13 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
     for name in prep.__all__:
         assert callable(getattr(prep, name))
         assert getattr(prep, name).__doc__
+
+
+def test_the_readme_and_the_notebooks_use_public_names() -> None:
+    root = PACKAGE.parent
+    for path in (root / "README.md", *root.glob("notebooks/*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"\bprep\.([a-z]\w*)\(", text)) <= {*prep.__all__}
 
 
 def test_other_names_do_not_exist() -> None:
