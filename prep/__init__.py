@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from prep.config import Config
     from prep.dataset import load
     from prep.errors import PrepError
+    from prep.handles import RunHandle, start
     from prep.means import MeanReport, mean_rgb
     from prep.planning import RunPlan
     from prep.plans import plan
     from prep.report import RunReport
     from prep.runs import run
+    from prep.sessions import close_cluster
     from prep.verification import VerificationReport, verify
     from prep.webpage import report_page
 
@@ -26,15 +28,18 @@ __all__ = [
     "Config",
     "MeanReport",
     "PrepError",
+    "RunHandle",
     "RunPlan",
     "RunReport",
     "VerificationReport",
+    "close_cluster",
     "cluster",
     "load",
     "mean_rgb",
     "plan",
     "report_page",
     "run",
+    "start",
     "verify",
 ]
 
@@ -42,15 +47,18 @@ _HOMES = {
     "Config": "config",
     "MeanReport": "means",
     "PrepError": "errors",
+    "RunHandle": "handles",
     "RunPlan": "planning",
     "RunReport": "report",
     "VerificationReport": "verification",
+    "close_cluster": "sessions",
     "cluster": "clusters",
     "load": "dataset",
     "mean_rgb": "means",
     "plan": "plans",
     "report_page": "webpage",
     "run": "runs",
+    "start": "handles",
     "verify": "verification",
 }
 

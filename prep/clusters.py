@@ -131,7 +131,8 @@ def _open(startable: _Startable, opened: contextlib.ExitStack) -> Client:
         # The progress display shows the port that was taken instead.
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         cluster = opened.enter_context(_started(startable))
-    client: Client = opened.enter_context(Client(cluster))
+    client = Client(cluster)
+    opened.callback(client.close)  # Entered as a context, it could only be left in this thread.
     client.register_plugin(_WorkerOfOurs())
     with contextlib.suppress(Exception):  # A run tells why there is no page.
         install_page(client)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from prep import markup
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.parsing import parse_json, parse_yaml
@@ -205,6 +206,17 @@ class Config(BaseModel):
             ConfigError: it can't be read or parsed, or a value is not allowed.
         """
         return cls(**(_canonical(_parse(Path(path))) | _canonical(overrides)))
+
+    def _repr_html_(self) -> str:
+        """In a notebook: each key, its value, and what it is for."""
+        fields = type(self).model_fields.items()
+        values = {name: getattr(self, name) for name, _ in fields}
+        rows = [
+            (name, "none" if values[name] is None else str(values[name]), field.description or "")
+            for name, field in fields
+        ]
+        table = markup.table(("key", "value", ""), rows, most=len(rows))
+        return markup.panel(markup.heading("Config"), table)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,11 +1,13 @@
-"""Ctrl-C where it must not strike in the middle of something."""
+"""The end of a process, or Ctrl-C, where it must not strike in the middle of something."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import importlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -40,3 +42,15 @@ def deferred() -> Iterator[None]:
             signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+def before_exit(function: Callable[[], None]) -> None:
+    """Has a function called when the process is about to end; the last that came is called first.
+
+    Unlike what ``atexit`` calls, it finds Python's thread pools at work, which Dask needs in order
+    to let go of a cluster without complaint.
+    """
+    importlib.import_module("concurrent.futures.thread")  # Which is to be called after it.
+    # Not documented, though there since Python 3.9. At worst, there are log lines at the end.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(function)

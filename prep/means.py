@@ -14,9 +14,8 @@ from typing import Any, Literal
 import dask.bag as db
 from distributed import Client, Future, as_completed, futures_of
 
-from prep import storage
+from prep import markup, storage
 from prep.catalog.folders import EXTENSIONS
-from prep.clusters import cluster
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.examples import parse_example
 from prep.images import channel_sums
@@ -27,7 +26,9 @@ from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
 from prep.records import read_records
+from prep.sessions import usable_client
 from prep.stats import ChannelStats, MixedStats, by_channel
+from prep.text import counted, triple
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 from prep.worker import WorkerSetup
@@ -76,6 +77,20 @@ class MeanReport:
             "refused": [{"path": r.path, "reason": r.reason} for r in self.refused],
         }
 
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        rows = [(name, triple(value)) for name, value in (("mean", self.mean), ("std", self.std))]
+        parts = [
+            markup.heading("Mean RGB", f"{counted(self.images, 'image')}, by {self.weight}"),
+            markup.swatch(self.mean, self.std),
+            markup.pairs(rows),
+        ]
+        if self.refused:
+            refused = [(finding.path, finding.reason) for finding in self.refused]
+            parts += [markup.section(f"Refused: {len(refused):,}")]
+            parts += [markup.table(("image", "reason"), refused)]
+        return markup.panel(*parts)
+
 
 def mean_rgb(
     inputs: str | os.PathLike[str],
@@ -108,7 +123,7 @@ def mean_rgb(
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
-        used = client or stack.enter_context(cluster(workers=workers))
+        used = stack.enter_context(usable_client(client, None, workers))
         part = _on_cluster(files, used, progress, shards=shards)
     return _conclude(part, weight)
 

@@ -18,11 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prep import markup
 from prep.catalog import Catalog, Ignored
 from prep.config import Config
 from prep.labels import LabelMap
 from prep.stats import RGB
-from prep.text import counted
+from prep.text import counted, megabytes
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
@@ -83,6 +84,26 @@ class RunPlan:
             f"RunPlan({counted(self.images, 'image')} of {counted(len(self.classes), 'class')} in "
             f"{counted(len(self.shards), 'shard')}; splits {', '.join(self.counts)}; "
             f"from {self.source!r} to {self.config.output!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        shards = counted(len(self.shards), "shard")
+        rows = [
+            ("source", f"{self.source}, {megabytes(self.source_bytes)}"),
+            ("output", self.config.output),
+            ("shards", f"{shards} of up to {counted(self.images_per_shard, 'image')}"),
+            *(
+                ("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}")
+                for i in self.ignored
+            ),
+        ]
+        title = f"{counted(self.images, 'image')} of {counted(len(self.classes), 'class')}"
+        labels = {name: str(label) for name, label in self.labels.numbers.items()}
+        return markup.panel(
+            markup.heading("Plan", title),
+            markup.pairs(rows),
+            markup.class_table(self.counts, labels),
         )
 
     @property

@@ -1,8 +1,9 @@
-"""Live counts → a terminal, or plain lines where output is not one."""
+"""Live counts → a terminal, a notebook, or plain lines where output is neither."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
@@ -13,7 +14,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from prep.text import duration, megabytes
+from prep.addresses import dashboard_links
+from prep.live import Scene, Screen
+from prep.notebook import in_notebook
+from prep.text import duration, megabytes, one_line
 from prep.watching.counts import LiveCounts
 
 _PLAIN_EVERY = 5.0  # seconds between plain lines
@@ -42,6 +46,7 @@ class Work:
         shards: how many shards are to be written, if any.
         dashboard: where the Dask dashboard is to be seen.
         note: what a user should know beforehand, if anything.
+        page: which page of the dashboard shows this work best.
     """
 
     title: str
@@ -50,6 +55,11 @@ class Work:
     shards: int | None = None
     dashboard: str
     note: str | None = None
+    page: str = "status"
+
+
+#: Whether to show progress (if None, where somebody is looking), or what to show it on.
+ShowOn = bool | None | Callable[[Work], Display]
 
 
 def describe(work: Work, counts: LiveCounts) -> str:
@@ -71,13 +81,17 @@ def describe_shards(work: Work, counts: LiveCounts) -> str | None:
     return None if work.shards is None else f"{counts.shards:,} of {work.shards:,} shards"
 
 
-def make_display(work: Work, progress: bool | None) -> Display:
-    """A display on standard error that suits it: live at a terminal, plain lines elsewhere.
+def make_display(work: Work, progress: ShowOn) -> Display:
+    """A display that suits where this runs.
 
-    Args:
-        progress: whether to show anything; if None, only at a terminal.
+    In a notebook, that is the output of the cell; else standard error: live at a terminal, plain
+    lines elsewhere.
     """
+    if callable(progress):
+        return progress(work)
     console = Console(stderr=True)
+    if progress is not False and in_notebook():
+        return NotebookDisplay(work)
     if progress is False or (progress is None and not console.is_terminal):
         return Silent()
     return LiveDisplay(work, console) if console.is_terminal else PlainLines(work, console)
@@ -165,6 +179,46 @@ class PlainLines:
     def _print(self, text: str) -> None:
         line = f"{self._work.title}: {text}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class NotebookDisplay:
+    """Bars and numbers in the output of the cell that runs."""
+
+    def __init__(self, work: Work) -> None:
+        self._screen = Screen(scene_of(work))
+
+    def __enter__(self) -> NotebookDisplay:
+        self._screen.show()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._screen.change(state="done")
+        elif isinstance(error, KeyboardInterrupt):
+            self._screen.change(state="cancelled")
+        else:
+            self._screen.change(state="failed", error=one_line(str(error)))
+
+    def update(self, counts: LiveCounts) -> None:
+        self._screen.advance(counts)
+
+
+def scene_of(work: Work) -> Scene:
+    """What is to be seen of work that has just begun."""
+    return Scene(
+        title=work.title,
+        state="running",
+        planned=work.planned,
+        unit=work.unit,
+        shards=work.shards,
+        note=work.note or "",
+        links=dashboard_links(work.dashboard, work.page) if work.dashboard else {},
+    )
 
 
 class Silent:

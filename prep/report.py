@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prep import storage
+from prep import markup, storage
 from prep.images import codec_versions
 from prep.layout import DEFAULT_SPLIT, OutputLayout
 from prep.planning import RunPlan
@@ -141,6 +141,27 @@ class RunReport:
             ("output", self.output),
         ]
         return rows
+
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        hidden = {"refused", "mean RGB", "std RGB"}  # They are shown otherwise.
+        images = self.images
+        written = f"{images['written']:,} of {counted(images['planned'], 'image')} written"
+        parts = [
+            markup.heading("Report", written, "good"),
+            markup.pairs(row for row in self.rows() if row[0] not in hidden),
+            markup.swatch(self.mean, self.std),
+        ]
+        for split, classes in self.classes.items():
+            parts += [markup.section(f"Images by class, {split}"), markup.bars(classes)]
+        if self.refused:
+            parts += [markup.section(f"Refused: {images['refused']:,}"), self._refused_html()]
+        return markup.panel(*parts)
+
+    def _refused_html(self) -> str:
+        reasons = (f"{n:,} {reason}" for reason, n in self.refused_by_reason().items())
+        rows = [(image["path"], image["reason"], image["detail"]) for image in self.refused]
+        return markup.line(*reasons) + markup.table(("image", "reason", "detail"), rows)
 
     def _describe_duplicates(self) -> str:
         copies, across = self.duplicates["images"], self.duplicates["across_splits"]

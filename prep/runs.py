@@ -15,12 +15,10 @@ from pathlib import Path
 from distributed import Client
 
 from prep import storage
-from prep.clusters import cluster, require_startable
 from prep.config import Config
 from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
 from prep.errors import (
     BadImageError,
-    ConfigError,
     Interrupted,
     OutputConflict,
     PrepError,
@@ -30,6 +28,7 @@ from prep.journal import Journal
 from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
+from prep.progress import ShowOn
 from prep.receipts import (
     ShardReceipt,
     SplitTotals,
@@ -38,6 +37,7 @@ from prep.receipts import (
     total_receipts,
 )
 from prep.report import Effort, RunReport, make_report
+from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
 from prep.writing import Writing
@@ -65,11 +65,12 @@ def run(
     Args:
         config: what to do.
         client: a Dask client to use, and leave running. Without one, a cluster is started as
-            ``cluster_spec`` says (by default, one process per core), and closed at the end.
+            ``cluster_spec`` says (by default, one process per core), and closed at the end. In a
+            notebook it is kept for the next run; where ``start`` keeps one, that is used.
         workers: number of workers of a cluster that is started.
         overwrite: start afresh: remove what earlier runs have put into the output, and any file
             there that bears the name of a shard or of a file of ours. Others are never touched.
-        progress: whether to show progress on standard error; if None, only at a terminal.
+        progress: whether to show progress; if None, only in a notebook and at a terminal.
 
     Raises:
         UsageError: it can't be done as asked. Nothing was written.
@@ -83,12 +84,21 @@ def run(
         if __name__ == "__main__":
             prep.run(prep.Config(source="photos", output="shards"))
     """
+    require_usable(client, cluster_spec, workers)
+    start = functools.partial(usable_client, client, cluster_spec, workers)
+    return carry_out(config, start, overwrite=overwrite, progress=progress)
+
+
+def carry_out(
+    config: Config,
+    start: Callable[[], AbstractContextManager[Client]],
+    *,
+    overwrite: bool,
+    progress: ShowOn,
+) -> RunReport:
+    """The same, on the cluster that ``start`` gives, which is only called where there is work."""
     started = time.perf_counter()
     made = plan(config)
-    if client is None:
-        require_startable(cluster_spec, workers)
-    elif workers is not None or cluster_spec is not None:
-        raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
     journal = Journal(config.output)
     journal.check(made, overwrite=overwrite)  # Before anything is written, be it a lock.
     before = [] if overwrite else _settled(made, journal)
@@ -107,7 +117,6 @@ def run(
             journal.remove_leftovers(made)
             report = publish_finished(made, journal, before)
         else:
-            start = functools.partial(_client, client, workers, cluster_spec)
             report = _complete(made, journal, before, start, progress, started)
     _require_few_refused(config, report)
     return report
@@ -118,7 +127,7 @@ def _complete(
     journal: Journal,
     before: Sequence[ShardReceipt],
     start: Callable[[], AbstractContextManager[Client]],
-    progress: bool | None,
+    progress: ShowOn,
     started: float,
 ) -> RunReport:
     """Writes the shards that are not committed yet.
@@ -272,14 +281,3 @@ def _how_to_resume(made: RunPlan, journal: Journal) -> str:
         f"stopped: {committed:,} of {planned:,} shards are committed and stay; "
         "run the same command again to go on from there"
     )
-
-
-@contextlib.contextmanager
-def _client(
-    given: Client | None, workers: int | None, cluster_spec: str | Path | None
-) -> Iterator[Client]:
-    if given is not None:
-        yield given
-    else:
-        with cluster(cluster_spec, workers=workers) as client:
-            yield client

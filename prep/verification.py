@@ -13,11 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 from distributed import Client
 
-from prep import storage
+from prep import markup, storage
 from prep.audits import Audit, audit
 from prep.checksums import from_text
-from prep.clusters import cluster
-from prep.errors import ConfigError, PrepError, SourceError
+from prep.errors import PrepError, SourceError
 from prep.images import codec_versions
 from prep.inspection import ShardInspection
 from prep.journal import Journal
@@ -26,6 +25,7 @@ from prep.plans import plan as plan_again
 from prep.problems import Problem
 from prep.receipts import of_outcome, total_receipts
 from prep.runs import publish_finished
+from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted
 from prep.writing import Writing
@@ -68,6 +68,21 @@ class VerificationReport:
         state = "all as they should be" if self.clean else counted(len(self.problems), "problem")
         return f"{self.output}: {held}, {state}{mended}"
 
+    def _repr_html_(self) -> str:
+        """In a notebook: one line if all is well, else what is wrong."""
+        state = "all as it should be" if self.clean else counted(len(self.problems), "problem")
+        parts = [markup.heading("Verified", state, "good" if self.clean else "bad")]
+        parts.append(markup.line(self.summary(), kind="s"))
+        for title, problems in (("Wrong", self.problems), ("Repaired", self.repaired)):
+            rows = [(p.where, p.expected, p.found, p.remedy) for p in problems]
+            if rows:
+                parts.append(markup.section(title))
+                parts.append(markup.table(("where", "expected", "found", "remedy"), rows))
+        if self.unrelated:
+            parts.append(markup.line("left alone, for they are not of this output:", kind="s"))
+            parts.append(markup.table(("file",), [(path,) for path in self.unrelated]))
+        return markup.panel(*parts)
+
 
 def verify(
     output: str | os.PathLike[str],
@@ -101,12 +116,11 @@ def verify(
         ShardError: shards could not be written again; all others were.
     """
     journal, stored = _open(output)
-    if client is not None and (workers is not None or cluster_spec is not None):
-        raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
+    require_usable(client, cluster_spec, workers)
     with contextlib.ExitStack() as stack:
         if repair:
             stack.enter_context(journal.lock())
-        used = client or stack.enter_context(cluster(cluster_spec, workers=workers))
+        used = stack.enter_context(usable_client(client, cluster_spec, workers))
         before = audit(journal, stored, used, progress)
         if not repair or not before.problems:
             return _report(journal, before)

@@ -16,7 +16,7 @@ from prep.journal import Journal
 from prep.links import RunLink, open_link
 from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan, ShardSpec
-from prep.progress import Display, Work, make_display
+from prep.progress import Display, ShowOn, Work, make_display
 from prep.receipts import SplitTotals, merge_totals
 from prep.shards import RunRef
 from prep.text import one_line
@@ -50,11 +50,11 @@ class Writing:
         self._before = before
         self._run = uuid.uuid4().hex
 
-    def carry_out(self, progress: bool | None, *, elapsed: float = 0.0) -> SplitTotals:
+    def carry_out(self, progress: ShowOn, *, elapsed: float = 0.0) -> SplitTotals:
         """Writes them, and shows how far it has come.
 
         Args:
-            progress: whether to show it; if None, only at a terminal.
+            progress: whether to show it; if None, where somebody is looking; or what to show it on.
             elapsed: seconds that the run has taken so far.
 
         Returns:
@@ -72,6 +72,7 @@ class Writing:
             shards=len(self._made.shards),
             dashboard=self._client.dashboard_link,
             note=link.note,
+            page="status" if link.note else "prep",
         )
         with make_display(work, progress) as display:
             try:

@@ -29,6 +29,7 @@ PACKAGE = Path(prep.__file__).parent
 # Modules and packages import only from levels below their own.
 LEVELS = {
     0: {
+        "addresses",
         "checksums",
         "dimensions",
         "errors",
@@ -49,6 +50,8 @@ LEVELS = {
         "examples",
         "labels",
         "locks",
+        "markup",
+        "notebook",
         "receipts",
         "records",
     },  # one thing
@@ -69,6 +72,7 @@ LEVELS = {
         "histories",
         "journal",
         "listings",
+        "live",
     },  # what is counted, shown, remembered
     6: {
         "dataset",
@@ -80,10 +84,10 @@ LEVELS = {
     },  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
     8: {"clusters", "pipeline"},  # many
-    9: {"progress"},  # to look at
+    9: {"progress", "sessions"},  # to look at, and to keep
     10: {"audits", "means", "writing"},  # what can be done
     11: {"runs"},  # from beginning to end
-    12: {"verification"},  # what is made of that
+    12: {"handles", "verification"},  # what is made of that
     13: {"terminal"},  # what is shown of it
     14: {"__init__", "cli"},  # where it is asked for
 }
@@ -91,6 +95,7 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 
 # Libraries that only these may import: each is to be exchanged, or left out, in one place.
 ONLY_IN = {
+    "IPython": {"notebook"},
     "bokeh": {"dashboard", "webpage"},
     "jinja2": {"dashboard", "webpage"},
     "PIL": {"demo", "images"},
@@ -99,10 +104,12 @@ ONLY_IN = {
         "audits",
         "clusters",
         "dashboard",
+        "handles",
         "links",
         "means",
         "pipeline",
         "runs",
+        "sessions",
         "verification",
         "worker",
         "writing",
@@ -185,21 +192,31 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "Config",
         "MeanReport",
         "PrepError",
+        "RunHandle",
         "RunPlan",
         "RunReport",
         "VerificationReport",
+        "close_cluster",
         "cluster",
         "load",
         "mean_rgb",
         "plan",
         "report_page",
         "run",
+        "start",
         "verify",
     ]
     assert dir(prep) == prep.__all__
     for name in prep.__all__:
         assert callable(getattr(prep, name))
         assert getattr(prep, name).__doc__
+
+
+def test_the_readme_and_the_notebooks_use_public_names() -> None:
+    root = PACKAGE.parent
+    for path in (root / "README.md", *root.glob("notebooks/*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"\bprep\.([a-z]\w*)\(", text)) <= {*prep.__all__}
 
 
 def test_other_names_do_not_exist() -> None:

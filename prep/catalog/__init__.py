@@ -1,5 +1,5 @@
 """Which images there are, and of which class and split."""
 
-from prep.catalog.folders import Catalog, Ignored, scan_folders
+from prep.catalog.folders import Catalog, Ignored, require_folder, scan_folders
 
-__all__ = ["Catalog", "Ignored", "scan_folders"]
+__all__ = ["Catalog", "Ignored", "require_folder", "scan_folders"]

@@ -123,6 +123,12 @@ class _Scan:
         return [n for n in self.folders(split) if self.holds_images(os.path.join(split, n))]
 
 
+def require_folder(source: str) -> None:
+    """Raises SourceError where there is no such folder."""
+    if not os.path.isdir(source):
+        raise SourceError(f"source: got {source!r}, which is no folder; expected one with images")
+
+
 def scan_folders(
     source: str, splits: Sequence[str] | None = None, image_type: str | None = None
 ) -> Catalog:
@@ -137,8 +143,7 @@ def scan_folders(
         SourceError: the folder is missing, has no images, lacks a split, or can't be told to be
             of one layout or the other.
     """
-    if not os.path.isdir(source):
-        raise SourceError(f"source: got {source!r}, which is no folder; expected one with images")
+    require_folder(source)
     scan = _Scan(source, image_type)
     split_folders = _split_folders(scan, splits)
     if splits is None:

@@ -1,0 +1,108 @@
+"""Where the dashboard is to be seen, from where the user sits: through Jupyter, it may be."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import json
+import os
+import socket
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import dask
+import psutil
+
+_DASK_PAGE = "/status"
+_DEFAULT_TEMPLATE = "{scheme}://{host}:{port}/status"
+
+
+def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
+    """Addresses of a page of the dashboard, by what they are; the likeliest to work comes first.
+
+    Args:
+        link: the client's ``dashboard_link``.
+    """
+    return links_from(
+        link,
+        page=page,
+        template=dask.config.get("distributed.dashboard.link", default=_DEFAULT_TEMPLATE),
+        environ=os.environ,
+        server=_jupyter_base_url(os.environ),
+        own_hosts=_own_hosts(),
+    )
+
+
+def links_from(
+    link: str,
+    *,
+    page: str,
+    template: str,
+    environ: Mapping[str, str],
+    server: str | None,
+    own_hosts: Collection[str],
+) -> dict[str, str]:
+    """The same, as a function of all that it depends on.
+
+    Args:
+        template: Dask's ``distributed.dashboard.link``; where the user has set it, it alone counts.
+        environ: the environment; JupyterHub says there under which path its proxy is.
+        server: the base URL of the Jupyter server that can forward to this machine's ports.
+        own_hosts: names and addresses of this machine, which such proxies call by the port alone.
+
+    >>> links_from("http://127.0.0.1:8787/status", page="prep", environ={}, server="/",
+    ...     template="{scheme}://{host}:{port}/status", own_hosts=())
+    {'dashboard': 'http://127.0.0.1:8787/prep', 'through Jupyter': '/proxy/8787/prep'}
+    """
+    asked_for = _other_page(link, page)
+    parts = urlsplit(link)
+    if template != _DEFAULT_TEMPLATE or not parts.port:
+        return {"dashboard": asked_for}
+    host = parts.hostname or ""
+    here = _is_loopback(host) or host in own_hosts
+    target = str(parts.port) if here else f"{host}:{parts.port}"
+    hub = environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    if hub:
+        return {"dashboard": _proxied(hub, target, page)}
+    if server is None or not here:  # To other hosts, the proxy forwards only if told to.
+        return {"dashboard": asked_for}
+    return {"dashboard": asked_for, "through Jupyter": _proxied(server, target, page)}
+
+
+def _other_page(link: str, page: str) -> str:
+    return f"{link.removesuffix(_DASK_PAGE)}/{page}" if link.endswith(_DASK_PAGE) else link
+
+
+def _proxied(base: str, target: str, page: str) -> str:
+    return f"{base.rstrip('/')}/proxy/{quote(target, safe=':')}/{page}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _own_hosts() -> set[str]:
+    addresses = (a.address for card in psutil.net_if_addrs().values() for a in card)
+    return {socket.gethostname(), *addresses}
+
+
+def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
+    """The base URL of the Jupyter server that has started this process, if it can forward.
+
+    Each server notes itself down in a file, which is what ``list_running_servers`` reads; that
+    would take most of a second to import.
+    """
+    server = environ.get("JPY_PARENT_PID", "")
+    if not server.isdecimal() or importlib.util.find_spec("jupyter_server_proxy") is None:
+        return None
+    try:
+        from jupyter_core.paths import jupyter_runtime_dir
+
+        file = Path(jupyter_runtime_dir()) / f"jpserver-{server}.json"
+        return str(json.loads(file.read_bytes())["base_url"])
+    except (ImportError, OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,268 @@
+"""Runs that go on while one does something else."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+
+from distributed import Client
+
+from prep.catalog import require_folder
+from prep.config import Config
+from prep.interrupts import before_exit
+from prep.live import Scene, Screen, State
+from prep.notebook import in_notebook
+from prep.progress import Work, scene_of
+from prep.report import RunReport
+from prep.runs import carry_out
+from prep.sessions import require_usable, session_client
+from prep.text import one_line
+from prep.watching.counts import LiveCounts, SplitCounts
+
+_AT_EXIT = 10.0  # seconds for a run to stop; its committed shards stay in any case
+
+_Start = Callable[[], AbstractContextManager[Client]]
+
+
+def start(
+    config: Config,
+    client: Client | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    cluster_spec: str | Path | None = None,
+) -> RunHandle:
+    """Begins a run, and returns at once with a handle that shows itself in a notebook.
+
+    It goes on in the background, and does what ``prep.run`` does. Without a ``client``, a cluster
+    is started and kept: the next ``start`` uses it, unless it asks for another one, and so does
+    ``prep.run``. ``prep.close_cluster`` closes it, as the end of the process does.
+
+    Args:
+        config: what to do.
+        client: a Dask client to use, and leave running.
+        workers, overwrite, cluster_spec: as for ``prep.run``.
+
+    Raises:
+        ConfigError: a cluster can't be had as asked.
+        SourceError: the source is no folder. All else that may go wrong is told by the handle.
+
+    ::
+
+        run = prep.start(config)
+        run                  # shows how far it has come
+        report = run.result()
+    """
+    require_usable(client, cluster_spec, workers)
+    require_folder(config.source)
+    handle = RunHandle(config)
+    handle._begin(functools.partial(_on, client, cluster_spec, workers), overwrite)
+    return handle
+
+
+def _on(
+    client: Client | None, spec: str | Path | None, workers: int | None
+) -> AbstractContextManager[Client]:
+    return contextlib.nullcontext(client) if client else session_client(spec, workers)
+
+
+class RunHandle:
+    """A run that goes on in the background; made by ``prep.start``.
+
+    As the last expression of a notebook's cell it shows how far the run has come, and goes on to
+    do so. At the end of the process a run is stopped; its committed shards stay.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        title = f"{config.source} → {config.output}"
+        self._screen = Screen(Scene(title=title, doing="listing the images"))
+        self._outcome: Future[RunReport] = Future()
+        self._stop = threading.Event()
+
+    @property
+    def state(self) -> State:
+        """``starting``, ``running``, ``done``, ``failed`` or ``cancelled``."""
+        return self._screen.scene.state
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, however it has."""
+        return self._outcome.done()
+
+    def counters(self) -> LiveCounts:
+        """How far it has come."""
+        return self._screen.scene.counts
+
+    def result(self, timeout: float | None = None) -> RunReport:
+        """Waits for the end of the run, and gives its report.
+
+        Ctrl-C, or interrupting the kernel, ends the waiting and not the run.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Raises:
+            TimeoutError: it goes on.
+            PrepError: what ``prep.run`` would have raised: Interrupted after ``cancel()``.
+        """
+        try:
+            return self._outcome.result(timeout)
+        except TimeoutError:
+            if self.done:  # It is what the run has raised.
+                raise
+            raise TimeoutError(f"the run goes on after {timeout:g} s: {self!r}") from None
+        finally:
+            # Some only look at what is published by the cell that they wait for.
+            self._screen.refresh()
+
+    def cancel(self, timeout: float | None = None) -> None:
+        """Stops the run in good order, and waits until it has stopped.
+
+        Committed shards stay, and the next run goes on from there. Where all shards are committed
+        already, the run ends as it would have.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Raises:
+            TimeoutError: it has not stopped yet, but will.
+        """
+        self._stop.set()
+        try:
+            self._outcome.exception(timeout)
+        except TimeoutError:
+            raise TimeoutError(f"the run has not stopped within {timeout:g} s") from None
+        finally:
+            self._screen.refresh()
+
+    def _begin(self, cluster: _Start, overwrite: bool) -> None:
+        # A daemon, so that the process can end, which stops the run.
+        thread = threading.Thread(
+            target=self._go, args=(cluster, overwrite), name="prep-run", daemon=True
+        )
+        _unfinished.add(self)
+        thread.start()
+
+    def _go(self, cluster: _Start, overwrite: bool) -> None:
+        try:
+            report = carry_out(
+                self._config,
+                functools.partial(self._start_cluster, cluster),
+                overwrite=overwrite,
+                progress=functools.partial(_Watched, self._screen, self._check),
+            )
+        except BaseException as error:
+            state: State = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._screen.change(state=state, error=one_line(str(error)) or type(error).__name__)
+            self._outcome.set_exception(error)
+        else:
+            self._screen.change(state="done", counts=_counts_of(report, self.counters()))
+            self._outcome.set_result(report)
+        finally:
+            _unfinished.discard(self)
+
+    @contextlib.contextmanager
+    def _start_cluster(self, cluster: _Start) -> Iterator[Client]:
+        self._check()
+        self._screen.change(doing="starting the cluster")
+        with cluster() as client:
+            self._check()
+            yield client
+
+    def _check(self) -> None:
+        """Does what Ctrl-C does, once the run is to stop."""
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
+    def __repr__(self) -> str:
+        return f"RunHandle({self._screen.scene.text()})"
+
+    def _repr_html_(self) -> str:
+        return self._screen.scene.html()
+
+    def _ipython_display_(self) -> None:
+        if not in_notebook():
+            print(repr(self))
+            return
+        self._screen.show()
+
+
+class _Watched:
+    """What a run in the background shows itself on."""
+
+    def __init__(self, screen: Screen, check: Callable[[], None], work: Work) -> None:
+        self._screen = screen
+        self._check = check
+        self._work = work
+
+    def __enter__(self) -> _Watched:
+        self._check()
+        scene = scene_of(self._work)
+        self._screen.change(
+            state="running",
+            planned=scene.planned,
+            shards=scene.shards,
+            links=scene.links,
+            note=scene.note,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def update(self, counts: LiveCounts) -> None:
+        self._screen.advance(counts)
+        self._check()
+
+
+def _counts_of(report: RunReport, last: LiveCounts) -> LiveCounts:
+    """What the counters come to in the end, which says more than what was last heard of."""
+    images = report.images
+    splits = {
+        name: SplitCounts(planned=split["planned"], done=split["planned"])
+        for name, split in report.splits.items()
+    }
+    return LiveCounts(
+        planned=images["planned"],
+        images=images["planned"],
+        refused=images["refused"],
+        shards=report.shards,
+        bytes_read=report.source_bytes,
+        bytes_written=last.bytes_written,
+        seconds=report.seconds,
+        splits=splits,
+        shard_states={"committed": report.shards},
+        reasons=report.refused_by_reason(),
+        latest=last.latest,
+        mean=report.mean,
+        std=report.std,
+    )
+
+
+#: Runs that are to be stopped when the process ends.
+_unfinished: weakref.WeakSet[RunHandle] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    handles = list(_unfinished)
+    for handle in handles:
+        handle._stop.set()
+    for handle in handles:
+        with contextlib.suppress(TimeoutError):
+            handle.cancel(_AT_EXIT)
+
+
+# It came after that of prep.sessions, and so is called before it.
+before_exit(_stop_all)

@@ -1,0 +1,170 @@
+"""The cluster that a session keeps: started when it is first needed, and used from then on.
+
+In a notebook, a cell is run again and again; a cluster that starts and closes each time would take
+longer than the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+
+from prep.clusters import ClusterSpec, cluster, require_startable
+from prep.errors import ClusterError, ConfigError
+from prep.interrupts import before_exit, deferred
+from prep.notebook import in_notebook
+
+_ANSWERS_WITHIN = 5.0  # seconds
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """A cluster, what it was started from, and how many runs are at work on it."""
+
+    spec: ClusterSpec
+    workers: int | None
+    client: Client
+    opened: contextlib.ExitStack
+    users: int = 0
+
+
+_lock = threading.RLock()
+_kept: _Kept | None = None
+
+
+def require_usable(client: Client | None, spec: str | Path | None, workers: int | None) -> None:
+    """Raises ConfigError where :func:`usable_client` could not even try."""
+    if client is None:
+        require_startable(spec, workers)
+    elif workers is not None or spec is not None:
+        raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
+
+
+@contextlib.contextmanager
+def usable_client(
+    given: Client | None, spec: str | Path | None, workers: int | None
+) -> Iterator[Client]:
+    """The client that was given; or else the session's, in a notebook or where there is one.
+
+    Otherwise a cluster is started for the length of the block.
+
+    Raises:
+        ClusterError: it can't be started.
+    """
+    if given is not None:
+        yield given
+    elif in_notebook() or _is_kept(spec, workers):
+        with session_client(spec, workers) as client:
+            yield client
+    else:
+        with cluster(spec, workers=workers) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def session_client(spec: str | Path | None = None, workers: int | None = None) -> Iterator[Client]:
+    """The session's cluster, which stays when the block ends; it is started if need be.
+
+    One that is another than asked for, or does not answer any more, is closed first. Where nothing
+    is asked for, any will do.
+
+    Raises:
+        ClusterError: it can't be started; or a run is at work on the one that is to be closed.
+    """
+    kept = _take(spec, workers)
+    try:
+        yield kept.client
+    finally:
+        with _lock:
+            kept.users -= 1
+
+
+def close_cluster() -> None:
+    """Closes the cluster that ``start`` has started in this session, if there is one.
+
+    It is closed at the end of the process in any case, and the next run starts another.
+
+    Raises:
+        ClusterError: a run is at work on it.
+    """
+    with _lock:
+        if _kept is not None and _kept.users:
+            raise ClusterError(
+                "the session's cluster can't be closed: a run is at work on it; call its cancel(), "
+                "or wait for its result()"
+            )
+        _close()
+
+
+def _take(spec: str | Path | None, workers: int | None) -> _Kept:
+    with _lock:
+        if _kept is None or not _is_alive(_kept.client):
+            _close()
+            kept = _start(spec, workers)
+        elif _suits(_kept, spec, workers):
+            kept = _kept
+        elif _kept.users:
+            raise ClusterError(
+                "a run is at work on the session's cluster, which is another than asked for; wait "
+                "for its result(), call its cancel(), leave out workers and cluster_spec, or pass "
+                "a client"
+            )
+        else:
+            _close()
+            kept = _start(spec, workers)
+        kept.users += 1
+        return kept
+
+
+def _start(spec: str | Path | None, workers: int | None) -> _Kept:
+    global _kept
+    description = ClusterSpec.read(spec)
+    with deferred():  # A cluster that nobody knows of could not be closed.
+        opened = contextlib.ExitStack()
+        client = opened.enter_context(cluster(spec, workers=workers))
+        _kept = _Kept(spec=description, workers=workers, client=client, opened=opened)
+    return _kept
+
+
+def _close() -> None:
+    global _kept
+    closing, _kept = _kept, None
+    if closing is not None:
+        closing.opened.close()
+
+
+def _is_kept(spec: str | Path | None, workers: int | None) -> bool:
+    with _lock:
+        return _kept is not None and _suits(_kept, spec, workers) and _is_alive(_kept.client)
+
+
+def _suits(kept: _Kept, spec: str | Path | None, workers: int | None) -> bool:
+    if spec is None and workers is None:
+        return True
+    return (ClusterSpec.read(spec), workers) == (kept.spec, kept.workers)
+
+
+def _is_alive(client: Client) -> bool:
+    """Whether its scheduler answers, and has workers."""
+    if client.status != "running":
+        return False
+    scheduler: Any = client.scheduler
+    try:
+        known = client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN)
+    except (OSError, TimeoutError):
+        return False
+    return bool(known["workers"])
+
+
+def _at_exit() -> None:
+    with contextlib.suppress(Exception):  # Dask's own exit handler has the last word.
+        _close()
+
+
+before_exit(_at_exit)

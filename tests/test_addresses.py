@@ -1,0 +1,130 @@
+"""Where the dashboard is to be seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from clusters import wait_until
+from distributed import Client
+
+from prep import addresses
+from prep.addresses import links_from
+
+DEFAULT = "{scheme}://{host}:{port}/status"
+HERE = "http://127.0.0.1:8787/status"
+HUB = {"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}
+
+
+@pytest.mark.parametrize(
+    ("link", "template", "environ", "server", "links"),
+    [
+        # No Jupyter at all.
+        (HERE, DEFAULT, {}, None, ["http://127.0.0.1:8787/prep"]),
+        ("https://node7:8787/status", DEFAULT, {}, None, ["https://node7:8787/prep"]),
+        # A server that forwards; it may run under a path.
+        (HERE, DEFAULT, {}, "/", ["http://127.0.0.1:8787/prep", "/proxy/8787/prep"]),
+        (HERE, DEFAULT, {}, "/lab/", ["http://127.0.0.1:8787/prep", "/lab/proxy/8787/prep"]),
+        # This machine, by its name and by another address.
+        ("http://ours:1/status", DEFAULT, {}, "/", ["http://ours:1/prep", "/proxy/1/prep"]),
+        ("http://[::1]:1/status", DEFAULT, {}, "/", ["http://[::1]:1/prep", "/proxy/1/prep"]),
+        # Another machine, to which it does not forward by default.
+        ("http://10.0.0.9:8787/status", DEFAULT, {}, "/", ["http://10.0.0.9:8787/prep"]),
+        # JupyterHub: nothing but its proxy can be reached.
+        (HERE, DEFAULT, HUB, None, ["/user/ada/proxy/8787/prep"]),
+        (HERE, DEFAULT, HUB, "/user/ada/", ["/user/ada/proxy/8787/prep"]),
+        (
+            "http://10.0.0.9:8787/status",
+            DEFAULT,
+            HUB,
+            None,
+            ["/user/ada/proxy/10.0.0.9:8787/prep"],
+        ),
+        # The user has said where it is, and knows.
+        (
+            "https://hub.example/mine/8787/status",
+            "https://hub.example/mine/{port}/status",
+            HUB,
+            "/",
+            ["https://hub.example/mine/8787/prep"],
+        ),
+        ("/proxy/8787/status", "/proxy/{port}/status", {}, None, ["/proxy/8787/prep"]),
+        # Something of which nothing is known is left as it is.
+        ("https://hub.example/d?p=8787", "https://hub.example/d?p={port}", {}, "/", None),
+    ],
+)
+def test_links(
+    link: str, template: str, environ: dict[str, str], server: str | None, links: list[str] | None
+) -> None:
+    found = links_from(
+        link,
+        page="prep",
+        template=template,
+        environ=environ,
+        server=server,
+        own_hosts={"ours"},
+    )
+    assert list(found.values()) == (links or [link])
+
+
+def test_the_server_that_started_this_process_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    monkeypatch.setenv("JPY_PARENT_PID", "4711")
+    assert list(addresses.dashboard_links(client.dashboard_link)) == ["dashboard"]
+    (tmp_path / "jpserver-4711.json").write_text(json.dumps({"base_url": "/lab/"}))
+    links = addresses.dashboard_links(client.dashboard_link)
+    assert list(links) == ["dashboard", "through Jupyter"]
+    assert links["through Jupyter"].startswith("/lab/proxy/")
+    monkeypatch.setattr(addresses.importlib.util, "find_spec", lambda name: None)
+    assert list(addresses.dashboard_links(client.dashboard_link)) == ["dashboard"]
+
+
+def fetch(url: str) -> tuple[int, str]:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.status, answer.read().decode(errors="replace")
+
+
+@pytest.mark.slow
+def test_a_real_jupyter_server_forwards_to_the_dashboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    environ = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"]
+    options = ["--ip=127.0.0.1", "--port=0", "--ServerApp.base_url=/lab/"]
+    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={tmp_path}"]
+    with open(tmp_path / "log", "wb") as log:
+        server = subprocess.Popen([*command, *options], env=environ, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: server.poll() is not None or (tmp_path / "log").stat().st_size)
+        noted = runtime / f"jpserver-{server.pid}.json"
+        wait_until(noted.exists)
+        root = json.loads(noted.read_text())["url"].removesuffix("/lab/")
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
+        monkeypatch.setenv("JPY_PARENT_PID", str(server.pid))
+        monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+        link = addresses.dashboard_links(client.dashboard_link)["through Jupyter"]
+
+        def answers() -> bool:
+            try:
+                return fetch(f"{root}/lab/api/status")[0] == 200
+            except (urllib.error.URLError, OSError):
+                return False
+
+        wait_until(answers)
+        status, page = fetch(root + link)
+        assert status == 200
+        assert "Bokeh" in page or "bokeh" in page
+    finally:
+        server.terminate()
+        server.wait(30)

@@ -1,0 +1,290 @@
+"""What shows itself in a notebook: plans, reports, and a run; whatever files are called."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from browser import screenshot
+from clusters import contents
+from distributed import Client
+from pictures import jpeg, picture, write_tree
+from playwright.sync_api import Page
+
+import prep
+from prep import markup
+from prep.live import Scene
+from prep.watching.counts import LiveCounts, RefusedName, SplitCounts
+
+HOSTILE = '<img src=x onerror="alert(1)">&"\'\n\udce9'
+ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;&quot;&#x27;\\n\\udce9"
+LINKS = {"dashboard": "http://127.0.0.1:8787/prep", "through Jupyter": "/proxy/8787/prep"}
+COUNTS = LiveCounts(
+    planned=5400,
+    images=1843,
+    refused=14,
+    shards=12,
+    seconds=33.0,
+    images_per_second=812.4,
+    read_per_second=95.1e6,
+    written_per_second=30.2e6,
+    seconds_left=44.0,
+    splits={
+        "train": SplitCounts(planned=5000, done=1600),
+        "val": SplitCounts(planned=400, done=243),
+    },
+    shard_states={"waiting": 20, "running": 2, "committed": 12},
+    reasons={"truncated": 11, "empty": 3},
+    latest=(RefusedName(path="train/cat/1.jpg", reason="truncated"),),
+    mean={"R": 122.6, "G": 116.7, "B": 104.0},
+    std={"R": 68.4, "G": 66.6, "B": 69.7},
+)
+
+
+class Tags(HTMLParser):
+    """All tags and attributes of a page, and its text; fails where tags do not match."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[str] = []
+        self.said: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        if tag not in ("img", "path"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.said).split())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        markup.heading(HOSTILE, HOSTILE),
+        markup.section(HOSTILE),
+        markup.line(HOSTILE),
+        markup.links({HOSTILE: HOSTILE}),
+        markup.pairs([(HOSTILE, HOSTILE)]),
+        markup.table([HOSTILE], [[HOSTILE]]),
+        markup.bars({HOSTILE: 3}),
+        markup.split_bars({HOSTILE: (1, 2)}),
+        markup.contact_sheet([(HOSTILE, b"\xff\xd8")]),
+        markup.sparkline([0, 1], [1, 2], HOSTILE),
+        markup.class_table({HOSTILE: {HOSTILE: 1}}, {HOSTILE: HOSTILE}),
+        Scene(title=HOSTILE, doing=HOSTILE, error=HOSTILE, links={HOSTILE: HOSTILE}).html(),
+        Scene(
+            title="",
+            counts=LiveCounts(
+                planned=1,
+                refused=1,
+                splits={HOSTILE: SplitCounts(planned=1, done=1)},
+                reasons={HOSTILE: 1},
+                latest=(RefusedName(path=HOSTILE, reason=HOSTILE),),
+            ),
+        ).html(),
+    ],
+)
+def test_names_are_no_html(made: str) -> None:
+    assert ESCAPED in made
+    found = Tags(made)
+    assert "onerror" not in found.attributes
+    made.encode()
+
+
+def test_bars_are_as_long_as_their_numbers() -> None:
+    assert re.findall(r"width:([\d.]+)%", markup.bars({"cat": 40, "dog": 10, "elk": 0})) == [
+        *("100.0", "25.0", "0.0")
+    ]
+    assert "width:100.0%" in markup.bar(1.5)  # As where more came than was planned.
+    many = markup.bars({f"class {number}": number for number in range(30)})
+    assert "and 10 smaller ones with 45" in many
+    assert "class 9<" not in many
+
+
+def test_a_long_table_says_what_it_leaves_out() -> None:
+    made = markup.table(["n"], [[n] for n in range(1003)])
+    assert made.count("<tr>") == 21
+    assert "… and 983 more" in made
+
+
+def test_classes_by_split_add_up() -> None:
+    counts = {"train": {f"c{n:02}": 10 + n for n in range(25)}, "val": {"c03": 2}}
+    text = Tags(markup.class_table(counts)).text
+    assert text.startswith("class train val c03 13 2 c06 16 0")
+    assert text.endswith("5 smaller classes 62 0 images 550 2")
+
+
+def test_a_curve_has_gaps_where_nothing_was_measured() -> None:
+    made = markup.sparkline([10, 11, 12, 13, 20], [0, 8, None, 4, 2], "images/s")
+    assert 'd="M0.0 48.0L32.0 0.0M96.0 24.0L320.0 36.0"' in made
+    assert "images/s: at most 8, over 10 s" in made
+    assert markup.sparkline([1], [1], "images/s") == ""
+
+
+def test_the_swatch_has_the_mean_s_colour() -> None:
+    assert "background:#7b7568" in markup.swatch({"R": 122.6, "G": 116.7, "B": 104.0}, None)
+    assert markup.swatch(None, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("scene", "shown"),
+    [
+        # Nothing is known yet.
+        (Scene(title="a → b"), "a → b: starting"),
+        (Scene(title="a → b", doing="listing the images"), "a → b: listing the images"),
+        # Nothing is known but a total and how many are done.
+        (
+            Scene(title="a → b", state="running", planned=9, counts=LiveCounts(images=4)),
+            "a → b: running · 4 of 9 images",
+        ),
+        # All is known.
+        (
+            Scene(title="a → b", state="running", counts=COUNTS),
+            "a → b: 44 s left · 1,843 of 5,400 images · 812 images/s · 95.1 MB/s read · "
+            "30.2 MB/s written · 12 of 34 shards · 33 s · 14 refused: 11 truncated, 3 empty",
+        ),
+        # It is over: rates and the time left mean nothing any more.
+        (
+            Scene(title="a → b", state="done", counts=COUNTS),
+            "a → b: done · 1,843 of 5,400 images · 12 of 34 shards · 33 s · "
+            "14 refused: 11 truncated, 3 empty",
+        ),
+        (Scene(title="a → b", state="failed", error="no\nimages"), "a → b: failed · no\\nimages"),
+        # What is counted are not images.
+        (
+            Scene(title="mean RGB", state="done", planned=3, unit="shards", shards=None),
+            "mean RGB: done · 0 of 3 shards",
+        ),
+    ],
+)
+def test_a_run_in_words(scene: Scene, shown: str) -> None:
+    assert scene.text() == shown
+    Tags(scene.html())
+
+
+def test_a_run_in_a_picture() -> None:
+    text = Tags(Scene(title="a → b", state="running", counts=COUNTS, links=LINKS).html()).text
+    assert "train 1,600 of 5,000 32 % val 243 of 400 60 %" in text
+    assert "mean RGB 122.6 / 116.7 / 104.0, std 68.4 / 66.6 / 69.7" in text
+    assert "14 refused: 11 truncated, 3 empty the last: train/cat/1.jpg (truncated)" in text
+    assert text.endswith("dashboard http://127.0.0.1:8787/prep · through Jupyter /proxy/8787/prep")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dict[str, str]:
+    """What all objects that show themselves show, of a run with a hostile name in it."""
+    root = tmp_path_factory.mktemp("shown")
+    write_tree(root / "source", {"train": {"cat": 5, HOSTILE: 3}, "val": {"cat": 2}})
+    (root / "source/train/cat" / f"{HOSTILE}.jpg").write_bytes(b"")
+    config = prep.Config(source=root / "source", output=root / "out", size=16, images_per_shard=4)
+    plan, report = prep.plan(config), prep.run(config, client)
+    objects = {
+        "config": config,
+        "plan": plan,
+        "report": report,
+        "mean": prep.mean_rgb(root / "source/train", client),
+        "verified": prep.verify(root / "out", client),
+    }
+    assert len(contents(root / "out", "*/*.tfrecord")) == 4
+    next((root / "out/train").glob("*.tfrecord")).unlink()
+    objects["problems"] = prep.verify(root / "out", client)
+    return {name: value._repr_html_() for name, value in objects.items()}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("config", r"images_per_shard 4 Images in a shard\."),
+        ("plan", r"Plan 11 images of 2 classes .* shards 4 shards of up to 4 images"),
+        ("plan", r"class label train val .* cat 1 6 2 images 9 2"),
+        ("report", r"Report 10 of 11 images written .* mean RGB [\d.]+ / [\d.]+ / [\d.]+, std"),
+        (
+            "report",
+            r"Images by class, train .* cat 5 Images by class, val cat 2 Refused: 1 1 empty",
+        ),
+        ("mean", r"Mean RGB 8 images, by image mean RGB .* Refused: 1"),
+        ("verified", r"Verified all as it should be"),
+        ("problems", r"Verified 1 problem .* Wrong where expected found remedy train/train-0000"),
+    ],
+)
+def test_what_objects_show(shown: dict[str, str], name: str, said: str) -> None:
+    found = Tags(shown[name])
+    assert re.search(said, found.text), found.text
+    assert "onerror" not in found.attributes
+    assert "script" not in found.names
+
+
+JUPYTER = """<style>:root { --jp-layout-color1: #111111; --jp-content-font-color1: #ffffff;
+--jp-content-font-color2: #bbbbbb; --jp-border-color2: #424242; --jp-brand-color1: #2196f3 }
+body { background: #111111 }</style>"""
+
+
+@pytest.mark.parametrize(
+    ("theme", "scheme", "ink"),
+    [
+        ("light", "light", "rgb(31, 35, 40)"),
+        ("dark", "dark", "rgb(230, 237, 243)"),
+        # JupyterLab's theme, whatever the browser prefers.
+        ("jupyter", "light", "rgb(255, 255, 255)"),
+    ],
+)
+def test_it_can_be_read_in_light_and_dark(
+    page: Page, shown: dict[str, str], theme: str, scheme: str, ink: str
+) -> None:
+    sheet = markup.panel(
+        markup.contact_sheet([("cat", jpeg(picture(96, 96, n))) for n in range(8)]),
+        markup.sparkline(range(60), [100 + n % 7 for n in range(60)], "images/s"),
+    )
+    live = [
+        Scene(title="photos → shards", state=state, counts=COUNTS, links=LINKS).html()
+        for state in ("running", "done", "cancelled")
+    ]
+    failed = Scene(title="photos → shards", state="failed", error="no images").html()
+    page.set_viewport_size({"width": 800, "height": 600})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_content((JUPYTER if theme == "jupyter" else "") + "".join([*live, failed]))
+    panel = page.locator(".prep").first
+    assert panel.evaluate("panel => getComputedStyle(panel).color") == ink
+    screenshot(page, f"notebook-run-{theme}")
+    page.set_content((JUPYTER if theme == "jupyter" else "") + "".join([*shown.values(), sheet]))
+    for number in range(len(shown) + 1):
+        box = page.locator(".prep").nth(number)
+        assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    screenshot(page, f"notebook-objects-{theme}")
+
+
+def test_it_fits_a_narrow_window(page: Page, shown: dict[str, str]) -> None:
+    page.set_viewport_size({"width": 420, "height": 800})
+    scene = Scene(title="photos → " + "shards/" * 20, state="running", counts=COUNTS, links=LINKS)
+    page.set_content(scene.html() + shown["report"] + shown["plan"])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    screenshot(page, "notebook-narrow")
+
+
+def test_a_scene_takes_little_room() -> None:
+    assert len(Scene(title="a", state="running", counts=COUNTS, links=LINKS).html()) < 6000
+
+
+def test_paths_of_the_test_are_no_part_of_it(tmp_path: Path) -> None:
+    config = prep.Config(source=tmp_path, output=tmp_path / "out")
+    assert markup.text(tmp_path / "out") in config._repr_html_()

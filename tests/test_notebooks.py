@@ -1,0 +1,242 @@
+"""Notebooks, executed by real kernels: those of ours, and what a run shows in a cell."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+from clusters import wait_until
+from distributed import Client
+from nbclient import NotebookClient
+from pictures import jpeg, picture
+
+import prep
+
+REPO = Path(__file__).resolve().parent.parent
+OURS = sorted((REPO / "notebooks").glob("*.ipynb"))
+IMAGES, SHARDS = 600, 24
+
+
+class Reader(NotebookClient):
+    """Executes a notebook as a front end does, and keeps what is said about outputs on the way."""
+
+    def __init__(self, notebook: Any, folder: Path) -> None:
+        resources = {"metadata": {"path": str(folder)}}
+        super().__init__(notebook, timeout=200, kernel_name="python3", resources=resources)
+        self.updates: list[str] = []
+        self.pid = 0
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        if msg["msg_type"] == "update_display_data":
+            self.updates.append(msg["content"]["data"]["text/plain"])
+        return super().process_message(msg, cell, cell_index)
+
+
+def execute(folder: Path, *cells: str) -> tuple[Reader, list[Any]]:
+    """Runs cells in a kernel of their own, and gives back all outputs of each."""
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    reader = Reader(notebook, folder)
+    reader.execute()
+    return reader, [cell.outputs for cell in notebook.cells]
+
+
+def started_below(folder: Path) -> list[psutil.Process]:
+    """All processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd().startswith(str(folder)):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``photos`` that take a few milliseconds each."""
+    root = tmp_path_factory.mktemp("notebooks")
+    folder = root / "photos/train/cat"
+    folder.mkdir(parents=True)
+    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
+    for number in range(1, IMAGES):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    return root
+
+
+SETUP = """
+import os, prep
+def config(output):
+    return prep.Config(source="photos", output=output, size=256, images_per_shard=25)
+def scheduler():
+    with prep.sessions.session_client() as client:
+        return client.sync(client.scheduler.identity)["id"]
+"""
+INTERRUPTED = """
+import signal, threading, time
+from pathlib import Path
+def interrupt():
+    while not list(Path("third").glob(".prep/receipts/*/*.json")):
+        time.sleep(0.02)
+    os.killpg(os.getpgid(0), signal.SIGINT)  # As Jupyter does: the workers get it, too.
+threading.Thread(target=interrupt).start()
+try:
+    prep.run(config("third"))
+except KeyboardInterrupt as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.fixture(scope="module")
+def session(home: Path) -> tuple[Reader, list[Any]]:
+    """Four runs in one kernel, and what is seen of them."""
+    return execute(
+        home,
+        SETUP,
+        "run = prep.start(config('first'), workers=1)\nrun",
+        "report = run.result()\nfirst = scheduler()\nreport",
+        "run = prep.start(config('second'), workers=1)\nrun",
+        "run.result()\nprint(scheduler() == first)",
+        INTERRUPTED,
+        "prep.run(config('third')).resumed_shards",
+        "print(scheduler() == first)",
+    )
+
+
+def test_a_run_is_seen_in_its_cell_from_beginning_to_end(session: tuple[Reader, list[Any]]) -> None:
+    reader, outputs = session
+    (shown,) = outputs[1]
+    assert "text/html" in shown.data
+    assert "done · 600 of 600 images · 24 of 24 shards" in shown.data["text/plain"]
+    assert '<span class="prep-good">done</span>' in shown.data["text/html"]
+    assert "/prep" in shown.data["text/html"]
+
+    end = next(n for n, text in enumerate(reader.updates) if ": done" in text)
+    states = reader.updates[:end]
+    done = [int(found[1]) for text in states if (found := re.search(r"(\d+) of 600 images", text))]
+    assert done == sorted(done)
+    assert len({number for number in done if 0 < number < IMAGES}) >= 2
+    assert any("left" in text for text in states)
+
+
+def test_a_report_shows_itself(session: tuple[Reader, list[Any]]) -> None:
+    _, outputs = session
+    (shown,) = outputs[2]
+    assert "600 of 600 images written" in shown.data["text/html"]
+    assert shown.data["text/plain"].startswith("RunReport\n")
+
+
+def test_a_cell_that_is_run_again_uses_the_cluster_that_is_there(
+    session: tuple[Reader, list[Any]],
+) -> None:
+    _, outputs = session
+    assert outputs[4][-1].text == "True\n"
+    assert outputs[7][-1].text == "True\n"  # After an interrupt, too.
+
+
+def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
+    session: tuple[Reader, list[Any]],
+) -> None:
+    _, outputs = session
+    shown, printed = outputs[5]
+    assert "preparing: cancelled" in shown.data["text/plain"]
+    found = re.match(r"Interrupted stopped: (\d+) of 24 shards are committed", printed.text)
+    assert found is not None
+    shown, resumed = outputs[6]
+    assert "preparing: done · 600 of 600 images" in shown.data["text/plain"]
+    assert resumed.data["text/plain"] == found[1]
+
+
+def test_a_kernel_that_ends_leaves_nothing_behind(
+    session: tuple[Reader, list[Any]], home: Path
+) -> None:
+    wait_until(lambda: started_below(home) == [])
+    assert list(home.glob("**/*.partial")) == []
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_shut_down_stops_its_run(home: Path, client: Client) -> None:
+    execute(
+        home,
+        SETUP,
+        "run = prep.start(config('left'), workers=1)",
+        "import time\nwhile not run.counters().shards: time.sleep(0.05)",
+    )
+    wait_until(lambda: started_below(home) == [])
+    committed = len(list(home.glob("left/.prep/receipts/*/*.json")))
+    assert 0 < committed < SHARDS
+    # The kernel ends its workers before it lets anybody else clear up: the next run does.
+    photos, output = home / "photos", home / "left"
+    config = prep.Config(source=photos, output=output, size=256, images_per_shard=25)
+    report = prep.run(config, client)
+    assert (report.resumed_shards, report.images["written"]) == (committed, IMAGES)
+    assert list(home.glob("left/**/*.partial")) == []
+
+
+@pytest.mark.slow
+def test_an_output_that_is_shown_twice_is_kept_up_to_date_twice(home: Path) -> None:
+    _, outputs = execute(
+        home, SETUP, "run = prep.start(config('twice'), workers=1)\nrun", "run", "_ = run.result()"
+    )
+    for (shown,) in outputs[1:3]:
+        assert "done · 600 of 600 images" in shown.data["text/plain"]
+
+
+@pytest.mark.slow
+def test_errors_are_seen_in_the_cell(home: Path) -> None:
+    (home / "empty").mkdir()
+    _, outputs = execute(
+        home,
+        SETUP,
+        "run = prep.start(prep.Config(source='empty', output='none'))\nrun",
+        "try:\n    run.result()\nexcept prep.PrepError as error:\n    print(error)",
+    )
+    (shown,) = outputs[1]
+    (printed,) = outputs[2]
+    assert "failed" in shown.data["text/plain"]
+    assert printed.text.strip() in shown.data["text/plain"]
+
+
+def test_there_are_notebooks() -> None:
+    assert len(OURS) == 3
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_clean(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    notebook = json.loads(text)
+    nbformat.validate(copy.deepcopy(notebook))
+    for cell in notebook["cells"]:
+        assert cell["metadata"] == {}
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+    assert (
+        path.read_text(encoding="utf-8")
+        == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    )
+    assert notebook["metadata"].keys() == {"kernelspec", "language_info"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary, work = tmp_path / "tmp", tmp_path / "work"
+    temporary.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    notebook = nbformat.read(path, as_version=4)
+    began = time.monotonic()
+    Reader(notebook, work).execute()
+    assert time.monotonic() - began < 120
+    assert list(work.iterdir()) == []
+    assert [p for p in temporary.iterdir() if p.name.startswith("tmp")] == []
+    wait_until(lambda: started_below(tmp_path) == [])
