@@ -6,8 +6,8 @@ import contextlib
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from prep.planning import RunPlan
 from prep.receipts import Finding, SplitTotals, Totals, of_outcome
 from prep.stats import ChannelStats, by_channel
 from prep.text import counted, megabytes, triple
+
+#: Makes HTML of what an output folder holds.
+Preview = Callable[[Path], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class RunReport:
         config: the configuration, with what was chosen by default.
         fingerprint: of all that has a say in the bytes of the shards.
         versions: of the libraries at work.
+        preview: makes what is to be seen of the output, in a notebook. It is not in the file.
     """
 
     output: str
@@ -68,9 +72,11 @@ class RunReport:
     config: Mapping[str, Any]
     fingerprint: str
     versions: Mapping[str, str]
+    preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.__slots__}
+        names = (name for name in self.__slots__ if name != "preview")
+        values = {name: getattr(self, name) for name in names}
         return {**values, "refused": list(self.refused)}
 
     @classmethod
@@ -152,10 +158,12 @@ class RunReport:
             markup.pairs(row for row in self.rows() if row[0] not in hidden),
             markup.swatch(self.mean, self.std),
         ]
-        for split, classes in self.classes.items():
-            parts += [markup.section(f"Images by class, {split}"), markup.bars(classes)]
+        classes = sum(map(Counter, self.classes.values()), Counter[str]())
+        parts += [markup.section("Images by class"), markup.bars(dict(sorted(classes.items())))]
         if self.refused:
             parts += [markup.section(f"Refused: {images['refused']:,}"), self._refused_html()]
+        if self.preview is not None:
+            parts.append(self.preview(Path(self.output)))
         return markup.panel(*parts)
 
     def _refused_html(self) -> str:
@@ -196,12 +204,13 @@ def make_report(
     totals: SplitTotals,
     effort: Effort,
     duplicates: Mapping[str, int],
+    preview: Preview | None = None,
 ) -> RunReport:
     """Puts a report together.
 
     Args:
         totals: of all shards, those from before included.
-        duplicates: see :class:`RunReport`.
+        duplicates, preview: see :class:`RunReport`.
     """
     everything = sum(totals.values(), Totals())
     planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
@@ -240,6 +249,7 @@ def make_report(
         config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
+        preview=preview,
     )
 
 

@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from prep.report import Effort, RunReport, make_report
 from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
+from prep.views import preview
 from prep.writing import Writing
 
 _LOGGER = logging.getLogger("prep")
@@ -220,8 +221,9 @@ def _require_few_refused(config: Config, report: RunReport) -> None:
 
 def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effort) -> RunReport:
     """Publishes what has come of it, now that all shards are committed."""
-    duplicates = duplicates_in_run(made, journal.committed(made))
-    report = make_report(made, journal.layout.root, totals, effort, count_duplicates(duplicates))
+    receipts = journal.committed(made)
+    duplicates = duplicates_in_run(made, receipts)
+    report = _report(made, journal, totals, effort, count_duplicates(duplicates))
     try:
         publish_findings(journal.layout, totals)
         publish_duplicates(journal.layout, duplicates)
@@ -231,8 +233,18 @@ def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effo
             f"all shards are committed, but the report can't be written: {error}; make room, and "
             "run the same command again"
         ) from None
-    _update_page(made, journal, journal.committed(made))
+    _update_page(made, journal, receipts)
     return report
+
+
+def _report(
+    made: RunPlan,
+    journal: Journal,
+    totals: SplitTotals,
+    effort: Effort,
+    duplicates: Mapping[str, int],
+) -> RunReport:
+    return make_report(made, journal.layout.root, totals, effort, duplicates, preview)
 
 
 def publish_finished(
@@ -247,7 +259,7 @@ def publish_finished(
         return _conclude(made, journal, totals, nothing)
     duplicates = duplicates_in_run(made, receipts)
     report = dataclasses.replace(
-        make_report(made, journal.layout.root, totals, nothing, count_duplicates(duplicates)),
+        _report(made, journal, totals, nothing, count_duplicates(duplicates)),
         seconds=stored.seconds,
         images_per_second=stored.images_per_second,
         versions=stored.versions,
