@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from prep.errors import RecordError
 from prep.examples import parse_example
-from prep.images import SquareReader, Thumbnailer
+from prep.images import SquareReader, thumbnail
 from prep.journal import Journal
 from prep.receipts import ShardReceipt, of_outcome
 from prep.records import read_chosen
@@ -89,7 +89,6 @@ class _Sampler:
         self._journal = journal
         self._facts = facts
         self._squares = SquareReader(facts.plan.settings)
-        self._thumbnail = Thumbnailer(THUMBNAIL)
         self._sample = Sample()
         self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
@@ -151,7 +150,7 @@ class _Sampler:
                 values = pixels[..., channel].ravel()
                 self._sample.histogram[channel] += np.bincount(values, minlength=256)
         if name is not None:
-            self._sample.thumbnails[name].append(self._thumbnail(pixels))
+            self._sample.thumbnails[name].append(thumbnail(pixels, THUMBNAIL))
             self._wanted[name] -= 1
 
     def _choose(self, classes: Sequence[str]) -> dict[int, str]:
