@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from prep.errors import RecordError
 from prep.examples import parse_example
-from prep.images import SquareReader, thumbnail
+from prep.images import SquareReader, Thumbnailer
 from prep.journal import Journal
 from prep.receipts import ShardReceipt, of_outcome
 from prep.records import read_chosen
@@ -90,6 +90,7 @@ class _Sampler:
         self._facts = facts
         self._squares = SquareReader(facts.plan.settings)
         self._sample = Sample()
+        self._thumbnail = Thumbnailer(THUMBNAIL)
         self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
         self._wanted = Counter(dict.fromkeys(classes, thumbnails_per_class(len(classes))))
@@ -150,7 +151,7 @@ class _Sampler:
                 values = pixels[..., channel].ravel()
                 self._sample.histogram[channel] += np.bincount(values, minlength=256)
         if name is not None:
-            self._sample.thumbnails[name].append(thumbnail(pixels, THUMBNAIL))
+            self._sample.thumbnails[name].append(self._thumbnail(pixels))
             self._wanted[name] -= 1
 
     def _choose(self, classes: Sequence[str]) -> dict[int, str]:
