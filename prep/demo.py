@@ -71,6 +71,7 @@ def where_to_look(root: Path) -> str:
         "\nLook at:\n"
         f"  {shards}/train/                 the shards\n"
         f"  {shards}/mean_rgb.json          the mean to subtract in training\n"
+        f"  {shards}/report.html            what came out, to look at in a browser\n"
         f"  {shards}/report.json            all numbers, and each refused image with its reason\n"
         f"  {root}/images/                  what they were made of\n"
         "\nTrain on it (pip install 'prep[tensorflow]'):\n"

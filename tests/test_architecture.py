@@ -157,6 +157,16 @@ def test_every_module_has_its_level() -> None:
     assert {module for module, _ in sources()} == set(LEVEL)
 
 
+def test_the_floors_that_are_described_are_these() -> None:
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    described: dict[str, int] = {}
+    level = 0
+    for floor, modules in re.findall(r"^\| (\d*) ?\| (`.*?) \|", text, re.MULTILINE):
+        level = int(floor) if floor else level
+        described |= dict.fromkeys(re.findall(r"`(\w+)/?`", modules), level)
+    assert described == {module: level for module, level in LEVEL.items() if module != "__init__"}
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_known_to_few(library: str) -> None:
     users = {

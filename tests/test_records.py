@@ -15,7 +15,14 @@ from pictures import short
 
 from prep.errors import RecordError
 from prep.examples import example, label_entry, parse_example
-from prep.records import Compression, RecordWriter, detect_compression, frame, read_records
+from prep.records import (
+    Compression,
+    RecordWriter,
+    detect_compression,
+    frame,
+    read_chosen,
+    read_records,
+)
 
 COMPRESSIONS: tuple[Compression | None, ...] = (None, "GZIP", "ZLIB")
 # Among them one that is empty, one of nothing but zeros, and one larger than a read of the file.
@@ -269,3 +276,27 @@ def test_gzip_members_that_follow_each_other_are_all_read(tmp_path: Path) -> Non
 def test_what_follows_a_stream_is_not_passed_over_in_silence(compression: Compression) -> None:
     with pytest.raises(RecordError):
         read(written([b"abc"], compression) + b"something else")
+
+
+@given(
+    st.lists(st.binary(max_size=40), max_size=8),
+    st.sets(st.integers(0, 9), max_size=5),
+    st.sampled_from([None, "GZIP", "ZLIB"]),
+)
+def test_chosen_records_are_those_with_their_numbers(
+    records: list[bytes], numbers: set[int], compression: Compression | None
+) -> None:
+    found = list(read_chosen(io.BytesIO(written(records, compression)), numbers))
+    assert found == [(n, data) for n, data in enumerate(records) if n in numbers]
+
+
+def test_of_chosen_records_checksums_are_checked_and_of_others_the_lengths() -> None:
+    data = bytearray(written([b"first", b"second", b"third"]))
+    second = len(written([b"first"]))
+    data[second + 14] ^= 1  # in its data
+    assert list(read_chosen(io.BytesIO(data), {2})) == [(2, b"third")]
+    with pytest.raises(RecordError, match=f"record's data, at byte {second}"):
+        list(read_chosen(io.BytesIO(data), {1, 2}))
+    data[second + 3] ^= 1  # in its length
+    with pytest.raises(RecordError, match=f"record's length, at byte {second}"):
+        list(read_chosen(io.BytesIO(data), {2}))

@@ -138,7 +138,7 @@ def test_figures_show_what_the_receipts_say(prepared: Path) -> None:
     by_split = [sum(sum(column["top"]) for column in [data]) for data in drawn["shard_images"]]
     assert by_split == [9, 6]
     sizes = [value for data in drawn["shard_bytes"] for value in data["top"]]
-    assert sizes == pytest.approx([receipt.bytes / 1e6 for receipt in facts.receipts])
+    assert sizes == pytest.approx([receipt.bytes / 1e3 for receipt in facts.receipts])
     assert sum(drawn["sides"][0]["top"]) == sum(drawn["aspects"][0]["top"]) == 15
     assert sum(drawn["files"][0]["top"]) == 17
     assert sum(len(data["left"]) for data in drawn["timeline"]) == len(facts.receipts)

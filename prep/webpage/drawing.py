@@ -11,11 +11,12 @@ from bokeh.document import Document
 
 from prep.dimensions import SIDES_PER_OCTAVE, Dimensions
 from prep.receipts import Totals
-from prep.text import counted, megabytes, one_line
+from prep.text import counted, one_line
 from prep.webpage import pictures, timelines
 from prep.webpage.facts import Facts
 from prep.webpage.samples import Sample
 from prep.webpage.tables import MOST_CLASS_BARS, class_totals, mean_and_std
+from prep.webpage.units import size_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +106,11 @@ def _of_sources(facts: Facts, totals: Mapping[str, Totals]) -> dict[str, Figure]
             model=pictures.aspect_histogram(dimensions.aspects),
         )
     if len(facts.sizes):
-        total = megabytes(int(facts.sizes.sum()))
+        total = size_text(int(facts.sizes.sum()))
         figures["files"] = Figure(
             title="Size of the files",
             caption=f"Of {counted(len(facts.sizes), 'image')} planned, {total} in all; "
-            f"on average {facts.sizes.mean() / 1e3:,.0f} kB.",
+            f"on average {size_text(facts.sizes.mean())}.",
             model=pictures.file_sizes(facts.sizes),
         )
     return figures
@@ -164,7 +165,7 @@ def _of_shards(facts: Facts) -> dict[str, Figure]:
         ),
         "shard_bytes": Figure(
             title="Size of each shard",
-            caption=f"{megabytes(min(sizes))} to {megabytes(max(sizes))}.{some}",
+            caption=f"{size_text(min(sizes))} to {size_text(max(sizes))}.{some}",
             key=key,
             model=pictures.shard_bytes(receipts, splits),
         ),

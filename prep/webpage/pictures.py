@@ -14,7 +14,7 @@ from bokeh.models.annotations import BoxAnnotation, Span
 from prep.dimensions import ASPECTS_PER_OCTAVE, SIDES_PER_OCTAVE
 from prep.receipts import ShardReceipt
 from prep.stats import CHANNELS
-from prep.text import megabytes, one_line
+from prep.text import one_line
 from prep.webpage.samples import Counts
 from prep.webpage.style import (
     CHANNEL_COLOURS,
@@ -25,6 +25,7 @@ from prep.webpage.style import (
     thousands,
     ticks,
 )
+from prep.webpage.units import size_text, tick_text, unit_of
 
 _ASPECTS = {
     **{1 / 3: "1:3", 1 / 2: "1:2", 9 / 16: "9:16", 2 / 3: "2:3", 3 / 4: "3:4", 1: "1:1"},
@@ -111,15 +112,8 @@ def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     bases = (1, 3) if high / low < 1000 else (1,)
     values = [base * 10.0**d for d in decades for base in bases]
-    ticks(made.xaxis[0], {value: _size(value) for value in values if low <= value <= high})
+    ticks(made.xaxis[0], {value: tick_text(value) for value in values if low <= value <= high})
     return made
-
-
-def _size(value: float) -> str:
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= unit:
-            return f"{value / unit:g} {name}"
-    return f"{value:g} B"
 
 
 def _doublings(low: float, high: float) -> list[float]:
@@ -210,8 +204,9 @@ def shard_images(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any
 
 
 def shard_bytes(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:
-    """The size of each shard, in MB, in their order."""
-    return _shard_bars(receipts, splits, [receipt.bytes / 1e6 for receipt in receipts], "MB")
+    """The size of each shard, in the unit that suits the largest, in their order."""
+    divisor, name = unit_of(max(receipt.bytes for receipt in receipts))
+    return _shard_bars(receipts, splits, [receipt.bytes / divisor for receipt in receipts], name)
 
 
 def bars_shown(shards: int) -> int:
@@ -246,7 +241,7 @@ def _shard_bars(
                 "top": [value for _, _, value in mine],
                 "name": [f"{one_line(split)} {receipt.index}" for _, receipt, _ in mine],
                 "images": [sum(receipt.written.values()) for _, receipt, _ in mine],
-                "size": [megabytes(receipt.bytes) for _, receipt, _ in mine],
+                "size": [size_text(receipt.bytes) for _, receipt, _ in mine],
             }
         )
         made.vbar(

@@ -89,8 +89,8 @@ class _Sampler:
         self._journal = journal
         self._facts = facts
         self._squares = SquareReader(facts.plan.settings)
-        self._thumbnail = Thumbnailer(THUMBNAIL)
         self._sample = Sample()
+        self._thumbnail = Thumbnailer(THUMBNAIL)
         self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
         self._wanted = Counter(dict.fromkeys(classes, thumbnails_per_class(len(classes))))

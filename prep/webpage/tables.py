@@ -9,8 +9,9 @@ from typing import Any
 from prep.receipts import Totals
 from prep.report import RunReport, all_versions
 from prep.stats import by_channel
-from prep.text import counted, duration, megabytes, one_line
+from prep.text import counted, duration, one_line
 from prep.webpage.facts import Facts
+from prep.webpage.units import size_text
 
 #: So many classes have a bar each; of more, only the largest and the smallest are named.
 MOST_CLASS_BARS = 40
@@ -55,8 +56,8 @@ def tiles(facts: Facts, everything: Totals) -> list[tuple[str, str, str]]:
         ("images", f"{everything.images:,}", f"of {planned:,} planned"),
         ("refused", f"{refused:,}", f"{refused / max(planned, 1):.2%} of all"),
         ("classes", f"{len(facts.plan.classes):,}", f"in {counted(len(facts.splits), 'split')}"),
-        ("shards", shards, f"{megabytes(everything.bytes)} in all"),
-        ("read", megabytes(everything.source_bytes), "of image files"),
+        ("shards", shards, f"{size_text(everything.bytes)} in all"),
+        ("read", size_text(everything.source_bytes), "of image files"),
     ]
     if report is not None and report.seconds:
         part = "last part, " if report.resumed_shards else ""
@@ -87,7 +88,7 @@ def split_rows(facts: Facts, totals: Mapping[str, Totals]) -> list[tuple[str, ..
         shards = f"{total.shards:,}" + (f" of {of_all:,}" if total.shards < of_all else "")
         between = f"{min(sizes):,} to {max(sizes):,}" if sizes else "none"
         numbers = (f"{planned:,}", f"{total.images:,}", f"{len(total.refused):,}", shards)
-        rows.append((one_line(split), *numbers, megabytes(total.bytes), between))
+        rows.append((one_line(split), *numbers, size_text(total.bytes), between))
     return rows
 
 

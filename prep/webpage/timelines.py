@@ -147,10 +147,12 @@ class _Part:
 
 
 def _parts(histories: Sequence[History]) -> list[_Part]:
+    """Each from its first sample, for until then workers were started."""
     parts, at = [], 0.0
-    length = sum(history.seconds[-1] for history in histories)
+    length = sum(history.seconds[-1] - history.seconds[0] for history in histories)
     for history in histories:
         seconds = np.asarray(history.seconds, float)
+        seconds -= seconds[0]
         parts.append(_Part(history=history, seconds=seconds + at))
         at += float(seconds[-1]) + _GAP * length
     return parts
