@@ -20,8 +20,8 @@ from prep.receipts import Finding, SplitTotals, Totals, of_outcome
 from prep.stats import ChannelStats, by_channel
 from prep.text import counted, megabytes, triple
 
-#: Makes HTML of what an output folder holds.
-Preview = Callable[[Path], str]
+#: Makes HTML of what there is to be seen of a report's output.
+Preview = Callable[["RunReport"], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ class RunReport:
         if self.refused:
             parts += [markup.section(f"Refused: {images['refused']:,}"), self._refused_html()]
         if self.preview is not None:
-            parts.append(self.preview(Path(self.output)))
+            parts.append(self.preview(self))
         return markup.panel(*parts)
 
     def _refused_html(self) -> str:

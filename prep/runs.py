@@ -24,6 +24,7 @@ from prep.errors import (
     PrepError,
     TooManyRefused,
 )
+from prep.gallery import preview
 from prep.journal import Journal
 from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
@@ -40,7 +41,6 @@ from prep.report import Effort, RunReport, make_report
 from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
-from prep.views import preview
 from prep.writing import Writing
 
 _LOGGER = logging.getLogger("prep")

@@ -77,12 +77,13 @@ LEVELS = {
     6: {
         "dataset",
         "exposition",
+        "gallery",
         "inventory",
         "plans",
         "shards",
         "webpage",
     },  # one shard, read and written
-    7: {"inspection", "links", "views", "worker"},  # one process
+    7: {"inspection", "links", "worker"},  # one process
     8: {"clusters", "pipeline"},  # many
     9: {"progress", "sessions"},  # to look at, and to keep
     10: {"audits", "means", "writing"},  # what can be done

@@ -109,6 +109,7 @@ def test_a_cancelled_run_keeps_committed_shards_and_goes_on_from_there(
     assert before.items() <= contents(out, "*/*.tfrecord").items()
 
 
+@pytest.mark.slow
 def test_cancelled_while_the_cluster_starts(source: Path, tmp_path: Path, no_session: None) -> None:
     with sessions._lock:  # So that it waits for its cluster.
         run = prep.start(config(source, tmp_path / "out"), workers=1)
@@ -160,6 +161,7 @@ def test_a_second_run_on_the_same_output_is_refused(
     first.cancel(60)
 
 
+@pytest.mark.slow
 def test_a_session_s_cluster_is_used_again(source: Path, tmp_path: Path, no_session: None) -> None:
     run = prep.start(config(source, tmp_path / "first"), workers=1)
     run.result(120)
@@ -210,6 +212,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_stops_its_run_and_closes_the_cluster(
     long: Path, tmp_path: Path
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import screenshot
@@ -198,17 +200,20 @@ def shown(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dict[str,
     (root / "source/train/cat" / f"{HOSTILE}.jpg").write_bytes(b"")
     config = prep.Config(source=root / "source", output=root / "out", size=16, images_per_shard=4)
     plan, report = prep.plan(config), prep.run(config, client)
-    objects = {
+    objects: dict[str, Any] = {
         "config": config,
         "plan": plan,
         "report": report,
         "mean": prep.mean_rgb(root / "source/train", client),
         "verified": prep.verify(root / "out", client),
     }
+    pictures = {name: value._repr_html_() for name, value in objects.items()}
     assert len(contents(root / "out", "*/*.tfrecord")) == 4
     next((root / "out/train").glob("*.tfrecord")).unlink()
-    objects["problems"] = prep.verify(root / "out", client)
-    return {name: value._repr_html_() for name, value in objects.items()}  # type: ignore[attr-defined]
+    pictures["problems"] = prep.verify(root / "out", client)._repr_html_()
+    shutil.rmtree(root / "out")
+    pictures["gone"] = report._repr_html_()
+    return pictures
 
 
 @pytest.mark.parametrize(
@@ -234,6 +239,15 @@ def test_what_objects_show(shown: dict[str, str], name: str, said: str) -> None:
     assert "script" not in found.names
 
 
+def test_a_report_shows_an_image_of_each_class_while_they_are_there(shown: dict[str, str]) -> None:
+    report = shown["report"]
+    assert re.findall(r'<img alt="([^"]+)" src="data:image/jpeg;base64,/9j/', report) == [
+        *(ESCAPED, "cat")
+    ]
+    assert "<img" not in shown["gone"]
+    assert report.startswith(shown["gone"].removesuffix("</div>"))
+
+
 JUPYTER = """<style>:root { --jp-layout-color1: #111111; --jp-content-font-color1: #ffffff;
 --jp-content-font-color2: #bbbbbb; --jp-border-color2: #424242; --jp-brand-color1: #2196f3 }
 body { background: #111111 }</style>"""
@@ -243,9 +257,9 @@ body { background: #111111 }</style>"""
     ("theme", "scheme", "ink"),
     [
         ("light", "light", "rgb(31, 35, 40)"),
-        ("dark", "dark", "rgb(230, 237, 243)"),
+        pytest.param("dark", "dark", "rgb(230, 237, 243)", marks=pytest.mark.slow),
         # JupyterLab's theme, whatever the browser prefers.
-        ("jupyter", "light", "rgb(255, 255, 255)"),
+        pytest.param("jupyter", "light", "rgb(255, 255, 255)", marks=pytest.mark.slow),
     ],
 )
 def test_it_can_be_read_in_light_and_dark(
@@ -273,6 +287,7 @@ def test_it_can_be_read_in_light_and_dark(
     screenshot(page, f"notebook-objects-{theme}")
 
 
+@pytest.mark.slow
 def test_it_fits_a_narrow_window(page: Page, shown: dict[str, str]) -> None:
     page.set_viewport_size({"width": 420, "height": 800})
     scene = Scene(title="photos → " + "shards/" * 20, state="running", counts=COUNTS, links=LINKS)

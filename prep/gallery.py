@@ -1,0 +1,80 @@
+"""What lies in an output, as pictures below its report: a few images, and how the work went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from prep import markup
+from prep.errors import PrepError
+from prep.examples import parse_example
+from prep.histories import read_histories
+from prep.images import SquareReader, Thumbnailer
+from prep.journal import Journal
+from prep.layout import OutputLayout
+from prep.receipts import ShardReceipt, of_outcome
+from prep.records import read_chosen
+from prep.report import RunReport
+from prep.stored_plan import StoredPlan
+from prep.watching.history import rates
+
+_SHARDS = 4  # that are opened
+_RECORDS = 64  # that are considered of each
+_IMAGES = 24  # that are shown, no two of a class
+_PIXELS = 96
+
+
+def preview(report: RunReport) -> str:
+    """HTML; nothing where the output is gone, or has become another."""
+    try:
+        journal = Journal(report.output)
+        plan = journal.stored_plan()
+        if plan is None or plan.fingerprint.digest != report.fingerprint:
+            return ""
+        return "".join((*_images(journal, plan), *_curves(journal.layout)))
+    except (OSError, PrepError):
+        return ""
+
+
+def _images(journal: Journal, plan: StoredPlan) -> Iterator[str]:
+    found: dict[str, bytes] = {}
+    squares, thumbnail = SquareReader(plan.settings), Thumbnailer(_PIXELS)
+    for shard in plan.shards[:_SHARDS]:
+        receipt = journal.receipt(shard.split, shard.index, plan.fingerprint.digest)
+        if receipt is None:
+            continue
+        entries = journal.entries(plan, shard)
+        refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
+        names = [entry.class_name for entry in entries if entry.name not in refused]
+        wanted = _choose(names[:_RECORDS], found)
+        for number, image in _read(journal.layout.root, receipt, wanted):
+            found[wanted[number]] = thumbnail(squares.pixels(image))
+    if found:
+        yield markup.section("Some of the images")
+        yield markup.contact_sheet(sorted(found.items()))
+
+
+def _choose(names: list[str], found: Mapping[str, bytes]) -> dict[int, str]:
+    """Which records to read: the first of each class of which none was found yet."""
+    first = {name: number for number, name in reversed(list(enumerate(names)))}
+    left = [name for name in first if name not in found][: _IMAGES - len(found)]
+    return {first[name]: name for name in left}
+
+
+def _read(
+    root: Path, receipt: ShardReceipt, wanted: Mapping[int, str]
+) -> Iterator[tuple[int, bytes]]:
+    with open(root / receipt.file, "rb") as file:
+        for number, data in read_chosen(file, wanted):
+            yield number, parse_example(data).image
+
+
+def _curves(layout: OutputLayout) -> Iterator[str]:
+    """Of the last part of the run."""
+    for history in read_histories(layout)[-1:]:
+        if len(history.seconds) < 2:
+            continue
+        yield markup.section("How the work went")
+        yield markup.sparkline(history.seconds, rates(history.seconds, history.images), "images/s")
+        for name, percent in history.hosts.items():
+            yield markup.sparkline(history.seconds, percent, f"processor time of {name}, %")
