@@ -168,7 +168,8 @@ def _sheet_notes(facts: Facts, sample: Sample) -> list[str]:
     notes = []
     if classes:
         most = thumbnails_per_class(len(classes))
-        notes.append(f"Up to {counted(most, 'image')} of each class, from the shards.")
+        number = "One image" if most == 1 else f"Up to {most} images"
+        notes.append(f"{number} of each class, from the shards.")
     if len(classes) > MOST_CLASSES:
         notes.append(f"The first {MOST_CLASSES:,} of {counted(len(classes), 'class')}.")
     missing = sum(not sample.thumbnails.get(name) for name in classes[:MOST_CLASSES])
