@@ -55,7 +55,7 @@ def links_from(
     ...     template="{scheme}://{host}:{port}/status", own_hosts=())
     {'dashboard': 'http://127.0.0.1:8787/prep', 'through Jupyter': '/proxy/8787/prep'}
     """
-    asked_for = _other_page(link, page)
+    asked_for = page_link(link, page)
     parts = urlsplit(link)
     if template != _DEFAULT_TEMPLATE or not parts.port:
         return {"dashboard": asked_for}
@@ -70,7 +70,12 @@ def links_from(
     return {"dashboard": asked_for, "through Jupyter": _proxied(server, target, page)}
 
 
-def _other_page(link: str, page: str) -> str:
+def page_link(link: str, page: str) -> str:
+    """The address of another page of the dashboard that ``link`` leads to.
+
+    >>> page_link("http://127.0.0.1:8787/status", "prep")
+    'http://127.0.0.1:8787/prep'
+    """
     return f"{link.removesuffix(_DASK_PAGE)}/{page}" if link.endswith(_DASK_PAGE) else link
 
 

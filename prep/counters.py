@@ -12,7 +12,7 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -157,6 +157,7 @@ class ProcessCounters:
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._active: list[ShardCounter] = []
+        self._ever: Counter[str] = Counter()
         self._host = _HostClock()
 
     @contextlib.contextmanager
@@ -177,6 +178,7 @@ class ProcessCounters:
         with self._lock:
             self._active.remove(counter)
             known.finished.add(counter, known.numbers)
+            self._ever += _essence(counter)
 
     def _known(self, run: str) -> _Run:
         if run not in self._runs:
@@ -220,23 +222,23 @@ class ProcessCounters:
         }
 
     def totals(self) -> dict[str, int]:
-        """Over all runs: ``images``, ``refused``, ``read``, ``written`` and shards ``active``."""
+        """Of all runs that ever were: ``images``, ``refused``, ``read``, ``written`` and shards ``active``."""
         with self._lock:
-            sums = [(run.finished.refused, run.finished) for run in self._runs.values()]
-            active = [counter.tally for counter in self._active]
-        records = sum(stats[0] for _, each in sums for stats in each.stats.values())
-        refused = sum(sum(reasons.values()) for reasons, _ in sums)
-        return {
-            "images": records + sum(tally.stats.images for tally in active),
-            "refused": refused + sum(_refused_in(active)),
-            "read": sum(each.read for _, each in sums) + sum(t.source_bytes for t in active),
-            "written": sum(each.written for _, each in sums) + sum(t.image_bytes for t in active),
-            "active": len(active),
-        }
+            totals = self._ever + sum(map(_essence, self._active), Counter[str]())
+            names = ("images", "refused", "read", "written")
+            return {name: totals[name] for name in names} | {"active": len(self._active)}
 
 
-def _refused_in(tallies: Iterable[Tally]) -> Iterator[int]:
-    return (len(of_outcome(tuple(tally.findings), "refused")) for tally in tallies)
+def _essence(counter: ShardCounter) -> Counter[str]:
+    """What a shard comes to, without its details."""
+    tally = counter.tally
+    written = tally.image_bytes if counter.file_bytes is None else counter.file_bytes
+    return Counter(
+        images=tally.stats.images,
+        refused=tally.images - tally.stats.images,
+        read=tally.source_bytes,
+        written=written,
+    )
 
 
 class _HostClock:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from prep.addresses import dashboard_links
+from prep.addresses import dashboard_links, page_link
 from prep.live import Scene, Screen
 from prep.notebook import in_notebook
 from prep.text import duration, megabytes, one_line
@@ -56,6 +56,11 @@ class Work:
     dashboard: str
     note: str | None = None
     page: str = "status"
+
+    @property
+    def address(self) -> str:
+        """Of that page."""
+        return page_link(self.dashboard, self.page)
 
 
 #: Whether to show progress (if None, where somebody is looking), or what to show it on.
@@ -118,7 +123,7 @@ class LiveDisplay:
         table.add_row(self._bar)
         table.add_row(Text(describe(self._work, self._counts)))
         shards = describe_shards(self._work, self._counts)
-        dashboard = f"dashboard {self._work.dashboard}"
+        dashboard = f"dashboard {self._work.address}"
         table.add_row(Text(f"{shards} · {dashboard}" if shards else dashboard))
         if self._work.note:
             table.add_row(Text(self._work.note, style="dim"))
@@ -152,7 +157,7 @@ class PlainLines:
         self._shown = time.monotonic()
 
     def __enter__(self) -> PlainLines:
-        self._print(f"dashboard {self._work.dashboard}")
+        self._print(f"dashboard {self._work.address}")
         if self._work.note:
             self._print(self._work.note)
         self._show()

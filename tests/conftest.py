@@ -32,6 +32,18 @@ def bad_files() -> Path:
     return _real(DATA / "bad")
 
 
+@pytest.fixture(autouse=True)
+def _pages_only_where_they_matter(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Makes no ``report.html`` in this process, for that takes a second, except for some tests.
+
+    Those are marked ``pages``. The command, in a process of its own, always makes one.
+    """
+    if request.node.get_closest_marker("pages") is None:
+        monkeypatch.setattr("prep.runs._update_page", lambda *_: None)
+
+
 def _real(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is absent (PREP_TEST_DATA names another folder)")

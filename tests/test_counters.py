@@ -140,6 +140,14 @@ def test_only_the_last_few_runs_are_told_of(plan: StoredPlan) -> None:
     assert list(counters.snapshot()["runs"]) == [str(number) for number in range(12, 20)]
 
 
+def test_totals_never_become_less(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    for number in range(20):
+        with counters.shard(SHARD, str(number), plan) as counter:
+            fill(counter.tally, 2)
+    assert counters.totals()["images"] == 40
+
+
 def test_a_run_under_way_is_told_of_however_many_come_after_it(plan: StoredPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "long", plan) as counter:

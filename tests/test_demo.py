@@ -57,7 +57,7 @@ def test_where_it_says_to_look_there_is_something(demo: Demo) -> None:
     home, process = demo
     _, _, places = process.stdout.partition("Look at:")
     paths = re.findall(r"^  (demo/\S+)", places, re.MULTILINE)
-    assert len(paths) == 4
+    assert len(paths) == 5
     for path in paths:
         assert (home / path).is_dir() == path.endswith("/")
         assert (home / path).exists()

@@ -58,7 +58,7 @@ def test_it_shows_rates_and_the_time_left(shown: str) -> None:
 
 
 def test_it_shows_shards_and_the_dashboard_s_address(shown: str) -> None:
-    assert re.search(r"0 of 1 shards? · dashboard http://127\.0\.0\.1:\d+/status", plain(shown))
+    assert re.search(r"0 of 1 shards? · dashboard http://127\.0\.0\.1:\d+/prep", plain(shown))
 
 
 def test_the_display_gives_way_to_the_summary(shown: str) -> None:
@@ -83,7 +83,7 @@ def test_it_fits_a_narrow_terminal(narrow: str) -> None:
     assert max(map(len, lines)) <= 40
     text = " ".join(" ".join(lines).split())
     assert re.search(r"[1-9][\d,]* of 2,000 images", text)
-    assert re.search(r"http://127\.0\.0\.1:\d+/status", text)
+    assert re.search(r"http://127\.0\.0\.1:\d+/prep", text)
     assert "1,999 written" in text
 
 
@@ -97,7 +97,7 @@ def test_plain_lines_where_there_is_no_terminal(home: Path) -> None:
     assert process.returncode == 0
     assert "\x1b" not in process.stderr + process.stdout
     first, *others = process.stderr.splitlines()
-    assert re.fullmatch(r"preparing: dashboard http://127\.0\.0\.1:\d+/status", first)
+    assert re.fullmatch(r"preparing: dashboard http://127\.0\.0\.1:\d+/prep", first)
     for line in others:
         assert re.match(r"preparing: [\d,]+ of 2,000 images( · .*)? · \d+ of 10 shards", line)
     # One at the beginning, one at the end, and now and then one in between.

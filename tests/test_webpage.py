@@ -32,6 +32,8 @@ from prep.webpage.facts import Facts, read_facts
 from prep.webpage.refusals import look_at_refused
 from prep.webpage.samples import take_sample
 
+pytestmark = pytest.mark.pages
+
 
 class _Page(HTMLParser):
     """The texts of a page: cells of its tables by section, and everything else in one."""

@@ -18,7 +18,7 @@ from prep.histories import add_history
 from prep.layout import OutputLayout
 from prep.watching.history import History, Recorder, Sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pages]
 
 LIGHT, DARK = "light", "dark"
 DESKTOP, PHONE = (1280, 900), (390, 844)
