@@ -222,7 +222,7 @@ class ProcessCounters:
         }
 
     def totals(self) -> dict[str, int]:
-        """Of all runs that ever were: ``images``, ``refused``, ``read``, ``written`` and shards ``active``."""
+        """Of all runs ever: ``images``, ``refused``, bytes ``read`` and ``written``, ``active``."""
         with self._lock:
             totals = self._ever + sum(map(_essence, self._active), Counter[str]())
             names = ("images", "refused", "read", "written")

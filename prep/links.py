@@ -78,18 +78,26 @@ class _SchedulerLink:
         """It knows."""
 
     def look(self) -> LiveCounts:
-        # The scheduler may be gone; then the futures will soon tell.
-        with contextlib.suppress(OSError, TimeoutError):
-            self._counts = LiveCounts.from_json(self._call(LOOK_CALL))
+        counts = self._call(LOOK_CALL)
+        if counts is not None:
+            self._counts = LiveCounts.from_json(counts)
         return self._counts
 
     def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
-        with contextlib.suppress(OSError, TimeoutError):
-            return History.from_json(self._call(END_CALL, state=state, totals=totals))
-        return None
+        history = self._call(END_CALL, state=state, totals=totals)
+        return None if history is None else History.from_json(history)
 
     def _call(self, name: str, **arguments: Any) -> Any:
-        return self._client.sync(getattr(self._client.scheduler, name), run=self._run, **arguments)
+        """What the scheduler answers; None if it does not, for a run is no worse for that.
+
+        If it is gone, the futures will soon tell.
+        """
+        try:
+            call = getattr(self._client.scheduler, name)
+            return self._client.sync(call, run=self._run, **arguments)
+        except Exception:
+            logger.debug("the scheduler does not answer", exc_info=True)
+            return None
 
 
 class _ClientLink:

@@ -1,4 +1,4 @@
-"""Makes the pictures in the README: of the page and the report of a run on the demo's images.
+"""Makes the pictures in the README, from the first notebook and from a run on the same images.
 
 ``python scripts/pictures.py`` writes them to ``docs/``. It takes Chromium and the extra ``test``.
 """
@@ -11,13 +11,17 @@ import tempfile
 import threading
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 import prep
 from prep.demo import make_images
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+REPO = Path(__file__).resolve().parent.parent
+DOCS = REPO / "docs"
 _IMAGES = 6000
 _WIDTH = 1280
 _COLOURS = 128  # enough for pages that are mostly white
@@ -32,6 +36,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         picture_page(config, browser)
         picture_report(root / "shards", browser)
+        picture_notebook(root, browser)
         browser.close()
 
 
@@ -61,6 +66,18 @@ def picture_report(output: Path, browser: Browser) -> None:
     page.goto((output / "report.html").as_uri())
     page.wait_for_timeout(1000)
     _keep(page.screenshot(), "report.png")
+
+
+def picture_notebook(root: Path, browser: Browser) -> None:
+    """The cell in which a run is shown, and its report."""
+    notebook = nbformat.read(REPO / "notebooks/01-prepare-and-watch.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(root)}}).execute()
+    body, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
+    (root / "notebook.html").write_text(body, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    page.goto((root / "notebook.html").as_uri())
+    page.evaluate("document.querySelector('#Do-it').scrollIntoView()")
+    _keep(page.screenshot(), "notebook.png")
 
 
 def _keep(data: bytes, name: str) -> None:

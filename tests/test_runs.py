@@ -564,6 +564,7 @@ def test_only_what_is_missing_is_written_again(
         assert getattr(report, name) == getattr(first, name)
 
 
+@pytest.mark.pages
 def test_a_complete_run_does_nothing_when_run_again(
     own_source: Path, tmp_path: Path, client: Client
 ) -> None:

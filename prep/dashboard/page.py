@@ -64,13 +64,18 @@ def _rates(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
     return part, {"images": part.images, "bytes": part.bytes}
 
 
+def _progress(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
+    part = ProgressTile(shown.runs)
+    return part, {"progress": part.root}
+
+
 def _sheet(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
     part = SheetTile(shown.sheet)
     return part, {"sheet": part.root}
 
 
 _PARTS: Mapping[str, Make] = {
-    "progress": _rooted(ProgressTile, "progress"),
+    "progress": _progress,
     "rates": _rates,
     "hosts-cpu": _rooted(HostsFigure, "hosts"),
     "workers-cpu": _rooted(WorkersFigure, "workers"),

@@ -13,6 +13,7 @@ from prep.dashboard.colours import BLUE, GREY, PALE, SHARD_COLOURS, TEXT
 from prep.dashboard.sheet import ContactSheet
 from prep.text import duration, megabytes
 from prep.watching.counts import LiveCounts
+from prep.watching.registry import Runs
 from prep.watching.runwatch import RunWatch
 
 _STYLE = f"""
@@ -77,6 +78,10 @@ class Tile:
 class ProgressTile(Tile):
     """How much is done of each split, how fast, and how long it will take."""
 
+    def __init__(self, runs: Runs) -> None:
+        super().__init__()
+        self._runs = runs
+
     def text(self, watch: RunWatch) -> str:
         counts = watch.counts
         where = f"<h2>{escape(_TITLES[watch.state])} {escape(watch.info.output)}</h2>"
@@ -87,7 +92,16 @@ class ProgressTile(Tile):
             f"<span>{split.done:,} of {split.planned:,}</span></div>"
             for name, split in counts.splits.items()
         )
-        return f"{where}<div class=numbers>{numbers}</div>{bars}"
+        return f"{where}<div class=numbers>{numbers}</div>{bars}{self._others(watch)}"
+
+    def _others(self, watch: RunWatch) -> str:
+        """Runs that began before this one, and go on."""
+        others = [
+            f"{escape(other.info.output)} ({other.counts.images:,} of {other.counts.planned:,})"
+            for other in self._runs.running
+            if other is not watch
+        ]
+        return f"<p class=quiet>Also at work: {', '.join(others)}</p>" if others else ""
 
 
 _TITLES = {

@@ -12,7 +12,7 @@ _RUNS_REMEMBERED = 4
 
 
 class Runs:
-    """The last few runs, by their id."""
+    """The runs that go on, and the last few of those that have ended."""
 
     def __init__(self) -> None:
         self._watches: dict[str, RunWatch] = {}
@@ -38,7 +38,8 @@ class Runs:
         """A run begins, which is that of a client ``owner``."""
         self._watches[info.run] = RunWatch(info, now)
         self._owners[info.run] = owner
-        for old in list(self._watches)[:-_RUNS_REMEMBERED]:
+        ended = [run for run, watch in self._watches.items() if watch.state != "running"]
+        for old in ended[: max(0, len(self._watches) - _RUNS_REMEMBERED)]:
             del self._watches[old], self._owners[old]
 
     def abandon(self, owner: str, now: float) -> None:
