@@ -222,7 +222,8 @@ class _Repair:
             layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
         if chosen:
             others = total_receipts(self._journal.committed(made))
-            work = Writing(made, chosen, self._journal, self._client, others)
+            # What is measured of a repair says nothing of how the output was made.
+            work = Writing(made, chosen, self._journal, self._client, others, remember=False)
             work.carry_out(self._progress)
         for shard in chosen:
             self._compare(before[shard])

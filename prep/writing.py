@@ -33,6 +33,7 @@ class Writing:
         made: a plan that has begun in this output.
         missing: the shards to write; at least one, and none of them committed.
         before: what all others add up to.
+        remember: whether what is measured is to be kept with the output.
     """
 
     def __init__(
@@ -42,12 +43,15 @@ class Writing:
         journal: Journal,
         client: Client,
         before: SplitTotals,
+        *,
+        remember: bool = True,
     ) -> None:
         self._made = made
         self._missing = missing
         self._journal = journal
         self._client = client
         self._before = before
+        self._keep = remember
         self._run = uuid.uuid4().hex
 
     def carry_out(self, progress: ShowOn, *, elapsed: float = 0.0) -> SplitTotals:
@@ -91,7 +95,7 @@ class Writing:
         return written
 
     def _remember(self, history: History | None) -> None:
-        if history is not None:
+        if history is not None and self._keep:
             with contextlib.suppress(OSError):  # The page then says that nothing was measured.
                 add_history(self._journal.layout, history)
 

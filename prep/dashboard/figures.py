@@ -244,9 +244,9 @@ class ShardsFigure:
 def shard_grid(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """States as rows of cells, the first on top at the left; NaN where there is no shard.
 
-    >>> shard_grid(np.array([0, 1, 2], np.uint8))
-    array([[ 2., nan],
-           [ 0.,  1.]], dtype=float32)
+    >>> shard_grid(np.array([0, 1, 2, 2], np.uint8))
+    array([[ 2., nan, nan],
+           [ 0.,  1.,  2.]], dtype=float32)
     """
     columns = max(1, math.ceil(math.sqrt(2 * len(states) * 0.9)))
     rows = max(1, math.ceil(len(states) / columns))
