@@ -27,7 +27,6 @@ from distributed import Client
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
-from prep.counters import COUNTERS
 from prep.journal import Journal
 from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan
@@ -84,13 +83,17 @@ def _run_ref(made: RunPlan, output: Path) -> RunRef:
     return RunRef(output=str(output), digest=made.fingerprint.digest, run=os.urandom(8).hex())
 
 
+# These run in the workers, and so find the counters there.
 def _tell_nothing() -> None:
+    from prep.counters import COUNTERS
+
     COUNTERS.snapshot = dict  # type: ignore[method-assign]
 
 
 def _tell() -> None:
-    with contextlib.suppress(AttributeError):
-        del COUNTERS.snapshot
+    from prep.counters import COUNTERS
+
+    vars(COUNTERS).pop("snapshot", None)
 
 
 @contextlib.contextmanager
