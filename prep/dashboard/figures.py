@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from bokeh.models import (
-    BasicTicker,
     ColumnDataSource,
     FixedTicker,
     HoverTool,
     LinearColorMapper,
     NumeralTickFormatter,
+    Range1d,
 )
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
@@ -30,8 +30,14 @@ _CPU_COLOURS = ("#f3f5f7", "#dcebf7", "#b5d4ec", "#86b8dd", "#4f97c9", "#2374ab"
 
 
 def _figure(title: str, **options: Any) -> Any:
-    """A figure in the style of the page."""
+    """A figure in the style of the page.
+
+    Its ranges are ours to set: one that follows the data is found out by the browser, which then
+    tells the server of it at every change.
+    """
     made: Any = figure(
+        x_range=Range1d(start=0, end=1),
+        y_range=Range1d(start=0, end=1),
         title=title,
         sizing_mode="stretch_both",
         min_height=220,
@@ -59,6 +65,23 @@ def _legend(made: Any) -> None:
     made.legend.border_line_color = None
     made.legend.label_text_color = TEXT
     made.legend.padding = 4
+
+
+def _some(count: int, most: int) -> list[int]:
+    """All of ``range(count)``, or a part at regular distances.
+
+    Tickers are given other ticks, and are not exchanged: Bokeh goes through all models of a page
+    for a new one.
+
+    >>> _some(3, 4), _some(100, 4)
+    ([0, 1, 2], [0, 25, 50, 75])
+    """
+    return list(range(0, count, -(-count // most) or 1))
+
+
+def _show_times(made: Any, seconds: Sequence[float]) -> None:
+    if seconds:
+        made.x_range.update(start=seconds[0], end=max(seconds[-1], seconds[0] + 1))
 
 
 class Samples:
@@ -89,8 +112,6 @@ class RatesFigure:
                 "seconds", name, source=self._source, color=colour, line_width=2, legend_label=label
             )
         _legend(self.bytes)
-        for each in (self.images, self.bytes):
-            each.y_range.start = 0
         self.images.yaxis.formatter = NumeralTickFormatter(format="0,0")
 
     def update(self, watch: RunWatch) -> None:
@@ -98,12 +119,16 @@ class RatesFigure:
             return
         samples = watch.recorder.samples
         seconds = [sample.seconds for sample in samples]
-        self._source.data = {
-            "seconds": np.array(seconds),
+        data = {
             "images": np.array(rates(seconds, [s.images for s in samples])),
             "read": np.array(rates(seconds, [s.bytes_read / 1e6 for s in samples])),
             "written": np.array(rates(seconds, [s.bytes_written / 1e6 for s in samples])),
         }
+        self._source.data = {"seconds": np.array(seconds), **data}
+        for made, names in ((self.images, ["images"]), (self.bytes, ["read", "written"])):
+            _show_times(made, seconds)
+            highest = max(float(data[name].max(initial=0)) for name in names)
+            made.y_range.end = max(1.1 * highest, 1)
 
 
 class HostsFigure:
@@ -113,7 +138,7 @@ class HostsFigure:
         self._samples = Samples()
         self._source = ColumnDataSource({"xs": [], "ys": [], "name": []})
         self.root = _figure("CPU of hosts", x_axis_label="seconds", y_axis_label="% of all cores")
-        self.root.y_range.start, self.root.y_range.end = 0, 103
+        self.root.y_range.end = 103
         self.root.multi_line("xs", "ys", source=self._source, color=BLUE, line_width=2, alpha=0.8)
         self.root.add_layout(
             Span(location=BUSY, dimension="width", line_color=GREY, line_dash="dashed")
@@ -132,6 +157,7 @@ class HostsFigure:
             "ys": [np.array([y for _, y in line]) for line in lines],
             "name": names,
         }
+        _show_times(self.root, [sample.seconds for sample in watch.recorder.samples])
         self.root.title.text = f"CPU of hosts: {_busy(watch.recorder, names)}"
 
 
@@ -155,7 +181,8 @@ class WorkersFigure:
             color_mapper=LinearColorMapper(palette=_CPU_COLOURS, low=0, high=100),
         )
         self.root.grid.grid_line_color = None
-        self.root.x_range.range_padding = self.root.y_range.range_padding = 0
+        self._ticker = FixedTicker(ticks=[])
+        self.root.yaxis.ticker = self._ticker
         self.root.add_tools(HoverTool(tooltips=[("second", "$x{0}"), ("CPU", "@image %")]))
 
     def update(self, watch: RunWatch) -> None:
@@ -174,6 +201,8 @@ class WorkersFigure:
         if not names:
             return
         end = samples[-1].seconds
+        _show_times(self.root, [sample.seconds for sample in samples])
+        self.root.y_range.update(start=-0.5, end=len(names) - 0.5)
         self._source.data = {
             "image": [np.stack(self._rows, axis=1)],
             "x": [samples[0].seconds],
@@ -184,10 +213,8 @@ class WorkersFigure:
         self.root.title.text = f"CPU of workers: {_busy(watch.recorder, names)}"
 
     def _name_rows(self) -> None:
-        few = len(self._names) <= _MOST_ROWS_NAMED
-        ticks = range(len(self._names))
-        self.root.yaxis.ticker = FixedTicker(ticks=list(ticks)) if few else BasicTicker()
-        self.root.yaxis.major_label_overrides = dict(zip(ticks, self._names, strict=True))
+        self._ticker.ticks = _some(len(self._names), _MOST_ROWS_NAMED)
+        self.root.yaxis.major_label_overrides = dict(enumerate(self._names))
 
 
 def _busy(recorder: Recorder, names: list[str]) -> str:
@@ -204,6 +231,7 @@ class ShardsFigure:
 
     def __init__(self) -> None:
         self._seen = b""
+        self._shape = (0, 0)
         self._source = ColumnDataSource({"image": [], "dw": [], "dh": []})
         self.root = _figure("Shards")
         self.root.image(
@@ -223,7 +251,8 @@ class ShardsFigure:
         self.root.axis.visible = False
         self.root.grid.grid_line_color = "#ffffff"
         self.root.grid.level = "overlay"
-        self.root.x_range.range_padding = self.root.y_range.range_padding = 0.02
+        self._tickers = FixedTicker(ticks=[]), FixedTicker(ticks=[])
+        self.root.xgrid.ticker, self.root.ygrid.ticker = self._tickers
 
     def update(self, watch: RunWatch) -> None:
         states = watch.shard_states
@@ -233,12 +262,19 @@ class ShardsFigure:
         grid = shard_grid(states)
         rows, columns = grid.shape
         self._source.data = {"image": [grid], "dw": [columns], "dh": [rows]}
-        for lines, cells in ((self.root.xgrid, columns), (self.root.ygrid, rows)):
-            ticks = list(range(cells + 1)) if cells <= _MOST_CELLS_SEPARATED else []
-            lines.ticker = FixedTicker(ticks=ticks)
+        if grid.shape != self._shape:
+            self._shape = grid.shape
+            self.root.x_range.update(start=-0.02 * columns, end=1.02 * columns)
+            self.root.y_range.update(start=-0.02 * rows, end=1.02 * rows)
+            self._separate(rows, columns)
         counts = np.bincount(states, minlength=len(SHARD_STATES)).tolist()
         named = (f"{n:,} {state}" for n, state in zip(counts, SHARD_STATES, strict=True) if n)
         self.root.title.text = f"Shards: {', '.join(named)}"
+
+    def _separate(self, rows: int, columns: int) -> None:
+        """Draws lines between cells, where there are not too many."""
+        for ticker, cells in zip(self._tickers, (columns, rows), strict=True):
+            ticker.ticks = list(range(cells + 1)) if cells <= _MOST_CELLS_SEPARATED else []
 
 
 def shard_grid(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -265,8 +301,9 @@ class ClassesFigure:
         self.root = _figure("Classes", y_axis_label="images")
         for name, colour in (("planned", PALE), ("done", BLUE)):
             self.root.vbar("x", 0.9, name, source=self._source, color=colour, line_color=None)
-        self.root.y_range.start = 0
         self.root.xgrid.visible = False
+        self._ticker = FixedTicker(ticks=[])
+        self.root.xaxis.ticker = self._ticker
         self.root.yaxis.formatter = NumeralTickFormatter(format="0,0")
         self.root.add_tools(
             HoverTool(
@@ -294,10 +331,12 @@ class ClassesFigure:
             "planned": np.array([planned[names[number]] for number in self._order]),
             "done": np.zeros(len(names), np.int64),
         }
+        self.root.x_range.update(start=-0.5, end=max(len(names), 1) - 0.5)
+        self.root.y_range.end = 1.05 * max(planned.values(), default=1)
         few = len(names) <= _MOST_CLASSES_NAMED
-        self.root.xaxis.ticker = FixedTicker(ticks=list(ticks)) if few else BasicTicker()
+        self._ticker.ticks = _some(len(names), _MOST_CLASSES_NAMED)
         self.root.xaxis.major_label_overrides = {
-            tick: names[self._order[tick]] for tick in ticks if few
+            tick: names[self._order[tick]] if few else f"{tick + 1:,}" for tick in ticks
         }
         self.root.xaxis.major_label_orientation = 0.6 if few else 0
         self.root.title.text = f"Classes: images written of {len(names):,}"

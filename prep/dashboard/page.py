@@ -31,7 +31,7 @@ from prep.dashboard.tiles import (
 )
 from prep.watching.runwatch import RunWatch
 
-_UPDATE_EVERY = 500  # milliseconds
+_UPDATE_EVERY = 1000  # milliseconds; measurements come no more often
 _BEGIN = "document.querySelector('.prep').classList.remove('waiting')"
 _TEMPLATES = dask_templates.overlay(
     loader=ChoiceLoader([dask_templates.loader, FileSystemLoader(Path(__file__).parent)])  # type: ignore[list-item]
@@ -96,8 +96,10 @@ def _document(shown: Shown, make: list[Make], doc: Document) -> None:
     def update() -> None:
         watch = shown.runs.newest
         if watch is not None:
+            doc.hold("combine")  # One message instead of a dozen.
             for part in parts:
                 part.update(watch)
+            doc.unhold()
 
     for _, models in made:
         for name, model in models.items():

@@ -14,7 +14,7 @@ from prep.watching.wire import METRIC, SQUARE_CALL, SquareMessage
 
 _KEPT = 18
 _AT_ONCE = 4  # workers asked
-_EVERY = 1.0  # seconds
+_EVERY = 2.0  # seconds
 _PATIENCE = 5.0  # seconds for workers to answer
 _INTEREST = 3.0  # seconds for which a look at the sheet keeps it up to date
 
