@@ -28,6 +28,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_second_run_is_told_who_holds_the_output_and_a_dead_holder_does_not_count(
     home: Path,
 ) -> None:

@@ -700,6 +700,7 @@ def test_the_hardest_pictures_are_within_the_tolerance_of_sums(
 # At a terminal
 
 
+@pytest.mark.slow
 def test_the_command(plain: Output) -> None:
     clean = run_prep("verify", plain.root, "--workers", "1")
     assert (clean.returncode, clean.stdout) == (
