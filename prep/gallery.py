@@ -75,6 +75,8 @@ def _curves(layout: OutputLayout) -> Iterator[str]:
         if len(history.seconds) < 2:
             continue
         yield markup.section("How the work went")
-        yield markup.sparkline(history.seconds, rates(history.seconds, history.images), "images/s")
+        yield markup.sparkline(
+            history.seconds, rates(history.seconds, history.images).tolist(), "images/s"
+        )
         for name, percent in history.hosts.items():
             yield markup.sparkline(history.seconds, percent, f"processor time of {name}, %")

@@ -280,11 +280,15 @@ def test_no_rate_where_nothing_moves() -> None:
     assert counts.seconds_left is None
 
 
-def test_rates_are_taken_over_the_time_before() -> None:
-    seconds = [0, 1, 2, 3, 4]
-    assert rates(seconds, [0, 10, 20, 60, 100], over=2) == [0, 10, 10, 25, 40]
-    assert rates([], []) == []
-    assert rates([3.0, 3.0], [1, 2]) == [0.0, 0.0]
+def test_rates_are_averaged_over_a_while() -> None:
+    seconds = [float(second) for second in range(10)]
+    steady = rates(seconds, [5 * second for second in seconds])
+    assert steady.tolist() == [5.0] * 10
+    jump = rates(seconds, [0.0] * 5 + [10.0] * 5)
+    assert jump.tolist() == [0, 0, 0, 0, 5, 5, 0, 0, 0, 0]
+    assert rates([], []).tolist() == []
+    assert rates([3.0], [7.0]).tolist() == [0.0]
+    assert (rates(seconds, [20.0 - second for second in seconds]) == 0).all()  # Set right.
 
 
 # History

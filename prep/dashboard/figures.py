@@ -120,9 +120,9 @@ class RatesFigure:
         samples = watch.recorder.samples
         seconds = [sample.seconds for sample in samples]
         data = {
-            "images": np.array(rates(seconds, [s.images for s in samples])),
-            "read": np.array(rates(seconds, [s.bytes_read / 1e6 for s in samples])),
-            "written": np.array(rates(seconds, [s.bytes_written / 1e6 for s in samples])),
+            "images": rates(seconds, [s.images for s in samples]),
+            "read": rates(seconds, [s.bytes_read / 1e6 for s in samples]),
+            "written": rates(seconds, [s.bytes_written / 1e6 for s in samples]),
         }
         self._source.data = {"seconds": np.array(seconds), **data}
         for made, names in ((self.images, ["images"]), (self.bytes, ["read", "written"])):

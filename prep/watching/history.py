@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 #: A core is busy above this, in percent.
 BUSY = 95.0
 _MOST_SAMPLES = 600  # of which a picture shows no more
+_WINDOWS = 60  # over which a rate is averaged, in the whole of a run
+_SHORTEST_WINDOW = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +72,22 @@ class History:
         return cls(**{**value, **columns, **tables})
 
 
-def rates(seconds: Sequence[float], amounts: Sequence[float], *, over: float = 5.0) -> list[float]:
-    """How fast amounts grow, a second, at each of the times: on average over the time before.
+def rates(seconds: Sequence[float], amounts: Sequence[float]) -> npt.NDArray[np.float64]:
+    """By how much an amount rises in a second, averaged over a while around each sample.
 
     Args:
-        over: the length of that time, in seconds.
+        seconds: when each was measured, rising; as many as there are ``amounts``.
 
-    >>> rates([0, 1, 2], [0, 10, 40])
-    [0.0, 10.0, 20.0]
+    >>> rates([0.0, 2.0, 4.0], [0, 20, 40]).tolist()
+    [10.0, 10.0, 10.0]
     """
-    found: list[float] = []
-    first = 0
-    for last, now in enumerate(seconds):
-        while now - seconds[first] > over and first + 1 < last:
-            first += 1
-        gone = now - seconds[first]
-        found.append((amounts[last] - amounts[first]) / gone if gone else 0.0)
+    if not seconds:
+        return np.zeros(0)
+    at = np.asarray(seconds)
+    half = max((at[-1] - at[0]) / _WINDOWS, _SHORTEST_WINDOW) / 2
+    first, last = np.maximum(at - half, at[0]), np.minimum(at + half, at[-1])
+    risen = np.interp(last, at, amounts) - np.interp(first, at, amounts)
+    found: npt.NDArray[np.float64] = np.maximum(risen / np.maximum(last - first, 1e-9), 0)
     return found
 
 

@@ -14,7 +14,7 @@ from bokeh.models.annotations import Span
 
 from prep.receipts import ShardReceipt
 from prep.text import duration, one_line
-from prep.watching.history import History
+from prep.watching.history import History, rates
 from prep.webpage.style import colour, in_ink, make_figure, ticks
 
 # A time in which no shard is under way, and that is longer than this, is a pause between two parts
@@ -23,8 +23,6 @@ _PAUSE = 30.0  # seconds
 _GAP = 0.02
 _MOST_NAMED_WORKERS = 32
 _MOST_LINES = 8  # of workers, each with one of its own
-_WINDOWS = 60  # over which throughput is averaged, in the whole of a part
-_SHORTEST_WINDOW = 2.0  # seconds
 
 Column = npt.NDArray[np.float64]
 
@@ -173,26 +171,13 @@ def _is_usable(history: History) -> bool:
         return False
 
 
-def rate(seconds: Column, total: Sequence[float]) -> Column:
-    """By how much a total rises in a second, averaged over a while around each sample.
-
-    >>> rate(np.array([0.0, 2.0, 4.0]), [0, 20, 40]).tolist()
-    [10.0, 10.0, 10.0]
-    """
-    half = max((seconds[-1] - seconds[0]) / _WINDOWS, _SHORTEST_WINDOW) / 2
-    from_, to = np.maximum(seconds - half, seconds[0]), np.minimum(seconds + half, seconds[-1])
-    at = np.interp(to, seconds, total) - np.interp(from_, seconds, total)
-    risen: Column = np.maximum(at / np.maximum(to - from_, 1e-9), 0)
-    return risen
-
-
 def image_rate(histories: Sequence[History]) -> Any:
     """Images per second over time."""
     made = make_figure(
         x="seconds", y="images/s", height=220, tooltips=[("images/s", "@y{0,0}"), ("at", "@x{0} s")]
     )
     for part in _parts(histories):
-        source = {"x": part.seconds, "y": rate(part.seconds, part.history.images)}
+        source = {"x": part.seconds, "y": rates(part.history.seconds, part.history.images)}
         made.varea(
             x="x", y1=0, y2="y", source=ColumnDataSource(source), color=colour(0), alpha=0.15
         )
@@ -207,7 +192,7 @@ def byte_rates(histories: Sequence[History]) -> Any:
     )
     for part in _parts(histories):
         for number, total in enumerate((part.history.bytes_read, part.history.bytes_written)):
-            source = {"x": part.seconds, "y": rate(part.seconds, total) / 1e6}
+            source = {"x": part.seconds, "y": rates(part.history.seconds, total) / 1e6}
             made.line(
                 "x",
                 "y",
