@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import time
 from pathlib import Path
@@ -16,13 +15,13 @@ import pytest
 from clusters import wait_until
 from distributed import Client
 from nbclient import NotebookClient
-from pictures import jpeg, picture
+from pictures import link_photos
 
 import prep
 
 REPO = Path(__file__).resolve().parent.parent
 OURS = sorted((REPO / "notebooks").glob("*.ipynb"))
-IMAGES, SHARDS = 600, 24
+IMAGES, SHARDS = 1200, 24
 
 
 class Reader(NotebookClient):
@@ -64,18 +63,14 @@ def started_below(folder: Path) -> list[psutil.Process]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``photos`` that take a few milliseconds each."""
     root = tmp_path_factory.mktemp("notebooks")
-    folder = root / "photos/train/cat"
-    folder.mkdir(parents=True)
-    (folder / "0.jpg").write_bytes(jpeg(picture(400, 500)))
-    for number in range(1, IMAGES):
-        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    link_photos(root, IMAGES)
     return root
 
 
 SETUP = """
 import os, prep
 def config(output):
-    return prep.Config(source="photos", output=output, size=256, images_per_shard=25)
+    return prep.Config(source="photos", output=output, size=448, images_per_shard=50)
 def scheduler():
     with prep.sessions.session_client() as client:
         return client.sync(client.scheduler.identity)["id"]
@@ -115,13 +110,14 @@ def test_a_run_is_seen_in_its_cell_from_beginning_to_end(session: tuple[Reader, 
     reader, outputs = session
     (shown,) = outputs[1]
     assert "text/html" in shown.data
-    assert "done · 600 of 600 images · 24 of 24 shards" in shown.data["text/plain"]
+    assert "done · 1,200 of 1,200 images · 24 of 24 shards" in shown.data["text/plain"]
     assert '<span class="prep-good">done</span>' in shown.data["text/html"]
     assert "/prep" in shown.data["text/html"]
 
     end = next(n for n, text in enumerate(reader.updates) if ": done" in text)
     states = reader.updates[:end]
-    done = [int(found[1]) for text in states if (found := re.search(r"(\d+) of 600 images", text))]
+    found = (re.search(r"([\d,]+) of 1,200 images", text) for text in states)
+    done = [int(match[1].replace(",", "")) for match in found if match]
     assert done == sorted(done)
     assert len({number for number in done if 0 < number < IMAGES}) >= 2
     assert any("left" in text for text in states)
@@ -130,7 +126,7 @@ def test_a_run_is_seen_in_its_cell_from_beginning_to_end(session: tuple[Reader, 
 def test_a_report_shows_itself(session: tuple[Reader, list[Any]]) -> None:
     _, outputs = session
     (shown,) = outputs[2]
-    assert "600 of 600 images written" in shown.data["text/html"]
+    assert "1,200 of 1,200 images written" in shown.data["text/html"]
     assert shown.data["text/plain"].startswith("RunReport\n")
 
 
@@ -151,7 +147,7 @@ def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
     found = re.match(r"Interrupted stopped: (\d+) of 24 shards are committed", printed.text)
     assert found is not None
     shown, resumed = outputs[6]
-    assert "preparing: done · 600 of 600 images" in shown.data["text/plain"]
+    assert "preparing: done · 1,200 of 1,200 images" in shown.data["text/plain"]
     assert resumed.data["text/plain"] == found[1]
 
 
@@ -175,7 +171,7 @@ def test_a_kernel_that_is_shut_down_stops_its_run(home: Path, client: Client) ->
     assert 0 < committed < SHARDS
     # The kernel ends its workers before it lets anybody else clear up: the next run does.
     photos, output = home / "photos", home / "left"
-    config = prep.Config(source=photos, output=output, size=256, images_per_shard=25)
+    config = prep.Config(source=photos, output=output, size=448, images_per_shard=50)
     report = prep.run(config, client)
     assert (report.resumed_shards, report.images["written"]) == (committed, IMAGES)
     assert list(home.glob("left/**/*.partial")) == []
@@ -187,7 +183,7 @@ def test_an_output_that_is_shown_twice_is_kept_up_to_date_twice(home: Path) -> N
         home, SETUP, "run = prep.start(config('twice'), workers=1)\nrun", "run", "_ = run.result()"
     )
     for (shown,) in outputs[1:3]:
-        assert "done · 600 of 600 images" in shown.data["text/plain"]
+        assert "done · 1,200 of 1,200 images" in shown.data["text/plain"]
 
 
 @pytest.mark.slow
