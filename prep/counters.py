@@ -71,6 +71,7 @@ class ShardCounter:
     Attributes:
         tally: what has become of its images.
         file_bytes: the size of its file, once that is written.
+        lost: what earlier attempts had come to.
     """
 
     def __init__(
@@ -80,12 +81,13 @@ class ShardCounter:
         self.run = run
         self.tally = Tally()
         self.file_bytes: int | None = None
+        self.lost: Counter[str] = Counter()
         self._settings = plan.settings
         self._stop = known.stop
         self._spotlight = spotlight
 
     def attempt_begun(self, tally: Tally) -> None:
-        self.tally = tally
+        self.lost, self.tally = _essence(self), tally
 
     def image_settled(self, class_name: str, image: bytes | None) -> None:
         if self._stop.is_set():
@@ -174,6 +176,7 @@ class ProcessCounters:
         except BaseException:
             with self._lock:
                 self._active.remove(counter)
+                self._ever += _essence(counter)
             raise
         with self._lock:
             self._active.remove(counter)
@@ -230,12 +233,12 @@ class ProcessCounters:
 
 
 def _essence(counter: ShardCounter) -> Counter[str]:
-    """What a shard comes to, without its details."""
+    """What was done for a shard, in all attempts, without the details: it only ever grows."""
     tally = counter.tally
     written = tally.image_bytes if counter.file_bytes is None else counter.file_bytes
-    return Counter(
+    return counter.lost + Counter(
         images=tally.stats.images,
-        refused=tally.images - tally.stats.images,
+        refused=tally.refused,
         read=tally.source_bytes,
         written=written,
     )

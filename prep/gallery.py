@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prep import markup
-from prep.errors import PrepError
 from prep.examples import parse_example
 from prep.histories import read_histories
 from prep.images import SquareReader, Thumbnailer
@@ -32,7 +31,7 @@ def preview(report: RunReport) -> str:
         if plan is None or plan.fingerprint.digest != report.fingerprint:
             return ""
         return "".join((*_images(journal, plan), *_curves(journal.layout)))
-    except (OSError, PrepError):
+    except Exception:  # A report is no worse without, whatever is wrong with the output by now.
         return ""
 
 

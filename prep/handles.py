@@ -164,7 +164,7 @@ class RunHandle:
             self._screen.change(state=state, error=one_line(str(error)) or type(error).__name__)
             self._outcome.set_exception(error)
         else:
-            self._screen.change(state="done", counts=_counts_of(report, self.counters()))
+            self._screen.change(state="done", counts=_final(report, self.counters()))
             self._outcome.set_result(report)
         finally:
             _unfinished.discard(self)
@@ -227,25 +227,25 @@ class _Watched:
         self._check()
 
 
-def _counts_of(report: RunReport, last: LiveCounts) -> LiveCounts:
-    """What the counters come to in the end, which says more than what was last heard of."""
+def _final(report: RunReport, last: LiveCounts) -> LiveCounts:
+    """What it has come to: what was shown last, or what the report says where nothing was done."""
     images = report.images
-    splits = {
-        name: SplitCounts(planned=split["planned"], done=split["planned"])
-        for name, split in report.splits.items()
-    }
+    if last.planned == last.images == images["planned"]:
+        return last
     return LiveCounts(
         planned=images["planned"],
         images=images["planned"],
         refused=images["refused"],
         shards=report.shards,
         bytes_read=report.source_bytes,
-        bytes_written=last.bytes_written,
+        bytes_written=report.bytes,
         seconds=report.seconds,
-        splits=splits,
-        shard_states={"committed": report.shards},
+        splits={
+            name: SplitCounts(planned=split["planned"], done=split["planned"])
+            for name, split in report.splits.items()
+        },
+        shard_states={"resumed": report.shards},
         reasons=report.refused_by_reason(),
-        latest=last.latest,
         mean=report.mean,
         std=report.std,
     )

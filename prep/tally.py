@@ -23,6 +23,7 @@ class Tally:
         stats: channel sums of the squares that were written.
         shapes: numbers of images written, by (width, height) in pixels as they were.
         findings: the images that were not written, or not as they were.
+        refused: how many were not written.
         source_bytes: of all image files that were read.
         image_bytes: of the images in the records.
         checksums: of all image files, in their order.
@@ -32,6 +33,7 @@ class Tally:
     stats: ChannelStats = ChannelStats()
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    refused: int = 0
     source_bytes: int = 0
     image_bytes: int = 0
     checksums: list[int] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Tally:
 
     def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
         """Counts an image that was not written; ``data`` is what could be read of it."""
+        self.refused += 1
         self._note(path, class_name, "refused", error.reason, error.detail)
         self._settle(data)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 def counted(number: int, noun: str) -> str:
@@ -44,6 +44,21 @@ def triple(values: Mapping[str, float] | None) -> str:
     'R 1.000  G 2.000  B 3.000'
     """
     return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())
+
+
+def distinct_lines(names: Iterable[str]) -> list[str]:
+    r"""Each name on one line, and no two alike, though two names may look alike.
+
+    >>> print(*distinct_lines(["a" + chr(10), "a\\n", "b"]), sep=", ")
+    a\n, a\n (2), b
+    """
+    found: dict[str, None] = {}
+    for name in map(one_line, names):
+        number, unique = 2, name
+        while unique in found:
+            number, unique = number + 1, f"{name} ({number})"
+        found[unique] = None
+    return list(found)
 
 
 def one_line(text: str) -> str:

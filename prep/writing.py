@@ -19,7 +19,7 @@ from prep.planning import RunPlan, ShardSpec
 from prep.progress import Display, ShowOn, Work, make_display
 from prep.receipts import SplitTotals, merge_totals
 from prep.shards import RunRef
-from prep.text import one_line
+from prep.text import distinct_lines, one_line
 from prep.watching.counts import ShardState
 from prep.watching.history import History
 from prep.watching.runwatch import RunInfo, totals_message
@@ -90,7 +90,8 @@ class Writing:
                     )
                 raise
             totals = merge_totals([self._before, written])
-            self._remember(link.finish("done", totals_message(totals, info.classes)))
+            classes = self._made.classes[:CLASSES_COUNTED]
+            self._remember(link.finish("done", totals_message(totals, classes)))
             display.update(link.look())
         return written
 
@@ -113,18 +114,17 @@ class Writing:
         made = self._made
         numbers = {shard: number for number, shard in enumerate(made.shards)}
         classes = made.classes[:CLASSES_COUNTED]
+        planned = [sum(images.values()) for images in made.counts.values()]
+        of_class = [sum(i.get(name, 0) for i in made.counts.values()) for name in classes]
         return RunInfo(
             run=self._run,
             output=one_line(str(self._journal.layout.root)),
             began=time.time() - elapsed,
             elapsed=elapsed,
-            splits={one_line(split): sum(n.values()) for split, n in made.counts.items()},
+            splits=dict(zip(distinct_lines(made.counts), planned, strict=True)),
             images_per_shard=made.images_per_shard,
             missing=[numbers[shard] for shard in self._missing],
-            classes={
-                one_line(name): sum(images.get(name, 0) for images in made.counts.values())
-                for name in classes
-            },
+            classes=dict(zip(distinct_lines(classes), of_class, strict=True)),
             before=totals_message(self._before, classes),
         )
 

@@ -146,6 +146,19 @@ def test_totals_never_become_less(plan: StoredPlan) -> None:
         with counters.shard(SHARD, str(number), plan) as counter:
             fill(counter.tally, 2)
     assert counters.totals()["images"] == 40
+    with contextlib.suppress(ZeroDivisionError), counters.shard(SHARD, "x", plan) as counter:
+        counter.attempt_begun(fill(Tally(), 3))
+        counter.attempt_begun(Tally())
+        assert counters.totals()["images"] == 43
+        fill(counter.tally, 5)
+        raise ZeroDivisionError
+    assert counters.totals() == {
+        "images": 48,
+        "refused": 0,
+        "read": 5 * 48,
+        "written": 3 * 48,
+        "active": 0,
+    }
 
 
 def test_a_run_under_way_is_told_of_however_many_come_after_it(plan: StoredPlan) -> None:

@@ -229,14 +229,16 @@ def test_a_client_that_goes_takes_its_runs_with_it() -> None:
 
 def test_only_the_last_few_runs_are_remembered() -> None:
     runs = Runs()
-    assert runs.newest is None
+    assert runs.current is None
     runs.begin(info(run="long"), 0)
     for number in range(6):
         runs.begin(info(run=str(number)), 0)
         runs[str(number)].finish("done", 1)
     assert runs.get("0") is None
-    assert runs.newest is runs["5"]
     assert runs.running == [runs["long"]]
+    assert runs.current is runs["long"]
+    runs["long"].finish("done", 2)
+    assert runs.current is runs["5"]
 
 
 def test_workers_that_tell_nothing_are_left_out() -> None:

@@ -20,7 +20,7 @@ class _RunCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         runs = self.runs()
-        watch = runs.newest if runs is not None else None
+        watch = runs.current if runs is not None else None
         if watch is not None:
             yield from _metrics(watch.counts)
 
@@ -40,11 +40,11 @@ def _metrics(counts: LiveCounts) -> Iterator[Metric]:
         "seconds_left": ("At the rate of late", counts.seconds_left or 0),
     }
     for name, (text, value) in single.items():
-        yield GaugeMetricFamily(f"prep_{name}", f"{text} (the newest run)", value)
+        yield GaugeMetricFamily(f"prep_{name}", f"{text} (the current run)", value)
 
 
 def _by(name: str, text: str, label: str, values: Mapping[Any, float]) -> Metric:
-    family = GaugeMetricFamily(f"prep_{name}", f"{text} (the newest run)", labels=[label])
+    family = GaugeMetricFamily(f"prep_{name}", f"{text} (the current run)", labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
     return family

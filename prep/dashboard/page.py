@@ -94,7 +94,7 @@ def _document(shown: Shown, make: list[Make], doc: Document) -> None:
     parts = [part for part, _ in made]
 
     def update() -> None:
-        watch = shown.runs.newest
+        watch = shown.runs.current
         if watch is not None:
             doc.hold("combine")  # One message instead of a dozen.
             for part in parts:
@@ -114,7 +114,7 @@ def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -
     _document(shown, list(_PARTS.values()), doc)
     doc.title = "Dask: prep"
     doc.template = _TEMPLATES.get_template("page.html")
-    waiting = shown.runs.newest is None
+    waiting = shown.runs.current is None
     doc.template_variables.update(extra, waiting=waiting)
     if waiting:
         progress: Any = doc.get_model_by_name("progress")

@@ -25,9 +25,9 @@ class Runs:
         return self._watches.get(run)
 
     @property
-    def newest(self) -> RunWatch | None:
-        """The run that began last."""
-        return next(reversed(self._watches.values()), None)
+    def current(self) -> RunWatch | None:
+        """The run that began last: of those that go on, or else of all."""
+        return next(reversed(self.running or list(self._watches.values())), None)
 
     @property
     def running(self) -> list[RunWatch]:
