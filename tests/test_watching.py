@@ -332,7 +332,20 @@ def test_a_long_run_is_thinned_out_from_its_beginning_to_its_end() -> None:
     assert history.busy["h:1"] == 0.5  # Of all samples, those too that were not kept.
 
 
-@pytest.mark.parametrize("broken", [{}, {"began": 1, "workers": []}, {"began": 1, "surprise": 1}])
+GOOD = History(began=1.0, seconds=(0.0, 1.0), images=(0, 1)).to_json()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {**GOOD, "workers": []},
+        {**GOOD, "surprise": 1},
+        {**GOOD, "seconds": ["0", "1"]},
+        {**GOOD, "images": [None, 1]},
+        {**GOOD, "hosts": {"h": ["busy"]}},
+    ],
+)
 def test_what_is_no_history_is_an_error(broken: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, AttributeError)):
         History.from_json(broken)

@@ -64,12 +64,24 @@ class History:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> History:
         """Raises KeyError, TypeError or AttributeError where the value is not a history."""
-        columns = {name: tuple(column) for name, column in value.items() if _is_list(column)}
+        columns = {name: _column(value[name]) for name in _COLUMNS}
         tables = {
-            name: {key: tuple(column) for key, column in value[name].items()}
+            name: {key: _column(column, gaps=True) for key, column in value[name].items()}
             for name in ("workers", "hosts")
         }
         return cls(**{**value, **columns, **tables})
+
+
+_COLUMNS = ("seconds", "images", "bytes_read", "bytes_written")
+
+
+def _column(values: Any, *, gaps: bool = False) -> tuple[Any, ...]:
+    """Numbers, or also None where there may be gaps; raises TypeError for anything else."""
+    column = tuple(values)
+    for value in column:
+        if not isinstance(value, (int, float)) and not (gaps and value is None):
+            raise TypeError(f"expected a number, got {value!r}")
+    return column
 
 
 def rates(seconds: Sequence[float], amounts: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -89,10 +101,6 @@ def rates(seconds: Sequence[float], amounts: Sequence[float]) -> npt.NDArray[np.
     risen = np.interp(last, at, amounts) - np.interp(first, at, amounts)
     found: npt.NDArray[np.float64] = np.maximum(risen / np.maximum(last - first, 1e-9), 0)
     return found
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
 
 
 class Recorder:
