@@ -41,6 +41,7 @@ def shard_key(shard: ShardSpec) -> str:
 class Square(NamedTuple):
     """An image as it was just written, encoded as ``settings`` say."""
 
+    run: str
     split: str
     class_name: str
     image: bytes
@@ -70,7 +71,6 @@ class ShardCounter:
 
     Attributes:
         tally: what has become of its images.
-        file_bytes: the size of its file, once that is written.
         lost: what earlier attempts had come to.
     """
 
@@ -80,7 +80,6 @@ class ShardCounter:
         self.shard = shard
         self.run = run
         self.tally = Tally()
-        self.file_bytes: int | None = None
         self.lost: Counter[str] = Counter()
         self._settings = plan.settings
         self._stop = known.stop
@@ -93,7 +92,9 @@ class ShardCounter:
         if self._stop.is_set():
             raise StoppedShard(f"{shard_key(self.shard)}: stopped after {self.tally.images} images")
         if self._spotlight.wanted and image is not None:
-            self._spotlight.show(Square(self.shard.split, class_name, image, self._settings))
+            self._spotlight.show(
+                Square(self.run, self.shard.split, class_name, image, self._settings)
+            )
 
 
 @dataclass(slots=True)
@@ -110,7 +111,7 @@ class _Sums:
     def add(self, counter: ShardCounter, numbers: dict[str, int]) -> None:
         tally, split = counter.tally, counter.shard.split
         self.read += tally.source_bytes
-        self.written += tally.image_bytes if counter.file_bytes is None else counter.file_bytes
+        self.written += tally.file_bytes
         stats = tally.stats
         ours = self.stats.setdefault(one_line(split), [0] * 8)
         for i, value in enumerate((stats.images, stats.pixels, *stats.sums, *stats.squares)):
@@ -235,12 +236,11 @@ class ProcessCounters:
 def _essence(counter: ShardCounter) -> Counter[str]:
     """What was done for a shard, in all attempts, without the details: it only ever grows."""
     tally = counter.tally
-    written = tally.image_bytes if counter.file_bytes is None else counter.file_bytes
     return counter.lost + Counter(
         images=tally.stats.images,
         refused=tally.refused,
         read=tally.source_bytes,
-        written=written,
+        written=tally.file_bytes,
     )
 
 

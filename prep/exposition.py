@@ -25,7 +25,7 @@ class _WorkerCollector(Collector):
             "prep_worker_read_bytes", "Bytes of the image files read", totals["read"]
         )
         yield CounterMetricFamily(
-            "prep_worker_written_bytes", "Bytes of the images written", totals["written"]
+            "prep_worker_written_bytes", "Bytes of the shards written", totals["written"]
         )
         yield GaugeMetricFamily(
             "prep_worker_active_shards", "Shards that are being written", totals["active"]

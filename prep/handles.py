@@ -159,12 +159,12 @@ class RunHandle:
                 overwrite=overwrite,
                 progress=functools.partial(_Watched, self._screen, self._check),
             )
+            self._screen.change(state="done", counts=_final(report, self.counters()))
         except BaseException as error:
             state: State = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
             self._screen.change(state=state, error=one_line(str(error)) or type(error).__name__)
             self._outcome.set_exception(error)
         else:
-            self._screen.change(state="done", counts=_final(report, self.counters()))
             self._outcome.set_result(report)
         finally:
             _unfinished.discard(self)
@@ -224,7 +224,8 @@ class _Watched:
 
     def update(self, counts: LiveCounts) -> None:
         self._screen.advance(counts)
-        self._check()
+        if counts.images < counts.planned:  # Or else there is nothing left to stop.
+            self._check()
 
 
 def _final(report: RunReport, last: LiveCounts) -> LiveCounts:

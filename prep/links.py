@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from distributed import Client
 
@@ -17,6 +18,8 @@ from prep.watching.runwatch import RunInfo, RunWatch
 from prep.watching.wire import TallyMessage
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class RunLink(Protocol):
@@ -78,23 +81,20 @@ class _SchedulerLink:
         """It knows."""
 
     def look(self) -> LiveCounts:
-        counts = self._call(LOOK_CALL)
-        if counts is not None:
-            self._counts = LiveCounts.from_json(counts)
+        self._counts = self._call(LOOK_CALL, LiveCounts.from_json) or self._counts
         return self._counts
 
     def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
-        history = self._call(END_CALL, state=state, totals=totals)
-        return None if history is None else History.from_json(history)
+        return self._call(END_CALL, History.from_json, state=state, totals=totals)
 
-    def _call(self, name: str, **arguments: Any) -> Any:
+    def _call(self, name: str, parse: Callable[[Any], T], **arguments: Any) -> T | None:
         """What the scheduler answers; None if it does not, for a run is no worse for that.
 
         If it is gone, the futures will soon tell.
         """
         try:
             call = getattr(self._client.scheduler, name)
-            return self._client.sync(call, run=self._run, **arguments)
+            return parse(self._client.sync(call, run=self._run, **arguments))
         except Exception:
             logger.debug("the scheduler does not answer", exc_info=True)
             return None

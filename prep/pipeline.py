@@ -127,7 +127,6 @@ def _wait(shards: Sequence[ShardSpec], tasks: ByFuture, observer: Observer) -> N
         if isinstance(error, BadImageError):
             raise error
         failed[shards[task]] = error
-    observer.tick()
     if failed:
         raise ShardError(_describe(failed))
 

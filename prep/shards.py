@@ -146,9 +146,11 @@ class _ShardWriter:
                     image = processed.image
                     writer.write(example(image, labels[entry.class_name]))
                     tally.accept(entry.name, entry.class_name, data, processed)
+                    tally.file_bytes = file.size
                 if self._observer is not None:
                     self._observer.image_settled(entry.class_name, image)
         writer.finish()
+        tally.file_bytes = file.size
 
     def _stop_if_asked(self, entry: ImageEntry, error: RefusedImage) -> None:
         if self._run.stop_at_bad_image:

@@ -25,7 +25,7 @@ class Tally:
         findings: the images that were not written, or not as they were.
         refused: how many were not written.
         source_bytes: of all image files that were read.
-        image_bytes: of the images in the records.
+        file_bytes: what is in the shard's file so far.
         checksums: of all image files, in their order.
     """
 
@@ -35,7 +35,7 @@ class Tally:
     findings: list[Finding] = field(default_factory=list)
     refused: int = 0
     source_bytes: int = 0
-    image_bytes: int = 0
+    file_bytes: int = 0
     checksums: list[int] = field(default_factory=list)
 
     @property
@@ -54,7 +54,6 @@ class Tally:
         self.written[class_name] += 1
         self.stats += processed.stats
         self.shapes[processed.width, processed.height] += 1
-        self.image_bytes += len(processed.image)
         if processed.note is not None:
             note = processed.note
             self._note(path, class_name, note.outcome, note.reason, note.detail)

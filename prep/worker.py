@@ -59,6 +59,7 @@ async def show_square() -> SquareMessage | None:
     settings = square.settings
     pixels = pixels_of_record(square.image, settings.encoding, settings.mean, Decoder())
     return {
+        "run": square.run,
         "split": one_line(square.split),
         "class_name": one_line(square.class_name),
         "jpeg": Thumbnailer(_THUMBNAIL)(pixels),
@@ -92,7 +93,4 @@ def write_shard(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     """The task that Dask runs: writes one shard, counting as it goes."""
     plan = open_plan(run.output, run.digest, run.run)
     with COUNTERS.shard(shard, run.run, plan) as counter:
-        receipt = shards.write_shard(shard, run, counter)
-        if counter.tally.images:  # Or else it was there already.
-            counter.file_bytes = receipt.bytes
-        return receipt
+        return shards.write_shard(shard, run, counter)

@@ -14,16 +14,15 @@ from prep.histories import add_history
 from prep.interrupts import deferred
 from prep.journal import Journal
 from prep.links import RunLink, open_link
-from prep.pipeline import write_on_cluster
+from prep.pipeline import Observer, write_on_cluster
 from prep.planning import RunPlan, ShardSpec
 from prep.progress import Display, ShowOn, Work, make_display
 from prep.receipts import SplitTotals, merge_totals
 from prep.shards import RunRef
 from prep.text import distinct_lines, one_line
 from prep.watching.counts import ShardState
-from prep.watching.history import History
 from prep.watching.runwatch import RunInfo, totals_message
-from prep.watching.wire import CLASSES_COUNTED
+from prep.watching.wire import CLASSES_COUNTED, TallyMessage
 
 
 class Writing:
@@ -53,6 +52,8 @@ class Writing:
         self._before = before
         self._keep = remember
         self._run = uuid.uuid4().hex
+        self._classes = made.classes[:CLASSES_COUNTED]
+        self._ended = False
 
     def carry_out(self, progress: ShowOn, *, elapsed: float = 0.0) -> SplitTotals:
         """Writes them, and shows how far it has come.
@@ -78,24 +79,27 @@ class Writing:
             note=link.note,
             page="status" if link.note else "prep",
         )
-        with make_display(work, progress) as display:
-            try:
-                written = write_on_cluster(
-                    self._missing, self._run_ref(), self._client, _Watched(link, display)
-                )
-            except BaseException as error:
-                with deferred():
-                    self._remember(
-                        link.finish("failed" if isinstance(error, PrepError) else "stopped")
-                    )
-                raise
-            totals = merge_totals([self._before, written])
-            classes = self._made.classes[:CLASSES_COUNTED]
-            self._remember(link.finish("done", totals_message(totals, classes)))
-            display.update(link.look())
+        try:
+            with make_display(work, progress) as display:
+                written = self._write(_Watched(link, display))
+                totals = totals_message(merge_totals([self._before, written]), self._classes)
+                self._end(link, "done", totals)
+                display.update(link.look())
+        except BaseException as error:
+            with deferred():
+                self._end(link, "failed" if isinstance(error, PrepError) else "stopped")
+            raise
         return written
 
-    def _remember(self, history: History | None) -> None:
+    def _write(self, observer: Observer) -> SplitTotals:
+        return write_on_cluster(self._missing, self._run_ref(), self._client, observer)
+
+    def _end(self, link: RunLink, state: str, totals: TallyMessage | None = None) -> None:
+        """Ends the watch, once, and keeps what was measured."""
+        if self._ended:
+            return
+        self._ended = True
+        history = link.finish(state, totals)
         if history is not None and self._keep:
             with contextlib.suppress(OSError):  # The page then says that nothing was measured.
                 add_history(self._journal.layout, history)
@@ -113,7 +117,7 @@ class Writing:
     def _info(self, elapsed: float) -> RunInfo:
         made = self._made
         numbers = {shard: number for number, shard in enumerate(made.shards)}
-        classes = made.classes[:CLASSES_COUNTED]
+        classes = self._classes
         planned = [sum(images.values()) for images in made.counts.values()]
         of_class = [sum(i.get(name, 0) for i in made.counts.values()) for name in classes]
         return RunInfo(

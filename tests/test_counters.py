@@ -32,6 +32,7 @@ def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
     for number in range(images):
         processed = Processed(b"123", ONE, width=2, height=2)
         tally.accept(f"{number}.jpg", class_name, b"12345", processed)
+        tally.file_bytes += 3
     return tally
 
 
@@ -53,7 +54,7 @@ def test_a_shard_counts_while_it_is_written_and_after_it(plan: StoredPlan) -> No
         assert active[1]["latest"] == [["x.jpg", "damaged", "half of it"]]
         assert np.frombuffer(active[1]["classes"], np.uint32).tolist() == [2, 0]
         assert counters.busy("run")
-        counter.file_bytes = 1000
+        tally.file_bytes = 1000
     told = counters.snapshot()["runs"]["run"]
     assert told["active"] == {}
     assert told["finished"]["written"] == 1000  # The file, with all that is around the images.

@@ -109,6 +109,16 @@ def test_a_cancelled_run_keeps_committed_shards_and_goes_on_from_there(
     assert before.items() <= contents(out, "*/*.tfrecord").items()
 
 
+def test_cancelled_when_all_is_committed_it_ends_as_it_would_have(
+    long: Path, tmp_path: Path, client: Client
+) -> None:
+    run = prep.start(long_config(long, tmp_path / "out"), client)
+    wait_until(lambda: run.counters().shards == -(-IMAGES // PER_SHARD))
+    run.cancel(60)
+    assert run.state == "done"
+    assert run.result().images["planned"] == run.counters().images
+
+
 @pytest.mark.slow
 def test_cancelled_while_the_cluster_starts(source: Path, tmp_path: Path, no_session: None) -> None:
     with sessions._lock:  # So that it waits for its cluster.

@@ -112,6 +112,21 @@ def test_a_committed_shard_stays_that_when_its_result_is_lost() -> None:
     assert watch.look(1, []).shard_states["committed"] == 1
 
 
+def test_nothing_is_under_way_in_a_run_that_was_stopped() -> None:
+    watch = RunWatch(info(), now=0)
+    watch.shard_is(0, "running")
+    watch.shard_is(1, "failed")
+    watch.finish("failed", 1)
+    watch.shard_is(2, "running")
+    assert watch.counts.shard_states == {
+        "waiting": 4,
+        "running": 0,
+        "committed": 0,
+        "failed": 1,
+        "resumed": 0,
+    }
+
+
 def test_tasks_are_those_of_the_missing_shards() -> None:
     watch = RunWatch(info(missing=[2, 4]), now=0)
     watch.shard_is(1, "committed")
@@ -333,6 +348,14 @@ def test_a_long_run_is_thinned_out_from_its_beginning_to_its_end() -> None:
 
 
 GOOD = History(began=1.0, seconds=(0.0, 1.0), images=(0, 1)).to_json()
+
+
+def test_a_sample_right_after_another_takes_its_place() -> None:
+    recorder = Recorder(0.0)
+    for second in (0, 1, 1.003):
+        recorder.add(sample(second))
+    assert recorder.history().seconds == (0, 1.0)
+    assert len(recorder.samples) == 2
 
 
 @pytest.mark.parametrize(

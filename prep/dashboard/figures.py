@@ -198,7 +198,9 @@ class WorkersFigure:
         for sample in samples[len(self._rows) :]:
             percents = [min(sample.workers.get(name, 0), 100) for name in names]
             self._rows.append(np.array(percents, np.uint8))
-        if not names:
+        if not names:  # A run that has just begun.
+            self._source.data = {name: [] for name in self._source.data}
+            self.root.title.text = "CPU of workers"
             return
         end = samples[-1].seconds
         _show_times(self.root, [sample.seconds for sample in samples])

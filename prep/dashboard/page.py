@@ -28,6 +28,7 @@ from prep.dashboard.tiles import (
     ProgressTile,
     RefusedTile,
     SheetTile,
+    WaitingTile,
 )
 from prep.watching.runwatch import RunWatch
 
@@ -97,9 +98,11 @@ def _document(shown: Shown, make: list[Make], doc: Document) -> None:
         watch = shown.runs.current
         if watch is not None:
             doc.hold("combine")  # One message instead of a dozen.
-            for part in parts:
-                part.update(watch)
-            doc.unhold()
+            try:
+                for part in parts:
+                    part.update(watch)
+            finally:
+                doc.unhold()
 
     for _, models in made:
         for name, model in models.items():
@@ -124,7 +127,7 @@ def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -
 
 def _individual(make: Make) -> Fill:
     def fill(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
-        _document(shown, [make], doc)
+        _document(shown, [_rooted(WaitingTile, "waiting"), make], doc)
         doc.title = "Dask: prep"
 
     return fill

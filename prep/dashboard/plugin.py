@@ -74,7 +74,6 @@ class RunsPlugin(SchedulerPlugin):
     async def begin(self, info: dict[str, Any], client: str) -> str | None:
         """A client begins a run; it is told why there is no page, if there is none."""
         self._runs.begin(RunInfo.from_json(info), time.monotonic(), client)
-        self._sheet.clear()
         self._looks.start()
         return self._no_page
 

@@ -35,11 +35,6 @@ class ContactSheet:
         self._asked = 0.0
         self._asking: asyncio.Task[None] | None = None
 
-    def clear(self) -> None:
-        """Takes all squares off."""
-        self.squares.clear()
-        self.version += 1
-
     def look(self) -> deque[SquareMessage]:
         """The squares; and has them kept up to date for a while."""
         self._looked_at = time.monotonic()

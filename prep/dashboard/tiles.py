@@ -75,6 +75,17 @@ class Tile:
         raise NotImplementedError
 
 
+class WaitingTile(Tile):
+    """What to do for there to be something to see; gone once there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root.text = EMPTY
+
+    def update(self, watch: RunWatch) -> None:
+        self.root.visible = False
+
+
 class ProgressTile(Tile):
     """How much is done of each split, how fast, and how long it will take."""
 
@@ -183,17 +194,19 @@ class SheetTile(Tile):
     def __init__(self, sheet: ContactSheet) -> None:
         super().__init__()
         self._sheet = sheet
-        self._version = -1
+        self._shown = ("", -1)
 
     def update(self, watch: RunWatch) -> None:
         squares = self._sheet.look()
-        if self._version == self._sheet.version and self.root.text:
+        shown = (watch.info.run, self._sheet.version)
+        if shown == self._shown:
             return
-        self._version = self._sheet.version
+        self._shown = shown
         pictures = "".join(
             f'<figure><img alt="" src="data:image/jpeg;base64,{_base64(square["jpeg"])}">'
             f"<figcaption>{escape(square['class_name'])}</figcaption></figure>"
             for square in squares
+            if square["run"] == watch.info.run
         )
         title = "<h2>Just written</h2>"
         none = "<p class=quiet>Pictures come while images are being written.</p>"

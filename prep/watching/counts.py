@@ -35,7 +35,7 @@ class LiveCounts:
         images: those that are done, refused ones too.
         refused: those that were refused.
         shards: those that are committed.
-        bytes_read, bytes_written: of the images alone, without the records around them.
+        bytes_read, bytes_written: of the image files, and of the shards.
         seconds: since the run began.
         images_per_second, read_per_second, written_per_second: lately; None before that means
             anything. The latter two in bytes.

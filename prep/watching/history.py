@@ -12,6 +12,7 @@ import numpy.typing as npt
 #: A core is busy above this, in percent.
 BUSY = 95.0
 _MOST_SAMPLES = 600  # of which a picture shows no more
+_SHORTEST = 0.02  # seconds between two samples
 _WINDOWS = 60  # over which a rate is averaged, in the whole of a run
 _SHORTEST_WINDOW = 2.0  # seconds
 
@@ -121,7 +122,9 @@ class Recorder:
         for name, percent in (*sample.workers.items(), *sample.hosts.items()):
             self._looks[name] = self._looks.get(name, 0) + 1
             self._busy[name] = self._busy.get(name, 0) + (percent >= BUSY)
-        if self._offered % self.every == 0:
+        if self.samples and sample.seconds - self.samples[-1].seconds < _SHORTEST:
+            self.samples[-1] = sample
+        elif self._offered % self.every == 0:
             self.samples.append(sample)
         self._offered += 1
         if len(self.samples) > _MOST_SAMPLES:

@@ -162,7 +162,7 @@ class RunWatch:
         A committed one stays that, even if Dask loses the result and runs the task again.
         """
         number = self.info.missing[task]
-        if self.shard_states[number] not in _DONE:
+        if self.state == "running" and self.shard_states[number] not in _DONE:
             self.shard_states[number] = _NUMBER[state]
 
     def look(self, now: float, workers: Iterable[WorkerLook]) -> LiveCounts:
@@ -171,7 +171,8 @@ class RunWatch:
             return self._counts
         present = {look.message["process"]: look for look in workers}
         for process in self._told.keys() - present.keys():
-            self._replace(process, {**self._told[process], "active": {}})
+            if self._told[process]["active"]:
+                self._replace(process, {**self._told[process], "active": {}})
         for process, look in present.items():
             if self._looked_at.get(process) is not look.message:
                 self._looked_at[process] = look.message
@@ -196,6 +197,8 @@ class RunWatch:
         """
         if totals is not None:
             self._set_right(totals)
+        under_way = self.shard_states == _NUMBER["running"]
+        self.shard_states[under_way] = _NUMBER["waiting"]
         seconds = now - self._began
         self._counts = self._on_average(self._count(seconds))
         self.recorder.add(_sample(seconds, self._counts, ()))
@@ -263,7 +266,7 @@ class RunWatch:
         )
 
     def _on_average(self, counts: LiveCounts) -> LiveCounts:
-        """With the rates of the whole run, as the report has them."""
+        """With the rates of the whole run."""
         if not counts.seconds:
             return counts
         return dataclasses.replace(

@@ -18,7 +18,7 @@ class TallyMessage(TypedDict):
     """What has become of some images.
 
     Attributes:
-        read, written: bytes of the files, and of the images in the records.
+        read, written: bytes of the image files, and of the shards.
         refused: images by reason.
         stats: by split: images, pixels, sums of R, G and B, and sums of their squares.
         classes: images written of each class, uint32, in the order of the plan; at most
@@ -67,6 +67,7 @@ class ProcessMessage(TypedDict):
 class SquareMessage(TypedDict):
     """An image that was just written, as a small JPEG."""
 
+    run: str
     split: str
     class_name: str
     jpeg: bytes
