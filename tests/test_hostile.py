@@ -197,6 +197,7 @@ def test_bombs_take_no_memory(bad_files: Path) -> None:
     assert {name: found for name, found in grown.items() if found[1] > MEMORY} == {}
 
 
+@pytest.mark.slow
 def test_large_images_that_are_what_they_claim_are_written() -> None:
     processor = ImageProcessor(ImageSettings(size=64))
     flat = Image.new("RGB", (5000, 5000), "red")  # as few bytes as each format allows

@@ -124,6 +124,7 @@ def cluster_of(tmp_path: Path, kwargs: Mapping[str, Any], **options: Any) -> Ite
         yield client
 
 
+@pytest.mark.slow
 def test_crashes_in_many_shards_at_once(own_client: Client, tmp_path: Path) -> None:
     check_run(own_client, tmp_path, CRASHES, images_per_shard=5)
 
@@ -219,6 +220,7 @@ def test_isolated_images_come_out_as_others_do(encoding: Any) -> None:
     assert children() == []
 
 
+@pytest.mark.slow
 def test_an_isolated_image_costs_itself(isolated: IsolatedProcessor) -> None:
     good = isolated(GOOD)
     for mark, reason, detail in (*CRASHES.values(), HANGS["c.jpg"]):

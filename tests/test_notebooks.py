@@ -106,6 +106,7 @@ def session(home: Path) -> tuple[Reader, list[Any]]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_seen_in_its_cell_from_beginning_to_end(session: tuple[Reader, list[Any]]) -> None:
     reader, outputs = session
     (shown,) = outputs[1]
@@ -123,6 +124,7 @@ def test_a_run_is_seen_in_its_cell_from_beginning_to_end(session: tuple[Reader, 
     assert any("left" in text for text in states)
 
 
+@pytest.mark.slow
 def test_a_report_shows_itself(session: tuple[Reader, list[Any]]) -> None:
     _, outputs = session
     (shown,) = outputs[2]
@@ -130,6 +132,7 @@ def test_a_report_shows_itself(session: tuple[Reader, list[Any]]) -> None:
     assert shown.data["text/plain"].startswith("RunReport\n")
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_run_again_uses_the_cluster_that_is_there(
     session: tuple[Reader, list[Any]],
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_cell_that_is_run_again_uses_the_cluster_that_is_there(
     assert outputs[7][-1].text == "True\n"  # After an interrupt, too.
 
 
+@pytest.mark.slow
 def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
     session: tuple[Reader, list[Any]],
 ) -> None:
@@ -151,6 +155,7 @@ def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
     assert resumed.data["text/plain"] == found[1]
 
 
+@pytest.mark.slow
 def test_a_kernel_that_ends_leaves_nothing_behind(
     session: tuple[Reader, list[Any]], home: Path
 ) -> None:
