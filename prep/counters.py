@@ -1,7 +1,7 @@
 """What this process does for runs, counted while it does it.
 
 The counts travel with the worker's heartbeats, and are what Prometheus is told. They are made when
-somebody asks, of what the shards under way have come to; an image costs nothing for it.
+somebody asks, of what the shards under way have come to; an image costs one call for it.
 """
 
 from __future__ import annotations

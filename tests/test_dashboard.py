@@ -197,6 +197,7 @@ def test_an_empty_page_says_what_to_do(own: Client, page: Page) -> None:
     page.goto(address_of(own, "prep"))
     page.get_by_text("No run yet").wait_for()
     page.get_by_text("prep.run(").wait_for()
+    assert not page.get_by_text("Megabytes a second").is_visible()
     screenshot(page, "dashboard-empty")
 
 
@@ -273,6 +274,7 @@ def test_hostile_names_are_text(own: Client, page: Page, source: Path, tmp_path:
     prep.run(config(source, tmp_path / "<i>out</i>"), own)
     page.get_by_text("<b>broken.jpg").wait_for()
     page.get_by_text("<i>out</i>").wait_for()
+    assert page.locator("b", has_text="broken").count() == 0
 
 
 def test_the_grid_of_shards_has_room_for_all_and_fills_from_the_top() -> None:
