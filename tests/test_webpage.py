@@ -461,7 +461,9 @@ def test_pauses_between_parts_of_a_run_are_cut_out(prepared: Path) -> None:
 def test_an_update_that_changes_nothing_writes_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prep.report_page(home / "out")
+    page = prep.report_page(home / "out")
+    before = page.stat()
     journal, facts = facts_of(home / "out")
     monkeypatch.setattr(page_module, "make_page", None)
     update_page(journal, facts.plan, facts.receipts)
+    assert page.stat() == before
