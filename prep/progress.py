@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prep.addresses import dashboard_links, page_link
+from prep.interrupts import deferred
 from prep.live import Scene, Screen
 from prep.notebook import in_notebook
 from prep.text import duration, megabytes, one_line
@@ -130,7 +131,8 @@ class LiveDisplay:
         return table
 
     def __enter__(self) -> LiveDisplay:
-        self._live.__enter__()
+        with deferred():
+            self._live.__enter__()
         return self
 
     def __exit__(
@@ -139,7 +141,9 @@ class LiveDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        # An impatient Ctrl-C would leave the bar, and what is printed next beside it.
+        with deferred():
+            self._live.__exit__(kind, error, trace)
 
     def update(self, counts: LiveCounts) -> None:
         self._counts = counts
