@@ -36,6 +36,7 @@ LEVELS = {
         "faults",
         "interrupts",
         "layout",
+        "locations",
         "parsing",
         "problems",
         "retries",
