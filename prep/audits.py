@@ -98,9 +98,7 @@ def _inspect_all(
     if not shards:
         return []
     client.register_plugin(WorkerSetup())
-    run = RunRef(
-        output=str(journal.layout.root), digest=stored.fingerprint.digest, run=uuid.uuid4().hex
-    )
+    run = RunRef(output=journal.output, digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
     keys = [f"inspect_shard-{run.run}-{number}" for number in range(len(shards))]
     futures = client.map(inspect_shard, shards, run=run, key=keys, pure=False)
     by_future = dict(zip(futures, shards, strict=True))

@@ -234,7 +234,7 @@ def report(output: str) -> None:
         page = webpage.report_page(output)
     except OSError as error:
         raise PrepError(f"can't write the page: {error}") from None
-    click.echo(os.fspath(page))
+    click.echo(str(page))
 
 
 @main.command()

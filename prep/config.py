@@ -9,17 +9,29 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from prep import markup
 from prep.errors import ConfigError
 from prep.labels import LabelMap
+from prep.locations import grant, is_url, require_supported, split_options, without_credentials
 from prep.parsing import parse_json, parse_yaml
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Encoding = Literal["jpeg", "raw", "float32"]
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
+
+_LOCATIONS = ("source", "output", "label_map", "mean_file")
+_HIDDEN = "hidden"
 
 #: The keys of the article's JSON config, and what they are called here.
 ARTICLE_KEYS = {
@@ -55,21 +67,29 @@ class Config(BaseModel):
 
     source: str = _key(
         ...,
-        "Folder of images: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
-        "the path of a folder",
+        "Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
+        "the path of a folder, or a URL",
         min_length=1,
     )
     output: str = _key(
         ...,
-        "Folder for shards, mean and report; made if missing.",
-        "the path of a folder",
+        "Folder for shards, mean and report, or its URL; made if missing.",
+        "the path of a folder, or a URL",
         min_length=1,
     )
     label_map: str | dict[str, Any] | None = _key(
         None,
         "JSON file that maps class to number or one-hot list. "
         "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
-        "the path of a JSON file, or a mapping of class to number or one-hot list",
+        "the path or URL of a JSON file, or a mapping of class to number or one-hot list",
+    )
+    storage_options: dict[str, Any] | None = _key(
+        None,
+        "Options of the storages of URLs, as JSON or @FILE: for all of them, or by key "
+        "(source, output, label_map, mean_file). They are kept secret.",
+        "a mapping of options, or of source, output, label_map and mean_file to such mappings",
+        exclude=True,
+        repr=False,
     )
     splits: tuple[str, ...] | None = _key(
         None,
@@ -117,7 +137,7 @@ class Config(BaseModel):
     mean_file: str | None = _key(
         None,
         "JSON file {R, G, B} with the mean that encoding float32 subtracts.",
-        "the path of a JSON file",
+        "the path or URL of a JSON file",
     )
     on_bad_image: Literal["refuse", "fail"] = _key(
         "refuse",
@@ -207,10 +227,17 @@ class Config(BaseModel):
         """
         return cls(**(_canonical(_parse(Path(path))) | _canonical(overrides)))
 
+    def grant(self) -> None:
+        """Has its URLs opened with its options in this process, and in workers from now on."""
+        for name, options in (self.storage_options or {}).items():
+            grant(getattr(self, name), options)
+
     def _repr_html_(self) -> str:
         """In a notebook: each key, its value, and what it is for."""
         fields = type(self).model_fields.items()
         values = {name: getattr(self, name) for name, _ in fields}
+        if values["storage_options"]:
+            values["storage_options"] = _HIDDEN
         rows = [
             (name, "none" if values[name] is None else str(values[name]), field.description or "")
             for name, field in fields
@@ -266,12 +293,40 @@ class Config(BaseModel):
     def _path_objects_too(cls, value: Any) -> Any:
         return os.fspath(value) if isinstance(value, os.PathLike) else value
 
-    @field_validator("source", "output", "mean_file")
+    @field_validator("source", "output", "label_map", "mean_file")
     @classmethod
-    def _local_paths_only(cls, value: str | None) -> str | None:
-        if value is not None and "://" in value:
-            raise ValueError("a URL")
+    def _urls_can_be_opened(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and "://" in value:
+            if not is_url(value):
+                raise ValueError("a URL of another form")
+            try:
+                require_supported(value)
+            except ValueError as error:
+                raise ConfigError(f"{info.field_name}: {error}") from None
         return value
+
+    @field_validator("storage_options", mode="before")
+    @classmethod
+    def _options_as_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            text = Path(value[1:]).read_text(encoding="utf-8") if value[:1] == "@" else value
+            return parse_json(text)
+        except (OSError, ValueError) as error:
+            # What is in them is not shown, be it malformed.
+            found = error.strerror if isinstance(error, OSError) else "no JSON"
+            where = value if value[:1] == "@" else "the text"
+            raise ConfigError(f"storage_options: {where} can't be read: {found}") from None
+
+    @model_validator(mode="after")
+    def _credentials_are_kept_apart(self) -> Config:
+        """Options by key, and no credentials in URLs."""
+        values = {name: getattr(self, name) for name in _LOCATIONS}
+        shown, options = split_options(values, self.storage_options or {})
+        if shown != values or options != self.storage_options:
+            self.__dict__.update(shown, storage_options=options or None)
+        return self
 
     @model_validator(mode="after")
     def _float32_needs_a_mean(self) -> Config:
@@ -326,6 +381,12 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
+def _shown(key: str, value: Any) -> str:
+    if key == "storage_options":
+        return f"a {type(value).__name__}"
+    return reprlib.repr(without_credentials(value).url if isinstance(value, str) else value)
+
+
 def _explain(error: ValidationError) -> str:
     """One line that names each key, its value, and what is allowed."""
     lines = {}
@@ -341,6 +402,6 @@ def _explain(error: ValidationError) -> str:
             lines[key] = f"{key}: missing; expected {allowed(key)}"
         else:
             lines.setdefault(
-                key, f"{key}: got {reprlib.repr(item['input'])}; expected {allowed(key)}"
+                key, f"{key}: got {_shown(key, item['input'])}; expected {allowed(key)}"
             )
     return "; ".join(lines.values())

@@ -18,6 +18,7 @@ from dask.system import CPU_COUNT
 from prep import storage
 from prep.catalog import Catalog, Ignored
 from prep.checksums import UNKNOWN, Checksums, checksum_of_pieces, from_text
+from prep.locations import locate
 from prep.planning import RunPlan
 from prep.receipts import ShardReceipt
 from prep.retries import Retries
@@ -36,7 +37,7 @@ def checksum_files(root: str, paths: Sequence[bytes]) -> Checksums:
     Args:
         root: the folder that ``paths`` are relative to.
     """
-    folder = os.path.join(os.fsencode(root), b"")
+    folder = os.path.join(os.fsencode(str(locate(root))), b"")
 
     def checksum_of(path: bytes) -> int:
         def read() -> int:

@@ -32,7 +32,7 @@ def load(output: str | os.PathLike[str], split: str = "train") -> tf.data.Datase
     journal = Journal(output)
     plan = journal.stored_plan()
     if plan is None:
-        raise SourceError(f"output: no shards of this package in {os.fspath(output)!r}")
+        raise SourceError(f"output: no shards of this package in {str(output)!r}")
     receipts = _receipts(journal, plan, split)
     totals = total_receipts(receipts)[split]
     parse = _parser(plan.settings, plan.labels.width)

@@ -12,6 +12,7 @@ from dask.system import CPU_COUNT
 from prep import storage
 from prep.errors import RefusedImage
 from prep.images import ImageProcessor, ImageSettings, configure_process
+from prep.locations import locate
 from prep.planning import RunPlan
 
 _SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
@@ -43,12 +44,13 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
     configure_process()
     processor = ImageProcessor(ImageSettings.of(plan.config, plan.mean))
     rows = np.unique(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int))
+    root = os.fsencode(str(locate(plan.source)))
     paths = plan.manifest["path"].take(rows).to_pylist()
     size = refused = 0
     started = time.perf_counter()
     for path in paths:
         try:
-            data = storage.read_file(os.path.join(os.fsencode(plan.source), path))
+            data = storage.read_file(os.path.join(root, path))
             size += len(processor(data).image)
         except (RefusedImage, OSError):
             refused += 1

@@ -63,7 +63,7 @@ def _choose(names: list[str], found: Mapping[str, bytes]) -> dict[int, str]:
 def _read(
     root: Path, receipt: ShardReceipt, wanted: Mapping[int, str]
 ) -> Iterator[tuple[int, bytes]]:
-    with open(root / receipt.file, "rb") as file:
+    with (root / receipt.file).open("rb") as file:
         for number, data in read_chosen(file, wanted):
             yield number, parse_example(data).image
 

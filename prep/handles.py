@@ -61,6 +61,7 @@ def start(
         report = run.result()
     """
     require_usable(client, cluster_spec, workers)
+    config.grant()
     require_folder(config.source)
     handle = RunHandle(config)
     handle._begin(functools.partial(_on, client, cluster_spec, workers), overwrite)

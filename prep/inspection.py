@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,12 +62,13 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     journal = Journal(run.output)
     plan = open_plan(run.output, run.digest, run.run)
     path = journal.layout.shard(shard.split, shard.index, shard.count)
-    where = os.path.relpath(path, journal.layout.root)
+    where = str(path.relative_to(journal.layout.root))
     entries = _entries(journal, plan, shard)
     receipt = _read_receipt(journal, shard, run.digest)
     if isinstance(receipt, Problem):
         return ShardInspection(shard=shard, problems=(receipt,))
-    told = os.path.relpath(journal.layout.receipt(shard.split, shard.index), journal.layout.root)
+    receipt_path = journal.layout.receipt(shard.split, shard.index)
+    told = str(receipt_path.relative_to(journal.layout.root))
     problems = [
         Problem(where=told, expected=expected, found=found, remedy="rewrite")
         for expected, found in _differences(receipt, shard, plan, where, entries)
@@ -117,7 +117,7 @@ def _read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardRecei
 
 
 def _receipt_problem(path: Path, journal: Journal, expected: str, found: str) -> Problem:
-    where = os.path.relpath(path, journal.layout.root)
+    where = str(path.relative_to(journal.layout.root))
     return Problem(where=where, expected=expected, found=found, remedy="rewrite")
 
 
@@ -175,12 +175,12 @@ def _count_classes(names: Sequence[str] | None) -> dict[str, int]:
 def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
     """Size and digest of the file."""
     try:
-        status = os.stat(path)
+        status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             return  # Reading it will say so.
         if status.st_size != receipt.bytes:
             yield f"{receipt.bytes} bytes", f"{status.st_size}"
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != receipt.sha256:
             yield f"SHA-256 {receipt.sha256}", digest
@@ -229,7 +229,7 @@ class _Reading:
     def differences(self, path: Path) -> list[Difference]:
         """What is wrong with the records of the file."""
         try:
-            with open(_regular(path), "rb") as file:
+            with _regular(path).open("rb") as file:
                 self._read(file)
                 if self.records != sum(self._receipt.written.values()):
                     self._wrong[:0] = _repeated(file)
@@ -345,6 +345,6 @@ def _repeated(file: BinaryIO) -> Iterator[Difference]:
 
 def _regular(path: Path) -> Path:
     """Reading from a pipe would never end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is not a regular file")
     return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ class Inventory:
             totals: of the receipts of all shards.
         """
         nothing = Effort(seconds=0.0, images=0, resumed_shards=0)
-        expected = make_report(made, self._layout.root, totals, nothing, duplicates={})
+        expected = make_report(made, self._journal.output, totals, nothing, duplicates={})
         mean = _read_json(self._layout.mean)
         if expected.mean is not None and mean != expected.mean:
             found = _what(self._layout.mean, mean)
@@ -111,7 +110,7 @@ class Inventory:
             found = "others" if path.exists() else "no such file"
             yield self._problem(path, "the images that the receipts name", found, "remake")
         try:
-            stored = RunReport.read(self._layout.root)
+            stored = RunReport.read(self._journal.output)
         except (OSError, ValueError, KeyError, TypeError):
             found = _what(self._layout.report, None)
             yield self._problem(self._layout.report, "the report", found, "remake")
@@ -136,7 +135,7 @@ class Inventory:
         return Problem(where=self._name(path), expected=expected, found=found, remedy=remedy)
 
     def _name(self, path: Path) -> str:
-        return os.path.relpath(path, self._layout.root)
+        return str(path.relative_to(self._layout.root))
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -155,7 +154,7 @@ def _read_json(path: Path) -> Any:
 def _what(path: Path, value: Any) -> str:
     if value is not None:
         return str(value) if len(str(value)) <= 120 else "another"
-    return "what can't be read" if os.path.lexists(path) else "no such file"
+    return "what can't be read" if path.exists() or path.is_symlink() else "no such file"
 
 
 def _comparable(report: RunReport) -> Mapping[str, Any]:

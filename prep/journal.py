@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from prep.changes import describe_changes
 from prep.config import Encoding
 from prep.errors import OutputConflict, PrepError
 from prep.layout import OutputLayout, is_shard_name
+from prep.locations import absolute, locate
 from prep.locks import exclusive
 from prep.planning import (
     IMAGES,
@@ -64,21 +64,30 @@ class ImageEntry(NamedTuple):
 
 
 class Journal:
-    """The memory of one output folder."""
+    """The memory of one output folder.
+
+    Attributes:
+        output: its absolute path or its URL, as every process is told it.
+        layout: of the place where this process finds it.
+    """
 
     def __init__(self, output: str | os.PathLike[str]) -> None:
-        self.layout = OutputLayout(Path(output).absolute())
+        self.output = absolute(output)
+        self.layout = OutputLayout(locate(self.output))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps other runs out of this output for the length of the block.
+
+        A storage has no locks: nobody is kept out there.
 
         Raises:
             OutputConflict: another run holds it, or the output can't be written to.
         """
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(exclusive(self.layout.lock))
+                if not storage.is_remote(self.layout.root):
+                    stack.enter_context(exclusive(self.layout.lock))
             except OSError as error:
                 raise OutputConflict(
                     f"output: can't write to {self.layout.root}: {error}"
@@ -112,7 +121,7 @@ class Journal:
         Raises:
             OSError, ArrowException: the image list can't be read.
         """
-        return stored.with_images(pq.read_table(self.layout.manifest))
+        return stored.with_images(self._read_images())
 
     def check(self, plan: RunPlan, *, overwrite: bool = False) -> None:
         """Raises OutputConflict where the output holds anything that is not of this plan.
@@ -149,6 +158,7 @@ class Journal:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
                     folder.mkdir(parents=True, exist_ok=True)
+            storage.abort_uploads(layout.root, layout.holds)
             self.remove_leftovers(plan, keep_names=True)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
@@ -186,7 +196,7 @@ class Journal:
         with contextlib.suppress(FileNotFoundError):
             for path in layout.state.iterdir():
                 if path.is_dir():
-                    shutil.rmtree(path)
+                    storage.remove_tree(path)
                 elif path != layout.lock:  # We hold it.
                     path.unlink()
 
@@ -198,7 +208,7 @@ class Journal:
             )
             if receipt.fingerprint != fingerprint:
                 return None
-            whole = os.stat(self.layout.root / receipt.file).st_size == receipt.bytes
+            whole = (self.layout.root / receipt.file).stat().st_size == receipt.bytes
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return receipt if whole else None
@@ -206,7 +216,15 @@ class Journal:
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:
         """The receipts of all shards of a plan that are committed, in the plan's order."""
         digest = plan.fingerprint.digest
-        found = (self.receipt(shard.split, shard.index, digest) for shard in plan.shards)
+        return self.receipts(plan.shards, digest)
+
+    def receipts(self, shards: Iterable[ShardSpec], digest: str) -> list[ShardReceipt]:
+        """The receipts of those shards that are committed under a fingerprint, in their order."""
+
+        def receipt(shard: ShardSpec) -> ShardReceipt | None:
+            return self.receipt(shard.split, shard.index, digest)
+
+        found = storage.each(receipt, shards, self.layout.root)
         return [receipt for receipt in found if receipt is not None]
 
     def withdraw(self, shard: ShardSpec) -> None:
@@ -223,8 +241,8 @@ class Journal:
 
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
-        root = os.path.join(os.fsencode(plan.source), b"")
-        with pq.ParquetFile(self.layout.manifest) as manifest:
+        root = os.path.join(os.fsencode(str(locate(plan.source))), b"")
+        with _open_parquet(self.layout.manifest) as manifest:
             for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
                 first = group * _ROW_GROUP
                 rows = manifest.read_row_group(group, columns=["path", "class", "size", "mtime"])
@@ -241,12 +259,18 @@ class Journal:
         Raises:
             OSError, ArrowException: it can't be read.
         """
-        return pq.read_table(self.layout.manifest, columns=list(columns))
+        return self._read_images(list(columns))
+
+    def _read_images(self, columns: list[str] | None = None) -> pa.Table:
+        manifest = self.layout.manifest
+        if storage.is_remote(manifest):
+            return pq.read_table(pa.BufferReader(manifest.read_bytes()), columns=columns)
+        return pq.read_table(manifest, columns=columns)
 
     def _manifest(self) -> pa.Table | None:
         """The stored image list; None where it can't be read."""
         try:
-            return pq.read_table(self.layout.manifest)
+            return self._read_images()
         except (OSError, pa.ArrowException):
             return None
 
@@ -306,6 +330,12 @@ def taken_over(output: str) -> OutputConflict:
     return OutputConflict(
         f"output: {output} has been taken over by another run; wait for it, or choose another"
     )
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    if storage.is_remote(path):
+        return pq.ParquetFile(path.open("rb"))
+    return pq.ParquetFile(path)
 
 
 def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:

@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prep.errors import LabelError
+from prep.locations import locate
 from prep.parsing import parse_json
 
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -46,7 +46,7 @@ class LabelMap:
             LabelError: it can't be read, or is not a label map.
         """
         try:
-            value = parse_json(Path(path).read_text(encoding="utf-8"))
+            value = parse_json(locate(path).read_bytes().decode())
         except (OSError, ValueError) as error:
             raise LabelError(f"label map {os.fspath(path)!r}: can't be read: {error}") from None
         return cls.parse(value, where=f"label map {os.fspath(path)!r}")

@@ -57,6 +57,17 @@ class OutputLayout:
 
     root: Path
 
+    def holds(self, name: str) -> bool:
+        """Whether a name, relative to the root, is one that is given to something of ours.
+
+        >>> OutputLayout(Path("shards")).holds("train/train-00000-of-00214.tfrecord")
+        True
+        """
+        folder, _, last = name.rpartition("/")
+        if name.startswith(f"{self.state.name}/") or name in {path.name for path in self.results}:
+            return True
+        return bool(folder) and is_shard_name(last, folder)
+
     def shard(self, split: str, index: int, count: int) -> Path:
         return self.root / split / shard_name(split, index, count)
 

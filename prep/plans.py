@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from prep.catalog import Catalog, scan_folders
@@ -13,6 +12,7 @@ from prep.contents import without_duplicates
 from prep.errors import ConfigError
 from prep.images import codec_versions
 from prep.labels import LabelMap
+from prep.locations import absolute, is_url, locate
 from prep.parsing import parse_json
 from prep.planning import RunPlan, make_plan
 from prep.stats import CHANNELS, RGB
@@ -28,7 +28,8 @@ def plan(config: Config) -> RunPlan:
         LabelError: the label map is malformed, or lacks a class.
         ConfigError: the mean file can't be used, or the output is the source.
     """
-    if os.path.realpath(config.source) == os.path.realpath(config.output):
+    config.grant()
+    if _real(config.source) == _real(config.output):
         raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
     catalog = scan_folders(config.source, config.splits, config.image_type)
     if config.duplicates == "drop":
@@ -39,6 +40,11 @@ def plan(config: Config) -> RunPlan:
     made = make_plan(config, catalog, labels, mean, versions)
     labels.require(name for classes in made.counts.values() for name in classes)
     return made
+
+
+def _real(path: str) -> str:
+    name = absolute(path)
+    return name if is_url(name) else os.path.realpath(name)
 
 
 def find_labels(config: Config, catalog: Catalog) -> LabelMap:
@@ -52,7 +58,7 @@ def find_labels(config: Config, catalog: Catalog) -> LabelMap:
     if config.label_map is not None:
         return LabelMap.parse(config.label_map)
     beside = os.path.join(catalog.root, _LABEL_MAP)
-    if os.path.exists(beside):
+    if locate(beside).exists():
         return LabelMap.read(beside)
     return LabelMap.build(catalog.classes)
 
@@ -64,7 +70,7 @@ def read_mean(path: str) -> RGB:
         ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
     """
     try:
-        value: Any = parse_json(Path(path).read_text(encoding="utf-8"))
+        value: Any = parse_json(locate(path).read_bytes().decode())
         r, g, b = (float(value[channel]) for channel in CHANNELS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(

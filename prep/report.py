@@ -15,6 +15,7 @@ from typing import Any
 from prep import markup, storage
 from prep.images import codec_versions
 from prep.layout import DEFAULT_SPLIT, OutputLayout
+from prep.locations import locate
 from prep.planning import RunPlan
 from prep.receipts import Finding, SplitTotals, Totals, of_outcome
 from prep.stats import ChannelStats, by_channel
@@ -87,17 +88,17 @@ class RunReport:
             OSError: there is none.
             ValueError, TypeError: it is not a report.
         """
-        value = json.loads(OutputLayout(Path(output)).report.read_bytes())
+        value = json.loads(OutputLayout(locate(output)).report.read_bytes())
         return cls(**{**value, "refused": tuple(value["refused"])})
 
     def publish(self) -> None:
         """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
         self.publish_mean()
-        storage.publish_json(OutputLayout(Path(self.output)).report, self.to_json())
+        storage.publish_json(OutputLayout(locate(self.output)).report, self.to_json())
 
     def publish_mean(self) -> None:
         """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
-        path = OutputLayout(Path(self.output)).mean
+        path = OutputLayout(locate(self.output)).mean
         with contextlib.suppress(OSError, ValueError):
             if json.loads(path.read_bytes()) == self.mean:
                 return
@@ -200,7 +201,7 @@ class Effort:
 
 def make_report(
     plan: RunPlan,
-    output: Path,
+    output: str,
     totals: SplitTotals,
     effort: Effort,
     duplicates: Mapping[str, int],
@@ -216,7 +217,7 @@ def make_report(
     planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
     reference = totals.get(DEFAULT_SPLIT, everything).stats
     return RunReport(
-        output=str(output),
+        output=output,
         images={
             "planned": plan.images,
             "written": everything.images,

@@ -244,7 +244,7 @@ def _report(
     effort: Effort,
     duplicates: Mapping[str, int],
 ) -> RunReport:
-    return make_report(made, journal.layout.root, totals, effort, duplicates, preview)
+    return make_report(made, journal.output, totals, effort, duplicates, preview)
 
 
 def publish_finished(
@@ -254,7 +254,7 @@ def publish_finished(
     totals = total_receipts(receipts)
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
     try:
-        stored = RunReport.read(journal.layout.root)
+        stored = RunReport.read(journal.output)
     except (OSError, ValueError, TypeError):
         return _conclude(made, journal, totals, nothing)
     duplicates = duplicates_in_run(made, receipts)

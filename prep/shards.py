@@ -113,7 +113,7 @@ class _ShardWriter:
             self._observer.attempt_begun(tally)
         path = self._journal.layout.shard(shard.split, shard.index, shard.count)
         tag = f"{shard.index:05d}"
-        with storage.AtomicFile(path, tag=tag, before_publishing=self._require_plan) as file:
+        with storage.create(path, tag=tag, before_publishing=self._require_plan) as file:
             self._write_records(file, tally)
         receipt = self._receipt(file, tally)
         self._require_plan()
@@ -126,7 +126,7 @@ class _ShardWriter:
         if storage.identity(self._journal.layout.plan) != self._opened.identity:
             raise taken_over(self._run.output)
 
-    def _write_records(self, file: storage.AtomicFile, tally: Tally) -> None:
+    def _write_records(self, file: storage.NewFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout
         labels = {name: label_entry(plan.labels.feature(name)) for name in plan.labels.numbers}
         writer = RecordWriter(file, plan.compression)
@@ -159,7 +159,7 @@ class _ShardWriter:
                 "mend or remove it, or leave on_bad_image at 'refuse' to go on without it"
             ) from None
 
-    def _receipt(self, file: storage.AtomicFile, tally: Tally) -> ShardReceipt:
+    def _receipt(self, file: storage.NewFile, tally: Tally) -> ShardReceipt:
         shard = self._shard
         return ShardReceipt(
             split=shard.split,
@@ -224,7 +224,7 @@ class _Opened(NamedTuple):
     """A plan, and which file it was read from."""
 
     plan: StoredPlan
-    identity: tuple[int, ...] | None
+    identity: tuple[int | str, ...] | None
 
 
 @lru_cache(maxsize=4)

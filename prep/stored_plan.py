@@ -45,7 +45,7 @@ class StoredPlan:
     @classmethod
     def of(cls, plan: RunPlan) -> StoredPlan:
         """What is to be stored of a plan."""
-        config = plan.config
+        config = plan.config.model_copy(update={"storage_options": None})  # They are not stored.
         return cls(
             fingerprint=plan.fingerprint,
             config=config,

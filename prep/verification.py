@@ -20,6 +20,7 @@ from prep.errors import PrepError, SourceError
 from prep.images import codec_versions
 from prep.inspection import ShardInspection
 from prep.journal import Journal
+from prep.locations import locate
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan as plan_again
 from prep.problems import Problem
@@ -141,7 +142,7 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
         )
     raise SourceError(
         f"output: expected a folder that prep run has written, found no plan in "
-        f"{os.fspath(output)!r}; give the path that was its --output"
+        f"{str(output)!r}; give the path that was its --output"
     )
 
 
@@ -152,7 +153,7 @@ def _report(
     left = {(problem.where, problem.expected) for problem in problems}
     mended = before.problems if before else ()
     return VerificationReport(
-        output=str(journal.layout.root),
+        output=journal.output,
         shards=len(now.shards),
         images=sum(inspection.records for inspection in now.shards),
         problems=problems,
@@ -196,7 +197,7 @@ class _Repair:
         """The plan from the source, if that still is what it was; publishes its image list."""
         if any(problem.remedy == "none" for problem in self._found.beside):
             return None
-        config = self._stored.config.model_copy(update={"output": str(self._journal.layout.root)})
+        config = self._stored.config.model_copy(update={"output": self._journal.output})
         try:
             made = plan_again(config)
         except PrepError as error:
@@ -291,7 +292,7 @@ class _Repair:
         )
 
     def _shown(self, path: Path) -> str:
-        return os.path.relpath(path, self._journal.layout.root)
+        return str(path.relative_to(self._journal.layout.root))
 
 
 def _versions() -> dict[str, str]:
@@ -300,15 +301,18 @@ def _versions() -> dict[str, str]:
 
 def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
     """Images of a shard that are not of the size and time that they were planned with."""
-    root = os.path.join(os.fsencode(made.source), b"")
+    root = os.path.join(os.fsencode(str(locate(made.source))), b"")
     rows: pa.Table = made.manifest.slice(shard.start, shard.images)
     columns = (rows[name].to_pylist() for name in ("path", "size", "mtime"))
-    for path, size, mtime in zip(*columns, strict=True):
+    planned = {path: storage.Stamp(size, mtime) for path, size, mtime in zip(*columns, strict=True)}
+
+    def found(path: bytes) -> storage.Stamp:
         try:
-            status = os.stat(root + path)
+            return storage.stamp_of(root + path)
         except OSError:
-            found = (0, 0)
-        else:
-            found = (status.st_size, status.st_mtime_ns)
-        if found != (size, mtime):
+            return storage.Stamp(0, 0)
+
+    stamps = storage.each(found, planned, locate(made.source))
+    for (path, then), now in zip(planned.items(), stamps, strict=True):
+        if now != then:
             yield os.fsdecode(path)

@@ -20,6 +20,8 @@ from prep.exposition import export_metrics
 from prep.images import Thumbnailer, configure_process, pixels_of_record
 from prep.images.decode import Decoder
 from prep.journal import open_plan
+from prep.locations import Access
+from prep.locations import access as current_access
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt
 from prep.shards import RunRef
@@ -37,11 +39,19 @@ _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 32 << 20  # 32 MiB, the most that glibc
 
 
 class WorkerSetup(WorkerPlugin):
-    """Prepares each worker, those that join late too."""
+    """Prepares each worker, those that join late too.
+
+    Args:
+        access: what it is to be granted; by default, what this process was.
+    """
 
     name = "prep"
 
+    def __init__(self, access: Access | None = None) -> None:
+        self._access = access or current_access()
+
     def setup(self, worker: Worker) -> None:
+        self._access.apply()
         configure_process()
         tune_allocator()
         if worker.nanny:  # It starts the process anew. Without one, this may be anyone's process.

@@ -107,7 +107,7 @@ class Writing:
     def _run_ref(self) -> RunRef:
         config = self._made.config
         return RunRef(
-            output=str(self._journal.layout.root),
+            output=self._journal.output,
             digest=self._made.fingerprint.digest,
             run=self._run,
             stop_at_bad_image=config.on_bad_image == "fail",
@@ -122,7 +122,7 @@ class Writing:
         of_class = [sum(i.get(name, 0) for i in made.counts.values()) for name in classes]
         return RunInfo(
             run=self._run,
-            output=one_line(str(self._journal.layout.root)),
+            output=one_line(self._journal.output),
             began=time.time() - elapsed,
             elapsed=elapsed,
             splits=dict(zip(distinct_lines(made.counts), planned, strict=True)),

@@ -41,22 +41,20 @@ LEVELS = {
         "problems",
         "retries",
         "stats",
-        "storage",
         "text",
         "watchdog",
     },  # nothing of ours
     1: {
-        "catalog",
         "demo",
         "examples",
         "labels",
-        "locks",
         "markup",
         "notebook",
         "receipts",
         "records",
+        "storage",
     },  # one thing
-    2: {"config"},  # what is asked for
+    2: {"catalog", "config", "locks"},  # what is asked for, and what is there
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
@@ -98,6 +96,8 @@ LEVEL = {module: level for level, modules in LEVELS.items() for module in module
 # Libraries that only these may import: each is to be exchanged, or left out, in one place.
 ONLY_IN = {
     "IPython": {"notebook"},
+    "fsspec": {"locations"},
+    "paramiko": {"locations"},
     "bokeh": {"dashboard", "webpage"},
     "jinja2": {"dashboard", "webpage"},
     "PIL": {"demo", "images"},

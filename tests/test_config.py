@@ -115,7 +115,7 @@ def test_a_value_may_be_written_as_is_convenient(key: str, given: Any, meant: An
         ("encoding", "png"),  # not one of them
         ("on_bad_image", "ignore"),  # not one of them
         ("source", ""),  # no path
-        ("source", "s3://bucket/photos"),  # no local path
+        ("source", "zip::s3://bucket/photos"),  # more than one storage
         ("output", 7),  # no text
         ("splits", []),  # none
         ("splits", ["train", "train"]),  # one twice

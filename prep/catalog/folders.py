@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from prep.catalog.listing import Entry, listing_of
 from prep.errors import SourceError
 from prep.layout import DEFAULT_SPLIT
+from prep.locations import absolute, locate
 
 EXTENSIONS = frozenset(
     b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff ppm pgm pbm pnm tga jp2 avif".split()
@@ -75,6 +77,7 @@ class _Scan:
 
     def __init__(self, root: str, image_type: str | None) -> None:
         self.root = os.fsencode(root)
+        self._listing = listing_of(root)
         self.extensions = (
             frozenset([os.fsencode(image_type.lstrip(".").lower())]) if image_type else EXTENSIONS
         )
@@ -85,7 +88,7 @@ class _Scan:
         self.ignored[reason] += 1
         self.examples.setdefault(reason, os.fsdecode(path))
 
-    def entries(self, folder: bytes) -> list[os.DirEntry[bytes]]:
+    def entries(self, folder: bytes) -> list[Entry]:
         """What is in a folder below the root, by name; hidden entries are left out, and counted."""
         visible = []
         for entry in self._list(folder):
@@ -95,14 +98,13 @@ class _Scan:
                 visible.append(entry)
         return sorted(visible, key=lambda entry: entry.name)
 
-    def _list(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+    def _list(self, folder: bytes) -> Iterator[Entry]:
         try:
-            with os.scandir(os.path.join(self.root, folder)) as entries:
-                yield from entries
+            yield from self._listing.entries(folder)
         except OSError as error:
             raise SourceError(f"source: can't list a folder: {error}") from None
 
-    def is_image(self, entry: os.DirEntry[bytes]) -> bool:
+    def is_image(self, entry: Entry) -> bool:
         """By its name alone: what it really is shows when it is read."""
         _, dot, extension = entry.name.rpartition(b".")
         return bool(dot) and extension.lower() in self.extensions and not _is_folder(entry)
@@ -120,12 +122,25 @@ class _Scan:
 
     def classes(self, split: bytes) -> list[bytes]:
         """The folders of a split that hold images."""
-        return [n for n in self.folders(split) if self.holds_images(os.path.join(split, n))]
+        paths = {name: os.path.join(split, name) for name in self.folders(split)}
+        self.prepare(list(paths.values()))
+        return [name for name, path in paths.items() if self.holds_images(path)]
+
+    def prepare(self, folders: Sequence[bytes]) -> None:
+        """Says which folders will be looked at next."""
+        try:
+            self._listing.prepare(folders)
+        except OSError as error:
+            raise SourceError(f"source: can't list a folder: {error}") from None
 
 
 def require_folder(source: str) -> None:
-    """Raises SourceError where there is no such folder."""
-    if not os.path.isdir(source):
+    """Raises SourceError where there is no such folder, or it can't be asked for."""
+    try:
+        found = locate(source).is_dir()
+    except OSError as error:
+        raise SourceError(f"source: can't be opened: {error}") from None
+    if not found:
         raise SourceError(f"source: got {source!r}, which is no folder; expected one with images")
 
 
@@ -167,7 +182,7 @@ def scan_folders(
         if len(columns.path) == before:
             raise SourceError(_no_images(scan, os.path.join(scan.root, folder), image_type))
     return Catalog(
-        root=os.path.abspath(source),
+        root=absolute(source),
         splits=tuple(map(os.fsdecode, chosen)),
         classes=tuple(map(os.fsdecode, classes)),
         images=columns.table(),
@@ -181,6 +196,7 @@ def scan_folders(
 def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, bytes]:
     """Split name → its folder relative to the root (empty where there are no splits)."""
     names = scan.folders(b"")
+    scan.prepare(names)
     if wanted is not None and {os.fsencode(name) for name in wanted} <= set(names):
         return {name: name for name in names if scan.classes(name)} | {
             os.fsencode(name): os.fsencode(name) for name in wanted
@@ -229,14 +245,14 @@ def _add_class(
     columns.mtime += [mtime for _, mtime in sizes_and_times]
 
 
-def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+def _is_folder(entry: Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # A link to itself, say. It is refused when it is read.
         return False
 
 
-def _size_and_time(entry: os.DirEntry[bytes]) -> tuple[int, int]:
+def _size_and_time(entry: Entry) -> tuple[int, int]:
     """Size and time of change; zeros for a dangling link, which is refused when it is read."""
     try:
         status = entry.stat()

@@ -105,9 +105,7 @@ def read_facts(
         PrepError: its image list can't be read.
     """
     if receipts is None:
-        digest = plan.fingerprint.digest
-        read = (journal.receipt(shard.split, shard.index, digest) for shard in plan.shards)
-        receipts = [receipt for receipt in read if receipt is not None]
+        receipts = journal.receipts(plan.shards, plan.fingerprint.digest)
     try:
         table = journal.image_list("class", "size")
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
@@ -133,7 +131,7 @@ def read_facts(
 
 def _read_report(journal: Journal, plan: StoredPlan) -> RunReport | None:
     try:
-        report = RunReport.read(journal.layout.root)
+        report = RunReport.read(journal.output)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return report if report.fingerprint == plan.fingerprint.digest else None

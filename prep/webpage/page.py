@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ _FEW = 2  # thumbnails of a class, that need no row of their own
 _LOADED = "train"  # the split that is loaded in the page's lines, where there is one
 
 
-def report_page(output: str | os.PathLike[str]) -> Path:
+def report_page(output: str | PathLike[str]) -> Path:
     """Makes ``report.html`` of an output, finished or not, and gives its path back.
 
     It is one file that needs no network. What is in the shards is shown by a sample of them.
@@ -60,7 +60,7 @@ def report_page(output: str | os.PathLike[str]) -> Path:
     if plan is None:
         raise SourceError(
             f"output: expected a folder that prep run has written, found no plan in "
-            f"{os.fspath(output)!r}; give the path that was its --output"
+            f"{str(output)!r}; give the path that was its --output"
         )
     facts = read_facts(journal, plan)
     storage.publish(journal.layout.page, make_page(journal, facts))
@@ -83,7 +83,7 @@ def update_page(journal: Journal, plan: StoredPlan, receipts: Sequence[ShardRece
 
 def _is_made_from(page: Path, digest: str) -> bool:
     try:
-        with open(page, "rb") as file:
+        with page.open("rb") as file:
             return _MADE_FROM.format(digest).encode() in file.read(_HEAD)
     except OSError:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,6 +97,6 @@ def _candidates(
 
 def _read(entry: ImageEntry) -> bytes:
     """Raises OSError where the image is not there as it was."""
-    if os.stat(entry.path).st_size > _LARGEST_FILE:
+    if storage.stamp_of(entry.path).size > _LARGEST_FILE:
         raise OSError("too large to be looked at")
     return storage.read_file(entry.path, entry.stamp)

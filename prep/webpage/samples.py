@@ -137,7 +137,7 @@ class _Sampler:
         shown = self._choose(classes)
         numbers = shown.keys() | set(range(min(counted, len(classes))))
         try:
-            with open(self._journal.layout.root / receipt.file, "rb") as file:
+            with (self._journal.layout.root / receipt.file).open("rb") as file:
                 for number, data in read_chosen(file, numbers):
                     self._take(data, shown.get(number), count=number < counted)
         except (OSError, RecordError):

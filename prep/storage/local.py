@@ -1,4 +1,4 @@
-"""Reading files, and publishing files atomically.
+"""Files of this machine: reading them, and publishing them atomically.
 
 A reader never sees half a file: it is written under a temporary name that is unique to the attempt,
 flushed to disk, and only then renamed. Two processes that write the same file at the same time
@@ -15,51 +15,19 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
-import re
 import stat
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
+
+from prep.storage.names import SUFFIX, is_temporary, tag_of, temporary_name
+from prep.storage.stamps import Stamp
 
 _BUFFER = 1 << 20  # 1 MiB
-_TEMPORARY_SUFFIX = ".partial"
-_TEMPORARY_NAME = re.compile(rf"\.(?:(?P<tag>\d+)\.)?[0-9a-f]{{32}}{re.escape(_TEMPORARY_SUFFIX)}")
 #: What filesystems without locks answer with.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-# What filesystems keep of a time: SMB 100 ns, others a microsecond or a second. Two machines may
-# see the same file through different ones.
-_TIME_UNITS = (100, 1_000, 1_000_000_000)  # nanoseconds
-
-
-class FileChanged(OSError):
-    """A file is not what it was when it was listed."""
-
-
-class Stamp(NamedTuple):
-    """Which contents a file had: its size in bytes, and the time of its last change in ns."""
-
-    size: int
-    mtime: int
-
-    def require(self, status: os.stat_result) -> None:
-        """Raises FileChanged where ``status`` is that of other contents."""
-        if status.st_size != self.size:
-            raise FileChanged(
-                f"changed since it was listed: {self.size:,} bytes then, {status.st_size:,} now"
-            )
-        if not _same_time(status.st_mtime_ns, self.mtime):
-            raise FileChanged("changed since it was listed: written to in the meantime")
-
-
-def _same_time(a: int, b: int) -> bool:
-    """Whether two times are the same, or one is the other as another filesystem keeps it."""
-    return a == b or any(
-        a // unit == b // unit and 0 in (a % unit, b % unit) for unit in _TIME_UNITS
-    )
 
 
 def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
@@ -75,12 +43,13 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     """
     with _opened(path) as (descriptor, status):
         if expected is not None:
-            expected.require(status)
+            expected.require(status.st_size, status.st_mtime_ns)
         data = os.read(descriptor, status.st_size + 1)
         if len(data) != status.st_size:  # More than one read returns, or the file is changing.
             data += b"".join(_pieces(descriptor))
         if expected is not None:
-            expected.require(os.fstat(descriptor))
+            after = os.fstat(descriptor)
+            expected.require(after.st_size, after.st_mtime_ns)
         return data
 
 
@@ -162,7 +131,7 @@ class AtomicFile:
     @property
     def others(self) -> list[Path]:
         """What other attempts with the same tag have left here, or are at."""
-        found = _temporaries(self._path.parent, self._tag)
+        found = temporaries(self._path.parent, self._tag)
         return [path for path in found if path != self._temporary]
 
     def write(self, data: bytes) -> None:
@@ -217,7 +186,7 @@ class AtomicFile:
 def _create(folder: Path, tag: str) -> tuple[Path, BinaryIO]:
     """Opens a file under a temporary name, and locks it."""
     while True:
-        path = folder / f".{tag}{'.' if tag else ''}{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}"
+        path = folder / temporary_name(tag)
         file = open(path, "xb", buffering=_BUFFER)  # noqa: SIM115 (the caller closes it)
         try:
             _lock(file.fileno())
@@ -258,22 +227,6 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Publishes a small file."""
-    with AtomicFile(path, durable=durable) as file:
-        file.write(data)
-
-
-def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """Publishes ``value`` as indented JSON. Names that are not valid Unicode survive, escaped."""
-    publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """What attempts, dead ones and such as are alive, have under temporary names."""
-    return sorted(_temporaries(folder, None))
-
-
 def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool = False) -> None:
     """Removes what dead attempts left in ``folder`` under temporary names.
 
@@ -283,10 +236,10 @@ def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool =
         keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
             has died there.
     """
-    for path in list(_temporaries(folder, tag)):
+    for path in list(temporaries(folder, tag)):
         # It may have become a file, or be another user's.
         with contextlib.suppress(OSError):
-            _remove_if_dead(path, keep_name=keep_names and _tag_of(path) is not None)
+            _remove_if_dead(path, keep_name=keep_names and tag_of(path.name) is not None)
 
 
 def _remove_if_dead(path: Path, *, keep_name: bool) -> None:
@@ -302,16 +255,11 @@ def _remove_if_dead(path: Path, *, keep_name: bool) -> None:
         os.close(descriptor)
 
 
-def _temporaries(folder: Path, tag: str | None) -> Iterator[Path]:
+def temporaries(folder: Path, tag: str | None) -> Iterator[Path]:
     """What bears a temporary name, and this tag, if one is given."""
-    for path in folder.glob(f".{tag or ''}*{_TEMPORARY_SUFFIX}"):
-        if _TEMPORARY_NAME.fullmatch(path.name) and tag in (None, _tag_of(path) or ""):
+    for path in folder.glob(f".{tag or ''}*{SUFFIX}"):
+        if is_temporary(path.name, tag):
             yield path
-
-
-def _tag_of(path: Path) -> str | None:
-    match = _TEMPORARY_NAME.fullmatch(path.name)
-    return match["tag"] if match else None
 
 
 def identity(path: Path) -> tuple[int, ...] | None:

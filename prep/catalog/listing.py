@@ -1,0 +1,99 @@
+"""What lies in the folders of a source: asked folder by folder, or many folders at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from prep import storage
+from prep.locations import RemotePath, Status, locate
+
+
+class StatusLike(Protocol):
+    """As far as a catalog looks at it."""
+
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+
+
+class Entry(Protocol):
+    """A file or a folder in a folder; ``os.DirEntry`` is one."""
+
+    @property
+    def name(self) -> bytes: ...
+    def is_dir(self) -> bool: ...
+    def stat(self) -> StatusLike: ...
+
+
+class Listing(Protocol):
+    """The folders of a source, by their path relative to it."""
+
+    def entries(self, folder: bytes) -> Iterator[Entry]:
+        """What is in a folder; raises OSError where it can't be listed."""
+
+    def prepare(self, folders: Sequence[bytes]) -> None:
+        """Says which folders will be asked for next."""
+
+
+def listing_of(source: str) -> Listing:
+    """The listing of a source: a folder of this machine, or one in a storage."""
+    place = locate(source)
+    return (
+        StoreListing(place) if isinstance(place, RemotePath) else LocalListing(os.fsencode(place))
+    )
+
+
+class LocalListing:
+    """Folders of this machine, each listed whenever it is asked for."""
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+
+    def entries(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+        with os.scandir(os.path.join(self._root, folder)) as entries:
+            yield from entries
+
+    def prepare(self, folders: Sequence[bytes]) -> None:
+        pass
+
+
+class StoredEntry(NamedTuple):
+    """A file or folder in a storage, and what its listing says of it."""
+
+    name: bytes
+    status: Status
+
+    def is_dir(self) -> bool:
+        return self.status.is_folder
+
+    def stat(self) -> Status:
+        return self.status
+
+
+class StoreListing:
+    """Folders in a storage: each is listed once, and many of them at the same time.
+
+    An object store gives a thousand names in an answer, with size and time. So listing takes as
+    many requests as there are thousands of objects, or folders, and never one an object.
+    """
+
+    def __init__(self, root: RemotePath) -> None:
+        self._root = root
+        self._known: dict[bytes, list[StoredEntry]] = {}
+
+    def entries(self, folder: bytes) -> Iterator[StoredEntry]:
+        if folder not in self._known:
+            self._known[folder] = self._list(folder)
+        yield from self._known[folder]
+
+    def prepare(self, folders: Sequence[bytes]) -> None:
+        missing = [folder for folder in folders if folder not in self._known]
+        found = storage.each(self._list, missing, locate(self._root))
+        self._known.update(zip(missing, found, strict=True))
+
+    def _list(self, folder: bytes) -> list[StoredEntry]:
+        place = self._root / os.fsdecode(folder) if folder else self._root
+        return [StoredEntry(os.fsencode(name), status) for name, status in place.listed()]

@@ -1,0 +1,23 @@
+"""Where a path or URL leads, from this process, and how what is there is opened."""
+
+from prep.locations.access import Access, absolute, access, grant, locate, mount
+from prep.locations.options import split_options
+from prep.locations.remote import RemotePath, Status
+from prep.locations.urls import Bare, is_url, local_path, require_supported, without_credentials
+
+__all__ = [
+    "Access",
+    "Bare",
+    "RemotePath",
+    "Status",
+    "absolute",
+    "access",
+    "grant",
+    "is_url",
+    "local_path",
+    "locate",
+    "mount",
+    "require_supported",
+    "split_options",
+    "without_credentials",
+]

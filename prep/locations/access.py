@@ -1,0 +1,80 @@
+"""What it takes to open locations, kept apart from them for the length of the process.
+
+Plans, receipts, tasks and reports hold plain paths and URLs. Options of a storage, for there may be
+credentials among them, and where this host sees a folder that others see under another path, are
+granted to a process and never shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from prep.locations.filesystems import OPTIONS
+from prep.locations.remote import RemotePath
+from prep.locations.urls import is_url, local_path
+
+_mounts: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """All that was granted to one process, to be granted in another; its options are not shown.
+
+    Attributes:
+        options: fsspec's ``storage_options``, by the URL at and below which they hold.
+        mounts: where a folder, and all below it, is found here.
+    """
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+
+    def apply(self) -> None:
+        """Grants all of it in this process."""
+        for url, options in self.options.items():
+            grant(url, options)
+        for path, here in self.mounts.items():
+            mount(path, here)
+
+
+def access() -> Access:
+    """What was granted in this process so far."""
+    return Access(options=OPTIONS.all(), mounts=dict(_mounts))
+
+
+def grant(url: str, options: Mapping[str, Any]) -> None:
+    """Has everything at and below a URL opened with these options from now on.
+
+    Args:
+        options: what fsspec calls ``storage_options``.
+    """
+    OPTIONS.grant(url, options)
+
+
+def mount(path: str, here: str) -> None:
+    """Has the folder ``path``, and all below it, found at ``here`` from now on."""
+    _mounts[os.path.normpath(path)] = os.path.abspath(here)
+
+
+def absolute(path: str | os.PathLike[str] | RemotePath) -> str:
+    """The same without regard to the working directory; of a URL of this machine, its path."""
+    name = local_path(str(path) if isinstance(path, RemotePath) else os.fspath(path))
+    return str(RemotePath(name)) if is_url(name) else os.path.abspath(name)
+
+
+def locate(path: str | os.PathLike[str] | RemotePath) -> Path:
+    """The path or URL, as something to open: a ``Path``, or what is used like one."""
+    if isinstance(path, RemotePath):
+        return cast(Path, path)
+    name = local_path(os.fspath(path))
+    if is_url(name):
+        # It has those of a Path's methods that are used here, though it is none.
+        return cast(Path, RemotePath(name))
+    absolute = os.path.abspath(name)
+    for root in sorted(_mounts, key=len, reverse=True):
+        if absolute == root or absolute.startswith(root.rstrip("/") + "/"):
+            return Path(_mounts[root], os.path.relpath(absolute, root))
+    return Path(absolute)

@@ -1,0 +1,104 @@
+"""The open filesystems of this process: one for each storage and its options."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from prep.locations.urls import protocol_of
+
+_NO_CACHE = {"use_listings_cache": False}  # Others write there too.
+# In seconds, so that nothing waits for ever. S3's are s3fs's own. What a user sets wins.
+_TIMEOUTS = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), 30)
+_SILENCE = 60.0  # seconds after which an SFTP server that answers nothing is given up
+_KEEPALIVE = 30  # seconds
+
+
+class Options:
+    """``storage_options`` by the URL at and below which they hold."""
+
+    def __init__(self) -> None:
+        self._by_url: dict[str, Mapping[str, Any]] = {}
+
+    def grant(self, url: str, options: Mapping[str, Any]) -> None:
+        self._by_url[url.rstrip("/")] = dict(options)
+
+    def all(self) -> dict[str, Mapping[str, Any]]:
+        return dict(self._by_url)
+
+    def of(self, url: str) -> Mapping[str, Any]:
+        """Those of the nearest place at or above a URL for which any were granted."""
+        roots = [root for root in self.all() if url == root or url.startswith(f"{root}/")]
+        return self._by_url[max(roots, key=len)] if roots else {}
+
+
+OPTIONS = Options()
+
+# Filesystems that wait for many answers at once may be used from all threads; others are asked from
+# one at a time, so each thread has its own.
+_shared: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+class _Own(threading.local):
+    def __init__(self) -> None:
+        self.opened: dict[str, Any] = {}
+
+
+_own = _Own()
+
+
+def filesystem(url: str) -> Any:
+    """The fsspec filesystem of a URL, opened with the options that were granted for it.
+
+    Raises:
+        ImportError, ValueError: there is none for its protocol.
+        Exception: whatever it raises when it is opened.
+    """
+    import fsspec
+
+    kind = fsspec.get_filesystem_class(protocol_of(url))
+    options = {
+        **_defaults(kind, protocol_of(url)),
+        **kind._get_kwargs_from_urls(_without_path(url)),
+        **OPTIONS.of(url),
+    }
+    key = f"{kind.__name__} {sorted(options.items(), key=str)!r}"
+    if not kind.async_impl:
+        if key not in _own.opened:
+            _own.opened[key] = _open(kind, options)
+        return _own.opened[key]
+    with _lock:
+        if key not in _shared:
+            _shared[key] = _open(kind, options)
+        return _shared[key]
+
+
+def forget(url: str) -> None:
+    """Has this thread connect anew to the storage of a URL: its connection has broken."""
+    _own.opened.clear()
+
+
+def _defaults(kind: Any, protocol: str) -> dict[str, Any]:
+    if protocol in ("sftp", "ssh"):
+        from prep.locations.sftp import KnownHosts  # It needs paramiko.
+
+        return {**_TIMEOUTS, "host_key_policy": KnownHosts}
+    return _NO_CACHE if kind.async_impl else {}
+
+
+def _without_path(url: str) -> str:
+    """A name may hold what would be taken for a query."""
+    protocol, _, rest = url.partition("://")
+    return f"{protocol}://{rest.partition('/')[0]}/"
+
+
+def _open(kind: Any, options: Mapping[str, Any]) -> Any:
+    # fsspec's own cache would keep what was opened, connections and all, for ever.
+    opened = kind(**options, skip_instance_cache=True)
+    sftp: Any = getattr(opened, "ftp", None)
+    if hasattr(sftp, "get_channel"):
+        sftp.get_channel().settimeout(_SILENCE)
+        sftp.get_channel().get_transport().set_keepalive(_KEEPALIVE)
+    return opened

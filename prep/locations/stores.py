@@ -1,0 +1,128 @@
+"""What a storage can do beyond what all of fsspec's can, or does better when asked otherwise.
+
+S3 gives an object and the time of its change in one reply, lists by prefix, and keeps unfinished
+uploads. SFTP sends what is asked for ahead of being asked.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = 1_000  # nanoseconds
+# Of an upload in parts: s3fs has ten of them in memory at once.
+_PART = 16 << 20  # 16 MiB
+_TIMES = ("LastModified", "mtime", "last_modified", "updated", "modified", "modification_time")
+# These put an object in place whole, and can't rename; elsewhere a file is visible as it grows.
+_WHOLE = frozenset(
+    ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "tos", "memory")
+)
+
+
+class Found(NamedTuple):
+    """What was read.
+
+    Attributes:
+        data: empty where the size is not the expected one.
+        size: of all that is there.
+        mtime: None where the storage does not say it in the same reply.
+    """
+
+    data: bytes
+    size: int
+    mtime: int | None
+
+
+def puts_whole(protocol: str) -> bool:
+    """Whether what is uploaded appears whole or not at all, under its final name."""
+    return protocol in _WHOLE
+
+
+def is_s3(fs: Any) -> bool:
+    return hasattr(fs, "_call_s3")
+
+
+def is_sftp(fs: Any) -> bool:
+    return hasattr(fs, "ftp") and hasattr(fs.ftp, "putfo")
+
+
+def time_of(info: Mapping[str, Any]) -> int:
+    """When something was changed last, in ns since 1970; 0 where that is not known."""
+    for name in _TIMES:
+        if info.get(name):
+            return to_ns(info[name])
+    return 0
+
+
+def to_ns(time: Any) -> int:
+    """A time in any of the forms that filesystems use, in ns since 1970.
+
+    >>> to_ns("1970-01-01T00:00:01.5Z"), to_ns(1.5)
+    (1500000000, 1500000000)
+    """
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    if isinstance(time, datetime):
+        aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+        difference = aware - _EPOCH
+        seconds = difference.days * 86_400 + difference.seconds
+        return seconds * 1_000_000_000 + difference.microseconds * _MICROSECOND
+    microseconds: int = round(time * 1_000_000)
+    return microseconds * _MICROSECOND
+
+
+async def get_from_s3(fs: Any, path: str, expected: int | None) -> Found:
+    """One request."""
+    bucket, key, _ = fs.split_path(path)
+    reply = await fs._call_s3("get_object", Bucket=bucket, Key=key, **fs.req_kw)
+    body, size = reply["Body"], reply["ContentLength"]
+    try:
+        mtime = to_ns(reply["LastModified"]) if "LastModified" in reply else None
+        data = await body.read() if expected in (None, size) else b""
+    finally:
+        body.close()
+    return Found(data, size, mtime)
+
+
+def get_over_sftp(fs: Any, path: str, expected: int | None) -> Found:
+    """All of it is asked for at once."""
+    with fs.ftp.open(path, "rb") as file:
+        status = file.stat()
+        data = b""
+        if expected in (None, status.st_size):
+            file.prefetch(status.st_size)
+            data = file.read()
+        return Found(data, status.st_size, to_ns(status.st_mtime))
+
+
+def put_over_sftp(fs: Any, path: str, data: bytes) -> None:
+    """Without waiting for each part to be acknowledged before the next; its size is compared."""
+    fs.ftp.putfo(io.BytesIO(data), path, file_size=len(data), confirm=True)
+
+
+def part_size(fs: Any) -> dict[str, int]:
+    """Options for an upload from a local file."""
+    return {"chunksize": _PART} if is_s3(fs) else {}
+
+
+async def unfinished_in_s3(fs: Any, path: str) -> list[tuple[str, str]]:
+    """(path, id) of uploads in parts that were begun below ``path``, and not finished."""
+    bucket, key, _ = fs.split_path(path)
+    query = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
+    found = []
+    while True:
+        reply = await fs._call_s3("list_multipart_uploads", **query)
+        uploads = reply.get("Uploads") or []
+        found += [(f"{bucket}/{upload['Key']}", upload["UploadId"]) for upload in uploads]
+        if not reply.get("IsTruncated"):
+            return found
+        query["KeyMarker"] = reply["NextKeyMarker"]
+        query["UploadIdMarker"] = reply["NextUploadIdMarker"]
+
+
+async def abort_in_s3(fs: Any, path: str, upload: str) -> None:
+    bucket, key, _ = fs.split_path(path)
+    await fs._call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)

@@ -1,0 +1,213 @@
+"""Reading files, and publishing files whole, on this machine and in storages.
+
+All functions take what :func:`prep.locations.locate` gives, or the name of it. What is local is
+handled by ``local``, all else by ``remote``, where there are no locks and, mostly, no renames.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from prep.locations import RemotePath, locate
+from prep.storage import local, remote
+from prep.storage.local import NO_LOCKS, AtomicFile
+from prep.storage.remote import Upload
+from prep.storage.stamps import FileChanged, Stamp
+
+__all__ = [
+    "NO_LOCKS",
+    "AtomicFile",
+    "FileChanged",
+    "NewFile",
+    "Stamp",
+    "Upload",
+    "abort_uploads",
+    "create",
+    "each",
+    "identity",
+    "is_remote",
+    "leftovers",
+    "publish",
+    "publish_json",
+    "read_file",
+    "read_in_pieces",
+    "remove_leftovers",
+    "remove_tree",
+    "require_readable",
+    "stamp_of",
+]
+
+#: A file that is being written.
+NewFile = AtomicFile | Upload
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+#: Requests to a storage that wait for their answers at the same time.
+AT_ONCE = 32
+_URL = b"://"
+
+
+def is_remote(path: Path) -> bool:
+    """Whether a location is in a storage, where each question takes a while."""
+    return isinstance(path, RemotePath)
+
+
+def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
+    """The contents of a regular file, or of an object in a storage: one request, and no more.
+
+    Args:
+        path: an absolute path, or a URL.
+        expected: what it must be. Of an object, its time is compared where the storage tells it in
+            the same reply (S3, SFTP).
+
+    Raises:
+        FileChanged: it is not what was expected, or is being written to.
+        OSError: it can't be read, or is something else (a pipe would block for ever).
+    """
+    found = _in_storage(path)
+    if found is None:
+        return local.read_file(path, expected)
+    data, size, mtime = found.read(expected.size if expected else None)
+    if expected is not None:
+        expected.require(size, mtime)
+    return data
+
+
+def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
+    """The contents of a file, a megabyte at a time.
+
+    Raises:
+        OSError: it can't be read, or is something else.
+    """
+    found = _in_storage(path)
+    return local.read_in_pieces(path) if found is None else remote.read_in_pieces(found)
+
+
+def require_readable(path: str | bytes) -> None:
+    """Raises OSError where :func:`read_file` would."""
+    for _ in read_in_pieces(path):
+        break
+
+
+def stamp_of(path: str | bytes) -> Stamp:
+    """Size and time of a file.
+
+    Raises:
+        OSError: there is none, or it can't be asked.
+    """
+    found = _in_storage(path)
+    status = os.stat(path) if found is None else found.stat()
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _in_storage(path: str | bytes) -> RemotePath | None:
+    # For each image; an absolute path never holds two slashes after a colon.
+    name = path if isinstance(path, bytes) else os.fsencode(path)
+    if _URL not in name:
+        return None
+    found = locate(os.fsdecode(path))
+    return found if isinstance(found, RemotePath) else None
+
+
+def create(
+    path: Path,
+    *,
+    durable: bool = True,
+    tag: str = "",
+    before_publishing: Callable[[], None] | None = None,
+) -> NewFile:
+    """A file that will appear whole or not at all; see :class:`AtomicFile`.
+
+    Args:
+        durable: whether to wait until it is on disk; a storage always says when it has it.
+    """
+    if isinstance(path, RemotePath):
+        return Upload(path, tag=tag, before_publishing=before_publishing)
+    return AtomicFile(path, durable=durable, tag=tag, before_publishing=before_publishing)
+
+
+def publish(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Publishes a small file."""
+    with create(path, durable=durable) as file:
+        file.write(data)
+
+
+def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Publishes ``value`` as indented JSON. Names that are not valid Unicode survive, escaped."""
+    publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What attempts, dead ones and such as are alive, have under temporary names."""
+    if isinstance(folder, RemotePath):
+        return cast(list[Path], remote.temporaries(folder, None))
+    return sorted(local.temporaries(folder, None))
+
+
+def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool = False) -> None:
+    """Removes what dead attempts left in ``folder`` under temporary names.
+
+    In a storage, where dead ones can't be told from live ones, this removes the traces of both,
+    which does the live ones no harm.
+
+    Args:
+        folder: where.
+        tag: only those with this tag.
+        keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
+            has died there.
+    """
+    if isinstance(folder, RemotePath):
+        remote.remove_leftovers(folder, tag, keep_names=keep_names)
+    else:
+        local.remove_leftovers(folder, tag, keep_names=keep_names)
+
+
+def abort_uploads(root: Path, ours: Callable[[str], bool]) -> None:
+    """Has a storage forget uploads in parts that were begun below ``root`` and not finished.
+
+    Args:
+        ours: whether a name, relative to ``root``, is one that we would upload to.
+    """
+    if isinstance(root, RemotePath):
+        for path, upload in root.unfinished_uploads():
+            if ours(str(path.relative_to(root))):
+                path.abort_upload(upload)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder and all that is in it."""
+    if isinstance(folder, RemotePath):
+        remote.remove_tree(folder)
+    else:
+        shutil.rmtree(folder)
+
+
+def identity(path: Path) -> tuple[int | str, ...] | None:
+    """Tells a file from any other that is ever put in its place; None where there is none."""
+    if not isinstance(path, RemotePath):
+        return local.identity(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return (status.version, status.st_size, status.st_mtime_ns)
+
+
+def each(function: Callable[[S], T], items: Iterable[S], where: Path) -> Iterator[T]:
+    """Calls a function for each item, in their order: for a storage, many at a time.
+
+    Args:
+        where: the location that all of it is about.
+    """
+    if not is_remote(where):
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(function, items)

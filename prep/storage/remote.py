@@ -1,0 +1,180 @@
+"""Files of a storage: published whole, without a rename where there is no such thing.
+
+What is written is kept here until it is complete: in memory, and if it grows large, in a temporary
+file. Then it is uploaded at once. An object store shows it under its final name when all of it is
+there; on a server with folders, it is uploaded beside that name, and renamed.
+
+There are no locks. That an attempt is under way, or was when its process died, shows by an empty
+file under a temporary name; live ones can't be told from dead ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from prep.locations import RemotePath
+from prep.storage.names import is_temporary, tag_of, temporary_name
+
+_IN_MEMORY = 64 << 20  # 64 MiB
+_PIECE = 1 << 20  # 1 MiB
+
+
+class Upload:
+    """A file that appears in a storage whole, or not at all; used as :class:`AtomicFile` is."""
+
+    def __init__(
+        self,
+        path: RemotePath,
+        *,
+        tag: str = "",
+        before_publishing: Callable[[], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._tag = tag
+        self._before_publishing = before_publishing
+        self._temporary = path.parent / temporary_name(tag)
+        self._spool = _Spool()
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.others: list[RemotePath] = []
+
+    def __enter__(self) -> Upload:
+        if self._tag:
+            with ThreadPoolExecutor(1) as pool:  # To wait for two answers at once.
+                marked = pool.submit(_put, self._temporary, b"")
+                self.others = temporaries(self._path.parent, self._tag)
+                marked.result()
+            self.others = [other for other in self.others if other.name != self._temporary.name]
+        return self
+
+    def write(self, data: bytes) -> None:
+        self._spool.write(data)
+        self._digest.update(data)
+        self.size += len(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of what was written so far."""
+        return self._digest.hexdigest()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._spool:
+            try:
+                if kind is None:
+                    self._publish()
+            finally:
+                if self._tag or kind is None:
+                    self._remove_temporary()
+
+    def _publish(self) -> None:
+        if self._path.puts_whole:
+            self._agree()
+            _put(self._path, self._spool.content())
+        else:
+            _put(self._temporary, self._spool.content())
+            self._agree()
+            self._temporary.replace(self._path)
+
+    def _agree(self) -> None:
+        if self._before_publishing is not None:
+            self._before_publishing()
+
+    def _remove_temporary(self) -> None:
+        """If that fails, somebody will decode with more care than is needed, and no more."""
+        if self._tag or not self._path.puts_whole:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+
+
+class _Spool:
+    """Bytes on their way: in memory, or in a temporary file if they are many."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._file: BinaryIO | None = None
+        self._name = ""
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.clear()
+        if self._file is not None:
+            self._file.close()
+            os.unlink(self._name)
+
+    def write(self, data: bytes) -> None:
+        if self._file is not None:
+            self._file.write(data)
+            return
+        self._pieces.append(bytes(data))
+        self._size += len(data)
+        if self._size > _IN_MEMORY:
+            descriptor, self._name = tempfile.mkstemp(prefix="prep-upload-")
+            self._file = open(descriptor, "wb", buffering=_PIECE)  # noqa: SIM115 (closed at exit)
+            self._file.writelines(self._pieces)
+            self._pieces.clear()
+
+    def content(self) -> bytes | Path:
+        """All of it, or the local file that it is in."""
+        if self._file is None:
+            return b"".join(self._pieces)
+        self._file.flush()
+        return Path(self._name)
+
+
+def _put(path: RemotePath, content: bytes | Path) -> None:
+    try:
+        path.upload(content)
+    except FileNotFoundError:
+        if path.puts_whole:
+            raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.upload(content)
+
+
+def read_in_pieces(path: RemotePath) -> Iterator[bytes]:
+    """The contents, a megabyte at a time."""
+    with path.open() as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def temporaries(folder: RemotePath, tag: str | None) -> list[RemotePath]:
+    """What bears a temporary name, and this tag, if one is given."""
+    with contextlib.suppress(FileNotFoundError):
+        listed = folder.listed(prefix=f".{tag}." if tag else ".")
+        return [folder / name for name, _ in listed if is_temporary(name, tag)]
+    return []
+
+
+def remove_leftovers(folder: RemotePath, tag: str | None = None, *, keep_names: bool) -> None:
+    """Removes what bears a temporary name; with ``keep_names``, only what has no tag."""
+    for path in temporaries(folder, tag):
+        if not (keep_names and tag_of(path.name) is not None):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def remove_tree(folder: RemotePath) -> None:
+    """Removes a folder and all that is in it."""
+    for name, status in folder.listed():
+        if status.is_folder:
+            remove_tree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    folder.rmdir()

@@ -1,0 +1,192 @@
+"""Real storages: S3 spoken over the network by a server in another process, and SFTP by an sshd."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import fsspec
+import pytest
+from clusters import wait_until
+
+REPO = Path(__file__).resolve().parent.parent
+#: What must be seen nowhere.
+KEY, SECRET = "AKIAQ7SEENNOWHERE", "s3cr3t/shown+nowhere=42"
+_SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+
+
+@dataclass(frozen=True)
+class S3:
+    """A server, and a bucket of the test's own in it."""
+
+    endpoint: str
+    bucket: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"key": KEY, "secret": SECRET, "endpoint_url": self.endpoint}
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}"
+
+    @property
+    def fs(self) -> Any:
+        """What the test itself reads and writes with."""
+        return fsspec.filesystem("s3", use_listings_cache=False, **self.options)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The options as the environment of a process."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_ENDPOINT_URL": self.endpoint,
+        }
+
+    def requests(self) -> list[tuple[str, str, str]]:
+        """Method, path with query, and range of all requests so far."""
+        with urllib.request.urlopen(f"{self.endpoint}/_requests") as reply:
+            return [tuple(request) for request in json.load(reply)]
+
+    def fail(self, times: int, **trouble: str) -> None:
+        """Has some of the next requests fail; see ``s3_server``."""
+        query = urlencode({"times": times, **trouble})
+        urllib.request.urlopen(f"{self.endpoint}/_trouble?{query}", data=b"").close()
+
+    def upload(self, folder: Path, prefix: str) -> str:
+        """Puts a folder there, and gives its URL."""
+        self.fs.put(f"{folder}/", f"{self.bucket}/{prefix}/", recursive=True)
+        return f"{self.url}/{prefix}"
+
+    def contents(self, prefix: str) -> dict[str, bytes]:
+        """All objects below a prefix, by their name below it."""
+        root = f"{self.bucket}/{prefix}/"
+        return {name.removeprefix(root): self.fs.cat_file(name) for name in self.fs.find(root)}
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    pytest.importorskip("moto", reason="no S3 server: moto is not installed")
+    environment = {**os.environ, "MOTO_S3_CUSTOM_ENDPOINTS": ""}
+    server = subprocess.Popen(
+        [sys.executable, str(REPO / "tests" / "s3_server.py"), "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=REPO,
+        env=environment,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str) -> S3:
+    """An empty bucket."""
+    made = S3(s3_endpoint, f"prep-{uuid.uuid4().hex[:12]}")
+    made.fs.mkdir(made.bucket)
+    return made
+
+
+@dataclass(frozen=True)
+class Sftp:
+    """An sshd, and a folder of this machine that it gives access to."""
+
+    port: int
+    folder: Path
+    key: Path
+    known_hosts: Path
+
+    @property
+    def url(self) -> str:
+        return f"sftp://127.0.0.1:{self.port}{self.folder}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "key_filename": str(self.key),
+            "host_key_policy": "auto_add",
+            "look_for_keys": False,
+            "allow_agent": False,
+        }
+
+
+_SSHD_CONFIG = """
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {home}/host_key
+AuthorizedKeysFile {home}/authorized_keys
+PidFile {home}/pid
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+MaxStartups 100
+Subsystem sftp internal-sftp
+"""
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
+    if not os.access(_SSHD, os.X_OK) or shutil.which("ssh-keygen") is None:
+        pytest.skip("no sshd on this machine; Debian's is in openssh-server")
+    pytest.importorskip("paramiko", reason="no SFTP: paramiko is not installed")
+    home, port = tmp_path_factory.mktemp("sshd"), free_port()
+    for name in ("host_key", "user_key"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)]
+        subprocess.run(command, check=True)
+    shutil.copy(home / "user_key.pub", home / "authorized_keys")
+    (home / "config").write_text(_SSHD_CONFIG.format(port=port, home=home))
+    if os.geteuid() == 0:  # Where it shuts itself in before it knows who is there.
+        Path("/run/sshd").mkdir(exist_ok=True)
+    log = home / "log"
+    server = subprocess.Popen([_SSHD, "-D", "-f", str(home / "config"), "-E", str(log)])
+    try:
+        wait_until(lambda: _answers(port) or server.poll() is not None)
+        if server.poll() is not None:
+            pytest.skip(f"sshd does not start here: {log.read_text()[-200:]}")
+        host_key = (home / "host_key.pub").read_text().split()[:2]
+        known_hosts = home / "known_hosts"
+        known_hosts.write_text(f"[127.0.0.1]:{port} {' '.join(host_key)}\n")
+        yield Sftp(port, home, home / "user_key", known_hosts)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def sftp(sshd: Sftp, tmp_path: Path) -> Sftp:
+    """An empty folder on it."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    return Sftp(sshd.port, folder, sshd.key, sshd.known_hosts)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
