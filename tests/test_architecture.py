@@ -47,16 +47,18 @@ LEVELS = {
     },  # nothing of ours
     1: {
         "catalog",
+        "cluster_spec",
         "demo",
         "examples",
         "labels",
         "locks",
         "markup",
+        "mounts",
         "notebook",
         "receipts",
         "records",
     },  # one thing
-    2: {"config"},  # what is asked for
+    2: {"config", "deployments"},  # what is asked for
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
@@ -106,9 +108,11 @@ ONLY_IN = {
         "audits",
         "clusters",
         "dashboard",
+        "deployments",
         "handles",
         "links",
         "means",
+        "mounts",
         "pipeline",
         "runs",
         "sessions",
