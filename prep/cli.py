@@ -11,13 +11,16 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError, Interrupted, PrepError, UsageError
 from prep.text import counted, one_line
+
+if TYPE_CHECKING:
+    from prep.clusters import ClusterChoice
 
 Command = Callable[..., Any]
 
@@ -86,13 +89,38 @@ _workers_option = click.option(
 )
 
 
-_cluster_option = click.option(
-    "--cluster",
-    "cluster_spec",
-    type=click.Path(),
-    metavar="FILE",
-    help="Cluster spec to start instead of one worker per core of this machine.",
-)
+def _cluster_options(command: Command) -> Command:
+    """Which cluster to use, handed to the command as ``choice``."""
+
+    @_workers_option
+    @click.option(
+        "--cluster",
+        "cluster_file",
+        type=click.Path(),
+        metavar="FILE",
+        help="Cluster file to start or find a cluster by. [one worker per core of this machine]",
+    )
+    @click.option("--profile", metavar="NAME", help="Which of its profiles. [local]")
+    @click.option(
+        "--trust-cluster-file",
+        "trust",
+        is_flag=True,
+        help="Start classes of any package that FILE names: that runs their code.",
+    )
+    @functools.wraps(command)
+    def wrapped(
+        workers: int | None,
+        cluster_file: str | None,
+        profile: str | None,
+        trust: bool,
+        **values: Any,
+    ) -> Any:
+        from prep.clusters import ClusterChoice
+
+        choice = ClusterChoice(file=cluster_file, profile=profile, workers=workers, trust=trust)
+        return command(choice=choice, **values)
+
+    return wrapped
 
 
 @click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -109,10 +137,9 @@ def main() -> None:
 
 @main.command()
 @_config_options
-@_workers_option
+@_cluster_options
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
-@_cluster_option
-def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str | None) -> None:
+def run(config: Config, choice: ClusterChoice, overwrite: bool) -> None:
     """Write shards, mean RGB and a report.
 
     A run that was stopped goes on where it was when the same command is given again.
@@ -120,13 +147,7 @@ def run(config: Config, workers: int | None, overwrite: bool, cluster_spec: str 
     from prep import runs
     from prep.terminal import print_report
 
-    report = runs.run(
-        config,
-        workers=workers,
-        overwrite=overwrite,
-        cluster_spec=cluster_spec,
-        progress=True,
-    )
+    report = runs.run(config, overwrite=overwrite, cluster=choice, progress=True)
     print_report(report)
 
 
@@ -181,8 +202,10 @@ def plan(config: Config, workers: int | None) -> None:
     show_default=True,
     help="What weighs the same: each image, or each pixel.",
 )
-@_workers_option
-def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: int | None) -> None:
+@_cluster_options
+def mean(
+    inputs: str, output: str, tfrecord: bool | None, weight: str, choice: ClusterChoice
+) -> None:
     """Compute the mean RGB of images, or of the images in shards."""
     from prep import means
     from prep.terminal import print_mean
@@ -192,7 +215,7 @@ def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: 
         inputs,
         weight=weight,  # type: ignore[arg-type]
         tfrecord=tfrecord,
-        workers=workers,
+        cluster=choice,
         progress=True,
     )
     _write_json(Path(output), report.to_json())
@@ -202,9 +225,8 @@ def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: 
 @main.command()
 @click.argument("output", metavar="OUTPUT")
 @click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
-@_workers_option
-@_cluster_option
-def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | None) -> None:
+@_cluster_options
+def verify(output: str, repair: bool, choice: ClusterChoice) -> None:
     """Read all of OUTPUT again, and name what is not as it should be.
 
     Exits with 0 if there is nothing (any more), and with 1 if there is.
@@ -212,9 +234,7 @@ def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | N
     from prep import verification
     from prep.terminal import print_verification
 
-    report = verification.verify(
-        output, repair=repair, workers=workers, cluster_spec=cluster_spec, progress=True
-    )
+    report = verification.verify(output, repair=repair, cluster=choice, progress=True)
     print_verification(report)
     if not report.clean:
         sys.exit(PrepError.exit_code)

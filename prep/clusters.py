@@ -3,110 +3,94 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dask
-from dask.system import CPU_COUNT
 from distributed import Client, Worker, WorkerPlugin
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from distributed.versions import VersionMismatchWarning
 
-from prep.errors import ClusterError, ConfigError
+from prep.cluster_spec import ClusterSpec
+from prep.deployments import Deployment, deployment_of
+from prep.errors import ClusterError
 from prep.interrupts import deferred
 from prep.links import install_page
-from prep.parsing import parse_yaml
-
-# A spec names the class to start, and so is code. Only Dask's own packages are taken from.
-_TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
+from prep.mounts import WorkerMounts
 
 
-class ClusterSpec(BaseModel):
-    """A cluster spec file, in the format of dask-ctl."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterChoice:
+    """Which cluster is asked for.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    Attributes:
+        file: a cluster file; None for the one that comes with the package.
+        profile: one of its profiles; None for the default.
+        workers: number of workers, instead of what the file says.
+        trust: whether the file may start classes of packages other than Dask's own.
+    """
 
-    version: Literal[1]
-    module: str
-    class_: str = Field(alias="class")
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
-    config: dict[str, Any] = {}
+    file: str | os.PathLike[str] | None = None
+    profile: str | None = None
+    workers: int | None = None
+    trust: bool = False
 
-    @classmethod
-    def read(cls, path: str | Path | None = None) -> ClusterSpec:
-        """Reads a spec; without a path, the one that comes with the package.
+    def spec(self) -> ClusterSpec:
+        """What the file says of it.
 
         Raises:
-            ConfigError: it can't be read, or is not a cluster spec.
+            ConfigError: it is no cluster file, or has no such profile.
         """
-        file = resources.files("prep") / "cluster.yaml" if path is None else Path(path)
-        try:
-            spec = cls.model_validate(parse_yaml(file.read_text(encoding="utf-8")))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "file"
-            raise ConfigError(
-                f"cluster spec {file}: {where}: got {first['input']!r}; {first['msg']}"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cluster spec {file}: can't be read: {error}") from None
-        if spec.module.partition(".")[0] not in _TRUSTED:
-            raise ConfigError(
-                f"cluster spec {file}: module: got {spec.module!r}; expected one of Dask's own "
-                f"packages ({', '.join(_TRUSTED)})"
-            )
-        return spec
+        return ClusterSpec.read(self.file, self.profile, trust=self.trust)
+
+    def deployment(self) -> Deployment:
+        """How to have it.
+
+        Raises:
+            ConfigError: it is no cluster file, or asks for what does not exist.
+        """
+        return deployment_of(self.spec(), self.workers)
 
 
-def require_startable(spec: str | Path | None = None, workers: int | None = None) -> None:
-    """Raises ConfigError where :func:`cluster` could not even try to start what is asked for."""
-    _startable(spec, workers)
+#: Asked for nothing in particular.
+ANY_CLUSTER = ClusterChoice()
 
 
-@dataclass(frozen=True, slots=True)
-class _Startable:
-    """What to call to start a cluster, and the Dask configuration to do it under."""
-
-    start: Callable[[], Any]
-    config: dict[str, Any]
-
-
-def _startable(spec: str | Path | None, workers: int | None) -> _Startable:
-    description = ClusterSpec.read(spec)
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
-    try:
-        kind = getattr(importlib.import_module(description.module), description.class_)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cluster spec: can't load {description.module}.{description.class_}: {error}"
-        ) from None
-    kwargs = dict(description.kwargs)
-    if workers is not None:
-        kwargs["n_workers"] = workers
-    elif "n_workers" in kwargs and kwargs["n_workers"] is None:
-        kwargs["n_workers"] = CPU_COUNT
-    return _Startable(functools.partial(kind, *description.args, **kwargs), description.config)
+def choice_of(
+    cluster: str | os.PathLike[str] | ClusterChoice | None,
+    profile: str | None,
+    workers: int | None,
+) -> ClusterChoice:
+    """What the arguments of a public function ask for."""
+    if isinstance(cluster, ClusterChoice):
+        return cluster
+    return ClusterChoice(file=cluster, profile=profile, workers=workers)
 
 
 @contextlib.contextmanager
-def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> Iterator[Client]:
+def cluster(
+    file: str | os.PathLike[str] | None = None,
+    *,
+    profile: str | None = None,
+    workers: int | None = None,
+    trust: bool = False,
+) -> Iterator[Client]:
     """Starts a cluster, and closes it at the end of the ``with`` block.
 
+    One that somebody else has started is connected to, and left running.
+
     Args:
-        spec: a cluster spec file; by default, one single-threaded process per core of this machine.
-        workers: number of workers, instead of what the spec says.
+        file: a cluster file; by default, one single-threaded process per core of this machine.
+        profile: one of its profiles; by default ``local``, or what is at its top.
+        workers: number of workers, instead of what the file says.
+        trust: whether it may start classes of packages other than Dask's own. That runs their code.
 
     Raises:
-        ConfigError: the spec is not one, or asks for what does not exist.
-        ClusterError: it can't be started.
+        ConfigError: the file is no cluster spec, or asks for what does not exist.
+        ClusterError: it can't be started, or does not answer.
 
     ::
 
@@ -114,43 +98,99 @@ def cluster(spec: str | Path | None = None, *, workers: int | None = None) -> It
             print(client.dashboard_link)
             prep.run(config, client)
     """
-    startable = _startable(spec, workers)
-    opened = contextlib.ExitStack()
+    with opened(ClusterChoice(file=file, profile=profile, workers=workers, trust=trust)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def opened(choice: ClusterChoice) -> Iterator[Client]:
+    """The same, for a choice."""
+    spec = choice.spec()
+    deployment = deployment_of(spec, choice.workers)
+    stack = contextlib.ExitStack()
     try:
         with deferred():
-            client = _open(startable, opened)
+            client = _open(deployment, stack)
+            _set_up(client, spec, stack)
         yield client
     finally:
         with deferred(), _quietly():
-            opened.close()
+            stack.close()
 
 
-def _open(startable: _Startable, opened: contextlib.ExitStack) -> Client:
-    opened.enter_context(dask.config.set(startable.config))
-    with warnings.catch_warnings():
-        # The progress display shows the port that was taken instead.
-        warnings.filterwarnings("ignore", message="Port .* is already in use")
-        cluster = opened.enter_context(_started(startable))
-    client = Client(cluster)
-    opened.callback(client.close)  # Entered as a context, it could only be left in this thread.
-    client.register_plugin(_WorkerOfOurs())
-    with contextlib.suppress(Exception):  # A run tells why there is no page.
-        install_page(client)
+def _open(deployment: Deployment, stack: contextlib.ExitStack) -> Client:
+    stack.enter_context(dask.config.set(deployment.config))
+    if deployment.start is None:
+        client = _connected(deployment)
+    else:
+        with warnings.catch_warnings():
+            # The progress display shows the port that was taken instead.
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
+            cluster = stack.enter_context(_started(deployment.start))
+        if deployment.adapt:
+            cluster.adapt(**deployment.adapt)
+        client = _client(cluster)
+    stack.callback(client.close)  # Entered as a context, it could only be left in this thread.
     return client
 
 
-def _started(startable: _Startable) -> Any:
+def _client(*args: Any, **kwargs: Any) -> Client:
+    with warnings.catch_warnings():
+        # It is told before a run, with what it means.
+        warnings.filterwarnings("ignore", category=VersionMismatchWarning)
+        return Client(*args, **kwargs)
+
+
+def _connected(deployment: Deployment) -> Client:
+    where = deployment.address
+    try:
+        with _quietly():
+            return _client(**where, security=deployment.security())
+    except Exception as error:  # Whatever is wrong with address, network, or certificates.
+        raise ClusterError(
+            f"the cluster at {next(iter(where.values()))} does not answer: {_cause(error)}; is its "
+            "scheduler running, and are address and certificates right?"
+        ) from error
+
+
+def _set_up(client: Client, spec: ClusterSpec, stack: contextlib.ExitStack) -> None:
+    """Tells its workers, those that join late too, what they need to know beforehand.
+
+    Where they lack this package, that is told before a run, and not here.
+    """
+    with contextlib.suppress(Exception):
+        if spec.mounts:
+            plugin = WorkerMounts(spec.mounts)
+            client.register_plugin(plugin)
+            if spec.exists:  # It stays when we are gone.
+                stack.callback(_forget, client, plugin.name)
+    if not spec.exists:
+        with contextlib.suppress(Exception):
+            client.register_plugin(_WorkerOfOurs())
+    with contextlib.suppress(Exception):  # A run tells why there is no page.
+        install_page(client)
+
+
+def _forget(client: Client, plugin: str) -> None:
+    with contextlib.suppress(Exception):  # The scheduler may be gone.
+        client.unregister_worker_plugin(plugin)
+
+
+def _started(start: Callable[[], Any]) -> Any:
     try:
         with _quietly():  # It is told here.
-            return startable.start()
+            return start()
     except Exception as error:  # Whatever the machine lacks: memory, processes, semaphores, ports.
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
         raise ClusterError(
-            f"the cluster can't be started: {type(cause).__name__}: {cause}; is there memory left, "
+            f"the cluster can't be started: {_cause(error)}; is there memory left, "
             "and room in /dev/shm? Nothing was lost: run the same command again"
         ) from error
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 
 from distributed import Client
 
 from prep.catalog import require_folder
+from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
 from prep.interrupts import before_exit
 from prep.live import Scene, Screen, State
@@ -37,7 +38,8 @@ def start(
     *,
     workers: int | None = None,
     overwrite: bool = False,
-    cluster_spec: str | Path | None = None,
+    cluster: str | os.PathLike[str] | ClusterChoice | None = None,
+    profile: str | None = None,
 ) -> RunHandle:
     """Begins a run, and returns at once with a handle that shows itself in a notebook.
 
@@ -48,7 +50,7 @@ def start(
     Args:
         config: what to do.
         client: a Dask client to use, and leave running.
-        workers, overwrite, cluster_spec: as for ``prep.run``.
+        workers, overwrite, cluster, profile: as for ``prep.run``.
 
     Raises:
         ConfigError: a cluster can't be had as asked.
@@ -60,18 +62,17 @@ def start(
         run                  # shows how far it has come
         report = run.result()
     """
-    require_usable(client, cluster_spec, workers)
+    choice = choice_of(cluster, profile, workers)
+    require_usable(client, choice)
     config.grant()
     require_folder(config.source)
     handle = RunHandle(config)
-    handle._begin(functools.partial(_on, client, cluster_spec, workers), overwrite)
+    handle._begin(functools.partial(_on, client, choice), overwrite)
     return handle
 
 
-def _on(
-    client: Client | None, spec: str | Path | None, workers: int | None
-) -> AbstractContextManager[Client]:
-    return contextlib.nullcontext(client) if client else session_client(spec, workers)
+def _on(client: Client | None, choice: ClusterChoice) -> AbstractContextManager[Client]:
+    return contextlib.nullcontext(client) if client else session_client(choice)
 
 
 class RunHandle:

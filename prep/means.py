@@ -16,6 +16,7 @@ from distributed import Client, Future, as_completed, futures_of
 
 from prep import markup, storage
 from prep.catalog.folders import EXTENSIONS
+from prep.clusters import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.examples import parse_example
 from prep.images import channel_sums
@@ -26,7 +27,7 @@ from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
 from prep.records import read_records
-from prep.sessions import usable_client
+from prep.sessions import require_usable, usable_client
 from prep.stats import ChannelStats, MixedStats, by_channel
 from prep.text import counted, triple
 from prep.watching.counts import LiveCounts
@@ -99,6 +100,8 @@ def mean_rgb(
     weight: Weight = "image",
     tfrecord: bool | None = None,
     workers: int | None = None,
+    cluster: str | os.PathLike[str] | ClusterChoice | None = None,
+    profile: str | None = None,
     progress: bool | None = None,
 ) -> MeanReport:
     """Computes the mean RGB of image files, or of the images in TFRecord shards.
@@ -111,6 +114,7 @@ def mean_rgb(
             the two are the same.
         tfrecord: whether the files are shards; by default, whether all are named so.
         workers: number of workers of a cluster that is started.
+        cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
 
     Raises:
@@ -119,11 +123,13 @@ def mean_rgb(
     """
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
+    choice = choice_of(cluster, profile, workers)
+    require_usable(client, choice)
     files = find_files(os.fspath(inputs), tfrecord)
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
-        used = stack.enter_context(usable_client(client, None, workers))
+        used = stack.enter_context(usable_client(client, choice))
         part = _on_cluster(files, used, progress, shards=shards)
     return _conclude(part, weight)
 

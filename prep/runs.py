@@ -10,11 +10,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from distributed import Client
 
 from prep import storage
+from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
 from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
 from prep.errors import (
@@ -55,7 +55,8 @@ def run(
     *,
     workers: int | None = None,
     overwrite: bool = False,
-    cluster_spec: str | Path | None = None,
+    cluster: str | os.PathLike[str] | ClusterChoice | None = None,
+    profile: str | None = None,
     progress: bool | None = None,
 ) -> RunReport:
     """Writes the shards, the mean and the report.
@@ -66,11 +67,13 @@ def run(
     Args:
         config: what to do.
         client: a Dask client to use, and leave running. Without one, a cluster is started as
-            ``cluster_spec`` says (by default, one process per core), and closed at the end. In a
+            ``cluster`` says (by default, one process per core), and closed at the end. In a
             notebook it is kept for the next run; where ``start`` keeps one, that is used.
         workers: number of workers of a cluster that is started.
         overwrite: start afresh: remove what earlier runs have put into the output, and any file
             there that bears the name of a shard or of a file of ours. Others are never touched.
+        cluster: a cluster file, as for ``prep.cluster``.
+        profile: one of its profiles; by default ``local``, or what is at its top.
         progress: whether to show progress; if None, only in a notebook and at a terminal.
 
     Raises:
@@ -78,6 +81,7 @@ def run(
         BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
         TooManyRefused: more images were refused than ``max_refused`` allows; all else is written.
         ShardError: shards failed; all others are committed.
+        ClusterError: the cluster can't be started, or the run would fail on it.
         Interrupted: the user stopped it (a KeyboardInterrupt, too); committed shards stay.
 
     A script that lets this start a cluster needs the usual guard of multiprocessing::
@@ -85,8 +89,9 @@ def run(
         if __name__ == "__main__":
             prep.run(prep.Config(source="photos", output="shards"))
     """
-    require_usable(client, cluster_spec, workers)
-    start = functools.partial(usable_client, client, cluster_spec, workers)
+    choice = choice_of(cluster, profile, workers)
+    require_usable(client, choice)
+    start = functools.partial(usable_client, client, choice)
     return carry_out(config, start, overwrite=overwrite, progress=progress)
 
 

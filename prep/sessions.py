@@ -10,12 +10,12 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
-from prep.clusters import ClusterSpec, cluster, require_startable
+from prep.cluster_spec import ClusterSpec
+from prep.clusters import ANY_CLUSTER, ClusterChoice, opened
 from prep.errors import ClusterError, ConfigError
 from prep.interrupts import before_exit, deferred
 from prep.notebook import in_notebook
@@ -30,7 +30,7 @@ class _Kept:
     spec: ClusterSpec
     workers: int | None
     client: Client
-    opened: contextlib.ExitStack
+    closing: contextlib.ExitStack
     users: int = 0
 
 
@@ -38,18 +38,18 @@ _lock = threading.RLock()
 _kept: _Kept | None = None
 
 
-def require_usable(client: Client | None, spec: str | Path | None, workers: int | None) -> None:
+def require_usable(client: Client | None, choice: ClusterChoice) -> None:
     """Raises ConfigError where :func:`usable_client` could not even try."""
     if client is None:
-        require_startable(spec, workers)
-    elif workers is not None or spec is not None:
-        raise ConfigError("workers, cluster_spec: are for a cluster started here, not for a client")
+        choice.deployment()
+    elif choice != ANY_CLUSTER:
+        raise ConfigError(
+            "workers, cluster, profile: are for a cluster started here, not for a client"
+        )
 
 
 @contextlib.contextmanager
-def usable_client(
-    given: Client | None, spec: str | Path | None, workers: int | None
-) -> Iterator[Client]:
+def usable_client(given: Client | None, choice: ClusterChoice) -> Iterator[Client]:
     """The client that was given; or else the session's, in a notebook or where there is one.
 
     Otherwise a cluster is started for the length of the block.
@@ -59,16 +59,16 @@ def usable_client(
     """
     if given is not None:
         yield given
-    elif in_notebook() or _is_kept(spec, workers):
-        with session_client(spec, workers) as client:
+    elif in_notebook() or _is_kept(choice):
+        with session_client(choice) as client:
             yield client
     else:
-        with cluster(spec, workers=workers) as client:
+        with opened(choice) as client:
             yield client
 
 
 @contextlib.contextmanager
-def session_client(spec: str | Path | None = None, workers: int | None = None) -> Iterator[Client]:
+def session_client(choice: ClusterChoice = ANY_CLUSTER) -> Iterator[Client]:
     """The session's cluster, which stays when the block ends; it is started if need be.
 
     One that is another than asked for, or does not answer any more, is closed first. Where nothing
@@ -77,7 +77,7 @@ def session_client(spec: str | Path | None = None, workers: int | None = None) -
     Raises:
         ClusterError: it can't be started; or a run is at work on the one that is to be closed.
     """
-    kept = _take(spec, workers)
+    kept = _take(choice)
     try:
         yield kept.client
     finally:
@@ -102,52 +102,52 @@ def close_cluster() -> None:
         _close()
 
 
-def _take(spec: str | Path | None, workers: int | None) -> _Kept:
+def _take(choice: ClusterChoice) -> _Kept:
     with _lock:
         if _kept is None or not _is_alive(_kept.client):
             _close()
-            kept = _start(spec, workers)
-        elif _suits(_kept, spec, workers):
+            kept = _start(choice)
+        elif _suits(_kept, choice):
             kept = _kept
         elif _kept.users:
             raise ClusterError(
                 "a run is at work on the session's cluster, which is another than asked for; wait "
-                "for its result(), call its cancel(), leave out workers and cluster_spec, or pass "
-                "a client"
+                "for its result(), call its cancel(), leave out workers, cluster and "
+                "profile, or pass a client"
             )
         else:
             _close()
-            kept = _start(spec, workers)
+            kept = _start(choice)
         kept.users += 1
         return kept
 
 
-def _start(spec: str | Path | None, workers: int | None) -> _Kept:
+def _start(choice: ClusterChoice) -> _Kept:
     global _kept
-    description = ClusterSpec.read(spec)
+    spec = choice.spec()
     with deferred():  # A cluster that nobody knows of could not be closed.
-        opened = contextlib.ExitStack()
-        client = opened.enter_context(cluster(spec, workers=workers))
-        _kept = _Kept(spec=description, workers=workers, client=client, opened=opened)
+        closing = contextlib.ExitStack()
+        client = closing.enter_context(opened(choice))
+        _kept = _Kept(spec=spec, workers=choice.workers, client=client, closing=closing)
     return _kept
 
 
 def _close() -> None:
     global _kept
-    closing, _kept = _kept, None
-    if closing is not None:
-        closing.opened.close()
+    last, _kept = _kept, None
+    if last is not None:
+        last.closing.close()
 
 
-def _is_kept(spec: str | Path | None, workers: int | None) -> bool:
+def _is_kept(choice: ClusterChoice) -> bool:
     with _lock:
-        return _kept is not None and _suits(_kept, spec, workers) and _is_alive(_kept.client)
+        return _kept is not None and _suits(_kept, choice) and _is_alive(_kept.client)
 
 
-def _suits(kept: _Kept, spec: str | Path | None, workers: int | None) -> bool:
-    if spec is None and workers is None:
+def _suits(kept: _Kept, choice: ClusterChoice) -> bool:
+    if choice == ANY_CLUSTER:
         return True
-    return (ClusterSpec.read(spec), workers) == (kept.spec, kept.workers)
+    return (choice.spec(), choice.workers) == (kept.spec, kept.workers)
 
 
 def _is_alive(client: Client) -> bool:

@@ -16,6 +16,7 @@ from distributed import Client
 from prep import markup, storage
 from prep.audits import Audit, audit
 from prep.checksums import from_text
+from prep.clusters import ClusterChoice, choice_of
 from prep.errors import PrepError, SourceError
 from prep.images import codec_versions
 from prep.inspection import ShardInspection
@@ -91,7 +92,8 @@ def verify(
     *,
     repair: bool = False,
     workers: int | None = None,
-    cluster_spec: str | Path | None = None,
+    cluster: str | os.PathLike[str] | ClusterChoice | None = None,
+    profile: str | None = None,
     progress: bool | None = None,
 ) -> VerificationReport:
     """Reads all of an output again, and says what is not as it should be.
@@ -107,7 +109,7 @@ def verify(
             would be taken for a part of the output and is none. Nothing else is touched. A shard
             whose images have changed since is left as it is, and named.
         workers: number of workers of a cluster that is started.
-        cluster_spec: of a cluster that is started.
+        cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
 
     Raises:
@@ -117,11 +119,12 @@ def verify(
         ShardError: shards could not be written again; all others were.
     """
     journal, stored = _open(output)
-    require_usable(client, cluster_spec, workers)
+    choice = choice_of(cluster, profile, workers)
+    require_usable(client, choice)
     with contextlib.ExitStack() as stack:
         if repair:
             stack.enter_context(journal.lock())
-        used = stack.enter_context(usable_client(client, cluster_spec, workers))
+        used = stack.enter_context(usable_client(client, choice))
         before = audit(journal, stored, used, progress)
         if not repair or not before.problems:
             return _report(journal, before)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import termios
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +23,8 @@ from distributed import Client
 import prep
 
 T = TypeVar("T")
+
+NATIVE = Path(__file__).with_name("native")
 
 #: The command, as it was installed beside this Python.
 PREP = str(Path(sys.executable).with_name("prep"))
@@ -48,6 +52,24 @@ def client() -> Iterator[Client]:
     """A cluster of two worker processes, shared by all tests."""
     with prep.cluster(workers=2) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that halts a process at an exact point; see its source."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler and Linux, to halt processes at exact points")
+    library = tmp_path_factory.mktemp("native") / "halt.so"
+    source = NATIVE / "halt.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+def commits(log: Path, kind: str = ".tfrecord") -> Counter[str]:
+    """How often each file of a kind was put in its place, by a log of the preloaded library."""
+    names = (line.rpartition("/")[2] for line in log.read_text().splitlines())
+    return Counter(name for name in names if name.endswith(kind))
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 60) -> T:

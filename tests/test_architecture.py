@@ -45,16 +45,18 @@ LEVELS = {
         "watchdog",
     },  # nothing of ours
     1: {
+        "cluster_spec",
         "demo",
         "examples",
         "labels",
         "markup",
+        "mounts",
         "notebook",
         "receipts",
         "records",
         "storage",
     },  # one thing
-    2: {"catalog", "config", "locks"},  # what is asked for, and what is there
+    2: {"catalog", "config", "deployments", "locks"},  # what is asked for, and what is there
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
@@ -106,9 +108,11 @@ ONLY_IN = {
         "audits",
         "clusters",
         "dashboard",
+        "deployments",
         "handles",
         "links",
         "means",
+        "mounts",
         "pipeline",
         "runs",
         "sessions",

@@ -20,30 +20,17 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-from clusters import PREP, contents, run_prep, wait_until
+from clusters import PREP, commits, contents, run_prep, wait_until
 from distributed import Client
 from pictures import write_tree
 
 import prep
 from prep.errors import ShardError
 
-NATIVE = Path(__file__).with_name("native")
 SHARDS = 12
 IMAGES_PER_SHARD = 10
 FLAGS = ["--size", "64", "--images-per-shard", str(IMAGES_PER_SHARD)]
 RUN = ["run", "--source", "photos", "--output", "out", "--workers", "2", *FLAGS]
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that halts a process at an exact point; see its source."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler and Linux, to halt processes at exact points")
-    library = tmp_path_factory.mktemp("native") / "halt.so"
-    source = NATIVE / "halt.c"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    return library
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +64,6 @@ def assert_as_undisturbed(home: Path, undisturbed: Path) -> None:
     assert found == expected(undisturbed)
     assert len(list(home.glob("out/.prep/receipts/*/*.json"))) == SHARDS
     assert list(home.glob("out/**/*.partial")) == []
-
-
-def commits(log: Path) -> Counter[str]:
-    """How often each shard's file was put in its place, by a log of the preloaded library."""
-    names = (line.rpartition("/")[2] for line in log.read_text().splitlines())
-    return Counter(name for name in names if name.endswith(".tfrecord"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from pictures import jpeg, picture, write_tree
 
 import prep
 from prep import sessions
+from prep.clusters import ClusterChoice
 from prep.errors import ClusterError, ConfigError, Interrupted, OutputConflict, SourceError
 from prep.watching.counts import LiveCounts
 
@@ -175,7 +176,7 @@ def test_a_second_run_on_the_same_output_is_refused(
 def test_a_session_s_cluster_is_used_again(source: Path, tmp_path: Path, no_session: None) -> None:
     run = prep.start(config(source, tmp_path / "first"), workers=1)
     run.result(120)
-    with sessions.session_client(workers=1) as client:
+    with sessions.session_client(ClusterChoice(workers=1)) as client:
         first = scheduler_id(client)
         with pytest.raises(ClusterError, match="a run is at work on it"):
             prep.close_cluster()
@@ -191,7 +192,7 @@ def test_a_session_s_cluster_is_used_again(source: Path, tmp_path: Path, no_sess
         # One whose workers are gone is of no use.
         client.retire_workers()
         wait_until(lambda: not client.sync(client.scheduler.identity)["n_workers"])
-    with sessions.session_client(workers=1) as client:
+    with sessions.session_client(ClusterChoice(workers=1)) as client:
         assert scheduler_id(client) != first
         (worker,) = client.run(os.getpid).values()
     prep.close_cluster()
@@ -201,9 +202,9 @@ def test_a_session_s_cluster_is_used_again(source: Path, tmp_path: Path, no_sess
 
 @pytest.mark.slow
 def test_another_number_of_workers_is_another_cluster(no_session: None) -> None:
-    with sessions.session_client(workers=1) as client:
+    with sessions.session_client(ClusterChoice(workers=1)) as client:
         first = scheduler_id(client)
-    with sessions.session_client(workers=2) as client:
+    with sessions.session_client(ClusterChoice(workers=2)) as client:
         assert scheduler_id(client) != first
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
         second = scheduler_id(client)

@@ -20,7 +20,7 @@ from distributed import Client
 from pictures import image_file, jpeg, picture, write_tree
 
 import prep
-from prep.clusters import ClusterSpec
+from prep.cluster_spec import ClusterSpec
 from prep.errors import BadImageError, RefusedImage, ShardError
 from prep.images import ImageProcessor, ImageSettings, Processed
 from prep.isolation import GuardedProcessor, IsolatedProcessor
@@ -116,7 +116,7 @@ def own_client() -> Iterator[Client]:
 @contextlib.contextmanager
 def cluster_of(tmp_path: Path, kwargs: Mapping[str, Any], **options: Any) -> Iterator[Client]:
     """Two workers as ``prep`` starts them, but for some arguments and Dask's ``options``."""
-    spec = ClusterSpec.read().model_dump(by_alias=True, mode="json")
+    spec = ClusterSpec.read().model_dump(by_alias=True, mode="json", exclude_none=True)
     spec["kwargs"] |= {"n_workers": 2, **kwargs}
     spec["config"] |= options
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(spec))

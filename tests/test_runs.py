@@ -600,7 +600,7 @@ def test_a_complete_run_needs_no_cluster_to_be_run_again(
     spec.write_text(
         "{version: 1, module: dask.distributed, class: LocalCluster, kwargs: {no_such: 1}}"
     )
-    assert prep.run(config(own_source, tmp_path / "out"), cluster_spec=spec).shards == 3
+    assert prep.run(config(own_source, tmp_path / "out"), cluster=spec).shards == 3
 
 
 @pytest.mark.parametrize("name", ["mean_rgb.json", "label_map.json", "report.json"])

@@ -654,7 +654,7 @@ def test_a_plan_that_is_lost(plain: Output, client: Client) -> None:
 
 
 def test_workers_and_a_client_contradict_each_other(plain: Output, client: Client) -> None:
-    with pytest.raises(ConfigError, match="workers, cluster_spec"):
+    with pytest.raises(ConfigError, match="workers, cluster"):
         prep.verify(plain.root, client, workers=2)
 
 
