@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from prep.admission import read_options
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError, Interrupted, PrepError, UsageError
 from prep.text import counted, one_line
@@ -73,6 +74,8 @@ def _config_options(command: Command) -> Command:
 
 def _metavar(name: str) -> str:
     text = allowed(name)
+    if name == "storage_options":
+        return "JSON|@FILE"
     if text.startswith("the path"):
         return "PATH"
     return "N" if text.startswith(("a whole number", "a number")) else "VALUE"
@@ -92,6 +95,14 @@ _cluster_option = click.option(
     type=click.Path(),
     metavar="FILE",
     help="Cluster spec to start instead of one worker per core of this machine.",
+)
+
+
+_storage_option = click.option(
+    "--storage-options",
+    "storage_options",
+    metavar="JSON|@FILE",
+    help="Options of the storage, where that is a URL. They are kept secret.",
 )
 
 
@@ -182,7 +193,15 @@ def plan(config: Config, workers: int | None) -> None:
     help="What weighs the same: each image, or each pixel.",
 )
 @_workers_option
-def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: int | None) -> None:
+@_storage_option
+def mean(
+    inputs: str,
+    output: str,
+    tfrecord: bool | None,
+    weight: str,
+    workers: int | None,
+    storage_options: str | None,
+) -> None:
     """Compute the mean RGB of images, or of the images in shards."""
     from prep import means
     from prep.terminal import print_mean
@@ -194,6 +213,7 @@ def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: 
         tfrecord=tfrecord,
         workers=workers,
         progress=True,
+        storage_options=read_options(storage_options),
     )
     _write_json(Path(output), report.to_json())
     print_mean(report, output)
@@ -204,7 +224,14 @@ def mean(inputs: str, output: str, tfrecord: bool | None, weight: str, workers: 
 @click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
 @_workers_option
 @_cluster_option
-def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | None) -> None:
+@_storage_option
+def verify(
+    output: str,
+    repair: bool,
+    workers: int | None,
+    cluster_spec: str | None,
+    storage_options: str | None,
+) -> None:
     """Read all of OUTPUT again, and name what is not as it should be.
 
     Exits with 0 if there is nothing (any more), and with 1 if there is.
@@ -213,7 +240,12 @@ def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | N
     from prep.terminal import print_verification
 
     report = verification.verify(
-        output, repair=repair, workers=workers, cluster_spec=cluster_spec, progress=True
+        output,
+        repair=repair,
+        workers=workers,
+        cluster_spec=cluster_spec,
+        progress=True,
+        storage_options=read_options(storage_options),
     )
     print_verification(report)
     if not report.clean:
@@ -222,7 +254,8 @@ def verify(output: str, repair: bool, workers: int | None, cluster_spec: str | N
 
 @main.command()
 @click.argument("output", metavar="OUTPUT")
-def report(output: str) -> None:
+@_storage_option
+def report(output: str, storage_options: str | None) -> None:
     """Make OUTPUT/report.html anew, and print its path.
 
     A run makes it, too; this is for an output that is not finished, or was made before there was
@@ -231,7 +264,7 @@ def report(output: str) -> None:
     from prep import webpage
 
     try:
-        page = webpage.report_page(output)
+        page = webpage.report_page(output, read_options(storage_options))
     except OSError as error:
         raise PrepError(f"can't write the page: {error}") from None
     click.echo(str(page))
