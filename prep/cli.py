@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from prep.admission import read_options
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError, Interrupted, PrepError, UsageError
 from prep.text import counted, one_line
@@ -76,6 +77,8 @@ def _config_options(command: Command) -> Command:
 
 def _metavar(name: str) -> str:
     text = allowed(name)
+    if name == "storage_options":
+        return "JSON|@FILE"
     if text.startswith("the path"):
         return "PATH"
     return "N" if text.startswith(("a whole number", "a number")) else "VALUE"
@@ -121,6 +124,14 @@ def _cluster_options(command: Command) -> Command:
         return command(choice=choice, **values)
 
     return wrapped
+
+
+_storage_option = click.option(
+    "--storage-options",
+    "storage_options",
+    metavar="JSON|@FILE",
+    help="Options of the storage, where that is a URL. They are kept secret.",
+)
 
 
 @click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,8 +214,14 @@ def plan(config: Config, workers: int | None) -> None:
     help="What weighs the same: each image, or each pixel.",
 )
 @_cluster_options
+@_storage_option
 def mean(
-    inputs: str, output: str, tfrecord: bool | None, weight: str, choice: ClusterChoice
+    inputs: str,
+    output: str,
+    tfrecord: bool | None,
+    weight: str,
+    choice: ClusterChoice,
+    storage_options: str | None,
 ) -> None:
     """Compute the mean RGB of images, or of the images in shards."""
     from prep import means
@@ -217,6 +234,7 @@ def mean(
         tfrecord=tfrecord,
         cluster=choice,
         progress=True,
+        storage_options=read_options(storage_options),
     )
     _write_json(Path(output), report.to_json())
     print_mean(report, output)
@@ -226,7 +244,8 @@ def mean(
 @click.argument("output", metavar="OUTPUT")
 @click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
 @_cluster_options
-def verify(output: str, repair: bool, choice: ClusterChoice) -> None:
+@_storage_option
+def verify(output: str, repair: bool, choice: ClusterChoice, storage_options: str | None) -> None:
     """Read all of OUTPUT again, and name what is not as it should be.
 
     Exits with 0 if there is nothing (any more), and with 1 if there is.
@@ -234,7 +253,13 @@ def verify(output: str, repair: bool, choice: ClusterChoice) -> None:
     from prep import verification
     from prep.terminal import print_verification
 
-    report = verification.verify(output, repair=repair, cluster=choice, progress=True)
+    report = verification.verify(
+        output,
+        repair=repair,
+        cluster=choice,
+        progress=True,
+        storage_options=read_options(storage_options),
+    )
     print_verification(report)
     if not report.clean:
         sys.exit(PrepError.exit_code)
@@ -242,7 +267,8 @@ def verify(output: str, repair: bool, choice: ClusterChoice) -> None:
 
 @main.command()
 @click.argument("output", metavar="OUTPUT")
-def report(output: str) -> None:
+@_storage_option
+def report(output: str, storage_options: str | None) -> None:
     """Make OUTPUT/report.html anew, and print its path.
 
     A run makes it, too; this is for an output that is not finished, or was made before there was
@@ -251,7 +277,7 @@ def report(output: str) -> None:
     from prep import webpage
 
     try:
-        page = webpage.report_page(output)
+        page = webpage.report_page(output, read_options(storage_options))
     except OSError as error:
         raise PrepError(f"can't write the page: {error}") from None
     click.echo(str(page))

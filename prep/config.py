@@ -20,9 +20,10 @@ from pydantic import (
 )
 
 from prep import markup
+from prep.admission import read_options, require_openable
 from prep.errors import ConfigError
 from prep.labels import LabelMap
-from prep.locations import grant, is_url, require_supported, split_options, without_credentials
+from prep.locations import grant, is_url, split_options, without_credentials
 from prep.parsing import parse_json, parse_yaml
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
@@ -299,25 +300,13 @@ class Config(BaseModel):
         if isinstance(value, str) and "://" in value:
             if not is_url(value):
                 raise ValueError("a URL of another form")
-            try:
-                require_supported(value)
-            except ValueError as error:
-                raise ConfigError(f"{info.field_name}: {error}") from None
+            require_openable(str(info.field_name), value)
         return value
 
     @field_validator("storage_options", mode="before")
     @classmethod
     def _options_as_text(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            text = Path(value[1:]).read_text(encoding="utf-8") if value[:1] == "@" else value
-            return parse_json(text)
-        except (OSError, ValueError) as error:
-            # What is in them is not shown, be it malformed.
-            found = error.strerror if isinstance(error, OSError) else "no JSON"
-            where = value if value[:1] == "@" else "the text"
-            raise ConfigError(f"storage_options: {where} can't be read: {found}") from None
+        return read_options(value)
 
     @model_validator(mode="after")
     def _credentials_are_kept_apart(self) -> Config:

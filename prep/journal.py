@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -242,7 +243,7 @@ class Journal:
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
         root = os.path.join(os.fsencode(str(locate(plan.source))), b"")
-        with _open_parquet(self.layout.manifest) as manifest:
+        with _image_list(self.layout.manifest) as manifest:
             for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
                 first = group * _ROW_GROUP
                 rows = manifest.read_row_group(group, columns=["path", "class", "size", "mtime"])
@@ -332,10 +333,30 @@ def taken_over(output: str) -> OutputConflict:
     )
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+class _RowGroups:
+    """An image list in a storage, kept open, for opening it takes several requests."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path.open("rb"))
+        self._lock = threading.Lock()  # It has one position, and threads read different shards.
+
+    def read_row_group(self, group: int, columns: list[str]) -> pa.Table:
+        with self._lock:
+            return self._file.read_row_group(group, columns=columns)
+
+
+@contextlib.contextmanager
+def _image_list(path: Path) -> Iterator[pq.ParquetFile | _RowGroups]:
     if storage.is_remote(path):
-        return pq.ParquetFile(path.open("rb"))
-    return pq.ParquetFile(path)
+        yield _open_remote(path, storage.identity(path))
+        return
+    with pq.ParquetFile(path) as manifest:
+        yield manifest
+
+
+@lru_cache(maxsize=1)
+def _open_remote(path: Path, identity: object) -> _RowGroups:
+    return _RowGroups(path)
 
 
 def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:

@@ -6,15 +6,15 @@ import contextlib
 import glob
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import dask.bag as db
 from distributed import Client, Future, as_completed, futures_of
 
 from prep import markup, storage
+from prep.admission import admit
 from prep.catalog.folders import EXTENSIONS
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
@@ -23,6 +23,7 @@ from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
+from prep.locations import is_url, locate
 from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
@@ -103,11 +104,13 @@ def mean_rgb(
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
     progress: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> MeanReport:
     """Computes the mean RGB of image files, or of the images in TFRecord shards.
 
     Args:
-        inputs: a folder (with all below it), a file, or a glob pattern (``**`` for any depth).
+        inputs: a folder (with all below it), a file, or a glob pattern (``**`` for any depth); or
+            the URL of a folder or a file.
         client: a Dask client to use and leave running; without one, a cluster is started.
         weight: ``image`` is the article's definition, the mean over images of their means;
             ``pixel`` is the mean over all pixels. For shards, whose images are all of one size,
@@ -116,6 +119,7 @@ def mean_rgb(
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
+        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
 
     Raises:
         SourceError: no files are there, or none could be read.
@@ -125,7 +129,7 @@ def mean_rgb(
         raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
-    files = find_files(os.fspath(inputs), tfrecord)
+    files = find_files(admit("input", inputs, storage_options), tfrecord)
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
@@ -140,7 +144,9 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
     Raises:
         SourceError: there are none.
     """
-    if os.path.isdir(inputs):
+    if is_url(inputs):
+        candidates = _files_below(inputs)
+    elif os.path.isdir(inputs):
         candidates = [
             os.path.join(folder, name)
             for folder, _, names in os.walk(inputs)
@@ -156,6 +162,13 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
     images = sorted(path for path in candidates if _is_image_name(path))
     shards = sorted(path for path in candidates if path.endswith(_SHARD_SUFFIX))
     return _some(shards if tfrecord or (tfrecord is None and not images) else images, inputs)
+
+
+def _files_below(url: str) -> list[str]:
+    try:
+        return [str(path) for path in storage.walk(locate(url)) if not path.name.startswith(".")]
+    except OSError as error:
+        raise SourceError(f"input: can't be listed: {error}") from None
 
 
 def sum_images(paths: Iterable[str]) -> Part:
@@ -192,11 +205,11 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 
 
 def _images_of_shard(path: str) -> Iterator[ChannelStats]:
-    encoding, mean = known_encoding(Path(path).absolute()) or (None, None)
+    encoding, mean = known_encoding(locate(path)) or (None, None)
     decoder = Decoder()
     number = 0
     try:
-        with open(path, "rb") as file:
+        with locate(path).open("rb") as file:
             for record in read_records(file):
                 image = parse_example(record).image
                 yield channel_sums(pixels_of_record(image, encoding, mean, decoder))

@@ -38,7 +38,15 @@ def parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(_without_lines(error)) from None
+
+
+def _without_lines(error: yaml.YAMLError) -> str:
+    """What is wrong and where, but not what stands there: it may be a password."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    return f"{error.problem}, in line {mark.line + 1}, column {mark.column + 1}"  # type: ignore[attr-defined]
 
 
 class PlainText(str):

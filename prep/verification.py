@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from distributed import Client
 
 from prep import markup, storage
+from prep.admission import admit
 from prep.audits import Audit, audit
 from prep.checksums import from_text
 from prep.clusters import ClusterChoice, choice_of
@@ -95,6 +97,7 @@ def verify(
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
     progress: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> VerificationReport:
     """Reads all of an output again, and says what is not as it should be.
 
@@ -103,7 +106,7 @@ def verify(
     receipt, and the means, the report and the label map against all receipts.
 
     Args:
-        output: an output folder, whole or not. Nothing may be writing to it.
+        output: an output folder or its URL, whole or not. Nothing may be writing to it.
         client: a Dask client to use, and leave running; without one, a cluster is started.
         repair: write broken shards again from their images, remake the JSON files, and remove what
             would be taken for a part of the output and is none. Nothing else is touched. A shard
@@ -111,6 +114,7 @@ def verify(
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
+        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
 
     Raises:
         SourceError: the folder is not an output of this package.
@@ -118,8 +122,8 @@ def verify(
         PrepError: its plan is lost or can't be read.
         ShardError: shards could not be written again; all others were.
     """
-    journal, stored = _open(output)
     choice = choice_of(cluster, profile, workers)
+    journal, stored = _open(admit("output", output, storage_options))
     require_usable(client, choice)
     with contextlib.ExitStack() as stack:
         if repair:

@@ -45,6 +45,7 @@ LEVELS = {
         "watchdog",
     },  # nothing of ours
     1: {
+        "admission",
         "cluster_spec",
         "demo",
         "examples",

@@ -69,3 +69,98 @@ def _digests(files: dict[str, bytes]) -> dict[str, Any]:
     assert receipts
     keys = ("sha256", "bytes", "written", "stats", "checksums", "findings")
     return {name: [receipt[key] for key in keys] for name, receipt in receipts.items()}
+
+
+def run_config(s3: S3, source: str, **more: Any) -> prep.Config:
+    values = {**SETTINGS, **more}
+    return prep.Config(
+        source=source, output=f"{s3.url}/shards", storage_options=s3.options, **values
+    )
+
+
+def test_an_output_in_a_store_is_verified_mended_read_and_shown(
+    s3: S3, source: Path, client: Client
+) -> None:
+    prep.run(run_config(s3, s3.upload(source, "photos")), client)
+    whole = s3.contents("shards")
+    output = f"{s3.url}/shards"
+    assert prep.verify(output, client).clean
+
+    name = "train/train-00001-of-00004.tfrecord"
+    damaged = bytearray(whole[name])
+    damaged[len(damaged) // 2] ^= 1
+    s3.fs.pipe_file(f"{s3.bucket}/shards/{name}", bytes(damaged))
+    s3.fs.rm_file(f"{s3.bucket}/shards/.prep/manifest.parquet")
+    s3.fs.pipe_file(f"{s3.bucket}/shards/train/train-00009-of-00010.tfrecord", b"stray")
+    found = prep.verify(output, client)
+    assert {problem.where for problem in found.problems} == {
+        name,
+        ".prep/manifest.parquet",
+        "train/train-00009-of-00010.tfrecord",
+    }
+    repaired = prep.verify(output, client, repair=True)
+    assert repaired.clean
+    assert len(repaired.repaired) >= 3
+    after = s3.contents("shards")
+    assert {n: d for n, d in after.items() if n.endswith((".tfrecord", ".parquet"))} == {
+        n: d for n, d in whole.items() if n.endswith((".tfrecord", ".parquet"))
+    }
+    assert str(prep.report_page(output)) == f"{output}/report.html"
+    assert b"made-from" in s3.contents("shards")["report.html"]
+    assert prep.mean_rgb(output, client).images == 20
+    assert prep.RunReport.read(output).images["written"] == 20
+
+
+def test_what_was_begun_in_a_store_is_gone_on_with(s3: S3, source: Path, client: Client) -> None:
+    config = run_config(s3, s3.upload(source, "photos"))
+    prep.run(config, client)
+    whole = s3.contents("shards")
+    for name in ("train/train-00001-of-00004.tfrecord", ".prep/receipts/val/00000.json"):
+        s3.fs.rm_file(f"{s3.bucket}/shards/{name}")
+    leftover = f".00002.{'0' * 32}.partial"
+    s3.fs.pipe_file(f"{s3.bucket}/shards/train/{leftover}", b"")
+    s3.fs.pipe_file(f"{s3.bucket}/shards/train/theirs.partial", b"theirs")
+    report = prep.run(config, client)
+    assert report.resumed_shards == len([n for n in whole if n.endswith(".tfrecord")]) - 2
+    after = s3.contents("shards")
+    assert after.pop("train/theirs.partial") == b"theirs"
+    assert after.keys() == whole.keys()
+    assert shards_of(after) == shards_of(whole)
+    before = len(s3.requests())
+    prep.run(config, client)
+    written = [r for r in s3.requests()[before:] if r[0] in ("PUT", "POST", "DELETE")]
+    assert written == []
+
+
+def shards_of(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name.endswith(".tfrecord")}
+
+
+def test_uploads_that_were_never_finished_are_forgotten_if_they_are_ours(
+    s3: S3, source: Path, client: Client
+) -> None:
+    config = run_config(s3, s3.upload(source, "photos"))
+    ours = ["shards/train/train-00000-of-00004.tfrecord", "shards/.prep/receipts/train/00000.json"]
+    theirs = ["shards/train/film.mkv", "other/train/train-00000-of-00004.tfrecord"]
+    for key in (*ours, *theirs):
+        s3.fs.call_s3("create_multipart_upload", Bucket=s3.bucket, Key=key)
+    prep.run(config, client)
+    left = {upload["Key"] for upload in s3.fs.list_multipart_uploads(s3.bucket)}
+    assert left == set(theirs)
+
+
+def test_an_output_that_holds_another_run_is_left_alone_unless_asked_for(
+    s3: S3, source: Path, client: Client
+) -> None:
+    photos = s3.upload(source, "photos")
+    prep.run(run_config(s3, photos), client)
+    before = s3.contents("shards")
+    with pytest.raises(prep.PrepError, match=r"holds a different run \(size: 32 there, 24 here"):
+        prep.run(run_config(s3, photos, size=24), client)
+    assert s3.contents("shards") == before
+    s3.fs.pipe_file(f"{s3.bucket}/shards/train/notes.txt", b"theirs")
+    prep.run(run_config(s3, photos, size=24, splits="train"), client, overwrite=True)
+    after = s3.contents("shards")
+    assert after["train/notes.txt"] == b"theirs"
+    assert not [name for name in after if name.startswith(("val/", ".prep/receipts/val"))]
+    assert prep.verify(f"{s3.url}/shards", client).clean

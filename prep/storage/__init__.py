@@ -41,6 +41,7 @@ __all__ = [
     "remove_tree",
     "require_readable",
     "stamp_of",
+    "walk",
 ]
 
 #: A file that is being written.
@@ -187,6 +188,27 @@ def remove_tree(folder: Path) -> None:
         remote.remove_tree(folder)
     else:
         shutil.rmtree(folder)
+
+
+def walk(place: Path) -> Iterator[Path]:
+    """All files at a location in a storage and below it, folders of one level at the same time.
+
+    Raises:
+        OSError: it can't be listed.
+    """
+    if not place.is_dir():
+        yield from [place] if place.is_file() else []
+        return
+    folders = [place]
+    while folders:
+        listed = each(lambda folder: cast(RemotePath, folder).listed(), folders, place)
+        found = [
+            (folder / name, status.is_folder)
+            for folder, entries in zip(folders, listed, strict=True)
+            for name, status in entries
+        ]
+        yield from (path for path, is_folder in found if not is_folder)
+        folders = [path for path, is_folder in found if is_folder]
 
 
 def identity(path: Path) -> tuple[int | str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prep import storage
 from prep.stored_plan import StoredPlan
 
 
@@ -21,7 +22,7 @@ def with_tensorflow(root: Path, plan: StoredPlan, split: str) -> str:
     compression = f", compression_type={plan.compression!r}" if plan.compression else ""
     return "\n".join(
         (
-            "from pathlib import Path",
+            *_imports(root),
             "import tensorflow as tf",
             "",
             "def parse(record):",
@@ -33,12 +34,24 @@ def with_tensorflow(root: Path, plan: StoredPlan, split: str) -> str:
             f"    image = {_decoding(plan)}",
             f'    return tf.reshape(image, {_shape(plan)}), example["label"]',
             "",
-            f"folder = Path({str(root / split)!r})",
-            'files = sorted(str(path) for path in folder.glob("*.tfrecord"))',
+            *_files(root / split),
             f"dataset = tf.data.TFRecordDataset(files{compression}).map(parse)",
             "",
         )
     )
+
+
+def _imports(root: Path) -> list[str]:
+    return ["import fsspec"] if storage.is_remote(root) else ["from pathlib import Path"]
+
+
+def _files(folder: Path) -> list[str]:
+    if storage.is_remote(folder):  # Which TensorFlow mostly can't open by itself.
+        return [f'files = sorted(fsspec.open_local("simplecache::{folder}/*.tfrecord"))']
+    return [
+        f"folder = Path({str(folder)!r})",
+        'files = sorted(str(path) for path in folder.glob("*.tfrecord"))',
+    ]
 
 
 def describe_elements(plan: StoredPlan) -> str:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from prep import storage
+from prep.admission import admit
 from prep.errors import SourceError
 from prep.journal import Journal
 from prep.receipts import ShardReceipt, Totals
@@ -42,25 +43,28 @@ _FEW = 2  # thumbnails of a class, that need no row of their own
 _LOADED = "train"  # the split that is loaded in the page's lines, where there is one
 
 
-def report_page(output: str | PathLike[str]) -> Path:
+def report_page(
+    output: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Path:
     """Makes ``report.html`` of an output, finished or not, and gives its path back.
 
     It is one file that needs no network. What is in the shards is shown by a sample of them.
 
     Args:
-        output: an output folder. Nothing else in it is written to.
+        output: an output folder or its URL. Nothing else in it is written to.
+        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
 
     Raises:
         SourceError: the folder is not an output of this package.
         PrepError: its plan or its image list can't be read.
         OSError: the page can't be written.
     """
-    journal = Journal(output)
+    journal = Journal(admit("output", output, storage_options))
     plan = journal.stored_plan()
     if plan is None:
         raise SourceError(
             f"output: expected a folder that prep run has written, found no plan in "
-            f"{str(output)!r}; give the path that was its --output"
+            f"{journal.output!r}; give the path that was its --output"
         )
     facts = read_facts(journal, plan)
     storage.publish(journal.layout.page, make_page(journal, facts))

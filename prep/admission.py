@@ -1,0 +1,61 @@
+"""Paths, URLs and options of storages, as they come from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prep.errors import ConfigError
+from prep.locations import grant, is_url, require_supported, split_options
+from prep.parsing import parse_json
+
+
+def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> str:
+    """Has a URL opened with these options from now on, and gives back what of it may be shown.
+
+    Args:
+        key: what it is called in an error message.
+        path: a path, which stays as it is, or a URL.
+        storage_options: of the URL.
+
+    Raises:
+        ConfigError: the URL's storage can't be opened here.
+    """
+    shown, options = split_options({key: os.fspath(path)}, storage_options or {})
+    url = str(shown[key])
+    if is_url(url):
+        require_openable(key, url)
+    if key in options:
+        grant(url, options[key])
+    return url
+
+
+def require_openable(key: str, url: str) -> None:
+    """Raises ConfigError, which says what to do, where a URL's storage can't be opened here."""
+    try:
+        require_supported(url)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def read_options(value: Any) -> Any:
+    """``storage_options`` that were given as JSON text, or as ``@FILE``; others as they are.
+
+    Raises:
+        ConfigError: they can't be read; the message does not show them.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        text = Path(value[1:]).read_text(encoding="utf-8") if value[:1] == "@" else value
+        found = parse_json(text)
+    except (OSError, ValueError) as error:
+        # What is in them is not shown, be it malformed.
+        why = error.strerror if isinstance(error, OSError) else "no JSON"
+        where = value if value[:1] == "@" else "the text"
+        raise ConfigError(f"storage_options: {where} can't be read: {why}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"storage_options: got a {type(found).__name__}; expected a mapping")
+    return found
