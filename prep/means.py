@@ -16,6 +16,7 @@ from distributed import Client, Future, as_completed, futures_of
 from prep import markup, storage
 from prep.admission import admit
 from prep.catalog.folders import EXTENSIONS
+from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.examples import parse_example
@@ -23,7 +24,7 @@ from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
-from prep.locations import is_url, locate
+from prep.locations import absolute, is_url, locate
 from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
@@ -124,16 +125,20 @@ def mean_rgb(
     Raises:
         SourceError: no files are there, or none could be read.
         RecordError: a shard is damaged.
+        ClusterError: the cluster can't be started, or would not do.
     """
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
-    files = find_files(admit("input", inputs, storage_options), tfrecord)
+    # Workers may have other working directories.
+    inputs = absolute(admit("input", inputs, storage_options))
+    files = find_files(inputs, tfrecord)
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
         used = stack.enter_context(usable_client(client, choice))
+        require_fit(used, readable=files[:1])
         part = _on_cluster(files, used, progress, shards=shards)
     return _conclude(part, weight)
 
@@ -178,7 +183,7 @@ def sum_images(paths: Iterable[str]) -> Part:
     refused: list[Finding] = []
     for path in paths:
         try:
-            images.append(channel_sums(decoder.decode(storage.read_file(path)).pixels))
+            images.append(channel_sums(decoder.decode(storage.read_file(str(locate(path)))).pixels))
         except RefusedImage as error:
             refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
         except OSError as error:

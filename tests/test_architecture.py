@@ -40,12 +40,14 @@ LEVELS = {
         "parsing",
         "problems",
         "retries",
+        "software",
         "stats",
         "text",
         "watchdog",
     },  # nothing of ours
     1: {
         "admission",
+        "attendance",
         "cluster_spec",
         "demo",
         "examples",
@@ -56,13 +58,21 @@ LEVELS = {
         "receipts",
         "records",
         "storage",
+        "troubles",
     },  # one thing
-    2: {"catalog", "config", "deployments", "locks"},  # what is asked for, and what is there
+    2: {
+        "catalog",
+        "config",
+        "deployments",
+        "locks",
+        "polls",
+    },  # what is asked for
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
         "estimate",
         "isolation",
+        "probes",
         "report",
         "stored_plan",
         "tally",
@@ -75,6 +85,7 @@ LEVELS = {
         "journal",
         "listings",
         "live",
+        "sharing",
     },  # what is counted, shown, remembered
     6: {
         "dataset",
@@ -86,7 +97,7 @@ LEVELS = {
         "webpage",
     },  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
-    8: {"clusters", "pipeline"},  # many
+    8: {"checks", "clusters", "pipeline"},  # many
     9: {"progress", "sessions"},  # to look at, and to keep
     10: {"audits", "means", "writing"},  # what can be done
     11: {"runs"},  # from beginning to end
@@ -106,7 +117,9 @@ ONLY_IN = {
     "PIL": {"demo", "images"},
     "cv2": {"images"},
     "distributed": {
+        "attendance",
         "audits",
+        "checks",
         "clusters",
         "dashboard",
         "deployments",
@@ -115,6 +128,7 @@ ONLY_IN = {
         "means",
         "mounts",
         "pipeline",
+        "polls",
         "runs",
         "sessions",
         "verification",

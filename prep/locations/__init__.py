@@ -1,6 +1,6 @@
 """Where a path or URL leads, from this process, and how what is there is opened."""
 
-from prep.locations.access import Access, absolute, access, grant, locate, mount, unmount
+from prep.locations.access import Access, absolute, access, grant, locate, mount
 from prep.locations.options import split_options
 from prep.locations.remote import RemotePath, Status
 from prep.locations.urls import Bare, is_url, local_path, require_supported, without_credentials
@@ -19,6 +19,5 @@ __all__ = [
     "mount",
     "require_supported",
     "split_options",
-    "unmount",
     "without_credentials",
 ]

@@ -59,11 +59,6 @@ def mount(path: str, here: str) -> None:
     _mounts[os.path.normpath(path)] = os.path.abspath(here)
 
 
-def unmount(path: str) -> None:
-    """Has the folder be found where it is again."""
-    _mounts.pop(os.path.normpath(path), None)
-
-
 def absolute(path: str | os.PathLike[str] | RemotePath) -> str:
     """The same without regard to the working directory; of a URL of this machine, its path."""
     name = local_path(str(path) if isinstance(path, RemotePath) else os.fspath(path))
