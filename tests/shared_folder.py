@@ -31,7 +31,7 @@ def one_machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos, and what a run on this machine alone makes of them."""
     require_hosts()
     folder = tmp_path_factory.mktemp("one-machine")
-    cats = link_photos(folder, SHARDS * _IMAGES_PER_SHARD - 1, picture(600, 800))
+    cats = link_photos(folder, SHARDS * _IMAGES_PER_SHARD - 1, picture(400, 500))
     (cats / "bad.jpg").write_bytes(b"")
     done = run_prep("run", *flags(folder), "--workers", "2", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,7 @@ def test_over_ssh(shared: Path, one_machine: Path) -> None:
 
 @pytest.mark.slow
 def test_as_jobs_of_slurm(shared: Path, one_machine: Path) -> None:
-    """Four jobs are asked for, and the nodes have room for two: the others wait, and are cancelled."""
+    """Four jobs are asked for. The nodes have room for two; the others wait, and are cancelled."""
     require_slurm()
     adapt(shared, "slurm", cores=2, processes=2, memory="3GB", interface="eth0")
     with network(3) as net:
