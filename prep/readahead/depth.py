@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,7 +17,7 @@ _TOLERATED = 0.02
 _IMAGES, _SHORTEST, _LONGEST = 16, 0.05, 0.25  # and seconds
 # Of the reads that are not ahead, so many must have waited: one alone is no reason.
 _WAITING = 0.1
-# While nothing waits, only one image in so many is looked at, for the clock is not free.
+# While nothing waits, it is looked at for an eighth of the time, for to measure is not free.
 _LOOK_AWAY = 7
 # Twice as many reads that take as long as before: the storage itself is at its end.
 _NO_GAIN = 0.9
@@ -62,17 +64,20 @@ class Depth:
 
     Args:
         most: it never gets larger.
+        clock: tells seconds.
 
     Attributes:
         value: files; zero to read each one when its turn comes.
     """
 
-    def __init__(self, most: int = MOST_AHEAD) -> None:
+    def __init__(self, most: int = MOST_AHEAD, clock: Callable[[], float] = time.monotonic) -> None:
         self.value = 0
         self._most = most
+        self._clock = clock
         self._lock = threading.Lock()
         self._seen = _Seen()
         self._not_seen = 0
+        self._look_again = 0.0
         self._grown: _Growth | None = None
         self._hold = 0
         self._calm = 0
@@ -89,7 +94,7 @@ class Depth:
         if self._not_seen:
             self._not_seen -= 1
             return False
-        return True
+        return self.value > 0 or self._clock() >= self._look_again
 
     def note(self, elapsed: float, waited: float, *, spare: bool) -> None:
         """Learns from a read.
@@ -118,7 +123,7 @@ class Depth:
             return
         self._grown = None
         if not self.value:
-            self._not_seen = _LOOK_AWAY * seen.images
+            self._look_again = self._clock() + _LOOK_AWAY * seen.elapsed
             return
         self._calm = self._calm + seen.images if seen.spare >= _SPARE * seen.images else 0
         if self._calm >= self._patience:
