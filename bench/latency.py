@@ -51,8 +51,21 @@ class Way:
         return f"{source}, {'reading ahead' if self.ahead else 'each in its turn'}"
 
 
-def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> float:
-    """Writes all images of ``source``, and gives back how many a second."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run took.
+
+    Attributes:
+        rate: images a second, of all workers together.
+        core: milliseconds of processor time for an image, in workers.
+    """
+
+    rate: float
+    core: float
+
+
+def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Cost:
+    """Writes all images of ``source``."""
     shutil.rmtree(SCRATCH, ignore_errors=True)
     made = prep.plan(
         prep.Config(
@@ -66,9 +79,15 @@ def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> fl
     (evict if way.cold else warm)(source)
     client.run(_set, way.delay / 1000, ahead=way.ahead)
     run = RunRef(output=str(SCRATCH), digest=made.fingerprint.digest, run=os.urandom(8).hex())
-    started = time.perf_counter()
+    busy, started = _busy(client), time.perf_counter()
     write_on_cluster(made.shards, run, client)
-    return made.images / (time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Cost(made.images / seconds, 1000 * (_busy(client) - busy) / made.images)
+
+
+def _busy(client: Client) -> float:
+    """Seconds of processor time that workers have taken so far."""
+    return float(sum(client.run(time.process_time).values()))
 
 
 def warm(source: Path) -> None:
@@ -107,14 +126,16 @@ def _set(seconds: float, *, ahead: bool) -> None:
     vars(shards)["depth_of"] = lambda _: depth
 
 
-def _tell(ways: Sequence[Way], rates: dict[Way, list[float]], first: dict[Way, float]) -> None:
-    base = rates[ways[0]]
+def _tell(ways: Sequence[Way], costs: dict[Way, list[Cost]], first: dict[Way, Cost]) -> None:
+    base = costs[ways[0]]
     for way in ways:
-        ratios = [rate / local for rate, local in zip(rates[way], base, strict=True)]
+        rates = [cost.rate / local.rate for cost, local in zip(costs[way], base, strict=True)]
+        cores = [cost.core / local.core for cost, local in zip(costs[way], base, strict=True)]
         click.echo(
-            f"{way!s:32} {statistics.median(rates[way]):7.0f}/s  "
-            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) of memory; "
-            f"while it learns {first[way]:.0f}/s"
+            f"{way!s:32}{statistics.median(cost.rate for cost in costs[way]):6.0f}/s, "
+            f"{statistics.median(rates):.3f} ({min(rates):.3f} to {max(rates):.3f}) of the first; "
+            f"processor time {statistics.median(cores):.3f} of it; "
+            f"while it learns {first[way].rate:.0f}/s"
         )
 
 
@@ -140,17 +161,17 @@ def main(
     ways = [Way(ahead=False), Way(), *(Way(delay=float(ms)) for ms in delays.split(","))]
     ways += [Way(delay=30.0, ahead=False)]
     ways += [Way(cold=True, ahead=ahead) for ahead in (False, True)] if cold else []
-    rates: dict[Way, list[float]] = defaultdict(list)
+    costs: dict[Way, list[Cost]] = defaultdict(list)
     with prep.cluster(workers=workers) as client:
         measure(ways[0], source, images_per_shard, client)  # Loads what is loaded once.
         first = {way: measure(way, source, images_per_shard, client) for way in ways}
         for number in range(rounds):
             for way in ways if number % 2 else reversed(ways):
-                rates[way].append(measure(way, source, images_per_shard, client))
-            click.echo(json.dumps({str(way): round(rates[way][-1], 1) for way in ways}))
+                costs[way].append(measure(way, source, images_per_shard, client))
+            click.echo(json.dumps({str(way): round(costs[way][-1].rate, 1) for way in ways}))
     shutil.rmtree(SCRATCH, ignore_errors=True)
     click.echo(f"{images:,} images in shards of {images_per_shard:,}, {workers} workers:")
-    _tell(ways, rates, first)
+    _tell(ways, costs, first)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pictures import write_tree
 import prep
 from prep import storage
 from prep.journal import Journal
+from prep.means import sum_images
 from prep.pipeline import write_serially
 from prep.readahead import Depth, Pool, ReadAhead, depth_of
 from prep.readahead.pool import POOL
@@ -404,11 +405,11 @@ def write(home: Path, out: str) -> tuple[dict[str, bytes], list[Any]]:
     ]
 
 
-def patch_reading(monkeypatch: pytest.MonkeyPatch, before: Callable[[bytes], None]) -> None:
+def patch_reading(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]) -> None:
     """Has ``before`` called with each path before an image is read."""
     read_file = storage.read_file
 
-    def read(path: bytes, expected: storage.Stamp | None = None) -> bytes:
+    def read(path: Any, expected: storage.Stamp | None = None) -> bytes:
         before(path)
         return read_file(path, expected)
 
@@ -468,6 +469,20 @@ def test_a_source_that_is_away_is_an_error_as_ever(
         write(home, "out")
     assert not list((home / "out").glob("*/*.tfrecord*"))
     wait_until(lambda: POOL.held == 0)
+
+
+def test_the_mean_of_images_is_the_same_whether_or_not_they_are_read_ahead(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [*map(str, sorted(home.glob("source/*/*/*"))), str(home / "absent.jpg")]
+    depth_of.cache_clear()
+    near = sum_images(paths)
+    assert len(near.refused) == 3
+    depth_of("mean").value = 8
+    ahead: list[str] = []
+    patch_reading(monkeypatch, lambda path: ahead.append(path) if is_ahead() else None)
+    assert sum_images(paths) == near
+    assert len(ahead) > 50
 
 
 # These run in the workers.
