@@ -15,6 +15,7 @@
     settings.py   what is the same for all
     photos.py     the images
     verify.py     verifying against bare decoding: ``python -m bench.verify``
+    latency.py    a source that answers late: ``python -m bench.latency``
     machine.py    what it was measured on
 
 Absolute times mean little on a machine that is shared. So everything takes turns, and what counts

@@ -47,18 +47,22 @@ def collect_originals(photos: Path | None, data: Path) -> list[Path]:
     return originals
 
 
-def link_set(originals: Sequence[Path], data: Path, count: int) -> Path:
+def link_set(originals: Sequence[Path], data: Path, count: int, *, copied: bool = False) -> Path:
     """Makes ``<set>/train/<class>/<name>.JPEG`` with ``count`` images, and returns ``<set>``.
 
     One that is there with that many is used again.
+
+    Args:
+        copied: whether each is a file of its own, and not only a name.
     """
-    root = data / str(count)
+    root = data / (f"{count}-copied" if copied else str(count))
+    make = shutil.copyfile if copied else _link
     if sum(1 for _ in root.glob("*/*/*")) != count:
         shutil.rmtree(root, ignore_errors=True)
         for number, original in enumerate(islice(cycle(originals), count)):
             class_folder = root / SPLIT / original.parent.name
             class_folder.mkdir(parents=True, exist_ok=True)
-            _link(original, class_folder / f"{original.parent.name}_{number}.JPEG")
+            make(original, class_folder / f"{original.parent.name}_{number}.JPEG")
     return root
 
 

@@ -27,6 +27,7 @@ from prep.journal import known_encoding
 from prep.locations import absolute, is_url, locate
 from prep.pipeline import release
 from prep.progress import Work, make_display
+from prep.readahead import ReadAhead, depth_of
 from prep.receipts import Finding
 from prep.records import read_records
 from prep.sessions import require_usable, usable_client
@@ -42,6 +43,8 @@ _FILES_PER_TASK = 64
 # A graph with 100,000 paths pickles to 5.5 MB, and Dask warns at 10. More go in several graphs.
 _FILES_PER_GRAPH = 100_000
 _MERGE_AT_ONCE = 16
+# Sizes are not known before files are read. As many are read ahead as fit if all are as large.
+_LARGE_IMAGE = 1 << 20  # 1 MiB
 _SHARD_SUFFIX = ".tfrecord"
 
 
@@ -176,18 +179,23 @@ def _files_below(url: str) -> list[str]:
         raise SourceError(f"input: can't be listed: {error}") from None
 
 
+def _read(path: str) -> bytes:
+    return storage.read_file(str(locate(path)))
+
+
 def sum_images(paths: Iterable[str]) -> Part:
     """Sums over image files."""
     decoder = Decoder()
     images: list[ChannelStats] = []
     refused: list[Finding] = []
-    for path in paths:
-        try:
-            images.append(channel_sums(decoder.decode(storage.read_file(str(locate(path)))).pixels))
-        except RefusedImage as error:
-            refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
-        except OSError as error:
-            refused.append(Finding(path=path, reason="unreadable", detail=str(error)))
+    with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth_of("mean")) as files:
+        for path, read in files:
+            try:
+                images.append(channel_sums(decoder.decode(read()).pixels))
+            except RefusedImage as error:
+                refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
+            except OSError as error:
+                refused.append(Finding(path=path, reason="unreadable", detail=str(error)))
     return Part(stats=MixedStats.of(images), refused=tuple(refused))
 
 

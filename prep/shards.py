@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -20,6 +21,7 @@ from prep.isolation import GuardedProcessor
 from prep.journal import ImageEntry, Journal, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
+from prep.readahead import ReadAhead, depth_of
 from prep.receipts import ShardReceipt
 from prep.records import RecordWriter
 from prep.retries import Retries, is_transient
@@ -132,12 +134,15 @@ class _ShardWriter:
         writer = RecordWriter(file, plan.compression)
         reader = _Reader(plan.settings, self.retries)
         # Another attempt's file: its process has died at this shard, or hangs there.
-        with GuardedProcessor(plan.settings, timeout, isolated=bool(file.others)) as processor:
-            for entry in self._journal.entries(plan, self._shard):
+        with (
+            GuardedProcessor(plan.settings, timeout, isolated=bool(file.others)) as processor,
+            _read_ahead(self._journal.entries(plan, self._shard), plan.source) as images,
+        ):
+            for entry, read in images:
                 data = b""
                 image = None
                 try:
-                    data = reader.read(entry)
+                    data = reader.read(entry, read)
                     processed = processor(data)
                 except RefusedImage as error:
                     self._stop_if_asked(entry, error)
@@ -182,6 +187,16 @@ class _ShardWriter:
         )
 
 
+def _read_ahead(entries: Iterable[ImageEntry], source: str) -> ReadAhead[ImageEntry]:
+    """The images of a shard, each with what reads it."""
+    return ReadAhead(
+        entries,
+        lambda entry: storage.read_file(entry.path, entry.stamp),
+        lambda entry: entry.stamp.size,
+        depth_of(source),
+    )
+
+
 class _Reader:
     """Reads the images of a shard, and tells a bad file from a bad file server."""
 
@@ -190,8 +205,12 @@ class _Reader:
         self._retries = retries
         self._failed_in_a_row = 0
 
-    def read(self, entry: ImageEntry) -> bytes:
+    def read(self, entry: ImageEntry, read: Callable[[], bytes]) -> bytes:
         """The contents of an image file.
+
+        Args:
+            entry: which one.
+            read: reads it; is called again where that may help.
 
         Raises:
             RefusedImage: it can't be read, or is not what it was when it was listed.
@@ -202,9 +221,7 @@ class _Reader:
                 "too large", f"{entry.stamp.size:,} bytes; at most {self._largest:,} are read"
             )
         try:
-            data = self._retries.call(
-                lambda: storage.read_file(entry.path, entry.stamp), _READ_PAUSES
-            )
+            data = self._retries.call(read, _READ_PAUSES)
         except OSError as error:
             away = is_transient(error) or _is_gone(error, entry)
             self._failed_in_a_row = self._failed_in_a_row + 1 if away else 0

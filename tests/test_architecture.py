@@ -39,6 +39,7 @@ LEVELS = {
         "locations",
         "parsing",
         "problems",
+        "readahead",
         "retries",
         "software",
         "stats",
