@@ -26,7 +26,6 @@ from rich.table import Table
 
 from bench.monitor import peak_memory
 from bench.scheduling import receipt_of
-from bench.settings import SCRATCH
 from prep.catalog import Catalog
 from prep.checksums import to_text
 from prep.config import Config
@@ -171,16 +170,16 @@ def table(found: Sequence[Planned]) -> Table:
 
 @click.command()
 @click.argument("images", type=click.IntRange(min=1), nargs=-1)
-def main(images: tuple[int, ...]) -> None:
+@click.option("--folder", help="Where, on the disk to measure. [that of temporary files]")
+def main(images: tuple[int, ...], folder: str | None) -> None:
     """Measure what planning costs for each of these numbers of IMAGES."""
     found = []
-    SCRATCH.mkdir(parents=True, exist_ok=True)
     for number in images or (128_000, 1_281_167, 5_000_000):
         with (
-            tempfile.TemporaryDirectory(dir=SCRATCH) as folder,
+            tempfile.TemporaryDirectory(dir=folder) as output,
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):
-            found.append(pool.submit(measure, number, folder).result())
+            found.append(pool.submit(measure, number, output).result())
     Console().print(table(found))
 
 

@@ -247,16 +247,19 @@ def test_where_the_scheduler_is_gone_the_run_ends_and_says_what_is_missing(run: 
 def scheduler_of_its_own() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A scheduler in a process of its own, with one worker."""
     dask = [sys.executable, "-m", "dask"]
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    options: dict[str, Any] = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    }
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = str(found.getsockname()[1])
     here = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
-    scheduler = subprocess.Popen([*dask, "scheduler", *here], **quiet)
+    scheduler = subprocess.Popen([*dask, "scheduler", *here], **options)
     address = f"tcp://127.0.0.1:{port}"
     worker = subprocess.Popen(
         [*dask, "worker", address, "--no-nanny", "--nthreads", "1", "--death-timeout", "5"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-        **quiet,
+        **options,
     )
     try:
         yield scheduler, address
