@@ -16,6 +16,12 @@
     photos.py     the images
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     latency.py    a source that answers late: ``python -m bench.latency``
+    watching.py   what it costs to be watched: ``python -m bench.watching``
+    scaling.py    one worker against several: ``python -m bench.scaling``
+    scheduling.py what scheduling alone costs: ``python -m bench.scheduling``
+    heartbeats.py what the watch of a thousand workers costs: ``python -m bench.heartbeats``
+    planning.py   planning of millions of images: ``python -m bench.planning``
+    model.py      what follows for many machines: ``python -m bench.model``
     machine.py    what it was measured on
 
 Absolute times mean little on a machine that is shared. So everything takes turns, and what counts

@@ -91,7 +91,7 @@ class _Tree:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 times = process.cpu_times()
                 self._cpu[pid] = times.user + times.system
-                self._peaks[pid] = max(self._peaks.get(pid, 0), _peak_memory(process))
+                self._peaks[pid] = max(self._peaks.get(pid, 0), peak_memory(process))
 
     @property
     def cpu(self) -> float:
@@ -149,7 +149,7 @@ def _core_use(samples: Sequence[Sample]) -> CoreUse | None:
     )
 
 
-def _peak_memory(process: psutil.Process) -> int:
+def peak_memory(process: psutil.Process) -> int:
     """The kernel's own high-water mark where it keeps one, for it misses nothing between looks."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()

@@ -106,7 +106,7 @@ class Duplicate(NamedTuple):
 
 def duplicates_in_run(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[Duplicate]:
     """Images whose files had the same bytes when they were read, group by group."""
-    paths = plan.manifest["path"].to_pylist()
+    paths = plan.manifest["path"]  # Few are looked up: all of them would take ten times the memory.
     sizes = plan.manifest["size"].to_numpy()
     checksums = _checksums_by_row(plan, receipts)
     class_ = plan.manifest["class"].to_numpy()
@@ -114,7 +114,7 @@ def duplicates_in_run(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[D
     return [
         Duplicate(
             group=number,
-            path=os.fsdecode(paths[row]),
+            path=os.fsdecode(paths[row].as_py()),
             class_name=plan.classes[class_[row]],
             split=plan.shards[bisect_right(starts, row) - 1].split,
         )

@@ -1,6 +1,8 @@
-"""The Dask Bag: one partition writes one shard, and a reduction adds the receipts up.
+"""The Dask Bags of a run: a partition writes a shard, and a reduction adds up what they hold.
 
-The only module that builds a graph for a run.
+The only module that builds a graph for a run. A long run is a chain of Bags, each given to the
+scheduler before the one at work runs out of shards: no core waits, and nobody ever holds more than
+a few of them, be it as graph, as futures or as results.
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import dask.bag as db
+from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, futures_of
 
 from prep.counters import shard_key
@@ -23,15 +27,22 @@ from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
 from prep.text import counted
 from prep.watching.counts import ShardState
-from prep.watching.wire import TASK_PREFIX
+from prep.watching.wire import task_name
 from prep.worker import WorkerSetup, stop_shards, write_shard
 
 _TICK = 0.5  # seconds
 _MERGE_AT_ONCE = 16
 _PATIENCE = 10.0  # seconds for a worker to leave the image that it is at
 
+# Shards in a Bag: enough that a graph costs each of them little; and so many for each thread of the
+# cluster, for Dask only queues tasks, and hands them out as workers become free, where there are
+# more than two for each.
+_LEAST = 512
+_PER_THREAD = 4
+# Another Bag is begun when less than so many are left.
+_AT_ONCE = 2
 
-ByFuture = Mapping[Future[Any], int]
+Write = Callable[[ShardSpec, RunRef], ShardReceipt]
 
 
 class Observer(Protocol):
@@ -57,52 +68,187 @@ def write_serially(shards: Iterable[ShardSpec], run: RunRef) -> SplitTotals:
 
 
 def write_on_cluster(
-    shards: Sequence[ShardSpec], run: RunRef, client: Client, observer: Observer | None = None
+    shards: Sequence[ShardSpec],
+    run: RunRef,
+    client: Client,
+    observer: Observer | None = None,
+    *,
+    write: Write = write_shard,
 ) -> SplitTotals:
     """Writes shards on a cluster, and waits for them.
 
     Args:
-        shards: those that are not committed yet; at least one.
+        shards: those that are not committed yet.
         observer: whom to tell how it goes on.
+        write: what workers do for a shard.
 
     Raises:
         BadImageError: an image was refused, and the run is to stop at that.
         ShardError: shards failed. All others are committed.
     """
     client.register_plugin(WorkerSetup())
-    receipts = _bag(shards, run)
-    totals = receipts.reduction(total_receipts, merge_totals, split_every=_MERGE_AT_ONCE)
-    # Both in one graph: each shard is written once, and stays visible as a task of its own.
-    receipts, totals = client.persist([receipts, totals])
-    (total,) = futures_of(totals)
-    by_future = {future: future.key[1] for future in futures_of(receipts)}
+    work = _Work(shards, run, client, write)
     try:
-        _wait(shards, by_future, observer or Unobserved())
-        merged: SplitTotals = total.result()
+        return work.carry_out(observer or Unobserved())
     except BaseException:
-        release([*by_future, total])
+        release(work.futures)
         # The scheduler may be gone, and an impatient user may press Ctrl-C again.
         with contextlib.suppress(OSError, TimeoutError), deferred():
             client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
         raise
-    return merged
 
 
-def _bag(shards: Sequence[ShardSpec], run: RunRef) -> db.Bag:
+class _Work:
+    """The shards that Dask has been given, and what those before them add up to."""
+
+    def __init__(
+        self, shards: Sequence[ShardSpec], run: RunRef, client: Client, write: Write
+    ) -> None:
+        self._shards = shards
+        self._run = run
+        self._client = client
+        self._write = write
+        self._given = 0
+        self._bag_size = _LEAST
+        self._tasks: dict[Future[Any], int] = {}
+        self._totals: dict[Future[Any], range] = {}
+        self._settled: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._merged: SplitTotals = {}
+        self._failed: dict[int, BaseException] = {}
+        self._not_merged: dict[range, BaseException] = {}
+
+    @property
+    def futures(self) -> list[Future[Any]]:
+        """All that Dask is still to keep."""
+        return [*self._tasks, *self._totals]
+
+    def carry_out(self, observer: Observer) -> SplitTotals:
+        """Waits until all shards are settled, and raises if some failed."""
+        next_tick = time.monotonic()
+        self._give_enough()
+        while self._tasks or self._totals:
+            if time.monotonic() >= next_tick:
+                observer.tick()
+                next_tick = time.monotonic() + _TICK
+            try:
+                future = self._settled.get(timeout=max(0.0, next_tick - time.monotonic()))
+            except queue.Empty:
+                continue
+            if future in self._totals:
+                self._add(future)
+                continue
+            scheduler_is_gone = future.status == "cancelled"
+            self._settle(future, observer)
+            if not scheduler_is_gone:
+                self._give_enough()
+        self._require_all()
+        return self._merged
+
+    def _give_enough(self) -> None:
+        """Gives Dask another Bag as long as it has little to do."""
+        while len(self._tasks) < _AT_ONCE * self._bag_size:
+            if self._given == len(self._shards):
+                break
+            try:
+                threads = sum(self._client.nthreads().values())
+            except (OSError, TimeoutError):  # Futures will tell, if the scheduler is gone.
+                break
+            self._bag_size = max(_LEAST, _PER_THREAD * threads)
+            self._give(range(self._given, min(self._given + self._bag_size, len(self._shards))))
+
+    def _give(self, tasks: range) -> None:
+        written = _bag(self._shards[tasks.start : tasks.stop], tasks.start, self._run, self._write)
+        total = written
+        while total is written or total.npartitions > 1:
+            total = _merged(total)
+        # Both in one graph: each shard is written once, and stays visible as a task of its own.
+        # Earlier Bags come first; without a timeout of 0, Dask mixes those of the same minute.
+        written, total = self._client.persist([written, total], fifo_timeout="0s")
+        self._tasks |= {future: tasks[future.key[1]] for future in futures_of(written)}
+        self._totals |= dict.fromkeys(futures_of(total), tasks)
+        for future in [*futures_of(written), *futures_of(total)]:
+            future.add_done_callback(self._settled.put)
+        self._given = tasks.stop
+
+    def _settle(self, future: Future[Any], observer: Observer) -> None:
+        """Lets go of a shard that is written, or is known not to be."""
+        task = self._tasks[future]
+        # One that was lost again has been there: its receipt is on disk.
+        committed = future.status in ("finished", "lost")
+        error = None if committed else _failure(future)
+        observer.settled(task, "committed" if committed else "failed")
+        if isinstance(error, BadImageError):
+            raise error
+        if error is not None:
+            self._failed[task] = error
+        del self._tasks[future]
+        future.release()
+
+    def _add(self, future: Future[Any]) -> None:
+        """Takes in what the shards of a Bag add up to."""
+        if future.status == "finished":
+            (total,) = future.result()
+            self._merged = merge_totals([self._merged, total])
+        else:
+            self._not_merged[self._totals[future]] = _failure(future)
+        del self._totals[future]
+        future.release()
+
+    def _require_all(self) -> None:
+        for task in range(self._given, len(self._shards)):
+            self._failed[task] = RuntimeError("it was not begun; is the scheduler still there?")
+        if self._failed:
+            raise ShardError(
+                _describe({self._shards[task]: self._failed[task] for task in sorted(self._failed)})
+            )
+        for tasks, error in self._not_merged.items():
+            first, last = (shard_key(self._shards[task]) for task in (tasks[0], tasks[-1]))
+            raise ShardError(
+                f"what the shards {first} to {last} came to was lost ({type(error).__name__}: "
+                f"{error}). Run the same command again: it goes on from what is committed"
+            )
+
+
+def _bag(shards: Sequence[ShardSpec], first: int, run: RunRef, write: Write) -> db.Bag:
     """A partition a shard, and a task a partition.
 
     ``from_sequence(shards).map(write_shard)`` is the same in two tasks, which Dask fuses and then
     shows under the name of the first.
+
+    Args:
+        first: the number of the first of them.
     """
-    name = f"{TASK_PREFIX}{run.run}"
+    name = task_name(run.run, first)
     graph: dict[Any, Any] = {
-        (name, i): (_write_partition, shard, run) for i, shard in enumerate(shards)
+        (name, i): (_write_partition, write, shard, run) for i, shard in enumerate(shards)
     }
     return db.Bag(graph, name, len(shards))
 
 
-def _write_partition(shard: ShardSpec, run: RunRef) -> list[ShardReceipt]:
-    return [write_shard(shard, run)]
+def _merged(totals: db.Bag) -> db.Bag:
+    """The same in fewer partitions.
+
+    ``Bag.reduction`` has a task more for each partition, which is as much again for the scheduler.
+    """
+    name = f"merge_totals-{totals.npartitions}-{totals.name}"
+    starts = range(0, totals.npartitions, _MERGE_AT_ONCE)
+    keys = totals.__dask_keys__()
+    graph: dict[Any, Any] = {
+        (name, i): (_merge_partitions, keys[start : start + _MERGE_AT_ONCE])
+        for i, start in enumerate(starts)
+    }
+    # A Bag is a collection, whatever Dask's own annotations say.
+    layers = HighLevelGraph.from_collections(name, graph, [totals])  # type: ignore[list-item]
+    return db.Bag(layers, name, len(starts))
+
+
+def _write_partition(write: Write, shard: ShardSpec, run: RunRef) -> list[SplitTotals]:
+    """Only what adds up leaves the worker; all else of a receipt is on disk."""
+    return [total_receipts([write(shard, run)])]
+
+
+def _merge_partitions(partitions: Sequence[Sequence[SplitTotals]]) -> list[SplitTotals]:
+    return [merge_totals(chain.from_iterable(partitions))]
 
 
 def release(futures: Iterable[Future[Any]]) -> None:
@@ -112,42 +258,6 @@ def release(futures: Iterable[Future[Any]]) -> None:
     """
     for future in futures:
         future.release()
-
-
-def _wait(shards: Sequence[ShardSpec], tasks: ByFuture, observer: Observer) -> None:
-    """Waits until all shards are settled, and raises if some failed."""
-    failed: dict[ShardSpec, BaseException] = {}
-    for future in _settled(tasks, observer.tick):
-        task = tasks[future]
-        if future.status == "finished":
-            observer.settled(task, "committed")
-            continue
-        observer.settled(task, "failed")
-        error = _failure(future)
-        if isinstance(error, BadImageError):
-            raise error
-        failed[shards[task]] = error
-    if failed:
-        raise ShardError(_describe(failed))
-
-
-def _settled(tasks: ByFuture, tick: Callable[[], None]) -> Iterator[Future[Any]]:
-    """Yields futures as they finish or fail, and calls ``tick`` at regular times meanwhile."""
-    settled: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-    for future in tasks:
-        future.add_done_callback(settled.put)
-    left = len(tasks)
-    next_tick = time.monotonic()
-    while left:
-        if time.monotonic() >= next_tick:
-            tick()
-            next_tick = time.monotonic() + _TICK
-        try:
-            future = settled.get(timeout=max(0.0, next_tick - time.monotonic()))
-        except queue.Empty:
-            continue
-        left -= 1
-        yield future
 
 
 def _failure(future: Future[Any]) -> BaseException:

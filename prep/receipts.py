@@ -5,6 +5,7 @@ Merging is associative and commutative but for the order of the findings, which 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -88,10 +89,12 @@ class ShardReceipt:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ShardReceipt:
-        """Raises KeyError or TypeError where the value is not a receipt."""
+        """Raises KeyError, TypeError or ValueError where the value is not a receipt."""
         return cls(
             **{
                 **value,
+                # The same names come in each receipt of a run.
+                "written": {sys.intern(name): n for name, n in dict(value["written"]).items()},
                 "stats": ChannelStats.from_json(value["stats"]),
                 "findings": tuple(Finding(**f) for f in value["findings"]),
                 "dimensions": Dimensions.from_json(value.get("dimensions", _NO_DIMENSIONS)),

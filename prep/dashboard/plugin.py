@@ -18,7 +18,7 @@ from prep.dashboard.shown import Shown
 from prep.watching.counts import ShardState
 from prep.watching.registry import Runs, worker_looks
 from prep.watching.runwatch import RunInfo, WorkerLook
-from prep.watching.wire import TASK_PREFIX, TallyMessage
+from prep.watching.wire import TallyMessage, task_of
 
 #: What clients call: at the begin of a run, while it goes on, and at its end.
 BEGIN_CALL, LOOK_CALL, END_CALL = "prep_begin", "prep_look", "prep_end"
@@ -89,12 +89,13 @@ class RunsPlugin(SchedulerPlugin):
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         """A task has changed its state."""
-        if type(key) is not tuple or not str(key[0]).startswith(TASK_PREFIX):
+        state, named = _STATE_OF_TASK.get(finish), task_of(key)
+        if state is None or named is None:
             return
-        watch = self._runs.get(key[0].removeprefix(TASK_PREFIX))
-        state = _STATE_OF_TASK.get(finish)
-        if watch is not None and state is not None:
-            watch.shard_is(key[1], state)
+        run, task = named
+        watch = self._runs.get(run)
+        if watch is not None:
+            watch.shard_is(task, state)
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:
         """A client is gone."""

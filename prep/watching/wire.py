@@ -6,12 +6,29 @@ from typing import TypedDict
 
 #: Under which a worker's heartbeat has a ``ProcessMessage``.
 METRIC = "prep"
-#: Tasks that write shards are called so, followed by the id of their run.
-TASK_PREFIX = "write_shard-"
+# Tasks that write shards are called so, followed by the id of their run and a number.
+_TASK_PREFIX = "write_shard-"
 #: What a worker is asked for a ``SquareMessage`` with.
 SQUARE_CALL = "prep_square"
 #: Classes that are counted one by one; the others, by name, come after these.
 CLASSES_COUNTED = 1000
+
+
+def task_name(run: str, first: int) -> str:
+    """How those tasks of a run are called that begin with the one numbered ``first``."""
+    return f"{_TASK_PREFIX}{run}-{first}"
+
+
+def task_of(key: object) -> tuple[str, int] | None:
+    """Run and number of the task with this key; None if it is not one that writes a shard.
+
+    >>> task_of((task_name("5e1f", 512), 3)), task_of("sum-5e1f")
+    (('5e1f', 515), None)
+    """
+    if type(key) is not tuple or not str(key[0]).startswith(_TASK_PREFIX):
+        return None
+    run, _, first = key[0].removeprefix(_TASK_PREFIX).rpartition("-")
+    return run, int(first) + key[1]
 
 
 class TallyMessage(TypedDict):

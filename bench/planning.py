@@ -1,0 +1,187 @@
+"""What planning costs at scale: ``python -m bench.planning``.
+
+A catalog of made-up images, as many as ImageNet has and upwards, is planned, written, opened and
+read as a run does it: everything but listing the source, and without a single image file. Each
+number of images is measured in a process of its own, so that its peak of memory is its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import TypeVar
+
+import click
+import numpy as np
+import psutil
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from bench.monitor import peak_memory
+from bench.scheduling import receipt_of
+from prep.catalog import Catalog
+from prep.checksums import to_text
+from prep.config import Config
+from prep.contents import duplicates_in_run
+from prep.journal import Journal
+from prep.labels import LabelMap
+from prep.planning import RunPlan, make_plan
+from prep.receipts import total_receipts
+from prep.stored_plan import StoredPlan
+
+_IMAGES = 1000  # a shard
+_CLASSES = 1000
+_MIB = 1 << 20
+_SAMPLE = 50  # shards, of which each is opened as a worker opens it
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What planning so many images has cost.
+
+    Attributes:
+        seconds: of each step, by name.
+        memory: bytes of resident memory at most, beyond those before the first step.
+        manifest: bytes of the image list on disk.
+        shard: seconds to read a shard's rows of it, as a worker does for each; the median.
+    """
+
+    images: int
+    seconds: dict[str, float]
+    memory: int
+    manifest: int
+    shard: float
+
+
+class _Steps:
+    """Takes the time of one step after the other."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, step: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        result = step()
+        self.seconds[name] = time.perf_counter() - started
+        return result
+
+
+def measure(images: int, folder: str) -> Planned:
+    """Plans ``images`` of them, and writes and reads what a run writes and reads beside shards.
+
+    Args:
+        folder: an empty one, on the disk that is to be measured.
+    """
+    catalog = make_catalog(images)
+    config = Config(source=catalog.root, output=folder, images_per_shard=_IMAGES)
+    labels = LabelMap.build(catalog.classes)
+    journal, step = Journal(folder), _Steps()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    made = step("plan", lambda: make_plan(config, catalog, labels, None, {}))
+    step("check", lambda: journal.check(made))
+    step("begin", lambda: journal.begin(made))
+    step("check again", lambda: journal.check(made))
+    step("begin again", lambda: journal.begin(made))
+    shard = _seconds_a_shard(journal, made)
+    _commit_all(journal, made)
+    receipts = step("read receipts", lambda: journal.committed(made))
+    step("totals", lambda: total_receipts(receipts))
+    step("find duplicates", lambda: duplicates_in_run(made, receipts))
+    return Planned(
+        images=images,
+        seconds=step.seconds,
+        memory=peak_memory(process) - before,
+        manifest=journal.layout.manifest.stat().st_size,
+        shard=shard,
+    )
+
+
+def make_catalog(images: int) -> Catalog:
+    """Names, sizes and times like those of ImageNet."""
+    random = np.random.default_rng(0)
+    class_ = np.sort(random.integers(0, _CLASSES, images))
+    classes = tuple(f"n{number * 7919 + 1440764:08d}" for number in range(_CLASSES))
+    numbers = random.integers(0, 100_000, images)
+    paths = [
+        f"train/{classes[c]}/{classes[c]}_{n}.JPEG".encode()
+        for c, n in zip(class_.tolist(), numbers.tolist(), strict=True)
+    ]
+    columns = {
+        "split": pa.array(np.zeros(images, np.int32)),
+        "class": pa.array(class_.astype(np.int32)),
+        "path": pa.array(paths, pa.binary()),
+        "size": pa.array(random.lognormal(11.4, 0.6, images).astype(np.int64)),
+        "mtime": pa.array(random.integers(1 << 60, (1 << 60) + (1 << 50), images)),
+    }
+    return Catalog(
+        root="/data/imagenet",
+        splits=("train",),
+        classes=classes,
+        images=pa.table(columns),
+        ignored=(),
+    )
+
+
+def _seconds_a_shard(journal: Journal, made: RunPlan) -> float:
+    stored, times = StoredPlan.of(made), []
+    for shard in made.shards[:: max(1, len(made.shards) // _SAMPLE)]:
+        started = time.perf_counter()
+        found = sum(1 for _ in journal.entries(stored, shard))
+        times.append(time.perf_counter() - started)
+        assert found == shard.images
+    return statistics.median(times)
+
+
+def _commit_all(journal: Journal, made: RunPlan) -> None:
+    """Receipts of shards that are there, and empty."""
+    random = np.random.default_rng(0)
+    for shard in made.shards:
+        path = journal.layout.shard(shard.split, shard.index, shard.count)
+        path.touch()
+        receipt = receipt_of(shard, made.fingerprint.digest)
+        file = str(path.relative_to(journal.layout.root))
+        checksums = to_text(random.integers(1, 1 << 63, shard.images).tolist())
+        journal.commit(dataclasses.replace(receipt, bytes=0, file=file, checksums=checksums))
+
+
+def table(found: Sequence[Planned]) -> Table:
+    """The steps, for each number of images."""
+    shown = Table(title="planning")
+    shown.add_column("")
+    for planned in found:
+        shown.add_column(f"{planned.images:,} images", justify="right")
+    for name in found[0].seconds:
+        shown.add_row(f"{name}, s", *(f"{planned.seconds[name]:.2f}" for planned in found))
+    shown.add_row("rows of a shard, ms", *(f"{planned.shard * 1000:.2f}" for planned in found))
+    shown.add_row("memory, MiB", *(f"{planned.memory / _MIB:.0f}" for planned in found))
+    shown.add_row("image list, MiB", *(f"{planned.manifest / _MIB:.1f}" for planned in found))
+    return shown
+
+
+@click.command()
+@click.argument("images", type=click.IntRange(min=1), nargs=-1)
+@click.option("--folder", help="Where, on the disk to measure. [that of temporary files]")
+def main(images: tuple[int, ...], folder: str | None) -> None:
+    """Measure what planning costs for each of these numbers of IMAGES."""
+    found = []
+    for number in images or (128_000, 1_281_167, 5_000_000):
+        with (
+            tempfile.TemporaryDirectory(dir=folder) as output,
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        ):
+            found.append(pool.submit(measure, number, output).result())
+    Console().print(table(found))
+
+
+if __name__ == "__main__":
+    main()

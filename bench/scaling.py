@@ -1,0 +1,135 @@
+"""How much faster more workers are: ``python -m bench.scaling``.
+
+The same photos are written with one worker and with several, by turns, on clusters that are there
+all the time and idle while it is not their turn. What counts is the ratio of the rates within a
+round. Each rate is that from the first task to the last total: starting a cluster, planning and
+reporting, which more workers make no faster, are not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import psutil
+from dask.system import CPU_COUNT
+from distributed import Client
+from rich.console import Console
+from rich.table import Table
+
+import prep
+from bench.photos import collect_originals, link_set, photos_option
+from bench.settings import DATA, QUALITY, SCRATCH, SIZE
+from prep.journal import Journal
+from prep.pipeline import write_on_cluster
+from prep.receipts import SplitTotals
+from prep.shards import RunRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """One way of writing all images.
+
+    Attributes:
+        images_per_second: of all workers together.
+        cpu: seconds of processor time per image, of the workers.
+        read, written: bytes per image.
+    """
+
+    images_per_second: float
+    cpu: float
+    read: float
+    written: float
+
+
+def measure(source: Path, output: Path, client: Client, images_per_shard: int) -> Rate:
+    """Writes all images of ``source``, once."""
+    shutil.rmtree(output, ignore_errors=True)
+    config = prep.Config(
+        source=str(source),
+        output=str(output),
+        size=SIZE,
+        quality=QUALITY,
+        interpolation="linear",
+        images_per_shard=images_per_shard,
+    )
+    made = prep.plan(config)
+    Journal(output).begin(made)
+    run = RunRef(output=str(output), digest=made.fingerprint.digest, run=os.urandom(8).hex())
+    os.sync()  # What was written before is not this one's to wait for.
+    processes = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
+    before, started = _cpu(processes), time.perf_counter()
+    totals = write_on_cluster(made.shards, run, client)
+    seconds = time.perf_counter() - started
+    return _rate(totals, seconds, _cpu(processes) - before)
+
+
+def _rate(totals: SplitTotals, seconds: float, cpu: float) -> Rate:
+    images = sum(total.images for total in totals.values())
+    return Rate(
+        images_per_second=images / seconds,
+        cpu=cpu / images,
+        read=sum(total.source_bytes for total in totals.values()) / images,
+        written=sum(total.bytes for total in totals.values()) / images,
+    )
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))
+
+
+def table(rounds: list[Mapping[int, Rate]]) -> Table:
+    """The medians over the rounds."""
+    shown = Table(title=f"{len(rounds)} rounds; medians, and the range of the ratio")
+    for head in ("workers", "images/s", "CPU, ms an image", "read, kB", "written, kB", "ratio"):
+        shown.add_column(head, justify="right")
+    for workers in rounds[0]:
+        rates = [measured[workers] for measured in rounds]
+        ratios = [
+            measured[workers].images_per_second / measured[1].images_per_second
+            for measured in rounds
+        ]
+        shown.add_row(
+            str(workers),
+            f"{statistics.median(rate.images_per_second for rate in rates):,.0f}",
+            f"{statistics.median(rate.cpu for rate in rates) * 1000:.3f}",
+            f"{rates[0].read / 1000:.1f}",
+            f"{rates[0].written / 1000:.1f}",
+            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+        )
+    return shown
+
+
+@click.command()
+@photos_option
+@click.option("--images", type=click.IntRange(min=100), default=8_000, show_default=True)
+@click.option("--images-per-shard", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--workers", type=click.IntRange(min=2), default=CPU_COUNT, show_default=True)
+def main(
+    photos: Path | None, images: int, images_per_shard: int, rounds: int, workers: int
+) -> None:
+    """Measure one worker against several on the same photos."""
+    source = link_set(collect_originals(photos, DATA), DATA, images)
+    measured: list[Mapping[int, Rate]] = []
+    with ExitStack() as stack:
+        clients = {n: stack.enter_context(prep.cluster(workers=n)) for n in (1, workers)}
+        for client in clients.values():  # Warms up.
+            measure(source, SCRATCH, client, images_per_shard)
+        for number in range(rounds):
+            order = list(clients) if number % 2 else list(reversed(clients))
+            found = {n: measure(source, SCRATCH, clients[n], images_per_shard) for n in order}
+            measured.append({n: found[n] for n in clients})
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    Console().print(table(measured))
+
+
+if __name__ == "__main__":
+    main()
