@@ -223,6 +223,19 @@ def test_whoever_stops_waits_for_no_read_and_leaves_nothing() -> None:
     assert pool.held == 0
 
 
+def test_where_no_thread_can_be_started_files_are_read_in_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pool = Pool()
+    with ReadAhead(range(9), lambda n: b"%d" % n, lambda _: 1, fixed(4), pool) as files:
+        assert [read() for _, read in files] == [b"%d" % number for number in range(9)]
+    assert (pool.threads, pool.held) == (0, 0)
+
+
 def test_an_image_that_was_passed_over_takes_no_memory() -> None:
     pool = Pool()
     with ReadAhead(range(9), lambda _: bytes(10), lambda _: 10, fixed(2), pool) as files:
