@@ -139,8 +139,7 @@ def _complete(
         started: when the run began, by ``time.perf_counter``.
     """
     missing = _missing(made, before)
-    for shard in missing:
-        journal.withdraw(shard)
+    journal.withdraw(missing)
     try:
         with start() as client:
             work = Writing(made, missing, journal, client, total_receipts(before))
