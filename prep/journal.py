@@ -160,7 +160,8 @@ class Journal:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
                     folder.mkdir(parents=True, exist_ok=True)
-            storage.abort_uploads(layout.root, layout.holds)
+            with contextlib.suppress(OSError):  # It may be forbidden; and no reader sees them.
+                storage.abort_uploads(layout.root, layout.holds)
             self.remove_leftovers(plan, keep_names=True)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
