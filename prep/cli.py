@@ -19,6 +19,7 @@ import click
 from prep.admission import read_options
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError, Interrupted, PrepError, UsageError
+from prep.locations import is_url
 from prep.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except PrepError as error:
             _fail(str(error), error.exit_code)
+        except OSError as error:
+            if not is_url(str(error.filename)):
+                raise
+            _fail(f"{error.filename}: {error.strerror}", PrepError.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "prep"
             _fail(f"{error.format_message()} ({command} -h lists all)", UsageError.exit_code)

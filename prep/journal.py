@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from prep.planning import (
     ShardSpec,
 )
 from prep.receipts import ShardReceipt
+from prep.retries import is_transient
 from prep.stats import RGB
 from prep.stored_plan import FORMAT, StoredPlan
 
@@ -102,7 +103,7 @@ class Journal:
             PrepError: there is one, and it can't be read.
         """
         try:
-            value = json.loads(self.layout.plan.read_bytes())
+            value = json.loads(storage.read_patiently(self.layout.plan))
             if value["format"] != FORMAT:
                 raise PrepError(
                     f"{self.layout.plan}: format {value['format']}, expected {FORMAT}; "
@@ -159,7 +160,8 @@ class Journal:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
                     folder.mkdir(parents=True, exist_ok=True)
-            storage.abort_uploads(layout.root, layout.holds)
+            with contextlib.suppress(OSError):  # It may be forbidden; and no reader sees them.
+                storage.abort_uploads(layout.root, layout.holds)
             self.remove_leftovers(plan, keep_names=True)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
@@ -201,16 +203,35 @@ class Journal:
                 elif path != layout.lock:  # We hold it.
                     path.unlink()
 
-    def receipt(self, split: str, index: int, fingerprint: str) -> ShardReceipt | None:
-        """A shard's receipt, if the shard is committed under this fingerprint and still whole."""
+    def receipt(
+        self,
+        split: str,
+        index: int,
+        fingerprint: str,
+        sizes: Mapping[str, int] | None = None,
+    ) -> ShardReceipt | None:
+        """A shard's receipt, if the shard is committed under this fingerprint and still whole.
+
+        Args:
+            sizes: of the shards by the name of their files, where they are known already.
+
+        Raises:
+            PrepError: a storage does not say whether there is one, however often it is asked.
+        """
         try:
             receipt = ShardReceipt.from_json(
-                json.loads(self.layout.receipt(split, index).read_bytes())
+                json.loads(storage.read_patiently(self.layout.receipt(split, index)))
             )
             if receipt.fingerprint != fingerprint:
                 return None
-            whole = (self.layout.root / receipt.file).stat().st_size == receipt.bytes
-        except (OSError, ValueError, KeyError, TypeError):
+            file = self.layout.root / receipt.file
+            size = file.stat().st_size if sizes is None else sizes.get(file.name)
+            whole = size == receipt.bytes
+        except OSError as error:
+            if storage.is_remote(self.layout.root) and is_transient(error):
+                raise PrepError(f"output: can't be read: {error}; try again later") from None
+            return None
+        except (ValueError, KeyError, TypeError):
             return None
         return receipt if whole else None
 
@@ -221,16 +242,36 @@ class Journal:
 
     def receipts(self, shards: Iterable[ShardSpec], digest: str) -> list[ShardReceipt]:
         """The receipts of those shards that are committed under a fingerprint, in their order."""
+        shards = self._with_receipt(shards)
+        splits = {shard.split for shard in shards}
+        sizes = {split: storage.sizes(self.layout.root / split) for split in splits}
 
         def receipt(shard: ShardSpec) -> ShardReceipt | None:
-            return self.receipt(shard.split, shard.index, digest)
+            return self.receipt(shard.split, shard.index, digest, sizes[shard.split])
 
         found = storage.each(receipt, shards, self.layout.root)
         return [receipt for receipt in found if receipt is not None]
 
-    def withdraw(self, shard: ShardSpec) -> None:
-        """Has a shard count no longer, if it does."""
-        self.layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
+    def _with_receipt(self, shards: Iterable[ShardSpec]) -> list[ShardSpec]:
+        """Those that may have one: a storage's folders are listed, for it is slow to answer."""
+        shards = list(shards)
+        splits = {shard.split for shard in shards}
+        held = {split: storage.sizes(self.layout.receipts / split) for split in splits}
+
+        def may_have(shard: ShardSpec) -> bool:
+            names = held[shard.split]
+            return names is None or self.layout.receipt(shard.split, shard.index).name in names
+
+        return [shard for shard in shards if may_have(shard)]
+
+    def withdraw(self, shards: Iterable[ShardSpec]) -> None:
+        """Has shards count no longer, if they do."""
+
+        def remove(shard: ShardSpec) -> None:
+            self.layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
+
+        for _ in storage.each(remove, self._with_receipt(shards), self.layout.root):
+            pass
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.
@@ -303,7 +344,10 @@ class Journal:
             ours: whether this plan is known to be what the output holds.
         """
         layout = self.layout
+        there = storage.sizes(layout.root)
         for path in layout.results:
+            if there is not None and path.name not in there:
+                continue
             if path.is_dir() or (path.exists() and not ours):
                 yield path
         expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()

@@ -145,8 +145,7 @@ def _complete(
         started: when the run began, by ``time.perf_counter``.
     """
     missing = _missing(made, before)
-    for shard in missing:
-        journal.withdraw(shard)
+    journal.withdraw(missing)
     try:
         with start() as client:
             require_fit(client, readable=_some_image(made), writable=str(journal.layout.root))

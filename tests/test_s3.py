@@ -78,6 +78,7 @@ def run_config(s3: S3, source: str, **more: Any) -> prep.Config:
     )
 
 
+@pytest.mark.slow
 def test_an_output_in_a_store_is_verified_mended_read_and_shown(
     s3: S3, source: Path, client: Client
 ) -> None:
@@ -111,6 +112,7 @@ def test_an_output_in_a_store_is_verified_mended_read_and_shown(
     assert prep.RunReport.read(output).images["written"] == 20
 
 
+@pytest.mark.slow
 def test_what_was_begun_in_a_store_is_gone_on_with(s3: S3, source: Path, client: Client) -> None:
     config = run_config(s3, s3.upload(source, "photos"))
     prep.run(config, client)
@@ -149,6 +151,7 @@ def test_uploads_that_were_never_finished_are_forgotten_if_they_are_ours(
     assert left == set(theirs)
 
 
+@pytest.mark.slow
 def test_an_output_that_holds_another_run_is_left_alone_unless_asked_for(
     s3: S3, source: Path, client: Client
 ) -> None:

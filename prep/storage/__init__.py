@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prep.locations import RemotePath, locate
+from prep.retries import Retries
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.remote import Upload
@@ -37,9 +38,11 @@ __all__ = [
     "publish_json",
     "read_file",
     "read_in_pieces",
+    "read_patiently",
     "remove_leftovers",
     "remove_tree",
     "require_readable",
+    "sizes",
     "stamp_of",
     "walk",
 ]
@@ -53,6 +56,7 @@ T = TypeVar("T")
 #: Requests to a storage that wait for their answers at the same time.
 AT_ONCE = 32
 _URL = b"://"
+_PAUSES = (0.5, 2.0, 5.0)  # seconds before a storage is asked again
 
 
 def is_remote(path: Path) -> bool:
@@ -79,6 +83,17 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     if expected is not None:
         expected.require(size, mtime)
     return data
+
+
+def read_patiently(path: Path) -> bytes:
+    """The contents of a small file; of one in a storage, tried again where that may help.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    if isinstance(path, RemotePath):
+        return Retries().call(path.read_bytes, _PAUSES)
+    return path.read_bytes()
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
@@ -209,6 +224,19 @@ def walk(place: Path) -> Iterator[Path]:
         ]
         yield from (path for path, is_folder in found if not is_folder)
         folders = [path for path, is_folder in found if is_folder]
+
+
+def sizes(folder: Path) -> dict[str, int] | None:
+    """Sizes of all that is in a folder of a storage, by name; None of one of this machine.
+
+    There, asking for what is wanted is quicker than listing.
+    """
+    if not isinstance(folder, RemotePath):
+        return None
+    try:
+        return {name: status.st_size for name, status in folder.listed()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
 
 
 def identity(path: Path) -> tuple[int | str, ...] | None:

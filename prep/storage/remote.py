@@ -163,11 +163,14 @@ def temporaries(folder: RemotePath, tag: str | None) -> list[RemotePath]:
 
 
 def remove_leftovers(folder: RemotePath, tag: str | None = None, *, keep_names: bool) -> None:
-    """Removes what bears a temporary name; with ``keep_names``, only what has no tag."""
-    for path in temporaries(folder, tag):
-        if not (keep_names and tag_of(path.name) is not None):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+    """Removes what bears a temporary name; with ``keep_names``, only what has no tag.
+
+    What can't be removed stays; no reader takes it for anything.
+    """
+    with contextlib.suppress(OSError):
+        for path in temporaries(folder, tag):
+            if not (keep_names and tag_of(path.name) is not None):
+                path.unlink(missing_ok=True)
 
 
 def remove_tree(folder: RemotePath) -> None:

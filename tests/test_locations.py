@@ -1,0 +1,151 @@
+"""Paths, URLs and the options of storages, without any server."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import prep
+from prep import locations
+from prep.locations.faults import as_os_errors
+from prep.locations.filesystems import OPTIONS
+from prep.retries import is_transient
+
+
+def config(**values: Any) -> prep.Config:
+    return prep.Config(**{"source": "photos", "output": "shards", **values})
+
+
+def test_a_url_of_this_machines_files_is_their_path(tmp_path: Path) -> None:
+    made = config(source=f"file://{tmp_path}/a%20b", output="local:///out")
+    assert (made.source, made.output) == (f"{tmp_path}/a b", "/out")
+    assert locations.locate(f"file://{tmp_path}") == tmp_path
+
+
+def test_options_are_for_all_urls_or_for_each() -> None:
+    urls = {"source": "s3://photos", "output": "sftp://host/shards", "label_map": "labels.json"}
+    assert config(**urls, storage_options={"anon": True}).storage_options == {
+        "source": {"anon": True},
+        "output": {"anon": True},
+    }
+    by_key = {"source": {"anon": True}, "output": {"port": 2222}}
+    assert config(**urls, storage_options=by_key).storage_options == by_key
+    # A mapping of a storage's own, which is named unlike any key.
+    nested = {"client_kwargs": {"region_name": "eu-west-1"}}
+    made = config(**urls, storage_options=nested)
+    assert made.storage_options == {"source": nested, "output": nested}
+    # Of what is no URL, nothing is kept.
+    assert config(storage_options={"key": "secret"}).storage_options is None
+
+
+def test_options_come_from_text_or_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "options.json").write_text('{"anon": true}')
+    for text in ('{"anon": true}', f"@{tmp_path}/options.json"):
+        made = config(source="s3://photos", storage_options=text)
+        assert made.storage_options == {"source": {"anon": True}}
+    with pytest.raises(prep.PrepError, match="absent can't be read: No such file"):
+        config(source="s3://photos", storage_options=f"@{tmp_path}/absent")
+
+
+def test_a_storage_that_can_not_be_opened_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(prep.PrepError, match="source: protocol 'gopher' is unknown; expected"):
+        config(source="gopher://host/photos")
+    with pytest.raises(prep.PrepError, match="output: sftp:// needs a host"):
+        config(output="sftp:///shards")
+    with pytest.raises(prep.PrepError, match=r"output: oss:// needs a package .* ossfs"):
+        config(output="oss://bucket/shards")  # Which is not among the extras.
+
+    def absent(protocol: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.get_filesystem_class", absent)
+    with pytest.raises(prep.PrepError, match=r"not installed: pip install 'prep\[s3\]'"):
+        config(source="s3://photos")
+
+
+def test_the_nearest_options_hold() -> None:
+    locations.grant("s3://nearest", {"key": "far"})
+    locations.grant("s3://nearest/a/", {"key": "near"})
+    assert OPTIONS.of("s3://nearest/a/b") == {"key": "near"}
+    assert OPTIONS.of("s3://nearest/ab") == {"key": "far"}
+    assert OPTIONS.of("s3://nearest-not") == {}
+
+
+def test_access_goes_to_another_process_and_hides_its_options() -> None:
+    access = locations.Access(options={"s3://b": {"secret": "s3cr3t"}})
+    sent = pickle.dumps(access)
+    assert b"s3cr3t" not in sent
+    assert pickle.loads(sent) == access
+    assert "s3cr3t" not in repr(access)
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4))
+def test_a_name_is_what_it_is_whatever_is_in_it(names: list[str]) -> None:
+    """As pathlib has it: neither '?' nor '#' nor '%' means anything."""
+    there, here = locations.RemotePath("s3://bucket/root"), Path("/root")
+    for name in names:
+        there, here = there / name, here / name
+    assert there.name == here.name
+    assert there._path == f"bucket{here}"
+    assert there.parent.name == here.parent.name
+    root = locations.RemotePath("s3://bucket/root")
+    assert str(there.relative_to(root)) == str(here.relative_to("/root"))
+    assert pickle.loads(pickle.dumps(there)) == there
+
+
+class EndpointConnectionError(Exception):
+    """As botocore's, which need not be installed."""
+
+
+class Refused(Exception):
+    status = 403
+
+
+@pytest.mark.parametrize(
+    ("raised", "number", "passes"),
+    [
+        (FileNotFoundError("no such key"), errno.ENOENT, False),  # without a number
+        (PermissionError("Access Denied"), errno.EACCES, False),
+        (TimeoutError(), errno.ETIMEDOUT, True),
+        (OSError(errno.EBUSY, "SlowDown"), errno.EBUSY, True),  # with its own
+        (OSError("Socket is closed"), errno.EIO, True),  # paramiko's
+        (EOFError(), errno.ECONNRESET, True),  # a server that hangs up
+        (EndpointConnectionError("http://host"), errno.ECONNRESET, True),
+        (Refused("token expired"), errno.EACCES, False),  # a status of HTTP
+        (TypeError("unexpected keyword 'colour'"), errno.EINVAL, False),  # options it has not
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_becomes_one_of_the_system(
+    raised: Exception, number: int, passes: bool
+) -> None:
+    with pytest.raises(OSError) as error, as_os_errors("s3://b/a", {}):  # noqa: PT011
+        raise raised
+    assert error.value.errno == number
+    assert is_transient(error.value) is passes
+    assert error.value.filename == "s3://b/a"
+    assert error.value.strerror
+    assert error.value.__suppress_context__
+
+
+def test_an_interrupt_is_none_of_them() -> None:
+    with pytest.raises(KeyboardInterrupt), as_os_errors("s3://b/a", {}):
+        raise KeyboardInterrupt
+
+
+def test_a_mounted_folder_is_found_where_it_is(tmp_path: Path) -> None:
+    locations.mount("/nowhere/photos", str(tmp_path))
+    assert locations.locate("/nowhere/photos/train") == tmp_path / "train"
+    assert locations.locate("/nowhere/photos2") == Path("/nowhere/photos2")
+    assert locations.absolute("/nowhere/photos/train") == "/nowhere/photos/train"
+    assert os.fspath(locations.locate("/nowhere/photos")) == str(tmp_path)

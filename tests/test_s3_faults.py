@@ -1,0 +1,212 @@
+"""Stores that answer late, wrongly, or not at all; and workers that die on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from clusters import contents, wait_until
+from distributed import Client
+from pictures import write_tree
+from storages import KEY, S3, SECRET, free_port
+
+import prep
+from prep import locations, storage
+from prep.catalog import scan_folders
+from prep.retries import is_transient
+
+
+@pytest.fixture
+def place(s3: S3) -> Path:
+    """The bucket, as what is opened."""
+    locations.grant(s3.url, s3.options)
+    return locations.locate(s3.url)
+
+
+def raised(path: Path, expected: storage.Stamp | None = None) -> OSError:
+    with pytest.raises(OSError) as error:  # noqa: PT011 (which, is what is asked)
+        storage.read_file(str(path), expected)
+    assert not any(secret in str(error.value) for secret in (KEY, SECRET))
+    return error.value
+
+
+def test_an_image_costs_one_request(s3: S3, place: Path) -> None:
+    s3.fs.pipe_file(f"{s3.bucket}/photos/ä ?#%41.jpg", b"image")
+    stamp = storage.stamp_of(str(place / "photos/ä ?#%41.jpg"))
+    before = len(s3.requests())
+    assert storage.read_file(f"{s3.url}/photos/ä ?#%41.jpg".encode(), stamp) == b"image"
+    assert [request[0] for request in s3.requests()[before:]] == ["GET"]
+
+
+def test_an_object_that_has_changed_is_not_read_as_what_it_was(s3: S3, place: Path) -> None:
+    s3.fs.pipe_file(f"{s3.bucket}/a.jpg", b"image")
+    stamp = storage.stamp_of(str(place / "a.jpg"))
+    longer = storage.Stamp(stamp.size + 1, stamp.mtime)
+    assert "6 bytes then, 5 now" in str(raised(place / "a.jpg", longer))
+    earlier = storage.Stamp(stamp.size, stamp.mtime - 10**9)
+    assert "written to in the meantime" in str(raised(place / "a.jpg", earlier))
+
+
+@pytest.mark.slow
+def test_what_can_not_be_read_says_whether_it_may_pass(s3: S3, place: Path) -> None:
+    absent = raised(place / "absent.jpg")
+    assert isinstance(absent, FileNotFoundError)
+    s3.fs.pipe_file(f"{s3.bucket}/a.jpg", b"image")
+    for status, kind, passes in (
+        ("403", PermissionError, False),  # not for us
+        ("500", OSError, True),  # a server that stumbles
+        ("502", OSError, True),  # a proxy whose server does
+        ("503", OSError, True),  # one that has too much to do
+    ):
+        s3.fail(100, status=status, method="GET", match="a.jpg")
+        error = raised(place / "a.jpg")
+        assert isinstance(error, kind), status
+        assert is_transient(error) is passes, status
+        s3.fail(0)
+    assert storage.read_file(str(place / "a.jpg")) == b"image"
+
+
+@pytest.mark.slow
+def test_a_server_that_is_not_there_is_an_error_that_may_pass(s3: S3) -> None:
+    url = f"s3://{s3.bucket}-elsewhere"
+    locations.grant(url, {**s3.options, "endpoint_url": f"http://127.0.0.1:{free_port()}"})
+    error = raised(locations.locate(url) / "a.jpg")
+    assert is_transient(error)
+    with pytest.raises(prep.PrepError, match="can't be opened"):
+        scan_folders(url)
+
+
+def test_no_credentials_are_an_error_that_does_not_pass(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    url = f"s3://{s3.bucket}-nobody"
+    locations.grant(url, {"endpoint_url": s3.endpoint, "anon": False})
+    assert raised(locations.locate(url) / "a.jpg").errno == errno.EACCES
+
+
+def test_a_file_appears_whole_or_not_at_all(s3: S3, place: Path) -> None:
+    path = place / "out" / "file"
+    with storage.create(path, tag="00001") as file:
+        file.write(b"one")
+        (marker,) = s3.contents("out")
+        assert marker.startswith(".00001.")
+        with storage.create(path, tag="00001") as other:
+            assert [left.name for left in other.others] == [marker]
+    assert s3.contents("out") == {"file": b"one"}
+    with pytest.raises(KeyboardInterrupt), storage.create(path, tag="00001") as file:  # noqa: PT012
+        file.write(b"two")
+        raise KeyboardInterrupt
+    assert s3.contents("out") == {"file": b"one"}
+
+    def refuse() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), storage.create(path, before_publishing=refuse) as f:
+        f.write(b"three")
+    assert s3.contents("out") == {"file": b"one"}
+
+
+@pytest.mark.slow
+def test_a_large_file_goes_in_parts_from_disk_and_leaves_nothing_there(
+    s3: S3, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pieces = [bytes([number]) * (9 << 20) for number in range(9)]
+    with storage.create(place / "out" / "file") as file:
+        for piece in pieces:
+            file.write(piece)
+        assert list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
+    assert s3.fs.cat_file(f"{s3.bucket}/out/file") == b"".join(pieces)
+    assert b"".join(storage.read_in_pieces(str(place / "out/file"))) == b"".join(pieces)
+    assert [r for r in s3.requests() if "uploadId" in r[1] and r[0] == "PUT"]
+
+
+@pytest.mark.slow
+def test_listing_takes_a_request_for_a_thousand_objects_and_not_one_for_each(s3: S3) -> None:
+    """So 1,281,167 images in 1,000 folders take 2,000, of which 32 wait at the same time."""
+    body = b"x" * 7
+    prefixes = 8
+    names = [
+        f"{s3.bucket}/photos/train/n{folder:04d}/{number:05d}.jpg"
+        for folder in range(prefixes)
+        for number in range(1_100 if folder == 0 else 10)
+    ]
+    s3.fs.pipe(dict.fromkeys(names, body))
+    s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0000/", b"")  # made by a console, for the folder
+    s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0000/.hidden.jpg", b"x")
+    s3.fs.pipe_file(f"{s3.bucket}/photos/train/notes.txt", b"x")
+    locations.grant(s3.url, s3.options)
+    before = len(s3.requests())
+    catalog = scan_folders(f"{s3.url}/photos")
+    asked = s3.requests()[before:]
+    assert catalog.images.num_rows == len(names)
+    assert len(catalog.classes) == prefixes
+    assert catalog.images["size"].unique().to_pylist() == [7]
+    assert {i.reason: i.count for i in catalog.ignored} == {"hidden": 1}
+    # One folder of two answers, the others of one; the source, what it is, and its split.
+    assert len(asked) <= 2 + (prefixes - 1) + 4
+    assert Counter(request[0] for request in asked)["HEAD"] <= 1
+
+
+@pytest.mark.slow
+def test_killed_workers_and_a_stumbling_store_cost_nothing_but_time(s3: S3, tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 90, "dog": 90}})
+    settings = {"size": 32, "images_per_shard": 6}
+    whole = tmp_path / "whole"
+    with prep.cluster(workers=2) as client:
+        prep.run(prep.Config(source=str(source), output=str(whole), **settings), client)
+        config = prep.Config(
+            source=s3.upload(source, "photos"),
+            output=f"{s3.url}/shards",
+            storage_options=s3.options,
+            **settings,
+        )
+        with killing(s3, client) as killed:
+            report = prep.run(config, client)
+        assert len(killed) == 2
+        s3.fail(0)
+        assert prep.verify(config.output, client).clean
+    assert report.images["written"] == 180
+    found = s3.contents("shards")
+    shards = {name: data for name, data in found.items() if name.endswith(".tfrecord")}
+    assert shards == contents(whole, "**/*.tfrecord")
+    assert [name for name in found if name.endswith(".partial")] == []
+
+
+@contextlib.contextmanager
+def killing(s3: S3, client: Client) -> Iterator[list[int]]:
+    """Kills a worker after some shards, and another one later; every 20th request or so fails."""
+    killed: list[int] = []
+
+    def committed() -> int:
+        receipts = f"{s3.bucket}/shards/.prep/receipts/"
+        return sum(method == "PUT" and receipts in path for method, path, _ in s3.requests())
+
+    def kill() -> None:
+        for after in (2, 8):
+            wait_until(lambda after=after: committed() >= after)
+            s3.fail(10, status="503", match="shards|photos")
+            pids = client.run(os.getpid, on_error="ignore")
+            victim = next(pid for pid in pids.values() if isinstance(pid, int))
+            psutil.Process(victim).kill()
+            killed.append(victim)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        thread.join()

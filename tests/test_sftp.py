@@ -1,0 +1,105 @@
+"""Source and output on a server with SFTP: a real sshd."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import contents
+from distributed import Client
+from pictures import write_tree
+from storages import Sftp
+
+import prep
+from prep import locations, storage
+
+SETTINGS: Any = {"size": 32, "images_per_shard": 4}
+
+
+@pytest.fixture
+def place(sftp: Sftp) -> Path:
+    locations.grant(sftp.url, sftp.options)
+    return locations.locate(sftp.url)
+
+
+def test_a_file_is_uploaded_beside_its_name_and_renamed(sftp: Sftp, place: Path) -> None:
+    path = place / "new" / "folder" / "file"
+    for content in (b"one", b"two" * 10**6):  # The second replaces the first.
+        with storage.create(path, tag="00001") as file:
+            file.write(content)
+            (marker,) = os.listdir(sftp.folder / "new/folder") if content == b"one" else [".00001."]
+            assert marker.startswith(".00001.")
+        assert contents(sftp.folder) == {"new/folder/file": content}
+    with pytest.raises(KeyboardInterrupt), storage.create(path, tag="00001") as file:  # noqa: PT012
+        file.write(b"three")
+        raise KeyboardInterrupt
+    assert contents(sftp.folder) == {"new/folder/file": b"two" * 10**6}
+
+
+def test_a_file_is_read_as_it_was_listed_or_not_at_all(sftp: Sftp, place: Path) -> None:
+    name = "ä ?#%41.jpg"
+    (sftp.folder / name).write_bytes(b"image")
+    stamp = storage.stamp_of(str(place / name))
+    assert storage.read_file(f"{sftp.url}/{name}", stamp) == b"image"
+    os.utime(sftp.folder / name, (1, 1))
+    with pytest.raises(OSError, match="written to in the meantime"):
+        storage.read_file(f"{sftp.url}/{name}", stamp)
+    with pytest.raises(FileNotFoundError):
+        storage.read_file(f"{sftp.url}/absent.jpg")
+    assert [path.name for path in place.iterdir()] == [name]
+    assert not (place / "absent").exists()
+
+
+def test_a_server_whose_key_is_not_known_is_not_trusted(
+    sftp: Sftp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = {name: value for name, value in sftp.options.items() if name != "host_key_policy"}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    locations.grant(sftp.url, options)
+    with pytest.raises(PermissionError, match="is not trusted: no key of it is in"):
+        storage.read_file(f"{sftp.url}/file")
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/known_hosts").write_text(sftp.known_hosts.read_text())
+    (sftp.folder / "file").write_bytes(b"1")
+    assert storage.read_file(f"{sftp.url}/file") == b"1"
+
+
+def test_a_wrong_password_is_shown_nowhere(sftp: Sftp) -> None:
+    url = sftp.url.replace("sftp://", "sftp://nobody:s3cr3t-42@")
+    config = prep.Config(source=url, output="shards", storage_options=sftp.options)
+    assert config.source == sftp.url.replace("sftp://", "sftp://nobody@")
+    assert config.storage_options == {"source": {**sftp.options, "password": "s3cr3t-42"}}
+    with pytest.raises(prep.PrepError, match="can't be opened") as error:
+        prep.plan(config)
+    assert "s3cr3t" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_source_and_output_on_a_server_give_the_same_bytes(
+    sftp: Sftp, client: Client, tmp_path: Path
+) -> None:
+    write_tree(sftp.folder / "photos", {"train": {"cat": 6, "dog": 5}, "val": {"cat": 2, "dog": 2}})
+    here = tmp_path / "here"
+    prep.run(prep.Config(source=str(sftp.folder / "photos"), output=str(here), **SETTINGS), client)
+    config = prep.Config(
+        source=f"{sftp.url}/photos",
+        output=f"{sftp.url}/shards",
+        storage_options=sftp.options,
+        **SETTINGS,
+    )
+    assert prep.run(config, client).images["written"] == 15
+    there = sftp.folder / "shards"
+    assert contents(there, "**/*.tfrecord") == contents(here, "**/*.tfrecord")
+    assert contents(there, "*.json").keys() == contents(here, "*.json").keys()
+    assert not list(there.glob("**/.*.partial"))
+    shard = there / "train/train-00001-of-00003.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    (there / "train" / f".00000.{'0' * 32}.partial").touch()
+    assert {problem.where for problem in prep.verify(config.output, client).problems} == {
+        "train/train-00001-of-00003.tfrecord",
+        f"train/.00000.{'0' * 32}.partial",
+    }
+    assert prep.verify(config.output, client, repair=True).clean
+    assert contents(there, "**/*.tfrecord") == contents(here, "**/*.tfrecord")
