@@ -6,6 +6,7 @@ What takes long to load is loaded by the command that needs it.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import signal
 import sys
@@ -237,6 +238,55 @@ def verify(output: str, repair: bool, choice: ClusterChoice) -> None:
     report = verification.verify(output, repair=repair, cluster=choice, progress=True)
     print_verification(report)
     if not report.clean:
+        sys.exit(PrepError.exit_code)
+
+
+@main.group("cluster")
+def cluster_commands() -> None:
+    """Look at a cluster."""
+
+
+@cluster_commands.command()
+@_cluster_options
+@click.option(
+    "-c", "--config", "config_file", type=click.Path(), metavar="FILE", help="As of prep run."
+)
+@click.option("--source", metavar="PATH", help="The folder of images.")
+@click.option("--output", metavar="PATH", help="The folder for the shards.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check(
+    choice: ClusterChoice,
+    config_file: str | None,
+    source: str | None,
+    output: str | None,
+    as_json: bool,
+) -> None:
+    """Find out whether a cluster can do the work, and what to do about it if not.
+
+    All workers are asked for their versions and set-up; one of each host reads an image of SOURCE,
+    and writes a file to OUTPUT, which is removed again.
+
+    Exits with 0 if a run would not fail for what the cluster lacks, and with 1 if it would.
+    """
+    from prep import checks
+    from prep.clusters import opened
+    from prep.terminal import print_cluster_check
+
+    if config_file is not None:
+        given = {"source": source, "output": output}
+        config = Config.from_file(config_file, **{k: v for k, v in given.items() if v is not None})
+        source, output = config.source, config.output
+    readable = checks.samples_of(source) if source is not None else []
+    with opened(choice) as client:
+        checks.await_worker(client)
+        found = checks.check_cluster(
+            client, readable=readable, writable=output and os.path.abspath(output)
+        )
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_cluster_check(found)
+    if found.errors:
         sys.exit(PrepError.exit_code)
 
 

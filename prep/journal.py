@@ -23,6 +23,7 @@ from prep.changes import describe_changes
 from prep.config import Encoding
 from prep.errors import OutputConflict, PrepError
 from prep.layout import OutputLayout, is_shard_name
+from prep.locations import locate
 from prep.locks import exclusive
 from prep.planning import (
     IMAGES,
@@ -67,7 +68,7 @@ class Journal:
     """The memory of one output folder."""
 
     def __init__(self, output: str | os.PathLike[str]) -> None:
-        self.layout = OutputLayout(Path(output).absolute())
+        self.layout = OutputLayout(locate(output))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -223,7 +224,7 @@ class Journal:
 
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
-        root = os.path.join(os.fsencode(plan.source), b"")
+        root = os.path.join(os.fsencode(str(locate(plan.source))), b"")
         with pq.ParquetFile(self.layout.manifest) as manifest:
             for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
                 first = group * _ROW_GROUP

@@ -79,6 +79,9 @@ class Scene:
     def _status(self) -> str:
         if self.state == "starting":
             return self.doing or "starting"
+        missing = self.counts.without_workers
+        if self.state == "running" and missing:
+            return f"no workers for {duration(missing)}: waiting for some"
         left = self.counts.seconds_left
         if self.state == "running" and left is not None:
             return f"{duration(left)} left"

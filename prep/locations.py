@@ -48,11 +48,6 @@ def mount(path: str, here: str) -> None:
     _mounts[os.path.normpath(path)] = os.path.abspath(here)
 
 
-def unmount(path: str) -> None:
-    """Has the folder be found where it is again."""
-    _mounts.pop(os.path.normpath(path), None)
-
-
 def locate(path: str | os.PathLike[str]) -> Path:
     """The path or URL, as something to open: a ``Path``, or what is used like one."""
     name = os.fspath(path)

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import dask.bag as db
@@ -16,6 +15,7 @@ from distributed import Client, Future, as_completed, futures_of
 
 from prep import markup, storage
 from prep.catalog.folders import EXTENSIONS
+from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.examples import parse_example
@@ -23,6 +23,7 @@ from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
+from prep.locations import locate
 from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
@@ -120,16 +121,19 @@ def mean_rgb(
     Raises:
         SourceError: no files are there, or none could be read.
         RecordError: a shard is damaged.
+        ClusterError: the cluster can't be started, or would not do.
     """
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
-    files = find_files(os.fspath(inputs), tfrecord)
+    # Workers may have other working directories.
+    files = [os.path.abspath(file) for file in find_files(os.fspath(inputs), tfrecord)]
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
         used = stack.enter_context(usable_client(client, choice))
+        require_fit(used, readable=files[:1])
         part = _on_cluster(files, used, progress, shards=shards)
     return _conclude(part, weight)
 
@@ -165,7 +169,7 @@ def sum_images(paths: Iterable[str]) -> Part:
     refused: list[Finding] = []
     for path in paths:
         try:
-            images.append(channel_sums(decoder.decode(storage.read_file(path)).pixels))
+            images.append(channel_sums(decoder.decode(storage.read_file(str(locate(path)))).pixels))
         except RefusedImage as error:
             refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
         except OSError as error:
@@ -192,11 +196,11 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 
 
 def _images_of_shard(path: str) -> Iterator[ChannelStats]:
-    encoding, mean = known_encoding(Path(path).absolute()) or (None, None)
+    encoding, mean = known_encoding(locate(path)) or (None, None)
     decoder = Decoder()
     number = 0
     try:
-        with open(path, "rb") as file:
+        with open(locate(path), "rb") as file:
             for record in read_records(file):
                 image = parse_example(record).image
                 yield channel_sums(pixels_of_record(image, encoding, mean, decoder))

@@ -28,7 +28,7 @@ class WorkerMounts(WorkerPlugin):
 
     def teardown(self, worker: Worker) -> None:
         for folder in self._mounts:
-            locations.unmount(folder)
+            locations.mount(folder, folder)
 
 
 def names_of(address: str) -> list[str]:

@@ -77,6 +77,8 @@ def describe(work: Work, counts: LiveCounts) -> str:
             parts.append(f"{megabytes(counts.read_per_second)}/s")
     if counts.seconds_left is not None:
         parts.append(f"{duration(counts.seconds_left)} left")
+    if counts.without_workers:
+        parts.append(f"no workers for {duration(counts.without_workers)}: waiting for some")
     if counts.refused:
         parts.append(f"{counts.refused:,} refused")
     return " · ".join(parts)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from distributed import Client
 
 from prep import storage
+from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
 from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
@@ -148,6 +149,7 @@ def _complete(
         journal.withdraw(shard)
     try:
         with start() as client:
+            require_fit(client, readable=_some_image(made), writable=str(journal.layout.root))
             work = Writing(made, missing, journal, client, total_receipts(before))
             written = work.carry_out(progress, elapsed=time.perf_counter() - started)
     except KeyboardInterrupt:
@@ -159,6 +161,11 @@ def _complete(
         resumed_shards=len(before),
     )
     return _conclude(made, journal, merge_totals([total_receipts(before), written]), effort)
+
+
+def _some_image(made: RunPlan) -> list[str]:
+    paths = made.manifest["path"][:1].to_pylist()
+    return [os.path.join(made.source, os.fsdecode(path)) for path in paths]
 
 
 def _settled(made: RunPlan, journal: Journal) -> list[ShardReceipt]:

@@ -15,6 +15,7 @@ from prep.planning import RunPlan
 from prep.problems import Problem
 from prep.report import RunReport
 from prep.text import counted, duration, megabytes, one_line, triple
+from prep.troubles import ClusterCheck
 from prep.verification import VerificationReport
 
 _CLASSES_SHOWN = 20
@@ -103,6 +104,30 @@ def print_plan(plan: RunPlan, guess: Estimate) -> None:
             ),
         ]
     )
+
+
+def print_cluster_check(check: ClusterCheck) -> None:
+    """The hosts of a cluster, and what is wrong with them."""
+    table = Table("host", "address")
+    for title in ("workers", "threads", "cores", "memory", "free at the output"):
+        table.add_column(title, justify="right")
+    for host in check.hosts:
+        numbers = (host.workers, host.threads, host.cores)
+        sizes = (host.memory, host.free)
+        table.add_row(
+            Text(one_line(host.name)),
+            host.address,
+            *(f"{number:,}" for number in numbers),
+            *("" if size is None else megabytes(size) for size in sizes),
+        )
+    console = Console()
+    console.print(table)
+    for trouble in check.troubles:
+        text = Text(f"{trouble.level}: ", style="red" if trouble.level == "error" else "yellow")
+        text.append(f"{one_line(trouble.where)}: {one_line(trouble.what)}", style="default")
+        console.print(text, soft_wrap=True)
+        console.print(Text(f"  → {trouble.remedy}"), soft_wrap=True)
+    console.print(Text(check.summary()))
 
 
 def _class_table(plan: RunPlan) -> Table:

@@ -15,6 +15,7 @@ from distributed import Client
 
 from prep import markup, storage
 from prep.audits import Audit, audit
+from prep.checks import require_fit
 from prep.checksums import from_text
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import PrepError, SourceError
@@ -116,6 +117,7 @@ def verify(
         OutputConflict: it is to be repaired, and a run is at work in it.
         PrepError: its plan is lost or can't be read.
         ShardError: shards could not be written again; all others were.
+        ClusterError: the cluster can't be started, or would not do.
     """
     journal, stored = _open(output)
     choice = choice_of(cluster, profile, workers)
@@ -124,6 +126,8 @@ def verify(
         if repair:
             stack.enter_context(journal.lock())
         used = stack.enter_context(usable_client(client, choice))
+        writable = str(journal.layout.root) if repair else None
+        require_fit(used, readable=[str(journal.layout.plan)], writable=writable)
         before = audit(journal, stored, used, progress)
         if not repair or not before.problems:
             return _report(journal, before)

@@ -6,9 +6,11 @@ import contextlib
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from distributed import Client
 
+from prep.attendance import Attendance, patience_for_workers
 from prep.errors import PrepError
 from prep.histories import add_history
 from prep.interrupts import deferred
@@ -68,6 +70,7 @@ class Writing:
         Raises:
             BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
             ShardError: shards failed; all others are committed.
+            ClusterError: there were no workers for too long.
         """
         info = self._info(elapsed)
         link = open_link(self._client, info)
@@ -81,7 +84,8 @@ class Writing:
         )
         try:
             with make_display(work, progress) as display:
-                written = self._write(_Watched(link, display))
+                attendance = Attendance(self._client, patience_for_workers())
+                written = self._write(_Watched(link, display, attendance))
                 totals = totals_message(merge_totals([self._before, written]), self._classes)
                 self._end(link, "done", totals)
                 display.update(link.look())
@@ -136,12 +140,15 @@ class Writing:
 class _Watched:
     """Has the display show what the link knows."""
 
-    def __init__(self, link: RunLink, display: Display) -> None:
+    def __init__(self, link: RunLink, display: Display, attendance: Attendance) -> None:
         self._link = link
         self._display = display
+        self._attendance = attendance
 
     def tick(self) -> None:
-        self._display.update(self._link.look())
+        self._attendance.look()
+        counts = self._link.look()
+        self._display.update(replace(counts, without_workers=self._attendance.missing))
 
     def settled(self, task: int, state: ShardState) -> None:
         self._link.settled(task, state)

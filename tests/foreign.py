@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clusters import wait_until
@@ -14,13 +15,25 @@ from clusters import wait_until
 
 @contextlib.contextmanager
 def foreign_cluster(
-    folder: Path, *options: str, workers: int = 1, preload: str | None = None
+    folder: Path,
+    *options: str,
+    workers: int = 1,
+    preload: str | None = None,
+    both: Sequence[str] = (),
+    worker_options: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    scheduler_environ: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """``dask scheduler`` and ``dask worker``, and the scheduler's address.
 
     Args:
         options: of the scheduler.
         preload: Python code that the scheduler runs first.
+        both: options of the scheduler and of the workers.
+        worker_options: of the workers alone.
+        hosts: addresses of workers, one of each, instead of some on 127.0.0.1.
+        environ, scheduler_environ: variables that the workers, and the scheduler, have besides.
     """
     file = folder / "scheduler.json"
     scheduler = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
@@ -30,20 +43,24 @@ def foreign_cluster(
         (folder / "first.py").write_text(preload)
         scheduler += ["--preload", str(folder / "first.py")]
     worker = ["worker", "--scheduler-file", str(file), "--nthreads", "1"]
-    worker += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
+    worker += ["--dashboard-address", "127.0.0.1:0", *both, *worker_options]
     with contextlib.ExitStack() as stack:
-        for command in (scheduler + list(options), *([worker] * workers)):
-            stack.enter_context(_running(command, folder))
+        scheduler += [*options, *both]
+        all_workers = [[*worker, "--host", host] for host in hosts or ["127.0.0.1"] * workers]
+        for command in (scheduler, *all_workers):
+            variables = scheduler_environ if command is scheduler else environ
+            stack.enter_context(_running(command, folder, variables or {}))
             wait_until(lambda: file.exists() and file.read_text().strip().endswith("}"))
         yield str(json.loads(file.read_text())["address"])
 
 
 @contextlib.contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[None]:
+def _running(command: list[str], folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
     with open(folder / f"{command[0]}.log", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dask", *command],
             cwd=folder,
+            env={**os.environ, **variables},
             stdout=log,
             stderr=log,
         )

@@ -40,12 +40,14 @@ LEVELS = {
         "parsing",
         "problems",
         "retries",
+        "software",
         "stats",
         "storage",
         "text",
         "watchdog",
     },  # nothing of ours
     1: {
+        "attendance",
         "catalog",
         "cluster_spec",
         "demo",
@@ -57,13 +59,15 @@ LEVELS = {
         "notebook",
         "receipts",
         "records",
+        "troubles",
     },  # one thing
-    2: {"config", "deployments"},  # what is asked for
+    2: {"config", "deployments", "polls"},  # what is asked for
     3: {"changes", "images", "planning"},  # one image; a whole run
     4: {
         "contents",
         "estimate",
         "isolation",
+        "probes",
         "report",
         "stored_plan",
         "tally",
@@ -76,6 +80,7 @@ LEVELS = {
         "journal",
         "listings",
         "live",
+        "sharing",
     },  # what is counted, shown, remembered
     6: {
         "dataset",
@@ -87,7 +92,7 @@ LEVELS = {
         "webpage",
     },  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
-    8: {"clusters", "pipeline"},  # many
+    8: {"checks", "clusters", "pipeline"},  # many
     9: {"progress", "sessions"},  # to look at, and to keep
     10: {"audits", "means", "writing"},  # what can be done
     11: {"runs"},  # from beginning to end
@@ -105,7 +110,9 @@ ONLY_IN = {
     "PIL": {"demo", "images"},
     "cv2": {"images"},
     "distributed": {
+        "attendance",
         "audits",
+        "checks",
         "clusters",
         "dashboard",
         "deployments",
@@ -114,6 +121,7 @@ ONLY_IN = {
         "means",
         "mounts",
         "pipeline",
+        "polls",
         "runs",
         "sessions",
         "verification",

@@ -3,7 +3,7 @@
 Nothing outside this package imports a codec.
 """
 
-from prep.images.codec import codec_versions, configure_process
+from prep.images.codec import codec_versions, configure_process, opencv_threads
 from prep.images.decode import decode
 from prep.images.decoded import Note
 from prep.images.encode import pixels_of_record
@@ -25,5 +25,6 @@ __all__ = [
     "configure_process",
     "decode",
     "mean_tolerance",
+    "opencv_threads",
     "pixels_of_record",
 ]

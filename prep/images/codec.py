@@ -27,6 +27,11 @@ def configure_process() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # What it logs, it raises, too.
 
 
+def opencv_threads() -> int:
+    """How many threads OpenCV uses in this process."""
+    return int(cv2.getNumThreads())
+
+
 def codec_versions() -> dict[str, str]:
     """Versions of the libraries that have a say in the output's bytes."""
     return {

@@ -46,6 +46,7 @@ class LiveCounts:
         latest: the images that were refused last, the newest first.
         mean, std: per channel (``R``, ``G``, ``B``), 0 to 255, of what is written so far, as in the
             report; None before anything is.
+        without_workers: seconds for which the cluster has had no workers; None while it has some.
     """
 
     planned: int = 0
@@ -65,6 +66,7 @@ class LiveCounts:
     latest: tuple[RefusedName, ...] = ()
     mean: Mapping[str, float] | None = None
     std: Mapping[str, float] | None = None
+    without_workers: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

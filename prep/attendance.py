@@ -1,0 +1,94 @@
+"""Whether a run has workers at all: those of a cluster may all go, and not all come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dask
+from dask.utils import parse_timedelta
+from distributed import Client
+
+from prep.errors import ClusterError, ConfigError
+from prep.text import duration
+
+_EVERY = 2.0  # seconds between two looks
+
+
+class Attendance:
+    """Looks now and then whether there are workers, and ends the wait for some.
+
+    Args:
+        client: of the cluster.
+        patience: seconds to wait for workers while there are none; None for ever.
+        clock: gives seconds.
+
+    Attributes:
+        missing: seconds for which there have been no workers; None while there are some.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        patience: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._patience = patience
+        self._clock = clock
+        self._next = clock()
+        self._since: float | None = None
+        self.missing: float | None = None
+
+    def look(self) -> None:
+        """Is to be called often.
+
+        Raises:
+            ClusterError: there have been none for too long.
+        """
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + _EVERY
+        if self._has_workers():
+            self._since = self.missing = None
+            return
+        self._since = now if self._since is None else self._since
+        self.missing = now - self._since
+        if self._patience is not None and self.missing >= self._patience:
+            raise ClusterError(no_workers(self.missing))
+
+    def _has_workers(self) -> bool:
+        scheduler: Any = self._client.scheduler
+        try:
+            known = self._client.sync(scheduler.identity, n_workers=0, callback_timeout=_EVERY)
+        except (OSError, TimeoutError):  # If the scheduler is gone, the futures will soon tell.
+            return True
+        return bool(known["n_workers"])
+
+
+def patience_for_workers() -> float | None:
+    """Seconds to wait for workers where there are none; None for ever.
+
+    It is Dask's setting ``prep.wait-for-workers``.
+
+    Raises:
+        ConfigError: that is no time.
+    """
+    value = dask.config.get("prep.wait-for-workers", "30 minutes")
+    try:
+        seconds: float | None = parse_timedelta(value) if value is not None else None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"prep.wait-for-workers: got {value!r}; expected a time, such as 10 minutes, or null"
+        ) from None
+    return seconds
+
+
+def no_workers(waited: float) -> str:
+    """Says that there are none, and what to do."""
+    return (
+        f"no workers for {duration(waited)}; start some, and run the same command again: what is "
+        "committed stays (Dask's setting prep.wait-for-workers says how long to wait)"
+    )

@@ -1,0 +1,197 @@
+"""Whether a cluster can do the work that it is given: found out before the work begins."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from distributed import Client, LocalCluster
+
+from prep import probes, software
+from prep.attendance import no_workers, patience_for_workers
+from prep.catalog import require_folder
+from prep.errors import ClusterError
+from prep.polls import Poll
+from prep.sharing import Sharing
+from prep.troubles import (
+    ClusterCheck,
+    Facts,
+    HostState,
+    error,
+    merged,
+    process_troubles,
+    scheduler_troubles,
+    setup_troubles,
+    silent,
+    software_troubles,
+)
+from prep.worker import WorkerSetup
+
+_LOGGER = logging.getLogger("prep")
+
+_SAID_AFTER = 5.0  # seconds of waiting for workers
+# Runs the text of :mod:`prep.software` where this package may be absent: nothing but ``eval``
+# is asked for there.
+_DESCRIBE = "(exec(source, namespace), namespace['describe_process']())[1]"
+
+
+def require_fit(
+    client: Client, *, readable: Sequence[str] = (), writable: str | None = None
+) -> None:
+    """Makes sure, before a run, that it would not fail for what its cluster lacks.
+
+    Workers that this process has started on this machine are as it is: these are asked nothing.
+
+    Args:
+        readable: files that all workers must be able to read, and see as they are here.
+        writable: folder that all workers must be able to write to.
+
+    Raises:
+        ClusterError: it would, or there are no workers.
+    """
+    if isinstance(client.cluster, LocalCluster):
+        return
+    await_worker(client)
+    found = check_cluster(client, readable=readable, writable=writable)
+    for trouble in found.warnings:
+        _LOGGER.warning("prep: %s", trouble)
+    if found.errors:
+        raise ClusterError(
+            f"the cluster can't do this: {'; and '.join(map(str, found.errors))} "
+            "(prep cluster check tells more)"
+        )
+
+
+def await_worker(client: Client, patience: float | None = None) -> None:
+    """Waits until a worker is there; an adaptive cluster is given reason to start one.
+
+    Args:
+        patience: seconds to wait at most; by default what Dask's configuration says.
+
+    Raises:
+        ClusterError: none came.
+    """
+    patience = patience_for_workers() if patience is None else patience
+    began = time.monotonic()
+    asked = client.submit(os.getpid, pure=False)
+    said = False
+    while not asked.done():
+        waited = time.monotonic() - began
+        if patience is not None and waited > patience:
+            asked.release()
+            raise ClusterError(no_workers(patience))
+        if waited > _SAID_AFTER and not said:
+            _LOGGER.warning("prep: waiting for workers; Ctrl-C stops")
+            said = True
+        time.sleep(0.05)
+    asked.release()
+
+
+def check_cluster(
+    client: Client, *, readable: Sequence[str] = (), writable: str | None = None
+) -> ClusterCheck:
+    """Finds out what is wrong with a cluster for a run, and what to do about it.
+
+    Args:
+        readable, writable: as for :func:`require_fit`.
+    """
+    return _Check(client).carry_out(readable, writable)
+
+
+class _Check:
+    """Asks all processes of a cluster what they are like."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._poll = Poll(client)
+        self._facts: dict[str, Facts] = {}
+
+    def carry_out(self, readable: Sequence[str], writable: str | None) -> ClusterCheck:
+        poll = self._poll
+        if not poll.workers:
+            poll.add("scheduler", [error("it has no workers", "start some")])
+        self._ask_scheduler()
+        self._ask_software()
+        sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})
+        if not poll.has_errors:  # Or else there may be nobody who could look.
+            self._set_up()
+            sharing.look(readable, writable)
+        names = {w: f"{w} on {facts['host']}" for w, facts in self._facts.items()}
+        troubles = {names.get(process, process): found for process, found in poll.troubles.items()}
+        return ClusterCheck(
+            hosts=tuple(self._hosts(sharing.free)), troubles=merged(troubles, len(poll.workers))
+        )
+
+    def _ask_scheduler(self) -> None:
+        here = software.describe_process()
+        try:
+            there = self._client.run_on_scheduler(eval, _DESCRIBE, _namespace())
+        except Exception as problem:
+            self._poll.add("scheduler", [silent(problem)])
+            return
+        self._poll.add("scheduler", software_troubles(here, there, scheduler=True))
+        self._poll.add("scheduler", scheduler_troubles(there))
+
+    def _ask_software(self) -> None:
+        here, poll = software.describe_process(), self._poll
+        began = time.time()
+        self._facts = poll.ask(list(poll.workers), eval, _DESCRIBE, _namespace())
+        ended = time.time()
+        for worker, there in self._facts.items():
+            poll.add(worker, software_troubles(here, there))
+            poll.add(worker, process_troubles(here, there, poll.workers[worker], began, ended))
+
+    def _set_up(self) -> None:
+        poll = self._poll
+        try:
+            self._client.register_plugin(WorkerSetup())
+        except Exception as problem:
+            poll.add("workers", [silent(problem)])
+            return
+        for worker, probe in poll.ask(list(poll.workers), probes.probe_process).items():
+            poll.add(worker, setup_troubles(probe))
+
+    def _host(self, worker: str) -> str:
+        return f"{self._facts[worker]['host']} {self._poll.workers[worker]['host']}"
+
+    def _hosts(self, free: Facts) -> Iterable[HostState]:
+        hosts: dict[str, HostState] = {}
+        for worker, facts in self._facts.items():
+            info, key = self._poll.workers[worker], self._host(worker)
+            host = hosts.get(key) or HostState(
+                name=facts["host"],
+                address=info["host"],
+                workers=0,
+                threads=0,
+                cores=facts["cores"],
+                memory=facts["memory"],
+                free=free.get(key),
+            )
+            hosts[key] = replace(
+                host, workers=host.workers + 1, threads=host.threads + info["nthreads"]
+            )
+        return hosts.values()
+
+
+def _namespace() -> dict[str, Any]:
+    return {"source": inspect.getsource(software), "namespace": {}}
+
+
+def samples_of(source: str) -> list[str]:
+    """An image file of a source, to be looked for by others; none where it has none.
+
+    Raises:
+        SourceError: it is no folder.
+    """
+    require_folder(source)
+    for folder, folders, names in os.walk(os.path.abspath(source)):
+        folders.sort()
+        for name in sorted(names):
+            if not name.startswith("."):
+                return [os.path.join(folder, name)]
+    return []

@@ -1,0 +1,247 @@
+"""What may be wrong with the processes of a cluster, told from facts about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from prep.text import megabytes, one_line
+
+Level = Literal["error", "warning"]
+Facts = Mapping[str, Any]
+
+# Other versions of these write other bytes.
+_CODECS = ("numpy", "opencv", "pillow", "simplejpeg", "zlib")
+_CLOCK = 5.0  # seconds: less is nothing to speak of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something about a cluster that is not as it should be.
+
+    Attributes:
+        level: ``error``: a run would fail, or come out as it should not; or ``warning``.
+        where: which processes or hosts.
+        what: what was found, and what was expected.
+        remedy: what to do about it.
+    """
+
+    level: Level
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostState:
+    """A host of a cluster.
+
+    Attributes:
+        name, address: of it.
+        workers, threads: how many worker processes there are, and threads of theirs.
+        cores: that it has.
+        memory: bytes that it has.
+        free: bytes that are free at the output, as seen from there; None where not known.
+    """
+
+    name: str
+    address: str
+    workers: int
+    threads: int
+    cores: int
+    memory: int
+    free: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterCheck:
+    """What was found of a cluster.
+
+    Attributes:
+        hosts: those with workers.
+        troubles: what is wrong, errors first.
+    """
+
+    hosts: tuple[HostState, ...]
+    troubles: tuple[Trouble, ...]
+
+    @property
+    def errors(self) -> tuple[Trouble, ...]:
+        return tuple(trouble for trouble in self.troubles if trouble.level == "error")
+
+    @property
+    def warnings(self) -> tuple[Trouble, ...]:
+        return tuple(trouble for trouble in self.troubles if trouble.level == "warning")
+
+    def summary(self) -> str:
+        """One line."""
+        if not self.troubles:
+            return "the cluster is as it should be"
+        return f"errors: {len(self.errors)}, warnings: {len(self.warnings)}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def merged(troubles: Mapping[str, list[Trouble]], count: int) -> tuple[Trouble, ...]:
+    """The same trouble of several processes as one, errors first.
+
+    Args:
+        troubles: by process.
+        count: of all processes that were asked.
+    """
+    places: dict[tuple[Level, str, str], list[str]] = {}
+    for process, found in troubles.items():
+        for trouble in found:
+            places.setdefault((trouble.level, trouble.what, trouble.remedy), []).append(process)
+    made = [
+        Trouble(level=level, where=_named(processes, count), what=what, remedy=remedy)
+        for (level, what, remedy), processes in places.items()
+    ]
+    return tuple(sorted(made, key=lambda trouble: trouble.level))
+
+
+def _named(processes: list[str], count: int) -> str:
+    if len(processes) == count > 1:
+        return f"all {count} workers"
+    more = f" and {len(processes) - 3} more" if len(processes) > 3 else ""
+    return ", ".join(processes[:3]) + more
+
+
+def software_troubles(here: Facts, there: Facts, *, scheduler: bool = False) -> Iterator[Trouble]:
+    """In what the software of a process is not that of this one.
+
+    Args:
+        here, there: from :func:`prep.software.describe_process`.
+        scheduler: whether it only has to understand what is to be done, not to do it.
+    """
+    for name, expected in here["versions"].items():
+        found = there["versions"].get(name)
+        if found == expected:
+            continue
+        if found is None:
+            yield _absent(name, expected, there)
+            continue
+        fatal = name == "prep" or (name in _CODECS and not scheduler)
+        fatal = fatal or (name == "python" and _minor(found) != _minor(expected))
+        why = " (shards would come out differently)" if name in _CODECS and fatal else ""
+        yield Trouble(
+            level="error" if fatal else "warning",
+            where="",
+            what=f"{name} {found}, here it is {expected}{why}",
+            remedy="install the same version everywhere",
+        )
+    same_version = here["versions"]["prep"] == there["versions"].get("prep")
+    if same_version and here["code"] != there["code"]:
+        yield Trouble(
+            level="warning",
+            where="",
+            what="prep has the same version as here, but other source files",
+            remedy="install the same state of it everywhere",
+        )
+
+
+def _absent(name: str, expected: str, there: Facts) -> Trouble:
+    why = one_line(str(there["broken"].get(name, "not found")))
+    return Trouble(
+        level="error",
+        where="",
+        what=f"{name} can't be imported by {there['python']} ({why})",
+        remedy=f"install {name} {expected} for that Python, or start the process with another one",
+    )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def process_troubles(
+    here: Facts, there: Facts, info: Facts, asked: float, answered: float
+) -> Iterator[Trouble]:
+    """What of a worker's process and host may cost time or shards.
+
+    Args:
+        info: what the scheduler knows of the worker.
+        asked, answered: when, by this host's clock.
+    """
+    if here["machine"] != there["machine"]:
+        yield _warning(
+            f"its processor is {there['machine']}, here it is {here['machine']}",
+            "use one kind of processor for a run, if its bytes are to be reproducible",
+        )
+    skew = max(asked - there["time"], there["time"] - answered)
+    if skew > _CLOCK:
+        yield _warning(
+            f"its clock is {skew:.0f} s off",
+            "have the hosts set their clocks (NTP); shards are right in any case, but times of "
+            "files and certificates may not be",
+        )
+    if info["nthreads"] != 1:
+        yield _warning(
+            f"{info['nthreads']} threads in one process",
+            "start workers with --nthreads 1, and as many as there are cores: decoding is done by "
+            "processes",
+        )
+    if not info.get("nanny"):
+        yield _warning(
+            "it has no nanny",
+            "start it without --no-nanny: nobody starts it again when a decoder crashes or hangs",
+        )
+
+
+def scheduler_troubles(there: Facts) -> Iterator[Trouble]:
+    """What of a scheduler's settings may cost time or shards."""
+    saturation, failures = (
+        there["config"].get(key) for key in ("worker-saturation", "allowed-failures")
+    )
+    if saturation is not None and float(saturation) > 1.1:
+        yield _warning(
+            f"worker-saturation is {saturation}",
+            "start it with DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION=1.0: shards that wait at "
+            "a worker wait longer, and are lost with it",
+        )
+    if failures is not None and int(failures) < 3:
+        yield _warning(
+            f"allowed-failures is {failures}",
+            "start it with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=10: a worker's death is "
+            "laid to every shard that waits there",
+        )
+
+
+def setup_troubles(probe: Facts) -> Iterator[Trouble]:
+    """What of a worker's set-up has not taken effect."""
+    if not probe["keeps_memory"]:
+        yield _warning(
+            "it hands freed memory back at once, which costs image work a third of its speed",
+            "set MALLOC_TRIM_THRESHOLD_=134217728 and MALLOC_MMAP_THRESHOLD_=33554432 where it is "
+            "started, and distributed.nanny.pre-spawn-environ in Dask's configuration",
+        )
+    if probe["opencv_threads"] > 1:
+        yield _warning(
+            f"OpenCV uses {probe['opencv_threads']} threads, expected 1",
+            "set OPENCV_FOR_THREADS_NUM=1 where it is started",
+        )
+
+
+def space_trouble(free: int) -> Iterator[Trouble]:
+    if free < 1 << 30:  # 1 GiB
+        yield _warning(f"{megabytes(free)} are free at the output", "make room")
+
+
+def _warning(what: str, remedy: str) -> Trouble:
+    return Trouble(level="warning", where="", what=what, remedy=remedy)
+
+
+def error(what: str, remedy: str) -> Trouble:
+    return Trouble(level="error", where="", what=what, remedy=remedy)
+
+
+def silent(problem: Exception) -> Trouble:
+    """Of a process that can't be asked."""
+    told = "it does not answer" if isinstance(problem, TimeoutError) else "it answers with"
+    what = f"{told} ({type(problem).__name__}: {one_line(str(problem))})"
+    return error(what, "look at its log, and start it anew")

@@ -1,0 +1,372 @@
+"""What is found wrong with a cluster before a run, and that nothing is where nothing is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clusters import run_prep, wait_until
+from distributed import Client
+from foreign import foreign_cluster
+from pictures import write_tree
+
+import prep
+from prep import checks, polls, software
+from prep.checks import await_worker, check_cluster, require_fit, samples_of
+from prep.errors import ClusterError, ConfigError
+from prep.mounts import WorkerMounts
+from prep.troubles import (
+    Trouble,
+    merged,
+    process_troubles,
+    scheduler_troubles,
+    software_troubles,
+)
+
+HERE = software.describe_process()
+
+
+def told(troubles: Any) -> dict[str, str]:
+    """How bad each is."""
+    return {trouble.what: trouble.level for trouble in troubles}
+
+
+def with_version(name: str, version: str | None) -> dict[str, Any]:
+    return {**HERE, "versions": {**HERE["versions"], name: version}}
+
+
+# Facts
+
+
+def test_the_facts_need_no_package_of_ours() -> None:
+    """As text, as they are asked for, in a Python that has none of our libraries."""
+    import inspect
+
+    code = inspect.getsource(software) + "\nimport json; print(json.dumps(describe_process()))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    facts = json.loads(done.stdout)
+    assert facts["versions"]["python"] == HERE["versions"]["python"]
+    assert facts["versions"]["prep"] is None
+    assert "ModuleNotFoundError" in facts["broken"]["opencv"]
+    levels = told(software_troubles(HERE, facts))
+    assert any(what.startswith("prep can't be imported by") for what in levels)
+    assert set(levels.values()) == {"error"}
+
+
+def test_the_same_software_is_no_trouble() -> None:
+    assert list(software_troubles(HERE, HERE)) == []
+    assert {"prep", "opencv", "numpy", "dask", "distributed", "python"} <= HERE["versions"].keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "of_worker", "of_scheduler"),
+    [
+        # What changes bytes is an error where bytes are made.
+        ("opencv", "4.0.0", "error", "warning"),
+        ("simplejpeg", "1.0.0", "error", "warning"),
+        ("numpy", "1.0.0", "error", "warning"),
+        ("zlib", "1.1", "error", "warning"),
+        # Ours is an error everywhere, for what is sent from one to the other may have changed.
+        ("prep", "0.0.1", "error", "error"),
+        # Dask talks to other versions of itself.
+        ("dask", "2020.1.0", "warning", "warning"),
+        # A patch of Python is little, another Python is not.
+        ("python", HERE["versions"]["python"] + "0", "warning", "warning"),
+        ("python", "3.2.1", "error", "error"),
+        # What is not there at all.
+        ("opencv", None, "error", "error"),
+        ("prep", None, "error", "error"),
+    ],
+)
+def test_another_version_is_as_bad_as_what_it_does(
+    name: str, version: str | None, of_worker: str, of_scheduler: str
+) -> None:
+    there = with_version(name, version)
+    (worker,) = software_troubles(HERE, there)
+    (scheduler,) = software_troubles(HERE, there, scheduler=True)
+    assert (worker.level, scheduler.level) == (of_worker, of_scheduler)
+    assert name in worker.what
+    assert str(version) in worker.what or version is None
+
+
+def test_the_same_version_of_another_state_is_told() -> None:
+    (trouble,) = software_troubles(HERE, {**HERE, "code": "0" * 64})
+    assert trouble.level == "warning"
+    assert "other source files" in trouble.what
+
+
+def test_what_is_odd_about_a_process_is_told() -> None:
+    well = {"nthreads": 1, "nanny": "tcp://127.0.0.1:1"}
+    at = HERE["time"]
+    assert list(process_troubles(HERE, HERE, well, at - 1, at + 1)) == []
+    late = list(process_troubles(HERE, HERE, well, at + 60, at + 61))
+    early = list(process_troubles(HERE, HERE, well, at - 61, at - 60))
+    assert told(late) == told(early) == {"its clock is 60 s off": "warning"}
+    odd = {"nthreads": 4, "nanny": None}
+    other = {**HERE, "machine": "riscv64"}
+    assert len(list(process_troubles(HERE, other, odd, at, at))) == 3
+
+
+def test_settings_of_a_scheduler_that_cost_time_are_told() -> None:
+    def of(saturation: object, failures: object) -> int:
+        config = {"worker-saturation": saturation, "allowed-failures": failures}
+        return len(list(scheduler_troubles({"config": config})))
+
+    assert [of(1.0, 10), of(1.1, 3), of(None, None), of("inf", 10), of(1.0, 0)] == [0, 0, 0, 1, 1]
+
+
+def test_the_same_trouble_of_many_is_told_once() -> None:
+    one = Trouble(level="warning", where="", what="slow", remedy="buy")
+    other = Trouble(level="error", where="", what="broken", remedy="mend")
+    found = merged({"a": [one], "b": [one, other], "c": [one]}, 3)
+    assert [(t.level, t.where) for t in found] == [("error", "b"), ("warning", "all 3 workers")]
+    many = merged({f"w{i}": [one] for i in range(9)}, 20)
+    assert many[0].where == "w0, w1, w2 and 6 more"
+
+
+ALLOCATOR = """
+from prep.probes import keeps_memory
+from prep.worker import tune_allocator
+print(keeps_memory())
+tune_allocator()
+print(keeps_memory())
+"""
+
+
+def test_a_process_that_hands_memory_back_is_told_and_cured() -> None:
+    if "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
+        pytest.skip("only glibc's allocator can be told")
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATOR],
+        env={**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "True"]
+
+
+# Clusters
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "photos", {"train": {"cat": 10}})
+
+
+def config(source: Path, tmp_path: Path) -> prep.Config:
+    return prep.Config(source=source, output=tmp_path / "out", size=32, images_per_shard=5)
+
+
+def spec_file(folder: Path, address: str) -> Path:
+    (folder / "cluster.yaml").write_text(yaml.safe_dump({"version": 1, "address": address}))
+    return folder / "cluster.yaml"
+
+
+def preload(folder: Path, code: str) -> dict[str, str]:
+    """An environment in which each Python runs some code first."""
+    (folder / "first").mkdir(exist_ok=True)
+    (folder / "first/sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": str(folder / "first")}
+
+
+# The package is as if it had not been installed.
+ABSENT = """
+import sys
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "prep":
+            raise ModuleNotFoundError("No module named 'prep'")
+sys.meta_path.insert(0, Absent)
+"""
+
+
+def test_workers_that_were_started_here_are_asked_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was asked")
+
+    monkeypatch.setattr(checks, "check_cluster", asked)
+    monkeypatch.setattr(checks, "await_worker", asked)
+    require_fit(client, readable=["/photos/none.jpg"], writable="/none")
+
+
+def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) -> None:
+    output = source.parent / "new/out"
+    found = check_cluster(client, readable=samples_of(str(source)), writable=str(output))
+    assert found.troubles == ()
+    (host,) = found.hosts
+    assert (host.workers, host.threads) == (2, 2)
+    assert host.free is not None
+    assert not output.parent.exists()  # Nothing is left behind.
+
+
+def test_a_worker_that_does_not_answer_is_told(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polls, "_ANSWERS_WITHIN", 2.0)
+    with prep.cluster(workers=1) as client:
+        (pid,) = client.run(os.getpid).values()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            found = check_cluster(client)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    (trouble,) = found.errors
+    assert "does not answer" in trouble.what
+
+
+@pytest.mark.parametrize("text", ["soon", "[1]"])
+def test_a_time_to_wait_that_is_none_is_told(text: str, client: Client, tmp_path: Path) -> None:
+    import dask
+
+    with (
+        dask.config.set({"prep.wait-for-workers": text}),
+        pytest.raises(ConfigError, match=r"prep\.wait-for-workers: got"),
+    ):
+        await_worker(client)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lacking", ["worker", "scheduler"])
+def test_where_the_package_is_absent_that_is_said(
+    lacking: str, source: Path, tmp_path: Path
+) -> None:
+    environ = preload(tmp_path, ABSENT)
+    which = "environ" if lacking == "worker" else "scheduler_environ"
+    with foreign_cluster(tmp_path, **{which: environ}) as address:
+        file = spec_file(tmp_path, address)
+        with pytest.raises(ClusterError) as error:
+            prep.run(config(source, tmp_path), cluster=file)
+        done = run_prep("cluster", "check", "--cluster", file)
+    assert re.search(rf"{lacking if lacking == 'scheduler' else '127.0.0.1'}.*: prep can't be "
+                     r"imported by \S+ \(ModuleNotFoundError: No module", str(error.value))  # fmt: skip
+    assert done.returncode == 1
+    assert "error: " in done.stdout
+    assert "install prep" in done.stdout
+    assert not (tmp_path / "out/train/train-00000-of-00002.tfrecord").exists()
+
+
+@pytest.mark.slow
+def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_path: Path) -> None:
+    other = preload(tmp_path, "import cv2; cv2.__version__ = '3.4.0'")
+    with foreign_cluster(tmp_path, environ=other) as address:
+        done = run_prep(
+            *("run", "--source", source, "--output", tmp_path / "out", "--size", "32"),
+            *("--cluster", spec_file(tmp_path, address)),
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()[-1:]
+    assert "opencv 3.4.0, here it is" in line
+    assert "shards would come out differently" in line
+    assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+
+
+Breaking = Callable[[Path], Mapping[str, str]]
+
+
+def not_shared(there: Path) -> Mapping[str, str]:
+    """It has a folder of its own under that path."""
+    (there / "out").mkdir()
+    return {"out": str(there / "out")}
+
+
+def not_writable(there: Path) -> Mapping[str, str]:
+    """A file is where the folder is to be."""
+    (there / "out").write_text("")
+    return {"out": str(there / "out")}
+
+
+def not_there(there: Path) -> Mapping[str, str]:
+    return {"photos": str(there / "photos")}
+
+
+def other_photos(there: Path) -> Mapping[str, str]:
+    write_tree(there / "photos", {"train": {"cat": 1}})
+    first = sorted(there.glob("photos/*/*/*"))[0]
+    first.write_bytes(first.read_bytes() + b"?")
+    return {"photos": str(there / "photos")}
+
+
+@pytest.mark.slow
+def test_hosts_that_do_not_see_the_same_files_are_told(source: Path, tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    with (
+        foreign_cluster(tmp_path, hosts=["127.0.0.1", "127.0.0.2"]) as address,
+        Client(address) as client,
+    ):
+        wait_until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2)
+        samples = samples_of(str(source))
+        well = check_cluster(client, readable=samples, writable=output)
+        assert well.troubles == ()
+        assert [host.address for host in well.hosts] == ["127.0.0.1", "127.0.0.2"]
+        cases: dict[Breaking, str] = {
+            not_shared: "is not seen here",
+            not_writable: "it can't write to",
+            not_there: r"it can't read .*\(FileNotFoundError",
+            other_photos: "another file of that name is there",
+        }
+        for number, (breaking, expected) in enumerate(cases.items()):
+            there = tmp_path / f"there-{number}"
+            there.mkdir()
+            mounts = {
+                str(tmp_path / name): {"127.0.0.2": here} for name, here in breaking(there).items()
+            }
+            client.register_plugin(WorkerMounts(mounts))
+            found = check_cluster(client, readable=samples, writable=output)
+            client.unregister_worker_plugin(WorkerMounts.name)
+            assert found.errors
+            assert any(re.search(expected, trouble.what) for trouble in found.errors)
+            assert all("127.0.0.2" in trouble.where for trouble in found.errors[:1])
+            with pytest.raises(ClusterError, match="the cluster can't do this"):
+                raise_again(client, samples, output, mounts)
+        assert check_cluster(client, readable=samples, writable=output).troubles == ()
+    assert not Path(output).exists()
+
+
+def raise_again(client: Client, samples: list[str], output: str, mounts: Any) -> None:
+    client.register_plugin(WorkerMounts(mounts))
+    try:
+        require_fit(client, readable=samples, writable=output)
+    finally:
+        client.unregister_worker_plugin(WorkerMounts.name)
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_told_and_waited_for(source: Path, tmp_path: Path) -> None:
+    with foreign_cluster(tmp_path, workers=0) as address, Client(address) as client:
+        with pytest.raises(ClusterError, match="no workers for 1 s; start some"):
+            await_worker(client, 1.0)
+        (trouble,) = check_cluster(client).errors
+        assert trouble.what == "it has no workers"
+
+
+@pytest.mark.slow
+def test_the_command_prints_hosts_and_what_to_do(source: Path, tmp_path: Path) -> None:
+    odd = ["--nthreads", "2", "--no-nanny"]
+    with foreign_cluster(tmp_path, worker_options=odd) as address:
+        places = ["--source", source, "--output", tmp_path / "out"]
+        cluster = ["--cluster", spec_file(tmp_path, address)]
+        table = run_prep("cluster", "check", *cluster, *places)
+        as_json = run_prep("cluster", "check", *cluster, *places, "--json")
+    assert table.returncode == 0, table.stderr  # Warnings are no errors.
+    assert "warning: " in table.stdout
+    assert "--nthreads 1" in table.stdout
+    assert "127.0.0.1" in table.stdout
+    found = json.loads(as_json.stdout)
+    assert [host["threads"] for host in found["hosts"]] == [2]
+    assert {trouble["level"] for trouble in found["troubles"]} == {"warning"}
+    assert len(found["troubles"]) == 2
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,495 @@
+"""Clusters from files: what reaches their processes, who may connect, and how they come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dask.config
+import psutil
+import pytest
+import yaml
+from clusters import contents, wait_until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from distributed import Client, Security, Worker, WorkerPlugin
+from foreign import foreign_cluster
+from pictures import write_tree
+
+import prep
+from prep import shards as shards_module
+from prep.cluster_spec import ClusterSpec
+from prep.deployments import deployment_of
+from prep.errors import ClusterError, ConfigError
+from prep.journal import Journal
+from prep.mounts import mounts_of
+from prep.pipeline import write_serially
+from prep.plans import plan
+from prep.shards import RunRef
+
+LOCAL: dict[str, Any] = {
+    "version": 1,
+    "module": "dask.distributed",
+    "class": "LocalCluster",
+    "kwargs": {
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+    },
+}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "photos", {"train": {"cat": 40, "dog": 20}})
+
+
+def config(source: Path, output: Path, **more: Any) -> prep.Config:
+    return prep.Config(source=source, output=output, size=32, images_per_shard=5, **more)
+
+
+def shards(output: Path) -> dict[str, bytes]:
+    return contents(output, "*/*.tfrecord")
+
+
+def file_of(folder: Path, value: Mapping[str, Any]) -> Path:
+    path = folder / "cluster.yaml"
+    path.write_text(yaml.safe_dump(dict(value)))
+    return path
+
+
+def spec_of(**changes: Any) -> ClusterSpec:
+    return ClusterSpec.model_validate({**LOCAL, **changes})
+
+
+# What reaches the workers
+
+
+def configuration_of(text: str) -> Any:
+    """What Dask would take from the variable that workers are started with."""
+    (line,) = [line for line in text.splitlines() if "DASK_INTERNAL_INHERIT_CONFIG=" in line]
+    value = line.partition("=")[2]
+    return dask.config.collect(paths=[], env={"DASK_INTERNAL_INHERIT_CONFIG": value})
+
+
+class Recorded(Exception):
+    """What a class of clusters was called with."""
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def called(path: str, spec: ClusterSpec, workers: int | None = None) -> dict[str, Any]:
+        def record(*_: Any, **kwargs: Any) -> None:
+            raise Recorded(kwargs)
+
+        monkeypatch.setattr(path, record)
+        deployment = deployment_of(spec, workers)
+        assert deployment.start is not None
+        with pytest.raises(Recorded) as error, dask.config.set(deployment.config):
+            deployment.start()
+        kwargs: dict[str, Any] = error.value.args[0]
+        return kwargs
+
+    return called
+
+
+def test_jobs_of_a_batch_system_inherit_the_configuration() -> None:
+    pytest.importorskip("dask_jobqueue")
+    spec = ClusterSpec.read(None, "slurm").model_copy(update={"workers": None})
+    deployment = deployment_of(spec)
+    assert deployment.start is not None
+    with dask.config.set(deployment.config), contextlib.closing(deployment.start()) as cluster:
+        script = cluster.job_script()
+    inherited = configuration_of(script)
+    environ = inherited["distributed"]["nanny"]["pre-spawn-environ"]
+    # Upper case, which Dask's own variables can't give.
+    assert environ == {
+        "MALLOC_TRIM_THRESHOLD_": 134217728,
+        "MALLOC_MMAP_THRESHOLD_": 33554432,
+    }
+    assert script.index("INHERIT_CONFIG") < script.index("dask_worker")
+    assert "--nthreads 1" in script
+    assert "--nworkers 4" in script
+
+
+def test_pods_inherit_the_configuration(called: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask_kubernetes")
+    monkeypatch.setenv("PREP_K8S_IMAGE", "images/prep")
+    spec = ClusterSpec.read(None, "kubernetes")
+    kwargs = called("dask_kubernetes.operator.KubeCluster", spec)
+    (name, value), *_ = kwargs["env"].items()
+    inherited = configuration_of(f"{name}={value}")
+    assert inherited["distributed"]["scheduler"]["worker-saturation"] == 1.0
+    assert kwargs["n_workers"] == 4
+    listed = spec.model_copy(update={"kwargs": {"env": [{"name": "A", "value": "b"}]}})
+    env = called("dask_kubernetes.operator.KubeCluster", listed)["env"]
+    assert [entry["name"] for entry in env] == [name, "A"]
+
+
+def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
+    start = "dask.distributed.LocalCluster"
+    assert called(start, spec_of(workers=3))["n_workers"] == 3
+    assert called(start, spec_of(workers=3), workers=2)["n_workers"] == 2
+    assert called(start, spec_of(adapt={"minimum": 1, "maximum": 4}))["n_workers"] == 1
+    assert "n_workers" not in called(start, spec_of())
+
+
+@pytest.mark.parametrize(
+    ("changes", "workers", "named"),
+    [
+        ({"class": "SSHCluster"}, 2, "worker_options.n_workers"),
+        ({"class": "SSHCluster", "adapt": {"maximum": 2}}, None, "worker_options.n_workers"),
+        ({"class": "SSHCluster", "security": {"temporary": True}}, None, "temporary"),
+        ({"class": "NoSuchCluster"}, None, "NoSuchCluster"),
+        ({"module": "dask_nonesuch"}, None, "is its package installed"),
+        ({}, 0, "at least 1"),
+        (
+            {"security": {"ca_file": "/none.pem", "client": {"cert": "/none.pem"}}},
+            None,
+            "PEM file, found none: '/none.pem'",
+        ),
+    ],
+)
+def test_what_can_not_be_started_is_told_before_anything_is(
+    changes: dict[str, Any], workers: int | None, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        deployment_of(spec_of(**changes), workers)
+
+
+def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:
+    there = ClusterSpec.model_validate({"version": 1, "address": "tcp://127.0.0.1:1"})
+    with pytest.raises(ConfigError, match="workers"):
+        deployment_of(there, 2)
+    lost = {"version": 1, "scheduler_file": str(tmp_path / "none.json")}
+    with pytest.raises(ConfigError, match=r"no such file: .*none\.json"):
+        deployment_of(ClusterSpec.model_validate(lost))
+    temporary = {**there.model_dump(exclude_none=True), "security": {"temporary": True}}
+    with pytest.raises(ConfigError, match="ca_file and client"):
+        deployment_of(ClusterSpec.model_validate(temporary))
+
+
+def test_nested_configuration_leaves_what_dask_has_beside_it() -> None:
+    spec = spec_of(config={"distributed": {"scheduler": {"worker-saturation": 1.0}}})
+    with dask.config.set(deployment_of(spec).config):
+        assert dask.config.get("distributed.scheduler.worker-saturation") == 1.0
+        assert dask.config.get("distributed.scheduler.allowed-failures") is not None
+
+
+def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    spec = {"version": 1, "address": "tcp://127.0.0.1:1"}
+    quickly = {"distributed.comm.timeouts.connect": "1s"}
+    with (
+        pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:1 does not answer"),
+        prep.cluster(file_of(tmp_path, {**spec, "config": quickly})),
+    ):
+        pass
+
+
+# Places
+
+
+def test_the_first_pattern_that_matches_a_host_counts() -> None:
+    mounts = {
+        "/data": {"gpu-*": "/mnt/data", "10.0.0.?": "/srv", "*.lab": "/lab"},
+        "/other": {"cpu-1": "/o"},
+    }
+    assert mounts_of(mounts, ["GPU-7.lab", "GPU-7", "10.0.0.3"]) == {"/data": "/mnt/data"}
+    assert mounts_of(mounts, ["cpu-1", "10.0.0.3"]) == {"/data": "/srv", "/other": "/o"}
+    assert mounts_of(mounts, ["cpu-2", "10.0.0.33"]) == {}
+
+
+@pytest.mark.slow
+def test_hosts_see_source_and_output_where_they_are_mounted_there(
+    source: Path, tmp_path: Path
+) -> None:
+    """The worker's process may not use the paths that the client uses: it sees others there."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "photos").symlink_to(source)
+    real = tmp_path / "real"
+    real.mkdir()
+    (there / "shards").symlink_to(real)
+    alike = plan(config(source, tmp_path / "alike"))
+    expected = prep.run(alike.config, workers=1)
+    spec = {**LOCAL, "workers": 2, "mounts": {str(tmp_path / "here"): {"127.0.0.?": str(there)}}}
+    # Of the client's paths, only the client knows anything.
+    mounted = tmp_path / "here"
+    mounted.mkdir()
+    (mounted / "photos").symlink_to(source)
+    (mounted / "shards").symlink_to(real)
+    with prep.cluster(file_of(tmp_path, spec)) as client:
+        opened = client.run(_opened_of, str(mounted / "photos"))
+        assert set(opened.values()) == {str(there / "photos")}
+        report = prep.run(config(mounted / "photos", mounted / "shards"), client)
+        client.cluster.scale(3)  # It joins late.
+        wait_until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 3)
+        wait_until(lambda: set(client.run(_opened_of, str(mounted)).values()) == {str(there)})
+    assert report.images["written"] == expected.images["written"] == 60
+    assert shards(real) == shards(tmp_path / "alike")
+
+
+def _opened_of(path: str) -> str:
+    from prep.locations import locate
+
+    return str(locate(path))
+
+
+@pytest.mark.slow
+def test_workers_may_have_other_working_directories(source: Path, tmp_path: Path) -> None:
+    """The paths of a command are relative to where it was given."""
+    (tmp_path / "elsewhere").mkdir()
+    with foreign_cluster(tmp_path / "elsewhere", workers=2) as address:
+        spec = file_of(tmp_path, {"version": 1, "address": address})
+        command = [str(Path(sys.executable).with_name("prep"))]
+        made = ["run", "--source", "photos", "--output", "out", "--size", "32"]
+        mean = ["mean", "-i", "photos", "-o", "mean.json"]
+        for arguments in (made, mean, ["verify", "out"]):
+            done = subprocess.run(
+                [*command, *arguments, "--cluster", str(spec)],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/report.json").exists()
+    assert '"images": 60' in (tmp_path / "mean.json").read_text()
+
+
+# Growing, shrinking, vanishing
+
+
+class Noting(WorkerPlugin):
+    """Has each attempt at a shard noted down, and take some time."""
+
+    name = "noting"
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder = folder
+        self._seconds = seconds
+
+    def setup(self, worker: Worker) -> None:
+        write = shards_module._ShardWriter.write
+
+        def noted(writer: Any) -> Any:
+            (self._folder / f"{writer._shard.index}.{uuid.uuid4().hex}").write_text(worker.address)
+            time.sleep(self._seconds)
+            return write(writer)
+
+        shards_module._ShardWriter.write = noted  # type: ignore[method-assign]
+
+
+def attempts(folder: Path) -> Counter[str]:
+    """How often each shard was begun."""
+    return Counter(path.name.partition(".")[0] for path in folder.iterdir())
+
+
+def begun_by(folder: Path, worker: str) -> set[str]:
+    """The shards that a worker has begun."""
+    return {p.name.partition(".")[0] for p in folder.iterdir() if p.read_text() == worker}
+
+
+def workers_of(client: Client) -> dict[str, Any]:
+    workers: dict[str, Any] = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    return workers
+
+
+@pytest.mark.slow
+def test_shards_are_written_once_while_a_cluster_grows_and_shrinks(
+    source: Path, tmp_path: Path
+) -> None:
+    write_serially_to(tmp_path / "alone", source)
+    growing = {"minimum": 0, "maximum": 3, "interval": "200ms", "target_duration": "1s"}
+    spec = {**LOCAL, "adapt": {**growing, "wait_count": 2}}
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    most = 0
+    with prep.cluster(
+        file_of(tmp_path, {**LOCAL, "adapt": {**growing, "wait_count": 2}})
+    ) as client:
+        assert workers_of(client) == {}
+        client.register_plugin(Noting(begun, 1.0))
+        run = prep.start(config(source, tmp_path / "out"), client)
+        while not run.done:
+            most = max(most, len(workers_of(client)))
+            with contextlib.suppress(TimeoutError):
+                run.result(0.1)
+        report = run.result()
+        wait_until(lambda: not workers_of(client))  # Nothing is left to do.
+    assert most == 3
+    assert report.images["written"] == 60
+    assert shards(tmp_path / "out") == shards(tmp_path / "alone")
+    assert attempts(begun) == dict.fromkeys(map(str, range(12)), 1)
+
+
+@pytest.mark.slow
+def test_workers_that_are_retired_or_killed_cost_what_they_were_at(
+    source: Path, tmp_path: Path
+) -> None:
+    write_serially_to(tmp_path / "alone", source)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    with prep.cluster(file_of(tmp_path, {**LOCAL, "workers": 3})) as client:
+        client.register_plugin(Noting(begun, 1.0))
+        pids = client.run(os.getpid)
+        retired, killed, _ = pids
+        run = prep.start(config(source, tmp_path / "out"), client)
+        wait_until(lambda: len(begun_by(begun, killed)) >= 2 and len(begun_by(begun, retired)) >= 2)
+        client.retire_workers([retired])
+        os.kill(pids[killed], signal.SIGKILL)
+        report = run.result(120)
+    again = {shard: times for shard, times in attempts(begun).items() if times > 1}
+    assert report.images["written"] == 60
+    assert shards(tmp_path / "out") == shards(tmp_path / "alone")
+    assert len(attempts(begun)) == 12
+    # What was under way is done again, once. What was finished is not, though its receipt is gone.
+    assert len(again) <= 2
+    assert set(again.values()) <= {2}
+    assert set(again) <= begun_by(begun, retired) | begun_by(begun, killed)
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_are_all_gone_ends_and_is_gone_on_with(
+    source: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    patience = {"prep.wait-for-workers": "3s"}
+    with prep.cluster(file_of(tmp_path, {**LOCAL, "workers": 1, "config": patience})) as client:
+        client.register_plugin(Noting(begun, 0.2))
+        run = prep.start(config(source, tmp_path / "out"), client)
+        wait_until(lambda: run.counters().shards >= 2)
+        client.cluster.scale(0)
+        wait_until(lambda: "no workers for" in repr(run) and "waiting for some" in repr(run))
+        with pytest.raises(ClusterError, match=r"no workers for .* run the same command again"):
+            run.result(60)
+        client.cluster.scale(1)
+        report = prep.run(config(source, tmp_path / "out"), client)
+    assert report.resumed_shards >= 2
+    assert report.images["written"] == 60
+
+
+# Who may connect
+
+
+def write_serially_to(output: Path, source: Path) -> None:
+    """Without a cluster."""
+    made = plan(config(source, output))
+    journal = Journal(output)
+    journal.begin(made)
+    write_serially(
+        made.shards,
+        RunRef(output=str(output), digest=made.fingerprint.digest, run=uuid.uuid4().hex),
+    )
+
+
+def write_certificates(folder: Path) -> Path:
+    """An authority and a certificate that it has signed: ``ca.pem``, ``cert.pem``, ``key.pem``."""
+    folder.mkdir()
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    for name, subject, signed in (("ca", "authority", authority), ("cert", "host", key)):
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_named(subject))
+            .issuer_name(_named("authority"))
+            .public_key(signed.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=name == "ca", path_length=None), critical=True)
+            .sign(authority, hashes.SHA256())
+        )
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        (folder / f"{name}.pem").write_bytes(pem)
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def refuses(address: str, security: Security | None) -> bool:
+    with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):
+        try:
+            Client(address, security=security, timeout=3).close()
+        except (OSError, TimeoutError, RuntimeError, ValueError, TypeError):
+            return True
+    return False
+
+
+def test_temporary_credentials_let_nobody_else_in(source: Path, tmp_path: Path) -> None:
+    spec = {**LOCAL, "workers": 1, "security": {"temporary": True}}
+    with prep.cluster(file_of(tmp_path, spec)) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        assert all(worker.startswith("tls://127.0.0.1:") for worker in workers_of(client))
+        report = prep.run(config(source, tmp_path / "out"), client)
+        assert report.images["written"] == 60
+        assert refuses(address, None)
+        assert refuses(address.replace("tls", "tcp"), None)
+        assert refuses(address, Security.temporary())  # Others than these.
+
+
+@pytest.mark.slow
+def test_a_scheduler_with_certificates_is_reached_with_certificates(
+    source: Path, tmp_path: Path
+) -> None:
+    ours = write_certificates(tmp_path / "ours")
+    theirs = write_certificates(tmp_path / "theirs")
+    files = {name: str(ours / f"{name}.pem") for name in ("ca", "cert", "key")}
+    flags = ["--tls-ca-file", files["ca"], "--tls-cert", files["cert"], "--tls-key", files["key"]]
+    security = {
+        "ca_file": files["ca"],
+        "client": {"cert": files["cert"], "key": files["key"]},
+    }
+    with foreign_cluster(tmp_path, "--protocol", "tls", workers=1, both=flags) as address:
+        assert address.startswith("tls://127.0.0.1:")
+        spec = {"version": 1, "address": address, "security": security}
+        report = prep.run(config(source, tmp_path / "out"), cluster=file_of(tmp_path, spec))
+        assert report.images["written"] == 60
+        quickly = {"distributed.comm.timeouts.connect": "3s"}
+        for other in (None, theirs):
+            strange = {**spec, "config": quickly}
+            del strange["security"]
+            if other is not None:
+                certificate = {"cert": str(other / "cert.pem"), "key": str(other / "key.pem")}
+                strange["security"] = {"ca_file": str(other / "ca.pem"), "client": certificate}
+            with (
+                pytest.raises(ClusterError, match="certificates right"),
+                prep.cluster(file_of(tmp_path, strange)),
+            ):
+                pass
+
+
+def test_everything_is_bound_to_this_machine_unless_asked() -> None:
+    with prep.cluster(workers=1) as client:
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        ports = {
+            connection.laddr.ip
+            for process in family
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert client.scheduler.address.startswith("tcp://127.0.0.1:")
+    assert ports <= {"127.0.0.1", "::1"}
