@@ -73,6 +73,16 @@ def in_the_middle(shared: Path) -> bool:
     return min(written_by(shared)[name] for name in ("two", "three")) >= 2
 
 
+def logging(shared: Path, shim: Path) -> dict[str, str]:
+    """The environment in which a worker notes down each file that it puts in its place."""
+    return {"LD_PRELOAD": str(shim), "HALT_LOG": str(shared / "renamed")}
+
+
+def assert_each_committed_once(shared: Path) -> None:
+    receipts = commits(shared / "renamed", ".json")
+    assert [times for name, times in receipts.items() if name[0].isdigit()] == [1] * SHARDS
+
+
 @contextlib.contextmanager
 def cut_off(net: Network, host: Host, *, seconds: float) -> Iterator[None]:
     """Cuts a host off for as long as the block takes, but not for less than some time."""
@@ -93,9 +103,8 @@ def test_three_hosts_write_the_same_as_one_machine(shared: Path, one_machine: Pa
 
 @pytest.mark.slow
 def test_a_host_that_is_killed_costs_no_shard(shared: Path, shim: Path, one_machine: Path) -> None:
-    log = shared / "renamed"
     with network(3) as net:
-        run = start(net, shared, LD_PRELOAD=str(shim), HALT_LOG=str(log))
+        run = start(net, shared, **logging(shared, shim))
         wait_until(lambda: in_the_middle(shared))
         run.three.switch_off()
         before = written_by(shared)
@@ -103,15 +112,18 @@ def test_a_host_that_is_killed_costs_no_shard(shared: Path, shim: Path, one_mach
         run.prep.succeeds()
     assert written_by(shared) == {"two": SHARDS - before["three"], "three": before["three"]}
     assert_as_on_one_machine(shared, one_machine)
-    receipts = commits(log, ".json")
-    assert [times for name, times in receipts.items() if name[0].isdigit()] == [1] * SHARDS
+    assert_each_committed_once(shared)
 
 
 @pytest.mark.slow
-def test_a_host_that_was_cut_off_for_a_while_goes_on(shared: Path, one_machine: Path) -> None:
+def test_a_host_that_was_cut_off_for_a_while_goes_on(
+    shared: Path, shim: Path, one_machine: Path
+) -> None:
+    """With the setting of our cluster file. Dask's own would end the host's worker."""
     patience = str(ClusterSpec.read().config["distributed.comm.timeouts.tcp"])
+    env = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": patience, **logging(shared, shim)}
     with network(3) as net:
-        run = start(net, shared, DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=patience)
+        run = start(net, shared, **env)
         wait_until(lambda: in_the_middle(shared))
         resting = run.two.processes("spawn_main")  # Or nothing would be left to do.
         for process in resting:
@@ -126,6 +138,7 @@ def test_a_host_that_was_cut_off_for_a_while_goes_on(shared: Path, one_machine: 
         run.prep.succeeds()
         assert run.worker_of_three.poll() is None
     assert_as_on_one_machine(shared, one_machine)
+    assert_each_committed_once(shared)
 
 
 @pytest.mark.slow
@@ -134,9 +147,9 @@ def test_what_a_host_commits_that_was_given_up_does_no_harm(
 ) -> None:
     """With Dask's own setting: it gives a host up after 30 s, and its shard to another one."""
     log, halted = shared / "renamed", shared / "halted"
-    halt = {"HALT_AT": "before:.tfrecord", "HALT_ONCE": str(halted), "HALT_LOG": str(log)}
+    halt = {"HALT_AT": "before:.tfrecord", "HALT_ONCE": str(halted)}
     with network(3) as net:
-        run = start(net, shared, on_three={"LD_PRELOAD": str(shim), **halt})
+        run = start(net, shared, on_three={**halt, **logging(shared, shim)})
         wait_until(halted.exists)
         (late,) = (p for p in run.three.processes("spawn_main") if p.status() == "stopped")
         with cut_off(net, run.three, seconds=_CUT):
