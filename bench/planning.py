@@ -181,7 +181,7 @@ def main(images: tuple[int, ...], folder: str | None) -> None:
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):
             found.append(pool.submit(measure, number, output).result())
-    Console().print(table(found))
+        Console().print(table(found))
 
 
 if __name__ == "__main__":
