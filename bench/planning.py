@@ -49,10 +49,11 @@ class Planned:
     """What planning so many images has cost.
 
     Attributes:
-        seconds: of each step, by name.
-        memory: bytes of resident memory at most, beyond those before the first step.
+        seconds: of processor time of each step, by name.
+        memory: bytes of resident memory at most, with the lists that a catalog is made from.
         manifest: bytes of the image list on disk.
-        shard: seconds to read a shard's rows of it, as a worker does for each; the median.
+        shard: seconds of processor time to read a shard's rows of it, as a worker does for each;
+            the median.
     """
 
     images: int
@@ -63,15 +64,15 @@ class Planned:
 
 
 class _Steps:
-    """Takes the time of one step after the other."""
+    """Takes the processor time of one step after the other: others can't lengthen it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, name: str, step: Callable[[], T]) -> T:
-        started = time.perf_counter()
+        started = time.process_time()
         result = step()
-        self.seconds[name] = time.perf_counter() - started
+        self.seconds[name] = time.process_time() - started
         return result
 
 
@@ -81,12 +82,12 @@ def measure(images: int, folder: str) -> Planned:
     Args:
         folder: an empty one, on the disk that is to be measured.
     """
+    process = psutil.Process()
+    before = process.memory_info().rss
     catalog = make_catalog(images)
     config = Config(source=catalog.root, output=folder, images_per_shard=_IMAGES)
     labels = LabelMap.build(catalog.classes)
     journal, step = Journal(folder), _Steps()
-    process = psutil.Process()
-    before = process.memory_info().rss
     made = step("plan", lambda: make_plan(config, catalog, labels, None, {}))
     step("check", lambda: journal.check(made))
     step("begin", lambda: journal.begin(made))
@@ -135,9 +136,9 @@ def make_catalog(images: int) -> Catalog:
 def _seconds_a_shard(journal: Journal, made: RunPlan) -> float:
     stored, times = StoredPlan.of(made), []
     for shard in made.shards[:: max(1, len(made.shards) // _SAMPLE)]:
-        started = time.perf_counter()
+        started = time.process_time()
         found = sum(1 for _ in journal.entries(stored, shard))
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
         assert found == shard.images
     return statistics.median(times)
 
@@ -180,7 +181,7 @@ def main(images: tuple[int, ...], folder: str | None) -> None:
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):
             found.append(pool.submit(measure, number, output).result())
-    Console().print(table(found))
+        Console().print(table(found))
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ def main(shards: tuple[int, ...], workers: int) -> None:
     for number in shards or (1_000, 10_000, 100_000):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             costs.append(pool.submit(measure, number, workers).result())
-    Console(width=160).print(table(costs))
+        Console(width=160).print(table(costs))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,13 @@ def find_identical(sizes: npt.NDArray[np.int64], checksums: Checksums) -> list[l
     known = np.flatnonzero(checksums != UNKNOWN)
     order = known[np.lexsort((known, sizes[known], checksums[known]))]
     differs = (np.diff(checksums[order]) != 0) | (np.diff(sizes[order]) != 0)
-    groups = np.split(order, np.flatnonzero(differs) + 1)
-    return [group.tolist() for group in groups if len(group) > 1]
+    starts = np.concatenate([[0], np.flatnonzero(differs) + 1])
+    stops = np.append(starts[1:], len(order))
+    large = stops - starts > 1  # Few, of what may be millions.
+    return [
+        order[start:stop].tolist()
+        for start, stop in zip(starts[large].tolist(), stops[large].tolist(), strict=True)
+    ]
 
 
 def without_duplicates(catalog: Catalog) -> Catalog:
