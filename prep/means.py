@@ -135,8 +135,8 @@ def mean_rgb(
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     # Workers may have other working directories.
-    inputs = absolute(admit("input", inputs, storage_options))
-    files = find_files(inputs, tfrecord)
+    found = find_files(admit("input", inputs, storage_options), tfrecord)
+    files = [absolute(file) for file in found]
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
