@@ -110,6 +110,7 @@ def test_an_output_in_a_store_is_verified_mended_read_and_shown(
     assert b"made-from" in s3.contents("shards")["report.html"]
     assert prep.mean_rgb(output, client).images == 20
     assert prep.RunReport.read(output).images["written"] == 20
+    assert len(list(prep.load(output, "train"))) == 15
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from prep.locations import stores
 from prep.locations.urls import protocol_of
 
 _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
@@ -95,6 +96,8 @@ def _without_path(url: str) -> str:
 
 
 def _open(kind: Any, options: Mapping[str, Any]) -> Any:
+    if "s3" in kind.protocol and not options.keys() & {"session", "profile"}:
+        options = {**options, "session": stores.s3_session()}
     # fsspec's own cache would keep what was opened, connections and all, for ever.
     opened = kind(**options, skip_instance_cache=True)
     sftp: Any = getattr(opened, "ftp", None)

