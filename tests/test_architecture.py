@@ -44,6 +44,7 @@ LEVELS = {
         "software",
         "stats",
         "text",
+        "variables",
         "watchdog",
     },  # nothing of ours
     1: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -17,14 +18,14 @@ import dask
 import pytest
 import yaml
 from clusters import run_prep, wait_until
-from distributed import Client
+from distributed import Client, Worker, WorkerPlugin
 from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
 from prep import checks, polls, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
-from prep.errors import ClusterError, ConfigError
+from prep.errors import ClusterError, ConfigError, ShardError
 from prep.mounts import WorkerMounts
 from prep.troubles import (
     Trouble,
@@ -272,6 +273,30 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
     assert "opencv 3.4.0, here it is" in line
     assert "shards would come out differently" in line
     assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+
+
+@pytest.mark.slow
+def test_a_worker_of_other_codecs_that_joins_late_writes_nothing(
+    source: Path, tmp_path: Path
+) -> None:
+    with prep.cluster(workers=1) as client:
+        client.register_plugin(Pretending({"cv2": "3.4.0"}))  # Nothing is asked here beforehand.
+        with pytest.raises(ShardError, match=r"opencv 3\.4\.0 on .*, planned with"):
+            prep.run(config(source, tmp_path), client)
+    assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+
+
+class Pretending(WorkerPlugin):
+    """Has a library be of another version."""
+
+    name = "pretending"
+
+    def __init__(self, versions: Mapping[str, str]) -> None:
+        self._versions = dict(versions)
+
+    def setup(self, worker: Worker) -> None:
+        for name, version in self._versions.items():
+            importlib.import_module(name).__version__ = version
 
 
 Breaking = Callable[[Path], Mapping[str, str]]
