@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -90,6 +91,12 @@ def await_worker(client: Client, patience: float | None = None) -> None:
             said = True
         time.sleep(0.05)
     asked.release()
+
+
+def await_others(client: Client, number: int, patience: float) -> None:
+    """Waits until so many workers are there, but no longer than so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        client.wait_for_workers(number, timeout=patience)
 
 
 def check_cluster(

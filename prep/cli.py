@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+_JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
+
 
 class _Commands(click.Group):
     """Turns errors that are meant for the user into one line and an exit code."""
@@ -279,6 +281,7 @@ def check(
     readable = checks.samples_of(source) if source is not None else []
     with opened(choice) as client:
         checks.await_worker(client)
+        checks.await_others(client, choice.workers or choice.spec().workers or 1, _JOIN_WITHIN)
         found = checks.check_cluster(
             client, readable=readable, writable=output and os.path.abspath(output)
         )

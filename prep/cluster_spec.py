@@ -7,7 +7,6 @@ holds for all profiles, and a profile overrides it.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -26,6 +25,7 @@ from pydantic import (
 
 from prep.errors import ConfigError
 from prep.parsing import KeyPath, MarkedYaml, PlainText, parse_marked_yaml, scalar_of
+from prep.variables import expand
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from, unless
 # whoever runs it says that the file is to be trusted.
@@ -38,8 +38,6 @@ DEFAULT_PROFILE = "local"
 _HOW = ("module", "class", "args", "kwargs", "address", "scheduler_file")
 # How many workers it has. The same goes for these.
 _HOW_MANY = ("workers", "adapt")
-
-_VARIABLE = re.compile(r"\$(?:\$|\{(?:(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\})?)")
 
 
 class _Part(BaseModel):
@@ -286,40 +284,6 @@ class _File:
         except ValueError as error:
             raise self._error(self._place(profile, path), str(error)) from None
         return scalar_of(text) if isinstance(value, PlainText) else text
-
-
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replaces ``${NAME}`` and ``${NAME:-default}``, once, and ``$$`` by a dollar.
-
-    The default stands in for a variable that is not set, or is empty.
-
-    Raises:
-        ValueError: a variable is not set and has no default, or this is neither.
-
-    >>> expand("${HOME}/${SET:-photos}, $$5", {"HOME": "/home/me"})
-    '/home/me/photos, $5'
-    """
-
-    def replaced(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if match[0] == "$$":
-            return "$"
-        if name is None:
-            if match[0] == "${":
-                raise ValueError(
-                    f"got {text!r}; expected ${{NAME}} or ${{NAME:-default}}, or $$ for a dollar"
-                )
-            return match[0]
-        if default is not None:
-            return variables.get(name) or default
-        if name not in variables:
-            raise ValueError(
-                f"the environment variable {name} is not set; set it, or give a default: "
-                f"${{{name}:-…}}"
-            )
-        return variables[name]
-
-    return _VARIABLE.sub(replaced, text)
 
 
 def _merged(top: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

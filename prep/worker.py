@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
+import socket
 import time
+from collections.abc import Mapping
+from importlib.metadata import version
 
 from distributed import Worker, WorkerPlugin
 
 from prep import shards
 from prep.counters import COUNTERS
+from prep.errors import ClusterError
 from prep.exposition import export_metrics
-from prep.images import Thumbnailer, configure_process, pixels_of_record
+from prep.images import Thumbnailer, codec_versions, configure_process, pixels_of_record
 from prep.images.decode import Decoder
 from prep.journal import open_plan
 from prep.planning import ShardSpec
@@ -90,7 +95,28 @@ def tune_allocator() -> None:
 
 
 def write_shard(shard: ShardSpec, run: RunRef) -> ShardReceipt:
-    """The task that Dask runs: writes one shard, counting as it goes."""
+    """The task that Dask runs: writes one shard, counting as it goes.
+
+    Raises:
+        ClusterError: the libraries here would give it other bytes. That is looked for before a run,
+            too, but workers may join later.
+    """
     plan = open_plan(run.output, run.digest, run.run)
+    _require_versions(plan.fingerprint.versions)
     with COUNTERS.shard(shard, run.run, plan) as counter:
         return shards.write_shard(shard, run, counter)
+
+
+def _require_versions(planned: Mapping[str, str]) -> None:
+    here = _versions()
+    for name, expected in planned.items():
+        if here.get(name) != expected:
+            raise ClusterError(
+                f"{name} {here.get(name)} on {socket.gethostname()}, planned with {expected}: the "
+                "shard would come out differently; install the same version everywhere"
+            )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {"prep": version("prep"), **codec_versions()}

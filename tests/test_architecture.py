@@ -44,6 +44,7 @@ LEVELS = {
         "stats",
         "storage",
         "text",
+        "variables",
         "watchdog",
     },  # nothing of ours
     1: {

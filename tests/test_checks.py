@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import re
@@ -12,17 +14,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import yaml
 from clusters import run_prep, wait_until
-from distributed import Client
+from distributed import Client, Worker, WorkerPlugin
 from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, polls, software
+from prep import checks, polls, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
-from prep.errors import ClusterError, ConfigError
+from prep.errors import ClusterError, ConfigError, ShardError
 from prep.mounts import WorkerMounts
 from prep.troubles import (
     Trouble,
@@ -49,8 +52,6 @@ def with_version(name: str, version: str | None) -> dict[str, Any]:
 
 def test_the_facts_need_no_package_of_ours() -> None:
     """As text, as they are asked for, in a Python that has none of our libraries."""
-    import inspect
-
     code = inspect.getsource(software) + "\nimport json; print(json.dumps(describe_process()))"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
@@ -213,6 +214,7 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
     assert not output.parent.exists()  # Nothing is left behind.
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_answer_is_told(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,8 +232,6 @@ def test_a_worker_that_does_not_answer_is_told(
 
 @pytest.mark.parametrize("text", ["soon", "[1]"])
 def test_a_time_to_wait_that_is_none_is_told(text: str, client: Client, tmp_path: Path) -> None:
-    import dask
-
     with (
         dask.config.set({"prep.wait-for-workers": text}),
         pytest.raises(ConfigError, match=r"prep\.wait-for-workers: got"),
@@ -251,8 +251,9 @@ def test_where_the_package_is_absent_that_is_said(
         with pytest.raises(ClusterError) as error:
             prep.run(config(source, tmp_path), cluster=file)
         done = run_prep("cluster", "check", "--cluster", file)
-    assert re.search(rf"{lacking if lacking == 'scheduler' else '127.0.0.1'}.*: prep can't be "
-                     r"imported by \S+ \(ModuleNotFoundError: No module", str(error.value))  # fmt: skip
+    where = "scheduler" if lacking == "scheduler" else "127.0.0.1"
+    said = r": prep can't be imported by \S+ \(ModuleNotFoundError: No module"
+    assert re.search(f"{where}.*{said}", str(error.value))
     assert done.returncode == 1
     assert "error: " in done.stdout
     assert "install prep" in done.stdout
@@ -272,6 +273,30 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
     assert "opencv 3.4.0, here it is" in line
     assert "shards would come out differently" in line
     assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+
+
+@pytest.mark.slow
+def test_a_worker_of_other_codecs_that_joins_late_writes_nothing(
+    source: Path, tmp_path: Path
+) -> None:
+    with prep.cluster(workers=1) as client:
+        client.register_plugin(Pretending({"cv2": "3.4.0"}))  # Nothing is asked here beforehand.
+        with pytest.raises(ShardError, match=r"opencv 3\.4\.0 on .*, planned with"):
+            prep.run(config(source, tmp_path), client)
+    assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+
+
+class Pretending(WorkerPlugin):
+    """Has a library be of another version."""
+
+    name = "pretending"
+
+    def __init__(self, versions: Mapping[str, str]) -> None:
+        self._versions = dict(versions)
+
+    def setup(self, worker: Worker) -> None:
+        for name, version in self._versions.items():
+            importlib.import_module(name).__version__ = version
 
 
 Breaking = Callable[[Path], Mapping[str, str]]
@@ -301,7 +326,10 @@ def other_photos(there: Path) -> Mapping[str, str]:
 
 
 @pytest.mark.slow
-def test_hosts_that_do_not_see_the_same_files_are_told(source: Path, tmp_path: Path) -> None:
+def test_hosts_that_do_not_see_the_same_files_are_told(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SEEN_WITHIN", 1.0)  # They won't.
     output = str(tmp_path / "out")
     with (
         foreign_cluster(tmp_path, hosts=["127.0.0.1", "127.0.0.2"]) as address,
@@ -325,23 +353,11 @@ def test_hosts_that_do_not_see_the_same_files_are_told(source: Path, tmp_path: P
                 str(tmp_path / name): {"127.0.0.2": here} for name, here in breaking(there).items()
             }
             client.register_plugin(WorkerMounts(mounts))
-            found = check_cluster(client, readable=samples, writable=output)
+            with pytest.raises(ClusterError, match=rf"127\.0\.0\.2.*{expected}"):
+                require_fit(client, readable=samples, writable=output)
             client.unregister_worker_plugin(WorkerMounts.name)
-            assert found.errors
-            assert any(re.search(expected, trouble.what) for trouble in found.errors)
-            assert all("127.0.0.2" in trouble.where for trouble in found.errors[:1])
-            with pytest.raises(ClusterError, match="the cluster can't do this"):
-                raise_again(client, samples, output, mounts)
         assert check_cluster(client, readable=samples, writable=output).troubles == ()
     assert not Path(output).exists()
-
-
-def raise_again(client: Client, samples: list[str], output: str, mounts: Any) -> None:
-    client.register_plugin(WorkerMounts(mounts))
-    try:
-        require_fit(client, readable=samples, writable=output)
-    finally:
-        client.unregister_worker_plugin(WorkerMounts.name)
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prep.cluster_spec import ClusterSpec, expand
+from prep.cluster_spec import ClusterSpec
 from prep.errors import ConfigError
+from prep.variables import expand
 
 PLAIN = """\
 version: 1

@@ -317,9 +317,7 @@ def test_shards_are_written_once_while_a_cluster_grows_and_shrinks(
     begun = tmp_path / "begun"
     begun.mkdir()
     most = 0
-    with prep.cluster(
-        file_of(tmp_path, {**LOCAL, "adapt": {**growing, "wait_count": 2}})
-    ) as client:
+    with prep.cluster(file_of(tmp_path, spec)) as client:
         assert workers_of(client) == {}
         client.register_plugin(Noting(begun, 1.0))
         run = prep.start(config(source, tmp_path / "out"), client)
