@@ -1,15 +1,20 @@
-"""Real SSH servers, and a real Slurm, on hosts that are there for a test alone."""
+"""Real schedulers and workers, SSH servers, and a Slurm, on hosts that a test has made."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from clusters import wait_until
 from hosts import Host, Network
+
+#: Where schedulers listen.
+DASK_PORT = 8786
 
 _SSHD = "/usr/sbin/sshd"
 _SLURM = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -46,6 +51,44 @@ MpiDefault=none
 NodeName={nodes} CPUs=2 RealMemory=4000 State=UNKNOWN
 PartitionName=images Nodes=ALL Default=YES State=UP
 """
+
+
+def dask_address(network: Network) -> str:
+    """Of the scheduler that :func:`start_dask` starts."""
+    return f"tcp://{network.hosts[0].address}:{DASK_PORT}"
+
+
+def start_dask(
+    network: Network, home: Path, env: Mapping[str, str], **own: Mapping[str, str]
+) -> dict[str, subprocess.Popen[bytes]]:
+    """Starts a scheduler on the first host, and a worker on each other.
+
+    Args:
+        env: variables for all of them.
+        own: variables for the worker on a host, by the host's name.
+
+    Returns:
+        The command ``dask worker`` of each host. Its scheduler knows it already.
+    """
+    first, *others = network.hosts
+    scheduler = ["scheduler", "--host", first.address, "--port", str(DASK_PORT), "--no-dashboard"]
+    _start(first, home, scheduler, env)
+    workers = {}
+    for host in others:
+        worker = ["worker", dask_address(network), "--host", host.address, "--nthreads", "1"]
+        worker += ["--no-dashboard", "--local-directory", f"{home}/scratch-{host.name}"]
+        workers[host.name] = _start(host, home, worker, {**env, **own.get(host.name, {})})
+    for host in others:
+        log = home / f"{host.name}.log"
+        wait_until(lambda log=log: "Registered to" in log.read_text())
+    return workers
+
+
+def _start(
+    host: Host, home: Path, command: list[str], env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    log = home / f"{host.name}.log"
+    return host.start(sys.executable, "-m", "dask", *command, cwd=home, log=log, **env)
 
 
 def require_sshd() -> None:

@@ -68,10 +68,10 @@ def adapt(shared: Path, profile: str = "local", **changes: Any) -> None:
     (shared / "cluster.yaml").write_text(yaml.safe_dump(content))
 
 
-def run_on(host: Host, shared: Path, profile: str, **variables: str) -> Run:
+def run_on(host: Host, shared: Path, profile: str, *options: str, **variables: str) -> Run:
     """Starts ``prep run`` on a host, on the cluster of a profile."""
     cluster = ["--cluster", "cluster.yaml", "--profile", profile]
-    command = [PREP, "run", *flags(shared / "data"), *cluster]
+    command = [PREP, "run", *flags(shared / "data"), *cluster, *options]
     log = shared / "prep.log"
     return Run(host.start(*command, cwd=shared, log=log, **variables), log)
 

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from clusters import commits, wait_until
-from hosts import Host, Network, network
+from hosts import Host, Network, network, require_hosts
+from services import DASK_PORT, dask_address, start_dask
 from shared_folder import SHARDS, Run, assert_as_on_one_machine, run_on, written_by
 
 from prep.cluster_spec import ClusterSpec
 
-_PORT = 8786
 _CUT = 40  # seconds
 
 
@@ -41,31 +42,9 @@ def start(
         env: variables for the scheduler and both workers.
     """
     one, two, three = net.hosts
-    address = f"tcp://{one.address}:{_PORT}"
-    scheduler = ["scheduler", "--host", one.address, "--port", str(_PORT), "--no-dashboard"]
-    _start_dask(one, shared, scheduler, env)
-    _start_worker(two, shared, address, env)
-    worker = _start_worker(three, shared, address, {**env, **(on_three or {})})
-    for host in (two, three):
-        log = shared / f"{host.name}.log"
-        wait_until(lambda log=log: "Registered to" in log.read_text())
-    prep = run_on(one, shared, "existing", DASK_SCHEDULER_ADDRESS=address)
-    return Running(prep=prep, two=two, three=three, worker_of_three=worker)
-
-
-def _start_worker(
-    host: Host, shared: Path, scheduler: str, env: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
-    command = ["worker", scheduler, "--host", host.address, "--nthreads", "1", "--no-dashboard"]
-    command += ["--local-directory", f"{shared}/scratch-{host.name}"]
-    return _start_dask(host, shared, command, env)
-
-
-def _start_dask(
-    host: Host, shared: Path, command: list[str], env: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
-    log = shared / f"{host.name}.log"
-    return host.start(sys.executable, "-m", "dask", *command, cwd=shared, log=log, **env)
+    workers = start_dask(net, shared, env, three=on_three or {})
+    prep = run_on(one, shared, "existing", DASK_SCHEDULER_ADDRESS=dask_address(net))
+    return Running(prep=prep, two=two, three=three, worker_of_three=workers["three"])
 
 
 def in_the_middle(shared: Path) -> bool:
@@ -185,4 +164,23 @@ def round_trip(host: Host, other: Host) -> float:
         "socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
         "print(time.monotonic() - began)"
     )
-    return float(host.run(sys.executable, "-c", connect, other.name, str(_PORT)))
+    return float(host.run(sys.executable, "-c", connect, other.name, str(DASK_PORT)))
+
+
+@pytest.mark.slow
+def test_hosts_end_with_the_process_that_made_them_even_if_it_is_killed() -> None:
+    require_hosts()
+    make = (
+        "import signal, sys; sys.path.insert(0, sys.argv[1]); from hosts import network\n"
+        "with network(2) as net:\n"
+        "    print(*(host.first.pid for host in net.hosts), flush=True)\n"
+        "    net.hosts[0].run('sleep', '1000', timeout=1000)"
+    )
+    command = [sys.executable, "-c", make, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as maker:
+        assert maker.stdout is not None
+        first = [psutil.Process(int(pid)) for pid in maker.stdout.readline().split()]
+        helpers = wait_until(lambda: psutil.Process(maker.pid).children())
+        maker.kill()
+    assert len(first) == 2
+    assert psutil.wait_procs([*first, *helpers], timeout=20)[1] == []
