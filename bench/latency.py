@@ -123,7 +123,7 @@ def _set(seconds: float, *, ahead: bool) -> None:
     # Each way learns for itself, and keeps what it has learnt.
     learnt = vars(storage).setdefault("_learnt", {})
     depth = learnt.setdefault((seconds, ahead), Depth() if ahead else Depth(most=0))
-    vars(shards)["depth_of"] = lambda _: depth
+    vars(shards)["depth_of"] = lambda *_: depth
 
 
 def _tell(ways: Sequence[Way], costs: dict[Way, list[Cost]], first: dict[Way, Cost]) -> None:

@@ -184,11 +184,13 @@ def _read(path: str) -> bytes:
 
 
 def sum_images(paths: Iterable[str]) -> Part:
-    """Sums over image files."""
+    """Sums over image files, all of one storage."""
+    paths = list(paths)
+    depth = depth_of("mean", storage.most_at_once(paths[0]) if paths else None)
     decoder = Decoder()
     images: list[ChannelStats] = []
     refused: list[Finding] = []
-    with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth_of("mean")) as files:
+    with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth) as files:
         for path, read in files:
             try:
                 images.append(channel_sums(decoder.decode(read()).pixels))

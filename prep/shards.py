@@ -193,7 +193,7 @@ def _read_ahead(entries: Iterable[ImageEntry], source: str) -> ReadAhead[ImageEn
         entries,
         lambda entry: storage.read_file(entry.path, entry.stamp),
         lambda entry: entry.stamp.size,
-        depth_of(source),
+        depth_of(source, storage.most_at_once(source)),
     )
 
 

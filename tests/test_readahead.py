@@ -27,7 +27,7 @@ from prep import storage
 from prep.journal import Journal
 from prep.means import sum_images
 from prep.pipeline import write_serially
-from prep.readahead import Depth, Pool, ReadAhead, depth_of
+from prep.readahead import Depth, Pool, ReadAhead, depth_of, forget_depths
 from prep.readahead.pool import POOL
 from prep.shards import RunRef
 
@@ -396,7 +396,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     tree = {"train": {"cat": 60, "dog": 50, "bad": {"empty.jpg": b"", "text.jpg": b"no image"}}}
     write_tree(tmp_path / "source", tree)
     yield tmp_path
-    depth_of.cache_clear()
+    forget_depths()
 
 
 def write(home: Path, out: str) -> tuple[dict[str, bytes], list[Any]]:
@@ -443,7 +443,7 @@ def test_a_shard_is_the_same_whether_or_not_it_is_read_ahead(
         time.sleep(0.01)
 
     patch_reading(monkeypatch, delay)
-    depth_of.cache_clear()
+    forget_depths()
     assert write(home, "far") == near
     assert depth_of(source).value > 0
     assert len(ahead) > 30
@@ -488,7 +488,7 @@ def test_the_mean_of_images_is_the_same_whether_or_not_they_are_read_ahead(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [*map(str, sorted(home.glob("source/*/*/*"))), str(home / "absent.jpg")]
-    depth_of.cache_clear()
+    forget_depths()
     near = sum_images(paths)
     assert len(near.refused) == 3
     depth_of("mean").value = 8

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from clusters import contents
 from distributed import Client
@@ -74,6 +75,25 @@ def test_a_wrong_password_is_shown_nowhere(sftp: Sftp) -> None:
     with pytest.raises(prep.PrepError, match="can't be opened") as error:
         prep.plan(config)
     assert "s3cr3t" not in str(error.value)
+
+
+def test_a_server_is_asked_over_a_few_connections(sftp: Sftp, place: Path) -> None:
+    for number in range(24):
+        (sftp.folder / f"{number}").write_bytes(b"1")
+    most = []
+
+    def connections() -> int:
+        opened = psutil.Process().net_connections("tcp")
+        return sum(bool(c.raddr) and c.raddr.port == sftp.port for c in opened)
+
+    def read(number: int) -> bytes:
+        found = storage.read_file(f"{sftp.url}/{number}")
+        most.append(connections())
+        return found
+
+    before = connections()
+    assert list(storage.each(read, range(24), place)) == [b"1"] * 24
+    assert before < max(most) <= before + 6
 
 
 @pytest.mark.slow

@@ -14,6 +14,9 @@ _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
 _TIMEOUTS = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), 30)
 _SILENCE = 60.0  # seconds after which an SFTP server that answers nothing is given up
 _KEEPALIVE = 30  # seconds
+# Requests that wait for their answers at the same time; where each needs a connection of its own,
+# as many as an SSH server lets in at once besides others.
+_MOST_AT_ONCE, _MOST_CONNECTIONS = 128, 6
 
 
 class Options:
@@ -74,6 +77,18 @@ def filesystem(url: str) -> Any:
         if key not in _shared:
             _shared[key] = _open(kind, options)
         return _shared[key]
+
+
+def most_at_once(url: str) -> int:
+    """How many requests a storage is to be asked at the same time, at the most.
+
+    Raises:
+        ImportError, ValueError: there is no filesystem for its protocol.
+    """
+    import fsspec
+
+    shared = fsspec.get_filesystem_class(protocol_of(url)).async_impl
+    return _MOST_AT_ONCE if shared else _MOST_CONNECTIONS
 
 
 def forget(url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from prep.locations import stores
 from prep.locations.faults import as_os_errors
-from prep.locations.filesystems import OPTIONS, filesystem, forget
+from prep.locations.filesystems import OPTIONS, filesystem, forget, most_at_once
 from prep.locations.urls import protocol_of
 
 _PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
@@ -100,6 +100,12 @@ class RemotePath:
     def puts_whole(self) -> bool:
         """Whether an upload appears whole or not at all; else, a name can be changed."""
         return stores.puts_whole(protocol_of(self._url))
+
+    @property
+    def most_at_once(self) -> int:
+        """How many requests are to wait for their answers at the same time, at the most."""
+        with self._as_os_errors():
+            return most_at_once(self._url)
 
     def stat(self) -> Status:
         return _status(self._ask("info", self._path))

@@ -6,8 +6,8 @@ never more than so many bytes. What is read ahead and fails is read again when i
 that who reads sees the same errors as without all this, in the same order.
 """
 
-from prep.readahead.depth import Depth, depth_of
+from prep.readahead.depth import Depth, depth_of, forget_depths
 from prep.readahead.pool import Pool
 from prep.readahead.window import ReadAhead
 
-__all__ = ["Depth", "Pool", "ReadAhead", "depth_of"]
+__all__ = ["Depth", "Pool", "ReadAhead", "depth_of", "forget_depths"]

@@ -150,7 +150,21 @@ class Depth:
         self._not_seen = value
 
 
+def depth_of(storage: str | bytes, most: int | None = None) -> Depth:
+    """What this process has learnt of a storage.
+
+    Args:
+        storage: any name for it.
+        most: how many files may be read ahead, if it is less than usual.
+    """
+    return _learnt(storage, MOST_AHEAD if most is None else min(most, MOST_AHEAD))
+
+
+def forget_depths() -> None:
+    """Has all storages be learnt anew."""
+    _learnt.cache_clear()
+
+
 @lru_cache(maxsize=64)
-def depth_of(storage: str | bytes) -> Depth:
-    """What this process has learnt of a storage, by any name for it."""
-    return Depth()
+def _learnt(storage: str | bytes, most: int) -> Depth:
+    return Depth(most)

@@ -34,6 +34,7 @@ __all__ = [
     "identity",
     "is_remote",
     "leftovers",
+    "most_at_once",
     "publish",
     "publish_json",
     "read_file",
@@ -62,6 +63,12 @@ _PAUSES = (0.5, 2.0, 5.0)  # seconds before a storage is asked again
 def is_remote(path: Path) -> bool:
     """Whether a location is in a storage, where each question takes a while."""
     return isinstance(path, RemotePath)
+
+
+def most_at_once(path: str) -> int | None:
+    """How many requests a storage takes at the same time; None where it is a disk."""
+    found = _in_storage(path)
+    return None if found is None else found.most_at_once
 
 
 def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
@@ -256,8 +263,8 @@ def each(function: Callable[[S], T], items: Iterable[S], where: Path) -> Iterato
     Args:
         where: the location that all of it is about.
     """
-    if not is_remote(where):
+    if not isinstance(where, RemotePath):
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, where.most_at_once)) as pool:
         yield from pool.map(function, items)
