@@ -23,7 +23,7 @@ from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
-from prep.locations import locate
+from prep.locations import is_url, locate
 from prep.pipeline import release
 from prep.progress import Work, make_display
 from prep.receipts import Finding
@@ -128,7 +128,8 @@ def mean_rgb(
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     # Workers may have other working directories.
-    files = [os.path.abspath(file) for file in find_files(os.fspath(inputs), tfrecord)]
+    found = find_files(os.fspath(inputs), tfrecord)
+    files = [file if is_url(file) else os.path.abspath(file) for file in found]
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:
