@@ -17,6 +17,7 @@ from prep import probes, software
 from prep.attendance import no_workers, patience_for_workers
 from prep.catalog import require_folder
 from prep.errors import ClusterError
+from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
 from prep.troubles import (
@@ -195,10 +196,15 @@ def samples_of(source: str) -> list[str]:
     Raises:
         SourceError: it is no folder.
     """
-    require_folder(source)
-    for folder, folders, names in os.walk(os.path.abspath(source)):
-        folders.sort()
-        for name in sorted(names):
-            if not name.startswith("."):
-                return [os.path.join(folder, name)]
-    return []
+    if not is_url(source):
+        require_folder(source)
+        source = os.path.abspath(source)
+    below, found = "", locate(source)
+    while True:
+        entries = (entry for entry in found.iterdir() if not entry.name.startswith("."))
+        first = min(entries, key=lambda entry: entry.name, default=None)
+        if first is None:
+            return []
+        below, found = f"{below}/{first.name}", first
+        if not first.is_dir():
+            return [source.rstrip("/") + below]

@@ -302,6 +302,7 @@ def check(
     """
     from prep import checks
     from prep.clusters import opened
+    from prep.locations import is_url
     from prep.terminal import print_cluster_check
 
     if config_file is not None:
@@ -309,12 +310,12 @@ def check(
         config = Config.from_file(config_file, **{k: v for k, v in given.items() if v is not None})
         source, output = config.source, config.output
     readable = checks.samples_of(source) if source is not None else []
+    if output is not None and not is_url(output):
+        output = os.path.abspath(output)
     with opened(choice) as client:
         checks.await_worker(client)
         checks.await_others(client, choice.workers or choice.spec().workers or 1, _JOIN_WITHIN)
-        found = checks.check_cluster(
-            client, readable=readable, writable=output and os.path.abspath(output)
-        )
+        found = checks.check_cluster(client, readable=readable, writable=output)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
