@@ -286,12 +286,14 @@ def cluster_commands() -> None:
 @click.option("--source", metavar="PATH", help="The folder of images.")
 @click.option("--output", metavar="PATH", help="The folder for the shards.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@_storage_option
 def check(
     choice: ClusterChoice,
     config_file: str | None,
     source: str | None,
     output: str | None,
     as_json: bool,
+    storage_options: str | None,
 ) -> None:
     """Find out whether a cluster can do the work, and what to do about it if not.
 
@@ -302,20 +304,23 @@ def check(
     """
     from prep import checks
     from prep.clusters import opened
-    from prep.locations import is_url
+    from prep.locations import absolute
     from prep.terminal import print_cluster_check
 
-    if config_file is not None:
-        given = {"source": source, "output": output}
-        config = Config.from_file(config_file, **{k: v for k, v in given.items() if v is not None})
-        source, output = config.source, config.output
-    readable = checks.samples_of(source) if source is not None else []
-    if output is not None and not is_url(output):
-        output = os.path.abspath(output)
+    given = {"source": source, "output": output, "storage_options": storage_options}
+    given = {key: value for key, value in given.items() if value is not None}
+    if config_file is None:
+        config = Config(**{"source": os.curdir, "output": os.curdir, **given})
+    else:
+        config = Config.from_file(config_file, **given)
+    config.grant()
+    whole = config_file is not None
+    readable = checks.samples_of(config.source) if whole or "source" in given else []
+    writable = absolute(config.output) if whole or "output" in given else None
     with opened(choice) as client:
         checks.await_worker(client)
         checks.await_others(client, choice.workers or choice.spec().workers or 1, _JOIN_WITHIN)
-        found = checks.check_cluster(client, readable=readable, writable=output)
+        found = checks.check_cluster(client, readable=readable, writable=writable)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:

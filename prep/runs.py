@@ -148,7 +148,7 @@ def _complete(
     journal.withdraw(missing)
     try:
         with start() as client:
-            require_fit(client, readable=_some_image(made), writable=str(journal.layout.root))
+            require_fit(client, readable=_some_image(made), writable=journal.output)
             work = Writing(made, missing, journal, client, total_receipts(before))
             written = work.carry_out(progress, elapsed=time.perf_counter() - started)
     except KeyboardInterrupt:

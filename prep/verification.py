@@ -131,7 +131,7 @@ def verify(
         if repair:
             stack.enter_context(journal.lock())
         used = stack.enter_context(usable_client(client, choice))
-        writable = str(journal.layout.root) if repair else None
+        writable = journal.output if repair else None
         require_fit(used, readable=[str(journal.layout.plan)], writable=writable)
         before = audit(journal, stored, used, progress)
         if not repair or not before.problems:
