@@ -15,7 +15,7 @@ import pytest
 from clusters import commits, wait_until
 from hosts import Host, Network, network, require_hosts
 from services import DASK_PORT, dask_address, start_dask
-from shared_folder import SHARDS, Run, assert_as_on_one_machine, run_on, written_by
+from shared_folder import SHARDS, Run, adapt, assert_as_on_one_machine, run_on, written_by
 
 from prep.cluster_spec import ClusterSpec
 
@@ -76,6 +76,20 @@ def cut_off(net: Network, host: Host, *, seconds: float) -> Iterator[None]:
 def test_three_hosts_write_the_same_as_one_machine(shared: Path, one_machine: Path) -> None:
     with network(3) as net:
         start(net, shared).prep.succeeds()
+    assert set(written_by(shared)) == {"two", "three"}
+    assert_as_on_one_machine(shared, one_machine)
+
+
+@pytest.mark.slow
+def test_a_host_may_see_the_folder_elsewhere(shared: Path, one_machine: Path) -> None:
+    data = shared / "data"
+    adapt(shared, "existing", mounts={str(data): {"three": "/mnt"}})
+    with network(3) as net:
+        three = net.hosts[2]
+        three.run("mount", "--bind", data, "/mnt")
+        three.run("mount", "-t", "tmpfs", "tmpfs", data)
+        start(net, shared).prep.succeeds()
+        assert three.run("ls", data) == ""
     assert set(written_by(shared)) == {"two", "three"}
     assert_as_on_one_machine(shared, one_machine)
 
