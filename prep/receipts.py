@@ -89,17 +89,23 @@ class ShardReceipt:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ShardReceipt:
-        """Raises KeyError, TypeError or ValueError where the value is not a receipt."""
+        """Raises KeyError or TypeError where the value is not a receipt."""
         return cls(
             **{
                 **value,
-                # The same names come in each receipt of a run.
-                "written": {sys.intern(name): n for name, n in dict(value["written"]).items()},
+                "written": _interned(value["written"]),
                 "stats": ChannelStats.from_json(value["stats"]),
                 "findings": tuple(Finding(**f) for f in value["findings"]),
                 "dimensions": Dimensions.from_json(value.get("dimensions", _NO_DIMENSIONS)),
             }
         )
+
+
+def _interned(written: Any) -> Any:
+    """The same; class names come again in each receipt of a run."""
+    if not isinstance(written, dict):
+        return written
+    return {sys.intern(name): number for name, number in written.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,18 @@ def test_its_parts_are_listed_for_jupyterlab(client: Client) -> None:
         assert "bokeh" in fetched(address_of(client, path.strip("/")))
 
 
+def test_metrics_are_told_though_another_cluster_came_and_went(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    prep.run(config(source, tmp_path), client)
+    before = metrics(address_of(client, "metrics"))
+    assert "prep_written_bytes" in before
+    with prep.cluster(workers=1):
+        pass
+    after = metrics(address_of(client, "metrics"))
+    assert before["prep_written_bytes"] == after["prep_written_bytes"]
+
+
 def test_metrics_end_equal_to_the_report(source: Path, tmp_path: Path, client: Client) -> None:
     before = worker_totals(client)
     report = prep.run(config(source, tmp_path), client)

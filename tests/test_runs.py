@@ -583,9 +583,9 @@ def test_a_complete_run_reads_each_receipt_once_when_run_again(
     read: list[int] = []
     receipt = Journal.receipt
 
-    def counting(journal: Journal, split: str, index: int, fingerprint: str) -> Any:
+    def counting(journal: Journal, split: str, index: int, *more: Any) -> Any:
         read.append(index)
-        return receipt(journal, split, index, fingerprint)
+        return receipt(journal, split, index, *more)
 
     monkeypatch.setattr(Journal, "receipt", counting)
     prep.run(config(own_source, tmp_path / "out"), client)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,12 +14,16 @@ from prep.watching.registry import Runs
 
 
 class _RunCollector(Collector):
-    def __init__(self, runs: Runs) -> None:
-        self.runs: weakref.ref[Runs] = weakref.ref(runs)
+    """Tells of the scheduler that was started last, of those of this process that are not closed.
+
+    Prometheus knows one registry of a process, whichever scheduler's page is asked for it.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[Runs] = []
 
     def collect(self) -> Iterator[Metric]:
-        runs = self.runs()
-        watch = runs.current if runs is not None else None
+        watch = self.told[-1].current if self.told else None
         if watch is not None:
             yield from _metrics(watch.counts)
 
@@ -50,12 +53,19 @@ def _by(name: str, text: str, label: str, values: Mapping[Any, float]) -> Metric
     return family
 
 
-_collectors: list[_RunCollector] = []
+_COLLECTOR = _RunCollector()
 
 
 def export_metrics(runs: Runs) -> None:
-    """Has ``/metrics`` of this process tell of these runs, and of no others."""
-    if not _collectors:
-        _collectors.append(_RunCollector(runs))
-        REGISTRY.register(_collectors[0])
-    _collectors[0].runs = weakref.ref(runs)
+    """Has ``/metrics`` of this process tell of these runs, and of no others until they are over."""
+    if not _COLLECTOR.told:
+        REGISTRY.register(_COLLECTOR)
+    _COLLECTOR.told.append(runs)
+
+
+def withdraw_metrics(runs: Runs) -> None:
+    """Has ``/metrics`` tell of them no longer."""
+    if runs in _COLLECTOR.told:
+        _COLLECTOR.told.remove(runs)
+        if not _COLLECTOR.told:
+            REGISTRY.unregister(_COLLECTOR)

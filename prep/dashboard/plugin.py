@@ -10,7 +10,7 @@ from typing import Any
 from distributed import Scheduler, SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
-from prep.dashboard.exposition import export_metrics
+from prep.dashboard.exposition import export_metrics, withdraw_metrics
 from prep.dashboard.noise import hush
 from prep.dashboard.pages import add_pages
 from prep.dashboard.sheet import ContactSheet
@@ -68,6 +68,7 @@ class RunsPlugin(SchedulerPlugin):
     async def close(self) -> None:
         """Ends with the scheduler."""
         self._looks.stop()
+        withdraw_metrics(self._runs)
 
     # What clients call
 
