@@ -157,6 +157,7 @@ def test_flags_win_over_the_file_under_either_name(source: Path, at_home: Path) 
     assert "val" not in shown
 
 
+@pytest.mark.slow
 def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"cat": 5, "dog": 6}')
     (tmp_path / "mean.json").write_text('{"R": 1, "G": 2, "B": 3}')
@@ -213,6 +214,7 @@ def test_a_run_ends_with_a_summary_and_does_nothing_when_run_again(
     assert "2, 2 of them from before" in again.stdout
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_what_is_there(source: Path, at_home: Path, client: Client) -> None:
     prep.run(prep.Config(source="photos", output="out", size=16), client)
     before = state(at_home)

@@ -436,6 +436,7 @@ def refuses(address: str, security: Security | None) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_temporary_credentials_let_nobody_else_in(source: Path, tmp_path: Path) -> None:
     spec = {**LOCAL, "workers": 1, "security": {"temporary": True}}
     with prep.cluster(file_of(tmp_path, spec)) as client:

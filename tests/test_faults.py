@@ -122,8 +122,10 @@ POINTS = pytest.mark.parametrize(
     [
         f"before:{SHARD}",  # The file is written, and bears a temporary name.
         f"after:{SHARD}",  # The file is in its place, and no receipt is.
-        f"before:{RECEIPT}",  # The same, and the receipt bears a temporary name.
-        f"after:{RECEIPT}",  # Both are in their places, and nobody was told.
+        # The same, and the receipt bears a temporary name.
+        pytest.param(f"before:{RECEIPT}", marks=pytest.mark.slow),
+        # Both are in their places, and nobody was told.
+        pytest.param(f"after:{RECEIPT}", marks=pytest.mark.slow),
     ],
 )
 

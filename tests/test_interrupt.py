@@ -52,7 +52,7 @@ def assert_stopped(terminal: Terminal, home: Path) -> None:
     "images_per_shard",
     [
         # Shards end one after the other; each takes a fraction of a second.
-        25,
+        pytest.param(25, marks=pytest.mark.slow),
         # Two of the three are under way, for a second to come, and the third is still to begin.
         pytest.param(200, marks=pytest.mark.slow),
     ],

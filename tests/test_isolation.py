@@ -142,6 +142,7 @@ def test_hangs_of_all_kinds(own_client: Client, tmp_path: Path) -> None:
     check_run(own_client, tmp_path, HANGS, images_per_shard=9)
 
 
+@pytest.mark.slow
 def test_hogs(tmp_path: Path) -> None:
     limits = {"max_pixels": 1_000_000, "image_timeout": 60}
     with cluster_of(tmp_path, {"memory_limit": "700MB"}) as client:
@@ -158,6 +159,7 @@ def test_crashes_in_all_of_few_shards(tmp_path: Path) -> None:
     assert [b"SIGSEGV" in receipt for receipt in receipts.values()] == [True] * 4
 
 
+@pytest.mark.slow
 def test_what_a_cluster_gives_up_at_once_is_written_by_the_next_run(tmp_path: Path) -> None:
     poisoned = {"crash.jpg": CRASHES["crash.jpg"]}
     asked = poisoned_set(tmp_path, poisoned, images_per_shard=4)

@@ -78,6 +78,7 @@ def narrow(home: Path) -> str:
         return terminal.shown
 
 
+@pytest.mark.slow
 def test_it_fits_a_narrow_terminal(narrow: str) -> None:
     lines = plain(narrow).replace("\r", "\n").split("\n")
     assert max(map(len, lines)) <= 40
@@ -87,6 +88,7 @@ def test_it_fits_a_narrow_terminal(narrow: str) -> None:
     assert "1,999 written" in text
 
 
+@pytest.mark.slow
 def test_it_has_no_colour_where_none_is_wanted(shown: str, narrow: str) -> None:
     assert COLOUR.search(shown)
     assert not COLOUR.search(narrow)
