@@ -32,6 +32,7 @@ from prep.worker import WorkerSetup, stop_shards, write_shard
 
 _TICK = 0.5  # seconds
 _MERGE_AT_ONCE = 16
+_NAMED = 5  # in an error
 _PATIENCE = 10.0  # seconds for a worker to leave the image that it is at
 
 # Shards in a Bag: enough that a graph costs each of them little; and so many for each thread of the
@@ -186,11 +187,16 @@ class _Work:
 
     def _add(self, future: Future[Any]) -> None:
         """Takes in what the shards of a Bag add up to."""
-        if future.status == "finished":
-            (total,) = future.result()
-            self._merged = merge_totals([self._merged, total])
-        else:
-            self._not_merged[self._totals[future]] = _failure(future)
+        try:
+            if future.status in ("finished", "lost"):
+                (total,) = future.result(timeout=_TICK)
+                self._merged = merge_totals([self._merged, total])
+            else:
+                self._not_merged[self._totals[future]] = _failure(future)
+        except TimeoutError:
+            # Its worker is gone, and Dask adds up anew. Meanwhile, somebody may want to know.
+            future.add_done_callback(self._settled.put)
+            return
         del self._totals[future]
         future.release()
 
@@ -268,11 +274,16 @@ def _failure(future: Future[Any]) -> BaseException:
 
 
 def _describe(failed: dict[ShardSpec, BaseException]) -> str:
-    named = [
-        f"{shard_key(shard)} ({type(error).__name__}: {error})" for shard, error in failed.items()
-    ]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    by_error: dict[str, list[str]] = {}
+    for shard, error in failed.items():
+        by_error.setdefault(f"{type(error).__name__}: {error}", []).append(shard_key(shard))
+    named = [f"{_some(shards)} ({error})" for error, shards in by_error.items()]
     return (
-        f"{counted(len(failed), 'shard')} failed: {'; '.join(named[:5])}{more}. "
+        f"{counted(len(failed), 'shard')} failed: {_some(named, '; ')}. "
         "All others are committed; run the same command again to write those that are missing"
     )
+
+
+def _some(names: list[str], separator: str = ", ") -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return separator.join(names[:_NAMED]) + more
