@@ -23,10 +23,12 @@ from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, polls, sharing, software
+from prep import checks, locations, polls, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.errors import ClusterError, ConfigError, ShardError
-from prep.mounts import WorkerMounts
+from prep.guests import leave_workers, mount_on_workers, prepare_workers
+from prep.locations import Access
+from prep.locations.filesystems import OPTIONS
 from prep.troubles import (
     Trouble,
     merged,
@@ -34,6 +36,7 @@ from prep.troubles import (
     scheduler_troubles,
     software_troubles,
 )
+from prep.worker import WorkerSetup
 
 HERE = software.describe_process()
 
@@ -352,10 +355,11 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
             mounts = {
                 str(tmp_path / name): {"127.0.0.2": here} for name, here in breaking(there).items()
             }
-            client.register_plugin(WorkerMounts(mounts))
+            mount_on_workers(client, mounts)
             with pytest.raises(ClusterError, match=rf"127\.0\.0\.2.*{expected}"):
                 require_fit(client, readable=samples, writable=output)
-            client.unregister_worker_plugin(WorkerMounts.name)
+        leave_workers(client)
+        wait_until(lambda: found_by(client, output) == {output})
         assert check_cluster(client, readable=samples, writable=output).troubles == ()
     assert not Path(output).exists()
 
@@ -386,3 +390,79 @@ def test_the_command_prints_hosts_and_what_to_do(source: Path, tmp_path: Path) -
     assert {trouble["level"] for trouble in found["troubles"]} == {"warning"}
     assert len(found["troubles"]) == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_look_at_a_cluster_takes_no_mounts_from_a_run_at_work_there(
+    source: Path, tmp_path: Path
+) -> None:
+    """Of the client's paths, a worker knows nothing but by what the client mounts."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "photos").symlink_to(source)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "photos").symlink_to(source)
+    (here / "out").mkdir()
+    (there / "out").symlink_to(here / "out")
+    with foreign_cluster(tmp_path) as address:
+        ours = cluster_file(tmp_path / "ours", address, {str(here): {"*": str(there)}})
+        wrong = cluster_file(
+            tmp_path / "wrong", address, {str(here): {"*": "/none"}, "/x": {"*": "/y"}}
+        )
+        with prep.cluster(ours) as client:
+            for file in (ours, wrong):
+                done = run_prep("cluster", "check", "--cluster", file, "--source", here / "photos")
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert found_by(client, str(here)) == {str(there)}
+            # What only the other wanted went with it.
+            wait_until(lambda: found_by(client, "/x") == {"/x"})
+            report = prep.run(config(here / "photos", here), client)
+            assert report.images["written"] == 10
+
+
+def cluster_file(folder: Path, address: str, mounts: Mapping[str, Mapping[str, str]]) -> Path:
+    folder.mkdir()
+    value = {"version": 1, "address": address, "mounts": mounts}
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(value))
+    return folder / "cluster.yaml"
+
+
+def found_by(client: Client, path: str) -> set[str]:
+    """Where its workers find it; they have nothing of these tests."""
+    return set(client.run(lambda: str(locations.locate(path))).values())
+
+
+def key_for(url: str) -> str | None:
+    """Of a storage, as the process that is asked would open it."""
+    return OPTIONS.of(url).get("key")
+
+
+def keys_of(client: Client) -> set[tuple[str | None, str | None]]:
+    """What its workers have for the one URL, and for the other."""
+    one, other = (client.run(key_for, f"s3://{name}/a") for name in ("one", "other"))
+    return {(one[worker], other[worker]) for worker in one}
+
+
+@pytest.mark.slow
+def test_options_of_all_clients_are_there_as_long_as_these(tmp_path: Path) -> None:
+    """Workers that join late have them, too; those of a client that was killed go with the next."""
+
+    def prepare(client: Client, name: str) -> None:
+        access = Access(options={f"s3://{name}": {"key": name}})
+        client.register_plugin(WorkerSetup(client.id, access))
+
+    with prep.cluster(workers=1) as client, Client(client.scheduler.address) as one:
+        prepare(one, "one")
+        other = Client(client.scheduler.address)
+        prepare(other, "other")
+        prepare(one, "one")  # As by its next run.
+        client.cluster.scale(2)
+        client.wait_for_workers(2)
+        wait_until(lambda: keys_of(client) == {("one", "other")})
+        other.close()  # It takes nothing back.
+        assert keys_of(client) == {("one", "other")}
+        prepare_workers(client)
+        wait_until(lambda: keys_of(client) == {("one", None)})
+        leave_workers(one)
+        wait_until(lambda: keys_of(client) == {(None, None)})
