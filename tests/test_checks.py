@@ -17,13 +17,13 @@ from typing import Any
 import dask
 import pytest
 import yaml
-from clusters import run_prep, wait_until
+from clusters import contents, run_prep, wait_until
 from distributed import Client, Worker, WorkerPlugin
 from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, locations, polls, sharing, software
+from prep import checks, locations, polls, runs, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.errors import ClusterError, ConfigError, ShardError
 from prep.guests import leave_workers, mount_on_workers, prepare_workers
@@ -217,6 +217,39 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
     assert not output.parent.exists()  # Nothing is left behind.
 
 
+def test_a_check_leaves_nothing_where_a_host_has_no_such_folder(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SEEN_WITHIN", 0.1)
+    output, there = str(tmp_path / "here/out"), tmp_path / "there/out"
+    mount_on_workers(client, {output: {"*": str(there)}})
+    try:
+        found = check_cluster(client, writable=output)
+    finally:
+        leave_workers(client)
+        wait_until(lambda: found_by(client, output) == {output})
+    assert any("is not seen here" in trouble.what for trouble in found.errors)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_the_check_refuses_changes_nothing(
+    source: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prep.run(config(source, tmp_path), client)
+    before = contents(tmp_path / "out")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ClusterError("it lacks everything")
+
+    monkeypatch.setattr(runs, "require_fit", refuse)
+    with pytest.raises(ClusterError):
+        prep.run(config(source, tmp_path), client, overwrite=True)
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(ClusterError):
+        prep.run(config(source, tmp_path / "new"), client)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_a_worker_that_does_not_answer_is_told(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -275,7 +308,7 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
     (line,) = done.stderr.splitlines()[-1:]
     assert "opencv 3.4.0, here it is" in line
     assert "shards would come out differently" in line
-    assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
