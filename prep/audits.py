@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from distributed import Client, Future, as_completed
 
 from prep.counters import shard_key
+from prep.guests import prepare_workers
 from prep.inspection import ShardInspection, inspect_shard
 from prep.inventory import Inventory
 from prep.journal import Journal
@@ -22,7 +23,6 @@ from prep.shards import RunRef
 from prep.stored_plan import StoredPlan
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
-from prep.worker import WorkerSetup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def _inspect_all(
 ) -> list[ShardInspection]:
     if not shards:
         return []
-    client.register_plugin(WorkerSetup())
+    prepare_workers(client)
     run = RunRef(output=journal.output, digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
     keys = [f"inspect_shard-{run.run}-{number}" for number in range(len(shards))]
     futures = client.map(inspect_shard, shards, run=run, key=keys, pure=False)

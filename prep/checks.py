@@ -17,6 +17,7 @@ from prep import probes, software
 from prep.attendance import no_workers, patience_for_workers
 from prep.catalog import require_folder
 from prep.errors import ClusterError
+from prep.guests import prepare_workers
 from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
@@ -32,7 +33,6 @@ from prep.troubles import (
     silent,
     software_troubles,
 )
-from prep.worker import WorkerSetup
 
 _LOGGER = logging.getLogger("prep")
 
@@ -157,7 +157,7 @@ class _Check:
     def _set_up(self) -> None:
         poll = self._poll
         try:
-            self._client.register_plugin(WorkerSetup())
+            prepare_workers(self._client)
         except Exception as problem:
             poll.add("workers", [silent(problem)])
             return

@@ -17,9 +17,9 @@ from distributed.versions import VersionMismatchWarning
 from prep.cluster_spec import ClusterSpec
 from prep.deployments import Deployment, deployment_of
 from prep.errors import ClusterError
+from prep.guests import leave_workers, mount_on_workers
 from prep.interrupts import deferred
 from prep.links import install_page
-from prep.mounts import WorkerMounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,22 +158,16 @@ def _set_up(client: Client, spec: ClusterSpec, stack: contextlib.ExitStack) -> N
 
     Where they lack this package, that is told before a run, and not here.
     """
+    if spec.exists:  # It stays when we are gone.
+        stack.callback(leave_workers, client)
     with contextlib.suppress(Exception):
         if spec.mounts:
-            plugin = WorkerMounts(spec.mounts)
-            client.register_plugin(plugin)
-            if spec.exists:  # It stays when we are gone.
-                stack.callback(_forget, client, plugin.name)
+            mount_on_workers(client, spec.mounts)
     if not spec.exists:
         with contextlib.suppress(Exception):
             client.register_plugin(_WorkerOfOurs())
     with contextlib.suppress(Exception):  # A run tells why there is no page.
         install_page(client)
-
-
-def _forget(client: Client, plugin: str) -> None:
-    with contextlib.suppress(Exception):  # The scheduler may be gone.
-        client.unregister_worker_plugin(plugin)
 
 
 def _started(start: Callable[[], Any]) -> Any:

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from prep.errors import OutputConflict
 from prep.storage import NO_LOCKS
@@ -24,25 +25,14 @@ from prep.storage import NO_LOCKS
 def exclusive(path: Path) -> Iterator[None]:
     """Holds the lock at ``path`` for the length of the block.
 
+    Where nothing came to lie beside it, it is removed at the end, with the folders it was made in.
+
     Raises:
         OutputConflict: another process holds it; says which.
         OSError: the file can't be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise OutputConflict(
-                f"output: another run is at work in {path.parent.parent} ({_holder(file.read())}); "
-                "wait for it to end, or stop it, or choose another output"
-            ) from None
-        except OSError as error:
-            # Without locks, two runs at once are not kept apart; they do each other no harm beyond
-            # doing the work twice, for the bytes they write are the same.
-            if error.errno not in NO_LOCKS:
-                raise
+    new = _new_folders(path.parent)
+    with _locked(path) as file:
         file.truncate(0)
         json.dump(
             {
@@ -57,6 +47,55 @@ def exclusive(path: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+            _remove_if_alone(path, new)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[TextIO]:
+    """The file, locked, and still in its place: its last holder may just have removed it."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a+", encoding="utf-8") as file:
+            _lock(file, path)
+            if _is_at(file, path):
+                yield file
+                return
+
+
+def _lock(file: TextIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise OutputConflict(
+            f"output: another run is at work in {path.parent.parent} ({_holder(file.read())}); "
+            "wait for it to end, or stop it, or choose another output"
+        ) from None
+    except OSError as error:
+        # Without locks, two runs at once are not kept apart; they do each other no harm beyond
+        # doing the work twice, for the bytes they write are the same.
+        if error.errno not in NO_LOCKS:
+            raise
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _new_folders(folder: Path) -> list[Path]:
+    """Those that making this one would make, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove_if_alone(path: Path, folders: list[Path]) -> None:
+    with contextlib.suppress(OSError):
+        if path.parent in folders and os.listdir(path.parent) == [path.name]:
+            path.unlink()
+            for folder in folders:
+                folder.rmdir()
 
 
 def _holder(text: str) -> str:

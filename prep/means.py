@@ -20,6 +20,7 @@ from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.examples import parse_example
+from prep.guests import prepare_workers
 from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
@@ -35,7 +36,6 @@ from prep.stats import ChannelStats, MixedStats, by_channel
 from prep.text import counted, triple
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
-from prep.worker import WorkerSetup
 
 Weight = Literal["image", "pixel"]
 
@@ -236,7 +236,7 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
 def _on_cluster(
     files: Sequence[str], client: Client, progress: bool | None, *, shards: bool
 ) -> Part:
-    client.register_plugin(WorkerSetup())
+    prepare_workers(client)
     per_task = 1 if shards else _FILES_PER_TASK
     function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
     bags: dict[Future[Part], int] = {}

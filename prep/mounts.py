@@ -11,24 +11,30 @@ from distributed import Worker, WorkerPlugin
 from prep import locations
 
 #: By folder, and then by pattern on the names and addresses of hosts: where these see it.
-Mounts = Mapping[str, Mapping[str, str]]
+MountsByHost = Mapping[str, Mapping[str, str]]
 
 
 class WorkerMounts(WorkerPlugin):
-    """Has each worker find folders where its host sees them; those that join late, too."""
+    """Has each worker find folders where its host sees them; those that join late, too.
 
-    name = "prep-mounts"
+    Args:
+        holder: whom it is for. What others have mounted stays as it is.
+    """
 
-    def __init__(self, mounts: Mounts) -> None:
-        self._mounts = {folder: dict(by_host) for folder, by_host in mounts.items()}
+    kind = "prep-mounts"
+
+    def __init__(self, mounts: MountsByHost, holder: str) -> None:
+        self.name = f"{self.kind}:{holder}"
+        self._by_host = {folder: dict(by_host) for folder, by_host in mounts.items()}
+        self._mounted = locations.Mounts({})
 
     def setup(self, worker: Worker) -> None:
-        for folder, here in mounts_of(self._mounts, names_of(worker.ip)).items():
-            locations.mount(folder, here)
+        self._mounted = locations.Mounts.of(mounts_of(self._by_host, names_of(worker.ip)))
+        self._mounted.apply(self.name)
 
     def teardown(self, worker: Worker) -> None:
-        for folder in self._mounts:
-            locations.mount(folder, folder)
+        # Dask ends the old one before it begins the new one. In between, all would lack it.
+        worker.loop.add_callback(self._mounted.withdraw, self.name)
 
 
 def names_of(address: str) -> list[str]:
@@ -37,7 +43,7 @@ def names_of(address: str) -> list[str]:
     return list(dict.fromkeys([name, name.partition(".")[0], address]))
 
 
-def mounts_of(mounts: Mounts, names: list[str]) -> dict[str, str]:
+def mounts_of(mounts: MountsByHost, names: list[str]) -> dict[str, str]:
     """Where a host sees folders. The first pattern that one of its names matches counts.
 
     >>> mounts_of({"/data": {"gpu-*": "/mnt/data", "*": "/srv"}}, ["gpu-1.lab", "10.0.0.7"])

@@ -20,6 +20,7 @@ from distributed import Client, Future, futures_of
 
 from prep.counters import shard_key
 from prep.errors import BadImageError, ShardError
+from prep.guests import prepare_workers
 from prep.interrupts import deferred
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
@@ -28,7 +29,7 @@ from prep.shards import write_shard as write_shard_here
 from prep.text import counted
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
-from prep.worker import WorkerSetup, stop_shards, write_shard
+from prep.worker import stop_shards, write_shard
 
 _TICK = 0.5  # seconds
 _MERGE_AT_ONCE = 16
@@ -87,7 +88,7 @@ def write_on_cluster(
         BadImageError: an image was refused, and the run is to stop at that.
         ShardError: shards failed. All others are committed.
     """
-    client.register_plugin(WorkerSetup())
+    prepare_workers(client)
     work = _Work(shards, run, client, write)
     try:
         return work.carry_out(observer or Unobserved())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import resource
 import shutil
 from collections.abc import Sequence
@@ -82,6 +83,21 @@ def remove_files(folder: str, names: Sequence[str]) -> None:
     for name in names:
         with contextlib.suppress(OSError):
             (locate(folder) / name).unlink(missing_ok=True)
+
+
+def new_folders(folder: str) -> list[str]:
+    """Those that writing to this one would make here, the innermost first."""
+    if is_url(folder):
+        return []
+    place = locate(folder)
+    return [str(path) for path in (place, *place.parents) if not os.path.lexists(path)]
+
+
+def remove_folders(folders: Sequence[str]) -> None:
+    """Removes those that a probe has made, as far as nothing is in them."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def free_space(folder: str) -> int | None:

@@ -112,19 +112,18 @@ def carry_out(
     finished = not overwrite and len(before) == len(made.shards)
     # What is finished may lie where nothing can be written, and so can't be locked.
     with contextlib.nullcontext() if finished else journal.lock():
-        if overwrite:
-            journal.clear(made)
         if not finished:  # Once more, for another run may just have ended.
-            journal.check(made)
-            before = _settled(made, journal)
-        journal.begin(made)
+            journal.check(made, overwrite=overwrite)
+            before = [] if overwrite else _settled(made, journal)
         _require_unchanged(made, before)
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):
+            journal.begin(made)
             journal.remove_leftovers(made)
             report = publish_finished(made, journal, before)
         else:
-            report = _complete(made, journal, before, start, progress, started)
+            begin = functools.partial(_begin, made, journal, overwrite=overwrite)
+            report = _complete(made, journal, before, start, begin, progress, started)
     _require_few_refused(config, report)
     return report
 
@@ -134,6 +133,7 @@ def _complete(
     journal: Journal,
     before: Sequence[ShardReceipt],
     start: Callable[[], AbstractContextManager[Client]],
+    begin: Callable[[], None],
     progress: ShowOn,
     started: float,
 ) -> RunReport:
@@ -142,13 +142,15 @@ def _complete(
     Args:
         before: receipts of those that are.
         start: gives the cluster to use.
+        begin: prepares the output, once it is known that the cluster will do.
         started: when the run began, by ``time.perf_counter``.
     """
     missing = _missing(made, before)
-    journal.withdraw(missing)
     try:
         with start() as client:
             require_fit(client, readable=_some_image(made), writable=journal.output)
+            begin()
+            journal.withdraw(missing)
             work = Writing(made, missing, journal, client, total_receipts(before))
             written = work.carry_out(progress, elapsed=time.perf_counter() - started)
     except KeyboardInterrupt:
@@ -160,6 +162,12 @@ def _complete(
         resumed_shards=len(before),
     )
     return _conclude(made, journal, merge_totals([total_receipts(before), written]), effort)
+
+
+def _begin(made: RunPlan, journal: Journal, *, overwrite: bool) -> None:
+    if overwrite:
+        journal.clear(made)
+    journal.begin(made)
 
 
 def _some_image(made: RunPlan) -> list[str]:

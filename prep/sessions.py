@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from prep.cluster_spec import ClusterSpec
 from prep.clusters import ANY_CLUSTER, ClusterChoice, opened
@@ -71,8 +71,9 @@ def usable_client(given: Client | None, choice: ClusterChoice) -> Iterator[Clien
 def session_client(choice: ClusterChoice = ANY_CLUSTER) -> Iterator[Client]:
     """The session's cluster, which stays when the block ends; it is started if need be.
 
-    One that is another than asked for, or does not answer any more, is closed first. Where nothing
-    is asked for, any will do.
+    One that is another than asked for, or does not answer any more, is closed first, unless a run
+    is at work on it. Where nothing is asked for, any will do. That it has no workers yet, or none
+    for the time being, is no reason to close it.
 
     Raises:
         ClusterError: it can't be started; or a run is at work on the one that is to be closed.
@@ -104,22 +105,29 @@ def close_cluster() -> None:
 
 def _take(choice: ClusterChoice) -> _Kept:
     with _lock:
-        if _kept is None or not _is_alive(_kept.client):
-            _close()
-            kept = _start(choice)
-        elif _suits(_kept, choice):
-            kept = _kept
-        elif _kept.users:
-            raise ClusterError(
-                "a run is at work on the session's cluster, which is another than asked for; wait "
-                "for its result(), call its cancel(), leave out workers, cluster and "
-                "profile, or pass a client"
-            )
-        else:
+        kept = _kept
+        if kept is None or (why := _unusable(kept, choice)) is not None:
+            if kept is not None and kept.users:
+                raise ClusterError(
+                    f"a run is at work on the session's cluster, which {why}; wait "
+                    "for its result(), call its cancel(), leave out workers, cluster and "
+                    "profile, or pass a client"
+                )
             _close()
             kept = _start(choice)
         kept.users += 1
         return kept
+
+
+def _unusable(kept: _Kept, choice: ClusterChoice) -> str | None:
+    """Why another is needed, if so."""
+    if not _suits(kept, choice):
+        return "is another than asked for"
+    if not _answers(kept.client):
+        return "does not answer"
+    if not kept.users and _is_deserted(kept):
+        return "has no workers any more"
+    return None
 
 
 def _start(choice: ClusterChoice) -> _Kept:
@@ -141,7 +149,7 @@ def _close() -> None:
 
 def _is_kept(choice: ClusterChoice) -> bool:
     with _lock:
-        return _kept is not None and _suits(_kept, choice) and _is_alive(_kept.client)
+        return _kept is not None and _suits(_kept, choice) and _answers(_kept.client)
 
 
 def _suits(kept: _Kept, choice: ClusterChoice) -> bool:
@@ -150,16 +158,29 @@ def _suits(kept: _Kept, choice: ClusterChoice) -> bool:
     return (choice.spec(), choice.workers) == (kept.spec, kept.workers)
 
 
-def _is_alive(client: Client) -> bool:
-    """Whether its scheduler answers, and has workers."""
+def _answers(client: Client) -> bool:
+    """Whether its scheduler does; its workers may be still to come, or for the time being gone."""
+    return _known_of(client) is not None
+
+
+def _is_deserted(kept: _Kept) -> bool:
+    """Whether its workers are gone, and nobody is to start others."""
+    fixed = isinstance(kept.client.cluster, LocalCluster) and kept.spec.adapt is None
+    known = _known_of(kept.client) if fixed else None
+    return known is not None and not known["workers"]
+
+
+def _known_of(client: Client) -> Mapping[str, Any] | None:
+    """What its scheduler knows of its workers; None where it does not answer."""
     if client.status != "running":
-        return False
+        return None
     scheduler: Any = client.scheduler
     try:
-        known = client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN)
+        return client.sync(  # type: ignore[no-any-return]
+            scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN
+        )
     except (OSError, TimeoutError):
-        return False
-    return bool(known["workers"])
+        return None
 
 
 def _at_exit() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 from prep import probes
-from prep.locations import is_url
 from prep.polls import Poll
 from prep.troubles import Trouble, error, space_trouble
 
@@ -59,16 +56,17 @@ class Sharing:
 
     def _require_shared(self, folder: str) -> None:
         """Has each host write a file, and all others look at it."""
-        new = _new_folders(folder)
+        new = probes.new_folders(folder)
+        new_there = self._poll.ask(self._chosen, probes.new_folders, folder)
         names = {worker: f".prep-check-{uuid.uuid4().hex}" for worker in self._chosen}
         try:
             self._require_seen(folder, self._written(folder, names))
-        finally:
+        finally:  # A check leaves nothing behind, here or there.
             probes.remove_files(folder, list(names.values()))
             self._poll.ask(self._chosen, probes.remove_files, folder, list(names.values()))
-            for made in new:  # A check leaves nothing behind.
-                with contextlib.suppress(OSError):
-                    os.rmdir(made)
+            for worker, folders in new_there.items():
+                self._poll.ask([worker], probes.remove_folders, folders)
+            probes.remove_folders(new)
 
     def _written(self, folder: str, names: Mapping[str, str]) -> dict[str, str]:
         """The files that could be written, by worker."""
@@ -115,15 +113,6 @@ def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
         if not wrong or time.monotonic() > deadline:
             return wrong
         time.sleep(0.1)
-
-
-def _new_folders(folder: str) -> list[str]:
-    """Those that writing to this one would make, the innermost first."""
-    new = []
-    while not is_url(folder) and not os.path.lexists(folder):
-        new.append(folder)
-        folder = os.path.dirname(folder)
-    return new
 
 
 def _unreadable(path: str, found: str) -> Trouble:

@@ -47,16 +47,18 @@ class WorkerSetup(WorkerPlugin):
     """Prepares each worker, those that join late too.
 
     Args:
+        holder: whom it is for. What others were granted stays as it is.
         access: what it is to be granted; by default, what this process was.
     """
 
-    name = "prep"
+    kind = "prep"
 
-    def __init__(self, access: Access | None = None) -> None:
+    def __init__(self, holder: str, access: Access | None = None) -> None:
+        self.name = f"{self.kind}:{holder}"
         self._access = access or current_access()
 
     def setup(self, worker: Worker) -> None:
-        self._access.apply()
+        self._access.apply(self.name)
         configure_process()
         tune_allocator()
         if worker.nanny:  # It starts the process anew. Without one, this may be anyone's process.
@@ -64,6 +66,10 @@ class WorkerSetup(WorkerPlugin):
         worker.metrics[METRIC] = lambda _: COUNTERS.snapshot()
         worker.handlers[SQUARE_CALL] = show_square
         export_metrics()
+
+    def teardown(self, worker: Worker) -> None:
+        # Dask ends the old one before it begins the new one. In between, all would lack it.
+        worker.loop.add_callback(self._access.withdraw, self.name)
 
 
 async def show_square() -> SquareMessage | None:

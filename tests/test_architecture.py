@@ -99,13 +99,14 @@ LEVELS = {
         "webpage",
     },  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
-    8: {"checks", "clusters", "pipeline"},  # many
-    9: {"progress", "sessions"},  # to look at, and to keep
-    10: {"audits", "means", "writing"},  # what can be done
-    11: {"runs"},  # from beginning to end
-    12: {"handles", "verification"},  # what is made of that
-    13: {"terminal"},  # what is shown of it
-    14: {"__init__", "cli"},  # where it is asked for
+    8: {"guests"},  # what a client tells them
+    9: {"checks", "clusters", "pipeline"},  # many
+    10: {"progress", "sessions"},  # to look at, and to keep
+    11: {"audits", "means", "writing"},  # what can be done
+    12: {"runs"},  # from beginning to end
+    13: {"handles", "verification"},  # what is made of that
+    14: {"terminal"},  # what is shown of it
+    15: {"__init__", "cli"},  # where it is asked for
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
@@ -125,6 +126,7 @@ ONLY_IN = {
         "clusters",
         "dashboard",
         "deployments",
+        "guests",
         "handles",
         "links",
         "means",

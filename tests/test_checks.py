@@ -17,16 +17,18 @@ from typing import Any
 import dask
 import pytest
 import yaml
-from clusters import run_prep, wait_until
+from clusters import contents, run_prep, wait_until
 from distributed import Client, Worker, WorkerPlugin
 from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, polls, sharing, software
+from prep import checks, locations, polls, runs, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.errors import ClusterError, ConfigError, ShardError
-from prep.mounts import WorkerMounts
+from prep.guests import leave_workers, mount_on_workers, prepare_workers
+from prep.locations import Access
+from prep.locations.filesystems import OPTIONS
 from prep.troubles import (
     Trouble,
     merged,
@@ -34,6 +36,7 @@ from prep.troubles import (
     scheduler_troubles,
     software_troubles,
 )
+from prep.worker import WorkerSetup
 
 HERE = software.describe_process()
 
@@ -214,6 +217,39 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
     assert not output.parent.exists()  # Nothing is left behind.
 
 
+def test_a_check_leaves_nothing_where_a_host_has_no_such_folder(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SEEN_WITHIN", 0.1)
+    output, there = str(tmp_path / "here/out"), tmp_path / "there/out"
+    mount_on_workers(client, {output: {"*": str(there)}})
+    try:
+        found = check_cluster(client, writable=output)
+    finally:
+        leave_workers(client)
+        wait_until(lambda: found_by(client, output) == {output})
+    assert any("is not seen here" in trouble.what for trouble in found.errors)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_the_check_refuses_changes_nothing(
+    source: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prep.run(config(source, tmp_path), client)
+    before = contents(tmp_path / "out")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ClusterError("it lacks everything")
+
+    monkeypatch.setattr(runs, "require_fit", refuse)
+    with pytest.raises(ClusterError):
+        prep.run(config(source, tmp_path), client, overwrite=True)
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(ClusterError):
+        prep.run(config(source, tmp_path / "new"), client)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_a_worker_that_does_not_answer_is_told(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -272,7 +308,7 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
     (line,) = done.stderr.splitlines()[-1:]
     assert "opencv 3.4.0, here it is" in line
     assert "shards would come out differently" in line
-    assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -352,10 +388,11 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
             mounts = {
                 str(tmp_path / name): {"127.0.0.2": here} for name, here in breaking(there).items()
             }
-            client.register_plugin(WorkerMounts(mounts))
+            mount_on_workers(client, mounts)
             with pytest.raises(ClusterError, match=rf"127\.0\.0\.2.*{expected}"):
                 require_fit(client, readable=samples, writable=output)
-            client.unregister_worker_plugin(WorkerMounts.name)
+        leave_workers(client)
+        wait_until(lambda: found_by(client, output) == {output})
         assert check_cluster(client, readable=samples, writable=output).troubles == ()
     assert not Path(output).exists()
 
@@ -386,3 +423,79 @@ def test_the_command_prints_hosts_and_what_to_do(source: Path, tmp_path: Path) -
     assert {trouble["level"] for trouble in found["troubles"]} == {"warning"}
     assert len(found["troubles"]) == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_look_at_a_cluster_takes_no_mounts_from_a_run_at_work_there(
+    source: Path, tmp_path: Path
+) -> None:
+    """Of the client's paths, a worker knows nothing but by what the client mounts."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "photos").symlink_to(source)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "photos").symlink_to(source)
+    (here / "out").mkdir()
+    (there / "out").symlink_to(here / "out")
+    with foreign_cluster(tmp_path) as address:
+        ours = cluster_file(tmp_path / "ours", address, {str(here): {"*": str(there)}})
+        wrong = cluster_file(
+            tmp_path / "wrong", address, {str(here): {"*": "/none"}, "/x": {"*": "/y"}}
+        )
+        with prep.cluster(ours) as client:
+            for file in (ours, wrong):
+                done = run_prep("cluster", "check", "--cluster", file, "--source", here / "photos")
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert found_by(client, str(here)) == {str(there)}
+            # What only the other wanted went with it.
+            wait_until(lambda: found_by(client, "/x") == {"/x"})
+            report = prep.run(config(here / "photos", here), client)
+            assert report.images["written"] == 10
+
+
+def cluster_file(folder: Path, address: str, mounts: Mapping[str, Mapping[str, str]]) -> Path:
+    folder.mkdir()
+    value = {"version": 1, "address": address, "mounts": mounts}
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(value))
+    return folder / "cluster.yaml"
+
+
+def found_by(client: Client, path: str) -> set[str]:
+    """Where its workers find it; they have nothing of these tests."""
+    return set(client.run(lambda: str(locations.locate(path))).values())
+
+
+def key_for(url: str) -> str | None:
+    """Of a storage, as the process that is asked would open it."""
+    return OPTIONS.of(url).get("key")
+
+
+def keys_of(client: Client) -> set[tuple[str | None, str | None]]:
+    """What its workers have for the one URL, and for the other."""
+    one, other = (client.run(key_for, f"s3://{name}/a") for name in ("one", "other"))
+    return {(one[worker], other[worker]) for worker in one}
+
+
+@pytest.mark.slow
+def test_options_of_all_clients_are_there_as_long_as_these(tmp_path: Path) -> None:
+    """Workers that join late have them, too; those of a client that was killed go with the next."""
+
+    def prepare(client: Client, name: str) -> None:
+        access = Access(options={f"s3://{name}": {"key": name}})
+        client.register_plugin(WorkerSetup(client.id, access))
+
+    with prep.cluster(workers=1) as client, Client(client.scheduler.address) as one:
+        prepare(one, "one")
+        other = Client(client.scheduler.address)
+        prepare(other, "other")
+        prepare(one, "one")  # As by its next run.
+        client.cluster.scale(2)
+        client.wait_for_workers(2)
+        wait_until(lambda: keys_of(client) == {("one", "other")})
+        other.close()  # It takes nothing back.
+        assert keys_of(client) == {("one", "other")}
+        prepare_workers(client)
+        wait_until(lambda: keys_of(client) == {("one", None)})
+        leave_workers(one)
+        wait_until(lambda: keys_of(client) == {(None, None)})

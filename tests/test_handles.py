@@ -200,6 +200,40 @@ def test_a_session_s_cluster_is_used_again(source: Path, tmp_path: Path, no_sess
     wait_until(lambda: not psutil.pid_exists(worker))
 
 
+# As in a queue, while nobody has any work, or where hosts may be taken away.
+GROWING = """
+version: 1
+module: dask.distributed
+class: LocalCluster
+adapt: {minimum: 0, maximum: 1}
+kwargs: {threads_per_worker: 1, host: 127.0.0.1, dashboard_address: "127.0.0.1:0"}
+"""
+
+
+def test_a_session_s_cluster_without_workers_is_not_closed_under_a_run(
+    tmp_path: Path, no_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cluster.yaml").write_text(GROWING)
+    choice = ClusterChoice(file=tmp_path / "cluster.yaml")
+    with sessions.session_client(choice) as client:
+        for other in (choice, ClusterChoice()):
+            with sessions.session_client(other) as second:
+                assert second is client
+        assert client.sync(client.scheduler.identity)["n_workers"] == 0
+
+        # It may have been cut off for a while. The run at work will hear of it soon enough.
+        monkeypatch.setattr(sessions, "_answers", lambda _: False)
+        with (
+            pytest.raises(ClusterError, match=r"a run is at work .* does not answer"),
+            sessions.session_client(choice),
+        ):
+            pass
+        assert client.status == "running"
+        monkeypatch.undo()
+    with sessions.session_client(choice) as later:
+        assert later is client
+
+
 @pytest.mark.slow
 def test_another_number_of_workers_is_another_cluster(no_session: None) -> None:
     with sessions.session_client(ClusterChoice(workers=1)) as client:

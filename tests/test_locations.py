@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,56 @@ def test_an_interrupt_is_none_of_them() -> None:
         raise KeyboardInterrupt
 
 
-def test_a_mounted_folder_is_found_where_it_is(tmp_path: Path) -> None:
-    locations.mount("/nowhere/photos", str(tmp_path))
+@pytest.fixture
+def mounted() -> Iterator[Callable[..., locations.Mounts]]:
+    """Mounts folders for somebody, for the length of the test."""
+    done: list[tuple[str, locations.Mounts]] = []
+
+    def mount(holder: str, folders: Mapping[str, str]) -> locations.Mounts:
+        mounts = locations.Mounts.of(folders)
+        mounts.apply(holder)
+        done.append((holder, mounts))
+        return mounts
+
+    yield mount
+    for holder, mounts in done:
+        mounts.withdraw(holder)
+
+
+def test_a_mounted_folder_is_found_where_it_is(
+    tmp_path: Path, mounted: Callable[..., locations.Mounts]
+) -> None:
+    mounted("one", {"/nowhere/photos/": str(tmp_path)})
     assert locations.locate("/nowhere/photos/train") == tmp_path / "train"
     assert locations.locate("/nowhere/photos2") == Path("/nowhere/photos2")
     assert locations.absolute("/nowhere/photos/train") == "/nowhere/photos/train"
     assert os.fspath(locations.locate("/nowhere/photos")) == str(tmp_path)
+
+
+def test_what_others_mount_takes_nothing_from_whoever_was_first(
+    mounted: Callable[..., locations.Mounts],
+) -> None:
+    def found() -> list[str]:
+        return [str(locations.locate(path)) for path in ("/nowhere/a", "/nowhere/b")]
+
+    first = mounted("first", {"/nowhere/a": "/1/a"})
+    second = mounted("second", {"/nowhere/a": "/2/a", "/nowhere/b": "/2/b"})
+    assert found() == ["/1/a", "/2/b"]
+    again = mounted("first", {"/nowhere/a": "/1/again"})
+    first.withdraw("first")  # It was replaced, and is nobody's any more.
+    assert found() == ["/1/again", "/2/b"]
+    again.withdraw("first")
+    assert found() == ["/2/a", "/2/b"]
+    second.withdraw("second")
+    assert found() == ["/nowhere/a", "/nowhere/b"]
+
+
+def test_options_of_several_add_up_and_ones_own_come_first() -> None:
+    theirs = locations.Access(options={"s3://theirs": {"key": "t"}, "s3://own": {"key": "t"}})
+    locations.grant("s3://own", {"key": "own"})
+    theirs.apply("them")
+    assert OPTIONS.of("s3://own/a") == {"key": "own"}
+    assert OPTIONS.of("s3://theirs/a") == {"key": "t"}
+    theirs.withdraw("them")
+    assert OPTIONS.of("s3://theirs/a") == {}
+    assert OPTIONS.of("s3://own/a") == {"key": "own"}

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -60,10 +61,47 @@ def test_a_lock_is_free_again_after_the_block(tmp_path: Path) -> None:
     for _ in range(2):
         with exclusive(path), pytest.raises(OutputConflict, match=f"process {os.getpid()} on"):
             exclusive(path).__enter__()
-    (tmp_path / ".prep/lock").write_text("no JSON")
+    assert not path.parent.exists()  # It was all there was.
+    path.parent.mkdir()
+    path.write_text("no JSON")
     with open(path) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(OutputConflict, match="has just begun"), exclusive(path):
+            pass
+
+
+def test_of_a_lock_nothing_is_left_but_beside_what_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "new/out/.prep/lock"
+    with exclusive(path):
+        assert path.exists()
+    assert list(tmp_path.iterdir()) == []
+    path.parent.mkdir(parents=True)
+    with exclusive(path):  # In a folder that is not its own.
+        pass
+    assert path.exists()
+    path.unlink()
+    path.parent.rmdir()
+    with exclusive(path):
+        path.with_name("plan.json").touch()
+    assert path.exists()
+
+
+def test_a_lock_that_its_holder_has_just_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    flock, asked = fcntl.flock, []
+
+    def removed_meanwhile(file: Any, operation: int) -> None:
+        flock(file, operation)
+        asked.append(operation)
+        if len(asked) == 1:
+            path.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with exclusive(path):
+        assert len(asked) == 2
+        with pytest.raises(OutputConflict), exclusive(path):
             pass
 
 

@@ -1,6 +1,6 @@
 """Where a path or URL leads, from this process, and how what is there is opened."""
 
-from prep.locations.access import Access, absolute, access, grant, locate, mount
+from prep.locations.access import Access, Mounts, absolute, access, grant, locate
 from prep.locations.options import split_options
 from prep.locations.remote import RemotePath, Status
 from prep.locations.urls import Bare, is_url, local_path, require_supported, without_credentials
@@ -8,6 +8,7 @@ from prep.locations.urls import Bare, is_url, local_path, require_supported, wit
 __all__ = [
     "Access",
     "Bare",
+    "Mounts",
     "RemotePath",
     "Status",
     "absolute",
@@ -16,7 +17,6 @@ __all__ = [
     "is_url",
     "local_path",
     "locate",
-    "mount",
     "require_supported",
     "split_options",
     "without_credentials",

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from prep.locations.claims import Claims
 from prep.locations.filesystems import OPTIONS
 from prep.locations.remote import RemotePath
 from prep.locations.urls import is_url, local_path
 
-_mounts: dict[str, str] = {}
+_MOUNTS: Claims[str] = Claims()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,17 @@ class Access:
         pad = secrets.token_bytes(len(data))
         return _unscrambled, (_scrambled(data, pad), pad)
 
-    def apply(self) -> None:
-        """Grants all of it in this process."""
-        for url, options in self.options.items():
-            grant(url, options)
+    def apply(self, holder: str) -> None:
+        """Grants all of it in this process, beside what was granted for others.
+
+        Args:
+            holder: whom it is for; what was granted for the same one before is replaced.
+        """
+        OPTIONS.hold(holder, self.options)
+
+    def withdraw(self, holder: str) -> None:
+        """Takes it back, unless something else was granted for the same one meanwhile."""
+        OPTIONS.release(holder, self.options)
 
 
 def _scrambled(data: bytes, pad: bytes) -> bytes:
@@ -57,7 +65,7 @@ def _unscrambled(data: bytes, pad: bytes) -> Access:
 
 def access() -> Access:
     """What was granted in this process so far."""
-    return Access(options=OPTIONS.all())
+    return Access(options=dict(OPTIONS.all()))
 
 
 def grant(url: str, options: Mapping[str, Any]) -> None:
@@ -66,12 +74,37 @@ def grant(url: str, options: Mapping[str, Any]) -> None:
     Args:
         options: what fsspec calls ``storage_options``.
     """
-    OPTIONS.grant(url, options)
+    OPTIONS.set(url.rstrip("/"), dict(options))
 
 
-def mount(path: str, here: str) -> None:
-    """Has the folder ``path``, and all below it, found at ``here`` from now on."""
-    _mounts[os.path.normpath(path)] = os.path.abspath(here)
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Where this host sees folders that others see under other paths.
+
+    Attributes:
+        folders: by the path that others use, the one here.
+    """
+
+    folders: Mapping[str, str]
+
+    def apply(self, holder: str) -> None:
+        """Has the folders, and all below them, found here, beside those of others.
+
+        Args:
+            holder: whom it is for; what was mounted for the same one before is replaced.
+        """
+        _MOUNTS.hold(holder, self.folders)
+
+    def withdraw(self, holder: str) -> None:
+        """Ends that, unless other folders were mounted for the same one meanwhile."""
+        _MOUNTS.release(holder, self.folders)
+
+    @classmethod
+    def of(cls, folders: Mapping[str, str]) -> Mounts:
+        """With paths as they are looked up."""
+        return cls(
+            {os.path.normpath(path): os.path.abspath(here) for path, here in folders.items()}
+        )
 
 
 def absolute(path: str | os.PathLike[str] | RemotePath) -> str:
@@ -89,7 +122,8 @@ def locate(path: str | os.PathLike[str] | RemotePath) -> Path:
         # It has those of a Path's methods that are used here, though it is none.
         return cast(Path, RemotePath(name))
     absolute = os.path.abspath(name)
-    for root in sorted(_mounts, key=len, reverse=True):
+    mounts = _MOUNTS.all()
+    for root in sorted(mounts, key=len, reverse=True):
         if absolute == root or absolute.startswith(root.rstrip("/") + "/"):
-            return Path(_mounts[root], os.path.relpath(absolute, root))
+            return Path(mounts[root], os.path.relpath(absolute, root))
     return Path(absolute)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prep.locations import stores
+from prep.locations.claims import Claims
 from prep.locations.urls import protocol_of
 
 _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
@@ -19,22 +20,14 @@ _KEEPALIVE = 30  # seconds
 _MOST_AT_ONCE, _MOST_CONNECTIONS = 128, 6
 
 
-class Options:
+class Options(Claims[Mapping[str, Any]]):
     """``storage_options`` by the URL at and below which they hold."""
-
-    def __init__(self) -> None:
-        self._by_url: dict[str, Mapping[str, Any]] = {}
-
-    def grant(self, url: str, options: Mapping[str, Any]) -> None:
-        self._by_url[url.rstrip("/")] = dict(options)
-
-    def all(self) -> dict[str, Mapping[str, Any]]:
-        return dict(self._by_url)
 
     def of(self, url: str) -> Mapping[str, Any]:
         """Those of the nearest place at or above a URL for which any were granted."""
-        roots = [root for root in self.all() if url == root or url.startswith(f"{root}/")]
-        return self._by_url[max(roots, key=len)] if roots else {}
+        granted = self.all()
+        roots = [root for root in granted if url == root or url.startswith(f"{root}/")]
+        return granted[max(roots, key=len)] if roots else {}
 
 
 OPTIONS = Options()
