@@ -13,9 +13,9 @@ from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Of each deferred() that the main thread is in: what is done on signals outside of it, and those
-# that are blocked there.
-_outside: list[tuple[dict[signal.Signals, Any], set[int]]] = []
+# Of each deferred() that the main thread is in: what is done on signals outside of it, those that
+# are blocked there, and those that have arrived since.
+_outside: list[tuple[dict[signal.Signals, Any], set[int], list[int]]] = []
 
 
 @contextlib.contextmanager
@@ -41,7 +41,7 @@ def deferred() -> Iterator[None]:
     # What a process blocks, the processes that it starts block as well.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     if main:
-        _outside.append((previous, mask))
+        _outside.append((previous, mask, arrived))
     try:
         yield
     finally:
@@ -63,11 +63,14 @@ def heard() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not _outside:
         yield
         return
-    handlers, mask = _outside[0]
+    handlers, mask, _ = _outside[0]
+    arrived = _outside[-1][-1]
     inside = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         blocked = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
+            if arrived:
+                signal.raise_signal(arrived.pop())
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -213,9 +213,9 @@ def test_no_function_of_dasks_packages_is_called(tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'done')!r}, 'w')")
     spec = {"version": 1, "module": "distributed.utils", "class": "import_file"}
     file = file_of(tmp_path, {**spec, "args": [str(tmp_path / "evil.py")]})
-    with pytest.raises(ConfigError, match="class: got 'import_file'.*no class"):
-        with prep.cluster(file):
-            pass
+    expected = r"class: got 'import_file'.*no class"
+    with pytest.raises(ConfigError, match=expected), prep.cluster(file):
+        pass
     assert not (tmp_path / "done").exists()
 
 
@@ -223,9 +223,9 @@ def test_what_can_not_be_called_is_no_cluster_even_in_a_file_that_is_trusted(
     tmp_path: Path,
 ) -> None:
     file = file_of(tmp_path, {"version": 1, "module": "os", "class": "getcwd"})
-    with pytest.raises(ConfigError, match="class: got 'getcwd' of os: that is no class"):
-        with prep.cluster(file, trust=True):
-            pass
+    expected = "class: got 'getcwd' of os: that is no class"
+    with pytest.raises(ConfigError, match=expected), prep.cluster(file, trust=True):
+        pass
 
 
 def test_what_a_cluster_does_not_find_is_told_without_advice_about_memory(tmp_path: Path) -> None:
@@ -234,9 +234,10 @@ def test_what_a_cluster_does_not_find_is_told_without_advice_about_memory(tmp_pa
         options = {"port": closed.getsockname()[1], "known_hosts": None}
         kwargs = {"hosts": ["127.0.0.1"], "connect_options": options}
         spec = {"version": 1, "module": "dask.distributed", "class": "SSHCluster"}
-        with pytest.raises(ClusterError, match="ConnectionRefusedError") as error:
-            with prep.cluster(file_of(tmp_path, {**spec, "kwargs": kwargs})):
-                pass
+        file = file_of(tmp_path, {**spec, "kwargs": kwargs})
+        refused = pytest.raises(ClusterError, match="ConnectionRefusedError")
+        with refused as error, prep.cluster(file):
+            pass
     assert "memory" not in str(error.value)
 
 
@@ -291,9 +292,9 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
 
 def test_a_refused_connection_is_not_waited_for_as_long_as_a_slow_one() -> None:
     begun = time.monotonic()
-    with dask.config.set({"distributed.comm.timeouts.connect": "60s"}):
-        with pytest.raises(ConnectionRefusedError):
-            require_listener("tcp://127.0.0.1:1", seconds=0.3)
+    patient = dask.config.set({"distributed.comm.timeouts.connect": "60s"})
+    with patient, pytest.raises(ConnectionRefusedError):
+        require_listener("tcp://127.0.0.1:1", seconds=0.3)
     assert time.monotonic() - begun < 20
 
 
@@ -604,6 +605,25 @@ def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> No
                 terminal.press(b"\x03")
                 assert terminal.wait(60) == 130
                 assert time.monotonic() - begun < 10
+            assert "Traceback" not in terminal.shown
+            assert terminal.processes() == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_heard_while_a_host_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # An SSH server that says nothing.
+        options = {"port": silent.getsockname()[1], "known_hosts": None, "login_timeout": 100}
+        kwargs = {"hosts": ["127.0.0.1"], "connect_options": options}
+        spec = {"version": 1, "module": "dask.distributed", "class": "SSHCluster", "kwargs": kwargs}
+        file = file_of(tmp_path, spec)
+        with Terminal("cluster", "check", "--cluster", file, cwd=tmp_path) as terminal:
+            silent.settimeout(60)
+            waiting, _ = silent.accept()
+            with waiting:
+                begun = time.monotonic()
+                terminal.press(b"\x03")
+                assert terminal.wait(60) == 130
+                assert time.monotonic() - begun < 15
             assert "Traceback" not in terminal.shown
             assert terminal.processes() == []
 
