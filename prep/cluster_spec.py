@@ -1,16 +1,11 @@
 """What a cluster file says: which cluster to start, or where one is.
 
-The format is that of dask-ctl's cluster specs, with named profiles. What is at the top of the file
-holds for all profiles, and a profile overrides it.
+The format is that of dask-ctl's cluster specs, with named profiles (:mod:`prep.cluster_file`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
@@ -18,26 +13,34 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from prep.cluster_file import ClusterFile, Origin
 from prep.errors import ConfigError
-from prep.parsing import KeyPath, MarkedYaml, PlainText, parse_marked_yaml, scalar_of
-from prep.variables import expand
+from prep.parsing import KeyPath
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from, unless
 # whoever runs it says that the file is to be trusted.
 _TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
 
-#: The profile that is used where none is named.
-DEFAULT_PROFILE = "local"
 
-# How a cluster is had. A profile that says so itself takes nothing of it from the top of the file.
-_HOW = ("module", "class", "args", "kwargs", "address", "scheduler_file")
-# How many workers it has. The same goes for these.
-_HOW_MANY = ("workers", "adapt")
+# What pydantic calls its errors, and what was expected then.
+_EXPECTED = {
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "dict": "keys and values",
+    "model": "keys and values",
+    "tuple": "a list",
+}
 
 
 class _Part(BaseModel):
@@ -45,12 +48,27 @@ class _Part(BaseModel):
 
 
 class Adapt(_Part):
-    """Between how many workers a cluster grows and shrinks; all else is for Dask's ``Adaptive``."""
+    """Between how many workers a cluster grows and shrinks, and how: what Dask's classes take.
 
-    model_config = ConfigDict(extra="allow")
+    Other numbers than those of workers are for what has them: jobs of batch systems, and workers
+    that say how many cores and how much memory they have.
+    """
 
     minimum: int = Field(0, ge=0)
     maximum: PositiveInt
+    interval: str | float | None = None
+    target_duration: str | float | None = None
+    wait_count: PositiveInt | None = None
+    minimum_jobs: int | None = None
+    maximum_jobs: int | None = None
+    minimum_cores: int | None = None
+    maximum_cores: int | None = None
+    minimum_memory: str | None = None
+    maximum_memory: str | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """What is given of it."""
+        return self.model_dump(exclude_none=True)
 
     @model_validator(mode="after")
     def _in_order(self) -> Adapt:
@@ -118,6 +136,7 @@ class ClusterSpec(_Part):
     config: dict[str, Any] = {}
     mounts: dict[str, dict[str, str]] = {}
     security: SecuritySpec | None = None
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @model_validator(mode="after")
     def _one_way(self) -> ClusterSpec:
@@ -127,11 +146,20 @@ class ClusterSpec(_Part):
                 "expected one of: module and class, to start a cluster; address; scheduler_file"
             )
         if self.exists and (self.module or self.class_ or self.args or self.kwargs):
-            raise ValueError("module, class, args, kwargs: are for a cluster that is started here")
+            given = next(
+                key for key in ("module", "class_", "args", "kwargs") if getattr(self, key)
+            )
+            raise _Misplaced(
+                given.removesuffix("_"),
+                "module, class, args, kwargs: are for a cluster that is started here",
+            )
         if self.exists and (self.workers or self.adapt):
-            raise ValueError("workers, adapt: are for a cluster that is started here")
+            raise _Misplaced(
+                "workers" if self.workers else "adapt",
+                "workers, adapt: are for a cluster that is started here",
+            )
         if self.workers and self.adapt:
-            raise ValueError("expected workers or adapt, not both")
+            raise _Misplaced("adapt", "expected workers or adapt, not both")
         return self
 
     @property
@@ -166,140 +194,47 @@ class ClusterSpec(_Part):
         Raises:
             ConfigError: it can't be read, has no such profile, or is no such file.
         """
-        return _File.read(path).spec(profile, trust=trust)
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A cluster file as it stands, and what it is called in errors."""
-
-    name: str
-    content: MarkedYaml
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str] | None) -> _File:
-        file = resources.files("prep") / "cluster.yaml" if path is None else Path(path)
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        value, origin = ClusterFile.read(path, known).profile(profile)
         try:
-            content = parse_marked_yaml(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cluster spec {file}: can't be read: {error}") from None
-        read = cls(str(file), content)
-        read._require_mappings()
-        return read
-
-    def spec(self, profile: str | None, *, trust: bool) -> ClusterSpec:
-        top = {key: value for key, value in self.content.value.items() if key != "profiles"}
-        chosen = self._choose(profile)
-        own = {} if chosen is None else self._profiles[chosen]
-        value = self._expanded(_merged(top, own), chosen, ())
-        try:
-            spec = ClusterSpec.model_validate(value)
+            spec = cls.model_validate(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            loc = tuple("class" if part == "class_" else part for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            got = "" if first["type"] in ("missing", "value_error") else f"got {first['input']!r}; "
-            raise self._error(self._place(chosen, loc), f"{got}{message}") from None
+            raise _told(error, origin) from None
+        spec._origin = origin
         if spec.module and spec.module.partition(".")[0] not in _TRUSTED and not trust:
-            raise self._error(
-                self._place(chosen, ("module",)),
+            raise spec.error(
+                ("module",),
                 f"got {spec.module!r}; expected one of Dask's own packages ({', '.join(_TRUSTED)}) "
                 "unless you trust this file: --trust-cluster-file, or trust=True of prep.cluster",
             )
         return spec
 
-    @property
-    def _profiles(self) -> dict[str, Any]:
-        profiles: dict[str, Any] = self.content.value.get("profiles") or {}
-        return profiles
-
-    def _require_mappings(self) -> None:
-        """A typing error in a profile is told even if another one is used."""
-        if not isinstance(self.content.value, dict):
-            raise self._error((), f"expected keys and values, got {self.content.value!r}")
-        places: list[tuple[KeyPath, Any]] = [((), self.content.value)]
-        if "profiles" in self.content.value:
-            profiles = self.content.value["profiles"]
-            if not isinstance(profiles, dict) or not profiles:
-                raise self._error(("profiles",), "expected profiles by name")
-            places += [(("profiles", name), profile) for name, profile in profiles.items()]
-        known = {field.alias or name for name, field in ClusterSpec.model_fields.items()}
-        for place, value in places:
-            if not isinstance(value, dict):
-                raise self._error(place, f"expected keys and values, got {value!r}")
-            for key in value:
-                if key not in known and not (key == "profiles" and not place):
-                    raise self._error(
-                        (*place, key), f"unknown key; known are {', '.join(sorted(known))}"
-                    )
-
-    def _choose(self, profile: str | None) -> str | None:
-        """The name of the profile to use; None for what is at the top of the file."""
-        if profile is None and DEFAULT_PROFILE in self._profiles:
-            return DEFAULT_PROFILE
-        if profile is None and (not self._profiles or set(_HOW) & set(self.content.value)):
-            return None
-        if profile is None:
-            raise self._error(("profiles",), f"choose a profile: {', '.join(self._profiles)}")
-        if profile not in self._profiles:
-            there = ", ".join(self._profiles) or "none: it is used without"
-            raise self._error(("profiles",), f"no profile {profile!r}; there are {there}")
-        return profile
-
-    def _place(self, profile: str | None, path: KeyPath) -> KeyPath:
-        """Where in the file something of the merged spec comes from."""
-        if profile is None:
-            return path
-        own: KeyPath = ("profiles", profile)
-        for length in range(len(path), 0, -1):
-            if (*own, *path[:length]) in self.content.lines:
-                return (*own, *path)
-            if path[:length] in self.content.lines:
-                return path
-        return (*own, *path)
-
-    def _error(self, place: KeyPath, message: str) -> ConfigError:
-        line = self.content.line_of(place)
-        where = f", line {line}" if line is not None else ""
-        key = ".".join(map(str, place))
-        return ConfigError(f"cluster spec {self.name}{where}: {key + ': ' if key else ''}{message}")
-
-    def _expanded(self, value: Any, profile: str | None, path: KeyPath) -> Any:
-        """A value of the merged spec with its variables replaced, in plain Python types."""
-        if isinstance(value, dict):
-            return {
-                str(key) if isinstance(key, str) else key: self._expanded(
-                    item, profile, (*path, key)
-                )
-                for key, item in value.items()
-            }
-        if isinstance(value, list):
-            return [self._expanded(item, profile, (*path, i)) for i, item in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-        if "$" not in value:
-            return str(value)
-        try:
-            text = expand(value, os.environ)
-        except ValueError as error:
-            raise self._error(self._place(profile, path), str(error)) from None
-        return scalar_of(text) if isinstance(value, PlainText) else text
+    def error(self, path: KeyPath, message: str) -> ConfigError:
+        """What is wrong with a part of it, with file, line and key."""
+        return self._origin.error(path, message)
 
 
-def _merged(top: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What is at the top of a file, overridden by a profile."""
-    left = dict(top)
-    for group in (_HOW, _HOW_MANY):
-        if any(key in own for key in group):
-            left = {key: value for key, value in left.items() if key not in group}
-    if any(key in own for key in ("address", "scheduler_file")):
-        left = {key: value for key, value in left.items() if key not in _HOW_MANY}
-    merged: dict[str, Any] = _overridden(left, own)
-    return merged
+class _Misplaced(ValueError):
+    """What is wrong with a part that stands in the file, beside others."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
-def _overridden(base: Any, by: Any) -> Any:
-    if not isinstance(base, dict) or not isinstance(by, dict):
-        return by
-    both = {key: _overridden(base[key], by[key]) for key in base.keys() & by.keys()}
-    return {**base, **by, **both}
+def _told(error: ValidationError, origin: Origin) -> ConfigError:
+    """The first of what is wrong, in our own words."""
+    first = error.errors()[0]
+    kind, context = first["type"], first.get("ctx", {})
+    loc = tuple("class" if part == "class_" else part for part in first["loc"])
+    raised = context.get("error")
+    if isinstance(raised, _Misplaced):
+        return origin.error((raised.key,), str(raised))
+    if raised is not None:
+        return origin.error(loc, str(raised))
+    if kind == "extra_forbidden":
+        return origin.error(loc, "unknown key")
+    expected = next((text for name, text in _EXPECTED.items() if kind.startswith(name)), kind)
+    if kind == "missing":
+        return origin.error(loc, "is missing" + ("; expected 1" if loc == ("version",) else ""))
+    return origin.error(loc, f"got {first['input']!r}; expected {expected.format(**context)}")

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ import dask
 from distributed import Client, Worker, WorkerPlugin
 from distributed.versions import VersionMismatchWarning
 
+from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
 from prep.deployments import Deployment, deployment_of
 from prep.errors import ClusterError
 from prep.guests import leave_workers, mount_on_workers
-from prep.interrupts import deferred
+from prep.interrupts import deferred, heard
 from prep.links import install_page
 
 
@@ -110,7 +111,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
     stack = contextlib.ExitStack()
     try:
         with deferred():
-            client = _open(deployment, stack)
+            client = _open(deployment, spec, stack)
             _set_up(client, spec, stack)
         yield client
     finally:
@@ -118,7 +119,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
             stack.close()
 
 
-def _open(deployment: Deployment, stack: contextlib.ExitStack) -> Client:
+def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack) -> Client:
     stack.enter_context(dask.config.set(deployment.config))
     if deployment.start is None:
         client = _connected(deployment)
@@ -126,9 +127,7 @@ def _open(deployment: Deployment, stack: contextlib.ExitStack) -> Client:
         with warnings.catch_warnings():
             # The progress display shows the port that was taken instead.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
-            cluster = stack.enter_context(_started(deployment.start))
-        if deployment.adapt:
-            cluster.adapt(**deployment.adapt)
+            cluster = stack.enter_context(_started(deployment, spec))
         client = _client(cluster)
     stack.callback(client.close)  # Entered as a context, it could only be left in this thread.
     return client
@@ -142,13 +141,14 @@ def _client(*args: Any, **kwargs: Any) -> Client:
 
 
 def _connected(deployment: Deployment) -> Client:
-    where = deployment.address
+    address = str(deployment.address)
     try:
-        with _quietly():
-            return _client(**where, security=deployment.security())
+        with _quietly(), heard():
+            require_listener(address)
+            return _client(address, security=deployment.security())
     except Exception as error:  # Whatever is wrong with address, network, or certificates.
         raise ClusterError(
-            f"the cluster at {next(iter(where.values()))} does not answer: {_cause(error)}; is its "
+            f"the cluster at {address} does not answer: {cause(error)}; is its "
             "scheduler running, and are address and certificates right?"
         ) from error
 
@@ -170,21 +170,25 @@ def _set_up(client: Client, spec: ClusterSpec, stack: contextlib.ExitStack) -> N
         install_page(client)
 
 
-def _started(start: Callable[[], Any]) -> Any:
+def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
+    """A cluster; what goes wrong is told here, and not by Dask.
+
+    Processes of this machine are waited for, so that none is left behind. All others take their
+    time, and are given up with the connections to them.
+    """
+    assert deployment.start is not None
     try:
-        with _quietly():  # It is told here.
-            return start()
-    except Exception as error:  # Whatever the machine lacks: memory, processes, semaphores, ports.
-        raise ClusterError(
-            f"the cluster can't be started: {_cause(error)}; is there memory left, "
-            "and room in /dev/shm? Nothing was lost: run the same command again"
-        ) from error
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {error}"
+        with _quietly(), contextlib.nullcontext() if deployment.here else heard():
+            cluster = deployment.start()
+    except Exception as error:
+        raise not_started(error, spec) from error
+    if deployment.adapt:
+        try:
+            cluster.adapt(**deployment.adapt)
+        except Exception as error:
+            cluster.close()
+            raise spec.error(("adapt",), f"{spec.class_} can't: {cause(error)}") from error
+    return cluster
 
 
 @contextlib.contextmanager

@@ -6,21 +6,33 @@ them. Each class has its own way to hand it on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Security
+from distributed import LocalCluster, Security, SpecCluster, Status
 
+from prep.cluster_classes import class_of
 from prep.cluster_spec import ClusterSpec, SecuritySpec
 from prep.errors import ConfigError
+from prep.parsing import parse_json
+from prep.text import one_line
 
 # Dask takes its configuration from this variable, in whatever process it is set.
 _INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
+
+# The files that are needed here: in Dask's configuration, and in a spec.
+_KEYS = {
+    "ca-file": ("ca_file",),
+    "client.cert": ("client", "cert"),
+    "client.key": ("client", "key"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +41,16 @@ class Deployment:
 
     Attributes:
         start: starts one; None where it is there already.
-        address: where it is then, as keyword of Dask's ``Client``.
+        here: whether that starts processes of this machine.
+        address: where it is, if it is there already.
         adapt: between what it is to grow and shrink.
         config: the Dask configuration to do it under.
         security: for connections to it; to be called under that configuration.
     """
 
     start: Callable[[], Any] | None = None
-    address: Mapping[str, str] = field(default_factory=dict)
+    here: bool = False
+    address: str | None = None
     adapt: Mapping[str, Any] | None = None
     config: Mapping[str, Any]
     security: Callable[[], Security | None]
@@ -55,37 +69,47 @@ def deployment_of(spec: ClusterSpec, workers: int | None = None) -> Deployment:
         raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
     if workers is not None and spec.exists:
         raise ConfigError("workers: are for a cluster that is started here, not for one that is")
-    config = {**dict(_flat(spec.config)), **_tls_config(spec.security)}
+    config = {**dict(_flat(spec.config)), **_tls_config(spec)}
     security = functools.partial(_security, spec.security)
     if spec.exists:
-        _require_found(spec)
-        named = {"address": spec.address, "scheduler_file": spec.scheduler_file}
-        address = {name: value for name, value in named.items() if value is not None}
+        _require_reachable(spec)
+        address = spec.address or _address_in(spec)
         return Deployment(address=address, config=config, security=security)
     _require_securable(spec)
-    start = functools.partial(_start, _class_of(spec), spec, _counted(spec, workers), config)
-    adapt = None if workers is not None or not spec.adapt else spec.adapt.model_dump()
-    return Deployment(start=start, adapt=adapt, config=config, security=security)
+    kind = class_of(spec)
+    return Deployment(
+        start=functools.partial(_start, kind, spec, _counted(spec, workers), config),
+        here=inspect.isclass(kind) and issubclass(kind, LocalCluster),
+        adapt=None if workers is not None or not spec.adapt else spec.adapt.keywords(),
+        config=config,
+        security=security,
+    )
 
 
 def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], config: Any) -> Any:
     given = dict(kwargs)
     if spec.security is not None:
         given["security"] = _security(spec.security)
-    return kind(*spec.args, **_inheriting(spec, given, config))
-
-
-def _class_of(spec: ClusterSpec) -> Callable[..., Any]:
+    before = _instances(kind)
     try:
-        kind: Callable[..., Any] = getattr(
-            importlib.import_module(str(spec.module)), str(spec.class_)
-        )
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cluster spec: can't load {spec.module}.{spec.class_}: {error}; is its package "
-            "installed?"
-        ) from None
-    return kind
+        return kind(*spec.args, **_inheriting(spec, given, config))
+    except BaseException:
+        for half in _instances(kind) - before:
+            _let_go(half)
+        raise
+
+
+def _instances(kind: Callable[..., Any]) -> set[Any]:
+    """The clusters of this process that Dask is to close when it ends, where it keeps account."""
+    return set(getattr(kind, "_instances", None) or SpecCluster._instances)
+
+
+def _let_go(cluster: Any) -> None:
+    """Closes what was started of a cluster; Dask would try that again in the end, and complain."""
+    with contextlib.suppress(Exception):
+        if cluster.status != Status.closed:
+            cluster.close(timeout=10)
+    cluster.shutdown_on_close = False
 
 
 def _package(spec: ClusterSpec) -> str:
@@ -144,11 +168,12 @@ def _nested(config: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _tls_config(security: SecuritySpec | None) -> dict[str, Any]:
+def _tls_config(spec: ClusterSpec) -> dict[str, Any]:
     """Where the certificates lie, as Dask's configuration: so that all processes know it.
 
     Temporary ones must not get there, for it is handed on in command lines.
     """
+    security = spec.security
     if security is None or security.temporary or security.client is None:
         return {}
     tls = "distributed.comm.tls"
@@ -165,10 +190,12 @@ def _tls_config(security: SecuritySpec | None) -> dict[str, Any]:
     for role, certificate in roles.items():
         config[f"{tls}.{role}.cert"] = certificate.cert
         config[f"{tls}.{role}.key"] = certificate.key
-    for key in ("ca-file", "client.cert", "client.key"):
+    for key in _KEYS:
         path = config[f"{tls}.{key}"]
         if path is not None and not os.path.isfile(path):
-            raise ConfigError(f"cluster spec: security: expected a PEM file, found none: {path!r}")
+            raise spec.error(
+                ("security", *_KEYS[key]), f"expected a PEM file, found none: {path!r}"
+            )
     return config
 
 
@@ -183,25 +210,45 @@ def _require_securable(spec: ClusterSpec) -> None:
     if spec.security is None:
         return
     if _package(spec) == "dask_kubernetes":
-        raise ConfigError(
-            "cluster spec: security: dask_kubernetes connects without TLS to what it starts; have "
-            "a network policy keep others out, or start the cluster yourself and give its address"
+        raise spec.error(
+            ("security",),
+            "dask_kubernetes connects without TLS to what it starts; have "
+            "a network policy keep others out, or start the cluster yourself and give its address",
         )
     if spec.class_ == "SSHCluster" and spec.security.temporary:
-        raise ConfigError(
-            "cluster spec: security: an SSHCluster can't hand temporary certificates to its hosts; "
-            "give files that lie under the same paths on all of them"
+        raise spec.error(
+            ("security", "temporary"),
+            "an SSHCluster can't hand temporary certificates to its hosts; "
+            "give files that lie under the same paths on all of them",
         )
 
 
-def _require_found(spec: ClusterSpec) -> None:
+def _require_reachable(spec: ClusterSpec) -> None:
     if spec.security is not None and spec.security.temporary:
-        raise ConfigError(
-            "cluster spec: security: a cluster that runs already has its certificates; give "
-            "ca_file and client (cert and key), not temporary"
+        raise spec.error(
+            ("security", "temporary"),
+            "a cluster that runs already has its certificates; give "
+            "ca_file and client (cert and key), not temporary",
         )
-    if spec.scheduler_file is not None and not os.path.isfile(spec.scheduler_file):
-        raise ConfigError(
-            f"cluster spec: scheduler_file: no such file: {spec.scheduler_file!r}; start the "
-            "scheduler with dask scheduler --scheduler-file FILE, where this machine sees FILE"
-        )
+
+
+def _address_in(spec: ClusterSpec) -> str:
+    """What a scheduler has written into its file; Dask would take another where there is none."""
+    file = str(spec.scheduler_file)
+    try:
+        address = parse_json(Path(file).read_text(encoding="utf-8"))["address"]
+    except FileNotFoundError:
+        raise spec.error(
+            ("scheduler_file",),
+            f"no such file: {file!r}; start the scheduler with dask scheduler --scheduler-file "
+            "FILE, where this machine sees FILE",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise spec.error(
+            ("scheduler_file",),
+            f"expected what dask scheduler --scheduler-file writes, JSON with an address; got "
+            f"{file!r}: {one_line(repr(error) if isinstance(error, KeyError) else str(error))}",
+        ) from None
+    if not isinstance(address, str) or not address:
+        raise spec.error(("scheduler_file",), f"expected an address as text in {file!r}")
+    return address

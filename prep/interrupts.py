@@ -9,8 +9,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# Of each deferred() that the main thread is in: what is done on signals outside of it, those that
+# are blocked there, and those that have arrived since.
+_outside: list[tuple[dict[signal.Signals, Any], set[int], list[int]]] = []
 
 
 @contextlib.contextmanager
@@ -26,22 +31,52 @@ def deferred() -> Iterator[None]:
     # It is started along with the first process, and then lets SIGINT through again.
     resource_tracker.ensure_running()
     arrived: list[int] = []
-    previous = {}
-    if threading.current_thread() is threading.main_thread():  # The only one that signals disturb.
+    previous: dict[signal.Signals, Any] = {}
+    main = threading.current_thread() is threading.main_thread()  # The only one that they disturb.
+    if main:
         for number in _SIGNALS:
             # A handler that was not installed from Python is None, and could not be put back.
             if signal.getsignal(number) is not None:
                 previous[number] = signal.signal(number, lambda number, _: arrived.append(number))
     # What a process blocks, the processes that it starts block as well.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if main:
+        _outside.append((previous, mask, arrived))
     try:
         yield
     finally:
+        if main:
+            _outside.pop()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in previous.items():
             signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """Lets Ctrl-C (and SIGTERM) take effect at once again within :func:`deferred`.
+
+    For waits in which there is nothing yet that could be left behind.
+    """
+    if threading.current_thread() is not threading.main_thread() or not _outside:
+        yield
+        return
+    handlers, mask, _ = _outside[0]
+    arrived = _outside[-1][-1]
+    inside = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        blocked = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        try:
+            if arrived:
+                signal.raise_signal(arrived.pop())
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    finally:
+        for number, handler in inside.items():
+            signal.signal(number, handler)
 
 
 def before_exit(function: Callable[[], None]) -> None:

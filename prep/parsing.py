@@ -6,7 +6,7 @@ Python's parsers let the last one win, and say nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ def _without_lines(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return str(error)
-    return f"{error.problem}, in line {mark.line + 1}, column {mark.column + 1}"  # type: ignore[attr-defined]
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"  # type: ignore[attr-defined]
 
 
 class PlainText(str):
@@ -88,7 +88,7 @@ def parse_marked_yaml(text: str) -> MarkedYaml:
         lines = dict(_lines(node, ())) if node else {}
         return MarkedYaml(loader.construct_document(node) if node else None, lines)
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(_without_lines(error)) from None
     except RecursionError:
         raise ValueError("a part of it contains itself (&name, *name)") from None
 
@@ -121,8 +121,12 @@ def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _require_each_once(key for key, _ in pairs)
-    return dict(pairs)
+    value: dict[str, Any] = {}
+    for key, member in pairs:
+        if key in value:
+            raise ValueError(f"given twice: {key!r}")
+        value[key] = member
+    return value
 
 
 class _Loader(yaml.SafeLoader):
@@ -131,7 +135,12 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Before merges (<<), for what a mapping says itself is meant to win over those.
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        _require_each_once(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        seen: set[str] = set()
+        for key in keys:
+            if key.value in seen:
+                raise ValueError(f"line {key.start_mark.line + 1}: given twice: {key.value!r}")
+            seen.add(key.value)
         return node
 
 
@@ -145,11 +154,3 @@ def _text(loader: _MarkingLoader, node: yaml.ScalarNode) -> str:
 
 
 _MarkingLoader.add_constructor("tag:yaml.org,2002:str", _text)
-
-
-def _require_each_once(keys: Iterable[str]) -> None:
-    seen = set()
-    for key in keys:
-        if key in seen:
-            raise ValueError(f"given twice: {key!r}")
-        seen.add(key)

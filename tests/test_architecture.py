@@ -50,7 +50,7 @@ LEVELS = {
     1: {
         "admission",
         "attendance",
-        "cluster_spec",
+        "cluster_file",
         "demo",
         "examples",
         "labels",
@@ -64,14 +64,21 @@ LEVELS = {
     },  # one thing
     2: {
         "catalog",
+        "cluster_spec",
         "config",
-        "deployments",
         "locks",
         "polls",
     },  # what is asked for
-    3: {"changes", "images", "planning"},  # one image; a whole run
+    3: {
+        "changes",
+        "cluster_classes",
+        "cluster_faults",
+        "images",
+        "planning",
+    },  # one image; a whole run
     4: {
         "contents",
+        "deployments",
         "estimate",
         "isolation",
         "probes",
@@ -123,6 +130,8 @@ ONLY_IN = {
         "attendance",
         "audits",
         "checks",
+        "cluster_classes",
+        "cluster_faults",
         "clusters",
         "dashboard",
         "deployments",

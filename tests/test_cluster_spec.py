@@ -72,7 +72,7 @@ def test_a_profile_overrides_what_is_shared(read: Any, monkeypatch: pytest.Monke
     local, growing = read(PROFILES), read(PROFILES, "growing")
     assert (local.workers, local.adapt) == (3, None)
     assert (growing.workers, growing.adapt.minimum, growing.adapt.maximum) == (None, 1, 4)
-    assert growing.adapt.model_dump() == {"minimum": 1, "maximum": 4, "interval": "1s"}
+    assert growing.adapt.keywords() == {"minimum": 1, "maximum": 4, "interval": "1s"}
     assert local.config["distributed.admin.tick.interval"] == "200ms"
     assert growing.config == {
         "distributed.scheduler.worker-saturation": 1.0,
@@ -150,18 +150,19 @@ def test_a_value_comes_out_as_it_is_set(value: str, default: str) -> None:
 
 WRONG = [
     # Not even YAML.
-    ("version: [", None, ["can't be read"]),
+    ("version: [", None, ["can't be read: line 1, column"]),
+    (PLAIN + "\nworkers: }\n", None, ["can't be read: line 8, column 10"]),
     # A key twice.
-    (PLAIN + "version: 1\n", None, ["twice", "'version'"]),
+    (PLAIN + "version: 1\n", None, ["line 7: given twice: 'version'"]),
     # Something else than keys and values.
     ("- version: 1\n", None, ["expected keys and values"]),
-    ("", None, ["expected keys and values"]),
+    ("", None, ["it is empty"]),
     # A tag that would make an object of Python.
     ("version: !!python/object/apply:os.system [ls]\n", None, ["can't be read", "python"]),
     # It contains itself.
     ("version: 1\nkwargs: &a\n  b: *a\n", None, ["contains itself"]),
     # Another version.
-    (PLAIN.replace("version: 1", "version: 2"), None, ["line 1: version: got 2"]),
+    (PLAIN.replace("version: 1", "version: 2"), None, ["line 1: version: got 2; expected 1"]),
     # An unknown key, at the top and in a profile that is not used.
     (PLAIN + "wrokers: 2\n", None, ["line 7: wrokers: unknown key", "workers"]),
     (PROFILES + "    adress: a\n", "growing", ["line 26: profiles.existing.adress: unknown"]),
@@ -169,9 +170,13 @@ WRONG = [
     (
         PROFILES.replace("${MOST:-4}", "many"),
         "growing",
-        ["line 20: profiles.growing.adapt.maximum: got 'many'"],
+        ["line 20: profiles.growing.adapt.maximum: got 'many'; expected a whole number"],
     ),
-    (PROFILES.replace("workers: 3", "workers: 0"), "local", ["line 7: workers: got 0"]),
+    (
+        PROFILES.replace("workers: 3", "workers: 0"),
+        "local",
+        ["line 7: workers: got 0; expected more than 0"],
+    ),
     # The least is more than the most.
     (PROFILES.replace("minimum: 1", "minimum: 5"), "growing", ["line 18", "minimum"]),
     # A profile that is not there.
@@ -179,6 +184,16 @@ WRONG = [
     (PLAIN, "ssh", ["no profile 'ssh'", "used without"]),
     # No default, and none chosen.
     ("version: 1\nprofiles:\n  a: {address: b}\n", None, ["choose a profile: a"]),
+    # A setting that Dask's Adaptive does not have.
+    (
+        PROFILES.replace("interval: 1s", "intervall: 1s"),
+        "growing",
+        ["line 21: profiles.growing.adapt.intervall: unknown key"],
+    ),
+    # No version.
+    (PLAIN.replace("version: 1\n", ""), None, ["version: is missing; expected 1"]),
+    # A variable that is set, to nothing.
+    ("version: 1\naddress: ${EMPTY}\n", None, ["line 2: address: '${EMPTY}' is empty"]),
     # No way to a cluster, and two.
     ("version: 1\n", None, ["expected one of: module and class"]),
     (PLAIN + "address: a\n", None, ["expected one of: module and class"]),
@@ -186,7 +201,11 @@ WRONG = [
     ("version: 1\naddress: a\nkwargs: {b: 1}\n", None, ["module, class, args, kwargs"]),
     ("version: 1\naddress: a\nworkers: 1\n", None, ["workers, adapt"]),
     # Both numbers of workers.
-    (PLAIN + "workers: 1\nadapt: {maximum: 2}\n", None, ["workers or adapt"]),
+    (
+        PLAIN + "workers: 1\nadapt: {maximum: 2}\n",
+        None,
+        ["line 8: adapt: expected workers or adapt"],
+    ),
     # A class of another package.
     (
         PLAIN.replace("dask.distributed", "os"),
@@ -209,6 +228,7 @@ def test_what_is_wrong_is_told_with_its_place(
     text: str, profile: str | None, named: list[str], read: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAME_OF_IT", "images")
+    monkeypatch.setenv("EMPTY", "")
     with pytest.raises(ConfigError) as error:
         read(text, profile)
     assert [words for words in named if words not in str(error.value)] == []

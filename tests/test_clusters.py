@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,17 +22,19 @@ import dask.config
 import psutil
 import pytest
 import yaml
-from clusters import contents, wait_until
+from clusters import Terminal, contents, run_prep, wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed import Client, Security, Worker, WorkerPlugin
+from distributed.deploy.cluster import Cluster
 from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
 from prep import shards as shards_module
+from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
 from prep.deployments import deployment_of
 from prep.errors import ClusterError, ConfigError
@@ -91,10 +96,11 @@ class Recorded(Exception):
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> Any:
     def called(path: str, spec: ClusterSpec, workers: int | None = None) -> dict[str, Any]:
-        def record(*_: Any, **kwargs: Any) -> None:
-            raise Recorded(kwargs)
+        class Recording(Cluster):
+            def __init__(self, *_: Any, **kwargs: Any) -> None:
+                raise Recorded(kwargs)
 
-        monkeypatch.setattr(path, record)
+        monkeypatch.setattr(path, Recording)
         deployment = deployment_of(spec, workers)
         assert deployment.start is not None
         with pytest.raises(Recorded) as error, dask.config.set(deployment.config):
@@ -152,7 +158,15 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
         ({"class": "SSHCluster"}, 2, "worker_options.n_workers"),
         ({"class": "SSHCluster", "adapt": {"maximum": 2}}, None, "worker_options.n_workers"),
         ({"class": "SSHCluster", "security": {"temporary": True}}, None, "temporary"),
-        ({"class": "NoSuchCluster"}, None, "NoSuchCluster"),
+        (
+            {"class": "NoSuchCluster"},
+            None,
+            "class: got 'NoSuchCluster' of dask.distributed: there is no",
+        ),
+        ({"class": "LocalClustr"}, None, "expected LocalCluster"),
+        ({"class": "Client"}, None, "no class of clusters"),
+        ({"class": "worker_client"}, None, "no class of clusters"),
+        ({"kwargs": {"thread_per_worker": 1}}, None, "did you mean threads_per_worker"),
         ({"module": "dask_nonesuch"}, None, "is its package installed"),
         ({}, 0, "at least 1"),
         (
@@ -181,6 +195,81 @@ def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path
         deployment_of(ClusterSpec.model_validate(temporary))
 
 
+@pytest.mark.parametrize(
+    "content", ['{"address": "tcp:', '{"type": "Scheduler"}', "[]", '{"address": 1}']
+)
+def test_a_broken_scheduler_file_is_told_and_no_other_scheduler_taken(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:1")
+    (tmp_path / "s.json").write_text(content)
+    spec = file_of(tmp_path, {"version": 1, "scheduler_file": str(tmp_path / "s.json")})
+    expected = r"cluster\.yaml, line 1: scheduler_file: .*address.*s\.json"
+    with pytest.raises(ConfigError, match=expected), prep.cluster(spec):
+        pass
+
+
+def test_no_function_of_dasks_packages_is_called(tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'done')!r}, 'w')")
+    spec = {"version": 1, "module": "distributed.utils", "class": "import_file"}
+    file = file_of(tmp_path, {**spec, "args": [str(tmp_path / "evil.py")]})
+    expected = r"class: got 'import_file'.*no class"
+    with pytest.raises(ConfigError, match=expected), prep.cluster(file):
+        pass
+    assert not (tmp_path / "done").exists()
+
+
+def test_what_can_not_be_called_is_no_cluster_even_in_a_file_that_is_trusted(
+    tmp_path: Path,
+) -> None:
+    file = file_of(tmp_path, {"version": 1, "module": "os", "class": "getcwd"})
+    expected = "class: got 'getcwd' of os: that is no class"
+    with pytest.raises(ConfigError, match=expected), prep.cluster(file, trust=True):
+        pass
+
+
+def test_what_a_cluster_does_not_find_is_told_without_advice_about_memory(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # It does not listen.
+        options = {"port": closed.getsockname()[1], "known_hosts": None}
+        kwargs = {"hosts": ["127.0.0.1"], "connect_options": options}
+        spec = {"version": 1, "module": "dask.distributed", "class": "SSHCluster"}
+        file = file_of(tmp_path, {**spec, "kwargs": kwargs})
+        refused = pytest.raises(ClusterError, match="ConnectionRefusedError")
+        with refused as error, prep.cluster(file):
+            pass
+    assert "memory" not in str(error.value)
+
+
+def test_a_machine_that_is_full_is_told() -> None:
+    spec = spec_of(kwargs={"threads_per_worker": 1})
+    full = OSError(errno.ENOSPC, "No space left on device")
+    told = {str(not_started(error, spec)) for error in (full, MemoryError("none"))}
+    assert all("is there memory left" in line for line in told)
+    blamed = not_started(TypeError("unexpected keyword argument 'a'"), spec)
+    assert isinstance(blamed, ConfigError)
+    assert "kwargs" in str(blamed)
+    assert "memory" not in str(blamed)
+
+
+@pytest.mark.slow
+def test_pods_without_credentials_are_told_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("dask_kubernetes")
+    done = run_prep(
+        "cluster",
+        "check",
+        "--profile",
+        "kubernetes",
+        cwd=tmp_path,
+        HOME=str(tmp_path),
+        KUBECONFIG=str(tmp_path / "none"),
+        PREP_K8S_IMAGE="images/prep",
+    )
+    assert done.returncode == 1
+    assert "profiles.kubernetes.kwargs: the cluster can't be started: ValueError" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_nested_configuration_leaves_what_dask_has_beside_it() -> None:
     spec = spec_of(config={"distributed": {"scheduler": {"worker-saturation": 1.0}}})
     with dask.config.set(deployment_of(spec).config):
@@ -192,10 +281,31 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
     spec = {"version": 1, "address": "tcp://127.0.0.1:1"}
     quickly = {"distributed.comm.timeouts.connect": "1s"}
     with (
-        pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:1 does not answer"),
+        pytest.raises(
+            ClusterError,
+            match=r"tcp://127\.0\.0\.1:1 does not answer: ConnectionRefusedError: .*111",
+        ),
         prep.cluster(file_of(tmp_path, {**spec, "config": quickly})),
     ):
         pass
+
+
+def test_a_refused_connection_is_not_waited_for_as_long_as_a_slow_one() -> None:
+    begun = time.monotonic()
+    patient = dask.config.set({"distributed.comm.timeouts.connect": "60s"})
+    with patient, pytest.raises(ConnectionRefusedError):
+        require_listener("tcp://127.0.0.1:1", seconds=0.3)
+    assert time.monotonic() - begun < 20
+
+
+def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    outer, inner = OSError("Timed out"), TimeoutError()
+    outer.__cause__, inner.__cause__ = inner, asyncio.CancelledError()
+    assert cause(outer) == "OSError: Timed out"
+    inner.__cause__ = refused
+    assert cause(outer) == "ConnectionRefusedError: [Errno 111] Connection refused"
+    assert cause(asyncio.CancelledError()) == "CancelledError"
 
 
 # Places
@@ -479,6 +589,43 @@ def test_a_scheduler_with_certificates_is_reached_with_certificates(
                 prep.cluster(file_of(tmp_path, strange)),
             ):
                 pass
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # It accepts, and says nothing.
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        spec = file_of(tmp_path, {"version": 1, "address": address})
+        with Terminal("cluster", "check", "--cluster", spec, cwd=tmp_path) as terminal:
+            silent.settimeout(60)
+            probe, _ = silent.accept()
+            waiting, _ = silent.accept()  # Dask's own connection.
+            with probe, waiting:
+                begun = time.monotonic()
+                terminal.press(b"\x03")
+                assert terminal.wait(60) == 130
+                assert time.monotonic() - begun < 10
+            assert "Traceback" not in terminal.shown
+            assert terminal.processes() == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_heard_while_a_host_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # An SSH server that says nothing.
+        options = {"port": silent.getsockname()[1], "known_hosts": None, "login_timeout": 100}
+        kwargs = {"hosts": ["127.0.0.1"], "connect_options": options}
+        spec = {"version": 1, "module": "dask.distributed", "class": "SSHCluster", "kwargs": kwargs}
+        file = file_of(tmp_path, spec)
+        with Terminal("cluster", "check", "--cluster", file, cwd=tmp_path) as terminal:
+            silent.settimeout(60)
+            waiting, _ = silent.accept()
+            with waiting:
+                begun = time.monotonic()
+                terminal.press(b"\x03")
+                assert terminal.wait(60) == 130
+                assert time.monotonic() - begun < 15
+            assert "Traceback" not in terminal.shown
+            assert terminal.processes() == []
 
 
 def test_everything_is_bound_to_this_machine_unless_asked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from prep.interrupts import deferred
+from prep.interrupts import deferred, heard
 
 BLOCKED = (
     "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()),"
@@ -42,6 +43,44 @@ def test_ctrl_c_takes_effect_at_the_end() -> None:
     assert reached == ["the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_it_takes_effect_at_once_where_it_is_heard(depth: int) -> None:
+    reached = []
+
+    def press() -> None:
+        with contextlib.ExitStack() as stack:
+            for _ in range(depth):
+                stack.enter_context(deferred())
+            try:
+                with heard():
+                    os.kill(os.getpid(), signal.SIGINT)
+                    reached.append("the end of what is heard")
+            except KeyboardInterrupt:
+                os.kill(os.getpid(), signal.SIGINT)  # It is put off again.
+                reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert reached == ["the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_what_came_before_is_heard_as_well() -> None:
+    def press() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt), heard():
+                raise AssertionError("it goes on")
+
+    press()  # Once is enough.
+
+
+def test_where_nothing_is_put_off_all_is_heard_anyway() -> None:
+    with pytest.raises(KeyboardInterrupt), heard():
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_it_takes_effect_when_the_block_fails_too() -> None:

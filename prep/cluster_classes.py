@@ -1,0 +1,81 @@
+"""The classes that a cluster spec may have called, and what they take.
+
+Dask's packages hold functions that run any code they are given. Only what starts a cluster is
+called.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from distributed import LocalCluster, Nanny, SSHCluster, Worker
+from distributed.deploy.cluster import Cluster
+
+from prep.cluster_spec import ClusterSpec
+
+# Those that Dask has as functions.
+_FUNCTIONS = (SSHCluster,)
+
+
+def class_of(spec: ClusterSpec) -> Callable[..., Any]:
+    """What starts the cluster of a spec; nothing is called.
+
+    Raises:
+        ConfigError: there is none, or it is something else than a class of clusters, or does not
+            take the keywords that it is to be given.
+    """
+    try:
+        module = importlib.import_module(str(spec.module))
+    except Exception as error:  # Whatever a foreign module trips over.
+        raise spec.error(
+            ("module",), f"can't load {spec.module!r}: {error}; is its package installed?"
+        ) from None
+    name = str(spec.class_)
+    kind: Callable[..., Any] | None = getattr(module, name, None)
+    if not _starts_a_cluster(kind):
+        there = [known for known, value in vars(module).items() if _starts_a_cluster(value)]
+        wrong = "there is no such class" if kind is None else "that is no class of clusters"
+        raise spec.error(
+            ("class",), f"got {name!r} of {spec.module}: {wrong}; expected {_one_of(name, there)}"
+        )
+    assert kind is not None
+    _require_known(spec, kind)
+    return kind
+
+
+def _starts_a_cluster(kind: Any) -> bool:
+    if inspect.isclass(kind):
+        # Some, like Dask Gateway's, are no subclasses, and do the same.
+        alike = all(hasattr(kind, name) for name in ("scale", "adapt", "close", "__exit__"))
+        return issubclass(kind, Cluster) or alike
+    return any(kind is function for function in _FUNCTIONS)
+
+
+def _one_of(name: str, there: list[str]) -> str:
+    near = difflib.get_close_matches(name, there, n=1)
+    return (
+        ", ".join(near or sorted(there))
+        or "a class of clusters, such as dask.distributed, LocalCluster"
+    )
+
+
+def _require_known(spec: ClusterSpec, kind: Callable[..., Any]) -> None:
+    """A ``LocalCluster`` hands what it does not know to its workers, which fail one by one."""
+    if kind is not LocalCluster:
+        return
+    known = {*_keywords(LocalCluster), *_keywords(Nanny), *_keywords(Worker)}
+    for key in spec.kwargs:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise spec.error(("kwargs", key), f"{spec.class_} takes no such keyword{meant}")
+
+
+def _keywords(kind: type) -> Iterator[str]:
+    for base in inspect.getmro(kind):
+        if "__init__" in vars(base):
+            yield from inspect.signature(vars(base)["__init__"]).parameters

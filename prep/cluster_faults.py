@@ -1,0 +1,92 @@
+"""Why a cluster did not start, or did not answer, in one line."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Iterator
+
+import dask
+from dask.utils import parse_timedelta
+from distributed.comm.addressing import get_address_host_port
+
+from prep.cluster_spec import ClusterSpec
+from prep.errors import ClusterError, PrepError
+from prep.text import one_line
+
+# What a machine that is full says. MemoryError and BlockingIOError (too many processes) are others.
+_FULL = {errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EDQUOT}
+
+
+def not_started(error: Exception, spec: ClusterSpec) -> PrepError:
+    """What to tell of a class of clusters that could not be called."""
+    told = f"the cluster can't be started: {cause(error)}"
+    chain = list(_chain(error))
+    if any(_is_full(part) for part in chain):
+        return ClusterError(
+            f"{told}; is there memory left, and room in /dev/shm? Nothing was lost: run the same "
+            "command again"
+        )
+    if any(isinstance(part, OSError) for part in chain):
+        return ClusterError(
+            f"{told}; are all that it needs there: hosts, servers, programs, ports?"
+        )
+    if isinstance(chain[-1], TypeError):
+        return spec.error(("kwargs",), f"{told}; is this what {spec.class_} takes?")
+    if isinstance(chain[-1], ValueError):
+        question = f"is this what {spec.class_} takes, and are there the credentials it needs?"
+        return ClusterError(str(spec.error(("kwargs",), f"{told}; {question}")))
+    return ClusterError(f"{told}; does {spec.class_} find all that it needs?")
+
+
+def cause(error: BaseException) -> str:
+    """The most telling of an error and its causes: what the system said, or else the first word.
+
+    >>> cause(TimeoutError("too long"))
+    'TimeoutError: too long'
+    """
+    chain = [part for part in _chain(error) if str(part).strip()]
+    if not chain:
+        return type(error).__name__
+    said = [part for part in chain if isinstance(part, OSError) and part.errno is not None]
+    told = (said or chain)[-1]
+    return f"{type(told).__name__}: {one_line(str(told).strip())}"
+
+
+def require_listener(address: str, seconds: float = 5) -> None:
+    """Raises OSError where nobody listens at an address, which Dask would find out and not tell.
+
+    It may be about to be started, so that is tried for a while.
+    """
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme not in ("tcp", "tls"):
+        return  # Dask knows how to get there.
+    try:
+        place = get_address_host_port(address)
+    except ValueError:
+        return  # Dask tells what is wrong with it.
+    patience = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+    deadline = time.monotonic() + min(seconds, patience)
+    while True:
+        try:
+            socket.create_connection(place, timeout=patience).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came of, the first cause last."""
+    seen: set[int] = set()
+    part: BaseException | None = error
+    while part is not None and id(part) not in seen:
+        seen.add(id(part))
+        yield part
+        part = part.__cause__
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _FULL)
