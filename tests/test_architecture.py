@@ -66,6 +66,7 @@ LEVELS = {
         "catalog",
         "config",
         "deployments",
+        "image_list",
         "locks",
         "polls",
     },  # what is asked for

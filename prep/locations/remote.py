@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import stat
@@ -176,8 +177,9 @@ class RemotePath:
     def open(self, mode: str = "rb") -> io.BufferedReader:
         """To read it piece by piece."""
         assert mode == "rb"
-        with self._as_os_errors():
-            file = self._filesystem().open(self._path, "rb", block_size=_BLOCK)
+        fs = self._filesystem()
+        with self._asking():
+            file = fs.open(self._path, "rb", block_size=_BLOCK)
         return io.BufferedReader(_Pieces(file, self), _BLOCK)
 
     def upload(self, source: bytes | Path) -> None:
@@ -248,11 +250,17 @@ class RemotePath:
         from fsspec.asyn import sync
 
         fs = self._filesystem()
+        with self._asking():
+            if fs.async_impl:
+                return sync(fs.loop, method, *arguments, timeout=patience, **options)
+            return method(*arguments, **options)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Raises OSErrors alone; after one that tells of a broken connection, another is made."""
         try:
             with self._as_os_errors():
-                if fs.async_impl:
-                    return sync(fs.loop, method, *arguments, timeout=patience, **options)
-                return method(*arguments, **options)
+                yield
         except OSError as error:
             if error.errno in _BROKEN:
                 forget(self._url)
@@ -273,7 +281,7 @@ class _Pieces(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with self._from._as_os_errors():
+        with self._from._asking():
             data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -35,6 +35,7 @@ __all__ = [
     "is_remote",
     "leftovers",
     "most_at_once",
+    "patiently",
     "publish",
     "publish_json",
     "read_file",
@@ -98,9 +99,20 @@ def read_patiently(path: Path) -> bytes:
     Raises:
         OSError: it can't be read.
     """
-    if isinstance(path, RemotePath):
-        return Retries().call(path.read_bytes, _PAUSES)
-    return path.read_bytes()
+    return patiently(path, path.read_bytes)
+
+
+def patiently(path: Path, action: Callable[[], T]) -> T:
+    """What ``action`` returns; of a location in a storage, tried again where that may help.
+
+    Args:
+        path: what it asks for.
+        action: what to do; it must leave nothing half-done when it fails.
+
+    Raises:
+        OSError: ``action`` did, for a reason that will not pass, or every time.
+    """
+    return Retries().call(action, _PAUSES) if isinstance(path, RemotePath) else action()
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
