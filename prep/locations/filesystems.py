@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prep.locations import stores
-from prep.locations.urls import protocol_of
+from prep.locations.urls import canonical, protocol_of
 
 _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
 # In seconds, so that nothing waits for ever. S3's are s3fs's own. What a user sets wins.
@@ -26,13 +26,14 @@ class Options:
         self._by_url: dict[str, Mapping[str, Any]] = {}
 
     def grant(self, url: str, options: Mapping[str, Any]) -> None:
-        self._by_url[url.rstrip("/")] = dict(options)
+        self._by_url[canonical(url).rstrip("/")] = dict(options)
 
     def all(self) -> dict[str, Mapping[str, Any]]:
         return dict(self._by_url)
 
     def of(self, url: str) -> Mapping[str, Any]:
         """Those of the nearest place at or above a URL for which any were granted."""
+        url = canonical(url)
         roots = [root for root in self.all() if url == root or url.startswith(f"{root}/")]
         return self._by_url[max(roots, key=len)] if roots else {}
 

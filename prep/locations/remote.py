@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from prep.locations import stores
 from prep.locations.faults import as_os_errors
 from prep.locations.filesystems import OPTIONS, filesystem, forget, most_at_once
-from prep.locations.urls import protocol_of
+from prep.locations.urls import bucket_of, canonical, protocol_of
 
 _PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
 _SLOWEST = 100_000  # bytes a second: an upload that is slower than that is given up
@@ -54,7 +54,7 @@ class RemotePath:
     __slots__ = ("_url",)
 
     def __init__(self, url: str) -> None:
-        protocol, _, rest = url.partition("://")
+        protocol, _, rest = canonical(url).partition("://")
         self._url = f"{protocol}://{rest.rstrip('/')}"
 
     def __str__(self) -> str:
@@ -122,6 +122,16 @@ class RemotePath:
 
     def is_symlink(self) -> bool:
         return False  # What a link leads to is what counts.
+
+    def absent_bucket(self) -> str | None:
+        """The URL of the bucket that this would be in, if there is no such bucket."""
+        bucket = bucket_of(self._url)
+        try:
+            if bucket is not None:  # It is asked for with the options of this place.
+                self._ask("info", _filesystem_path(bucket))
+        except FileNotFoundError:
+            return bucket
+        return None
 
     def _mode(self) -> int:
         try:

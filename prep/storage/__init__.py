@@ -29,6 +29,7 @@ __all__ = [
     "Stamp",
     "Upload",
     "abort_uploads",
+    "absent_bucket",
     "create",
     "each",
     "identity",
@@ -64,6 +65,15 @@ _PAUSES = (0.5, 2.0, 5.0)  # seconds before a storage is asked again
 def is_remote(path: Path) -> bool:
     """Whether a location is in a storage, where each question takes a while."""
     return isinstance(path, RemotePath)
+
+
+def absent_bucket(path: Path) -> str | None:
+    """The bucket that a location would be in, if there is no such bucket.
+
+    Raises:
+        OSError: that can't be asked.
+    """
+    return path.absent_bucket() if isinstance(path, RemotePath) else None
 
 
 def most_at_once(path: str) -> int | None:
