@@ -21,8 +21,9 @@ import pyarrow as pa
 from prep.checksums import DIGITS
 from prep.errors import RecordError
 from prep.examples import image_of, label_entry, parse_example
+from prep.image_list import ImageEntry
 from prep.images import SquareReader, clipping_tolerance, configure_process, mean_tolerance
-from prep.journal import ImageEntry, Journal, open_plan
+from prep.journal import Journal, open_plan
 from prep.labels import LabelMap
 from prep.planning import ShardSpec
 from prep.problems import Problem

@@ -9,60 +9,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from prep import storage
+from prep import image_list, storage
 from prep.changes import describe_changes
 from prep.config import Encoding
 from prep.errors import OutputConflict, PrepError
+from prep.image_list import ImageEntry
 from prep.layout import OutputLayout, is_shard_name
 from prep.locations import absolute, locate
 from prep.locks import exclusive
-from prep.planning import (
-    IMAGES,
-    RunPlan,
-    ShardSpec,
-)
+from prep.planning import IMAGES, RunPlan, ShardSpec
 from prep.receipts import ShardReceipt
 from prep.retries import is_transient
 from prep.stats import RGB
 from prep.stored_plan import FORMAT, StoredPlan
-
-# Rows that are read together. Small enough that a shard of a few images costs little.
-_ROW_GROUP = 4096
-
-
-class ImageEntry(NamedTuple):
-    """One image of a shard.
-
-    Attributes:
-        root: the source, with a separator at its end.
-        relative: path in it. Both are bytes, for a file name need not be text.
-        class_name: the folder it was found in.
-        stamp: what it was like when it was listed.
-    """
-
-    root: bytes
-    relative: bytes
-    class_name: str
-    stamp: storage.Stamp
-
-    @property
-    def path(self) -> bytes:
-        """Absolute."""
-        return self.root + self.relative
-
-    @property
-    def name(self) -> str:
-        """Relative, as text."""
-        return os.fsdecode(self.relative)
 
 
 class Journal:
@@ -165,7 +130,7 @@ class Journal:
             self.remove_leftovers(plan, keep_names=True)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
-                storage.publish(layout.manifest, _parquet(plan.manifest))
+                storage.publish(layout.manifest, image_list.to_parquet(plan.manifest))
             if stored is None or not layout.labels.exists():
                 storage.publish_json(layout.labels, plan.labels.to_json())
             if stored != StoredPlan.of(plan):
@@ -283,17 +248,8 @@ class Journal:
 
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
-        root = os.path.join(os.fsencode(str(locate(plan.source))), b"")
-        with _image_list(self.layout.manifest) as manifest:
-            for group in range(shard.start // _ROW_GROUP, -(-shard.stop // _ROW_GROUP)):
-                first = group * _ROW_GROUP
-                rows = manifest.read_row_group(group, columns=["path", "class", "size", "mtime"])
-                start, stop = max(shard.start - first, 0), shard.stop - first
-                wanted = rows.slice(start, stop - start)
-                columns = (column.to_pylist() for column in wanted.columns)
-                for path, class_, size, mtime in zip(*columns, strict=True):
-                    stamp = storage.Stamp(size, mtime)
-                    yield ImageEntry(root, path, plan.classes[class_], stamp)
+        rows = range(shard.start, shard.stop)
+        return image_list.entries(self.layout.manifest, plan.source, plan.classes, rows)
 
     def image_list(self, *columns: str) -> pa.Table:
         """Columns of the stored image list; see :class:`prep.planning.RunPlan`.
@@ -304,10 +260,7 @@ class Journal:
         return self._read_images(list(columns))
 
     def _read_images(self, columns: list[str] | None = None) -> pa.Table:
-        manifest = self.layout.manifest
-        if storage.is_remote(manifest):
-            return pq.read_table(pa.BufferReader(manifest.read_bytes()), columns=columns)
-        return pq.read_table(manifest, columns=columns)
+        return image_list.read(self.layout.manifest, columns)
 
     def _manifest(self) -> pa.Table | None:
         """The stored image list; None where it can't be read."""
@@ -377,39 +330,7 @@ def taken_over(output: str) -> OutputConflict:
     )
 
 
-class _RowGroups:
-    """An image list in a storage, kept open, for opening it takes several requests."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path.open("rb"))
-        self._lock = threading.Lock()  # It has one position, and threads read different shards.
-
-    def read_row_group(self, group: int, columns: list[str]) -> pa.Table:
-        with self._lock:
-            return self._file.read_row_group(group, columns=columns)
-
-
-@contextlib.contextmanager
-def _image_list(path: Path) -> Iterator[pq.ParquetFile | _RowGroups]:
-    if storage.is_remote(path):
-        yield _open_remote(path, storage.identity(path))
-        return
-    with pq.ParquetFile(path) as manifest:
-        yield manifest
-
-
-@lru_cache(maxsize=1)
-def _open_remote(path: Path, identity: object) -> _RowGroups:
-    return _RowGroups(path)
-
-
 def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:
     """How a shard's images are encoded, and the mean that was subtracted, if its output says so."""
     plan = Journal(shard.parent.parent).stored_plan()
     return (plan.settings.encoding, plan.settings.mean) if plan else None
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=_ROW_GROUP)
-    return bytes(sink.getvalue())

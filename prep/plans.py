@@ -6,6 +6,8 @@ import os
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow.compute as pc
+
 from prep.catalog import Catalog, scan_folders
 from prep.config import Config
 from prep.contents import without_duplicates
@@ -26,12 +28,13 @@ def plan(config: Config) -> RunPlan:
     Raises:
         SourceError: the source is missing or has no images.
         LabelError: the label map is malformed, or lacks a class.
-        ConfigError: the mean file can't be used, or the output is the source.
+        ConfigError: the mean file can't be used, or the output is the source or in a class of it.
     """
     config.grant()
     if _real(config.source) == _real(config.output):
         raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
     catalog = scan_folders(config.source, config.splits, config.image_type)
+    _require_apart(config, catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
     labels = find_labels(config, catalog)
@@ -45,6 +48,22 @@ def plan(config: Config) -> RunPlan:
 def _real(path: str) -> str:
     name = absolute(path)
     return name if is_url(name) else os.path.realpath(name)
+
+
+def _require_apart(config: Config, catalog: Catalog) -> None:
+    """Raises ConfigError where shards would lie among the images of a class."""
+    source, output = (os.path.join(_real(path), "") for path in (config.source, config.output))
+    if not output.startswith(source):
+        return
+    inside = os.fsencode(output.removeprefix(source)).split(b"/")
+    paths = catalog.images["path"]
+    depth = paths[0].as_py().count(b"/")  # Of class folders: with splits, or without.
+    folder = b"/".join(inside[:depth])
+    if len(inside) > depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
+        raise ConfigError(
+            f"output: got {config.output!r}, which lies in {os.fsdecode(folder)!r}, a class folder "
+            "of the source; expected a folder outside of it"
+        )
 
 
 def find_labels(config: Config, catalog: Catalog) -> LabelMap:

@@ -16,9 +16,10 @@ from prep.checksums import to_text
 from prep.dimensions import Dimensions
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
+from prep.image_list import ImageEntry
 from prep.images import ImageSettings, configure_process
 from prep.isolation import GuardedProcessor
-from prep.journal import ImageEntry, Journal, open_plan, taken_over
+from prep.journal import Journal, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.readahead import ReadAhead, depth_of

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import fsspec
+import psutil
 import pytest
 from clusters import wait_until
 
@@ -134,6 +135,14 @@ class Sftp:
             "look_for_keys": False,
             "allow_agent": False,
         }
+
+    def kill_sessions(self) -> None:
+        """Kills the server's end of all connections; the server itself goes on."""
+        server = psutil.Process(int((self.key.parent / "pid").read_text()))
+        sessions = server.children(recursive=True)
+        for process in sessions:
+            process.kill()
+        psutil.wait_procs(sessions, timeout=10)
 
 
 _SSHD_CONFIG = """

@@ -66,6 +66,7 @@ LEVELS = {
         "catalog",
         "cluster_spec",
         "config",
+        "image_list",
         "locks",
         "polls",
     },  # what is asked for

@@ -71,6 +71,62 @@ def test_a_storage_that_can_not_be_opened_is_named(monkeypatch: pytest.MonkeyPat
         config(source="s3://photos")
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("s3://", "s3:// needs a bucket: s3://BUCKET/PATH"),
+        ("s3:///photos", "s3:// needs a bucket"),
+        ("s3://key:s3cr3t@", "s3:// needs a bucket"),
+        ("s3://key:s3c/r3t@bucket/photos", "write it as %2F, or give the secret in storage_opt"),
+        ("S3://key:/s3cr3t@bucket", "write it as %2F"),
+        ("s3a://key:s3c/r3t@bucket/photos", "write it as %2F"),
+        ("memory://photos", "memory:// is seen by one process only"),
+        ("https://host/labels.json?access_token=s3cr3t", "looks as if it held credentials"),
+        ("https://host/labels.json?sv=1&sig=s3cr3t", "looks as if it held credentials"),
+        ("https://host/l.json?X-Amz-Signature=s3cr3t", "looks as if it held credentials"),
+        ("https://host/l.json?s3cr3t_token", "looks as if it held credentials"),
+    ],
+)
+def test_a_url_that_lacks_something_or_shows_a_secret_is_refused(url: str, says: str) -> None:
+    for attempt in (
+        lambda: config(source=url),
+        lambda: config(source=url, size=0),
+        lambda: config(label_map=url),
+        lambda: prep.verify(url),
+    ):
+        with pytest.raises(prep.PrepError) as error:
+            attempt()
+        assert says in str(error.value)
+        assert "s3c" not in str(error.value)
+        assert "r3t" not in str(error.value)
+
+
+def test_a_url_that_shows_nothing_is_taken() -> None:
+    for url in (
+        "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/name/photos",
+        "s3://bucket/a:b@c/d",
+        "https://host/labels.json?version=3&monkey=1",
+    ):
+        assert config(label_map=url).label_map == url
+
+
+def test_a_secret_with_a_slash_may_be_quoted() -> None:
+    made = config(source="s3://key:se%2Fc%2Br3t@bucket/photos")
+    assert made.source == "s3://bucket/photos"
+    assert made.storage_options == {"source": {"key": "key", "secret": "se/c+r3t"}}
+
+
+def test_a_protocol_is_the_same_in_upper_case() -> None:
+    made = config(source="S3://Bucket/Photos", storage_options={"key": "known"})
+    assert made.source == "s3://Bucket/Photos"
+    made.grant()
+    assert OPTIONS.of("s3://Bucket/Photos/train") == {"key": "known"}
+    locations.grant("S3://Upper/a", {"key": "upper"})
+    assert OPTIONS.of("s3://Upper/a/b") == OPTIONS.of("S3://Upper/a/b") == {"key": "upper"}
+    assert locations.absolute("S3://Upper/a/") == "s3://Upper/a"
+    assert locations.locate("S3://Upper/a") == locations.RemotePath("s3://Upper/a")
+
+
 def test_the_nearest_options_hold() -> None:
     locations.grant("s3://nearest", {"key": "far"})
     locations.grant("s3://nearest/a/", {"key": "near"})

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import write_tree
 
+import prep
 from prep.catalog import Catalog, scan_folders
 from prep.config import Config
+from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.planning import (
     RunPlan,
@@ -266,3 +268,23 @@ def test_a_file_that_is_no_image_makes_no_difference(source: Path) -> None:
     before = plan(source)
     (source / "train" / "cat" / "notes.txt").touch()
     assert plan(source).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("tree", "classes", "others"),
+    [
+        (TREE, ["train/cat", "train/cat/out", "val/dog/a/b"], ["out", "train/out", "val/cat"]),
+        ({"": TREE["train"]}, ["cat", "dog/out/deep"], ["out", "out/cat"]),
+    ],
+    ids=["splits", "no splits"],
+)
+def test_shards_do_not_go_among_the_images_of_a_class(
+    tmp_path: Path, tree: Any, classes: list[str], others: list[str]
+) -> None:
+    source = write_tree(tmp_path / "source", tree)
+    for folder in classes:
+        output = str(source / folder)
+        with pytest.raises(ConfigError, match="a class folder of the source"):
+            prep.plan(Config(source=str(source), output=output))
+    for folder in [*others, "../source-2/train/cat"]:
+        assert prep.plan(Config(source=str(source), output=str(source / folder))).images > 0

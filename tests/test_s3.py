@@ -168,3 +168,21 @@ def test_an_output_that_holds_another_run_is_left_alone_unless_asked_for(
     assert after["train/notes.txt"] == b"theirs"
     assert not [name for name in after if name.startswith(("val/", ".prep/receipts/val"))]
     assert prep.verify(f"{s3.url}/shards", client).clean
+
+
+def test_where_photos_and_shards_can_not_be_is_said(s3: S3, source: Path) -> None:
+    photos = s3.upload(source, "photos")
+
+    def error(source: str, output: str) -> str:
+        config = prep.Config(source=source, output=output, storage_options=s3.options)
+        with pytest.raises(prep.PrepError) as error:
+            prep.plan(config)
+        return str(error.value)
+
+    missing = f"{s3.url}-missing"
+    assert f"but {missing} does not exist" in error(f"{missing}/photos", f"{s3.url}/shards")
+    assert f"but {missing} does not exist" in error(missing, f"{s3.url}/shards")
+    assert "which is no folder" in error(f"{s3.url}/absent", f"{s3.url}/shards")
+    for output in ("photos/train/cat", "photos/val/cat/shards"):
+        assert "a class folder of the source" in error(photos, f"{s3.url}/{output}")
+    assert "which is the source" in error(photos, photos.replace("s3://", "S3://"))

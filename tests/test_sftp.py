@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 import pytest
 from clusters import contents
 from distributed import Client
@@ -14,7 +15,7 @@ from pictures import write_tree
 from storages import Sftp
 
 import prep
-from prep import locations, storage
+from prep import image_list, locations, storage
 
 SETTINGS: Any = {"size": 32, "images_per_shard": 4}
 
@@ -94,6 +95,35 @@ def test_a_server_is_asked_over_a_few_connections(sftp: Sftp, place: Path) -> No
     before = connections()
     assert list(storage.each(read, range(24), place)) == [b"1"] * 24
     assert before < max(most) <= before + 6
+
+
+@pytest.mark.slow
+def test_an_image_list_is_read_on_over_a_new_connection(sftp: Sftp, place: Path) -> None:
+    """It is kept open, and its server's end of the connection may die at any time."""
+    images = 50_000
+    table = pa.table(
+        {
+            "path": pa.array([os.urandom(100) for _ in range(images)], pa.large_binary()),
+            "class": pa.array([0] * images, pa.int32()),
+            "size": pa.array(range(images), pa.int64()),
+            "mtime": pa.array([1] * images, pa.int64()),
+        }
+    )
+    path = place / "images.parquet"
+    storage.publish(path, image_list.to_parquet(table))
+    assert storage.stamp_of(str(path)).size > 4 << 20  # More than is read ahead.
+
+    def sizes(start: int, stop: int) -> list[int]:
+        rows = image_list.entries(path, "/photos", ["cat"], range(start, stop))
+        return [entry.stamp.size for entry in rows]
+
+    assert sizes(0, 3) == [0, 1, 2]
+    reading = image_list.entries(path, "/photos", ["cat"], range(20_000, 30_000))
+    assert next(reading).stamp.size == 20_000
+    sftp.kill_sessions()
+    assert [entry.stamp.size for entry in reading] == list(range(20_001, 30_000))
+    sftp.kill_sessions()
+    assert sizes(49_000, 49_002) == [49_000, 49_001]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from prep import storage
 from prep.catalog.listing import Entry, listing_of
 from prep.errors import SourceError
 from prep.layout import DEFAULT_SPLIT
@@ -137,9 +138,13 @@ class _Scan:
 def require_folder(source: str) -> None:
     """Raises SourceError where there is no such folder, or it can't be asked for."""
     try:
-        found = locate(source).is_dir()
+        place = locate(source)
+        found = place.is_dir()
+        absent = None if found else storage.absent_bucket(place)
     except OSError as error:
         raise SourceError(f"source: can't be opened: {error}") from None
+    if absent:
+        raise SourceError(f"source: got {source!r}, but {absent} does not exist; expected a bucket")
     if not found:
         raise SourceError(f"source: got {source!r}, which is no folder; expected one with images")
 

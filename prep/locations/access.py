@@ -18,7 +18,7 @@ from typing import Any, cast
 from prep.locations.claims import Claims
 from prep.locations.filesystems import OPTIONS
 from prep.locations.remote import RemotePath
-from prep.locations.urls import is_url, local_path
+from prep.locations.urls import canonical, is_url, local_path
 
 _MOUNTS: Claims[str] = Claims()
 
@@ -74,7 +74,7 @@ def grant(url: str, options: Mapping[str, Any]) -> None:
     Args:
         options: what fsspec calls ``storage_options``.
     """
-    OPTIONS.set(url.rstrip("/"), dict(options))
+    OPTIONS.set(canonical(url).rstrip("/"), dict(options))
 
 
 @dataclass(frozen=True, slots=True)

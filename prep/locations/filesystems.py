@@ -8,7 +8,7 @@ from typing import Any
 
 from prep.locations import stores
 from prep.locations.claims import Claims
-from prep.locations.urls import protocol_of
+from prep.locations.urls import canonical, protocol_of
 
 _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
 # In seconds, so that nothing waits for ever. S3's are s3fs's own. What a user sets wins.
@@ -25,7 +25,7 @@ class Options(Claims[Mapping[str, Any]]):
 
     def of(self, url: str) -> Mapping[str, Any]:
         """Those of the nearest place at or above a URL for which any were granted."""
-        granted = self.all()
+        url, granted = canonical(url), self.all()
         roots = [root for root in granted if url == root or url.startswith(f"{root}/")]
         return granted[max(roots, key=len)] if roots else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import stat
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from prep.locations import stores
 from prep.locations.faults import as_os_errors
 from prep.locations.filesystems import OPTIONS, filesystem, forget, most_at_once
-from prep.locations.urls import protocol_of
+from prep.locations.urls import bucket_of, canonical, protocol_of
 
 _PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
 _SLOWEST = 100_000  # bytes a second: an upload that is slower than that is given up
@@ -53,7 +54,7 @@ class RemotePath:
     __slots__ = ("_url",)
 
     def __init__(self, url: str) -> None:
-        protocol, _, rest = url.partition("://")
+        protocol, _, rest = canonical(url).partition("://")
         self._url = f"{protocol}://{rest.rstrip('/')}"
 
     def __str__(self) -> str:
@@ -122,6 +123,16 @@ class RemotePath:
     def is_symlink(self) -> bool:
         return False  # What a link leads to is what counts.
 
+    def absent_bucket(self) -> str | None:
+        """The URL of the bucket that this would be in, if there is no such bucket."""
+        bucket = bucket_of(self._url)
+        try:
+            if bucket is not None:  # It is asked for with the options of this place.
+                self._ask("info", _filesystem_path(bucket))
+        except FileNotFoundError:
+            return bucket
+        return None
+
     def _mode(self) -> int:
         try:
             return self.stat().st_mode
@@ -176,8 +187,9 @@ class RemotePath:
     def open(self, mode: str = "rb") -> io.BufferedReader:
         """To read it piece by piece."""
         assert mode == "rb"
-        with self._as_os_errors():
-            file = self._filesystem().open(self._path, "rb", block_size=_BLOCK)
+        fs = self._filesystem()
+        with self._asking():
+            file = fs.open(self._path, "rb", block_size=_BLOCK)
         return io.BufferedReader(_Pieces(file, self), _BLOCK)
 
     def upload(self, source: bytes | Path) -> None:
@@ -248,11 +260,17 @@ class RemotePath:
         from fsspec.asyn import sync
 
         fs = self._filesystem()
+        with self._asking():
+            if fs.async_impl:
+                return sync(fs.loop, method, *arguments, timeout=patience, **options)
+            return method(*arguments, **options)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Raises OSErrors alone; after one that tells of a broken connection, another is made."""
         try:
             with self._as_os_errors():
-                if fs.async_impl:
-                    return sync(fs.loop, method, *arguments, timeout=patience, **options)
-                return method(*arguments, **options)
+                yield
         except OSError as error:
             if error.errno in _BROKEN:
                 forget(self._url)
@@ -273,7 +291,7 @@ class _Pieces(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with self._from._as_os_errors():
+        with self._from._asking():
             data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
 _CREDENTIALS = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/]*)@")
@@ -13,6 +13,13 @@ _LOCAL = ("file", "local")
 # What brings the package that a protocol needs; of others, fsspec says which.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
 _ON_HOSTS = ("sftp", "ssh", "ftp", "smb")
+_IN_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "tos")
+_ARN = "arn:"  # What begins so is S3's long name of a bucket.
+# Names in a query whose values let whoever has them in.
+_SECRET_NAMES = re.compile(
+    r"token|secret|passw|credential|signature|auth|(^|[._-]|api|access)key(_?id)?$|^(sig|sas|pwd)$",
+    re.IGNORECASE,
+)
 # Protocols whose URLs begin with a bucket, not with a host that one logs in to, and what the two
 # parts of ``key:secret@`` are to their filesystems.
 _KEYS = {"s3": ("key", "secret"), "s3a": ("key", "secret")}
@@ -44,14 +51,23 @@ def protocol_of(url: str) -> str:
 
 
 def local_path(path: str) -> str:
-    """The path that a URL of this machine's files stands for; anything else as it is.
+    """The path that a URL of this machine's files stands for; anything else as :func:`canonical`.
 
     >>> local_path("file:///photos/a%20b"), local_path("s3://bucket/a%20b")
     ('/photos/a b', 's3://bucket/a%20b')
     """
     if is_url(path) and protocol_of(path) in _LOCAL:
         return unquote(path.partition("://")[2].removeprefix("localhost"))
-    return path
+    return canonical(path)
+
+
+def canonical(path: str) -> str:
+    """A URL with its protocol in lower case, for it is the same in any; a path as it is.
+
+    >>> canonical("S3://Bucket"), canonical("/photos")
+    ('s3://Bucket', '/photos')
+    """
+    return protocol_of(path) + path[path.index("://") :] if is_url(path) else path
 
 
 def without_credentials(url: str) -> Bare:
@@ -92,8 +108,57 @@ def require_supported(url: str) -> None:
         extra = _EXTRAS.get(protocol)
         remedy = f"pip install 'prep[{extra}]'" if extra else str(error).rstrip(".")
         raise ValueError(f"{protocol}:// needs a package that is not installed: {remedy}") from None
+    if protocol == "memory":
+        raise ValueError(
+            "memory:// is seen by one process only, and others do the work; expected the path of "
+            "a folder that all see, or the URL of a storage"
+        )
+    _require_place(protocol, url)
+
+
+def _require_place(protocol: str, url: str) -> None:
+    """Raises ValueError where a URL lacks what its protocol needs, or would show a secret."""
     if protocol in _ON_HOSTS and not _has_host(url):
         raise ValueError(f"{protocol}:// needs a host: {protocol}://[USER@]HOST[:PORT]/PATH")
+    if protocol in _IN_BUCKETS:
+        _require_bucket(url)
+    if protocol in ("http", "https"):
+        _require_plain_query(url)
+
+
+def bucket_of(url: str) -> str | None:
+    """The URL of the bucket that a URL is in; None where it is in none.
+
+    >>> bucket_of("s3://bucket/photos"), bucket_of("sftp://host/photos")
+    ('s3://bucket', None)
+    """
+    protocol, _, rest = url.partition("://")
+    named = protocol_of(url) in _IN_BUCKETS and not rest.startswith(_ARN)
+    return f"{protocol}://{rest.partition('/')[0]}" if named else None
+
+
+def _require_bucket(url: str) -> None:
+    """What comes before the first slash must be the name of one: a secret may hold slashes."""
+    protocol, _, rest = without_credentials(url).url.partition("://")
+    bucket = rest.partition("/")[0]
+    if not bucket:
+        raise ValueError(f"{protocol}:// needs a bucket: {protocol}://BUCKET/PATH")
+    if ":" in bucket and not bucket.startswith(_ARN):
+        raise ValueError(
+            "what comes before the first '/' of the URL is the name of no bucket, for there is a "
+            "':' in it (the URL is not shown, for it may hold a secret); if there is a '/' in "
+            "the secret, write it as %2F, or give the secret in storage_options"
+        )
+
+
+def _require_plain_query(url: str) -> None:
+    query = parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    if any(_SECRET_NAMES.search(name) for name, _ in query):
+        raise ValueError(
+            "the query of the URL looks as if it held credentials, and URLs are kept and shown; "
+            "give them as headers in storage_options (client_kwargs: headers), or give the path "
+            "of a copy of the file"
+        )
 
 
 def _has_host(url: str) -> bool:

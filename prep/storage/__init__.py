@@ -29,12 +29,14 @@ __all__ = [
     "Stamp",
     "Upload",
     "abort_uploads",
+    "absent_bucket",
     "create",
     "each",
     "identity",
     "is_remote",
     "leftovers",
     "most_at_once",
+    "patiently",
     "publish",
     "publish_json",
     "read_file",
@@ -63,6 +65,15 @@ _PAUSES = (0.5, 2.0, 5.0)  # seconds before a storage is asked again
 def is_remote(path: Path) -> bool:
     """Whether a location is in a storage, where each question takes a while."""
     return isinstance(path, RemotePath)
+
+
+def absent_bucket(path: Path) -> str | None:
+    """The bucket that a location would be in, if there is no such bucket.
+
+    Raises:
+        OSError: that can't be asked.
+    """
+    return path.absent_bucket() if isinstance(path, RemotePath) else None
 
 
 def most_at_once(path: str) -> int | None:
@@ -98,9 +109,20 @@ def read_patiently(path: Path) -> bytes:
     Raises:
         OSError: it can't be read.
     """
-    if isinstance(path, RemotePath):
-        return Retries().call(path.read_bytes, _PAUSES)
-    return path.read_bytes()
+    return patiently(path, path.read_bytes)
+
+
+def patiently(path: Path, action: Callable[[], T]) -> T:
+    """What ``action`` returns; of a location in a storage, tried again where that may help.
+
+    Args:
+        path: what it asks for.
+        action: what to do; it must leave nothing half-done when it fails.
+
+    Raises:
+        OSError: ``action`` did, for a reason that will not pass, or every time.
+    """
+    return Retries().call(action, _PAUSES) if isinstance(path, RemotePath) else action()
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from prep import storage
 from prep.errors import RefusedImage
+from prep.image_list import ImageEntry
 from prep.images import ImageSettings
 from prep.isolation import IsolatedProcessor
-from prep.journal import ImageEntry, Journal
+from prep.journal import Journal
 from prep.receipts import Finding, ShardReceipt, of_outcome
 from prep.stored_plan import StoredPlan
 from prep.webpage.samples import THUMBNAIL
