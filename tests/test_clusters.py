@@ -152,6 +152,11 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
         ({"class": "SSHCluster"}, 2, "worker_options.n_workers"),
         ({"class": "SSHCluster", "adapt": {"maximum": 2}}, None, "worker_options.n_workers"),
         ({"class": "SSHCluster", "security": {"temporary": True}}, None, "temporary"),
+        (
+            {"module": "dask_jobqueue", "class": "SLURMCluster", "security": {"temporary": True}},
+            None,
+            "kwargs.shared_temp_directory",
+        ),
         ({"class": "NoSuchCluster"}, None, "NoSuchCluster"),
         ({"module": "dask_nonesuch"}, None, "is its package installed"),
         ({}, 0, "at least 1"),
