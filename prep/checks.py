@@ -21,6 +21,7 @@ from prep.guests import prepare_workers
 from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
+from prep.text import one_line
 from prep.troubles import (
     ClusterCheck,
     Facts,
@@ -30,6 +31,7 @@ from prep.troubles import (
     process_troubles,
     scheduler_troubles,
     setup_troubles,
+    silence_troubles,
     silent,
     software_troubles,
 )
@@ -37,6 +39,7 @@ from prep.troubles import (
 _LOGGER = logging.getLogger("prep")
 
 _SAID_AFTER = 5.0  # seconds of waiting for workers
+_START_SOME = "start some (Dask's setting prep.wait-for-workers says how long to wait for them)"
 # Runs the text of :mod:`prep.software` where this package may be absent: nothing but ``eval``
 # is asked for there.
 _DESCRIBE = "(exec(source, namespace), namespace['describe_process']())[1]"
@@ -64,8 +67,8 @@ def require_fit(
         _LOGGER.warning("prep: %s", trouble)
     if found.errors:
         raise ClusterError(
-            f"the cluster can't do this: {'; and '.join(map(str, found.errors))} "
-            "(prep cluster check tells more)"
+            "the cluster can't do this (prep cluster check tells more):",
+            *(one_line(str(trouble)) for trouble in found.errors),
         )
 
 
@@ -92,6 +95,17 @@ def await_worker(client: Client, patience: float | None = None) -> None:
             said = True
         time.sleep(0.05)
     asked.release()
+
+
+def await_workers(client: Client, number: int, patience: float) -> None:
+    """Gives workers time to come, for a look at the cluster: that there are none is a finding.
+
+    Args:
+        patience: seconds to wait for others, once one is there.
+    """
+    with contextlib.suppress(ClusterError):
+        await_worker(client)
+        await_others(client, number, patience)
 
 
 def await_others(client: Client, number: int, patience: float) -> None:
@@ -122,7 +136,7 @@ class _Check:
     def carry_out(self, readable: Sequence[str], writable: str | None) -> ClusterCheck:
         poll = self._poll
         if not poll.workers:
-            poll.add("scheduler", [error("it has no workers", "start some")])
+            poll.add("scheduler", [error("it has no workers", _START_SOME)])
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})
@@ -144,6 +158,7 @@ class _Check:
             return
         self._poll.add("scheduler", software_troubles(here, there, scheduler=True))
         self._poll.add("scheduler", scheduler_troubles(there))
+        self._poll.add("scheduler", silence_troubles(there))
 
     def _ask_software(self) -> None:
         here, poll = software.describe_process(), self._poll
@@ -152,6 +167,7 @@ class _Check:
         ended = time.time()
         for worker, there in self._facts.items():
             poll.add(worker, software_troubles(here, there))
+            poll.add(worker, silence_troubles(there))
             poll.add(worker, process_troubles(here, there, poll.workers[worker], began, ended))
 
     def _set_up(self) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,7 +39,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PrepError as error:
-            _fail(str(error), error.exit_code)
+            _fail(str(error), error.exit_code, getattr(error, "findings", ()))
         except OSError as error:
             if not is_url(str(error.filename)):
                 raise
@@ -51,8 +51,12 @@ class _Commands(click.Group):
             _fail("stopped", Interrupted.exit_code)
 
 
-def _fail(message: str, exit_code: int) -> NoReturn:
+def _fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
+    """Ends with one line; and one for each of the findings, which are the end of the message."""
+    message = message.removesuffix("".join(f"\n  {finding}" for finding in findings))
     click.echo(f"prep: {one_line(message)}", err=True)
+    for finding in findings:
+        click.echo(f"  {one_line(finding)}", err=True)
     sys.exit(exit_code)
 
 
@@ -318,8 +322,7 @@ def check(
     readable = checks.samples_of(config.source) if whole or "source" in given else []
     writable = absolute(config.output) if whole or "output" in given else None
     with opened(choice) as client:
-        checks.await_worker(client)
-        checks.await_others(client, choice.workers or choice.spec().workers or 1, _JOIN_WITHIN)
+        checks.await_workers(client, choice.workers or choice.spec().workers or 1, _JOIN_WITHIN)
         found = checks.check_cluster(client, readable=readable, writable=writable)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))

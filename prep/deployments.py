@@ -215,11 +215,23 @@ def _require_securable(spec: ClusterSpec) -> None:
             "dask_kubernetes connects without TLS to what it starts; have "
             "a network policy keep others out, or start the cluster yourself and give its address",
         )
+    if _package(spec) == "dask_jobqueue" and spec.security.temporary:
+        _require_shared_folder(spec)
     if spec.class_ == "SSHCluster" and spec.security.temporary:
         raise spec.error(
             ("security", "temporary"),
             "an SSHCluster can't hand temporary certificates to its hosts; "
             "give files that lie under the same paths on all of them",
+        )
+
+
+def _require_shared_folder(spec: ClusterSpec) -> None:
+    """Without one, jobs get temporary credentials through files in the working directory."""
+    if not spec.kwargs.get("shared_temp_directory"):
+        raise spec.error(
+            ("security", "temporary"),
+            "temporary certificates reach jobs through files; give "
+            "kwargs.shared_temp_directory, a folder that all hosts see and only you can read",
         )
 
 

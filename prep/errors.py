@@ -12,7 +12,7 @@
     ├── BadImageError          the same, when the user asked to stop at it
     ├── RecordError            a TFRecord file is not what it should be
     ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
-    ├── ClusterError           the cluster can't be started
+    ├── ClusterError           the cluster can't be started, or can't do it
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
@@ -82,7 +82,18 @@ class RecordError(PrepError):
 
 
 class ClusterError(PrepError):
-    """The cluster that was asked for can't be started."""
+    """The cluster that was asked for can't be started, or can't do the work.
+
+    Attributes:
+        findings: what is wrong with it, where that is several things.
+    """
+
+    def __init__(self, message: str, *findings: str) -> None:
+        super().__init__(message, *findings)
+        self.findings = findings
+
+    def __str__(self) -> str:
+        return "\n  ".join(map(str, self.args))
 
 
 class ShardError(PrepError):

@@ -17,6 +17,7 @@ from distributed import Client
 from prep.catalog import require_folder
 from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
+from prep.errors import ClusterError
 from prep.interrupts import before_exit
 from prep.live import Scene, Screen, State
 from prep.notebook import in_notebook
@@ -164,7 +165,7 @@ class RunHandle:
             self._screen.change(state="done", counts=_final(report, self.counters()))
         except BaseException as error:
             state: State = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._screen.change(state=state, error=one_line(str(error)) or type(error).__name__)
+            self._screen.change(state=state, error=_told(error))
             self._outcome.set_exception(error)
         else:
             self._outcome.set_result(report)
@@ -228,6 +229,11 @@ class _Watched:
         self._screen.advance(counts)
         if counts.images < counts.planned:  # Or else there is nothing left to stop.
             self._check()
+
+
+def _told(error: BaseException) -> str:
+    parts = error.args if isinstance(error, ClusterError) else [error]
+    return " ".join(one_line(str(part)) for part in parts) or type(error).__name__
 
 
 def _final(report: RunReport, last: LiveCounts) -> LiveCounts:

@@ -66,6 +66,7 @@ def describe_process() -> dict[str, Any]:
 
         for key in ("worker-saturation", "allowed-failures"):
             config[key] = dask.config.get(f"distributed.scheduler.{key}", None)
+        config["timeouts.tcp"] = dask.config.get("distributed.comm.timeouts.tcp", None)
     except Exception as error:
         broken["dask"] = f"{type(error).__name__}: {error}"
     return {

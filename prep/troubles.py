@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from prep.text import megabytes, one_line
+from dask.utils import parse_timedelta
+
+from prep.text import duration, megabytes, one_line
 
 Level = Literal["error", "warning"]
 Facts = Mapping[str, Any]
@@ -14,6 +16,7 @@ Facts = Mapping[str, Any]
 # Other versions of these write other bytes.
 _CODECS = ("numpy", "opencv", "pillow", "simplejpeg", "zlib")
 _CLOCK = 5.0  # seconds: less is nothing to speak of
+_SILENCE = 60.0  # seconds for which a host may be silent, and go on thereafter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,7 @@ def merged(troubles: Mapping[str, list[Trouble]], count: int) -> tuple[Trouble, 
 
     Args:
         troubles: by process.
-        count: of all processes that were asked.
+        count: of all workers that were asked.
     """
     places: dict[tuple[Level, str, str], list[str]] = {}
     for process, found in troubles.items():
@@ -106,8 +109,9 @@ def merged(troubles: Mapping[str, list[Trouble]], count: int) -> tuple[Trouble, 
 
 
 def _named(processes: list[str], count: int) -> str:
-    if len(processes) == count > 1:
-        return f"all {count} workers"
+    workers = [process for process in processes if process != "scheduler"]
+    if len(workers) == count > 1:
+        return f"all {count} workers" + (" and the scheduler" if workers != processes else "")
     more = f" and {len(processes) - 3} more" if len(processes) > 3 else ""
     return ", ".join(processes[:3]) + more
 
@@ -209,6 +213,22 @@ def scheduler_troubles(there: Facts) -> Iterator[Trouble]:
             f"allowed-failures is {failures}",
             "start it with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=10: a worker's death is "
             "laid to every shard that waits there",
+        )
+
+
+def silence_troubles(there: Facts) -> Iterator[Trouble]:
+    """Whether a process gives up others that it does not hear of for a while; both sides do."""
+    value = there["config"].get("timeouts.tcp")
+    try:
+        seconds = None if value is None else parse_timedelta(value)
+    except (ValueError, KeyError, TypeError):
+        return  # Dask itself will complain.
+    if seconds is not None and seconds < _SILENCE:
+        yield _warning(
+            f"it gives up connections after {duration(seconds)} of silence "
+            "(distributed.comm.timeouts.tcp)",
+            "export DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=120s where it is started: a switch that "
+            "starts anew cuts hosts off for a minute, and would end their workers",
         )
 
 

@@ -24,6 +24,7 @@ def foreign_cluster(
     hosts: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     scheduler_environ: Mapping[str, str] | None = None,
+    silence: str = "120s",
 ) -> Iterator[str]:
     """``dask scheduler`` and ``dask worker``, and the scheduler's address.
 
@@ -34,6 +35,7 @@ def foreign_cluster(
         worker_options: of the workers alone.
         hosts: addresses of workers, one of each, instead of some on 127.0.0.1.
         environ, scheduler_environ: variables that the workers, and the scheduler, have besides.
+        silence: after which they give each other up.
     """
     file = folder / "scheduler.json"
     scheduler = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
@@ -49,7 +51,8 @@ def foreign_cluster(
         all_workers = [[*worker, "--host", host] for host in hosts or ["127.0.0.1"] * workers]
         for command in (scheduler, *all_workers):
             variables = scheduler_environ if command is scheduler else environ
-            stack.enter_context(_running(command, folder, variables or {}))
+            patient = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": silence, **(variables or {})}
+            stack.enter_context(_running(command, folder, patient))
             wait_until(lambda: file.exists() and file.read_text().strip().endswith("}"))
         yield str(json.loads(file.read_text())["address"])
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from pictures import write_tree
 import prep
 from prep import checks, locations, polls, runs, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
+from prep.cli import _fail
 from prep.errors import ClusterError, ConfigError, ShardError
 from prep.guests import leave_workers, mount_on_workers, prepare_workers
 from prep.locations import Access
@@ -34,6 +36,7 @@ from prep.troubles import (
     merged,
     process_troubles,
     scheduler_troubles,
+    silence_troubles,
     software_troubles,
 )
 from prep.worker import WorkerSetup
@@ -130,11 +133,28 @@ def test_settings_of_a_scheduler_that_cost_time_are_told() -> None:
     assert [of(1.0, 10), of(1.1, 3), of(None, None), of("inf", 10), of(1.0, 0)] == [0, 0, 0, 1, 1]
 
 
+def test_too_little_patience_with_silence_is_told() -> None:
+    def of(timeout: object) -> int:
+        return len(list(silence_troubles({"config": {"timeouts.tcp": timeout}})))
+
+    assert [of("30s"), of(59), of("1 minute"), of("120s"), of(None), of("soon")] == [
+        1,
+        1,
+        0,
+        0,
+        0,
+        0,
+    ]
+
+
 def test_the_same_trouble_of_many_is_told_once() -> None:
     one = Trouble(level="warning", where="", what="slow", remedy="buy")
     other = Trouble(level="error", where="", what="broken", remedy="mend")
     found = merged({"a": [one], "b": [one, other], "c": [one]}, 3)
     assert [(t.level, t.where) for t in found] == [("error", "b"), ("warning", "all 3 workers")]
+    everywhere = merged({"scheduler": [one], "a": [one], "b": [one]}, 2)
+    assert [trouble.where for trouble in everywhere] == ["all 2 workers and the scheduler"]
+    assert merged({"scheduler": [one], "a": [one]}, 2)[0].where == "scheduler, a"
     many = merged({f"w{i}": [one] for i in range(9)}, 20)
     assert many[0].where == "w0, w1, w2 and 6 more"
 
@@ -159,6 +179,14 @@ def test_a_process_that_hands_memory_back_is_told_and_cured() -> None:
         check=True,
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_each_finding_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    error = pickle.loads(pickle.dumps(ClusterError("it can't:", "a: broken\nname", "b: slow")))
+    assert str(error) == "it can't:\n  a: broken\nname\n  b: slow"
+    with pytest.raises(SystemExit):
+        _fail(str(error), 1, error.findings)
+    assert capsys.readouterr().err == "prep: it can't:\n  a: broken\\nname\n  b: slow\n"
 
 
 # Clusters
@@ -305,7 +333,8 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
             *("--cluster", spec_file(tmp_path, address)),
         )
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()[-1:]
+    head, line = done.stderr.splitlines()[-2:]
+    assert head == "prep: the cluster can't do this (prep cluster check tells more):"
     assert "opencv 3.4.0, here it is" in line
     assert "shards would come out differently" in line
     assert not (tmp_path / "out").exists()
@@ -404,12 +433,20 @@ def test_a_cluster_without_workers_is_told_and_waited_for(source: Path, tmp_path
             await_worker(client, 1.0)
         (trouble,) = check_cluster(client).errors
         assert trouble.what == "it has no workers"
+        value = {"version": 1, "address": address, "config": {"prep.wait-for-workers": "1s"}}
+        (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(value))
+        done = run_prep("cluster", "check", "--cluster", tmp_path / "cluster.yaml", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["hosts"] == []
+    assert [trouble["what"] for trouble in found["troubles"]] == ["it has no workers"]
+    assert "run the same command again" not in done.stderr
 
 
 @pytest.mark.slow
 def test_the_command_prints_hosts_and_what_to_do(source: Path, tmp_path: Path) -> None:
     odd = ["--nthreads", "2", "--no-nanny"]
-    with foreign_cluster(tmp_path, worker_options=odd) as address:
+    with foreign_cluster(tmp_path, worker_options=odd, silence="30s") as address:
         places = ["--source", source, "--output", tmp_path / "out"]
         cluster = ["--cluster", spec_file(tmp_path, address)]
         table = run_prep("cluster", "check", *cluster, *places)
@@ -421,7 +458,9 @@ def test_the_command_prints_hosts_and_what_to_do(source: Path, tmp_path: Path) -
     found = json.loads(as_json.stdout)
     assert [host["threads"] for host in found["hosts"]] == [2]
     assert {trouble["level"] for trouble in found["troubles"]} == {"warning"}
-    assert len(found["troubles"]) == 2
+    assert len(found["troubles"]) == 3
+    (impatient,) = (t for t in found["troubles"] if "timeouts.tcp" in t["what"])
+    assert impatient["where"].startswith("scheduler, tcp://127.0.0.1")
     assert not (tmp_path / "out").exists()
 
 
