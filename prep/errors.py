@@ -13,6 +13,7 @@
     ├── RecordError            a TFRecord file is not what it should be
     ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
     ├── ClusterError           the cluster can't be started
+    ├── StorageUnavailable     a storage did not answer, however often it was asked
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
@@ -83,6 +84,10 @@ class RecordError(PrepError):
 
 class ClusterError(PrepError):
     """The cluster that was asked for can't be started."""
+
+
+class StorageUnavailable(PrepError):
+    """A storage did not answer, however often it was asked; that says nothing of what is in it."""
 
 
 class ShardError(PrepError):
