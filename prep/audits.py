@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from distributed import Client, Future, as_completed
 
+from prep import storage
 from prep.counters import shard_key
+from prep.errors import StorageUnavailable
 from prep.guests import prepare_workers
 from prep.inspection import ShardInspection, inspect_shard
 from prep.inventory import Inventory
@@ -63,12 +65,22 @@ def audit(
 
     Args:
         known: shards that need not be looked at again, and what was found in them.
+
+    Raises:
+        StorageUnavailable: nothing can be told, for the output's storage does not answer.
     """
     left = set(stored.shards) - {inspection.shard for inspection in known}
     shards = [shard for shard in stored.shards if shard in left]
     inspections = [*known, *_inspect_all(shards, journal, stored, client, progress)]
     inspections.sort(key=lambda inspection: inspection.shard.start)
-    inventory = Inventory(journal, stored)
+    try:
+        return _look_beside(Inventory(journal, stored), inspections)
+    except OSError as error:
+        storage.require_answer(journal.layout.root, error)
+        raise
+
+
+def _look_beside(inventory: Inventory, inspections: Sequence[ShardInspection]) -> Audit:
     plan, beside = inventory.plan()
     beside += [*inventory.strays(), *inventory.label_map()]
     totals = totals_of(inspections)
@@ -125,8 +137,14 @@ def _inspect_all(
 
 
 def _failed(future: Future[ShardInspection], shard: ShardSpec) -> ShardInspection:
-    """What it comes to if a shard's inspection failed, as when it has killed its workers."""
+    """What it comes to if a shard's inspection failed, as when it has killed its workers.
+
+    Raises:
+        StorageUnavailable: nothing can be told, for the storage does not answer.
+    """
     error = future.exception() if future.status == "error" else future.status
+    if isinstance(error, StorageUnavailable):
+        raise error
     problem = Problem(
         where=shard_key(shard),
         expected="a shard that can be read",

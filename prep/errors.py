@@ -13,6 +13,7 @@
     ├── RecordError            a TFRecord file is not what it should be
     ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
     ├── ClusterError           the cluster can't be started, or can't do it
+    ├── StorageUnavailable     a storage did not answer, however often it was asked
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
@@ -94,6 +95,10 @@ class ClusterError(PrepError):
 
     def __str__(self) -> str:
         return "\n  ".join(map(str, self.args))
+
+
+class StorageUnavailable(PrepError):
+    """A storage did not answer, however often it was asked; that says nothing of what is in it."""
 
 
 class ShardError(PrepError):

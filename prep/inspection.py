@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from prep import storage
 from prep.checksums import DIGITS
 from prep.errors import RecordError
 from prep.examples import image_of, label_entry, parse_example
@@ -29,11 +30,13 @@ from prep.planning import ShardSpec
 from prep.problems import Problem
 from prep.receipts import ShardReceipt, of_outcome
 from prep.records import compression_of, crc32c, read_records
+from prep.retries import Retries
 from prep.shards import RunRef
 from prep.stats import CHANNELS, ChannelStats
 from prep.stored_plan import StoredPlan
 
 _RECORDS_NAMED = 3  # of those in a shard that something is wrong with
+_PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again, from its start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
 
     Raises:
         OutputConflict: the output holds another plan now.
+        StorageUnavailable: it can't be told, for a storage does not answer.
     """
     configure_process()
     journal = Journal(run.output)
@@ -76,11 +80,10 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     ]
     if problems:  # There is nothing to hold the shard against.
         return ShardInspection(shard=shard, problems=tuple(problems))
-    reading = _Reading(plan, receipt, _written(receipt, entries))
-    found = [*_file_differences(path, receipt), *reading.differences(path)]
+    records, found = _read_shard(path, plan, receipt, _written(receipt, entries))
     return ShardInspection(
         shard=shard,
-        records=reading.records,
+        records=records,
         receipt=receipt,
         problems=tuple(
             Problem(where=where, expected=expected, found=came, remedy="rewrite")
@@ -97,19 +100,25 @@ def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[Image
     """The images of a shard; None where the image list can't be read, which is told elsewhere."""
     try:
         return list(journal.entries(plan, shard))
-    except (OSError, IndexError, pa.ArrowException):
+    except OSError as error:
+        storage.require_answer(journal.layout.root, error)
+        return None
+    except (IndexError, pa.ArrowException):
         return None
 
 
 def _read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Problem:
     path = journal.layout.receipt(shard.split, shard.index)
     try:
-        receipt = ShardReceipt.from_json(json.loads(path.read_bytes()))
+        receipt = ShardReceipt.from_json(json.loads(storage.read_patiently(path)))
     except FileNotFoundError:
         file = journal.layout.shard(shard.split, shard.index, shard.count)
-        found = "a file without one" if file.exists() else "none, and no file: it was not written"
+        there = storage.patiently(file, file.exists)
+        found = "a file without one" if there else "none, and no file: it was not written"
         return _receipt_problem(path, journal, f"the receipt of {file.name}", found)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError):
+            storage.require_answer(path, error)
         return _receipt_problem(path, journal, "a receipt", f"what can't be read ({error!r})")
     if receipt.fingerprint != digest:
         found = f"that of another ({str(receipt.fingerprint)[:12]}…)"
@@ -173,20 +182,34 @@ def _count_classes(names: Sequence[str] | None) -> dict[str, int]:
     return counts
 
 
-def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
-    """Size and digest of the file."""
+def _read_shard(
+    path: Path, plan: StoredPlan, receipt: ShardReceipt, classes: Sequence[str] | None
+) -> tuple[int, list[Difference]]:
+    """How many records could be read, and what is wrong with them and with their file."""
+
+    def read() -> tuple[int, list[Difference]]:
+        reading = _Reading(plan, receipt, classes)
+        found = [*_file_differences(path, receipt), *reading.differences(path)]
+        return reading.records, found
+
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return  # Reading it will say so.
-        if status.st_size != receipt.bytes:
-            yield f"{receipt.bytes} bytes", f"{status.st_size}"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != receipt.sha256:
-            yield f"SHA-256 {receipt.sha256}", digest
-    except OSError:
-        return
+        return Retries().call(read, _PAUSES)
+    except FileNotFoundError:
+        return 0, [("a shard", "no file")]
+    except OSError as error:
+        storage.require_answer(path, error)
+        return 0, [("a shard", f"what can't be read: {error.strerror or error}")]
+
+
+def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
+    """Size and digest of the file; raises OSError where it can't be read."""
+    size = _regular(path).stat().st_size
+    if size != receipt.bytes:
+        yield f"{receipt.bytes} bytes", f"{size}"
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != receipt.sha256:
+        yield f"SHA-256 {receipt.sha256}", digest
 
 
 class _Labels:
@@ -228,18 +251,13 @@ class _Reading:
         self.records = 0
 
     def differences(self, path: Path) -> list[Difference]:
-        """What is wrong with the records of the file."""
-        try:
-            with _regular(path).open("rb") as file:
-                self._read(file)
-                if self.records != sum(self._receipt.written.values()):
-                    self._wrong[:0] = _repeated(file)
-                elif not self._wrong:
-                    self._wrong += self._sums_differ(file)
-        except FileNotFoundError:
-            return [("a shard", "no file")]
-        except OSError as error:
-            return [("a shard", f"what can't be read: {error.strerror or error}")]
+        """What is wrong with the records of the file; raises OSError where it can't be read."""
+        with _regular(path).open("rb") as file:
+            self._read(file)
+            if self.records != sum(self._receipt.written.values()):
+                self._wrong[:0] = _repeated(file)
+            elif not self._wrong:
+                self._wrong += self._sums_differ(file)
         return self._summary()
 
     def _read(self, file: BinaryIO) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -43,6 +42,8 @@ class Inventory:
         try:
             whole = self._journal.run_plan(stored)
         except (OSError, ValueError, KeyError, IndexError, pa.ArrowException) as error:
+            if isinstance(error, OSError):
+                storage.require_answer(self._layout.root, error)
             found = f"what can't be read ({type(error).__name__})"
             return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
         planned, there = stored.fingerprint, whole.fingerprint
@@ -111,7 +112,9 @@ class Inventory:
             yield self._problem(path, "the images that the receipts name", found, "remake")
         try:
             stored = RunReport.read(self._journal.output)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OSError):
+                storage.require_answer(self._layout.report, error)
             found = _what(self._layout.report, None)
             yield self._problem(self._layout.report, "the report", found, "remake")
             return
@@ -140,14 +143,20 @@ class Inventory:
 
 def _files_in(folder: Path) -> list[Path]:
     """What lies in a folder, by name; nothing where there is none."""
-    with contextlib.suppress(OSError):
-        return sorted(folder.iterdir())
-    return []
+    try:
+        return storage.patiently(folder, lambda: sorted(folder.iterdir()))
+    except OSError as error:
+        storage.require_answer(folder, error)
+        return []
 
 
 def _read_json(path: Path) -> Any:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_bytes())
+    try:
+        return json.loads(storage.read_patiently(path))
+    except OSError as error:
+        storage.require_answer(path, error)
+    except ValueError:
+        pass
     return None
 
 

@@ -25,7 +25,6 @@ from prep.locations import absolute, locate
 from prep.locks import exclusive
 from prep.planning import IMAGES, RunPlan, ShardSpec
 from prep.receipts import ShardReceipt
-from prep.retries import is_transient
 from prep.stats import RGB
 from prep.stored_plan import FORMAT, StoredPlan
 
@@ -78,6 +77,8 @@ class Journal:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OSError):
+                storage.require_answer(self.layout.root, error)
             raise PrepError(
                 f"{self.layout.plan}: can't be read ({error!r}); --overwrite starts afresh"
             ) from None
@@ -181,7 +182,7 @@ class Journal:
             sizes: of the shards by the name of their files, where they are known already.
 
         Raises:
-            PrepError: a storage does not say whether there is one, however often it is asked.
+            StorageUnavailable: a storage does not say whether there is one.
         """
         try:
             receipt = ShardReceipt.from_json(
@@ -193,8 +194,7 @@ class Journal:
             size = file.stat().st_size if sizes is None else sizes.get(file.name)
             whole = size == receipt.bytes
         except OSError as error:
-            if storage.is_remote(self.layout.root) and is_transient(error):
-                raise PrepError(f"output: can't be read: {error}; try again later") from None
+            storage.require_answer(self.layout.root, error)
             return None
         except (ValueError, KeyError, TypeError):
             return None

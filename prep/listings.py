@@ -35,8 +35,9 @@ def findings_are_published(layout: OutputLayout, totals: SplitTotals) -> bool:
     if len(rows) > _MOST_IN_CSV:
         return layout.refused.with_suffix(".parquet").is_file()
     try:
-        return layout.refused.read_bytes() == _csv(_FINDINGS, rows)
-    except OSError:
+        return storage.read_patiently(layout.refused) == _csv(_FINDINGS, rows)
+    except OSError as error:
+        storage.require_answer(layout.refused, error)
         return False
 
 

@@ -88,7 +88,7 @@ class RunReport:
             OSError: there is none.
             ValueError, TypeError: it is not a report.
         """
-        value = json.loads(OutputLayout(locate(output)).report.read_bytes())
+        value = json.loads(storage.read_patiently(OutputLayout(locate(output)).report))
         return cls(**{**value, "refused": tuple(value["refused"])})
 
     def publish(self) -> None:

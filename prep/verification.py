@@ -120,6 +120,7 @@ def verify(
     Raises:
         SourceError: the folder is not an output of this package.
         OutputConflict: it is to be repaired, and a run is at work in it.
+        StorageUnavailable: it is in a storage that does not answer; that is no finding.
         PrepError: its plan is lost or can't be read.
         ShardError: shards could not be written again; all others were.
         ClusterError: the cluster can't be started, or would not do.

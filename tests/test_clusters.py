@@ -167,6 +167,7 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
         ({"class": "Client"}, None, "no class of clusters"),
         ({"class": "worker_client"}, None, "no class of clusters"),
         ({"kwargs": {"thread_per_worker": 1}}, None, "did you mean threads_per_worker"),
+        (
             {"module": "dask_jobqueue", "class": "SLURMCluster", "security": {"temporary": True}},
             None,
             "kwargs.shared_temp_directory",

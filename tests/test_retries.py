@@ -129,6 +129,30 @@ def test_a_shard_that_can_not_be_written_is_named_and_made_up_for(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [(1, {"SHA-256"}), (999, {"a shard: what can't be read: Input/output error"})],
+    ids=["passing", "staying"],
+)
+def test_a_read_error_does_not_hide_what_is_wrong_with_a_shard(
+    times: int, found: set[str], faults: pytest.MonkeyPatch, home: Path, client: Client
+) -> None:
+    """One byte of it is another, which the digest of the file alone tells."""
+    output, name = home / "out", "train/train-00001-of-00003.tfrecord"
+    prep.run(config(home / "source", output, compression="GZIP"), client)
+    data = bytearray((output / name).read_bytes())
+    data[9] ^= 1  # The system that has written it, as gzip's header has it.
+    (output / name).write_bytes(data)
+    faults.setenv("FAULTY_IO", f"read:/out/{name}:{errno.EIO}:{times}")
+    with prep.cluster(workers=1) as other:
+        problems = prep.verify(output, other).problems
+    assert {problem.where for problem in problems} == {name}
+    assert {
+        "SHA-256" if "SHA" in p.expected else f"{p.expected}: {p.found}" for p in problems
+    } == found
+
+
+@pytest.mark.slow
 def test_a_source_that_is_away_does_not_lose_its_images(
     faults: pytest.MonkeyPatch, tmp_path: Path, client: Client
 ) -> None:

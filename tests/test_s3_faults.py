@@ -20,6 +20,7 @@ from storages import KEY, S3, SECRET, free_port
 import prep
 from prep import locations, storage
 from prep.catalog import scan_folders
+from prep.errors import StorageUnavailable
 from prep.retries import is_transient
 
 
@@ -184,6 +185,29 @@ def test_killed_workers_and_a_stumbling_store_cost_nothing_but_time(s3: S3, tmp_
     shards = {name: data for name, data in found.items() if name.endswith(".tfrecord")}
     assert shards == contents(whole, "**/*.tfrecord")
     assert [name for name in found if name.endswith(".partial")] == []
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_is_no_finding(s3: S3, tmp_path: Path, client: Client) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 4, "dog": 4}})
+    config = prep.Config(
+        source=str(source),
+        output=f"{s3.url}/shards",
+        storage_options=s3.options,
+        size=32,
+        images_per_shard=4,
+    )
+    prep.run(config, client)
+    receipt, shard = "receipts/train/00000.json", "train-00000-of-00002.tfrecord"
+    for match in (receipt, shard):
+        s3.fail(7, status="500", method="GET", match=match)  # More than s3fs itself puts up with.
+        assert prep.verify(config.output, client).clean
+        s3.fail(0)
+    for match in (receipt, shard):
+        s3.fail(10_000, status="500", method="GET", match=match)
+        with pytest.raises(StorageUnavailable, match=f"{match}'; try again later"):
+            prep.verify(config.output, client)
+        s3.fail(0)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from prep.errors import StorageUnavailable
 from prep.locations import RemotePath, locate
-from prep.retries import Retries
+from prep.retries import Retries, is_transient
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.remote import Upload
@@ -44,6 +45,7 @@ __all__ = [
     "read_patiently",
     "remove_leftovers",
     "remove_tree",
+    "require_answer",
     "require_readable",
     "sizes",
     "stamp_of",
@@ -123,6 +125,15 @@ def patiently(path: Path, action: Callable[[], T]) -> T:
         OSError: ``action`` did, for a reason that will not pass, or every time.
     """
     return Retries().call(action, _PAUSES) if isinstance(path, RemotePath) else action()
+
+
+def require_answer(path: Path, error: OSError) -> None:
+    """Raises StorageUnavailable where an error says nothing of what is at a location.
+
+    On this machine's disks, an error that stays is a finding.
+    """
+    if isinstance(path, RemotePath) and is_transient(error):
+        raise StorageUnavailable(f"can't be read: {error}; try again later") from None
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
