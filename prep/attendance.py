@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from distributed import Client
 
 from prep.errors import ClusterError, ConfigError
 from prep.text import duration
+from prep.watching.wire import MISFITS
 
 _EVERY = 2.0  # seconds between two looks
 
@@ -57,7 +59,14 @@ class Attendance:
         self._since = now if self._since is None else self._since
         self.missing = now - self._since
         if self._patience is not None and self.missing >= self._patience:
-            raise ClusterError(no_workers(self.missing))
+            raise ClusterError("; ".join([*self._left(), no_workers(self.missing)]))
+
+    def _left(self) -> list[str]:
+        """Why the last worker that could not do the work has gone, if any has."""
+        with contextlib.suppress(OSError, TimeoutError):
+            events: Any = self._client.get_events(MISFITS)
+            return [str(why) for _, why in events[-1:]]
+        return []
 
     def _has_workers(self) -> bool:
         scheduler: Any = self._client.scheduler

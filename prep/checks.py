@@ -7,8 +7,9 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from distributed import Client, LocalCluster
@@ -16,7 +17,7 @@ from distributed import Client, LocalCluster
 from prep import probes, software
 from prep.attendance import no_workers, patience_for_workers
 from prep.catalog import require_folder
-from prep.errors import ClusterError
+from prep.errors import ClusterError, SourceError
 from prep.guests import prepare_workers
 from prep.locations import is_url, locate
 from prep.polls import Poll
@@ -207,20 +208,26 @@ def _namespace() -> dict[str, Any]:
 
 
 def samples_of(source: str) -> list[str]:
-    """An image file of a source, to be looked for by others; none where it has none.
+    """A file of a source, to be looked for by others; none where it has none.
 
     Raises:
-        SourceError: it is no folder.
+        SourceError: it is no folder, or can't be listed.
     """
     if not is_url(source):
         require_folder(source)
         source = os.path.abspath(source)
-    below, found = "", locate(source)
-    while True:
-        entries = (entry for entry in found.iterdir() if not entry.name.startswith("."))
-        first = min(entries, key=lambda entry: entry.name, default=None)
-        if first is None:
-            return []
-        below, found = f"{below}/{first.name}", first
-        if not first.is_dir():
-            return [source.rstrip("/") + below]
+    try:
+        first = next(_files_below(locate(source)), None)
+    except OSError as error:
+        raise SourceError(f"source: can't be listed: {error}") from None
+    return [] if first is None else [source.rstrip("/") + first]
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """What is to be read in a folder and below, folder by folder, by the rest of its path."""
+    visible = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    for entry in sorted(visible, key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from (f"/{entry.name}{below}" for below in _files_below(entry))
+        elif entry.is_file():
+            yield f"/{entry.name}"

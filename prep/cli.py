@@ -239,7 +239,7 @@ def mean(
     from prep import means
     from prep.terminal import print_mean
 
-    _require_writable(Path(output))
+    _require_writable(output)
     report = means.mean_rgb(
         inputs,
         weight=weight,  # type: ignore[arg-type]
@@ -358,6 +358,7 @@ def labels(source: str, output: str) -> None:
     from prep.catalog import scan_folders
     from prep.labels import LabelMap
 
+    _require_writable(output)
     label_map = LabelMap.build(scan_folders(source).classes)
     _write_json(Path(output), label_map.to_json())
     click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {output}")
@@ -397,8 +398,11 @@ def demo(output: str, images: int, workers: int | None) -> None:
     click.echo(demonstration.where_to_look(root))
 
 
-def _require_writable(path: Path) -> None:
+def _require_writable(output: str) -> None:
     """Better before the work than after it."""
+    if is_url(output):
+        raise ConfigError(f"output: got {output!r}; expected the path of a file on this machine")
+    path = Path(output)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ConfigError(f"output: can't write {os.fspath(path)!r}; expected the path of a file")

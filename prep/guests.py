@@ -1,7 +1,7 @@
 """What a client registers with the workers of a cluster, which others may use at the same time.
 
-It is the client's own, by its name, and goes when the client goes: another one that comes, goes, or
-looks at the cluster changes nothing of it.
+It is the client's own, by its name: another one that comes, goes, or looks at the cluster changes
+nothing of it. It goes when the client says that it leaves, or else when the next one comes.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from prep.tally import Tally
 _READ_PAUSES = (0.1, 0.5, 2.0)
 _WRITE_PAUSES = (1.0, 4.0)
 # So many images one after the other can't be read, although each was tried again and again: then
-# it is the source that is away. Refusing them would lose them for good, for the shard would count.
+# it is the source that is away, and the run had better say so than refuse them all.
 _MOST_FAILED_IN_A_ROW = 5
 # What the largest allowed image takes uncompressed, 16 bits a sample with transparency, and some
 # metadata. More is not read: a file can claim to be larger than any memory.

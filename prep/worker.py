@@ -16,11 +16,10 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from distributed import Worker, WorkerPlugin
+from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from prep import shards
 from prep.counters import COUNTERS
-from prep.errors import ClusterError
 from prep.exposition import export_metrics
 from prep.images import Thumbnailer, codec_versions, configure_process, pixels_of_record
 from prep.images.decode import Decoder
@@ -32,7 +31,7 @@ from prep.receipts import ShardReceipt
 from prep.shards import RunRef
 from prep.text import one_line
 from prep.watchdog import WATCHDOG
-from prep.watching.wire import METRIC, SQUARE_CALL, SquareMessage
+from prep.watching.wire import METRIC, MISFITS, SQUARE_CALL, SquareMessage
 
 _THUMBNAIL = 96  # pixels
 
@@ -114,23 +113,35 @@ def write_shard(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     """The task that Dask runs: writes one shard, counting as it goes.
 
     Raises:
-        ClusterError: the libraries here would give it other bytes. That is looked for before a run,
-            too, but workers may join later.
+        Reschedule: the libraries here would give it other bytes, so this worker leaves, and another
+            one takes the shard. That is looked for before a run, too, but workers may join later.
     """
     plan = open_plan(run.output, run.digest, run.run)
-    _require_versions(plan.fingerprint.versions)
+    misfit = _misfit(plan.fingerprint.versions)
+    if misfit is not None:
+        _leave(misfit)
+        raise Reschedule
     with COUNTERS.shard(shard, run.run, plan) as counter:
         return shards.write_shard(shard, run, counter)
 
 
-def _require_versions(planned: Mapping[str, str]) -> None:
+def _misfit(planned: Mapping[str, str]) -> str | None:
+    """Why shards would come out differently here; None where they would not."""
     here = _versions()
     for name, expected in planned.items():
         if here.get(name) != expected:
-            raise ClusterError(
-                f"{name} {here.get(name)} on {socket.gethostname()}, planned with {expected}: the "
-                "shard would come out differently; install the same version everywhere"
+            return (
+                f"{name} {here.get(name)} on {socket.gethostname()}, planned with {expected}: "
+                "shards would come out differently; install the same version everywhere"
             )
+    return None
+
+
+def _leave(why: str) -> None:
+    """Has this worker go for good: with an error, it would be given all that is to be done."""
+    worker = get_worker()
+    worker.log_event(MISFITS, why)
+    worker.loop.add_callback(worker.close_gracefully, restart=False, reason=why)
 
 
 @functools.cache

@@ -49,7 +49,6 @@ LEVELS = {
     },  # nothing of ours
     1: {
         "admission",
-        "attendance",
         "cluster_file",
         "demo",
         "examples",
@@ -89,6 +88,7 @@ LEVELS = {
         "watching",
     },  # what images, and a run, come to
     5: {
+        "attendance",
         "counters",
         "dashboard",
         "histories",

@@ -19,7 +19,7 @@ import dask
 import pytest
 import yaml
 from clusters import contents, run_prep, wait_until
-from distributed import Client, Worker, WorkerPlugin
+from distributed import Client
 from foreign import foreign_cluster
 from pictures import write_tree
 
@@ -27,7 +27,7 @@ import prep
 from prep import checks, locations, polls, runs, sharing, software
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.cli import _fail
-from prep.errors import ClusterError, ConfigError, ShardError
+from prep.errors import ClusterError, ConfigError
 from prep.guests import leave_workers, mount_on_workers, prepare_workers
 from prep.locations import Access
 from prep.locations.filesystems import OPTIONS
@@ -245,6 +245,17 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
     assert not output.parent.exists()  # Nothing is left behind.
 
 
+def test_a_folder_without_images_is_passed_over_for_one_to_look_at(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"train": {"dog": 1}})
+    (tmp_path / "photos/train/cat").mkdir()
+    os.mkfifo(tmp_path / "photos/a-pipe")
+    (sample,) = samples_of(str(tmp_path / "photos"))
+    assert Path(sample).parent == tmp_path / "photos/train/dog"
+    assert Path(sample).is_file()
+    (tmp_path / "empty").mkdir()
+    assert samples_of(str(tmp_path / "empty")) == []
+
+
 def test_a_check_leaves_nothing_where_a_host_has_no_such_folder(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,27 +352,30 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
 
 
 @pytest.mark.slow
-def test_a_worker_of_other_codecs_that_joins_late_writes_nothing(
+def test_a_worker_of_other_codecs_that_joins_late_leaves_the_work_to_others(
     source: Path, tmp_path: Path
 ) -> None:
-    with prep.cluster(workers=1) as client:
-        client.register_plugin(Pretending({"cv2": "3.4.0"}))  # Nothing is asked here beforehand.
-        with pytest.raises(ShardError, match=r"opencv 3\.4\.0 on .*, planned with"):
+    with prep.cluster(workers=2) as client:
+        misfit, fit = client.scheduler_info()["workers"]
+        client.run(pretend, {"cv2": "3.4.0"}, workers=[misfit])  # It is not asked beforehand.
+        report = prep.run(config(source, tmp_path), client)
+        assert report.images["written"] == report.images["planned"]
+        wait_until(lambda: list(client.scheduler_info()["workers"]) == [fit])
+
+
+@pytest.mark.slow
+def test_where_all_workers_are_of_other_codecs_that_is_said(source: Path, tmp_path: Path) -> None:
+    with prep.cluster(workers=1) as client, dask.config.set({"prep.wait-for-workers": "1s"}):
+        client.run(pretend, {"cv2": "3.4.0"})
+        with pytest.raises(ClusterError, match=r"opencv 3\.4\.0 on .*, planned with.*no workers"):
             prep.run(config(source, tmp_path), client)
     assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
 
 
-class Pretending(WorkerPlugin):
-    """Has a library be of another version."""
-
-    name = "pretending"
-
-    def __init__(self, versions: Mapping[str, str]) -> None:
-        self._versions = dict(versions)
-
-    def setup(self, worker: Worker) -> None:
-        for name, version in self._versions.items():
-            importlib.import_module(name).__version__ = version
+def pretend(versions: Mapping[str, str]) -> None:
+    """Has a library be of another version, in the process that this is run in."""
+    for name, version in versions.items():
+        importlib.import_module(name).__version__ = version
 
 
 Breaking = Callable[[Path], Mapping[str, str]]

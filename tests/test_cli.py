@@ -449,7 +449,14 @@ def test_labels_are_numbered_by_name(source: Path, at_home: Path) -> None:
     assert "2 classes" in shown
 
 
-@pytest.mark.parametrize("arguments", [["nowhere", "-o", "l.json"], ["photos", "-o", "photos"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nowhere", "-o", "l.json"],
+        ["photos", "-o", "photos"],
+        ["photos", "-o", "s3://bucket/l.json"],
+    ],
+)
 def test_labels_that_cannot_be_made_are_said_in_one_line(
     arguments: list[str], source: Path, at_home: Path
 ) -> None:

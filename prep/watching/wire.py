@@ -8,6 +8,8 @@ from typing import TypedDict
 METRIC = "prep"
 # Tasks that write shards are called so, followed by the id of their run and a number.
 _TASK_PREFIX = "write_shard-"
+#: The topic of Dask's events under which workers say why they have left.
+MISFITS = "prep-misfits"
 #: What a worker is asked for a ``SquareMessage`` with.
 SQUARE_CALL = "prep_square"
 #: Classes that are counted one by one; the others, by name, come after these.
