@@ -27,7 +27,6 @@ from prep.troubles import (
     ClusterCheck,
     Facts,
     HostState,
-    error,
     merged,
     process_troubles,
     scheduler_troubles,
@@ -35,12 +34,12 @@ from prep.troubles import (
     silence_troubles,
     silent,
     software_troubles,
+    worker_troubles,
 )
 
 _LOGGER = logging.getLogger("prep")
 
 _SAID_AFTER = 5.0  # seconds of waiting for workers
-_START_SOME = "start some (Dask's setting prep.wait-for-workers says how long to wait for them)"
 # Runs the text of :mod:`prep.software` where this package may be absent: nothing but ``eval``
 # is asked for there.
 _DESCRIBE = "(exec(source, namespace), namespace['describe_process']())[1]"
@@ -116,14 +115,19 @@ def await_others(client: Client, number: int, patience: float) -> None:
 
 
 def check_cluster(
-    client: Client, *, readable: Sequence[str] = (), writable: str | None = None
+    client: Client,
+    *,
+    readable: Sequence[str] = (),
+    writable: str | None = None,
+    workers: int | None = None,
 ) -> ClusterCheck:
     """Finds out what is wrong with a cluster for a run, and what to do about it.
 
     Args:
         readable, writable: as for :func:`require_fit`.
+        workers: how many there should be, if that is known.
     """
-    return _Check(client).carry_out(readable, writable)
+    return _Check(client).carry_out(readable, writable, workers)
 
 
 class _Check:
@@ -134,10 +138,11 @@ class _Check:
         self._poll = Poll(client)
         self._facts: dict[str, Facts] = {}
 
-    def carry_out(self, readable: Sequence[str], writable: str | None) -> ClusterCheck:
+    def carry_out(
+        self, readable: Sequence[str], writable: str | None, workers: int | None
+    ) -> ClusterCheck:
         poll = self._poll
-        if not poll.workers:
-            poll.add("scheduler", [error("it has no workers", _START_SOME)])
+        poll.add("scheduler", worker_troubles(len(poll.workers), workers))
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})

@@ -322,8 +322,9 @@ def check(
     readable = checks.samples_of(config.source) if whole or "source" in given else []
     writable = absolute(config.output) if whole or "output" in given else None
     with opened(choice) as client:
-        checks.await_workers(client, choice.workers or choice.spec().workers or 1, _JOIN_WITHIN)
-        found = checks.check_cluster(client, readable=readable, writable=writable)
+        wanted = choice.workers or choice.spec().workers or 1
+        checks.await_workers(client, wanted, _JOIN_WITHIN)
+        found = checks.check_cluster(client, readable=readable, writable=writable, workers=wanted)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:

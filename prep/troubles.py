@@ -11,6 +11,7 @@ from dask.utils import parse_timedelta
 from prep.text import duration, megabytes, one_line
 
 Level = Literal["error", "warning"]
+_START_SOME = "start some (Dask's setting prep.wait-for-workers says how long to wait for them)"
 Facts = Mapping[str, Any]
 
 # Other versions of these write other bytes.
@@ -254,6 +255,17 @@ def space_trouble(free: int) -> Iterator[Trouble]:
 
 def _warning(what: str, remedy: str) -> Trouble:
     return Trouble(level="warning", where="", what=what, remedy=remedy)
+
+
+def worker_troubles(there: int, wanted: int | None) -> list[Trouble]:
+    """What is wrong with the number of workers."""
+    if not there:
+        return [error("it has no workers", _START_SOME)]
+    if wanted is not None and there < wanted:
+        what = f"{there} of {wanted} workers are there"
+        remedy = "a run begins with them; look where the others stay, if they should have come"
+        return [Trouble(level="warning", where="", what=what, remedy=remedy)]
+    return []
 
 
 def error(what: str, remedy: str) -> Trouble:

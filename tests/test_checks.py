@@ -245,6 +245,12 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
     assert not output.parent.exists()  # Nothing is left behind.
 
 
+def test_workers_that_did_not_come_are_told_of(client: Client) -> None:
+    (trouble,) = check_cluster(client, workers=3).warnings
+    assert trouble.what == "2 of 3 workers are there"
+    assert check_cluster(client, workers=2).troubles == ()
+
+
 def test_a_folder_without_images_is_passed_over_for_one_to_look_at(tmp_path: Path) -> None:
     write_tree(tmp_path / "photos", {"train": {"dog": 1}})
     (tmp_path / "photos/train/cat").mkdir()
