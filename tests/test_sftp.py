@@ -78,6 +78,15 @@ def test_a_wrong_password_is_shown_nowhere(sftp: Sftp) -> None:
     assert "s3cr3t" not in str(error.value)
 
 
+def test_a_folder_is_listed_though_the_connection_has_broken(sftp: Sftp, place: Path) -> None:
+    (sftp.folder / "file").write_bytes(b"1")
+    assert storage.sizes(place) == {"file": 1}
+    sftp.kill_sessions()
+    assert storage.sizes(place) == {"file": 1}
+    sftp.kill_sessions()
+    assert [path.name for path in storage.walk(place)] == ["file"]
+
+
 def test_a_server_is_asked_over_a_few_connections(sftp: Sftp, place: Path) -> None:
     for number in range(24):
         (sftp.folder / f"{number}").write_bytes(b"1")

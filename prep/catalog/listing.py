@@ -96,4 +96,6 @@ class StoreListing:
 
     def _list(self, folder: bytes) -> list[StoredEntry]:
         place = self._root / os.fsdecode(folder) if folder else self._root
-        return [StoredEntry(os.fsencode(name), status) for name, status in place.listed()]
+        return [
+            StoredEntry(os.fsencode(name), status) for name, status in storage.listing_of(place)
+        ]

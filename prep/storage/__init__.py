@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prep.errors import StorageUnavailable
-from prep.locations import RemotePath, locate
+from prep.locations import RemotePath, Status, locate
 from prep.retries import Retries, is_transient
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
@@ -36,6 +36,7 @@ __all__ = [
     "identity",
     "is_remote",
     "leftovers",
+    "listing_of",
     "most_at_once",
     "patiently",
     "publish",
@@ -245,18 +246,27 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def listing_of(folder: RemotePath) -> list[tuple[str, Status]]:
+    """What is in a folder of a storage, by name.
+
+    Raises:
+        OSError: it can't be listed, however often that is tried.
+    """
+    return patiently(cast(Path, folder), folder.listed)
+
+
 def walk(place: Path) -> Iterator[Path]:
     """All files at a location in a storage and below it, folders of one level at the same time.
 
     Raises:
         OSError: it can't be listed.
     """
-    if not place.is_dir():
+    if not patiently(place, place.is_dir):
         yield from [place] if place.is_file() else []
         return
     folders = [place]
     while folders:
-        listed = each(lambda folder: cast(RemotePath, folder).listed(), folders, place)
+        listed = each(listing_of, cast(list[RemotePath], folders), place)
         found = [
             (folder / name, status.is_folder)
             for folder, entries in zip(folders, listed, strict=True)
@@ -274,7 +284,7 @@ def sizes(folder: Path) -> dict[str, int] | None:
     if not isinstance(folder, RemotePath):
         return None
     try:
-        return {name: status.st_size for name, status in folder.listed()}
+        return {name: status.st_size for name, status in listing_of(folder)}
     except (FileNotFoundError, NotADirectoryError):
         return {}
 
