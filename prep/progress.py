@@ -133,8 +133,12 @@ class LiveDisplay:
         return table
 
     def __enter__(self) -> LiveDisplay:
-        with deferred():
-            self._live.__enter__()
+        try:
+            with deferred():
+                self._live.__enter__()
+        except KeyboardInterrupt:  # It came meanwhile, and nobody else would take the bar away.
+            self._live.stop()
+            raise
         return self
 
     def __exit__(

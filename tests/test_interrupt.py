@@ -130,9 +130,10 @@ def test_pressed_while_the_cluster_starts(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_pressed_before_the_cluster_starts(home: Path) -> None:
+@pytest.mark.parametrize("file", ["lock", "plan.json"])  # Before the cluster starts, and after.
+def test_pressed_before_a_shard_is_begun(home: Path, file: str) -> None:
     with Terminal("run", *FLAGS, cwd=home) as terminal:
-        wait_until((home / "out/.prep/plan.json").exists)
+        wait_until((home / "out/.prep" / file).exists)
         terminal.press(CTRL_C)
         assert_stopped(terminal, home)
 
