@@ -85,7 +85,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while part is not None and id(part) not in seen:
         seen.add(id(part))
         yield part
-        part = part.__cause__
+        part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
 
 
 def _is_full(error: BaseException) -> bool:
