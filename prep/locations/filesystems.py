@@ -84,8 +84,8 @@ def most_at_once(url: str) -> int:
     return _MOST_AT_ONCE if shared else _MOST_CONNECTIONS
 
 
-def forget(url: str) -> None:
-    """Has this thread connect anew to the storage of a URL: its connection has broken."""
+def forget_connections() -> None:
+    """Has this thread connect anew to whatever it asks: a connection of its own has broken."""
     _own.opened.clear()
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from prep.locations import stores
 from prep.locations.faults import as_os_errors
-from prep.locations.filesystems import OPTIONS, filesystem, forget, most_at_once
+from prep.locations.filesystems import OPTIONS, filesystem, forget_connections, most_at_once
 from prep.locations.urls import bucket_of, canonical, protocol_of
 
 _PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
@@ -273,7 +273,7 @@ class RemotePath:
                 yield
         except OSError as error:
             if error.errno in _BROKEN:
-                forget(self._url)
+                forget_connections()
             raise
 
 

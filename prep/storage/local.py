@@ -53,12 +53,6 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
         return data
 
 
-def require_readable(path: str | bytes) -> None:
-    """Raises OSError where :func:`read_file` would."""
-    for _ in read_in_pieces(path):
-        break
-
-
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
     """The contents of a regular file, a megabyte at a time.
 
