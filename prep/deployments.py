@@ -125,10 +125,13 @@ def _counted(spec: ClusterSpec, workers: int | None) -> dict[str, Any]:
     if wanted is None:
         return kwargs
     if spec.class_ == "SSHCluster":
-        raise ConfigError(
-            "workers, adapt: an SSHCluster has as many workers as it has hosts, each times "
+        told = (
+            "an SSHCluster has as many workers as it has hosts, each times "
             "worker_options.n_workers; set these"
         )
+        if workers is not None:
+            raise ConfigError(f"workers: {told}")
+        raise spec.error(("workers" if spec.workers else "adapt",), told)
     return {**kwargs, "n_workers": wanted}
 
 
