@@ -1,12 +1,17 @@
 """What a client registers with the workers of a cluster, which others may use at the same time.
 
 It is the client's own, by its name: another one that comes, goes, or looks at the cluster changes
-nothing of it. It goes when the client says that it leaves, or else when the next one comes.
+nothing of it. What it takes to do some work goes when that work ends; all else when the client says
+that it leaves. A client that was killed takes back nothing: the next one does it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client
@@ -15,10 +20,47 @@ from prep.mounts import MountsByHost, WorkerMounts
 from prep.worker import WorkerSetup
 
 
+@dataclass(slots=True)
+class _Visit:
+    """A client at work, and how many runs of it are."""
+
+    holder: str
+    runs: int = 0
+
+
+_lock = threading.Lock()
+_visits: dict[str, _Visit] = {}
+# Ends of visits are not waited for, and may come after the next one's begin: each has its own name.
+_numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def visiting(client: Client) -> Iterator[None]:
+    """Has what workers are prepared with in the block be taken back at its end.
+
+    Where runs of one client overlap, that is the end of the last one.
+    """
+    with _lock:
+        visit = _visits.setdefault(client.id, _Visit(f"{client.id}:{next(_numbers)}"))
+        visit.runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            visit.runs -= 1
+            last = not visit.runs
+            if last:
+                del _visits[client.id]
+        if last:
+            _take_back(client, visit.holder)
+
+
 def prepare_workers(client: Client) -> None:
     """Has workers, those that join late too, be set up for what this client gives them to do."""
     _forget_the_gone(client)
-    client.register_plugin(WorkerSetup(client.id))
+    with _lock:
+        visit = _visits.get(client.id)
+    client.register_plugin(WorkerSetup(visit.holder if visit else client.id))
 
 
 def mount_on_workers(client: Client, mounts: MountsByHost) -> None:
@@ -28,11 +70,15 @@ def mount_on_workers(client: Client, mounts: MountsByHost) -> None:
 
 
 def leave_workers(client: Client) -> None:
-    """Takes back what this client has registered, before it goes."""
+    """Takes back all that this client has registered, before it goes."""
+    _take_back(client, client.id)
+
+
+def _take_back(client: Client, holder: str) -> None:
     if client.status != "running":
         return
     with contextlib.suppress(Exception):  # The scheduler may be gone.
-        client.run_on_scheduler(_unregister, of=client.id)
+        client.run_on_scheduler(_unregister, of=holder)
 
 
 def _forget_the_gone(client: Client) -> None:
@@ -42,10 +88,15 @@ def _forget_the_gone(client: Client) -> None:
 
 
 def _unregister(dask_scheduler: Any, of: str | None = None) -> None:
-    """Ends, on the scheduler, what a client has registered; by default, what all have that left."""
+    """Ends, on the scheduler, what a holder has registered; by default, what all have that left.
+
+    Args:
+        of: a client, with all its visits, or one of these.
+    """
     for name in list(dask_scheduler.worker_plugins):
-        kind, _, owner = name.partition(":")
+        kind, _, holder = name.partition(":")
+        client = holder.partition(":")[0]
         ours = kind in (WorkerSetup.kind, WorkerMounts.kind)
-        if ours and (owner == of if of else owner not in dask_scheduler.clients):
+        if ours and (of in (holder, client) if of else client not in dask_scheduler.clients):
             # Nobody waits for it, for a worker may be cut off.
             dask_scheduler.loop.add_callback(dask_scheduler.unregister_worker_plugin, None, name)

@@ -17,6 +17,7 @@ from distributed import Client, LocalCluster
 from prep.cluster_spec import ClusterSpec
 from prep.clusters import ANY_CLUSTER, ClusterChoice, opened
 from prep.errors import ClusterError, ConfigError
+from prep.guests import visiting
 from prep.interrupts import before_exit, deferred
 from prep.notebook import in_notebook
 
@@ -52,15 +53,17 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
 def usable_client(given: Client | None, choice: ClusterChoice) -> Iterator[Client]:
     """The client that was given; or else the session's, in a notebook or where there is one.
 
-    Otherwise a cluster is started for the length of the block.
+    Otherwise a cluster is started for the length of the block. What workers were prepared with
+    does not outlast it either.
 
     Raises:
         ClusterError: it can't be started.
     """
     if given is not None:
-        yield given
+        with visiting(given):
+            yield given
     elif in_notebook() or _is_kept(choice):
-        with session_client(choice) as client:
+        with session_client(choice) as client, visiting(client):
             yield client
     else:
         with opened(choice) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import prep
 from prep import locations
 from prep.locations.faults import as_os_errors
-from prep.locations.filesystems import OPTIONS
+from prep.locations.filesystems import OPTIONS, filesystem
 from prep.retries import is_transient
 
 
@@ -253,3 +254,12 @@ def test_options_of_several_add_up_and_ones_own_come_first() -> None:
     theirs.withdraw("them")
     assert OPTIONS.of("s3://theirs/a") == {}
     assert OPTIONS.of("s3://own/a") == {"key": "own"}
+
+
+def test_nothing_stays_open_with_options_that_were_taken_back() -> None:
+    theirs = locations.Access(options={"memory://theirs": {"secret": "s"}})
+    theirs.apply("them")
+    opened = weakref.ref(filesystem("memory://theirs/a"))
+    assert opened() is filesystem("memory://theirs/b")
+    theirs.withdraw("them")
+    assert opened() is None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from prep.locations.claims import Claims
-from prep.locations.filesystems import OPTIONS
+from prep.locations.filesystems import OPTIONS, forget_filesystems
 from prep.locations.remote import RemotePath
 from prep.locations.urls import canonical, is_url, local_path
 
@@ -53,6 +53,7 @@ class Access:
     def withdraw(self, holder: str) -> None:
         """Takes it back, unless something else was granted for the same one meanwhile."""
         OPTIONS.release(holder, self.options)
+        forget_filesystems()  # They hold what they were opened with.
 
 
 def _scrambled(data: bytes, pad: bytes) -> bytes:

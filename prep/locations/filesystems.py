@@ -89,6 +89,14 @@ def forget_connections() -> None:
     _own.opened.clear()
 
 
+def forget_filesystems() -> None:
+    """Has all be opened anew when they are next needed; whoever is using one goes on with it."""
+    global _own
+    with _lock:
+        _shared.clear()
+        _own = _Own()
+
+
 def _defaults(kind: Any, protocol: str) -> dict[str, Any]:
     if protocol in ("sftp", "ssh"):
         from prep.locations.sftp import KnownHosts  # It needs paramiko.
