@@ -5,27 +5,24 @@ What takes long to load is loaded by the command that needs it.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from prep.admission import read_options
-from prep.config import ARTICLE_KEYS, Config, allowed
-from prep.errors import ConfigError, Interrupted, PrepError, UsageError
+from prep.cli_options import cluster_options, config_options, storage_option, workers_option
+from prep.config import Config
+from prep.errors import ClusterError, ConfigError, Interrupted, PrepError, UsageError
 from prep.locations import is_url
 from prep.text import counted, one_line
 
 if TYPE_CHECKING:
     from prep.clusters import ClusterChoice
-
-Command = Callable[..., Any]
 
 _JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
 
@@ -38,8 +35,10 @@ class _Commands(click.Group):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
+        except ClusterError as error:
+            _fail(error.summary, error.exit_code, error.findings)
         except PrepError as error:
-            _fail(str(error), error.exit_code, getattr(error, "findings", ()))
+            _fail(str(error), error.exit_code)
         except OSError as error:
             if not is_url(str(error.filename)):
                 raise
@@ -52,98 +51,11 @@ class _Commands(click.Group):
 
 
 def _fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
-    """Ends with one line; and one for each of the findings, which are the end of the message."""
-    message = message.removesuffix("".join(f"\n  {finding}" for finding in findings))
+    """Ends with one line, and one for each of the findings."""
     click.echo(f"prep: {one_line(message)}", err=True)
     for finding in findings:
         click.echo(f"  {one_line(finding)}", err=True)
     sys.exit(exit_code)
-
-
-def _config_options(command: Command) -> Command:
-    """``-c`` and a flag for every key of the configuration, under both of its names."""
-    other_names = {name: key for key, name in ARTICLE_KEYS.items()}
-
-    @click.option(
-        "-c",
-        "--config",
-        "config_file",
-        type=click.Path(),
-        metavar="FILE",
-        help="JSON, YAML or TOML file with any of these keys. Flags win over it.",
-    )
-    @functools.wraps(command)
-    def wrapped(config_file: str | None, **values: Any) -> Any:
-        given = {name: values.pop(name) for name in Config.model_fields}
-        given = {name: value for name, value in given.items() if value is not None}
-        config = Config.from_file(config_file, **given) if config_file else Config(**given)
-        return command(config=config, **values)
-
-    for name, field in reversed(Config.model_fields.items()):
-        names = [f"--{key.replace('_', '-')}" for key in (name, other_names.get(name)) if key]
-        default = "" if field.is_required() or field.default is None else f" [{field.default}]"
-        text = f"{field.description}{default}"
-        wrapped = click.option(*names, name, metavar=_metavar(name), help=text)(wrapped)
-    return wrapped
-
-
-def _metavar(name: str) -> str:
-    text = allowed(name)
-    if name == "storage_options":
-        return "JSON|@FILE"
-    if text.startswith("the path"):
-        return "PATH"
-    return "N" if text.startswith(("a whole number", "a number")) else "VALUE"
-
-
-_workers_option = click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Number of worker processes. [one per core]",
-)
-
-
-def _cluster_options(command: Command) -> Command:
-    """Which cluster to use, handed to the command as ``choice``."""
-
-    @_workers_option
-    @click.option(
-        "--cluster",
-        "cluster_file",
-        type=click.Path(),
-        metavar="FILE",
-        help="Cluster file to start or find a cluster by. [one worker per core of this machine]",
-    )
-    @click.option("--profile", metavar="NAME", help="Which of its profiles. [local]")
-    @click.option(
-        "--trust-cluster-file",
-        "trust",
-        is_flag=True,
-        help="Start classes of any package that FILE names: that runs their code.",
-    )
-    @functools.wraps(command)
-    def wrapped(
-        workers: int | None,
-        cluster_file: str | None,
-        profile: str | None,
-        trust: bool,
-        **values: Any,
-    ) -> Any:
-        from prep.clusters import ClusterChoice
-
-        choice = ClusterChoice(file=cluster_file, profile=profile, workers=workers, trust=trust)
-        return command(choice=choice, **values)
-
-    return wrapped
-
-
-_storage_option = click.option(
-    "--storage-options",
-    "storage_options",
-    metavar="JSON|@FILE",
-    help="Options of the storage, where that is a URL. They are kept secret.",
-)
 
 
 @click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -159,8 +71,8 @@ def main() -> None:
 
 
 @main.command()
-@_config_options
-@_cluster_options
+@config_options
+@cluster_options
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
 def run(config: Config, choice: ClusterChoice, overwrite: bool) -> None:
     """Write shards, mean RGB and a report.
@@ -175,8 +87,8 @@ def run(config: Config, choice: ClusterChoice, overwrite: bool) -> None:
 
 
 @main.command()
-@_config_options
-@_workers_option
+@config_options
+@workers_option
 def plan(config: Config, workers: int | None) -> None:
     """Show what a run would do; write nothing."""
     from prep import plans
@@ -225,15 +137,15 @@ def plan(config: Config, workers: int | None) -> None:
     show_default=True,
     help="What weighs the same: each image, or each pixel.",
 )
-@_cluster_options
-@_storage_option
+@cluster_options
+@storage_option
 def mean(
     inputs: str,
     output: str,
     tfrecord: bool | None,
     weight: str,
     choice: ClusterChoice,
-    storage_options: str | None,
+    storage_options: Mapping[str, Any] | None,
 ) -> None:
     """Compute the mean RGB of images, or of the images in shards."""
     from prep import means
@@ -246,7 +158,7 @@ def mean(
         tfrecord=tfrecord,
         cluster=choice,
         progress=True,
-        storage_options=read_options(storage_options),
+        storage_options=storage_options,
     )
     _write_json(Path(output), report.to_json())
     print_mean(report, output)
@@ -255,9 +167,11 @@ def mean(
 @main.command()
 @click.argument("output", metavar="OUTPUT")
 @click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
-@_cluster_options
-@_storage_option
-def verify(output: str, repair: bool, choice: ClusterChoice, storage_options: str | None) -> None:
+@cluster_options
+@storage_option
+def verify(
+    output: str, repair: bool, choice: ClusterChoice, storage_options: Mapping[str, Any] | None
+) -> None:
     """Read all of OUTPUT again, and name what is not as it should be.
 
     Exits with 0 if there is nothing (any more), and with 1 if there is.
@@ -270,7 +184,7 @@ def verify(output: str, repair: bool, choice: ClusterChoice, storage_options: st
         repair=repair,
         cluster=choice,
         progress=True,
-        storage_options=read_options(storage_options),
+        storage_options=storage_options,
     )
     print_verification(report)
     if not report.clean:
@@ -283,21 +197,21 @@ def cluster_commands() -> None:
 
 
 @cluster_commands.command()
-@_cluster_options
+@cluster_options
 @click.option(
     "-c", "--config", "config_file", type=click.Path(), metavar="FILE", help="As of prep run."
 )
 @click.option("--source", metavar="PATH", help="The folder of images.")
 @click.option("--output", metavar="PATH", help="The folder for the shards.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@_storage_option
+@storage_option
 def check(
     choice: ClusterChoice,
     config_file: str | None,
     source: str | None,
     output: str | None,
     as_json: bool,
-    storage_options: str | None,
+    storage_options: Mapping[str, Any] | None,
 ) -> None:
     """Find out whether a cluster can do the work, and what to do about it if not.
 
@@ -335,8 +249,8 @@ def check(
 
 @main.command()
 @click.argument("output", metavar="OUTPUT")
-@_storage_option
-def report(output: str, storage_options: str | None) -> None:
+@storage_option
+def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
     """Make OUTPUT/report.html anew, and print its path.
 
     A run makes it, too; this is for an output that is not finished, or was made before there was
@@ -345,7 +259,7 @@ def report(output: str, storage_options: str | None) -> None:
     from prep import webpage
 
     try:
-        page = webpage.report_page(output, read_options(storage_options))
+        page = webpage.report_page(output, storage_options)
     except OSError as error:
         raise PrepError(f"can't write the page: {error}") from None
     click.echo(str(page))
@@ -382,7 +296,7 @@ def labels(source: str, output: str) -> None:
     metavar="N",
     help="How many images to make.",
 )
-@_workers_option
+@workers_option
 def demo(output: str, images: int, workers: int | None) -> None:
     """Make a small set of photos, a few of them broken, and prepare it."""
     from prep import demo as demonstration

@@ -8,6 +8,7 @@
     │   ├── SourceError        the source is missing or has no images
     │   ├── LabelError         the label map is malformed or lacks a class
     │   └── OutputConflict     the output already holds something else
+    ├── OutputNotSeen          a process does not find the output where others do
     ├── RefusedImage           one image can't be used (carries the reason)
     ├── BadImageError          the same, when the user asked to stop at it
     ├── RecordError            a TFRecord file is not what it should be
@@ -53,6 +54,10 @@ class OutputConflict(UsageError):
     """The output already holds a different run."""
 
 
+class OutputNotSeen(PrepError):
+    """A process does not find the output where others do."""
+
+
 class RefusedImage(PrepError):
     """One image can't be used.
 
@@ -86,11 +91,13 @@ class ClusterError(PrepError):
     """The cluster that was asked for can't be started, or can't do the work.
 
     Attributes:
+        summary: one line.
         findings: what is wrong with it, where that is several things.
     """
 
-    def __init__(self, message: str, *findings: str) -> None:
-        super().__init__(message, *findings)
+    def __init__(self, summary: str, *findings: str) -> None:
+        super().__init__(summary, *findings)
+        self.summary = summary
         self.findings = findings
 
     def __str__(self) -> str:
