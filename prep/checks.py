@@ -19,6 +19,7 @@ from prep.attendance import no_workers, patience_for_workers
 from prep.catalog import require_folder
 from prep.errors import ClusterError, SourceError
 from prep.guests import prepare_workers
+from prep.jobs import not_taken, require_jobs
 from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
@@ -27,6 +28,7 @@ from prep.troubles import (
     ClusterCheck,
     Facts,
     HostState,
+    job_troubles,
     merged,
     process_troubles,
     scheduler_troubles,
@@ -79,22 +81,24 @@ def await_worker(client: Client, patience: float | None = None) -> None:
         patience: seconds to wait at most; by default what Dask's configuration says.
 
     Raises:
-        ClusterError: none came.
+        ClusterError: none came, or none will come.
     """
     patience = patience_for_workers() if patience is None else patience
     began = time.monotonic()
     asked = client.submit(os.getpid, pure=False)
     said = False
-    while not asked.done():
-        waited = time.monotonic() - began
-        if patience is not None and waited > patience:
-            asked.release()
-            raise ClusterError(no_workers(patience))
-        if waited > _SAID_AFTER and not said:
-            _LOGGER.warning("prep: waiting for workers; Ctrl-C stops")
-            said = True
-        time.sleep(0.05)
-    asked.release()
+    try:
+        while not asked.done():
+            require_jobs(client.cluster)
+            waited = time.monotonic() - began
+            if patience is not None and waited > patience:
+                raise ClusterError(no_workers(patience))
+            if waited > _SAID_AFTER and not said:
+                _LOGGER.warning("prep: waiting for workers; Ctrl-C stops")
+                said = True
+            time.sleep(0.05)
+    finally:
+        asked.release()
 
 
 def await_workers(client: Client, number: int, patience: float) -> None:
@@ -143,6 +147,7 @@ class _Check:
     ) -> ClusterCheck:
         poll = self._poll
         poll.add("scheduler", worker_troubles(len(poll.workers), workers))
+        poll.add("batch system", job_troubles(not_taken(self._client.cluster)))
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})

@@ -21,6 +21,7 @@ from distributed import LocalCluster, Security, SpecCluster, Status
 from prep.cluster_classes import class_of
 from prep.cluster_spec import ClusterSpec, SecuritySpec
 from prep.errors import ConfigError
+from prep.jobs import noting
 from prep.parsing import parse_json
 from prep.text import one_line
 
@@ -90,6 +91,8 @@ def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], 
     given = dict(kwargs)
     if spec.security is not None:
         given["security"] = _security(spec.security)
+    if _package(spec) == "dask_jobqueue" and hasattr(kind, "job_cls"):
+        given["job_cls"] = noting(kind.job_cls)
     before = _instances(kind)
     try:
         return kind(*spec.args, **_inheriting(spec, given, config))

@@ -268,6 +268,12 @@ def worker_troubles(there: int, wanted: int | None) -> list[Trouble]:
     return []
 
 
+def job_troubles(not_taken: str | None) -> Iterator[Trouble]:
+    """Of a batch system that did not take all jobs."""
+    if not_taken is not None:
+        yield _warning(not_taken, "mend what it says, or ask for fewer workers")
+
+
 def error(what: str, remedy: str) -> Trouble:
     return Trouble(level="error", where="", what=what, remedy=remedy)
 

@@ -1,0 +1,85 @@
+"""Jobs that a batch system does not take, by a stand-in for ``sbatch`` that runs scripts here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clusters import run_prep
+from pictures import write_tree
+
+# Takes as many jobs as it is told, and says of others what Slurm says.
+_SBATCH = """#!/bin/sh
+for number in $(seq "$TAKES"); do
+    if mkdir "$JOBS/$number" 2> /dev/null; then
+        sh "$1" > /dev/null 2>&1 &
+        echo "Submitted batch job $!"
+        exit 0
+    fi
+done
+echo "sbatch: error: invalid partition specified: nowhere" >&2
+exit 1
+"""
+_SCANCEL = '#!/bin/sh\nkill "$1"\n'
+
+
+def run_as_jobs(folder: Path, takes: int, **profile: Any) -> Any:
+    """``prep run`` on a cluster of jobs, of which so many are taken."""
+    programs, jobs = folder / "bin", folder / "jobs"
+    for made in (programs, jobs):
+        made.mkdir()
+    for name, text in (("sbatch", _SBATCH), ("scancel", _SCANCEL)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    spec = {
+        "version": 1,
+        "module": "dask_jobqueue",
+        "class": "SLURMCluster",
+        "kwargs": {
+            "queue": "nowhere",
+            "cores": 1,
+            "processes": 1,
+            "memory": "2GB",
+            "interface": "lo",
+            "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
+        },
+        **profile,
+    }
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(spec))
+    write_tree(folder / "photos", {"train": {"cat": 4, "dog": 4}})
+    variables = {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "JOBS": str(jobs),
+        "TAKES": str(takes),
+    }
+    command = ["run", "--source", "photos", "--output", "out", "--cluster", "cluster.yaml"]
+    return run_prep(*command, cwd=folder, **variables)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"workers": 3},
+        pytest.param({"adapt": {"minimum": 0, "maximum": 2}}, marks=pytest.mark.slow),
+    ],
+)
+def test_where_no_job_is_taken_one_line_says_why(tmp_path: Path, size: Any) -> None:
+    ended = run_as_jobs(tmp_path, takes=0, **size)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        "prep: none of the cluster's jobs was taken: sbatch: error: invalid partition specified: "
+    )
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_where_some_jobs_are_taken_the_others_are_told_of(tmp_path: Path) -> None:
+    ended = run_as_jobs(tmp_path, takes=1, workers=3)
+    assert ended.returncode == 0, ended.stderr
+    assert "2 jobs not taken: sbatch: error: invalid partition specified: nowhere" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (tmp_path / "out/report.json").exists()
