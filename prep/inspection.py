@@ -61,6 +61,7 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
 
     Raises:
         OutputConflict: the output holds another plan now.
+        OutputNotSeen: this host sees none in it.
         StorageUnavailable: it can't be told, for a storage does not answer.
     """
     configure_process()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 from prep import image_list, storage
 from prep.changes import describe_changes
 from prep.config import Encoding
-from prep.errors import OutputConflict, PrepError
+from prep.errors import OutputConflict, OutputNotSeen, PrepError
 from prep.image_list import ImageEntry
 from prep.layout import OutputLayout, is_shard_name
 from prep.locations import absolute, locate
@@ -316,11 +317,23 @@ def open_plan(output: str, digest: str, run: str) -> StoredPlan:
 
     Raises:
         OutputConflict: it is not the one with this digest (another run has replaced it).
+        OutputNotSeen: there is none.
     """
     plan = Journal(output).stored_plan()
-    if plan is None or plan.fingerprint.digest != digest:
+    if plan is None:
+        raise not_seen(output)
+    if plan.fingerprint.digest != digest:
         raise taken_over(output)
     return plan
+
+
+def not_seen(output: str) -> OutputNotSeen:
+    """The error of a shard that finds no plan in its output."""
+    return OutputNotSeen(
+        f"output: expected the plan of this run in {output}, {socket.gethostname()} sees none; "
+        "have all hosts see the output under this path, or give its place in the cluster file's "
+        "mounts; if it was removed, run the same command again"
+    )
 
 
 def taken_over(output: str) -> OutputConflict:

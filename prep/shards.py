@@ -19,7 +19,7 @@ from prep.examples import example, label_entry
 from prep.image_list import ImageEntry
 from prep.images import ImageSettings, configure_process
 from prep.isolation import GuardedProcessor
-from prep.journal import Journal, open_plan, taken_over
+from prep.journal import Journal, not_seen, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.readahead import ReadAhead, depth_of
@@ -83,6 +83,7 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
     Raises:
         BadImageError: an image was refused, and the run is to stop at that.
         OutputConflict: another run has taken the output over; nothing was put into it.
+        OutputNotSeen: it is not there, or not any more.
         OSError: the shard could not be written, or the source can't be read any more.
     """
     journal = Journal(run.output)
@@ -125,8 +126,11 @@ class _ShardWriter:
         return receipt
 
     def _require_plan(self) -> None:
-        """Raises OutputConflict where the output no longer holds the plan that this is part of."""
-        if storage.identity(self._journal.layout.plan) != self._opened.identity:
+        """Raises an error where the output no longer holds the plan that this is part of."""
+        identity = storage.identity(self._journal.layout.plan)
+        if identity is None:
+            raise not_seen(self._run.output)
+        if identity != self._opened.identity:
             raise taken_over(self._run.output)
 
     def _write_records(self, file: storage.NewFile, tally: Tally) -> None:

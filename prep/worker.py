@@ -13,27 +13,29 @@ import functools
 import os
 import socket
 import time
-from collections.abc import Mapping
 from importlib.metadata import version
 
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from prep import shards
 from prep.counters import COUNTERS
+from prep.errors import OutputNotSeen
 from prep.exposition import export_metrics
 from prep.images import Thumbnailer, codec_versions, configure_process, pixels_of_record
 from prep.images.decode import Decoder
 from prep.journal import open_plan
-from prep.locations import Access
+from prep.locations import Access, is_url, locate
 from prep.locations import access as current_access
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt
 from prep.shards import RunRef
+from prep.stored_plan import StoredPlan
 from prep.text import one_line
 from prep.watchdog import WATCHDOG
 from prep.watching.wire import METRIC, MISFITS, SQUARE_CALL, SquareMessage
 
 _THUMBNAIL = 96  # pixels
+_SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
 
 # From glibc's malloc.h. Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KiB, which also stops glibc
 # from adapting its mmap threshold: every image buffer is then mapped, zeroed and unmapped again, at
@@ -113,28 +115,54 @@ def write_shard(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     """The task that Dask runs: writes one shard, counting as it goes.
 
     Raises:
-        Reschedule: the libraries here would give it other bytes, so this worker leaves, and another
-            one takes the shard. That is looked for before a run, too, but workers may join later.
+        Reschedule: this worker can't do what others can, so it leaves, and another one takes the
+            shard. That is looked for before a run, too, but workers may join later.
     """
-    plan = open_plan(run.output, run.digest, run.run)
-    misfit = _misfit(plan.fingerprint.versions)
-    if misfit is not None:
-        _leave(misfit)
-        raise Reschedule
+    try:
+        plan = _plan_for_here(run.output, run.digest, run.run)
+    except (_Misfit, OutputNotSeen) as why:
+        _leave(str(why))
+        raise Reschedule from None
     with COUNTERS.shard(shard, run.run, plan) as counter:
         return shards.write_shard(shard, run, counter)
 
 
-def _misfit(planned: Mapping[str, str]) -> str | None:
-    """Why shards would come out differently here; None where they would not."""
-    here = _versions()
-    for name, expected in planned.items():
-        if here.get(name) != expected:
-            return (
-                f"{name} {here.get(name)} on {socket.gethostname()}, planned with {expected}: "
+class _Misfit(Exception):
+    """This process would not do as others do."""
+
+
+@functools.lru_cache(maxsize=4)
+def _plan_for_here(output: str, digest: str, run: str) -> StoredPlan:
+    """The plan of a run, once it is known that this process can carry it out.
+
+    Raises:
+        _Misfit, OutputNotSeen: it can't.
+    """
+    plan = _seen_plan(output, digest, run)
+    for name, expected in plan.fingerprint.versions.items():
+        if (here := _versions().get(name)) != expected:
+            raise _Misfit(
+                f"{name} {here} on {socket.gethostname()}, planned with {expected}: "
                 "shards would come out differently; install the same version everywhere"
             )
-    return None
+    if not is_url(plan.source) and not locate(plan.source).exists():
+        raise _Misfit(
+            f"source: {socket.gethostname()} does not see {plan.source}; have all hosts see it "
+            "under this path, or give its place in the cluster file's mounts"
+        )
+    return plan
+
+
+def _seen_plan(output: str, digest: str, run: str) -> StoredPlan:
+    """The plan, for which a file server may take its time."""
+    deadline = time.monotonic() + _SEEN_WITHIN
+    while True:
+        try:
+            return open_plan(output, digest, run)
+        except OutputNotSeen:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _leave(why: str) -> None:
