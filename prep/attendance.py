@@ -1,21 +1,27 @@
-"""Whether a run has workers at all: those of a cluster may all go, and not all come back."""
+"""Whether there are workers at all: those of a cluster may all go, and not all come back."""
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import Client
+from distributed import Client, Future
 
 from prep.errors import ClusterError, ConfigError
+from prep.jobs import require_jobs
 from prep.text import duration
 from prep.watching.wire import MISFITS
 
 _EVERY = 2.0  # seconds between two looks
+_TICK = 0.5  # seconds
+
+T = TypeVar("T")
 
 
 class Attendance:
@@ -47,7 +53,7 @@ class Attendance:
         """Is to be called often.
 
         Raises:
-            ClusterError: there have been none for too long.
+            ClusterError: there have been none for too long, or none will come.
         """
         now = self._clock()
         if now < self._next:
@@ -56,6 +62,7 @@ class Attendance:
         if self._has_workers():
             self._since = self.missing = None
             return
+        require_jobs(self._client.cluster)
         self._since = now if self._since is None else self._since
         self.missing = now - self._since
         if self._patience is not None and self.missing >= self._patience:
@@ -75,6 +82,50 @@ class Attendance:
         except (OSError, TimeoutError):  # If the scheduler is gone, the futures will soon tell.
             return True
         return bool(known["n_workers"])
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Generic[T]):
+    """A task that is done; or none, where it is only time to show that the wait goes on.
+
+    Attributes:
+        future: of the task.
+        result: what it has given; None where it has failed.
+        missing: seconds for which there have been no workers; None while there are some.
+    """
+
+    future: Future[T] | None = None
+    result: T | None = None
+    missing: float | None = None
+
+
+def as_settled(client: Client, futures: Iterable[Future[T]]) -> Iterator[Settled[T]]:
+    """Tasks in the order in which they are done, and a word now and then while none is.
+
+    Raises:
+        ClusterError: there are no workers for too long, or the scheduler is gone.
+    """
+    attendance = Attendance(client, patience_for_workers())
+    done: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
+    waiting = set(futures)
+    for future in waiting:
+        future.add_done_callback(done.put)
+    while waiting:
+        attendance.look()
+        try:
+            future = done.get(timeout=_TICK)
+        except queue.Empty:
+            yield Settled(missing=attendance.missing)
+            continue
+        if future.status == "cancelled":
+            raise ClusterError("the cluster's scheduler is gone; run the same command again")
+        try:
+            result = None if future.status == "error" else future.result(timeout=_TICK)
+        except TimeoutError:  # Its worker is gone, and it is done anew.
+            future.add_done_callback(done.put)
+            continue
+        waiting.discard(future)
+        yield Settled(future, result)
 
 
 def patience_for_workers() -> float | None:

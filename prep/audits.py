@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future
 
 from prep import storage
+from prep.attendance import as_settled
 from prep.counters import shard_key
 from prep.errors import StorageUnavailable
 from prep.guests import prepare_workers
@@ -124,12 +125,17 @@ def _inspect_all(
     try:
         with make_display(work, progress) as display:
             pace, images = Pace(), 0
-            done = as_completed(futures, with_results=True, raise_errors=False)
-            for future, result in done:
-                shard = by_future[future]
-                found.append(result if future.status == "finished" else _failed(future, shard))
-                images += shard.images
-                counts = LiveCounts(planned=work.planned, shards=len(found), images=images)
+            for settled in as_settled(client, futures):
+                if settled.future is not None:
+                    shard = by_future[settled.future]
+                    found.append(settled.result or _failed(settled.future, shard))
+                    images += shard.images
+                counts = LiveCounts(
+                    planned=work.planned,
+                    shards=len(found),
+                    images=images,
+                    without_workers=settled.missing,
+                )
                 display.update(pace.add_rates(counts, time.monotonic()))
     finally:
         release(futures)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import dask.bag as db
-from distributed import Client, Future, as_completed, futures_of
+from distributed import Client, Future, futures_of
 
 from prep import markup, storage
 from prep.admission import admit
+from prep.attendance import as_settled
 from prep.catalog.folders import EXTENSIONS
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
@@ -257,14 +258,22 @@ def _on_cluster(
     try:
         with make_display(work, progress) as display:
             pace, done = Pace(), 0
-            for future in as_completed(bags):
-                done += bags[future]
-                counts = LiveCounts(planned=len(files), images=done)
+            for settled in as_settled(client, bags):
+                done += bags[settled.future] if settled.future else 0
+                counts = LiveCounts(
+                    planned=len(files), images=done, without_workers=settled.missing
+                )
                 display.update(pace.add_rates(counts, time.monotonic()))
-        return merge_parts(future.result() for future in totals)
+            return merge_parts(_results(client, totals))
     except BaseException:
         release([*bags, *totals])
         raise
+
+
+def _results(client: Client, futures: Sequence[Future[Part]]) -> Iterator[Part]:
+    for settled in as_settled(client, futures):
+        if settled.future is not None:
+            yield settled.result or settled.future.result()  # Raises what has made it fail.
 
 
 def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:

@@ -489,6 +489,10 @@ def test_a_run_whose_workers_are_all_gone_ends_and_is_gone_on_with(
         wait_until(lambda: "no workers for" in repr(run) and "waiting for some" in repr(run))
         with pytest.raises(ClusterError, match=r"no workers for .* run the same command again"):
             run.result(60)
+        with pytest.raises(ClusterError, match="no workers for"):
+            prep.verify(tmp_path / "out", client)
+        with pytest.raises(ClusterError, match="no workers for"):
+            prep.mean_rgb(source, client)
         client.cluster.scale(1)
         report = prep.run(config(source, tmp_path / "out"), client)
     assert report.resumed_shards >= 2
