@@ -52,6 +52,7 @@ LEVELS = {
         "cluster_file",
         "demo",
         "examples",
+        "jobs",
         "labels",
         "markup",
         "mounts",
@@ -113,8 +114,8 @@ LEVELS = {
     11: {"audits", "means", "writing"},  # what can be done
     12: {"runs"},  # from beginning to end
     13: {"handles", "verification"},  # what is made of that
-    14: {"terminal"},  # what is shown of it
-    15: {"__init__", "cli"},  # where it is asked for
+    14: {"cli_options", "terminal"},  # what is shown of it, and how it is asked for
+    15: {"__init__", "cli"},  # where it is
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
@@ -138,6 +139,7 @@ ONLY_IN = {
         "deployments",
         "guests",
         "handles",
+        "jobs",
         "links",
         "means",
         "mounts",

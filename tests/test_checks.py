@@ -24,13 +24,15 @@ from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, locations, polls, runs, sharing, software
+from prep import checks, locations, polls, runs, sharing, software, worker
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.cli import _fail
+from prep.clusters import ANY_CLUSTER
 from prep.errors import ClusterError, ConfigError
 from prep.guests import leave_workers, mount_on_workers, prepare_workers
 from prep.locations import Access
 from prep.locations.filesystems import OPTIONS
+from prep.sessions import usable_client
 from prep.troubles import (
     Trouble,
     merged,
@@ -39,6 +41,7 @@ from prep.troubles import (
     silence_troubles,
     software_troubles,
 )
+from prep.watching.wire import MISFITS
 from prep.worker import WorkerSetup
 
 HERE = software.describe_process()
@@ -185,7 +188,7 @@ def test_each_finding_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     error = pickle.loads(pickle.dumps(ClusterError("it can't:", "a: broken\nname", "b: slow")))
     assert str(error) == "it can't:\n  a: broken\nname\n  b: slow"
     with pytest.raises(SystemExit):
-        _fail(str(error), 1, error.findings)
+        _fail(error.summary, 1, error.findings)
     assert capsys.readouterr().err == "prep: it can't:\n  a: broken\\nname\n  b: slow\n"
 
 
@@ -378,6 +381,29 @@ def test_where_all_workers_are_of_other_codecs_that_is_said(source: Path, tmp_pa
     assert list((tmp_path / "out").glob("*/*.tfrecord")) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("unseen", ["photos", "out"])
+def test_a_worker_that_does_not_see_the_files_leaves_the_work_to_others(
+    source: Path, tmp_path: Path, unseen: str
+) -> None:
+    with prep.cluster(workers=2) as client:
+        misfit, fit = client.scheduler_info()["workers"]
+        folder = str(tmp_path / unseen)
+        client.run(lose, folder, str(tmp_path / "nowhere"), workers=[misfit])
+        report = prep.run(config(source, tmp_path), client)
+        assert report.images["written"] == report.images["planned"]
+        wait_until(lambda: list(client.scheduler_info()["workers"]) == [fit])
+        (why,) = (event for _, event in client.get_events(MISFITS))
+        assert folder in why
+        assert "mounts" in why
+
+
+def lose(folder: str, elsewhere: str) -> None:
+    """Has this process look for a folder elsewhere, and not for long."""
+    locations.Mounts.of({folder: elsewhere}).apply("the test")
+    worker._SEEN_WITHIN = 0.5
+
+
 def pretend(versions: Mapping[str, str]) -> None:
     """Has a library be of another version, in the process that this is run in."""
     for name, version in versions.items():
@@ -558,3 +584,21 @@ def test_options_of_all_clients_are_there_as_long_as_these(tmp_path: Path) -> No
         wait_until(lambda: keys_of(client) == {("one", None)})
         leave_workers(one)
         wait_until(lambda: keys_of(client) == {(None, None)})
+
+
+@pytest.mark.slow
+def test_options_go_when_the_last_run_of_a_client_ends() -> None:
+    locations.grant("s3://one", {"key": "one"})
+    try:
+        with prep.cluster(workers=1) as client, Client(client.scheduler.address) as own:
+            with usable_client(own, ANY_CLUSTER):
+                prepare_workers(own)
+                with usable_client(own, ANY_CLUSTER):
+                    prepare_workers(own)
+                assert keys_of(client) == {("one", None)}
+            wait_until(lambda: keys_of(client) == {(None, None)})
+            with usable_client(own, ANY_CLUSTER):
+                prepare_workers(own)
+                assert keys_of(client) == {("one", None)}
+    finally:
+        locations.grant("s3://one", {})
