@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ from prep.text import one_line
 
 # Dask takes its configuration from this variable, in whatever process it is set.
 _INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
+
+# One at a time: what there is of a cluster that fails is told by what was there before.
+_starting = threading.Lock()
 
 # The files that are needed here: in Dask's configuration, and in a spec.
 _KEYS = {
@@ -93,13 +97,14 @@ def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], 
         given["security"] = _security(spec.security)
     if _package(spec) == "dask_jobqueue" and hasattr(kind, "job_cls"):
         given["job_cls"] = noting(kind.job_cls)
-    before = _instances(kind)
-    try:
-        return kind(*spec.args, **_inheriting(spec, given, config))
-    except BaseException:
-        for half in _instances(kind) - before:
-            _let_go(half)
-        raise
+    with _starting:
+        before = _instances(kind)
+        try:
+            return kind(*spec.args, **_inheriting(spec, given, config))
+        except BaseException:
+            for half in _instances(kind) - before:
+                _let_go(half)
+            raise
 
 
 def _instances(kind: Callable[..., Any]) -> set[Any]:

@@ -98,6 +98,11 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile | _KeptOpen]:
         yield images
 
 
+def close() -> None:
+    """Closes the list that is kept open; whoever is reading it goes on."""
+    _keep_open.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _keep_open(path: Path, identity: object) -> _KeptOpen:
     return _KeptOpen(path)

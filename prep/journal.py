@@ -343,7 +343,11 @@ def taken_over(output: str) -> OutputConflict:
     )
 
 
-def known_encoding(shard: Path) -> tuple[Encoding, RGB | None] | None:
-    """How a shard's images are encoded, and the mean that was subtracted, if its output says so."""
-    plan = Journal(shard.parent.parent).stored_plan()
+def known_encoding(shard: str) -> tuple[Encoding, RGB | None] | None:
+    """How a shard's images are encoded, and the mean that was subtracted, if its output says so.
+
+    Args:
+        shard: its path or URL, as every process is told it.
+    """
+    plan = Journal(os.path.dirname(os.path.dirname(shard))).stored_plan()
     return (plan.settings.encoding, plan.settings.mean) if plan else None

@@ -221,7 +221,7 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 
 
 def _images_of_shard(path: str) -> Iterator[ChannelStats]:
-    encoding, mean = known_encoding(locate(path)) or (None, None)
+    encoding, mean = known_encoding(path) or (None, None)
     decoder = Decoder()
     number = 0
     try:

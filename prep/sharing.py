@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from prep import probes
+from prep import probes, storage
 from prep.polls import Poll
 from prep.troubles import Trouble, error, space_trouble
 
@@ -55,10 +54,13 @@ class Sharing:
             self._poll.add(worker, space_trouble(free) if free is not None else ())
 
     def _require_shared(self, folder: str) -> None:
-        """Has each host write a file, and all others look at it."""
+        """Has each host write a file, and all others look at it.
+
+        If this is killed, the next run takes the files for leftovers, and removes them.
+        """
         new = probes.new_folders(folder)
         new_there = self._poll.ask(self._chosen, probes.new_folders, folder)
-        names = {worker: f".prep-check-{uuid.uuid4().hex}" for worker in self._chosen}
+        names = {worker: storage.temporary_name() for worker in self._chosen}
         try:
             self._require_seen(folder, self._written(folder, names))
         finally:  # A check leaves nothing behind, here or there.

@@ -17,7 +17,7 @@ from importlib.metadata import version
 
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
-from prep import shards
+from prep import image_list, shards
 from prep.counters import COUNTERS
 from prep.errors import OutputNotSeen
 from prep.exposition import export_metrics
@@ -70,7 +70,11 @@ class WorkerSetup(WorkerPlugin):
 
     def teardown(self, worker: Worker) -> None:
         # Dask ends the old one before it begins the new one. In between, all would lack it.
-        worker.loop.add_callback(self._access.withdraw, self.name)
+        worker.loop.add_callback(self._take_back)
+
+    def _take_back(self) -> None:
+        self._access.withdraw(self.name)
+        image_list.close()  # It was opened with that.
 
 
 async def show_square() -> SquareMessage | None:

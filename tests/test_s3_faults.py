@@ -128,8 +128,9 @@ def test_a_large_file_goes_in_parts_from_disk_and_leaves_nothing_there(
     with storage.create(place / "out" / "file") as file:
         for piece in pieces:
             file.write(piece)
-        assert list(tmp_path.iterdir())
-    assert list(tmp_path.iterdir()) == []
+        opened = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        assert [target for target in opened if target.startswith(f"{tmp_path}/")]
+        assert list(tmp_path.iterdir()) == []  # Whoever is killed here leaves nothing.
     assert s3.fs.cat_file(f"{s3.bucket}/out/file") == b"".join(pieces)
     assert b"".join(storage.read_in_pieces(str(place / "out/file"))) == b"".join(pieces)
     assert [r for r in s3.requests() if "uploadId" in r[1] and r[0] == "PUT"]

@@ -19,6 +19,7 @@ from prep.locations import RemotePath, Status, locate
 from prep.retries import Retries, is_transient
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
+from prep.storage.names import temporary_name
 from prep.storage.remote import Upload
 from prep.storage.stamps import FileChanged, Stamp
 
@@ -50,6 +51,7 @@ __all__ = [
     "require_readable",
     "sizes",
     "stamp_of",
+    "temporary_name",
     "walk",
 ]
 

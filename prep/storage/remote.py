@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import IO
 
 from prep.locations import RemotePath
 from prep.storage.names import is_temporary, tag_of, temporary_name
@@ -105,8 +104,7 @@ class _Spool:
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._size = 0
-        self._file: BinaryIO | None = None
-        self._name = ""
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> _Spool:
         return self
@@ -115,7 +113,6 @@ class _Spool:
         self._pieces.clear()
         if self._file is not None:
             self._file.close()
-            os.unlink(self._name)
 
     def write(self, data: bytes) -> None:
         if self._file is not None:
@@ -124,8 +121,8 @@ class _Spool:
         self._pieces.append(bytes(data))
         self._size += len(data)
         if self._size > _IN_MEMORY:
-            descriptor, self._name = tempfile.mkstemp(prefix="prep-upload-")
-            self._file = open(descriptor, "wb", buffering=_PIECE)  # noqa: SIM115 (closed at exit)
+            # It has no name: nothing of it is left if this process is killed.
+            self._file = tempfile.TemporaryFile(buffering=_PIECE)  # noqa: SIM115 (closed at exit)
             self._file.writelines(self._pieces)
             self._pieces.clear()
 
@@ -134,7 +131,7 @@ class _Spool:
         if self._file is None:
             return b"".join(self._pieces)
         self._file.flush()
-        return Path(self._name)
+        return Path(f"/dev/fd/{self._file.fileno()}")
 
 
 def _put(path: RemotePath, content: bytes | Path) -> None:
