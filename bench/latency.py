@@ -63,6 +63,11 @@ class Cost:
     rate: float
     core: float
 
+    @property
+    def cores(self) -> float:
+        """How many cores were at work; where one waits for a read, it is not."""
+        return self.rate * self.core / 1000
+
 
 def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Cost:
     """Writes all images of ``source``."""
@@ -135,6 +140,7 @@ def _tell(ways: Sequence[Way], costs: dict[Way, list[Cost]], first: dict[Way, Co
             f"{way!s:32}{statistics.median(cost.rate for cost in costs[way]):6.0f}/s, "
             f"{statistics.median(rates):.3f} ({min(rates):.3f} to {max(rates):.3f}) of the first; "
             f"processor time {statistics.median(cores):.3f} of it; "
+            f"{statistics.median(cost.cores for cost in costs[way]):.2f} cores at work; "
             f"while it learns {first[way].rate:.0f}/s"
         )
 

@@ -4,16 +4,20 @@ The same photos are written with one worker and with several, by turns, on clust
 all the time and idle while it is not their turn. What counts is the ratio of the rates within a
 round. Each rate is that from the first task to the last total: starting a cluster, planning and
 reporting, which more workers make no faster, are not in it.
+
+Where there are as many workers as cores, client and scheduler take their time from these, but have
+a core of their own beside one worker. So one worker is measured twice: with all cores, and with
+client, scheduler and worker on one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import statistics
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +35,8 @@ from prep.journal import Journal
 from prep.pipeline import write_on_cluster
 from prep.receipts import SplitTotals
 from prep.shards import RunRef
+
+_ONE, _ON_ONE_CORE = "1", "1, all on one core"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,25 @@ def measure(source: Path, output: Path, client: Client, images_per_shard: int) -
     return _rate(totals, seconds, _cpu(processes) - before)
 
 
+@contextlib.contextmanager
+def on_one_core(client: Client) -> Iterator[None]:
+    """Keeps the workers of a cluster, and this process, on one core."""
+    pids = [os.getpid(), *client.run(os.getpid).values()]
+    cores = os.sched_getaffinity(0)
+    _keep_on(pids, {min(cores)})
+    try:
+        yield
+    finally:
+        _keep_on(pids, cores)
+
+
+def _keep_on(pids: list[int], cores: set[int]) -> None:
+    for pid in pids:
+        for thread in psutil.Process(pid).threads():
+            with contextlib.suppress(ProcessLookupError):  # It has ended meanwhile.
+                os.sched_setaffinity(thread.id, cores)
+
+
 def _rate(totals: SplitTotals, seconds: float, cpu: float) -> Rate:
     images = sum(total.images for total in totals.values())
     return Rate(
@@ -85,26 +110,31 @@ def _cpu(processes: list[psutil.Process]) -> float:
     return float(sum(sum(process.cpu_times()[:2]) for process in processes))
 
 
-def table(rounds: list[Mapping[int, Rate]]) -> Table:
+def table(rounds: list[Mapping[str, Rate]]) -> Table:
     """The medians over the rounds."""
-    shown = Table(title=f"{len(rounds)} rounds; medians, and the range of the ratio")
-    for head in ("workers", "images/s", "CPU, ms an image", "read, kB", "written, kB", "ratio"):
+    shown = Table(title=f"{len(rounds)} rounds; medians, and the range of the ratios")
+    heads = ("workers", "images/s", "CPU, ms an image", "read, kB", "written, kB")
+    for head in (*heads, f"of {_ONE}", f"of {_ON_ONE_CORE}"):
         shown.add_column(head, justify="right")
     for workers in rounds[0]:
         rates = [measured[workers] for measured in rounds]
-        ratios = [
-            measured[workers].images_per_second / measured[1].images_per_second
-            for measured in rounds
-        ]
         shown.add_row(
-            str(workers),
+            workers,
             f"{statistics.median(rate.images_per_second for rate in rates):,.0f}",
             f"{statistics.median(rate.cpu for rate in rates) * 1000:.3f}",
             f"{rates[0].read / 1000:.1f}",
             f"{rates[0].written / 1000:.1f}",
-            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+            *(_ratio(rounds, workers, base) for base in (_ONE, _ON_ONE_CORE)),
         )
     return shown
+
+
+def _ratio(rounds: list[Mapping[str, Rate]], workers: str, base: str) -> str:
+    ratios = [
+        measured[workers].images_per_second / measured[base].images_per_second
+        for measured in rounds
+    ]
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 
 @click.command()
@@ -118,15 +148,22 @@ def main(
 ) -> None:
     """Measure one worker against several on the same photos."""
     source = link_set(collect_originals(photos, DATA), DATA, images)
-    measured: list[Mapping[int, Rate]] = []
-    with ExitStack() as stack:
-        clients = {n: stack.enter_context(prep.cluster(workers=n)) for n in (1, workers)}
-        for client in clients.values():  # Warms up.
-            measure(source, SCRATCH, client, images_per_shard)
+    measured: list[Mapping[str, Rate]] = []
+    with contextlib.ExitStack() as stack:
+        one, several = (stack.enter_context(prep.cluster(workers=n)) for n in (1, workers))
+        clients = {_ONE: one, _ON_ONE_CORE: one, str(workers): several}
+
+        def measured_with(name: str) -> Rate:
+            confined = name == _ON_ONE_CORE
+            with on_one_core(one) if confined else contextlib.nullcontext():
+                return measure(source, SCRATCH, clients[name], images_per_shard)
+
+        for name in (_ONE, str(workers)):  # Warms up.
+            measured_with(name)
         for number in range(rounds):
             order = list(clients) if number % 2 else list(reversed(clients))
-            found = {n: measure(source, SCRATCH, clients[n], images_per_shard) for n in order}
-            measured.append({n: found[n] for n in clients})
+            found = {name: measured_with(name) for name in order}
+            measured.append({name: found[name] for name in clients})
     shutil.rmtree(SCRATCH, ignore_errors=True)
     Console().print(table(measured))
 
