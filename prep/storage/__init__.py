@@ -20,6 +20,7 @@ from prep.retries import Retries, is_transient
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.names import temporary_name
+from prep.storage.newfile import NewFile
 from prep.storage.remote import Upload
 from prep.storage.stamps import FileChanged, Stamp
 
@@ -29,7 +30,6 @@ __all__ = [
     "FileChanged",
     "NewFile",
     "Stamp",
-    "Upload",
     "abort_uploads",
     "absent_bucket",
     "create",
@@ -54,9 +54,6 @@ __all__ = [
     "temporary_name",
     "walk",
 ]
-
-#: A file that is being written.
-NewFile = AtomicFile | Upload
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -182,7 +179,7 @@ def create(
     tag: str = "",
     before_publishing: Callable[[], None] | None = None,
 ) -> NewFile:
-    """A file that will appear whole or not at all; see :class:`AtomicFile`.
+    """A file that will appear whole or not at all.
 
     Args:
         durable: whether to wait until it is on disk; a storage always says when it has it.

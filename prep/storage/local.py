@@ -14,15 +14,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from prep.storage.names import SUFFIX, is_temporary, tag_of, temporary_name
+from prep.storage.newfile import NewFile
 from prep.storage.stamps import Stamp
 
 _BUFFER = 1 << 20  # 1 MiB
@@ -85,10 +85,8 @@ def _pieces(descriptor: int) -> Iterator[bytes]:
         yield chunk
 
 
-class AtomicFile:
-    """A file that appears under its name whole, or not at all.
-
-    Leave the ``with`` block normally to publish it; by an exception, and there is no trace of it.
+class AtomicFile(NewFile):
+    """One on this machine.
 
     Args:
         path: where it is to appear.
@@ -96,9 +94,6 @@ class AtomicFile:
         tag: digits to put into the temporary name, by which :attr:`others` finds attempts at the
             same thing.
         before_publishing: is called right before the file appears; what it raises prevents that.
-
-    Attributes:
-        size: bytes written so far.
     """
 
     def __init__(
@@ -109,15 +104,14 @@ class AtomicFile:
         tag: str = "",
         before_publishing: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__()
         self._path = path
         self._durable = durable
         self._tag = tag
         self._before_publishing = before_publishing
-        self._digest = hashlib.sha256()
-        self.size = 0
         self._handed_over = 0
 
-    def __enter__(self) -> AtomicFile:
+    def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary, self._file = _create(self._path.parent, self._tag)
         return self
@@ -130,8 +124,7 @@ class AtomicFile:
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
-        self._digest.update(data)
-        self.size += len(data)
+        super().write(data)
         if self.size - self._handed_over >= _BUFFER and self._durable:
             self._hand_over()
 
@@ -145,11 +138,6 @@ class AtomicFile:
             start, length = self._handed_over, self.size - self._handed_over
             os.posix_fadvise(self._file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
         self._handed_over = self.size
-
-    @property
-    def sha256(self) -> str:
-        """Hexadecimal digest of what was written so far."""
-        return self._digest.hexdigest()
 
     def __exit__(
         self,

@@ -11,23 +11,23 @@ file under a temporary name; live ones can't be told from dead ones.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self, cast
 
 from prep.locations import RemotePath
 from prep.storage.names import is_temporary, tag_of, temporary_name
+from prep.storage.newfile import NewFile
 
 _IN_MEMORY = 64 << 20  # 64 MiB
 _PIECE = 1 << 20  # 1 MiB
 
 
-class Upload:
-    """A file that appears in a storage whole, or not at all; used as :class:`AtomicFile` is."""
+class Upload(NewFile):
+    """One in a storage; made as an :class:`AtomicFile` is."""
 
     def __init__(
         self,
@@ -36,33 +36,30 @@ class Upload:
         tag: str = "",
         before_publishing: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__()
         self._path = path
         self._tag = tag
         self._before_publishing = before_publishing
         self._temporary = path.parent / temporary_name(tag)
         self._spool = _Spool()
-        self._digest = hashlib.sha256()
-        self.size = 0
-        self.others: list[RemotePath] = []
+        self._others: list[RemotePath] = []
 
-    def __enter__(self) -> Upload:
+    @property
+    def others(self) -> list[Path]:
+        return cast(list[Path], self._others)
+
+    def __enter__(self) -> Self:
         if self._tag:
             with ThreadPoolExecutor(1) as pool:  # To wait for two answers at once.
                 marked = pool.submit(_put, self._temporary, b"")
-                self.others = temporaries(self._path.parent, self._tag)
+                found = temporaries(self._path.parent, self._tag)
                 marked.result()
-            self.others = [other for other in self.others if other.name != self._temporary.name]
+            self._others = [other for other in found if other.name != self._temporary.name]
         return self
 
     def write(self, data: bytes) -> None:
         self._spool.write(data)
-        self._digest.update(data)
-        self.size += len(data)
-
-    @property
-    def sha256(self) -> str:
-        """Hexadecimal digest of what was written so far."""
-        return self._digest.hexdigest()
+        super().write(data)
 
     def __exit__(
         self,
