@@ -1,6 +1,6 @@
 """An S3-speaking server in a process of its own, which tells what it was asked for.
 
-``python tests/s3_server.py PORT``; a line on standard output once it answers. Beside S3,
+``python tests/s3_server.py PORT [HOST]``; a line on standard output once it answers. Beside S3,
 ``GET /_requests`` gives all requests so far as JSON, ``[[method, path with query, Range], …]``, and
 ``POST /_trouble?status=503&times=3&method=GET&match=cat`` has some of the next ones fail.
 """
@@ -67,7 +67,8 @@ class Recorder:
 def main() -> None:
     """Serves until it is killed."""
     app = Recorder(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
+    port, host = [*sys.argv[1:], "127.0.0.1"][:2]
+    server = make_server(host, int(port), app, threaded=True)
     print(server.port, flush=True)
     server.serve_forever()
 

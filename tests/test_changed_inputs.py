@@ -15,7 +15,7 @@ from distributed import Client
 from pictures import jpeg, picture, write_tree
 
 import prep
-from prep.errors import OutputConflict
+from prep.errors import OutputConflict, OutputNotSeen
 from prep.journal import Journal
 from prep.pipeline import write_on_cluster, write_serially
 from prep.shards import RunRef, write_shard
@@ -182,7 +182,7 @@ def test_a_late_attempt_leaves_an_output_alone_that_was_prepared_afresh(
 def test_a_late_attempt_finds_the_output_gone(home: Path) -> None:
     made = prep.plan(config(home))
     late = begin(made)
-    with pytest.raises(OutputConflict, match="taken over"):
+    with pytest.raises(OutputNotSeen, match="sees none"):
         write_shard(
             made.shards[0], late, AtFirstImage(lambda: (home / "out/.prep/plan.json").unlink())
         )
