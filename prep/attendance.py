@@ -90,7 +90,7 @@ class Settled(Generic[T]):
 
     Attributes:
         future: of the task.
-        result: what it has given; None where it has failed.
+        result: what it has given; None where it has failed, or was not asked for.
         missing: seconds for which there have been no workers; None while there are some.
     """
 
@@ -99,8 +99,13 @@ class Settled(Generic[T]):
     missing: float | None = None
 
 
-def as_settled(client: Client, futures: Iterable[Future[T]]) -> Iterator[Settled[T]]:
+def as_settled(
+    client: Client, futures: Iterable[Future[T]], *, with_results: bool = True
+) -> Iterator[Settled[T]]:
     """Tasks in the order in which they are done, and a word now and then while none is.
+
+    Args:
+        with_results: whether to get what they have given; each takes a request.
 
     Raises:
         ClusterError: there are no workers for too long, or the scheduler is gone.
@@ -120,7 +125,8 @@ def as_settled(client: Client, futures: Iterable[Future[T]]) -> Iterator[Settled
         if future.status == "cancelled":
             raise ClusterError("the cluster's scheduler is gone; run the same command again")
         try:
-            result = None if future.status == "error" else future.result(timeout=_TICK)
+            wanted = with_results and future.status != "error"
+            result = future.result(timeout=_TICK) if wanted else None
         except TimeoutError:  # Its worker is gone, and it is done anew.
             future.add_done_callback(done.put)
             continue

@@ -258,7 +258,7 @@ def _on_cluster(
     try:
         with make_display(work, progress) as display:
             pace, done = Pace(), 0
-            for settled in as_settled(client, bags):
+            for settled in as_settled(client, bags, with_results=False):
                 done += bags[settled.future] if settled.future else 0
                 counts = LiveCounts(
                     planned=len(files), images=done, without_workers=settled.missing
