@@ -11,6 +11,9 @@ from prep.errors import ConfigError
 from prep.locations import grant, is_url, require_supported, split_options
 from prep.parsing import parse_json
 
+#: The keys of a configuration that may be URLs; options may be given by them.
+LOCATIONS = ("source", "output", "label_map", "mean_file")
+
 
 def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> str:
     """Has a URL opened with these options from now on, and gives back what of it may be shown.
@@ -18,12 +21,13 @@ def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, 
     Args:
         key: what it is called in an error message.
         path: a path, which stays as it is, or a URL.
-        storage_options: of the URL.
+        storage_options: of the URL; where they are given by key, as to a run, those of ``key``.
 
     Raises:
         ConfigError: the URL's storage can't be opened here.
     """
-    shown, options = split_options({key: os.fspath(path)}, storage_options or {})
+    values = {**dict.fromkeys(LOCATIONS), key: os.fspath(path)}
+    shown, options = split_options(values, storage_options or {})
     url = str(shown[key])
     if is_url(url):
         require_openable(key, url)

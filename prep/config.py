@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from prep import markup
-from prep.admission import read_options, require_openable
+from prep.admission import LOCATIONS, read_options, require_openable
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.locations import grant, is_url, split_options, without_credentials
@@ -31,7 +31,6 @@ Encoding = Literal["jpeg", "raw", "float32"]
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 
-_LOCATIONS = ("source", "output", "label_map", "mean_file")
 _HIDDEN = "hidden"
 
 #: The keys of the article's JSON config, and what they are called here.
@@ -311,7 +310,7 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _credentials_are_kept_apart(self) -> Config:
         """Options by key, and no credentials in URLs."""
-        values = {name: getattr(self, name) for name in _LOCATIONS}
+        values = {name: getattr(self, name) for name in LOCATIONS}
         shown, options = split_options(values, self.storage_options or {})
         if shown != values or options != self.storage_options:
             self.__dict__.update(shown, storage_options=options or None)
