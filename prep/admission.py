@@ -24,16 +24,30 @@ def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, 
         storage_options: of the URL; where they are given by key, as to a run, those of ``key``.
 
     Raises:
-        ConfigError: the URL's storage can't be opened here.
+        ConfigError: the URL's storage can't be opened here, or options are partly by key.
     """
     values = {**dict.fromkeys(LOCATIONS), key: os.fspath(path)}
-    shown, options = split_options(values, storage_options or {})
+    shown, options = split(values, storage_options)
     url = str(shown[key])
     if is_url(url):
         require_openable(key, url)
     if key in options:
         grant(url, options[key])
     return url
+
+
+def split(
+    values: Mapping[str, Any], storage_options: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """:func:`prep.locations.split_options`, with errors for users.
+
+    Raises:
+        ConfigError: they are partly by key.
+    """
+    try:
+        return split_options(values, storage_options or {})
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def require_openable(key: str, url: str) -> None:
