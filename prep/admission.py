@@ -11,6 +11,9 @@ from prep.errors import ConfigError
 from prep.locations import grant, is_url, require_supported, split_options
 from prep.parsing import parse_json
 
+#: The keys of a configuration that may be URLs; options may be given by them.
+LOCATIONS = ("source", "output", "label_map", "mean_file")
+
 
 def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> str:
     """Has a URL opened with these options from now on, and gives back what of it may be shown.
@@ -18,18 +21,33 @@ def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, 
     Args:
         key: what it is called in an error message.
         path: a path, which stays as it is, or a URL.
-        storage_options: of the URL.
+        storage_options: of the URL; where they are given by key, as to a run, those of ``key``.
 
     Raises:
-        ConfigError: the URL's storage can't be opened here.
+        ConfigError: the URL's storage can't be opened here, or options are partly by key.
     """
-    shown, options = split_options({key: os.fspath(path)}, storage_options or {})
+    values = {**dict.fromkeys(LOCATIONS), key: os.fspath(path)}
+    shown, options = split(values, storage_options)
     url = str(shown[key])
     if is_url(url):
         require_openable(key, url)
     if key in options:
         grant(url, options[key])
     return url
+
+
+def split(
+    values: Mapping[str, Any], storage_options: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """:func:`prep.locations.split_options`, with errors for users.
+
+    Raises:
+        ConfigError: they are partly by key.
+    """
+    try:
+        return split_options(values, storage_options or {})
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def require_openable(key: str, url: str) -> None:

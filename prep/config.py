@@ -20,10 +20,10 @@ from pydantic import (
 )
 
 from prep import markup
-from prep.admission import read_options, require_openable
+from prep.admission import LOCATIONS, read_options, require_openable, split
 from prep.errors import ConfigError
 from prep.labels import LabelMap
-from prep.locations import grant, is_url, split_options, without_credentials
+from prep.locations import grant, is_url, without_credentials
 from prep.parsing import parse_json, parse_yaml
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
@@ -31,7 +31,6 @@ Encoding = Literal["jpeg", "raw", "float32"]
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 
-_LOCATIONS = ("source", "output", "label_map", "mean_file")
 _HIDDEN = "hidden"
 
 #: The keys of the article's JSON config, and what they are called here.
@@ -311,8 +310,8 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _credentials_are_kept_apart(self) -> Config:
         """Options by key, and no credentials in URLs."""
-        values = {name: getattr(self, name) for name in _LOCATIONS}
-        shown, options = split_options(values, self.storage_options or {})
+        values = {name: getattr(self, name) for name in LOCATIONS}
+        shown, options = split(values, self.storage_options)
         if shown != values or options != self.storage_options:
             self.__dict__.update(shown, storage_options=options or None)
         return self

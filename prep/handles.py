@@ -24,7 +24,7 @@ from prep.notebook import in_notebook
 from prep.progress import Work, scene_of
 from prep.report import RunReport
 from prep.runs import carry_out
-from prep.sessions import require_usable, session_client
+from prep.sessions import require_usable, session_client, usable_client
 from prep.text import one_line
 from prep.watching.counts import LiveCounts, SplitCounts
 
@@ -73,7 +73,7 @@ def start(
 
 
 def _on(client: Client | None, choice: ClusterChoice) -> AbstractContextManager[Client]:
-    return contextlib.nullcontext(client) if client else session_client(choice)
+    return usable_client(client, choice) if client else session_client(choice)
 
 
 class RunHandle:

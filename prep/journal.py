@@ -77,9 +77,14 @@ class Journal:
             return StoredPlan.from_json(value)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, OSError):
-                storage.require_answer(self.layout.root, error)
+        except OSError as error:
+            storage.require_answer(self.layout.root, error)
+            # What is there may be as it should be: this is no reason to replace it.
+            raise PrepError(
+                f"{self.layout.plan}: can't be read: {error.strerror or error}; have it be "
+                "readable, or choose another output"
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
             raise PrepError(
                 f"{self.layout.plan}: can't be read ({error!r}); --overwrite starts afresh"
             ) from None

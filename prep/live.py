@@ -103,7 +103,7 @@ class Scene:
                 yield f"{megabytes(counts.written_per_second)}/s written"
         shards = sum(counts.shard_states.values()) or self.shards
         if shards:
-            yield f"{counts.shards:,} of {counted(shards, 'shard')}"
+            yield f"{counts.shards:,} of {counted(shards, 'shard')}{and_failed(counts)}"
         if counts.seconds:
             yield duration(counts.seconds)
 
@@ -111,6 +111,16 @@ class Scene:
         if self.counts.refused:
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.counts.reasons.items())
             yield f"{self.counts.refused:,} refused" + (f": {reasons}" if reasons else "")
+
+
+def and_failed(counts: LiveCounts) -> str:
+    """What to say of shards that could not be written, behind how many are.
+
+    >>> and_failed(LiveCounts(shard_states={"failed": 2}))
+    ', 2 failed'
+    """
+    failed = counts.shard_states.get("failed", 0)
+    return f", {failed:,} failed" if failed else ""
 
 
 class Screen:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from prep.addresses import dashboard_links, page_link
 from prep.interrupts import deferred
-from prep.live import Scene, Screen
+from prep.live import Scene, Screen, and_failed
 from prep.notebook import in_notebook
 from prep.text import duration, megabytes, one_line
 from prep.watching.counts import LiveCounts
@@ -85,8 +85,10 @@ def describe(work: Work, counts: LiveCounts) -> str:
 
 
 def describe_shards(work: Work, counts: LiveCounts) -> str | None:
-    """``3 of 40 shards``; None where none are counted."""
-    return None if work.shards is None else f"{counts.shards:,} of {work.shards:,} shards"
+    """``3 of 40 shards, 1 failed``; None where none are counted."""
+    if work.shards is None:
+        return None
+    return f"{counts.shards:,} of {work.shards:,} shards{and_failed(counts)}"
 
 
 def make_display(work: Work, progress: ShowOn) -> Display:

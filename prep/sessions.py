@@ -63,7 +63,7 @@ def usable_client(given: Client | None, choice: ClusterChoice) -> Iterator[Clien
         with visiting(given):
             yield given
     elif in_notebook() or _is_kept(choice):
-        with session_client(choice) as client, visiting(client):
+        with session_client(choice) as client:
             yield client
     else:
         with opened(choice) as client:
@@ -76,14 +76,16 @@ def session_client(choice: ClusterChoice = ANY_CLUSTER) -> Iterator[Client]:
 
     One that is another than asked for, or does not answer any more, is closed first, unless a run
     is at work on it. Where nothing is asked for, any will do. That it has no workers yet, or none
-    for the time being, is no reason to close it.
+    for the time being, is no reason to close it. What workers were prepared with in the block does
+    not outlast it.
 
     Raises:
         ClusterError: it can't be started; or a run is at work on the one that is to be closed.
     """
     kept = _take(choice)
     try:
-        yield kept.client
+        with visiting(kept.client):
+            yield kept.client
     finally:
         with _lock:
             kept.users -= 1

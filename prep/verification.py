@@ -35,6 +35,8 @@ from prep.stored_plan import StoredPlan
 from prep.text import counted
 from prep.writing import Writing
 
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
@@ -115,18 +117,21 @@ def verify(
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
-        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
+        storage_options: of the storage, where it is a URL; see :class:`prep.Config`. For a repair,
+            they are the source's, too, or are given for both by key.
 
     Raises:
         SourceError: the folder is not an output of this package.
         OutputConflict: it is to be repaired, and a run is at work in it.
         StorageUnavailable: it is in a storage that does not answer; that is no finding.
-        PrepError: its plan is lost or can't be read.
+        PrepError: its plan is lost or can't be read, or for a repair its source can't.
         ShardError: shards could not be written again; all others were.
         ClusterError: the cluster can't be started, or would not do.
     """
     choice = choice_of(cluster, profile, workers)
     journal, stored = _open(admit("output", output, storage_options))
+    if repair:
+        admit("source", stored.source, storage_options)
     require_usable(client, choice)
     with contextlib.ExitStack() as stack:
         if repair:
@@ -312,19 +317,28 @@ def _versions() -> dict[str, str]:
 
 
 def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
-    """Images of a shard that are not of the size and time that they were planned with."""
-    root = os.path.join(os.fsencode(str(locate(made.source))), b"")
+    """Images of a shard that are not of the size and time that they were planned with.
+
+    Raises:
+        PrepError: a storage does not say.
+    """
+    source = locate(made.source)
+    root = os.path.join(os.fsencode(str(source)), b"")
     rows: pa.Table = made.manifest.slice(shard.start, shard.images)
     columns = (rows[name].to_pylist() for name in ("path", "size", "mtime"))
     planned = {path: storage.Stamp(size, mtime) for path, size, mtime in zip(*columns, strict=True)}
 
     def found(path: bytes) -> storage.Stamp:
         try:
-            return storage.stamp_of(root + path)
-        except OSError:
+            return storage.patiently(source, lambda: storage.stamp_of(root + path))
+        except OSError as error:
+            if storage.is_remote(source) and not isinstance(error, _ABSENT):
+                raise PrepError(
+                    f"source: can't be read: {error}; no shard was written again"
+                ) from None
             return storage.Stamp(0, 0)
 
-    stamps = storage.each(found, planned, locate(made.source))
+    stamps = storage.each(found, planned, source)
     for (path, then), now in zip(planned.items(), stamps, strict=True):
         if now != then:
             yield os.fsdecode(path)

@@ -19,6 +19,7 @@ from prep import sessions
 from prep.clusters import ClusterChoice
 from prep.errors import ClusterError, ConfigError, Interrupted, OutputConflict, SourceError
 from prep.watching.counts import LiveCounts
+from prep.worker import WorkerSetup
 
 IMAGES, PER_SHARD = 600, 25
 
@@ -134,6 +135,20 @@ def test_cancelled_while_the_cluster_starts(source: Path, tmp_path: Path, no_ses
         run.result()
     with sessions.session_client():  # Which is there for the next.
         pass
+
+
+def test_workers_keep_no_options_of_a_run_that_has_ended(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    def prepared() -> bool:
+        names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
+        return any(name.startswith(f"{WorkerSetup.kind}:{own.id}") for name in names)
+
+    with Client(client.scheduler.address) as own:
+        run = prep.start(config(source, tmp_path / "out"), own)
+        wait_until(prepared)
+        run.result(60)
+        wait_until(lambda: not prepared(), 10)
 
 
 def test_what_can_be_told_at_once_is(source: Path, tmp_path: Path, client: Client) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import prep
 from prep import locations
+from prep.admission import admit
 from prep.locations.faults import as_os_errors
 from prep.locations.filesystems import OPTIONS, filesystem
 from prep.retries import is_transient
@@ -45,6 +46,34 @@ def test_options_are_for_all_urls_or_for_each() -> None:
     assert made.storage_options == {"source": nested, "output": nested}
     # Of what is no URL, nothing is kept.
     assert config(storage_options={"key": "secret"}).storage_options is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"source": {"key": "s3cr3t"}, "outptu": {}}, "'source' is among them, but no such key: o"),
+        ({"source": {}, "secret": "s3cr3t"}, "no such key: secret; expected a mapping for each of"),
+        ({"source": "s3cr3t"}, "no mapping: source; expected a mapping"),
+    ],
+)
+def test_options_that_are_only_partly_by_key_are_refused(
+    options: dict[str, Any], says: str
+) -> None:
+    for take in (
+        lambda: config(source="s3://photos", storage_options=options),
+        lambda: admit("output", "s3://shards", options),
+    ):
+        with pytest.raises(prep.PrepError, match=says) as error:
+            take()
+        assert "s3cr3t" not in str(error.value)
+
+
+def test_the_options_of_a_run_do_for_its_output_too() -> None:
+    by_key = {"source": {"anon": True}, "output": {"port": 2222}}
+    assert admit("output", "sftp://host/by-key", by_key) == "sftp://host/by-key"
+    assert OPTIONS.of("sftp://host/by-key") == {"port": 2222}
+    admit("source", "s3://of-a-run", by_key)
+    assert OPTIONS.of("s3://of-a-run") == {"anon": True}
 
 
 def test_options_come_from_text_or_from_a_file(tmp_path: Path) -> None:

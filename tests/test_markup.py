@@ -165,6 +165,15 @@ def test_the_swatch_has_the_mean_s_colour() -> None:
             "a → b: 44 s left · 1,843 of 5,400 images · 812 images/s · 95.1 MB/s read · "
             "30.2 MB/s written · 12 of 34 shards · 33 s · 14 refused: 11 truncated, 3 empty",
         ),
+        # Some shards could not be written.
+        (
+            Scene(
+                title="a → b",
+                state="running",
+                counts=LiveCounts(planned=9, shards=2, shard_states={"failed": 1, "committed": 2}),
+            ),
+            "a → b: running · 0 of 9 images · 2 of 3 shards, 1 failed",
+        ),
         # It is over: rates and the time left mean nothing any more.
         (
             Scene(title="a → b", state="done", counts=COUNTS),

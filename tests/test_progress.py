@@ -9,6 +9,9 @@ import pytest
 from clusters import Terminal, run_prep, wait_until
 from pictures import link_photos
 
+from prep.progress import Work, describe_shards
+from prep.watching.counts import LiveCounts
+
 IMAGES = 2000
 RUN = ["run", "--source", "photos", "--workers", "1"]
 # A few milliseconds for each image: the one shard takes several seconds.
@@ -59,6 +62,12 @@ def test_it_shows_rates_and_the_time_left(shown: str) -> None:
 
 def test_it_shows_shards_and_the_dashboard_s_address(shown: str) -> None:
     assert re.search(r"0 of 1 shards? · dashboard http://127\.0\.0\.1:\d+/prep", plain(shown))
+
+
+def test_it_tells_at_once_of_shards_that_could_not_be_written() -> None:
+    work = Work(title="preparing", planned=90, dashboard="", shards=9)
+    counts = LiveCounts(shards=4, shard_states={"committed": 4, "failed": 2, "waiting": 3})
+    assert describe_shards(work, counts) == "4 of 9 shards, 2 failed"
 
 
 def test_the_display_gives_way_to_the_summary(shown: str) -> None:

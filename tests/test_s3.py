@@ -13,6 +13,7 @@ from pictures import write_tree
 from storages import S3
 
 import prep
+from prep.locations.filesystems import OPTIONS
 
 SHARDS = "train/*.tfrecord"
 
@@ -111,6 +112,34 @@ def test_an_output_in_a_store_is_verified_mended_read_and_shown(
     assert prep.mean_rgb(output, client).images == 20
     assert prep.RunReport.read(output).images["written"] == 20
     assert len(list(prep.load(output, "train"))) == 15
+
+
+@pytest.mark.slow
+def test_a_repair_takes_the_options_of_the_source_too(
+    s3: S3, source: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prep.run(run_config(s3, s3.upload(source, "photos")), client)
+    whole = shards_of(s3.contents("shards"))
+    output = f"{s3.url}/shards"
+    for options in (s3.options, {"source": s3.options, "output": s3.options}):
+        s3.fs.rm_file(f"{s3.bucket}/shards/train/train-00001-of-00004.tfrecord")
+        forget_options(monkeypatch)
+        repaired = prep.verify(output, client, repair=True, storage_options=options)
+        assert repaired.clean, repaired.problems
+        assert shards_of(s3.contents("shards")) == whole
+    # A source that does not say what it holds has not changed.
+    s3.fs.rm_file(f"{s3.bucket}/shards/train/train-00001-of-00004.tfrecord")
+    s3.fail(10_000, status="403", match="photos")
+    with pytest.raises(prep.PrepError, match=r"source: can.t be read: .*no shard was written"):
+        prep.verify(output, client, repair=True)
+    s3.fail(0)
+    assert prep.verify(output, client, repair=True).clean
+
+
+def forget_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if in a process that was granted none yet."""
+    monkeypatch.setattr(OPTIONS, "_own", {})
+    monkeypatch.setattr(OPTIONS, "_all", {})
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ import prep
 from prep import locations, storage
 from prep.catalog import scan_folders
 from prep.errors import StorageUnavailable
+from prep.journal import Journal
 from prep.retries import is_transient
 
 
@@ -95,6 +96,15 @@ def test_no_credentials_are_an_error_that_does_not_pass(
     url = f"s3://{s3.bucket}-nobody"
     locations.grant(url, {"endpoint_url": s3.endpoint, "anon": False})
     assert raised(locations.locate(url) / "a.jpg").errno == errno.EACCES
+
+
+def test_a_plan_that_is_not_for_us_is_no_reason_to_overwrite_it(s3: S3, place: Path) -> None:
+    s3.fs.pipe_file(f"{s3.bucket}/shards/.prep/plan.json", b"{}")
+    s3.fail(100, status="403", match="plan.json")
+    with pytest.raises(prep.PrepError, match=r"plan.json: can't be read: .*Forbidden") as error:
+        Journal(place / "shards").stored_plan()
+    s3.fail(0)
+    assert "overwrite" not in str(error.value)
 
 
 def test_a_file_appears_whole_or_not_at_all(s3: S3, place: Path) -> None:
