@@ -188,6 +188,20 @@ def test_what_can_not_be_started_is_told_before_anything_is(
         deployment_of(spec_of(**changes), workers)
 
 
+def test_a_package_that_handles_ctrl_c_itself_does_not_when_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import signal, sys; from distributed import LocalCluster\n"
+    text += "for number in (signal.SIGINT, signal.SIGTERM):\n"
+    text += "    signal.signal(number, lambda *_: sys.exit())\n"  # As dask-jobqueue does.
+    (tmp_path / "of_its_own_mind.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert deployment_of(spec_of(module="of_its_own_mind")).start is not None
+    assert "of_its_own_mind" in sys.modules
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:
     there = ClusterSpec.model_validate({"version": 1, "address": "tcp://127.0.0.1:1"})
     with pytest.raises(ConfigError, match="workers"):
