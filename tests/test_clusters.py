@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import errno
+import logging
 import os
 import signal
 import socket
@@ -36,6 +37,7 @@ import prep
 from prep import shards as shards_module
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
+from prep.clusters import quietly
 from prep.deployments import deployment_of
 from prep.errors import ClusterError, ConfigError
 from prep.journal import Journal
@@ -315,6 +317,26 @@ def test_a_refused_connection_is_not_waited_for_as_long_as_a_slow_one() -> None:
     with patient, pytest.raises(ConnectionRefusedError):
         require_listener("tcp://127.0.0.1:1", seconds=0.3)
     assert time.monotonic() - begun < 20
+
+
+def test_a_scheduler_that_takes_connections_and_says_nothing_is_not_waited_for_for_ever() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
+        pytest.raises(TimeoutError, match="says nothing"),
+    ):
+        require_listener(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_nothing_of_dask_logs_while_connections_are_closed() -> None:
+    def levels() -> list[int]:
+        names = ("distributed.client", "distributed.core", "tornado", "asyncio")
+        return [logging.getLogger(name).getEffectiveLevel() for name in names]
+
+    before = levels()
+    with quietly():
+        assert set(levels()) == {logging.CRITICAL}
+    assert levels() == before
 
 
 def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
@@ -621,9 +643,8 @@ def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> No
         spec = file_of(tmp_path, {"version": 1, "address": address})
         with Terminal("cluster", "check", "--cluster", spec, cwd=tmp_path) as terminal:
             silent.settimeout(60)
-            probe, _ = silent.accept()
-            waiting, _ = silent.accept()  # Dask's own connection.
-            with probe, waiting:
+            waiting, _ = silent.accept()
+            with waiting:
                 begun = time.monotonic()
                 terminal.press(b"\x03")
                 assert terminal.wait(60) == 130
