@@ -69,7 +69,7 @@ def _starts_a_cluster(kind: Any) -> bool:
     if inspect.isclass(kind):
         # Some, like Dask Gateway's, are no subclasses, and do the same.
         alike = all(hasattr(kind, name) for name in ("scale", "adapt", "close", "__exit__"))
-        return issubclass(kind, Cluster) or alike
+        return kind is not Cluster and (issubclass(kind, Cluster) or alike)  # It starts nothing.
     return any(kind is function for function in _FUNCTIONS)
 
 

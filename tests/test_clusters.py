@@ -175,6 +175,11 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
             "kwargs.shared_temp_directory",
         ),
         ({"module": "dask_nonesuch"}, None, "is its package installed"),
+        (
+            {"module": "distributed.deploy.cluster", "class": "Cluster"},
+            None,
+            "no class of clusters",
+        ),
         ({}, 0, "at least 1"),
         (
             {"security": {"ca_file": "/none.pem", "client": {"cert": "/none.pem"}}},
