@@ -14,7 +14,7 @@ from dask.utils import parse_timedelta
 from distributed import Client, Future
 
 from prep.errors import ClusterError, ConfigError
-from prep.jobs import require_jobs
+from prep.jobs import missing, require_jobs
 from prep.text import duration
 from prep.watching.wire import MISFITS
 
@@ -66,7 +66,9 @@ class Attendance:
         self._since = now if self._since is None else self._since
         self.missing = now - self._since
         if self._patience is not None and self.missing >= self._patience:
-            raise ClusterError("; ".join([*self._left(), no_workers(self.missing)]))
+            raise ClusterError(
+                "; ".join([*self._left(), no_workers(self.missing, self._client.cluster)])
+            )
 
     def _left(self) -> list[str]:
         """Why the last worker that could not do the work has gone, if any has."""
@@ -152,9 +154,10 @@ def patience_for_workers() -> float | None:
     return seconds
 
 
-def no_workers(waited: float) -> str:
+def no_workers(waited: float, cluster: Any) -> str:
     """Says that there are none, and what to do."""
+    told = "; ".join([f"no workers for {duration(waited)}", *missing(cluster)])
     return (
-        f"no workers for {duration(waited)}; start some, and run the same command again: what is "
+        f"{told}; start some, and run the same command again: what is "
         "committed stays (Dask's setting prep.wait-for-workers says how long to wait)"
     )

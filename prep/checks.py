@@ -92,7 +92,7 @@ def await_worker(client: Client, patience: float | None = None) -> None:
             require_jobs(client.cluster)
             waited = time.monotonic() - began
             if patience is not None and waited > patience:
-                raise ClusterError(no_workers(patience))
+                raise ClusterError(no_workers(patience, client.cluster))
             if waited > _SAID_AFTER and not said:
                 _LOGGER.warning("prep: waiting for workers; Ctrl-C stops")
                 said = True

@@ -6,9 +6,12 @@ called.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,7 +32,8 @@ def class_of(spec: ClusterSpec) -> Callable[..., Any]:
             take the keywords that it is to be given.
     """
     try:
-        module = importlib.import_module(str(spec.module))
+        with _signals_kept():
+            module = importlib.import_module(str(spec.module))
     except Exception as error:  # Whatever a foreign module trips over.
         raise spec.error(
             ("module",), f"can't load {spec.module!r}: {error}; is its package installed?"
@@ -47,11 +51,25 @@ def class_of(spec: ClusterSpec) -> Callable[..., Any]:
     return kind
 
 
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """dask-jobqueue has Ctrl-C end a process that loads it, at once, and as if all were well."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # No other may change them.
+            for number, handler in before.items():
+                # One that was not installed from Python is None, and can't be put back.
+                if handler is not None:
+                    signal.signal(number, handler)
+
+
 def _starts_a_cluster(kind: Any) -> bool:
     if inspect.isclass(kind):
         # Some, like Dask Gateway's, are no subclasses, and do the same.
         alike = all(hasattr(kind, name) for name in ("scale", "adapt", "close", "__exit__"))
-        return issubclass(kind, Cluster) or alike
+        return kind is not Cluster and (issubclass(kind, Cluster) or alike)  # It starts nothing.
     return any(kind is function for function in _FUNCTIONS)
 
 

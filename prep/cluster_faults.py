@@ -57,10 +57,12 @@ def cause(error: BaseException) -> str:
 def require_listener(address: str, seconds: float = 5) -> None:
     """Raises OSError where nobody listens at an address, which Dask would find out and not tell.
 
-    It may be about to be started, so that is tried for a while.
+    It may be about to be started, so that is tried for a while. For one that takes the connection
+    and says nothing, Dask would wait for ever.
     """
     scheme, separator, _ = address.partition("://")
-    if separator and scheme not in ("tcp", "tls"):
+    scheme = scheme if separator else dask.config.get("distributed.comm.default-scheme")
+    if scheme not in ("tcp", "tls"):
         return  # Dask knows how to get there.
     try:
         place = get_address_host_port(address)
@@ -70,12 +72,25 @@ def require_listener(address: str, seconds: float = 5) -> None:
     deadline = time.monotonic() + min(seconds, patience)
     while True:
         try:
-            socket.create_connection(place, timeout=patience).close()
+            with socket.create_connection(place, timeout=patience) as connection:
+                if scheme == "tcp":  # With TLS we are to begin, and Dask waits no longer for that.
+                    _require_word(connection)
             return
+        except TimeoutError:
+            raise
         except OSError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def _require_word(connection: socket.socket) -> None:
+    """A process of Dask begins to speak by itself."""
+    try:
+        connection.recv(1)
+    except TimeoutError:
+        seconds = connection.gettimeout()
+        raise TimeoutError(f"it takes the connection, and says nothing for {seconds:g} s") from None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -5,9 +5,11 @@ The format is that of dask-ctl's cluster specs, with named profiles (:mod:`prep.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Literal
 
+from dask.utils import parse_timedelta
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -70,6 +72,14 @@ class Adapt(_Part):
         """What is given of it."""
         return self.model_dump(exclude_none=True)
 
+    @field_validator("interval", "target_duration")
+    @classmethod
+    def _a_time(cls, value: str | float | None) -> str | float | None:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            if value is None or parse_timedelta(value) > 0:
+                return value
+        raise ValueError(f"got {value!r}; expected a time, such as 5s")
+
     @model_validator(mode="after")
     def _in_order(self) -> Adapt:
         if self.minimum > self.maximum:
@@ -129,8 +139,8 @@ class ClusterSpec(_Part):
     class_: str | None = Field(None, alias="class")
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
-    address: str | None = None
-    scheduler_file: str | None = None
+    address: str | None = Field(None, min_length=1)
+    scheduler_file: str | None = Field(None, min_length=1)
     workers: PositiveInt | None = None
     adapt: Adapt | None = None
     config: dict[str, Any] = {}

@@ -115,7 +115,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
             _set_up(client, spec, stack)
         yield client
     finally:
-        with deferred(), _quietly():
+        with deferred(), quietly():
             stack.close()
 
 
@@ -143,7 +143,7 @@ def _client(*args: Any, **kwargs: Any) -> Client:
 def _connected(deployment: Deployment) -> Client:
     address = str(deployment.address)
     try:
-        with _quietly(), heard():
+        with quietly(), heard():
             require_listener(address)
             return _client(address, security=deployment.security())
     except Exception as error:  # Whatever is wrong with address, network, or certificates.
@@ -178,7 +178,7 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
     """
     assert deployment.start is not None
     try:
-        with _quietly(), contextlib.nullcontext() if deployment.here else heard():
+        with quietly(), contextlib.nullcontext() if deployment.here else heard():
             cluster = deployment.start()
     except Exception as error:
         raise not_started(error, spec) from error
@@ -192,9 +192,11 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """What Dask logs while connections are made or closed is of no use to anyone."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    # The client's has a level of its own.
+    names = ("distributed", "distributed.client", "tornado", "asyncio")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -5,13 +5,18 @@ Dask tells of it in tracebacks only, and waits for workers that never come.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 from distributed import Status
 
 from prep.errors import ClusterError
 from prep.text import counted, one_line
+
+_ANSWERS_WITHIN = 5.0  # seconds for a job that is asked for, when the cluster closes
 
 
 @dataclass(slots=True)
@@ -19,12 +24,12 @@ class _Submissions:
     """What became of the jobs of one cluster.
 
     Attributes:
-        asked: how many the batch system has still to answer for.
+        asked: those that the batch system has still to answer for.
         taken: those that wait there or run.
         refusals: why others were not taken, the last one last.
     """
 
-    asked: int = 0
+    asked: set[Any] = field(default_factory=set)
     taken: set[Any] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
 
@@ -32,27 +37,43 @@ class _Submissions:
 def noting(job: type[Any]) -> type[Any]:
     """A class of dask-jobqueue's jobs, for one cluster, that notes what becomes of them.
 
-    One that is not taken counts as begun, or Dask would log a traceback for it.
+    Each counts as begun at once. Dask would wait for the answers to all of them, whatever comes
+    meanwhile, and log a traceback for one that is not taken.
     """
     submissions = _Submissions()
 
     class Noted(job):  # type: ignore[misc]
         noted = submissions
+        script: str | None = None
 
         async def start(self) -> None:
-            submissions.asked += 1
+            submissions.asked.add(self)
+            self.answer = asyncio.ensure_future(self._ask())
+            self.status = Status.running
+
+        async def _ask(self) -> None:
             try:
                 await super().start()
                 submissions.taken.add(self)
             except Exception as error:
                 submissions.refusals.append(_told(error))
-                self.status = Status.running
             finally:
-                submissions.asked -= 1
+                submissions.asked.discard(self)
+
+        async def _submit_job(self, script: str) -> Any:
+            self.script = script
+            return await super()._submit_job(script)
 
         async def close(self) -> None:
+            # What is taken without our knowing its number could not be cancelled.
+            await asyncio.wait([self.answer], timeout=_ANSWERS_WITHIN)
+            if self.script is not None and not self.answer.done():
+                _end_command(self.script)
+                await asyncio.wait([self.answer], timeout=_ANSWERS_WITHIN)
+            self.answer.cancel()
             submissions.taken.discard(self)
             await super().close()
+            self.status = Status.closed
 
     return Noted
 
@@ -73,6 +94,22 @@ def not_taken(cluster: Any) -> str | None:
     return f"{counted(len(refusals), 'job')} not taken: {refusals[-1]}" if refusals else None
 
 
+def missing(cluster: Any) -> list[str]:
+    """What is known of a cluster's jobs that says why there are no workers."""
+    told = not_taken(cluster)
+    asked = len(_submissions(cluster).asked)
+    unanswered = f"the batch system has not answered for {counted(asked, 'job')}"
+    return [*([told] if told else []), *([unanswered] if asked else [])]
+
+
+def _end_command(script: str) -> None:
+    """Ends what was to hand a script to the batch system."""
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if script in " ".join(process.cmdline()):
+                process.terminate()
+
+
 def _submissions(cluster: Any) -> _Submissions:
     found = getattr(getattr(cluster, "job_cls", None), "noted", None)
     return found if isinstance(found, _Submissions) else _Submissions()
@@ -81,4 +118,4 @@ def _submissions(cluster: Any) -> _Submissions:
 def _told(error: Exception) -> str:
     """What the batch system said, of all that dask-jobqueue tells of it."""
     said = str(error).rpartition("stderr:\n")[2].strip()
-    return one_line(said or str(error) or type(error).__name__)
+    return "; ".join(map(one_line, (said or str(error) or type(error).__name__).splitlines()))

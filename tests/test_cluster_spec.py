@@ -194,6 +194,14 @@ WRONG = [
     (PLAIN.replace("version: 1\n", ""), None, ["version: is missing; expected 1"]),
     # A variable that is set, to nothing.
     ("version: 1\naddress: ${EMPTY}\n", None, ["line 2: address: '${EMPTY}' is empty"]),
+    ("version: 1\naddress: ''\n", None, ["line 2: address: got ''; expected text"]),
+    # No times.
+    (
+        PLAIN + "adapt: {maximum: 2, interval: often}\n",
+        None,
+        ["line 7: adapt.interval: got 'often'; expected a time"],
+    ),
+    (PLAIN + "adapt: {maximum: 2, target_duration: -1}\n", None, ["got -1.0; expected a time"]),
     # No way to a cluster, and two.
     ("version: 1\n", None, ["expected one of: module and class"]),
     (PLAIN + "address: a\n", None, ["expected one of: module and class"]),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import errno
+import logging
 import os
 import signal
 import socket
@@ -36,6 +37,7 @@ import prep
 from prep import shards as shards_module
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
+from prep.clusters import quietly
 from prep.deployments import deployment_of
 from prep.errors import ClusterError, ConfigError
 from prep.journal import Journal
@@ -173,6 +175,11 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
             "kwargs.shared_temp_directory",
         ),
         ({"module": "dask_nonesuch"}, None, "is its package installed"),
+        (
+            {"module": "distributed.deploy.cluster", "class": "Cluster"},
+            None,
+            "no class of clusters",
+        ),
         ({}, 0, "at least 1"),
         (
             {"security": {"ca_file": "/none.pem", "client": {"cert": "/none.pem"}}},
@@ -186,6 +193,20 @@ def test_what_can_not_be_started_is_told_before_anything_is(
 ) -> None:
     with pytest.raises(ConfigError, match=named):
         deployment_of(spec_of(**changes), workers)
+
+
+def test_a_package_that_handles_ctrl_c_itself_does_not_when_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import signal, sys; from distributed import LocalCluster\n"
+    text += "for number in (signal.SIGINT, signal.SIGTERM):\n"
+    text += "    signal.signal(number, lambda *_: sys.exit())\n"  # As dask-jobqueue does.
+    (tmp_path / "of_its_own_mind.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert deployment_of(spec_of(module="of_its_own_mind")).start is not None
+    assert "of_its_own_mind" in sys.modules
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:
@@ -301,6 +322,26 @@ def test_a_refused_connection_is_not_waited_for_as_long_as_a_slow_one() -> None:
     with patient, pytest.raises(ConnectionRefusedError):
         require_listener("tcp://127.0.0.1:1", seconds=0.3)
     assert time.monotonic() - begun < 20
+
+
+def test_a_scheduler_that_takes_connections_and_says_nothing_is_not_waited_for_for_ever() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
+        pytest.raises(TimeoutError, match="says nothing"),
+    ):
+        require_listener(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_nothing_of_dask_logs_while_connections_are_closed() -> None:
+    def levels() -> list[int]:
+        names = ("distributed.client", "distributed.core", "tornado", "asyncio")
+        return [logging.getLogger(name).getEffectiveLevel() for name in names]
+
+    before = levels()
+    with quietly():
+        assert set(levels()) == {logging.CRITICAL}
+    assert levels() == before
 
 
 def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
@@ -607,9 +648,8 @@ def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> No
         spec = file_of(tmp_path, {"version": 1, "address": address})
         with Terminal("cluster", "check", "--cluster", spec, cwd=tmp_path) as terminal:
             silent.settimeout(60)
-            probe, _ = silent.accept()
-            waiting, _ = silent.accept()  # Dask's own connection.
-            with probe, waiting:
+            waiting, _ = silent.accept()
+            with waiting:
                 begun = time.monotonic()
                 terminal.press(b"\x03")
                 assert terminal.wait(60) == 130

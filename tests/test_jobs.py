@@ -6,13 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
-from clusters import run_prep
+from clusters import Terminal, run_prep, wait_until
 from pictures import write_tree
 
 # Takes as many jobs as it is told, and says of others what Slurm says.
 _SBATCH = """#!/bin/sh
+while [ "$TAKES" = never-says ]; do
+    sleep 0.2
+done
 for number in $(seq "$TAKES"); do
     if mkdir "$JOBS/$number" 2> /dev/null; then
         sh "$1" > /dev/null 2>&1 &
@@ -26,8 +30,8 @@ exit 1
 _SCANCEL = '#!/bin/sh\nkill "$1"\n'
 
 
-def run_as_jobs(folder: Path, takes: int, **profile: Any) -> Any:
-    """``prep run`` on a cluster of jobs, of which so many are taken."""
+def as_jobs(folder: Path, takes: int | str, **profile: Any) -> tuple[list[str], dict[str, str]]:
+    """``prep run`` on a cluster of jobs, of which so many are taken, and variables for it."""
     programs, jobs = folder / "bin", folder / "jobs"
     for made in (programs, jobs):
         made.mkdir()
@@ -56,6 +60,12 @@ def run_as_jobs(folder: Path, takes: int, **profile: Any) -> Any:
         "TAKES": str(takes),
     }
     command = ["run", "--source", "photos", "--output", "out", "--cluster", "cluster.yaml"]
+    return command, variables
+
+
+def run_as_jobs(folder: Path, takes: int | str, **profile: Any) -> Any:
+    """Runs it to its end."""
+    command, variables = as_jobs(folder, takes, **profile)
     return run_prep(*command, cwd=folder, **variables)
 
 
@@ -83,3 +93,38 @@ def test_where_some_jobs_are_taken_the_others_are_told_of(tmp_path: Path) -> Non
     assert "2 jobs not taken: sbatch: error: invalid partition specified: nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert (tmp_path / "out/report.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [{"workers": 2}, {"adapt": {"minimum": 0, "maximum": 2}}])
+def test_where_the_batch_system_does_not_answer_the_wait_ends(tmp_path: Path, size: Any) -> None:
+    patience = {"prep.wait-for-workers": "7s"}
+    ended = run_as_jobs(tmp_path, takes="never-says", config=patience, **size)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr, ended.stderr
+    waiting, told = ended.stderr.splitlines()
+    assert waiting == "prep: waiting for workers; Ctrl-C stops"
+    assert told.startswith("prep: no workers for 7 s; the batch system has not answered for ")
+    assert not (tmp_path / "out").exists()
+    assert submitting(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_heard_while_the_batch_system_does_not_answer(tmp_path: Path) -> None:
+    command, variables = as_jobs(tmp_path, takes="never-says", workers=2)
+    with Terminal(*command, cwd=tmp_path, **variables) as terminal:
+        wait_until(lambda: len(submitting(tmp_path)) == 2)
+        terminal.press(b"\x03")
+        assert terminal.wait(60) == 130
+        assert terminal.shown.count("prep: stopped") == 1
+        assert "Traceback" not in terminal.shown
+        assert terminal.processes() == []
+
+
+def submitting(folder: Path) -> list[psutil.Process]:
+    """The commands that are to hand in jobs, and have not ended."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"{folder}/bin/sbatch" in (process.info["cmdline"] or ())
+    ]
