@@ -236,6 +236,21 @@ def test_a_store_that_does_not_answer_is_no_finding(s3: S3, tmp_path: Path, clie
         s3.fail(0)
 
 
+@pytest.mark.slow
+def test_a_mean_is_that_of_all_images_or_none(s3: S3, tmp_path: Path, client: Client) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 4, "dog": 4}})
+    photos, dog = s3.upload(source, "photos"), "photos/train/dog/"
+    # More than s3fs itself puts up with.
+    s3.fail(7, status="500", method="GET", match=dog)
+    report = prep.mean_rgb(photos, client, storage_options=s3.options)
+    s3.fail(0)
+    assert (report.images, report.refused) == (8, ())
+    s3.fail(10_000, status="500", method="GET", match=dog)
+    with pytest.raises(StorageUnavailable, match="try again later"):
+        prep.mean_rgb(photos, client, storage_options=s3.options)
+    s3.fail(0)
+
+
 @contextlib.contextmanager
 def killing(s3: S3, client: Client) -> Iterator[list[int]]:
     """Kills a worker after some shards, and another one later; every 20th request or so fails."""
