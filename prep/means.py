@@ -129,6 +129,7 @@ def mean_rgb(
     Raises:
         SourceError: no files are there, or none could be read.
         RecordError: a shard is damaged.
+        StorageUnavailable: the files are in a storage that does not answer.
         ClusterError: the cluster can't be started, or would not do.
     """
     if weight not in ("image", "pixel"):
@@ -185,7 +186,11 @@ def _read(path: str) -> bytes:
 
 
 def sum_images(paths: Iterable[str]) -> Part:
-    """Sums over image files, all of one storage."""
+    """Sums over image files, all of one storage.
+
+    Raises:
+        StorageUnavailable: it does not answer; a mean of what else is there would be another one.
+    """
     paths = list(paths)
     depth = depth_of("mean", storage.most_at_once(paths[0]) if paths else None)
     decoder = Decoder()
@@ -194,10 +199,12 @@ def sum_images(paths: Iterable[str]) -> Part:
     with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth) as files:
         for path, read in files:
             try:
-                images.append(channel_sums(decoder.decode(read()).pixels))
+                data = storage.patiently(locate(path), read)
+                images.append(channel_sums(decoder.decode(data).pixels))
             except RefusedImage as error:
                 refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
             except OSError as error:
+                storage.require_answer(locate(path), error)
                 refused.append(Finding(path=path, reason="unreadable", detail=str(error)))
     return Part(stats=MixedStats.of(images), refused=tuple(refused))
 
@@ -259,6 +266,8 @@ def _on_cluster(
         with make_display(work, progress) as display:
             pace, done = Pace(), 0
             for settled in as_settled(client, bags, with_results=False):
+                if settled.future is not None and settled.future.status == "error":
+                    settled.future.result()  # Raises it; the others may take long to fail as well.
                 done += bags[settled.future] if settled.future else 0
                 counts = LiveCounts(
                     planned=len(files), images=done, without_workers=settled.missing

@@ -307,8 +307,8 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
 
 
 def _how_to_resume(made: RunPlan, journal: Journal) -> str:
-    committed, planned = len(journal.committed(made)), len(made.shards)
-    return (
-        f"stopped: {committed:,} of {planned:,} shards are committed and stay; "
-        "run the same command again to go on from there"
-    )
+    try:
+        committed = f"{len(journal.committed(made)):,} of {len(made.shards):,} shards are committed"
+    except (OSError, PrepError):  # A storage that does not answer may be why it was stopped.
+        return "stopped: what is committed stays; run the same command again to go on from there"
+    return f"stopped: {committed} and stay; run the same command again to go on from there"

@@ -22,7 +22,9 @@ from prep import locations, storage
 from prep.catalog import scan_folders
 from prep.errors import StorageUnavailable
 from prep.journal import Journal
+from prep.plans import plan
 from prep.retries import is_transient
+from prep.runs import _how_to_resume as how_to_resume
 
 
 @pytest.fixture
@@ -105,6 +107,19 @@ def test_a_plan_that_is_not_for_us_is_no_reason_to_overwrite_it(s3: S3, place: P
         Journal(place / "shards").stored_plan()
     s3.fail(0)
     assert "overwrite" not in str(error.value)
+
+
+def test_a_run_is_stopped_though_the_store_does_not_say_what_is_committed(
+    s3: S3, place: Path, tmp_path: Path
+) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 1}})
+    output = f"{s3.url}/shards"
+    made = plan(prep.Config(source=source, output=output, storage_options=s3.options))
+    s3.fail(100, status="403", match="receipts")
+    try:
+        assert how_to_resume(made, Journal(output)).startswith("stopped: what is committed stays;")
+    finally:
+        s3.fail(0)
 
 
 def test_a_file_appears_whole_or_not_at_all(s3: S3, place: Path) -> None:
@@ -219,6 +234,21 @@ def test_a_store_that_does_not_answer_is_no_finding(s3: S3, tmp_path: Path, clie
         with pytest.raises(StorageUnavailable, match=f"{match}'; try again later"):
             prep.verify(config.output, client)
         s3.fail(0)
+
+
+@pytest.mark.slow
+def test_a_mean_is_that_of_all_images_or_none(s3: S3, tmp_path: Path, client: Client) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 4, "dog": 4}})
+    photos, dog = s3.upload(source, "photos"), "photos/train/dog/"
+    # More than s3fs itself puts up with.
+    s3.fail(7, status="500", method="GET", match=dog)
+    report = prep.mean_rgb(photos, client, storage_options=s3.options)
+    s3.fail(0)
+    assert (report.images, report.refused) == (8, ())
+    s3.fail(10_000, status="500", method="GET", match=dog)
+    with pytest.raises(StorageUnavailable, match="try again later"):
+        prep.mean_rgb(photos, client, storage_options=s3.options)
+    s3.fail(0)
 
 
 @contextlib.contextmanager
