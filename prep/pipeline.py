@@ -22,6 +22,7 @@ from prep.counters import shard_key
 from prep.errors import BadImageError, ShardError
 from prep.guests import prepare_workers
 from prep.interrupts import deferred
+from prep.outages import Outage
 from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
@@ -87,6 +88,8 @@ def write_on_cluster(
     Raises:
         BadImageError: an image was refused, and the run is to stop at that.
         ShardError: shards failed. All others are committed.
+        StorageUnavailable: for long all failed, for a storage does not answer. Others were not
+            tried.
     """
     prepare_workers(client)
     work = _Work(shards, run, client, write)
@@ -112,6 +115,8 @@ class _Work:
         self._write = write
         self._given = 0
         self._bag_size = _LEAST
+        self._threads = 0
+        self._outage = Outage()
         self._tasks: dict[Future[Any], int] = {}
         self._totals: dict[Future[Any], range] = {}
         self._settled: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
@@ -152,10 +157,10 @@ class _Work:
             if self._given == len(self._shards):
                 break
             try:
-                threads = sum(self._client.nthreads().values())
+                self._threads = sum(self._client.nthreads().values())
             except (OSError, TimeoutError):  # Futures will tell, if the scheduler is gone.
                 break
-            self._bag_size = max(_LEAST, _PER_THREAD * threads)
+            self._bag_size = max(_LEAST, _PER_THREAD * self._threads)
             self._give(range(self._given, min(self._given + self._bag_size, len(self._shards))))
 
     def _give(self, tasks: range) -> None:
@@ -183,6 +188,9 @@ class _Work:
             raise error
         if error is not None:
             self._failed[task] = error
+            self._outage.failed(error, self._threads)
+        else:
+            self._outage.committed()
         del self._tasks[future]
         future.release()
 

@@ -57,6 +57,7 @@ LEVELS = {
         "markup",
         "mounts",
         "notebook",
+        "outages",
         "receipts",
         "records",
         "storage",

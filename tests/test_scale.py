@@ -6,6 +6,7 @@ The shards do nothing but say so, and Bags are small, so that there are many of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import socket
@@ -26,9 +27,9 @@ from distributed import Client
 from distributed.utils import nbytes
 
 import prep
-from prep import pipeline
+from prep import outages, pipeline
 from prep.checksums import to_text
-from prep.errors import BadImageError, ShardError
+from prep.errors import BadImageError, ShardError, StorageUnavailable
 from prep.pipeline import write_on_cluster
 from prep.planning import ShardSpec, plan_shards
 from prep.receipts import ShardReceipt
@@ -91,6 +92,11 @@ def fail_sometimes(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     if shard.index % 50 == 3:
         raise OSError(f"no room for {shard.index}")
     return note(shard, run)
+
+
+def find_no_answer(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+    note_slowly(shard, run)
+    raise OSError(errno.ETIMEDOUT, "no answer")
 
 
 def note_once_allowed(shard: ShardSpec, run: RunRef) -> ShardReceipt:
@@ -201,6 +207,35 @@ def test_shards_that_fail_in_different_bags_are_named_and_all_others_are_written
         (i, "failed" if i in failed else "committed") for i in range(SHARDS)
     )
     wait_until(lambda: client.run_on_scheduler(_tasks) == (0, 0))
+
+
+def test_a_run_ends_where_for_long_all_shards_fail(
+    run: RunRef, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "_PATIENCE", 0.0)
+    with pytest.raises(StorageUnavailable, match=r"3 shards failed .*no answer.*run the same"):
+        write_on_cluster(shards(), run, client, write=find_no_answer)
+    wait_until(lambda: client.run_on_scheduler(_tasks) == (0, 0))
+    assert len(noted(run)) < SHARDS
+
+
+def test_an_outage_is_one_only_if_all_fail_for_long() -> None:
+    now = 0.0
+    outage = outages.Outage(lambda: now)
+    away = OSError(errno.ETIMEDOUT, "no answer")
+
+    def fail(error: Exception, seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        outage.failed(error, threads=2)
+
+    for error in (away, away, OSError(errno.ENOSPC, "full"), ValueError("its own")):
+        fail(error, 1000.0)
+    outage.committed()
+    for seconds in (0.0, 300.0, 299.0):
+        fail(away, seconds)
+    with pytest.raises(StorageUnavailable, match=r"4 shards failed \(.*no answer\)"):
+        fail(StorageUnavailable("no answer"), 1.0)
 
 
 def test_a_run_that_stops_begins_no_more_bags(run: RunRef, client: Client) -> None:

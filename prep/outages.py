@@ -1,0 +1,59 @@
+"""Whether storage is away for all shards, so that trying the others would only take long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from prep.errors import StorageUnavailable
+from prep.retries import is_transient
+from prep.text import counted, duration
+
+# A shard's own tries take minutes where requests are not even refused.
+_PATIENCE = 600.0  # seconds
+
+
+class Outage:
+    """Looks at how shards end, and ends the run where for long none is written.
+
+    One shard may fail for what is its own, and a storage may be away for a while. It takes as many
+    failures as there are threads, each for a reason that may pass, none committed in between, and
+    ten minutes from the first of them to the last.
+
+    Args:
+        clock: gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed = 0
+        self._since = 0.0
+
+    def committed(self) -> None:
+        """A shard was written: whatever there was is over."""
+        self._failed = 0
+
+    def failed(self, error: BaseException, threads: int) -> None:
+        """A shard was not.
+
+        Raises:
+            StorageUnavailable: nor are others to be.
+        """
+        if not _may_pass(error):
+            return
+        if not self._failed:
+            self._since = self._clock()
+        self._failed += 1
+        lasted = self._clock() - self._since
+        if self._failed > threads and lasted >= _PATIENCE:
+            raise StorageUnavailable(
+                f"for {duration(lasted)}, no shard could be written, and "
+                f"{counted(self._failed, 'shard')} failed ({error}); what is committed stays: when "
+                "the storage answers, run the same command again"
+            )
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return is_transient(error)
+    return isinstance(error, StorageUnavailable)
