@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from prep import probes, storage
+from prep.locations import is_url
 from prep.polls import Poll
 from prep.troubles import Trouble, error, space_trouble
 
+_STORAGE = "look whether it is there, and whether the options or the host's credentials permit it"
 _SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
 
 
@@ -119,19 +121,19 @@ def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
 
 def _unreadable(path: str, found: str) -> Trouble:
     seen = "another file of that name is there" if probes.is_digest(found) else found
-    return error(
-        f"it can't read {path} ({seen})",
+    remedy = (
         "have all hosts see the source under this path, or give its place there in the cluster "
-        "file's mounts",
+        "file's mounts"
     )
+    return error(f"it can't read {path} ({seen})", _STORAGE if is_url(path) else remedy)
 
 
 def _unwritable(folder: str, found: str) -> Trouble:
-    return error(
-        f"it can't write to {folder} ({found})",
+    remedy = (
         "have the account that runs the worker write there, or give the folder's place there in "
-        "the cluster file's mounts",
+        "the cluster file's mounts"
     )
+    return error(f"it can't write to {folder} ({found})", _STORAGE if is_url(folder) else remedy)
 
 
 def _unshared(folder: str, what: str) -> Trouble:

@@ -173,6 +173,7 @@ def test_listing_takes_a_request_for_a_thousand_objects_and_not_one_for_each(s3:
     ]
     s3.fs.pipe(dict.fromkeys(names, body))
     s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0000/", b"")  # made by a console, for the folder
+    s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0001/", b"some tools put something into it")
     s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0000/.hidden.jpg", b"x")
     s3.fs.pipe_file(f"{s3.bucket}/photos/train/notes.txt", b"x")
     locations.grant(s3.url, s3.options)

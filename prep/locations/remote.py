@@ -153,9 +153,10 @@ class RemotePath:
         for info in self._infos(prefix):
             name = info["name"].rstrip("/").rpartition("/")[2]
             if info["name"].rstrip("/") == self._path.rstrip("/"):
-                if info["type"] == "file" and info.get("size"):
+                marker = info["name"].endswith("/")  # An object that stands for the folder itself.
+                if info["type"] == "file" and info.get("size") and not marker:
                     raise NotADirectoryError(errno.ENOTDIR, "not a folder", self._url)
-                continue  # An empty object that stands for the folder itself.
+                continue
             if name.startswith(prefix):
                 found.append((name, _status(info)))
         return sorted(found)
