@@ -47,6 +47,17 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
         raise ConfigError(
             "workers, cluster, profile: are for a cluster started here, not for a client"
         )
+    else:
+        _require_open(client)
+
+
+def _require_open(client: Client) -> None:
+    if not isinstance(client, Client):
+        raise ConfigError(f"client: got {client!r}; expected a Client of dask.distributed")
+    if client.asynchronous:
+        raise ConfigError("client: it is asynchronous; expected one without asynchronous=True")
+    if client.status in ("closing", "closed"):
+        raise ConfigError("client: it is closed, or its cluster is; expected one that is open")
 
 
 @contextlib.contextmanager

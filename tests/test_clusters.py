@@ -354,6 +354,27 @@ def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
     assert cause(asyncio.CancelledError()) == "CancelledError"
 
 
+# Clients that are given
+
+
+def test_a_client_that_can_do_nothing_is_refused(source: Path, tmp_path: Path) -> None:
+    def refused(given: Any, named: str) -> None:
+        with pytest.raises(ConfigError, match=named):
+            prep.run(config(source, tmp_path / "out"), given)
+
+    with prep.cluster(workers=1) as client:
+        address = client.scheduler.address
+
+        async def asynchronously() -> None:
+            async with Client(address, asynchronous=True, set_as_default=False) as other:
+                refused(other, "asynchronous=True")
+
+        asyncio.run(asynchronously())
+    refused(client, "closed")
+    refused("tcp://127.0.0.1:8786", "got 'tcp://127.0.0.1:8786'; expected a Client")
+    assert not (tmp_path / "out").exists()
+
+
 # Places
 
 
