@@ -19,6 +19,8 @@ from prep.watching.wire import TallyMessage
 
 logger = logging.getLogger(__name__)
 
+_ANSWERS_WITHIN = 10.0  # seconds
+
 T = TypeVar("T")
 
 
@@ -90,11 +92,17 @@ class _SchedulerLink:
     def _call(self, name: str, parse: Callable[[Any], T], **arguments: Any) -> T | None:
         """What the scheduler answers; None if it does not, for a run is no worse for that.
 
-        If it is gone, the futures will soon tell.
+        If it is gone, the futures tell.
         """
+        if self._client.status != "running":
+            return None
         try:
             call = getattr(self._client.scheduler, name)
-            return parse(self._client.sync(call, run=self._run, **arguments))
+            return parse(
+                self._client.sync(
+                    call, run=self._run, callback_timeout=_ANSWERS_WITHIN, **arguments
+                )
+            )
         except Exception:
             logger.debug("the scheduler does not answer", exc_info=True)
             return None
@@ -113,8 +121,10 @@ class _ClientLink:
         # Not Client.scheduler_info(): its own refresh, which asks for no workers, can come between.
         scheduler: Any = self._client.scheduler
         with contextlib.suppress(OSError, TimeoutError):
-            workers = self._client.sync(scheduler.identity, n_workers=-1)["workers"].values()
-            looks = worker_looks(worker["metrics"] for worker in workers)
+            known = self._client.sync(
+                scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN
+            )
+            looks = worker_looks(worker["metrics"] for worker in known["workers"].values())
             return self._watch.look(time.monotonic(), looks)
         return self._watch.counts
 

@@ -97,9 +97,10 @@ def write_on_cluster(
         return work.carry_out(observer or Unobserved())
     except BaseException:
         release(work.futures)
-        # The scheduler may be gone, and an impatient user may press Ctrl-C again.
-        with contextlib.suppress(OSError, TimeoutError), deferred():
-            client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
+        if client.status == "running":  # Or else the scheduler is gone, and Dask would wait for it.
+            # It may go now; and an impatient user may press Ctrl-C again.
+            with contextlib.suppress(OSError, TimeoutError), deferred():
+                client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
         raise
 
 
