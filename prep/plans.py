@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from prep import storage
 from prep.catalog import Catalog, scan_folders
 from prep.config import Config
 from prep.contents import without_duplicates
@@ -87,11 +88,15 @@ def read_mean(path: str) -> RGB:
 
     Raises:
         ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
+        StorageUnavailable: it is in a storage that does not answer.
     """
+    place = locate(path)
     try:
-        value: Any = parse_json(locate(path).read_bytes().decode())
+        value: Any = parse_json(storage.read_patiently(place).decode())
         r, g, b = (float(value[channel]) for channel in CHANNELS)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError):
+            storage.require_answer(place, error)
         raise ConfigError(
             f"mean_file: {path!r} can't be used ({error!r}); "
             'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
