@@ -676,7 +676,7 @@ def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> No
                 assert terminal.wait(60) == 130
                 assert time.monotonic() - begun < 10
             assert "Traceback" not in terminal.shown
-            assert terminal.processes() == []
+            wait_until(lambda: terminal.processes() == [])
 
 
 @pytest.mark.slow
@@ -695,7 +695,7 @@ def test_ctrl_c_is_heard_while_a_host_does_not_answer(tmp_path: Path) -> None:
                 assert terminal.wait(60) == 130
                 assert time.monotonic() - begun < 15
             assert "Traceback" not in terminal.shown
-            assert terminal.processes() == []
+            wait_until(lambda: terminal.processes() == [])
 
 
 def test_everything_is_bound_to_this_machine_unless_asked() -> None:

@@ -118,7 +118,7 @@ def test_ctrl_c_is_heard_while_the_batch_system_does_not_answer(tmp_path: Path) 
         assert terminal.wait(60) == 130
         assert terminal.shown.count("prep: stopped") == 1
         assert "Traceback" not in terminal.shown
-        assert terminal.processes() == []
+        wait_until(lambda: terminal.processes() == [])
 
 
 def submitting(folder: Path) -> list[psutil.Process]:
