@@ -16,9 +16,9 @@ _PATIENCE = 600.0  # seconds
 class Outage:
     """Looks at how shards end, and ends the run where for long none is written.
 
-    One shard may fail for what is its own, and a storage may be away for a while. It takes as many
-    failures as there are threads, each for a reason that may pass, none committed in between, and
-    ten minutes from the first of them to the last.
+    One shard may fail for what is its own, and a storage may be away for a while. It takes more
+    failures than there are threads, each for a reason that may pass, none committed in between,
+    and ten minutes from the first of them to the last.
 
     Args:
         clock: gives seconds.

@@ -82,6 +82,7 @@ def run(
         BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
         TooManyRefused: more images were refused than ``max_refused`` allows; all else is written.
         ShardError: shards failed; all others are committed.
+        StorageUnavailable: a storage does not answer; what is committed stays.
         ClusterError: the cluster can't be started, or the run would fail on it.
         Interrupted: the user stopped it (a KeyboardInterrupt, too); committed shards stay.
 

@@ -70,6 +70,7 @@ class Writing:
         Raises:
             BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
             ShardError: shards failed; all others are committed.
+            StorageUnavailable: for long all failed, for a storage does not answer.
             ClusterError: there were no workers for too long.
         """
         info = self._info(elapsed)
