@@ -134,10 +134,22 @@ def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack
 
 
 def _client(*args: Any, **kwargs: Any) -> Client:
-    with warnings.catch_warnings():
-        # It is told before a run, with what it means.
-        warnings.filterwarnings("ignore", category=VersionMismatchWarning)
-        return Client(*args, **kwargs)
+    """A client; one that does not connect is closed, so that nothing of it stays.
+
+    Dask leaves that to the garbage collector, which then waits for a lock of Dask's that its own
+    thread may hold: for ever.
+    """
+    client = Client.__new__(Client)  # To have it in hand where __init__ fails.
+    try:
+        with warnings.catch_warnings():
+            # It is told before a run, with what it means.
+            warnings.filterwarnings("ignore", category=VersionMismatchWarning)
+            Client.__init__(client, *args, **kwargs)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.close()
+        raise
+    return client
 
 
 def _connected(deployment: Deployment) -> Client:

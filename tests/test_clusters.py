@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -29,6 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed import Client, Security, Worker, WorkerPlugin
+from distributed.comm import connect
 from distributed.deploy.cluster import Cluster
 from foreign import foreign_cluster
 from pictures import write_tree
@@ -609,11 +611,17 @@ def _named(name: str) -> x509.Name:
 
 
 def refuses(address: str, security: Security | None) -> bool:
-    with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):
-        try:
-            Client(address, security=security, timeout=3).close()
-        except (OSError, TimeoutError, RuntimeError, ValueError, TypeError):
-            return True
+    """Whether nobody gets a word with what listens there."""
+
+    async def talk() -> None:
+        arguments = security.get_connection_args("client") if security else {}
+        connection = await connect(address, timeout=3, **arguments)
+        connection.abort()
+
+    try:
+        asyncio.run(talk())
+    except (OSError, TypeError):  # The latter is Dask's for an address that wants certificates.
+        return True
     return False
 
 
@@ -660,6 +668,19 @@ def test_a_scheduler_with_certificates_is_reached_with_certificates(
                 prep.cluster(file_of(tmp_path, strange)),
             ):
                 pass
+
+
+def test_a_client_that_does_not_connect_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = threading.enumerate()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tls://127.0.0.1:{listener.getsockname()[1]}"  # Without certificates.
+        with (
+            pytest.raises(ClusterError, match="certificates right") as failure,
+            prep.cluster(file_of(tmp_path, {"version": 1, "address": address})),
+        ):
+            pass
+    assert failure.value.__cause__ is not None  # It holds what the client's frames hold.
+    assert [thread for thread in threading.enumerate() if thread not in before] == []
 
 
 @pytest.mark.slow
