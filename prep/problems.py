@@ -9,6 +9,9 @@ from typing import Literal
 #: ``none``: it takes a person.
 Remedy = Literal["rewrite", "remake", "remove", "none"]
 
+#: What was expected, and what was found instead.
+Difference = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:

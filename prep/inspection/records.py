@@ -1,37 +1,25 @@
-"""One shard, held against its receipt and the image list. Knows nothing of Dask.
-
-A TFRecord's checksums don't tell of an empty file, of one that ends after a record, of records that
-are missing or doubled; the receipt does. The receipt in turn is held against the image list.
-"""
+"""What is in the file of a shard: its bytes, and its records one by one."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
 
 from prep import storage
-from prep.checksums import DIGITS
 from prep.errors import RecordError
 from prep.examples import image_of, label_entry, parse_example
-from prep.image_list import ImageEntry
-from prep.images import SquareReader, clipping_tolerance, configure_process, mean_tolerance
-from prep.journal import Journal, open_plan
+from prep.images import SquareReader, clipping_tolerance, mean_tolerance
 from prep.labels import LabelMap
-from prep.planning import ShardSpec
-from prep.problems import Problem
-from prep.receipts import ShardReceipt, of_outcome
+from prep.problems import Difference
+from prep.receipts import ShardReceipt
 from prep.records import compression_of, crc32c, read_records
 from prep.retries import Retries
-from prep.shards import RunRef
 from prep.stats import CHANNELS, ChannelStats
 from prep.stored_plan import StoredPlan
 
@@ -39,154 +27,14 @@ _RECORDS_NAMED = 3  # of those in a shard that something is wrong with
 _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again, from its start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardInspection:
-    """What was found in one shard.
-
-    Attributes:
-        shard: which one.
-        records: how many records could be read.
-        receipt: its receipt, if there is a sound one.
-        problems: what is wrong; empty for a shard that is as it should be.
-    """
-
-    shard: ShardSpec
-    records: int = 0
-    receipt: ShardReceipt | None = None
-    problems: tuple[Problem, ...] = ()
-
-
-def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
-    """Reads all of a shard again, and says what is not as the plan and the receipt have it.
-
-    Raises:
-        OutputConflict: the output holds another plan now.
-        OutputNotSeen: this host sees none in it.
-        StorageUnavailable: it can't be told, for a storage does not answer.
-    """
-    configure_process()
-    journal = Journal(run.output)
-    plan = open_plan(run.output, run.digest, run.run)
-    path = journal.layout.shard(shard.split, shard.index, shard.count)
-    where = str(path.relative_to(journal.layout.root))
-    entries = _entries(journal, plan, shard)
-    receipt = _read_receipt(journal, shard, run.digest)
-    if isinstance(receipt, Problem):
-        return ShardInspection(shard=shard, problems=(receipt,))
-    receipt_path = journal.layout.receipt(shard.split, shard.index)
-    told = str(receipt_path.relative_to(journal.layout.root))
-    problems = [
-        Problem(where=told, expected=expected, found=found, remedy="rewrite")
-        for expected, found in _differences(receipt, shard, plan, where, entries)
-    ]
-    if problems:  # There is nothing to hold the shard against.
-        return ShardInspection(shard=shard, problems=tuple(problems))
-    records, found = _read_shard(path, plan, receipt, _written(receipt, entries))
-    return ShardInspection(
-        shard=shard,
-        records=records,
-        receipt=receipt,
-        problems=tuple(
-            Problem(where=where, expected=expected, found=came, remedy="rewrite")
-            for expected, came in found
-        ),
-    )
-
-
-#: What was expected, and what was found instead.
-Difference = tuple[str, str]
-
-
-def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[ImageEntry] | None:
-    """The images of a shard; None where the image list can't be read, which is told elsewhere."""
-    try:
-        return list(journal.entries(plan, shard))
-    except OSError as error:
-        storage.require_answer(journal.layout.root, error)
-        return None
-    except (IndexError, pa.ArrowException):
-        return None
-
-
-def _read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Problem:
-    path = journal.layout.receipt(shard.split, shard.index)
-    try:
-        receipt = ShardReceipt.from_json(json.loads(storage.read_patiently(path)))
-    except FileNotFoundError:
-        file = journal.layout.shard(shard.split, shard.index, shard.count)
-        there = storage.patiently(file, file.exists)
-        found = "a file without one" if there else "none, and no file: it was not written"
-        return _receipt_problem(path, journal, f"the receipt of {file.name}", found)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, OSError):
-            storage.require_answer(path, error)
-        return _receipt_problem(path, journal, "a receipt", f"what can't be read ({error!r})")
-    if receipt.fingerprint != digest:
-        found = f"that of another ({str(receipt.fingerprint)[:12]}…)"
-        return _receipt_problem(path, journal, f"a receipt of this plan ({digest[:12]}…)", found)
-    return receipt
-
-
-def _receipt_problem(path: Path, journal: Journal, expected: str, found: str) -> Problem:
-    where = str(path.relative_to(journal.layout.root))
-    return Problem(where=where, expected=expected, found=found, remedy="rewrite")
-
-
-def _differences(
-    receipt: ShardReceipt,
-    shard: ShardSpec,
-    plan: StoredPlan,
-    file: str,
-    entries: Sequence[ImageEntry] | None,
-) -> Iterator[Difference]:
-    """In what a receipt does not agree with the plan, or with itself."""
-    try:
-        written, refused = sum(receipt.written.values()), of_outcome(receipt.findings, "refused")
-        pixels = written * plan.settings.size**2
-        pairs = {
-            "shard": (
-                (shard.split, shard.index, shard.count, file),
-                (receipt.split, receipt.index, receipt.count, receipt.file),
-            ),
-            "images": (shard.images, written + len(refused)),
-            "images in its sums": (written, receipt.stats.images),
-            "pixels in its sums": (pixels, receipt.stats.pixels),
-            "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
-            "classes without a label": ([], sorted(receipt.written.keys() - plan.labels.numbers)),
-        }
-        if entries is not None:
-            pairs["images by class"] = (_count_classes(_written(receipt, entries)), receipt.written)
-            pairs["refused images that are not its own"] = (
-                0,
-                len({finding.path for finding in refused} - {entry.name for entry in entries}),
-            )
-    except (TypeError, ValueError, AttributeError) as error:
-        yield "a receipt", f"what makes no sense ({error!r})"
-        return
-    for what, (expected, found) in pairs.items():
-        if expected != found:
-            yield f"{what}: {expected}", f"{found}"
-
-
-def _written(receipt: ShardReceipt, entries: Sequence[ImageEntry] | None) -> list[str] | None:
-    """The class of each record, in their order; None where the image list can't be read."""
-    if entries is None:
-        return None
-    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
-    return [entry.class_name for entry in entries if entry.name not in refused]
-
-
-def _count_classes(names: Sequence[str] | None) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names or ():
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def _read_shard(
+def inspect_file(
     path: Path, plan: StoredPlan, receipt: ShardReceipt, classes: Sequence[str] | None
 ) -> tuple[int, list[Difference]]:
-    """How many records could be read, and what is wrong with them and with their file."""
+    """How many records could be read, and what is wrong with them and with their file.
+
+    Args:
+        classes: of each record, in their order; None where that is not known.
+    """
 
     def read() -> tuple[int, list[Difference]]:
         reading = _Reading(plan, receipt, classes)
