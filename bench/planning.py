@@ -30,7 +30,7 @@ from prep.catalog import Catalog
 from prep.checksums import to_text
 from prep.config import Config
 from prep.contents import duplicates_in_run
-from prep.journal import Journal
+from prep.journal import Journal, require_room
 from prep.labels import LabelMap
 from prep.planning import RunPlan, make_plan
 from prep.receipts import total_receipts
@@ -89,9 +89,9 @@ def measure(images: int, folder: str) -> Planned:
     labels = LabelMap.build(catalog.classes)
     journal, step = Journal(folder), _Steps()
     made = step("plan", lambda: make_plan(config, catalog, labels, None, {}))
-    step("check", lambda: journal.check(made))
+    step("check", lambda: require_room(journal, made))
     step("begin", lambda: journal.begin(made))
-    step("check again", lambda: journal.check(made))
+    step("check again", lambda: require_room(journal, made))
     step("begin again", lambda: journal.begin(made))
     shard = _seconds_a_shard(journal, made)
     _commit_all(journal, made)

@@ -26,7 +26,7 @@ from prep.errors import (
     TooManyRefused,
 )
 from prep.gallery import preview
-from prep.journal import Journal
+from prep.journal import Journal, require_room
 from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
@@ -108,13 +108,13 @@ def carry_out(
     started = time.perf_counter()
     made = plan(config)
     journal = Journal(config.output)
-    journal.check(made, overwrite=overwrite)  # Before anything is written, be it a lock.
+    require_room(journal, made, overwrite=overwrite)  # Before anything is written, be it a lock.
     before = [] if overwrite else _settled(made, journal)
     finished = not overwrite and len(before) == len(made.shards)
     # What is finished may lie where nothing can be written, and so can't be locked.
     with contextlib.nullcontext() if finished else journal.lock():
         if not finished:  # Once more, for another run may just have ended.
-            journal.check(made, overwrite=overwrite)
+            require_room(journal, made, overwrite=overwrite)
             before = [] if overwrite else _settled(made, journal)
         _require_unchanged(made, before)
         _stop_at_refused(config, before)

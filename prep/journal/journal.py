@@ -1,32 +1,23 @@
-"""What an output folder remembers: the plan it is to hold, and the receipts of what it holds.
-
-A shard counts once its receipt, written after it, is there and bears the plan's fingerprint. So a
-run that was stopped anywhere is continued by what is on disk alone.
-"""
+"""The plan and the receipts of one output, on disk or on a storage."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 
 from prep import image_list, storage
-from prep.changes import describe_changes
-from prep.config import Encoding
-from prep.errors import OutputConflict, OutputNotSeen, PrepError
+from prep.errors import OutputConflict, PrepError
 from prep.image_list import ImageEntry
 from prep.layout import OutputLayout, is_shard_name
 from prep.locations import absolute, locate
 from prep.locks import exclusive
-from prep.planning import IMAGES, RunPlan, ShardSpec
+from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt
-from prep.stats import RGB
 from prep.stored_plan import FORMAT, StoredPlan
 
 
@@ -97,28 +88,6 @@ class Journal:
         """
         return stored.with_images(self._read_images())
 
-    def check(self, plan: RunPlan, *, overwrite: bool = False) -> None:
-        """Raises OutputConflict where the output holds anything that is not of this plan.
-
-        Args:
-            overwrite: whether all that can be replaced does not count.
-        """
-        stored = None if overwrite else self.stored_plan()
-        differences = self._differences(stored, plan) if stored else []
-        if differences:
-            raise OutputConflict(
-                f"output: {self.layout.root} already holds a different run ("
-                + "; ".join(differences)
-                + "); choose another output, or pass --overwrite to replace it"
-            )
-        for in_the_way in self._in_the_way(plan, ours=stored is not None):
-            if overwrite and not in_the_way.is_dir():
-                continue
-            raise OutputConflict(
-                f"output: {in_the_way} is in the way, and not of this run; choose another output, "
-                "or pass --overwrite to replace it if it is a file"
-            )
-
     def begin(self, plan: RunPlan) -> None:
         """Publishes the plan, unless it is there already, and clears what dead attempts left.
 
@@ -160,7 +129,7 @@ class Journal:
         splits = set(plan.counts)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             splits |= {folder.name for folder in layout.receipts.iterdir()}
-        files = [*layout.results, *(s for split in splits for s in self._shards_in(split))]
+        files = [*layout.results, *(s for split in splits for s in self.shard_files(split))]
         for path in files:
             if path.is_file() or path.is_symlink():
                 path.unlink()
@@ -265,94 +234,23 @@ class Journal:
         """
         return self._read_images(list(columns))
 
-    def _read_images(self, columns: list[str] | None = None) -> pa.Table:
-        return image_list.read(self.layout.manifest, columns)
-
-    def _manifest(self) -> pa.Table | None:
-        """The stored image list; None where it can't be read."""
+    def manifest(self) -> pa.Table | None:
+        """The whole of the stored image list; None where it can't be read."""
         try:
             return self._read_images()
         except (OSError, pa.ArrowException):
             return None
 
-    def _holds_manifest(self, plan: RunPlan) -> bool:
-        held = self._manifest()
-        return held is not None and bool(held.equals(plan.manifest))
-
-    def _differences(self, stored: StoredPlan, plan: RunPlan) -> list[str]:
-        """In which parts ``plan`` differs from what is stored; of the images, in which of them."""
-        then, now = stored.fingerprint, plan.fingerprint
-        held = self._manifest()
-        if then.parts.get(IMAGES) == now.parts.get(IMAGES) or held is None:
-            return then.differences(now)
-        return [
-            *then.without(IMAGES).differences(now.without(IMAGES)),
-            f"{IMAGES}: {describe_changes(held, plan.manifest)}",
-        ]
-
-    def _shards_in(self, split: str) -> Iterator[Path]:
+    def shard_files(self, split: str) -> Iterator[Path]:
+        """Whatever is named as a shard of a split is, of this plan or not."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in (self.layout.root / split).iterdir():
                 if is_shard_name(path.name, split):
                     yield path
 
-    def _in_the_way(self, plan: RunPlan, *, ours: bool) -> Iterator[Path]:
-        """What a reader would take for part of this plan's output, or what would be replaced.
+    def _read_images(self, columns: list[str] | None = None) -> pa.Table:
+        return image_list.read(self.layout.manifest, columns)
 
-        Args:
-            ours: whether this plan is known to be what the output holds.
-        """
-        layout = self.layout
-        there = storage.sizes(layout.root)
-        for path in layout.results:
-            if there is not None and path.name not in there:
-                continue
-            if path.is_dir() or (path.exists() and not ours):
-                yield path
-        expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()
-        for split in plan.counts:
-            for path in self._shards_in(split):
-                if path not in expected or path.is_dir():
-                    yield path
-
-
-@lru_cache(maxsize=4)
-def open_plan(output: str, digest: str, run: str) -> StoredPlan:
-    """The plan of an output, read once per process and run.
-
-    Raises:
-        OutputConflict: it is not the one with this digest (another run has replaced it).
-        OutputNotSeen: there is none.
-    """
-    plan = Journal(output).stored_plan()
-    if plan is None:
-        raise not_seen(output)
-    if plan.fingerprint.digest != digest:
-        raise taken_over(output)
-    return plan
-
-
-def not_seen(output: str) -> OutputNotSeen:
-    """The error of a shard that finds no plan in its output."""
-    return OutputNotSeen(
-        f"output: expected the plan of this run in {output}, {socket.gethostname()} sees none; "
-        "have all hosts see the output under this path, or give its place in the cluster file's "
-        "mounts; if it was removed, run the same command again"
-    )
-
-
-def taken_over(output: str) -> OutputConflict:
-    """The error of a shard that finds another run's plan in its output."""
-    return OutputConflict(
-        f"output: {output} has been taken over by another run; wait for it, or choose another"
-    )
-
-
-def known_encoding(shard: str) -> tuple[Encoding, RGB | None] | None:
-    """How a shard's images are encoded, and the mean that was subtracted, if its output says so.
-
-    Args:
-        shard: its path or URL, as every process is told it.
-    """
-    plan = Journal(os.path.dirname(os.path.dirname(shard))).stored_plan()
-    return (plan.settings.encoding, plan.settings.mean) if plan else None
+    def _holds_manifest(self, plan: RunPlan) -> bool:
+        held = self.manifest()
+        return held is not None and bool(held.equals(plan.manifest))

@@ -1,0 +1,69 @@
+"""Whether an output is free for a plan, or what else it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prep import storage
+from prep.changes import describe_changes
+from prep.errors import OutputConflict
+from prep.journal.journal import Journal
+from prep.planning import IMAGES, RunPlan
+from prep.stored_plan import StoredPlan
+
+
+def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) -> None:
+    """Raises OutputConflict where the output holds anything that is not of this plan.
+
+    Args:
+        overwrite: whether all that can be replaced does not count.
+    """
+    root = journal.layout.root
+    stored = None if overwrite else journal.stored_plan()
+    differences = _differences(journal, stored, plan) if stored else []
+    if differences:
+        raise OutputConflict(
+            f"output: {root} already holds a different run ("
+            + "; ".join(differences)
+            + "); choose another output, or pass --overwrite to replace it"
+        )
+    for in_the_way in _in_the_way(journal, plan, ours=stored is not None):
+        if overwrite and not in_the_way.is_dir():
+            continue
+        raise OutputConflict(
+            f"output: {in_the_way} is in the way, and not of this run; choose another output, "
+            "or pass --overwrite to replace it if it is a file"
+        )
+
+
+def _differences(journal: Journal, stored: StoredPlan, plan: RunPlan) -> list[str]:
+    """In which parts ``plan`` differs from what is stored; of the images, in which of them."""
+    then, now = stored.fingerprint, plan.fingerprint
+    held = journal.manifest()
+    if then.parts.get(IMAGES) == now.parts.get(IMAGES) or held is None:
+        return then.differences(now)
+    return [
+        *then.without(IMAGES).differences(now.without(IMAGES)),
+        f"{IMAGES}: {describe_changes(held, plan.manifest)}",
+    ]
+
+
+def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Path]:
+    """What a reader would take for part of this plan's output, or what would be replaced.
+
+    Args:
+        ours: whether this plan is known to be what the output holds.
+    """
+    layout = journal.layout
+    there = storage.sizes(layout.root)
+    for path in layout.results:
+        if there is not None and path.name not in there:
+            continue
+        if path.is_dir() or (path.exists() and not ours):
+            yield path
+    expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()
+    for split in plan.counts:
+        for path in journal.shard_files(split):
+            if path not in expected or path.is_dir():
+                yield path

@@ -1,0 +1,55 @@
+"""The plan of an output, as a process on any host finds it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache
+
+from prep.config import Encoding
+from prep.errors import OutputConflict, OutputNotSeen
+from prep.journal.journal import Journal
+from prep.stats import RGB
+from prep.stored_plan import StoredPlan
+
+
+@lru_cache(maxsize=4)
+def open_plan(output: str, digest: str, run: str) -> StoredPlan:
+    """The plan of an output, read once per process and run.
+
+    Raises:
+        OutputConflict: it is not the one with this digest (another run has replaced it).
+        OutputNotSeen: there is none.
+    """
+    plan = Journal(output).stored_plan()
+    if plan is None:
+        raise not_seen(output)
+    if plan.fingerprint.digest != digest:
+        raise taken_over(output)
+    return plan
+
+
+def not_seen(output: str) -> OutputNotSeen:
+    """The error of a shard that finds no plan in its output."""
+    return OutputNotSeen(
+        f"output: expected the plan of this run in {output}, {socket.gethostname()} sees none; "
+        "have all hosts see the output under this path, or give its place in the cluster file's "
+        "mounts; if it was removed, run the same command again"
+    )
+
+
+def taken_over(output: str) -> OutputConflict:
+    """The error of a shard that finds another run's plan in its output."""
+    return OutputConflict(
+        f"output: {output} has been taken over by another run; wait for it, or choose another"
+    )
+
+
+def known_encoding(shard: str) -> tuple[Encoding, RGB | None] | None:
+    """How a shard's images are encoded, and the mean that was subtracted, if its output says so.
+
+    Args:
+        shard: its path or URL, as every process is told it.
+    """
+    plan = Journal(os.path.dirname(os.path.dirname(shard))).stored_plan()
+    return (plan.settings.encoding, plan.settings.mean) if plan else None
