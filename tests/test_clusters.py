@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -197,18 +198,36 @@ def test_what_can_not_be_started_is_told_before_anything_is(
         deployment_of(spec_of(**changes), workers)
 
 
-def test_a_package_that_handles_ctrl_c_itself_does_not_when_it_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def of_its_own_mind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package with a cluster, that handles Ctrl-C itself as soon as it is loaded."""
     text = "import signal, sys; from distributed import LocalCluster\n"
     text += "for number in (signal.SIGINT, signal.SIGTERM):\n"
     text += "    signal.signal(number, lambda *_: sys.exit())\n"  # As dask-jobqueue does.
-    (tmp_path / "of_its_own_mind.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
+    (folder / "of_its_own_mind.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "of_its_own_mind", raising=False)
+    return "of_its_own_mind"
+
+
+def test_a_package_that_handles_ctrl_c_itself_does_not_when_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = of_its_own_mind(tmp_path, monkeypatch)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert deployment_of(spec_of(module="of_its_own_mind")).start is not None
-    assert "of_its_own_mind" in sys.modules
+    assert deployment_of(spec_of(module=module)).start is not None
+    assert module in sys.modules
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_it_can_be_loaded_in_a_thread_that_may_handle_no_signals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = of_its_own_mind(tmp_path, monkeypatch)
+    before = signal.signal, signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(deployment_of, spec_of(module=module)).result().start is not None
+    assert module in sys.modules
+    assert (signal.signal, signal.getsignal(signal.SIGINT)) == before
 
 
 def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:

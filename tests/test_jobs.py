@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,20 @@ echo "sbatch: error: invalid partition specified: nowhere" >&2
 exit 1
 """
 _SCANCEL = '#!/bin/sh\nkill "$1"\n'
+# The package of jobs is loaded here for the first time.
+_IN_A_THREAD = """
+from concurrent.futures import ThreadPoolExecutor
+import prep
+
+def work():
+    config = prep.Config(source="photos", output="out")
+    return prep.start(config, cluster="cluster.yaml").result()
+
+if __name__ == "__main__":
+    with ThreadPoolExecutor(1) as thread:
+        print(thread.submit(work).result().images["written"])
+    prep.close_cluster()
+"""
 
 
 def as_jobs(folder: Path, takes: int | str, **profile: Any) -> tuple[list[str], dict[str, str]]:
@@ -84,6 +100,22 @@ def test_where_no_job_is_taken_one_line_says_why(tmp_path: Path, size: Any) -> N
     )
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_jobs_are_asked_for_in_a_thread_as_well(tmp_path: Path) -> None:
+    _, variables = as_jobs(tmp_path, takes=1, workers=1)
+    (tmp_path / "script.py").write_text(_IN_A_THREAD)
+    ended = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, **variables},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (ended.stdout, ended.returncode) == ("8\n", 0), ended.stderr
 
 
 @pytest.mark.slow
