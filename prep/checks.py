@@ -23,6 +23,7 @@ from prep.jobs import not_taken, require_jobs
 from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
+from prep.storage import require_answer
 from prep.text import one_line
 from prep.troubles import (
     ClusterCheck,
@@ -222,13 +223,16 @@ def samples_of(source: str) -> list[str]:
 
     Raises:
         SourceError: it is no folder, or can't be listed.
+        StorageUnavailable: it is in a storage that does not answer.
     """
     if not is_url(source):
         require_folder(source)
         source = os.path.abspath(source)
+    place = locate(source)
     try:
-        first = next(_files_below(locate(source)), None)
+        first = next(_files_below(place), None)
     except OSError as error:
+        require_answer(place, error, "source: can't be listed")
         raise SourceError(f"source: can't be listed: {error}") from None
     return [] if first is None else [source.rstrip("/") + first]
 
