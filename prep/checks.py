@@ -19,7 +19,7 @@ from prep.attendance import no_workers, patience_for_workers
 from prep.catalog import require_folder
 from prep.errors import ClusterError, SourceError
 from prep.guests import prepare_workers
-from prep.jobs import not_taken, require_jobs
+from prep.jobs import missing, not_taken, require_jobs
 from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
@@ -147,8 +147,10 @@ class _Check:
         self, readable: Sequence[str], writable: str | None, workers: int | None
     ) -> ClusterCheck:
         poll = self._poll
-        poll.add("scheduler", worker_troubles(len(poll.workers), workers))
-        poll.add("batch system", job_troubles(not_taken(self._client.cluster)))
+        cluster, there = self._client.cluster, len(poll.workers)
+        poll.add("scheduler", worker_troubles(there, workers, missing(cluster)))
+        if there:  # Or else it is told why there are none.
+            poll.add("batch system", job_troubles(not_taken(cluster)))
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import re
 import subprocess
@@ -122,6 +123,19 @@ def test_where_no_job_is_taken_one_line_says_why(tmp_path: Path, size: Any) -> N
     )
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_that_no_job_was_taken_is_why_a_check_finds_no_workers(tmp_path: Path) -> None:
+    _, variables = as_jobs(tmp_path, takes=0, workers=3)
+    look = ("cluster", "check", "--cluster", "cluster.yaml", "--json")
+    ended = run_prep(*look, cwd=tmp_path, **variables)
+    assert ended.returncode == 1
+    found = {trouble["what"]: trouble for trouble in json.loads(ended.stdout)["troubles"]}
+    why = "sbatch: error: invalid partition specified: nowhere"
+    trouble = found[f"it has no workers; 3 jobs not taken: {why}"]
+    assert (trouble["level"], trouble["where"]) == ("error", "scheduler")
+    assert "queue, account" in trouble["remedy"]
+    assert sum(why in what for what in found) == 1
 
 
 @pytest.mark.slow
