@@ -198,6 +198,44 @@ def test_what_can_not_be_started_is_told_before_anything_is(
         deployment_of(spec_of(**changes), workers)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        (
+            "distributed.comm.timeouts.connect: soon",
+            6,
+            "config.distributed.comm.timeouts.connect: got 'soon'; expected a time, such as 30s",
+        ),
+        (
+            "distributed: {comm: {timeouts: {\n    connect: 5 parsecs}}}",
+            7,
+            "config.distributed.comm.timeouts.connect: got '5 parsecs'; expected a time, such as",
+        ),
+        ("distributed.admin.tick.interval: [1]", 6, "got [1]; expected a time, such as 20ms"),
+        ("prep.wait-for-workers: later", 6, "got 'later'; expected a time, such as 30 minutes"),
+        ("distributed.comm.timeouts.connect: 5", None, ""),
+        ("prep.wait-for-workers: null", None, ""),
+        ("distributed.comm.default-scheme: soon", None, ""),
+    ],
+)
+def test_a_time_that_is_none_is_told_with_its_line(
+    tmp_path: Path, text: str, line: int | None, told: str
+) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "version: 1\nmodule: dask.distributed\nclass: LocalCluster\n"
+        f"kwargs: {{host: 127.0.0.1}}\nconfig:\n  {text}\n"
+    )
+    spec = ClusterSpec.read(file)
+    if line is None:
+        assert deployment_of(spec).start is not None
+        return
+    with pytest.raises(ConfigError) as error:
+        deployment_of(spec)
+    assert f"cluster.yaml, line {line}: config." in str(error.value)
+    assert told in str(error.value)
+
+
 def of_its_own_mind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A package with a cluster, that handles Ctrl-C itself as soon as it is loaded."""
     text = "import signal, sys; from distributed import LocalCluster\n"
