@@ -121,6 +121,11 @@ def _require_known(spec: ClusterSpec, kind: Callable[..., Any]) -> None:
             near = difflib.get_close_matches(key, known, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise spec.error(("kwargs", key), f"{spec.class_} takes no such keyword{meant}")
+    for key, least in (("n_workers", 0), ("threads_per_worker", 1)):
+        value = spec.kwargs.get(key)
+        if value is not None and (type(value) is not int or value < least):
+            expected = f"a whole number of at least {least}"
+            raise spec.error(("kwargs", key), f"got {value!r}; expected {expected}")
 
 
 def _keywords(kind: type) -> Iterator[str]:

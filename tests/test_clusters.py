@@ -177,6 +177,12 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
             None,
             "kwargs.shared_temp_directory",
         ),
+        (
+            {"kwargs": {"threads_per_worker": "two"}},
+            None,
+            "kwargs.threads_per_worker: got 'two'; expected a whole number of at least 1",
+        ),
+        ({"kwargs": {"n_workers": True}}, None, "kwargs.n_workers: got True; expected a whole"),
         ({"module": "dask_nonesuch"}, None, "is its package installed"),
         (
             {"module": "distributed.deploy.cluster", "class": "Cluster"},
@@ -266,6 +272,18 @@ def test_it_can_be_loaded_in_a_thread_that_may_handle_no_signals(
         assert thread.submit(deployment_of, spec_of(module=module)).result().start is not None
     assert module in sys.modules
     assert (signal.signal, signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.slow
+def test_workers_that_can_not_begin_are_told_of_in_one_line(source: Path, tmp_path: Path) -> None:
+    kwargs = {**LOCAL["kwargs"], "heartbeat_interval": "soon"}
+    file_of(tmp_path, {**LOCAL, "workers": 2, "kwargs": kwargs})
+    command = ["run", "--source", source, "--output", "out", "--cluster", "cluster.yaml"]
+    ended = run_prep(*command, cwd=tmp_path)
+    assert ended.returncode == 1
+    (told,) = ended.stderr.splitlines()
+    assert told.startswith("prep: the cluster can't be started: KeyError: ")
+    assert "soon" in told
 
 
 def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:
