@@ -138,7 +138,7 @@ def _end_command(words: str) -> None:
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if f"{words} " in f"{' '.join(process.cmdline())} ":
-                process.terminate()
+                process.kill()
 
 
 def _submissions(cluster: Any) -> _Submissions:

@@ -37,8 +37,9 @@ done
 echo "sbatch: error: invalid partition specified: nowhere" >&2
 exit 1
 """
-# Cancels a job here, or never answers.
+# Cancels a job here, or never answers, whoever asks it to end.
 _SCANCEL = """#!/bin/sh
+trap "" TERM
 while [ "$CANCELS" = never-says ]; do
     sleep 0.2
 done
