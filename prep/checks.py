@@ -19,10 +19,11 @@ from prep.attendance import no_workers, patience_for_workers
 from prep.catalog import require_folder
 from prep.errors import ClusterError, SourceError
 from prep.guests import prepare_workers
-from prep.jobs import not_taken, require_jobs
+from prep.jobs import missing, not_taken, require_jobs
 from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
+from prep.storage import require_answer
 from prep.text import one_line
 from prep.troubles import (
     ClusterCheck,
@@ -146,8 +147,10 @@ class _Check:
         self, readable: Sequence[str], writable: str | None, workers: int | None
     ) -> ClusterCheck:
         poll = self._poll
-        poll.add("scheduler", worker_troubles(len(poll.workers), workers))
-        poll.add("batch system", job_troubles(not_taken(self._client.cluster)))
+        cluster, there = self._client.cluster, len(poll.workers)
+        poll.add("scheduler", worker_troubles(there, workers, missing(cluster)))
+        if there:  # Or else it is told why there are none.
+            poll.add("batch system", job_troubles(not_taken(cluster)))
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})
@@ -222,13 +225,16 @@ def samples_of(source: str) -> list[str]:
 
     Raises:
         SourceError: it is no folder, or can't be listed.
+        StorageUnavailable: it is in a storage that does not answer.
     """
     if not is_url(source):
         require_folder(source)
         source = os.path.abspath(source)
+    place = locate(source)
     try:
-        first = next(_files_below(locate(source)), None)
+        first = next(_files_below(place), None)
     except OSError as error:
+        require_answer(place, error, "source: can't be listed")
         raise SourceError(f"source: can't be listed: {error}") from None
     return [] if first is None else [source.rstrip("/") + first]
 

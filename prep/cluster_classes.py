@@ -23,6 +23,9 @@ from prep.cluster_spec import ClusterSpec
 # Those that Dask has as functions.
 _FUNCTIONS = (SSHCluster,)
 
+# One thread at a time puts something in the place of signal.signal, and takes it away again.
+_loading = threading.Lock()
+
 
 def class_of(spec: ClusterSpec) -> Callable[..., Any]:
     """What starts the cluster of a spec; nothing is called.
@@ -54,15 +57,42 @@ def class_of(spec: ClusterSpec) -> Callable[..., Any]:
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
     """dask-jobqueue has Ctrl-C end a process that loads it, at once, and as if all were well."""
+    if threading.current_thread() is not threading.main_thread():
+        with _no_handlers():
+            yield
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():  # No other may change them.
-            for number, handler in before.items():
-                # One that was not installed from Python is None, and can't be put back.
-                if handler is not None:
-                    signal.signal(number, handler)
+        for number, handler in before.items():
+            # One that was not installed from Python is None, and can't be put back.
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _no_handlers() -> Iterator[None]:
+    """Has a module that is loaded in this thread, which may set no handlers, set none.
+
+    Python would raise an error, and the module could not be loaded. All other threads go on to set
+    theirs, and so does what the module does later.
+    """
+    here, loading = threading.current_thread(), True
+
+    def passed_over(number: int, handler: Any) -> Any:
+        if loading and threading.current_thread() is here:
+            return signal.getsignal(number)
+        return real(number, handler)
+
+    with _loading:
+        real = signal.signal
+        signal.signal = passed_over  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            signal.signal = real
+            loading = False
 
 
 def _starts_a_cluster(kind: Any) -> bool:
@@ -91,6 +121,11 @@ def _require_known(spec: ClusterSpec, kind: Callable[..., Any]) -> None:
             near = difflib.get_close_matches(key, known, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise spec.error(("kwargs", key), f"{spec.class_} takes no such keyword{meant}")
+    for key, least in (("n_workers", 0), ("threads_per_worker", 1)):
+        value = spec.kwargs.get(key)
+        if value is not None and (type(value) is not int or value < least):
+            expected = f"a whole number of at least {least}"
+            raise spec.error(("kwargs", key), f"got {value!r}; expected {expected}")
 
 
 def _keywords(kind: type) -> Iterator[str]:

@@ -5,7 +5,6 @@ The format is that of dask-ctl's cluster specs, with named profiles (:mod:`prep.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any, Literal
 
@@ -45,6 +44,19 @@ _EXPECTED = {
 }
 
 
+def is_time(value: Any) -> bool:
+    """Whether Dask takes this for a time.
+
+    >>> is_time("5s"), is_time(5), is_time("soon"), is_time(None)
+    (True, True, False, False)
+    """
+    try:
+        seconds: float = parse_timedelta(value)
+        return seconds >= 0
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,9 +87,8 @@ class Adapt(_Part):
     @field_validator("interval", "target_duration")
     @classmethod
     def _a_time(cls, value: str | float | None) -> str | float | None:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            if value is None or parse_timedelta(value) > 0:
-                return value
+        if value is None or (is_time(value) and parse_timedelta(value) > 0):
+            return value
         raise ValueError(f"got {value!r}; expected a time, such as 5s")
 
     @model_validator(mode="after")

@@ -20,7 +20,10 @@ from prep.deployments import Deployment, deployment_of
 from prep.errors import ClusterError
 from prep.guests import leave_workers, mount_on_workers
 from prep.interrupts import deferred, heard
+from prep.jobs import not_cancelled
 from prep.links import install_page
+
+_LOGGER = logging.getLogger("prep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +130,9 @@ def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack
         with warnings.catch_warnings():
             # The progress display shows the port that was taken instead.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
-            cluster = stack.enter_context(_started(deployment, spec))
+            cluster = _started(deployment, spec)
+        stack.callback(_tell_what_is_left, cluster)
+        stack.enter_context(cluster)
         client = _client(cluster)
     stack.callback(client.close)  # Entered as a context, it could only be left in this thread.
     return client
@@ -201,6 +206,12 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
             cluster.close()
             raise spec.error(("adapt",), f"{spec.class_} can't: {cause(error)}") from error
     return cluster
+
+
+def _tell_what_is_left(cluster: Any) -> None:
+    """Of jobs that a batch system was to cancel when their cluster was closed."""
+    if (told := not_cancelled(cluster)) is not None:
+        _LOGGER.warning("prep: %s", told)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,17 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import LocalCluster, Security, SpecCluster, Status
+from distributed import LocalCluster, Nanny, Security, SpecCluster, Status
 
 from prep.cluster_classes import class_of
-from prep.cluster_spec import ClusterSpec, SecuritySpec
+from prep.cluster_spec import ClusterSpec, SecuritySpec, is_time
 from prep.errors import ConfigError
 from prep.jobs import noting
-from prep.parsing import parse_json
+from prep.parsing import KeyPath, parse_json
 from prep.text import one_line
 
 # Dask takes its configuration from this variable, in whatever process it is set.
 _INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
+
+# Settings of this package that are times.
+_OUR_TIMES = {"prep": {"wait-for-workers": "30 minutes"}}
 
 # One at a time: what there is of a cluster that fails is told by what was there before.
 _starting = threading.Lock()
@@ -74,6 +78,7 @@ def deployment_of(spec: ClusterSpec, workers: int | None = None) -> Deployment:
         raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
     if workers is not None and spec.exists:
         raise ConfigError("workers: are for a cluster that is started here, not for one that is")
+    _require_times(spec)
     config = {**dict(_flat(spec.config)), **_tls_config(spec)}
     security = functools.partial(_security, spec.security)
     if spec.exists:
@@ -97,6 +102,8 @@ def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], 
         given["security"] = _security(spec.security)
     if _package(spec) == "dask_jobqueue" and hasattr(kind, "job_cls"):
         given["job_cls"] = noting(kind.job_cls)
+    if kind is LocalCluster and given.get("processes", True):
+        given.setdefault("worker_class", _QuietNanny)
     with _starting:
         before = _instances(kind)
         try:
@@ -105,6 +112,19 @@ def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], 
             for half in _instances(kind) - before:
                 _let_go(half)
             raise
+
+
+class _QuietNanny(Nanny):
+    """Has a worker that can't begin say so to whoever waits for it, and not in its own log.
+
+    Its process would write a traceback to the terminal, where no level that is set here reaches.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What comes once it has begun is logged as ever.
+        self.worker_kwargs["silence_logs"] = self.silence_logs
+        self.silence_logs = logging.CRITICAL
 
 
 def _instances(kind: Callable[..., Any]) -> set[Any]:
@@ -164,13 +184,33 @@ def _inheriting(
     return kwargs
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Settings by their full names: a mapping would replace all that Dask has beside it."""
+    for path, value in _settings(config):
+        yield ".".join(map(str, path)), value
+
+
+def _settings(config: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Settings by where they stand."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _settings(value, (*path, key))
         else:
-            yield f"{prefix}{key}", value
+            yield (*path, key), value
+
+
+def _require_times(spec: ClusterSpec) -> None:
+    """Raises ConfigError where Dask's own value of a setting is a time, and that of a spec is not.
+
+    Dask would raise an error that does not name the setting, and some of them late.
+    """
+    defaults = dask.config.merge(*dask.config.defaults, _OUR_TIMES)
+    for path, value in _settings(spec.config):
+        default = dask.config.get(".".join(map(str, path)), None, config=defaults)
+        if isinstance(default, str) and is_time(default) and not (value is None or is_time(value)):
+            raise spec.error(
+                ("config", *path), f"got {value!r}; expected a time, such as {default}"
+            )
 
 
 def _nested(config: Mapping[str, Any]) -> dict[str, Any]:

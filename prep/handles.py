@@ -55,7 +55,9 @@ def start(
 
     Raises:
         ConfigError: a cluster can't be had as asked.
-        SourceError: the source is no folder. All else that may go wrong is told by the handle.
+        SourceError: the source is no folder.
+        StorageUnavailable: it is in a storage that does not answer. All else that may go wrong is
+            told by the handle.
 
     ::
 

@@ -17,6 +17,8 @@ from prep.errors import ClusterError
 from prep.text import counted, one_line
 
 _ANSWERS_WITHIN = 5.0  # seconds for a job that is asked for, when the cluster closes
+# Seconds for a job to be cancelled. A batch system that ends us waits for 30 s, and then kills.
+_CANCELS_WITHIN = 20.0
 
 
 @dataclass(slots=True)
@@ -27,11 +29,15 @@ class _Submissions:
         asked: those that the batch system has still to answer for.
         taken: those that wait there or run.
         refusals: why others were not taken, the last one last.
+        left: those that could not be cancelled.
+        reason: why not.
     """
 
     asked: set[Any] = field(default_factory=set)
     taken: set[Any] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
+    left: list[Any] = field(default_factory=list)
+    reason: str = ""
 
 
 def noting(job: type[Any]) -> type[Any]:
@@ -72,8 +78,21 @@ def noting(job: type[Any]) -> type[Any]:
                 await asyncio.wait([self.answer], timeout=_ANSWERS_WITHIN)
             self.answer.cancel()
             submissions.taken.discard(self)
-            await super().close()
+            await self._cancel()
             self.status = Status.closed
+
+        async def _cancel(self) -> None:
+            cancelling = asyncio.ensure_future(super().close())
+            await asyncio.wait([cancelling], timeout=_CANCELS_WITHIN)
+            if not cancelling.done():
+                submissions.left.append(self)
+                submissions.reason = "the batch system does not answer"
+                _end_command(f"{self.cancel_command} {self.job_id}")
+                await asyncio.wait([cancelling], timeout=_ANSWERS_WITHIN)
+                cancelling.cancel()
+            elif (error := cancelling.exception()) is not None:
+                submissions.left.append(self)
+                submissions.reason = _told(error)
 
     return Noted
 
@@ -102,12 +121,24 @@ def missing(cluster: Any) -> list[str]:
     return [*([told] if told else []), *([unanswered] if asked else [])]
 
 
-def _end_command(script: str) -> None:
-    """Ends what was to hand a script to the batch system."""
+def not_cancelled(cluster: Any) -> str | None:
+    """Says which jobs of a cluster that was closed may still be there; None where none is."""
+    jobs = _submissions(cluster)
+    if not jobs.left:
+        return None
+    command = " ".join([jobs.left[0].cancel_command, *(str(job.job_id) for job in jobs.left)])
+    return (
+        f"{counted(len(jobs.left), 'job')} not cancelled: {jobs.reason}; what still waits or runs "
+        f"there is cancelled by: {command}"
+    )
+
+
+def _end_command(words: str) -> None:
+    """Ends what was to tell the batch system of a job, by the words that are in its command."""
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            if script in " ".join(process.cmdline()):
-                process.terminate()
+            if f"{words} " in f"{' '.join(process.cmdline())} ":
+                process.kill()
 
 
 def _submissions(cluster: Any) -> _Submissions:
@@ -115,7 +146,7 @@ def _submissions(cluster: Any) -> _Submissions:
     return found if isinstance(found, _Submissions) else _Submissions()
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """What the batch system said, of all that dask-jobqueue tells of it."""
     said = str(error).rpartition("stderr:\n")[2].strip()
     return "; ".join(map(one_line, (said or str(error) or type(error).__name__).splitlines()))

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prep.errors import LabelError
-from prep.locations import locate
+from prep.errors import LabelError, StorageUnavailable
+from prep.locations import RemotePath, locate
 from prep.parsing import parse_json
+from prep.retries import is_transient
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -44,12 +45,17 @@ class LabelMap:
 
         Raises:
             LabelError: it can't be read, or is not a label map.
+            StorageUnavailable: it is in a storage that does not answer.
         """
+        where, place = f"label map {os.fspath(path)!r}", locate(path)
         try:
-            value = parse_json(locate(path).read_bytes().decode())
+            value = parse_json(place.read_bytes().decode())
         except (OSError, ValueError) as error:
-            raise LabelError(f"label map {os.fspath(path)!r}: can't be read: {error}") from None
-        return cls.parse(value, where=f"label map {os.fspath(path)!r}")
+            told = f"{where}: can't be read: {error}"
+            if isinstance(place, RemotePath) and isinstance(error, OSError) and is_transient(error):
+                raise StorageUnavailable(f"{told}; try again later") from None
+            raise LabelError(told) from None
+        return cls.parse(value, where=where)
 
     @classmethod
     def parse(cls, value: Any, where: str = "label map") -> LabelMap:

@@ -153,6 +153,7 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
 
     Raises:
         SourceError: there are none.
+        StorageUnavailable: they are in a storage that does not answer.
     """
     if is_url(inputs):
         candidates = _files_below(inputs)
@@ -175,9 +176,11 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
 
 
 def _files_below(url: str) -> list[str]:
+    place = locate(url)
     try:
-        return [str(path) for path in storage.walk(locate(url)) if not path.name.startswith(".")]
+        return [str(path) for path in storage.walk(place) if not path.name.startswith(".")]
     except OSError as error:
+        storage.require_answer(place, error, "input: can't be listed")
         raise SourceError(f"input: can't be listed: {error}") from None
 
 

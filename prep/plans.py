@@ -30,6 +30,7 @@ def plan(config: Config) -> RunPlan:
         SourceError: the source is missing or has no images.
         LabelError: the label map is malformed, or lacks a class.
         ConfigError: the mean file can't be used, or the output is the source or in a class of it.
+        StorageUnavailable: any of it is in a storage that does not answer.
     """
     config.grant()
     if _real(config.source) == _real(config.output):

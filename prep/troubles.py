@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from prep.text import duration, megabytes, one_line
 
 Level = Literal["error", "warning"]
 _START_SOME = "start some (Dask's setting prep.wait-for-workers says how long to wait for them)"
+_OF_JOBS = "queue, account and what a job needs are given in the cluster file"
 Facts = Mapping[str, Any]
 
 # Other versions of these write other bytes.
@@ -257,10 +258,15 @@ def _warning(what: str, remedy: str) -> Trouble:
     return Trouble(level="warning", where="", what=what, remedy=remedy)
 
 
-def worker_troubles(there: int, wanted: int | None) -> list[Trouble]:
-    """What is wrong with the number of workers."""
+def worker_troubles(there: int, wanted: int | None, missing: Sequence[str] = ()) -> list[Trouble]:
+    """What is wrong with the number of workers.
+
+    Args:
+        missing: what is known of a batch system that says why there are none.
+    """
     if not there:
-        return [error("it has no workers", _START_SOME)]
+        remedy = f"mend that: {_OF_JOBS}" if missing else _START_SOME
+        return [error("; ".join(["it has no workers", *missing]), remedy)]
     if wanted is not None and there < wanted:
         what = f"{there} of {wanted} workers are there"
         remedy = "a run begins with them; look where the others stay, if they should have come"

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,12 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
             None,
             "kwargs.shared_temp_directory",
         ),
+        (
+            {"kwargs": {"threads_per_worker": "two"}},
+            None,
+            "kwargs.threads_per_worker: got 'two'; expected a whole number of at least 1",
+        ),
+        ({"kwargs": {"n_workers": True}}, None, "kwargs.n_workers: got True; expected a whole"),
         ({"module": "dask_nonesuch"}, None, "is its package installed"),
         (
             {"module": "distributed.deploy.cluster", "class": "Cluster"},
@@ -197,18 +204,86 @@ def test_what_can_not_be_started_is_told_before_anything_is(
         deployment_of(spec_of(**changes), workers)
 
 
-def test_a_package_that_handles_ctrl_c_itself_does_not_when_it_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        (
+            "distributed.comm.timeouts.connect: soon",
+            6,
+            "config.distributed.comm.timeouts.connect: got 'soon'; expected a time, such as 30s",
+        ),
+        (
+            "distributed: {comm: {timeouts: {\n    connect: 5 parsecs}}}",
+            7,
+            "config.distributed.comm.timeouts.connect: got '5 parsecs'; expected a time, such as",
+        ),
+        ("distributed.admin.tick.interval: [1]", 6, "got [1]; expected a time, such as 20ms"),
+        ("prep.wait-for-workers: later", 6, "got 'later'; expected a time, such as 30 minutes"),
+        ("distributed.comm.timeouts.connect: 5", None, ""),
+        ("prep.wait-for-workers: null", None, ""),
+        ("distributed.comm.default-scheme: soon", None, ""),
+    ],
+)
+def test_a_time_that_is_none_is_told_with_its_line(
+    tmp_path: Path, text: str, line: int | None, told: str
 ) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "version: 1\nmodule: dask.distributed\nclass: LocalCluster\n"
+        f"kwargs: {{host: 127.0.0.1}}\nconfig:\n  {text}\n"
+    )
+    spec = ClusterSpec.read(file)
+    if line is None:
+        assert deployment_of(spec).start is not None
+        return
+    with pytest.raises(ConfigError) as error:
+        deployment_of(spec)
+    assert f"cluster.yaml, line {line}: config." in str(error.value)
+    assert told in str(error.value)
+
+
+def of_its_own_mind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package with a cluster, that handles Ctrl-C itself as soon as it is loaded."""
     text = "import signal, sys; from distributed import LocalCluster\n"
     text += "for number in (signal.SIGINT, signal.SIGTERM):\n"
     text += "    signal.signal(number, lambda *_: sys.exit())\n"  # As dask-jobqueue does.
-    (tmp_path / "of_its_own_mind.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
+    (folder / "of_its_own_mind.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "of_its_own_mind", raising=False)
+    return "of_its_own_mind"
+
+
+def test_a_package_that_handles_ctrl_c_itself_does_not_when_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = of_its_own_mind(tmp_path, monkeypatch)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert deployment_of(spec_of(module="of_its_own_mind")).start is not None
-    assert "of_its_own_mind" in sys.modules
+    assert deployment_of(spec_of(module=module)).start is not None
+    assert module in sys.modules
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_it_can_be_loaded_in_a_thread_that_may_handle_no_signals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = of_its_own_mind(tmp_path, monkeypatch)
+    before = signal.signal, signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(deployment_of, spec_of(module=module)).result().start is not None
+    assert module in sys.modules
+    assert (signal.signal, signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.slow
+def test_workers_that_can_not_begin_are_told_of_in_one_line(source: Path, tmp_path: Path) -> None:
+    kwargs = {**LOCAL["kwargs"], "heartbeat_interval": "soon"}
+    file_of(tmp_path, {**LOCAL, "workers": 2, "kwargs": kwargs})
+    command = ["run", "--source", source, "--output", "out", "--cluster", "cluster.yaml"]
+    ended = run_prep(*command, cwd=tmp_path)
+    assert ended.returncode == 1
+    (told,) = ended.stderr.splitlines()
+    assert told.startswith("prep: the cluster can't be started: KeyError: ")
+    assert "soon" in told
 
 
 def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import json
 import os
+import re
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -11,6 +19,8 @@ import pytest
 import yaml
 from clusters import Terminal, run_prep, wait_until
 from pictures import write_tree
+
+from prep import jobs
 
 # Takes as many jobs as it is told, and says of others what Slurm says.
 _SBATCH = """#!/bin/sh
@@ -27,13 +37,34 @@ done
 echo "sbatch: error: invalid partition specified: nowhere" >&2
 exit 1
 """
-_SCANCEL = '#!/bin/sh\nkill "$1"\n'
+# Cancels a job here, or never answers, whoever asks it to end.
+_SCANCEL = """#!/bin/sh
+trap "" TERM
+while [ "$CANCELS" = never-says ]; do
+    sleep 0.2
+done
+kill "$1"
+"""
+# The package of jobs is loaded here for the first time.
+_IN_A_THREAD = """
+from concurrent.futures import ThreadPoolExecutor
+import prep
+
+def work():
+    config = prep.Config(source="photos", output="out")
+    return prep.start(config, cluster="cluster.yaml").result()
+
+if __name__ == "__main__":
+    with ThreadPoolExecutor(1) as thread:
+        print(thread.submit(work).result().images["written"])
+    prep.close_cluster()
+"""
 
 
 def as_jobs(folder: Path, takes: int | str, **profile: Any) -> tuple[list[str], dict[str, str]]:
     """``prep run`` on a cluster of jobs, of which so many are taken, and variables for it."""
-    programs, jobs = folder / "bin", folder / "jobs"
-    for made in (programs, jobs):
+    programs, taken = folder / "bin", folder / "taken"
+    for made in (programs, taken):
         made.mkdir()
     for name, text in (("sbatch", _SBATCH), ("scancel", _SCANCEL)):
         (programs / name).write_text(text)
@@ -56,11 +87,20 @@ def as_jobs(folder: Path, takes: int | str, **profile: Any) -> tuple[list[str], 
     write_tree(folder / "photos", {"train": {"cat": 4, "dog": 4}})
     variables = {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "JOBS": str(jobs),
+        "JOBS": str(taken),
         "TAKES": str(takes),
     }
     command = ["run", "--source", "photos", "--output", "out", "--cluster", "cluster.yaml"]
     return command, variables
+
+
+def commands(folder: Path, name: str) -> list[psutil.Process]:
+    """Those of the batch system of that name that have not ended."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"{folder}/bin/{name}" in (process.info["cmdline"] or ())
+    ]
 
 
 def run_as_jobs(folder: Path, takes: int | str, **profile: Any) -> Any:
@@ -86,6 +126,35 @@ def test_where_no_job_is_taken_one_line_says_why(tmp_path: Path, size: Any) -> N
     assert not (tmp_path / "out").exists()
 
 
+def test_that_no_job_was_taken_is_why_a_check_finds_no_workers(tmp_path: Path) -> None:
+    _, variables = as_jobs(tmp_path, takes=0, workers=3)
+    look = ("cluster", "check", "--cluster", "cluster.yaml", "--json")
+    ended = run_prep(*look, cwd=tmp_path, **variables)
+    assert ended.returncode == 1
+    found = {trouble["what"]: trouble for trouble in json.loads(ended.stdout)["troubles"]}
+    why = "sbatch: error: invalid partition specified: nowhere"
+    trouble = found[f"it has no workers; 3 jobs not taken: {why}"]
+    assert (trouble["level"], trouble["where"]) == ("error", "scheduler")
+    assert "queue, account" in trouble["remedy"]
+    assert sum(why in what for what in found) == 1
+
+
+@pytest.mark.slow
+def test_jobs_are_asked_for_in_a_thread_as_well(tmp_path: Path) -> None:
+    _, variables = as_jobs(tmp_path, takes=1, workers=1)
+    (tmp_path / "script.py").write_text(_IN_A_THREAD)
+    ended = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, **variables},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (ended.stdout, ended.returncode) == ("8\n", 0), ended.stderr
+
+
 @pytest.mark.slow
 def test_where_some_jobs_are_taken_the_others_are_told_of(tmp_path: Path) -> None:
     ended = run_as_jobs(tmp_path, takes=1, workers=3)
@@ -106,14 +175,14 @@ def test_where_the_batch_system_does_not_answer_the_wait_ends(tmp_path: Path, si
     assert waiting == "prep: waiting for workers; Ctrl-C stops"
     assert told.startswith("prep: no workers for 7 s; the batch system has not answered for ")
     assert not (tmp_path / "out").exists()
-    assert submitting(tmp_path) == []
+    assert commands(tmp_path, "sbatch") == []
 
 
 @pytest.mark.slow
 def test_ctrl_c_is_heard_while_the_batch_system_does_not_answer(tmp_path: Path) -> None:
     command, variables = as_jobs(tmp_path, takes="never-says", workers=2)
     with Terminal(*command, cwd=tmp_path, **variables) as terminal:
-        wait_until(lambda: len(submitting(tmp_path)) == 2)
+        wait_until(lambda: len(commands(tmp_path, "sbatch")) == 2)
         terminal.press(b"\x03")
         assert terminal.wait(60) == 130
         assert terminal.shown.count("prep: stopped") == 1
@@ -121,10 +190,64 @@ def test_ctrl_c_is_heard_while_the_batch_system_does_not_answer(tmp_path: Path) 
         wait_until(lambda: terminal.processes() == [])
 
 
-def submitting(folder: Path) -> list[psutil.Process]:
-    """The commands that are to hand in jobs, and have not ended."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if f"{folder}/bin/sbatch" in (process.info["cmdline"] or ())
-    ]
+@pytest.mark.slow
+def test_where_jobs_can_not_be_cancelled_the_run_ends_and_names_them(tmp_path: Path) -> None:
+    command, variables = as_jobs(tmp_path, takes=2, workers=2)
+    ended = run_prep(*command, cwd=tmp_path, CANCELS="never-says", **variables)
+    assert ended.returncode == 0, ended.stderr
+    told = ended.stderr.splitlines()[-1]
+    assert told.startswith("prep: 2 jobs not cancelled: the batch system does not answer; ")
+    assert re.search(r"is cancelled by: scancel \d+ \d+$", told)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert commands(tmp_path, "scancel") == []
+
+
+class Job:
+    """A job as dask-jobqueue has them, which is cancelled as it is told."""
+
+    cancel_command = "scancel"
+    job_id = "12"
+
+    def __init__(self, cancel: Callable[[], Awaitable[None]]) -> None:
+        self.cancel = cancel
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None:
+        await self.cancel()
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def absent() -> None:
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory", "scancel")
+
+
+async def done() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("cancel", "told"),
+    [
+        (never, "1 job not cancelled: the batch system does not answer; .*: scancel 12"),
+        (absent, "1 job not cancelled: .*No such file or directory: 'scancel'; .*: scancel 12"),
+        (done, None),
+    ],
+)
+def test_jobs_that_may_still_be_there_are_told_of(
+    cancel: Callable[[], Awaitable[None]], told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_CANCELS_WITHIN", 0.1)
+    monkeypatch.setattr(jobs, "_ANSWERS_WITHIN", 0.1)
+    noted = jobs.noting(Job)
+
+    async def come_and_go() -> None:
+        job = noted(cancel)
+        await job.start()
+        await asyncio.wait_for(job.close(), 10)
+
+    asyncio.run(come_and_go())
+    found = jobs.not_cancelled(SimpleNamespace(job_cls=noted))
+    assert found == told if told is None else re.fullmatch(told, str(found))

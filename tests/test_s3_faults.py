@@ -7,21 +7,25 @@ import errno
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from clusters import contents, wait_until
 from distributed import Client
+from fsspec.implementations.memory import MemoryFileSystem
 from pictures import write_tree
 from storages import KEY, S3, SECRET, free_port
 
 import prep
 from prep import locations, storage
 from prep.catalog import scan_folders
+from prep.checks import samples_of
 from prep.errors import StorageUnavailable
 from prep.journal import Journal
+from prep.labels import LabelMap
+from prep.means import find_files
 from prep.plans import plan
 from prep.retries import is_transient
 from prep.runs import _how_to_resume as how_to_resume
@@ -83,8 +87,45 @@ def test_a_server_that_is_not_there_is_an_error_that_may_pass(s3: S3) -> None:
     locations.grant(url, {**s3.options, "endpoint_url": f"http://127.0.0.1:{free_port()}"})
     error = raised(locations.locate(url) / "a.jpg")
     assert is_transient(error)
-    with pytest.raises(prep.PrepError, match="can't be opened"):
+    with pytest.raises(StorageUnavailable, match="can't be opened"):
         scan_folders(url)
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (scan_folders, "source: can't be opened: "),
+        (samples_of, "source: can't be listed: "),
+        (lambda url: find_files(url, None), "input: can't be listed: "),
+        (LabelMap.read, "label map 'memory://away/it': can't be read: "),
+    ],
+)
+def test_that_a_store_does_not_answer_is_no_wrong_request(
+    ask: Callable[[str], object], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> object:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+    monkeypatch.setattr("prep.storage._PAUSES", (0,))
+    for name in ("info", "ls", "cat_file", "open"):
+        monkeypatch.setattr(MemoryFileSystem, name, refused)
+    with pytest.raises(StorageUnavailable) as error:
+        ask("memory://away/it")
+    assert str(error.value).startswith(told)
+    assert str(error.value).endswith("; try again later")
+    assert error.value.exit_code == 1
+
+
+def test_that_a_store_stops_to_answer_is_no_wrong_request_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> object:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+    MemoryFileSystem().pipe_file("/leaves/train/cat/a.jpg", b"image")
+    monkeypatch.setattr("prep.storage.listing_of", refused)
+    with pytest.raises(StorageUnavailable, match="source: can't list a folder: "):
+        scan_folders("memory://leaves")
 
 
 def test_no_credentials_are_an_error_that_does_not_pass(

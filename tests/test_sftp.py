@@ -78,6 +78,22 @@ def test_a_wrong_password_is_shown_nowhere(sftp: Sftp) -> None:
     assert "s3cr3t" not in str(error.value)
 
 
+@pytest.mark.parametrize("by_key", [False, True])
+def test_options_that_another_storage_was_given_as_well_are_to_be_given_by_key(
+    sftp: Sftp, by_key: bool
+) -> None:
+    source = "s3://photos/of-nobody"
+    options: Any = {"anon": "just so", **sftp.options}
+    if by_key:  # Its own fault, and nothing to do with the other storage.
+        options = {"source": {"endpoint_url": "http://127.0.0.1:9"}, "output": options}
+    config = prep.Config(source=source, output=f"{sftp.url}/shards", storage_options=options)
+    config.grant()
+    with pytest.raises(OSError, match="unexpected keyword argument 'anon'") as error:
+        locations.locate(config.output).exists()
+    told = "'anon', which was given for s3 as well: storage_options that are not by key hold for"
+    assert (told in str(error.value)) is not by_key
+
+
 def test_a_folder_is_listed_though_the_connection_has_broken(sftp: Sftp, place: Path) -> None:
     (sftp.folder / "file").write_bytes(b"1")
     assert storage.sizes(place) == {"file": 1}

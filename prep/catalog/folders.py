@@ -103,7 +103,12 @@ class _Scan:
         try:
             yield from self._listing.entries(folder)
         except OSError as error:
-            raise SourceError(f"source: can't list a folder: {error}") from None
+            raise self._not_listed(error) from None
+
+    def _not_listed(self, error: OSError) -> SourceError:
+        what = "source: can't list a folder"
+        storage.require_answer(locate(os.fsdecode(self.root)), error, what)
+        return SourceError(f"{what}: {error}")
 
     def is_image(self, entry: Entry) -> bool:
         """By its name alone: what it really is shows when it is read."""
@@ -132,16 +137,22 @@ class _Scan:
         try:
             self._listing.prepare(folders)
         except OSError as error:
-            raise SourceError(f"source: can't list a folder: {error}") from None
+            raise self._not_listed(error) from None
 
 
 def require_folder(source: str) -> None:
-    """Raises SourceError where there is no such folder, or it can't be asked for."""
+    """Makes sure that there is such a folder.
+
+    Raises:
+        SourceError: there is none, or it can't be asked for.
+        StorageUnavailable: it would be in a storage that does not answer.
+    """
+    place = locate(source)
     try:
-        place = locate(source)
         found = place.is_dir()
         absent = None if found else storage.absent_bucket(place)
     except OSError as error:
+        storage.require_answer(place, error, "source: can't be opened")
         raise SourceError(f"source: can't be opened: {error}") from None
     if absent:
         raise SourceError(f"source: got {source!r}, but {absent} does not exist; expected a bucket")
@@ -162,6 +173,7 @@ def scan_folders(
     Raises:
         SourceError: the folder is missing, has no images, lacks a split, or can't be told to be
             of one layout or the other.
+        StorageUnavailable: it is in a storage that does not answer.
     """
     require_folder(source)
     scan = _Scan(source, image_type)

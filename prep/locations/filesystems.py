@@ -72,6 +72,17 @@ def filesystem(url: str) -> Any:
         return _shared[key]
 
 
+def given_to_others(url: str) -> dict[str, str]:
+    """Options of a URL that were granted just so for URLs of another protocol, which is told."""
+    own = OPTIONS.of(url)
+    found: dict[str, str] = {}
+    for root, others in OPTIONS.all().items():
+        if protocol_of(root) != protocol_of(url):
+            same = (name for name, value in own.items() if name in others and others[name] == value)
+            found |= dict.fromkeys(same, protocol_of(root))
+    return found
+
+
 def most_at_once(url: str) -> int:
     """How many requests a storage is to be asked at the same time, at the most.
 

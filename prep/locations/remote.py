@@ -13,7 +13,13 @@ from typing import Any, NamedTuple
 
 from prep.locations import stores
 from prep.locations.faults import as_os_errors
-from prep.locations.filesystems import OPTIONS, filesystem, forget_connections, most_at_once
+from prep.locations.filesystems import (
+    OPTIONS,
+    filesystem,
+    forget_connections,
+    given_to_others,
+    most_at_once,
+)
 from prep.locations.urls import bucket_of, canonical, protocol_of
 
 _PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
@@ -244,7 +250,20 @@ class RemotePath:
 
     def _filesystem(self) -> Any:
         with self._as_os_errors():
-            return filesystem(self._url)
+            try:
+                return filesystem(self._url)
+            except TypeError as error:
+                raise TypeError(self._refusal(str(error))) from None
+
+    def _refusal(self, said: str) -> str:
+        """What to tell of options that a storage does not take."""
+        for name, protocol in given_to_others(self._url).items():
+            if f"'{name}'" in said:
+                return (
+                    f"{said}, which was given for {protocol} as well: storage_options that are not "
+                    "by key hold for all URLs; give each its own, under source and output"
+                )
+        return said
 
     def _as_os_errors(self) -> Any:
         return as_os_errors(self._url, OPTIONS.of(self._url))

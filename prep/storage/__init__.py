@@ -127,13 +127,17 @@ def patiently(path: Path, action: Callable[[], T]) -> T:
     return Retries().call(action, _PAUSES) if isinstance(path, RemotePath) else action()
 
 
-def require_answer(path: Path, error: OSError) -> None:
+def require_answer(path: Path, error: OSError, what: str = "can't be read") -> None:
     """Raises StorageUnavailable where an error says nothing of what is at a location.
 
     On this machine's disks, an error that stays is a finding.
+
+    Args:
+        path: what was asked for.
+        what: what can't be done with it, and what it is called.
     """
     if isinstance(path, RemotePath) and is_transient(error):
-        raise StorageUnavailable(f"can't be read: {error}; try again later") from None
+        raise StorageUnavailable(f"{what}: {error}; try again later") from None
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
