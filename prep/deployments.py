@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import LocalCluster, Nanny, Security, SpecCluster, Status
+from distributed import LocalCluster, Security, SpecCluster, Status
 
 from prep.cluster_classes import class_of
 from prep.cluster_spec import ClusterSpec, SecuritySpec, is_time
@@ -102,8 +101,6 @@ def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], 
         given["security"] = _security(spec.security)
     if _package(spec) == "dask_jobqueue" and hasattr(kind, "job_cls"):
         given["job_cls"] = noting(kind.job_cls)
-    if kind is LocalCluster and given.get("processes", True):
-        given.setdefault("worker_class", _QuietNanny)
     with _starting:
         before = _instances(kind)
         try:
@@ -112,19 +109,6 @@ def _start(kind: Callable[..., Any], spec: ClusterSpec, kwargs: dict[str, Any], 
             for half in _instances(kind) - before:
                 _let_go(half)
             raise
-
-
-class _QuietNanny(Nanny):
-    """Has a worker that can't begin say so to whoever waits for it, and not in its own log.
-
-    Its process would write a traceback to the terminal, where no level that is set here reaches.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # What comes once it has begun is logged as ever.
-        self.worker_kwargs["silence_logs"] = self.silence_logs
-        self.silence_logs = logging.CRITICAL
 
 
 def _instances(kind: Callable[..., Any]) -> set[Any]:

@@ -274,18 +274,6 @@ def test_it_can_be_loaded_in_a_thread_that_may_handle_no_signals(
     assert (signal.signal, signal.getsignal(signal.SIGINT)) == before
 
 
-@pytest.mark.slow
-def test_workers_that_can_not_begin_are_told_of_in_one_line(source: Path, tmp_path: Path) -> None:
-    kwargs = {**LOCAL["kwargs"], "heartbeat_interval": "soon"}
-    file_of(tmp_path, {**LOCAL, "workers": 2, "kwargs": kwargs})
-    command = ["run", "--source", source, "--output", "out", "--cluster", "cluster.yaml"]
-    ended = run_prep(*command, cwd=tmp_path)
-    assert ended.returncode == 1
-    (told,) = ended.stderr.splitlines()
-    assert told.startswith("prep: the cluster can't be started: KeyError: ")
-    assert "soon" in told
-
-
 def test_a_cluster_that_is_there_is_told_from_one_that_is_started(tmp_path: Path) -> None:
     there = ClusterSpec.model_validate({"version": 1, "address": "tcp://127.0.0.1:1"})
     with pytest.raises(ConfigError, match="workers"):
