@@ -2,7 +2,7 @@
 
 from prep.locations.access import Access, Mounts, absolute, access, grant, locate
 from prep.locations.options import split_options
-from prep.locations.remote import RemotePath, Status
+from prep.locations.remote import RemotePath, Status, answering_within, in_a_hurry
 from prep.locations.urls import Bare, is_url, local_path, require_supported, without_credentials
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "Status",
     "absolute",
     "access",
+    "answering_within",
     "grant",
+    "in_a_hurry",
     "is_url",
     "local_path",
     "locate",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import math
 import stat
+import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -23,6 +26,26 @@ _BROKEN = (
     *(errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.EPIPE, errno.ECONNREFUSED),
     *(errno.EIO, errno.ECONNABORTED, errno.EHOSTUNREACH),
 )
+# By time.monotonic(), where somebody has less patience than that.
+_until: ContextVar[float] = ContextVar("until", default=math.inf)
+
+
+@contextlib.contextmanager
+def answering_within(seconds: float) -> Iterator[None]:
+    """Has all that is asked in the block be answered in this time, taken together, or not at all.
+
+    What a storage that takes one question at a time (SFTP) is at is not cut short.
+    """
+    token = _until.set(min(_until.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def in_a_hurry() -> bool:
+    """Whether this is within :func:`answering_within`."""
+    return _until.get() < math.inf
 
 
 class Status(NamedTuple):
@@ -260,8 +283,11 @@ class RemotePath:
     ) -> Any:
         from fsspec.asyn import sync
 
+        patience = min(patience, _until.get() - time.monotonic())
         fs = self._filesystem()
         with self._asking():
+            if patience <= 0:  # Which fsspec takes for any time.
+                raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
             if fs.async_impl:
                 return sync(fs.loop, method, *arguments, timeout=patience, **options)
             return method(*arguments, **options)

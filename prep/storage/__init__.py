@@ -11,11 +11,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prep.errors import StorageUnavailable
-from prep.locations import RemotePath, Status, locate
+from prep.locations import RemotePath, Status, answering_within, in_a_hurry, locate
 from prep.retries import Retries, is_transient
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
@@ -32,6 +33,7 @@ __all__ = [
     "Stamp",
     "abort_uploads",
     "absent_bucket",
+    "answering_within",
     "create",
     "each",
     "identity",
@@ -124,7 +126,9 @@ def patiently(path: Path, action: Callable[[], T]) -> T:
     Raises:
         OSError: ``action`` did, for a reason that will not pass, or every time.
     """
-    return Retries().call(action, _PAUSES) if isinstance(path, RemotePath) else action()
+    if in_a_hurry() or not isinstance(path, RemotePath):
+        return action()
+    return Retries().call(action, _PAUSES)
 
 
 def require_answer(path: Path, error: OSError) -> None:
@@ -308,5 +312,6 @@ def each(function: Callable[[S], T], items: Iterable[S], where: Path) -> Iterato
     if not isinstance(where, RemotePath):
         yield from map(function, items)
         return
+    context = copy_context()  # Threads have another one; and one at a time may use this.
     with ThreadPoolExecutor(min(AT_ONCE, where.most_at_once)) as pool:
-        yield from pool.map(function, items)
+        yield from pool.map(lambda item: context.copy().run(function, item), items)
