@@ -149,6 +149,20 @@ def test_who_is_in_a_hurry_waits_for_no_answer_longer_than_that(silent: Path) ->
     assert time.monotonic() - began < 5
 
 
+def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: Path) -> None:
+    def press() -> None:
+        wait_until(lambda: sum(t.name.startswith("ThreadPool") for t in threading.enumerate()) >= 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    began = time.monotonic()
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(storage.each(storage.read_patiently, [silent / "a", silent / "b"], silent))
+    thread.join()
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
 @pytest.mark.parametrize(

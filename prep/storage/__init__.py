@@ -6,17 +6,24 @@ handled by ``local``, all else by ``remote``, where there are no locks and, most
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prep.errors import StorageUnavailable
-from prep.locations import RemotePath, Status, answering_within, in_a_hurry, locate
+from prep.locations import (
+    RemotePath,
+    Status,
+    answering_within,
+    asking_in_threads,
+    in_a_hurry,
+    locate,
+)
 from prep.retries import Retries, is_transient
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
@@ -312,6 +319,6 @@ def each(function: Callable[[S], T], items: Iterable[S], where: Path) -> Iterato
     if not isinstance(where, RemotePath):
         yield from map(function, items)
         return
-    context = copy_context()  # Threads have another one; and one at a time may use this.
-    with ThreadPoolExecutor(min(AT_ONCE, where.most_at_once)) as pool:
-        yield from pool.map(lambda item: context.copy().run(function, item), items)
+    # In this order: at the end, the pool waits for its threads.
+    with ThreadPoolExecutor(min(AT_ONCE, where.most_at_once)) as pool, asking_in_threads() as call:
+        yield from pool.map(functools.partial(call, function), items)
