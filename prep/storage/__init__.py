@@ -24,7 +24,7 @@ from prep.locations import (
     in_a_hurry,
     locate,
 )
-from prep.retries import Retries, is_transient
+from prep.retries import Retries, is_transient, lasted
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.names import temporary_name
@@ -144,7 +144,9 @@ def require_answer(path: Path, error: OSError) -> None:
     On this machine's disks, an error that stays is a finding.
     """
     if isinstance(path, RemotePath) and is_transient(error):
-        raise StorageUnavailable(f"can't be read: {error}; try again later") from None
+        unavailable = StorageUnavailable(f"can't be read: {error}; try again later")
+        unavailable.lasted = lasted(error)
+        raise unavailable from None
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
