@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import dask
-from distributed import Client, Worker, WorkerPlugin
+from distributed import Client, LocalCluster, Nanny, Worker, WorkerPlugin
 from distributed.versions import VersionMismatchWarning
 
 from prep.cluster_faults import cause, not_started, require_listener
@@ -19,7 +20,7 @@ from prep.cluster_spec import ClusterSpec
 from prep.deployments import Deployment, deployment_of
 from prep.errors import ClusterError
 from prep.guests import leave_workers, mount_on_workers
-from prep.interrupts import deferred, heard
+from prep.interrupts import deferred, heard, pressed_again
 from prep.jobs import not_cancelled
 from prep.links import install_page
 
@@ -116,7 +117,12 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
         with deferred():
             client = _open(deployment, spec, stack)
             _set_up(client, spec, stack)
-        yield client
+        try:
+            yield client
+        except KeyboardInterrupt as error:
+            if pressed_again(error):
+                stack.callback(_kill_workers, client.cluster)
+            raise
     finally:
         with deferred(), quietly():
             stack.close()
@@ -212,6 +218,15 @@ def _tell_what_is_left(cluster: Any) -> None:
     """Of jobs that a batch system was to cancel when their cluster was closed."""
     if (told := not_cancelled(cluster)) is not None:
         _LOGGER.warning("prep: %s", told)
+
+
+def _kill_workers(cluster: Any) -> None:
+    """Ends worker processes of this machine, whatever they are at: Dask would wait for that."""
+    for nanny in cluster.workers.values() if isinstance(cluster, LocalCluster) else ():
+        if isinstance(nanny, Nanny) and nanny.pid:
+            nanny.close_gracefully()  # It starts no other one.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

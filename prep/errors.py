@@ -105,7 +105,13 @@ class ClusterError(PrepError):
 
 
 class StorageUnavailable(PrepError):
-    """A storage did not answer, however often it was asked; that says nothing of what is in it."""
+    """A storage did not answer, however often it was asked; that says nothing of what is in it.
+
+    Attributes:
+        lasted: for how many seconds it had not, as far as that is known.
+    """
+
+    lasted: float = 0.0
 
 
 class ShardError(PrepError):

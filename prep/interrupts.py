@@ -79,6 +79,12 @@ def heard() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def pressed_again(error: BaseException) -> bool:
+    """Whether this is Ctrl-C that came while an earlier one was dealt with."""
+    earlier = error.__context__
+    return isinstance(error, KeyboardInterrupt) and isinstance(earlier, KeyboardInterrupt)
+
+
 def before_exit(function: Callable[[], None]) -> None:
     """Has a function called when the process is about to end; the last that came is called first.
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from prep.errors import StorageUnavailable
-from prep.retries import is_transient
+from prep.retries import is_transient, lasted
 from prep.text import counted, duration
 
 # A shard's own tries take minutes where requests are not even refused.
@@ -18,7 +18,7 @@ class Outage:
 
     One shard may fail for what is its own, and a storage may be away for a while. It takes more
     failures than there are threads, each for a reason that may pass, none committed in between,
-    and ten minutes from the first of them to the last.
+    and ten minutes from what the first of them failed of to the last.
 
     Args:
         clock: gives seconds.
@@ -42,12 +42,12 @@ class Outage:
         if not _may_pass(error):
             return
         if not self._failed:
-            self._since = self._clock()
+            self._since = self._clock() - lasted(error)
         self._failed += 1
-        lasted = self._clock() - self._since
-        if self._failed > threads and lasted >= _PATIENCE:
+        away = self._clock() - self._since
+        if self._failed > threads and away >= _PATIENCE:
             raise StorageUnavailable(
-                f"for {duration(lasted)}, no shard could be written, and "
+                f"for {duration(away)}, no shard could be written, and "
                 f"{counted(self._failed, 'shard')} failed ({error}); what is committed stays: when "
                 "the storage answers, run the same command again"
             )

@@ -35,7 +35,9 @@ from prep.worker import stop_shards, write_shard
 _TICK = 0.5  # seconds
 _MERGE_AT_ONCE = 16
 _NAMED = 5  # in an error
-_PATIENCE = 10.0  # seconds for a worker to leave the image that it is at
+# Seconds for a worker to leave the image that it is at: before an impatient user is heard, and in
+# all. Where the cluster is closed, it gets some more.
+_MOMENT, _PATIENCE = 1.0, 3.0
 
 # Shards in a Bag: enough that a graph costs each of them little; and so many for each thread of the
 # cluster, for Dask only queues tasks, and hands them out as workers become free, where there are
@@ -97,11 +99,20 @@ def write_on_cluster(
         return work.carry_out(observer or Unobserved())
     except BaseException:
         release(work.futures)
-        if client.status == "running":  # Or else the scheduler is gone, and Dask would wait for it.
-            # It may go now; and an impatient user may press Ctrl-C again.
-            with contextlib.suppress(OSError, TimeoutError), deferred():
-                client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
+        _stop(client, run.run)
         raise
+
+
+def _stop(client: Client, run: str) -> None:
+    """Has workers leave the shards of a run, and waits for them: less long if Ctrl-C comes again.
+
+    Most are done in a moment. One that waits for a storage may not be for long.
+    """
+    if client.status == "running":  # Or else the scheduler is gone, and Dask would wait for it.
+        with contextlib.suppress(OSError, TimeoutError):  # It may go now.
+            with deferred():
+                client.run(stop_shards, run, _MOMENT, on_error="ignore")
+            client.run(stop_shards, run, _PATIENCE - _MOMENT, on_error="ignore")
 
 
 class _Work:

@@ -28,17 +28,37 @@ def is_transient(error: OSError) -> bool:
     return error.errno in TRANSIENT
 
 
+def lasted(error: BaseException) -> float:
+    """For how many seconds all that was tried had failed when this was the last; 0 if unknown."""
+    seconds: float = getattr(error, "lasted", 0.0)
+    return seconds
+
+
 @dataclass(slots=True)
 class Retries:
     """Tries again, with growing pauses, and counts how often.
 
+    Where each try takes minutes to fail, and some are tries of what is itself tried again, numbers
+    bound nothing: so there is a time as well.
+
     Attributes:
         limit: how often in all; after that, the first failure is the last.
+        patience: seconds; when all that was tried has failed for so long, the next failure is the
+            last. Whatever succeeds in between begins a new count.
+        clock: gives seconds.
         count: how often it was.
     """
 
     limit: int = 100
+    patience: float = 240.0
+    clock: Callable[[], float] = time.monotonic
     count: int = 0
+    _since: float | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether all has failed for so long that nothing is tried again."""
+        return self._lasted() >= self.patience
 
     def call(self, action: Callable[[], T], pauses: Sequence[float]) -> T:
         """What ``action`` returns, when it is called once and once more after each pause.
@@ -49,14 +69,24 @@ class Retries:
                 the same file server do not all come back to it at once.
 
         Raises:
-            OSError: it failed for a reason that will not pass, or every time.
+            OSError: it failed for a reason that will not pass, every time, or for too long.
         """
-        for pause in pauses:
+        for pause in (*pauses, None):
             try:
-                return action()
+                result = action()
             except OSError as error:
-                if not is_transient(error) or self.count >= self.limit:
+                if not is_transient(error):
                     raise
+                self._since = self.clock() if self._since is None else self._since
+                if pause is None or self.count >= self.limit or self.spent:
+                    error.lasted = self._lasted()  # type: ignore[attr-defined]
+                    raise
+            else:
+                self._since = None
+                return result
             self.count += 1
             time.sleep(pause * random.uniform(0.5, 1.5))
-        return action()
+        raise AssertionError("the last try has an end")
+
+    def _lasted(self) -> float:
+        return 0.0 if self._since is None else self.clock() - self._since

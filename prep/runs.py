@@ -26,6 +26,7 @@ from prep.errors import (
     TooManyRefused,
 )
 from prep.gallery import preview
+from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
 from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
@@ -48,6 +49,8 @@ _LOGGER = logging.getLogger("prep")
 
 # A share says little of a few images: unless it was asked for, so many may be refused in any case.
 _ALWAYS_TOLERATED = 10
+
+_ANSWERS_WITHIN = 1.5  # seconds, once the user has had enough
 
 
 def run(
@@ -147,6 +150,7 @@ def _complete(
         started: when the run began, by ``time.perf_counter``.
     """
     missing = _missing(made, before)
+    work: Writing | None = None
     try:
         with start() as client:
             require_fit(client, readable=_some_image(made), writable=journal.output)
@@ -154,8 +158,10 @@ def _complete(
             journal.withdraw(missing)
             work = Writing(made, missing, journal, client, total_receipts(before))
             written = work.carry_out(progress, elapsed=time.perf_counter() - started)
-    except KeyboardInterrupt:
-        raise Interrupted(_how_to_resume(made, journal)) from None
+    except KeyboardInterrupt as error:
+        seen = len(before) + (work.committed if work else 0)
+        ask = not pressed_again(error)
+        raise Interrupted(_how_to_resume(made, journal, seen, ask=ask)) from None
     journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
     effort = Effort(
         seconds=time.perf_counter() - started,
@@ -307,9 +313,18 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
         )
 
 
-def _how_to_resume(made: RunPlan, journal: Journal) -> str:
-    try:
-        committed = f"{len(journal.committed(made)):,} of {len(made.shards):,} shards are committed"
-    except (OSError, PrepError):  # A storage that does not answer may be why it was stopped.
-        return "stopped: what is committed stays; run the same command again to go on from there"
-    return f"stopped: {committed} and stay; run the same command again to go on from there"
+def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool = True) -> str:
+    """What to tell whoever has stopped a run.
+
+    Args:
+        seen: how many shards were seen to be committed.
+        ask: whether to look how many are. A storage that does not answer may be why it was stopped.
+    """
+    shards = f"{len(made.shards):,} shards"
+    known = f"this run has seen {seen:,} of {shards} committed, which"
+    # Ctrl-C once more is enough of an answer.
+    with contextlib.suppress(OSError, PrepError, KeyboardInterrupt):
+        if ask:
+            with storage.answering_within(_ANSWERS_WITHIN):
+                known = f"{len(journal.committed(made)):,} of {shards} are committed and"
+    return f"stopped: {known} stay; run the same command again to go on from there"

@@ -230,7 +230,9 @@ class _Reader:
         except OSError as error:
             away = is_transient(error) or _is_gone(error, entry)
             self._failed_in_a_row = self._failed_in_a_row + 1 if away else 0
-            if self._failed_in_a_row == _MOST_FAILED_IN_A_ROW:
+            # One that can't be read, however long that takes, is not the source being away.
+            most = 2 if self._retries.spent else _MOST_FAILED_IN_A_ROW
+            if self._failed_in_a_row >= most:
                 raise
             raise RefusedImage("unreadable", error.strerror or str(error)) from None
         self._failed_in_a_row = 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from distributed import Client
 
+from prep import storage
 from prep.attendance import Attendance, patience_for_workers
 from prep.errors import PrepError
 from prep.histories import add_history
-from prep.interrupts import deferred
+from prep.interrupts import deferred, pressed_again
 from prep.journal import Journal
 from prep.links import RunLink, open_link
 from prep.pipeline import Observer, write_on_cluster
@@ -26,6 +27,8 @@ from prep.watching.counts import ShardState
 from prep.watching.runwatch import RunInfo, totals_message
 from prep.watching.wire import CLASSES_COUNTED, TallyMessage
 
+_ANSWERS_WITHIN = 1.5  # seconds: a storage that does not answer may be why a run ends
+
 
 class Writing:
     """The work on the shards of an output that are missing.
@@ -35,6 +38,9 @@ class Writing:
         missing: the shards to write; at least one, and none of them committed.
         before: what all others add up to.
         remember: whether what is measured is to be kept with the output.
+
+    Attributes:
+        committed: how many of these shards were seen to be, so far.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Writing:
         self._run = uuid.uuid4().hex
         self._classes = made.classes[:CLASSES_COUNTED]
         self._ended = False
+        self.committed = 0
 
     def carry_out(self, progress: ShowOn, *, elapsed: float = 0.0) -> SplitTotals:
         """Writes them, and shows how far it has come.
@@ -86,12 +93,13 @@ class Writing:
         try:
             with make_display(work, progress) as display:
                 attendance = Attendance(self._client, patience_for_workers())
-                written = self._write(_Watched(link, display, attendance))
+                written = self._write(_Watched(link, display, attendance, self._count))
                 totals = totals_message(merge_totals([self._before, written]), self._classes)
                 self._end(link, "done", totals)
                 display.update(link.look())
         except BaseException as error:
-            with deferred():
+            self._keep = self._keep and not pressed_again(error)
+            with deferred(), storage.answering_within(_ANSWERS_WITHIN):
                 self._end(link, "failed" if isinstance(error, PrepError) else "stopped")
             raise
         return written
@@ -108,6 +116,9 @@ class Writing:
         if history is not None and self._keep:
             with contextlib.suppress(OSError):  # The page then says that nothing was measured.
                 add_history(self._journal.layout, history)
+
+    def _count(self, state: ShardState) -> None:
+        self.committed += state == "committed"
 
     def _run_ref(self) -> RunRef:
         config = self._made.config
@@ -141,10 +152,17 @@ class Writing:
 class _Watched:
     """Has the display show what the link knows."""
 
-    def __init__(self, link: RunLink, display: Display, attendance: Attendance) -> None:
+    def __init__(
+        self,
+        link: RunLink,
+        display: Display,
+        attendance: Attendance,
+        count: Callable[[ShardState], None],
+    ) -> None:
         self._link = link
         self._display = display
         self._attendance = attendance
+        self._count = count
 
     def tick(self) -> None:
         self._attendance.look()
@@ -152,4 +170,5 @@ class _Watched:
         self._display.update(replace(counts, without_workers=self._attendance.missing))
 
     def settled(self, task: int, state: ShardState) -> None:
+        self._count(state)
         self._link.settled(task, state)

@@ -85,12 +85,12 @@ def free_port() -> int:
     return port
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """The address of a server that speaks S3."""
+@contextlib.contextmanager
+def s3_server() -> Iterator[tuple[str, psutil.Popen]]:
+    """The address of a server that speaks S3, and its process."""
     pytest.importorskip("moto", reason="no S3 server: moto is not installed")
     environment = {**os.environ, "MOTO_S3_CUSTOM_ENDPOINTS": ""}
-    server = subprocess.Popen(
+    server = psutil.Popen(
         [sys.executable, str(REPO / "tests" / "s3_server.py"), "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -100,18 +100,30 @@ def s3_endpoint() -> Iterator[str]:
     )
     try:
         assert server.stdout is not None
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}", server
     finally:
         server.kill()
         server.wait()
 
 
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of one that all tests share."""
+    with s3_server() as (endpoint, _):
+        yield endpoint
+
+
+def new_bucket(endpoint: str) -> S3:
+    """An empty one."""
+    made = S3(endpoint, f"prep-{uuid.uuid4().hex[:12]}")
+    made.fs.mkdir(made.bucket)
+    return made
+
+
 @pytest.fixture
 def s3(s3_endpoint: str) -> S3:
     """An empty bucket."""
-    made = S3(s3_endpoint, f"prep-{uuid.uuid4().hex[:12]}")
-    made.fs.mkdir(made.bucket)
-    return made
+    return new_bucket(s3_endpoint)
 
 
 @dataclass(frozen=True)

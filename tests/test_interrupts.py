@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from prep.interrupts import deferred, heard
+from prep.interrupts import deferred, heard, pressed_again
 
 BLOCKED = (
     "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()),"
@@ -81,6 +81,21 @@ def test_what_came_before_is_heard_as_well() -> None:
 def test_where_nothing_is_put_off_all_is_heard_anyway() -> None:
     with pytest.raises(KeyboardInterrupt), heard():
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_came_while_the_first_was_dealt_with_is_known() -> None:
+    def press(times: int) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            with deferred():
+                if times > 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    for times in (1, 2):
+        with pytest.raises(KeyboardInterrupt) as error:
+            press(times)
+        assert pressed_again(error.value) is (times > 1)
 
 
 def test_it_takes_effect_when_the_block_fails_too() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from distributed import Client
 from pictures import write_tree
 
 import prep
-from prep.errors import ShardError
-from prep.retries import Retries
+from prep.errors import RefusedImage, ShardError
+from prep.image_list import ImageEntry
+from prep.images import ImageSettings
+from prep.retries import Retries, lasted
+from prep.shards import _Reader as Reader
+from prep.storage import Stamp
 
 TREE = {"train": {"cat": 7, "dog": 5}}
 FAULTY_IO = Path(__file__).with_name("native") / "faulty_io.c"
@@ -223,9 +229,59 @@ def test_in_the_end_its_error_is_raised(error: int, calls: int) -> None:
     assert (action.calls, counter.count) == (calls, calls - 1)
 
 
+def test_what_takes_long_to_fail_is_not_tried_as_often() -> None:
+    """A shard reads images: each is tried four times, and so is the shard."""
+    now = 0.0
+    counter = Retries(clock=lambda: now)
+
+    def wait_in_vain() -> None:
+        nonlocal now
+        now += 120.0
+        raise TimeoutError(errno.ETIMEDOUT, "no answer")
+
+    def shard() -> None:
+        counter.call(lambda: counter.call(wait_in_vain, (0.001,) * 3), (0.001,) * 3)
+
+    with pytest.raises(TimeoutError) as error:
+        shard()
+    assert (now, counter.spent, lasted(error.value)) == (360.0, True, 240.0)
+    assert lasted(pickle.loads(pickle.dumps(error.value))) == 240.0
+    counter.call(lambda: None, ())  # It is there again.
+    assert not counter.spent
+    with pytest.raises(TimeoutError):
+        shard()
+    assert now == 720.0
+
+
 def test_all_retries_together_are_bounded() -> None:
     counter = Retries(limit=3)
     for _ in range(10):
         with pytest.raises(OSError, match="Input/output"):
             counter.call(Counted(9, errno.EIO), (0.001, 0.001))
     assert counter.count == 3
+
+
+def test_an_image_that_is_never_answered_is_refused_and_a_source_that_is_away_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long each takes to fail."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    now = 0.0
+    reader = Reader(ImageSettings(), Retries(clock=lambda: now))
+
+    def read(*, passes: bool = False) -> bytes:
+        nonlocal now
+        now += 100.0
+        if not passes:
+            raise TimeoutError(errno.ETIMEDOUT, "no answer")
+        return b"image"
+
+    entry = ImageEntry(b"/photos/", b"a.jpg", "cat", Stamp(5, 0))
+    for _ in range(3):
+        with pytest.raises(RefusedImage, match="unreadable"):
+            reader.read(entry, read)
+        assert reader.read(entry, lambda: read(passes=True)) == b"image"
+    with pytest.raises(RefusedImage, match="unreadable"):
+        reader.read(entry, read)
+    with pytest.raises(TimeoutError):
+        reader.read(entry, read)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import signal
+import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from clusters import contents, wait_until
+from clusters import Terminal, contents, wait_until
 from distributed import Client
 from fsspec.implementations.memory import MemoryFileSystem
-from pictures import write_tree
-from storages import KEY, S3, SECRET, free_port
+from pictures import link_photos, write_tree
+from storages import KEY, S3, SECRET, free_port, new_bucket, s3_server
 
 import prep
 from prep import locations, storage
@@ -158,9 +162,77 @@ def test_a_run_is_stopped_though_the_store_does_not_say_what_is_committed(
     made = plan(prep.Config(source=source, output=output, storage_options=s3.options))
     s3.fail(100, status="403", match="receipts")
     try:
-        assert how_to_resume(made, Journal(output)).startswith("stopped: what is committed stays;")
+        told = how_to_resume(made, Journal(output), seen=1)
     finally:
         s3.fail(0)
+    assert told.startswith("stopped: this run has seen 1 of 1 shards committed, which stay;")
+
+
+@pytest.fixture
+def silent(s3: S3) -> Iterator[Path]:
+    """A bucket of a server that takes connections, and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"s3://{s3.bucket}-silent"
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        locations.grant(url, {**s3.options, "endpoint_url": endpoint})
+        yield locations.locate(url)
+
+
+def test_who_is_in_a_hurry_waits_for_no_answer_longer_than_that(silent: Path) -> None:
+    began = time.monotonic()
+    with storage.answering_within(0.5):
+        for ask in (storage.read_patiently, storage.sizes, storage.read_patiently):
+            with pytest.raises(OSError, match="silent") as error:
+                ask(silent / "a")
+            assert is_transient(error.value)
+        with pytest.raises(OSError, match="silent"):  # Threads are in a hurry, too.
+            list(storage.each(storage.stamp_of, [str(silent / "a")] * 3, silent))
+    assert time.monotonic() - began < 5
+
+
+def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: Path) -> None:
+    def press() -> None:
+        wait_until(lambda: sum(t.name.startswith("ThreadPool") for t in threading.enumerate()) >= 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    began = time.monotonic()
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(storage.each(storage.read_patiently, [silent / "a", silent / "b"], silent))
+    thread.join()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_", [signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [(1, 20), (3, 8)],  # It takes 10 and 2, and there is other work on the machine.
+    ids=["once", "again"],
+)
+def test_ctrl_c_ends_a_run_whose_store_is_away(
+    signal_: signal.Signals, times: int, seconds: float, tmp_path: Path
+) -> None:
+    link_photos(tmp_path, 400)
+    with s3_server() as (endpoint, server):
+        s3 = new_bucket(endpoint)
+        flags = ["--source", "photos", "--output", f"{s3.url}/out", "--images-per-shard", "10"]
+        flags += ["--size", "512", "--workers", "2"]
+        with Terminal("run", *flags, cwd=tmp_path, **s3.variables) as terminal:
+            wait_until(lambda: re.search(r"[1-9]\d* of 40 shards", terminal.shown))
+            server.send_signal(signal_)
+            began = time.monotonic()
+            for time_ in range(times):
+                terminal.press(b"\x03")
+                wait_until(lambda t=time_: terminal.shown.count("^C") > t)
+            assert terminal.wait() == 130
+            assert time.monotonic() - began < seconds
+            wait_until(lambda: terminal.processes() == [])
+            shown = terminal.shown
+    assert re.search(r"prep: stopped: this run has seen [1-9]\d* of 40 shards committed", shown)
+    assert "Traceback" not in shown
+    assert "distributed." not in shown
 
 
 def test_a_file_appears_whole_or_not_at_all(s3: S3, place: Path) -> None:

@@ -236,6 +236,13 @@ def test_an_outage_is_one_only_if_all_fail_for_long() -> None:
         fail(away, seconds)
     with pytest.raises(StorageUnavailable, match=r"4 shards failed \(.*no answer\)"):
         fail(StorageUnavailable("no answer"), 1.0)
+    outage.committed()
+    waited = StorageUnavailable("no answer")
+    waited.lasted = 240.0
+    for seconds in (0.0, 0.0):
+        fail(waited, seconds)
+    with pytest.raises(StorageUnavailable, match="for 10 min, no shard"):
+        fail(waited, 360.0)
 
 
 def test_a_run_that_stops_begins_no_more_bags(run: RunRef, client: Client) -> None:

@@ -2,7 +2,13 @@
 
 from prep.locations.access import Access, Mounts, absolute, access, grant, locate
 from prep.locations.options import split_options
-from prep.locations.remote import RemotePath, Status
+from prep.locations.remote import (
+    RemotePath,
+    Status,
+    answering_within,
+    asking_in_threads,
+    in_a_hurry,
+)
 from prep.locations.urls import Bare, is_url, local_path, require_supported, without_credentials
 
 __all__ = [
@@ -13,7 +19,10 @@ __all__ = [
     "Status",
     "absolute",
     "access",
+    "answering_within",
+    "asking_in_threads",
     "grant",
+    "in_a_hurry",
     "is_url",
     "local_path",
     "locate",

@@ -6,6 +6,7 @@ handled by ``local``, all else by ``remote``, where there are no locks and, most
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,8 +16,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prep.errors import StorageUnavailable
-from prep.locations import RemotePath, Status, locate
-from prep.retries import Retries, is_transient
+from prep.locations import (
+    RemotePath,
+    Status,
+    answering_within,
+    asking_in_threads,
+    in_a_hurry,
+    locate,
+)
+from prep.retries import Retries, is_transient, lasted
 from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.names import temporary_name
@@ -32,6 +40,7 @@ __all__ = [
     "Stamp",
     "abort_uploads",
     "absent_bucket",
+    "answering_within",
     "create",
     "each",
     "identity",
@@ -124,7 +133,9 @@ def patiently(path: Path, action: Callable[[], T]) -> T:
     Raises:
         OSError: ``action`` did, for a reason that will not pass, or every time.
     """
-    return Retries().call(action, _PAUSES) if isinstance(path, RemotePath) else action()
+    if in_a_hurry() or not isinstance(path, RemotePath):
+        return action()
+    return Retries().call(action, _PAUSES)
 
 
 def require_answer(path: Path, error: OSError, what: str = "can't be read") -> None:
@@ -137,7 +148,9 @@ def require_answer(path: Path, error: OSError, what: str = "can't be read") -> N
         what: what can't be done with it, and what it is called.
     """
     if isinstance(path, RemotePath) and is_transient(error):
-        raise StorageUnavailable(f"{what}: {error}; try again later") from None
+        unavailable = StorageUnavailable(f"{what}: {error}; try again later")
+        unavailable.lasted = lasted(error)
+        raise unavailable from None
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
@@ -312,5 +325,6 @@ def each(function: Callable[[S], T], items: Iterable[S], where: Path) -> Iterato
     if not isinstance(where, RemotePath):
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(min(AT_ONCE, where.most_at_once)) as pool:
-        yield from pool.map(function, items)
+    # In this order: at the end, the pool waits for its threads.
+    with ThreadPoolExecutor(min(AT_ONCE, where.most_at_once)) as pool, asking_in_threads() as call:
+        yield from pool.map(functools.partial(call, function), items)
