@@ -19,7 +19,7 @@ import dask
 import pytest
 import yaml
 from clusters import contents, run_prep, wait_until
-from distributed import Client
+from distributed import Client, Event, wait
 from foreign import foreign_cluster
 from pictures import write_tree
 
@@ -470,6 +470,17 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
         wait_until(lambda: found_by(client, output) == {output})
         assert check_cluster(client, readable=samples, writable=output).troubles == ()
     assert not Path(output).exists()
+
+
+def test_workers_that_others_keep_busy_are_there(client: Client) -> None:
+    over = Event(client=client)
+    busy = [client.submit(over.wait, pure=False, workers=[w]) for w in client.nthreads()]
+    try:
+        wait_until(lambda: all(client.processing().values()))
+        await_worker(client, 5.0)
+    finally:
+        over.set()
+        wait(busy)
 
 
 @pytest.mark.slow
