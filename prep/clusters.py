@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 from distributed import Client, Worker, WorkerPlugin
-from distributed.versions import VersionMismatchWarning
 
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
@@ -21,6 +18,7 @@ from prep.errors import ClusterError
 from prep.guests import leave_workers, mount_on_workers
 from prep.interrupts import deferred, heard
 from prep.links import install_page
+from prep.process_state import configured, quietly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
     deployment = deployment_of(spec, choice.workers)
     stack = contextlib.ExitStack()
     try:
-        with deferred():
+        with deferred(), quietly():
             client = _open(deployment, spec, stack)
             _set_up(client, spec, stack)
         yield client
@@ -120,15 +118,11 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
 
 
 def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack) -> Client:
-    stack.enter_context(dask.config.set(deployment.config))
+    stack.enter_context(configured(deployment.config))
     if deployment.start is None:
         client = _connected(deployment)
     else:
-        with warnings.catch_warnings():
-            # The progress display shows the port that was taken instead.
-            warnings.filterwarnings("ignore", message="Port .* is already in use")
-            cluster = stack.enter_context(_started(deployment, spec))
-        client = _client(cluster)
+        client = _client(stack.enter_context(_started(deployment, spec)))
     stack.callback(client.close)  # Entered as a context, it could only be left in this thread.
     return client
 
@@ -141,10 +135,7 @@ def _client(*args: Any, **kwargs: Any) -> Client:
     """
     client = Client.__new__(Client)  # To have it in hand where __init__ fails.
     try:
-        with warnings.catch_warnings():
-            # It is told before a run, with what it means.
-            warnings.filterwarnings("ignore", category=VersionMismatchWarning)
-            Client.__init__(client, *args, **kwargs)
+        Client.__init__(client, *args, **kwargs)
     except BaseException:
         with contextlib.suppress(Exception):
             client.close()
@@ -155,7 +146,7 @@ def _client(*args: Any, **kwargs: Any) -> Client:
 def _connected(deployment: Deployment) -> Client:
     address = str(deployment.address)
     try:
-        with quietly(), heard():
+        with heard():
             require_listener(address)
             return _client(address, security=deployment.security())
     except Exception as error:  # Whatever is wrong with address, network, or certificates.
@@ -190,7 +181,7 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
     """
     assert deployment.start is not None
     try:
-        with quietly(), contextlib.nullcontext() if deployment.here else heard():
+        with contextlib.nullcontext() if deployment.here else heard():
             cluster = deployment.start()
     except Exception as error:
         raise not_started(error, spec) from error
@@ -201,22 +192,6 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
             cluster.close()
             raise spec.error(("adapt",), f"{spec.class_} can't: {cause(error)}") from error
     return cluster
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """What Dask logs while connections are made or closed is of no use to anyone."""
-    # The client's has a level of its own.
-    names = ("distributed", "distributed.client", "tornado", "asyncio")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class _WorkerOfOurs(WorkerPlugin):

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,13 +40,13 @@ import prep
 from prep import shards as shards_module
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
-from prep.clusters import quietly
 from prep.deployments import deployment_of
 from prep.errors import ClusterError, ConfigError
 from prep.journal import Journal
 from prep.mounts import mounts_of
 from prep.pipeline import write_serially
 from prep.plans import plan
+from prep.process_state import configured, quietly
 from prep.shards import RunRef
 
 LOCAL: dict[str, Any] = {
@@ -344,6 +345,29 @@ def test_nothing_of_dask_logs_while_connections_are_closed() -> None:
     with quietly():
         assert set(levels()) == {logging.CRITICAL}
     assert levels() == before
+
+
+def test_clusters_of_several_threads_may_start_and_end_in_any_order() -> None:
+    """What they set for the whole process goes with the last of them."""
+    logger, before = (
+        logging.getLogger("distributed"),
+        dict(dask.config.get("distributed.comm.retry")),
+    )
+    level, filters = logger.level, list(warnings.filters)
+    first, second, others = (contextlib.ExitStack() for _ in range(3))
+    for block in (first, second):
+        block.enter_context(quietly())
+    first.enter_context(configured({"distributed.comm.retry.count": 5, "prep.new.name": 1}))
+    second.enter_context(configured({"distributed.comm.retry.count": 7, "prep.new.name": 2}))
+    others.enter_context(configured({"distributed.comm.retry.count": 8}))
+    others.close()
+    first.close()
+    assert (logger.level, dask.config.get("prep.new.name")) == (logging.CRITICAL, 2)
+    assert dask.config.get("distributed.comm.retry.count") == 7
+    second.close()
+    assert (logger.level, warnings.filters) == (level, filters)
+    assert dask.config.get("distributed.comm.retry") == before
+    assert dask.config.get("prep.new.name", None) is None
 
 
 def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
