@@ -131,7 +131,7 @@ def _client(*args: Any, **kwargs: Any) -> Client:
     """A client; one that does not connect is closed, so that nothing of it stays.
 
     Dask leaves that to the garbage collector, which then waits for a lock of Dask's that its own
-    thread may hold: for ever.
+    thread may hold: for ever. Where Dask does close it, it leaves its thread running.
     """
     client = Client.__new__(Client)  # To have it in hand where __init__ fails.
     try:
@@ -139,6 +139,8 @@ def _client(*args: Any, **kwargs: Any) -> Client:
     except BaseException:
         with contextlib.suppress(Exception):
             client.close()
+        with contextlib.suppress(Exception):
+            client._loop_runner.stop()
         raise
     return client
 

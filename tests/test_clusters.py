@@ -694,13 +694,19 @@ def test_a_scheduler_with_certificates_is_reached_with_certificates(
                 pass
 
 
-def test_a_client_that_does_not_connect_leaves_nothing_behind(tmp_path: Path) -> None:
+# Without certificates; and one that Dask closes itself, once nobody has answered.
+@pytest.mark.parametrize("scheme", ["tls", "ws"])
+def test_a_client_that_does_not_connect_leaves_nothing_behind(scheme: str, tmp_path: Path) -> None:
     before = threading.enumerate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tls://127.0.0.1:{listener.getsockname()[1]}"  # Without certificates.
+        spec = {
+            "version": 1,
+            "address": f"{scheme}://127.0.0.1:{listener.getsockname()[1]}",
+            "config": {"distributed.comm.timeouts.connect": "300ms"},
+        }
         with (
             pytest.raises(ClusterError, match="certificates right") as failure,
-            prep.cluster(file_of(tmp_path, {"version": 1, "address": address})),
+            prep.cluster(file_of(tmp_path, spec)),
         ):
             pass
     assert failure.value.__cause__ is not None  # It holds what the client's frames hold.
