@@ -100,7 +100,13 @@ def write_on_cluster(
         if client.status == "running":  # Or else the scheduler is gone, and Dask would wait for it.
             # It may go now; and an impatient user may press Ctrl-C again.
             with contextlib.suppress(OSError, TimeoutError), deferred():
-                client.run(stop_shards, run.run, _PATIENCE, on_error="ignore")
+                client.run(
+                    stop_shards,
+                    run.run,
+                    _PATIENCE,
+                    on_error="ignore",
+                    callback_timeout=_PATIENCE + 5,  # The scheduler may hang.
+                )
         raise
 
 

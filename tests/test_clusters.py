@@ -37,6 +37,7 @@ from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
+from prep import guests
 from prep import shards as shards_module
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
@@ -711,6 +712,26 @@ def test_a_client_that_does_not_connect_leaves_nothing_behind(scheme: str, tmp_p
             pass
     assert failure.value.__cause__ is not None  # It holds what the client's frames hold.
     assert [thread for thread in threading.enumerate() if thread not in before] == []
+
+
+@pytest.mark.slow
+def test_a_cluster_whose_scheduler_hangs_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guests, "_ANSWERS_WITHIN", 0.5)
+    with foreign_cluster(tmp_path, workers=0) as address:
+        open_cluster = contextlib.ExitStack()
+        file = file_of(tmp_path, {"version": 1, "address": address})
+        client = open_cluster.enter_context(prep.cluster(file))
+        scheduler = psutil.Process(client.run_on_scheduler(os.getpid))
+        scheduler.suspend()
+        try:
+            leaving = threading.Thread(target=open_cluster.close, daemon=True)
+            leaving.start()
+            leaving.join(20)
+            assert not leaving.is_alive()
+        finally:
+            scheduler.resume()
 
 
 @pytest.mark.slow
