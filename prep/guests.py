@@ -19,7 +19,6 @@ from distributed import Client
 from prep.mounts import MountsByHost, WorkerMounts
 from prep.worker import WorkerSetup
 
-
 _ANSWERS_WITHIN = 10.0  # seconds
 
 
