@@ -59,7 +59,7 @@ class Attendance:
         if now < self._next:
             return
         self._next = now + _EVERY
-        if self._has_workers():
+        if number_of_workers(self._client) != 0:  # If the scheduler is gone, the futures will tell.
             self._since = self.missing = None
             return
         require_jobs(self._client.cluster)
@@ -76,14 +76,6 @@ class Attendance:
             events: Any = self._client.get_events(MISFITS)
             return [str(why) for _, why in events[-1:]]
         return []
-
-    def _has_workers(self) -> bool:
-        scheduler: Any = self._client.scheduler
-        try:
-            known = self._client.sync(scheduler.identity, n_workers=0, callback_timeout=_EVERY)
-        except (OSError, TimeoutError):  # If the scheduler is gone, the futures will soon tell.
-            return True
-        return bool(known["n_workers"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +126,15 @@ def as_settled(
             continue
         waiting.discard(future)
         yield Settled(future, result)
+
+
+def number_of_workers(client: Client) -> int | None:
+    """How many there are, busy or not; None where the scheduler does not say."""
+    scheduler: Any = client.scheduler
+    with contextlib.suppress(OSError, TimeoutError):
+        known = client.sync(scheduler.identity, n_workers=0, callback_timeout=_EVERY)
+        return int(known["n_workers"])
+    return None
 
 
 def patience_for_workers() -> float | None:

@@ -15,7 +15,7 @@ from typing import Any
 from distributed import Client, LocalCluster
 
 from prep import probes, software
-from prep.attendance import no_workers, patience_for_workers
+from prep.attendance import no_workers, number_of_workers, patience_for_workers
 from prep.catalog import require_folder
 from prep.errors import ClusterError, SourceError
 from prep.guests import prepare_workers
@@ -78,6 +78,8 @@ def require_fit(
 def await_worker(client: Client, patience: float | None = None) -> None:
     """Waits until a worker is there; an adaptive cluster is given reason to start one.
 
+    It may be busy with what others have given it: then a run waits for its turn.
+
     Args:
         patience: seconds to wait at most; by default what Dask's configuration says.
 
@@ -89,7 +91,7 @@ def await_worker(client: Client, patience: float | None = None) -> None:
     asked = client.submit(os.getpid, pure=False)
     said = False
     try:
-        while not asked.done():
+        while not (asked.done() or number_of_workers(client)):
             require_jobs(client.cluster)
             waited = time.monotonic() - began
             if patience is not None and waited > patience:

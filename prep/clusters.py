@@ -6,14 +6,11 @@ import contextlib
 import logging
 import os
 import signal
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 from distributed import Client, LocalCluster, Nanny, Worker, WorkerPlugin
-from distributed.versions import VersionMismatchWarning
 
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
@@ -23,6 +20,7 @@ from prep.guests import leave_workers, mount_on_workers
 from prep.interrupts import deferred, heard, pressed_again
 from prep.jobs import not_cancelled
 from prep.links import install_page
+from prep.process_state import configured, quietly
 
 _LOGGER = logging.getLogger("prep")
 
@@ -114,7 +112,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
     deployment = deployment_of(spec, choice.workers)
     stack = contextlib.ExitStack()
     try:
-        with deferred():
+        with deferred(), quietly():
             client = _open(deployment, spec, stack)
             _set_up(client, spec, stack)
         try:
@@ -129,14 +127,11 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
 
 
 def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack) -> Client:
-    stack.enter_context(dask.config.set(deployment.config))
+    stack.enter_context(configured(deployment.config))
     if deployment.start is None:
         client = _connected(deployment)
     else:
-        with warnings.catch_warnings():
-            # The progress display shows the port that was taken instead.
-            warnings.filterwarnings("ignore", message="Port .* is already in use")
-            cluster = _started(deployment, spec)
+        cluster = _started(deployment, spec)
         stack.callback(_tell_what_is_left, cluster)
         stack.enter_context(cluster)
         client = _client(cluster)
@@ -148,17 +143,16 @@ def _client(*args: Any, **kwargs: Any) -> Client:
     """A client; one that does not connect is closed, so that nothing of it stays.
 
     Dask leaves that to the garbage collector, which then waits for a lock of Dask's that its own
-    thread may hold: for ever.
+    thread may hold: for ever. Where Dask does close it, it leaves its thread running.
     """
     client = Client.__new__(Client)  # To have it in hand where __init__ fails.
     try:
-        with warnings.catch_warnings():
-            # It is told before a run, with what it means.
-            warnings.filterwarnings("ignore", category=VersionMismatchWarning)
-            Client.__init__(client, *args, **kwargs)
+        Client.__init__(client, *args, **kwargs)
     except BaseException:
         with contextlib.suppress(Exception):
             client.close()
+        with contextlib.suppress(Exception):
+            client._loop_runner.stop()
         raise
     return client
 
@@ -166,7 +160,7 @@ def _client(*args: Any, **kwargs: Any) -> Client:
 def _connected(deployment: Deployment) -> Client:
     address = str(deployment.address)
     try:
-        with quietly(), heard():
+        with heard():
             require_listener(address)
             return _client(address, security=deployment.security())
     except Exception as error:  # Whatever is wrong with address, network, or certificates.
@@ -201,7 +195,7 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
     """
     assert deployment.start is not None
     try:
-        with quietly(), contextlib.nullcontext() if deployment.here else heard():
+        with contextlib.nullcontext() if deployment.here else heard():
             cluster = deployment.start()
     except Exception as error:
         raise not_started(error, spec) from error
@@ -227,22 +221,6 @@ def _kill_workers(cluster: Any) -> None:
             nanny.close_gracefully()  # It starts no other one.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(nanny.pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """What Dask logs while connections are made or closed is of no use to anyone."""
-    # The client's has a level of its own.
-    names = ("distributed", "distributed.client", "tornado", "asyncio")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class _WorkerOfOurs(WorkerPlugin):

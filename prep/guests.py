@@ -19,6 +19,8 @@ from distributed import Client
 from prep.mounts import MountsByHost, WorkerMounts
 from prep.worker import WorkerSetup
 
+_ANSWERS_WITHIN = 10.0  # seconds
+
 
 @dataclass(slots=True)
 class _Visit:
@@ -77,8 +79,8 @@ def leave_workers(client: Client) -> None:
 def _take_back(client: Client, holder: str) -> None:
     if client.status != "running":
         return
-    with contextlib.suppress(Exception):  # The scheduler may be gone.
-        client.run_on_scheduler(_unregister, of=holder)
+    with contextlib.suppress(Exception):  # The scheduler may be gone, or hang.
+        client.run_on_scheduler(_unregister, of=holder, callback_timeout=_ANSWERS_WITHIN)
 
 
 def _forget_the_gone(client: Client) -> None:

@@ -38,6 +38,7 @@ _NAMED = 5  # in an error
 # Seconds for a worker to leave the image that it is at: before an impatient user is heard, and in
 # all. Where the cluster is closed, it gets some more.
 _MOMENT, _PATIENCE = 1.0, 3.0
+_ANSWERS_WITHIN = 5.0  # seconds for a scheduler beyond what its workers take
 
 # Shards in a Bag: enough that a graph costs each of them little; and so many for each thread of the
 # cluster, for Dask only queues tasks, and hands them out as workers become free, where there are
@@ -109,10 +110,21 @@ def _stop(client: Client, run: str) -> None:
     Most are done in a moment. One that waits for a storage may not be for long.
     """
     if client.status == "running":  # Or else the scheduler is gone, and Dask would wait for it.
-        with contextlib.suppress(OSError, TimeoutError):  # It may go now.
+        with contextlib.suppress(OSError):  # It may go now, or hang.
             with deferred():
-                client.run(stop_shards, run, _MOMENT, on_error="ignore")
-            client.run(stop_shards, run, _PATIENCE - _MOMENT, on_error="ignore")
+                _wait_for_workers(client, run, _MOMENT)
+            _wait_for_workers(client, run, _PATIENCE - _MOMENT)
+
+
+def _wait_for_workers(client: Client, run: str, seconds: float) -> None:
+    """Raises TimeoutError where the scheduler does not answer either."""
+    client.run(
+        stop_shards,
+        run,
+        seconds,
+        on_error="ignore",
+        callback_timeout=seconds + _ANSWERS_WITHIN,
+    )
 
 
 class _Work:

@@ -92,20 +92,21 @@ class Sharing:
             if number in lost:
                 self._poll.add(writer, [_unshared(folder, "what it writes is not seen here")])
         shown = [number for number in range(len(paths)) if number not in lost]
-        for reader in self._chosen:
-            self._require_seen_by(
-                reader, folder, [paths[n] for n in shown], [expected[n] for n in shown]
-            )
+        self._require_seen_by_all(folder, [paths[n] for n in shown], [expected[n] for n in shown])
 
-    def _require_seen_by(
-        self, reader: str, folder: str, paths: list[str], expected: list[str]
-    ) -> None:
-        def look() -> list[str]:
-            seen: list[str] = self._poll.ask([reader], probes.read_digests, paths).get(reader, [])
-            return seen
-
-        if _differing(look, expected):
+    def _require_seen_by_all(self, folder: str, paths: list[str], expected: list[str]) -> None:
+        deadline = time.monotonic() + _SEEN_WITHIN
+        blind = self._look_at(self._chosen, paths, expected)
+        while blind and time.monotonic() < deadline:
+            time.sleep(0.1)
+            blind = self._look_at(blind, paths, expected)
+        for reader in blind:
             self._poll.add(reader, [_unshared(folder, "it does not see what others write")])
+
+    def _look_at(self, readers: list[str], paths: list[str], expected: list[str]) -> list[str]:
+        """Those who find something else; that some do not answer is told already."""
+        answers = self._poll.ask(readers, probes.read_digests, paths)
+        return [reader for reader, found in answers.items() if found != expected]
 
 
 def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:

@@ -19,12 +19,12 @@ import dask
 import pytest
 import yaml
 from clusters import contents, run_prep, wait_until
-from distributed import Client
+from distributed import Client, Event, wait
 from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, locations, polls, runs, sharing, software, worker
+from prep import checks, locations, polls, probes, runs, sharing, software, worker
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.cli import _fail
 from prep.clusters import ANY_CLUSTER
@@ -470,6 +470,45 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
         wait_until(lambda: found_by(client, output) == {output})
         assert check_cluster(client, readable=samples, writable=output).troubles == ()
     assert not Path(output).exists()
+
+
+def test_workers_that_others_keep_busy_are_there(client: Client) -> None:
+    over = Event(client=client)
+    busy = [client.submit(over.wait, pure=False, workers=[w]) for w in client.nthreads()]
+    try:
+        wait_until(lambda: all(client.processing().values()))
+        await_worker(client, 5.0)
+    finally:
+        over.set()
+        wait(busy)
+
+
+class Blind:
+    """Workers that write, and never see what others have written."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.asked: list[int] = []
+
+    def ask(self, workers: list[str], function: Any, *args: Any) -> dict[str, Any]:
+        if function is probes.read_digests:
+            self.asked.append(len(workers))
+            return {worker: ["FileNotFoundError: …"] * len(args[0]) for worker in workers}
+        return {worker: function(*args) for worker in workers}
+
+    def add(self, process: str, troubles: Any) -> None:
+        self.told += [f"{process} {trouble.what}" for trouble in troubles]
+
+
+def test_hosts_that_see_nothing_are_waited_for_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SEEN_WITHIN", 0.2)
+    blind: Any = Blind()
+    hosts = {f"worker-{number}": f"host-{number}" for number in range(20)}
+    sharing.Sharing(blind, hosts).look([], str(tmp_path))
+    assert set(blind.asked) == {len(hosts)}
+    assert len(blind.told) == len([t for t in blind.told if "does not see" in t]) == len(hosts)
 
 
 @pytest.mark.slow

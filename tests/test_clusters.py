@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -37,16 +38,17 @@ from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
+from prep import guests
 from prep import shards as shards_module
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
-from prep.clusters import quietly
 from prep.deployments import deployment_of
 from prep.errors import ClusterError, ConfigError
 from prep.journal import Journal
 from prep.mounts import mounts_of
 from prep.pipeline import write_serially
 from prep.plans import plan
+from prep.process_state import configured, quietly
 from prep.shards import RunRef
 
 LOCAL: dict[str, Any] = {
@@ -409,6 +411,29 @@ def test_nothing_of_dask_logs_while_connections_are_closed() -> None:
     assert levels() == before
 
 
+def test_clusters_of_several_threads_may_start_and_end_in_any_order() -> None:
+    """What they set for the whole process goes with the last of them."""
+    logger, before = (
+        logging.getLogger("distributed"),
+        dict(dask.config.get("distributed.comm.retry")),
+    )
+    level, filters = logger.level, list(warnings.filters)
+    first, second, others = (contextlib.ExitStack() for _ in range(3))
+    for block in (first, second):
+        block.enter_context(quietly())
+    first.enter_context(configured({"distributed.comm.retry.count": 5, "prep.new.name": 1}))
+    second.enter_context(configured({"distributed.comm.retry.count": 7, "prep.new.name": 2}))
+    others.enter_context(configured({"distributed.comm.retry.count": 8}))
+    others.close()
+    first.close()
+    assert (logger.level, dask.config.get("prep.new.name")) == (logging.CRITICAL, 2)
+    assert dask.config.get("distributed.comm.retry.count") == 7
+    second.close()
+    assert (logger.level, warnings.filters) == (level, filters)
+    assert dask.config.get("distributed.comm.retry") == before
+    assert dask.config.get("prep.new.name", None) is None
+
+
 def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     outer, inner = OSError("Timed out"), TimeoutError()
@@ -733,17 +758,43 @@ def test_a_scheduler_with_certificates_is_reached_with_certificates(
                 pass
 
 
-def test_a_client_that_does_not_connect_leaves_nothing_behind(tmp_path: Path) -> None:
+# Without certificates; and one that Dask closes itself, once nobody has answered.
+@pytest.mark.parametrize("scheme", ["tls", "ws"])
+def test_a_client_that_does_not_connect_leaves_nothing_behind(scheme: str, tmp_path: Path) -> None:
     before = threading.enumerate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tls://127.0.0.1:{listener.getsockname()[1]}"  # Without certificates.
+        spec = {
+            "version": 1,
+            "address": f"{scheme}://127.0.0.1:{listener.getsockname()[1]}",
+            "config": {"distributed.comm.timeouts.connect": "300ms"},
+        }
         with (
             pytest.raises(ClusterError, match="certificates right") as failure,
-            prep.cluster(file_of(tmp_path, {"version": 1, "address": address})),
+            prep.cluster(file_of(tmp_path, spec)),
         ):
             pass
     assert failure.value.__cause__ is not None  # It holds what the client's frames hold.
     assert [thread for thread in threading.enumerate() if thread not in before] == []
+
+
+@pytest.mark.slow
+def test_a_cluster_whose_scheduler_hangs_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guests, "_ANSWERS_WITHIN", 0.5)
+    with foreign_cluster(tmp_path, workers=0) as address:
+        open_cluster = contextlib.ExitStack()
+        file = file_of(tmp_path, {"version": 1, "address": address})
+        client = open_cluster.enter_context(prep.cluster(file))
+        scheduler = psutil.Process(client.run_on_scheduler(os.getpid))
+        scheduler.suspend()
+        try:
+            leaving = threading.Thread(target=open_cluster.close, daemon=True)
+            leaving.start()
+            leaving.join(20)
+            assert not leaving.is_alive()
+        finally:
+            scheduler.resume()
 
 
 @pytest.mark.slow
