@@ -72,7 +72,7 @@ class Attendance:
 
     def _left(self) -> list[str]:
         """Why the last worker that could not do the work has gone, if any has."""
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             events: Any = self._client.get_events(MISFITS)
             return [str(why) for _, why in events[-1:]]
         return []
@@ -131,7 +131,7 @@ def as_settled(
 def number_of_workers(client: Client) -> int | None:
     """How many there are, busy or not; None where the scheduler does not say."""
     scheduler: Any = client.scheduler
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError):
         known = client.sync(scheduler.identity, n_workers=0, callback_timeout=_EVERY)
         return int(known["n_workers"])
     return None

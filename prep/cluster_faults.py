@@ -40,6 +40,19 @@ def not_started(error: Exception, spec: ClusterSpec) -> PrepError:
     return ClusterError(f"{told}; does {spec.class_} find all that it needs?")
 
 
+def not_connected(error: Exception, address: str) -> ClusterError:
+    """What to tell of a scheduler that could not be connected to."""
+    told = f"the cluster at {address} does not answer"
+    if isinstance(error, TypeError) and "ssl_context" in str(error):  # Dask's own first word.
+        return ClusterError(
+            f"{told}: it expects certificates, and got none; give them in the cluster file, under "
+            "security"
+        )
+    return ClusterError(
+        f"{told}: {cause(error)}; is its scheduler running, and are address and certificates right?"
+    )
+
+
 def cause(error: BaseException) -> str:
     """The most telling of an error and its causes: what the system said, or else the first word.
 

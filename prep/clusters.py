@@ -12,10 +12,9 @@ from typing import Any
 
 from distributed import Client, LocalCluster, Nanny, Worker, WorkerPlugin
 
-from prep.cluster_faults import cause, not_started, require_listener
+from prep.cluster_faults import cause, not_connected, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
 from prep.deployments import Deployment, deployment_of
-from prep.errors import ClusterError
 from prep.guests import leave_workers, mount_on_workers
 from prep.interrupts import deferred, heard, pressed_again
 from prep.jobs import not_cancelled
@@ -164,10 +163,7 @@ def _connected(deployment: Deployment) -> Client:
             require_listener(address)
             return _client(address, security=deployment.security())
     except Exception as error:  # Whatever is wrong with address, network, or certificates.
-        raise ClusterError(
-            f"the cluster at {address} does not answer: {cause(error)}; is its "
-            "scheduler running, and are address and certificates right?"
-        ) from error
+        raise not_connected(error, address) from error
 
 
 def _set_up(client: Client, spec: ClusterSpec, stack: contextlib.ExitStack) -> None:

@@ -120,7 +120,7 @@ class _ClientLink:
     def look(self) -> LiveCounts:
         # Not Client.scheduler_info(): its own refresh, which asks for no workers, can come between.
         scheduler: Any = self._client.scheduler
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             known = self._client.sync(
                 scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN
             )

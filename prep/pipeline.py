@@ -182,7 +182,7 @@ class _Work:
                 break
             try:
                 self._threads = sum(self._client.nthreads().values())
-            except (OSError, TimeoutError):  # Futures will tell, if the scheduler is gone.
+            except OSError:  # Futures will tell, if the scheduler is gone.
                 break
             self._bag_size = max(_LEAST, _PER_THREAD * self._threads)
             self._give(range(self._given, min(self._given + self._bag_size, len(self._shards))))

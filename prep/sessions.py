@@ -195,7 +195,7 @@ def _known_of(client: Client) -> Mapping[str, Any] | None:
         return client.sync(  # type: ignore[no-any-return]
             scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN
         )
-    except (OSError, TimeoutError):
+    except OSError:
         return None
 
 

@@ -745,22 +745,29 @@ def test_a_scheduler_with_certificates_is_reached_with_certificates(
         report = prep.run(config(source, tmp_path / "out"), cluster=file_of(tmp_path, spec))
         assert report.images["written"] == 60
         quickly = {"distributed.comm.timeouts.connect": "3s"}
-        for other in (None, theirs):
+        for other, told in ((None, "and got none"), (theirs, "certificates right")):
             strange = {**spec, "config": quickly}
             del strange["security"]
             if other is not None:
                 certificate = {"cert": str(other / "cert.pem"), "key": str(other / "key.pem")}
                 strange["security"] = {"ca_file": str(other / "ca.pem"), "client": certificate}
             with (
-                pytest.raises(ClusterError, match="certificates right"),
+                pytest.raises(ClusterError, match=told),
                 prep.cluster(file_of(tmp_path, strange)),
             ):
                 pass
 
 
-# Without certificates; and one that Dask closes itself, once nobody has answered.
-@pytest.mark.parametrize("scheme", ["tls", "ws"])
-def test_a_client_that_does_not_connect_leaves_nothing_behind(scheme: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "told"),
+    [
+        ("tls", "expects certificates, and got none"),
+        ("ws", "certificates right"),  # This one Dask closes itself, once nobody has answered.
+    ],
+)
+def test_a_client_that_does_not_connect_leaves_nothing_behind(
+    scheme: str, told: str, tmp_path: Path
+) -> None:
     before = threading.enumerate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         spec = {
@@ -769,7 +776,7 @@ def test_a_client_that_does_not_connect_leaves_nothing_behind(scheme: str, tmp_p
             "config": {"distributed.comm.timeouts.connect": "300ms"},
         }
         with (
-            pytest.raises(ClusterError, match="certificates right") as failure,
+            pytest.raises(ClusterError, match=told) as failure,
             prep.cluster(file_of(tmp_path, spec)),
         ):
             pass

@@ -61,7 +61,7 @@ class ContactSheet:
                 ),
                 _PATIENCE,
             )
-        except (OSError, TimeoutError):  # It is gone; the next ones will answer.
+        except OSError:  # It is gone; the next ones will answer.
             return
         for square in answers.values():
             if square is not None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import io
-import math
 import stat
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import wait
-from contextvars import ContextVar, copy_context
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from prep.locations import stores
 from prep.locations.faults import as_os_errors
@@ -26,9 +21,7 @@ from prep.locations.filesystems import (
     most_at_once,
 )
 from prep.locations.urls import bucket_of, canonical, protocol_of
-
-S = TypeVar("S")
-T = TypeVar("T")
+from prep.locations.waiting import answer, require_time
 
 _PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
 _SLOWEST = 100_000  # bytes a second: an upload that is slower than that is given up
@@ -37,51 +30,6 @@ _BROKEN = (
     *(errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.EPIPE, errno.ECONNREFUSED),
     *(errno.EIO, errno.ECONNABORTED, errno.EHOSTUNREACH),
 )
-_LOOK = 0.5  # seconds: how often it is looked whether an answer is still of use
-
-
-class _Limit:
-    """Until when answers are of use, by time.monotonic()."""
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-
-_limit: ContextVar[_Limit] = ContextVar("limit", default=_Limit(math.inf))  # noqa: B039
-
-
-@contextlib.contextmanager
-def answering_within(seconds: float) -> Iterator[None]:
-    """Has all that is asked in the block be answered in this time, taken together, or not at all.
-
-    What a storage that takes one question at a time (SFTP) is at is not cut short.
-    """
-    token = _limit.set(_Limit(min(_limit.get().until, time.monotonic() + seconds)))
-    try:
-        yield
-    finally:
-        _limit.reset(token)
-
-
-def in_a_hurry() -> bool:
-    """Whether this is within :func:`answering_within`."""
-    return _limit.get().until < math.inf
-
-
-@contextlib.contextmanager
-def asking_in_threads() -> Iterator[Callable[[Callable[[S], T], S], T]]:
-    """Gives what calls a function in another thread, in as much of a hurry as this one.
-
-    What is still asked there when the block ends is given up: nobody wants to know any more.
-    """
-    limit = _Limit(_limit.get().until)
-    context = copy_context()
-    context.run(_limit.set, limit)
-    try:
-        # One thread at a time may use a context.
-        yield lambda function, item: context.copy().run(function, item)
-    finally:
-        limit.until = -math.inf
 
 
 class Status(NamedTuple):
@@ -333,8 +281,8 @@ class RemotePath:
         fs = self._filesystem()
         with self._asking():
             if fs.async_impl:
-                return _answer(fs.loop, method(*arguments, **options), patience)
-            _time_left(math.inf)
+                return answer(fs.loop, method(*arguments, **options), patience)
+            require_time()
             return method(*arguments, **options)
 
     @contextlib.contextmanager
@@ -347,29 +295,6 @@ class RemotePath:
             if error.errno in _BROKEN:
                 forget_connections()
             raise
-
-
-def _answer(loop: Any, question: Any, patience: float) -> Any:
-    """What a coroutine gives, if it does so in time."""
-    deadline = time.monotonic() + patience
-    future = asyncio.run_coroutine_threadsafe(question, loop)
-    try:
-        while not future.done():
-            wait([future], min(_LOOK, _time_left(deadline)))
-        return future.result()
-    finally:
-        future.cancel()  # If it is not done.
-
-
-def _time_left(deadline: float) -> float:
-    """Seconds; raises OSError where there are none."""
-    until = _limit.get().until
-    if until == -math.inf:
-        raise OSError(errno.ECANCELED, "not asked for any more")
-    left = min(deadline, until) - time.monotonic()
-    if left <= 0:
-        raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
-    return left
 
 
 class _Pieces(io.RawIOBase):
