@@ -82,7 +82,7 @@ def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Co
     )
     Journal(SCRATCH).begin(made)
     (evict if way.cold else warm)(source)
-    client.run(_set, way.delay / 1000, ahead=way.ahead)
+    client.run(_set, str(way), way.delay / 1000, ahead=way.ahead)
     run = RunRef(output=str(SCRATCH), digest=made.fingerprint.digest, run=os.urandom(8).hex())
     busy, started = _busy(client), time.perf_counter()
     write_on_cluster(made.shards, run, client)
@@ -112,7 +112,7 @@ def evict(source: Path) -> None:
             os.close(descriptor)
 
 
-def _set(seconds: float, *, ahead: bool) -> None:
+def _set(way: str, seconds: float, *, ahead: bool) -> None:
     """In a worker: every read takes so much longer, and files are read ahead if they may be."""
     from prep import shards, storage
     from prep.readahead import Depth
@@ -127,7 +127,7 @@ def _set(seconds: float, *, ahead: bool) -> None:
     storage.read_file = read_late if seconds else read_file
     # Each way learns for itself, and keeps what it has learnt.
     learnt = vars(storage).setdefault("_learnt", {})
-    depth = learnt.setdefault((seconds, ahead), Depth() if ahead else Depth(most=0))
+    depth = learnt.setdefault(way, Depth() if ahead else Depth(most=0))
     vars(shards)["depth_of"] = lambda *_: depth
 
 

@@ -175,6 +175,32 @@ def test_without_depth_no_thread_is_started() -> None:
     assert pool.threads == 0
 
 
+def test_to_take_what_is_there_is_not_to_wait() -> None:
+    depth = Depth(most=2)
+    depth.value = 2
+    noted: list[float] = []
+    depth.observes = lambda: True  # type: ignore[method-assign]
+    depth.note = lambda elapsed, waited, *, spare: noted.append(waited)  # type: ignore[method-assign]
+    release = threading.Event()
+
+    def read(number: int) -> bytes:
+        if number == 9 and is_ahead():
+            release.wait()
+        return b"image"
+
+    with ReadAhead(range(10), read, lambda _: 5, depth, Pool()) as ahead:
+        for number, take in ahead:
+            job = ahead._current.job if ahead._current else None
+            assert job is not None
+            if number == 9:
+                threading.Timer(0.05, release.set).start()
+            else:
+                wait_until(lambda: job.finished)  # noqa: B023
+            take()
+    assert noted[:-1] == [0.0] * 8  # The first has none before it.
+    assert noted[-1] > 0.01
+
+
 @pytest.mark.parametrize("depth", [0, 1, 7])
 def test_an_error_is_met_where_it_belongs_and_to_call_again_is_to_read_again(depth: int) -> None:
     tried: dict[int, int] = {}
@@ -359,6 +385,18 @@ def test_what_was_a_mistake_is_made_ever_more_rarely() -> None:
     depth, server = Depth(), Simulated(0.001)
     server.run(depth, 20_000)
     assert server.run(depth, 20_000) < 0.01
+
+
+def test_what_comes_and_goes_leaves_no_mark() -> None:
+    """What was right when it shrank is no mistake because it must grow again later."""
+    depth, server = Depth(), Simulated(0.0)
+    for _ in range(10):
+        server.latency = 0.03
+        server.run(depth, 3000)
+        assert depth.value >= 16
+        server.latency = 0.0
+        server.run(depth, 5000)
+        assert depth.value == 0
 
 
 def test_it_does_not_grow_where_that_helps_nothing() -> None:

@@ -122,6 +122,7 @@ class Depth:
             self._too_slow(seen)
             return
         self._grown = None
+        self._shrunk = False  # If it was made less before, that was no mistake.
         if not self.value:
             self._look_again = self._clock() + _LOOK_AWAY * seen.elapsed
             return

@@ -126,14 +126,16 @@ class ReadAhead(Generic[T]):
         if not self._depth.observes():
             self._looked = None
             return self._get(place)
-        ahead = place.job is not None
-        blocked = 0 if ahead else _times_blocked()
+        job = place.job
+        # To take what is there is not to wait, though threads may be in each other's way.
+        there = job is not None and job.finished
+        blocked = _times_blocked() if job is None else 0
         began = time.perf_counter()
         try:
             return self._get(place)
         finally:
             now = time.perf_counter()
-            waited = ahead or _times_blocked() > blocked
+            waited = not there and (job is not None or _times_blocked() > blocked)
             if self._looked is not None:
                 self._depth.note(
                     now - self._looked, now - began if waited else 0.0, spare=self._is_spare()
