@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -52,6 +53,18 @@ def client() -> Iterator[Client]:
     """A cluster of two worker processes, shared by all tests."""
     with prep.cluster(workers=2) as client:
         yield client
+
+
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Ctrl-C does here what it does in Python.
+
+    What is started in the background by a shell begins with Ctrl-C ignored, and dask-jobqueue has
+    it end the process that loads it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

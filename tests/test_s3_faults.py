@@ -190,6 +190,7 @@ def test_who_is_in_a_hurry_waits_for_no_answer_longer_than_that(silent: Path) ->
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: Path) -> None:
     def press() -> None:
         wait_until(lambda: sum(t.name.startswith("ThreadPool") for t in threading.enumerate()) >= 2)
