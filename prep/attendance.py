@@ -13,6 +13,7 @@ import dask
 from dask.utils import parse_timedelta
 from distributed import Client, Future
 
+from prep.cluster_spec import WAIT_FOR_WORKERS
 from prep.errors import ClusterError, ConfigError
 from prep.jobs import missing, require_jobs
 from prep.text import duration
@@ -145,7 +146,7 @@ def patience_for_workers() -> float | None:
     Raises:
         ConfigError: that is no time.
     """
-    value = dask.config.get("prep.wait-for-workers", "30 minutes")
+    value = dask.config.get("prep.wait-for-workers", WAIT_FOR_WORKERS)
     try:
         seconds: float | None = parse_timedelta(value) if value is not None else None
     except (ValueError, KeyError, TypeError):

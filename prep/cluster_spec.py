@@ -44,6 +44,10 @@ _EXPECTED = {
 }
 
 
+#: What Dask's setting ``prep.wait-for-workers`` is where nobody has set it.
+WAIT_FOR_WORKERS = "30 minutes"
+
+
 def is_time(value: Any) -> bool:
     """Whether Dask takes this for a time.
 

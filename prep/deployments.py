@@ -20,7 +20,7 @@ import dask
 from distributed import LocalCluster, Security, SpecCluster, Status
 
 from prep.cluster_classes import class_of
-from prep.cluster_spec import ClusterSpec, SecuritySpec, is_time
+from prep.cluster_spec import WAIT_FOR_WORKERS, ClusterSpec, SecuritySpec, is_time
 from prep.errors import ConfigError
 from prep.jobs import noting
 from prep.parsing import KeyPath, parse_json
@@ -30,7 +30,7 @@ from prep.text import one_line
 _INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
 
 # Settings of this package that are times.
-_OUR_TIMES = {"prep": {"wait-for-workers": "30 minutes"}}
+_OUR_TIMES = {"prep": {"wait-for-workers": WAIT_FOR_WORKERS}}
 
 # One at a time: what there is of a cluster that fails is told by what was there before.
 _starting = threading.Lock()

@@ -50,8 +50,6 @@ _LOGGER = logging.getLogger("prep")
 # A share says little of a few images: unless it was asked for, so many may be refused in any case.
 _ALWAYS_TOLERATED = 10
 
-_ANSWERS_WITHIN = 1.5  # seconds, once the user has had enough
-
 
 def run(
     config: Config,
@@ -313,7 +311,7 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
         )
 
 
-def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool = True) -> str:
+def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool) -> str:
     """What to tell whoever has stopped a run.
 
     Args:
@@ -325,6 +323,6 @@ def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool = Tr
     # Ctrl-C once more is enough of an answer.
     with contextlib.suppress(OSError, PrepError, KeyboardInterrupt):
         if ask:
-            with storage.answering_within(_ANSWERS_WITHIN):
+            with storage.answering_within():
                 known = f"{len(journal.committed(made)):,} of {shards} are committed and"
     return f"stopped: {known} stay; run the same command again to go on from there"

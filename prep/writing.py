@@ -27,8 +27,6 @@ from prep.watching.counts import ShardState
 from prep.watching.runwatch import RunInfo, totals_message
 from prep.watching.wire import CLASSES_COUNTED, TallyMessage
 
-_ANSWERS_WITHIN = 1.5  # seconds: a storage that does not answer may be why a run ends
-
 
 class Writing:
     """The work on the shards of an output that are missing.
@@ -99,7 +97,8 @@ class Writing:
                 display.update(link.look())
         except BaseException as error:
             self._keep = self._keep and not pressed_again(error)
-            with deferred(), storage.answering_within(_ANSWERS_WITHIN):
+            # A storage that does not answer may be why it ends.
+            with deferred(), storage.answering_within():
                 self._end(link, "failed" if isinstance(error, PrepError) else "stopped")
             raise
         return written

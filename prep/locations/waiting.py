@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
+_IN_A_HURRY = 1.5  # seconds
 _LOOK = 0.5  # seconds: how often it is looked whether an answer is still of use
 
 
@@ -29,10 +30,13 @@ _limit: ContextVar[_Limit] = ContextVar("limit", default=_Limit(math.inf))  # no
 
 
 @contextlib.contextmanager
-def answering_within(seconds: float) -> Iterator[None]:
+def answering_within(seconds: float = _IN_A_HURRY) -> Iterator[None]:
     """Has all that is asked in the block be answered in this time, taken together, or not at all.
 
     What a storage that takes one question at a time (SFTP) is at is not cut short.
+
+    Args:
+        seconds: by default, as many as somebody who has stopped a run is made to wait.
     """
     token = _limit.set(_Limit(min(_limit.get().until, time.monotonic() + seconds)))
     try:
