@@ -71,14 +71,16 @@ class Retries:
         Raises:
             OSError: it failed for a reason that will not pass, every time, or for too long.
         """
-        for pause in (*pauses, None):
+        left = iter(pauses)
+        while True:
             try:
                 result = action()
             except OSError as error:
                 if not is_transient(error):
                     raise
                 self._since = self.clock() if self._since is None else self._since
-                if pause is None or self.count >= self.limit or self.spent:
+                pause = None if self.count >= self.limit or self.spent else next(left, None)
+                if pause is None:
                     error.lasted = self._lasted()  # type: ignore[attr-defined]
                     raise
             else:
@@ -86,7 +88,6 @@ class Retries:
                 return result
             self.count += 1
             time.sleep(pause * random.uniform(0.5, 1.5))
-        raise AssertionError("the last try has an end")
 
     def _lasted(self) -> float:
         return 0.0 if self._since is None else self.clock() - self._since
