@@ -478,6 +478,7 @@ def test_workers_that_others_keep_busy_are_there(client: Client) -> None:
     try:
         wait_until(lambda: all(client.processing().values()))
         await_worker(client, 5.0)
+        assert not any(task.done() for task in busy)
     finally:
         over.set()
         wait(busy)
