@@ -1,4 +1,4 @@
-"""What the whole process shares, and what is other while clusters start, are open, or close.
+"""What the whole process shares, and what differs in it while clusters start, are open, or close.
 
 Several threads may be at that at the same time, and end in any order. What was before comes back
 when the last one has ended.
