@@ -311,7 +311,7 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
         )
 
 
-def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool) -> str:
+def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool = True) -> str:
     """What to tell whoever has stopped a run.
 
     Args:
