@@ -22,14 +22,16 @@ from pictures import write_tree
 
 from prep import jobs
 
-# Takes as many jobs as it is told, and says of others what Slurm says.
+# Takes as many jobs as it is told, and says of others what Slurm says. Like Slurm it keeps the
+# script, which whoever submits it deletes as soon as it is taken.
 _SBATCH = """#!/bin/sh
 while [ "$TAKES" = never-says ]; do
     sleep 0.2
 done
 for number in $(seq "$TAKES"); do
     if mkdir "$JOBS/$number" 2> /dev/null; then
-        sh "$1" > /dev/null 2>&1 &
+        cp "$1" "$JOBS/$number/script"
+        sh "$JOBS/$number/script" > /dev/null 2>&1 &
         echo "Submitted batch job $!"
         exit 0
     fi
