@@ -81,8 +81,16 @@ def heard() -> Iterator[None]:
 
 def pressed_again(error: BaseException) -> bool:
     """Whether this is Ctrl-C that came while an earlier one was dealt with."""
-    earlier = error.__context__
-    return isinstance(error, KeyboardInterrupt) and isinstance(earlier, KeyboardInterrupt)
+    return isinstance(error, KeyboardInterrupt) and any(
+        isinstance(earlier, KeyboardInterrupt) for earlier in _contexts(error)
+    )
+
+
+def _contexts(error: BaseException) -> Iterator[BaseException]:
+    """What was dealt with when an error came, the last one first."""
+    while (earlier := error.__context__) is not None:
+        yield earlier
+        error = earlier
 
 
 def before_exit(function: Callable[[], None]) -> None:

@@ -92,6 +92,26 @@ def test_what_came_while_the_first_was_dealt_with_is_known() -> None:
         assert pressed_again(error.value) is (times > 1)
 
 
+def test_it_is_known_though_something_else_went_wrong_between() -> None:
+    def press() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def leave() -> None:
+        try:
+            raise OSError("it is away")
+        except OSError:
+            press()
+
+    def press_twice() -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(leave)
+            press()
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        press_twice()
+    assert pressed_again(error.value)
+
+
 def test_it_takes_effect_when_the_block_fails_too() -> None:
     def fail() -> None:
         with deferred():
