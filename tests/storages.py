@@ -40,6 +40,11 @@ class S3:
         return {"key": KEY, "secret": SECRET, "endpoint_url": self.endpoint}
 
     @property
+    def hasty(self) -> dict[str, Any]:
+        """The options, without the pauses of botocore: only s3fs, and prep, ask again."""
+        return {**self.options, "config_kwargs": {"retries": {"max_attempts": 0}}}
+
+    @property
     def url(self) -> str:
         return f"s3://{self.bucket}"
 

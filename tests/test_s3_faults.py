@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import gc
 import os
 import re
 import signal
 import socket
+import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -29,10 +33,13 @@ from prep.checks import samples_of
 from prep.errors import StorageUnavailable
 from prep.journal import Journal
 from prep.labels import LabelMap
+from prep.locations.filesystems import filesystem
 from prep.means import find_files
 from prep.plans import plan
 from prep.retries import is_transient
 from prep.runs import _how_to_resume as how_to_resume
+
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset.
 
 
 @pytest.fixture
@@ -93,6 +100,59 @@ def test_a_server_that_is_not_there_is_an_error_that_may_pass(s3: S3) -> None:
     assert is_transient(error)
     with pytest.raises(StorageUnavailable, match="can't be opened"):
         scan_folders(url)
+
+
+@contextlib.contextmanager
+def hanging_up() -> Iterator[str]:
+    """The address of a server that breaks each connection as soon as it is there."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):  # The test is over.
+                while True:
+                    connection, _ = server.accept()
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                    connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_connection_that_breaks_is_told_of_by_what_needed_it_alone(
+    s3: S3, caplog: pytest.LogCaptureFixture
+) -> None:
+    with hanging_up() as endpoint:
+        url = f"s3://{s3.bucket}-broken"
+        locations.grant(url, {**s3.hasty, "endpoint_url": endpoint})
+        place = locations.locate(url)
+
+        def upload(number: int) -> OSError:
+            with pytest.raises(OSError, match="Could not connect") as error:
+                (place / str(number)).upload(b"image")
+            return error.value
+
+        with ThreadPoolExecutor(32) as threads:
+            assert all(map(is_transient, threads.map(upload, range(96))))
+    gc.collect()  # Tasks tell of what nobody asked them for when they are let go of.
+    assert caplog.text == ""
+
+
+def test_what_else_goes_wrong_in_the_background_is_logged(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def leave() -> None:
+        async def fail() -> None:
+            raise ValueError("odd")
+
+        await asyncio.wait([asyncio.ensure_future(fail())])
+
+    asyncio.run_coroutine_threadsafe(leave(), filesystem(str(place)).loop).result()
+    gc.collect()
+    assert "never retrieved" in caplog.text
+    assert "odd" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -337,14 +397,14 @@ def test_a_store_that_does_not_answer_is_no_finding(s3: S3, tmp_path: Path, clie
     config = prep.Config(
         source=str(source),
         output=f"{s3.url}/shards",
-        storage_options=s3.options,
+        storage_options=s3.hasty,
         size=32,
         images_per_shard=4,
     )
     prep.run(config, client)
     receipt, shard = "receipts/train/00000.json", "train-00000-of-00002.tfrecord"
     for match in (receipt, shard):
-        s3.fail(7, status="500", method="GET", match=match)  # More than s3fs itself puts up with.
+        s3.fail(2, status="500", method="GET", match=match)
         assert prep.verify(config.output, client).clean
         s3.fail(0)
     for match in (receipt, shard):
@@ -358,14 +418,13 @@ def test_a_store_that_does_not_answer_is_no_finding(s3: S3, tmp_path: Path, clie
 def test_a_mean_is_that_of_all_images_or_none(s3: S3, tmp_path: Path, client: Client) -> None:
     source = write_tree(tmp_path / "source", {"train": {"cat": 4, "dog": 4}})
     photos, dog = s3.upload(source, "photos"), "photos/train/dog/"
-    # More than s3fs itself puts up with.
-    s3.fail(7, status="500", method="GET", match=dog)
-    report = prep.mean_rgb(photos, client, storage_options=s3.options)
+    s3.fail(2, status="500", method="GET", match=dog)
+    report = prep.mean_rgb(photos, client, storage_options=s3.hasty)
     s3.fail(0)
     assert (report.images, report.refused) == (8, ())
     s3.fail(10_000, status="500", method="GET", match=dog)
     with pytest.raises(StorageUnavailable, match="try again later"):
-        prep.mean_rgb(photos, client, storage_options=s3.options)
+        prep.mean_rgb(photos, client, storage_options=s3.hasty)
     s3.fail(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -127,8 +128,20 @@ def _open(kind: Any, options: Mapping[str, Any]) -> Any:
         options = {**options, "session": stores.s3_session()}
     # fsspec's own cache would keep what was opened, connections and all, for ever.
     opened = kind(**options, skip_instance_cache=True)
+    if kind.async_impl:
+        opened.loop.set_exception_handler(_told_by_its_request)
     sftp: Any = getattr(opened, "ftp", None)
     if hasattr(sftp, "get_channel"):
         sftp.get_channel().settimeout(_SILENCE)
         sftp.get_channel().get_transport().set_keepalive(_KEEPALIVE)
     return opened
+
+
+def _told_by_its_request(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs what went wrong in a task nobody waits for, unless it was that a connection broke.
+
+    aiohttp sends the headers of an upload in such a task. The request fails by itself, and is tried
+    again or told of.
+    """
+    if not isinstance(context.get("exception"), ConnectionResetError):
+        loop.default_exception_handler(context)
