@@ -113,7 +113,9 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
     try:
         with deferred(), quietly():
             client = _open(deployment, spec, stack)
-            _set_up(client, spec, stack)
+            # With a cluster that stays there is nothing yet that could be left behind.
+            with heard() if spec.exists else contextlib.nullcontext():
+                _set_up(client, spec, stack)
         try:
             yield client
         except KeyboardInterrupt as error:

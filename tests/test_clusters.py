@@ -17,7 +17,7 @@ import time
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import guests
+from prep import clusters, guests
 from prep import shards as shards_module
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
@@ -388,7 +388,7 @@ def test_a_refused_connection_is_not_waited_for_as_long_as_a_slow_one() -> None:
     patient = dask.config.set({"distributed.comm.timeouts.connect": "60s"})
     with patient, pytest.raises(ConnectionRefusedError):
         require_listener("tcp://127.0.0.1:1", seconds=0.3)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
 
 
 def test_a_scheduler_that_takes_connections_and_says_nothing_is_not_waited_for_for_ever() -> None:
@@ -804,6 +804,35 @@ def test_a_cluster_whose_scheduler_hangs_is_left(
             scheduler.resume()
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
+def test_ctrl_c_is_heard_while_a_scheduler_hangs_that_was_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guests, "_ANSWERS_WITHIN", 0.5)
+
+    def hang(client: Client, ask: Callable[[Client], Any] = clusters.install_page) -> None:
+        suspended.append(psutil.Process(client.run_on_scheduler(os.getpid)))
+        suspended[0].suspend()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            ask(client)
+        except KeyboardInterrupt:
+            interrupted.append(client)
+            raise
+
+    suspended: list[psutil.Process] = []
+    interrupted: list[Client] = []
+    monkeypatch.setattr(clusters, "install_page", hang)
+    with foreign_cluster(tmp_path, workers=0) as address:
+        file = file_of(tmp_path, {"version": 1, "address": address})
+        try:
+            with pytest.raises(KeyboardInterrupt), prep.cluster(file):
+                pass
+        finally:
+            suspended[0].resume()
+    assert interrupted  # And not told of it once that had been given up.
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # It accepts, and says nothing.
@@ -813,10 +842,8 @@ def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> No
             silent.settimeout(60)
             waiting, _ = silent.accept()
             with waiting:
-                begun = time.monotonic()
                 terminal.press(b"\x03")
-                assert terminal.wait(60) == 130
-                assert time.monotonic() - begun < 10
+                assert terminal.wait(25) == 130  # Dask would wait for 30 s.
             assert "Traceback" not in terminal.shown
             wait_until(lambda: terminal.processes() == [])
 
@@ -832,10 +859,8 @@ def test_ctrl_c_is_heard_while_a_host_does_not_answer(tmp_path: Path) -> None:
             silent.settimeout(60)
             waiting, _ = silent.accept()
             with waiting:
-                begun = time.monotonic()
                 terminal.press(b"\x03")
-                assert terminal.wait(60) == 130
-                assert time.monotonic() - begun < 15
+                assert terminal.wait(60) == 130  # What it asks for would be waited for for 100 s.
             assert "Traceback" not in terminal.shown
             wait_until(lambda: terminal.processes() == [])
 

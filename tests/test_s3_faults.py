@@ -247,7 +247,7 @@ def test_who_is_in_a_hurry_waits_for_no_answer_longer_than_that(silent: Path) ->
             assert is_transient(error.value)
         with pytest.raises(OSError, match="silent"):  # Threads are in a hurry, too.
             list(storage.each(storage.stamp_of, [str(silent / "a")] * 3, silent))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40  # One answer alone is waited for for longer.
 
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
@@ -262,7 +262,7 @@ def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: Path)
     with pytest.raises(KeyboardInterrupt):
         list(storage.each(storage.read_patiently, [silent / "a", silent / "b"], silent))
     thread.join()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40  # One answer alone is waited for for longer.
 
 
 @pytest.mark.slow
