@@ -97,7 +97,8 @@ def await_worker(client: Client, patience: float | None = None) -> None:
             if patience is not None and waited > patience:
                 raise ClusterError(no_workers(patience, client.cluster))
             if waited > _SAID_AFTER and not said:
-                _LOGGER.warning("prep: waiting for workers; Ctrl-C stops")
+                told = "; ".join(["waiting for workers", *missing(client.cluster)])
+                _LOGGER.warning("prep: %s; Ctrl-C stops", told)
                 said = True
             time.sleep(0.05)
     finally:

@@ -14,7 +14,7 @@ import psutil
 from distributed import Status
 
 from prep.errors import ClusterError
-from prep.text import counted, one_line
+from prep.text import counted, one_line, some
 
 _ANSWERS_WITHIN = 5.0  # seconds for a job that is asked for, when the cluster closes
 # Seconds for a job to be cancelled. A batch system that ends us waits for 30 s, and then kills.
@@ -115,10 +115,15 @@ def not_taken(cluster: Any) -> str | None:
 
 def missing(cluster: Any) -> list[str]:
     """What is known of a cluster's jobs that says why there are no workers."""
-    told = not_taken(cluster)
-    asked = len(_submissions(cluster).asked)
-    unanswered = f"the batch system has not answered for {counted(asked, 'job')}"
-    return [*([told] if told else []), *([unanswered] if asked else [])]
+    jobs = _submissions(cluster)
+    refused = not_taken(cluster)
+    told = [refused] if refused else []
+    if jobs.asked:
+        told.append(f"the batch system has not answered for {counted(len(jobs.asked), 'job')}")
+    if jobs.taken:
+        numbers = sorted((str(job.job_id) for job in jobs.taken), key=lambda id_: (len(id_), id_))
+        told.append(f"{counted(len(numbers), 'job')} taken, without a worker: {some(numbers)}")
+    return told
 
 
 def not_cancelled(cluster: Any) -> str | None:

@@ -27,14 +27,13 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
-from prep.text import counted
+from prep.text import counted, some
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
 from prep.worker import stop_shards, write_shard
 
 _TICK = 0.5  # seconds
 _MERGE_AT_ONCE = 16
-_NAMED = 5  # in an error
 # Seconds for a worker to leave the image that it is at: before an impatient user is heard, and in
 # all. Where the cluster is closed, it gets some more.
 _MOMENT, _PATIENCE = 1.0, 3.0
@@ -310,13 +309,8 @@ def _describe(failed: dict[ShardSpec, BaseException]) -> str:
     by_error: dict[str, list[str]] = {}
     for shard, error in failed.items():
         by_error.setdefault(f"{type(error).__name__}: {error}", []).append(shard_key(shard))
-    named = [f"{_some(shards)} ({error})" for error, shards in by_error.items()]
+    named = [f"{some(shards)} ({error})" for error, shards in by_error.items()]
     return (
-        f"{counted(len(failed), 'shard')} failed: {_some(named, '; ')}. "
+        f"{counted(len(failed), 'shard')} failed: {some(named, '; ')}. "
         "All others are committed; run the same command again to write those that are missing"
     )
-
-
-def _some(names: list[str], separator: str = ", ") -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return separator.join(names[:_NAMED]) + more

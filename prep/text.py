@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+_NAMED = 5
 
 
 def counted(number: int, noun: str) -> str:
@@ -13,6 +15,16 @@ def counted(number: int, noun: str) -> str:
     """
     plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun}{plural}"
+
+
+def some(names: Sequence[str], separator: str = ", ") -> str:
+    """The first of them, and how many there are beside.
+
+    >>> some(["a", "b"]), some([str(i) for i in range(2000)])
+    ('a, b', '0, 1, 2, 3, 4 and 1,995 more')
+    """
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return separator.join(names[:_NAMED]) + more
 
 
 def megabytes(size: float) -> str:

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,7 +63,9 @@ if __name__ == "__main__":
 """
 
 
-def as_jobs(folder: Path, takes: int | str, **profile: Any) -> tuple[list[str], dict[str, str]]:
+def as_jobs(
+    folder: Path, takes: int | str, kwargs: Mapping[str, Any] | None = None, **profile: Any
+) -> tuple[list[str], dict[str, str]]:
     """``prep run`` on a cluster of jobs, of which so many are taken, and variables for it."""
     programs, taken = folder / "bin", folder / "taken"
     for made in (programs, taken):
@@ -82,6 +84,7 @@ def as_jobs(folder: Path, takes: int | str, **profile: Any) -> tuple[list[str], 
             "memory": "2GB",
             "interface": "lo",
             "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
+            **(kwargs or {}),
         },
         **profile,
     }
@@ -174,10 +177,23 @@ def test_where_the_batch_system_does_not_answer_the_wait_ends(tmp_path: Path, si
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr, ended.stderr
     waiting, told = ended.stderr.splitlines()
-    assert waiting == "prep: waiting for workers; Ctrl-C stops"
+    unanswered = r"the batch system has not answered for \d jobs?"
+    assert re.fullmatch(f"prep: waiting for workers; {unanswered}; Ctrl-C stops", waiting)
     assert told.startswith("prep: no workers for 7 s; the batch system has not answered for ")
     assert not (tmp_path / "out").exists()
     assert commands(tmp_path, "sbatch") == []
+
+
+@pytest.mark.slow
+def test_jobs_without_a_worker_are_named(tmp_path: Path) -> None:
+    profile = {"config": {"prep.wait-for-workers": "7s"}}
+    kwargs = {"job_script_prologue": ["exit 1"]}
+    ended = run_as_jobs(tmp_path, takes=2, workers=2, kwargs=kwargs, **profile)
+    assert ended.returncode == 1
+    named = r"2 jobs taken, without a worker: \d+, \d+"
+    waiting, told = ended.stderr.splitlines()
+    assert re.fullmatch(f"prep: waiting for workers; {named}; Ctrl-C stops", waiting)
+    assert re.match(f"prep: no workers for 7 s; {named}; start some", told)
 
 
 @pytest.mark.slow
