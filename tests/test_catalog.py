@@ -120,6 +120,19 @@ def test_what_is_no_image_of_the_set_is_counted(tmp_path: Path) -> None:
     }
 
 
+def test_what_lies_beside_the_splits_is_counted(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": {"cat": ONE}, "val": {"cat": ONE}, "drafts": {"old": {}}})
+    (tmp_path / "stray.jpg").touch()
+    catalog = scan_folders(str(tmp_path))
+    assert catalog.splits == ("train", "val")
+    assert ignored(catalog) == {
+        "folder without images": (1, "drafts"),
+        "image outside a class folder": (1, "stray.jpg"),
+    }
+    # Whoever names splits has left out what is beside them.
+    assert ignored(scan_folders(str(tmp_path), splits=["val"])) == {}
+
+
 def test_images_are_listed_by_name_whatever_they_are(tmp_path: Path) -> None:
     """What is wrong with them shows when they are read, and is then reported."""
     write_tree(tmp_path, {"train": {"cat": ONE}})

@@ -13,6 +13,8 @@ from pictures import write_tree
 from storages import S3
 
 import prep
+from prep import locations
+from prep.catalog import scan_folders
 from prep.locations.filesystems import OPTIONS
 
 SHARDS = "train/*.tfrecord"
@@ -197,6 +199,20 @@ def test_an_output_that_holds_another_run_is_left_alone_unless_asked_for(
     assert after["train/notes.txt"] == b"theirs"
     assert not [name for name in after if name.startswith(("val/", ".prep/receipts/val"))]
     assert prep.verify(f"{s3.url}/shards", client).clean
+
+
+def test_keys_that_no_path_leads_to_are_told_of(s3: S3) -> None:
+    locations.grant(s3.url, s3.options)
+    for key in ("cat/a.jpg", "cat//b.jpg", "/c.jpg"):
+        s3.fs.pipe_file(f"{s3.bucket}/train/{key}", b"image")
+    s3.fs.call_s3("put_object", Bucket=s3.bucket, Key="train/cat/", Body=b"")  # As consoles do.
+    catalog = scan_folders(s3.url)
+    assert catalog.images["path"].to_pylist() == [b"train/cat/a.jpg"]
+    (told,) = catalog.ignored
+    assert (told.reason, told.count) == ("folder without a name", 2)
+    assert told.example in ("train//", "train/cat//")
+    with pytest.raises(prep.PrepError, match=r"no images .*folder without a name: '//'"):
+        scan_folders(f"{s3.url}/train/cat")
 
 
 def test_where_photos_and_shards_can_not_be_is_said(s3: S3, source: Path) -> None:

@@ -90,11 +90,16 @@ class _Scan:
         self.examples.setdefault(reason, os.fsdecode(path))
 
     def entries(self, folder: bytes) -> list[Entry]:
-        """What is in a folder below the root, by name; hidden entries are left out, and counted."""
+        """What is in a folder below the root, by name; hidden entries are left out, and counted.
+
+        So are those without a name.
+        """
         visible = []
         for entry in self._list(folder):
             if entry.name.startswith(b"."):
                 self.ignore("hidden", os.path.join(folder, entry.name))
+            elif not entry.name:
+                self.ignore("folder without a name", folder + b"//")
             else:
                 visible.append(entry)
         return sorted(visible, key=lambda entry: entry.name)
@@ -116,9 +121,8 @@ class _Scan:
         return bool(dot) and extension.lower() in self.extensions and not _is_folder(entry)
 
     def folders(self, folder: bytes) -> list[bytes]:
-        return sorted(
-            e.name for e in self._list(folder) if _is_folder(e) and not e.name.startswith(b".")
-        )
+        names = (entry.name for entry in self._list(folder) if _is_folder(entry))
+        return sorted(name for name in names if name and not name.startswith(b"."))
 
     def holds_images(self, folder: bytes) -> bool:
         return any(self.is_image(e) and not e.name.startswith(b".") for e in self._list(folder))
@@ -180,6 +184,8 @@ def scan_folders(
     split_folders = _split_folders(scan, splits)
     if splits is None:
         chosen = list(split_folders)
+        if all(split_folders.values()):
+            _note_strays(scan, b"", chosen)
     else:
         absent = [name for name in splits if os.fsencode(name) not in split_folders]
         if absent:
@@ -233,9 +239,9 @@ def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, byt
     return {name: name for name in splits}
 
 
-def _note_strays(scan: _Scan, folder: bytes, classes: Sequence[bytes]) -> None:
-    """What lies beside the class folders of a split."""
-    known = set(classes)
+def _note_strays(scan: _Scan, folder: bytes, folders: Sequence[bytes]) -> None:
+    """What lies beside the class folders of a split, or beside the splits."""
+    known = set(folders)
     for entry in scan.entries(folder):
         if scan.is_image(entry):
             scan.ignore("image outside a class folder", os.path.join(folder, entry.name))

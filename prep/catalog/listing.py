@@ -20,7 +20,11 @@ class StatusLike(Protocol):
 
 
 class Entry(Protocol):
-    """A file or a folder in a folder; ``os.DirEntry`` is one."""
+    """A file or a folder in a folder; ``os.DirEntry`` is one.
+
+    Its name is empty where keys of an object store have an empty part (``folder//image``): no path
+    leads to what lies there.
+    """
 
     @property
     def name(self) -> bytes: ...
@@ -96,6 +100,5 @@ class StoreListing:
 
     def _list(self, folder: bytes) -> list[StoredEntry]:
         place = self._root / os.fsdecode(folder) if folder else self._root
-        return [
-            StoredEntry(os.fsencode(name), status) for name, status in storage.listing_of(place)
-        ]
+        listed = storage.listing_of(place, nameless=True)
+        return [StoredEntry(os.fsencode(name), status) for name, status in listed]

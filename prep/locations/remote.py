@@ -150,8 +150,12 @@ class RemotePath:
         for name, _ in self.listed():
             yield self / name
 
-    def listed(self, prefix: str = "") -> list[tuple[str, Status]]:
+    def listed(self, prefix: str = "", *, nameless: bool = False) -> list[tuple[str, Status]]:
         """What is in this folder, by name; only what begins with ``prefix``.
+
+        Args:
+            nameless: also, as a folder with an empty name, what S3 has below ``folder//``. No path
+                leads there.
 
         Raises:
             FileNotFoundError, NotADirectoryError: it is no folder.
@@ -163,6 +167,8 @@ class RemotePath:
                 marker = info["name"].endswith("/")  # An object that stands for the folder itself.
                 if info["type"] == "file" and info.get("size") and not marker:
                     raise NotADirectoryError(errno.ENOTDIR, "not a folder", self._url)
+                if nameless and marker and info["type"] == "directory":
+                    found.append(("", _status(info)))
                 continue
             if name.startswith(prefix):
                 found.append((name, _status(info)))

@@ -262,13 +262,16 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def listing_of(folder: RemotePath) -> list[tuple[str, Status]]:
+def listing_of(folder: RemotePath, *, nameless: bool = False) -> list[tuple[str, Status]]:
     """What is in a folder of a storage, by name.
+
+    Args:
+        nameless: also, as a folder with an empty name, that which no path leads to.
 
     Raises:
         OSError: it can't be listed, however often that is tried.
     """
-    return patiently(cast(Path, folder), folder.listed)
+    return patiently(cast(Path, folder), functools.partial(folder.listed, nameless=nameless))
 
 
 def walk(place: Path) -> Iterator[Path]:
