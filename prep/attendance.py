@@ -158,8 +158,10 @@ def patience_for_workers() -> float | None:
 
 def no_workers(waited: float, cluster: Any) -> str:
     """Says that there are none, and what to do."""
-    told = "; ".join([f"no workers for {duration(waited)}", *missing(cluster)])
+    known = missing(cluster)
+    told = "; ".join([f"no workers for {duration(waited)}", *known])
+    remedy = "see to that" if known else "start some"
     return (
-        f"{told}; start some, and run the same command again: what is "
-        "committed stays (Dask's setting prep.wait-for-workers says how long to wait)"
+        f"{told}; {remedy}, and run the same command again: what is committed stays (Dask's "
+        "setting prep.wait-for-workers says how long to wait)"
     )

@@ -42,7 +42,7 @@ from prep.troubles import (
 
 _LOGGER = logging.getLogger("prep")
 
-_SAID_AFTER = 5.0  # seconds of waiting for workers
+_SAID_AFTER, _SAID_AGAIN = 5.0, 4  # seconds of waiting for workers, and times as many each time
 # Runs the text of :mod:`prep.software` where this package may be absent: nothing but ``eval``
 # is asked for there.
 _DESCRIBE = "(exec(source, namespace), namespace['describe_process']())[1]"
@@ -89,17 +89,17 @@ def await_worker(client: Client, patience: float | None = None) -> None:
     patience = patience_for_workers() if patience is None else patience
     began = time.monotonic()
     asked = client.submit(os.getpid, pure=False)
-    said = False
+    say = _SAID_AFTER
     try:
         while not (asked.done() or number_of_workers(client)):
             require_jobs(client.cluster)
             waited = time.monotonic() - began
             if patience is not None and waited > patience:
                 raise ClusterError(no_workers(patience, client.cluster))
-            if waited > _SAID_AFTER and not said:
+            if waited > say:
                 told = "; ".join(["waiting for workers", *missing(client.cluster)])
                 _LOGGER.warning("prep: %s; Ctrl-C stops", told)
-                said = True
+                say *= _SAID_AGAIN
             time.sleep(0.05)
     finally:
         asked.release()

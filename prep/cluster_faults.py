@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Iterator
 
 import dask
 from dask.utils import parse_timedelta
 from distributed.comm.addressing import get_address_host_port
 
 from prep.cluster_spec import ClusterSpec
-from prep.errors import ClusterError, PrepError
+from prep.errors import ClusterError, PrepError, chain_of
 from prep.text import one_line
 
 # What a machine that is full says. MemoryError and BlockingIOError (too many processes) are others.
@@ -22,7 +21,7 @@ _FULL = {errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, e
 def not_started(error: Exception, spec: ClusterSpec) -> PrepError:
     """What to tell of a class of clusters that could not be called."""
     told = f"the cluster can't be started: {cause(error)}"
-    chain = list(_chain(error))
+    chain = list(chain_of(error))
     if any(_is_full(part) for part in chain):
         return ClusterError(
             f"{told}; is there memory left, and room in /dev/shm? Nothing was lost: run the same "
@@ -59,7 +58,7 @@ def cause(error: BaseException) -> str:
     >>> cause(TimeoutError("too long"))
     'TimeoutError: too long'
     """
-    chain = [part for part in _chain(error) if str(part).strip()]
+    chain = [part for part in chain_of(error) if str(part).strip()]
     if not chain:
         return type(error).__name__
     said = [part for part in chain if isinstance(part, OSError) and part.errno is not None]
@@ -104,16 +103,6 @@ def _require_word(connection: socket.socket) -> None:
     except TimeoutError:
         seconds = connection.gettimeout()
         raise TimeoutError(f"it takes the connection, and says nothing for {seconds:g} s") from None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came of, the first cause last."""
-    seen: set[int] = set()
-    part: BaseException | None = error
-    while part is not None and id(part) not in seen:
-        seen.add(id(part))
-        yield part
-        part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
 
 
 def _is_full(error: BaseException) -> bool:

@@ -113,7 +113,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
     try:
         with deferred(), quietly():
             client = _open(deployment, spec, stack)
-            # With a cluster that stays there is nothing yet that could be left behind.
+            # What a scheduler that hangs takes in later is forgotten by the next client.
             with heard() if spec.exists else contextlib.nullcontext():
                 _set_up(client, spec, stack)
         try:

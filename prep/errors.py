@@ -25,6 +25,8 @@ All of them survive pickling, for they are raised in worker processes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class PrepError(Exception):
     """Base of all errors that are raised on purpose."""
@@ -126,3 +128,13 @@ class Interrupted(PrepError, KeyboardInterrupt):
     """The user stopped the run; committed shards stay."""
 
     exit_code = 130
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came of, the first cause last."""
+    seen: set[int] = set()
+    part: BaseException | None = error
+    while part is not None and id(part) not in seen:
+        seen.add(id(part))
+        yield part
+        part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)

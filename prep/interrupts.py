@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from typing import Any
 
+from prep.errors import chain_of
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Of each deferred() that the main thread is in: what is done on signals outside of it, those that
@@ -58,7 +60,7 @@ def deferred() -> Iterator[None]:
 def heard() -> Iterator[None]:
     """Lets Ctrl-C (and SIGTERM) take effect at once again within :func:`deferred`.
 
-    For waits in which there is nothing yet that could be left behind.
+    For waits in which there is nothing yet that would stay behind for good.
     """
     if threading.current_thread() is not threading.main_thread() or not _outside:
         yield
@@ -81,16 +83,8 @@ def heard() -> Iterator[None]:
 
 def pressed_again(error: BaseException) -> bool:
     """Whether this is Ctrl-C that came while an earlier one was dealt with."""
-    return isinstance(error, KeyboardInterrupt) and any(
-        isinstance(earlier, KeyboardInterrupt) for earlier in _contexts(error)
-    )
-
-
-def _contexts(error: BaseException) -> Iterator[BaseException]:
-    """What was dealt with when an error came, the last one first."""
-    while (earlier := error.__context__) is not None:
-        yield earlier
-        error = earlier
+    presses = sum(isinstance(part, KeyboardInterrupt) for part in chain_of(error))
+    return isinstance(error, KeyboardInterrupt) and presses > 1
 
 
 def before_exit(function: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
-"""Jobs that a batch system does not take.
+"""Jobs of a batch system: which it took, and which it did not.
 
-Dask tells of it in tracebacks only, and waits for workers that never come.
+Dask tells of the latter in tracebacks only, and waits for workers that never come.
 """
 
 from __future__ import annotations
@@ -118,11 +118,15 @@ def missing(cluster: Any) -> list[str]:
     jobs = _submissions(cluster)
     refused = not_taken(cluster)
     told = [refused] if refused else []
-    if jobs.asked:
-        told.append(f"the batch system has not answered for {counted(len(jobs.asked), 'job')}")
-    if jobs.taken:
-        numbers = sorted((str(job.job_id) for job in jobs.taken), key=lambda id_: (len(id_), id_))
-        told.append(f"{counted(len(numbers), 'job')} taken, without a worker: {some(numbers)}")
+    # The cluster's thread adds to them.
+    if asked := len(jobs.asked):
+        told.append(f"the batch system has not answered for {counted(asked, 'job')}")
+    if taken := jobs.taken.copy():
+        numbers = sorted((str(job.job_id) for job in taken), key=lambda text: (len(text), text))
+        told.append(
+            f"{counted(len(numbers), 'job')} taken, without a worker now: {some(numbers)} (the "
+            "batch system says what they wait for, and the log of one that ended why it did)"
+        )
     return told
 
 

@@ -12,7 +12,10 @@ from prep.text import duration, megabytes, one_line
 
 Level = Literal["error", "warning"]
 _START_SOME = "start some (Dask's setting prep.wait-for-workers says how long to wait for them)"
-_OF_JOBS = "queue, account and what a job needs are given in the cluster file"
+_OF_JOBS = (
+    "see to that (queue, account and what a job needs are given in the cluster file), or wait "
+    "longer (Dask's setting prep.wait-for-workers)"
+)
 Facts = Mapping[str, Any]
 
 # Other versions of these write other bytes.
@@ -265,7 +268,7 @@ def worker_troubles(there: int, wanted: int | None, missing: Sequence[str] = ())
         missing: what is known of a batch system that says why there are none.
     """
     if not there:
-        remedy = f"mend that: {_OF_JOBS}" if missing else _START_SOME
+        remedy = _OF_JOBS if missing else _START_SOME
         return [error("; ".join(["it has no workers", *missing]), remedy)]
     if wanted is not None and there < wanted:
         what = f"{there} of {wanted} workers are there"

@@ -126,7 +126,7 @@ def test_what_lies_beside_the_splits_is_counted(tmp_path: Path) -> None:
     catalog = scan_folders(str(tmp_path))
     assert catalog.splits == ("train", "val")
     assert ignored(catalog) == {
-        "folder without images": (1, "drafts"),
+        "folder without classes": (1, "drafts"),
         "image outside a class folder": (1, "stray.jpg"),
     }
     # Whoever names splits has left out what is beside them.

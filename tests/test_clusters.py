@@ -813,12 +813,16 @@ def test_ctrl_c_is_heard_while_a_scheduler_hangs_that_was_connected_to(
     def hang(client: Client, ask: Callable[[Client], Any] = clusters.install_page) -> None:
         suspended.append(psutil.Process(client.run_on_scheduler(os.getpid)))
         suspended[0].suspend()
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        end = threading.Timer(30, suspended[0].resume)
         try:
+            end.start()
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             ask(client)
         except KeyboardInterrupt:
             interrupted.append(client)
             raise
+        finally:
+            end.cancel()
 
     suspended: list[psutil.Process] = []
     interrupted: list[Client] = []
@@ -829,8 +833,9 @@ def test_ctrl_c_is_heard_while_a_scheduler_hangs_that_was_connected_to(
             with pytest.raises(KeyboardInterrupt), prep.cluster(file):
                 pass
         finally:
-            suspended[0].resume()
-    assert interrupted  # And not told of it once that had been given up.
+            for scheduler in suspended:
+                scheduler.resume()
+    assert interrupted  # And not told of it once the scheduler had answered.
 
 
 @pytest.mark.slow

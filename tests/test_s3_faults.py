@@ -116,14 +116,18 @@ def hanging_up() -> Iterator[str]:
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_a_connection_that_breaks_is_told_of_by_what_needed_it_alone(
     s3: S3, caplog: pytest.LogCaptureFixture
 ) -> None:
+    gc.collect()  # Tasks tell of what nobody asked them for when they are let go of.
+    caplog.clear()
     with hanging_up() as endpoint:
         url = f"s3://{s3.bucket}-broken"
         locations.grant(url, {**s3.hasty, "endpoint_url": endpoint})
@@ -136,7 +140,7 @@ def test_a_connection_that_breaks_is_told_of_by_what_needed_it_alone(
 
         with ThreadPoolExecutor(32) as threads:
             assert all(map(is_transient, threads.map(upload, range(96))))
-    gc.collect()  # Tasks tell of what nobody asked them for when they are let go of.
+    gc.collect()
     assert caplog.text == ""
 
 
@@ -287,7 +291,13 @@ def seconds_to_stop(folder: Path, away: signal.Signals, times: int) -> float:
             for time_ in range(times):
                 if time_ > 0:  # Two that come at the same moment are one to Python.
                     painted = terminal.shown.count("preparing")
-                    wait_until(lambda n=painted: terminal.shown.count("preparing") > n + 1)
+                    again = painted + 2
+                    wait_until(
+                        lambda n=again: (
+                            terminal.shown.count("preparing") >= n
+                            or terminal.process.poll() is not None
+                        )
+                    )
                 terminal.press(b"\x03")
             assert terminal.wait(45) == 130  # It takes 10 at the most, and others may be at work.
             took = time.monotonic() - began

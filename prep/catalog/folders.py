@@ -185,7 +185,7 @@ def scan_folders(
     if splits is None:
         chosen = list(split_folders)
         if all(split_folders.values()):
-            _note_strays(scan, b"", chosen)
+            _note_strays(scan, b"", chosen, "folder without classes")
     else:
         absent = [name for name in splits if os.fsencode(name) not in split_folders]
         if absent:
@@ -199,7 +199,7 @@ def scan_folders(
     for index, split in enumerate(chosen):
         before = len(columns.path)
         folder = split_folders[split]
-        _note_strays(scan, folder, found_classes[split])
+        _note_strays(scan, folder, found_classes[split], "folder without images")
         for name in found_classes[split]:
             _add_class(scan, columns, os.path.join(folder, name), index, number[name])
         if len(columns.path) == before:
@@ -239,14 +239,18 @@ def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, byt
     return {name: name for name in splits}
 
 
-def _note_strays(scan: _Scan, folder: bytes, folders: Sequence[bytes]) -> None:
-    """What lies beside the class folders of a split, or beside the splits."""
+def _note_strays(scan: _Scan, folder: bytes, folders: Sequence[bytes], other: str) -> None:
+    """What lies beside the class folders of a split, or beside the splits.
+
+    Args:
+        other: what any other folder is.
+    """
     known = set(folders)
     for entry in scan.entries(folder):
         if scan.is_image(entry):
             scan.ignore("image outside a class folder", os.path.join(folder, entry.name))
         elif _is_folder(entry) and entry.name not in known:
-            scan.ignore("folder without images", os.path.join(folder, entry.name))
+            scan.ignore(other, os.path.join(folder, entry.name))
 
 
 def _add_class(

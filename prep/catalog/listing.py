@@ -100,5 +100,5 @@ class StoreListing:
 
     def _list(self, folder: bytes) -> list[StoredEntry]:
         place = self._root / os.fsdecode(folder) if folder else self._root
-        listed = storage.listing_of(place, nameless=True)
+        listed = storage.listing_of(place)
         return [StoredEntry(os.fsencode(name), status) for name, status in listed]

@@ -128,7 +128,7 @@ def _open(kind: Any, options: Mapping[str, Any]) -> Any:
         options = {**options, "session": stores.s3_session()}
     # fsspec's own cache would keep what was opened, connections and all, for ever.
     opened = kind(**options, skip_instance_cache=True)
-    if kind.async_impl:
+    if kind.async_impl and opened.loop.get_exception_handler() is None:
         opened.loop.set_exception_handler(_told_by_its_request)
     sftp: Any = getattr(opened, "ftp", None)
     if hasattr(sftp, "get_channel"):
@@ -138,10 +138,12 @@ def _open(kind: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _told_by_its_request(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Logs what went wrong in a task nobody waits for, unless it was that a connection broke.
+    """Logs what went wrong in a task nobody waits for, unless a connection of aiohttp's broke.
 
-    aiohttp sends the headers of an upload in such a task. The request fails by itself, and is tried
+    It sends the headers of an upload in such a task. The request fails by itself, and is tried
     again or told of.
     """
-    if not isinstance(context.get("exception"), ConnectionResetError):
+    error = context.get("exception")
+    of_aiohttp = type(error).__module__.startswith("aiohttp.")
+    if not (of_aiohttp and isinstance(error, ConnectionResetError)):
         loop.default_exception_handler(context)

@@ -6,6 +6,7 @@ handled by ``local``, all else by ``remote``, where there are no locks and, most
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -262,23 +263,20 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def listing_of(folder: RemotePath, *, nameless: bool = False) -> list[tuple[str, Status]]:
-    """What is in a folder of a storage, by name.
-
-    Args:
-        nameless: also, as a folder with an empty name, that which no path leads to.
+def listing_of(folder: RemotePath) -> list[tuple[str, Status]]:
+    """What is in a folder of a storage, by name; by an empty one, what no path leads to.
 
     Raises:
         OSError: it can't be listed, however often that is tried.
     """
-    return patiently(cast(Path, folder), functools.partial(folder.listed, nameless=nameless))
+    return patiently(cast(Path, folder), functools.partial(folder.listed, nameless=True))
 
 
 def walk(place: Path) -> Iterator[Path]:
     """All files at a location in a storage and below it, folders of one level at the same time.
 
     Raises:
-        OSError: it can't be listed.
+        OSError: it can't be listed, or there are files that no path leads to.
     """
     if not patiently(place, place.is_dir):
         yield from [place] if place.is_file() else []
@@ -286,11 +284,11 @@ def walk(place: Path) -> Iterator[Path]:
     folders = [place]
     while folders:
         listed = each(listing_of, cast(list[RemotePath], folders), place)
-        found = [
-            (folder / name, status.is_folder)
-            for folder, entries in zip(folders, listed, strict=True)
-            for name, status in entries
-        ]
+        found: list[tuple[Path, bool]] = []
+        for folder, entries in zip(folders, listed, strict=True):
+            if any(not name for name, _ in entries):
+                raise OSError(errno.EINVAL, "no path leads to what is there", f"{folder}//")
+            found += [(folder / name, status.is_folder) for name, status in entries]
         yield from (path for path, is_folder in found if not is_folder)
         folders = [path for path, is_folder in found if is_folder]
 
@@ -303,7 +301,7 @@ def sizes(folder: Path) -> dict[str, int] | None:
     if not isinstance(folder, RemotePath):
         return None
     try:
-        return {name: status.st_size for name, status in listing_of(folder)}
+        return {name: status.st_size for name, status in listing_of(folder) if name}
     except (FileNotFoundError, NotADirectoryError):
         return {}
 
