@@ -172,7 +172,7 @@ def test_the_command_shows_them_nowhere(s3: S3, source: Path, tmp_path: Path) ->
     """Wrong ones too: a server that is not there is asked with them."""
     photos = s3.upload(source, "photos")
     options = tmp_path / "options.json"
-    options.write_text(json.dumps({**s3.options, "endpoint_url": "http://127.0.0.1:9"}))
+    options.write_text(json.dumps({**s3.hasty, "endpoint_url": "http://127.0.0.1:9"}))
     output = f"{s3.url}/shards"
     flags = ["--source", photos, "--output", output, f"--storage-options=@{options}"]
     for command in (
