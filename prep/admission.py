@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError
 from prep.locations import grant, is_url, require_supported, split_options
-from prep.parsing import parse_json
+from prep.parsing import parse_json, read_text
 
 #: The keys of a configuration that may be URLs; options may be given by them.
 LOCATIONS = ("source", "output", "label_map", "mean_file")
@@ -67,7 +66,7 @@ def read_options(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        text = Path(value[1:]).read_text(encoding="utf-8") if value[:1] == "@" else value
+        text = read_text(value[1:]) if value[:1] == "@" else value
         found = parse_json(text)
     except (OSError, ValueError) as error:
         # What is in them is not shown, be it malformed.

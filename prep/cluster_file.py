@@ -9,11 +9,11 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError
-from prep.parsing import KeyPath, MarkedYaml, PlainText, parse_marked_yaml, scalar_of
+from prep.parsing import KeyPath, MarkedYaml, PlainText, parse_marked_yaml, read_text, scalar_of
+from prep.text import reason_of
 from prep.variables import expand
 
 #: The profile that is used where none is named.
@@ -77,12 +77,12 @@ class ClusterFile:
         Raises:
             ConfigError: it can't be read, or has other keys than those that are known.
         """
-        file = resources.files("prep") / "cluster.yaml" if path is None else Path(path)
+        file = str(resources.files("prep") / "cluster.yaml") if path is None else os.fspath(path)
         try:
-            content = parse_marked_yaml(file.read_text(encoding="utf-8"))
+            content = parse_marked_yaml(read_text(file))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"cluster spec {file}: can't be read: {error}") from None
-        read = cls(str(file), content)
+            raise ConfigError(f"cluster spec {file}: can't be read: {reason_of(error)}") from None
+        read = cls(file, content)
         read._require_mappings(known)
         return read
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import reprlib
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,8 @@ from prep.admission import LOCATIONS, read_options, require_openable, split
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.locations import grant, is_url, without_credentials
-from prep.parsing import parse_json, parse_yaml
+from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
+from prep.text import reason_of
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Encoding = Literal["jpeg", "raw", "float32"]
@@ -354,16 +354,15 @@ def _parse(path: Path) -> dict[str, Any]:
         ".json": parse_json,
         ".yaml": parse_yaml,
         ".yml": parse_yaml,
-        ".toml": tomllib.loads,
+        ".toml": parse_toml,
     }
     parser = parsers.get(path.suffix.lower())
     if parser is None:
         raise ConfigError(f"config file {path}: expected one that ends in {', '.join(parsers)}")
     try:
-        values = parser(path.read_text(encoding="utf-8"))
+        values = parser(read_text(path))
     except (OSError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise ConfigError(f"config file {path}: can't be read: {message}") from None
+        raise ConfigError(f"config file {path}: can't be read: {reason_of(error)}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"config file {path}: expected keys and values at the top level")
     return values

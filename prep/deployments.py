@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -23,8 +22,8 @@ from prep.cluster_classes import class_of
 from prep.cluster_spec import WAIT_FOR_WORKERS, ClusterSpec, SecuritySpec, is_time
 from prep.errors import ConfigError
 from prep.jobs import noting
-from prep.parsing import KeyPath, parse_json
-from prep.text import one_line
+from prep.parsing import KeyPath, parse_json, read_text
+from prep.text import reason_of
 
 # Dask takes its configuration from this variable, in whatever process it is set.
 _INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
@@ -283,19 +282,20 @@ def _address_in(spec: ClusterSpec) -> str:
     """What a scheduler has written into its file; Dask would take another where there is none."""
     file = str(spec.scheduler_file)
     try:
-        address = parse_json(Path(file).read_text(encoding="utf-8"))["address"]
+        said = parse_json(read_text(file))
     except FileNotFoundError:
         raise spec.error(
             ("scheduler_file",),
             f"no such file: {file!r}; start the scheduler with dask scheduler --scheduler-file "
             "FILE, where this machine sees FILE",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise spec.error(
             ("scheduler_file",),
             f"expected what dask scheduler --scheduler-file writes, JSON with an address; got "
-            f"{file!r}: {one_line(repr(error) if isinstance(error, KeyError) else str(error))}",
+            f"{file!r}: {reason_of(error)}",
         ) from None
+    address = said.get("address") if isinstance(said, dict) else None
     if not isinstance(address, str) or not address:
         raise spec.error(("scheduler_file",), f"expected an address as text in {file!r}")
     return address

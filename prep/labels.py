@@ -10,8 +10,9 @@ from typing import Any
 
 from prep.errors import LabelError, StorageUnavailable
 from prep.locations import RemotePath, locate
-from prep.parsing import parse_json
+from prep.parsing import parse_json, read_text
 from prep.retries import is_transient
+from prep.text import reason_of
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -48,11 +49,12 @@ class LabelMap:
             StorageUnavailable: it is in a storage that does not answer.
         """
         where, place = f"label map {os.fspath(path)!r}", locate(path)
+        remote = isinstance(place, RemotePath)
         try:
-            value = parse_json(place.read_bytes().decode())
+            value = parse_json(place.read_bytes() if remote else read_text(place))
         except (OSError, ValueError) as error:
-            told = f"{where}: can't be read: {error}"
-            if isinstance(place, RemotePath) and isinstance(error, OSError) and is_transient(error):
+            told = f"{where}: can't be read: {reason_of(error)}"
+            if remote and isinstance(error, OSError) and is_transient(error):
                 raise StorageUnavailable(f"{told}; try again later") from None
             raise LabelError(told) from None
         return cls.parse(value, where=where)

@@ -1,44 +1,173 @@
-"""The text of JSON and YAML files, where a key that is given twice is an error.
+"""Text that comes from outside: JSON, YAML and TOML, of bounded size and depth, no key twice.
 
-Python's parsers let the last one win, and say nothing.
+Python's parsers let the last of two keys win, and say nothing; run out of stack where something is
+nested deeply; and take whatever size there is.
 """
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import json
-from collections.abc import Iterator
+import os
+import tomllib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import yaml
+
+T = TypeVar("T")
 
 #: Where something stands in a file: the keys, and numbers in lists, that lead to it.
 KeyPath = tuple[str | int, ...]
 
+#: Bytes of a file that is parsed; those of a user are far smaller.
+LARGEST = 64 << 20  # 64 MiB
+_LARGEST_YAML = 4 << 20  # 4 MiB; its parser takes 20 s for that, and a gigabyte
+_DEEPEST = 64  # lists and mappings within each other
+_MOST_NODES = 1_000_000  # in YAML, where a short alias may stand for a long list
+_TOO_DEEP = f"more than {_DEEPEST} lists or mappings stand within each other"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
-def parse_json(text: str) -> Any:
-    """What a JSON file holds.
+
+def read_text(path: str | os.PathLike[str], largest: int = LARGEST) -> str:
+    """Read a UTF-8 text file, and no more of it than may be parsed.
 
     Raises:
-        ValueError: it is no JSON, or gives a key twice; the message names the key.
+        OSError: it can't be read.
+        ValueError: it is too large, or no UTF-8.
+    """
+    with open(path, "rb") as file:
+        return text_of(file.read(largest + 1), largest)
+
+
+def text_of(data: bytes, largest: int = LARGEST) -> str:
+    r"""Decode the contents of a text file, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is too large, or no UTF-8.
+
+    >>> text_of(b"\xef\xbb\xbfsize: 224")
+    'size: 224'
+    """
+    _require_size(len(data), largest)
+    if data.startswith(_UTF_16):
+        raise ValueError("it is UTF-16; expected UTF-8: save it in that encoding")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is no UTF-8; expected text in that encoding") from None
+
+
+def parse_json(text: str | bytes, largest: int = LARGEST) -> Any:
+    """Parse JSON.
+
+    Args:
+        text: what to parse; bytes are taken for UTF-8.
+        largest: characters or bytes that it may have.
+
+    Raises:
+        ValueError: it is no JSON, too large, nested too deeply, or gives a key twice; the message
+            says which.
 
     >>> parse_json('{"size": 224, "size": 256}')
     Traceback (most recent call last):
     ValueError: given twice: 'size'
     """
-    return json.loads(text, object_pairs_hook=_object)
+    _require_size(len(text), largest)
+    text = text_of(text, largest) if isinstance(text, bytes) else text
+    value = _shallow(json.loads, text, object_pairs_hook=_object, parse_constant=_no_number)
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _require_shallow(value, len(text))
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: it is no TOML, or too large, or nested too deeply; the message says which.
+    """
+    _require_size(len(text), LARGEST)
+    value = _shallow(tomllib.loads, text)
+    _require_shallow(value, len(text))
+    return value
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML file holds.
+    """Parse YAML.
 
     Raises:
-        ValueError: it is no YAML, or gives a key twice; the message names the key.
+        ValueError: it is no YAML, too large, nested too deeply, or gives a key twice; the message
+            says which.
     """
+    return _parse_yaml(text, _Loader).value
+
+
+def _parse_yaml(text: str, kind: type[_Loader]) -> MarkedYaml:
+    _require_size(len(text), _LARGEST_YAML)
     try:
-        return yaml.load(text, _Loader)
+        loader = kind(text)
+        node = _shallow(loader.get_single_node)
+        if node is None:
+            return MarkedYaml(None, {})
+        _require_shallow(node, _MOST_NODES, ", or a part contains itself (&name, *name)")
+        # Before the construction, which takes merges (<<) apart.
+        lines = dict(_lines(node, ()))
+        return MarkedYaml(loader.construct_document(node), lines)
     except yaml.YAMLError as error:
         raise ValueError(_without_lines(error)) from None
+    except (TypeError, KeyError, AttributeError, OverflowError):  # Of !!bool maybe, for instance.
+        raise ValueError("a value is not what its tag (!!…) says") from None
+
+
+def _require_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise ValueError(f"it is larger than {largest >> 20} MiB, and so not what is expected here")
+
+
+def _shallow(parse: Callable[..., T], *args: Any, **options: Any) -> T:
+    try:
+        return parse(*args, **options)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+def _require_shallow(top: Any, most: int, or_else: str = "") -> None:
+    """Raise ValueError where something holds itself, is nested too deeply, or has too many members.
+
+    Args:
+        top: JSON's lists and mappings, or YAML's nodes.
+        most: how many members there may be at any depth; what is there twice counts twice.
+        or_else: what may be wrong instead of the depth.
+    """
+    layer = [members] if (members := _members(top)) is not None else []
+    for _ in range(_DEEPEST):
+        inner = map(_members, itertools.chain.from_iterable(layer))
+        found = (each for each in inner if each is not None)
+        layer = list(itertools.islice(found, most + 1))
+        if sum(map(len, layer)) > most:
+            raise ValueError(f"more than {most:,} values, aliases (*name) taken apart")
+        if not layer:
+            return
+    raise ValueError(_TOO_DEEP + or_else)
+
+
+def _members(value: Any) -> Collection[Any] | None:
+    """What is in a list or a mapping; None for anything else."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, yaml.MappingNode):
+        return list(itertools.chain.from_iterable(value.value))
+    if isinstance(value, yaml.SequenceNode):
+        return value.value  # type: ignore[no-any-return]
+    return value if isinstance(value, list) else None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def _without_lines(error: yaml.YAMLError) -> str:
@@ -81,16 +210,7 @@ def parse_marked_yaml(text: str) -> MarkedYaml:
     Raises:
         ValueError: as there.
     """
-    try:
-        loader = _MarkingLoader(text)
-        node = loader.get_single_node()
-        # Before the construction, which takes merges (<<) apart.
-        lines = dict(_lines(node, ())) if node else {}
-        return MarkedYaml(loader.construct_document(node) if node else None, lines)
-    except yaml.YAMLError as error:
-        raise ValueError(_without_lines(error)) from None
-    except RecursionError:
-        raise ValueError("a part of it contains itself (&name, *name)") from None
+    return _parse_yaml(text, _MarkingLoader)
 
 
 def scalar_of(text: str) -> str | int | float | bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from importlib.metadata import version
 from typing import Any
 
@@ -16,11 +17,13 @@ from prep.errors import ConfigError
 from prep.images import codec_versions
 from prep.labels import LabelMap
 from prep.locations import absolute, is_url, locate
-from prep.parsing import parse_json
+from prep.parsing import parse_json, read_text
 from prep.planning import RunPlan, make_plan
 from prep.stats import CHANNELS, RGB
+from prep.text import reason_of
 
 _LABEL_MAP = "label_map.json"
+_EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
 def plan(config: Config) -> RunPlan:
@@ -93,15 +96,24 @@ def read_mean(path: str) -> RGB:
     """
     place = locate(path)
     try:
-        value: Any = parse_json(storage.read_patiently(place).decode())
-        r, g, b = (float(value[channel]) for channel in CHANNELS)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        remote = storage.is_remote(place)
+        value = parse_json(storage.read_patiently(place) if remote else read_text(place))
+    except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             storage.require_answer(place, error)
         raise ConfigError(
-            f"mean_file: {path!r} can't be used ({error!r}); "
-            'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
+            f"mean_file: {path!r} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
         ) from None
-    if not all(0 <= channel <= 255 for channel in (r, g, b)):
-        raise ConfigError(f"mean_file: got {value}; expected means from 0 to 255")
+    r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
     return r, g, b
+
+
+def _channel(mean: Any, name: str, path: str) -> float:
+    value = mean.get(name) if isinstance(mean, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"mean_file: {path!r} has no number for {name!r}; {_EXPECTED_MEAN}")
+    if not 0 <= value <= 255:
+        raise ConfigError(
+            f"mean_file: {path!r} has {name} {reprlib.repr(value)}; expected means from 0 to 255"
+        )
+    return float(value)

@@ -58,6 +58,16 @@ def triple(values: Mapping[str, float] | None) -> str:
     return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong with a file, in one line: what the system says, without its number.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "photos"))
+    'No such file or directory'
+    """
+    said = error.strerror if isinstance(error, OSError) else None
+    return one_line(" ".join((said or str(error) or type(error).__name__).split()))
+
+
 def distinct_lines(names: Iterable[str]) -> list[str]:
     r"""Each name on one line, and no two alike, though two names may look alike.
 
