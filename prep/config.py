@@ -22,6 +22,7 @@ from prep import markup
 from prep.admission import LOCATIONS, read_options, require_openable, split
 from prep.errors import ConfigError
 from prep.labels import LabelMap
+from prep.layout import require_split_name
 from prep.locations import grant, is_url, without_credentials
 from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
 from prep.text import reason_of
@@ -283,9 +284,13 @@ class Config(BaseModel):
     @field_validator("splits")
     @classmethod
     def _splits_are_folder_names(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in value or ():
-            if not name or "/" in name or name in (".", "..") or value.count(name) > 1:  # type: ignore[union-attr]
-                raise ValueError("not distinct folder names")
+        names = value or ()
+        try:
+            distinct = {require_split_name(name) for name in names}
+        except ValueError as error:
+            raise ConfigError(f"splits: {error}") from None
+        if len(distinct) < len(names):
+            raise ValueError("one is given twice")
         return value
 
     @field_validator("source", "output", "label_map", "mean_file", mode="before")

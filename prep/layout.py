@@ -14,13 +14,54 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 #: The split of images that lie in class folders without a split folder above them.
 DEFAULT_SPLIT = "train"
+#: Of an output. What is beside them is a folder of a million files, and more than one client holds.
+MOST_SHARDS = 1 << 20
 _SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5,}-of-\d{5,}\.tfrecord", re.DOTALL)
+_LONGEST_NAME = 255  # bytes, on nearly all filesystems
+
+
+def require_split_name(name: object) -> str:
+    """Return a split's name, if an output can have a folder of that name with its shards in it.
+
+    The same rule holds for what a user asks for, what a source holds, and what an output says.
+
+    Raises:
+        ValueError: it can't; the message says why.
+
+    >>> require_split_name("../escaped")
+    Traceback (most recent call last):
+    ValueError: a split can't be called '../escaped': it is to be the name of one folder
+    """
+    shown = repr(name if len(str(name)) <= 80 else f"{str(name)[:80]}…")
+    longest = _LONGEST_NAME - len(os.fsencode(shard_name("", MOST_SHARDS, MOST_SHARDS)))
+    if not isinstance(name, str):
+        why = "it is to be text"
+    elif not name or "/" in name or "\0" in name:
+        why = "it is to be the name of one folder"
+    elif name.startswith("."):
+        why = "names that begin with a dot are hidden, and ours"
+    elif name.casefold() in {path.name for path in OutputLayout(Path()).results}:
+        why = "that is a file of the output"
+    elif _length(name) > longest:
+        why = f"at most {longest} bytes leave room for the names of its shards"
+    else:
+        return name
+    raise ValueError(f"a split can't be called {shown}: {why}")
+
+
+def _length(name: str) -> int:
+    """Bytes of a name; more than any can have where it can't be the name of a file at all."""
+    try:
+        return len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return _LONGEST_NAME + 1
 
 
 def shard_name(split: str, index: int, count: int) -> str:

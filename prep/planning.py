@@ -21,7 +21,9 @@ import pyarrow.compute as pc
 from prep import markup
 from prep.catalog import Catalog, Ignored
 from prep.config import Config
+from prep.errors import ConfigError
 from prep.labels import LabelMap
+from prep.layout import MOST_SHARDS
 from prep.stats import RGB
 from prep.text import counted, megabytes
 
@@ -211,9 +213,19 @@ def make_fingerprint(
 def plan_shards(images: Mapping[str, int], images_per_shard: int) -> tuple[ShardSpec, ...]:
     """Cuts the rows of each split into shards of ``images_per_shard``; the last may be smaller.
 
+    Raises:
+        ConfigError: there would be more shards than an output may have.
+
     >>> [(s.index, s.start, s.stop) for s in plan_shards({"train": 5}, 2)]
     [(0, 0, 2), (1, 2, 4), (2, 4, 5)]
     """
+    number_of_shards = sum(-(-number // images_per_shard) for number in images.values())
+    if number_of_shards > MOST_SHARDS:
+        least = -(-sum(images.values()) // max(MOST_SHARDS - len(images), 1))
+        raise ConfigError(
+            f"images_per_shard: {images_per_shard:,} would make {number_of_shards:,} shards; an "
+            f"output has at most {MOST_SHARDS:,}: expected {max(least, 2):,} or more"
+        )
     shards: list[ShardSpec] = []
     first = 0
     for split, number in images.items():

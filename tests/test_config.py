@@ -119,8 +119,6 @@ def test_a_value_may_be_written_as_is_convenient(key: str, given: Any, meant: An
         ("output", 7),  # no text
         ("splits", []),  # none
         ("splits", ["train", "train"]),  # one twice
-        ("splits", ["train/cat"]),  # no name of a folder
-        ("splits", [".."]),  # outside
         ("image_type", ""),  # no extension
         ("label_map", 3),  # neither a path nor a map
         ("label_map", {"cat": 1.5}),  # no whole number
@@ -129,6 +127,12 @@ def test_a_value_may_be_written_as_is_convenient(key: str, given: Any, meant: An
 def test_what_is_not_allowed_is_refused_by_name_value_and_remedy(key: str, value: Any) -> None:
     said = message(**{key: value})
     assert said == f"{key}: got {value!r}; expected {allowed(key)}"
+
+
+def test_a_split_that_no_output_could_hold_is_refused_with_the_reason() -> None:
+    assert message(splits=["train/cat"]) == (
+        "splits: a split can't be called 'train/cat': it is to be the name of one folder"
+    )
 
 
 def test_a_key_of_the_article_is_named_by_ours() -> None:

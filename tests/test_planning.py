@@ -20,6 +20,7 @@ from prep.catalog import Catalog, scan_folders
 from prep.config import Config
 from prep.errors import ConfigError
 from prep.labels import LabelMap
+from prep.layout import MOST_SHARDS, OutputLayout, require_split_name
 from prep.planning import (
     RunPlan,
     default_images_per_shard,
@@ -288,3 +289,43 @@ def test_shards_do_not_go_among_the_images_of_a_class(
             prep.plan(Config(source=str(source), output=output))
     for folder in [*others, "../source-2/train/cat"]:
         assert prep.plan(Config(source=str(source), output=str(source / folder))).images > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "one folder"),
+        ("../escaped", "one folder"),
+        ("/abs", "one folder"),
+        ("a/b", "one folder"),
+        ("a\0b", "one folder"),
+        (".", "hidden"),
+        ("..", "hidden"),
+        (".prep", "hidden"),
+        ("report.json", "a file of the output"),
+        ("Report.HTML", "a file of the output"),  # the same file on some filesystems
+        ("x" * 228, "at most 227 bytes"),
+        ("é" * 114, "at most 227 bytes"),
+        ("\ud800", "at most"),  # can't be a file's name
+        (7, "text"),
+    ],
+)
+def test_what_no_split_can_be_called(name: object, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        require_split_name(name)
+
+
+@pytest.mark.parametrize("name", ["train", "x" * 227, "two words", "a\nb", "\udcff", "Zürich", "-"])
+def test_what_a_split_can_be_called(name: str, tmp_path: Path) -> None:
+    assert require_split_name(name) == name
+    shard = OutputLayout(tmp_path).shard(name, MOST_SHARDS - 1, MOST_SHARDS)
+    shard.parent.mkdir()
+    shard.touch()
+
+
+def test_so_many_shards_as_nothing_can_hold_are_refused_before_they_are_planned() -> None:
+    assert len(plan_shards({"train": 10, "val": 1}, 1)) == 11
+    with pytest.raises(ConfigError, match="images_per_shard: 1 would make 1,000,000,000,000,000"):
+        plan_shards({"train": 10**15}, 1)
+    with pytest.raises(ConfigError, match="expected 2 or more"):
+        plan_shards({"train": MOST_SHARDS, "val": 1}, 1)
