@@ -127,7 +127,8 @@ class Config(BaseModel):
     )
     interpolation: Interpolation = _key(
         "area",
-        "area (does not alias; cubic where an image is enlarged), linear, cubic or lanczos.",
+        "area (cubic where an image is enlarged), linear (fast, but aliases), cubic or lanczos "
+        "(no aliasing, exact centre; 1 to 3 ms an image more).",
         "area, linear, cubic or lanczos",
     )
     encoding: Encoding = _key(

@@ -304,10 +304,13 @@ def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> di
         *("size", "quality", "compression", "seed", "interpolation", "encoding"),
         *("damaged", "max_pixels", "max_aspect", "min_size", "background", "icc"),
     )
-    return {name: getattr(config, name) for name in names} | {
+    parts = {name: getattr(config, name) for name in names} | {
         "images_per_shard": images_per_shard,
         "mean": list(mean) if mean else None,
     }
+    if config.interpolation in ("cubic", "lanczos"):
+        parts["kernel"] = "antialiased"  # Outputs of a time when they aliased are not gone on with.
+    return parts
 
 
 def _digest(data: bytes) -> str:

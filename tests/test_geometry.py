@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import get_args
 
 import cv2
 import numpy as np
@@ -14,12 +13,12 @@ from pictures import Pixels, picture, psnr
 from PIL import Image
 
 from prep.config import Interpolation
-from prep.images.geometry import Fit, fit_square, shrink_factor
+from prep.images.geometry import Fit, exact_square, fit_square, shrink_factor
 from prep.images.resize import Resizer
 
 lengths = st.one_of(st.integers(1, 600), st.integers(1, 65500))
 sizes = st.one_of(st.sampled_from((224, 256)), st.integers(1, 4096))
-interpolations: tuple[Interpolation, ...] = get_args(Interpolation)
+interpolations: tuple[Interpolation, ...] = ("area", "linear")  # For the others see test_crop.py.
 
 
 def rows(fit: Fit) -> tuple[int, int, int, int]:
@@ -101,6 +100,18 @@ def test_no_shape_needs_more_than_twice_the_square(height: int, width: int) -> N
         strip[: fit.height, : fit.width], fit.resized_height, fit.resized_width
     )
     assert resized.shape == (fit.resized_height, fit.resized_width, 3)
+
+
+@given(height=lengths, width=lengths, factor=st.sampled_from((1, 2, 4, 8)))
+def test_the_exact_square_is_central_and_within_the_image(
+    height: int, width: int, factor: int
+) -> None:
+    top, left, side = exact_square(height, width, factor)
+    assert side * factor == min(height, width)
+    for length, start in ((height, top), (width, left)):
+        assert start >= 0
+        assert start + side <= -(-length // factor)  # of the pixels that there are
+        assert (2 * start + side) * factor == length
 
 
 @given(short=st.integers(1, 70000), size=sizes)

@@ -212,6 +212,14 @@ def test_another_configuration_is_named(
     assert before.digest != after.digest
 
 
+@pytest.mark.parametrize("interpolation", ["cubic", "lanczos"])
+def test_what_was_begun_when_a_kernel_aliased_is_another_run(
+    source: Path, interpolation: str
+) -> None:
+    now = plan(source, interpolation=interpolation).fingerprint
+    assert now.without("kernel").differences(now) == ["kernel: none there, antialiased here"]
+
+
 @pytest.mark.parametrize(
     "values",
     [

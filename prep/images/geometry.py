@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,27 @@ def _axis(length: int, short: int, size: int, factor: int, flipped: bool) -> _Ax
     return _Axis(
         start=margin // 2, length=short + 1, resized=resized, trim=(resized - size + flipped) // 2
     )
+
+
+class Square(NamedTuple):
+    """A square within an image, in pixels and fractions of them."""
+
+    top: float
+    left: float
+    side: float
+
+
+def exact_square(height: int, width: int, factor: int = 1) -> Square:
+    """The central square of an image; where its margin is odd, it begins between two pixels.
+
+    Args:
+        factor: by which its pixels have been shrunk already, see :func:`fit_square`.
+
+    >>> exact_square(375, 500)
+    Square(top=0.0, left=62.5, side=375.0)
+    """
+    short = min(height, width)
+    return Square((height - short) / 2 / factor, (width - short) / 2 / factor, short / factor)
 
 
 def shrink_factor(short: int, at_least: int) -> int:

@@ -9,27 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prep.config import Config, Damaged, Encoding, Icc, Interpolation
+from prep.images.crop import make_crop
 from prep.images.decode import Decoder
 from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
 from prep.images.encode import make_encoder
-from prep.images.geometry import fit_square
 from prep.images.profiles import square_to_srgb
-from prep.images.resize import Resizer
 from prep.images.sums import channel_sums
 from prep.stats import RGB, ChannelStats
-
-# For each Exif orientation, what turns the stored picture upright: (transpose, then flip the rows,
-# flip the columns). Exif 2.3, section 4.6.4, tag Orientation.
-_UPRIGHT = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +94,8 @@ class ImageProcessor:
     """Turns image files into squares. Keeps its memory from image to image; not for two threads."""
 
     def __init__(self, settings: ImageSettings) -> None:
-        self._size = settings.size
         self._decoder = Decoder(settings.for_decoder())
-        self._resizer = Resizer(settings.size, settings.interpolation)
+        self._crop = make_crop(settings.size, settings.interpolation)
         self._planes = [np.empty((settings.size, settings.size), np.uint8) for _ in range(3)]
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
 
@@ -134,28 +119,8 @@ class ImageProcessor:
         return self._upright_square(self._decode(data))
 
     def _decode(self, data: bytes) -> Decoded:
-        return self._decoder.decode(data, at_least=self._resizer.source_needed)
+        return self._decoder.decode(data, at_least=self._crop.source_needed)
 
     def _upright_square(self, decoded: Decoded) -> Pixels:
-        transpose, flip_rows, flip_columns = _UPRIGHT[decoded.orientation]
-        stored_flips = (flip_columns, flip_rows) if transpose else (flip_rows, flip_columns)
-        fit = fit_square(
-            decoded.height,
-            decoded.width,
-            self._size,
-            factor=decoded.factor,
-            flip_rows=stored_flips[0],
-            flip_columns=stored_flips[1],
-        )
-        rows = slice(fit.top, fit.top + fit.height)
-        columns = slice(fit.left, fit.left + fit.width)
-        crop = decoded.pixels[rows, columns]
-        resized = self._resizer.resize(crop, fit.resized_height, fit.resized_width)
-        square = resized[
-            fit.trim_top : fit.trim_top + self._size, fit.trim_left : fit.trim_left + self._size
-        ]
-        if transpose:
-            square = square.transpose(1, 0, 2)
-        square = square[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-        square = np.ascontiguousarray(square)
+        square = self._crop(decoded)
         return square if decoded.profile is None else square_to_srgb(square, decoded.profile)
