@@ -13,9 +13,10 @@ from prep import storage
 from prep.catalog import Catalog, scan_folders
 from prep.config import Config
 from prep.contents import without_duplicates
-from prep.errors import ConfigError
+from prep.errors import ConfigError, SourceError
 from prep.images import codec_versions
 from prep.labels import LabelMap
+from prep.layout import require_split_name
 from prep.locations import absolute, is_url, locate
 from prep.parsing import parse_json, read_text
 from prep.planning import RunPlan, make_plan
@@ -40,6 +41,7 @@ def plan(config: Config) -> RunPlan:
         raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
     catalog = scan_folders(config.source, config.splits, config.image_type)
     _require_apart(config, catalog)
+    _require_split_names(catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
     labels = find_labels(config, catalog)
@@ -69,6 +71,17 @@ def _require_apart(config: Config, catalog: Catalog) -> None:
             f"output: got {config.output!r}, which lies in {os.fsdecode(folder)!r}, a class folder "
             "of the source; expected a folder outside of it"
         )
+
+
+def _require_split_names(catalog: Catalog) -> None:
+    """Raise SourceError where no output can have folders called as the splits of the source."""
+    try:
+        for split in catalog.splits:
+            require_split_name(split)
+    except ValueError as error:
+        raise SourceError(
+            f"source: {error}; rename that folder, or leave it out with 'splits'"
+        ) from None
 
 
 def find_labels(config: Config, catalog: Catalog) -> LabelMap:

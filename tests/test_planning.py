@@ -18,7 +18,7 @@ from pictures import write_tree
 import prep
 from prep.catalog import Catalog, scan_folders
 from prep.config import Config
-from prep.errors import ConfigError
+from prep.errors import ConfigError, SourceError
 from prep.labels import LabelMap
 from prep.layout import MOST_SHARDS, OutputLayout, require_split_name
 from prep.planning import (
@@ -337,3 +337,15 @@ def test_so_many_shards_as_nothing_can_hold_are_refused_before_they_are_planned(
         plan_shards({"train": 10**15}, 1)
     with pytest.raises(ConfigError, match="expected 2 or more"):
         plan_shards({"train": MOST_SHARDS, "val": 1}, 1)
+
+
+@pytest.mark.parametrize("split", ["report.json", "Mean_RGB.json", "x" * 250, "ß" * 114])
+def test_a_split_that_no_output_can_hold_is_refused_before_the_work(
+    tmp_path: Path, split: str
+) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 1}, split: {"cat": 1}})
+    config = Config(source=str(source), output=str(tmp_path / "output"))
+    with pytest.raises(SourceError, match="source: a split can't be called") as error:
+        prep.plan(config)
+    assert str(error.value).endswith("; rename that folder, or leave it out with 'splits'")
+    assert prep.plan(config.model_copy(update={"splits": ("train",)})).images == 1
