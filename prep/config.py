@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from prep import markup
 from prep.admission import LOCATIONS, read_options, require_openable, split
@@ -46,9 +47,26 @@ ARTICLE_KEYS = {
 }
 
 
-def _key(default: Any, help: str, allowed: str, **constraints: Any) -> Any:
-    """A field with its help text and, for error messages, what it may be."""
-    return Field(default, description=help, json_schema_extra={"allowed": allowed}, **constraints)
+def _key(
+    default: Any,
+    help: str,
+    allowed: str,
+    *,
+    decides_bytes: bool,
+    part: str | None = None,
+    **constraints: Any,
+) -> Any:
+    """Describe a key.
+
+    Args:
+        help: what it is for.
+        allowed: what it may be, for error messages.
+        decides_bytes: whether shards written with another value are others, as far as a plan can
+            tell. If so, a run with another value does not continue what was begun with this one.
+        part: the part of the fingerprint that shows it, if not its own value under its own name.
+    """
+    extra: JsonDict = {"allowed": allowed, "decides_bytes": decides_bytes, "part": part}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
 class Config(BaseModel):
@@ -70,12 +88,15 @@ class Config(BaseModel):
         ...,
         "Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
         "the path of a folder, or a URL",
+        decides_bytes=True,
+        part="images",
         min_length=1,
     )
     output: str = _key(
         ...,
         "Folder for shards, mean and report, or its URL; made if missing.",
         "the path of a folder, or a URL",
+        decides_bytes=False,
         min_length=1,
     )
     label_map: str | dict[str, Any] | None = _key(
@@ -83,12 +104,15 @@ class Config(BaseModel):
         "JSON file that maps class to number or one-hot list. "
         "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
         "the path or URL of a JSON file, or a mapping of class to number or one-hot list",
+        decides_bytes=True,
+        part="label map",
     )
     storage_options: dict[str, Any] | None = _key(
         None,
         "Options of the storages of URLs, as JSON or @FILE: for all of them, or by key "
         "(source, output, label_map, mean_file). They are kept secret.",
         "a mapping of options, or of source, output, label_map and mean_file to such mappings",
+        decides_bytes=False,
         exclude=True,
         repr=False,
     )
@@ -96,61 +120,88 @@ class Config(BaseModel):
         None,
         "Splits to prepare, comma-separated; all by default.",
         "a list of names of folders in the source",
+        decides_bytes=True,
+        part="splits",
         min_length=1,
     )
     image_type: str | None = _key(
         None,
         "Only files with this extension (any case), such as JPEG.",
         "a file extension, such as JPEG",
+        decides_bytes=True,
+        part="images",
         min_length=1,
     )
     size: int = _key(
         256,
         "Width and height of the result, in pixels.",
         "a whole number from 1 to 4096",
+        decides_bytes=True,
         ge=1,
         le=4096,
     )
-    quality: int = _key(90, "JPEG quality.", "a whole number from 1 to 100", ge=1, le=100)
+    quality: int = _key(
+        90,
+        "JPEG quality.",
+        "a whole number from 1 to 100",
+        decides_bytes=True,
+        ge=1,
+        le=100,
+    )
     images_per_shard: int | None = _key(
         None,
         "Images in a shard. By default 1000, and fewer for small sets, "
         "so that there are shards for many cores.",
         "a whole number of at least 1",
+        decides_bytes=True,
         ge=1,
     )
     compression: Literal["GZIP", "ZLIB"] | None = _key(
-        None, "Compression of the shards: none, GZIP or ZLIB.", "none, GZIP or ZLIB"
+        None,
+        "Compression of the shards: none, GZIP or ZLIB.",
+        "none, GZIP or ZLIB",
+        decides_bytes=True,
     )
     seed: int = _key(
-        0, "Seed of the shuffle.", "a whole number from 0 to 4294967295", ge=0, lt=1 << 32
+        0,
+        "Seed of the shuffle.",
+        "a whole number from 0 to 4294967295",
+        decides_bytes=True,
+        ge=0,
+        lt=1 << 32,
     )
     interpolation: Interpolation = _key(
         "area",
         "area (cubic where an image is enlarged), linear (fast, but aliases), cubic or lanczos "
         "(no aliasing, exact centre; 1 to 3 ms an image more).",
         "area, linear, cubic or lanczos",
+        decides_bytes=True,
     )
     encoding: Encoding = _key(
         "jpeg",
         "jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
         "jpeg, raw or float32",
+        decides_bytes=True,
     )
     mean_file: str | None = _key(
         None,
         "JSON file {R, G, B} with the mean that encoding float32 subtracts.",
         "the path or URL of a JSON file",
+        decides_bytes=True,
+        part="mean",
     )
     on_bad_image: Literal["refuse", "fail"] = _key(
         "refuse",
         "refuse (count, name and go on) or fail (stop) at an image that can't be used.",
         "refuse or fail",
+        decides_bytes=False,
     )
     max_refused: float = _key(
         0.05,
         "Share of the images that may be refused; a run that refuses more ends in an error, "
         "with everything good kept. By default, 10 images may be in any case.",
         "a number from 0 to 1",
+        decides_bytes=False,
         ge=0,
         le=1,
     )
@@ -158,40 +209,47 @@ class Config(BaseModel):
         "refuse",
         "What to do with images of which a part is lost: refuse them, or keep and count them.",
         "refuse or keep",
+        decides_bytes=True,
     )
     max_pixels: int = _key(
         100_000_000,
         "Images of more pixels are refused, unread.",
         "a whole number of at least 1",
+        decides_bytes=True,
         ge=1,
     )
     max_aspect: float = _key(
         500.0,
         "Images whose longer side is more than so many times the shorter are refused, unread.",
         "a number of at least 1",
+        decides_bytes=True,
         ge=1,
     )
     min_size: int = _key(
         1,
         "Images whose shorter side has fewer pixels are refused.",
         "a whole number of at least 1",
+        decides_bytes=True,
         ge=1,
     )
     background: str = _key(
         "#ffffff",
         "Colour under transparent images.",
         "a colour as #rrggbb",
+        decides_bytes=True,
         pattern=r"^#[0-9a-fA-F]{6}$",
     )
     icc: Icc = _key(
         "ignore",
         "Colour profiles in images: ignore them, or convert to sRGB.",
         "ignore or convert",
+        decides_bytes=True,
     )
     image_timeout: float = _key(
         60.0,
         "Seconds after which an image is refused as too slow.",
         "a number from 1 to 86400",
+        decides_bytes=False,
         ge=1,
         le=86_400,
     )
@@ -199,11 +257,14 @@ class Config(BaseModel):
         "report",
         "Images with the same bytes: report them, or keep only one of each.",
         "report or drop",
+        decides_bytes=True,
+        part="images",
     )
     check: Literal["stat", "digest"] = _key(
         "stat",
         "How a changed image is recognised: by size and time, or by its contents (reads all).",
         "stat or digest",
+        decides_bytes=False,
     )
 
     @property
@@ -339,9 +400,23 @@ class Config(BaseModel):
 
 def allowed(key: str) -> str:
     """What a key may be, in words."""
+    return str(_extra(key)["allowed"])
+
+
+def fingerprint_part(key: str) -> str | None:
+    """The part of a plan's fingerprint that shows a key; None where it has no say in the bytes.
+
+    >>> fingerprint_part("size"), fingerprint_part("image_type"), fingerprint_part("output")
+    ('size', 'images', None)
+    """
+    extra = _extra(key)
+    return str(extra["part"] or key) if extra["decides_bytes"] else None
+
+
+def _extra(key: str) -> dict[str, Any]:
     extra = Config.model_fields[key].json_schema_extra
     assert isinstance(extra, dict)
-    return str(extra["allowed"])
+    return extra
 
 
 def _canonical(values: Mapping[str, Any]) -> dict[str, Any]:

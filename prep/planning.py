@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from prep import markup
 from prep.catalog import Catalog, Ignored
-from prep.config import Config
+from prep.config import Config, fingerprint_part
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.layout import MOST_SHARDS
@@ -300,10 +300,7 @@ def _rows_by_split(catalog: Catalog) -> list[npt.NDArray[np.int64]]:
 
 
 def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> dict[str, Any]:
-    names = (
-        *("size", "quality", "compression", "seed", "interpolation", "encoding"),
-        *("damaged", "max_pixels", "max_aspect", "min_size", "background", "icc"),
-    )
+    names = [key for key in Config.model_fields if fingerprint_part(key) == key]
     parts = {name: getattr(config, name) for name in names} | {
         "images_per_shard": images_per_shard,
         "mean": list(mean) if mean else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,19 +58,9 @@ class ImageSettings:
     @classmethod
     def of(cls, config: Config, mean: RGB | None) -> ImageSettings:
         """What ``config`` asks for, with the mean that its ``mean_file`` holds."""
-        return cls(
-            size=config.size,
-            interpolation=config.interpolation,
-            encoding=config.encoding,
-            quality=config.quality,
-            mean=mean,
-            damaged=config.damaged,
-            max_pixels=config.max_pixels,
-            max_aspect=config.max_aspect,
-            min_size=config.min_size,
-            background=config.background_rgb,
-            icc=config.icc,
-        )
+        values: dict[str, Any] = {"mean": mean, "background": config.background_rgb}
+        names = [field.name for field in fields(cls) if field.name not in values]
+        return cls(**values, **{name: getattr(config, name) for name in names})
 
 
 class Processed(NamedTuple):
