@@ -245,6 +245,14 @@ class Config(BaseModel):
         "ignore or convert",
         decides_bytes=True,
     )
+    depth: int = _key(
+        16,
+        "Bits that are in use of images of 16 bits a sample, such as 12; the others are cut off.",
+        "a whole number from 8 to 16",
+        decides_bytes=True,
+        ge=8,
+        le=16,
+    )
     image_timeout: float = _key(
         60.0,
         "Seconds after which an image is refused as too slow.",
@@ -328,7 +336,7 @@ class Config(BaseModel):
         return {"": None, "none": None, "gzip": "GZIP", "zlib": "ZLIB"}.get(value.lower(), value)
 
     @field_validator(
-        *("size", "quality", "images_per_shard", "seed", "min_size", "max_pixels"),
+        *("size", "quality", "images_per_shard", "seed", "min_size", "max_pixels", "depth"),
         *("max_refused", "max_aspect", "image_timeout"),
         mode="before",
     )

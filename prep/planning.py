@@ -307,6 +307,8 @@ def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> di
     }
     if config.interpolation in ("cubic", "lanczos"):
         parts["kernel"] = "antialiased"  # Outputs of a time when they aliased are not gone on with.
+    if config.depth == Config.model_fields["depth"].default:
+        del parts["depth"]  # Outputs of a time before there was a choice are gone on with.
     return parts
 
 

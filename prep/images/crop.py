@@ -14,7 +14,7 @@ from PIL import Image
 
 from prep.config import Interpolation
 from prep.images.decoded import Decoded, Pixels
-from prep.images.geometry import Square, exact_square, fit_square
+from prep.images.geometry import Area, Square, area_around, exact_square, fit_square
 from prep.images.resize import Resizer
 
 # For each Exif orientation, what turns the stored picture upright: (transpose, then flip the rows,
@@ -43,6 +43,9 @@ class CentreCrop(Protocol):
     def source_needed(self) -> int:
         """The side of a source from which the result is nearly as good as from a larger one."""
 
+    def area_needed(self, height: int, width: int) -> Area:
+        """The part of an image of this height and width that the result depends on, or more."""
+
     def __call__(self, decoded: Decoded) -> Pixels:
         """The upright central square, uint8 (size, size, 3), RGB, contiguous.
 
@@ -68,6 +71,9 @@ class WholePixelCrop:
     def source_needed(self) -> int:
         return self._resizer.source_needed
 
+    def area_needed(self, height: int, width: int) -> Area:
+        return area_around(exact_square(height, width), 1, height, width)
+
     def __call__(self, decoded: Decoded) -> Pixels:
         transpose, flip_rows, flip_columns = _UPRIGHT[decoded.orientation]
         stored_flips = (flip_columns, flip_rows) if transpose else (flip_rows, flip_columns)
@@ -79,9 +85,8 @@ class WholePixelCrop:
             flip_rows=stored_flips[0],
             flip_columns=stored_flips[1],
         )
-        rows = slice(fit.top, fit.top + fit.height)
-        columns = slice(fit.left, fit.left + fit.width)
-        crop = decoded.pixels[rows, columns]
+        top, left = fit.top - decoded.top, fit.left - decoded.left
+        crop = decoded.pixels[top : top + fit.height, left : left + fit.width]
         resized = self._resizer.resize(crop, fit.resized_height, fit.resized_width)
         square = resized[
             fit.trim_top : fit.trim_top + self._size, fit.trim_left : fit.trim_left + self._size
@@ -122,16 +127,23 @@ class ExactCrop:
         """
         return 2 * self._size
 
+    def area_needed(self, height: int, width: int) -> Area:
+        square = exact_square(height, width)
+        return area_around(square, self._margin(square.side), height, width)
+
     def __call__(self, decoded: Decoded) -> Pixels:
-        square = exact_square(decoded.height, decoded.width, decoded.factor)
+        top, left, side = exact_square(decoded.height, decoded.width, decoded.factor)
+        square = Square(top - decoded.top, left - decoded.left, side)
         pixels, (top, left, side) = _upright(decoded.pixels, square, decoded.orientation)
-        margin = math.ceil(self._reach * max(side / self._size, 1)) + 1
-        rows = _around(top, side, margin, pixels.shape[0])
-        columns = _around(left, side, margin, pixels.shape[1])
-        crop, top, left = pixels[rows, columns], top - rows.start, left - columns.start
-        narrow = self._narrowed(crop, left, side)
-        box = (0, top, self._size, top + side)
+        height, width, _ = pixels.shape
+        seen = area_around(Square(top, left, side), self._margin(side), height, width)
+        crop = pixels[seen.top : seen.bottom, seen.left : seen.right]
+        narrow = self._narrowed(crop, left - seen.left, side)
+        box = (0, top - seen.top, self._size, top - seen.top + side)
         return np.asarray(narrow.resize((self._size, self._size), self._kernel, box))
+
+    def _margin(self, side: float) -> int:
+        return math.ceil(self._reach * max(side / self._size, 1)) + 1
 
     def _narrowed(self, crop: Pixels, left: float, side: float) -> Image.Image:
         """The part of ``crop`` from ``left`` on, brought to the width of the square."""
@@ -156,9 +168,3 @@ def _upright(pixels: Pixels, square: Square, orientation: int) -> tuple[Pixels, 
     if flip_columns:
         pixels, left = pixels[:, ::-1], pixels.shape[1] - left - side
     return pixels, Square(top, left, side)
-
-
-def _around(start: float, length: float, margin: int, most: int) -> slice:
-    """The whole pixels from ``start`` on and those around them, as far as there are any."""
-    first, stop = math.floor(start) - margin, math.ceil(start + length) + margin
-    return slice(max(first, 0), min(stop, most))

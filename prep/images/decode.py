@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prep.errors import RefusedImage
 from prep.images.decoded import Decoded, DecoderSettings, Pixels
+from prep.images.geometry import AreaNeeded, whole
 from prep.images.header import SOI
 from prep.images.jpeg import JpegDecoder
 from prep.images.pillow import decode_with_pillow
@@ -16,13 +17,16 @@ class Decoder:
         self._settings = settings
         self._jpeg = JpegDecoder(settings)
 
-    def decode(self, data: bytes, at_least: int | None = None) -> Decoded:
+    def decode(
+        self, data: bytes, at_least: int | None = None, area_needed: AreaNeeded = whole
+    ) -> Decoded:
         """Decodes one image.
 
         Args:
             data: the file's bytes, in any of the formats that are read.
             at_least: if given, a JPEG may come out at 1/2, 1/4 or 1/8 of its size, as long as its
                 shorter side keeps this many pixels.
+            area_needed: tells which part of the image is enough; of a JPEG, all comes out.
 
         Raises:
             RefusedImage: it is empty, not an image, truncated, damaged, too large, too small, too
@@ -32,7 +36,7 @@ class Decoder:
             raise RefusedImage("empty", "the file has no bytes")
         if data.startswith(SOI):
             return self._jpeg.decode(data, at_least)
-        return decode_with_pillow(data, self._settings)
+        return decode_with_pillow(data, self._settings, area_needed)
 
 
 def decode(data: bytes) -> Pixels:

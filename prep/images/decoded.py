@@ -22,14 +22,17 @@ class Decoded(NamedTuple):
     """Pixels as stored, and what to make of them.
 
     Attributes:
-        pixels: uint8, RGB, (⌈height / factor⌉, ⌈width / factor⌉, 3). They may lie in memory that
-            the next call of the same decoder overwrites.
+        pixels: uint8, RGB, (⌈height / factor⌉, ⌈width / factor⌉, 3), or a part of them. They may
+            lie in memory that the next call of the same decoder overwrites.
         height, width: of the image at full size.
         factor: by which the decoder has shrunk it: 1, 2, 4 or 8.
         orientation: the Exif orientation (1 to 8) that turns them upright.
         profile: the ICC profile that the pixels are still to be converted from; None, if they are
             to be taken as they are.
         note: what was wrong with the file, if it was used all the same.
+        top, left: where in the image the pixels begin, if not all of it was asked for. Only of one
+            that the decoder has not shrunk.
+        bits: how many the largest sample takes, of an image that claims 16 a sample; 0 of others.
     """
 
     pixels: Pixels
@@ -39,6 +42,9 @@ class Decoded(NamedTuple):
     orientation: int
     profile: bytes | None = None
     note: Note | None = None
+    top: int = 0
+    left: int = 0
+    bits: int = 0
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -56,3 +62,4 @@ class DecoderSettings(NamedTuple):
     background: tuple[int, int, int] = (255, 255, 255)
     keep_damaged: bool = False
     convert_profiles: bool = False
+    depth: int = 16

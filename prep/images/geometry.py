@@ -7,6 +7,8 @@ on an image of 1 × 65000.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -107,6 +109,35 @@ def exact_square(height: int, width: int, factor: int = 1) -> Square:
     """
     short = min(height, width)
     return Square((height - short) / 2 / factor, (width - short) / 2 / factor, short / factor)
+
+
+class Area(NamedTuple):
+    """A part of an image, in whole pixels: rows from ``top`` to ``bottom``, that one left out."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+#: Tells by an image's height and width which part of it is needed.
+AreaNeeded = Callable[[int, int], Area]
+
+
+def whole(height: int, width: int) -> Area:
+    """All of an image."""
+    return Area(0, 0, height, width)
+
+
+def area_around(square: Square, margin: int, height: int, width: int) -> Area:
+    """All pixels that a square touches, and ``margin`` more on each side, as far as there are."""
+    top, left, side = square
+    return Area(
+        max(math.floor(top) - margin, 0),
+        max(math.floor(left) - margin, 0),
+        min(math.ceil(top + side) + margin, height),
+        min(math.ceil(left + side) + margin, width),
+    )
 
 
 def shrink_factor(short: int, at_least: int) -> int:

@@ -6,16 +6,17 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from prep.errors import RefusedImage
+from prep.images.bands import to_rgb
 from prep.images.claims import avif_size, check_webp_room, webp_size
 from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
+from prep.images.depth import prepare
 from prep.images.formats import format_of
+from prep.images.geometry import AreaNeeded, whole
 from prep.images.limits import check_room, check_size
 from prep.images.png import check_png, check_png_room, png_size
 from prep.images.profiles import image_to_srgb
@@ -24,7 +25,9 @@ _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000"
 _ORIENTATION_TAG = 0x0112
 
 
-def decode_with_pillow(data: bytes, settings: DecoderSettings) -> Decoded:
+def decode_with_pillow(
+    data: bytes, settings: DecoderSettings, area_needed: AreaNeeded = whole
+) -> Decoded:
     """Decodes the first image in a file. See :meth:`prep.images.decode.Decoder.decode`."""
     name = _readable_format(data)
     _check_claims(name, data, settings)
@@ -32,12 +35,12 @@ def decode_with_pillow(data: bytes, settings: DecoderSettings) -> Decoded:
     try:
         if name == "PNG":
             data, note = check_png(data)
-        return _decode(name, data, settings)._replace(note=note)
+        return _decode(name, data, settings, area_needed)._replace(note=note)
     except RefusedImage as error:
         if not settings.keep_damaged or error.reason not in ("truncated", "damaged"):
             raise
         note = Note("damaged", error.reason, error.detail)
-    return _decode(name, data, settings, lenient=True)._replace(note=note)
+    return _decode(name, data, settings, area_needed, lenient=True)._replace(note=note)
 
 
 def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
@@ -84,7 +87,14 @@ def _check_claims(name: str, data: bytes, settings: DecoderSettings) -> None:
         check_webp_room(data)
 
 
-def _decode(name: str, data: bytes, settings: DecoderSettings, *, lenient: bool = False) -> Decoded:
+def _decode(
+    name: str,
+    data: bytes,
+    settings: DecoderSettings,
+    area_needed: AreaNeeded,
+    *,
+    lenient: bool = False,
+) -> Decoded:
     try:
         with (
             _pillow_settings(settings.max_pixels, lenient=lenient),
@@ -92,9 +102,12 @@ def _decode(name: str, data: bytes, settings: DecoderSettings, *, lenient: bool 
         ):
             check_size(image.height, image.width, settings)
             check_room(image.height, image.width, len(data))
+            deep = prepare(image, data, settings.depth)
             image.load()
             orientation = _orientation(image)
-            pixels = _to_rgb(image, settings)
+            height, width = image.height, image.width
+            area = area_needed(height, width)
+            pixels, bits = to_rgb(image, area, settings, deep)
     except RefusedImage:
         raise
     except UnidentifiedImageError:
@@ -105,8 +118,7 @@ def _decode(name: str, data: bytes, settings: DecoderSettings, *, lenient: bool 
         raise RefusedImage("too large", str(error)) from None
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
         raise RefusedImage(_reason(str(error)), f"{type(error).__name__}: {error}") from None
-    height, width, _ = pixels.shape
-    return Decoded(pixels, height, width, 1, orientation)
+    return Decoded(pixels, height, width, 1, orientation, top=area.top, left=area.left, bits=bits)
 
 
 @contextlib.contextmanager
@@ -136,22 +148,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # Malformed metadata says nothing about the pixels.
         return 1
     return orientation if orientation in range(1, 9) else 1
-
-
-def _to_rgb(image: Image.Image, settings: DecoderSettings) -> Pixels:
-    """8-bit RGB: transparency over the background, 16 bits to their upper 8."""
-    if image.mode in ("I", "F"):
-        raise RefusedImage("unsupported", "32 bits a sample")
-    if image.mode.startswith("I;16"):
-        samples: npt.NDArray[Any] = np.asarray(image)
-        gray = Image.fromarray((samples >> 8).astype(np.uint8))
-        gray.info = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
-        image = gray
-    transparent = image.has_transparency_data
-    profile = image.info.get("icc_profile")
-    if settings.convert_profiles and profile:
-        image = image_to_srgb(image, profile)
-    if transparent:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, settings.background), image)
-    return np.asarray(image.convert("RGB"))

@@ -37,6 +37,7 @@ class ImageSettings:
     min_size: int = 1
     background: tuple[int, int, int] = (255, 255, 255)
     icc: Icc = "ignore"
+    depth: int = 16
 
     def for_decoder(self) -> DecoderSettings:
         """The part of them that is the decoder's."""
@@ -47,6 +48,7 @@ class ImageSettings:
             background=self.background,
             keep_damaged=self.damaged == "keep",
             convert_profiles=self.icc == "convert",
+            depth=self.depth,
         )
 
     @classmethod
@@ -71,6 +73,7 @@ class Processed(NamedTuple):
         stats: the channel sums of the square before it was encoded.
         width, height: of the whole image at full size, upright, in pixels.
         note: what is to be known of it.
+        bits: how many its largest sample takes, if it claims 16 a sample; 0 of others.
     """
 
     image: bytes
@@ -78,6 +81,7 @@ class Processed(NamedTuple):
     width: int
     height: int
     note: Note | None = None
+    bits: int = 0
 
 
 class ImageProcessor:
@@ -99,7 +103,8 @@ class ImageProcessor:
         square = self._upright_square(decoded)
         sums = channel_sums(square, self._planes)
         width, height = decoded.upright_size
-        return Processed(self._encode(square), sums, width, height, decoded.note)
+        image = self._encode(square)
+        return Processed(image, sums, width, height, decoded.note, decoded.bits)
 
     def square(self, data: bytes) -> Pixels:
         """The upright central square, uint8 (size, size, 3), RGB.
@@ -109,7 +114,7 @@ class ImageProcessor:
         return self._upright_square(self._decode(data))
 
     def _decode(self, data: bytes) -> Decoded:
-        return self._decoder.decode(data, at_least=self._crop.source_needed)
+        return self._decoder.decode(data, self._crop.source_needed, self._crop.area_needed)
 
     def _upright_square(self, decoded: Decoded) -> Pixels:
         square = self._crop(decoded)
