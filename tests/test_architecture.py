@@ -118,6 +118,7 @@ LEVELS = {
     13: {"handles", "verification"},  # what is made of that
     14: {"cli_options", "terminal"},  # what is shown of it, and how it is asked for
     15: {"__init__", "cli"},  # where it is
+    16: {"__main__"},  # how it is called
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 
