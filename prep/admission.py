@@ -2,16 +2,104 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from prep.errors import ConfigError
-from prep.locations import grant, is_url, require_supported, split_options
+from prep.locations import grant, hide_credentials, is_url, require_supported, split_options
 from prep.parsing import parse_json, read_text
+from prep.text import unknown
+from prep.variables import expand
 
 #: The keys of a configuration that may be URLs; options may be given by them.
 LOCATIONS = ("source", "output", "label_map", "mean_file")
+
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
+
+
+class Stored(str):
+    """A path or URL that was admitted once, and is kept as it was understood then."""
+
+    __slots__ = ()
+
+
+def typed(key: str, path: str | os.PathLike[str]) -> str:
+    """Return the path or URL that a user means.
+
+    In a path, ``~`` and ``~user`` at its beginning, ``$NAME``, ``${NAME}`` and ``${NAME:-default}``
+    stand for what they do in a shell, and ``$$`` for a dollar. A URL stays as it is. So do dollars
+    in a ``pathlib.Path``, which a program has made, and all of what is :class:`Stored`.
+
+    Args:
+        key: what it is called in an error message.
+        path: what is given.
+
+    Raises:
+        ConfigError: it is nothing that could be a path or be opened, or would show a secret.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        got = "nothing" if text == "" else f"a {type(path).__name__}"
+        raise ConfigError(f"{key}: got {got}; expected a path or a URL")
+    if not isinstance(path, Stored) and "://" not in text:
+        text = _expanded(key, text, dollars=isinstance(path, str))
+    if "://" in text:
+        _require_url(key, text)
+    else:
+        _require_name(key, text)
+    return text
+
+
+def _expanded(key: str, text: str, *, dollars: bool) -> str:
+    first, slash, rest = text.partition("/")
+    if first.startswith("~"):
+        home = os.path.expanduser(first)
+        empty = first == "~" and os.environ.get("HOME") == ""  # It would be /.
+        if home == first or empty or not os.path.isabs(home):
+            whose = f"the user {first[1:]!r} is not known" if first[1:] else "HOME is not set"
+            raise ConfigError(
+                f"{key}: got {first!r}, but {whose}; write ./{first} for what is called so here"
+            )
+        first, rest = home.rstrip("/"), slash + rest
+    else:
+        first, rest = "", text
+    if not dollars:
+        return first + rest or "/"
+    variables = {name: value for name, value in os.environ.items() if value}
+    try:
+        return first + expand(rest, variables, bare=True) or "/"
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}; $$ is a dollar") from None
+
+
+def _require_url(key: str, text: str) -> None:
+    if not is_url(text):
+        raise ConfigError(
+            f"{key}: got {reprlib.repr(hide_credentials(text))}, a URL of a form that is not "
+            "taken; expected a path, or PROTOCOL://PLACE"
+        )
+    require_openable(key, text)
+
+
+def _require_name(key: str, text: str) -> None:
+    """Raise ConfigError where no file can be called so."""
+    shown = reprlib.repr(text)
+    if "\0" in text:
+        raise ConfigError(f"{key}: got {shown}; no path has a NUL character in it")
+    try:
+        name = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ConfigError(f"{key}: got {shown}, with what is no character") from None
+    longest = max(map(len, name.split(b"/")))
+    if longest > _LONGEST_NAME or len(name) > _LONGEST_PATH:
+        raise ConfigError(
+            f"{key}: got {shown}, which is too long: names have at most {_LONGEST_NAME} bytes, and "
+            f"paths {_LONGEST_PATH:,}"
+        )
 
 
 def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> str:
@@ -19,17 +107,15 @@ def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, 
 
     Args:
         key: what it is called in an error message.
-        path: a path, which stays as it is, or a URL.
+        path: a path or URL, as for :func:`typed`.
         storage_options: of the URL; where they are given by key, as to a run, those of ``key``.
 
     Raises:
-        ConfigError: the URL's storage can't be opened here, or options are partly by key.
+        ConfigError: as :func:`typed`; or options are partly by key.
     """
-    values = {**dict.fromkeys(LOCATIONS), key: os.fspath(path)}
+    values = {**dict.fromkeys(LOCATIONS), key: typed(key, path)}
     shown, options = split(values, storage_options)
     url = str(shown[key])
-    if is_url(url):
-        require_openable(key, url)
     if key in options:
         grant(url, options[key])
     return url
@@ -43,10 +129,19 @@ def split(
     Raises:
         ConfigError: they are partly by key.
     """
+    _require_no_typo(storage_options or {})
     try:
         return split_options(values, storage_options or {})
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _require_no_typo(storage_options: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a key is nearly one of those that options are given by."""
+    for name, options in storage_options.items():
+        near = difflib.get_close_matches(str(name).lower(), LOCATIONS, n=1, cutoff=0.8)
+        if isinstance(options, Mapping) and near and name not in LOCATIONS:
+            raise ConfigError(f"storage_options: {unknown('key', name, LOCATIONS)}")
 
 
 def require_openable(key: str, url: str) -> None:
@@ -66,7 +161,7 @@ def read_options(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        text = read_text(value[1:]) if value[:1] == "@" else value
+        text = read_text(typed("storage_options", value[1:])) if value[:1] == "@" else value
         found = parse_json(text)
     except (OSError, ValueError) as error:
         # What is in them is not shown, be it malformed.

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from prep.admission import Stored, admit, typed
 from prep.cli_options import cluster_options, config_options, storage_option, workers_option
 from prep.config import Config
 from prep.errors import ClusterError, ConfigError, Interrupted, PrepError, UsageError
-from prep.locations import is_url
+from prep.locations import hide_credentials, is_url
 from prep.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class _Commands(click.Group):
 
 def _fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
     """Ends with one line, and one for each of the findings."""
-    click.echo(f"prep: {one_line(message)}", err=True)
+    click.echo(f"prep: {one_line(hide_credentials(message))}", err=True)
     for finding in findings:
-        click.echo(f"  {one_line(finding)}", err=True)
+        click.echo(f"  {one_line(hide_credentials(finding))}", err=True)
     sys.exit(exit_code)
 
 
@@ -155,7 +156,7 @@ def mean(
     from prep import means
     from prep.terminal import print_mean
 
-    _require_writable(output)
+    file = _writable(output)
     report = means.mean_rgb(
         inputs,
         weight=weight,  # type: ignore[arg-type]
@@ -164,7 +165,7 @@ def mean(
         progress=True,
         storage_options=storage_options,
     )
-    _write_json(Path(output), report.to_json())
+    _write_json(file, report.to_json())
     print_mean(report, output)
 
 
@@ -277,9 +278,9 @@ def labels(source: str, output: str) -> None:
     from prep.catalog import scan_folders
     from prep.labels import LabelMap
 
-    _require_writable(output)
-    label_map = LabelMap.build(scan_folders(source).classes)
-    _write_json(Path(output), label_map.to_json())
+    file = _writable(output)
+    label_map = LabelMap.build(scan_folders(admit("source", source, None)).classes)
+    _write_json(file, label_map.to_json())
     click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {output}")
 
 
@@ -307,24 +308,32 @@ def demo(output: str, images: int, workers: int | None) -> None:
     from prep import runs
     from prep.terminal import print_report
 
-    root = Path(output)
+    root = _local(output)
     demonstration.require_free(root)
-    click.echo(f"making {images} images in {root / 'images'} …")
-    demonstration.make_images(root / "images", images)
-    config = Config(source=str(root / "images"), output=str(root / "shards"), images_per_shard=50)
+    source = root / "images"
+    click.echo(f"making {images} images in {source} …")
+    demonstration.make_images(source, images)
+    config = Config(source=Stored(source), output=Stored(root / "shards"), images_per_shard=50)
     report = runs.run(config, workers=workers, overwrite=True, progress=True)
     print_report(report)
     click.echo(demonstration.where_to_look(root))
 
 
-def _require_writable(output: str) -> None:
-    """Better before the work than after it."""
-    if is_url(output):
-        raise ConfigError(f"output: got {output!r}; expected the path of a file on this machine")
-    path = Path(output)
+def _local(output: str) -> Path:
+    """What OUTPUT means, where that is on this machine."""
+    path = typed("output", output)
+    if is_url(path):
+        raise ConfigError(f"output: got {path!r}; expected a path on this machine")
+    return Path(path)
+
+
+def _writable(output: str) -> Path:
+    """What OUTPUT means, if a file may be written there: better told before the work than after."""
+    path = _local(output)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ConfigError(f"output: can't write {os.fspath(path)!r}; expected the path of a file")
+    return path
 
 
 def _write_json(path: Path, value: Any) -> None:

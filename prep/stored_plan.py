@@ -82,7 +82,7 @@ class StoredPlan:
         """Raises KeyError, TypeError or ValueError where the value is not a plan."""
         return cls(
             fingerprint=Fingerprint(parts=value["fingerprint"]),
-            config=Config(**value["config"]),
+            config=Config.stored(value["config"]),
             source=value["source"],
             settings=ImageSettings.from_json(value["settings"]),
             compression=value["compression"],

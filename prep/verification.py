@@ -15,7 +15,7 @@ import pyarrow as pa
 from distributed import Client
 
 from prep import markup, storage
-from prep.admission import admit
+from prep.admission import Stored, admit
 from prep.audits import Audit, audit
 from prep.checks import require_fit
 from prep.checksums import from_text
@@ -131,7 +131,7 @@ def verify(
     choice = choice_of(cluster, profile, workers)
     journal, stored = _open(admit("output", output, storage_options))
     if repair:
-        admit("source", stored.source, storage_options)
+        admit("source", Stored(stored.source), storage_options)
     require_usable(client, choice)
     with contextlib.ExitStack() as stack:
         if repair:

@@ -3,7 +3,14 @@
 from prep.locations.access import Access, Mounts, absolute, access, grant, locate
 from prep.locations.options import split_options
 from prep.locations.remote import RemotePath, Status
-from prep.locations.urls import Bare, is_url, local_path, require_supported, without_credentials
+from prep.locations.urls import (
+    Bare,
+    hide_credentials,
+    is_url,
+    local_path,
+    require_supported,
+    without_credentials,
+)
 from prep.locations.waiting import answering_within, asking_in_threads, in_a_hurry
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
     "answering_within",
     "asking_in_threads",
     "grant",
+    "hide_credentials",
     "in_a_hurry",
     "is_url",
     "local_path",

@@ -5,21 +5,43 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
 _CREDENTIALS = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/]*)@")
 _LOCAL = ("file", "local")
+_WEB = ("http", "https")
 # What brings the package that a protocol needs; of others, fsspec says which.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
 _ON_HOSTS = ("sftp", "ssh", "ftp", "smb")
 _IN_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "tos")
 _ARN = "arn:"  # What begins so is S3's long name of a bucket.
-# Names in a query whose values let whoever has them in.
+# Names in a query or a fragment whose values let whoever has them in, or stand beside such: among
+# them those of Azure's shared access signatures, and of URLs that other storages have signed.
 _SECRET_NAMES = re.compile(
-    r"token|secret|passw|credential|signature|auth|(^|[._-]|api|access)key(_?id)?$|^(sig|sas|pwd)$",
+    r"token|secret|passw|credential|signature|auth(?!or)|bearer|jwt|session|accessid$"
+    r"|^x-(amz|goog)-|(^|[._-]|api|access)key([_-]?id)?$|^key-pair-id$"
+    r"|^(sig|sas|pwd|hmac|sv|se|sp|st|sr|spr|sip|srt|skoid|sktid|skt|ske|sks|skv)$",
     re.IGNORECASE,
 )
+# What begins a name in a query or a fragment, as it is or quoted, as it may be in a link.
+_BEGINS = r"(?:[?#&;]|%(?:3f|23|26|3b))"
+_PARAMETER = re.compile(
+    rf"(?P<begin>{_BEGINS})(?P<name>[^?#&;=/%\s'\"]*)"
+    rf"(?P<value>(?:=|%3d)(?:(?!{_BEGINS})[^\s'\"])*)?",
+    re.IGNORECASE,
+)
+_PASSWORD = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"@]*:[^\s'\"@]*@")
+_WHERE_SECRETS_GO = {
+    **dict.fromkeys(_WEB, "as headers in storage_options (client_kwargs: headers)"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "as sas_token or account_key in storage_options"),
+    **dict.fromkeys(("s3", "s3a"), "as key, secret and token in storage_options"),
+    **dict.fromkeys(("gs", "gcs"), "as token in storage_options"),
+}
+# Where a question mark may be in a name, or begin a query that is asked.
+_MAY_ASK = ("s3", "s3a", *_WEB)
+# What stands before a colon is no host.
+_NO_HOSTS = ("github", "gist")
 # Protocols whose URLs begin with a bucket, not with a host that one logs in to, and what the two
 # parts of ``key:secret@`` are to their filesystems.
 _KEYS = {"s3": ("key", "secret"), "s3a": ("key", "secret")}
@@ -92,10 +114,27 @@ def without_credentials(url: str) -> Bare:
     return Bare(f"{protocol}{user}@{rest}" if user else protocol + rest, options)
 
 
+def hide_credentials(text: str) -> str:
+    """The text with credentials in URLs taken out, be they in a query or before a host.
+
+    >>> hide_credentials("no such folder: 'abfs://photos/o?sv=1&sig=abc'")
+    "no such folder: 'abfs://photos/o?sv=…&sig=…'"
+    >>> hide_credentials("s3://key:secret@bucket")
+    's3://…@bucket'
+    """
+
+    def hidden(match: re.Match[str]) -> str:
+        secret = match["value"] and _SECRET_NAMES.search(match["name"])
+        return f"{match['begin']}{match['name']}=…" if secret else match[0]
+
+    return _PARAMETER.sub(hidden, _PASSWORD.sub(r"\g<before>…@", text))
+
+
 def require_supported(url: str) -> None:
     """Raises ValueError, which says what to do, where a URL's storage can't be opened here."""
     import fsspec
 
+    _require_no_secrets(url)
     protocol = protocol_of(url)
     try:
         fsspec.get_filesystem_class(protocol)
@@ -122,8 +161,7 @@ def _require_place(protocol: str, url: str) -> None:
         raise ValueError(f"{protocol}:// needs a host: {protocol}://[USER@]HOST[:PORT]/PATH")
     if protocol in _IN_BUCKETS:
         _require_bucket(url)
-    if protocol in ("http", "https"):
-        _require_plain_query(url)
+    _require_plain_host(protocol, url)
 
 
 def bucket_of(url: str) -> str | None:
@@ -151,13 +189,40 @@ def _require_bucket(url: str) -> None:
         )
 
 
-def _require_plain_query(url: str) -> None:
-    query = parse_qsl(url.partition("?")[2], keep_blank_values=True)
-    if any(_SECRET_NAMES.search(name) for name, _ in query):
+def _require_no_secrets(url: str) -> None:
+    """Raise ValueError where a query or a fragment of a URL looks as if it let somebody in.
+
+    What follows a '?' is told of where it can't be a part of a path.
+    """
+    protocol = protocol_of(url)
+    if protocol in _LOCAL:
+        return
+    found = _PARAMETER.finditer(url)
+    parameters = [match for match in found if match["value"] or protocol in _WEB]
+    if any(_SECRET_NAMES.search(match["name"]) for match in parameters):
+        place = _WHERE_SECRETS_GO.get(protocol, "in storage_options")
         raise ValueError(
             "the query of the URL looks as if it held credentials, and URLs are kept and shown; "
-            "give them as headers in storage_options (client_kwargs: headers), or give the path "
-            "of a copy of the file"
+            f"give them {place}, and the URL without"
+        )
+    if protocol not in _MAY_ASK and any(match["begin"] == "?" for match in parameters):
+        raise ValueError(
+            f"there is a query in the URL (?…=…), and {protocol}:// takes none; leave it out, and "
+            "give options in storage_options"
+        )
+
+
+def _require_plain_host(protocol: str, url: str) -> None:
+    """A password with a slash in it would be taken for a part of the path, and shown."""
+    _, _, rest = without_credentials(url).url.partition("://")
+    host = rest.partition("/")[0]
+    port = host.rpartition("]")[2].partition(":")[2]  # Of [::1]:80, what follows the bracket.
+    plain = protocol in (*_LOCAL, *_NO_HOSTS) or rest.startswith(_ARN)
+    if not plain and port and not port.isdecimal():
+        raise ValueError(
+            "what follows the ':' before the first '/' of the URL is no port (the URL is not "
+            "shown, for it may hold a secret); if there is a '/' in the password, write it as "
+            "%2F, or give the password in storage_options"
         )
 
 
