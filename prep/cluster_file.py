@@ -13,7 +13,7 @@ from typing import Any
 
 from prep.errors import ConfigError
 from prep.parsing import KeyPath, MarkedYaml, PlainText, parse_marked_yaml, read_text, scalar_of
-from prep.text import reason_of
+from prep.text import reason_of, unknown
 from prep.variables import expand
 
 #: The profile that is used where none is named.
@@ -128,9 +128,7 @@ class ClusterFile:
                 raise self._error(place, f"expected keys and values, got {value!r}")
             for key in value:
                 if key not in known and not (key == "profiles" and not place):
-                    raise self._error(
-                        (*place, key), f"unknown key; known are {', '.join(sorted(known))}"
-                    )
+                    raise self._error((*place, key), unknown("key", key, sorted(known)))
 
     def _choose(self, profile: str | None) -> str | None:
         """The name of the profile to use; None for what is at the top of the file."""

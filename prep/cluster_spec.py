@@ -20,9 +20,11 @@ from pydantic import (
     model_validator,
 )
 
+from prep.admission import typed
 from prep.cluster_file import ClusterFile, Origin
 from prep.errors import ConfigError
 from prep.parsing import KeyPath
+from prep.text import unknown
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from, unless
 # whoever runs it says that the file is to be trusted.
@@ -220,7 +222,8 @@ class ClusterSpec(_Part):
             ConfigError: it can't be read, has no such profile, or is no such file.
         """
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        value, origin = ClusterFile.read(path, known).profile(profile)
+        file = None if path is None else typed("cluster", path)
+        value, origin = ClusterFile.read(file, known).profile(profile)
         try:
             spec = cls.model_validate(value)
         except ValidationError as error:
@@ -247,6 +250,14 @@ class _Misplaced(ValueError):
         self.key = key
 
 
+# What stands under a key, for those that take no other keys than their own.
+_PARTS: dict[str, type[_Part]] = {
+    "adapt": Adapt,
+    "security": SecuritySpec,
+    **dict.fromkeys(("client", "scheduler", "worker"), Certificate),
+}
+
+
 def _told(error: ValidationError, origin: Origin) -> ConfigError:
     """The first of what is wrong, in our own words."""
     first = error.errors()[0]
@@ -258,7 +269,7 @@ def _told(error: ValidationError, origin: Origin) -> ConfigError:
     if raised is not None:
         return origin.error(loc, str(raised))
     if kind == "extra_forbidden":
-        return origin.error(loc, "unknown key")
+        return origin.error(loc, unknown("key", loc[-1], _PARTS[str(loc[-2])].model_fields))
     expected = next((text for name, text in _EXPECTED.items() if kind.startswith(name)), kind)
     if kind == "missing":
         return origin.error(loc, "is missing" + ("; expected 1" if loc == ("version",) else ""))

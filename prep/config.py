@@ -20,13 +20,13 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from prep import markup
-from prep.admission import LOCATIONS, read_options, require_openable, split
+from prep.admission import LOCATIONS, Stored, read_options, split, typed
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.layout import require_split_name
-from prep.locations import grant, is_url, without_credentials
+from prep.locations import grant, hide_credentials
 from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
-from prep.text import reason_of
+from prep.text import one_line, reason_of, unknown
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Encoding = Literal["jpeg", "raw", "float32"]
@@ -82,7 +82,7 @@ class Config(BaseModel):
     224
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = _key(
         ...,
@@ -296,7 +296,23 @@ class Config(BaseModel):
         Raises:
             ConfigError: it can't be read or parsed, or a value is not allowed.
         """
-        return cls(**(_canonical(_parse(Path(path))) | _canonical(overrides)))
+        file = Path(typed("config file", path))
+        return cls(**(_canonical(_parse(file)) | _canonical(overrides)))
+
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> Config:
+        """The configuration that an output holds, whose paths were understood when it was made.
+
+        Raises:
+            ConfigError: a value is not allowed.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError("config: expected keys and values")
+        kept = {
+            key: Stored(value) if key in LOCATIONS and isinstance(value, str) else value
+            for key, value in _canonical(values).items()
+        }
+        return cls(**kept)
 
     def grant(self) -> None:
         """Has its URLs opened with its options in this process, and in workers from now on."""
@@ -363,19 +379,11 @@ class Config(BaseModel):
             raise ValueError("one is given twice")
         return value
 
-    @field_validator("source", "output", "label_map", "mean_file", mode="before")
+    @field_validator(*LOCATIONS, mode="before")
     @classmethod
-    def _path_objects_too(cls, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-    @field_validator("source", "output", "label_map", "mean_file")
-    @classmethod
-    def _urls_can_be_opened(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str) and "://" in value:
-            if not is_url(value):
-                raise ValueError("a URL of another form")
-            require_openable(str(info.field_name), value)
-        return value
+    def _as_typed(cls, value: Any, info: ValidationInfo) -> Any:
+        given = isinstance(value, str | os.PathLike) and os.fspath(value)
+        return typed(str(info.field_name), value) if given else value
 
     @field_validator("storage_options", mode="before")
     @classmethod
@@ -460,7 +468,9 @@ def _parse(path: Path) -> dict[str, Any]:
 def _shown(key: str, value: Any) -> str:
     if key == "storage_options":
         return f"a {type(value).__name__}"
-    return reprlib.repr(without_credentials(value).url if isinstance(value, str) else value)
+    if key in LOCATIONS and isinstance(value, (list, tuple, bytes)):
+        return f"a {type(value).__name__}"  # There may be URLs with credentials in it.
+    return reprlib.repr(hide_credentials(value) if isinstance(value, str) else value)
 
 
 def _explain(error: ValidationError) -> str:
@@ -472,8 +482,9 @@ def _explain(error: ValidationError) -> str:
         if isinstance(raised, ConfigError):
             lines[key] = str(raised)
         elif item["type"] == "extra_forbidden":
-            names = ", ".join(Config.model_fields)
-            lines[key] = f"{key}: unknown key; allowed are {names} (and the article's names)"
+            lines[key] = (
+                f"{one_line(key)}: {unknown('key', key, (*Config.model_fields, *ARTICLE_KEYS))}"
+            )
         elif item["type"] == "missing":
             lines[key] = f"{key}: missing; expected {allowed(key)}"
         else:

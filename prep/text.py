@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 _NAMED = 5
@@ -25,6 +26,21 @@ def some(names: Sequence[str], separator: str = ", ") -> str:
     """
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return separator.join(names[:_NAMED]) + more
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: which one may be meant, or else which there are.
+
+    >>> unknown("key", "ouptut", ["source", "output"])
+    "unknown key; did you mean 'output'?"
+    >>> unknown("key", "colour", ["source", "output"])
+    'unknown key; there are source, output'
+    """
+    names = list(known)
+    like = {each.lower().replace("-", "_"): each for each in names}
+    near = difflib.get_close_matches(str(name).lower().replace("-", "_"), like, n=1)
+    told = f"did you mean {like[near[0]]!r}?" if near else f"there are {some(names)}"
+    return f"unknown {kind}; {told}"
 
 
 def megabytes(size: float) -> str:

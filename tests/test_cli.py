@@ -289,7 +289,7 @@ UNUSABLE = [
     # Shards by another program where the output is to be.
     ([*SOURCE, "--output", "other"], ["output", "other/train/train-00000", "--overwrite"]),
     # A key that is none, in a file.
-    (["-c", "unknown.json"], ["sise", "unknown", "size", "source"]),
+    (["-c", "unknown.json"], ["sise", "unknown", "did you mean 'size'?"]),
     # A flag that is none.
     ([*PLACES, "--sise", "224"], ["--sise"]),
     # A value of another kind, in a file.
@@ -568,6 +568,16 @@ def test_what_is_found_while_summing_is_said_in_one_line_at_the_end(
 
 def test_the_version() -> None:
     assert importlib.metadata.version("prep") in finished("--version").stdout
+
+
+def test_it_is_a_module_too() -> None:
+    command = [sys.executable, "-m", "prep"]
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("Usage: prep ")
+    wrong = subprocess.run([*command, "plan", "--sise", "3"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "--size" in wrong.stderr
+    assert wrong.stderr.endswith("(prep plan -h lists all)\n")
 
 
 def test_it_is_a_command_of_dask_too() -> None:

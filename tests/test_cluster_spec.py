@@ -164,7 +164,7 @@ WRONG = [
     # Another version.
     (PLAIN.replace("version: 1", "version: 2"), None, ["line 1: version: got 2; expected 1"]),
     # An unknown key, at the top and in a profile that is not used.
-    (PLAIN + "wrokers: 2\n", None, ["line 7: wrokers: unknown key", "workers"]),
+    (PLAIN + "wrokers: 2\n", None, ["line 7: wrokers: unknown key; did you mean 'workers'?"]),
     (PROFILES + "    adress: a\n", "growing", ["line 26: profiles.existing.adress: unknown"]),
     # A value of the wrong kind, in a profile and at the top, used from a profile.
     (
@@ -188,7 +188,7 @@ WRONG = [
     (
         PROFILES.replace("interval: 1s", "intervall: 1s"),
         "growing",
-        ["line 21: profiles.growing.adapt.intervall: unknown key"],
+        ["line 21: profiles.growing.adapt.intervall: unknown key; did you mean 'interval'?"],
     ),
     # No version.
     (PLAIN.replace("version: 1\n", ""), None, ["version: is missing; expected 1"]),

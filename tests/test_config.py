@@ -115,7 +115,6 @@ def test_a_value_may_be_written_as_is_convenient(key: str, given: Any, meant: An
         ("encoding", "png"),  # not one of them
         ("on_bad_image", "ignore"),  # not one of them
         ("source", ""),  # no path
-        ("source", "zip::s3://bucket/photos"),  # more than one storage
         ("output", 7),  # no text
         ("splits", []),  # none
         ("splits", ["train", "train"]),  # one twice
@@ -140,8 +139,43 @@ def test_a_key_of_the_article_is_named_by_ours() -> None:
 
 
 def test_an_unknown_key_is_named_with_those_that_are_known() -> None:
-    said = message(colour="red")
-    assert said.startswith("colour: unknown key; allowed are source, output, label_map")
+    assert message(colour="red") == (
+        "colour: unknown key; there are source, output, label_map, storage_options, splits "
+        f"and {len(Config.model_fields) + len(ARTICLE_KEYS) - 5} more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("ouptut", "output"),
+        ("record_pth", "record_path"),  # the article's
+        ("images-per-shard", "images_per_shard"),  # as the flag is written
+        ("Size", "size"),
+    ],
+)
+def test_an_unknown_key_that_is_nearly_another_is_told_which(
+    key: str, meant: str, tmp_path: Path
+) -> None:
+    expected = f"{key}: unknown key; did you mean {meant!r}?"
+    assert message(**{key: 1}) == expected
+    for name, text in (("a.json", json.dumps({key: 1})), ("a.yaml", f"{key}: 1")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError) as error:
+            Config.from_file(tmp_path / name, source="photos", output="shards")
+        assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "nan", "1e999"])
+@pytest.mark.parametrize("key", ["max_aspect", "max_refused", "image_timeout", "size"])
+def test_a_number_that_is_none_is_refused(key: str, value: float | str) -> None:
+    assert message(**{key: value}) == f"{key}: got {value!r}; expected {allowed(key)}"
+
+
+def test_options_by_a_key_that_is_nearly_another_are_not_taken_for_all() -> None:
+    said = message(storage_options={"sorce": {"anon": True}})
+    assert said == "storage_options: unknown key; did you mean 'source'?"
+    assert config(source="s3://a", storage_options={"client_kwargs": {"verify": False}})
 
 
 def test_a_missing_key_is_named() -> None:
