@@ -2,7 +2,7 @@
 
 The lock is the kernel's (flock), which lets go of it when its holder ends, however that comes
 about: there are no stale locks to recognise, and no clock to trust. What the file says is only for
-people: who holds it.
+people: who holds it. Where there is no such lock, a lease stands in for it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from prep.errors import OutputConflict
+from prep import storage
+from prep.leases import Lease, Owner, conflict, leased
 from prep.storage import NO_LOCKS
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock at ``path`` for the length of the block.
+def exclusive(path: Path) -> Iterator[Lease | None]:
+    """Holds the lock at ``path`` for the length of the block; gives the lease that it is, if it is.
 
     Where nothing came to lie beside it, it is removed at the end, with the folders it was made in.
 
@@ -31,51 +31,50 @@ def exclusive(path: Path) -> Iterator[None]:
         OutputConflict: another process holds it; says which.
         OSError: the file can't be made.
     """
+    if storage.is_remote(path):
+        with leased(path.parent) as lease:
+            yield lease
+        return
     new = _new_folders(path.parent)
-    with _locked(path) as file:
-        file.truncate(0)
-        json.dump(
-            {
-                "host": socket.gethostname(),
-                "process": os.getpid(),
-                "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-            file,
-        )
-        file.flush()
+    with _locked(path) as (file, locked):
         try:
-            yield
+            if locked:
+                file.truncate(0)
+                json.dump(asdict(Owner()), file)
+                file.flush()
+                yield None
+            else:
+                with leased(path.parent) as lease:
+                    yield lease
         finally:
             file.truncate(0)
             _remove_if_alone(path, new)
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[TextIO]:
-    """The file, locked, and still in its place: its last holder may just have removed it."""
+def _locked(path: Path) -> Iterator[tuple[TextIO, bool]]:
+    """The file, still in its place, for its last holder may have removed it; and whether locked."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a+", encoding="utf-8") as file:
-            _lock(file, path)
+            locked = _lock(file, path)
             if _is_at(file, path):
-                yield file
+                yield file, locked
                 return
 
 
-def _lock(file: TextIO, path: Path) -> None:
+def _lock(file: TextIO, path: Path) -> bool:
+    """Locks the file, and says whether there is such a thing here."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        raise OutputConflict(
-            f"output: another run is at work in {path.parent.parent} ({_holder(file.read())}); "
-            "wait for it to end, or stop it, or choose another output"
-        ) from None
+        raise conflict(path.parent, Owner.read(file.read())) from None
     except OSError as error:
-        # Without locks, two runs at once are not kept apart; they do each other no harm beyond
-        # doing the work twice, for the bytes they write are the same.
         if error.errno not in NO_LOCKS:
             raise
+        return False
+    return True
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
@@ -96,11 +95,3 @@ def _remove_if_alone(path: Path, folders: list[Path]) -> None:
             path.unlink()
             for folder in folders:
                 folder.rmdir()
-
-
-def _holder(text: str) -> str:
-    try:
-        holder = json.loads(text)
-        return f"process {holder['process']} on {holder['host']}, since {holder['since']}"
-    except (ValueError, KeyError, TypeError):  # It is about to write down who it is.
-        return "a process that has just begun"

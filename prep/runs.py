@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from distributed import Client
@@ -23,6 +23,7 @@ from prep.errors import (
     Interrupted,
     OutputConflict,
     PrepError,
+    ShardError,
     TooManyRefused,
 )
 from prep.gallery import preview
@@ -32,15 +33,10 @@ from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
 from prep.progress import ShowOn
-from prep.receipts import (
-    ShardReceipt,
-    SplitTotals,
-    merge_totals,
-    of_outcome,
-    total_receipts,
-)
+from prep.receipts import ShardReceipt, of_outcome, total_receipts
 from prep.report import Effort, RunReport, make_report
 from prep.sessions import require_usable, usable_client
+from prep.shards import is_settled
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
 from prep.writing import Writing
@@ -49,6 +45,8 @@ _LOGGER = logging.getLogger("prep")
 
 # A share says little of a few images: unless it was asked for, so many may be refused in any case.
 _ALWAYS_TOLERATED = 10
+# How often shards are written whose receipts are gone at the end: once, unless somebody takes them.
+_ROUNDS = 3
 
 
 def run(
@@ -122,7 +120,7 @@ def carry_out(
         if len(before) == len(made.shards):
             journal.begin(made)
             journal.remove_leftovers(made)
-            report = publish_finished(made, journal, before)
+            report = publish(made, journal, before)
         else:
             begin = functools.partial(_begin, made, journal, overwrite=overwrite)
             report = _complete(made, journal, before, start, begin, progress, started)
@@ -147,29 +145,44 @@ def _complete(
         begin: prepares the output, once it is known that the cluster will do.
         started: when the run began, by ``time.perf_counter``.
     """
-    missing = _missing(made, before)
     work: Writing | None = None
+    receipts, missing = before, _missing(made, before)
+    effort = functools.partial(
+        Effort, images=sum(shard.images for shard in missing), resumed_shards=len(before)
+    )
     try:
         with start() as client:
             require_fit(client, readable=_some_image(made), writable=journal.output)
             begin()
-            journal.withdraw(missing)
-            work = Writing(made, missing, journal, client, total_receipts(before))
-            written = work.carry_out(progress, elapsed=time.perf_counter() - started)
+            for _ in range(_ROUNDS):
+                work = Writing(made, missing, journal, client, total_receipts(receipts))
+                work.carry_out(progress, elapsed=time.perf_counter() - started)
+                # What workers have told is not looked at: only what is here now is committed.
+                receipts, work = journal.committed(made), None
+                missing = _missing(made, receipts)
+                if not missing:
+                    break
     except KeyboardInterrupt as error:
-        seen = len(before) + (work.committed if work else 0)
+        seen = len(receipts) + (work.committed if work else 0)
         ask = not pressed_again(error)
         raise Interrupted(_how_to_resume(made, journal, seen, ask=ask)) from None
+    _require_all(journal, missing)
+    journal.require_lock(ask=True)
     journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
-    effort = Effort(
-        seconds=time.perf_counter() - started,
-        images=sum(shard.images for shard in missing),
-        resumed_shards=len(before),
-    )
-    return _conclude(made, journal, merge_totals([total_receipts(before), written]), effort)
+    return publish(made, journal, receipts, effort(seconds=time.perf_counter() - started))
+
+
+def _require_all(journal: Journal, missing: Sequence[ShardSpec]) -> None:
+    if missing:
+        raise ShardError(
+            f"output: expected the receipts of all shards that were written to {journal.output}, "
+            f"found {counted(len(missing), 'receipt')} gone, again and again: another run, or "
+            "somebody, takes them away; stop that, and run the same command again"
+        )
 
 
 def _begin(made: RunPlan, journal: Journal, *, overwrite: bool) -> None:
+    journal.require_lock(ask=True)  # Starting a cluster may have taken long.
     if overwrite:
         journal.clear(made)
     journal.begin(made)
@@ -185,21 +198,7 @@ def _settled(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
 
     A shard is written again when images that could not be read for it can be read now.
     """
-    return [r for r in journal.committed(made) if not any(map(_can_be_read, _unread(made, r)))]
-
-
-def _unread(made: RunPlan, receipt: ShardReceipt) -> Iterator[str]:
-    for finding in of_outcome(receipt.findings, "refused"):
-        if finding.reason == "unreadable":
-            yield os.path.join(made.source, finding.path)
-
-
-def _can_be_read(path: str) -> bool:
-    try:
-        storage.require_readable(path)
-    except OSError:
-        return False
-    return True
+    return [r for r in journal.committed(made) if is_settled(r, made.source)]
 
 
 def _missing(made: RunPlan, receipts: Sequence[ShardReceipt]) -> list[ShardSpec]:
@@ -243,15 +242,40 @@ def _require_few_refused(config: Config, report: RunReport) -> None:
         )
 
 
-def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effort) -> RunReport:
-    """Publishes what has come of it, now that all shards are committed."""
-    receipts = journal.committed(made)
-    duplicates = duplicates_in_run(made, receipts)
-    report = _report(made, journal, totals, effort, count_duplicates(duplicates))
+def publish(
+    made: RunPlan,
+    journal: Journal,
+    receipts: Sequence[ShardReceipt],
+    effort: Effort | None = None,
+) -> RunReport:
+    """Publishes what has come of a run, now that all its shards are committed.
+
+    What is there already and says the same is left as it is, for it may lie where nothing can be
+    written.
+
+    Args:
+        receipts: of all shards, as they are now.
+        effort: what it has taken; None where nothing was left to do, and the report is to go on
+            saying what it took then.
+    """
+    totals, duplicates = total_receipts(receipts), duplicates_in_run(made, receipts)
+    nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
+    copies = count_duplicates(duplicates)
+    report = make_report(made, journal.output, totals, effort or nothing, copies, preview)
+    stored = None if effort else _stored_report(journal)
+    if stored is not None:
+        report = dataclasses.replace(
+            report,
+            seconds=stored.seconds,
+            images_per_second=stored.images_per_second,
+            versions=stored.versions,
+        )
     try:
         publish_findings(journal.layout, totals)
         publish_duplicates(journal.layout, duplicates)
-        report.publish()
+        report.publish_mean()
+        if stored is None or stored != _resumed_as(report, stored):
+            report.publish()
     except OSError as error:
         raise PrepError(
             f"all shards are committed, but the report can't be written: {error}; make room, and "
@@ -261,40 +285,15 @@ def _conclude(made: RunPlan, journal: Journal, totals: SplitTotals, effort: Effo
     return report
 
 
-def _report(
-    made: RunPlan,
-    journal: Journal,
-    totals: SplitTotals,
-    effort: Effort,
-    duplicates: Mapping[str, int],
-) -> RunReport:
-    return make_report(made, journal.output, totals, effort, duplicates, preview)
-
-
-def publish_finished(
-    made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]
-) -> RunReport:
-    """The report of a run that is all there: as it was, or made anew if it is gone."""
-    totals = total_receipts(receipts)
-    nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
+def _stored_report(journal: Journal) -> RunReport | None:
     try:
-        stored = RunReport.read(journal.output)
+        return RunReport.read(journal.output)
     except (OSError, ValueError, TypeError):
-        return _conclude(made, journal, totals, nothing)
-    duplicates = duplicates_in_run(made, receipts)
-    report = dataclasses.replace(
-        _report(made, journal, totals, nothing, count_duplicates(duplicates)),
-        seconds=stored.seconds,
-        images_per_second=stored.images_per_second,
-        versions=stored.versions,
-    )
-    if dataclasses.replace(report, resumed_shards=stored.resumed_shards) != stored:
-        report.publish()
-    report.publish_mean()
-    publish_findings(journal.layout, totals)
-    publish_duplicates(journal.layout, duplicates)
-    _update_page(made, journal, receipts)
-    return report
+        return None
+
+
+def _resumed_as(report: RunReport, other: RunReport) -> RunReport:
+    return dataclasses.replace(report, resumed_shards=other.resumed_shards)
 
 
 def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:

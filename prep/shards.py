@@ -23,7 +23,7 @@ from prep.journal import Journal, not_seen, open_plan, taken_over
 from prep.layout import shard_name
 from prep.planning import ShardSpec
 from prep.readahead import ReadAhead, depth_of
-from prep.receipts import ShardReceipt
+from prep.receipts import ShardReceipt, of_outcome
 from prep.records import RecordWriter
 from prep.retries import Retries, is_transient
 from prep.stored_plan import StoredPlan
@@ -74,7 +74,7 @@ class Observer(Protocol):
 
 
 def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None) -> ShardReceipt:
-    """Writes one shard and commits it; does nothing if it is committed already.
+    """Writes one shard and commits it; does nothing if it is committed already, and settled.
 
     The file is published under its final name first and its receipt after it, both atomically. So
     this can be killed at any point and run again, or run twice at the same time: the bytes and the
@@ -87,25 +87,55 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
         OSError: the shard could not be written, or the source can't be read any more.
     """
     journal = Journal(run.output)
-    committed = journal.receipt(shard.split, shard.index, run.digest)
-    if committed is not None:
-        return committed
+    held = journal.stored_receipt(shard.split, shard.index)
+    if held and journal.is_true(held, run.digest) and is_settled(held, _source(run)):
+        return held
     configure_process()
-    writer = _ShardWriter(shard, run, journal, observer)
+    writer = _ShardWriter(shard, run, journal, observer, replaces=held is not None)
     return writer.retries.call(writer.write, _WRITE_PAUSES)
 
 
+def is_settled(receipt: ShardReceipt, source: str) -> bool:
+    """Whether a shard need not be written again: no image that could not be read can be read now.
+
+    Args:
+        source: that its images are in.
+    """
+    refused = of_outcome(receipt.findings, "refused")
+    unread = (finding.path for finding in refused if finding.reason == "unreadable")
+    return not any(_can_be_read(os.path.join(source, path)) for path in unread)
+
+
+def _can_be_read(path: str) -> bool:
+    try:
+        storage.require_readable(path)
+    except OSError:
+        return False
+    return True
+
+
 class _ShardWriter:
-    """Attempts at one shard."""
+    """Attempts at one shard.
+
+    Args:
+        replaces: whether there is a receipt of it already.
+    """
 
     def __init__(
-        self, shard: ShardSpec, run: RunRef, journal: Journal, observer: Observer | None
+        self,
+        shard: ShardSpec,
+        run: RunRef,
+        journal: Journal,
+        observer: Observer | None,
+        *,
+        replaces: bool,
     ) -> None:
         self.retries = Retries()
         self._shard = shard
         self._run = run
         self._journal = journal
         self._observer = observer
+        self._replaces = replaces
         self._opened = _open(run.output, run.digest, run.run)
         self._began = time.time()
         self._started = time.perf_counter()
@@ -117,13 +147,31 @@ class _ShardWriter:
             self._observer.attempt_begun(tally)
         path = self._journal.layout.shard(shard.split, shard.index, shard.count)
         tag = f"{shard.index:05d}"
-        with storage.create(path, tag=tag, before_publishing=self._require_plan) as file:
+        with storage.create(
+            path, tag=tag, before_publishing=lambda: self._make_way(file.sha256)
+        ) as file:
             self._write_records(file, tally)
         receipt = self._receipt(file, tally)
         self._require_plan()
         self._journal.commit(receipt)
         storage.remove_leftovers(path.parent, tag)
         return receipt
+
+    def _make_way(self, sha256: str) -> None:
+        """Makes sure, right before a shard appears, that no receipt vouches for what it is not.
+
+        A receipt counts if the shard is as large as it says. One of other bytes could be so by
+        chance, if this is killed after it has published the shard and before it has published the
+        receipt. So it goes first: then the shard has none, and is written again. It goes no sooner,
+        for until then it is true of the shard that is there. One of the same bytes stays, for it
+        is true before and after: what a twin of this attempt has committed is never without.
+
+        Where there was none when this began, only a twin can have put one there since, and that is
+        of the same bytes.
+        """
+        self._require_plan()
+        if self._replaces:
+            self._journal.withdraw(self._shard.split, self._shard.index, sha256)
 
     def _require_plan(self) -> None:
         """Raises an error where the output no longer holds the plan that this is part of."""
@@ -242,6 +290,10 @@ class _Reader:
 def _is_gone(error: OSError, entry: ImageEntry) -> bool:
     """Whether an image was there when it was listed, and is not: the source may be unmounted."""
     return error.errno in (errno.ENOENT, errno.ENOTDIR) and entry.stamp != (0, 0)
+
+
+def _source(run: RunRef) -> str:
+    return _open(run.output, run.digest, run.run).plan.source
 
 
 class _Opened(NamedTuple):

@@ -29,7 +29,7 @@ from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan as plan_again
 from prep.problems import Problem
 from prep.receipts import of_outcome, total_receipts
-from prep.runs import publish_finished
+from prep.runs import publish
 from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted
@@ -296,7 +296,8 @@ class _Repair:
     def _remake_results(self, made: RunPlan) -> None:
         receipts = self._journal.committed(made)
         if len(receipts) == len(made.shards):
-            publish_finished(made, self._journal, receipts)
+            self._journal.require_lock(ask=True)
+            publish(made, self._journal, receipts)
 
     def _note(self, path: Path, found: str) -> None:
         self._notes.append(

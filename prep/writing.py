@@ -77,6 +77,7 @@ class Writing:
             ShardError: shards failed; all others are committed.
             StorageUnavailable: for long all failed, for a storage does not answer.
             ClusterError: there were no workers for too long.
+            OutputConflict: another run has taken the output over.
         """
         info = self._info(elapsed)
         link = open_link(self._client, info)
@@ -91,7 +92,9 @@ class Writing:
         try:
             with make_display(work, progress) as display:
                 attendance = Attendance(self._client, patience_for_workers())
-                written = self._write(_Watched(link, display, attendance, self._count))
+                written = self._write(
+                    _Watched(link, display, attendance, self._journal, self._count)
+                )
                 totals = totals_message(merge_totals([self._before, written]), self._classes)
                 self._end(link, "done", totals)
                 display.update(link.look())
@@ -156,14 +159,17 @@ class _Watched:
         link: RunLink,
         display: Display,
         attendance: Attendance,
+        journal: Journal,
         count: Callable[[ShardState], None],
     ) -> None:
         self._link = link
+        self._journal = journal
         self._display = display
         self._attendance = attendance
         self._count = count
 
     def tick(self) -> None:
+        self._journal.require_lock()
         self._attendance.look()
         counts = self._link.look()
         self._display.update(replace(counts, without_workers=self._attendance.missing))

@@ -69,7 +69,7 @@ LEVELS = {
         "cluster_spec",
         "config",
         "image_list",
-        "locks",
+        "leases",
         "polls",
     },  # what is asked for
     3: {
@@ -77,6 +77,7 @@ LEVELS = {
         "cluster_classes",
         "cluster_faults",
         "images",
+        "locks",
         "planning",
     },  # one image; a whole run
     4: {

@@ -105,14 +105,23 @@ def test_a_lock_that_its_holder_has_just_removed_is_none(
             pass
 
 
-def test_where_there_are_no_locks_it_does_without(
+def test_where_there_are_no_locks_a_lease_stands_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    path = tmp_path / "lock"
-    with exclusive(path), exclusive(path):  # Nobody is kept out.
-        assert f'"process": {os.getpid()}' in path.read_text()  # But who it is can be seen.
+    path = tmp_path / "new/out/.prep/lock"
+    for _ in range(2):
+        with exclusive(path) as lease:
+            assert lease is not None
+            with pytest.raises(OutputConflict, match=f"process {os.getpid()} on"):
+                exclusive(path).__enter__()
+        assert list(tmp_path.iterdir()) == []  # It was all there was.
+    for number in (1, 2):
+        with exclusive(path):
+            path.with_name("plan.json").touch()
+        names = sorted(each.name for each in path.parent.iterdir())
+        assert names == ["lock", f"lock-{number:06d}", "plan.json"]
     assert path.read_text() == ""

@@ -14,6 +14,7 @@ from prep import image_list, storage
 from prep.errors import OutputConflict, PrepError
 from prep.image_list import ImageEntry
 from prep.layout import OutputLayout, is_shard_name
+from prep.leases import Lease, is_lock_name
 from prep.locations import absolute, locate
 from prep.locks import exclusive
 from prep.planning import RunPlan, ShardSpec
@@ -32,25 +33,48 @@ class Journal:
     def __init__(self, output: str | os.PathLike[str]) -> None:
         self.output = absolute(output)
         self.layout = OutputLayout(locate(self.output))
+        self._lease: Lease | None = None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps other runs out of this output for the length of the block.
 
-        A storage has no locks: nobody is kept out there.
-
         Raises:
-            OutputConflict: another run holds it, or the output can't be written to.
+            OutputConflict: another run holds it or has taken it meanwhile, or the output can't be
+                written to.
+            StorageUnavailable: a storage does not answer.
         """
         with contextlib.ExitStack() as stack:
             try:
-                if not storage.is_remote(self.layout.root):
-                    stack.enter_context(exclusive(self.layout.lock))
+                self._lease = stack.enter_context(exclusive(self.layout.lock))
             except OSError as error:
+                storage.require_answer(self.layout.root, error, "output: can't be written to")
                 raise OutputConflict(
                     f"output: can't write to {self.layout.root}: {error}"
                 ) from None
-            yield
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def require_lock(self, *, ask: bool = False) -> None:
+        """Raises OutputConflict where another run has taken this output while it was locked.
+
+        A kernel's lock is never lost, and a lease only by who can't renew it in time.
+
+        Args:
+            ask: whether to look now; else, it may have been some time ago.
+
+        Raises:
+            StorageUnavailable: a storage does not answer.
+        """
+        if self._lease is None:
+            return
+        try:
+            self._lease.require(ask=ask)
+        except OSError as error:
+            storage.require_answer(self.layout.root, error, "output: can't be read")
+            raise OutputConflict(f"output: can't read {self.layout.root}: {error}") from None
 
     def stored_plan(self) -> StoredPlan | None:
         """The plan that this output holds or is to hold; None where there is none.
@@ -120,8 +144,9 @@ class Journal:
         splits = (
             folder / split for folder in (layout.root, layout.receipts) for split in plan.counts
         )
+        alone = self._lease is not None
         for folder in (layout.root, layout.state, *splits):
-            storage.remove_leftovers(folder, keep_names=keep_names)
+            storage.remove_leftovers(folder, keep_names=keep_names, alone=alone)
 
     def clear(self, plan: RunPlan) -> None:
         """Removes what an earlier run has put here, and files that would be taken for ours."""
@@ -141,7 +166,7 @@ class Journal:
             for path in layout.state.iterdir():
                 if path.is_dir():
                     storage.remove_tree(path)
-                elif path != layout.lock:  # We hold it.
+                elif not is_lock_name(path.name):  # We hold it.
                     path.unlink()
 
     def receipt(
@@ -159,21 +184,37 @@ class Journal:
         Raises:
             StorageUnavailable: a storage does not say whether there is one.
         """
+        receipt = self.stored_receipt(split, index)
+        return receipt if receipt and self.is_true(receipt, fingerprint, sizes) else None
+
+    def is_true(
+        self, receipt: ShardReceipt, fingerprint: str, sizes: Mapping[str, int] | None = None
+    ) -> bool:
+        """Whether its shard is committed under this fingerprint, and whole; see :meth:`receipt`."""
+        if receipt.fingerprint != fingerprint:
+            return False
+        file = self.layout.root / receipt.file
         try:
-            receipt = ShardReceipt.from_json(
-                json.loads(storage.read_patiently(self.layout.receipt(split, index)))
-            )
-            if receipt.fingerprint != fingerprint:
-                return None
-            file = self.layout.root / receipt.file
             size = file.stat().st_size if sizes is None else sizes.get(file.name)
-            whole = size == receipt.bytes
+        except OSError as error:
+            storage.require_answer(self.layout.root, error)
+            return False
+        return size == receipt.bytes
+
+    def stored_receipt(self, split: str, index: int) -> ShardReceipt | None:
+        """A shard's receipt, be it true or not; None where there is none that can be read.
+
+        Raises:
+            StorageUnavailable: a storage does not say whether there is one.
+        """
+        try:
+            data = storage.read_patiently(self.layout.receipt(split, index))
+            return ShardReceipt.from_json(json.loads(data))
         except OSError as error:
             storage.require_answer(self.layout.root, error)
             return None
         except (ValueError, KeyError, TypeError):
             return None
-        return receipt if whole else None
 
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:
         """The receipts of all shards of a plan that are committed, in the plan's order."""
@@ -204,14 +245,11 @@ class Journal:
 
         return [shard for shard in shards if may_have(shard)]
 
-    def withdraw(self, shards: Iterable[ShardSpec]) -> None:
-        """Has shards count no longer, if they do."""
-
-        def remove(shard: ShardSpec) -> None:
-            self.layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
-
-        for _ in storage.each(remove, self._with_receipt(shards), self.layout.root):
-            pass
+    def withdraw(self, split: str, index: int, sha256: str) -> None:
+        """Removes a shard's receipt, unless it is true of a file with this digest."""
+        receipt = self.stored_receipt(split, index)
+        if receipt is not None and receipt.sha256 != sha256:
+            self.layout.receipt(split, index).unlink(missing_ok=True)
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.

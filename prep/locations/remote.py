@@ -219,6 +219,26 @@ class RemotePath:
             options = stores.part_size(fs)
             self._ask("put_file", str(source), self._path, patience=patience, **options)
 
+    def create(self, data: bytes) -> None:
+        """Puts these bytes here, unless something is here already.
+
+        Between several at the same time the storage decides, where it is known how to have it do
+        so; elsewhere, the last one may replace what the first has put here.
+
+        Raises:
+            FileExistsError: something is here; it may be what this has put, if an answer was lost.
+        """
+        fs = self._filesystem()
+        try:
+            if stores.is_sftp(fs):
+                self._carry_out(stores.create_over_sftp, fs, self._path, data)
+            else:
+                self._ask("pipe_file", self._path, data, **stores.if_absent(fs))
+        except OSError:  # Some say no more than that, be it that they can't do it so.
+            if self.exists():
+                raise FileExistsError(errno.EEXIST, "there already", self._url) from None
+            self.upload(data)
+
     def replace(self, target: RemotePath) -> None:
         """Gives it another name, and so replaces what is there."""
         self._ask("mv", self._path, target._path)

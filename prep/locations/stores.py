@@ -6,6 +6,8 @@ uploads. SFTP sends what is asked for ahead of being asked.
 
 from __future__ import annotations
 
+import errno
+import inspect
 import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -122,6 +124,26 @@ def get_over_sftp(fs: Any, path: str, expected: int | None) -> Found:
 def put_over_sftp(fs: Any, path: str, data: bytes) -> None:
     """Without waiting for each part to be acknowledged before the next; its size is compared."""
     fs.ftp.putfo(io.BytesIO(data), path, file_size=len(data), confirm=True)
+
+
+def create_over_sftp(fs: Any, path: str, data: bytes) -> None:
+    """Raises OSError where there is a file already; servers don't say that it is why."""
+    with fs.ftp.open(path, "wx") as file:
+        file.write(data)
+
+
+def if_absent(fs: Any) -> dict[str, Any]:
+    """Options for an upload of bytes that is to fail where something is already (S3, GCS, Azure).
+
+    Raises:
+        OSError: there are none.
+    """
+    parameters = inspect.signature(fs._pipe_file if fs.async_impl else fs.pipe_file).parameters
+    if "overwrite" in parameters:
+        return {"overwrite": False}
+    if "mode" in parameters:
+        return {"mode": "create"}
+    raise OSError(errno.EOPNOTSUPP, "can't be told to put what is not there yet")
 
 
 def part_size(fs: Any) -> dict[str, int]:

@@ -30,6 +30,7 @@ from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.names import temporary_name
 from prep.storage.newfile import NewFile
+from prep.storage.put_if_absent import put_if_absent, put_over
 from prep.storage.remote import Upload
 from prep.storage.stamps import FileChanged, Stamp
 
@@ -41,17 +42,22 @@ __all__ = [
     "Stamp",
     "abort_uploads",
     "absent_bucket",
+    "absent_folders",
     "answering_within",
     "create",
     "each",
     "identity",
+    "in_a_hurry",
     "is_remote",
     "leftovers",
     "listing_of",
     "most_at_once",
+    "names_in",
     "patiently",
     "publish",
     "publish_json",
+    "put_if_absent",
+    "put_over",
     "read_file",
     "read_in_pieces",
     "read_patiently",
@@ -86,6 +92,16 @@ def absent_bucket(path: Path) -> str | None:
         OSError: that can't be asked.
     """
     return path.absent_bucket() if isinstance(path, RemotePath) else None
+
+
+def absent_folders(folder: Path) -> list[Path]:
+    """Those of this folder and the one that it is in which are to be made, the inner one first.
+
+    Folders of an object store come and go with what is in them.
+    """
+    if isinstance(folder, RemotePath) and folder.puts_whole:
+        return []
+    return [place for place in (folder, folder.parent) if not place.exists()]
 
 
 def most_at_once(path: str) -> int | None:
@@ -225,7 +241,9 @@ def leftovers(folder: Path) -> list[Path]:
     return sorted(local.temporaries(folder, None))
 
 
-def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool = False) -> None:
+def remove_leftovers(
+    folder: Path, tag: str | None = None, *, keep_names: bool = False, alone: bool = False
+) -> None:
     """Removes what dead attempts left in ``folder`` under temporary names.
 
     In a storage, where dead ones can't be told from live ones, this removes the traces of both,
@@ -236,11 +254,13 @@ def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool =
         tag: only those with this tag.
         keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
             has died there.
+        alone: whether nobody else has any business here, so that what can't be told from a dead
+            attempt is taken for one.
     """
     if isinstance(folder, RemotePath):
         remote.remove_leftovers(folder, tag, keep_names=keep_names)
     else:
-        local.remove_leftovers(folder, tag, keep_names=keep_names)
+        local.remove_leftovers(folder, tag, keep_names=keep_names, alone=alone)
 
 
 def abort_uploads(root: Path, ours: Callable[[str], bool]) -> None:
@@ -304,6 +324,21 @@ def sizes(folder: Path) -> dict[str, int] | None:
         return {name: status.st_size for name, status in listing_of(folder) if name}
     except (FileNotFoundError, NotADirectoryError):
         return {}
+
+
+def names_in(folder: Path, prefix: str) -> list[str]:
+    """The names in a folder that begin with ``prefix``; none where there is no such folder.
+
+    Raises:
+        OSError: it can't be listed.
+    """
+    try:
+        if isinstance(folder, RemotePath):
+            listed = patiently(folder, functools.partial(folder.listed, prefix))
+            return [name for name, _ in listed]
+        return sorted(name for name in os.listdir(folder) if name.startswith(prefix))
+    except FileNotFoundError:
+        return []
 
 
 def identity(path: Path) -> tuple[int | str, ...] | None:

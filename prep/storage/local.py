@@ -209,7 +209,9 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool = False) -> None:
+def remove_leftovers(
+    folder: Path, tag: str | None = None, *, keep_names: bool = False, alone: bool = False
+) -> None:
     """Removes what dead attempts left in ``folder`` under temporary names.
 
     Args:
@@ -217,22 +219,28 @@ def remove_leftovers(folder: Path, tag: str | None = None, *, keep_names: bool =
         tag: only those with this tag.
         keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
             has died there.
+        alone: whether all of them are to be taken for dead where the filesystem has no locks. One
+            that is alive after all then fails when it would publish its file.
     """
     for path in list(temporaries(folder, tag)):
         # It may have become a file, or be another user's.
         with contextlib.suppress(OSError):
-            _remove_if_dead(path, keep_name=keep_names and tag_of(path.name) is not None)
+            keep_name = keep_names and tag_of(path.name) is not None
+            _remove_if_dead(path, keep_name=keep_name, alone=alone)
 
 
-def _remove_if_dead(path: Path, *, keep_name: bool) -> None:
+def _remove_if_dead(path: Path, *, keep_name: bool, alone: bool) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        if not _lock(descriptor):
+        locked = _lock(descriptor)
+        if not (locked or alone):
             return
-        if keep_name:
+        if keep_name and locked:
             os.ftruncate(descriptor, 0)
-        else:
-            path.unlink()
+            return
+        if keep_name:  # Under another name: a live one would publish what is here, with a hole.
+            path.with_name(temporary_name(tag_of(path.name) or "")).touch(exist_ok=False)
+        path.unlink()
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,204 @@
+"""One run at a time where no kernel keeps a lock: in folders without locks, and in a store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from storages import S3
+
+from prep import leases, locations, storage
+from prep.errors import OutputConflict
+from prep.leases import Owner, leased
+from prep.locations import locate
+
+# Holds a lease for as long as its standard input is open, in a process of another machine.
+OWNER = """
+import sys
+from prep import leases
+from prep.locations import locate
+leases._machine = lambda: "elsewhere"
+with leases.leased(locate(sys.argv[1]), float(sys.argv[2])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+HOUR = 3600.0
+
+
+@pytest.fixture(params=["folder", "store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state of an output in which something is already."""
+    if request.param == "folder":
+        found = tmp_path / "out/.prep"
+    else:
+        s3: S3 = request.getfixturevalue("s3")
+        for name, value in s3.variables.items():
+            monkeypatch.setenv(name, value)
+        locations.grant(s3.url, s3.options)
+        found = locate(f"{s3.url}/out/.prep")
+    storage.publish(found / "plan.json", b"{}")
+    return found
+
+
+def names(place: Path) -> list[str]:
+    return storage.names_in(place, "lock")
+
+
+def start_owner(place: Path, seconds: float) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(place), str(seconds)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def leave(place: Path, owner: Owner) -> None:
+    """As one does that dies."""
+    storage.put_if_absent(place / "lock-000001", json.dumps(asdict(owner)).encode())
+
+
+def died() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_a_lease_is_free_again_after_the_block_and_numbers_go_up(place: Path) -> None:
+    for number in (1, 2, 3):
+        with leased(place, HOUR) as lease:
+            assert names(place) == [f"lock-{number:06d}"]
+            with pytest.raises(OutputConflict, match=f"process {os.getpid()} on"), leased(place):
+                pass
+            lease.require(ask=True)
+        assert (place / f"lock-{number:06d}").read_bytes() == b"null\n"
+
+
+def test_an_owner_that_is_alive_on_another_machine_is_waited_for_and_told(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with start_owner(place, 0.5) as process:
+        held = f"process {process.pid} on .*, since "
+        with pytest.raises(OutputConflict, match=held), leased(place, 30.0):
+            pass
+        assert f"whether a run is still at work in {place.parent}: process {process.pid}" in (
+            caplog.text
+        )
+        process.communicate("")
+    assert process.returncode == 0
+    with leased(place, HOUR):  # It has let go.
+        assert names(place) == ["lock-000002"]
+
+
+def test_an_owner_that_has_died_on_another_machine_loses_it_in_time(place: Path) -> None:
+    with start_owner(place, HOUR) as process:
+        process.kill()
+    with leased(place, 0.5) as lease:
+        assert names(place) == ["lock-000002"]
+        lease.require(ask=True)
+
+
+def test_an_owner_that_has_died_on_this_machine_loses_it_at_once(place: Path) -> None:
+    leave(place, Owner(process=died()))
+    with leased(place, HOUR):
+        assert names(place) == ["lock-000002"]
+
+
+def test_who_has_a_number_that_another_process_has_now_is_dead(tmp_path: Path) -> None:
+    parent = Owner(process=os.getppid(), started=leases._started(os.getppid()))
+    assert parent.is_alive()
+    assert replace(parent, started="1").is_alive() is False
+    assert replace(parent, machine="elsewhere").is_alive() is None
+    assert Owner().is_alive() is False  # This process, which holds nothing.
+
+
+@pytest.mark.parametrize("written", [b"", b"{}", b"[" * 200_000, b'{"process": "x"}'])
+def test_what_tells_of_no_owner_is_watched_as_one_that_has_just_begun(
+    written: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "lock-000007").write_bytes(written)
+    with leased(tmp_path, 0.1):
+        assert names(tmp_path) == ["lock-000008"]
+    assert caplog.text.count("one that has just begun") == 1
+
+
+def test_of_many_contenders_for_a_dead_lease_one_has_it(place: Path) -> None:
+    leave(place, Owner(process=died()))
+    count = 8
+    began, tried, done = threading.Barrier(count), threading.Barrier(count), []
+
+    def contend() -> None:
+        began.wait()
+        try:
+            with leased(place, HOUR):
+                tried.wait()
+                done.append("held")
+        except OutputConflict:
+            tried.wait()
+            done.append("refused")
+
+    threads = [threading.Thread(target=contend) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == ["held"] + ["refused"] * (count - 1)
+
+
+def test_who_was_suspended_learns_of_it_and_does_not_end_well(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it were: it does not renew its lease for an hour."""
+
+    def be_taken_over() -> None:
+        with leased(place, HOUR) as late:
+            monkeypatch.setattr(leases, "_machine", lambda: "elsewhere")
+            with leased(place, 0.3) as lease:
+                late.require()  # It does not know yet.
+                late._renewals += 1
+                with contextlib.suppress(FileNotFoundError):  # A store makes it anew.
+                    storage.put_over(place / "lock-000001", late._content())
+                lease.require(ask=True)
+                with pytest.raises(OutputConflict, match="was heard of this one"):
+                    late.require(ask=True)
+
+    with pytest.raises(OutputConflict, match="was heard of this one"):
+        be_taken_over()
+    with leased(place, HOUR):
+        assert names(place) == ["lock-000003"]
+
+
+def test_an_answer_that_was_lost_is_no_other_owner(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = storage.put_if_absent
+
+    def unheard(path: Path, data: bytes) -> None:
+        put(path, data)
+        raise FileExistsError
+
+    monkeypatch.setattr(storage, "put_if_absent", unheard)
+    with leased(place, HOUR) as lease:
+        lease.require(ask=True)
+
+
+def test_a_store_that_does_not_know_put_if_absent_will_do(s3: S3) -> None:
+    locations.grant(s3.url, s3.options)
+    folder = locate(f"{s3.url}/out/.prep")
+    s3.fail(1, status="501", method="PUT", match="lock-000001")
+    with leased(folder, HOUR) as lease:
+        lease.require(ask=True)
+        with pytest.raises(OutputConflict), leased(folder):
+            pass
+    assert s3.contents("out") == {}  # Nothing has come of it.
