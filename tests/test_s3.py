@@ -159,6 +159,7 @@ def test_what_was_begun_in_a_store_is_gone_on_with(s3: S3, source: Path, client:
     assert report.resumed_shards == len([n for n in whole if n.endswith(".tfrecord")]) - 2
     after = s3.contents("shards")
     assert after.pop("train/theirs.partial") == b"theirs"
+    assert (after.pop(".prep/lock-000002"), whole.pop(".prep/lock-000001")) == (b"null\n",) * 2
     assert after.keys() == whole.keys()
     assert shards_of(after) == shards_of(whole)
     before = len(s3.requests())
