@@ -24,22 +24,22 @@ from rich.console import Console
 from rich.table import Table
 
 _CHILD = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from prep.images import ImageProcessor, ImageSettings, configure_process
 
-def address_space(line):
+def kept(name):
     status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(l.split()[1]) << 10 for l in status if l.startswith(line))
+    return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
 
 configure_process()
 options = json.loads(sys.argv[2])
 process = ImageProcessor(ImageSettings(**options))
 data = Path(sys.argv[1]).read_bytes()
-before = address_space("VmSize")
+before = kept("VmSize")
 process(data)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-print(json.dumps([len(data), peak, address_space("VmPeak") - before]))
+# Not ru_maxrss, for in that a process has the peak of the one that started it.
+print(json.dumps([len(data), kept("VmHWM"), kept("VmPeak") - before]))
 """
 _SQUARE = 512  # pixels of the noise that images are tiled from
 

@@ -10,6 +10,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 
 from prep import storage
+from prep.depths import Deep
 from prep.errors import RefusedImage
 from prep.images import ImageProcessor, ImageSettings, configure_process
 from prep.locations import locate
@@ -25,12 +26,14 @@ class Estimate:
     Attributes:
         sampled: number of images tried, of which ``refused`` could not be used.
         bytes: of all shards together, before compression.
+        deep: of the images tried, those that claim 16 bits a sample.
         seconds: with ``cores`` cores at work, starting the cluster not included.
     """
 
     sampled: int
     refused: int
     bytes: int
+    deep: Deep
     seconds: float
     cores: int
 
@@ -47,11 +50,14 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
     root = os.fsencode(str(locate(plan.source)))
     paths = plan.manifest["path"].take(rows).to_pylist()
     size = refused = 0
+    deep = Deep(0, 0)
     started = time.perf_counter()
     for path in paths:
         try:
             data = storage.read_file(os.path.join(root, path))
-            size += len(processor(data).image)
+            processed = processor(data)
+            size += len(processed.image)
+            deep += Deep(1, processed.bits) if processed.bits else Deep(0, 0)
         except (RefusedImage, OSError):
             refused += 1
     seconds = time.perf_counter() - started
@@ -61,6 +67,7 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         sampled=len(paths),
         refused=refused,
         bytes=round(size * scale),
+        deep=deep,
         seconds=seconds * scale / cores,
         cores=cores,
     )

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from prep.depths import Depths
 from prep.dimensions import Dimensions
 from prep.stats import ChannelStats
 
 # Of a receipt that was written before they were noted.
 _NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
+_NO_DEPTHS: Mapping[str, Any] = {"classes": {}}
 Outcome = Literal["refused", "repaired", "damaged"]
 
 
@@ -64,6 +66,7 @@ class ShardReceipt:
         retries: how often reading or writing had to be tried again.
         began: when it was begun, in seconds since 1970; 0 where that was not noted.
         dimensions: of the images written; of none where they were not noted.
+        depths: of those images written that claim 16 bits a sample; of none where not noted.
     """
 
     split: str
@@ -83,6 +86,7 @@ class ShardReceipt:
     retries: int = 0
     began: float = 0.0
     dimensions: Dimensions = field(default_factory=Dimensions)
+    depths: Depths = field(default_factory=Depths)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,6 +101,7 @@ class ShardReceipt:
                 "stats": ChannelStats.from_json(value["stats"]),
                 "findings": tuple(Finding(**f) for f in value["findings"]),
                 "dimensions": Dimensions.from_json(value.get("dimensions", _NO_DIMENSIONS)),
+                "depths": Depths.from_json(value.get("depths", _NO_DEPTHS)),
             }
         )
 
@@ -120,6 +125,7 @@ class Totals:
     findings: tuple[Finding, ...] = ()
     retries: int = 0
     dimensions: Dimensions = field(default_factory=Dimensions)
+    depths: Depths = field(default_factory=Depths)
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -131,6 +137,7 @@ class Totals:
             findings=self.findings + other.findings,
             retries=self.retries + other.retries,
             dimensions=self.dimensions + other.dimensions,
+            depths=self.depths + other.depths,
         )
 
     @property
@@ -160,6 +167,7 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
                 findings=receipt.findings,
                 retries=receipt.retries,
                 dimensions=receipt.dimensions,
+                depths=receipt.depths,
             )
         }
         for receipt in receipts

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from prep import markup, storage
+from prep.depth_warnings import depth_warnings
+from prep.depths import Depths
 from prep.images import codec_versions
 from prep.layout import DEFAULT_SPLIT, OutputLayout
 from prep.locations import locate
@@ -50,6 +52,8 @@ class RunReport:
         config: the configuration, with what was chosen by default.
         fingerprint: of all that has a say in the bytes of the shards.
         versions: of the libraries at work.
+        depths: by split and class, how many ``images`` of 16 bits a sample were written, and how
+            many ``bits`` the largest sample in them takes.
         preview: makes what is to be seen of the output, in a notebook. It is not in the file.
     """
 
@@ -73,6 +77,7 @@ class RunReport:
     config: Mapping[str, Any]
     fingerprint: str
     versions: Mapping[str, str]
+    depths: Mapping[str, Any] = field(default_factory=dict)
     preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +114,11 @@ class RunReport:
         """How many images were refused for each reason, the most frequent first."""
         return dict(Counter(image["reason"] for image in self.refused).most_common())
 
+    def depth_warnings(self) -> list[str]:
+        """What ``depth`` does not fit, in words."""
+        depths = {split: Depths.of_report(found) for split, found in self.depths.items()}
+        return depth_warnings(depths, self.config.get("depth", 16))
+
     def rows(self) -> list[tuple[str, str]]:
         """The summary, as pairs of a name and a value."""
         images = self.images
@@ -126,6 +136,7 @@ class RunReport:
             rows.append(("repaired", f"{self.repaired:,}, which lacked only their end marker"))
         if self.damaged:
             rows.append(("damaged", f"{self.damaged:,}, kept as asked, with a part of each lost"))
+        rows += [("depth", line) for line in self.depth_warnings()]
         if self.duplicates["images"]:
             rows.append(("duplicates", self._describe_duplicates()))
         rows += [
@@ -250,6 +261,7 @@ def make_report(
         config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
+        depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
         preview=preview,
     )
 

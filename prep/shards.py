@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from prep import storage
 from prep.checksums import to_text
+from prep.depths import Depths
 from prep.dimensions import Dimensions
 from prep.errors import BadImageError, RefusedImage
 from prep.examples import example, label_entry
@@ -237,6 +238,7 @@ class _ShardWriter:
             retries=self.retries.count,
             began=round(self._began, 3),
             dimensions=Dimensions.of(tally.shapes),
+            depths=Depths(classes=tally.deep),
         )
 
 

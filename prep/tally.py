@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from prep.checksums import checksum
+from prep.depths import Deep
 from prep.errors import RefusedImage
 from prep.images import Processed
 from prep.receipts import Finding, Outcome
@@ -23,6 +24,7 @@ class Tally:
         stats: channel sums of the squares that were written.
         shapes: numbers of images written, by (width, height) in pixels as they were.
         findings: the images that were not written, or not as they were.
+        deep: of the images written, those that claim 16 bits a sample, by class.
         refused: how many were not written.
         source_bytes: of all image files that were read.
         file_bytes: what is in the shard's file so far.
@@ -33,6 +35,7 @@ class Tally:
     stats: ChannelStats = ChannelStats()
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    deep: dict[str, Deep] = field(default_factory=dict)
     refused: int = 0
     source_bytes: int = 0
     file_bytes: int = 0
@@ -54,6 +57,9 @@ class Tally:
         self.written[class_name] += 1
         self.stats += processed.stats
         self.shapes[processed.width, processed.height] += 1
+        if processed.bits:
+            before = self.deep.get(class_name, Deep(0, 0))
+            self.deep[class_name] = before + Deep(1, processed.bits)
         if processed.note is not None:
             note = processed.note
             self._note(path, class_name, note.outcome, note.reason, note.detail)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prep.depth_warnings import depth_warning
 from prep.estimate import Estimate
 from prep.means import MeanReport
 from prep.planning import RunPlan
@@ -84,6 +85,7 @@ def print_plan(plan: RunPlan, guess: Estimate) -> None:
     """What a run would do, and about how long that would take."""
     Console().print(_class_table(plan))
     shards = counted(len(plan.shards), "shard")
+    warning = depth_warning(guess.deep, plan.config.depth)
     _print_pairs(
         [
             ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
@@ -98,6 +100,7 @@ def print_plan(plan: RunPlan, guess: Estimate) -> None:
                 "estimated",
                 f"from {counted(guess.sampled, 'image')}, {guess.refused} of them unusable",
             ),
+            *([("depth", warning)] if warning else []),
             *(
                 ("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}")
                 for i in plan.ignored

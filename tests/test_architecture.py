@@ -31,6 +31,7 @@ LEVELS = {
     0: {
         "addresses",
         "checksums",
+        "depths",
         "dimensions",
         "errors",
         "faults",
@@ -51,6 +52,7 @@ LEVELS = {
         "admission",
         "cluster_file",
         "demo",
+        "depth_warnings",
         "examples",
         "interrupts",
         "jobs",

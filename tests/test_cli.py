@@ -179,6 +179,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "max_refused": 0.5,
         "damaged": "keep",
         "max_pixels": 1_000_000,
+        "depth": 12,
         "max_aspect": 10.0,
         "min_size": 2,
         "background": "#102030",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 import io
+import json
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,10 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from pictures import Pixels, image_file, jpeg, picture
+from pictures import Pixels, image_file, jpeg, picture, write_tree
 
+import prep
+from prep.depth_warnings import depth_warning
+from prep.depths import Deep, Depths
 from prep.errors import RefusedImage
+from prep.estimate import estimate
 from prep.images import ImageProcessor, ImageSettings
+from prep.journal import Journal
+from prep.receipts import SplitTotals, total_receipts
+from prep.report import Effort, make_report
+from prep.shards import RunRef, write_shard
 
 Samples = npt.NDArray[np.uint16]
 
@@ -141,3 +153,137 @@ def test_samples_that_two_decoders_read_differently_are_refused() -> None:
     square(data, 16)
     with pytest.raises(RefusedImage, match="unsupported"):
         square(data, 12)
+
+
+# --- what is said of it ---------------------------------------------------------------------------
+
+
+def deep_tree(root: Path, tree: dict[str, dict[str, int]], images: int = 1) -> Path:
+    """``root/<split>/<class>/`` of PNG and TIFF files of 16 bits, whose largest sample is given."""
+    for split, classes in tree.items():
+        for class_name, most in classes.items():
+            folder = root / split / class_name
+            folder.mkdir(parents=True)
+            for number in range(images):
+                samples = np.roll(np.minimum(COLOURS, most), number, axis=0)
+                samples[SIDE // 2, number] = most
+                (folder / f"{number}.png").write_bytes(png(samples))
+                (folder / f"{number}.tif").write_bytes(tiff(samples))
+    return root
+
+
+def totals_of(source: Path, output: Path, **options: Any) -> tuple[prep.RunPlan, SplitTotals]:
+    """What comes of a run, its shards written one after the other in this process."""
+    made = prep.plan(
+        prep.Config(
+            source=str(source), output=str(output), size=SIDE, images_per_shard=3, **options
+        )
+    )
+    journal = Journal(str(output))
+    journal.begin(made)
+    reference = RunRef(output=str(output), digest=made.fingerprint.digest, run="1")
+    for shard in made.shards:
+        write_shard(shard, reference)
+    digest = made.fingerprint.digest
+    receipts = [journal.receipt(shard.split, shard.index, digest) for shard in made.shards]
+    return made, total_receipts(receipt for receipt in receipts if receipt)
+
+
+def report_of(source: Path, output: Path, **options: Any) -> prep.RunReport:
+    made, totals = totals_of(source, output, **options)
+    effort = Effort(seconds=1.0, images=0, resumed_shards=0)
+    return make_report(made, str(output), totals, effort, {"images": 0, "across_splits": 0})
+
+
+def depth_rows(report: prep.RunReport) -> list[str]:
+    return [line for name, line in report.rows() if name == "depth"]
+
+
+def test_a_split_of_twelve_bits_is_told_with_the_depth_that_mends_it(tmp_path: Path) -> None:
+    source = deep_tree(
+        tmp_path / "s",
+        {"train": {"cat": 4095, "dog": 1500}, "val": {"cat": 40_000, "dog": 65_535}},
+    )
+    report = report_of(source, tmp_path / "o")
+    (line,) = depth_rows(report)
+    assert line == (
+        "4 images of 16 bits a sample of split 'train': no value above 4,095. They hold 12 bits, "
+        "and come out in 16 of 256 levels, too dark; run again with depth: 12"
+    )
+    assert report.depths == {
+        "train": {"cat": {"images": 2, "bits": 12}, "dog": {"images": 2, "bits": 11}},
+        "val": {"cat": {"images": 2, "bits": 16}, "dog": {"images": 2, "bits": 16}},
+    }
+    report.publish()
+    assert depth_rows(prep.RunReport.read(tmp_path / "o")) == [line]
+    page = prep.report_page(tmp_path / "o").read_text(encoding="utf-8")
+    assert html.escape(line).replace("&#x27;", "&#39;") in page
+
+
+def test_as_said_it_is_bright_and_nothing_more_is_told(tmp_path: Path) -> None:
+    source = deep_tree(tmp_path / "s", {"train": {"cat": 4095, "dog": 1500}})
+    dark = report_of(source, tmp_path / "dark", encoding="raw")
+    bright = report_of(source, tmp_path / "bright", encoding="raw", depth=12)
+    assert depth_rows(bright) == []
+    assert dark.mean is not None
+    assert bright.mean is not None
+    for channel in "RGB":  # 16 times as bright, but for what rounding down has cost the dark one
+        assert 16 * dark.mean[channel] < bright.mean[channel] < 16 * (dark.mean[channel] + 1)
+
+
+def test_a_class_of_twelve_bits_beside_others_of_sixteen_is_told(tmp_path: Path) -> None:
+    source = deep_tree(tmp_path / "s", {"train": {"cat": 4095, "dog": 65_535}})
+    (line,) = depth_rows(report_of(source, tmp_path / "o"))
+    assert "2 images of 16 bits a sample of split 'train' in 1 class ('cat')" in line
+    assert "prepare them apart, with depth: 12" in line
+
+
+def test_a_depth_that_cuts_samples_off_is_told(tmp_path: Path) -> None:
+    source = deep_tree(tmp_path / "s", {"train": {"cat": 4095, "dog": 10_000}})
+    (line,) = depth_rows(report_of(source, tmp_path / "o", depth=12))
+    assert "values above 4,095, which depth: 12 makes white; run again with depth: 14" in line
+
+
+@pytest.mark.parametrize("most", [200, 1000, 4095, 16_000, 65_535])
+def test_the_least_usual_depth_that_holds_all_is_named(most: int) -> None:
+    deep = Deep(1, max(8, most.bit_length()))
+    named = {200: 8, 1000: 10, 4095: 12, 16_000: 14}
+    line = depth_warning(deep, 16)
+    assert line.endswith(f"run again with depth: {named[most]}") if most in named else not line
+    assert depth_warning(Deep(0, 0), 16) == ""
+
+
+def test_no_word_of_depth_where_nothing_has_sixteen_bits(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "s", {"train": {"cat": 3}})
+    report = report_of(source, tmp_path / "o")
+    assert depth_rows(report) == []
+    assert report.depths == {}
+
+
+def test_another_depth_is_another_run_and_the_default_is_that_of_older_outputs(
+    tmp_path: Path,
+) -> None:
+    source = write_tree(tmp_path / "s", {"train": {"cat": 1}})
+    plans = {
+        depth: prep.plan(prep.Config(source=str(source), output="o", depth=depth)).fingerprint
+        for depth in (12, 14, 16)
+    }
+    assert "depth" not in plans[16].parts
+    assert plans[16].differences(plans[12]) == ["depth: none there, 12 here"]
+    assert plans[14].differences(plans[12]) == ["depth: 14 there, 12 here"]
+
+
+def test_a_receipt_from_before_is_read_and_one_that_makes_no_sense_is_not() -> None:
+    noted = Depths(classes={"cat": Deep(2, 12)})
+    value = json.loads(json.dumps(dataclasses.asdict(noted)))
+    assert Depths.from_json(value) == noted
+    for classes in ({"cat": [2, 99]}, {"cat": ["2", 12]}, {"cat": [2]}, {"cat": 2}, ["cat"]):
+        with pytest.raises((TypeError, ValueError, AttributeError)):
+            Depths.from_json({"classes": classes})
+
+
+def test_the_sample_of_a_plan_tells_it_beforehand(tmp_path: Path) -> None:
+    source = deep_tree(tmp_path / "s", {"train": {"cat": 4095}})
+    guess = estimate(prep.plan(prep.Config(source=str(source), output=str(tmp_path / "o"))))
+    assert guess.deep == Deep(2, 12)
+    assert "2 images of 16 bits a sample of those sampled" in depth_warning(guess.deep, 16)

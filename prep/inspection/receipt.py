@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from prep import storage
 from prep.checksums import DIGITS
@@ -57,7 +58,7 @@ def receipt_differences(
     try:
         written, refused = sum(receipt.written.values()), of_outcome(receipt.findings, "refused")
         pixels = written * plan.settings.size**2
-        pairs = {
+        pairs: dict[str, tuple[Any, Any]] = {
             "shard": (
                 (shard.split, shard.index, shard.count, file),
                 (receipt.split, receipt.index, receipt.count, receipt.file),
@@ -68,6 +69,9 @@ def receipt_differences(
             "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
             "classes without a label": ([], sorted(receipt.written.keys() - plan.labels.numbers)),
         }
+        deep = {name: found.images for name, found in receipt.depths.classes.items()}
+        more = [name for name, images in deep.items() if images > receipt.written.get(name, 0)]
+        pairs["classes with more images of 16 bits than images"] = ([], more)
         if entries is not None:
             by_class = dict(Counter(classes_written(receipt, entries)))
             strange = {finding.path for finding in refused} - {entry.name for entry in entries}

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from prep import storage
 from prep.admission import admit
+from prep.depth_warnings import depth_warnings
 from prep.errors import SourceError
 from prep.journal import Journal
 from prep.receipts import ShardReceipt, Totals
@@ -136,11 +137,18 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
             busy_from=f"{BUSY:.0f} %",
             thumbnail=THUMBNAIL,
             **_lines(facts),
+            warnings=_warnings(facts),
             config=tables.config_rows(facts),
             versions=tables.version_rows(facts.report),
         )
     )
     return text.encode(errors="backslashreplace")
+
+
+def _warnings(facts: Facts) -> list[str]:
+    """What the settings do not fit, in words."""
+    depths = {split: totals.depths for split, totals in facts.totals.items()}
+    return depth_warnings(depths, facts.plan.settings.depth)
 
 
 def _lines(facts: Facts) -> dict[str, str]:
