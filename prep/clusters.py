@@ -20,6 +20,7 @@ from prep.interrupts import deferred, heard, pressed_again
 from prep.jobs import not_cancelled
 from prep.links import install_page
 from prep.process_state import configured, quietly
+from prep.spawning import told_of_a_missing_guard
 
 _LOGGER = logging.getLogger("prep")
 
@@ -109,6 +110,7 @@ def opened(choice: ClusterChoice) -> Iterator[Client]:
     """The same, for a choice."""
     spec = choice.spec()
     deployment = deployment_of(spec, choice.workers)
+    deployment.require_startable()
     stack = contextlib.ExitStack()
     try:
         with deferred(), quietly():
@@ -192,11 +194,13 @@ def _started(deployment: Deployment, spec: ClusterSpec) -> Any:
     time, and are given up with the connections to them.
     """
     assert deployment.start is not None
-    try:
-        with contextlib.nullcontext() if deployment.here else heard():
-            cluster = deployment.start()
-    except Exception as error:
-        raise not_started(error, spec) from error
+    with told_of_a_missing_guard() as require_guard:
+        try:
+            with contextlib.nullcontext() if deployment.here else heard():
+                cluster = deployment.start()
+        except Exception as error:
+            require_guard()
+            raise not_started(error, spec) from error
     if deployment.adapt:
         try:
             cluster.adapt(**deployment.adapt)

@@ -23,6 +23,7 @@ from prep.cluster_spec import WAIT_FOR_WORKERS, ClusterSpec, SecuritySpec, is_ti
 from prep.errors import ConfigError
 from prep.jobs import noting
 from prep.parsing import KeyPath, parse_json, read_text
+from prep.spawning import require_home, require_spawnable
 from prep.text import reason_of
 
 # Dask takes its configuration from this variable, in whatever process it is set.
@@ -49,6 +50,7 @@ class Deployment:
     Attributes:
         start: starts one; None where it is there already.
         here: whether that starts processes of this machine.
+        spawns: whether they are started by Python's multiprocessing.
         address: where it is, if it is there already.
         adapt: between what it is to grow and shrink.
         config: the Dask configuration to do it under.
@@ -57,10 +59,18 @@ class Deployment:
 
     start: Callable[[], Any] | None = None
     here: bool = False
+    spawns: bool = False
     address: str | None = None
     adapt: Mapping[str, Any] | None = None
     config: Mapping[str, Any]
     security: Callable[[], Security | None]
+
+    def require_startable(self) -> None:
+        """Raise UsageError where this process can't start it."""
+        if self.spawns:
+            require_spawnable()
+        if self.start is not None:
+            require_home()
 
 
 def deployment_of(spec: ClusterSpec, workers: int | None = None) -> Deployment:
@@ -85,9 +95,11 @@ def deployment_of(spec: ClusterSpec, workers: int | None = None) -> Deployment:
         return Deployment(address=address, config=config, security=security)
     _require_securable(spec)
     kind = class_of(spec)
+    here = inspect.isclass(kind) and issubclass(kind, LocalCluster)
     return Deployment(
         start=functools.partial(_start, kind, spec, _counted(spec, workers), config),
-        here=inspect.isclass(kind) and issubclass(kind, LocalCluster),
+        here=here,
+        spawns=here and spec.kwargs.get("processes") is not False,
         adapt=None if workers is not None or not spec.adapt else spec.adapt.keywords(),
         config=config,
         security=security,

@@ -40,9 +40,9 @@ _kept: _Kept | None = None
 
 
 def require_usable(client: Client | None, choice: ClusterChoice) -> None:
-    """Raises ConfigError where :func:`usable_client` could not even try."""
+    """Raises UsageError where :func:`usable_client` could not even try."""
     if client is None:
-        choice.deployment()
+        choice.deployment().require_startable()
     elif choice != ANY_CLUSTER:
         raise ConfigError(
             "workers, cluster, profile: are for a cluster started here, not for a client"

@@ -63,6 +63,7 @@ LEVELS = {
         "outages",
         "receipts",
         "records",
+        "spawning",
         "storage",
         "troubles",
     },  # one thing

@@ -1,0 +1,76 @@
+"""Whether this process can start worker processes; where not, what to do about it.
+
+Each of them begins by importing the script of the process that starts it. A script without the
+guard of multiprocessing would do there all that it does, and never get as far as to be a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prep.errors import UsageError
+
+# Where a process that only imports a script leaves word for the one that has started it.
+_WORD = "PREP_SCRIPT_WITHOUT_GUARD"
+_NO_GUARD = (
+    "each worker process begins by importing the script that starts it, and this one starts a "
+    'cluster when it is imported: put what it does under if __name__ == "__main__":'
+)
+
+
+def require_home() -> None:
+    """Raise UsageError where the user has no home folder, which parts of the dashboard need."""
+    try:
+        Path.home()
+    except RuntimeError:
+        raise UsageError(
+            "HOME is not set, and this user has no home folder, where Dask's dashboard looks for "
+            "its settings; set HOME to any folder, such as HOME=/tmp"
+        ) from None
+
+
+def require_spawnable() -> None:
+    """Raise UsageError where Python would let this process start no others.
+
+    A process that is there to become a worker ends here without a word on the terminal: whoever has
+    started it gets it (:func:`told_of_a_missing_guard`), and tells it once.
+    """
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False):  # So multiprocessing itself finds it out.
+        if (place := os.environ.get(_WORD)) is None:
+            raise UsageError(_NO_GUARD)
+        with contextlib.suppress(OSError):
+            Path(place, str(os.getpid())).touch()
+        raise SystemExit(1)
+    if process.daemon:
+        raise UsageError(
+            "a process with daemon=True (so are Dask's workers) may start no others; start it "
+            "with daemon=False, or give prep a client of a cluster that was started elsewhere"
+        )
+
+
+@contextlib.contextmanager
+def told_of_a_missing_guard() -> Iterator[Callable[[], None]]:
+    """Give what raises UsageError if a process started in the block has found no guard."""
+    try:
+        place = tempfile.mkdtemp(prefix="prep-")
+    except OSError:  # Then a cluster will hardly start, and says why.
+        yield lambda: None
+        return
+    os.environ[_WORD] = place
+
+    def require_guard() -> None:
+        if os.listdir(place):
+            raise UsageError(_NO_GUARD) from None
+
+    try:
+        yield require_guard
+    finally:
+        os.environ.pop(_WORD, None)
+        shutil.rmtree(place, ignore_errors=True)
