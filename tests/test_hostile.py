@@ -52,17 +52,19 @@ REPAIRED = {
 # The reasons that are not plain from the folder.
 EXPECTED_REASONS = {
     "bomb/made_scan_bomb_5000.jpg": "too extreme",
-    "bomb/oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": "damaged",
+    # It ends within its directory, of which six entries of eleven are there.
+    "bomb/oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": "truncated",
     "coding/jpeg_lossless_sel1-8bit.jpg": "unsupported",
     "coding/lossless16bit.jpg": "unsupported",
     "corrupt/corrupt-header.jpg": "truncated",  # The length of a segment leads past the end.
     "corrupt/empty.jpg": "empty",
     "corrupt/invalid-prediction-shift.jpg": "unsupported",  # It claims to be lossless.
     "corrupt/made_leading_crlf.jpg": "not an image",
-    "corrupt/missing-frame-image-1410.jpg": "truncated",
-    "corrupt/missing-sos.jpg": "truncated",
+    # These have their end marker: what is lacking is in between.
+    "corrupt/missing-frame-image-1410.jpg": "damaged",
+    "corrupt/missing-sos.jpg": "damaged",
     "corrupt/pngtest_bad.png": "not an image",  # Its signature is broken.
-    "nonimage/soi_only.JPEG": "truncated",
+    "nonimage/soi_only.JPEG": "damaged",  # And its end marker.
     "nonimage/zero_byte.JPEG": "empty",
     "trunc/made_base_trunc_0.jpg": "empty",
     "trunc/made_base_trunc_100.jpg": "truncated",

@@ -317,7 +317,7 @@ def png_claiming(height: int, width: int) -> bytes:
         (b"", "empty"),  # a file without bytes
         (b"\xff", "not an image"),  # a single one
         (b"<!doctype html><title>404 Not Found</title>", "not an image"),  # a web page
-        (b"\xff\xd8\xff\xd9", "truncated"),  # a JPEG without anything in it
+        (b"\xff\xd8\xff\xd9", "damaged"),  # a JPEG without anything in it, but with an end
         (jpeg(WIDE)[:100], "truncated"),  # cut off in the header
         (jpeg(WIDE)[: HEADER + 20], "truncated"),  # in the scan
         (jpeg(WIDE)[: HEADER + 99] + b"\xff\xd9", "damaged"),  # the same, with an end of its own
@@ -327,7 +327,7 @@ def png_claiming(height: int, width: int) -> bytes:
         (image_file(WIDE, "PNG")[:-200], "truncated"),  # a PNG cut off
         (image_file(WIDE, "GIF")[:-200], "truncated"),  # a GIF
         (image_file(WIDE, "BMP")[:-200], "truncated"),  # a BMP
-        (image_file(WIDE, "WEBP")[:-200], "damaged"),  # a WebP, whose decoder says no more
+        (image_file(WIDE, "WEBP")[:-200], "truncated"),  # a WebP
         (claiming(0, 60), "damaged"),  # no height
         (claiming(30000, 30000), "too large"),  # 900 megapixels, in a header alone
         (png_claiming(30000, 30000), "too large"),  # the same as PNG

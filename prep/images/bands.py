@@ -60,6 +60,10 @@ def _in_8_bits(
     if band.mode.startswith("I;16"):
         samples: npt.NDArray[Any] = np.asarray(band)
         gray = Image.fromarray(gray_of_16_bits(samples, depth if deep else FULL))
+        key = band.info.get("transparency")
+        if isinstance(key, int):
+            seen = Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8))
+            gray = Image.merge("LA", (gray, seen))
         gray.info = {key: band.info[key] for key in ("icc_profile",) if key in band.info}
         return gray, bits_of(samples >> 8) if deep else 0
     if deep is None or band.mode not in ("RGB", "RGBA"):

@@ -99,8 +99,11 @@ def _read_fast(image: ImageFile.ImageFile) -> None:
 
     Pillow would scale them one by one in Python, which takes a second a megapixel.
     """
-    if image.format == "PPM" and image.tile[0].args == ("RGB", 0xFFFF):
-        image.tile = [image.tile[0]._replace(codec_name="raw", args="RGB;16B")]
+    if image.format != "PPM":
+        return
+    tile = image.tile[0]
+    if (tile.codec_name, tile.args) == ("ppm", ("RGB", 0xFFFF)):  # and no numbers as text
+        image.tile = [tile._replace(codec_name="raw", args="RGB;16B")]
 
 
 def _raw_modes(image: ImageFile.ImageFile) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import struct
 from typing import NamedTuple
+
+from prep.images.ifd import first_directory
 
 
 class Format(NamedTuple):
@@ -64,6 +65,7 @@ _MAGIC = (
     (0, b"\x01\xda", Format("SGI")),
     (0, b"\xd7\xcd\xc6\x9a", Format("WMF")),
     (0, b"/* XPM */", Format("XPM")),
+    (0, b"P7\n", Format("PAM")),
     (0, b"PF\n", Format("floating-point PPM")),
     (0, b"Pf\n", Format("floating-point PPM")),
 )
@@ -114,17 +116,9 @@ def _of_media_file(data: bytes) -> Format | None:
 
 def _of_tiff(data: bytes) -> Format:
     """TIFF, unless what comes first in it is only the preview of a camera's raw data."""
-    order = "<" if data[:2] == b"II" else ">"
-    tags = {}
-    try:
-        (start,) = struct.unpack_from(order + "I", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, start)
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(order + "HHII", data, at)
-            tags[tag] = value
-    except struct.error:
-        pass  # Pillow will say what is wrong with it.
-    preview = tags.get(_NEW_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags
-    if preview or _DNG_VERSION in tags:
-        return Format("camera raw")
+    directory = first_directory(data)
+    if directory is not None:
+        preview = directory.integer(_NEW_SUBFILE_TYPE) & 1 and directory.has(_SUB_IFDS)
+        if preview or directory.has(_DNG_VERSION):
+            return Format("camera raw")
     return Format("TIFF", supported=True)

@@ -31,6 +31,8 @@ from prep.images.stderr import captured_stderr
 _KEPT_BYTES = 16 << 20  # 16 MiB
 _SUSPICIOUS = 64  # pixels per byte; photos have about five
 _NO_END = "Premature end of JPEG file"
+_NO_PICTURE = "Corrupt JPEG data: libjpeg makes no picture of it"
+_SOS, _EOI = b"\xff\xda", b"\xff\xd9"
 _REPAIRED = Note("repaired", "truncated", "lacks its end marker (EOI) alone")
 # How libjpeg's warnings begin (jerror.h, JWRN_*).
 _WARNINGS = re.compile(
@@ -75,15 +77,17 @@ class JpegDecoder:
         if height * width > _SUSPICIOUS * len(data):
             check_least(height, width, header.frame.least_bytes, len(data))
             check_room(height, width, len(data))
-        missing = self._look_at_scans(data, header) if header.many_scans else ""
+        fault = self._look_at_scans(data, header) if header.many_scans else header.fault
+        if fault is not None and fault.reason == "damaged":
+            self._damaged(fault)  # It is clear before anything is decoded.
         factor = shrink_factor(min(height, width), at_least) if at_least else 1
         note = None
         try:
             pixels = self._strictly(data, header, factor)
         except ValueError as error:
             pixels, factor, note = self._at_second_look(data, header, factor, str(error))
-        if missing and (note is None or note.outcome != "damaged"):
-            note = self._damaged(RefusedImage("truncated", missing))
+        if fault is not None and (note is None or note.outcome != "damaged"):
+            note = self._damaged(fault)
         profile = read_profile(data) if self._settings.convert_profiles else None
         if profile is not None and len(components) == 3 * 4:
             converted = convert_cmyk(data, profile)
@@ -91,10 +95,10 @@ class JpegDecoder:
             profile = None
         return Decoded(pixels, height, width, factor, header.orientation, profile, note)
 
-    def _look_at_scans(self, data: bytes, header: JpegHeader) -> str:
+    def _look_at_scans(self, data: bytes, header: JpegHeader) -> RefusedImage | None:
         scans = read_scans(data, header, MAX_SCANS)
         check_scans(scans.number, header.frame.height * header.frame.width)
-        return scans.missing
+        return scans.fault
 
     def _at_second_look(
         self, data: bytes, header: JpegHeader, factor: int, complaint: str
@@ -189,7 +193,7 @@ def _of_unusual_sampling(data: bytes) -> Pixels:
 
 
 def _decode_with_opencv(data: bytes) -> tuple[Pixels | None, str]:
-    """(pixels, what libjpeg warned of first); no pixels, if there is no end."""
+    """(pixels, what libjpeg warned of first); no pixels, if it made nothing of the file."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     with captured_stderr() as lines:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -198,7 +202,8 @@ def _decode_with_opencv(data: bytes) -> tuple[Pixels | None, str]:
         if line not in warnings and "JFIF revision" not in line:  # It is another thread's.
             print(line, file=sys.stderr)
     if pixels is None:
-        return None, warnings[0] if warnings else _NO_END
+        end = data.rfind(_EOI) > data.find(_SOS)
+        return None, warnings[0] if warnings else _NO_PICTURE if end else _NO_END
     rgb: Pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     return rgb, warnings[0] if warnings else ""
 

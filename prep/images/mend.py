@@ -7,14 +7,8 @@ from __future__ import annotations
 
 import re
 
-from prep.images.header import (
-    DRI_MARKER,
-    FRAMES,
-    SOI,
-    SOS_MARKER,
-    read_frame,
-    segments,
-)
+from prep.images.frames import FRAMES, read_frame
+from prep.images.header import DRI_MARKER, SOI, SOS_MARKER, segments
 
 _APP0, _APP14 = 0xE0, 0xEE
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -65,7 +59,7 @@ def without_surplus(data: bytes) -> bytes:
             frame = read_frame(marker, data[start + 4 : end])
         elif marker == DRI_MARKER:
             interval = int.from_bytes(data[start + 4 : start + 6], "big")
-    if frame is None or not interval or not frame.components or marker != SOS_MARKER:
+    if frame is None or not interval or marker != SOS_MARKER:
         return data
     across, down = (8 * max(factors) for factors in zip(*frame.sampling, strict=True))
     needed = -(-(-(-frame.width // across) * -(-frame.height // down)) // interval)

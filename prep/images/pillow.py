@@ -4,25 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from prep.errors import RefusedImage
 from prep.images.bands import to_rgb
 from prep.images.claims import avif_size, check_webp_room, webp_size
+from prep.images.cuts import is_cut_off
 from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
 from prep.images.depth import prepare
 from prep.images.formats import format_of
-from prep.images.geometry import AreaNeeded, whole
+from prep.images.geometry import Area, AreaNeeded, whole
+from prep.images.ifd import exif_orientation
+from prep.images.jpeg2000 import check_jpeg2000
 from prep.images.limits import check_room, check_size
-from prep.images.png import check_png, check_png_room, png_size
+from prep.images.png import check_png_room, png_size, read_png
 from prep.images.profiles import image_to_srgb
+from prep.images.tiff import read_tiff
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "JPEG")
-_ORIENTATION_TAG = 0x0112
+_TRUNCATED = re.compile("[Tt]runcated|not enough image data")
+_UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
+
+
+class _Source(NamedTuple):
+    """What Pillow is to decode, and what it does not know of it, or knows wrong.
+
+    Attributes:
+        name: of the format; empty if it is not known by its beginning.
+        data: the file, or as much of it as is needed.
+        orientation: which turns the pixels upright; None if Pillow is to be asked for the Exif.
+        profile: the ICC profile; None if Pillow is to be asked for it.
+        bits: of a sample, where there may be more than eight.
+        negative: whether 16-bit gray comes out as its negative.
+        cut: whether the file ends before its pixels do.
+        note: what was mended.
+        fault: for what it is to be refused, unless it is kept.
+    """
+
+    name: str
+    data: bytes
+    orientation: int | None = None
+    profile: bytes | None = None
+    bits: int = 16
+    negative: bool = False
+    cut: bool = False
+    note: Note | None = None
+    fault: RefusedImage | None = None
 
 
 def decode_with_pillow(
@@ -31,16 +65,44 @@ def decode_with_pillow(
     """Decodes the first image in a file. See :meth:`prep.images.decode.Decoder.decode`."""
     name = _readable_format(data)
     _check_claims(name, data, settings)
-    note = None
+    source = _source(name, data, settings)
     try:
-        if name == "PNG":
-            data, note = check_png(data)
-        return _decode(name, data, settings, area_needed)._replace(note=note)
+        if source.fault is not None:
+            raise source.fault
+        return _decode(source, settings, area_needed)._replace(note=source.note)
     except RefusedImage as error:
         if not settings.keep_damaged or error.reason not in ("truncated", "damaged"):
             raise
         note = Note("damaged", error.reason, error.detail)
-    return _decode(name, data, settings, area_needed, lenient=True)._replace(note=note)
+    return _decode(source, settings, area_needed, lenient=True)._replace(note=note)
+
+
+def _source(name: str, data: bytes, settings: DecoderSettings) -> _Source:
+    """What Pillow is to be given of a file.
+
+    Raises:
+        RefusedImage: it is of a kind that Pillow does not read, or reads wrong.
+    """
+    if name == "PNG":
+        png = read_png(data)
+        orientation = exif_orientation(png.exif)
+        return _Source(
+            name,
+            png.data,
+            orientation,
+            profile=png.profile if settings.convert_profiles else None,
+            bits=png.bits,
+            note=png.note,
+            fault=png.fault,
+        )
+    if name == "JPEG 2000":
+        check_jpeg2000(data)
+    if name == "TIFF":
+        tiff = read_tiff(data)
+        return _Source(
+            name, tiff.data, tiff.orientation, bits=tiff.bits, negative=tiff.negative, cut=tiff.cut
+        )
+    return _Source(name, data, cut=is_cut_off(name, data))
 
 
 def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
@@ -88,13 +150,9 @@ def _check_claims(name: str, data: bytes, settings: DecoderSettings) -> None:
 
 
 def _decode(
-    name: str,
-    data: bytes,
-    settings: DecoderSettings,
-    area_needed: AreaNeeded,
-    *,
-    lenient: bool = False,
+    source: _Source, settings: DecoderSettings, area_needed: AreaNeeded, *, lenient: bool = False
 ) -> Decoded:
+    name, data = source.name, source.data
     try:
         with (
             _pillow_settings(settings.max_pixels, lenient=lenient),
@@ -102,49 +160,87 @@ def _decode(
         ):
             check_size(image.height, image.width, settings)
             check_room(image.height, image.width, len(data))
+            image.info.pop("xmp", None)  # Or Pillow would turn a TIFF by it.
+            frame = image.tile[0].extents if image.format == "GIF" and image.tile else None
             deep = prepare(image, data, settings.depth)
             image.load()
-            orientation = _orientation(image)
+            if source.profile is not None:
+                image.info["icc_profile"] = source.profile
+            orientation = source.orientation
+            if orientation is None:
+                orientation = exif_orientation(image.info.get("exif", b""))
             height, width = image.height, image.width
             area = area_needed(height, width)
-            pixels, bits = to_rgb(image, area, settings, deep)
+            pixels, bits = to_rgb(_as_meant(image, source), area, settings, deep)
+            if frame is not None:
+                pixels = _on_canvas(pixels, area, frame, settings)
     except RefusedImage:
         raise
     except UnidentifiedImageError:
         if name:
-            raise RefusedImage("damaged", f"begins like {name}, but can't be read") from None
+            what = f"begins like {name}, but can't be read"
+            raise RefusedImage("truncated" if source.cut else "damaged", what) from None
         raise RefusedImage("not an image", f"begins with {data[:8]!r}") from None
     except Image.DecompressionBombError as error:
         raise RefusedImage("too large", str(error)) from None
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
-        raise RefusedImage(_reason(str(error)), f"{type(error).__name__}: {error}") from None
+        reason = "truncated" if source.cut else _reason(str(error))
+        raise RefusedImage(reason, f"{type(error).__name__}: {error}") from None
     return Decoded(pixels, height, width, 1, orientation, top=area.top, left=area.left, bits=bits)
 
 
 @contextlib.contextmanager
 def _pillow_settings(max_pixels: int | None, *, lenient: bool) -> Iterator[None]:
     """Sets what is global in Pillow, and sets it back, for notebooks use Pillow too."""
-    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, TiffImagePlugin.READ_LIBTIFF
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, lenient
+    # What Pillow reads of uncompressed TIFFs by itself is wrong where samples lie in planes.
+    TiffImagePlugin.READ_LIBTIFF = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # About metadata, and about sizes that we check.
             yield
     finally:
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before[:2]
+        TiffImagePlugin.READ_LIBTIFF = before[2]
 
 
 def _reason(message: str) -> str:
     """The reason for what Pillow said."""
-    if "runcated" in message:
+    if _TRUNCATED.search(message):
         return "truncated"
-    return "unsupported" if "not supported" in message else "damaged"
+    return "unsupported" if _UNSUPPORTED.search(message) else "damaged"
 
 
-def _orientation(image: Image.Image) -> int:
-    """1 to 8 as Exif counts; 1, upright, where it is absent or malformed."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # Malformed metadata says nothing about the pixels.
-        return 1
-    return orientation if orientation in range(1, 9) else 1
+def _as_meant(image: Image.Image, source: _Source) -> Image.Image:
+    """What Pillow has decoded, set right where it does not know what is meant."""
+    if source.name == "PNG" and image.mode == "L" and "transparency" in image.info:
+        # It scales samples of two and four bits, but not the one that is transparent.
+        image.info["transparency"] *= 255 // ((1 << source.bits) - 1)
+    from_pgm = image.mode == "I" and source.name == "PPM"  # scaled to 16 bits
+    shift = 16 - source.bits if source.name == "TIFF" else 0
+    if not from_pgm and not (image.mode.startswith("I;16") and (shift or source.negative)):
+        return image
+    samples: npt.NDArray[Any] = np.asarray(image).astype(np.uint16) << shift
+    meant = Image.fromarray(~samples if source.negative else samples)
+    meant.info = image.info
+    return meant
+
+
+def _on_canvas(
+    pixels: Pixels, area: Area, frame: tuple[int, int, int, int], settings: DecoderSettings
+) -> Pixels:
+    """The pixels with what is around the frame as transparent as browsers take it to be.
+
+    Args:
+        area: which part of the canvas they are.
+        frame: left, top, right and bottom of the frame on the canvas.
+    """
+    left, top, right, bottom = frame
+    if left <= area.left and top <= area.top and right >= area.right and bottom >= area.bottom:
+        return pixels
+    rows = slice(max(top - area.top, 0), max(bottom - area.top, 0))
+    columns = slice(max(left - area.left, 0), max(right - area.left, 0))
+    canvas = np.full_like(pixels, settings.background)
+    canvas[rows, columns] = pixels[rows, columns]
+    return canvas

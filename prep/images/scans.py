@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from prep.errors import RefusedImage
 from prep.images.header import EOI_MARKER, SOS_MARKER, JpegHeader
+from prep.images.tables import DHT_MARKER, DQT_MARKER
 
 # A marker within entropy-coded data: neither a stuffed byte nor a restart marker.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -22,11 +24,12 @@ class Scans(NamedTuple):
 
     Attributes:
         number: how many there are; one more than asked for, if there are more than that.
-        missing: what they lack, in words; empty if the picture is complete.
+        fault: what they lack, or why they can't be what was meant; None, if nothing is known
+            against them.
     """
 
     number: int
-    missing: str
+    fault: RefusedImage | None
 
 
 def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
@@ -34,20 +37,27 @@ def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
     full = dict.fromkeys(
         header.frame.components[::3], 0
     )  # coefficients that are there to their last bit
-    number = 0
+    number, fault = 0, header.fault
     at = header.first_scan
     while number <= most and at + 4 <= len(data):
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == EOI_MARKER:
             break
-        if marker == SOS_MARKER:
+        if marker in (DHT_MARKER, DQT_MARKER):
+            fault = fault or header.tables.add(marker, data[at + 4 : end])
+        elif marker == SOS_MARKER:
             number += 1
-            _add(full, data[at + 4 : end], header)
+            scan = data[at + 4 : end]
+            fault = fault or header.tables.fault(header.frame, scan)
+            _add(full, scan, header)
         found = _MARKER.search(data, end)
         if found is None:
             break
         at = found.end() - 2
-    return Scans(number, _missing(full))
+    missing = _missing(full)
+    if fault is None and missing:
+        fault = RefusedImage("truncated", missing)
+    return Scans(number, fault)
 
 
 def _add(full: dict[int, int], scan: bytes, header: JpegHeader) -> None:

@@ -1,0 +1,62 @@
+"""What a JPEG 2000 file says of its samples, and whether it ends where it should.
+
+Format: ITU-T T.800, sections A.5.1 (SIZ), A.4.4 (EOC) and I.4 (boxes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prep.errors import RefusedImage
+
+_START, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"  # SOC and SIZ, EOC
+_COMPONENTS_AT = 40  # in the codestream: how many, in two bytes; then three for each
+
+
+def check_jpeg2000(data: bytes) -> None:
+    """Refuses samples that Pillow decodes wrong.
+
+    Those of more than eight bits it rounds to eight, the highest up to zero: white becomes black.
+    Only gray of ten bits and more is left as it is.
+
+    Raises:
+        RefusedImage: they are of that kind, or signed.
+    """
+    stream = data[slice(*_codestream(data))]
+    components = int.from_bytes(stream[_COMPONENTS_AT : _COMPONENTS_AT + 2])
+    depths = stream[_COMPONENTS_AT + 2 :][: 3 * components : 3]
+    if not depths:
+        return  # Pillow will say what is wrong with it.
+    if max(depths) & 0x80:
+        raise RefusedImage("unsupported", "JPEG 2000 of signed samples")
+    bits = max(depths) + 1
+    if bits > 8 and not (components == 1 and 10 <= bits <= 16):
+        raise RefusedImage("unsupported", f"JPEG 2000 of {components} × {bits} bits a pixel")
+
+
+def is_cut_codestream(data: bytes) -> bool:
+    """Whether the codestream ends early."""
+    start, end = _codestream(data)
+    return end > len(data) or data[start:end][-2:] != _END
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of what is in each box of a file; the last may end behind the file's end.
+
+    Files of other formats are made of such boxes, too: ISO/IEC 14496-12, section 4.2.
+    """
+    at = 0
+    while at + 8 <= len(data):
+        size, kind, start = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16]), at + 16
+        end = at + size if size else len(data)
+        yield kind, start, end
+        at = max(end, start)
+
+
+def _codestream(data: bytes) -> tuple[int, int]:
+    """(start, end) of the codestream: of the whole file, or of what is in a box of it."""
+    if data.startswith(_START):
+        return 0, len(data)
+    return next(((start, end) for kind, start, end in boxes(data) if kind == b"jp2c"), (0, 0))
