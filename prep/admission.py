@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from prep.variables import expand
 LOCATIONS = ("source", "output", "label_map", "mean_file")
 
 
+_CHAINED = re.compile(r"^\w+::|::\w+://")  # As fsspec has them: zip::s3://…, zip://a::s3://…
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
 
 
@@ -77,6 +79,11 @@ def _expanded(key: str, text: str, *, dollars: bool) -> str:
 
 
 def _require_url(key: str, text: str) -> None:
+    if _CHAINED.search(text):
+        raise ConfigError(
+            f"{key}: got the URL of a storage within another, which is not taken; unpack archives, "
+            "and give the URL of the folder itself"
+        )
     if not is_url(text):
         raise ConfigError(
             f"{key}: got {reprlib.repr(hide_credentials(text))}, a URL of a form that is not "
@@ -146,8 +153,9 @@ def _require_no_typo(storage_options: Mapping[str, Any]) -> None:
 
 def require_openable(key: str, url: str) -> None:
     """Raises ConfigError, which says what to do, where a URL's storage can't be opened here."""
+    files = ("label_map", "mean_file")
     try:
-        require_supported(url)
+        require_supported(url, output=key == "output", folder=key not in files)
     except ValueError as error:
         raise ConfigError(f"{key}: {error}") from None
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 _HIDDEN = "…"
 _SHORTEST_SECRET = 4  # characters: shorter ones are ports and the like, and in every text
+_SUPPORT = re.compile(
+    r"\s*(?:\bRequestId:|For more information check:|<\?xml|<!doctype|<html|<Error>)", re.IGNORECASE
+)
+_NO_AZURE = (
+    "no credentials found: run 'az login', set AZURE_STORAGE_CONNECTION_STRING or "
+    "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or give account_key or sas_token in "
+    "storage_options (anon for a public container)"
+)
 # Names of options that are no secret, and may well be in a message that helps.
 _OPEN = frozenset(
     (
@@ -29,22 +38,39 @@ _BY_NAME = {
             *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenLoadError"),
             *("SSOError", "CredentialRetrievalError", "GoogleAuthError", "DefaultCredentialsError"),
             *("ClientAuthenticationError", "AuthenticationException", "BadHostKeyException"),
-            "UnknownHostKey",
+            *("UnknownHostKey", "ForbiddenOperation"),
         ),
         errno.EACCES,
     ),
-    **dict.fromkeys(("ResourceNotFoundError",), errno.ENOENT),
-    **dict.fromkeys(("ConnectTimeoutError", "ReadTimeoutError", "TimeoutError"), errno.ETIMEDOUT),
-    **dict.fromkeys(("EndpointConnectionError", "EOFError", "SSHException"), errno.ECONNRESET),
-    **dict.fromkeys(("ParamValidationError", "NotImplementedError"), errno.EINVAL),
+    # azure.core, webdav4, httpx, aiohttp, google-auth, beside the above
+    **dict.fromkeys(("ResourceNotFoundError", "ResourceNotFound"), errno.ENOENT),
+    **dict.fromkeys(("ResourceExistsError", "ResourceAlreadyExists"), errno.EEXIST),
+    "InsufficientStorage": errno.ENOSPC,
+    **{"error_perm": errno.EACCES, "error_temp": errno.EBUSY},  # ftplib
+    "ResourceLocked": errno.EBUSY,
+    **dict.fromkeys(
+        ("ConnectTimeoutError", "ReadTimeoutError", "TimeoutError", "TimeoutException"),
+        errno.ETIMEDOUT,
+    ),
+    **dict.fromkeys(
+        (
+            *("EndpointConnectionError", "EOFError", "SSHException", "ServiceRequestError"),
+            *("ServiceResponseError", "TransportError", "ClientConnectionError"),
+        ),
+        errno.ECONNRESET,
+    ),
+    **dict.fromkeys(("ParamValidationError", "NotImplementedError", "InvalidURL"), errno.EINVAL),
 }
 _BY_STATUS = {
     **dict.fromkeys((401, 403, 407), errno.EACCES),
     **dict.fromkeys((404, 410), errno.ENOENT),
     **dict.fromkeys((400, 405, 409, 411, 412, 413, 414, 416), errno.EINVAL),
     **dict.fromkeys((408, 504), errno.ETIMEDOUT),
-    **dict.fromkeys((429, 503), errno.EBUSY),
+    **dict.fromkeys((423, 429, 503), errno.EBUSY),
+    507: errno.ENOSPC,
 }
+# Of errors that are nothing but an OSError: gcsfs; pyarrow without Java.
+_BY_TEXT = {"Forbidden": errno.EACCES, "Unable to load lib": errno.EINVAL}
 _BY_KIND: tuple[tuple[type[OSError], int], ...] = (
     (FileNotFoundError, errno.ENOENT),
     (PermissionError, errno.EACCES),
@@ -66,7 +92,8 @@ def as_os_errors(url: str, options: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise OSError(_number(error), _text(error, options), url) from None
+        number = _number(error)
+        raise OSError(number, _text(error, number, options), url) from None
 
 
 def _number(error: Exception) -> int:
@@ -78,6 +105,9 @@ def _number(error: Exception) -> int:
     for base in type(error).__mro__:
         if base.__name__ in _BY_NAME:
             return _BY_NAME[base.__name__]
+    for beginning, number in _BY_TEXT.items():
+        if str(error).startswith(beginning):
+            return number
     response = getattr(error, "response", None)
     for holder in (error, response):
         for name in ("status", "status_code", "code"):
@@ -90,17 +120,29 @@ def _number(error: Exception) -> int:
 
 
 def _plain_number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return int(value) if isinstance(value, (int, str)) and str(value).isdigit() else 0
 
 
-def _text(error: Exception, options: Mapping[str, Any]) -> str:
+def _text(error: Exception, number: int, options: Mapping[str, Any]) -> str:
     """What an error says, on one line, without anything that only the options know."""
-    number = error.errno if isinstance(error, OSError) else None
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    text = " ".join(said.split()) or (os.strerror(number) if number else "")
-    kind = type(error).__name__
-    text = redacted(text if isinstance(error, OSError) and text else f"{kind}: {text}", options)
-    return text.rstrip(": ")
+    said = error.strerror if isinstance(error, OSError) else None
+    if number == errno.ENOENT and not said:
+        return os.strerror(number)  # The rest is how the library calls the place.
+    text = _first_sentence(said or str(error))
+    if not text or (text != _NO_AZURE and not isinstance(error, OSError)):
+        text = f"{type(error).__name__}: {text}".rstrip(": ")
+    return redacted(text, options)
+
+
+def _first_sentence(said: str) -> str:
+    """What is meant for people: before a page of markup, and before what is meant for support.
+
+    >>> _first_sentence("The container is absent. RequestId:1 Content: <?xml version='1.0'?>")
+    'The container is absent.'
+    """
+    if said.startswith("DefaultAzureCredential"):  # It goes on with what it has tried in vain.
+        return _NO_AZURE
+    return " ".join(_SUPPORT.split(said, maxsplit=1)[0].split())
 
 
 def redacted(text: str, options: Mapping[str, Any]) -> str:
@@ -117,6 +159,11 @@ def redacted(text: str, options: Mapping[str, Any]) -> str:
 def _secrets(options: Any) -> Iterator[str]:
     if isinstance(options, Mapping):
         for name, value in options.items():
+            if name == "connection_string":  # "AccountName=me;AccountKey=…;…", of Azure
+                parts = (part.partition("=") for part in str(value).split(";"))
+                yield from (
+                    secret for key, _, secret in parts if key.endswith(("Key", "Signature"))
+                )
             if name not in _OPEN:
                 yield from _secrets(value)
     elif isinstance(options, (list, tuple)):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from prep.locations import stores
 from prep.locations.claims import Claims
+from prep.locations.protocols import filesystem_class
 from prep.locations.urls import canonical, protocol_of
 
 _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
 # In seconds, so that nothing waits for ever. S3's are s3fs's own. What a user sets wins.
 _TIMEOUTS = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), 30)
+_AZURE_TIMEOUTS = {"connection_timeout": 30, "read_timeout": 60}
 _SILENCE = 60.0  # seconds after which an SFTP server that answers nothing is given up
 _KEEPALIVE = 30  # seconds
 # Requests that wait for their answers at the same time; where each needs a connection of its own,
@@ -54,9 +57,7 @@ def filesystem(url: str) -> Any:
         ImportError, ValueError: there is none for its protocol.
         Exception: whatever it raises when it is opened.
     """
-    import fsspec
-
-    kind = fsspec.get_filesystem_class(protocol_of(url))
+    kind = filesystem_class(protocol_of(url))
     options = {
         **_defaults(kind, protocol_of(url)),
         **kind._get_kwargs_from_urls(_without_path(url)),
@@ -90,9 +91,7 @@ def most_at_once(url: str) -> int:
     Raises:
         ImportError, ValueError: there is no filesystem for its protocol.
     """
-    import fsspec
-
-    shared = fsspec.get_filesystem_class(protocol_of(url)).async_impl
+    shared = filesystem_class(protocol_of(url)).async_impl
     return _MOST_AT_ONCE if shared else _MOST_CONNECTIONS
 
 
@@ -114,6 +113,8 @@ def _defaults(kind: Any, protocol: str) -> dict[str, Any]:
         from prep.locations.sftp import KnownHosts  # It needs paramiko.
 
         return {**_TIMEOUTS, "host_key_policy": KnownHosts}
+    if protocol in ("abfs", "abfss", "az"):
+        return {**_NO_CACHE, **_AZURE_TIMEOUTS}
     return _NO_CACHE if kind.async_impl else {}
 
 
@@ -126,6 +127,8 @@ def _without_path(url: str) -> str:
 def _open(kind: Any, options: Mapping[str, Any]) -> Any:
     if "s3" in kind.protocol and not options.keys() & {"session", "profile"}:
         options = {**options, "session": stores.s3_session()}
+    if "gs" in kind.protocol and "token" not in options:
+        options = {**options, "token": _google_token()}
     # fsspec's own cache would keep what was opened, connections and all, for ever.
     opened = kind(**options, skip_instance_cache=True)
     if kind.async_impl and opened.loop.get_exception_handler() is None:
@@ -135,6 +138,14 @@ def _open(kind: Any, options: Mapping[str, Any]) -> Any:
         sftp.get_channel().settimeout(_SILENCE)
         sftp.get_channel().get_transport().set_keepalive(_KEEPALIVE)
     return opened
+
+
+def _google_token() -> Any:
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return "anon"
+    from prep.locations.google import credentials  # It needs google-auth.
+
+    return credentials()
 
 
 def _told_by_its_request(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from prep.locations.filesystems import (
     given_to_others,
     most_at_once,
 )
+from prep.locations.protocols import filesystem_class
 from prep.locations.urls import bucket_of, canonical, protocol_of
 from prep.locations.waiting import answer, require_time
 
@@ -191,8 +192,8 @@ class RemotePath:
             expected: bytes; if there are more or less, they are not read where that can be helped.
         """
         fs = self._filesystem()
-        if stores.is_s3(fs) or stores.is_sftp(fs):
-            get = stores.get_from_s3 if stores.is_s3(fs) else stores.get_over_sftp
+        get = stores.getter(fs)
+        if get is not None:
             found: stores.Found = self._carry_out(get, fs, self._path, expected)
             return found
         data = self._ask("cat_file", self._path)
@@ -283,7 +284,9 @@ class RemotePath:
                 raise TypeError(self._refusal(str(error))) from None
 
     def _refusal(self, said: str) -> str:
-        """What to tell of options that a storage does not take."""
+        """What to tell of options that a storage does not take, or lacks."""
+        if "missing" in said:
+            return f"{said}; give what is missing in storage_options"
         for name, protocol in given_to_others(self._url).items():
             if f"'{name}'" in said:
                 return (
@@ -370,7 +373,5 @@ def _filesystem_path(url: str) -> str:
 
 @lru_cache(maxsize=64)
 def _root_of(url: str) -> str:
-    import fsspec
-
-    root = fsspec.get_filesystem_class(protocol_of(url))._strip_protocol(f"{url}/")
+    root = filesystem_class(protocol_of(url))._strip_protocol(f"{url}/")
     return str(root)

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
-_CREDENTIALS = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/]*)@")
+from prep.locations.protocols import WEB, require_known
+
+_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+._-]*)://")
+_CREDENTIALS = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+._-]*://)(?P<user>[^/]*)@")
 _LOCAL = ("file", "local")
-_WEB = ("http", "https")
-# What brings the package that a protocol needs; of others, fsspec says which.
-_EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
-_ON_HOSTS = ("sftp", "ssh", "ftp", "smb")
+_ON_HOSTS = ("sftp", "ssh", "ftp", "smb", "webdav", "webdavs")
 _IN_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "tos")
 _ARN = "arn:"  # What begins so is S3's long name of a bucket.
 # Names in a query or a fragment whose values let whoever has them in, or stand beside such: among
@@ -33,13 +32,13 @@ _PARAMETER = re.compile(
 )
 _PASSWORD = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"@]*:[^\s'\"@]*@")
 _WHERE_SECRETS_GO = {
-    **dict.fromkeys(_WEB, "as headers in storage_options (client_kwargs: headers)"),
+    **dict.fromkeys(WEB, "as headers in storage_options (client_kwargs: headers)"),
     **dict.fromkeys(("az", "abfs", "abfss"), "as sas_token or account_key in storage_options"),
     **dict.fromkeys(("s3", "s3a"), "as key, secret and token in storage_options"),
     **dict.fromkeys(("gs", "gcs"), "as token in storage_options"),
 }
 # Where a question mark may be in a name, or begin a query that is asked.
-_MAY_ASK = ("s3", "s3a", *_WEB)
+_MAY_ASK = ("s3", "s3a", *WEB)
 # What stands before a colon is no host.
 _NO_HOSTS = ("github", "gist")
 # Protocols whose URLs begin with a bucket, not with a host that one logs in to, and what the two
@@ -130,29 +129,17 @@ def hide_credentials(text: str) -> str:
     return _PARAMETER.sub(hidden, _PASSWORD.sub(r"\g<before>…@", text))
 
 
-def require_supported(url: str) -> None:
-    """Raises ValueError, which says what to do, where a URL's storage can't be opened here."""
-    import fsspec
+def require_supported(url: str, *, output: bool = False, folder: bool = True) -> None:
+    """Raises ValueError, which says what to do, where a URL's storage can't be opened here.
 
+    Args:
+        output: whether it is to be written to.
+        folder: whether it is to be listed.
+    """
     _require_no_secrets(url)
     protocol = protocol_of(url)
-    try:
-        fsspec.get_filesystem_class(protocol)
-    except ValueError:
-        raise ValueError(
-            f"protocol {protocol!r} is unknown; expected the path of a folder, or a URL such as "
-            "s3://, gs://, abfs://, hdfs:// or sftp://"
-        ) from None
-    except ImportError as error:
-        extra = _EXTRAS.get(protocol)
-        remedy = f"pip install 'prep[{extra}]'" if extra else str(error).rstrip(".")
-        raise ValueError(f"{protocol}:// needs a package that is not installed: {remedy}") from None
-    if protocol == "memory":
-        raise ValueError(
-            "memory:// is seen by one process only, and others do the work; expected the path of "
-            "a folder that all see, or the URL of a storage"
-        )
     _require_place(protocol, url)
+    require_known(protocol, output=output, folder=folder)
 
 
 def _require_place(protocol: str, url: str) -> None:
@@ -198,7 +185,7 @@ def _require_no_secrets(url: str) -> None:
     if protocol in _LOCAL:
         return
     found = _PARAMETER.finditer(url)
-    parameters = [match for match in found if match["value"] or protocol in _WEB]
+    parameters = [match for match in found if match["value"] or protocol in WEB]
     if any(_SECRET_NAMES.search(match["name"]) for match in parameters):
         place = _WHERE_SECRETS_GO.get(protocol, "in storage_options")
         raise ValueError(

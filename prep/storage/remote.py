@@ -11,6 +11,7 @@ file under a temporary name; live ones can't be told from dead ones.
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -134,9 +135,16 @@ class _Spool:
 def _put(path: RemotePath, content: bytes | Path) -> None:
     try:
         path.upload(content)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if path.puts_whole:
-            raise
+            bucket = path.absent_bucket()
+            raise (
+                FileNotFoundError(
+                    errno.ENOENT, f"{bucket} does not exist; make it first", str(path)
+                )
+                if bucket
+                else error
+            ) from None
         path.parent.mkdir(parents=True, exist_ok=True)
         path.upload(content)
 
