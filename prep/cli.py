@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import click
 
@@ -22,6 +22,7 @@ from prep.cli_options import cluster_options, config_options, storage_option, wo
 from prep.config import Config
 from prep.errors import ClusterError, ConfigError, Interrupted, PrepError, UsageError
 from prep.locations import hide_credentials, is_url
+from prep.splits import Layout, OnStray
 from prep.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -273,13 +274,20 @@ def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
 @main.command()
 @click.argument("source", metavar="SOURCE")
 @click.option("-o", "--output", required=True, metavar="FILE", help="JSON file to write.")
-def labels(source: str, output: str) -> None:
+@click.option(
+    "--layout", type=click.Choice(get_args(Layout)), default="auto", help="As of prep run."
+)
+@click.option(
+    "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As of prep run."
+)
+def labels(source: str, output: str, layout: Layout, on_stray: OnStray) -> None:
     """Number the classes of SOURCE by name, and write the label map."""
     from prep.catalog import scan_folders
     from prep.labels import LabelMap
 
     file = _writable(output)
-    label_map = LabelMap.build(scan_folders(admit("source", source, None)).classes)
+    catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
+    label_map = LabelMap.build(catalog.classes)
     _write_json(file, label_map.to_json())
     click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {output}")
 

@@ -26,6 +26,7 @@ from prep.labels import LabelMap
 from prep.layout import require_split_name
 from prep.locations import grant, hide_credentials
 from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
+from prep.splits import Layout, OnStray
 from prep.text import one_line, reason_of, unknown
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
@@ -123,6 +124,19 @@ class Config(BaseModel):
         decides_bytes=True,
         part="splits",
         min_length=1,
+    )
+    layout: Layout = _key(
+        "auto",
+        "What folders in the source are: classes, splits that hold classes, or what they look "
+        "like (auto), with an error where that would be a guess.",
+        "auto, classes or splits",
+        decides_bytes=False,  # If it makes others of the images, these show it.
+    )
+    on_stray: OnStray = _key(
+        "fail",
+        "Images that lie in no class folder: fail (stop before any work), or skip them.",
+        "fail or skip",
+        decides_bytes=False,
     )
     image_type: str | None = _key(
         None,

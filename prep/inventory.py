@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _NOT_OF_THE_RESULT = {
     *("output", "seconds", "images_per_second", "resumed_shards", "versions", "config"),
     "retries",
     "duplicates",  # They are found by reading the images.
+    "passed_over",  # That, by looking into the source.
 }
 
 
@@ -103,9 +105,10 @@ class Inventory:
         nothing = Effort(seconds=0.0, images=0, resumed_shards=0)
         expected = make_report(made, self._journal.output, totals, nothing, duplicates={})
         mean = _read_json(self._layout.mean)
-        if expected.mean is not None and mean != expected.mean:
+        # Earlier versions did not say what it is the mean of.
+        if expected.mean is not None and mean not in (expected.mean_file, expected.mean):
             found = _what(self._layout.mean, mean)
-            yield self._problem(self._layout.mean, f"{dict(expected.mean)}", found, "remake")
+            yield self._problem(self._layout.mean, f"{expected.mean_file}", found, "remake")
         if not findings_are_published(self._layout, totals):
             path = self._layout.refused
             found = "others" if path.exists() else "no such file"
@@ -118,6 +121,8 @@ class Inventory:
             found = _what(self._layout.report, None)
             yield self._problem(self._layout.report, "the report", found, "remake")
             return
+        if not stored.mean_of:  # Likewise.
+            stored = replace(stored, mean_of=expected.mean_of)
         differing = _differing(_comparable(expected), _comparable(stored))
         if differing:
             found = f"other values of {', '.join(differing)}"

@@ -16,7 +16,7 @@ from distributed import Client, Future, futures_of
 from prep import markup, storage
 from prep.admission import admit
 from prep.attendance import as_settled
-from prep.catalog.folders import EXTENSIONS
+from prep.catalog.names import EXTENSIONS
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError

@@ -29,8 +29,9 @@ from prep.text import counted, megabytes
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
-#: The part of a fingerprint that stands for all images together.
+#: The parts of a fingerprint that stand for all images together, and all labels.
 IMAGES = "images"
+LABELS = "label map"
 _DEFAULT_SHARDS = 128
 _VERSION_OF = "version of "
 
@@ -96,7 +97,7 @@ class RunPlan:
             ("output", self.config.output),
             ("shards", f"{shards} of up to {counted(self.images_per_shard, 'image')}"),
             *(
-                ("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}")
+                ("passed over", f"{i.count:,} × {i.reason}, such as {i.example!r}")
                 for i in self.ignored
             ),
         ]
@@ -204,7 +205,7 @@ def make_fingerprint(
         | {f"{_VERSION_OF}{name}": version for name, version in versions.items()}
         | {
             "splits": list(splits),
-            "label map": _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
+            LABELS: _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
             IMAGES: images_digest(manifest),
         }
     )

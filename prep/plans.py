@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import reprlib
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from prep import storage
 from prep.catalog import Catalog, scan_folders
+from prep.catalog.names import alike
 from prep.config import Config
 from prep.contents import without_duplicates
 from prep.errors import ConfigError, SourceError
@@ -23,6 +25,7 @@ from prep.planning import RunPlan, make_plan
 from prep.stats import CHANNELS, RGB
 from prep.text import reason_of
 
+_LOGGER = logging.getLogger("prep")
 _LABEL_MAP = "label_map.json"
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
@@ -39,7 +42,14 @@ def plan(config: Config) -> RunPlan:
     config.grant()
     if _real(config.source) == _real(config.output):
         raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
-    catalog = scan_folders(config.source, config.splits, config.image_type)
+    catalog = scan_folders(
+        config.source,
+        config.splits,
+        config.image_type,
+        layout=config.layout,
+        on_stray=config.on_stray,
+    )
+    _warn_of_names_alike(catalog)
     _require_apart(config, catalog)
     _require_split_names(catalog)
     if config.duplicates == "drop":
@@ -50,6 +60,15 @@ def plan(config: Config) -> RunPlan:
     made = make_plan(config, catalog, labels, mean, versions)
     labels.require(name for classes in made.counts.values() for name in classes)
     return made
+
+
+def _warn_of_names_alike(catalog: Catalog) -> None:
+    for names in alike(catalog.classes):
+        _LOGGER.warning(
+            "prep: %s are classes of their own, though their names differ by no more than case or "
+            "accents' encoding; merge their folders if they are one",
+            " and ".join(map(repr, names)),
+        )
 
 
 def _real(path: str) -> str:

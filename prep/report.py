@@ -7,7 +7,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,18 @@ from prep import markup, storage
 from prep.depth_warnings import depth_warnings
 from prep.depths import Depths
 from prep.images import codec_versions
-from prep.layout import DEFAULT_SPLIT, OutputLayout
+from prep.layout import OutputLayout
 from prep.locations import locate
 from prep.planning import RunPlan
 from prep.receipts import Finding, SplitTotals, Totals, of_outcome
+from prep.splits import role_of, training_splits
 from prep.stats import ChannelStats, by_channel
 from prep.text import counted, megabytes, triple
 
 #: Makes HTML of what there is to be seen of a report's output.
 Preview = Callable[["RunReport"], str]
+# What is a list in JSON, and a tuple here.
+_LISTS = ("refused", "mean_of", "passed_over")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +47,8 @@ class RunReport:
         images_per_second: images settled in that time.
         resumed_shards: shards that were committed before this run began.
         retries: how often reading an image or writing a shard had to be tried again.
-        mean, std: per channel, 0 to 255, of the squares of the train split as they were before
-            encoding; of all splits where there is no train split. None without images.
+        mean, std: per channel, 0 to 255, of the squares of the training splits as they were
+            before encoding. None without images.
         splits: the same numbers for each split.
         classes: images written by split and class.
         refused: ``path`` and ``reason`` of each image that was not written, and ``detail``.
@@ -54,6 +57,9 @@ class RunReport:
         versions: of the libraries at work.
         depths: by split and class, how many ``images`` of 16 bits a sample were written, and how
             many ``bits`` the largest sample in them takes.
+        mean_of: the splits that mean and std are of; see :func:`prep.splits.training_splits`.
+        passed_over: ``reason``, ``count`` and ``example`` of what lies in the source and is no
+            image of the set.
         preview: makes what is to be seen of the output, in a notebook. It is not in the file.
     """
 
@@ -78,12 +84,14 @@ class RunReport:
     fingerprint: str
     versions: Mapping[str, str]
     depths: Mapping[str, Any] = field(default_factory=dict)
+    mean_of: tuple[str, ...] = ()
+    passed_over: tuple[Mapping[str, Any], ...] = ()
     preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         names = (name for name in self.__slots__ if name != "preview")
         values = {name: getattr(self, name) for name in names}
-        return {**values, "refused": list(self.refused)}
+        return {**values, **{name: list(values[name]) for name in _LISTS}}
 
     @classmethod
     def read(cls, output: str | Path) -> RunReport:
@@ -94,7 +102,7 @@ class RunReport:
             ValueError, TypeError: it is not a report.
         """
         value = json.loads(storage.read_patiently(OutputLayout(locate(output)).report))
-        return cls(**{**value, "refused": tuple(value["refused"])})
+        return cls(**value | {name: tuple(value[name]) for name in _LISTS if name in value})
 
     def publish(self) -> None:
         """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
@@ -105,10 +113,15 @@ class RunReport:
         """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
         path = OutputLayout(locate(self.output)).mean
         with contextlib.suppress(OSError, ValueError):
-            if json.loads(path.read_bytes()) == self.mean:
+            if json.loads(path.read_bytes()) == self.mean_file:
                 return
-        if self.mean is not None:
-            storage.publish_json(path, dict(self.mean))
+        if self.mean_file is not None:
+            storage.publish_json(path, self.mean_file)
+
+    @property
+    def mean_file(self) -> dict[str, Any] | None:
+        """The contents of ``mean_rgb.json``: the mean, and which splits it is ``of``."""
+        return None if self.mean is None else {**self.mean, "of": list(self.mean_of)}
 
     def refused_by_reason(self) -> dict[str, int]:
         """How many images were refused for each reason, the most frequent first."""
@@ -139,6 +152,7 @@ class RunReport:
         rows += [("depth", line) for line in self.depth_warnings()]
         if self.duplicates["images"]:
             rows.append(("duplicates", self._describe_duplicates()))
+        rows += [("passed over", describe_passed(passed)) for passed in self.passed_over]
         rows += [
             (
                 f"  {name}",
@@ -156,6 +170,7 @@ class RunReport:
             ("time", f"{self.seconds:.1f} s, {self.images_per_second:,.0f} images/s"),
             ("mean RGB", triple(self.mean)),
             ("std RGB", triple(self.std)),
+            ("mean of", self._describe_mean_of()),
             ("output", self.output),
         ]
         return rows
@@ -183,6 +198,11 @@ class RunReport:
         rows = [(image["path"], image["reason"], image["detail"]) for image in self.refused]
         return markup.line(*reasons) + markup.table(("image", "reason", "detail"), rows)
 
+    def _describe_mean_of(self) -> str:
+        named = any(role_of(name) == "train" for name in self.mean_of)
+        unsure = "" if named or not self.mean_of else "; no split is named as one to train on"
+        return f"split {', '.join(self.mean_of) or 'none'}{unsure}"
+
     def _describe_duplicates(self) -> str:
         copies, across = self.duplicates["images"], self.duplicates["across_splits"]
         text = f"{counted(copies, 'image')} with the same bytes as another"
@@ -191,7 +211,7 @@ class RunReport:
         return text
 
     def __repr__(self) -> str:
-        lines = "\n".join(f"  {name:<10} {value}" for name, value in self.rows())
+        lines = "\n".join(f"  {name:<11} {value}" for name, value in self.rows())
         return f"RunReport\n{lines}"
 
 
@@ -226,7 +246,8 @@ def make_report(
     """
     everything = sum(totals.values(), Totals())
     planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
-    reference = totals.get(DEFAULT_SPLIT, everything).stats
+    mean_of = training_splits(plan.counts)
+    reference = sum((totals[split] for split in mean_of), Totals()).stats
     return RunReport(
         output=output,
         images={
@@ -262,8 +283,15 @@ def make_report(
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
         depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
+        mean_of=mean_of,
+        passed_over=tuple(asdict(ignored) for ignored in plan.ignored),
         preview=preview,
     )
+
+
+def describe_passed(passed: Mapping[str, Any]) -> str:
+    """Tell what was passed over for one reason."""
+    return f"{passed['count']:,} × {passed['reason']}, such as {passed['example']!r}"
 
 
 def all_versions() -> dict[str, str]:

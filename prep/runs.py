@@ -8,12 +8,13 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from distributed import Client
 
 from prep import storage
+from prep.changes import label_changes
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
@@ -21,6 +22,7 @@ from prep.contents import changed_since_written, count_duplicates, duplicates_in
 from prep.errors import (
     BadImageError,
     Interrupted,
+    LabelError,
     OutputConflict,
     PrepError,
     ShardError,
@@ -29,6 +31,7 @@ from prep.errors import (
 from prep.gallery import preview
 from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
+from prep.labels import LabelMap
 from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
@@ -122,6 +125,8 @@ def carry_out(
             journal.remove_leftovers(made)
             report = publish(made, journal, before)
         else:
+            if overwrite:
+                _warn_of_labels_that_move(made, journal)
             begin = functools.partial(_begin, made, journal, overwrite=overwrite)
             report = _complete(made, journal, before, start, begin, progress, started)
     _require_few_refused(config, report)
@@ -188,6 +193,19 @@ def _begin(made: RunPlan, journal: Journal, *, overwrite: bool) -> None:
     journal.begin(made)
 
 
+def _warn_of_labels_that_move(made: RunPlan, journal: Journal) -> None:
+    """Say which numbers will stand for other classes than they did, before that is so."""
+    with contextlib.suppress(LabelError):  # There is none, or none that can be read.
+        changes = label_changes(LabelMap.read(str(journal.layout.labels)), made.labels)
+        if changes.moved or changes.gone:
+            _LOGGER.warning(
+                "prep: the labels in %s will not be what they were: %s; what was trained on them "
+                "takes the old ones",
+                journal.output,
+                changes,
+            )
+
+
 def _some_image(made: RunPlan) -> list[str]:
     paths = made.manifest["path"][:1].to_pylist()
     return [os.path.join(made.source, os.fsdecode(path)) for path in paths]
@@ -247,6 +265,8 @@ def publish(
     journal: Journal,
     receipts: Sequence[ShardReceipt],
     effort: Effort | None = None,
+    *,
+    source_was_read: bool = True,
 ) -> RunReport:
     """Publishes what has come of a run, now that all its shards are committed.
 
@@ -257,6 +277,7 @@ def publish(
         receipts: of all shards, as they are now.
         effort: what it has taken; None where nothing was left to do, and the report is to go on
             saying what it took then.
+        source_was_read: whether the plan knows what was passed over in the source.
     """
     totals, duplicates = total_receipts(receipts), duplicates_in_run(made, receipts)
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
@@ -269,13 +290,15 @@ def publish(
             seconds=stored.seconds,
             images_per_second=stored.images_per_second,
             versions=stored.versions,
+            passed_over=report.passed_over if source_was_read else stored.passed_over,
         )
     try:
         publish_findings(journal.layout, totals)
         publish_duplicates(journal.layout, duplicates)
         report.publish_mean()
         if stored is None or stored != _resumed_as(report, stored):
-            report.publish()
+            with _unless_passed_over_alone(report, stored):
+                report.publish()
     except OSError as error:
         raise PrepError(
             f"all shards are committed, but the report can't be written: {error}; make room, and "
@@ -290,6 +313,19 @@ def _stored_report(journal: Journal) -> RunReport | None:
         return RunReport.read(journal.output)
     except (OSError, ValueError, TypeError):
         return None
+
+
+@contextlib.contextmanager
+def _unless_passed_over_alone(report: RunReport, stored: RunReport | None) -> Iterator[None]:
+    """What is finished may lie where nothing can be written, though a file came to the source."""
+    try:
+        yield
+    except OSError:
+        if stored is None:
+            raise
+        report = dataclasses.replace(report, passed_over=stored.passed_over)
+        if stored != _resumed_as(report, stored):
+            raise
 
 
 def _resumed_as(report: RunReport, other: RunReport) -> RunReport:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from prep import storage
+from prep.catalog.names import UNREAD, extension_of
 from prep.checksums import to_text
 from prep.depths import Depths
 from prep.dimensions import Dimensions
@@ -199,8 +200,9 @@ class _ShardWriter:
                     data = reader.read(entry, read)
                     processed = processor(data)
                 except RefusedImage as error:
-                    self._stop_if_asked(entry, error)
-                    tally.refuse(entry.name, entry.class_name, data, error)
+                    refusal = _by_name(entry, error)
+                    self._stop_if_asked(entry, refusal)
+                    tally.refuse(entry.name, entry.class_name, data, refusal)
                 else:
                     image = processed.image
                     writer.write(example(image, labels[entry.class_name]))
@@ -287,6 +289,14 @@ class _Reader:
             raise RefusedImage("unreadable", error.strerror or str(error)) from None
         self._failed_in_a_row = 0
         return data
+
+
+def _by_name(entry: ImageEntry, error: RefusedImage) -> RefusedImage:
+    """Why an image is refused, where its bytes tell nothing and its name does."""
+    extension = extension_of(entry.relative)
+    if error.reason != "not an image" or extension not in UNREAD:
+        return error
+    return RefusedImage("unsupported", f"{extension.decode().upper()}, which no decoder here reads")
 
 
 def _is_gone(error: OSError, entry: ImageEntry) -> bool:

@@ -102,7 +102,7 @@ def print_plan(plan: RunPlan, guess: Estimate) -> None:
             ),
             *([("depth", warning)] if warning else []),
             *(
-                ("ignored", f"{i.count:,} × {i.reason}, such as {i.example!r}")
+                ("passed over", f"{i.count:,} × {i.reason}, such as {i.example!r}")
                 for i in plan.ignored
             ),
         ]

@@ -297,7 +297,7 @@ class _Repair:
         receipts = self._journal.committed(made)
         if len(receipts) == len(made.shards):
             self._journal.require_lock(ask=True)
-            publish(made, self._journal, receipts)
+            publish(made, self._journal, receipts, source_was_read=False)
 
     def _note(self, path: Path, found: str) -> None:
         self._notes.append(

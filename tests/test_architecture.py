@@ -43,6 +43,7 @@ LEVELS = {
         "readahead",
         "retries",
         "software",
+        "splits",
         "stats",
         "text",
         "variables",

@@ -74,7 +74,7 @@ def test_a_split_that_is_absent_is_named_with_those_that_are_not(tmp_path: Path)
         scan_folders(str(tmp_path), ["train", "vale"])
 
 
-@pytest.mark.parametrize("image_type", ["JPEG", "jpeg", ".Jpeg"])
+@pytest.mark.parametrize("image_type", ["JPEG", "jpeg", ".Jpeg", "*.jpeg"])
 def test_one_type_can_be_asked_for_in_any_case(tmp_path: Path, image_type: str) -> None:
     names = ("a.JPEG", "b.jpeg", "c.Jpeg", "d.jpg", "e.png", "jpeg")
     write_tree(tmp_path, {"train": {"cat": dict.fromkeys(names, b"")}})
@@ -99,7 +99,7 @@ def test_one_type_can_be_asked_for_in_any_case(tmp_path: Path, image_type: str) 
 def test_odd_names_are_kept_as_they_are(tmp_path: Path, name: str) -> None:
     folder = name.removesuffix(".jpg")
     write_tree(tmp_path, {folder: {folder: {name: b"1"}}})
-    catalog = scan_folders(str(tmp_path))
+    catalog = scan_folders(str(tmp_path), layout="splits")
     assert (catalog.splits, catalog.classes) == ((folder,), (folder,))
     assert catalog.images["path"].to_pylist() == [os.fsencode(f"{folder}/{folder}/{name}")]
     assert (tmp_path / paths(catalog)[0]).read_bytes() == b"1"
@@ -109,24 +109,27 @@ def test_what_is_no_image_of_the_set_is_counted(tmp_path: Path) -> None:
     files = {"a.jpg": b"", ".hidden.jpg": b"", "Thumbs.db": b"", "notes.txt": b"", "jpg": b""}
     write_tree(tmp_path, {"train": {"cat": files, "cat/more": ONE, "empty": {}, ".git": ONE}})
     (tmp_path / "train" / "stray.jpg").touch()
-    catalog = scan_folders(str(tmp_path))
+    (tmp_path / "README.md").touch()
+    write_tree(tmp_path, {"__MACOSX": {"train/cat": ONE}})
+    catalog = scan_folders(str(tmp_path), on_stray="skip")
     assert paths(catalog) == ["train/cat/a.jpg"]
     assert ignored(catalog) == {
-        "folder in a class folder": (1, "train/cat/more"),
+        "folder of a system": (1, "__MACOSX"),
         "folder without images": (1, "train/empty"),
         "hidden": (2, "train/.git"),
+        "image in a folder below a class folder": (1, "train/cat/more/a.jpg"),
         "image outside a class folder": (1, "train/stray.jpg"),
-        "other extension": (3, "train/cat/Thumbs.db"),
+        "other extension": (4, "README.md"),
     }
 
 
 def test_what_lies_beside_the_splits_is_counted(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": {"cat": ONE}, "val": {"cat": ONE}, "drafts": {"old": {}}})
     (tmp_path / "stray.jpg").touch()
-    catalog = scan_folders(str(tmp_path))
+    catalog = scan_folders(str(tmp_path), on_stray="skip")
     assert catalog.splits == ("train", "val")
     assert ignored(catalog) == {
-        "folder without classes": (1, "drafts"),
+        "folder without images": (1, "drafts"),
         "image outside a class folder": (1, "stray.jpg"),
     }
     # Whoever names splits has left out what is beside them.
@@ -145,14 +148,14 @@ def test_images_are_listed_by_name_whatever_they_are(tmp_path: Path) -> None:
     names = [Path(path).name for path in paths(catalog)]
     assert names == ["a.jpg", "dangling.jpg", "link.jpg", "pipe.jpg"]
     assert catalog.images["size"].to_pylist() == [1, 0, 1, 0]
-    assert ignored(catalog) == {"folder in a class folder": (1, "train/cat/folder.jpg")}
+    assert ignored(catalog) == {"folder without images": (1, "train/cat/folder.jpg")}
 
 
 def test_a_link_to_itself_is_like_one_to_nowhere(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": {"cat": ONE}})
     for folder in (tmp_path, tmp_path / "train", tmp_path / "train" / "cat"):
         (folder / "loop.jpg").symlink_to("loop.jpg")
-    catalog = scan_folders(str(tmp_path))
+    catalog = scan_folders(str(tmp_path), on_stray="skip")
     assert paths(catalog) == ["train/cat/a.jpg", "train/cat/loop.jpg"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,8 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "output": "out",
         "label_map": "labels.json",
         "splits": "val,train",
+        "layout": "splits",
+        "on_stray": "skip",
         "image_type": "jpg",
         "size": 224,
         "quality": 80,
@@ -202,15 +205,37 @@ def test_a_run_ends_with_a_summary_and_does_nothing_when_run_again(
     source: Path, tmp_path: Path
 ) -> None:
     (source / "train/cat/bad [1]\n.jpg").write_bytes(b"<html>")
-    first = finished("run", *PLACES, "--size", "16", cwd=tmp_path)
+    (source / "train/cat/phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12))
+    write_tree(source, {"train": {"cat/more": 2, "dog": {"notes.txt": b"", ".hidden": b""}}})
+    refused = run_prep("run", *PLACES, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "2 × image in a folder below a class folder (such as 'train/cat/more" in refused.stderr
+    options = ("--size", "16", "--on-stray", "skip")
+    first = finished("run", *PLACES, *options, cwd=tmp_path)
     before = state(tmp_path)
-    again = finished("run", *PLACES, "--size", "16", cwd=tmp_path)
+    again = finished("run", *PLACES, *options, cwd=tmp_path)
     assert state(tmp_path) == before
+    passed_over = {
+        "hidden": (1, "train/dog/.hidden"),
+        "image in a folder below a class folder": (2, "train/cat/more/0000.jpg"),
+        "other extension": (1, "train/dog/notes.txt"),
+    }
+    report = read_json(tmp_path / "out/report.json")
+    told = {p["reason"]: (p["count"], p["example"]) for p in report["passed_over"]}
+    assert told == passed_over
+    page = (tmp_path / "out/report.html").read_text()
     mean = read_json(tmp_path / "out/mean_rgb.json")
     for shown in (first.stdout, again.stdout):
-        assert "12 written, 1 refused, of 13 planned" in shown
+        assert "12 written, 2 refused, of 14 planned" in shown
+        assert "train/cat/phone.HEIC: unsupported" in shown
+        unfolded = re.sub(r"[\s│]+", "", shown)
+        for reason, (count, example) in passed_over.items():
+            assert f"{count} × {reason}, such as {example!r}".replace(" ", "") in unfolded
+            assert f"{count} × {reason}, such as &#39;{example}&#39;" in page
         assert r"train/cat/bad [1]\n.jpg: not an image" in shown
         assert f"R {mean['R']:.3f}  G {mean['G']:.3f}  B {mean['B']:.3f}" in shown
+        assert re.search(r"mean of +│ +split train ", shown)
+    assert mean["of"] == report["mean_of"] == ["train"]
     assert "from before" not in first.stdout
     assert "2, 2 of them from before" in again.stdout
 
@@ -416,7 +441,7 @@ def test_a_plan_is_printed_and_nothing_is_written(tmp_path: Path) -> None:
     pairs = {row[0]: row[1] for row in rows if len(row) == 2}
     assert "MB" in pairs["output"]
     assert " s on " in pairs["time"]
-    assert "notes.txt" in pairs["ignored"]
+    assert "notes.txt" in pairs["passed over"]
 
 
 def test_the_estimated_size_is_that_of_the_squares(source: Path, at_home: Path) -> None:
@@ -427,7 +452,7 @@ def test_the_estimated_size_is_that_of_the_squares(source: Path, at_home: Path) 
 def test_a_plan_shows_odd_names_as_they_are(at_home: Path) -> None:
     tree = {"[bold]": {"new\nline": 1, "[red]x": 1}, "b\x1b[1m": {"naïve": 1}}
     write_tree(at_home / "photos", tree)
-    shown = here("plan", *PLACES).stdout
+    shown = here("plan", *PLACES, "--layout", "splits").stdout
     for name in ("[bold]", r"new\nline", "[red]x", r"b\x1b[1m", "naïve"):
         assert name in shown
     assert "\x1b" not in shown

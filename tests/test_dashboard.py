@@ -319,7 +319,7 @@ def test_the_address_that_is_shown_is_that_of_the_page(source: Path, tmp_path: P
 def test_names_that_look_alike_on_one_line_are_kept_apart(tmp_path: Path, client: Client) -> None:
     names = ("a\nb", "a\\nb")
     source = write_tree(tmp_path / "in", {split: dict.fromkeys(names, 5) for split in names})
-    run = prep.start(config(source, tmp_path / "out"), client)
+    run = prep.start(config(source, tmp_path / "out", layout="splits"), client)
     report = run.result(60)
     assert {name: split.done for name, split in run.counters().splits.items()} == {
         "a\\nb": 10,

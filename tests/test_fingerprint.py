@@ -27,6 +27,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "label_map": ("labels.json", {}),
     "storage_options": ({"output": {"anon": True}}, {}),
     "splits": (["val"], {}),
+    "layout": ("splits", {}),
+    "on_stray": ("skip", {}),
     "image_type": ("png", {}),
     "size": (224, {}),
     "quality": (80, {}),

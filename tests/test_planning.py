@@ -344,7 +344,7 @@ def test_a_split_that_no_output_can_hold_is_refused_before_the_work(
     tmp_path: Path, split: str
 ) -> None:
     source = write_tree(tmp_path / "source", {"train": {"cat": 1}, split: {"cat": 1}})
-    config = Config(source=str(source), output=str(tmp_path / "output"))
+    config = Config(source=str(source), output=str(tmp_path / "output"), layout="splits")
     with pytest.raises(SourceError, match="source: a split can't be called") as error:
         prep.plan(config)
     assert str(error.value).endswith("; rename that folder, or leave it out with 'splits'")

@@ -285,7 +285,8 @@ def test_the_mean_is_that_of_the_train_squares(
     train = squares(source / "train").astype(np.int64)
     sums, pixels = train.sum(axis=(0, 1, 2)), len(train) * PIXELS
     mean = {channel: int(s) / pixels for channel, s in zip("RGB", sums, strict=True)}
-    assert read_json(tmp_path / "mean_rgb.json") == report.mean == mean
+    assert report.mean == mean
+    assert read_json(tmp_path / "mean_rgb.json") == {**mean, "of": ["train"]}
     std = train.astype(float).std(axis=(0, 1, 2))
     assert list(report.std.values()) == pytest.approx(list(std), rel=1e-12)
 
@@ -296,7 +297,8 @@ def test_without_a_train_split_the_mean_is_that_of_all(
     both = tmp_path / "source"
     shutil.copytree(source / "train", both / "one")
     shutil.copytree(source / "val", both / "two")
-    report = prep.run(config(both, tmp_path / "out"), client)
+    report = prep.run(config(both, tmp_path / "out", layout="splits"), client)
+    assert read_json(tmp_path / "out/mean_rgb.json") == {**report.mean, "of": ["one", "two"]}
     sums = squares(both / "one").astype(np.int64).sum(axis=(0, 1, 2))
     sums += squares(both / "two").astype(np.int64).sum(axis=(0, 1, 2))
     assert list(report.mean.values()) == [int(s) / (24 * PIXELS) for s in sums]
@@ -309,7 +311,8 @@ def test_tensorflow_finds_the_same_mean_in_raw_shards(
     images = [tf.io.decode_raw(raw, tf.uint8) for _, raw in read_records(tmp_path, "train", "GZIP")]
     samples = tf.cast(tf.reshape(tf.stack(images), (-1, 3)), tf.int64)
     mean = tf.reduce_sum(samples, axis=0) / samples.shape[0]
-    assert list(read_json(tmp_path / "mean_rgb.json").values()) == mean.numpy().tolist()
+    stored = read_json(tmp_path / "mean_rgb.json")
+    assert [stored[channel] for channel in "RGB"] == mean.numpy().tolist()
 
 
 def test_the_report_tells_all(source: Path, tmp_path: Path, client: Client) -> None:
@@ -324,7 +327,7 @@ def test_the_report_tells_all(source: Path, tmp_path: Path, client: Client) -> N
     assert report["source_bytes"] == sum(map(len, sources.values()))
     assert report["seconds"] > 0
     assert report["images_per_second"] == pytest.approx(27 / report["seconds"], rel=0.01)
-    assert report["mean"] == read_json(tmp_path / "mean_rgb.json")
+    assert {**report["mean"], "of": ["train"]} == read_json(tmp_path / "mean_rgb.json")
     assert report["mean"] == report["splits"]["train"]["mean"]
     assert report["std"] == report["splits"]["train"]["std"]
     assert report["classes"] == TREE
@@ -484,7 +487,7 @@ def test_odd_class_names(tmp_path: Path, client: Client) -> None:
 def test_odd_split_and_file_names(tmp_path: Path, client: Client) -> None:
     files = {f"{name}.jpg": GOOD for name in ODD_NAMES}
     source = write_tree(tmp_path / "source", {name: {"cat": files} for name in ODD_NAMES})
-    report = prep.run(config(source, tmp_path / "out"), client)
+    report = prep.run(config(source, tmp_path / "out", layout="splits"), client)
     assert report.images["written"] == len(ODD_NAMES) ** 2
     for name in ODD_NAMES:
         assert len(list(prep.load(tmp_path / "out", name))) == len(ODD_NAMES)
@@ -498,7 +501,7 @@ def test_an_odd_split_name_does_not_disturb_the_workers(tmp_path: Path) -> None:
     for number in range(1, 1000):
         os.link(source / ODD_NAMES[-1] / "cat/0.jpg", source / ODD_NAMES[-1] / f"cat/{number}.jpg")
     # One shard that takes longer than it takes until a worker tells how far it is.
-    asked = config(source, tmp_path / "out", size=512, images_per_shard=1000)
+    asked = config(source, tmp_path / "out", size=512, images_per_shard=1000, layout="splits")
     with prep.cluster(workers=1) as own:
         before = worker_pids(own)
         assert prep.run(asked, own).images["written"] == 1000

@@ -370,7 +370,7 @@ def test_listing_takes_a_request_for_a_thousand_objects_and_not_one_for_each(s3:
     assert catalog.images.num_rows == len(names)
     assert len(catalog.classes) == prefixes
     assert catalog.images["size"].unique().to_pylist() == [7]
-    assert {i.reason: i.count for i in catalog.ignored} == {"hidden": 1}
+    assert {i.reason: i.count for i in catalog.ignored} == {"hidden": 1, "other extension": 1}
     # One folder of two answers, the others of one; the source, what it is, and its split.
     assert len(asked) <= 2 + (prefixes - 1) + 4
     assert Counter(request[0] for request in asked)["HEAD"] <= 1

@@ -217,7 +217,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
     write_tree(home / "in", {"<b>": dict.fromkeys(HOSTILE, 2)})
     bad = {f"{name}.jpg": b"no image" for name in HOSTILE[:3]}
     write_tree(home / "in", {"<b>": {HOSTILE[0]: {**bad, "<i>cut.jpg": CUT}}})
-    prep.run(config(home), client)
+    prep.run(config(home, layout="splits"), client)
     return home / "out"
 
 

@@ -1,35 +1,28 @@
-"""Images in folders: ``SOURCE/<split>/<class>/*``, or ``SOURCE/<class>/*`` without splits.
-
-Names are handled as bytes, for on Linux they need not be text.
-"""
+"""Images in folders: ``SOURCE/<split>/<class>/*``, or ``SOURCE/<class>/*`` without splits."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from prep import storage
-from prep.catalog.listing import Entry, listing_of
-from prep.errors import SourceError
-from prep.layout import DEFAULT_SPLIT
+from prep.catalog.detection import Shape, find_shape, require_class_names
+from prep.catalog.names import EXTENSIONS, plain_extension
+from prep.catalog.passed import OTHER, Ignored, Passed
+from prep.catalog.tree import Folder, Tree
+from prep.errors import ConfigError, SourceError
 from prep.locations import absolute, locate
+from prep.splits import Layout, OnStray
+from prep.text import counted
 
-EXTENSIONS = frozenset(
-    b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff ppm pgm pbm pnm tga jp2 avif".split()
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ignored:
-    """Files or folders that are not part of the set: why, how many, and one of them."""
-
-    reason: str
-    count: int
-    example: str
+_BESIDE_CLASSES = "image outside a class folder"
+_BELOW_CLASSES = "image in a folder below a class folder"
+_BESIDE_SPLITS = "image in a folder beside the splits"
+_EMPTY = "folder without images"
+_AGAIN = "link to a folder that is read already"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +54,13 @@ class _Columns:
     size: list[int] = field(default_factory=list)
     mtime: list[int] = field(default_factory=list)
 
+    def add(self, folder: Folder, split: int, class_: int) -> None:
+        self.split += [split] * len(folder.images)
+        self.class_ += [class_] * len(folder.images)
+        self.path += folder.images
+        self.size += folder.sizes
+        self.mtime += folder.mtimes
+
     def table(self) -> pa.Table:
         return pa.table(
             {
@@ -71,77 +71,6 @@ class _Columns:
                 "mtime": pa.array(self.mtime, pa.int64()),
             }
         )
-
-
-class _Scan:
-    """One pass over a source folder."""
-
-    def __init__(self, root: str, image_type: str | None) -> None:
-        self.root = os.fsencode(root)
-        self._listing = listing_of(root)
-        self.extensions = (
-            frozenset([os.fsencode(image_type.lstrip(".").lower())]) if image_type else EXTENSIONS
-        )
-        self.ignored: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
-
-    def ignore(self, reason: str, path: bytes) -> None:
-        self.ignored[reason] += 1
-        self.examples.setdefault(reason, os.fsdecode(path))
-
-    def entries(self, folder: bytes) -> list[Entry]:
-        """What is in a folder below the root, by name; hidden entries are left out, and counted.
-
-        So are those without a name.
-        """
-        visible = []
-        for entry in self._list(folder):
-            if entry.name.startswith(b"."):
-                self.ignore("hidden", os.path.join(folder, entry.name))
-            elif not entry.name:
-                self.ignore("folder without a name", folder + b"//")
-            else:
-                visible.append(entry)
-        return sorted(visible, key=lambda entry: entry.name)
-
-    def _list(self, folder: bytes) -> Iterator[Entry]:
-        try:
-            yield from self._listing.entries(folder)
-        except OSError as error:
-            raise self._not_listed(error) from None
-
-    def _not_listed(self, error: OSError) -> SourceError:
-        what = "source: can't list a folder"
-        storage.require_answer(locate(os.fsdecode(self.root)), error, what)
-        return SourceError(f"{what}: {error}")
-
-    def is_image(self, entry: Entry) -> bool:
-        """By its name alone: what it really is shows when it is read."""
-        _, dot, extension = entry.name.rpartition(b".")
-        return bool(dot) and extension.lower() in self.extensions and not _is_folder(entry)
-
-    def folders(self, folder: bytes) -> list[bytes]:
-        names = (entry.name for entry in self._list(folder) if _is_folder(entry))
-        return sorted(name for name in names if name and not name.startswith(b"."))
-
-    def holds_images(self, folder: bytes) -> bool:
-        return any(self.is_image(e) and not e.name.startswith(b".") for e in self._list(folder))
-
-    def count_images(self, folder: bytes) -> int:
-        return sum(self.is_image(e) and not e.name.startswith(b".") for e in self._list(folder))
-
-    def classes(self, split: bytes) -> list[bytes]:
-        """The folders of a split that hold images."""
-        paths = {name: os.path.join(split, name) for name in self.folders(split)}
-        self.prepare(list(paths.values()))
-        return [name for name, path in paths.items() if self.holds_images(path)]
-
-    def prepare(self, folders: Sequence[bytes]) -> None:
-        """Says which folders will be looked at next."""
-        try:
-            self._listing.prepare(folders)
-        except OSError as error:
-            raise self._not_listed(error) from None
 
 
 def require_folder(source: str) -> None:
@@ -165,137 +94,165 @@ def require_folder(source: str) -> None:
 
 
 def scan_folders(
-    source: str, splits: Sequence[str] | None = None, image_type: str | None = None
+    source: str,
+    splits: Sequence[str] | None = None,
+    image_type: str | None = None,
+    *,
+    layout: Layout = "auto",
+    on_stray: OnStray = "fail",
 ) -> Catalog:
-    """Lists the images below ``source``.
+    """List the images below ``source``.
 
     Args:
         source: the folder.
         splits: only these splits; all that are found, if None.
         image_type: only files with this extension, in any case.
+        layout: what its folders are: ``classes``, ``splits`` of classes, or what they look like.
+        on_stray: what to do about images that are in no class folder.
 
     Raises:
-        SourceError: the folder is missing, has no images, lacks a split, or can't be told to be
-            of one layout or the other.
+        SourceError: the folder is missing, has no images, lacks a split, has images of which no
+            class can be told, or can't be told to be of one layout or the other.
         StorageUnavailable: it is in a storage that does not answer.
     """
+    extensions = EXTENSIONS
+    if image_type is not None:
+        image_type = _require_extension(image_type)
+        extensions = frozenset([os.fsencode(image_type.lower())])
     require_folder(source)
-    scan = _Scan(source, image_type)
-    split_folders = _split_folders(scan, splits)
-    if splits is None:
-        chosen = list(split_folders)
-        if all(split_folders.values()):
-            _note_strays(scan, b"", chosen, "folder without classes")
-    else:
-        absent = [name for name in splits if os.fsencode(name) not in split_folders]
-        if absent:
-            found = ", ".join(repr(os.fsdecode(name)) for name in split_folders) or "none"
-            raise SourceError(f"splits: no folder {absent} in {source!r}; splits found: {found}")
-        chosen = [os.fsencode(name) for name in splits]
-    found_classes = {split: scan.classes(folder) for split, folder in split_folders.items()}
-    classes = sorted(set().union(*found_classes.values()))
-    number = {name: index for index, name in enumerate(classes)}
-    columns = _Columns()
-    for index, split in enumerate(chosen):
-        before = len(columns.path)
-        folder = split_folders[split]
-        _note_strays(scan, folder, found_classes[split], "folder without images")
-        for name in found_classes[split]:
-            _add_class(scan, columns, os.path.join(folder, name), index, number[name])
-        if len(columns.path) == before:
-            raise SourceError(_no_images(scan, os.path.join(scan.root, folder), image_type))
+    tree = Tree(source, extensions)
+    shape = find_shape(tree, splits, layout)
+    passed, strays = _survey(tree, shape, beside_splits=splits is None)
+    _require_images(tree, shape, passed, strays, image_type)
+    if on_stray == "skip":
+        passed.add(strays)
+    elif strays.counts:
+        raise SourceError(_describe_strays(shape, strays))
+    if layout == "auto":
+        require_class_names(tree, shape)
+    classes = sorted(set().union(*shape.classes.values()))
     return Catalog(
         root=absolute(source),
-        splits=tuple(map(os.fsdecode, chosen)),
+        splits=tuple(map(os.fsdecode, shape.chosen)),
         classes=tuple(map(os.fsdecode, classes)),
-        images=columns.table(),
-        ignored=tuple(
-            Ignored(reason=reason, count=count, example=scan.examples[reason])
-            for reason, count in sorted(scan.ignored.items())
-        ),
+        images=_columns(tree, shape, classes).table(),
+        ignored=passed.ignored(),
     )
 
 
-def _split_folders(scan: _Scan, wanted: Sequence[str] | None) -> dict[bytes, bytes]:
-    """Split name → its folder relative to the root (empty where there are no splits)."""
-    names = scan.folders(b"")
-    scan.prepare(names)
-    if wanted is not None and {os.fsencode(name) for name in wanted} <= set(names):
-        return {name: name for name in names if scan.classes(name)} | {
-            os.fsencode(name): os.fsencode(name) for name in wanted
-        }
-    splits = [name for name in names if scan.classes(name)]
-    if not splits:
-        return {os.fsencode(DEFAULT_SPLIT): b""}
-    for name in names:
-        # A few images that were left lying in a split do not make it a class.
-        if scan.count_images(name) > len(scan.classes(name)):
-            raise SourceError(
-                f"source: {os.fsdecode(name)!r} holds images, as a class does, and "
-                f"{os.fsdecode(splits[0])!r} holds folders of images, as a split does; expected "
-                "either SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with "
-                "'splits', or move what does not belong"
-            )
-    return {name: name for name in splits}
+def _columns(tree: Tree, shape: Shape, classes: Sequence[bytes]) -> _Columns:
+    number = {name: index for index, name in enumerate(classes)}
+    columns = _Columns()
+    for index, split in enumerate(shape.chosen):
+        for name in shape.classes[split]:
+            folder = tree.folder(os.path.join(shape.folders[split], name))
+            columns.add(folder, index, number[name])
+    return columns
 
 
-def _note_strays(scan: _Scan, folder: bytes, folders: Sequence[bytes], other: str) -> None:
-    """What lies beside the class folders of a split, or beside the splits.
+def _survey(tree: Tree, shape: Shape, *, beside_splits: bool) -> tuple[Passed, Passed]:
+    """Count what is no image of the set, and apart from that images of which no class can be told.
 
     Args:
-        other: what any other folder is.
+        beside_splits: whether what lies beside the splits counts; who names splits has left it out.
     """
-    known = set(folders)
-    for entry in scan.entries(folder):
-        if scan.is_image(entry):
-            scan.ignore("image outside a class folder", os.path.join(folder, entry.name))
-        elif _is_folder(entry) and entry.name not in known:
-            scan.ignore(other, os.path.join(folder, entry.name))
+    passed, strays = Passed(), Passed()
+    others: list[tuple[bytes, str]] = []  # No class folders, and what images in them are.
+    filled: list[bytes] = []
+    if shape.has_splits and beside_splits:
+        root = tree.folder(b"")
+        passed.add(root.passed)
+        _note_images(strays, root, _BESIDE_CLASSES)
+        others += [(path, _BESIDE_SPLITS) for path in root.below() if path not in shape.chosen]
+    for split in shape.chosen:
+        folder = tree.folder(shape.folders[split])
+        passed.add(folder.passed)
+        _note_images(strays, folder, _BESIDE_CLASSES)
+        classes = set(shape.classes[split])
+        for name, path in zip(folder.folders, folder.below(), strict=True):
+            if name in classes:
+                filled.append(path)
+                passed.add(tree.folder(path).passed)
+                others += [(below, _BELOW_CLASSES) for below in tree.folder(path).below()]
+            else:
+                others.append((path, _BELOW_CLASSES))
+    seen = set(map(tree.real, filled if others else ()))
+    for path, reason in others:
+        _survey_other(tree, path, seen, passed, strays, reason)
+    return passed, strays
 
 
-def _add_class(
-    scan: _Scan, columns: _Columns, folder: bytes, split_index: int, class_index: int
+def _survey_other(
+    tree: Tree, path: bytes, seen: set[bytes], passed: Passed, strays: Passed, reason: str
 ) -> None:
-    images = []
-    for entry in scan.entries(folder):
-        if scan.is_image(entry):
-            images.append(entry)
-        else:
-            reason = "folder in a class folder" if _is_folder(entry) else "other extension"
-            scan.ignore(reason, os.path.join(folder, entry.name))
-    prefix = os.path.join(folder, b"")
-    sizes_and_times = list(map(_size_and_time, images))
-    columns.split += [split_index] * len(images)
-    columns.class_ += [class_index] * len(images)
-    columns.path += [prefix + entry.name for entry in images]
-    columns.size += [size for size, _ in sizes_and_times]
-    columns.mtime += [mtime for _, mtime in sizes_and_times]
+    """Count images in a folder that is no class folder and below it, or that there are none."""
+    if tree.real(path) in seen:
+        passed.note(_AGAIN, path)
+        return
+    found = False
+    for folder in tree.walk(path, seen):
+        _note_images(strays, folder, reason)
+        passed.add(folder.passed)
+        found = found or bool(folder.images)
+    if not found:
+        passed.note(_EMPTY, path)
 
 
-def _is_folder(entry: Entry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # A link to itself, say. It is refused when it is read.
-        return False
+def _note_images(strays: Passed, folder: Folder, reason: str) -> None:
+    if folder.images:
+        strays.note(reason, folder.images[0], len(folder.images))
 
 
-def _size_and_time(entry: Entry) -> tuple[int, int]:
-    """Size and time of change; zeros for a dangling link, which is refused when it is read."""
-    try:
-        status = entry.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _no_images(scan: _Scan, folder: bytes, image_type: str | None) -> str:
-    kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
+def _describe_strays(shape: Shape, strays: Passed) -> str:
+    names = ", ".join(repr(os.fsdecode(name)) for name in shape.chosen)
+    splits = f" (splits found: {names})" if shape.has_splits else ""
     return (
-        f"source: no images in {os.fsdecode(folder)!r}; expected {kinds} in "
-        f"<split>/<class>/ or <class>/ folders{_other_extensions(scan.examples.items())}"
+        f"source: there are images of which no class can be told: {strays}; expected "
+        f"SOURCE/<split>/<class>/* or SOURCE/<class>/*{splits}. Move them, or set on_stray to "
+        "skip (--on-stray skip) to leave them out"
     )
 
 
-def _other_extensions(examples: Iterable[tuple[str, str]]) -> str:
-    found = "; ".join(f"{reason}: {example!r}" for reason, example in examples)
-    return f" (ignored there: {found})" if found else ""
+def _require_extension(image_type: str) -> str:
+    extension = plain_extension(image_type)
+    if not extension or "*" in extension or "/" in extension:
+        raise ConfigError(f"image_type: got {image_type!r}; expected one extension, such as JPEG")
+    return extension
+
+
+def _require_images(
+    tree: Tree, shape: Shape, passed: Passed, strays: Passed, image_type: str | None
+) -> None:
+    """Raise SourceError where a split that is wanted has no images, or there is none."""
+    empty = [shape.folders[split] for split in shape.chosen if not shape.classes[split]]
+    if not shape.chosen:
+        empty = [b""]
+    if not empty:
+        return
+    kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
+    found = [text for text in (_where_they_are(strays), passed.describe_extensions()) if text]
+    found += [f"{i.reason}: {i.example!r}" for i in passed.ignored() if i.reason != OTHER]
+    raise SourceError(
+        f"source: no images in {_joined(tree.source, empty[0])!r}; expected "
+        f"{kinds} in <split>/<class>/ or <class>/ folders"
+        + (f" (found: {'; '.join(found)})" if found else "")
+    )
+
+
+def _joined(source: str, folder: bytes) -> str:
+    return os.path.join(source, os.fsdecode(folder)) if folder else source
+
+
+def _where_they_are(strays: Passed) -> str:
+    """Tell where images lie that are in no class folder, and what to do where they lie deeper."""
+    if not strays.counts:
+        return ""
+    example = min(strays.examples.values())
+    deeper = example.count("/") - 2
+    remedy = (
+        f", {counted(deeper, 'folder')} deeper: move them up, or give the folder that holds the "
+        "splits or the classes as the source"
+        if deeper > 0
+        else ", outside of a class folder"
+    )
+    return f"{counted(strays.counts.total(), 'image')} such as {example!r}{remedy}"

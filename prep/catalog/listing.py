@@ -29,6 +29,7 @@ class Entry(Protocol):
     @property
     def name(self) -> bytes: ...
     def is_dir(self) -> bool: ...
+    def is_symlink(self) -> bool: ...
     def stat(self) -> StatusLike: ...
 
 
@@ -41,6 +42,9 @@ class Listing(Protocol):
     def prepare(self, folders: Sequence[bytes]) -> None:
         """Says which folders will be asked for next."""
 
+    def real(self, folder: bytes) -> bytes:
+        """What a folder is called where links have been followed."""
+
 
 def listing_of(source: str) -> Listing:
     """The listing of a source: a folder of this machine, or one in a storage."""
@@ -51,7 +55,7 @@ def listing_of(source: str) -> Listing:
 
 
 class LocalListing:
-    """Folders of this machine, each listed whenever it is asked for."""
+    """Folders of this machine, each listed when it is asked for."""
 
     def __init__(self, root: bytes) -> None:
         self._root = root
@@ -63,6 +67,9 @@ class LocalListing:
     def prepare(self, folders: Sequence[bytes]) -> None:
         pass
 
+    def real(self, folder: bytes) -> bytes:
+        return os.path.realpath(os.path.join(self._root, folder))
+
 
 class StoredEntry(NamedTuple):
     """A file or folder in a storage, and what its listing says of it."""
@@ -73,12 +80,17 @@ class StoredEntry(NamedTuple):
     def is_dir(self) -> bool:
         return self.status.is_folder
 
+    def is_symlink(self) -> bool:
+        return False  # No storage tells of them.
+
     def stat(self) -> Status:
         return self.status
 
 
 class StoreListing:
-    """Folders in a storage: each is listed once, and many of them at the same time.
+    """Folders in a storage, many of them listed at the same time.
+
+    What was prepared is handed out once: whoever asks keeps it.
 
     An object store gives a thousand names in an answer, with size and time. So listing takes as
     many requests as there are thousands of objects, or folders, and never one an object.
@@ -89,9 +101,13 @@ class StoreListing:
         self._known: dict[bytes, list[StoredEntry]] = {}
 
     def entries(self, folder: bytes) -> Iterator[StoredEntry]:
-        if folder not in self._known:
-            self._known[folder] = self._list(folder)
-        yield from self._known[folder]
+        if folder in self._known:
+            yield from self._known.pop(folder)
+        else:
+            yield from self._list(folder)
+
+    def real(self, folder: bytes) -> bytes:
+        return folder
 
     def prepare(self, folders: Sequence[bytes]) -> None:
         missing = [folder for folder in folders if folder not in self._known]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prep import storage
-from prep.changes import describe_changes
+from prep.changes import describe_changes, label_changes
 from prep.errors import OutputConflict
 from prep.journal.journal import Journal
-from prep.planning import IMAGES, RunPlan
+from prep.planning import IMAGES, LABELS, RunPlan
 from prep.stored_plan import StoredPlan
 
 
@@ -38,15 +38,15 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
 
 
 def _differences(journal: Journal, stored: StoredPlan, plan: RunPlan) -> list[str]:
-    """In which parts ``plan`` differs from what is stored; of the images, in which of them."""
+    """In which parts ``plan`` differs from what is stored; of images and labels, in which."""
     then, now = stored.fingerprint, plan.fingerprint
-    held = journal.manifest()
-    if then.parts.get(IMAGES) == now.parts.get(IMAGES) or held is None:
-        return then.differences(now)
-    return [
-        *then.without(IMAGES).differences(now.without(IMAGES)),
-        f"{IMAGES}: {describe_changes(held, plan.manifest)}",
-    ]
+    found = {text.partition(":")[0]: text for text in then.differences(now)}
+    if LABELS in found:
+        found[LABELS] = f"{LABELS}: {label_changes(stored.labels, plan.labels)}"
+    held = journal.manifest() if IMAGES in found else None
+    if held is not None:
+        found[IMAGES] = f"{IMAGES}: {describe_changes(held, plan.manifest)}"
+    return list(found.values())
 
 
 def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Path]:

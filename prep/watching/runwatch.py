@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from prep.layout import DEFAULT_SPLIT
 from prep.planning import plan_shards
 from prep.receipts import SplitTotals, Totals
+from prep.splits import training_splits
 from prep.stats import ChannelStats, by_channel
 from prep.text import one_line
 from prep.watching.counts import LiveCounts, RefusedName, ShardState, SplitCounts
@@ -293,9 +293,8 @@ class RunWatch:
         return [int(images) for images in done]
 
     def _reference(self) -> ChannelStats:
-        """The sums that the mean is taken of: of the train split, or of everything."""
-        stats = self._sums.stats
-        chosen = [stats[DEFAULT_SPLIT]] if DEFAULT_SPLIT in self.info.splits else stats.values()
+        """The sums that the mean is taken of."""
+        chosen = [self._sums.stats[split] for split in training_splits(self.info.splits)]
         images, pixels, *rest = (sum(column) for column in zip(*chosen, strict=True))
         return ChannelStats(
             images=images,

@@ -17,10 +17,10 @@ import pyarrow as pa
 from prep.errors import PrepError
 from prep.histories import read_histories
 from prep.journal import Journal
-from prep.layout import DEFAULT_SPLIT
 from prep.planning import count_classes
 from prep.receipts import Finding, ShardReceipt, Totals, total_receipts
 from prep.report import RunReport
+from prep.splits import training_splits
 from prep.stored_plan import StoredPlan
 from prep.watching.history import History
 
@@ -61,9 +61,9 @@ class Facts:
         return len(self.receipts) == len(self.plan.shards)
 
     @property
-    def reference(self) -> str | None:
-        """The split that mean and std are of; None where they are of all splits."""
-        return DEFAULT_SPLIT if DEFAULT_SPLIT in self.plan.images else None
+    def references(self) -> tuple[str, ...]:
+        """The splits that mean and std are of."""
+        return training_splits(self.plan.images)
 
     def findings(self) -> list[tuple[str, Finding]]:
         """(split, finding) of all images that were not simply written, refused ones first."""

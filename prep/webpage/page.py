@@ -41,7 +41,6 @@ from prep.webpage.samples import (
 _MADE_FROM = 'name="made-from" content="{}"'
 _HEAD = 4096  # bytes, among which it is
 _FEW = 2  # thumbnails of a class, that need no row of their own
-_LOADED = "train"  # the split that is loaded in the page's lines, where there is one
 
 
 def report_page(
@@ -129,9 +128,10 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
             sheet_is_tiled=thumbnails_per_class(len(shown_classes(facts))) <= _FEW,
             sheet_notes=_sheet_notes(facts, sample),
             sample=sample,
-            reference=one_line(facts.reference) if facts.reference else None,
+            reference=one_line(", ".join(facts.references)),
             glimpses=_glimpses(refused.result()),
             reasons=_reasons(everything),
+            passed_over=tables.passed_over(facts.report),
             findings=tables.finding_rows(facts),
             busy=timelines.busy_rows(facts.histories),
             busy_from=f"{BUSY:.0f} %",
@@ -153,7 +153,7 @@ def _warnings(facts: Facts) -> list[str]:
 
 def _lines(facts: Facts) -> dict[str, str]:
     """The code that loads the data."""
-    split = _LOADED if _LOADED in facts.splits else facts.splits[0]
+    split = facts.references[0]
     return {
         "with_prep": loading.with_prep(facts.root, split),
         "with_tensorflow": loading.with_tensorflow(facts.root, facts.plan, split),

@@ -57,7 +57,7 @@ class Sample:
 
 
 def take_sample(journal: Journal, facts: Facts) -> Sample:
-    """Reads thumbnails of each class, and the histograms of the split that the mean is of."""
+    """Reads thumbnails of each class, and the histograms of the splits that the mean is of."""
     return _Sampler(journal, facts).sample()
 
 
@@ -107,7 +107,7 @@ class _Sampler:
         return self._sample
 
     def _is_reference(self, receipt: ShardReceipt) -> bool:
-        return self._facts.reference in (None, receipt.split)
+        return receipt.split in self._facts.references
 
     def _counted_images(self) -> int:
         return min(_COUNTED_IMAGES, max(1, _COUNTED_PIXELS // self._facts.plan.settings.size**2))

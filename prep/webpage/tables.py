@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prep.receipts import Totals
-from prep.report import RunReport, all_versions
+from prep.report import RunReport, all_versions, describe_passed
 from prep.stats import by_channel
 from prep.text import counted, duration, one_line
 from prep.webpage.facts import Facts
@@ -139,6 +139,11 @@ def finding_rows(facts: Facts) -> list[FindingRow]:
     ]
 
 
+def passed_over(report: RunReport | None) -> str:
+    """What lies in the source and is no image of the set."""
+    return one_line("; ".join(map(describe_passed, report.passed_over))) if report else ""
+
+
 def config_rows(facts: Facts) -> list[Row]:
     """The configuration, with what was chosen by default."""
     values = facts.plan.config.model_dump(mode="json")
@@ -165,7 +170,6 @@ def version_rows(report: RunReport | None) -> list[Row]:
 def mean_and_std(
     facts: Facts, totals: Mapping[str, Totals]
 ) -> tuple[dict[str, float] | None, dict[str, float] | None]:
-    """Those of the split that ``mean_rgb.json`` is of."""
-    everything = sum(totals.values(), Totals())
-    stats = (totals[facts.reference] if facts.reference else everything).stats
+    """Those of the splits that ``mean_rgb.json`` is of."""
+    stats = sum((totals[split] for split in facts.references), Totals()).stats
     return by_channel(stats.mean()), by_channel(stats.std())

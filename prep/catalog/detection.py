@@ -1,0 +1,224 @@
+"""Which folders of a source are splits, and which are classes; an error where that is a guess."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from prep.catalog.names import is_container, is_list
+from prep.catalog.tree import Folder, Tree
+from prep.errors import SourceError
+from prep.layout import DEFAULT_SPLIT
+from prep.splits import Layout, is_plainly_a_split, role_of
+from prep.text import some
+
+_ROOT = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What the folders of a source are.
+
+    Attributes:
+        chosen: the splits that are wanted, in the order asked for, or by name.
+        folders: the folder of each split, relative to the root.
+        classes: names of the folders that hold images, of each split, whether chosen or not.
+    """
+
+    chosen: tuple[bytes, ...]
+    folders: Mapping[bytes, bytes]
+    classes: Mapping[bytes, Sequence[bytes]]
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether splits have folders of their own."""
+        return _ROOT not in self.folders.values()
+
+
+def find_shape(tree: Tree, wanted: Sequence[str] | None, layout: Layout) -> Shape:
+    """Decide what the folders are: by what was asked for, or else by where images lie.
+
+    Raises:
+        SourceError: a split is absent; a link leads nowhere; or it would be a guess.
+    """
+    root = tree.folder(_ROOT)
+    _require_links_lead_somewhere(tree, [root])
+    if layout == "classes":
+        shape = _of_classes(tree, wanted)
+    elif wanted is not None and {os.fsencode(name) for name in wanted} <= set(root.folders):
+        shape = _of_named_splits(tree, wanted)
+    else:
+        shape = _of_what_is_there(tree, wanted, layout)
+    folders = [tree.folder(folder) for folder in shape.folders.values()]
+    _require_links_lead_somewhere(tree, folders)
+    return shape
+
+
+def require_class_names(tree: Tree, shape: Shape) -> None:
+    """Make sure that what was taken for classes is not named for something else.
+
+    Raises:
+        SourceError: it is.
+    """
+    lists = "" if shape.has_splits else _lists_beside(tree.folder(_ROOT))
+    sort = "sort the images into a folder for each class, or " + (
+        "set layout to splits (--layout splits) if these are classes"
+        if shape.has_splits
+        else "set layout to classes (--layout classes) if these are"
+    )
+    for split in shape.chosen:
+        folder = shape.folders[split]
+        names = [os.fsdecode(name) for name in shape.classes[split]]
+        where = f" in {os.fsdecode(folder)!r}" if folder else ""
+        held = [name for name in names if is_container(name)]
+        if held:
+            _refuse(
+                f"{_quoted(held)}{where}{lists}: {_hold(held)} images, and no class has such a "
+                f"name; {sort}"
+            )
+        held = [name for name in names if is_plainly_a_split(name)]
+        if held and (not folder or len(held) == len(names)):
+            _refuse(
+                f"{_quoted(held)}{where}{lists}: {_hold(held)} images, as a class does, and "
+                f"{_is_are(held)} named like a split; {sort}"
+            )
+        if lists and len(names) == 1:
+            _refuse(
+                f"all images lie in {_quoted(names)}{lists}, which is not read and may tell "
+                f"their classes; {sort}"
+            )
+
+
+def _of_classes(tree: Tree, wanted: Sequence[str] | None) -> Shape:
+    if wanted is not None and list(wanted) != [DEFAULT_SPLIT]:
+        raise SourceError(
+            f"splits: got {', '.join(wanted)}, but layout classes knows only {DEFAULT_SPLIT!r}; "
+            "leave either out"
+        )
+    return _one_split(tree)
+
+
+def _one_split(tree: Tree) -> Shape:
+    split = os.fsencode(DEFAULT_SPLIT)
+    return Shape(
+        chosen=(split,), folders={split: _ROOT}, classes={split: _filled(tree, tree.folder(_ROOT))}
+    )
+
+
+def _of_named_splits(tree: Tree, wanted: Sequence[str]) -> Shape:
+    chosen = tuple(map(os.fsencode, wanted))
+    classes = {}
+    for folder in tree.folders(tree.folder(_ROOT).below()):
+        # All images of a split that is not wanted need not be listed.
+        found = _filled(tree, folder, whole=folder.path in chosen)
+        if found or folder.path in chosen:
+            classes[folder.path] = found
+    return Shape(chosen=chosen, folders={name: name for name in classes}, classes=classes)
+
+
+def _of_what_is_there(tree: Tree, wanted: Sequence[str] | None, layout: Layout) -> Shape:
+    found = tree.folders(tree.folder(_ROOT).below())
+    classes = {folder.path: _filled(tree, folder) for folder in found}
+    splits = {path: names for path, names in classes.items() if names}
+    if not splits and layout == "auto":
+        shape = _one_split(tree)
+    else:
+        if layout == "auto":
+            _require_one_layout(found, classes)
+        shape = Shape(chosen=tuple(splits), folders={n: n for n in splits}, classes=splits)
+    if wanted is not None:
+        return _with_chosen(shape, wanted, tree)
+    if layout == "auto" and shape.has_splits:
+        _require_split_names(tree, splits)
+    return shape
+
+
+def _with_chosen(shape: Shape, wanted: Sequence[str], tree: Tree) -> Shape:
+    absent = [name for name in wanted if os.fsencode(name) not in shape.folders]
+    if absent:
+        there = ", ".join(repr(os.fsdecode(name)) for name in shape.folders) or "none"
+        raise SourceError(f"splits: no folder {absent} in {tree.source!r}; splits found: {there}")
+    return Shape(
+        chosen=tuple(map(os.fsencode, wanted)), folders=shape.folders, classes=shape.classes
+    )
+
+
+def _filled(tree: Tree, folder: Folder, *, whole: bool = True) -> list[bytes]:
+    """Names of the folders in a folder that hold images.
+
+    Args:
+        whole: whether all of them will be wanted.
+    """
+    paths = folder.below()
+    if whole:
+        tree.folders(paths)
+    else:
+        tree.prepare(paths)
+    held = (tree.holds_images(path) for path in paths)
+    return [name for name, holds in zip(folder.folders, held, strict=True) if holds]
+
+
+def _require_links_lead_somewhere(tree: Tree, folders: Iterable[Folder]) -> None:
+    broken = [os.path.join(folder.path, name) for folder in folders for name in folder.broken]
+    if broken:
+        what = "a link that leads" if len(broken) == 1 else "links that lead"
+        _refuse(
+            f"{_quoted(map(os.fsdecode, broken))} in {tree.source!r}: {what} nowhere, where a "
+            "class or a split may have been; mount what is missing, or remove what is not needed"
+        )
+
+
+def _require_one_layout(
+    folders: Sequence[Folder], classes: Mapping[bytes, Sequence[bytes]]
+) -> None:
+    split = next(path for path, names in classes.items() if names)
+    for folder in folders:
+        # A few images that were left lying in a split do not make it a class.
+        if len(folder.images) > len(classes[folder.path]):
+            _refuse(
+                f"{os.fsdecode(folder.path)!r} holds images, as a class does, and "
+                f"{os.fsdecode(split)!r} holds folders of images, as a split does; expected "
+                "either SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with "
+                "'splits', set layout to classes or splits (--layout), or move what does not belong"
+            )
+
+
+def _require_split_names(tree: Tree, splits: Mapping[bytes, Sequence[bytes]]) -> None:
+    unusual = [os.fsdecode(name) for name in splits if role_of(os.fsdecode(name)) is None]
+    if not unusual:
+        return
+    held = [os.fsdecode(name) for name in splits[os.fsencode(unusual[0])]]
+    if len(splits) == 1:
+        inside = os.path.join(tree.source, unusual[0])
+        otherwise = f"if {_quoted(held)} are the classes, give {inside!r} as the source"
+    else:
+        otherwise = "if what they hold are the classes, put all of these into one folder"
+    _refuse(
+        f"{_quoted(unusual)} in {tree.source!r} {_hold(unusual)} folders of images (such as "
+        f"{held[0]!r}), as a split does, but {_is_are(unusual)} not named like one (train, val, "
+        "test and the like). To take all splits, set layout to splits (--layout splits); to take "
+        f"some, name them with splits; {otherwise}"
+    )
+
+
+def _lists_beside(root: Folder) -> str:
+    lists = [os.fsdecode(name) for name in root.files if is_list(name)]
+    return f", beside {_quoted(lists)}" if lists else ""
+
+
+def _refuse(what: str) -> NoReturn:
+    raise SourceError(f"source: {what}")
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return some([repr(name) for name in names])
+
+
+def _hold(names: Sequence[str]) -> str:
+    return "holds" if len(names) == 1 else "hold"
+
+
+def _is_are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -1,0 +1,87 @@
+"""What the names of files and folders tell of a source."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+#: Of files that are read.
+READ = frozenset(
+    b"jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm tga "
+    b"jp2 j2k jpf jpx j2c jpc avif".split()
+)
+#: Of files that are images for sure and are refused, unless they are what is read by their bytes.
+#: Not those that may be something else: hdr (headers of ENVI), raw, ai, djvu.
+UNREAD = frozenset(
+    b"heic heif hif heics heifs avifs jxl jxr wdp hdp bpg flif qoi psd psb xcf exr dds "
+    b"ico cur icns svg svgz eps pcx ras sgi xpm wmf emf mng jng fits dcm dicom "
+    b"cr2 cr3 crw nef nrw arw srf sr2 srw dng orf rw2 raf pef x3f mrw erf kdc dcr 3fr iiq".split()
+)
+EXTENSIONS = READ | UNREAD
+
+#: What systems and servers put among files of others.
+SYSTEM_FOLDERS = frozenset(b"__MACOSX @eaDir #recycle lost+found $RECYCLE.BIN".split())
+# Of a link with such a name, nobody expects that it leads to a folder.
+_DOCUMENTS = frozenset(
+    b"csv tsv json jsonl ndjson txt md rst xml html htm pdf yaml yml toml parquet xlsx "
+    b"py ipynb sh log zip tar tgz gz bz2 xz 7z rar".split()
+)
+_TABLES = frozenset(b"csv tsv jsonl ndjson xlsx parquet".split())
+_LISTS = re.compile(
+    rb"(?:.*(?:label|annot|class|train|val|test|list|meta|image).*)\.(?:json|txt)", re.IGNORECASE
+)
+_CONTAINERS = re.compile(
+    r"(images?|imgs?|jpegimages|jpegs|masks|labels?|annotations?|segmentations?|trimaps|gt|xmls"
+    r"|segmentationclass|segmentationobject|groundtruth|bboxes)[0-9_ -]*",
+    re.IGNORECASE,
+)
+
+
+def extension_of(name: bytes) -> bytes:
+    """Get what comes after the last dot of a name, in lower case; nothing without a dot."""
+    _, dot, extension = name.rpartition(b".")
+    return extension.lower() if dot else b""
+
+
+def plain_extension(image_type: str) -> str:
+    """Take the pattern off an extension.
+
+    >>> plain_extension("*.jpeg"), plain_extension(".JPEG"), plain_extension("JPEG")
+    ('jpeg', 'JPEG', 'JPEG')
+    """
+    return image_type.removeprefix("*").removeprefix(".")
+
+
+def is_document(name: bytes) -> bool:
+    """Tell whether this is the name of a file that is neither an image nor a folder."""
+    return extension_of(name) in _DOCUMENTS
+
+
+def is_list(name: bytes) -> bool:
+    """Tell whether a file may say which image is of which class."""
+    if name == b"label_map.json":
+        return False
+    return extension_of(name) in _TABLES or _LISTS.fullmatch(name) is not None
+
+
+def is_container(name: str) -> bool:
+    """Tell whether a folder is named for what it holds, as no class is.
+
+    >>> is_container("JPEGImages"), is_container("images_2"), is_container("mask")
+    (True, True, False)
+    """
+    return _CONTAINERS.fullmatch(name) is not None
+
+
+def alike(classes: Iterable[str]) -> list[list[str]]:
+    """Group classes whose names differ in nothing but case, or in how their letters are encoded.
+
+    >>> alike(["dog", "cat", "Dog"])
+    [['Dog', 'dog']]
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        groups[unicodedata.normalize("NFC", name).casefold()].append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]

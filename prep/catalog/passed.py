@@ -1,0 +1,78 @@
+"""What lies in a source and is no image of the set: counted by reason, with an example each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+
+#: The reason for passing over files that are not named like images.
+OTHER = "other extension"
+_NAMED = 3
+_PACKED = frozenset(
+    ["tar", "tgz", "gz", "zip", "7z", "rar", "parquet", "arrow", "tfrecord", "lmdb", "h5", "npz"]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Files or folders that are not part of the set: why, how many, and one of them."""
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(slots=True)
+class Passed:
+    """Counts of what was passed over.
+
+    Attributes:
+        counts: by reason.
+        examples: for each reason the first by name, in whatever order they were found.
+        extensions: of files that are no images, as they are written.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    extensions: Counter[str] = field(default_factory=Counter)
+
+    def note(self, reason: str, path: bytes, count: int = 1) -> None:
+        """Count something."""
+        self._add(reason, os.fsdecode(path), count)
+
+    def add(self, other: Passed) -> None:
+        """Count all that was counted elsewhere."""
+        for reason, count in other.counts.items():
+            self._add(reason, other.examples[reason], count)
+        self.extensions += other.extensions
+
+    def _add(self, reason: str, example: str, count: int) -> None:
+        self.counts[reason] += count
+        self.examples[reason] = min(example, self.examples.get(reason, example))
+
+    def ignored(self) -> tuple[Ignored, ...]:
+        """Give all of it, by reason."""
+        return tuple(
+            Ignored(reason=reason, count=count, example=self.examples[reason])
+            for reason, count in sorted(self.counts.items())
+        )
+
+    def __str__(self) -> str:
+        """Tell the counts in words."""
+        return ", ".join(
+            f"{i.count:,} × {i.reason} (such as {i.example!r})" for i in self.ignored()
+        )
+
+    def describe_extensions(self) -> str:
+        """Tell which extensions files have that are no images; nothing where there are none."""
+        files = self.extensions.total()
+        if not files:
+            return ""
+        by_number = sorted(self.extensions, key=lambda name: (-self.extensions[name], name))
+        named = ", ".join(name or "none" for name in by_number[:_NAMED])
+        more = ", …" if len(by_number) > _NAMED else ""
+        have = "file has another extension" if files == 1 else "files have other extensions"
+        packed = not _PACKED.isdisjoint(name.lower() for name in by_number)
+        hint = "; archives and tables are not read: unpack them first" if packed else ""
+        return f"{files:,} {have}: {named}{more} (such as {self.examples[OTHER]!r}){hint}"

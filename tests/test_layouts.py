@@ -1,0 +1,382 @@
+"""Sources in the shapes that people have: what is taken for what, and what is said of others."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from pictures import image_file, picture, write_tree
+
+import prep
+from prep.catalog import Catalog, scan_folders
+from prep.changes import label_changes
+from prep.errors import ConfigError, OutputConflict, SourceError
+from prep.journal import Journal, require_room
+from prep.labels import LabelMap
+from prep.runs import carry_out
+from prep.shards import RunRef, write_shard
+from prep.splits import training_splits
+
+
+def make(root: Path, *paths: str) -> Path:
+    """Make empty files, three of each path that ends in ``#.jpg`` and the like."""
+    for path in paths:
+        for number in range(3) if "#" in path else [0]:
+            file = root / path.replace("#", str(number))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    return root
+
+
+def scan(root: Path, *, splits: Sequence[str] | None = None, **options: str) -> Catalog:
+    return scan_folders(str(root), splits, **options)  # type: ignore[arg-type]
+
+
+def told(root: Path, **options: str) -> str:
+    """What is said of a source that is not taken."""
+    with pytest.raises(SourceError) as error:
+        scan(root, **options)
+    text = str(error.value)
+    assert "\n" not in text
+    return text.replace(f"{root}", "SOURCE")
+
+
+# What it is, its files, and what is said of it.
+REFUSED: dict[str, tuple[list[str], list[str]]] = {
+    # Its train has images one folder deeper, and its val and test are flat.
+    "Tiny ImageNet": (
+        [
+            "train/n01/images/#.JPEG",
+            "train/n02/images/#.JPEG",
+            "train/n01/n01_boxes.txt",
+            "val/images/#.JPEG",
+            "val/val_annotations.txt",
+            "test/images/#.JPEG",
+            "wnids.txt",
+        ],
+        [
+            "6 × image in a folder beside the splits (such as 'train/n01/images/0.JPEG')",
+            "splits found: 'test', 'val'",
+            "--on-stray skip",
+        ],
+    ),
+    "one deeper": (
+        ["train/cat/images/#.jpg", "val/cat/images/#.jpg"],
+        ["no images in 'SOURCE'", "6 images such as 'train/cat/images/0.jpg', 1 folder deeper"],
+    ),
+    "Imagenette, from above": (
+        ["imagenette2/train/n01/#.JPEG", "imagenette2/val/n01/#.JPEG"],
+        ["6 images such as 'imagenette2/train/n01/0.JPEG', 1 folder deeper", "as the source"],
+    ),
+    "CUB": (
+        ["images/001.Albatross/#.jpg", "images/002.Auk/#.jpg", "images.txt", "parts/parts.txt"],
+        ["'images' in 'SOURCE' holds folders of images", "give 'SOURCE/images' as the source"],
+    ),
+    "Food-101": (
+        ["images/apple_pie/#.jpg", "images/waffles/#.jpg", "meta/train.txt"],
+        ["is not named like one", "'apple_pie', 'waffles' are the classes, give 'SOURCE/images'"],
+    ),
+    "COCO": (
+        ["train2017/#.jpg", "val2017/#.jpg", "annotations/instances_train2017.json"],
+        ["'train2017', 'val2017': hold images, as a class does, and are named like a split"],
+    ),
+    "VOC": (
+        ["JPEGImages/#.jpg", "SegmentationClass/#.png", "Annotations/1.xml"],
+        ["'JPEGImages', 'SegmentationClass': hold images, and no class has such a name"],
+    ),
+    "images and masks": (["images/#.jpg", "masks/#.png"], ["'images', 'masks': hold images"]),
+    "images and a list": (
+        ["images/#.jpg", "labels.csv"],
+        ["'images', beside 'labels.csv': holds images, and no class has such a name"],
+    ),
+    "photos and a list": (
+        ["photos/#.jpg", "labels.csv"],
+        ["all images lie in 'photos', beside 'labels.csv', which is not read"],
+    ),
+    "Dogs vs. Cats": (
+        ["train/cat.#.jpg", "train/dog.#.jpg", "test1/#.jpg"],
+        ["'test1', 'train': hold images, as a class does, and are named like a split"],
+    ),
+    "Dogs vs. Cats, unpacked": (
+        ["train/train/cat.#.jpg", "test1/test1/#.jpg"],
+        ["'test1' in 'test1': holds images, as a class does, and is named like a split"],
+    ),
+    "YOLO": (
+        ["images/train/#.jpg", "images/val/#.jpg", "labels/train/0.txt"],
+        ["'images' in 'SOURCE' holds folders of images (such as 'train')"],
+    ),
+    "CycleGAN": (["trainA/#.jpg", "trainB/#.jpg", "testA/#.jpg"], ["are named like a split"]),
+    "a test set beside classes": (
+        ["cat/#.jpg", "dog/#.jpg", "test/#.jpg"],
+        ["'test': holds images, as a class does, and is named like a split", "--layout classes"],
+    ),
+    "kinds of classes": (
+        ["animals/cat/#.jpg", "animals/dog/#.jpg", "vehicles/bus/#.jpg"],
+        [
+            "'animals', 'vehicles' in 'SOURCE' hold folders of images (such as 'cat'), as a split",
+            "--layout splits",
+            "with splits",
+            "put all of these into one folder",
+        ],
+    ),
+    "Oxford Pets": (
+        ["images/#.jpg", "annotations/trimaps/#.png", "annotations/list.txt"],
+        ["'images' holds images, as a class does, and 'annotations' holds folders of images"],
+    ),
+    "flat": (["#.jpg"], ["no images in 'SOURCE'", "3 images such as '0.jpg', outside of a class"]),
+    "beside the splits": (
+        ["train/cat/#.jpg", "val/cat/#.jpg", "drafts/old/new/#.jpg", "0.jpg"],
+        [
+            "1 × image outside a class folder (such as '0.jpg')",
+            "3 × image in a folder beside the splits (such as 'drafts/old/new/0.jpg')",
+        ],
+    ),
+    "below a class": (
+        ["train/cat/#.jpg", "train/cat/more/#.jpg", "train/dog/more/more/#.jpg"],
+        ["6 × image in a folder below a class folder (such as 'train/cat/more/0.jpg')"],
+    ),
+    "archives": (
+        ["a.tar", "b.tar", "c.zip", "list.txt"],
+        ["4 files have other extensions: tar, txt, zip (such as 'a.tar')", "unpack them first"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_where_a_class_would_be_a_guess_it_is_said_what_was_seen(name: str, tmp_path: Path) -> None:
+    paths, expected = REFUSED[name]
+    text = told(make(tmp_path, *paths))
+    for part in expected:
+        assert part in text
+
+
+SHARED = {
+    "nested": "'things' in 'SOURCE' holds folders of images (such as 'crane')",
+    "dogs_vs_cats": "'test', 'train', beside 'truth.csv': hold images, as a class does",
+    "lists": "no class has such a name",
+    "lists/images": "outside of a class folder",
+    "kaggle": "2 folders deeper",
+    "kaggle/ILSVRC/Data/CLS-LOC": "'test' holds images, as a class does, and 'train' holds folders",
+    "ilsvrc2012": "unpack them first",
+    "archives": "unpack them first",
+    "hf_parquet": "unpack them first",
+    "webdataset": "unpack them first",
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_real_sources_of_other_shapes_are_told_of(name: str, photos: Path) -> None:
+    assert SHARED[name] in told(photos.parent / "sources" / name)
+
+
+# What it is, its files, splits, and classes.
+TAKEN: dict[str, tuple[list[str], list[str], list[str]]] = {
+    "Imagenette": (
+        ["train/n01/#.JPEG", "train/n02/#.JPEG", "val/n01/#.JPEG", "noisy_imagenette.csv"],
+        ["train", "val"],
+        ["n01", "n02"],
+    ),
+    "Intel": (
+        ["seg_train/sea/#.jpg", "seg_test/sea/#.jpg"],
+        ["seg_test", "seg_train"],
+        ["sea"],
+    ),
+    "vehicles, split": (["train/bus/#.jpg", "train/train/#.jpg"], ["train"], ["bus", "train"]),
+    "masks, worn": (["mask/#.jpg", "no_mask/#.jpg", "faces.csv"], ["train"], ["mask", "no_mask"]),
+    "ImageNet's words": (["bullet_train/#.jpg", "test_tube/#.jpg"], ["train"], ["bullet_train"]),
+    "valid or not": (["invalid/#.jpg", "valid/#.jpg"], ["train"], ["invalid", "valid"]),
+    "names": (["Training/a/#.jpg", "VAL/a/#.jpg", "test_b/a/#.jpg"], ["Training", "VAL"], ["a"]),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_is_plain_is_taken_without_a_flag(name: str, tmp_path: Path) -> None:
+    paths, splits, classes = TAKEN[name]
+    catalog = scan(make(tmp_path, *paths))
+    assert set(splits) <= set(catalog.splits)
+    assert set(classes) <= set(catalog.classes)
+    assert catalog.images.num_rows == 3 * sum("#" in path for path in paths)
+
+
+def test_one_key_settles_what_would_be_a_guess(tmp_path: Path) -> None:
+    vehicles = make(tmp_path / "a", "bus/#.jpg", "train/#.jpg")
+    assert scan(vehicles, layout="classes").classes == ("bus", "train")
+    kinds = make(tmp_path / "b", "animals/cat/#.jpg", "vehicles/bus/#.jpg")
+    for catalog in (scan(kinds, layout="splits"), scan(kinds, splits=["animals", "vehicles"])):
+        assert (catalog.splits, catalog.classes) == (("animals", "vehicles"), ("bus", "cat"))
+    both = make(tmp_path / "c", "cat/#.jpg", "cat/thumbs/0.jpg", "dog/#.jpg")
+    assert "holds images, as a class does" in told(both)
+    assert "image in a folder below a class" in told(both, layout="classes")
+    catalog = scan(both, layout="classes", on_stray="skip")
+    assert catalog.images.num_rows == 6
+    assert [(i.reason, i.count, i.example) for i in catalog.ignored] == [
+        ("image in a folder below a class folder", 1, "cat/thumbs/0.jpg")
+    ]
+    with pytest.raises(SourceError, match="layout classes knows only 'train'"):
+        scan(both, layout="classes", splits=["val"])
+    assert "no images in 'SOURCE'" in told(vehicles, layout="splits")
+
+
+@pytest.mark.parametrize("where", ["val", "train/dog"])
+def test_a_link_that_leads_nowhere_is_an_error_where_it_may_be_a_split_or_a_class(
+    tmp_path: Path, where: str
+) -> None:
+    """As where a disk is not mounted: without it, labels would move."""
+    make(tmp_path, "train/cat/#.jpg", "val/cat/#.jpg", "train/dog/#.jpg")
+    shutil.rmtree(tmp_path / where)
+    (tmp_path / where).symlink_to("/nowhere/photos")
+    for options in ({}, {"on_stray": "skip"}, {"layout": "splits"}):
+        text = told(tmp_path, **options)
+        assert f"{where!r} in 'SOURCE': a link that leads nowhere" in text
+        assert "mount what is missing" in text
+
+
+def test_a_link_that_leads_nowhere_is_told_of_where_it_is_no_folder(tmp_path: Path) -> None:
+    make(tmp_path, "train/cat/#.jpg")
+    for name in ("README.md", "train/cat/more"):
+        (tmp_path / name).symlink_to("nowhere")
+    (told_of,) = scan(tmp_path).ignored
+    assert (told_of.reason, told_of.count) == ("link that leads nowhere", 2)
+
+
+def test_links_in_a_ring_end(tmp_path: Path) -> None:
+    make(tmp_path, "train/cat/#.jpg", "train/cat/more/#.jpg")
+    (tmp_path / "train/cat/more/ring").symlink_to("../../..")
+    assert "3 × image in a folder below a class folder (such as" in told(tmp_path)
+    (tmp_path / "train/cat/ring").symlink_to(".")
+    assert "link to a folder that is read already" in {
+        i.reason for i in scan(tmp_path, on_stray="skip").ignored
+    }
+
+
+def test_a_class_that_is_empty_everywhere_is_told_of(tmp_path: Path) -> None:
+    make(tmp_path, "train/cat/#.jpg", "val/cat/#.jpg", "val/dog/#.jpg")
+    for name in ("train/dog", "train/ox", "val/ox"):
+        (tmp_path / name).mkdir()
+    catalog = scan(tmp_path)
+    assert catalog.classes == ("cat", "dog")
+    assert [(i.reason, i.count, i.example) for i in catalog.ignored] == [
+        ("folder without images", 3, "train/dog")
+    ]
+
+
+def test_formats_that_are_not_read_are_refused_by_name(tmp_path: Path) -> None:
+    """Not passed over: they are images, and somebody misses them."""
+    good = image_file(picture(40, 40), "JPEG")
+    files = {
+        "a.jpg": good,
+        "b.HEIC": b"\0\0\0\x18ftypheic" + bytes(12),
+        "c.NEF": b"what",
+        "d.txt": b"",
+    }
+    files["e.heic"] = good  # As telephones call some of them.
+    write_tree(tmp_path / "in", {"train": {"cat": files}})
+    config = prep.Config(source=str(tmp_path / "in"), output=str(tmp_path / "out"), size=32)
+    made = prep.plan(config)
+    assert made.images == 4
+    journal = Journal(config.output)
+    journal.begin(made)
+    run = RunRef(output=journal.output, digest=made.fingerprint.digest, run=uuid.uuid4().hex)
+    receipt = write_shard(made.shards[0], run)
+    assert receipt.written == {"cat": 2}
+    assert {(f.path, f.reason, f.detail) for f in receipt.findings} == {
+        ("train/cat/b.HEIC", "unsupported", "HEIC, which no decoder here reads"),
+        ("train/cat/c.NEF", "unsupported", "NEF, which no decoder here reads"),
+    }
+
+
+def test_what_other_extensions_there_are_is_said(tmp_path: Path) -> None:
+    make(tmp_path, "train/cat/#.JPEG")
+    text = told(tmp_path, image_type="*.png")
+    assert "expected *.png" in text
+    assert "3 files have other extensions: JPEG (such as 'train/cat/0.JPEG')" in text
+    with pytest.raises(ConfigError, match=r"image_type: got '\*\.\*'; expected one extension"):
+        scan(tmp_path, image_type="*.*")
+
+
+@pytest.mark.parametrize("names", [("Dog", "dog"), ("caf\u00e9", "cafe\u0301")])
+def test_classes_that_look_alike_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: tuple[str, str]
+) -> None:
+    make(tmp_path, f"train/{names[0]}/#.jpg", f"val/{names[1]}/#.jpg", "val/cat/#.jpg")
+    config = prep.Config(source=str(tmp_path), output=str(tmp_path / "out"))
+    with caplog.at_level(logging.WARNING, logger="prep"):
+        assert len(prep.plan(config).classes) == 3
+    (message,) = caplog.messages
+    assert all(repr(name) in message for name in names)
+    assert "'cat'" not in message
+
+
+# Splits, and those that a mean is to be of.
+MEANS = [
+    (["train", "val"], ["train"]),
+    (["Training", "Test"], ["Training"]),
+    (["TRAIN"], ["TRAIN"]),
+    (["train", "train_extra", "trainval"], ["train"]),  # The plainest is it.
+    (["train_a", "train_b", "test"], ["train_a", "train_b"]),
+    (["train2017", "val2017"], ["train2017"]),
+    (["trn", "dev"], ["trn"]),
+    (
+        ["a", "b", "Validation", "eval"],
+        ["a", "b"],
+    ),  # Never of a test set, if anything else is there.
+    (["test", "val"], ["test", "val"]),
+    (["strain", "retrained"], ["strain", "retrained"]),  # Words, not letters.
+]
+
+
+@pytest.mark.parametrize(("splits", "chosen"), MEANS)
+def test_a_mean_is_of_the_splits_that_are_named_for_training(
+    splits: list[str], chosen: list[str]
+) -> None:
+    assert training_splits(splits) == tuple(chosen)
+
+
+def test_labels_that_move_are_named_before_anything_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = write_tree(tmp_path / "in", {"train": {"cat": 1, "dog": 1, "ox": 1}})
+    config = prep.Config(source=str(source), output=str(tmp_path / "out"))
+    journal = Journal(config.output)
+    journal.begin(prep.plan(config))
+    before = (tmp_path / "out/label_map.json").read_bytes()
+    (source / "train/ox").rename(source / "train/bee")
+    expected = "2 moved ('cat' 0 → 1, 'dog' 1 → 2), 1 new ('bee' 0), 1 gone ('ox' 2)"
+    with pytest.raises(OutputConflict) as conflict:
+        require_room(journal, prep.plan(config))
+    assert f"; label map: {expected})" in str(conflict.value)
+
+    def start() -> NoReturn:  # What would replace anything comes after this.
+        raise KeyboardInterrupt
+
+    with (
+        caplog.at_level(logging.WARNING, logger="prep"),
+        pytest.raises(prep.PrepError, match="stopped"),
+    ):
+        carry_out(config, start, overwrite=True, progress=False)
+    assert [expected in message for message in caplog.messages] == [True]
+    assert (tmp_path / "out/label_map.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "text"),
+    [
+        ({"a": 0}, {"a": 0, "b": 1}, "1 new ('b' 1)"),
+        ({"a": 0, "b": 1}, {"a": 0}, "1 gone ('b' 1)"),
+        ({"a": 0}, {"a": [1]}, "numbers there, one-hot lists of 1 here"),
+        (
+            {f"c{n}": n for n in range(9)},
+            {f"c{n}": n + 1 for n in range(9)},
+            "9 moved ('c0' 0 → 1, 'c1' 1 → 2, 'c2' 2 → 3, 'c3' 3 → 4, 'c4' 4 → 5 and 4 more)",
+        ),
+    ],
+)
+def test_what_differs_between_label_maps_is_said_class_by_class(
+    then: dict[str, Any], now: dict[str, Any], text: str
+) -> None:
+    assert str(label_changes(LabelMap.parse(then), LabelMap.parse(now))) == text
