@@ -7,6 +7,7 @@ named with the number of the mutation, which ``--first NUMBER --mutations 1`` re
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import random
 import resource
@@ -24,6 +25,8 @@ from PIL import Image
 from prep.errors import RefusedImage
 from prep.images import ImageProcessor, ImageSettings, configure_process
 from tests.pictures import image_file, jpeg, picture
+from tests.raster_variants import rasters
+from tests.variants import odd_tiffs, tiffs
 
 _MAX_PIXELS = 4_000_000  # Larger claims are a matter of memory, not of chance.
 _HANGS_AFTER = 30  # seconds
@@ -35,7 +38,12 @@ Mutation = Callable[[random.Random, bytearray, Sequence[bytes]], None]
 
 
 def made_up_files() -> list[bytes]:
-    """An image file of each kind that is read."""
+    """Image files of all kinds: those with metadata, and one of each row of docs/formats.md."""
+    variants = itertools.chain(rasters(), tiffs(every=11), odd_tiffs())
+    return [*_with_metadata(), *{variant.kind: variant.data for variant in variants}.values()]
+
+
+def _with_metadata() -> list[bytes]:
     pixels = picture(48, 60)
     rgb = Image.fromarray(pixels)
     clear = rgb.convert("RGBA")

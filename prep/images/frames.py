@@ -16,6 +16,7 @@ FRAMES = (frozenset(range(0xC0, 0xD0)) - {_DHT, _JPG, _DAC}) | {_JPEG_LS}
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
 _ARITHMETIC = frozenset((0xC9, 0xCA))
 _LOSSLESS_OR_HIERARCHICAL = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF))
+_SAMPLINGS = frozenset(h << 4 | v for h in range(1, 5) for v in range(1, 5))
 _FRAME = struct.Struct(">BHHB")  # precision, height, width, components
 
 
@@ -92,6 +93,6 @@ def read_frame(marker: int, body: bytes) -> Frame:
     if not height or not width:
         raise RefusedImage("damaged", f"the JPEG claims to be {width} × {height}")
     frame = Frame(marker, height, width, components)
-    if not all(1 <= factor <= 4 for factors in frame.sampling for factor in factors):
+    if not _SAMPLINGS.issuperset(components[1::3]):
         raise RefusedImage("damaged", "the JPEG's sampling factors are not 1 to 4")
     return frame

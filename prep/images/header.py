@@ -52,14 +52,14 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     """
     frame: Frame | None = None
     exif: bytes | None = None  # of several, the first counts
-    tables, fault = Tables(), None
+    tables = Tables()
     for marker, start, end in segments(data):
         if marker in FRAMES:
             if frame is not None:
                 raise RefusedImage("damaged", "the JPEG has two frames (SOF)")
             frame = read_frame(marker, data[start + 4 : end])
         elif marker in _TABLES:
-            fault = fault or tables.add(marker, data[start + 4 : end])
+            tables = tables.with_those_of(marker, data[start + 4 : end])
         elif marker == _APP1 and exif is None and data.startswith(_EXIF, start + 4):
             exif = data[start + 4 : end]
     if marker == EOI_MARKER:
@@ -67,9 +67,9 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     if frame is None:
         raise RefusedImage("damaged", "the JPEG header has no frame (SOF)")
     scan = data[start + 4 : end]
-    fault = fault or tables.fault(frame, scan)
     many_scans = frame.progressive or 3 * scan[0] < len(frame.components)
     orientation = exif_orientation(exif) if exif else 1
+    fault = tables.fault(frame, scan)
     return JpegHeader(frame, orientation, start, many_scans, tables, fault)
 
 

@@ -42,6 +42,7 @@ class _Source(NamedTuple):
         orientation: which turns the pixels upright; None if Pillow is to be asked for the Exif.
         profile: the ICC profile; None if Pillow is to be asked for it.
         bits: of a sample, where there may be more than eight.
+        planes: whether the samples of a TIFF lie in planes.
         negative: whether 16-bit gray comes out as its negative.
         cut: whether the file ends before its pixels do.
         note: what was mended.
@@ -53,6 +54,7 @@ class _Source(NamedTuple):
     orientation: int | None = None
     profile: bytes | None = None
     bits: int = 16
+    planes: bool = False
     negative: bool = False
     cut: bool = False
     note: Note | None = None
@@ -100,7 +102,13 @@ def _source(name: str, data: bytes, settings: DecoderSettings) -> _Source:
     if name == "TIFF":
         tiff = read_tiff(data)
         return _Source(
-            name, tiff.data, tiff.orientation, bits=tiff.bits, negative=tiff.negative, cut=tiff.cut
+            name,
+            tiff.data,
+            tiff.orientation,
+            bits=tiff.bits,
+            planes=tiff.planes,
+            negative=tiff.negative,
+            cut=tiff.cut,
         )
     return _Source(name, data, cut=is_cut_off(name, data))
 
@@ -112,7 +120,7 @@ def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
     The file has passed all checks before.
     """
     try:
-        with _pillow_settings(None, lenient=False), Image.open(io.BytesIO(data)) as image:
+        with _pillow_settings(None), Image.open(io.BytesIO(data)) as image:
             image.load()
             converted = image_to_srgb(image, profile)
     except Exception:  # Pillow's plugins raise whatever they stumble upon.
@@ -155,7 +163,7 @@ def _decode(
     name, data = source.name, source.data
     try:
         with (
-            _pillow_settings(settings.max_pixels, lenient=lenient),
+            _pillow_settings(settings.max_pixels, lenient=lenient, planes=source.planes),
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
             check_size(image.height, image.width, settings)
@@ -190,12 +198,15 @@ def _decode(
 
 
 @contextlib.contextmanager
-def _pillow_settings(max_pixels: int | None, *, lenient: bool) -> Iterator[None]:
+def _pillow_settings(
+    max_pixels: int | None, *, lenient: bool = False, planes: bool = False
+) -> Iterator[None]:
     """Sets what is global in Pillow, and sets it back, for notebooks use Pillow too."""
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, TiffImagePlugin.READ_LIBTIFF
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, lenient
-    # What Pillow reads of uncompressed TIFFs by itself is wrong where samples lie in planes.
-    TiffImagePlugin.READ_LIBTIFF = True
+    # What Pillow reads of uncompressed TIFFs by itself, and not by libtiff, is wrong where samples
+    # lie in planes; where they do not, it takes less memory.
+    TiffImagePlugin.READ_LIBTIFF = planes
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # About metadata, and about sizes that we check.

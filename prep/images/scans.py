@@ -34,21 +34,23 @@ class Scans(NamedTuple):
 
 def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
     """Walks the markers from the first scan to the end, and adds up what the scans bring."""
-    full = dict.fromkeys(
-        header.frame.components[::3], 0
-    )  # coefficients that are there to their last bit
-    number, fault = 0, header.fault
+    # Coefficients that are there to their last bit, of each component.
+    full = dict.fromkeys(header.frame.components[::3], 0)
+    number, tables, fault = 0, header.tables, header.fault
     at = header.first_scan
     while number <= most and at + 4 <= len(data):
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == EOI_MARKER:
             break
         if marker in (DHT_MARKER, DQT_MARKER):
-            fault = fault or header.tables.add(marker, data[at + 4 : end])
+            try:
+                tables = tables.with_those_of(marker, data[at + 4 : end])
+            except RefusedImage as error:
+                fault = fault or error
         elif marker == SOS_MARKER:
             number += 1
             scan = data[at + 4 : end]
-            fault = fault or header.tables.fault(header.frame, scan)
+            fault = fault or tables.fault(header.frame, scan)
             _add(full, scan, header)
         found = _MARKER.search(data, end)
         if found is None:

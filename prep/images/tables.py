@@ -3,58 +3,55 @@
 Format: ITU-T T.81, sections B.2.2 (frame), B.2.3 (scan), B.2.4.1 and B.2.4.2 (tables). libjpeg uses
 tables of zeros without a word, and where a Huffman table is lacking, the one that Motion JPEG means
 by none at all.
+
+Sets of tables are bits of a number, and photos of one camera have the same: so what has been found
+out of one is remembered for the next.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
 
 from prep.errors import RefusedImage
 from prep.images.frames import Frame
 
 DQT_MARKER, DHT_MARKER = 0xDB, 0xC4
 _MOST_CODES = 256
+_MALFORMED = -1
 
 
-class Tables:
-    """The tables that a JPEG's segments have defined so far."""
+class Tables(NamedTuple):
+    """The tables that a JPEG's segments have defined.
 
-    def __init__(self) -> None:
-        self._quantization: dict[int, bool] = {}  # by identifier: whether there is a zero in it
-        self._huffman: set[int] = set()  # class (0 DC, 1 AC) << 4 | identifier
+    Attributes:
+        quantization: a bit for each by its number, 0 to 3; and four higher, if it holds a zero.
+        huffman: a bit for each by its number, and four higher those for AC coefficients.
+    """
 
-    def add(self, marker: int, body: bytes) -> RefusedImage | None:
-        """Notes the tables of a segment (DQT or DHT); says what is wrong with them, if anything is.
+    quantization: int = 0
+    huffman: int = 0
+
+    def with_those_of(self, marker: int, body: bytes) -> Tables:
+        """These, and the tables of a segment (DQT or DHT).
 
         Args:
             body: what it holds after its length.
+
+        Raises:
+            RefusedImage: they are malformed.
         """
-        add = self._add_quantization if marker == DQT_MARKER else self._add_huffman
-        while body:
-            size = add(body)
-            if not 0 < size <= len(body):
-                kind = "quantization" if marker == DQT_MARKER else "Huffman"
-                return RefusedImage("damaged", f"a {kind} table of the JPEG is malformed")
-            body = body[size:]
-        return None
-
-    def _add_quantization(self, body: bytes) -> int:
-        """How many bytes the first table takes; 0 if there is none like it."""
-        wide, identifier = body[0] >> 4, body[0] & 15
-        if wide > 1 or identifier > 3:
-            return 0
-        size = 1 + 64 * (1 + wide)
-        table = body[1:size]
-        zero = 0 in (map(max, table[::2], table[1::2]) if wide else table)
-        self._quantization[identifier] = zero
-        return size
-
-    def _add_huffman(self, body: bytes) -> int:
-        """How many bytes the first table takes; 0 if there is none like it."""
-        codes = sum(body[1:17])
-        if body[0] & 0xEC or codes > _MOST_CODES:
-            return 0
-        if codes:
-            self._huffman.add(body[0])
-        return 17 + codes
+        if marker == DHT_MARKER:
+            found = _huffman_in(body)
+            new = Tables(self.quantization, self.huffman | found)
+        else:
+            found = _quantization_in(body)
+            anew = (found & 0xF) << 4  # What they were does not count any more.
+            new = Tables(self.quantization & ~anew | found, self.huffman)
+        if found == _MALFORMED:
+            kind = "Huffman" if marker == DHT_MARKER else "quantization"
+            raise RefusedImage("damaged", f"a {kind} table of the JPEG is malformed")
+        return new
 
     def fault(self, frame: Frame, scan: bytes) -> RefusedImage | None:
         """For what a scan is to be refused that refers to what is not there, or can't be meant.
@@ -62,31 +59,61 @@ class Tables:
         Args:
             scan: what its header (SOS) holds after its length.
         """
-        number = scan[0] if scan else 0
-        if not 1 <= number <= 4 or len(scan) != 4 + 2 * number:
-            return RefusedImage("damaged", "a scan header of the JPEG is malformed")
-        chosen = dict(zip(scan[1 : 1 + 2 * number : 2], scan[2 : 2 + 2 * number : 2], strict=True))
-        quantized = dict(zip(frame.components[::3], frame.components[2::3], strict=True))
-        if len(chosen) < number or not chosen.keys() <= quantized.keys():
-            return RefusedImage("damaged", "a scan of the JPEG is of components that there are not")
-        for component, huffman in chosen.items():
-            table = quantized[component]
-            if self._quantization.get(table, True):
-                what = "holds a zero" if table in self._quantization else "is not there"
-                return RefusedImage("damaged", f"quantization table {table} of the JPEG {what}")
-            if self._lacks(frame, scan[-3], huffman):
-                return RefusedImage("damaged", "a Huffman table of the JPEG is not there")
-        return None
+        found = _fault(self, frame.components, frame.progressive, frame.arithmetic, scan)
+        return RefusedImage("damaged", found) if found else None
 
-    def _lacks(self, frame: Frame, first: int, huffman: int) -> bool:
-        """Whether a component's Huffman tables are not there, and others are.
 
-        Args:
-            first: of the coefficients that the scan brings.
-        """
-        if frame.arithmetic or not self._huffman:
-            return False
-        dc, ac = huffman >> 4, 0x10 | huffman & 15
-        if frame.progressive:
-            return (ac if first else dc) not in self._huffman
-        return not {dc, ac} <= self._huffman
+@lru_cache(maxsize=256)
+def _quantization_in(body: bytes) -> int:
+    found, at = 0, 0
+    while at < len(body):
+        wide, number = body[at] >> 4, body[at] & 0xF
+        end = at + 1 + 64 * (1 + wide)
+        if wide > 1 or number > 3 or end > len(body):
+            return _MALFORMED
+        table = body[at + 1 : end]
+        zero = 0 in (map(max, table[::2], table[1::2]) if wide else table)
+        found = found & ~(0x11 << number) | (0x11 if zero else 0x01) << number
+        at = end
+    return found
+
+
+def _huffman_in(body: bytes) -> int:
+    found, at = 0, 0
+    while at < len(body):
+        kind, codes = body[at], sum(body[at + 1 : at + 17])
+        end = at + 17 + codes
+        if kind & 0xEC or codes > _MOST_CODES or end > len(body):
+            return _MALFORMED
+        if codes:
+            found |= 1 << (kind >> 2 | kind & 3)
+        at = end
+    return found
+
+
+@lru_cache(maxsize=256)
+def _fault(
+    tables: Tables, components: bytes, progressive: bool, arithmetic: bool, scan: bytes
+) -> str:
+    """What is wrong with a scan, in words; empty if nothing is."""
+    number = scan[0] if scan else 0
+    if not 1 <= number <= 4 or len(scan) != 4 + 2 * number:
+        return "a scan header of the JPEG is malformed"
+    chosen = dict(zip(scan[1 : 1 + 2 * number : 2], scan[2 : 2 + 2 * number : 2], strict=True))
+    quantized = dict(zip(components[::3], components[2::3], strict=True))
+    if len(chosen) < number or not chosen.keys() <= quantized.keys():
+        return "a scan of the JPEG is of components that there are not"
+    for component, huffman in chosen.items():
+        table = quantized[component]
+        if table > 3 or not tables.quantization >> table & 1:
+            return f"quantization table {table} of the JPEG is not there"
+        if tables.quantization >> table + 4 & 1:
+            return f"quantization table {table} of the JPEG holds a zero"
+        if tables.huffman and not arithmetic:
+            dc, ac = huffman >> 4, huffman & 0xF
+            needed = 1 << dc | 1 << ac + 4
+            if progressive:  # The first of the coefficients that the scan brings tells.
+                needed = 1 << ac + 4 if scan[-3] else 1 << dc
+            if max(dc, ac) > 3 or needed & ~tables.huffman:
+                return "a Huffman table of the JPEG is not there"
+    return ""

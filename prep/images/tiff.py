@@ -40,6 +40,7 @@ class Tiff(NamedTuple):
     Attributes:
         data: a TIFF whose first picture is the one to take. It is not turned, whatever it says.
         orientation: which turns it upright.
+        planes: whether its samples lie in planes.
         negative: whether 16-bit gray comes out as its negative.
         bits: of a sample.
         cut: whether the file ends before its samples do.
@@ -47,6 +48,7 @@ class Tiff(NamedTuple):
 
     data: bytes
     orientation: int
+    planes: bool
     negative: bool
     bits: int
     cut: bool
@@ -77,7 +79,8 @@ def read_tiff(data: bytes) -> Tiff:
     if negative:  # Pillow forgets about it, or does not read it at all.
         changes |= _change(picture, _PHOTOMETRIC, _BLACK_IS_ZERO)
     cut = any(offset + size > len(data) for offset, size in _stretches(picture))
-    return Tiff(_changed(data, changes), picture.orientation, negative, bits, cut)
+    planes = picture.integer(_PLANES, 1) == 2
+    return Tiff(_changed(data, changes), picture.orientation, planes, negative, bits, cut)
 
 
 def _pictures(data: bytes, first: Directory) -> Iterator[Directory]:
