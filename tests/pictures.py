@@ -14,6 +14,17 @@ from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
+# How a picture is stored that a reader will turn upright, by its orientation.
+STORED: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
 
 def picture(height: int, width: int, seed: int = 0) -> Pixels:
     """Smooth RGB noise: like a photo, it has gradients, and no two corners are the same."""
@@ -39,6 +50,16 @@ def image_file(pixels: Pixels | Image.Image, kind: str, **options: Any) -> bytes
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
+
+
+def stored(upright: Pixels, orientation: int, kind: str, **options: Any) -> bytes:
+    """The bytes of an image file whose Exif says how to turn it upright."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(upright)
+    if orientation != 1:
+        image = image.transpose(STORED[orientation])
+    return image_file(image, kind, exif=exif, **options)
 
 
 def link_photos(root: Path, count: int, pixels: Pixels | None = None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import Pixels, image_file, jpeg, picture, psnr, short
+from pictures import Pixels, image_file, jpeg, picture, psnr, short, stored
 from PIL import Image
 
 from prep.errors import RefusedImage
@@ -140,12 +140,17 @@ def with_exif(kind: str, *exifs: bytes) -> bytes:
         return data[:2] + segments + data[2:]
     if kind == "PNG":
         return png_file(lying, 8, 2, before=b"".join(chunk(b"eXIf", body) for body in exifs))
+    if kind == "JPEG2000":
+        box = b"uuidJpgTiffExif->JP2" + exifs[0]
+        data = image_file(lying, kind)
+        at = data.index(b"jp2c") - 4
+        return data[:at] + struct.pack(">I", len(box) + 4) + box + data[at:]
     return image_file(lying, kind, lossless=True, exif=exifs[0])
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("form", ["B", "H", "I", "i"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "JPEG2000"])
 def test_orientation_is_read_whatever_integer_holds_it(kind: str, form: str, order: str) -> None:
     square = upright(with_exif(kind, exif(6, form, order)))
     assert psnr(square, PICTURE[:, 6:54]) > 35
@@ -161,6 +166,12 @@ def test_orientation_of_a_tiff_is_read_likewise(form: str, order: str, big: bool
         assert refusal(tiff_file(page, order=order, big=big)).reason == "unsupported"
     else:
         assert np.array_equal(upright(tiff_file(page, order=order, big=big)), PICTURE[:, 6:54])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_avif_turns_itself(orientation: int) -> None:
+    data = stored(PICTURE, orientation, "AVIF", quality=95, speed=10)
+    assert psnr(upright(data), PICTURE[:, 6:54]) > 30
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -284,6 +295,7 @@ def test_tables_between_scans_are_looked_at() -> None:
 
 # --- reasons --------------------------------------------------------------------------------------
 
+EXTRA = {338: ("H", [2, 0, 0])}  # ExtraSamples: one of transparency, and two others
 CUT = {
     "WebP": image_file(PICTURE, "WEBP"),
     "lossless WebP": image_file(PICTURE, "WEBP", lossless=True),
@@ -326,6 +338,16 @@ def test_what_is_cut_off_is_truncated(name: str) -> None:
         (
             tiff_file(Page(samples=PICTURE, photometric=2, tags={258: ("H", [8, 8, 16])})),
             "unsupported: TIFF of samples of 8 to 16 bits",
+        ),
+        (
+            tiff_file(Page(samples=np.dstack([PICTURE] * 2), photometric=5)),
+            "unsupported: TIFF of 6 × 8 bits a pixel, photometric interpretation 5",
+        ),
+        (
+            tiff_file(
+                Page(samples=np.dstack([PICTURE] * 2), photometric=2, planar=True, tags=EXTRA)
+            ),
+            "unsupported: TIFF of 6 samples in planes",
         ),
         (
             tiff_file(Page(samples=PICTURE, photometric=2, tags={259: ("H", [34712])})),

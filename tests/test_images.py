@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pictures import Pixels, image_file, jpeg, picture, psnr, short
+from pictures import STORED, Pixels, image_file, jpeg, picture, psnr, short, stored
 from PIL import Image
 
 from prep.errors import RecordError, RefusedImage
@@ -185,16 +185,6 @@ def test_the_sums_are_those_of_the_square() -> None:
 
 # --- orientation ----------------------------------------------------------------------------------
 
-# How a picture is stored that a reader will turn upright, by its orientation.
-STORED: dict[int, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 SHAPES = [
     (48, 48),  # the size itself
     (48, 60),  # landscape, even margin, nothing to resize
@@ -207,15 +197,6 @@ SHAPES = [
     (121, 100),  # odd margin, upright, shrunk by more than two
     (200, 301),  # shrunk by the decoder, where it is a JPEG
 ]
-
-
-def stored(upright: Pixels, orientation: int, kind: str, **options: Any) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    image = Image.fromarray(upright)
-    if orientation != 1:
-        image = image.transpose(STORED[orientation])
-    return image_file(image, kind, exif=exif, **options)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from prep.errors import RefusedImage
 
 _START, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"  # SOC and SIZ, EOC
+_EXIF = b"JpgTiffExif->JP2"  # the identifier of boxes that ExifTool and GDAL write
 _COMPONENTS_AT = 40  # in the codestream: how many, in two bytes; then three for each
 
 
@@ -32,6 +33,14 @@ def check_jpeg2000(data: bytes) -> None:
     bits = max(depths) + 1
     if bits > 8 and not (components == 1 and 10 <= bits <= 16):
         raise RefusedImage("unsupported", f"JPEG 2000 of {components} × {bits} bits a pixel")
+
+
+def jpeg2000_exif(data: bytes) -> bytes:
+    """The Exif in a box that bears its identifier; empty, if there is none."""
+    for kind, start, end in boxes(data):
+        if kind == b"uuid" and data.startswith(_EXIF, start):
+            return data[start + len(_EXIF) : end]
+    return b""
 
 
 def is_cut_codestream(data: bytes) -> bool:

@@ -22,7 +22,7 @@ from prep.images.depth import prepare
 from prep.images.formats import format_of
 from prep.images.geometry import Area, AreaNeeded, whole
 from prep.images.ifd import exif_orientation
-from prep.images.jpeg2000 import check_jpeg2000
+from prep.images.jpeg2000 import check_jpeg2000, jpeg2000_exif
 from prep.images.limits import check_room, check_size
 from prep.images.png import check_png_room, png_size, read_png
 from prep.images.profiles import image_to_srgb
@@ -45,6 +45,7 @@ class _Source(NamedTuple):
         planes: whether the samples of a TIFF lie in planes.
         negative: whether 16-bit gray comes out as its negative.
         cut: whether the file ends before its pixels do.
+        samples: what they are, in words, if nothing else may keep Pillow from reading it.
         note: what was mended.
         fault: for what it is to be refused, unless it is kept.
     """
@@ -57,6 +58,7 @@ class _Source(NamedTuple):
     planes: bool = False
     negative: bool = False
     cut: bool = False
+    samples: str = ""
     note: Note | None = None
     fault: RefusedImage | None = None
 
@@ -97,19 +99,13 @@ def _source(name: str, data: bytes, settings: DecoderSettings) -> _Source:
             note=png.note,
             fault=png.fault,
         )
-    if name == "JPEG 2000":
-        check_jpeg2000(data)
     if name == "TIFF":
         tiff = read_tiff(data)
-        return _Source(
-            name,
-            tiff.data,
-            tiff.orientation,
-            bits=tiff.bits,
-            planes=tiff.planes,
-            negative=tiff.negative,
-            cut=tiff.cut,
-        )
+        return _Source(name, **tiff._asdict())
+    if name == "JPEG 2000":
+        check_jpeg2000(data)
+        orientation = exif_orientation(jpeg2000_exif(data))
+        return _Source(name, data, orientation, cut=is_cut_off(name, data))
     return _Source(name, data, cut=is_cut_off(name, data))
 
 
@@ -185,6 +181,8 @@ def _decode(
     except RefusedImage:
         raise
     except UnidentifiedImageError:
+        if source.samples and not source.cut:
+            raise RefusedImage("unsupported", f"{name} of {source.samples}") from None
         if name:
             what = f"begins like {name}, but can't be read"
             raise RefusedImage("truncated" if source.cut else "damaged", what) from None

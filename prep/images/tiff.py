@@ -13,11 +13,12 @@ from prep.errors import RefusedImage
 from prep.images.ifd import ORIENTATION, Directory, first_directory, next_directory
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
-_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES = 258, 259, 262, 277, 284
-_SAMPLE_FORMAT = 339
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_SAMPLES, _PLANES = 277, 284
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _OFFSETS_AND_SIZES = ((273, 279), (324, 325))  # of strips, and of tiles
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _CIELAB = 0, 1, 8
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _CIELAB = 0, 1, 3, 8
 _OF_GRAY = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
 _OTHER_COLOURS = {
     4: "transparency masks",
@@ -44,6 +45,7 @@ class Tiff(NamedTuple):
         negative: whether 16-bit gray comes out as its negative.
         bits: of a sample.
         cut: whether the file ends before its samples do.
+        samples: what they are, in words; empty, if it does not say so.
     """
 
     data: bytes
@@ -52,6 +54,7 @@ class Tiff(NamedTuple):
     negative: bool
     bits: int
     cut: bool
+    samples: str
 
 
 def read_tiff(data: bytes) -> Tiff:
@@ -80,7 +83,9 @@ def read_tiff(data: bytes) -> Tiff:
         changes |= _change(picture, _PHOTOMETRIC, _BLACK_IS_ZERO)
     cut = any(offset + size > len(data) for offset, size in _stretches(picture))
     planes = picture.integer(_PLANES, 1) == 2
-    return Tiff(_changed(data, changes), picture.orientation, planes, negative, bits, cut)
+    return Tiff(
+        _changed(data, changes), picture.orientation, planes, negative, bits, cut, _samples(picture)
+    )
 
 
 def _pictures(data: bytes, first: Directory) -> Iterator[Directory]:
@@ -101,7 +106,7 @@ def _unsupported(picture: Directory) -> str:
     """What no decoder here reads, or reads right; empty if there is nothing of the kind."""
     bits, formats = picture.integers(_BITS, (1,)), picture.integers(_SAMPLE_FORMAT, (_UNSIGNED,))
     colours, samples = picture.integer(_PHOTOMETRIC), picture.integer(_SAMPLES, 1)
-    compression = picture.integer(_COMPRESSION, 1)
+    compression, extra = picture.integer(_COMPRESSION, 1), picture.integers(_EXTRA_SAMPLES)
     if colours in _OTHER_COLOURS:
         return _OTHER_COLOURS[colours]
     if compression not in _COMPRESSIONS:
@@ -120,9 +125,21 @@ def _unsupported(picture: Directory) -> str:
             return f"{bits[0]}-bit gray with transparency"
         if planes:
             return "gray and transparency in planes"
+    if planes and (colours == _PALETTE or (len(extra) > 1 and any(extra))):
+        return f"{samples} samples in planes"
     if colours == _CIELAB and (planes or bits[0] != 8):
         return f"{bits[0]}-bit CIELAB colours" + " in planes" * planes
     return ""
+
+
+def _samples(picture: Directory) -> str:
+    """What its samples are, if there is all that a picture needs."""
+    sized = picture.integer(_WIDTH) > 0 and picture.integer(_LENGTH) > 0
+    if not sized or not any(_stretches(picture)):
+        return ""
+    number, bits = picture.integer(_SAMPLES, 1), picture.integer(_BITS, 1)
+    meaning = picture.integer(_PHOTOMETRIC)
+    return f"{number} × {bits} bits a pixel, photometric interpretation {meaning}"
 
 
 def _stretches(picture: Directory) -> Iterator[tuple[int, int]]:
