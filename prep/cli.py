@@ -348,6 +348,6 @@ def _write_json(path: Path, value: Any) -> None:
     from prep import storage
 
     try:
-        storage.publish_json(path, value)
+        storage.publish_json(path, value, within=path.parent)
     except OSError as error:
         raise ConfigError(f"output: can't write {os.fspath(path)!r}: {error}") from None

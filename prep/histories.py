@@ -27,4 +27,4 @@ def add_history(layout: OutputLayout, history: History) -> None:
     """
     parts = [*read_histories(layout), history][-_MOST_PARTS:]
     data = json.dumps([part.to_json() for part in parts]).encode()
-    storage.publish(layout.history, data, durable=False)
+    storage.publish(layout.history, data, within=layout.root, durable=False)

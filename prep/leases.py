@@ -150,6 +150,7 @@ class Lease:
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder
+        self._root = folder.parent  # Of the output.
         self._seconds = seconds
         self._owner = Owner()
         self._number = 0
@@ -174,7 +175,8 @@ class Lease:
             with contextlib.suppress(
                 FileExistsError
             ):  # Another run's, or ours: an answer was lost.
-                storage.put_if_absent(self._file(self._number), self._content())
+                file = self._file(self._number)
+                storage.put_if_absent(file, self._content(), within=self._root)
         _held.add(self._owner.token)
         self._remove_lower()
         self._keeper.start()
@@ -189,7 +191,7 @@ class Lease:
             self._lost = True
         if self._lost:
             raise OutputConflict(
-                f"output: another run has taken {self._folder.parent} over, for nothing was heard "
+                f"output: another run has taken {self._root} over, for nothing was heard "
                 f"of this one for {self._seconds:g} s; run the same command again when it has ended"
             )
 
@@ -219,16 +221,16 @@ class Lease:
         self._lost = not self._is_ours()
         if not self._lost:
             self._renewals += 1
-            storage.put_over(self._file(self._number), self._content())
+            storage.put_over(self._file(self._number), self._content(), within=self._root)
 
     def _let_go(self) -> None:
         self._lost = not self._is_ours()
         if self._lost:
             return
         if all(map(is_lock_name, storage.names_in(self._folder, ""))):
-            self._file(self._number).unlink()  # Nothing has come of it.
+            storage.remove(self._file(self._number), within=self._root)  # Nothing has come of it.
         else:
-            storage.put_over(self._file(self._number), _NOBODY)
+            storage.put_over(self._file(self._number), _NOBODY, within=self._root)
 
     def _watch(self, number: int, data: bytes) -> None:
         """Returns once an owner is known to be dead, or to have let go.
@@ -244,7 +246,7 @@ class Lease:
             _LOGGER.warning(
                 "prep: waiting for up to %.0f s to see whether a run is still at work in %s: %s",
                 self._seconds,
-                self._folder.parent,
+                self._root,
                 owner or "one that has just begun",
             )
             self._wait_for_change(number, data)
@@ -285,7 +287,7 @@ class Lease:
         for number in self._numbers() if self._number > 1 else ():
             if number < self._number:
                 with contextlib.suppress(OSError):
-                    self._file(number).unlink(missing_ok=True)
+                    storage.remove(self._file(number), within=self._root)
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{_PREFIX}-{number:06d}"
@@ -310,7 +312,7 @@ def leased(folder: Path, seconds: float | None = None) -> Iterator[Lease]:
         OSError: the output can't be written to.
     """
     new = storage.absent_folders(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    storage.make_folder(folder, within=folder.parent)
     lease = Lease(folder, LEASE if seconds is None else seconds)
     try:
         lease.acquire()

@@ -26,7 +26,7 @@ _MOST_IN_CSV = 1_000_000  # rows
 
 def publish_findings(layout: OutputLayout, totals: SplitTotals) -> None:
     """Writes ``refused.csv``: each image that was refused, repaired, or kept damaged."""
-    publish_table(layout.refused, _FINDINGS, _finding_rows(totals))
+    publish_table(layout.refused, _FINDINGS, _finding_rows(totals), within=layout.root)
 
 
 def findings_are_published(layout: OutputLayout, totals: SplitTotals) -> bool:
@@ -52,13 +52,15 @@ def _finding_rows(totals: SplitTotals) -> list[tuple[str, ...]]:
 def publish_duplicates(layout: OutputLayout, duplicates: Sequence[Duplicate]) -> None:
     """Writes ``duplicates.csv``: images with the same bytes, group by group."""
     rows = [(str(d.group), d.path, d.class_name, d.split) for d in duplicates]
-    publish_table(layout.duplicates, _DUPLICATES, rows)
+    publish_table(layout.duplicates, _DUPLICATES, rows, within=layout.root)
 
 
 def publish_table(
     path: Path,
     names: Sequence[str],
     rows: Sequence[Sequence[str]],
+    *,
+    within: Path,
     most_in_csv: int = _MOST_IN_CSV,
 ) -> None:
     """Writes rows of text under ``path``, or beside it as Parquet; the other is removed.
@@ -69,8 +71,8 @@ def publish_table(
     if len(rows) <= most_in_csv:
         data = _csv(names, rows)
         if not path.is_file() or path.read_bytes() != data:
-            storage.publish(path, data)
-        _remove(parquet)
+            storage.publish(path, data, within=within)
+        _remove(parquet, within)
         return
     columns = {
         name: pa.array([os.fsencode(row[i]).decode(errors="replace") for row in rows])
@@ -78,8 +80,8 @@ def publish_table(
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
-    storage.publish(parquet, bytes(sink.getvalue()))
-    _remove(path)
+    storage.publish(parquet, bytes(sink.getvalue()), within=within)
+    _remove(path, within)
 
 
 def _csv(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
@@ -88,6 +90,6 @@ def _csv(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
     return text.getvalue().encode(errors="surrogateescape")
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, within: Path) -> None:
     if path.exists():  # Only then: a finished output may lie where nothing can be written.
-        path.unlink()
+        storage.remove(path, within=within)

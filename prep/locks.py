@@ -17,18 +17,26 @@ from pathlib import Path
 from typing import TextIO
 
 from prep import storage
+from prep.errors import OutputConflict
 from prep.leases import Lease, Owner, conflict, leased
-from prep.storage import NO_LOCKS
+from prep.storage import NO_LOCKS, folders
+
+_MOST = 4096  # characters that are read of who holds a lock
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[Lease | None]:
+def exclusive(path: Path, *, within: Path | None = None) -> Iterator[Lease | None]:
     """Holds the lock at ``path`` for the length of the block; gives the lease that it is, if it is.
 
     Where nothing came to lie beside it, it is removed at the end, with the folders it was made in.
 
+    Args:
+        within: the output that it is in, below which no link is followed; by default, the folder
+            that the lock is in.
+
     Raises:
-        OutputConflict: another process holds it; says which.
+        OutputConflict: another process holds it, and which; or there is a link, or something else
+            that is no lock, in its place.
         OSError: the file can't be made.
     """
     if storage.is_remote(path):
@@ -36,7 +44,7 @@ def exclusive(path: Path) -> Iterator[Lease | None]:
             yield lease
         return
     new = _new_folders(path.parent)
-    with _locked(path) as (file, locked):
+    with _locked(path, within or path.parent) as (folder, file, locked):
         try:
             if locked:
                 file.truncate(0)
@@ -48,19 +56,38 @@ def exclusive(path: Path) -> Iterator[Lease | None]:
                     yield lease
         finally:
             file.truncate(0)
-            _remove_if_alone(path, new)
+            _remove_if_alone(path, folder, new)
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[tuple[TextIO, bool]]:
-    """The file, still in its place, for its last holder may have removed it; and whether locked."""
+def _locked(path: Path, within: Path) -> Iterator[tuple[int, TextIO, bool]]:
+    """Its folder; the file, still in its place, for its last holder may remove it; if locked."""
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+", encoding="utf-8") as file:
+        with folders.opened(path.parent, within, make=True) as folder, _open(folder, path) as file:
             locked = _lock(file, path)
-            if _is_at(file, path):
-                yield file, locked
+            if _is_at(file, folder, path.name):
+                yield folder, file, locked
                 return
+
+
+def _open(folder: int, path: Path) -> TextIO:
+    """Opens the file without following a link, and never one that has another name besides.
+
+    Nothing is written to it yet.
+    """
+    mode = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path.name, mode, 0o666, dir_fd=folder)
+    except OSError:
+        folders.require_no_link(folder, path.name, path)
+        raise
+    if not folders.is_alone(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise OutputConflict(
+            f"output: {path} is not a lock of a run's own, but a file that has another name "
+            "besides, or no file; remove it, or choose another output"
+        )
+    return open(descriptor, "a+", encoding="utf-8")
 
 
 def _lock(file: TextIO, path: Path) -> bool:
@@ -69,7 +96,7 @@ def _lock(file: TextIO, path: Path) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        raise conflict(path.parent, Owner.read(file.read())) from None
+        raise conflict(path.parent, Owner.read(file.read(_MOST))) from None
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
@@ -77,21 +104,22 @@ def _lock(file: TextIO, path: Path) -> bool:
     return True
 
 
-def _is_at(file: TextIO, path: Path) -> bool:
+def _is_at(file: TextIO, folder: int, name: str) -> bool:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
+    return os.path.samestat(os.fstat(file.fileno()), there)
 
 
 def _new_folders(folder: Path) -> list[Path]:
     """Those that making this one would make, the innermost first."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
+    return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
 
-def _remove_if_alone(path: Path, folders: list[Path]) -> None:
+def _remove_if_alone(path: Path, folder: int, new: list[Path]) -> None:
     with contextlib.suppress(OSError):
-        if path.parent in folders and os.listdir(path.parent) == [path.name]:
-            path.unlink()
-            for folder in folders:
-                folder.rmdir()
+        if path.parent in new and os.listdir(folder) == [path.name]:
+            os.unlink(path.name, dir_fd=folder)
+            for made in new:
+                made.rmdir()

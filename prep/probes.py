@@ -72,7 +72,7 @@ def is_digest(text: str) -> bool:
 def write_file(folder: str, name: str, data: bytes) -> str | None:
     """Puts a file into a folder, as shards are; gives back what is wrong, if anything."""
     try:
-        storage.publish(locate(folder) / name, data)
+        storage.publish(locate(folder) / name, data, within=locate(folder))
     except OSError as error:
         return _told(error)
     return None
@@ -82,7 +82,7 @@ def remove_files(folder: str, names: Sequence[str]) -> None:
     """Removes what others and this process have put there."""
     for name in names:
         with contextlib.suppress(OSError):
-            (locate(folder) / name).unlink(missing_ok=True)
+            storage.remove(locate(folder) / name, within=locate(folder))
 
 
 def new_folders(folder: str) -> list[str]:

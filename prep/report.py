@@ -107,16 +107,17 @@ class RunReport:
     def publish(self) -> None:
         """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
         self.publish_mean()
-        storage.publish_json(OutputLayout(locate(self.output)).report, self.to_json())
+        layout = OutputLayout(locate(self.output))
+        storage.publish_json(layout.report, self.to_json(), within=layout.root)
 
     def publish_mean(self) -> None:
         """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
-        path = OutputLayout(locate(self.output)).mean
+        layout = OutputLayout(locate(self.output))
         with contextlib.suppress(OSError, ValueError):
-            if json.loads(path.read_bytes()) == self.mean_file:
+            if json.loads(layout.mean.read_bytes()) == self.mean_file:
                 return
         if self.mean_file is not None:
-            storage.publish_json(path, self.mean_file)
+            storage.publish_json(layout.mean, self.mean_file, within=layout.root)
 
     @property
     def mean_file(self) -> dict[str, Any] | None:

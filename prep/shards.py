@@ -147,16 +147,17 @@ class _ShardWriter:
         shard, tally = self._shard, Tally()
         if self._observer is not None:
             self._observer.attempt_begun(tally)
-        path = self._journal.layout.shard(shard.split, shard.index, shard.count)
-        tag = f"{shard.index:05d}"
+        layout = self._journal.layout
+        path = layout.shard(shard.split, shard.index, shard.count)
+        within, tag = layout.root, f"{shard.index:05d}"
         with storage.create(
-            path, tag=tag, before_publishing=lambda: self._make_way(file.sha256)
+            path, within=within, tag=tag, before_publishing=lambda: self._make_way(file.sha256)
         ) as file:
             self._write_records(file, tally)
         receipt = self._receipt(file, tally)
         self._require_plan()
         self._journal.commit(receipt)
-        storage.remove_leftovers(path.parent, tag)
+        storage.remove_leftovers(path.parent, tag, within=within)
         return receipt
 
     def _make_way(self, sha256: str) -> None:

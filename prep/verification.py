@@ -122,7 +122,8 @@ def verify(
 
     Raises:
         SourceError: the folder is not an output of this package.
-        OutputConflict: it is to be repaired, and a run is at work in it.
+        OutputConflict: it is to be repaired, and a run is at work in it; or a symbolic link is in
+            the place of one of its folders.
         StorageUnavailable: it is in a storage that does not answer; that is no finding.
         PrepError: its plan is lost or can't be read, or for a repair its source can't.
         ShardError: shards could not be written again; all others were.
@@ -149,8 +150,10 @@ def verify(
 
 def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
     journal = Journal(output)
+    journal.require_folders()
     stored = journal.stored_plan()
     if stored is not None:
+        journal.require_folders(stored.images)
         return journal, stored
     if journal.layout.receipts.is_dir():
         raise PrepError(
@@ -202,8 +205,8 @@ class _Repair:
         layout = self._journal.layout
         for problem in self._found.beside:
             if problem.remedy == "remove":
-                (layout.root / problem.where).unlink(missing_ok=True)
-        storage.publish_json(layout.labels, self._stored.labels.to_json())
+                storage.remove(layout.root / problem.where, within=layout.root)
+        storage.publish_json(layout.labels, self._stored.labels.to_json(), within=layout.root)
         made = self._found.plan or self._plan_anew()
         if made is not None:
             self._rewrite(made)
@@ -236,8 +239,8 @@ class _Repair:
         chosen = [shard for shard in self._found.broken if not self._changed(made, before[shard])]
         layout = self._journal.layout
         for shard in chosen:
-            (layout.root / shard.split).mkdir(parents=True, exist_ok=True)
-            layout.receipt(shard.split, shard.index).unlink(missing_ok=True)
+            storage.make_folder(layout.root / shard.split, within=layout.root)
+            storage.remove(layout.receipt(shard.split, shard.index), within=layout.root)
         if chosen:
             others = total_receipts(self._journal.committed(made))
             # What is measured of a repair says nothing of how the output was made.

@@ -346,6 +346,48 @@ def test_what_travels_between_processes_survives_it_and_can_not_be_changed(value
         setattr(value, first, None)
 
 
+# What changes files, and who may do so by a path: all that is done in an output goes through
+# prep.storage, which follows no link there, and is told which output it is.
+CHANGING = {
+    *("mkdir", "makedirs", "rmdir", "removedirs", "unlink", "rename", "renames", "rmtree", "move"),
+    *("write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "copyfile", "copytree"),
+    *("chmod", "utime", "link", "symlink", "mkfifo"),
+}
+MAY_CHANGE_FILES = {
+    "demo",  # makes images, in a folder of its own
+    "leases",  # the folders that a lease was made in
+    "locks",  # the lock, in a folder that is open, and the folders that it was made in
+    "probes",  # those that a probe was made in
+    "storage",
+}
+SAYS_WHERE = {
+    *("storage.create", "storage.publish", "storage.publish_json", "storage.make_folder"),
+    *("storage.remove", "storage.remove_folder", "storage.empty_folder"),
+    *("storage.remove_leftovers", "storage.require_folder", "publish_table", "exclusive"),
+    *("storage.put_if_absent", "storage.put_over"),
+}
+
+
+def calls() -> Iterator[tuple[str, str, set[str | None]]]:
+    """(module or package, what is called, the keywords it is given) of each call."""
+    for module, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                keywords = {keyword.arg for keyword in node.keywords}
+                yield module, ast.unparse(node.func), keywords
+
+
+def test_few_change_files_by_their_paths() -> None:
+    users = {module for module, name, _ in calls() if name.rpartition(".")[2] in CHANGING}
+    assert users == MAY_CHANGE_FILES
+
+
+def test_what_changes_an_output_says_which() -> None:
+    found = [(module, name, keywords) for module, name, keywords in calls() if name in SAYS_WHERE]
+    assert {name for _, name, _ in found} == SAYS_WHERE
+    assert [(module, name) for module, name, keywords in found if "within" not in keywords] == []
+
+
 def test_what_is_said_to_be_shown_by_tests_is() -> None:
     root = PACKAGE.parent
     named = set(re.findall(r"`(test_\w+)`", (root / "RELIABILITY.md").read_text(encoding="utf-8")))

@@ -156,10 +156,10 @@ def test_refused_images_are_listed(source: Path, tmp_path: Path, client: Client)
 
 def test_a_long_list_is_written_as_parquet_and_a_short_one_as_csv(tmp_path: Path) -> None:
     rows = [(f"{number}.jpg", "caf\udce9") for number in range(5)]
-    publish_table(tmp_path / "list.csv", ("path", "reason"), rows, most_in_csv=4)
+    publish_table(tmp_path / "list.csv", ("path", "reason"), rows, within=tmp_path, most_in_csv=4)
     found = pq.read_table(tmp_path / "list.parquet").to_pylist()
     assert [row["path"] for row in found] == [row[0] for row in rows]
-    publish_table(tmp_path / "list.csv", ("path", "reason"), rows, most_in_csv=5)
+    publish_table(tmp_path / "list.csv", ("path", "reason"), rows, within=tmp_path, most_in_csv=5)
     assert [(row["path"], row["reason"]) for row in table(tmp_path / "list.csv")] == rows
     assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
 

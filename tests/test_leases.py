@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from storages import S3
@@ -184,8 +185,8 @@ def test_an_answer_that_was_lost_is_no_other_owner(
 ) -> None:
     put = storage.put_if_absent
 
-    def unheard(path: Path, data: bytes) -> None:
-        put(path, data)
+    def unheard(path: Path, data: bytes, **where: Any) -> None:
+        put(path, data, **where)
         raise FileExistsError
 
     monkeypatch.setattr(storage, "put_if_absent", unheard)

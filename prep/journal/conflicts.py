@@ -20,6 +20,7 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
         overwrite: whether all that can be replaced does not count.
     """
     root = journal.layout.root
+    journal.require_folders(plan.counts)
     stored = None if overwrite else journal.stored_plan()
     differences = _differences(journal, stored, plan) if stored else []
     if differences:
@@ -29,7 +30,7 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
             + "); choose another output, or pass --overwrite to replace it"
         )
     for in_the_way in _in_the_way(journal, plan, ours=stored is not None):
-        if overwrite and not in_the_way.is_dir():
+        if overwrite and not _is_folder(in_the_way):
             continue
         raise OutputConflict(
             f"output: {in_the_way} is in the way, and not of this run; choose another output, "
@@ -60,10 +61,15 @@ def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Path
     for path in layout.results:
         if there is not None and path.name not in there:
             continue
-        if path.is_dir() or (path.exists() and not ours):
+        if _is_folder(path) or (not ours and (path.exists() or path.is_symlink())):
             yield path
     expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()
     for split in plan.counts:
         for path in journal.shard_files(split):
-            if path not in expected or path.is_dir():
+            if path not in expected or _is_folder(path):
                 yield path
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself: a link to one is replaced as a file is."""
+    return path.is_dir() and not path.is_symlink()

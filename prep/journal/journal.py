@@ -46,12 +46,11 @@ class Journal:
         """
         with contextlib.ExitStack() as stack:
             try:
-                self._lease = stack.enter_context(exclusive(self.layout.lock))
+                lock = exclusive(self.layout.lock, within=self.layout.root)
+                self._lease = stack.enter_context(lock)
             except OSError as error:
                 storage.require_answer(self.layout.root, error, "output: can't be written to")
-                raise OutputConflict(
-                    f"output: can't write to {self.layout.root}: {error}"
-                ) from None
+                raise self._not_writable(error) from None
             try:
                 yield
             finally:
@@ -75,6 +74,32 @@ class Journal:
         except OSError as error:
             storage.require_answer(self.layout.root, error, "output: can't be read")
             raise OutputConflict(f"output: can't read {self.layout.root}: {error}") from None
+
+    def require_folders(self, splits: Iterable[str] = ()) -> None:
+        """Makes sure that no symbolic link is in the place of a folder that is written to.
+
+        Args:
+            splits: those of a plan; such as have receipts already are looked at, too.
+
+        Raises:
+            OutputConflict: one is.
+            StorageUnavailable: a storage does not say.
+        """
+        root = self.layout.root
+        try:
+            storage.patiently(root, lambda: self._require_folders(splits))
+        except OSError as error:  # On this machine, whatever comes next says the same.
+            storage.require_answer(root, error)
+
+    def _require_folders(self, splits: Iterable[str]) -> None:
+        layout, root = self.layout, self.layout.root
+        if not storage.has_links(root):
+            return
+        for folder in (layout.state, layout.receipts):
+            storage.require_folder(folder, within=root)
+        for split in {*splits, *self._splits_with_receipts()}:
+            for folder in (root / split, layout.receipts / split):
+                storage.require_folder(folder, within=root)
 
     def stored_plan(self) -> StoredPlan | None:
         """The plan that this output holds or is to hold; None where there is none.
@@ -120,23 +145,23 @@ class Journal:
         Raises:
             OutputConflict: the output can't be written to.
         """
-        layout = self.layout
+        layout, root = self.layout, self.layout.root
         try:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
-                    folder.mkdir(parents=True, exist_ok=True)
+                    storage.make_folder(folder, within=root)
             with contextlib.suppress(OSError):  # It may be forbidden; and no reader sees them.
-                storage.abort_uploads(layout.root, layout.holds)
+                storage.abort_uploads(root, layout.holds)
             self.remove_leftovers(plan, keep_names=True)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
-                storage.publish(layout.manifest, image_list.to_parquet(plan.manifest))
+                storage.publish(layout.manifest, image_list.to_parquet(plan.manifest), within=root)
             if stored is None or not layout.labels.exists():
-                storage.publish_json(layout.labels, plan.labels.to_json())
+                storage.publish_json(layout.labels, plan.labels.to_json(), within=root)
             if stored != StoredPlan.of(plan):
-                storage.publish_json(layout.plan, StoredPlan.of(plan).to_json())
+                storage.publish_json(layout.plan, StoredPlan.of(plan).to_json(), within=root)
         except OSError as error:
-            raise OutputConflict(f"output: can't write to {layout.root}: {error}") from None
+            raise self._not_writable(error) from None
 
     def remove_leftovers(self, plan: RunPlan, *, keep_names: bool = False) -> None:
         """Removes what dead attempts have left; see :func:`prep.storage.remove_leftovers`."""
@@ -146,28 +171,31 @@ class Journal:
         )
         alone = self._lease is not None
         for folder in (layout.root, layout.state, *splits):
-            storage.remove_leftovers(folder, keep_names=keep_names, alone=alone)
+            storage.remove_leftovers(folder, within=layout.root, keep_names=keep_names, alone=alone)
 
     def clear(self, plan: RunPlan) -> None:
-        """Removes what an earlier run has put here, and files that would be taken for ours."""
-        layout = self.layout
-        splits = set(plan.counts)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            splits |= {folder.name for folder in layout.receipts.iterdir()}
+        """Removes what an earlier run has put here, and files that would be taken for ours.
+
+        Raises:
+            OutputConflict: not all of it can be removed.
+        """
+        try:
+            self._clear(plan)
+        except OSError as error:
+            raise self._not_writable(error) from None
+
+    def _clear(self, plan: RunPlan) -> None:
+        layout, root = self.layout, self.layout.root
+        splits = set(plan.counts) | self._splits_with_receipts()
         files = [*layout.results, *(s for split in splits for s in self.shard_files(split))]
         for path in files:
             if path.is_file() or path.is_symlink():
-                path.unlink()
+                storage.remove(path, within=root)
         for split in splits - set(plan.counts):
-            storage.remove_leftovers(layout.root / split)
+            storage.remove_leftovers(root / split, within=root)
             with contextlib.suppress(OSError):  # Something of the user's is in there.
-                (layout.root / split).rmdir()
-        with contextlib.suppress(FileNotFoundError):
-            for path in layout.state.iterdir():
-                if path.is_dir():
-                    storage.remove_tree(path)
-                elif not is_lock_name(path.name):  # We hold it.
-                    path.unlink()
+                storage.remove_folder(root / split, within=root)
+        storage.empty_folder(layout.state, within=root, keep=is_lock_name)  # We hold it.
 
     def receipt(
         self,
@@ -249,7 +277,7 @@ class Journal:
         """Removes a shard's receipt, unless it is true of a file with this digest."""
         receipt = self.stored_receipt(split, index)
         if receipt is not None and receipt.sha256 != sha256:
-            self.layout.receipt(split, index).unlink(missing_ok=True)
+            storage.remove(self.layout.receipt(split, index), within=self.layout.root)
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.
@@ -257,7 +285,8 @@ class Journal:
         The receipt itself may be lost in a power failure: then the shard is written once more.
         """
         path = self.layout.receipt(receipt.split, receipt.index)
-        storage.publish_json(path, receipt.to_json(), durable=False)
+        within = self.layout.root
+        storage.publish_json(path, receipt.to_json(), within=within, durable=False)
 
     def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
@@ -285,6 +314,16 @@ class Journal:
             for path in (self.layout.root / split).iterdir():
                 if is_shard_name(path.name, split):
                     yield path
+
+    def _splits_with_receipts(self) -> set[str]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return {folder.name for folder in self.layout.receipts.iterdir()}
+        return set()
+
+    def _not_writable(self, error: OSError) -> OutputConflict:
+        root, why = self.layout.root, error.strerror or str(error)
+        at = f" ({error.filename})" if error.filename not in (None, str(root)) else ""
+        return OutputConflict(f"output: can't write to {root}: {why}{at}")
 
     def _read_images(self, columns: list[str] | None = None) -> pa.Table:
         return image_list.read(self.layout.manifest, columns)

@@ -116,6 +116,11 @@ class RemotePath:
         with self._as_os_errors():
             return most_at_once(self._url)
 
+    @property
+    def has_links(self) -> bool:
+        """Whether there are symbolic links there, and it can be asked which names are such."""
+        return stores.is_sftp(self._filesystem())
+
     def stat(self) -> Status:
         return _status(self._ask("info", self._path))
 
@@ -129,7 +134,9 @@ class RemotePath:
         return stat.S_ISDIR(self._mode())
 
     def is_symlink(self) -> bool:
-        return False  # What a link leads to is what counts.
+        """Whether it is a link itself; where that can't be asked, only what it leads to counts."""
+        fs = self._filesystem()
+        return self.has_links and bool(self._carry_out(stores.is_link_over_sftp, fs, self._path))
 
     def absent_bucket(self) -> str | None:
         """The URL of the bucket that this would be in, if there is no such bucket."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import inspect
 import io
+import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -50,6 +51,13 @@ def is_s3(fs: Any) -> bool:
 
 def is_sftp(fs: Any) -> bool:
     return hasattr(fs, "ftp") and hasattr(fs.ftp, "putfo")
+
+
+def is_link_over_sftp(fs: Any, path: str) -> bool:
+    try:
+        return stat.S_ISLNK(fs.ftp.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def time_of(info: Mapping[str, Any]) -> int:

@@ -1,20 +1,19 @@
 """Reading files, and publishing files whole, on this machine and in storages.
 
 All functions take what :func:`prep.locations.locate` gives, or the name of it. What is local is
-handled by ``local``, all else by ``remote``, where there are no locks and, mostly, no renames.
+handled by ``local``, all else by ``remote``, where there are no locks and, mostly, no renames. What
+changes an output is in ``outputs``.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from prep.errors import StorageUnavailable
 from prep.locations import (
@@ -30,8 +29,21 @@ from prep.storage import local, remote
 from prep.storage.local import NO_LOCKS, AtomicFile
 from prep.storage.names import temporary_name
 from prep.storage.newfile import NewFile
+from prep.storage.outputs import (
+    abort_uploads,
+    create,
+    empty_folder,
+    has_links,
+    leftovers,
+    make_folder,
+    publish,
+    publish_json,
+    remove,
+    remove_folder,
+    remove_leftovers,
+    require_folder,
+)
 from prep.storage.put_if_absent import put_if_absent, put_over
-from prep.storage.remote import Upload
 from prep.storage.stamps import FileChanged, Stamp
 
 __all__ = [
@@ -46,11 +58,14 @@ __all__ = [
     "answering_within",
     "create",
     "each",
+    "empty_folder",
+    "has_links",
     "identity",
     "in_a_hurry",
     "is_remote",
     "leftovers",
     "listing_of",
+    "make_folder",
     "most_at_once",
     "names_in",
     "patiently",
@@ -61,9 +76,11 @@ __all__ = [
     "read_file",
     "read_in_pieces",
     "read_patiently",
+    "remove",
+    "remove_folder",
     "remove_leftovers",
-    "remove_tree",
     "require_answer",
+    "require_folder",
     "require_readable",
     "sizes",
     "stamp_of",
@@ -204,83 +221,6 @@ def _in_storage(path: str | bytes) -> RemotePath | None:
         return None
     found = locate(os.fsdecode(path))
     return found if isinstance(found, RemotePath) else None
-
-
-def create(
-    path: Path,
-    *,
-    durable: bool = True,
-    tag: str = "",
-    before_publishing: Callable[[], None] | None = None,
-) -> NewFile:
-    """A file that will appear whole or not at all.
-
-    Args:
-        durable: whether to wait until it is on disk; a storage always says when it has it.
-    """
-    if isinstance(path, RemotePath):
-        return Upload(path, tag=tag, before_publishing=before_publishing)
-    return AtomicFile(path, durable=durable, tag=tag, before_publishing=before_publishing)
-
-
-def publish(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Publishes a small file."""
-    with create(path, durable=durable) as file:
-        file.write(data)
-
-
-def publish_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """Publishes ``value`` as indented JSON. Names that are not valid Unicode survive, escaped."""
-    publish(path, (json.dumps(value, indent=2) + "\n").encode(), durable=durable)
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """What attempts, dead ones and such as are alive, have under temporary names."""
-    if isinstance(folder, RemotePath):
-        return cast(list[Path], remote.temporaries(folder, None))
-    return sorted(local.temporaries(folder, None))
-
-
-def remove_leftovers(
-    folder: Path, tag: str | None = None, *, keep_names: bool = False, alone: bool = False
-) -> None:
-    """Removes what dead attempts left in ``folder`` under temporary names.
-
-    In a storage, where dead ones can't be told from live ones, this removes the traces of both,
-    which does the live ones no harm.
-
-    Args:
-        folder: where.
-        tag: only those with this tag.
-        keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
-            has died there.
-        alone: whether nobody else has any business here, so that what can't be told from a dead
-            attempt is taken for one.
-    """
-    if isinstance(folder, RemotePath):
-        remote.remove_leftovers(folder, tag, keep_names=keep_names)
-    else:
-        local.remove_leftovers(folder, tag, keep_names=keep_names, alone=alone)
-
-
-def abort_uploads(root: Path, ours: Callable[[str], bool]) -> None:
-    """Has a storage forget uploads in parts that were begun below ``root`` and not finished.
-
-    Args:
-        ours: whether a name, relative to ``root``, is one that we would upload to.
-    """
-    if isinstance(root, RemotePath):
-        for path, upload in root.unfinished_uploads():
-            if ours(str(path.relative_to(root))):
-                path.abort_upload(upload)
-
-
-def remove_tree(folder: Path) -> None:
-    """Removes a folder and all that is in it."""
-    if isinstance(folder, RemotePath):
-        remote.remove_tree(folder)
-    else:
-        shutil.rmtree(folder)
 
 
 def listing_of(folder: RemotePath) -> list[tuple[str, Status]]:

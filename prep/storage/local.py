@@ -2,7 +2,8 @@
 
 A reader never sees half a file: it is written under a temporary name that is unique to the attempt,
 flushed to disk, and only then renamed. Two processes that write the same file at the same time
-therefore do each other no harm; the last one to finish wins.
+therefore do each other no harm; the last one to finish wins. No link below an output is followed
+on the way (see ``folders``); one that bears the name of the file is itself replaced.
 
 Who writes a file holds a lock on it, which the kernel lets go of when the process ends, however
 that comes about. So what a dead attempt has left is told from what a live one is at. Where the
@@ -21,11 +22,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from prep.storage import folders
 from prep.storage.names import SUFFIX, is_temporary, tag_of, temporary_name
 from prep.storage.newfile import NewFile
 from prep.storage.stamps import Stamp
 
 _BUFFER = 1 << 20  # 1 MiB
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: What filesystems without locks answer with.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -90,6 +93,8 @@ class AtomicFile(NewFile):
 
     Args:
         path: where it is to appear.
+        within: the output that it is in, below which no link is followed; by default, the folder
+            that the file is in.
         durable: whether to wait until it is on disk. Otherwise a power failure may undo it.
         tag: digits to put into the temporary name, by which :attr:`others` finds attempts at the
             same thing.
@@ -100,27 +105,32 @@ class AtomicFile(NewFile):
         self,
         path: Path,
         *,
+        within: Path | None = None,
         durable: bool = True,
         tag: str = "",
         before_publishing: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self._path = path
+        self._within = within or path.parent
         self._durable = durable
         self._tag = tag
         self._before_publishing = before_publishing
         self._handed_over = 0
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary, self._file = _create(self._path.parent, self._tag)
+        with contextlib.ExitStack() as stack:
+            folder = folders.opened(self._path.parent, self._within, make=True)
+            self._folder = stack.enter_context(folder)
+            self._temporary, self._file = _create(self._folder, self._tag)
+            self._open = stack.pop_all()
         return self
 
     @property
     def others(self) -> list[Path]:
         """What other attempts with the same tag have left here, or are at."""
-        found = temporaries(self._path.parent, self._tag)
-        return [path for path in found if path != self._temporary]
+        found = temporaries(self._folder, self._tag)
+        return [self._path.parent / name for name in found if name != self._temporary]
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
@@ -145,17 +155,23 @@ class AtomicFile(NewFile):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            with self._file:  # Closed after it is renamed, for that lets go of the lock.
-                if kind is None:
-                    self._complete()
-                    if self._before_publishing is not None:
-                        self._before_publishing()
-                    os.replace(self._temporary, self._path)
-            if kind is None and self._durable:
-                _sync_folder(self._path.parent)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        with self._open:
+            try:
+                with self._file:  # Closed after it is renamed, for that lets go of the lock.
+                    if kind is None:
+                        self._publish()
+                if kind is None and self._durable:
+                    os.fsync(self._folder)  # Makes the rename survive a power failure.
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._temporary, dir_fd=self._folder)
+
+    def _publish(self) -> None:
+        self._complete()
+        if self._before_publishing is not None:
+            self._before_publishing()
+        names = (self._temporary, self._path.name)
+        os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def _complete(self) -> None:
         self._file.flush()
@@ -165,20 +181,20 @@ class AtomicFile(NewFile):
         os.close(os.dup(self._file.fileno()))
 
 
-def _create(folder: Path, tag: str) -> tuple[Path, BinaryIO]:
+def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
     """Opens a file under a temporary name, and locks it."""
     while True:
-        path = folder / temporary_name(tag)
-        file = open(path, "xb", buffering=_BUFFER)  # noqa: SIM115 (the caller closes it)
+        name = temporary_name(tag)
+        file = os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb", buffering=_BUFFER)
         try:
             _lock(file.fileno())
             if os.fstat(file.fileno()).st_nlink:
-                return path, file
+                return name, file
         except BlockingIOError:
             pass
         except BaseException:
             file.close()
-            path.unlink(missing_ok=True)
+            os.unlink(name, dir_fd=folder)
             raise
         file.close()  # Somebody who clears leftovers took it for one before it was locked.
 
@@ -200,56 +216,57 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _sync_folder(path: Path) -> None:
-    """Makes a rename in this folder survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove_leftovers(
-    folder: Path, tag: str | None = None, *, keep_names: bool = False, alone: bool = False
+    path: Path,
+    tag: str | None = None,
+    *,
+    within: Path | None = None,
+    keep_names: bool = False,
+    alone: bool = False,
 ) -> None:
-    """Removes what dead attempts left in ``folder`` under temporary names.
+    """Removes what dead attempts left in a folder under temporary names.
 
     Args:
-        folder: where.
+        path: of the folder.
         tag: only those with this tag.
+        within: the output that it is in, below which no link is followed.
         keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
             has died there.
         alone: whether all of them are to be taken for dead where the filesystem has no locks. One
             that is alive after all then fails when it would publish its file.
     """
-    for path in list(temporaries(folder, tag)):
-        # It may have become a file, or be another user's.
-        with contextlib.suppress(OSError):
-            keep_name = keep_names and tag_of(path.name) is not None
-            _remove_if_dead(path, keep_name=keep_name, alone=alone)
+    with contextlib.suppress(OSError), folders.opened(path, within or path) as folder:
+        for name in temporaries(folder, tag):
+            # It may have become a file, or be another user's.
+            with contextlib.suppress(OSError):
+                keep_name = keep_names and tag_of(name) is not None
+                _remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
 
 
-def _remove_if_dead(path: Path, *, keep_name: bool, alone: bool) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> None:
+    mode = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(name, mode, dir_fd=folder)
     try:
         locked = _lock(descriptor)
         if not (locked or alone):
             return
         if keep_name and locked:
-            os.ftruncate(descriptor, 0)
+            if folders.is_alone(os.fstat(descriptor)):
+                os.ftruncate(descriptor, 0)
             return
         if keep_name:  # Under another name: a live one would publish what is here, with a hole.
-            path.with_name(temporary_name(tag_of(path.name) or "")).touch(exist_ok=False)
-        path.unlink()
+            trace = temporary_name(tag_of(name) or "")
+            os.close(os.open(trace, _NEW, 0o666, dir_fd=folder))
+        os.unlink(name, dir_fd=folder)
     finally:
         os.close(descriptor)
 
 
-def temporaries(folder: Path, tag: str | None) -> Iterator[Path]:
-    """What bears a temporary name, and this tag, if one is given."""
-    for path in folder.glob(f".{tag or ''}*{SUFFIX}"):
-        if is_temporary(path.name, tag):
-            yield path
+def temporaries(folder: int | Path, tag: str | None) -> list[str]:
+    """The temporary names in a folder, in their order; those with this tag, if one is given."""
+    return sorted(
+        name for name in os.listdir(folder) if name.endswith(SUFFIX) and is_temporary(name, tag)
+    )
 
 
 def identity(path: Path) -> tuple[int, ...] | None:

@@ -175,11 +175,12 @@ def remove_leftovers(folder: RemotePath, tag: str | None = None, *, keep_names: 
                 path.unlink(missing_ok=True)
 
 
-def remove_tree(folder: RemotePath) -> None:
-    """Removes a folder and all that is in it."""
-    for name, status in folder.listed():
-        if status.is_folder:
-            remove_tree(folder / name)
-        else:
-            (folder / name).unlink(missing_ok=True)
-    folder.rmdir()
+def empty(folder: RemotePath, keep: Callable[[str], bool] = lambda _: False) -> None:
+    """Removes all that is in a folder, if there is one, but for files to be kept by their names."""
+    with contextlib.suppress(FileNotFoundError):
+        for name, status in folder.listed():
+            if status.is_folder:
+                empty(folder / name)
+                (folder / name).rmdir()
+            elif not keep(name):
+                (folder / name).unlink(missing_ok=True)

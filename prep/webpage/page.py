@@ -56,18 +56,21 @@ def report_page(
 
     Raises:
         SourceError: the folder is not an output of this package.
+        OutputConflict: a symbolic link is in the place of one of its folders.
         PrepError: its plan or its image list can't be read.
         OSError: the page can't be written.
     """
     journal = Journal(admit("output", output, storage_options))
+    journal.require_folders()
     plan = journal.stored_plan()
     if plan is None:
         raise SourceError(
             f"output: expected a folder that prep run has written, found no plan in "
             f"{journal.output!r}; give the path that was its --output"
         )
+    journal.require_folders(plan.images)
     facts = read_facts(journal, plan)
-    storage.publish(journal.layout.page, make_page(journal, facts))
+    _publish(journal, facts)
     return journal.layout.page
 
 
@@ -82,7 +85,12 @@ def update_page(journal: Journal, plan: StoredPlan, receipts: Sequence[ShardRece
     """
     facts = read_facts(journal, plan, receipts)
     if not _is_made_from(journal.layout.page, facts.digest()):
-        storage.publish(journal.layout.page, make_page(journal, facts))
+        _publish(journal, facts)
+
+
+def _publish(journal: Journal, facts: Facts) -> None:
+    layout = journal.layout
+    storage.publish(layout.page, make_page(journal, facts), within=layout.root)
 
 
 def _is_made_from(page: Path, digest: str) -> bool:

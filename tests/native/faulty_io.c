@@ -47,14 +47,18 @@ static int fault(const char *call, const char *path) {
     return 0;
 }
 
-static int fault_at(const char *call, int descriptor) {
-    char link[64], path[PATH_MAX + 1];
+/* The path of what is open, and of `name` in it, if that is given. */
+static int fault_in(const char *call, int descriptor, const char *name) {
+    char link[64], path[2 * PATH_MAX + 2];
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
     ssize_t length = readlink(link, path, PATH_MAX);
     if (length < 0) return 0;
     path[length] = 0;
+    if (name) snprintf(path + length, sizeof path - length, "/%s", name);
     return fault(call, path);
 }
+
+static int fault_at(const char *call, int descriptor) { return fault_in(call, descriptor, NULL); }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -68,8 +72,21 @@ static int fault_at(const char *call, int descriptor) {
         return REAL(name)(path, flags, mode);          \
     }
 
+#define OPENAT(name)                                                                \
+    int name(int folder, const char *path, int flags, ...) {                        \
+        va_list rest;                                                               \
+        va_start(rest, flags);                                                      \
+        mode_t mode = va_arg(rest, mode_t);                                         \
+        va_end(rest);                                                               \
+        int below = folder != AT_FDCWD && path[0] != '/';                           \
+        if (below ? fault_in("open", folder, path) : fault("open", path)) return -1; \
+        return REAL(name)(folder, path, flags, mode);                               \
+    }
+
 OPEN(open)
 OPEN(open64)
+OPENAT(openat)
+OPENAT(openat64)
 
 ssize_t read(int descriptor, void *buffer, size_t count) {
     return fault_at("read", descriptor) ? -1 : REAL(read)(descriptor, buffer, count);

@@ -1,7 +1,7 @@
 /* Preloaded into processes under test: halts one of them at an exact point, keeps a log, and can put
    the clock wrong.
 
-   rename() is where files of ours come to be. HALT_AT is "before:" or "after:" and an end of the new
+   rename() and renameat() are where files of ours come to be. HALT_AT is "before:" or "after:" and an end of the new
    name. The first process that gets there, told by HALT_ONCE being made anew, stops itself
    (SIGSTOP); the test then kills whom it likes, or lets it go on. Each rename is a line of HALT_LOG.
    CLOCK_AHEAD is in seconds.
@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,22 @@ int rename(const char *from, const char *to) {
     int result = real(from, to);
     if (result == 0) note(to);
     halt("after:", to);
+    return result;
+}
+
+int renameat(int from_folder, const char *from, int folder, const char *to) {
+    int (*real)(int, const char *, int, const char *) = dlsym(RTLD_NEXT, "renameat");
+    char link[64], path[2 * PATH_MAX + 2];
+    ssize_t length = -1;
+    if (folder != AT_FDCWD && to[0] != '/') {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+        length = readlink(link, path, PATH_MAX);
+    }
+    snprintf(path + (length > 0 ? length : 0), PATH_MAX, length > 0 ? "/%s" : "%s", to);
+    halt("before:", path);
+    int result = real(from_folder, from, folder, to);
+    if (result == 0) note(path);
+    halt("after:", path);
     return result;
 }
 

@@ -1,0 +1,150 @@
+"""Folders of an output on this machine, opened without following a symbolic link.
+
+Whoever may write to an output may put a link where a folder of ours is expected, before a run or in
+the middle of one. What is written, replaced or removed by its path then is a file of somebody else.
+So a folder is opened from the output's root on, one name at a time, and no name may be that of a
+link (``O_NOFOLLOW``); all that happens in it happens by name below what was opened (``dir_fd``),
+wherever its path leads by then.
+
+The root itself, and what lies above it, is what the user has chosen: links there are followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prep.errors import OutputConflict
+from prep.text import one_line
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def opened(folder: Path, within: Path, *, make: bool = False) -> Iterator[int]:
+    """Opens a folder for the length of the block; gives its descriptor, for ``dir_fd``.
+
+    Args:
+        folder: at or below ``within``.
+        within: the root below which no link is followed.
+        make: make it where it is absent, and all above it.
+
+    Raises:
+        OutputConflict: a link is in the way, or ``folder`` is not within ``within``.
+        OSError: it can't be opened.
+    """
+    names = _names(folder, within)
+    descriptor = _open_root(within, make)
+    try:
+        for depth, name in enumerate(names):
+            try:
+                inner = _open(descriptor, name, make)
+            except OSError as error:
+                path = within.joinpath(*names[: depth + 1])
+                require_no_link(descriptor, name, path)
+                raise OSError(error.errno, error.strerror, str(path)) from None
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _names(folder: Path, within: Path) -> tuple[str, ...]:
+    """Those of the folders from ``within`` down to this one."""
+    depth = len(within.parts)
+    names = folder.parts[depth:]
+    if folder.parts[:depth] != within.parts or ".." in names:
+        raise OutputConflict(
+            f"output: expected a folder in {within}, got {one_line(str(folder))}; nothing is "
+            "written there: choose another output"
+        )
+    return names
+
+
+def _open_root(within: Path, make: bool) -> int:
+    try:
+        return os.open(within, _FOLDER)
+    except FileNotFoundError:
+        if not make:
+            raise
+    try:
+        within.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        why = "it is a symbolic link to nothing"
+        raise NotADirectoryError(errno.ENOTDIR, why, str(within)) from None
+    return os.open(within, _FOLDER)
+
+
+def _open(outer: int, name: str, make: bool) -> int:
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=outer)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with contextlib.suppress(FileExistsError):  # Somebody else was faster.
+        os.mkdir(name, dir_fd=outer)
+    return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=outer)
+
+
+def require_no_link(folder: int, name: str, path: Path) -> None:
+    """Raises OutputConflict where a name in an open folder is that of a symbolic link."""
+    try:
+        target = os.readlink(name, dir_fd=folder)
+    except OSError:
+        return
+    raise link_in_the_way(path, target)
+
+
+def link_in_the_way(path: Path, target: str) -> OutputConflict:
+    """The error of whoever finds a link where something of ours is to be.
+
+    Args:
+        target: what it points to.
+    """
+    return OutputConflict(
+        f"output: {path} is a symbolic link (to {one_line(target)}), and nothing in an output is "
+        "written through one; remove the link, which leaves what it points to as it is, or choose "
+        "another output"
+    )
+
+
+def is_alone(status: os.stat_result) -> bool:
+    """Whether a file may be written to: it is one, and has no other name that others know it by."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
+
+
+def remove(path: Path, within: Path) -> None:
+    """Removes a file, or a link itself; does nothing where there is none."""
+    with contextlib.suppress(FileNotFoundError), opened(path.parent, within) as folder:
+        os.unlink(path.name, dir_fd=folder)
+
+
+def remove_folder(path: Path, within: Path) -> None:
+    """Removes a folder that has nothing in it.
+
+    Raises:
+        OSError: it has, or is none.
+    """
+    with opened(path.parent, within) as folder:
+        os.rmdir(path.name, dir_fd=folder)
+
+
+def empty(path: Path, within: Path, keep: Callable[[str], bool]) -> None:
+    """Removes all that is in a folder, if there is one, but for what is to be kept by its name.
+
+    Of a link, the link itself is removed.
+    """
+    with contextlib.suppress(FileNotFoundError), opened(path, within) as folder:
+        for name in os.listdir(folder):
+            if keep(name):
+                continue
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=folder)  # Which follows no link either.
+            else:
+                os.unlink(name, dir_fd=folder)
