@@ -201,7 +201,18 @@ class _Repair:
         self._notes: list[Problem] = []
 
     def carry_out(self) -> list[Problem]:
-        """Gives back why some of it could not be done."""
+        """Gives back why some of it could not be done.
+
+        Raises:
+            OutputConflict: the output can't be written to.
+        """
+        try:
+            self._carry_out()
+        except OSError as error:
+            raise self._journal.not_writable(error) from None
+        return self._notes
+
+    def _carry_out(self) -> None:
         layout = self._journal.layout
         for problem in self._found.beside:
             if problem.remedy == "remove":
@@ -211,7 +222,6 @@ class _Repair:
         if made is not None:
             self._rewrite(made)
             self._remake_results(made)
-        return self._notes
 
     def _plan_anew(self) -> RunPlan | None:
         """The plan from the source, if that still is what it was; publishes its image list."""

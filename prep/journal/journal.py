@@ -20,6 +20,7 @@ from prep.locks import exclusive
 from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt
 from prep.stored_plan import FORMAT, StoredPlan
+from prep.text import reason_of
 
 
 class Journal:
@@ -49,8 +50,7 @@ class Journal:
                 lock = exclusive(self.layout.lock, within=self.layout.root)
                 self._lease = stack.enter_context(lock)
             except OSError as error:
-                storage.require_answer(self.layout.root, error, "output: can't be written to")
-                raise self._not_writable(error) from None
+                raise self.not_writable(error) from None
             try:
                 yield
             finally:
@@ -74,6 +74,17 @@ class Journal:
         except OSError as error:
             storage.require_answer(self.layout.root, error, "output: can't be read")
             raise OutputConflict(f"output: can't read {self.layout.root}: {error}") from None
+
+    def not_writable(self, error: OSError) -> OutputConflict:
+        """The error of a run, or a repair, that this one of the system has ended.
+
+        Raises:
+            StorageUnavailable: a storage does not answer, in place of that.
+        """
+        root = self.layout.root
+        storage.require_answer(root, error, "output: can't be written to")
+        at = f" ({error.filename})" if error.filename not in (None, str(root)) else ""
+        return OutputConflict(f"output: can't write to {root}: {reason_of(error)}{at}")
 
     def require_folders(self, splits: Iterable[str] = ()) -> None:
         """Makes sure that no symbolic link is in the place of a folder that is written to.
@@ -161,7 +172,7 @@ class Journal:
             if stored != StoredPlan.of(plan):
                 storage.publish_json(layout.plan, StoredPlan.of(plan).to_json(), within=root)
         except OSError as error:
-            raise self._not_writable(error) from None
+            raise self.not_writable(error) from None
 
     def remove_leftovers(self, plan: RunPlan, *, keep_names: bool = False) -> None:
         """Removes what dead attempts have left; see :func:`prep.storage.remove_leftovers`."""
@@ -182,7 +193,7 @@ class Journal:
         try:
             self._clear(plan)
         except OSError as error:
-            raise self._not_writable(error) from None
+            raise self.not_writable(error) from None
 
     def _clear(self, plan: RunPlan) -> None:
         layout, root = self.layout, self.layout.root
@@ -319,11 +330,6 @@ class Journal:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return {folder.name for folder in self.layout.receipts.iterdir()}
         return set()
-
-    def _not_writable(self, error: OSError) -> OutputConflict:
-        root, why = self.layout.root, error.strerror or str(error)
-        at = f" ({error.filename})" if error.filename not in (None, str(root)) else ""
-        return OutputConflict(f"output: can't write to {root}: {why}{at}")
 
     def _read_images(self, columns: list[str] | None = None) -> pa.Table:
         return image_list.read(self.layout.manifest, columns)
