@@ -48,6 +48,7 @@ def plan(config: Config) -> RunPlan:
         config.image_type,
         layout=config.layout,
         on_stray=config.on_stray,
+        output=_inside_source(config),
     )
     _warn_of_names_alike(catalog)
     _require_apart(config, catalog)
@@ -76,16 +77,24 @@ def _real(path: str) -> str:
     return name if is_url(name) else os.path.realpath(name)
 
 
-def _require_apart(config: Config, catalog: Catalog) -> None:
-    """Raises ConfigError where shards would lie among the images of a class."""
+def _inside_source(config: Config) -> bytes | None:
+    """The output relative to the source; None where it is not in there."""
     source, output = (os.path.join(_real(path), "") for path in (config.source, config.output))
     if not output.startswith(source):
+        return None
+    return os.fsencode(output.removeprefix(source)).rstrip(b"/")
+
+
+def _require_apart(config: Config, catalog: Catalog) -> None:
+    """Raises ConfigError where shards would lie among the images of a class."""
+    output = _inside_source(config)
+    if output is None:
         return
-    inside = os.fsencode(output.removeprefix(source)).split(b"/")
+    inside = output.split(b"/")
     paths = catalog.images["path"]
     depth = paths[0].as_py().count(b"/")  # Of class folders: with splits, or without.
     folder = b"/".join(inside[:depth])
-    if len(inside) > depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
+    if len(inside) >= depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
         raise ConfigError(
             f"output: got {config.output!r}, which lies in {os.fsdecode(folder)!r}, a class folder "
             "of the source; expected a folder outside of it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import shutil
 import uuid
@@ -9,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from pictures import image_file, picture, write_tree
 
@@ -18,7 +21,8 @@ from prep.changes import label_changes
 from prep.errors import ConfigError, OutputConflict, SourceError
 from prep.journal import Journal, require_room
 from prep.labels import LabelMap
-from prep.runs import carry_out
+from prep.plans import read_mean
+from prep.runs import carry_out, publish
 from prep.shards import RunRef, write_shard
 from prep.splits import training_splits
 
@@ -277,12 +281,9 @@ def test_formats_that_are_not_read_are_refused_by_name(tmp_path: Path) -> None:
     files["e.heic"] = good  # As telephones call some of them.
     write_tree(tmp_path / "in", {"train": {"cat": files}})
     config = prep.Config(source=str(tmp_path / "in"), output=str(tmp_path / "out"), size=32)
-    made = prep.plan(config)
+    made, journal = write_all(config)
     assert made.images == 4
-    journal = Journal(config.output)
-    journal.begin(made)
-    run = RunRef(output=journal.output, digest=made.fingerprint.digest, run=uuid.uuid4().hex)
-    receipt = write_shard(made.shards[0], run)
+    (receipt,) = journal.committed(made)
     assert receipt.written == {"cat": 2}
     assert {(f.path, f.reason, f.detail) for f in receipt.findings} == {
         ("train/cat/b.HEIC", "unsupported", "HEIC, which no decoder here reads"),
@@ -380,3 +381,62 @@ def test_what_differs_between_label_maps_is_said_class_by_class(
     then: dict[str, Any], now: dict[str, Any], text: str
 ) -> None:
     assert str(label_changes(LabelMap.parse(then), LabelMap.parse(now))) == text
+
+
+def write_all(config: prep.Config) -> tuple[prep.RunPlan, Journal]:
+    """Write the shards of a run, without a cluster."""
+    made, journal = prep.plan(config), Journal(config.output)
+    journal.begin(made)
+    run = RunRef(output=journal.output, digest=made.fingerprint.digest, run=uuid.uuid4().hex)
+    for shard in made.shards:
+        write_shard(shard, run)
+    return made, journal
+
+
+def test_a_test_set_is_no_part_of_the_mean_whatever_splits_are_called(tmp_path: Path) -> None:
+    grey = {name: np.full((32, 32, 3), value, np.uint8) for name, value in (("a", 40), ("b", 200))}
+    files = {name: {f"{name}.png": image_file(pixels, "PNG")} for name, pixels in grey.items()}
+    source = write_tree(
+        tmp_path / "in", {"Training": {"cat": files["a"]}, "Test": {"cat": files["b"]}}
+    )
+    made, journal = write_all(
+        prep.Config(source=str(source), output=str(tmp_path / "out"), size=32)
+    )
+    report = publish(made, journal, journal.committed(made))
+    stored = json.loads((tmp_path / "out/mean_rgb.json").read_text())
+    assert stored == {"R": 40.0, "G": 40.0, "B": 40.0, "of": ["Training"]}
+    assert read_mean(str(tmp_path / "out/mean_rgb.json")) == (40.0, 40.0, 40.0)
+    assert dict(report.rows())["mean of"] == "split Training"
+
+
+def test_what_is_passed_over_is_renewed_where_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the output that lies in its source is no part of that."""
+    source = write_tree(tmp_path, {"train": {"cat": 2}})
+    config = prep.Config(source=str(source), output=str(tmp_path / "shards/a"), size=32)
+    made, journal = write_all(config)
+
+    def passed_over() -> list[str]:
+        made = prep.plan(config)
+        return [p["example"] for p in publish(made, journal, journal.committed(made)).passed_over]
+
+    def forbid(report: prep.RunReport) -> None:
+        raise PermissionError(errno.EACCES, "not here")
+
+    assert passed_over() == []
+    (tmp_path / "train/cat/notes.txt").touch()
+    assert passed_over() == ["train/cat/notes.txt"]
+    monkeypatch.setattr(prep.RunReport, "publish", forbid)
+    (tmp_path / "train/cat/a.txt").touch()
+    assert passed_over() == ["train/cat/a.txt"]  # Told, though it can't be noted there.
+    stored = prep.RunReport.read(journal.output)
+    assert [p["example"] for p in stored.passed_over] == ["train/cat/notes.txt"]
+    # A repair does not look into the source.
+    again = publish(
+        journal.run_plan(journal.stored_plan()),
+        journal,
+        journal.committed(made),
+        source_was_read=False,
+    )
+    assert again.passed_over == stored.passed_over

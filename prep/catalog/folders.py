@@ -12,17 +12,12 @@ from prep import storage
 from prep.catalog.detection import Shape, find_shape, require_class_names
 from prep.catalog.names import EXTENSIONS, plain_extension
 from prep.catalog.passed import OTHER, Ignored, Passed
+from prep.catalog.survey import survey
 from prep.catalog.tree import Folder, Tree
 from prep.errors import ConfigError, SourceError
 from prep.locations import absolute, locate
 from prep.splits import Layout, OnStray
 from prep.text import counted
-
-_BESIDE_CLASSES = "image outside a class folder"
-_BELOW_CLASSES = "image in a folder below a class folder"
-_BESIDE_SPLITS = "image in a folder beside the splits"
-_EMPTY = "folder without images"
-_AGAIN = "link to a folder that is read already"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +95,7 @@ def scan_folders(
     *,
     layout: Layout = "auto",
     on_stray: OnStray = "fail",
+    output: bytes | None = None,
 ) -> Catalog:
     """List the images below ``source``.
 
@@ -109,6 +105,7 @@ def scan_folders(
         image_type: only files with this extension, in any case.
         layout: what its folders are: ``classes``, ``splits`` of classes, or what they look like.
         on_stray: what to do about images that are in no class folder.
+        output: what lies in the source, by its relative path, and is none of it.
 
     Raises:
         SourceError: the folder is missing, has no images, lacks a split, has images of which no
@@ -122,7 +119,7 @@ def scan_folders(
     require_folder(source)
     tree = Tree(source, extensions)
     shape = find_shape(tree, splits, layout)
-    passed, strays = _survey(tree, shape, beside_splits=splits is None)
+    passed, strays = survey(tree, shape, output, beside_splits=splits is None)
     _require_images(tree, shape, passed, strays, image_type)
     if on_stray == "skip":
         passed.add(strays)
@@ -148,59 +145,6 @@ def _columns(tree: Tree, shape: Shape, classes: Sequence[bytes]) -> _Columns:
             folder = tree.folder(os.path.join(shape.folders[split], name))
             columns.add(folder, index, number[name])
     return columns
-
-
-def _survey(tree: Tree, shape: Shape, *, beside_splits: bool) -> tuple[Passed, Passed]:
-    """Count what is no image of the set, and apart from that images of which no class can be told.
-
-    Args:
-        beside_splits: whether what lies beside the splits counts; who names splits has left it out.
-    """
-    passed, strays = Passed(), Passed()
-    others: list[tuple[bytes, str]] = []  # No class folders, and what images in them are.
-    filled: list[bytes] = []
-    if shape.has_splits and beside_splits:
-        root = tree.folder(b"")
-        passed.add(root.passed)
-        _note_images(strays, root, _BESIDE_CLASSES)
-        others += [(path, _BESIDE_SPLITS) for path in root.below() if path not in shape.chosen]
-    for split in shape.chosen:
-        folder = tree.folder(shape.folders[split])
-        passed.add(folder.passed)
-        _note_images(strays, folder, _BESIDE_CLASSES)
-        classes = set(shape.classes[split])
-        for name, path in zip(folder.folders, folder.below(), strict=True):
-            if name in classes:
-                filled.append(path)
-                passed.add(tree.folder(path).passed)
-                others += [(below, _BELOW_CLASSES) for below in tree.folder(path).below()]
-            else:
-                others.append((path, _BELOW_CLASSES))
-    seen = set(map(tree.real, filled if others else ()))
-    for path, reason in others:
-        _survey_other(tree, path, seen, passed, strays, reason)
-    return passed, strays
-
-
-def _survey_other(
-    tree: Tree, path: bytes, seen: set[bytes], passed: Passed, strays: Passed, reason: str
-) -> None:
-    """Count images in a folder that is no class folder and below it, or that there are none."""
-    if tree.real(path) in seen:
-        passed.note(_AGAIN, path)
-        return
-    found = False
-    for folder in tree.walk(path, seen):
-        _note_images(strays, folder, reason)
-        passed.add(folder.passed)
-        found = found or bool(folder.images)
-    if not found:
-        passed.note(_EMPTY, path)
-
-
-def _note_images(strays: Passed, folder: Folder, reason: str) -> None:
-    if folder.images:
-        strays.note(reason, folder.images[0], len(folder.images))
 
 
 def _describe_strays(shape: Shape, strays: Passed) -> str:
