@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # A constraint in the environment holds for the build backend too.
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 
+# A server that speaks Azure's storage, for slow tests; they skip where there is no npm.
+AZURITE := 3.35.0
+
 .PHONY: demo test test-slow lint bench clean
 
 demo: $(VENV)/installed-demo  ## make a small photo set and prepare it
@@ -13,7 +16,7 @@ demo: $(VENV)/installed-demo  ## make a small photo set and prepare it
 test: $(VENV)/installed-test  ## the tests, in a few minutes
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(VENV)/installed-test  ## those that take longer
+test-slow: $(VENV)/installed-test $(VENV)/azurite/$(AZURITE)  ## those that take longer
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-test
@@ -28,6 +31,13 @@ $(VENV)/installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[$*]'
 	touch $@
+
+$(VENV)/azurite/$(AZURITE): | $(VENV)/installed-test
+	mkdir -p $(@D)
+	command -v npm > /dev/null || { echo "no npm: tests of Azure's storage are skipped"; exit 0; }; \
+	npm install --silent --no-audit --no-fund --ignore-scripts --omit=dev --omit=optional \
+	    --prefix $(@D) azurite@$(AZURITE) && touch $@ \
+	    || echo "Azurite could not be installed: tests of Azure's storage are skipped"
 
 clean:
 	rm -rf $(VENV) demo

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 # Fixtures that many modules share.
-pytest_plugins = ["browser", "clusters", "shared_folder", "storages"]
+pytest_plugins = ["browser", "clusters", "shared_folder", "storages", "emulators"]
 
 REPO = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("PREP_TEST_DATA") or REPO.parent / "shared" / "data")

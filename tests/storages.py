@@ -11,16 +11,16 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import fsspec
 import psutil
 import pytest
-from clusters import wait_until
+from clusters import contents, wait_until
 
 REPO = Path(__file__).resolve().parent.parent
 #: What must be seen nowhere.
@@ -28,8 +28,58 @@ KEY, SECRET = "AKIAQ7SEENNOWHERE", "s3cr3t/shown+nowhere=42"
 _SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
+class Store:
+    """A place in a storage that is the test's own, and what the test itself does there."""
+
+    url: str
+    options: Mapping[str, Any]
+
+    def credentials_in(self, url: str) -> tuple[str, dict[str, Any]]:
+        """The same URL and options with credentials in the URL itself, if it may have them."""
+        return url, dict(self.options)
+
+    def requests(self) -> list[tuple[str, str, str]]:
+        """Those that its server had so far, if it tells."""
+        return []
+
+    def write(self, path: str, data: bytes) -> None:
+        """Puts a file there."""
+        raise NotImplementedError
+
+    def remove(self, path: str) -> None:
+        """Removes a file."""
+        raise NotImplementedError
+
+    def contents(self, prefix: str) -> dict[str, bytes]:
+        """All files below a prefix, by their name below it."""
+        raise NotImplementedError
+
+    def upload(self, folder: Path, prefix: str) -> str:
+        """Puts a folder there, and gives its URL."""
+        for name, data in contents(folder).items():
+            self.write(f"{prefix}/{name}", data)
+        return f"{self.url}/{prefix}"
+
+
+class Bucket(Store):
+    """One in an object store, of which fsspec has a filesystem."""
+
+    bucket: str
+    fs: Any
+
+    def write(self, path: str, data: bytes) -> None:
+        self.fs.pipe_file(f"{self.bucket}/{path}", data)
+
+    def remove(self, path: str) -> None:
+        self.fs.rm_file(f"{self.bucket}/{path}")
+
+    def contents(self, prefix: str) -> dict[str, bytes]:
+        root = f"{self.bucket}/{prefix}/"
+        return {name.removeprefix(root): self.fs.cat_file(name) for name in self.fs.find(root)}
+
+
 @dataclass(frozen=True)
-class S3:
+class S3(Bucket):
     """A server, and a bucket of the test's own in it."""
 
     endpoint: str
@@ -62,6 +112,10 @@ class S3:
             "AWS_ENDPOINT_URL": self.endpoint,
         }
 
+    def credentials_in(self, url: str) -> tuple[str, dict[str, Any]]:
+        inside = f"s3://{quote(KEY, safe='')}:{quote(SECRET, safe='')}@"
+        return url.replace("s3://", inside), {"endpoint_url": self.endpoint}
+
     def requests(self) -> list[tuple[str, str, str]]:
         """Method, path with query, and range of all requests so far."""
         with urllib.request.urlopen(f"{self.endpoint}/_requests") as reply:
@@ -71,16 +125,6 @@ class S3:
         """Has some of the next requests fail; see ``s3_server``."""
         query = urlencode({"times": times, **trouble})
         urllib.request.urlopen(f"{self.endpoint}/_trouble?{query}", data=b"").close()
-
-    def upload(self, folder: Path, prefix: str) -> str:
-        """Puts a folder there, and gives its URL."""
-        self.fs.put(f"{folder}/", f"{self.bucket}/{prefix}/", recursive=True)
-        return f"{self.url}/{prefix}"
-
-    def contents(self, prefix: str) -> dict[str, bytes]:
-        """All objects below a prefix, by their name below it."""
-        root = f"{self.bucket}/{prefix}/"
-        return {name.removeprefix(root): self.fs.cat_file(name) for name in self.fs.find(root)}
 
 
 def free_port() -> int:
@@ -192,7 +236,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
     log = home / "log"
     server = subprocess.Popen([_SSHD, "-D", "-f", str(home / "config"), "-E", str(log)])
     try:
-        wait_until(lambda: _answers(port) or server.poll() is not None)
+        wait_until(lambda: answers(port) or server.poll() is not None)
         if server.poll() is not None:
             pytest.skip(f"sshd does not start here: {log.read_text()[-200:]}")
         host_key = (home / "host_key.pub").read_text().split()[:2]
@@ -212,7 +256,8 @@ def sftp(sshd: Sftp, tmp_path: Path) -> Sftp:
     return Sftp(sshd.port, folder, sshd.key, sshd.known_hosts)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False

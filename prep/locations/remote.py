@@ -216,6 +216,16 @@ class RemotePath:
 
     def upload(self, source: bytes | Path) -> None:
         """Puts these bytes, or those of a local file, here."""
+        try:
+            self._put(source)
+        except FileNotFoundError:
+            absent = self.absent_bucket()
+            if absent is None:
+                raise
+            told = f"{absent} does not exist; make it first"
+            raise FileNotFoundError(errno.ENOENT, told, self._url) from None
+
+    def _put(self, source: bytes | Path) -> None:
         fs = self._filesystem()
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         patience = _PATIENCE + size / _SLOWEST

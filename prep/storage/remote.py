@@ -11,7 +11,6 @@ file under a temporary name; live ones can't be told from dead ones.
 from __future__ import annotations
 
 import contextlib
-import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,16 +134,9 @@ class _Spool:
 def _put(path: RemotePath, content: bytes | Path) -> None:
     try:
         path.upload(content)
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         if path.puts_whole:
-            bucket = path.absent_bucket()
-            raise (
-                FileNotFoundError(
-                    errno.ENOENT, f"{bucket} does not exist; make it first", str(path)
-                )
-                if bucket
-                else error
-            ) from None
+            raise
         path.parent.mkdir(parents=True, exist_ok=True)
         path.upload(content)
 

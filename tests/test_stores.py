@@ -1,4 +1,4 @@
-"""Source and output in an object store: over the network, to a server that speaks S3."""
+"""Source and output in storages, over the network: S3, and what else has a server for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from clusters import contents
 from distributed import Client
 from pictures import write_tree
-from storages import S3
+from storages import S3, Store
 
 import prep
 from prep import locations
@@ -47,16 +47,11 @@ SETTINGS = {"size": 32, "images_per_shard": 4}
 
 
 def test_source_and_output_in_a_store_give_the_same_bytes(
-    s3: S3, source: Path, reference: Path, client: Client
+    store: Store, source: Path, reference: Path, client: Client
 ) -> None:
-    config = prep.Config(
-        source=s3.upload(source, "photos"),
-        output=f"{s3.url}/shards",
-        storage_options=s3.options,
-        **SETTINGS,
-    )
+    config = run_config(store, store.upload(source, "photos"))
     report = prep.run(config, client)
-    found = s3.contents("shards")
+    found = store.contents("shards")
     assert {name: data for name, data in found.items() if name.endswith(".tfrecord")} == contents(
         reference, "**/*.tfrecord"
     )
@@ -65,6 +60,7 @@ def test_source_and_output_in_a_store_give_the_same_bytes(
     assert _digests(found) == _digests(contents(reference))
     assert report.images == {"planned": 21, "written": 20, "refused": 1}
     assert not [name for name in found if name.endswith(".partial")]
+    assert prep.verify(config.output, client).clean
 
 
 def _digests(files: dict[str, bytes]) -> dict[str, Any]:
@@ -75,10 +71,13 @@ def _digests(files: dict[str, bytes]) -> dict[str, Any]:
     return {name: [receipt[key] for key in keys] for name, receipt in receipts.items()}
 
 
-def run_config(s3: S3, source: str, **more: Any) -> prep.Config:
+def run_config(store: Store, source: str, **more: Any) -> prep.Config:
     values = {**SETTINGS, **more}
     return prep.Config(
-        source=source, output=f"{s3.url}/shards", storage_options=s3.options, **values
+        source=source,
+        output=f"{store.url}/shards",
+        storage_options=dict(store.options),
+        **values,
     )
 
 
@@ -146,26 +145,29 @@ def forget_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_begun_in_a_store_is_gone_on_with(s3: S3, source: Path, client: Client) -> None:
-    config = run_config(s3, s3.upload(source, "photos"))
+def test_what_was_begun_in_a_store_is_gone_on_with(
+    store: Store, source: Path, client: Client
+) -> None:
+    config = run_config(store, store.upload(source, "photos"))
     prep.run(config, client)
-    whole = s3.contents("shards")
+    whole = store.contents("shards")
     for name in ("train/train-00001-of-00004.tfrecord", ".prep/receipts/val/00000.json"):
-        s3.fs.rm_file(f"{s3.bucket}/shards/{name}")
+        store.remove(f"shards/{name}")
     leftover = f".00002.{'0' * 32}.partial"
-    s3.fs.pipe_file(f"{s3.bucket}/shards/train/{leftover}", b"")
-    s3.fs.pipe_file(f"{s3.bucket}/shards/train/theirs.partial", b"theirs")
+    store.write(f"shards/train/{leftover}", b"")
+    store.write("shards/train/theirs.partial", b"theirs")
     report = prep.run(config, client)
     assert report.resumed_shards == len([n for n in whole if n.endswith(".tfrecord")]) - 2
-    after = s3.contents("shards")
+    after = store.contents("shards")
     assert after.pop("train/theirs.partial") == b"theirs"
     assert (after.pop(".prep/lock-000002"), whole.pop(".prep/lock-000001")) == (b"null\n",) * 2
     assert after.keys() == whole.keys()
     assert shards_of(after) == shards_of(whole)
-    before = len(s3.requests())
+    before = store.contents("shards"), store.requests()
     prep.run(config, client)
-    written = [r for r in s3.requests()[before:] if r[0] in ("PUT", "POST", "DELETE")]
-    assert written == []
+    assert store.contents("shards") == before[0]
+    new = store.requests()[len(before[1]) :]
+    assert [request for request in new if request[0] in ("PUT", "POST", "DELETE")] == []
 
 
 def shards_of(files: dict[str, bytes]) -> dict[str, bytes]:
