@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from prep.errors import ConfigError
-from prep.locations import grant, hide_credentials, is_url, require_supported, split_options
+from prep.locations import (
+    grant,
+    hide_credentials,
+    is_url,
+    local_path,
+    require_supported,
+    split_options,
+)
 from prep.parsing import parse_json, read_text
 from prep.text import unknown
 from prep.variables import expand
@@ -57,23 +64,26 @@ def typed(key: str, path: str | os.PathLike[str]) -> str:
 
 
 def _expanded(key: str, text: str, *, dollars: bool) -> str:
+    home, rest = _at_home(key, text) if text.startswith("~") else ("", text)
+    return home + (_with_variables(key, rest) if dollars else rest) or "/"
+
+
+def _at_home(key: str, text: str) -> tuple[str, str]:
+    """What ``~`` or ``~user`` stands for, without a slash at its end, and the rest of the path."""
     first, slash, rest = text.partition("/")
-    if first.startswith("~"):
-        home = os.path.expanduser(first)
-        empty = first == "~" and os.environ.get("HOME") == ""  # It would be /.
-        if home == first or empty or not os.path.isabs(home):
-            whose = f"the user {first[1:]!r} is not known" if first[1:] else "HOME is not set"
-            raise ConfigError(
-                f"{key}: got {first!r}, but {whose}; write ./{first} for what is called so here"
-            )
-        first, rest = home.rstrip("/"), slash + rest
-    else:
-        first, rest = "", text
-    if not dollars:
-        return first + rest or "/"
-    variables = {name: value for name, value in os.environ.items() if value}
+    home = os.path.expanduser(first)
+    empty = first == "~" and os.environ.get("HOME") == ""  # It would be /.
+    if home == first or empty or not os.path.isabs(home):
+        whose = f"the user {first[1:]!r} is not known" if first[1:] else "HOME is not set"
+        raise ConfigError(
+            f"{key}: got {first!r}, but {whose}; write {'./' + first!r} for what is called so"
+        )
+    return home.rstrip("/"), slash + rest
+
+
+def _with_variables(key: str, text: str) -> str:
     try:
-        return first + expand(rest, variables, bare=True) or "/"
+        return expand(text, {name: v for name, v in os.environ.items() if v}, bare=True)
     except ValueError as error:
         raise ConfigError(f"{key}: {error}; $$ is a dollar") from None
 
@@ -90,11 +100,15 @@ def _require_url(key: str, text: str) -> None:
             "taken; expected a path, or PROTOCOL://PLACE"
         )
     require_openable(key, text)
+    if not is_url(path := local_path(text)):  # file:///photos
+        _require_name(key, path)
 
 
 def _require_name(key: str, text: str) -> None:
     """Raise ConfigError where no file can be called so."""
     shown = reprlib.repr(text)
+    if not text:
+        raise ConfigError(f"{key}: got nothing; expected a path or a URL")
     if "\0" in text:
         raise ConfigError(f"{key}: got {shown}; no path has a NUL character in it")
     try:
@@ -168,13 +182,14 @@ def read_options(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
+    file = typed("storage_options", value[1:]) if value[:1] == "@" else None
     try:
-        text = read_text(typed("storage_options", value[1:])) if value[:1] == "@" else value
+        text = read_text(file) if file else value
         found = parse_json(text)
     except (OSError, ValueError) as error:
         # What is in them is not shown, be it malformed.
         why = error.strerror if isinstance(error, OSError) else "no JSON"
-        where = value if value[:1] == "@" else "the text"
+        where = repr(value) if file else "the text"
         raise ConfigError(f"storage_options: {where} can't be read: {why}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"storage_options: got a {type(found).__name__}; expected a mapping")

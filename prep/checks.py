@@ -24,7 +24,7 @@ from prep.locations import is_url, locate
 from prep.polls import Poll
 from prep.sharing import Sharing
 from prep.storage import require_answer
-from prep.text import one_line
+from prep.text import one_line, reason_and_file
 from prep.troubles import (
     ClusterCheck,
     Facts,
@@ -238,7 +238,7 @@ def samples_of(source: str) -> list[str]:
         first = next(_files_below(place), None)
     except OSError as error:
         require_answer(place, error, "source: can't be listed")
-        raise SourceError(f"source: can't be listed: {error}") from None
+        raise SourceError(f"source: can't be listed: {reason_and_file(error)}") from None
     return [] if first is None else [source.rstrip("/") + first]
 
 

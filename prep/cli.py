@@ -23,11 +23,12 @@ from prep.config import Config
 from prep.errors import ClusterError, ConfigError, Interrupted, PrepError, UsageError
 from prep.locations import hide_credentials, is_url
 from prep.splits import Layout, OnStray
-from prep.text import counted, one_line
+from prep.text import counted, one_line, reason_and_file, reason_of
 
 if TYPE_CHECKING:
     from prep.clusters import ClusterChoice
 
+_LONGEST = 2000  # characters of a message
 _JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
 
 
@@ -46,9 +47,9 @@ class _Commands(click.Group):
         except PrepError as error:
             _fail(str(error), error.exit_code)
         except OSError as error:
-            if not is_url(str(error.filename)):
+            if error.filename is None:  # It is not about anything that was asked for.
                 raise
-            _fail(f"{error.filename}: {error.strerror}", PrepError.exit_code)
+            _fail(reason_and_file(error), PrepError.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "prep"
             _fail(f"{error.format_message()} ({command} -h lists all)", UsageError.exit_code)
@@ -58,10 +59,16 @@ class _Commands(click.Group):
 
 def _fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
     """Ends with one line, and one for each of the findings."""
-    click.echo(f"prep: {one_line(hide_credentials(message))}", err=True)
+    click.echo(f"prep: {_shown(message)}", err=True)
     for finding in findings:
-        click.echo(f"  {one_line(hide_credentials(finding))}", err=True)
+        click.echo(f"  {_shown(finding)}", err=True)
     sys.exit(exit_code)
+
+
+def _shown(message: str) -> str:
+    """A message on one line that ends, whatever was typed, and in which no URL shows a secret."""
+    line = one_line(hide_credentials(message))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
 
 
 @click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -204,9 +211,7 @@ def cluster_commands() -> None:
 
 @cluster_commands.command()
 @cluster_options
-@click.option(
-    "-c", "--config", "config_file", type=click.Path(), metavar="FILE", help="As of prep run."
-)
+@click.option("-c", "--config", "config_file", metavar="FILE", help="As of prep run.")
 @click.option("--source", metavar="PATH", help="The folder of images.")
 @click.option("--output", metavar="PATH", help="The folder for the shards.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
@@ -267,7 +272,7 @@ def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
     try:
         page = webpage.report_page(output, storage_options)
     except OSError as error:
-        raise PrepError(f"can't write the page: {error}") from None
+        raise PrepError(f"can't write the page: {reason_of(error)}") from None
     click.echo(str(page))
 
 
@@ -289,7 +294,7 @@ def labels(source: str, output: str, layout: Layout, on_stray: OnStray) -> None:
     catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
     label_map = LabelMap.build(catalog.classes)
     _write_json(file, label_map.to_json())
-    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {output}")
+    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(output)}")
 
 
 @main.command()
@@ -338,7 +343,7 @@ def _local(output: str) -> Path:
 def _writable(output: str) -> Path:
     """What OUTPUT means, if a file may be written there: better told before the work than after."""
     path = _local(output)
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next((parent for parent in path.absolute().parents if parent.exists()), path)
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ConfigError(f"output: can't write {os.fspath(path)!r}; expected the path of a file")
     return path
@@ -350,4 +355,4 @@ def _write_json(path: Path, value: Any) -> None:
     try:
         storage.publish_json(path, value, within=path.parent)
     except OSError as error:
-        raise ConfigError(f"output: can't write {os.fspath(path)!r}: {error}") from None
+        raise ConfigError(f"output: can't write {os.fspath(path)!r}: {reason_of(error)}") from None

@@ -22,7 +22,6 @@ def config_options(command: Command) -> Command:
         "-c",
         "--config",
         "config_file",
-        type=click.Path(),
         metavar="FILE",
         help="JSON, YAML or TOML file with any of these keys. Flags win over it.",
     )
@@ -65,7 +64,6 @@ def cluster_options(command: Command) -> Command:
     @click.option(
         "--cluster",
         "cluster_file",
-        type=click.Path(),
         metavar="FILE",
         help="Cluster file to start or find a cluster by. [one worker per core of this machine]",
     )

@@ -12,7 +12,7 @@ from distributed.comm.addressing import get_address_host_port
 
 from prep.cluster_spec import ClusterSpec
 from prep.errors import ClusterError, PrepError, chain_of
-from prep.text import one_line
+from prep.text import reason_of
 
 # What a machine that is full says. MemoryError and BlockingIOError (too many processes) are others.
 _FULL = {errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EDQUOT}
@@ -63,7 +63,7 @@ def cause(error: BaseException) -> str:
         return type(error).__name__
     said = [part for part in chain if isinstance(part, OSError) and part.errno is not None]
     told = (said or chain)[-1]
-    return f"{type(told).__name__}: {one_line(str(told).strip())}"
+    return f"{type(told).__name__}: {reason_of(told)}"
 
 
 def require_listener(address: str, seconds: float = 5) -> None:

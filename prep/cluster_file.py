@@ -137,9 +137,11 @@ class ClusterFile:
         if profile is None and (not self._profiles or set(_HOW) & set(self.content.value)):
             return None
         if profile is None:
-            raise self._error(("profiles",), f"choose a profile: {', '.join(self._profiles)}")
+            raise self._error(
+                ("profiles",), f"choose a profile: {', '.join(map(str, self._profiles))}"
+            )
         if profile not in self._profiles:
-            there = ", ".join(self._profiles) or "none: it is used without"
+            there = ", ".join(map(str, self._profiles)) or "none: it is used without"
             raise self._error(("profiles",), f"no profile {profile!r}; there are {there}")
         return profile
 

@@ -379,6 +379,8 @@ class Config(BaseModel):
     @field_validator("splits", mode="before")
     @classmethod
     def _splits_as_one_word(cls, value: Any) -> Any:
+        if isinstance(value, (set, frozenset)):
+            raise ValueError("in no order")
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("splits")
@@ -396,8 +398,19 @@ class Config(BaseModel):
     @field_validator(*LOCATIONS, mode="before")
     @classmethod
     def _as_typed(cls, value: Any, info: ValidationInfo) -> Any:
-        given = isinstance(value, str | os.PathLike) and os.fspath(value)
-        return typed(str(info.field_name), value) if given else value
+        if value == "":
+            raise ValueError("nothing")
+        if not isinstance(value, str | os.PathLike):
+            return value
+        path = typed(str(info.field_name), value)
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{info.field_name}: got {reprlib.repr(path)}, which is no UTF-8; expected a path "
+                "that is: rename it, or give a link to it"
+            ) from None
+        return path
 
     @field_validator("storage_options", mode="before")
     @classmethod

@@ -58,7 +58,13 @@ def make_images(root: Path, count: int, seed: int = 0) -> None:
 
 
 def require_free(root: Path) -> None:
-    """Raises OutputConflict where ``root`` has images or shards not made by an earlier demo."""
+    """Raises OutputConflict where ``root`` has images or shards not made by an earlier demo.
+
+    Or where it can't be a folder.
+    """
+    there = next(path for path in (root, *root.parents) if path.exists())
+    if not there.is_dir():
+        raise OutputConflict(f"output: {there} is in the way, and no folder; choose another folder")
     for folder in (root / "images", root / "shards"):
         if folder.exists() and not (root / "images" / _MARKER).exists():
             raise OutputConflict(f"output: {folder} is there already; choose another folder")

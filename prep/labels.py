@@ -108,4 +108,6 @@ def _number(name: str, label: Any, width: int | None, where: str) -> int:
         if whole and sorted(label) == [0] * (width - 1) + [1]:
             return int(label.index(1))
         expected = f"a list of {width} numbers, one of them 1 and the others 0"
-    raise LabelError(f"{where}: class {name!r} has {json.dumps(label)[:80]}; expected {expected}")
+    raise LabelError(
+        f"{where}: class {name!r} has {json.dumps(label, default=str)[:80]}; expected {expected}"
+    )

@@ -34,7 +34,7 @@ from prep.receipts import Finding
 from prep.records import read_records
 from prep.sessions import require_usable, usable_client
 from prep.stats import ChannelStats, MixedStats, by_channel
-from prep.text import counted, triple
+from prep.text import counted, reason_and_file, triple
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 
@@ -181,7 +181,7 @@ def _files_below(url: str) -> list[str]:
         return [str(path) for path in storage.walk(place) if not path.name.startswith(".")]
     except OSError as error:
         storage.require_answer(place, error, "input: can't be listed")
-        raise SourceError(f"input: can't be listed: {error}") from None
+        raise SourceError(f"input: can't be listed: {reason_and_file(error)}") from None
 
 
 def _read(path: str) -> bytes:

@@ -41,7 +41,7 @@ from prep.report import Effort, RunReport, make_report
 from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
 from prep.stored_plan import StoredPlan
-from prep.text import counted, one_line
+from prep.text import counted, one_line, reason_and_file
 from prep.writing import Writing
 
 _LOGGER = logging.getLogger("prep")
@@ -301,8 +301,8 @@ def publish(
                 report.publish()
     except OSError as error:
         raise PrepError(
-            f"all shards are committed, but the report can't be written: {error}; make room, and "
-            "run the same command again"
+            f"all shards are committed, but the report can't be written: {reason_and_file(error)}; "
+            "make room, and run the same command again"
         ) from None
     _update_page(made, journal, receipts)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 
 _NAMED = 5
@@ -74,7 +75,7 @@ def triple(values: Mapping[str, float] | None) -> str:
     return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """What went wrong with a file, in one line: what the system says, without its number.
 
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "photos"))
@@ -82,6 +83,17 @@ def reason_of(error: Exception) -> str:
     """
     said = error.strerror if isinstance(error, OSError) else None
     return one_line(" ".join((said or str(error) or type(error).__name__).split()))
+
+
+def reason_and_file(error: Exception) -> str:
+    """The same, with the file or URL, where the system says which.
+
+    >>> reason_and_file(FileNotFoundError(2, "No such file or directory", b"photos"))
+    "No such file or directory: 'photos'"
+    """
+    name = error.filename if isinstance(error, OSError) else None
+    shown = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
+    return reason_of(error) + (f": {shown!r}" if shown else "")
 
 
 def distinct_lines(names: Iterable[str]) -> list[str]:

@@ -32,7 +32,7 @@ from prep.receipts import of_outcome, total_receipts
 from prep.runs import publish
 from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
-from prep.text import counted
+from prep.text import counted, reason_and_file
 from prep.writing import Writing
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -348,7 +348,7 @@ def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
         except OSError as error:
             if storage.is_remote(source) and not isinstance(error, _ABSENT):
                 raise PrepError(
-                    f"source: can't be read: {error}; no shard was written again"
+                    f"source: can't be read: {reason_and_file(error)}; no shard was written again"
                 ) from None
             return storage.Stamp(0, 0)
 

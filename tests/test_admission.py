@@ -85,12 +85,14 @@ def test_a_path_that_a_program_made_keeps_its_dollars(tmp_path: Path) -> None:
         ("$EMPTY/photos", "the environment variable EMPTY is not set"),  # not /photos
         ("${DATA/photos", "expected ${NAME}"),
         ("~nobody-of-this-name/photos", "the user 'nobody-of-this-name' is not known"),
+        ("file:///a%00b", "no path has a NUL character in it"),
+        ("file://", "got nothing; expected a path or a URL"),
         ("a\0b", "no path has a NUL character in it"),
         ("\ud800", "no character"),
         ("x" * 256, "too long"),
         ("x/" * 2050, "too long"),
         ("", "got nothing; expected a path or a URL"),
-        ("zip::s3://bucket/photos.zip", "a URL of a form that is not taken"),
+        ("zip::s3://bucket/photos.zip", "the URL of a storage within another"),
     ],
 )
 def test_what_can_be_no_path_is_refused_wherever_it_is_typed(text: str, why: str) -> None:
@@ -114,7 +116,7 @@ def test_what_can_be_no_path_is_refused_wherever_it_is_typed(text: str, why: str
 def test_a_home_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for home in ("", "relative"):
         monkeypatch.setenv("HOME", home)
-        assert "HOME is not set; write ./~" in line_of(lambda: typed("source", "~/photos"))
+        assert "HOME is not set; write './~'" in line_of(lambda: typed("source", "~/photos"))
 
 
 @pytest.mark.parametrize("value", [7, None, b"photos", ["photos"]])
@@ -219,12 +221,12 @@ def test_a_secret_in_the_query_of_any_url_is_refused_and_not_shown(
         ("sftp://host/photos?depth=1", "sftp:// takes none; leave it out"),
         ("gs://bucket/photos?alt=media", "gs:// takes none; leave it out"),
         (f"sftp://me:pass/{SECRET}@host/photos", "needs a host"),
-        (f"webdav://me:pass/{SECRET}@host/photos", "is no port"),
-        (f"https://me:pass/{SECRET}@host/photos", "is no port"),
+        (f"webdav://me:pass/{SECRET}@host/photos", "needs a host"),
+        (f"https://me:pass/{SECRET}@host/labels.json", "is no port"),
     ],
 )
 def test_what_is_to_be_done_about_it_is_said(url: str, why: str) -> None:
-    said = line_of(lambda: Config(source=url, output="out"))
+    said = line_of(lambda: Config(source="photos", output="out", label_map=url))
     assert why in said
     assert SECRET not in said
 
@@ -240,7 +242,7 @@ def test_what_is_to_be_done_about_it_is_said(url: str, why: str) -> None:
     ],
 )
 def test_names_that_look_a_little_like_a_query_are_taken(url: str) -> None:
-    assert Config(source=url, output="out").source == url
+    assert Config(source="photos", output="out", label_map=url).label_map == url
 
 
 def test_text_is_shown_without_the_credentials_of_its_urls() -> None:

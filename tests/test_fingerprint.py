@@ -46,6 +46,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "min_size": (2, {}),
     "background": ("#000000", {}),
     "icc": ("convert", {}),
+    "depth": (12, {}),
     "image_timeout": (30.0, {}),
     "duplicates": ("drop", {}),
     "check": ("digest", {}),

@@ -51,7 +51,10 @@ def test_options_are_for_all_urls_or_for_each() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"source": {"key": "s3cr3t"}, "outptu": {}}, "'source' is among them, but no such key: o"),
+        (
+            {"source": {"key": "s3cr3t"}, "outptu": {}},
+            "storage_options: unknown key; did you mean 'output'",
+        ),
         ({"source": {}, "secret": "s3cr3t"}, "no such key: secret; expected a mapping for each of"),
         ({"source": "s3cr3t"}, "no mapping: source; expected a mapping"),
     ],
@@ -81,7 +84,7 @@ def test_options_come_from_text_or_from_a_file(tmp_path: Path) -> None:
     for text in ('{"anon": true}', f"@{tmp_path}/options.json"):
         made = config(source="s3://photos", storage_options=text)
         assert made.storage_options == {"source": {"anon": True}}
-    with pytest.raises(prep.PrepError, match="absent can't be read: No such file"):
+    with pytest.raises(prep.PrepError, match="absent' can't be read: No such file"):
         config(source="s3://photos", storage_options=f"@{tmp_path}/absent")
 
 

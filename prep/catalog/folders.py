@@ -17,7 +17,7 @@ from prep.catalog.tree import Folder, Tree
 from prep.errors import ConfigError, SourceError
 from prep.locations import absolute, locate
 from prep.splits import Layout, OnStray
-from prep.text import counted
+from prep.text import counted, reason_and_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def require_folder(source: str) -> None:
         absent = None if found else storage.absent_bucket(place)
     except OSError as error:
         storage.require_answer(place, error, "source: can't be opened")
-        raise SourceError(f"source: can't be opened: {error}") from None
+        raise SourceError(f"source: can't be opened: {reason_and_file(error)}") from None
     if absent:
         raise SourceError(f"source: got {source!r}, but {absent} does not exist; expected a bucket")
     if not found:

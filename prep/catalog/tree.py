@@ -12,6 +12,7 @@ from prep.catalog.names import EXTENSIONS, SYSTEM_FOLDERS, is_document
 from prep.catalog.passed import OTHER, Passed
 from prep.errors import SourceError
 from prep.locations import locate
+from prep.text import reason_and_file
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class Tree:
     def _not_listed(self, error: OSError) -> SourceError:
         what = "source: can't list a folder"
         storage.require_answer(locate(self.source), error, what)
-        return SourceError(f"{what}: {error}")
+        return SourceError(f"{what}: {reason_and_file(error)}")
 
     def _list_whole(self, path: bytes) -> Folder:
         folder = Folder(path=path)

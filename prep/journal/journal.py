@@ -73,7 +73,9 @@ class Journal:
             self._lease.require(ask=ask)
         except OSError as error:
             storage.require_answer(self.layout.root, error, "output: can't be read")
-            raise OutputConflict(f"output: can't read {self.layout.root}: {error}") from None
+            raise OutputConflict(
+                f"output: can't read {self.layout.root}: {reason_of(error)}"
+            ) from None
 
     def not_writable(self, error: OSError) -> OutputConflict:
         """The error of a run, or a repair, that this one of the system has ended.
