@@ -136,7 +136,8 @@ def measure(path: Path, settings: str = "{}") -> tuple[int, int, int]:
         [sys.executable, "-c", _CHILD, path, settings], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"bench: {path.name}: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+        raise SystemExit(f"bench: {path.name}: {said}")
     size, peak, grown = json.loads(done.stdout)
     return size, peak, grown
 

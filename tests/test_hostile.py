@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from memory import growth
 from pictures import image_file, jpeg, picture
 from PIL import Image
 
@@ -148,35 +147,7 @@ BOMBS = {
     **{f"flat {kind}": (data, "too extreme") for kind, data in FLAT.items()},
 }
 
-CHILD = """
-import json, resource, sys, time
-from pathlib import Path
-from prep.errors import RefusedImage
-from prep.images import ImageProcessor, ImageSettings, configure_process
-configure_process()
-process = ImageProcessor(ImageSettings())
-process(Path(sys.argv[1]).read_bytes())
-data = Path(sys.argv[2]).read_bytes()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    process(data)
-    reason = "written"
-except RefusedImage as error:
-    reason = error.reason
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([reason, after - before]))
-"""
-MEMORY = 32 << 10  # KiB, as ru_maxrss counts
-
-
-def growth(good: Path, bomb: Path) -> tuple[str, int]:
-    """(reason, KiB that the peak of a process's memory rises by) when it meets a file."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, good, bomb], capture_output=True, text=True, check=True
-    )
-    assert done.stderr == ""  # Whatever decoders have to say, they do not say it to the terminal.
-    reason, kib = json.loads(done.stdout)
-    return reason, kib
+MEMORY = 32 << 10  # KiB
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -197,6 +168,33 @@ def test_bombs_take_no_memory(bad_files: Path) -> None:
     assert len(bombs) >= 10
     grown = {bomb.name: growth(bad_files / "good" / "base.jpg", bomb) for bomb in bombs}
     assert {name: found for name, found in grown.items() if found[1] > MEMORY} == {}
+
+
+TALL = np.tile(picture(300, 400), (10, 10, 1))
+DEEP = TALL[:, :, 0].astype(np.uint16) * 257
+#: A large image of each kind, and how many bytes a pixel its whole way may take: what its decoder
+#: needs, the result of that, and a megabyte or two.
+WAYS = {
+    "RGBA PNG": (Image.fromarray(TALL).convert("RGBA"), "PNG", 8),
+    "RGB PNG": (Image.fromarray(TALL), "PNG", 8),
+    "gray PNG of 16 bits": (Image.fromarray(DEEP), "PNG", 6),
+    "gray TIFF of 16 bits": (Image.fromarray(DEEP), "TIFF", 6),
+    "palette": (Image.fromarray(TALL).quantize(64), "GIF", 5),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_large_image_is_there_as_decoded_and_as_rgb_and_no_more_often(
+    name: str, tmp_path: Path
+) -> None:
+    image, kind, bytes_per_pixel = WAYS[name]
+    good, large = tmp_path / "good", tmp_path / "large"
+    good.write_bytes(jpeg(PICTURE))
+    options = {"compress_level": 1} if kind == "PNG" else {}
+    large.write_bytes(image_file(image, kind, **options))
+    found, kib = growth(good, large)
+    assert found == "written"
+    assert kib << 10 < bytes_per_pixel * image.width * image.height + (16 << 20)
 
 
 @pytest.mark.slow

@@ -7,14 +7,13 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from prep.errors import RefusedImage
-from prep.images.bands import to_rgb
+from prep.images.bands import GrayMeaning, to_rgb, to_srgb
 from prep.images.claims import avif_size, check_webp_room, webp_size
 from prep.images.cuts import is_cut_off
 from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
@@ -25,7 +24,6 @@ from prep.images.ifd import exif_orientation
 from prep.images.jpeg2000 import check_jpeg2000, jpeg2000_exif
 from prep.images.limits import check_room, check_size
 from prep.images.png import check_png_room, png_size, read_png
-from prep.images.profiles import image_to_srgb
 from prep.images.tiff import read_tiff
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "JPEG")
@@ -118,10 +116,9 @@ def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
     try:
         with _pillow_settings(None), Image.open(io.BytesIO(data)) as image:
             image.load()
-            converted = image_to_srgb(image, profile)
+            return to_srgb(image, profile)
     except Exception:  # Pillow's plugins raise whatever they stumble upon.
         return None
-    return np.asarray(converted) if converted.mode == "RGB" else None
 
 
 def _readable_format(data: bytes) -> str:
@@ -175,7 +172,7 @@ def _decode(
                 orientation = exif_orientation(image.info.get("exif", b""))
             height, width = image.height, image.width
             area = area_needed(height, width)
-            pixels, bits = to_rgb(_as_meant(image, source), area, settings, deep)
+            pixels, bits = to_rgb(image, area, settings, deep, _gray_as_meant(image, source))
             if frame is not None:
                 pixels = _on_canvas(pixels, area, frame, settings)
     except RefusedImage:
@@ -221,19 +218,16 @@ def _reason(message: str) -> str:
     return "unsupported" if _UNSUPPORTED.search(message) else "damaged"
 
 
-def _as_meant(image: Image.Image, source: _Source) -> Image.Image:
-    """What Pillow has decoded, set right where it does not know what is meant."""
+def _gray_as_meant(image: Image.Image, source: _Source) -> GrayMeaning:
+    """What Pillow does not know of what it has decoded."""
     if source.name == "PNG" and image.mode == "L" and "transparency" in image.info:
         # It scales samples of two and four bits, but not the one that is transparent.
         image.info["transparency"] *= 255 // ((1 << source.bits) - 1)
-    from_pgm = image.mode == "I" and source.name == "PPM"  # scaled to 16 bits
-    shift = 16 - source.bits if source.name == "TIFF" else 0
-    if not from_pgm and not (image.mode.startswith("I;16") and (shift or source.negative)):
-        return image
-    samples: npt.NDArray[Any] = np.asarray(image).astype(np.uint16) << shift
-    meant = Image.fromarray(~samples if source.negative else samples)
-    meant.info = image.info
-    return meant
+    return GrayMeaning(
+        shift=16 - source.bits if source.name == "TIFF" else 0,
+        negative=source.negative,
+        in_32_bits=source.name == "PPM",
+    )
 
 
 def _on_canvas(
