@@ -16,6 +16,7 @@
     photos.py     the images
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     latency.py    a source that answers late: ``python -m bench.latency``
+    largest.py    memory that the largest image takes: ``python -m bench.largest``
     watching.py   what it costs to be watched: ``python -m bench.watching``
     scaling.py    one worker against several: ``python -m bench.scaling``
     scheduling.py what scheduling alone costs: ``python -m bench.scheduling``

@@ -88,6 +88,7 @@ FILES = {
     "RGB TIFF, big-endian": (tiff(COLOURS, byteorder=">"), COLOURS),
     "RGB TIFF, packed": (tiff(COLOURS, compression="zlib", predictor=True), COLOURS),
     "PPM": (pnm(COLOURS), COLOURS),
+    "PGM": (pnm(GRAY), GRAY),
     "gray JPEG 2000": (bytes(cv2.imencode(".jp2", GRAY, (272, 1000))[1]), GRAY),
 }
 
@@ -129,8 +130,9 @@ def test_the_bits_in_use_are_told_from_the_largest_sample(most: int, taken: int)
         image_file(picture(SIDE, SIDE), "TIFF"),
         image_file(picture(SIDE, SIDE), "GIF"),
         pnm(COLOURS, 4095),  # 12 bits, and says so
+        pnm(GRAY, 4095),  # the same in gray
     ],
-    ids=["JPEG", "PNG", "TIFF", "GIF", "PPM of 12 bits"],
+    ids=["JPEG", "PNG", "TIFF", "GIF", "PPM of 12 bits", "PGM of 12 bits"],
 )
 def test_what_does_not_claim_sixteen_bits_is_no_matter_of_depth(data: bytes) -> None:
     assert bits(data) == 0
