@@ -104,6 +104,7 @@ FILES: dict[str, Callable[[int], bytes]] = {
     ),
     "AVIF": lambda side: _pillow(_tiled(side, 3), "AVIF", speed=10, quality=60),
     "JPEG 2000": lambda side: _opencv(_tiled(side, 3), ".jp2"),
+    "JPEG 2000, RGBA": lambda side: _opencv(_tiled(side, 4), ".jp2"),
 }
 
 

@@ -22,10 +22,10 @@ from prep.isolation.settling import CRASHED, Process, make_processor, settle
 from prep.text import megabytes
 from prep.watchdog import SIGNAL, WATCHDOG
 
-# The most that a decoder needs for the largest image that is allowed: JPEG 2000 takes four bytes a
-# sample, and a copy of the result; four bytes a pixel each take transparency, its background, and
-# what they come to. That is 36; nothing that can be written must fail for want of memory.
-_BYTES_PER_PIXEL = 40
+# The most that an image needs: JPEG 2000 with transparency takes four bytes a sample, and with what
+# comes of it 26.5 bytes a pixel (`python -m bench.largest` measures others; docs/picture.md). Nothing
+# that can be written must fail for want of memory.
+_BYTES_PER_PIXEL = 32
 _SPARE = 1 << 30  # 1 GiB for the file itself, the square, and what libraries set up late
 
 
