@@ -179,7 +179,7 @@ def test_webdav_is_logged_in_to_by_url_options_or_environment(
 def test_killed_workers_and_a_server_that_is_started_anew_cost_nothing_but_time(
     emulated: Store, tmp_path: Path
 ) -> None:
-    source = write_tree(tmp_path / "source", {"train": {"cat": 60, "dog": 60}})
+    source = write_tree(tmp_path / "source", {"train": {"cat": 40, "dog": 40}})
     settings: dict[str, Any] = {"size": 32, "images_per_shard": 5}
     whole = tmp_path / "whole"
     with prep.cluster(workers=2) as client:
@@ -194,7 +194,7 @@ def test_killed_workers_and_a_server_that_is_started_anew_cost_nothing_but_time(
             report = prep.run(config, client)
         assert told == ["a worker is killed", "the server is back"]
         assert prep.verify(config.output, client).clean
-    assert report.images["written"] == 120
+    assert report.images["written"] == 80
     found = emulated.contents("shards")
     shards = {name: data for name, data in found.items() if name.endswith(".tfrecord")}
     assert shards == contents(whole, "**/*.tfrecord")

@@ -89,6 +89,21 @@ def test_what_can_not_be_opened_is_said_in_a_line(url: str, says: str) -> None:
         raise prep.PrepError(told)
 
 
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("gs://photos", "gcsfs.core", "gcs"),
+        ("abfs://photos", "prep.locations.azure", "azure"),
+        ("webdavs://host/photos", "prep.locations.webdav", "webdav"),
+    ],
+)
+def test_the_extra_that_is_missing_is_named(
+    url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # As if it could not be imported.
+    assert f"not installed: pip install 'prep[{extra}]'" in refusal("source", url)
+
+
 def test_all_commands_refuse_them(tmp_path: Path) -> None:
     for ask in (
         lambda: prep.verify("generic://x"),
