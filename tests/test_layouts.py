@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import random
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -440,3 +441,37 @@ def test_what_is_passed_over_is_renewed_where_that_can_be_written(
         source_was_read=False,
     )
     assert again.passed_over == stored.passed_over
+
+
+def test_a_link_to_all_of_a_disk_is_not_followed_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "source", "train/cat/#.jpg")
+    make(tmp_path / "disk", *(f"{number}/notes.txt" for number in range(9)))
+    (tmp_path / "source/train/cat/disk").symlink_to(tmp_path / "disk")
+    (passed, _) = scan(tmp_path / "source").ignored
+    assert passed.example == "train/cat/disk"
+    monkeypatch.setattr("prep.catalog.survey._MOST_OTHERS", 5)
+    assert "more than 5 folders are no class folders, such as 'train/cat/disk/" in told(
+        tmp_path / "source"
+    )
+
+
+@pytest.mark.parametrize("layout", ["auto", "classes", "splits"])
+def test_no_image_of_a_random_source_is_lost(tmp_path: Path, layout: str) -> None:
+    """Each is in the list, or is counted as one of which no class can be told."""
+    names = ("train", "val", "cat", "dog", "images", "a")
+    taken = 0
+    for seed in range(40):
+        choose = random.Random(seed)
+        folders = ["/".join(choose.choices(names, k=choose.randint(0, 4))) for _ in range(6)]
+        root = make(tmp_path / f"{seed}", *(f"{folder or '.'}/#.jpg" for folder in folders))
+        try:
+            catalog = scan(root, layout=layout, on_stray="skip")
+        except SourceError as error:
+            assert "\n" not in str(error)
+            continue
+        strays = sum(i.count for i in catalog.ignored if i.reason.startswith("image "))
+        assert catalog.images.num_rows + strays == sum(1 for _ in root.rglob("*.jpg"))
+        taken += 1
+    assert taken

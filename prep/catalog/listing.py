@@ -68,7 +68,11 @@ class LocalListing:
         pass
 
     def real(self, folder: bytes) -> bytes:
-        return os.path.realpath(os.path.join(self._root, folder))
+        path = os.path.join(self._root, folder)
+        try:
+            return os.path.realpath(path)
+        except OSError:  # It has just vanished, say: whoever lists it is told.
+            return path
 
 
 class StoredEntry(NamedTuple):

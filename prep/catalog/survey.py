@@ -7,12 +7,15 @@ import os
 from prep.catalog.detection import Shape
 from prep.catalog.passed import Passed
 from prep.catalog.tree import Folder, Tree
+from prep.errors import SourceError
 
 _BESIDE_CLASSES = "image outside a class folder"
 _BELOW_CLASSES = "image in a folder below a class folder"
 _BESIDE_SPLITS = "image in a folder beside the splits"
 _EMPTY = "folder without images"
 _AGAIN = "link to a folder that is read already"
+# A link to the root of a disk, say, would have all of it looked through.
+_MOST_OTHERS = 100_000
 
 
 def survey(
@@ -79,6 +82,12 @@ class _Surveyor:
             return
         found = False
         for folder in self._tree.walk(path, seen):
+            if len(seen) > len(self._classes) + _MOST_OTHERS:
+                raise SourceError(
+                    f"source: more than {_MOST_OTHERS:,} folders are no class folders, such as "
+                    f"{os.fsdecode(folder.path)!r}; move them, or name the splits with 'splits' to "
+                    "leave out what lies beside these"
+                )
             self._visit(folder, reason)
             found = found or bool(folder.images)
         if not found and not self._holds_output(path):
