@@ -23,8 +23,8 @@ from prep.text import megabytes
 from prep.watchdog import SIGNAL, WATCHDOG
 
 # The most that an image needs: JPEG 2000 with transparency takes four bytes a sample, and with what
-# comes of it 26.5 bytes a pixel (`python -m bench.largest` measures others; docs/picture.md). Nothing
-# that can be written must fail for want of memory.
+# comes of it 26.5 bytes a pixel (docs/picture.md; `python -m bench.largest`). Nothing that can be
+# written must fail for want of memory.
 _BYTES_PER_PIXEL = 32
 _SPARE = 1 << 30  # 1 GiB for the file itself, the square, and what libraries set up late
 
