@@ -468,8 +468,7 @@ def test_no_image_of_a_random_source_is_lost(tmp_path: Path, layout: str) -> Non
         root = make(tmp_path / f"{seed}", *(f"{folder or '.'}/#.jpg" for folder in folders))
         try:
             catalog = scan(root, layout=layout, on_stray="skip")
-        except SourceError as error:
-            assert "\n" not in str(error)
+        except SourceError:
             continue
         strays = sum(i.count for i in catalog.ignored if i.reason.startswith("image "))
         assert catalog.images.num_rows + strays == sum(1 for _ in root.rglob("*.jpg"))
