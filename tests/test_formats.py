@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,8 @@ import pytest
 from pictures import Pixels, image_file, jpeg, picture, psnr, short, stored
 from PIL import Image
 
+from prep.catalog import scan_folders
+from prep.catalog.names import READ
 from prep.errors import RefusedImage
 from prep.images import ImageProcessor, ImageSettings, decode
 from tests.formats import (
@@ -223,6 +228,24 @@ def test_metadata_of_a_png_hinders_nothing(before: bytes, icc: Any) -> None:
     assert np.array_equal(square, PICTURE[:, 6:54])
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHIII", 273, 4, 8 << 20, 26, 0) + bytes(33 << 20),
+        b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08free" * (1 << 18),  # boxes
+        b"\0\0\0\x0cftypavif" + b"\0\0\0\x08free" * (1 << 18),  # the same, as AVIF
+    ],
+    ids=["TIFF", "JPEG 2000", "AVIF"],
+)
+def test_what_has_no_end_is_not_listed(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert refusal(data).reason in ("damaged", "truncated")
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(data) + (16 << 20)
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_critical_chunk_that_is_unknown_is_not_passed_over() -> None:
     error = refusal(png_file(PICTURE, 8, 2, before=chunk(b"CgBI", b"\0\0\0\0")))
     assert str(error) == "unsupported: PNG with a chunk CgBI, unknown and critical"
@@ -266,6 +289,7 @@ def progressive_with(marker: bytes, new: bytes, after: int) -> bytes:
         (edited(SOF + 10, b"\x09"), "a scan of the JPEG is of components that there are not"),
         (edited(SOS + 5, b"\2"), "a scan of the JPEG is of components that there are not"),  # twice
         (edited(SOS + 4, b"\0"), "a scan header of the JPEG is malformed"),  # no components
+        (edited(SOS + 2, b"\0\2"), "a scan header of the JPEG is malformed"),  # nothing at all
         (BASELINE[:SOF] + BASELINE[DHT:], "the JPEG header has no frame (SOF)"),
         (BASELINE[:DHT] + BASELINE[SOF:], "the JPEG has two frames (SOF)"),
         (BASELINE[:SOS] + b"\xff\xd9", "the JPEG has no image data"),
@@ -377,3 +401,17 @@ def _places(data: bytes, what: bytes) -> list[int]:
 
 def test_a_lossy_variant_is_held_to_its_bound() -> None:
     assert difference(decode(jpeg(WHOLE, quality=5)), WHOLE) > LOSSY  # The bound says something.
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_files_are_found_by_the_extensions_of_what_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "train" / "cat"
+    folder.mkdir(parents=True)
+    names = [f"image.{os.fsdecode(extension)}" for extension in READ]
+    for name in (*names, "image", "image.jpg_large"):  # Those two are no images by their names.
+        (folder / name).write_bytes(jpeg(PICTURE))
+    found = scan_folders(str(tmp_path)).images.column("path").to_pylist()
+    assert sorted(os.fsdecode(path) for path in found) == sorted(f"train/cat/{n}" for n in names)
+    assert {"image.mpo", "image.j2k", "image.jp2", "image.jfif"} <= set(names)

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 #: Of files that are read.
 READ = frozenset(
-    b"jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm tga "
-    b"jp2 j2k jpf jpx j2c jpc avif".split()
+    b"jpg jpeg jpe jfif mpo png apng webp gif bmp dib tif tiff btf ppm pgm pbm pnm tga "
+    b"jp2 j2k jpf jpx j2c jpc avif avifs".split()
 )
 #: Of files that are images for sure and are refused, unless they are what is read by their bytes.
 #: Not those that may be something else: hdr (headers of ENVI), raw, ai, djvu.
 UNREAD = frozenset(
-    b"heic heif hif heics heifs avifs jxl jxr wdp hdp bpg flif qoi psd psb xcf exr dds "
+    b"heic heif hif heics heifs pam pfm jxl jxr wdp hdp bpg flif qoi psd psb xcf exr dds "
     b"ico cur icns svg svgz eps pcx ras sgi xpm wmf emf mng jng fits dcm dicom "
     b"cr2 cr3 crw nef nrw arw srf sr2 srw dng orf rw2 raf pef x3f mrw erf kdc dcr 3fr iiq".split()
 )

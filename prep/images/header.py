@@ -67,7 +67,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     if frame is None:
         raise RefusedImage("damaged", "the JPEG header has no frame (SOF)")
     scan = data[start + 4 : end]
-    many_scans = frame.progressive or 3 * scan[0] < len(frame.components)
+    in_first_scan = scan[0] if scan else 0
+    many_scans = frame.progressive or 3 * in_first_scan < len(frame.components)
     orientation = exif_orientation(exif) if exif else 1
     fault = tables.fault(frame, scan)
     return JpegHeader(frame, orientation, start, many_scans, tables, fault)

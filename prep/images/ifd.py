@@ -13,6 +13,7 @@ from typing import NamedTuple
 ORIENTATION = 0x0112
 _EXIF = b"Exif\0\0"
 _MOST_TAGS = 4096  # Real directories hold some dozens.
+_MOST_VALUES = 1 << 20  # of a tag: the largest images have fewer strips or tiles
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
 
@@ -71,10 +72,10 @@ class Directory:
         return tag in self._entries
 
     def integers(self, tag: int, default: Sequence[int] = ()) -> Sequence[int]:
-        """The values of a tag; ``default``, if it is absent, cut off, or holds no integers."""
+        """The values of a tag; ``default``, if it is absent, cut off, endless, or no integers."""
         kind, number, where = self._entries.get(tag, (0, 0, 0))
         form = _INTEGERS.get(kind)
-        if form is None or not number:
+        if form is None or not 0 < number <= _MOST_VALUES:
             return default
         size = struct.calcsize(f"={form}") * number
         if size > self._layout.offset.size:

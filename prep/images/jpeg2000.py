@@ -11,6 +11,7 @@ from prep.errors import RefusedImage
 
 _START, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"  # SOC and SIZ, EOC
 _EXIF = b"JpgTiffExif->JP2"  # the identifier of boxes that ExifTool and GDAL write
+_MOST_BOXES = 1024  # that are looked at
 _COMPONENTS_AT = 40  # in the codestream: how many, in two bytes; then three for each
 
 
@@ -21,10 +22,14 @@ def check_jpeg2000(data: bytes) -> None:
     Only gray of ten bits and more is left as it is.
 
     Raises:
-        RefusedImage: they are of that kind, or signed.
+        RefusedImage: they are of that kind, or signed; or there are none.
     """
     stream = data[slice(*_codestream(data))]
     components = int.from_bytes(stream[_COMPONENTS_AT : _COMPONENTS_AT + 2])
+    if not stream:
+        endless = sum(1 for _ in boxes(data)) == _MOST_BOXES
+        what = "the JPEG 2000 file has no codestream"
+        raise RefusedImage("damaged" if endless else "truncated", what)
     depths = stream[_COMPONENTS_AT + 2 :][: 3 * components : 3]
     if not depths:
         return  # Pillow will say what is wrong with it.
@@ -55,7 +60,9 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     Files of other formats are made of such boxes, too: ISO/IEC 14496-12, section 4.2.
     """
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_MOST_BOXES):
+        if at + 8 > len(data):
+            return
         size, kind, start = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], at + 8
         if size == 1:
             size, start = int.from_bytes(data[at + 8 : at + 16]), at + 16
