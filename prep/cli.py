@@ -57,6 +57,15 @@ class _Commands(click.Group):
             _fail("stopped", Interrupted.exit_code)
 
 
+def _at_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask(told: str) -> bool:
+    click.echo(f"prep: {told}", err=True)
+    return click.confirm("Go on?", err=True)
+
+
 def _fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
     """Ends with one line, and one for each of the findings."""
     click.echo(f"prep: {_shown(message)}", err=True)
@@ -180,10 +189,20 @@ def mean(
 @main.command()
 @click.argument("output", metavar="OUTPUT")
 @click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
+@click.option(
+    "--trust-plan/--no-trust-plan",
+    default=None,
+    help="Whether a repair may read the source that OUTPUT's plan names. "
+    "[if the plan belongs to you; else it asks]",
+)
 @cluster_options
 @storage_option
 def verify(
-    output: str, repair: bool, choice: ClusterChoice, storage_options: Mapping[str, Any] | None
+    output: str,
+    repair: bool,
+    trust_plan: bool | None,
+    choice: ClusterChoice,
+    storage_options: Mapping[str, Any] | None,
 ) -> None:
     """Read all of OUTPUT again, and name what is not as it should be.
 
@@ -195,6 +214,7 @@ def verify(
     report = verification.verify(
         output,
         repair=repair,
+        trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
         cluster=choice,
         progress=True,
         storage_options=storage_options,

@@ -39,6 +39,7 @@ def load(
 
     Raises:
         SourceError: there is no finished run there, or it has no such split.
+        PrepError: its plan is damaged, or can't be read.
 
     ::
 
@@ -48,25 +49,26 @@ def load(
     plan = journal.stored_plan()
     if plan is None:
         raise SourceError(f"output: no shards of this package in {journal.output!r}")
+    journal.require_listed(plan)
     receipts = _receipts(journal, plan, split)
     totals = total_receipts(receipts)[split]
     parse = _parser(plan.settings, plan.labels.width)
     files = [journal.layout.root / receipt.file for receipt in receipts]
-    records = _records(files, plan.compression or "")
+    records = _records(files, plan)
     return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).apply(
         tf.data.experimental.assert_cardinality(totals.images)
     )
 
 
-def _records(files: Sequence[Path], compression: str) -> tf.data.Dataset:
+def _records(files: Sequence[Path], plan: StoredPlan) -> tf.data.Dataset:
     if not any(map(is_remote, files)):
         names = [os.fsencode(file) for file in files]
-        return tf.data.TFRecordDataset(names, compression_type=compression)
+        return tf.data.TFRecordDataset(names, compression_type=plan.compression or "")
 
     def read() -> Iterator[bytes]:
         for path in files:
             with path.open("rb") as file:
-                yield from read_records(file)
+                yield from read_records(file, plan.largest_record)
 
     return tf.data.Dataset.from_generator(
         read, output_signature=tf.TensorSpec(shape=(), dtype=tf.string)
@@ -78,7 +80,7 @@ def _receipts(journal: Journal, plan: StoredPlan, split: str) -> list[ShardRecei
     if split not in plan.images:
         raise SourceError(f"split: no {split!r}; splits found: {list(plan.images)}")
     shards = [shard for shard in plan.shards if shard.split == split]
-    found = (journal.receipt(split, s.index, plan.fingerprint.digest) for s in shards)
+    found = (journal.receipt(shard, plan.fingerprint.digest) for shard in shards)
     receipts = [receipt for receipt in found if receipt is not None]
     if len(receipts) < len(shards):
         raise SourceError(

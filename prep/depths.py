@@ -45,19 +45,32 @@ class Depths:
         return {name: deep._asdict() for name, deep in sorted(self.classes.items())}
 
     @classmethod
-    def of_report(cls, value: Mapping[str, Any]) -> Depths:
-        """From what a report shows."""
-        return cls(classes={name: Deep(**deep) for name, deep in value.items()})
+    def of_report(cls, value: object) -> Depths:
+        """From what a report shows; raises ValueError where the value is something else."""
+        shown = value if isinstance(value, dict) else {"": None}
+        return cls(
+            classes={
+                name: _deep([deep.get("images"), deep.get("bits")] if isinstance(deep, dict) else 0)
+                for name, deep in shown.items()
+            }
+        )
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Depths:
+    def from_json(cls, value: object) -> Depths:
         """From what ``dataclasses.asdict`` gave, after its way through JSON.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            ValueError: it is something else.
         """
-        classes = {name: Deep(*numbers) for name, numbers in value["classes"].items()}
-        for deep in classes.values():
-            if not all(type(number) is int for number in deep) or not 8 <= deep.bits <= FULL:
-                raise ValueError(f"expected a number of images and one of bits, found {deep}")
-        return cls(classes=classes)
+        classes = value.get("classes") if isinstance(value, dict) and len(value) == 1 else None
+        if not isinstance(classes, dict):
+            raise ValueError("depths: expected images and bits by class, found something else")
+        return cls(classes={name: _deep(numbers) for name, numbers in classes.items()})
+
+
+def _deep(numbers: object) -> Deep:
+    if isinstance(numbers, list) and [type(number) for number in numbers] == [int, int]:
+        images, bits = numbers
+        if images >= 1 and 8 <= bits <= FULL:
+            return Deep(images, bits)
+    raise ValueError("depths: expected a number of images and one of bits, found something else")

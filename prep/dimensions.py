@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from prep.fields import Fields, whole
 
 #: Bins to a doubling of the shorter side, the first of them beginning at one pixel.
 SIDES_PER_OCTAVE = 8
 #: Bins to a doubling of the aspect. They lie around their values, so that squares have their own.
 ASPECTS_PER_OCTAVE = 16
+_OCTAVES = 32  # of the longest side that any format has room for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +58,27 @@ class Dimensions:
         return sum(self.sides.values())
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Dimensions:
-        """From what ``dataclasses.asdict`` gave, after its way through JSON."""
-        return cls(sides=_numbered(value["sides"]), aspects=_numbered(value["aspects"]))
+    def from_json(cls, value: object) -> Dimensions:
+        """From what ``dataclasses.asdict`` gave, after its way through JSON.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        fields = Fields(value, "dimensions")
+        sides = _numbered(fields.counts("sides", least=1), 0, SIDES_PER_OCTAVE * _OCTAVES)
+        widest = ASPECTS_PER_OCTAVE * _OCTAVES
+        aspects = _numbered(fields.counts("aspects", least=1), -widest, widest)
+        fields.end()
+        if sum(sides.values()) != sum(aspects.values()):
+            raise ValueError("dimensions: expected as many sides as aspects")
+        return cls(sides=sides, aspects=aspects)
 
 
-def _numbered(bins: Mapping[str, int]) -> dict[int, int]:
-    return {int(number): images for number, images in bins.items()}
+def _numbered(bins: Mapping[str, int], least: int, most: int) -> dict[int, int]:
+    if len(bins) > most - least + 1:
+        raise ValueError(f"dimensions: expected bins from {least} to {most}, found more")
+    return {whole(_integer(name), "bin", least, most): images for name, images in bins.items()}
+
+
+def _integer(name: str) -> int | str:
+    return int(name) if re.fullmatch(r"-?[0-9]{1,4}", name) else name

@@ -7,7 +7,8 @@
     │   ├── ConfigError        a key is unknown, missing, or out of range
     │   ├── SourceError        the source is missing or has no images
     │   ├── LabelError         the label map is malformed or lacks a class
-    │   └── OutputConflict     the output already holds something else
+    │   ├── OutputConflict     the output already holds something else
+    │   └── UntrustedPlan      the plan of the output may be somebody else's
     ├── OutputNotSeen          a process does not find the output where others do
     ├── RefusedImage           one image can't be used (carries the reason)
     ├── BadImageError          the same, when the user asked to stop at it
@@ -54,6 +55,10 @@ class LabelError(UsageError):
 
 class OutputConflict(UsageError):
     """The output already holds a different run."""
+
+
+class UntrustedPlan(UsageError):
+    """What is asked for would be done as somebody else's plan has it, and nobody spoke for it."""
 
 
 class OutputNotSeen(PrepError):

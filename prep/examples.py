@@ -9,6 +9,7 @@ Source: `example.proto`_ and `feature.proto`_, in the `wire format`_ of protocol
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ def _field(number: int, payload: bytes) -> bytes:
     return _header(number, len(payload)) + payload
 
 
+_LONGEST_LABEL = 1 << 20  # integers
 _IMAGE_KEY = _field(1, b"image_raw")
 # What stands before each length in the head of an example, and whether it is one that ends with
 # the image, and not with the label.
@@ -96,7 +98,7 @@ def image_of(data: bytes, label: bytes) -> bytes | None:
             length, at = _read_varint(data, at + len(start))
             if at + length != (end if stop else len(data)):
                 return None
-    except IndexError:
+    except (IndexError, ValueError):
         return None
     return data[at:end] if data.endswith(label) else None
 
@@ -127,7 +129,7 @@ def parse_example(data: bytes) -> Example:
             fields = dict(_fields(entry))
             found[_as_bytes(fields[1])] = _as_bytes(fields.get(2, b""))
         image = next(_subfields(found[b"image_raw"], 1, 1))
-        label = tuple(_int64_list(found[b"label"]))
+        label = tuple(itertools.islice(_int64_list(found[b"label"]), _LONGEST_LABEL + 1))
     except KeyError as error:
         raise RecordError(
             f"expected the features 'image_raw' and 'label', found {sorted(found)}: no {error}"
@@ -138,18 +140,20 @@ def parse_example(data: bytes) -> Example:
         raise RecordError(f"not a serialized tf.train.Example: {error}") from None
     if not label:
         raise RecordError("feature 'label' is not a list of integers")
+    if len(label) > _LONGEST_LABEL:
+        raise RecordError(f"feature 'label' has more than {_LONGEST_LABEL:,} integers")
     return Example(image, label)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 70, 7):
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-        shift += 7
+    raise ValueError("a number of more than 64 bits")
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:

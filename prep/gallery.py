@@ -39,14 +39,14 @@ def _images(journal: Journal, plan: StoredPlan) -> Iterator[str]:
     found: dict[str, bytes] = {}
     squares, thumbnail = SquareReader(plan.settings), Thumbnailer(_PIXELS)
     for shard in plan.shards[:_SHARDS]:
-        receipt = journal.receipt(shard.split, shard.index, plan.fingerprint.digest)
+        receipt = journal.receipt(shard, plan.fingerprint.digest)
         if receipt is None:
             continue
         entries = journal.entries(plan, shard)
         refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
         names = [entry.class_name for entry in entries if entry.name not in refused]
         wanted = _choose(names[:_RECORDS], found)
-        for number, image in _read(journal.layout.root, receipt, wanted):
+        for number, image in _read(journal.layout.root, receipt, wanted, plan.largest_record):
             found[wanted[number]] = thumbnail(squares.pixels(image))
     if found:
         yield markup.section("Some of the images")
@@ -61,10 +61,10 @@ def _choose(names: list[str], found: Mapping[str, bytes]) -> dict[int, str]:
 
 
 def _read(
-    root: Path, receipt: ShardReceipt, wanted: Mapping[int, str]
+    root: Path, receipt: ShardReceipt, wanted: Mapping[int, str], largest: int
 ) -> Iterator[tuple[int, bytes]]:
     with (root / receipt.file).open("rb") as file:
-        for number, data in read_chosen(file, wanted):
+        for number, data in read_chosen(file, wanted, largest):
             yield number, parse_example(data).image
 
 

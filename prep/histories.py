@@ -6,6 +6,7 @@ import json
 
 from prep import storage
 from prep.layout import OutputLayout
+from prep.parsing import LARGEST, parse_json
 from prep.watching.history import History
 
 _MOST_PARTS = 20
@@ -14,8 +15,10 @@ _MOST_PARTS = 20
 def read_histories(layout: OutputLayout) -> list[History]:
     """What was measured in each part of the run, the oldest first; nothing where none was."""
     try:
-        return [History.from_json(part) for part in json.loads(layout.history.read_bytes())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        parts = parse_json(storage.read_at_most(layout.history, LARGEST))
+        listed = parts if isinstance(parts, list) else []
+        return [History.from_json(part) for part in listed[-_MOST_PARTS:]]
+    except (OSError, ValueError):
         return []
 
 

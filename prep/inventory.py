@@ -15,11 +15,13 @@ from prep.images import ImageSettings
 from prep.journal import Journal
 from prep.layout import is_shard_name, split_of
 from prep.listings import findings_are_published
+from prep.parsing import LARGEST, parse_json
 from prep.planning import IMAGES, RunPlan
 from prep.problems import Problem, Remedy
 from prep.receipts import SplitTotals
 from prep.report import Effort, RunReport, make_report
 from prep.stored_plan import StoredPlan
+from prep.text import reason_of
 
 # What is of one run of several that an output may have taken, or of where it lies.
 _NOT_OF_THE_RESULT = {
@@ -43,10 +45,10 @@ class Inventory:
         stored = self._stored
         try:
             whole = self._journal.run_plan(stored)
-        except (OSError, ValueError, KeyError, IndexError, pa.ArrowException) as error:
+        except (OSError, ValueError, IndexError, pa.ArrowException) as error:
             if isinstance(error, OSError):
                 storage.require_answer(self._layout.root, error)
-            found = f"what can't be read ({type(error).__name__})"
+            found = f"what can't be read ({_why(error)})"
             return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
         planned, there = stored.fingerprint, whole.fingerprint
         differences = planned.differences(there)
@@ -115,7 +117,7 @@ class Inventory:
             yield self._problem(path, "the images that the receipts name", found, "remake")
         try:
             stored = RunReport.read(self._journal.output)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             if isinstance(error, OSError):
                 storage.require_answer(self._layout.report, error)
             found = _what(self._layout.report, None)
@@ -155,9 +157,15 @@ def _files_in(folder: Path) -> list[Path]:
         return []
 
 
+def _why(error: Exception) -> str:
+    """What is wrong with an image list; what Arrow says of it is for those who know Parquet."""
+    ours = isinstance(error, ValueError) and not isinstance(error, pa.ArrowException)
+    return reason_of(error) if ours or isinstance(error, OSError) else type(error).__name__
+
+
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(storage.read_patiently(path))
+        return parse_json(storage.read_at_most(path, LARGEST))
     except OSError as error:
         storage.require_answer(path, error)
     except ValueError:

@@ -14,6 +14,8 @@ from prep.parsing import parse_json, read_text
 from prep.retries import is_transient
 from prep.text import reason_of
 
+# All lists are kept in each output's plan, which is parsed as any other file is.
+_MOST_NUMBERS = 4_000_000
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -69,6 +71,11 @@ class LabelMap:
         if not isinstance(value, dict) or not value:
             raise LabelError(f"{where}: expected a mapping of class to number or one-hot list")
         width = len(first) if isinstance(first := next(iter(value.values())), list) else None
+        if (width or 0) * len(value) > _MOST_NUMBERS:
+            raise LabelError(
+                f"{where}: one-hot lists of {width:,} numbers for {len(value):,} classes are more "
+                f"than {_MOST_NUMBERS:,} numbers; give each class its number instead"
+            )
         return cls(
             numbers={name: _number(name, label, width, where) for name, label in value.items()},
             width=width,

@@ -1,6 +1,10 @@
-"""Tables beside the report: which images were not simply written, and which are the same.
+r"""Tables beside the report: which images were not simply written, and which are the same.
 
 As CSV, which any program opens; as Parquet where there are more rows than a spreadsheet takes.
+
+Names come from files of others, and spreadsheets run cells that begin with ``=`` and the like. So
+in CSV, such a character, control characters, backslashes, and bytes that are no UTF-8 are written
+as ``\xNN``, byte by byte; see :func:`decode_cell`. In Parquet, names are their bytes.
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +26,15 @@ from prep.receipts import SplitTotals
 
 _FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
 _DUPLICATES = ("group", "path", "class", "split")
+_NAMES = frozenset(("path", "class", "split"))
+# Control and format characters, line breaks of all kinds, what is no text, and the backslash.
+_UNSAFE = re.compile(
+    r"[\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+# What a formula begins with, full-width too, where a cell begins: also one that is only seen by a
+# program that splits lines at other characters.
+_FORMULA = re.compile(r"""((?:^|[;,|])[\s"']*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
 _MOST_IN_CSV = 1_000_000  # rows
 
 
@@ -34,11 +48,7 @@ def findings_are_published(layout: OutputLayout, totals: SplitTotals) -> bool:
     rows = _finding_rows(totals)
     if len(rows) > _MOST_IN_CSV:
         return layout.refused.with_suffix(".parquet").is_file()
-    try:
-        return storage.read_patiently(layout.refused) == _csv(_FINDINGS, rows)
-    except OSError as error:
-        storage.require_answer(layout.refused, error)
-        return False
+    return _holds(layout.refused, _csv(_FINDINGS, rows))
 
 
 def _finding_rows(totals: SplitTotals) -> list[tuple[str, ...]]:
@@ -65,17 +75,19 @@ def publish_table(
 ) -> None:
     """Writes rows of text under ``path``, or beside it as Parquet; the other is removed.
 
-    Names of files that are not text keep their bytes in CSV, and in Parquet are made readable.
+    Either keeps the exact bytes of names.
     """
     parquet = path.with_suffix(".parquet")
     if len(rows) <= most_in_csv:
         data = _csv(names, rows)
-        if not path.is_file() or path.read_bytes() != data:
+        if not _holds(path, data):
             storage.publish(path, data, within=within)
         _remove(parquet, within)
         return
     columns = {
-        name: pa.array([os.fsencode(row[i]).decode(errors="replace") for row in rows])
+        name: pa.array([_bytes(row[i]) for row in rows], pa.binary())
+        if name in _NAMES
+        else pa.array([_bytes(row[i]).decode(errors="replace") for row in rows])
         for i, name in enumerate(names)
     }
     sink = pa.BufferOutputStream()
@@ -86,8 +98,51 @@ def publish_table(
 
 def _csv(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([names, *rows])
-    return text.getvalue().encode(errors="surrogateescape")
+    csv.writer(text, lineterminator="\n").writerow(names)
+    csv.writer(text, lineterminator="\n").writerows(map(encode_cell, row) for row in rows)
+    return text.getvalue().encode()
+
+
+def encode_cell(text: str) -> str:
+    r"""Text as it stands in a cell of a CSV file: harmless to terminals and spreadsheets.
+
+    >>> print(encode_cell("=cmd|' /C calc'!A1"), encode_cell("a\nb"), encode_cell("x-ray.jpg"))
+    \x3dcmd|' /C calc'!A1 a\x0ab x-ray.jpg
+    """
+    plain = _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    return _FORMULA.sub(lambda match: match[1] + _escaped(match[2]), plain)
+
+
+def decode_cell(cell: str) -> str:
+    r"""The reverse of :func:`encode_cell`; ``os.fsencode`` gives the bytes of a file's name.
+
+    >>> decode_cell(encode_cell("=1\t\\x41")) == "=1\t\\x41"
+    True
+    """
+    return os.fsdecode(cell.encode().decode("unicode_escape").encode("latin-1"))
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in _bytes(character))
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes of a name; what could not be the name of a file, as near to it as can be."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether this is what a file holds; a larger one is not read."""
+    try:
+        return storage.read_at_most(path, len(data)) == data
+    except OSError as error:
+        storage.require_answer(path, error)
+    except ValueError:
+        pass
+    return False
 
 
 def _remove(path: Path, within: Path) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
+import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ LARGEST = 64 << 20  # 64 MiB
 _LARGEST_YAML = 4 << 20  # 4 MiB; its parser takes 20 s for that, and a gigabyte
 _DEEPEST = 64  # lists and mappings within each other
 _MOST_NODES = 1_000_000  # in YAML, where a short alias may stand for a long list
+_MOST_VALUES = 8_000_000  # in JSON, where an object weighs as much as four values
+_TEXT_IN_JSON = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _TOO_DEEP = f"more than {_DEEPEST} lists or mappings stand within each other"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -78,7 +82,14 @@ def parse_json(text: str | bytes, largest: int = LARGEST) -> Any:
     """
     _require_size(len(text), largest)
     text = text_of(text, largest) if isinstance(text, bytes) else text
-    value = _shallow(json.loads, text, object_pairs_hook=_object, parse_constant=_no_number)
+    _require_few_values(text)
+    value = _shallow(
+        json.loads,
+        text,
+        object_pairs_hook=_object,
+        parse_constant=_no_number,
+        parse_float=_finite,
+    )
     if text.count("[") + text.count("{") > _DEEPEST:
         _require_shallow(value, len(text))
     return value
@@ -128,6 +139,16 @@ def _require_size(size: int, largest: int) -> None:
         raise ValueError(f"it is larger than {largest >> 20} MiB, and so not what is expected here")
 
 
+def _require_few_values(text: str) -> None:
+    """Raise ValueError where JSON would take much more memory than its text: ``[],[],[],…``."""
+    if _weight(text) > _MOST_VALUES and _weight(_TEXT_IN_JSON.sub("", text)) > _MOST_VALUES:
+        raise ValueError(f"more than {_MOST_VALUES:,} values")
+
+
+def _weight(text: str) -> int:
+    return text.count(",") + text.count("[") + 4 * text.count("{")
+
+
 def _shallow(parse: Callable[..., T], *args: Any, **options: Any) -> T:
     try:
         return parse(*args, **options)
@@ -164,6 +185,11 @@ def _members(value: Any) -> Collection[Any] | None:
     if isinstance(value, yaml.SequenceNode):
         return value.value  # type: ignore[no-any-return]
     return value if isinstance(value, list) else None
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _no_number(digits[:40])
 
 
 def _no_number(name: str) -> NoReturn:

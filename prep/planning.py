@@ -220,13 +220,7 @@ def plan_shards(images: Mapping[str, int], images_per_shard: int) -> tuple[Shard
     >>> [(s.index, s.start, s.stop) for s in plan_shards({"train": 5}, 2)]
     [(0, 0, 2), (1, 2, 4), (2, 4, 5)]
     """
-    number_of_shards = sum(-(-number // images_per_shard) for number in images.values())
-    if number_of_shards > MOST_SHARDS:
-        least = -(-sum(images.values()) // max(MOST_SHARDS - len(images), 1))
-        raise ConfigError(
-            f"images_per_shard: {images_per_shard:,} would make {number_of_shards:,} shards; an "
-            f"output has at most {MOST_SHARDS:,}: expected {max(least, 2):,} or more"
-        )
+    count_shards(images, images_per_shard)
     shards: list[ShardSpec] = []
     first = 0
     for split, number in images.items():
@@ -243,6 +237,22 @@ def plan_shards(images: Mapping[str, int], images_per_shard: int) -> tuple[Shard
         )
         first += number
     return tuple(shards)
+
+
+def count_shards(images: Mapping[str, int], images_per_shard: int) -> int:
+    """How many shards that makes; counting them takes no memory.
+
+    Raises:
+        ConfigError: more than an output may have.
+    """
+    shards = sum(-(-number // images_per_shard) for number in images.values())
+    if shards > MOST_SHARDS:
+        least = -(-sum(images.values()) // max(MOST_SHARDS - len(images), 1))
+        raise ConfigError(
+            f"images_per_shard: {images_per_shard:,} would make {shards:,} shards; an output has "
+            f"at most {MOST_SHARDS:,}: expected {max(least, 2):,} or more"
+        )
+    return shards
 
 
 def default_images_per_shard(images: int) -> int:
@@ -282,7 +292,7 @@ def count_classes(
     """Images by split and class.
 
     Args:
-        rows: the manifest's ``class`` column.
+        rows: the manifest's ``class`` column, all within ``classes``.
         images: how many of the rows belong to each split, in their order.
         classes: the names that ``rows`` point to.
     """

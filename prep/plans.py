@@ -23,6 +23,7 @@ from prep.locations import absolute, is_url, locate
 from prep.parsing import parse_json, read_text
 from prep.planning import RunPlan, make_plan
 from prep.stats import CHANNELS, RGB
+from prep.stored_plan import StoredPlan
 from prep.text import reason_of
 
 _LOGGER = logging.getLogger("prep")
@@ -40,6 +41,23 @@ def plan(config: Config) -> RunPlan:
         StorageUnavailable: any of it is in a storage that does not answer.
     """
     config.grant()
+    mean = read_mean(config.mean_file) if config.mean_file else None
+    return _plan(config, mean)
+
+
+def plan_as_stored(stored: StoredPlan, output: str) -> RunPlan:
+    """Decides it anew for an output, from its source as that is now.
+
+    Labels and mean are those that are stored: no file but images is read.
+
+    Raises:
+        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan`.
+    """
+    config = stored.config.model_copy(update={"source": stored.source, "output": output})
+    return _plan(config, stored.settings.mean, stored.labels)
+
+
+def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:
     if _real(config.source) == _real(config.output):
         raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
     catalog = scan_folders(
@@ -55,8 +73,7 @@ def plan(config: Config) -> RunPlan:
     _require_split_names(catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
-    labels = find_labels(config, catalog)
-    mean = read_mean(config.mean_file) if config.mean_file else None
+    labels = labels or find_labels(config, catalog)
     versions = {"prep": version("prep"), **codec_versions()}
     made = make_plan(config, catalog, labels, mean, versions)
     labels.require(name for classes in made.counts.values() for name in classes)

@@ -5,19 +5,27 @@ Merging is associative and commutative but for the order of the findings, which 
 
 from __future__ import annotations
 
+import os
+import string
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from prep.depths import Depths
 from prep.dimensions import Dimensions
+from prep.fields import LARGEST, Fields, refuse
+from prep.layout import MOST_SHARDS, require_split_name, shard_name
 from prep.stats import ChannelStats
+from prep.within import stays_within
 
 # Of a receipt that was written before they were noted.
 _NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
 _NO_DEPTHS: Mapping[str, Any] = {"classes": {}}
+_DIGITS = string.hexdigits
+_LATEST = 253_402_300_799  # seconds since 1970, at the end of the year 9999
+_LONGEST = 1e9  # seconds
 Outcome = Literal["refused", "repaired", "damaged"]
 
 
@@ -39,6 +47,30 @@ class Finding:
     reason: str
     detail: str = ""
     class_name: str = ""
+
+    @classmethod
+    def from_json(cls, value: object) -> Finding:
+        """Raises ValueError where the value is not a finding."""
+        fields = Fields(value, "an image that was found")
+        path = fields.text("path")
+        if not stays_within(path):
+            refuse("path", "one that stays within the source", path)
+        finding = cls(
+            path=path,
+            outcome=_outcome(fields.any("outcome")),
+            reason=fields.text("reason"),
+            detail=fields.text("detail"),
+            class_name=fields.text("class_name"),
+        )
+        fields.end()
+        return finding
+
+
+def _outcome(value: object) -> Outcome:
+    for outcome in get_args(Outcome):
+        if value == outcome:
+            return cast(Outcome, outcome)
+    return refuse("outcome", " or ".join(get_args(Outcome)), value)
 
 
 def of_outcome(findings: Iterable[Finding], outcome: Outcome) -> tuple[Finding, ...]:
@@ -92,24 +124,55 @@ class ShardReceipt:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ShardReceipt:
-        """Raises KeyError or TypeError where the value is not a receipt."""
-        return cls(
-            **{
-                **value,
-                "written": _interned(value["written"]),
-                "stats": ChannelStats.from_json(value["stats"]),
-                "findings": tuple(Finding(**f) for f in value["findings"]),
-                "dimensions": Dimensions.from_json(value.get("dimensions", _NO_DIMENSIONS)),
-                "depths": Depths.from_json(value.get("depths", _NO_DEPTHS)),
-            }
+    def from_json(cls, value: object) -> ShardReceipt:
+        """Read what :meth:`to_json` gave, and nothing that no shard could have.
+
+        Raises:
+            ValueError: it is not a receipt, or one that can't be; the message says why.
+        """
+        fields = Fields(value, "a receipt")
+        receipt = cls(
+            split=require_split_name(fields.text("split")),
+            index=fields.whole("index"),
+            count=fields.whole("count", least=1, most=MOST_SHARDS),
+            fingerprint=_hexadecimal(fields.text("fingerprint"), "fingerprint"),
+            file=fields.text("file"),
+            bytes=fields.whole("bytes"),
+            sha256=_hexadecimal(fields.text("sha256"), "sha256"),
+            written=_interned(fields.counts("written", least=1)),
+            source_bytes=fields.whole("source_bytes"),
+            checksums=_hexadecimal(fields.text("checksums", most=LARGEST), "checksums"),
+            stats=ChannelStats.from_json(fields.any("stats")),
+            findings=tuple(map(Finding.from_json, fields.list("findings"))),
+            seconds=fields.number("seconds", most=_LONGEST),
+            worker=fields.text("worker"),
+            retries=fields.whole("retries", default=0),
+            began=fields.number("began", most=_LATEST, default=0.0),
+            # Not in a receipt that was written before they were noted.
+            dimensions=Dimensions.from_json(fields.any("dimensions", _NO_DIMENSIONS)),
+            depths=Depths.from_json(fields.any("depths", _NO_DEPTHS)),
         )
+        fields.end()
+        name = shard_name(receipt.split, receipt.index, receipt.count)
+        shard = os.path.join(receipt.split, name)
+        if receipt.file != shard:
+            refuse("file", repr(shard), receipt.file)
+        return receipt
+
+    @property
+    def images(self) -> int:
+        """Number of records."""
+        return sum(self.written.values())
 
 
-def _interned(written: Any) -> Any:
+def _hexadecimal(text: str, name: str) -> str:
+    if text.strip(_DIGITS):
+        refuse(name, "hexadecimal digits", text)
+    return text
+
+
+def _interned(written: Mapping[str, int]) -> dict[str, int]:
     """The same; class names come again in each receipt of a run."""
-    if not isinstance(written, dict):
-        return written
     return {sys.intern(name): number for name, number in written.items()}
 
 

@@ -29,8 +29,10 @@ _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
 # JPEG bytes don't compress; what is gained lies in the headers that repeat from image to image
 # (2.5 %), and level 1 finds as much of that as level 6 does.
 _COMPRESSION_LEVEL = 1
-_CHUNK = 1 << 20  # 1 MiB
-_LARGEST_RECORD = 1 << 31  # 2 GiB, the most that a protobuf message may have
+_CHUNK = 1 << 18  # 256 KiB
+#: Bytes of a record, where it is not known how large it may be: the largest that we write, in
+#: float32 and 4096 by 4096 pixels, has 201 million.
+LARGEST_RECORD = 256 << 20  # 256 MiB
 _MASK_DELTA = 0xA282EAD8
 
 
@@ -123,66 +125,88 @@ def compression_of(file: BinaryIO) -> Compression | None:
     return detect_compression(head)
 
 
-def read_records(file: BinaryIO) -> Iterator[bytes]:
+def read_records(
+    file: BinaryIO, largest: int = LARGEST_RECORD, most: int | None = None
+) -> Iterator[bytes]:
     """Yields the data of each record of a TFRecord file, its compression detected.
 
+    No more than one record, and a few megabytes, are in memory, whatever the file claims.
+
+    Args:
+        largest: bytes that a record may have.
+        most: how many records there may be.
+
     Raises:
-        RecordError: a checksum is wrong, or the file ends within a record or a compressed stream.
+        RecordError: a checksum is wrong, the file ends within a record or a compressed stream, or
+            there is more than there may be.
     """
-    compression = compression_of(file)
-    stream = _Inflater(file, _WBITS[compression]) if compression else file
-    position = 0
+    stream = _stream(file)
+    position = number = 0
     while header := stream.read(12):
-        data = _record(header, stream, position)
+        if number == most:
+            raise RecordError(f"there are more than {most:,} records")
+        data = _record(header, stream, position, largest)
         yield data
         position += len(data) + 16
+        number += 1
 
 
-def read_chosen(file: BinaryIO, numbers: Collection[int]) -> Iterator[tuple[int, bytes]]:
+def read_chosen(
+    file: BinaryIO, numbers: Collection[int], largest: int = LARGEST_RECORD
+) -> Iterator[tuple[int, bytes]]:
     """Yields (number, data) of some records of a TFRecord file, counted from 0, in their order.
 
     Of a file that isn't compressed, the others are passed over unread.
 
+    Args:
+        largest: bytes that a record may have.
+
     Raises:
         RecordError: as :func:`read_records`, but for the data that is passed over.
     """
-    compression = compression_of(file)
-    stream = _Inflater(file, _WBITS[compression]) if compression else file
+    stream = _stream(file)
     position = 0
     for number in range(max(numbers, default=-1) + 1):
         header = stream.read(12)
         if not header:
             return
         if number in numbers:
-            data = _record(header, stream, position)
+            data = _record(header, stream, position, largest)
             yield number, data
             position += len(data) + 16
             continue
-        length = _length(header, position)
-        if compression:
+        length = _length(header, position, largest)
+        if isinstance(stream, _Inflater):
             stream.read(length + 4)
         else:
             file.seek(length + 4, os.SEEK_CUR)
         position += length + 16
 
 
+def _stream(file: BinaryIO) -> _Readable:
+    compression = compression_of(file)
+    return _Inflater(file, _WBITS[compression]) if compression else file
+
+
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _length(header: bytes, position: int) -> int:
+def _length(header: bytes, position: int, largest: int) -> int:
     if len(header) < 12:
         raise RecordError(f"the file ends within a record's header, at byte {position}")
     if masked_crc(header[:8]) != int.from_bytes(header[8:], "little"):
         raise RecordError(f"wrong checksum of a record's length, at byte {position}")
     length = int.from_bytes(header[:8], "little")
-    if length > _LARGEST_RECORD:
-        raise RecordError(f"a record claims {length} bytes, at byte {position}")
+    if length > largest:
+        raise RecordError(
+            f"a record claims {length:,} bytes, at byte {position}; at most {largest:,} are read"
+        )
     return length
 
 
-def _record(header: bytes, stream: _Readable, position: int) -> bytes:
-    length = _length(header, position)
+def _record(header: bytes, stream: _Readable, position: int, largest: int) -> bytes:
+    length = _length(header, position, largest)
     body = stream.read(length + 4)
     if len(body) < length + 4:
         raise RecordError(f"the file ends within a record, at byte {position}")
@@ -213,18 +237,21 @@ class _Inflater:
         return out
 
     def _fill(self) -> bool:
-        """Inflates another chunk; False at the end of the file."""
-        chunk = self._inflate.unused_data or self._file.read(_CHUNK)
+        """Inflates another piece; False at the end of the file."""
+        left = self._inflate.unconsumed_tail
+        chunk = left or self._inflate.unused_data or self._file.read(_CHUNK)
         if self._inflate.eof and chunk:
             if self._wbits != _WBITS["GZIP"]:
                 raise RecordError("there are bytes after the end of the compressed stream")
             self._inflate = zlib.decompressobj(self._wbits)
-        elif not chunk:
-            if not self._inflate.eof:
-                raise RecordError("the compressed stream ends before its trailer")
+        elif self._inflate.eof:
             return False
         try:
-            self._buffer += self._inflate.decompress(chunk)
+            # A megabyte may stand for a gigabyte. Without a chunk, this is what it still holds.
+            found = self._inflate.decompress(chunk, _CHUNK)
         except zlib.error as error:
             raise RecordError(f"the compressed stream is damaged: {error}") from None
+        if not chunk and not found and not self._inflate.eof:
+            raise RecordError("the compressed stream ends before its trailer")
+        self._buffer += found
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,20 +13,25 @@ from typing import Any
 
 from prep import markup, storage
 from prep.depth_warnings import depth_warnings
-from prep.depths import Depths
+from prep.depths import FULL, Depths
+from prep.fields import Fields, counts, refuse, text, whole
 from prep.images import codec_versions
 from prep.layout import OutputLayout
 from prep.locations import locate
+from prep.parsing import LARGEST, parse_json
 from prep.planning import RunPlan
 from prep.receipts import Finding, SplitTotals, Totals, of_outcome
 from prep.splits import role_of, training_splits
-from prep.stats import ChannelStats, by_channel
+from prep.stats import CHANNELS, ChannelStats, by_channel
 from prep.text import counted, megabytes, triple
 
-#: Makes HTML of what there is to be seen of a report's output.
-Preview = Callable[["RunReport"], str]
+_LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
+_IMAGES = {"planned", "written", "refused"}
+_DUPLICATES = {"images", "across_splits"}
 # What is a list in JSON, and a tuple here.
 _LISTS = ("refused", "mean_of", "passed_over")
+#: Makes HTML of what there is to be seen of a report's output.
+Preview = Callable[["RunReport"], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +103,61 @@ class RunReport:
 
         Raises:
             OSError: there is none.
-            ValueError, TypeError: it is not a report.
+            ValueError: it is not a report, or one that can't be; the message says why.
         """
-        value = json.loads(storage.read_patiently(OutputLayout(locate(output)).report))
-        return cls(**value | {name: tuple(value[name]) for name in _LISTS if name in value})
+        path = OutputLayout(locate(output)).report
+        return cls.from_json(parse_json(storage.read_at_most(path, _LARGEST), _LARGEST))
+
+    @classmethod
+    def from_json(cls, value: object) -> RunReport:
+        """Read what :meth:`to_json` gave; raises ValueError where it is not that."""
+        fields = Fields(value, "a report")
+        images = fields.counts("images")
+        duplicates = fields.counts("duplicates")
+        splits = {name: _split(of) for name, of in fields.object("splits").items()}
+        for name, found, expected in (
+            ("images", images, _IMAGES),
+            ("duplicates", duplicates, _DUPLICATES),
+        ):
+            if found.keys() != expected:
+                refuse(name, ", ".join(sorted(expected)), found)
+        config = fields.object("config")
+        whole(config.get("depth", FULL), "depth", least=8, most=FULL)
+        report = cls(
+            output=fields.text("output"),
+            images=images,
+            repaired=fields.whole("repaired"),
+            damaged=fields.whole("damaged"),
+            duplicates=duplicates,
+            shards=fields.whole("shards"),
+            bytes=fields.whole("bytes"),
+            source_bytes=fields.whole("source_bytes"),
+            seconds=fields.number("seconds"),
+            images_per_second=fields.number("images_per_second"),
+            resumed_shards=fields.whole("resumed_shards"),
+            retries=fields.whole("retries"),
+            mean=_channels(fields.any("mean"), "mean"),
+            std=_channels(fields.any("std"), "std"),
+            splits=splits,
+            classes={
+                split: counts(of, "classes") for split, of in fields.object("classes").items()
+            },
+            refused=tuple(map(_stored_refusal, fields.list("refused"))),
+            config=config,
+            fingerprint=fields.text("fingerprint"),
+            versions={
+                name: text(version, "versions")
+                for name, version in fields.object("versions").items()
+            },
+            depths={
+                split: Depths.of_report(of).for_report()
+                for split, of in fields.object("depths", default={}).items()
+            },
+            mean_of=tuple(text(split, "mean_of") for split in fields.list("mean_of", default=[])),
+            passed_over=tuple(map(_passed, fields.list("passed_over", default=[]))),
+        )
+        fields.end()
+        return report
 
     def publish(self) -> None:
         """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
@@ -114,7 +169,7 @@ class RunReport:
         """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
         layout = OutputLayout(locate(self.output))
         with contextlib.suppress(OSError, ValueError):
-            if json.loads(layout.mean.read_bytes()) == self.mean_file:
+            if parse_json(storage.read_at_most(layout.mean, LARGEST)) == self.mean_file:
                 return
         if self.mean_file is not None:
             storage.publish_json(layout.mean, self.mean_file, within=layout.root)
@@ -214,6 +269,42 @@ class RunReport:
     def __repr__(self) -> str:
         lines = "\n".join(f"  {name:<11} {value}" for name, value in self.rows())
         return f"RunReport\n{lines}"
+
+
+def _split(value: object) -> dict[str, Any]:
+    fields = Fields(value, "a split of a report")
+    names = ("planned", "written", "refused", "shards", "bytes")
+    split: dict[str, Any] = {name: fields.whole(name) for name in names}
+    split |= {name: _channels(fields.any(name), name) for name in ("mean", "std")}
+    fields.end()
+    return split
+
+
+def _channels(value: object, name: str) -> dict[str, float] | None:
+    if value is None:
+        return None
+    fields = Fields(value, f"a {name} by channel")
+    channels = {channel: fields.number(channel, most=255) for channel in CHANNELS}
+    fields.end()
+    return channels
+
+
+def _passed(value: object) -> dict[str, Any]:
+    fields = Fields(value, "what was passed over")
+    passed = {
+        "reason": fields.text("reason"),
+        "count": fields.whole("count"),
+        "example": fields.text("example"),
+    }
+    fields.end()
+    return passed
+
+
+def _stored_refusal(value: object) -> dict[str, str]:
+    fields = Fields(value, "a refused image")
+    refusal = {name: fields.text(name) for name in ("path", "reason", "detail")}
+    fields.end()
+    return refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

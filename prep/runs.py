@@ -311,7 +311,7 @@ def publish(
 def _stored_report(journal: Journal) -> RunReport | None:
     try:
         return RunReport.read(journal.output)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
 
 

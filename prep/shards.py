@@ -30,6 +30,7 @@ from prep.records import RecordWriter
 from prep.retries import Retries, is_transient
 from prep.stored_plan import StoredPlan
 from prep.tally import Tally
+from prep.within import stays_within
 
 # Pauses before something is tried again, in seconds: for one image, and for the whole shard.
 _READ_PAUSES = (0.1, 0.5, 2.0)
@@ -89,7 +90,7 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
         OSError: the shard could not be written, or the source can't be read any more.
     """
     journal = Journal(run.output)
-    held = journal.stored_receipt(shard.split, shard.index)
+    held = journal.stored_receipt(shard)
     if held and journal.is_true(held, run.digest) and is_settled(held, _source(run)):
         return held
     configure_process()
@@ -105,7 +106,8 @@ def is_settled(receipt: ShardReceipt, source: str) -> bool:
     """
     refused = of_outcome(receipt.findings, "refused")
     unread = (finding.path for finding in refused if finding.reason == "unreadable")
-    return not any(_can_be_read(os.path.join(source, path)) for path in unread)
+    own = (path for path in unread if stays_within(path, source))
+    return not any(_can_be_read(os.path.join(source, path)) for path in own)
 
 
 def _can_be_read(path: str) -> bool:
@@ -174,7 +176,7 @@ class _ShardWriter:
         """
         self._require_plan()
         if self._replaces:
-            self._journal.withdraw(self._shard.split, self._shard.index, sha256)
+            self._journal.withdraw(self._shard, sha256)
 
     def _require_plan(self) -> None:
         """Raises an error where the output no longer holds the plan that this is part of."""

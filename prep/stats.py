@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prep.fields import Fields, refuse, whole
+
+_MOST_PIXELS = 1 << 63
 RGB = tuple[float, float, float]
 CHANNELS = ("R", "G", "B")
 
@@ -79,13 +82,29 @@ class ChannelStats:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ChannelStats:
-        return cls(
-            images=value["images"],
-            pixels=value["pixels"],
-            sums=tuple(value["sums"]),
-            squares=tuple(value["squares"]),
+    def from_json(cls, value: object) -> ChannelStats:
+        """Raises ValueError where the value is not that, or no samples add up to it."""
+        fields = Fields(value, "sums of channels")
+        stats = cls(
+            images=fields.whole("images"),
+            pixels=fields.whole("pixels", most=_MOST_PIXELS),
+            sums=_three(fields, "sums"),
+            squares=_three(fields, "squares"),
         )
+        fields.end()
+        n = stats.pixels
+        for s, q in zip(stats.sums, stats.squares, strict=True):
+            if not s <= 255 * n or not s <= q <= 255 * s or s * s > n * q:
+                raise ValueError(f"sums: no {n:,} samples of 0 to 255 add up to {s:,} and {q:,}")
+        return stats
+
+
+def _three(fields: Fields, name: str) -> tuple[int, int, int]:
+    values = fields.list(name)
+    if len(values) != len(CHANNELS):
+        refuse(name, "three numbers", values)
+    r, g, b = (whole(value, name, most=_MOST_PIXELS * 255**2) for value in values)
+    return r, g, b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

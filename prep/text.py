@@ -44,6 +44,16 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     return f"unknown {kind}; {told}"
 
 
+def brief(value: object, most: int = 200) -> str:
+    """A value as text, but not all of it if it is long.
+
+    >>> brief([1, 2]), brief("abcdef", 3)
+    ('[1, 2]', 'abc…')
+    """
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def megabytes(size: float) -> str:
     """A size, given in bytes.
 

@@ -26,13 +26,14 @@ from prep.inspection import ShardInspection
 from prep.journal import Journal
 from prep.locations import locate
 from prep.planning import RunPlan, ShardSpec
-from prep.plans import plan as plan_again
+from prep.plans import plan_as_stored
 from prep.problems import Problem
 from prep.receipts import of_outcome, total_receipts
 from prep.runs import publish
 from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted, reason_and_file
+from prep.trust import Trust, require_trusted
 from prep.writing import Writing
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -96,6 +97,7 @@ def verify(
     client: Client | None = None,
     *,
     repair: bool = False,
+    trust_plan: Trust = None,
     workers: int | None = None,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
@@ -114,6 +116,9 @@ def verify(
         repair: write broken shards again from their images, remake the JSON files, and remove what
             would be taken for a part of the output and is none. Nothing else is touched. A shard
             whose images have changed since is left as it is, and named.
+        trust_plan: whether a repair may read the source that the output's plan names; or a function
+            that is asked, with what there is to know in one line. By default it may where all of
+            the plan belongs to this user; a storage does not tell.
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
@@ -124,6 +129,7 @@ def verify(
         SourceError: the folder is not an output of this package.
         OutputConflict: it is to be repaired, and a run is at work in it; or a symbolic link is in
             the place of one of its folders.
+        UntrustedPlan: it is to be repaired, and its plan may be somebody else's.
         StorageUnavailable: it is in a storage that does not answer; that is no finding.
         PrepError: its plan is lost or can't be read, or for a repair its source can't.
         ShardError: shards could not be written again; all others were.
@@ -132,6 +138,7 @@ def verify(
     choice = choice_of(cluster, profile, workers)
     journal, stored = _open(admit("output", output, storage_options))
     if repair:
+        require_trusted(journal.layout, stored, trust_plan)
         admit("source", Stored(stored.source), storage_options)
     require_usable(client, choice)
     with contextlib.ExitStack() as stack:
@@ -154,6 +161,7 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
     stored = journal.stored_plan()
     if stored is not None:
         journal.require_folders(stored.images)
+        journal.require_listed(stored)
         return journal, stored
     if journal.layout.receipts.is_dir():
         raise PrepError(
@@ -227,9 +235,8 @@ class _Repair:
         """The plan from the source, if that still is what it was; publishes its image list."""
         if any(problem.remedy == "none" for problem in self._found.beside):
             return None
-        config = self._stored.config.model_copy(update={"output": self._journal.output})
         try:
-            made = plan_again(config)
+            made = plan_as_stored(self._stored, self._journal.output)
         except PrepError as error:
             self._note(self._journal.layout.manifest, f"{error}")
             return None
@@ -294,7 +301,7 @@ class _Repair:
         """Notes where a shard was made of other bytes now: size and time don't tell of all."""
         shard = before.shard
         digest = self._stored.fingerprint.digest
-        after = self._journal.receipt(shard.split, shard.index, digest)
+        after = self._journal.receipt(shard, digest)
         if before.receipt is None or after is None:
             return
         old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))

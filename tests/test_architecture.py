@@ -32,9 +32,9 @@ LEVELS = {
         "addresses",
         "checksums",
         "depths",
-        "dimensions",
         "errors",
         "faults",
+        "fields",
         "layout",
         "locations",
         "parsing",
@@ -44,7 +44,6 @@ LEVELS = {
         "retries",
         "software",
         "splits",
-        "stats",
         "text",
         "variables",
         "watchdog",
@@ -54,6 +53,7 @@ LEVELS = {
         "cluster_file",
         "demo",
         "depth_warnings",
+        "dimensions",
         "examples",
         "interrupts",
         "jobs",
@@ -62,11 +62,12 @@ LEVELS = {
         "mounts",
         "notebook",
         "outages",
-        "receipts",
         "records",
         "spawning",
+        "stats",
         "storage",
         "troubles",
+        "within",
     },  # one thing
     2: {
         "catalog",
@@ -75,6 +76,7 @@ LEVELS = {
         "image_list",
         "leases",
         "polls",
+        "receipts",
     },  # what is asked for
     3: {
         "changes",
@@ -104,6 +106,7 @@ LEVELS = {
         "listings",
         "live",
         "sharing",
+        "trust",
     },  # what is counted, shown, remembered
     6: {
         "dataset",

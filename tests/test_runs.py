@@ -35,6 +35,7 @@ from prep.errors import (
 from prep.images import ImageProcessor, ImageSettings
 from prep.journal import Journal
 from prep.pipeline import write_on_cluster, write_serially
+from prep.planning import ShardSpec
 from prep.receipts import SplitTotals
 from prep.shards import RunRef
 
@@ -586,9 +587,9 @@ def test_a_complete_run_reads_each_receipt_once_when_run_again(
     read: list[int] = []
     receipt = Journal.receipt
 
-    def counting(journal: Journal, split: str, index: int, *more: Any) -> Any:
-        read.append(index)
-        return receipt(journal, split, index, *more)
+    def counting(journal: Journal, shard: ShardSpec, *more: Any) -> Any:
+        read.append(shard.index)
+        return receipt(journal, shard, *more)
 
     monkeypatch.setattr(Journal, "receipt", counting)
     prep.run(config(own_source, tmp_path / "out"), client)

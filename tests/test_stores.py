@@ -102,7 +102,7 @@ def test_an_output_in_a_store_is_verified_mended_read_and_shown(
         ".prep/manifest.parquet",
         "train/train-00009-of-00010.tfrecord",
     }
-    repaired = prep.verify(output, client, repair=True)
+    repaired = prep.verify(output, client, repair=True, trust_plan=True)
     assert repaired.clean
     assert len(repaired.repaired) >= 3
     after = s3.contents("shards")
@@ -126,16 +126,18 @@ def test_a_repair_takes_the_options_of_the_source_too(
     for options in (s3.options, {"source": s3.options, "output": s3.options}):
         s3.fs.rm_file(f"{s3.bucket}/shards/train/train-00001-of-00004.tfrecord")
         forget_options(monkeypatch)
-        repaired = prep.verify(output, client, repair=True, storage_options=options)
+        repaired = prep.verify(
+            output, client, repair=True, trust_plan=True, storage_options=options
+        )
         assert repaired.clean, repaired.problems
         assert shards_of(s3.contents("shards")) == whole
     # A source that does not say what it holds has not changed.
     s3.fs.rm_file(f"{s3.bucket}/shards/train/train-00001-of-00004.tfrecord")
     s3.fail(10_000, status="403", match="photos")
     with pytest.raises(prep.PrepError, match=r"source: can.t be read: .*no shard was written"):
-        prep.verify(output, client, repair=True)
+        prep.verify(output, client, repair=True, trust_plan=True)
     s3.fail(0)
-    assert prep.verify(output, client, repair=True).clean
+    assert prep.verify(output, client, repair=True, trust_plan=True).clean
 
 
 def forget_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,7 +225,7 @@ def a_doubled_record(output: Output) -> tuple[str, str]:
 def exchanged_records(output: Output) -> tuple[str, str]:
     records = output.records()
     output.write([records[1], records[0], *records[2:]])
-    return SHARD, "expected SHA-256"
+    return SHARD, r"expected (SHA-256|\d+ bytes)"  # Compressed, they may have another size.
 
 
 def bytes_after_the_end(output: Output) -> tuple[str, str]:
@@ -309,7 +309,7 @@ def a_label_of_no_class(output: Output) -> tuple[str, str]:
 
 def wrong_sums(output: Output) -> tuple[str, str]:
     stats = json.loads(output.receipt.read_bytes())["stats"]
-    output.change_receipt(stats={**stats, "sums": [s + s // 10 for s in stats["sums"]]})
+    output.change_receipt(stats={**stats, "sums": [s - s // 10 for s in stats["sums"]]})
     return SHARD, "(expected sums|expected a mean of)"
 
 
@@ -337,7 +337,7 @@ def a_receipt_of_another_plan(output: Output) -> tuple[str, str]:
 
 def a_receipt_of_another_shard(output: Output) -> tuple[str, str]:
     shutil.copy(output.receipt.with_name("00000.json"), output.receipt)
-    return RECEIPT, "expected shard:"
+    return RECEIPT, "it is that of shard 0 of 'train'"
 
 
 def a_receipt_that_counts_otherwise(output: Output) -> tuple[str, str]:
@@ -348,7 +348,7 @@ def a_receipt_that_counts_otherwise(output: Output) -> tuple[str, str]:
 
 def a_receipt_with_nonsense(output: Output) -> tuple[str, str]:
     output.change_receipt(written="many")
-    return RECEIPT, "makes no sense"
+    return RECEIPT, "written: expected an object of whole numbers, found 'many'"
 
 
 DAMAGES: list[Damage] = [
@@ -628,14 +628,10 @@ def test_other_versions_write_nothing_again(own: Output, client: Client) -> None
     assert set(contents(own.root, "**/*.tfrecord")) == {n for n in own.before if "tfrec" in n}
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("images_per_shard", 5), ("labels", {"bird": 3, "cat": 1, "dog": 0})]
-)
-def test_a_plan_that_contradicts_itself_is_named(
-    plain: Output, client: Client, key: str, value: Any
-) -> None:
+def test_a_plan_that_contradicts_itself_is_named(plain: Output, client: Client) -> None:
     path = plain.root / ".prep/plan.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), key: value}))
+    labels = {"bird": 3, "cat": 1, "dog": 0}
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "labels": labels}))
     report = prep.verify(plain.root, client)
     assert [p.remedy for p in report.problems if p.where == ".prep/plan.json"] == ["none"]
 

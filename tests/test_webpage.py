@@ -438,8 +438,8 @@ def test_throughput_and_processors_over_the_parts_of_a_run(workers: int, home: P
 def test_columns_that_do_not_fit_are_not_drawn() -> None:
     good = a_history().to_json()
     for column in ("images", "seconds", "bytes_read"):
-        broken = History.from_json({**good, column: good[column][:-1]})
-        assert timelines.usable([broken]) == []
+        with pytest.raises(ValueError, match=r"one length, found \[19, 20\]"):
+            History.from_json({**good, column: good[column][:-1]})
     assert timelines.usable([History(began=0.0), a_history(samples_=1)]) == []
     gaps = {"node:9": (None, *good["workers"]["node:1"][1:])}
     assert len(timelines.usable([History.from_json({**good, "workers": gaps})])) == 1

@@ -81,5 +81,5 @@ def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[Image
     except OSError as error:
         storage.require_answer(journal.layout.root, error)
         return None
-    except (IndexError, pa.ArrowException):
+    except (IndexError, ValueError, pa.ArrowException):
         return None

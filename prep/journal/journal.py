@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from prep import image_list, storage
+from prep.checksums import DIGITS
 from prep.errors import OutputConflict, PrepError
 from prep.image_list import ImageEntry
 from prep.layout import OutputLayout, is_shard_name
 from prep.leases import Lease, is_lock_name
 from prep.locations import absolute, locate
 from prep.locks import exclusive
-from prep.planning import RunPlan, ShardSpec
-from prep.receipts import ShardReceipt
+from prep.parsing import LARGEST, parse_json
+from prep.planning import RunPlan, ShardSpec, count_shards
+from prep.receipts import ShardReceipt, of_outcome
 from prep.stored_plan import FORMAT, StoredPlan
 from prep.text import reason_of
+
+_LARGEST_RECEIPT = 256 << 20  # bytes, with the checksums of 16 million images
+_BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
 
 
 class Journal:
@@ -121,11 +126,11 @@ class Journal:
             PrepError: there is one, and it can't be read.
         """
         try:
-            value = json.loads(storage.read_patiently(self.layout.plan))
-            if value["format"] != FORMAT:
+            value = parse_json(storage.read_at_most(self.layout.plan, LARGEST))
+            if isinstance(value, dict) and value.get("format") != FORMAT:
                 raise PrepError(
-                    f"{self.layout.plan}: format {value['format']}, expected {FORMAT}; "
-                    "it was made by another version: use that, or another output"
+                    f"{self.layout.plan}: format {reprlib.repr(value.get('format'))}, expected "
+                    f"{FORMAT}; it was made by another version: use that, or another output"
                 )
             return StoredPlan.from_json(value)
         except (FileNotFoundError, NotADirectoryError):
@@ -134,19 +139,46 @@ class Journal:
             storage.require_answer(self.layout.root, error)
             # What is there may be as it should be: this is no reason to replace it.
             raise PrepError(
-                f"{self.layout.plan}: can't be read: {error.strerror or error}; have it be "
+                f"{self.layout.plan}: can't be read: {reason_of(error)}; have it be "
                 "readable, or choose another output"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise PrepError(
-                f"{self.layout.plan}: can't be read ({error!r}); --overwrite starts afresh"
+                f"{self.layout.plan}: is damaged, or was never one of ours: {reason_of(error)}; "
+                "prep run --overwrite starts afresh"
             ) from None
+
+    def require_listed(self, stored: StoredPlan) -> None:
+        """Make sure that a plan of very many shards has the image list for it.
+
+        Whoever looks at each of a plan's shards calls this first: a plan takes 20 bytes to claim a
+        million of them.
+
+        Raises:
+            PrepError: there is none, or one of other length.
+            StorageUnavailable: a storage does not say.
+        """
+        images = sum(stored.images.values())
+        if count_shards(stored.images, stored.images_per_shard) <= _BELIEVED:
+            return
+        try:
+            listed = f"{image_list.count(self.layout.manifest):,} images"
+        except (OSError, ValueError, pa.ArrowException) as error:
+            if isinstance(error, OSError):
+                storage.require_answer(self.layout.root, error)
+            listed = "nothing that can be read"
+        if listed != f"{images:,} images":
+            raise PrepError(
+                f"{self.layout.plan}: claims {images:,} images, where {self.layout.manifest.name} "
+                f"beside it lists {listed}; put back the one of the two that was changed, or start "
+                "afresh with prep run --overwrite"
+            )
 
     def run_plan(self, stored: StoredPlan) -> RunPlan:
         """The whole plan, as far as it is on disk.
 
         Raises:
-            OSError, ArrowException: the image list can't be read.
+            OSError, ValueError, ArrowException: the image list can't be read, or can't be its own.
         """
         return stored.with_images(self._read_images())
 
@@ -212,8 +244,7 @@ class Journal:
 
     def receipt(
         self,
-        split: str,
-        index: int,
+        shard: ShardSpec,
         fingerprint: str,
         sizes: Mapping[str, int] | None = None,
     ) -> ShardReceipt | None:
@@ -225,7 +256,7 @@ class Journal:
         Raises:
             StorageUnavailable: a storage does not say whether there is one.
         """
-        receipt = self.stored_receipt(split, index)
+        receipt = self.stored_receipt(shard)
         return receipt if receipt and self.is_true(receipt, fingerprint, sizes) else None
 
     def is_true(
@@ -242,20 +273,35 @@ class Journal:
             return False
         return size == receipt.bytes
 
-    def stored_receipt(self, split: str, index: int) -> ShardReceipt | None:
-        """A shard's receipt, be it true or not; None where there is none that can be read.
+    def stored_receipt(self, shard: ShardSpec) -> ShardReceipt | None:
+        """A shard's receipt, be it true or not; None where there is none that could be its own.
 
         Raises:
             StorageUnavailable: a storage does not say whether there is one.
         """
         try:
-            data = storage.read_patiently(self.layout.receipt(split, index))
-            return ShardReceipt.from_json(json.loads(data))
+            receipt = self.read_receipt(shard.split, shard.index)
         except OSError as error:
             storage.require_answer(self.layout.root, error)
             return None
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             return None
+        return receipt if _fits(receipt, shard) else None
+
+    def read_receipt(self, split: str, index: int) -> ShardReceipt:
+        """What is there as the receipt of a shard, of whatever plan.
+
+        Raises:
+            OSError: it can't be read.
+            ValueError: it is no receipt, or another shard's.
+        """
+        path = self.layout.receipt(split, index)
+        receipt = ShardReceipt.from_json(
+            parse_json(storage.read_at_most(path, _LARGEST_RECEIPT), _LARGEST_RECEIPT)
+        )
+        if (receipt.split, receipt.index) != (split, index):
+            raise ValueError(f"it is that of shard {receipt.index} of {receipt.split!r}")
+        return receipt
 
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:
         """The receipts of all shards of a plan that are committed, in the plan's order."""
@@ -269,7 +315,7 @@ class Journal:
         sizes = {split: storage.sizes(self.layout.root / split) for split in splits}
 
         def receipt(shard: ShardSpec) -> ShardReceipt | None:
-            return self.receipt(shard.split, shard.index, digest, sizes[shard.split])
+            return self.receipt(shard, digest, sizes[shard.split])
 
         found = storage.each(receipt, shards, self.layout.root)
         return [receipt for receipt in found if receipt is not None]
@@ -286,11 +332,11 @@ class Journal:
 
         return [shard for shard in shards if may_have(shard)]
 
-    def withdraw(self, split: str, index: int, sha256: str) -> None:
+    def withdraw(self, shard: ShardSpec, sha256: str) -> None:
         """Removes a shard's receipt, unless it is true of a file with this digest."""
-        receipt = self.stored_receipt(split, index)
+        receipt = self.stored_receipt(shard)
         if receipt is not None and receipt.sha256 != sha256:
-            storage.remove(self.layout.receipt(split, index), within=self.layout.root)
+            storage.remove(self.layout.receipt(shard.split, shard.index), within=self.layout.root)
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.
@@ -310,15 +356,15 @@ class Journal:
         """Columns of the stored image list; see :class:`prep.planning.RunPlan`.
 
         Raises:
-            OSError, ArrowException: it can't be read.
+            OSError, ValueError, ArrowException: it can't be read, or is none.
         """
-        return self._read_images(list(columns))
+        return self._read_images(columns)
 
     def manifest(self) -> pa.Table | None:
         """The whole of the stored image list; None where it can't be read."""
         try:
             return self._read_images()
-        except (OSError, pa.ArrowException):
+        except (OSError, ValueError, pa.ArrowException):
             return None
 
     def shard_files(self, split: str) -> Iterator[Path]:
@@ -333,9 +379,16 @@ class Journal:
             return {folder.name for folder in self.layout.receipts.iterdir()}
         return set()
 
-    def _read_images(self, columns: list[str] | None = None) -> pa.Table:
-        return image_list.read(self.layout.manifest, columns)
+    def _read_images(self, columns: Sequence[str] = ()) -> pa.Table:
+        return image_list.read(self.layout.manifest, columns or image_list.COLUMNS)
 
     def _holds_manifest(self, plan: RunPlan) -> bool:
         held = self.manifest()
         return held is not None and bool(held.equals(plan.manifest))
+
+
+def _fits(receipt: ShardReceipt, shard: ShardSpec) -> bool:
+    """Whether a receipt speaks of as many images as a shard has."""
+    images = receipt.images + len(of_outcome(receipt.findings, "refused"))
+    whole = images == shard.images and len(receipt.checksums) == DIGITS * images
+    return whole and receipt.count == shard.count

@@ -192,17 +192,20 @@ class RemotePath:
     def read_bytes(self) -> bytes:
         return self.read().data
 
-    def read(self, expected: int | None = None) -> stores.Found:
+    def read(self, expected: int | None = None, most: int | None = None) -> stores.Found:
         """The contents, and the time of their last change if that costs nothing.
 
         Args:
             expected: bytes; if there are more or less, they are not read where that can be helped.
+            most: bytes; if there are more, they are not read.
         """
         fs = self._filesystem()
         get = stores.getter(fs)
         if get is not None:
-            found: stores.Found = self._carry_out(get, fs, self._path, expected)
+            found: stores.Found = self._carry_out(get, fs, self._path, expected, most)
             return found
+        if most is not None and (size := self.stat().st_size) > most:
+            return stores.Found(b"", size, None)
         data = self._ask("cat_file", self._path)
         return stores.Found(data, len(data), None)
 

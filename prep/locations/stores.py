@@ -30,7 +30,7 @@ class Found(NamedTuple):
     """What was read.
 
     Attributes:
-        data: empty where the size is not the expected one.
+        data: empty where the size is not the expected one, or more than is wanted.
         size: of all that is there.
         mtime: None where the storage does not say it in the same reply.
     """
@@ -117,42 +117,48 @@ def getter(fs: Any) -> Any:
     return get_over_webdav if "webdav" in fs.protocol else None
 
 
-async def get_from_s3(fs: Any, path: str, expected: int | None) -> Found:
+def _is_wanted(size: int, expected: int | None, most: int | None) -> bool:
+    return expected in (None, size) and (most is None or size <= most)
+
+
+async def get_from_s3(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
     """One request."""
     bucket, key, _ = fs.split_path(path)
     reply = await fs._call_s3("get_object", Bucket=bucket, Key=key, **fs.req_kw)
     body, size = reply["Body"], reply["ContentLength"]
     try:
         mtime = to_ns(reply["LastModified"]) if "LastModified" in reply else None
-        data = await body.read() if expected in (None, size) else b""
+        data = await body.read() if _is_wanted(size, expected, most) else b""
     finally:
         body.close()
     return Found(data, size, mtime)
 
 
-async def get_from_azure(fs: Any, path: str, expected: int | None) -> Found:
+async def get_from_azure(
+    fs: Any, path: str, expected: int | None, most: int | None = None
+) -> Found:
     """One request for each 32 MiB."""
     container, name, _ = fs.split_path(path)
     async with fs.service_client.get_blob_client(container=container, blob=name) as client:
         reply = await client.download_blob()
-        data = await reply.readall() if expected in (None, reply.size) else b""
+        data = await reply.readall() if _is_wanted(reply.size, expected, most) else b""
         return Found(data, reply.size, to_ns(reply.properties.last_modified))
 
 
-def get_over_webdav(fs: Any, path: str, expected: int | None) -> Found:
+def get_over_webdav(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
     """One request."""
-    data, headers = fs.get(path, expected)
+    data, headers = fs.get(path, expected, most)
     size = int(headers.get("Content-Length", len(data)))
     changed = headers.get("Last-Modified")
     return Found(data, size, to_ns(parsedate_to_datetime(changed)) if changed else None)
 
 
-def get_over_sftp(fs: Any, path: str, expected: int | None) -> Found:
+def get_over_sftp(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
     """All of it is asked for at once."""
     with fs.ftp.open(path, "rb") as file:
         status = file.stat()
         data = b""
-        if expected in (None, status.st_size):
+        if _is_wanted(status.st_size, expected, most):
             file.prefetch(status.st_size)
             data = file.read()
         return Found(data, status.st_size, to_ns(status.st_mtime))

@@ -91,13 +91,17 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
             raise OSError(errno.EIO, "the server speaks of another place than was asked for", path)
         return own, list(responses.values())
 
-    def get(self, path: str, expected: int | None) -> tuple[bytes, Mapping[str, str]]:
-        """The contents, none if they are not as long as expected, and the headers."""
+    def get(
+        self, path: str, expected: int | None, most: int | None = None
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """The contents, none if they are not as long as expected or too long, and the headers."""
         url = self.client.join_url(quote(path))
         with self.client.http.stream("GET", url, headers=_AS_IT_IS) as reply:
             reply.raise_for_status()
             size = reply.headers.get("Content-Length")
-            wanted = size is None or expected in (None, int(size))
+            wanted = size is None or (
+                expected in (None, int(size)) and (most is None or int(size) <= most)
+            )
             return reply.read() if wanted else b"", reply.headers
 
     def cat_file(

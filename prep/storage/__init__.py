@@ -73,6 +73,7 @@ __all__ = [
     "publish_json",
     "put_if_absent",
     "put_over",
+    "read_at_most",
     "read_file",
     "read_in_pieces",
     "read_patiently",
@@ -155,6 +156,25 @@ def read_patiently(path: Path) -> bytes:
         OSError: it can't be read.
     """
     return patiently(path, path.read_bytes)
+
+
+def read_at_most(path: Path, largest: int) -> bytes:
+    """The contents of a regular file that somebody else may have put there.
+
+    Raises:
+        OSError: it can't be read, or is something else.
+        ValueError: it is larger, and was not read.
+    """
+
+    def read() -> bytes:
+        if not isinstance(path, RemotePath):
+            return local.read_at_most(path, largest)
+        data, size, _ = path.read(most=largest)
+        if size > largest:
+            raise ValueError(f"it has {size:,} bytes; at most {largest:,} are read")
+        return data
+
+    return patiently(path, read)
 
 
 def patiently(path: Path, action: Callable[[], T]) -> T:

@@ -29,6 +29,7 @@ from prep.storage.stamps import Stamp
 
 _BUFFER = 1 << 20  # 1 MiB
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MOST_AT_ONCE = 1 << 31  # bytes that Linux gives in one read, less a page
 #: What filesystems without locks answer with.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -54,6 +55,20 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
             after = os.fstat(descriptor)
             expected.require(after.st_size, after.st_mtime_ns)
         return data
+
+
+def read_at_most(path: Path, largest: int) -> bytes:
+    """The contents of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: it can't be read, or is something else.
+        ValueError: it is larger, and was not read.
+    """
+    assert largest < _MOST_AT_ONCE
+    with _opened(os.fspath(path)) as (descriptor, status):
+        if status.st_size > largest:
+            raise ValueError(f"it has {status.st_size:,} bytes; at most {largest:,} are read")
+        return os.read(descriptor, status.st_size)  # A regular file gives all of it at once.
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:

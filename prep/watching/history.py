@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prep.fields import Fields, number, refuse
+
 #: A core is busy above this, in percent.
 BUSY = 95.0
+_LATEST = 253_402_300_799  # seconds since 1970, at the end of the year 9999
+_MOST = 1e18  # of whatever is counted
 _MOST_SAMPLES = 600  # of which a picture shows no more
 _SHORTEST = 0.02  # seconds between two samples
 _WINDOWS = 60  # over which a rate is averaged, in the whole of a run
@@ -63,26 +67,39 @@ class History:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> History:
-        """Raises KeyError, TypeError or AttributeError where the value is not a history."""
-        columns = {name: _column(value[name]) for name in _COLUMNS}
-        tables = {
-            name: {key: _column(column, gaps=True) for key, column in value[name].items()}
-            for name in ("workers", "hosts")
+    def from_json(cls, value: object) -> History:
+        """Raises ValueError where the value is not a history."""
+        fields = Fields(value, "a history")
+        history = cls(
+            began=fields.number("began", most=_LATEST),
+            **{name: _column(fields.any(name), name) for name in _COLUMNS},
+            workers=_table(fields, "workers"),
+            hosts=_table(fields, "hosts"),
+            busy={
+                name: number(share, "busy", most=1) for name, share in fields.object("busy").items()
+            },
+        )
+        fields.end()
+        lengths = {len(getattr(history, name)) for name in _COLUMNS} | {
+            len(column) for column in (*history.workers.values(), *history.hosts.values())
         }
-        return cls(**{**value, **columns, **tables})
+        if len(lengths) > 1:
+            raise ValueError(f"columns of a history: expected one length, found {sorted(lengths)}")
+        return history
 
 
 _COLUMNS = ("seconds", "images", "bytes_read", "bytes_written")
 
 
-def _column(values: Any, *, gaps: bool = False) -> tuple[Any, ...]:
-    """Numbers, or also None where there may be gaps; raises TypeError for anything else."""
-    column = tuple(values)
-    for value in column:
-        if not isinstance(value, (int, float)) and not (gaps and value is None):
-            raise TypeError(f"expected a number, got {value!r}")
-    return column
+def _table(fields: Fields, name: str) -> dict[str, tuple[float | None, ...]]:
+    return {key: _column(column, name, gaps=True) for key, column in fields.object(name).items()}
+
+
+def _column(values: object, name: str, *, gaps: bool = False) -> tuple[Any, ...]:
+    """Numbers, or also None where there may be gaps; raises ValueError for anything else."""
+    if not isinstance(values, (list, tuple)) or len(values) > 2 * _MOST_SAMPLES:
+        refuse(name, f"a list of at most {2 * _MOST_SAMPLES:,} numbers", values)
+    return tuple(None if gaps and v is None else number(v, name, most=_MOST) for v in values)
 
 
 def rates(seconds: Sequence[float], amounts: Sequence[float]) -> npt.NDArray[np.float64]:

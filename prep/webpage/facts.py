@@ -16,12 +16,14 @@ import pyarrow as pa
 
 from prep.errors import PrepError
 from prep.histories import read_histories
+from prep.image_list import require_numbered
 from prep.journal import Journal
 from prep.planning import count_classes
 from prep.receipts import Finding, ShardReceipt, Totals, total_receipts
 from prep.report import RunReport
 from prep.splits import training_splits
 from prep.stored_plan import StoredPlan
+from prep.text import reason_of
 from prep.watching.history import History
 
 
@@ -39,6 +41,7 @@ class Facts:
         class_rows: int (images,), for each row of the image list the index of its class.
         sizes: int64 (images,), the bytes of each image file.
         totals: of all splits, those of which nothing is committed too.
+        own: whether the plan is this user's own, so that its source may be looked into.
     """
 
     root: Path
@@ -50,6 +53,7 @@ class Facts:
     class_rows: npt.NDArray[np.integer[Any]]
     sizes: npt.NDArray[np.int64]
     totals: Mapping[str, Totals]
+    own: bool
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -76,6 +80,7 @@ class Facts:
             "version": version("prep"),
             "root": str(self.root),
             "plan": self.plan.to_json(),
+            "own": self.own,
             # What else is in a receipt follows from the plan and what is in the shard.
             "receipts": [
                 (r.split, r.index, r.sha256, r.worker, r.began, r.seconds, len(r.findings))
@@ -94,11 +99,16 @@ def _lasting(report: RunReport | None) -> Mapping[str, Any]:
 
 
 def read_facts(
-    journal: Journal, plan: StoredPlan, receipts: Sequence[ShardReceipt] | None = None
+    journal: Journal,
+    plan: StoredPlan,
+    receipts: Sequence[ShardReceipt] | None = None,
+    *,
+    own: bool = True,
 ) -> Facts:
     """Reads what an output says of itself.
 
     Args:
+        own: see :class:`Facts`.
         receipts: of all shards that are committed, where they are at hand.
 
     Raises:
@@ -109,11 +119,14 @@ def read_facts(
     try:
         table = journal.image_list("class", "size")
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
+        require_numbered(rows, len(plan.classes))
         planned = count_classes(rows, plan.images, plan.classes)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        if len(rows) != sum(plan.images.values()):
+            raise ValueError(f"{len(rows):,} images")
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise PrepError(
-            f"{journal.layout.manifest}: expected the image list, found what can't be read "
-            f"({type(error).__name__}); prep verify --repair remakes it"
+            f"{journal.layout.manifest}: expected the image list, found what can't be it "
+            f"({reason_of(error)}); prep verify --repair remakes it"
         ) from None
     found = total_receipts(receipts)
     return Facts(
@@ -126,12 +139,13 @@ def read_facts(
         class_rows=rows,
         sizes=table["size"].to_numpy(),
         totals={split: found.get(split, Totals()) for split in plan.images},
+        own=own,
     )
 
 
 def _read_report(journal: Journal, plan: StoredPlan) -> RunReport | None:
     try:
         report = RunReport.read(journal.output)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return None
     return report if report.fingerprint == plan.fingerprint.digest else None

@@ -23,6 +23,7 @@ from prep.journal import Journal
 from prep.receipts import ShardReceipt, Totals
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
+from prep.trust import owner
 from prep.watching.history import BUSY
 from prep.webpage import loading, tables, timelines
 from prep.webpage.drawing import draw, embedded
@@ -69,7 +70,8 @@ def report_page(
             f"{journal.output!r}; give the path that was its --output"
         )
     journal.require_folders(plan.images)
-    facts = read_facts(journal, plan)
+    journal.require_listed(plan)
+    facts = read_facts(journal, plan, own=owner(journal.layout) is None)
     _publish(journal, facts)
     return journal.layout.page
 
@@ -104,7 +106,9 @@ def _is_made_from(page: Path, digest: str) -> bool:
 def make_page(journal: Journal, facts: Facts) -> bytes:
     """The page, in UTF-8."""
     with ThreadPoolExecutor(1) as other:  # It waits for another process, mostly.
-        refused = other.submit(look_at_refused, journal, facts.plan, facts.receipts)
+        # In the source that the plan names, which a plan of others could have be anywhere.
+        receipts = facts.receipts if facts.own else ()
+        refused = other.submit(look_at_refused, journal, facts.plan, receipts)
         sample = take_sample(journal, facts)
         with validate(False):  # Of values that are ours; it takes a fifth of the time.
             figures = draw(facts, sample)

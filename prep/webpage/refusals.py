@@ -86,7 +86,7 @@ def _candidates(
         opened += 1
         if opened > _MOST_SHARDS:
             return
-        with contextlib.suppress(OSError, IndexError, pa.ArrowException):
+        with contextlib.suppress(OSError, IndexError, ValueError, pa.ArrowException):
             for entry in journal.entries(plan, shards[receipt.split, receipt.index]):
                 finding = wanted.get(entry.name)
                 if finding is not None:

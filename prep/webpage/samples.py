@@ -63,7 +63,8 @@ def take_sample(journal: Journal, facts: Facts) -> Sample:
 
 def shown_classes(facts: Facts) -> list[str]:
     """The classes of which there is anything in the shards, by name."""
-    return sorted({name for receipt in facts.receipts for name in receipt.written})
+    written = {name for receipt in facts.receipts for name in receipt.written}
+    return sorted(written.intersection(facts.plan.classes))
 
 
 def thumbnails_per_class(classes: int) -> int:
@@ -138,7 +139,7 @@ class _Sampler:
         numbers = shown.keys() | set(range(min(counted, len(classes))))
         try:
             with (self._journal.layout.root / receipt.file).open("rb") as file:
-                for number, data in read_chosen(file, numbers):
+                for number, data in read_chosen(file, numbers, self._facts.plan.largest_record):
                     self._take(data, shown.get(number), count=number < counted)
         except (OSError, RecordError):
             self._sample.unreadable += 1

@@ -1,0 +1,60 @@
+"""Whose plan an output holds: a repair reads the source that it names, with this user's rights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Callable
+
+from prep import storage
+from prep.errors import UntrustedPlan
+from prep.layout import OutputLayout
+from prep.stored_plan import StoredPlan
+from prep.text import one_line
+
+#: Whether a plan may be gone by, or who is to be asked: a function of what there is to know, in one
+#: line. None: if it is this user's own.
+Trust = bool | Callable[[str], bool] | None
+
+
+def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> None:
+    """Make sure that the source of an output's plan may be read.
+
+    Raises:
+        UntrustedPlan: the plan is not this user's own, and nobody has spoken for it.
+    """
+    who = None if trust is True else "may be anybody's" if trust is False else owner(layout)
+    if who is None:
+        return
+    told = (
+        f"output: the plan of {one_line(str(layout.root))} {who}, and would have images in "
+        f"{one_line(plan.source)!r} read with your rights, and written to the output"
+    )
+    if callable(trust) and trust(told):
+        return
+    raise UntrustedPlan(
+        f"{told}; see that this is as it should be, and pass --trust-plan (trust_plan=True)"
+    )
+
+
+def owner(layout: OutputLayout) -> str | None:
+    """Who else may have made the plan of an output, in words; None if only this user has.
+
+    A storage does not say who has written an object, and so it may be anybody's.
+    """
+    if storage.is_remote(layout.root):
+        return "is in a storage, which does not tell whose it is"
+    for path in (layout.root, layout.state, layout.plan, layout.manifest):
+        with contextlib.suppress(FileNotFoundError):
+            uid = path.stat().st_uid
+            if uid != os.geteuid():
+                return f"belongs to {_name(uid)}, or may have been put there by them"
+    return None
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
