@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from prep.fields import Fields, whole
+
+K = TypeVar("K")
 
 #: Bins to a doubling of the shorter side, the first of them beginning at one pixel.
 SIDES_PER_OCTAVE = 8
@@ -47,9 +50,15 @@ class Dimensions:
         return cls(sides=dict(sides), aspects=dict(aspects))
 
     def __add__(self, other: Dimensions) -> Dimensions:
-        return Dimensions(
-            sides=Counter(self.sides) + Counter(other.sides),
-            aspects=Counter(self.aspects) + Counter(other.aspects),
+        return Dimensions.sum([self, other])
+
+    @classmethod
+    def sum(cls, parts: Iterable[Dimensions]) -> Dimensions:
+        """All of them added up."""
+        parts = list(parts)
+        return cls(
+            sides=add_counts(part.sides for part in parts),
+            aspects=add_counts(part.aspects for part in parts),
         )
 
     @property
@@ -82,3 +91,16 @@ def _numbered(bins: Mapping[str, int], least: int, most: int) -> dict[int, int]:
 
 def _integer(name: str) -> int | str:
     return int(name) if re.fullmatch(r"-?[0-9]{1,4}", name) else name
+
+
+def add_counts(parts: Iterable[Mapping[K, int]]) -> dict[K, int]:
+    """Numbers by name, added up.
+
+    >>> add_counts([{"cat": 1, "dog": 2}, {"cat": 3}])
+    {'cat': 4, 'dog': 2}
+    """
+    added: dict[K, int] = {}
+    for part in parts:
+        for name, number in part.items():
+            added[name] = added.get(name, 0) + number
+    return added

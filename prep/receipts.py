@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import string
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 from prep.depths import Depths
-from prep.dimensions import Dimensions
+from prep.dimensions import Dimensions, add_counts
 from prep.fields import LARGEST, Fields, refuse
 from prep.layout import MOST_SHARDS, require_split_name, shard_name
 from prep.stats import ChannelStats
@@ -191,16 +191,21 @@ class Totals:
     depths: Depths = field(default_factory=Depths)
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(
-            shards=self.shards + other.shards,
-            bytes=self.bytes + other.bytes,
-            source_bytes=self.source_bytes + other.source_bytes,
-            written=Counter(self.written) + Counter(other.written),
-            stats=self.stats + other.stats,
-            findings=self.findings + other.findings,
-            retries=self.retries + other.retries,
-            dimensions=self.dimensions + other.dimensions,
-            depths=self.depths + other.depths,
+        return Totals.sum([self, other])
+
+    @classmethod
+    def sum(cls, parts: Sequence[Totals]) -> Totals:
+        """All of them added up, in as much time as they are long."""
+        return cls(
+            shards=sum(part.shards for part in parts),
+            bytes=sum(part.bytes for part in parts),
+            source_bytes=sum(part.source_bytes for part in parts),
+            written=add_counts(part.written for part in parts),
+            stats=sum((part.stats for part in parts), ChannelStats()),
+            findings=tuple(chain.from_iterable(part.findings for part in parts)),
+            retries=sum(part.retries for part in parts),
+            dimensions=Dimensions.sum(part.dimensions for part in parts),
+            depths=sum((part.depths for part in parts), Depths()),
         )
 
     @property
@@ -239,8 +244,8 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
 
 def merge_totals(parts: Iterable[SplitTotals]) -> SplitTotals:
     """Adds totals up, split by split."""
-    merged: dict[str, Totals] = {}
+    found: dict[str, list[Totals]] = {}
     for part in parts:
         for split, totals in part.items():
-            merged[split] = merged.get(split, Totals()) + totals
-    return merged
+            found.setdefault(split, []).append(totals)
+    return {split: Totals.sum(totals) for split, totals in found.items()}

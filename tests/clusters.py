@@ -70,11 +70,22 @@ def ctrl_c_interrupts() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that halts a process at an exact point; see its source."""
+    return _preloadable("halt", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def faulty_io(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that makes input and output fail; see its source."""
+    return _preloadable("faulty_io", tmp_path_factory)
+
+
+def _preloadable(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of ours, compiled to be preloaded into processes (LD_PRELOAD)."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler and Linux, to halt processes at exact points")
-    library = tmp_path_factory.mktemp("native") / "halt.so"
-    source = NATIVE / "halt.c"
+        pytest.skip("needs a C compiler and Linux, to preload a library into processes")
+    library = tmp_path_factory.mktemp("native") / f"{name}.so"
+    source = NATIVE / f"{name}.c"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     return library
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -13,37 +15,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storages import S3
+from distributed import Client
+from pictures import write_tree
+from storages import S3, Sftp
 
+import prep
 from prep import leases, locations, storage
 from prep.errors import OutputConflict
+from prep.journal import Journal
 from prep.leases import Owner, leased
 from prep.locations import locate
+from prep.locations.filesystems import OPTIONS
 
 # Holds a lease for as long as its standard input is open, in a process of another machine.
 OWNER = """
-import sys
+import json, sys
 from prep import leases
-from prep.locations import locate
+from prep.locations import grant, locate
 leases._machine = lambda: "elsewhere"
-with leases.leased(locate(sys.argv[1]), float(sys.argv[2])):
+state = locate(sys.argv[1])
+grant(str(state.parent), json.loads(sys.argv[3]))
+with leases.leased(state, float(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()
 """
 HOUR = 3600.0
 
 
-@pytest.fixture(params=["folder", "store"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=["folder", "store", pytest.param("server", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The state of an output in which something is already."""
-    if request.param == "folder":
-        found = tmp_path / "out/.prep"
-    else:
-        s3: S3 = request.getfixturevalue("s3")
-        for name, value in s3.variables.items():
-            monkeypatch.setenv(name, value)
-        locations.grant(s3.url, s3.options)
-        found = locate(f"{s3.url}/out/.prep")
+    found = tmp_path / "out/.prep"
+    if request.param != "folder":
+        there: S3 | Sftp = request.getfixturevalue("s3" if request.param == "store" else "sftp")
+        locations.grant(there.url, there.options)
+        found = locate(f"{there.url}/out/.prep")
     storage.publish(found / "plan.json", b"{}")
     return found
 
@@ -53,8 +59,9 @@ def names(place: Path) -> list[str]:
 
 
 def start_owner(place: Path, seconds: float) -> subprocess.Popen[str]:
+    options = json.dumps(dict(OPTIONS.of(str(place))))
     process = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(place), str(seconds)],
+        [sys.executable, "-c", OWNER, str(place), str(seconds), options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -203,3 +210,52 @@ def test_a_store_that_does_not_know_put_if_absent_will_do(s3: S3) -> None:
         with pytest.raises(OutputConflict), leased(folder):
             pass
     assert s3.contents("out") == {}  # Nothing has come of it.
+
+
+def test_an_output_that_is_held_in_a_store_is_refused_to_all_others(
+    s3: S3, tmp_path: Path, client: Client
+) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 4}})
+    output = f"{s3.url}/out"
+    config = prep.Config(source=str(source), output=output, size=32, storage_options=s3.options)
+    locations.grant(s3.url, s3.options)
+    state = locate(f"{output}/.prep")
+    held = f"another run is at work in {output} \\(process {os.getpid()} on "
+    with leased(state), pytest.raises(OutputConflict, match=held):
+        prep.run(config, client)
+    assert s3.contents("out") == {}
+    prep.run(config, client)
+    with leased(state):
+        prep.run(config, client)  # There is nothing to do.
+        with pytest.raises(OutputConflict, match=held):
+            prep.run(config, client, overwrite=True)
+        with pytest.raises(OutputConflict, match=held):
+            prep.verify(output, client, repair=True)
+        assert prep.verify(output, client).clean
+
+
+def test_a_lease_outlives_what_it_was_taken_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what dead attempts have left does not, though there are no locks to tell them by."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    source = write_tree(tmp_path / "source", {"train": {"cat": 4}})
+    plan = prep.plan(prep.Config(source=str(source), output=str(tmp_path / "out"), size=32))
+    journal = Journal(tmp_path / "out")
+    train = tmp_path / "out/train"
+    with journal.lock():
+        journal.begin(plan)
+        left = train / storage.temporary_name("00000")
+        left.write_bytes(b"half a shard")
+        journal.begin(plan)
+        (trace,) = storage.leftovers(train)
+        assert trace.read_bytes() == b""
+        assert trace != left  # Who is at that after all can't publish it.
+        journal.remove_leftovers(plan)
+        assert storage.leftovers(train) == []
+        journal.clear(plan)
+        journal.require_lock(ask=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import time
@@ -26,7 +25,6 @@ from prep.shards import _Reader as Reader
 from prep.storage import Stamp
 
 TREE = {"train": {"cat": 7, "dog": 5}}
-FAULTY_IO = Path(__file__).with_name("native") / "faulty_io.c"
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +35,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dic
     return shards(home / "out")
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What makes input and output fail, for LD_PRELOAD."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler, and Linux, to make input and output fail")
-    made = str(tmp_path_factory.mktemp("library") / "faulty_io.so")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, FAULTY_IO, "-ldl"], check=True)
-    return made
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     write_tree(tmp_path / "source", TREE)
@@ -55,9 +42,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def faults(monkeypatch: pytest.MonkeyPatch, library: str) -> pytest.MonkeyPatch:
+def faults(monkeypatch: pytest.MonkeyPatch, faulty_io: Path) -> pytest.MonkeyPatch:
     """Has workers that are started from now on meet what FAULTY_IO lists."""
-    monkeypatch.setenv("LD_PRELOAD", library)
+    monkeypatch.setenv("LD_PRELOAD", str(faulty_io))
     return monkeypatch
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from clusters import contents
+from clusters import PREP, contents, wait_until
 from distributed import Client
-from pictures import write_tree
+from pictures import jpeg, picture, write_tree
 
 import prep
+from prep import leases
 from prep.errors import ShardError
 from prep.images import configure_process
 from prep.journal import Journal
+from prep.leases import leased
 from prep.pipeline import write_serially
 from prep.progress import Silent, Work
 from prep.receipts import ShardReceipt, total_receipts
@@ -246,3 +258,194 @@ def test_a_run_that_dies_early_has_withdrawn_nothing(home: Path, client: Client)
     assert contents(home / "out/.prep/receipts") == before
     assert prep.run(config(home), client).resumed_shards == SHARDS - 1
     assert json.loads((home / "out/report.json").read_text())["shards"] == SHARDS
+
+
+ROUNDS = 20
+FATES = ("all are killed", "the client is killed", "the lease is lost")
+SHARDS_OF_PHOTOS = 21
+FLAGS = ("--source", "source", "--output", "out", "--size", "256", "--images-per-shard", "4")
+
+
+class Runs:
+    """Runs on one output, in a folder whose filesystem has no locks; each in a session of its own.
+
+    Args:
+        home: a folder with ``source`` in it.
+        library: that takes the locks away.
+    """
+
+    def __init__(self, home: Path, library: Path) -> None:
+        self.home = home
+        self.output = home / "out"
+        faults = f"flock:{self.output}:{errno.ENOLCK}:1000000"
+        self._environment = {**os.environ, "LD_PRELOAD": str(library), "FAULTY_IO": faults}
+        self._logs = (home / f"{number}.log" for number in itertools.count())
+
+    def start(self, *flags: str) -> Run:
+        log = next(self._logs)
+        with open(log, "wb") as file:
+            process = psutil.Popen(
+                [PREP, "run", *FLAGS, "--workers", "1", *flags],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        return Run(process, log)
+
+    def receipts(self) -> int:
+        return len(list(self.output.glob(".prep/receipts/*/*.json")))
+
+    def wait_for_receipts(self, count: int, run: Run) -> None:
+        """Waits until there are so many, or the run has ended."""
+        wait_until(lambda: self.receipts() >= count or run.ended)
+
+    def locks(self) -> list[Path]:
+        return list(self.output.glob(".prep/lock-*"))
+
+
+class Run:
+    """One of them."""
+
+    def __init__(self, process: psutil.Popen, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def kill(self, *, group: bool) -> None:
+        """Kills the command, and all its workers with it, or leaves these to find out."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL) if group else self.process.kill()
+        self.process.wait(60)
+
+    def wait(self) -> int:
+        """Waits for all of it to end, and gives its exit code, once it is known to be true."""
+        code: int = self.process.wait(120)
+        wait_until(lambda: not self._session())
+        said = self.said()
+        assert code in (0, 1, 2, -signal.SIGKILL), said
+        assert "Traceback" not in said
+        if code == 0:
+            assert "80 written, 1 refused, of 81 planned" in said
+            assert "1 image with the same bytes as another" in said
+        return code
+
+    def _session(self) -> list[int]:
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(process.pid) == self.process.pid:
+                    found.append(process.pid)
+        return found
+
+
+def photos(home: Path) -> None:
+    """Images that take a while: no two have the same bytes, but for two of them; one is none."""
+    folder = home / "source/train/cat"
+    folder.mkdir(parents=True)
+    drawn = [jpeg(picture(700, 800, seed)) for seed in range(4)]
+    for number in range(79):
+        comment = b"\xff\xfe\x00\x08" + f"{number:06d}".encode()
+        data = drawn[number % 4]
+        (folder / f"{number:03d}.jpg").write_bytes(data[:2] + comment + data[2:])
+    shutil.copy(folder / "000.jpg", folder / "copy.jpg")
+    (folder / "none.jpg").write_bytes(b"\xff\xd8 no image")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, faulty_io: Path) -> Runs:
+    photos(tmp_path)
+    return Runs(tmp_path, faulty_io)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_without_locks_runs_that_are_killed_at_random_leave_nothing_wrong(
+    runs: Runs, client: Client
+) -> None:
+    chance = random.Random(7)
+    undisturbed = runs.start()
+    assert undisturbed.wait() == 0
+    expected = results(runs.output)
+    for number in range(ROUNDS):
+        disturb(runs.output, chance)
+        clash(runs, chance, FATES[number % len(FATES)], killed=number % 2 == 0)
+        chance.choice(list(runs.output.glob("train/*.tfrecord"))).unlink(missing_ok=True)
+        last = runs.start()
+        assert last.wait() == 0, (number, last.said())
+        assert results(runs.output) == expected
+        found = prep.verify(runs.output, client)
+        assert found.clean, (number, found.problems)
+
+
+def clash(runs: Runs, chance: random.Random, fate: str, *, killed: bool) -> None:
+    """Two runs begin at once; something happens to the one that holds the output; a third comes.
+
+    Args:
+        fate: what happens.
+        killed: whether the third one is killed, too.
+    """
+    first, second = runs.start(), runs.start()
+    wait_until(lambda: first.ended or second.ended)
+    holder, other = (second, first) if first.ended else (first, second)
+    assert other.wait() == 2
+    runs.wait_for_receipts(chance.randrange(SHARDS_OF_PHOTOS), holder)
+    if fate == "the lease is lost":  # As a file server might lose it: then both are at work.
+        for path in runs.locks():
+            path.unlink(missing_ok=True)
+    else:
+        holder.kill(group=fate == "all are killed")
+    follower = runs.start(*chance.choice([(), ("--overwrite",)]))
+    if killed:
+        runs.wait_for_receipts(chance.randrange(SHARDS_OF_PHOTOS), follower)
+        time.sleep(chance.random())
+        follower.kill(group=chance.random() < 0.5)
+    assert holder.wait() != 0 or fate != "the lease is lost", holder.said()
+    assert follower.wait() == 0 or killed, follower.said()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_suspended_for_longer_than_its_lease_does_not_end_well(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs.start()
+    wait_until(lambda: runs.receipts() >= 2)
+    os.killpg(run.process.pid, signal.SIGSTOP)
+    # As if on another machine: on the same one it would be seen to be there.
+    monkeypatch.setattr(leases, "_machine", lambda: "elsewhere")
+    with leased(runs.output / ".prep", 0.5):
+        os.killpg(run.process.pid, signal.SIGCONT)
+        assert run.wait() == 2
+    assert f"another run has taken {runs.output} over" in " ".join(run.said().split())
+    assert not (runs.output / "report.json").exists()
+    assert runs.start().wait() == 0
+
+
+def disturb(output: Path, chance: random.Random) -> None:
+    """Has some of it, or all, be written again."""
+    if chance.random() < 0.5:
+        shutil.rmtree(output)
+        return
+    for path in output.glob("train/*.tfrecord"):
+        if chance.random() < 0.7:
+            path.unlink()
+
+
+def results(output: Path) -> dict[str, Any]:
+    """What a run says of itself, and its shards."""
+    report = json.loads((output / "report.json").read_text())
+    of_effort = ("seconds", "images_per_second", "resumed_shards", "retries")
+    return {
+        "report": {name: value for name, value in report.items() if name not in of_effort},
+        **contents(output, "*.csv"),
+        **contents(output, "*/*.tfrecord"),
+        **contents(output, "mean_rgb.json"),
+    }

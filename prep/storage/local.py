@@ -7,7 +7,7 @@ on the way (see ``folders``); one that bears the name of the file is itself repl
 
 Who writes a file holds a lock on it, which the kernel lets go of when the process ends, however
 that comes about. So what a dead attempt has left is told from what a live one is at. Where the
-filesystem has no locks it can't be told, and is left.
+filesystem has no locks it can't be told, and is left, unless whoever asks is alone in the output.
 """
 
 from __future__ import annotations
