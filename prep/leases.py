@@ -202,17 +202,18 @@ class Lease:
         if self._keeper.is_alive():
             self._keeper.join(_IN_A_HURRY if storage.in_a_hurry() else _PATIENCE)
         elif self._number:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, OutputConflict):
                 self._let_go()
 
     def _keep(self) -> None:
         """Renews it until it ends, and then lets go of it, however often that takes."""
         pause = self._seconds / _RENEWALS
         while not (self._lost or self._ended.wait(pause)):
-            with contextlib.suppress(OSError):  # It is ours as long as nobody else has taken it.
+            # It is ours as long as nobody else has taken it, though a link be in the way for now.
+            with contextlib.suppress(OSError, OutputConflict):
                 self._renew()
         while not self._lost:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, OutputConflict):
                 self._let_go()
                 return
             time.sleep(pause)
