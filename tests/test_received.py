@@ -876,7 +876,9 @@ def look_at_mutations(received: Received, seeds: range) -> Mapping[str, int]:
 def _mutated_plan(received: Received, dice: random.Random) -> dict[str, Any]:
     while True:
         plan = mutate(received.json(PLAN), dice)
-        if isinstance(plan, dict) and isinstance(plan.get("images"), dict) and "labels" in plan:
+        if isinstance(plan, dict) and all(
+            isinstance(plan.get(key, {}), dict) for key in ("images", "fingerprint")
+        ):
             return plan
 
 

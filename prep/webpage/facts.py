@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from prep.errors import PrepError
 from prep.histories import read_histories
-from prep.image_list import require_numbered
+from prep.image_list import COLUMNS, require_numbered, require_within
 from prep.journal import Journal
 from prep.planning import count_classes
 from prep.receipts import Finding, ShardReceipt, Totals, total_receipts
@@ -117,7 +117,8 @@ def read_facts(
     if receipts is None:
         receipts = journal.receipts(plan.shards, plan.fingerprint.digest)
     try:
-        table = journal.image_list("class", "size")
+        table = journal.image_list(*COLUMNS)  # All, for the page reads rows of it once more.
+        require_within(table["path"], plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
         require_numbered(rows, len(plan.classes))
         planned = count_classes(rows, plan.images, plan.classes)
