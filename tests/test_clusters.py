@@ -376,7 +376,8 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(
             ClusterError,
-            match=r"tcp://127\.0\.0\.1:1 does not answer: ConnectionRefusedError: Connection refused",
+            match=r"tcp://127\.0\.0\.1:1 does not answer: ConnectionRefusedError: "
+            r"Connection refused",
         ),
         prep.cluster(file_of(tmp_path, {**spec, "config": quickly})),
     ):
