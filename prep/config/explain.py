@@ -1,0 +1,42 @@
+"""Turn pydantic's validation errors into one line for users."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from prep.admission import LOCATIONS
+from prep.config.keys import ARTICLE_KEYS, described
+from prep.errors import ConfigError
+from prep.locations import hide_credentials
+from prep.text import one_line, unknown
+
+
+def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
+    """Name each key that is wrong, its value, and what is allowed."""
+    lines: dict[str, str] = {}
+    for item in error.errors():
+        key = str(item["loc"][0]) if item["loc"] else "config"
+        raised = item.get("ctx", {}).get("error")
+        if isinstance(raised, ConfigError):
+            lines[key] = str(raised)
+        elif item["type"] == "extra_forbidden":
+            lines[key] = f"{one_line(key)}: {unknown('key', key, (*fields, *ARTICLE_KEYS))}"
+        elif item["type"] == "missing":
+            lines[key] = f"{key}: missing; expected {described(fields[key])['allowed']}"
+        else:
+            found, expected = _shown(key, item["input"]), described(fields[key])["allowed"]
+            lines.setdefault(key, f"{key}: got {found}; expected {expected}")
+    return "; ".join(lines.values())
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "storage_options":
+        return f"a {type(value).__name__}"
+    if key in LOCATIONS and isinstance(value, (list, tuple, bytes)):
+        return f"a {type(value).__name__}"  # There may be URLs with credentials in it.
+    return reprlib.repr(hide_credentials(value) if isinstance(value, str) else value)

@@ -1,0 +1,79 @@
+"""Types of values of a configuration, and what is made of how users write them."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+
+from prep.admission import read_options, typed
+from prep.errors import ConfigError
+from prep.labels import LabelMap
+from prep.layout import require_split_name
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _compression_in_any_case(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return {"": None, "none": None, "gzip": "GZIP", "zlib": "ZLIB"}.get(value.lower(), value)
+
+
+def _splits_as_one_word(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        raise ValueError("in no order")
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _split_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        distinct = {require_split_name(name) for name in names}
+    except ValueError as error:
+        raise ConfigError(f"splits: {error}") from None
+    if len(distinct) < len(names):
+        raise ValueError("one is given twice")
+    return names
+
+
+def _location(value: Any, info: ValidationInfo) -> Any:
+    if value == "":
+        raise ValueError("nothing")
+    if not isinstance(value, str | os.PathLike):
+        return value
+    path = typed(str(info.field_name), value)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{info.field_name}: got {reprlib.repr(path)}, which is no UTF-8; expected a path "
+            "that is: rename it, or give a link to it"
+        ) from None
+    return path
+
+
+def _labels(value: Any) -> Any:
+    if isinstance(value, dict):
+        LabelMap.parse(value)
+    return value
+
+
+Interpolation = Literal["area", "linear", "cubic", "lanczos"]
+Encoding = Literal["jpeg", "raw", "float32"]
+Damaged = Literal["refuse", "keep"]
+Icc = Literal["ignore", "convert"]
+Compression = Annotated[Literal["GZIP", "ZLIB"] | None, BeforeValidator(_compression_in_any_case)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Splits = Annotated[
+    tuple[str, ...], BeforeValidator(_splits_as_one_word), AfterValidator(_split_names)
+]
+Location = Annotated[str, BeforeValidator(_location)]
+Labels = Annotated[str | dict[str, Any] | None, BeforeValidator(_location), AfterValidator(_labels)]
+Options = Annotated[dict[str, Any] | None, BeforeValidator(read_options)]
