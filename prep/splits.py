@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 Layout = Literal["auto", "classes", "splits"]
@@ -33,9 +34,17 @@ def role_of(split: str) -> Role | None:
     >>> role_of("Training"), role_of("val2017"), role_of("seg_test"), role_of("animals")
     ('train', 'validation', 'test', None)
     """
-    words = _WORD.findall(_CAMEL.sub(" ", split).lower())
-    roles = (_WORDS.get(word) for word in (*words[:1], *words[-1:]))
-    return next((role for role in roles if role), None)
+    return _role_and_rest(split)[0]
+
+
+def _role_and_rest(name: str) -> tuple[Role | None, tuple[str, ...]]:
+    """Give what a split is for, and the words of its name that do not tell that."""
+    words = tuple(_WORD.findall(_CAMEL.sub(" ", name).lower()))
+    if words and words[0] in _WORDS:
+        return _WORDS[words[0]], words[1:]
+    if words and words[-1] in _WORDS:
+        return _WORDS[words[-1]], words[:-1]
+    return None, words
 
 
 def is_plainly_a_split(name: str) -> bool:
@@ -45,6 +54,25 @@ def is_plainly_a_split(name: str) -> bool:
     (True, False, True)
     """
     return _PLAIN.fullmatch(name) is not None
+
+
+def named_like_splits(names: Sequence[str]) -> list[str]:
+    """Find the folders that are hardly classes by what they, or two of them, are called.
+
+    >>> named_like_splits(["cars_test", "cars_train"]), named_like_splits(["cat", "test1"])
+    (['cars_test', 'cars_train'], ['test1'])
+    >>> named_like_splits(["bullet_train", "test_tube"])
+    []
+    """
+    roles: defaultdict[tuple[str, ...], set[Role]] = defaultdict(set)
+    for name in names:
+        role, rest = _role_and_rest(name)
+        roles[rest] |= {role} if role and role != "other" else set()
+    return [
+        name
+        for name in names
+        if is_plainly_a_split(name) or (role_of(name) and len(roles[_role_and_rest(name)[1]]) > 1)
+    ]
 
 
 def training_splits(splits: Iterable[str]) -> tuple[str, ...]:

@@ -115,6 +115,38 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
         ["images/train/#.jpg", "images/val/#.jpg", "labels/train/0.txt"],
         ["'images' in 'SOURCE' holds folders of images (such as 'train')"],
     ),
+    "Dogs vs. Cats, beside classes": (
+        ["train/cat/#.jpg", "test/test/#.jpg"],
+        ["'test' in 'test': holds images", "name the splits to be taken with splits (--splits)"],
+    ),
+    "a test set, unpacked": (
+        ["signs_train/a/#.jpg", "signs_test/signs_test/#.jpg"],
+        ["'signs_test' in 'signs_test': holds images, as a class does, and is named like a split"],
+    ),
+    "Stanford Cars": (
+        ["cars_train/#.jpg", "cars_test/#.jpg", "devkit/cars_meta.mat"],
+        ["'cars_test', 'cars_train': hold images, as a class does, and are named like a split"],
+    ),
+    "Flowers-102": (
+        ["jpg/#.jpg", "imagelabels.mat"],
+        ["'jpg', beside 'imagelabels.mat': holds images, and no class has such a name"],
+    ),
+    "HAM10000": (
+        ["HAM10000_images_part_1/#.jpg", "HAM10000_images_part_2/#.jpg", "metadata.csv"],
+        ["'HAM10000_images_part_1', 'HAM10000_images_part_2', beside 'metadata.csv': hold images"],
+    ),
+    "Intel, unpacked": (
+        ["seg_train/seg_train/sea/#.jpg", "seg_pred/seg_pred/#.jpg"],
+        ["'seg_pred' in 'SOURCE' holds", "there are folders in 'seg_train', too"],
+    ),
+    "splits, from above": (
+        ["data/train/#.jpg", "data/test/#.jpg"],
+        ["if the splits lie in it, give 'SOURCE/data' as the source"],
+    ),
+    "thumbnails": (
+        ["cat/#.jpg", "cat/thumbs/#.jpg"],
+        ["'cat' holds images, as a class does, and folders of images, as a split does"],
+    ),
     "CycleGAN": (["trainA/#.jpg", "trainB/#.jpg", "testA/#.jpg"], ["are named like a split"]),
     "a test set beside classes": (
         ["cat/#.jpg", "dog/#.jpg", "test/#.jpg"],
@@ -192,6 +224,11 @@ TAKEN: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["sea"],
     ),
     "vehicles, split": (["train/bus/#.jpg", "train/train/#.jpg"], ["train"], ["bus", "train"]),
+    "vehicles": (
+        ["bus/#.jpg", "car/#.jpg", "ship/#.jpg", "train/#.jpg", "truck/#.jpg"],
+        ["train"],
+        ["bus", "car", "ship", "train", "truck"],
+    ),
     "masks, worn": (["mask/#.jpg", "no_mask/#.jpg", "faces.csv"], ["train"], ["mask", "no_mask"]),
     "ImageNet's words": (["bullet_train/#.jpg", "test_tube/#.jpg"], ["train"], ["bullet_train"]),
     "valid or not": (["invalid/#.jpg", "valid/#.jpg"], ["train"], ["invalid", "valid"]),

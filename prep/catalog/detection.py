@@ -11,10 +11,12 @@ from prep.catalog.names import is_container, is_list
 from prep.catalog.tree import Folder, Tree
 from prep.errors import SourceError
 from prep.layout import DEFAULT_SPLIT
-from prep.splits import Layout, is_plainly_a_split, role_of
+from prep.splits import Layout, named_like_splits, role_of
 from prep.text import some
 
 _ROOT = b""
+# Among so many classes, one may well be called "train", as among vehicles.
+_MANY = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,8 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
     """
     lists = "" if shape.has_splits else _lists_beside(tree.folder(_ROOT))
     sort = "sort the images into a folder for each class, or " + (
-        "set layout to splits (--layout splits) if these are classes"
+        "name the splits to be taken with splits (--splits), or set layout to splits "
+        "(--layout splits) if these are classes"
         if shape.has_splits
         else "set layout to classes (--layout classes) if these are"
     )
@@ -78,8 +81,9 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
                 f"{_quoted(held)}{where}{lists}: {_hold(held)} images, and no class has such a "
                 f"name; {sort}"
             )
-        held = [name for name in names if is_plainly_a_split(name)]
-        if held and (not folder or len(held) == len(names)):
+        # A folder within one of the same name is how archives are often unpacked.
+        held = names if names == [os.fsdecode(folder)] else named_like_splits(names)
+        if held and (len(held) == len(names) or not (folder or _is_a_vehicle(held, names))):
             _refuse(
                 f"{_quoted(held)}{where}{lists}: {_hold(held)} images, as a class does, and "
                 f"{_is_are(held)} named like a split; {sort}"
@@ -89,6 +93,10 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
                 f"all images lie in {_quoted(names)}{lists}, which is not read and may tell "
                 f"their classes; {sort}"
             )
+
+
+def _is_a_vehicle(held: Sequence[str], names: Sequence[str]) -> bool:
+    return [name.lower() for name in held] == ["train"] and len(names) >= _MANY
 
 
 def _of_classes(tree: Tree, wanted: Sequence[str] | None) -> Shape:
@@ -131,7 +139,7 @@ def _of_what_is_there(tree: Tree, wanted: Sequence[str] | None, layout: Layout) 
     if wanted is not None:
         return _with_chosen(shape, wanted, tree)
     if layout == "auto" and shape.has_splits:
-        _require_split_names(tree, splits)
+        _require_split_names(tree, splits, found)
     return shape
 
 
@@ -177,22 +185,31 @@ def _require_one_layout(
     for folder in folders:
         # A few images that were left lying in a split do not make it a class.
         if len(folder.images) > len(classes[folder.path]):
+            holds = "" if classes[folder.path] else f"{os.fsdecode(split)!r} holds "
             _refuse(
                 f"{os.fsdecode(folder.path)!r} holds images, as a class does, and "
-                f"{os.fsdecode(split)!r} holds folders of images, as a split does; expected "
+                f"{holds}folders of images, as a split does; expected "
                 "either SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with "
                 "'splits', set layout to classes or splits (--layout), or move what does not belong"
             )
 
 
-def _require_split_names(tree: Tree, splits: Mapping[bytes, Sequence[bytes]]) -> None:
+def _require_split_names(
+    tree: Tree, splits: Mapping[bytes, Sequence[bytes]], folders: Sequence[Folder]
+) -> None:
     unusual = [os.fsdecode(name) for name in splits if role_of(os.fsdecode(name)) is None]
     if not unusual:
         return
     held = [os.fsdecode(name) for name in splits[os.fsencode(unusual[0])]]
-    if len(splits) == 1:
-        inside = os.path.join(tree.source, unusual[0])
-        otherwise = f"if {_quoted(held)} are the classes, give {inside!r} as the source"
+    deeper = [os.fsdecode(f.path) for f in folders if f.folders and f.path not in splits]
+    inside = os.path.join(tree.source, unusual[0])
+    if deeper:
+        otherwise = f"there are folders in {_quoted(deeper)}, too, and images may lie deeper there"
+    elif len(splits) == 1 and all(map(role_of, held)):
+        otherwise = f"if the splits lie in it, give {inside!r} as the source"
+    elif len(splits) == 1:
+        what = "is the class" if len(held) == 1 else "are the classes"
+        otherwise = f"if {_quoted(held)} {what}, give {inside!r} as the source"
     else:
         otherwise = "if what they hold are the classes, put all of these into one folder"
     _refuse(

@@ -28,13 +28,14 @@ _DOCUMENTS = frozenset(
     b"csv tsv json jsonl ndjson txt md rst xml html htm pdf yaml yml toml parquet xlsx "
     b"py ipynb sh log zip tar tgz gz bz2 xz 7z rar".split()
 )
-_TABLES = frozenset(b"csv tsv jsonl ndjson xlsx parquet".split())
+_TABLES = frozenset(b"csv tsv jsonl ndjson xlsx parquet mat".split())
 _LISTS = re.compile(
     rb"(?:.*(?:label|annot|class|train|val|test|list|meta|image).*)\.(?:json|txt)", re.IGNORECASE
 )
 _CONTAINERS = re.compile(
-    r"(images?|imgs?|jpegimages|jpegs|masks|labels?|annotations?|segmentations?|trimaps|gt|xmls"
-    r"|segmentationclass|segmentationobject|groundtruth|bboxes)[0-9_ -]*",
+    r"(images?|imgs?|jpegimages|jpe?gs?|png|tiff?|masks|labels?|annotations?|segmentations?|trimaps"
+    r"|gt|xmls|segmentationclass|segmentationobject|groundtruth|bboxes|.+[_ -]images[_ -]part)"
+    r"[0-9_ -]*",
     re.IGNORECASE,
 )
 
@@ -69,7 +70,7 @@ def is_list(name: bytes) -> bool:
 def is_container(name: str) -> bool:
     """Tell whether a folder is named for what it holds, as no class is.
 
-    >>> is_container("JPEGImages"), is_container("images_2"), is_container("mask")
+    >>> is_container("JPEGImages"), is_container("HAM10000_images_part_1"), is_container("mask")
     (True, True, False)
     """
     return _CONTAINERS.fullmatch(name) is not None
