@@ -36,10 +36,9 @@ from prep.text import one_line
 LEASE = 60.0  # seconds
 _RENEWALS = 3  # in the time of a lease
 _LOOKS = 30  # of a contender, in that time
-_IN_A_HURRY, _PATIENCE = (
-    1.5,
-    10.0,
-)  # seconds for a lease to be let go of, before that is left to a thread
+_LONGEST_PAUSE = 2.0  # seconds between two of them
+# Seconds for a lease to be let go of, before that is left to a thread.
+_IN_A_HURRY, _PATIENCE = 1.5, 10.0
 
 _PREFIX = "lock"
 _NUMBERED = re.compile(rf"{_PREFIX}-(\d{{6,}})")
@@ -152,6 +151,7 @@ class Lease:
         self._folder = folder
         self._root = folder.parent  # Of the output.
         self._seconds = seconds
+        self._pause = min(seconds / _LOOKS, _LONGEST_PAUSE)
         self._owner = Owner()
         self._number = 0
         self._renewals = 0
@@ -172,10 +172,9 @@ class Lease:
             if number and data != _NOBODY:
                 self._watch(number, data)
             self._number = number + 1
-            with contextlib.suppress(
-                FileExistsError
-            ):  # Another run's, or ours: an answer was lost.
-                file = self._file(self._number)
+            file = self._file(self._number)
+            # There may be another run's, or ours, if an answer was lost.
+            with contextlib.suppress(FileExistsError):
                 storage.put_if_absent(file, self._content(), within=self._root)
         _held.add(self._owner.token)
         self._remove_lower()
@@ -255,7 +254,7 @@ class Lease:
     def _wait_for_change(self, number: int, data: bytes) -> None:
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
-            time.sleep(self._seconds / _LOOKS)
+            time.sleep(self._pause)
             number_now, data_now = self._highest()
             if data_now == _NOBODY or not number_now:
                 return
@@ -272,7 +271,7 @@ class Lease:
             with contextlib.suppress(FileNotFoundError):
                 return number, storage.read_patiently(self._file(number))
             # A higher one has just come, and a file server may take a while to show it.
-            time.sleep(self._seconds / _LOOKS)
+            time.sleep(self._pause)
         return number, b""
 
     def _is_ours(self) -> bool:
