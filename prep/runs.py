@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from distributed import Client
@@ -18,7 +17,7 @@ from prep.changes import label_changes
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
-from prep.contents import changed_since_written, count_duplicates, duplicates_in_run
+from prep.contents import changed_since_written
 from prep.errors import (
     BadImageError,
     Interrupted,
@@ -28,20 +27,18 @@ from prep.errors import (
     ShardError,
     TooManyRefused,
 )
-from prep.gallery import preview
 from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
 from prep.labels import LabelMap
-from prep.listings import publish_duplicates, publish_findings
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
 from prep.progress import ShowOn
+from prep.publishing import publish
 from prep.receipts import ShardReceipt, of_outcome, total_receipts
-from prep.report import Effort, RunReport, make_report
+from prep.report import Effort, RunReport
 from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
-from prep.stored_plan import StoredPlan
-from prep.text import counted, one_line, reason_and_file
+from prep.text import counted
 from prep.writing import Writing
 
 _LOGGER = logging.getLogger("prep")
@@ -257,92 +254,6 @@ def _require_few_refused(config: Config, report: RunReport) -> None:
             f"more than max_refused, {config.max_refused:.1%}; all others are written, and "
             f"{report.output}/refused.csv names these: raise max_refused to accept that, or mend "
             "or remove them and pass --overwrite"
-        )
-
-
-def publish(
-    made: RunPlan,
-    journal: Journal,
-    receipts: Sequence[ShardReceipt],
-    effort: Effort | None = None,
-    *,
-    source_was_read: bool = True,
-) -> RunReport:
-    """Publishes what has come of a run, now that all its shards are committed.
-
-    What is there already and says the same is left as it is, for it may lie where nothing can be
-    written.
-
-    Args:
-        receipts: of all shards, as they are now.
-        effort: what it has taken; None where nothing was left to do, and the report is to go on
-            saying what it took then.
-        source_was_read: whether the plan knows what was passed over in the source.
-    """
-    totals, duplicates = total_receipts(receipts), duplicates_in_run(made, receipts)
-    nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
-    copies = count_duplicates(duplicates)
-    report = make_report(made, journal.output, totals, effort or nothing, copies, preview)
-    stored = None if effort else _stored_report(journal)
-    if stored is not None:
-        report = dataclasses.replace(
-            report,
-            seconds=stored.seconds,
-            images_per_second=stored.images_per_second,
-            versions=stored.versions,
-            passed_over=report.passed_over if source_was_read else stored.passed_over,
-        )
-    try:
-        publish_findings(journal.layout, totals)
-        publish_duplicates(journal.layout, duplicates)
-        report.publish_mean()
-        if stored is None or stored != _resumed_as(report, stored):
-            with _unless_passed_over_alone(report, stored):
-                report.publish()
-    except OSError as error:
-        raise PrepError(
-            f"all shards are committed, but the report can't be written: {reason_and_file(error)}; "
-            "make room, and run the same command again"
-        ) from None
-    _update_page(made, journal, receipts)
-    return report
-
-
-def _stored_report(journal: Journal) -> RunReport | None:
-    try:
-        return RunReport.read(journal.output)
-    except (OSError, ValueError):
-        return None
-
-
-@contextlib.contextmanager
-def _unless_passed_over_alone(report: RunReport, stored: RunReport | None) -> Iterator[None]:
-    """What is finished may lie where nothing can be written, though a file came to the source."""
-    try:
-        yield
-    except OSError:
-        if stored is None:
-            raise
-        report = dataclasses.replace(report, passed_over=stored.passed_over)
-        if stored != _resumed_as(report, stored):
-            raise
-
-
-def _resumed_as(report: RunReport, other: RunReport) -> RunReport:
-    return dataclasses.replace(report, resumed_shards=other.resumed_shards)
-
-
-def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
-    """Makes the page to look at; a run is no worse without."""
-    try:
-        from prep.webpage import update_page  # It takes a while to load, and may itself be broken.
-
-        update_page(journal, StoredPlan.of(made), receipts)
-    except Exception as error:
-        _LOGGER.warning(
-            "prep: all is written but %s, which can't be made: %s; prep report tries again",
-            journal.layout.page,
-            one_line(str(error) or type(error).__name__),
         )
 
 

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from distributed import Client
 
-from prep import markup, storage
+from prep import markup
 from prep.admission import Stored, admit
 from prep.audits import Audit, audit
 from prep.checks import require_fit
-from prep.checksums import from_text
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import PrepError, SourceError
-from prep.images import codec_versions
-from prep.inspection import ShardInspection
 from prep.journal import Journal
-from prep.locations import locate
-from prep.planning import RunPlan, ShardSpec
-from prep.plans import plan_as_stored
 from prep.problems import Problem
-from prep.receipts import of_outcome, total_receipts
-from prep.runs import publish
+from prep.repair import Repair
 from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
-from prep.text import counted, reason_and_file
+from prep.text import counted
 from prep.trust import Trust, require_trusted
-from prep.writing import Writing
-
-_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +136,7 @@ def verify(
         before = audit(journal, stored, used, progress)
         if not repair or not before.problems:
             return _report(journal, before)
-        notes = _Repair(journal, stored, before, used, progress).carry_out()
+        notes = Repair(journal, stored, before, used, progress).carry_out()
         sound = [inspection for inspection in before.shards if not inspection.problems]
         return _report(journal, audit(journal, stored, used, progress, sound), before, notes)
 
@@ -188,178 +174,3 @@ def _report(
         repaired=tuple(p for p in mended if (p.where, p.expected) not in left),
         unrelated=now.unrelated,
     )
-
-
-class _Repair:
-    """Makes good what can be, and notes why the rest can't."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        stored: StoredPlan,
-        found: Audit,
-        client: Client,
-        progress: bool | None,
-    ) -> None:
-        self._journal = journal
-        self._stored = stored
-        self._found = found
-        self._client = client
-        self._progress = progress
-        self._notes: list[Problem] = []
-
-    def carry_out(self) -> list[Problem]:
-        """Gives back why some of it could not be done.
-
-        Raises:
-            OutputConflict: the output can't be written to.
-        """
-        try:
-            self._carry_out()
-        except OSError as error:
-            raise self._journal.not_writable(error) from None
-        return self._notes
-
-    def _carry_out(self) -> None:
-        layout = self._journal.layout
-        for problem in self._found.beside:
-            if problem.remedy == "remove":
-                storage.remove(layout.root / problem.where, within=layout.root)
-        storage.publish_json(layout.labels, self._stored.labels.to_json(), within=layout.root)
-        made = self._found.plan or self._plan_anew()
-        if made is not None:
-            self._rewrite(made)
-            self._remake_results(made)
-
-    def _plan_anew(self) -> RunPlan | None:
-        """The plan from the source, if that still is what it was; publishes its image list."""
-        if any(problem.remedy == "none" for problem in self._found.beside):
-            return None
-        try:
-            made = plan_as_stored(self._stored, self._journal.output)
-        except PrepError as error:
-            self._note(self._journal.layout.manifest, f"{error}")
-            return None
-        differences = self._stored.fingerprint.differences(made.fingerprint)
-        if differences:
-            self._note(self._journal.layout.manifest, f"another one: {'; '.join(differences)}")
-            return None
-        made = dataclasses.replace(made, config=self._stored.config)  # The output may have moved.
-        self._journal.begin(made)
-        return made
-
-    def _rewrite(self, made: RunPlan) -> None:
-        """Writes those of the broken shards again that come out as they were planned."""
-        if not self._found.broken or self._versions_differ():
-            return
-        before = {inspection.shard: inspection for inspection in self._found.shards}
-        chosen = [shard for shard in self._found.broken if not self._changed(made, before[shard])]
-        layout = self._journal.layout
-        for shard in chosen:
-            storage.make_folder(layout.root / shard.split, within=layout.root)
-            storage.remove(layout.receipt(shard.split, shard.index), within=layout.root)
-        if chosen:
-            others = total_receipts(self._journal.committed(made))
-            # What is measured of a repair says nothing of how the output was made.
-            work = Writing(made, chosen, self._journal, self._client, others, remember=False)
-            work.carry_out(self._progress)
-        for shard in chosen:
-            self._compare(before[shard])
-
-    def _versions_differ(self) -> bool:
-        """Whether shards would come out other than they were planned, and notes why."""
-        planned, here = self._stored.fingerprint.versions, _versions()
-        differing = [name for name in planned if planned[name] != here.get(name)]
-        for name in differing:
-            self._notes.append(
-                Problem(
-                    where=self._shown(self._journal.layout.plan),
-                    expected=f"{name} {planned[name]}, to write the same shards again",
-                    found=f"{here.get(name)}",
-                    remedy="none",
-                )
-            )
-        return bool(differing)
-
-    def _changed(self, made: RunPlan, inspection: ShardInspection) -> bool:
-        """Whether a shard's images are not what they were, and notes which."""
-        shard = inspection.shard
-        gone = set()
-        if inspection.receipt is not None:
-            refused = of_outcome(inspection.receipt.findings, "refused")
-            gone = {finding.path for finding in refused if finding.reason == "unreadable"}
-        changed = [path for path in _changed_images(made, shard) if path not in gone]
-        if changed:
-            self._note(
-                self._journal.layout.shard(shard.split, shard.index, shard.count),
-                f"{counted(len(changed), 'image')} of its {shard.images} changed or gone, such as "
-                f"{changed[0]!r}",
-            )
-        return bool(changed)
-
-    def _compare(self, before: ShardInspection) -> None:
-        """Notes where a shard was made of other bytes now: size and time don't tell of all."""
-        shard = before.shard
-        digest = self._stored.fingerprint.digest
-        after = self._journal.receipt(shard, digest)
-        if before.receipt is None or after is None:
-            return
-        old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))
-        other = int((old != new).sum())
-        if other:
-            self._note(
-                self._journal.layout.shard(shard.split, shard.index, shard.count),
-                f"{counted(other, 'image')} of its {shard.images} to have other contents, though "
-                "of the same size and time; it was written again with these",
-            )
-
-    def _remake_results(self, made: RunPlan) -> None:
-        receipts = self._journal.committed(made)
-        if len(receipts) == len(made.shards):
-            self._journal.require_lock(ask=True)
-            publish(made, self._journal, receipts, source_was_read=False)
-
-    def _note(self, path: Path, found: str) -> None:
-        self._notes.append(
-            Problem(
-                where=self._shown(path),
-                expected=f"its images in {self._stored.source!r} as they were, to write it again",
-                found=found,
-                remedy="none",
-            )
-        )
-
-    def _shown(self, path: Path) -> str:
-        return str(path.relative_to(self._journal.layout.root))
-
-
-def _versions() -> dict[str, str]:
-    return {"prep": version("prep"), **codec_versions()}
-
-
-def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
-    """Images of a shard that are not of the size and time that they were planned with.
-
-    Raises:
-        PrepError: a storage does not say.
-    """
-    source = locate(made.source)
-    root = os.path.join(os.fsencode(str(source)), b"")
-    rows: pa.Table = made.manifest.slice(shard.start, shard.images)
-    columns = (rows[name].to_pylist() for name in ("path", "size", "mtime"))
-    planned = {path: storage.Stamp(size, mtime) for path, size, mtime in zip(*columns, strict=True)}
-
-    def found(path: bytes) -> storage.Stamp:
-        try:
-            return storage.patiently(source, lambda: storage.stamp_of(root + path))
-        except OSError as error:
-            if storage.is_remote(source) and not isinstance(error, _ABSENT):
-                raise PrepError(
-                    f"source: can't be read: {reason_and_file(error)}; no shard was written again"
-                ) from None
-            return storage.Stamp(0, 0)
-
-    stamps = storage.each(found, planned, source)
-    for (path, then), now in zip(planned.items(), stamps, strict=True):
-        if now != then:
-            yield os.fsdecode(path)

@@ -41,7 +41,7 @@ def _pages_only_where_they_matter(
     Those are marked ``pages``. The command, in a process of its own, always makes one.
     """
     if request.node.get_closest_marker("pages") is None:
-        monkeypatch.setattr("prep.runs._update_page", lambda *_: None)
+        monkeypatch.setattr("prep.publishing._update_page", lambda *_: None)
 
 
 def _real(folder: Path) -> Path:

@@ -121,8 +121,8 @@ LEVELS = {
     8: {"guests"},  # what a client tells them
     9: {"checks", "clusters", "pipeline"},  # many
     10: {"progress", "sessions"},  # to look at, and to keep
-    11: {"audits", "means", "writing"},  # what can be done
-    12: {"runs"},  # from beginning to end
+    11: {"audits", "means", "publishing", "writing"},  # what can be done
+    12: {"repair", "runs"},  # from beginning to end
     13: {"handles", "verification"},  # what is made of that
     14: {"cli_options", "terminal"},  # what is shown of it, and how it is asked for
     15: {"__init__", "cli"},  # where it is
@@ -157,6 +157,7 @@ ONLY_IN = {
         "pipeline",
         "polls",
         "process_state",
+        "repair",
         "runs",
         "sessions",
         "verification",

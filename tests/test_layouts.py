@@ -23,7 +23,8 @@ from prep.errors import ConfigError, OutputConflict, SourceError
 from prep.journal import Journal, require_room
 from prep.labels import LabelMap
 from prep.plans import read_mean
-from prep.runs import carry_out, publish
+from prep.publishing import publish
+from prep.runs import carry_out
 from prep.shards import RunRef, write_shard
 from prep.splits import training_splits
 

@@ -45,8 +45,8 @@ from prep.layout import MOST_SHARDS, OutputLayout
 from prep.listings import decode_cell, encode_cell, publish_table
 from prep.parsing import parse_json
 from prep.planning import make_fingerprint
+from prep.publishing import publish
 from prep.records import frame, masked_crc, read_chosen, read_records
-from prep.runs import publish
 from prep.shards import RunRef, write_shard
 from prep.trust import require_trusted
 from prep.watching.history import History

@@ -1,0 +1,109 @@
+"""Totals → the report of a run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from prep.images import codec_versions
+from prep.planning import RunPlan
+from prep.receipts import Finding, SplitTotals, Totals, of_outcome
+from prep.report.report import Preview, RunReport
+from prep.splits import training_splits
+from prep.stats import ChannelStats, by_channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What it took.
+
+    Attributes:
+        seconds: from plan to report.
+        images: how many were settled in that time.
+        resumed_shards: how many were committed before.
+    """
+
+    seconds: float
+    images: int
+    resumed_shards: int
+
+
+def make_report(
+    plan: RunPlan,
+    output: str,
+    totals: SplitTotals,
+    effort: Effort,
+    duplicates: Mapping[str, int],
+    preview: Preview | None = None,
+) -> RunReport:
+    """Puts a report together.
+
+    Args:
+        totals: of all shards, those from before included.
+        duplicates, preview: see :class:`RunReport`.
+    """
+    everything = sum(totals.values(), Totals())
+    planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
+    mean_of = training_splits(plan.counts)
+    reference = sum((totals[split] for split in mean_of), Totals()).stats
+    return RunReport(
+        output=output,
+        images={
+            "planned": plan.images,
+            "written": everything.images,
+            "refused": len(everything.refused),
+        },
+        repaired=len(of_outcome(everything.findings, "repaired")),
+        damaged=len(of_outcome(everything.findings, "damaged")),
+        duplicates=duplicates,
+        shards=everything.shards,
+        bytes=everything.bytes,
+        source_bytes=everything.source_bytes,
+        seconds=round(effort.seconds, 3),
+        images_per_second=round(effort.images / effort.seconds, 1) if effort.seconds else 0.0,
+        resumed_shards=effort.resumed_shards,
+        retries=everything.retries,
+        **_moments(reference),
+        splits={
+            split: {
+                "planned": planned[split],
+                "written": t.images,
+                "refused": len(t.refused),
+                "shards": t.shards,
+                "bytes": t.bytes,
+                **_moments(t.stats),
+            }
+            for split, t in ((split, totals[split]) for split in plan.counts)
+        },
+        classes={split: dict(sorted(totals[split].written.items())) for split in plan.counts},
+        refused=tuple(map(_refusal, sorted(everything.refused, key=lambda f: f.path))),
+        config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
+        fingerprint=plan.fingerprint.digest,
+        versions=all_versions(),
+        depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
+        mean_of=mean_of,
+        passed_over=tuple(asdict(ignored) for ignored in plan.ignored),
+        preview=preview,
+    )
+
+
+def all_versions() -> dict[str, str]:
+    """Versions of Python, this package, and the libraries at work."""
+    packages = ("dask", "distributed", "pyarrow")
+    return {
+        "prep": version("prep"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        **codec_versions(),
+    }
+
+
+def _moments(stats: ChannelStats) -> dict[str, Any]:
+    return {"mean": by_channel(stats.mean()), "std": by_channel(stats.std())}
+
+
+def _refusal(finding: Finding) -> dict[str, str]:
+    return {"path": finding.path, "reason": finding.reason, "detail": finding.detail}

@@ -1,0 +1,146 @@
+"""The report of a run, and the file it is kept in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prep import storage
+from prep.depth_warnings import depth_warnings
+from prep.depths import Depths
+from prep.layout import OutputLayout
+from prep.locations import locate
+from prep.parsing import LARGEST, parse_json
+from prep.report.shown import html_of, rows_of
+from prep.report.stored import checked
+
+_LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
+# What is a list in JSON, and a tuple here.
+_LISTS = ("refused", "mean_of", "passed_over")
+#: Makes HTML of what there is to be seen of a report's output.
+Preview = Callable[["RunReport"], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run has made; the contents of ``report.json``.
+
+    Attributes:
+        output: the output folder.
+        images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
+        repaired: how many of those written lacked nothing but an end marker.
+        damaged: how many of those written are not whole, but were asked for.
+        duplicates: how many images have the same bytes as another one before them (``images``),
+            and how many groups of such images lie ``across_splits``.
+        shards, bytes: number of shard files, and their size.
+        source_bytes: size of the image files that were read.
+        seconds: of the run, from plan to report. Where it was resumed, of the last part.
+        images_per_second: images settled in that time.
+        resumed_shards: shards that were committed before this run began.
+        retries: how often reading an image or writing a shard had to be tried again.
+        mean, std: per channel, 0 to 255, of the squares of the training splits as they were
+            before encoding. None without images.
+        splits: the same numbers for each split.
+        classes: images written by split and class.
+        refused: ``path`` and ``reason`` of each image that was not written, and ``detail``.
+        config: the configuration, with what was chosen by default.
+        fingerprint: of all that has a say in the bytes of the shards.
+        versions: of the libraries at work.
+        depths: by split and class, how many ``images`` of 16 bits a sample were written, and how
+            many ``bits`` the largest sample in them takes.
+        mean_of: the splits that mean and std are of; see :func:`prep.splits.training_splits`.
+        passed_over: ``reason``, ``count`` and ``example`` of what lies in the source and is no
+            image of the set.
+        preview: makes what is to be seen of the output, in a notebook. It is not in the file.
+    """
+
+    output: str
+    images: Mapping[str, int]
+    repaired: int
+    damaged: int
+    duplicates: Mapping[str, int]
+    shards: int
+    bytes: int
+    source_bytes: int
+    seconds: float
+    images_per_second: float
+    resumed_shards: int
+    retries: int
+    mean: Mapping[str, float] | None
+    std: Mapping[str, float] | None
+    splits: Mapping[str, Any]
+    classes: Mapping[str, Mapping[str, int]]
+    refused: tuple[Mapping[str, str], ...]
+    config: Mapping[str, Any]
+    fingerprint: str
+    versions: Mapping[str, str]
+    depths: Mapping[str, Any] = field(default_factory=dict)
+    mean_of: tuple[str, ...] = ()
+    passed_over: tuple[Mapping[str, Any], ...] = ()
+    preview: Preview | None = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        names = (name for name in self.__slots__ if name != "preview")
+        values = {name: getattr(self, name) for name in names}
+        return {**values, **{name: list(values[name]) for name in _LISTS}}
+
+    @classmethod
+    def read(cls, output: str | Path) -> RunReport:
+        """Reads ``report.json`` of an output folder.
+
+        Raises:
+            OSError: there is none.
+            ValueError: it is not a report, or one that can't be; the message says why.
+        """
+        path = OutputLayout(locate(output)).report
+        return cls.from_json(parse_json(storage.read_at_most(path, _LARGEST), _LARGEST))
+
+    @classmethod
+    def from_json(cls, value: object) -> RunReport:
+        """Read what :meth:`to_json` gave; raises ValueError where it is not that."""
+        return cls(**checked(value))
+
+    def publish(self) -> None:
+        """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
+        self.publish_mean()
+        layout = OutputLayout(locate(self.output))
+        storage.publish_json(layout.report, self.to_json(), within=layout.root)
+
+    def publish_mean(self) -> None:
+        """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
+        layout = OutputLayout(locate(self.output))
+        with contextlib.suppress(OSError, ValueError):
+            if parse_json(storage.read_at_most(layout.mean, LARGEST)) == self.mean_file:
+                return
+        if self.mean_file is not None:
+            storage.publish_json(layout.mean, self.mean_file, within=layout.root)
+
+    @property
+    def mean_file(self) -> dict[str, Any] | None:
+        """The contents of ``mean_rgb.json``: the mean, and which splits it is ``of``."""
+        return None if self.mean is None else {**self.mean, "of": list(self.mean_of)}
+
+    def refused_by_reason(self) -> dict[str, int]:
+        """How many images were refused for each reason, the most frequent first."""
+        return dict(Counter(image["reason"] for image in self.refused).most_common())
+
+    def depth_warnings(self) -> list[str]:
+        """What ``depth`` does not fit, in words."""
+        depths = {split: Depths.of_report(found) for split, found in self.depths.items()}
+        return depth_warnings(depths, self.config.get("depth", 16))
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The summary, as pairs of a name and a value."""
+        return rows_of(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        return html_of(self)
+
+    def __repr__(self) -> str:
+        lines = "\n".join(f"  {name:<11} {value}" for name, value in self.rows())
+        return f"RunReport\n{lines}"

@@ -1,0 +1,102 @@
+"""A report to look at: in a terminal, and in a notebook's cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from prep import markup
+from prep.splits import role_of
+from prep.text import counted, megabytes, triple
+
+if TYPE_CHECKING:
+    from prep.report.report import RunReport
+
+
+def rows_of(report: RunReport) -> list[tuple[str, str]]:
+    """The summary, as pairs of a name and a value."""
+    images = report.images
+    rows = [
+        (
+            "images",
+            f"{images['written']:,} written, {images['refused']:,} refused, "
+            f"of {images['planned']:,} planned",
+        ),
+    ]
+    if report.refused:
+        reasons = report.refused_by_reason().items()
+        rows.append(("refused", ", ".join(f"{n:,} {reason}" for reason, n in reasons)))
+    if report.repaired:
+        rows.append(("repaired", f"{report.repaired:,}, which lacked only their end marker"))
+    if report.damaged:
+        rows.append(("damaged", f"{report.damaged:,}, kept as asked, with a part of each lost"))
+    rows += [("depth", line) for line in report.depth_warnings()]
+    if report.duplicates["images"]:
+        rows.append(("duplicates", _describe_duplicates(report)))
+    rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
+    rows += [
+        (
+            f"  {name}",
+            f"{counted(split['written'], 'image')} in {counted(split['shards'], 'shard')}, "
+            f"{megabytes(split['bytes'])}",
+        )
+        for name, split in report.splits.items()
+    ]
+    if report.retries:
+        rows.append(("retried", f"{counted(report.retries, 'time')} to read or to write"))
+    resumed = f", {report.resumed_shards:,} of them from before" if report.resumed_shards else ""
+    rows += [
+        ("shards", f"{report.shards:,}{resumed}"),
+        ("size", f"{megabytes(report.bytes)}, from {megabytes(report.source_bytes)}"),
+        ("time", f"{report.seconds:.1f} s, {report.images_per_second:,.0f} images/s"),
+        ("mean RGB", triple(report.mean)),
+        ("std RGB", triple(report.std)),
+        ("mean of", _describe_mean_of(report)),
+        ("output", report.output),
+    ]
+    return rows
+
+
+def html_of(report: RunReport) -> str:
+    """The cell of a notebook."""
+    hidden = {"refused", "mean RGB", "std RGB"}  # They are shown otherwise.
+    images = report.images
+    written = f"{images['written']:,} of {counted(images['planned'], 'image')} written"
+    parts = [
+        markup.heading("Report", written, "good"),
+        markup.pairs(row for row in report.rows() if row[0] not in hidden),
+        markup.swatch(report.mean, report.std),
+    ]
+    classes = sum(map(Counter, report.classes.values()), Counter[str]())
+    parts += [markup.section("Images by class"), markup.bars(dict(sorted(classes.items())))]
+    if report.refused:
+        parts += [markup.section(f"Refused: {images['refused']:,}"), _refused_html(report)]
+    if report.preview is not None:
+        parts.append(report.preview(report))
+    return markup.panel(*parts)
+
+
+def describe_passed(passed: Mapping[str, Any]) -> str:
+    """Tell what was passed over for one reason."""
+    return f"{passed['count']:,} × {passed['reason']}, such as {passed['example']!r}"
+
+
+def _refused_html(report: RunReport) -> str:
+    reasons = (f"{n:,} {reason}" for reason, n in report.refused_by_reason().items())
+    rows = [(image["path"], image["reason"], image["detail"]) for image in report.refused]
+    return markup.line(*reasons) + markup.table(("image", "reason", "detail"), rows)
+
+
+def _describe_mean_of(report: RunReport) -> str:
+    named = any(role_of(name) == "train" for name in report.mean_of)
+    unsure = "" if named or not report.mean_of else "; no split is named as one to train on"
+    return f"split {', '.join(report.mean_of) or 'none'}{unsure}"
+
+
+def _describe_duplicates(report: RunReport) -> str:
+    copies, across = report.duplicates["images"], report.duplicates["across_splits"]
+    text = f"{counted(copies, 'image')} with the same bytes as another"
+    if across:
+        text += f"; IN MORE THAN ONE SPLIT: {counted(across, 'image')} (see duplicates.csv)"
+    return text

@@ -1,0 +1,96 @@
+"""Read what is stored of a report, which others may have written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prep.depths import FULL, Depths
+from prep.fields import Fields, counts, refuse, text, whole
+from prep.stats import CHANNELS
+
+_IMAGES = {"planned", "written", "refused"}
+_DUPLICATES = {"images", "across_splits"}
+
+
+def checked(value: object) -> dict[str, Any]:
+    """Return the attributes of a report; raise ValueError where they can't be that."""
+    fields = Fields(value, "a report")
+    images = fields.counts("images")
+    duplicates = fields.counts("duplicates")
+    splits = {name: _split(of) for name, of in fields.object("splits").items()}
+    for name, found, expected in (
+        ("images", images, _IMAGES),
+        ("duplicates", duplicates, _DUPLICATES),
+    ):
+        if found.keys() != expected:
+            refuse(name, ", ".join(sorted(expected)), found)
+    config = fields.object("config")
+    whole(config.get("depth", FULL), "depth", least=8, most=FULL)
+    report = {
+        "output": fields.text("output"),
+        "images": images,
+        "repaired": fields.whole("repaired"),
+        "damaged": fields.whole("damaged"),
+        "duplicates": duplicates,
+        "shards": fields.whole("shards"),
+        "bytes": fields.whole("bytes"),
+        "source_bytes": fields.whole("source_bytes"),
+        "seconds": fields.number("seconds"),
+        "images_per_second": fields.number("images_per_second"),
+        "resumed_shards": fields.whole("resumed_shards"),
+        "retries": fields.whole("retries"),
+        "mean": _channels(fields.any("mean"), "mean"),
+        "std": _channels(fields.any("std"), "std"),
+        "splits": splits,
+        "classes": {split: counts(of, "classes") for split, of in fields.object("classes").items()},
+        "refused": tuple(map(_stored_refusal, fields.list("refused"))),
+        "config": config,
+        "fingerprint": fields.text("fingerprint"),
+        "versions": {
+            name: text(version, "versions") for name, version in fields.object("versions").items()
+        },
+        "depths": {
+            split: Depths.of_report(of).for_report()
+            for split, of in fields.object("depths", default={}).items()
+        },
+        "mean_of": tuple(text(split, "mean_of") for split in fields.list("mean_of", default=[])),
+        "passed_over": tuple(map(_passed, fields.list("passed_over", default=[]))),
+    }
+    fields.end()
+    return report
+
+
+def _split(value: object) -> dict[str, Any]:
+    fields = Fields(value, "a split of a report")
+    names = ("planned", "written", "refused", "shards", "bytes")
+    split: dict[str, Any] = {name: fields.whole(name) for name in names}
+    split |= {name: _channels(fields.any(name), name) for name in ("mean", "std")}
+    fields.end()
+    return split
+
+
+def _channels(value: object, name: str) -> dict[str, float] | None:
+    if value is None:
+        return None
+    fields = Fields(value, f"a {name} by channel")
+    channels = {channel: fields.number(channel, most=255) for channel in CHANNELS}
+    fields.end()
+    return channels
+
+
+def _passed(value: object) -> dict[str, Any]:
+    fields = Fields(value, "what was passed over")
+    passed = {
+        "reason": fields.text("reason"),
+        "count": fields.whole("count"),
+        "example": fields.text("example"),
+    }
+    fields.end()
+    return passed
+
+
+def _stored_refusal(value: object) -> dict[str, str]:
+    fields = Fields(value, "a refused image")
+    refusal = {name: fields.text(name) for name in ("path", "reason", "detail")}
+    fields.end()
+    return refusal
