@@ -45,8 +45,8 @@ _NUMBERED = re.compile(rf"{_PREFIX}-(\d{{6,}})")
 _NOBODY = b"null\n"
 _LOGGER = logging.getLogger("prep")
 
-# The tokens of what this process holds: not of what it could not let go of, for the storage did not
-# answer.
+# The tokens of what this process holds or is about to: not of what it could not let go of, for the
+# storage did not answer.
 _held: set[str] = set()
 
 
@@ -167,6 +167,7 @@ class Lease:
             OutputConflict: it is somebody's.
             OSError: it can't be written to.
         """
+        _held.add(self._owner.token)  # Before its file is there for other threads to see.
         while not self._number or not self._is_ours():
             number, data = self._highest()
             if number and data != _NOBODY:
@@ -176,7 +177,6 @@ class Lease:
             # There may be another run's, or ours, if an answer was lost.
             with contextlib.suppress(FileExistsError):
                 storage.put_if_absent(file, self._content(), within=self._root)
-        _held.add(self._owner.token)
         self._remove_lower()
         self._keeper.start()
 
