@@ -50,6 +50,7 @@ UNSUPPORTED = {
     "BigTIFF, big-endian": "",
     "PNG, 16-bit RGB, a transparent one": "",
     "BMP, 32-bit fields, red last": "",
+    "JPEG 2000, subsampled, a remainder": "",
 }
 #: Where another decoder makes something else of it, and why; it is not taken for a fault here.
 OTHERWISE = {
@@ -68,6 +69,7 @@ OTHERWISE = {
     ("ImageMagick", "TIFF, 4-bit gray, white is 0"): "takes it for its negative",
     ("ImageMagick", "TIFF, CIELAB"): "means another white",
     ("ImageMagick", "JPEG 2000, 8-bit gray, transparency"): "ignores transparency",
+    ("ImageMagick", "JPEG 2000, subsampled"): "leaves it as small as its components",
     ("ImageMagick", "AVIF, RGB, transparency"): "ignores transparency",
     ("ImageMagick", "WebP, a first frame smaller than the canvas"): "fills up with a colour",
 }

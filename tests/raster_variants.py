@@ -27,7 +27,17 @@ from tests.variants import (
     inked,
     over_white,
 )
-from tests.writers import animated_webp, bmp_file, chunk, packed, png_file, rle4, rle8, tga_file
+from tests.writers import (
+    animated_webp,
+    bmp_file,
+    chunk,
+    packed,
+    png_file,
+    rle4,
+    rle8,
+    subsampled_jpeg2000,
+    tga_file,
+)
 
 _RGBA = np.dstack([WHOLE, ALPHA])
 _LA = np.dstack([GRAY, ALPHA])
@@ -285,6 +295,15 @@ def jpeg2000s() -> Iterator[Variant]:
             data = image_file(Image.fromarray(samples), "JPEG2000", **options)
             tolerance = LOSSY if how == "lossy" else NEAR
             yield Variant(f"JPEG 2000, {kind}", how, data, as_rgb(right), tolerance)
+
+    for how, sides in (
+        ("evenly", (2 * WIDTH, 2 * HEIGHT)),
+        ("but for the last column", (2 * WIDTH - 1, 2 * HEIGHT)),
+        ("but for the last row", (2 * WIDTH, 2 * HEIGHT - 1)),
+    ):
+        doubled = WHOLE.repeat(2, 0).repeat(2, 1)[: sides[1], : sides[0]]
+        kind = "JPEG 2000, subsampled" + ", a remainder" * (how != "evenly")
+        yield Variant(kind, how, subsampled_jpeg2000(WHOLE, *sides), doubled)
 
 
 def jpegs() -> Iterator[Variant]:

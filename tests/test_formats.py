@@ -255,6 +255,7 @@ def test_a_critical_chunk_that_is_unknown_is_not_passed_over() -> None:
 
 BASELINE = jpeg(PICTURE)
 PROGRESSIVE = jpeg(PICTURE, progressive=True)
+BARE_JPEG_2000 = image_file(PICTURE, "JPEG2000", no_jp2=True)
 DQT, SOF, DHT, SOS = (BASELINE.index(bytes([0xFF, marker])) for marker in (0xDB, 0xC0, 0xC4, 0xDA))
 END_OF_DHT = DHT + 2 + int.from_bytes(BASELINE[DHT + 2 : DHT + 4])
 
@@ -376,6 +377,14 @@ def test_what_is_cut_off_is_truncated(name: str) -> None:
         (
             tiff_file(Page(samples=PICTURE, photometric=2, tags={259: ("H", [34712])})),
             "unsupported: TIFF of compression 34712",
+        ),
+        *[
+            (edited(42, bytes([bits - 1]), BARE_JPEG_2000), f"unsupported: JPEG 2000 of {what}")
+            for bits, what in ((1, "3 × 1 bits a pixel"), (12, "3 × 12 bits a pixel"))
+        ],
+        (
+            edited(40, b"\0\5", BARE_JPEG_2000[:51] + 2 * b"\7\1\1" + BARE_JPEG_2000[51:]),
+            "unsupported: JPEG 2000 of 5 × 8 bits a pixel",
         ),
         (
             b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0",

@@ -1,4 +1,4 @@
-"""Writers of PNG, BMP, TGA, PNM, GIF and WebP files, in ways that Pillow's have no option for."""
+"""Writers of image files in ways that Pillow's have no option for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tests.pictures import image_file
 from tests.tiffs import packed
 
 Samples = npt.NDArray[Any]
@@ -199,3 +200,13 @@ def animated_webp(frames: list[tuple[bytes, int, int, int, int]], width: int, he
 def riff_chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk of a RIFF file."""
     return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def subsampled_jpeg2000(pixels: Samples, width: int, height: int) -> bytes:
+    """A bare JPEG 2000 of that size, of which each component has half the columns and rows."""
+    data = bytearray(image_file(pixels, "JPEG2000", no_jp2=True))
+    struct.pack_into(">II", data, 8, width, height)  # of the image
+    struct.pack_into(">II", data, 24, width, height)  # of its only tile
+    for component in range(3):
+        struct.pack_into("BB", data, 43 + 3 * component, 2, 2)
+    return bytes(data)

@@ -5,6 +5,7 @@ Format: ITU-T T.800, sections A.5.1 (SIZ), A.4.4 (EOC) and I.4 (boxes).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 from prep.errors import RefusedImage
@@ -12,14 +13,19 @@ from prep.errors import RefusedImage
 _START, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"  # SOC and SIZ, EOC
 _EXIF = b"JpgTiffExif->JP2"  # the identifier of boxes that ExifTool and GDAL write
 _MOST_BOXES = 1024  # that are looked at
-_COMPONENTS_AT = 40  # in the codestream: how many, in two bytes; then three for each
+# In the codestream: where image, first tile and tiles end and begin, across and down; then how many
+# components there are, in two bytes, and three bytes for each.
+_GRID = struct.Struct(">8x8I")
+_COMPONENTS_AT = _GRID.size
 
 
 def check_jpeg2000(data: bytes) -> None:
     """Refuses samples that Pillow decodes wrong.
 
     Those of more than eight bits it rounds to eight, the highest up to zero: white becomes black.
-    Only gray of ten bits and more is left as it is.
+    Only gray of ten bits and more is left as it is. Those of fewer it does not scale, but shifts:
+    white becomes gray. Where components are subsampled, it takes their rows for too short, unless
+    they fit into the image and its tiles without a remainder.
 
     Raises:
         RefusedImage: they are of that kind, or signed; or there are none.
@@ -30,14 +36,28 @@ def check_jpeg2000(data: bytes) -> None:
         endless = sum(1 for _ in boxes(data)) == _MOST_BOXES
         what = "the JPEG 2000 file has no codestream"
         raise RefusedImage("damaged" if endless else "truncated", what)
-    depths = stream[_COMPONENTS_AT + 2 :][: 3 * components : 3]
-    if not depths:
+    described = stream[_COMPONENTS_AT + 2 :][: 3 * components]
+    depths = described[::3]
+    if not components or len(described) < 3 * components:
         return  # Pillow will say what is wrong with it.
     if max(depths) & 0x80:
         raise RefusedImage("unsupported", "JPEG 2000 of signed samples")
-    bits = max(depths) + 1
-    if bits > 8 and not (components == 1 and 10 <= bits <= 16):
+    bits = min(depths) + 1 if max(depths) < 8 else max(depths) + 1
+    if (bits != 8 and not (components == 1 and 10 <= bits <= 16)) or components > 4:
         raise RefusedImage("unsupported", f"JPEG 2000 of {components} × {bits} bits a pixel")
+    if not _subsampled_evenly(stream, described):
+        raise RefusedImage("unsupported", "JPEG 2000 whose subsampled components leave a remainder")
+
+
+def _subsampled_evenly(stream: bytes, described: bytes) -> bool:
+    """Whether image and tiles begin and end where samples of all components do."""
+    grid = _GRID.unpack_from(stream)
+    for direction, steps in enumerate((described[1::3], described[2::3])):
+        end, start, tile, first_tile = grid[direction::2]
+        edges = (end, start) if first_tile + tile >= end else (end, start, tile, first_tile)
+        if any(step == 0 or edge % step for step in {*steps} for edge in edges):
+            return False
+    return True
 
 
 def jpeg2000_exif(data: bytes) -> bytes:
