@@ -5,56 +5,28 @@ What takes long to load is loaded by the command that needs it.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 import os
-import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from prep.admission import Stored, admit, typed
+from prep.cli_errors import Commands
 from prep.cli_options import cluster_options, config_options, storage_option, workers_option
 from prep.config import Config
-from prep.errors import ClusterError, ConfigError, Interrupted, PrepError, UsageError
-from prep.locations import hide_credentials, is_url
+from prep.errors import ConfigError, PrepError
+from prep.locations import is_url
 from prep.splits import Layout, OnStray
-from prep.text import counted, one_line, reason_and_file, reason_of
+from prep.text import counted, one_line, reason_of
 
 if TYPE_CHECKING:
     from prep.clusters import ClusterChoice
 
-_LONGEST = 2000  # characters of a message
 _JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
-
-
-class _Commands(click.Group):
-    """Turns errors that are meant for the user into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        # To collect what the system frees in any case takes half a second.
-        atexit.register(gc.freeze)
-        # Batch systems end a job with SIGTERM: it is to stop in as good order as with Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            return super().invoke(ctx)
-        except ClusterError as error:
-            _fail(error.summary, error.exit_code, error.findings)
-        except PrepError as error:
-            _fail(str(error), error.exit_code)
-        except OSError as error:
-            if error.filename is None:  # It is not about anything that was asked for.
-                raise
-            _fail(reason_and_file(error), PrepError.exit_code)
-        except click.UsageError as error:
-            command = error.ctx.command_path if error.ctx else "prep"
-            _fail(f"{error.format_message()} ({command} -h lists all)", UsageError.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            _fail("stopped", Interrupted.exit_code)
 
 
 def _at_a_terminal() -> bool:
@@ -66,21 +38,7 @@ def _ask(told: str) -> bool:
     return click.confirm("Go on?", err=True)
 
 
-def _fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
-    """Ends with one line, and one for each of the findings."""
-    click.echo(f"prep: {_shown(message)}", err=True)
-    for finding in findings:
-        click.echo(f"  {_shown(finding)}", err=True)
-    sys.exit(exit_code)
-
-
-def _shown(message: str) -> str:
-    """A message on one line that ends, whatever was typed, and in which no URL shows a secret."""
-    line = one_line(hide_credentials(message))
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
-
-
-@click.group("prep", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("prep", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="prep", prog_name="prep")
 def main() -> None:
     """Labelled images to TFRecord shards and the mean RGB, on every core.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from prep.admission import admit
 from prep.errors import SourceError
 from prep.images import ImageSettings
-from prep.journal import Journal
+from prep.journal import Journal, require_listed
 from prep.receipts import ShardReceipt, total_receipts
 from prep.records import read_records
 from prep.storage import is_remote
@@ -49,7 +49,7 @@ def load(
     plan = journal.stored_plan()
     if plan is None:
         raise SourceError(f"output: no shards of this package in {journal.output!r}")
-    journal.require_listed(plan)
+    require_listed(journal.layout, plan)
     receipts = _receipts(journal, plan, split)
     totals = total_receipts(receipts)[split]
     parse = _parser(plan.settings, plan.labels.width)

@@ -16,7 +16,7 @@ from prep.audits import Audit, audit
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
 from prep.errors import PrepError, SourceError
-from prep.journal import Journal
+from prep.journal import Journal, require_listed
 from prep.problems import Problem
 from prep.repair import Repair
 from prep.sessions import require_usable, usable_client
@@ -147,7 +147,7 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
     stored = journal.stored_plan()
     if stored is not None:
         journal.require_folders(stored.images)
-        journal.require_listed(stored)
+        require_listed(journal.layout, stored)
         return journal, stored
     if journal.layout.receipts.is_dir():
         raise PrepError(

@@ -26,7 +26,7 @@ from pictures import write_tree
 import prep
 from prep import checks, locations, polls, probes, runs, sharing, software, worker
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
-from prep.cli import _fail
+from prep.cli_errors import fail
 from prep.clusters import ANY_CLUSTER
 from prep.errors import ClusterError, ConfigError
 from prep.guests import leave_workers, mount_on_workers, prepare_workers
@@ -188,7 +188,7 @@ def test_each_finding_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     error = pickle.loads(pickle.dumps(ClusterError("it can't:", "a: broken\nname", "b: slow")))
     assert str(error) == "it can't:\n  a: broken\nname\n  b: slow"
     with pytest.raises(SystemExit):
-        _fail(error.summary, 1, error.findings)
+        fail(error.summary, 1, error.findings)
     assert capsys.readouterr().err == "prep: it can't:\n  a: broken\\nname\n  b: slow\n"
 
 

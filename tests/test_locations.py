@@ -186,7 +186,7 @@ def test_a_name_is_what_it_is_whatever_is_in_it(names: list[str]) -> None:
     for name in names:
         there, here = there / name, here / name
     assert there.name == here.name
-    assert there._path == f"bucket{here}"
+    assert there._requests.path == f"bucket{here}"
     assert there.parent.name == here.parent.name
     root = locations.RemotePath("s3://bucket/root")
     assert str(there.relative_to(root)) == str(here.relative_to("/root"))

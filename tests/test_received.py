@@ -39,7 +39,7 @@ from prep.fields import Fields
 from prep.histories import read_histories
 from prep.inspection import inspect_shard
 from prep.inventory import Inventory
-from prep.journal import Journal
+from prep.journal import Journal, require_listed
 from prep.labels import LabelMap
 from prep.layout import MOST_SHARDS, OutputLayout
 from prep.listings import decode_cell, encode_cell, publish_table
@@ -133,7 +133,7 @@ def examine(root: Path) -> audits.Audit:
     journal = Journal(root)
     stored = journal.stored_plan()
     assert stored is not None
-    journal.require_listed(stored)
+    require_listed(journal.layout, stored)
     run = RunRef(output=str(root), digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
     shards = [inspect_shard(shard, run) for shard in stored.shards]
     return audits._look_beside(Inventory(journal, stored), shards)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,20 +11,20 @@ import pyarrow as pa
 
 from prep import image_list, storage
 from prep.checksums import DIGITS
-from prep.errors import OutputConflict, PrepError
+from prep.errors import OutputConflict
 from prep.image_list import ImageEntry
+from prep.journal.plan import read_plan
 from prep.layout import OutputLayout, is_shard_name
 from prep.leases import Lease, is_lock_name
 from prep.locations import absolute, locate
 from prep.locks import exclusive
-from prep.parsing import LARGEST, parse_json
-from prep.planning import RunPlan, ShardSpec, count_shards
+from prep.parsing import parse_json
+from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt, of_outcome
-from prep.stored_plan import FORMAT, StoredPlan
+from prep.stored_plan import StoredPlan
 from prep.text import reason_of
 
 _LARGEST_RECEIPT = 256 << 20  # bytes, with the checksums of 16 million images
-_BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
 
 
 class Journal:
@@ -120,59 +119,8 @@ class Journal:
                 storage.require_folder(folder, within=root)
 
     def stored_plan(self) -> StoredPlan | None:
-        """The plan that this output holds or is to hold; None where there is none.
-
-        Raises:
-            PrepError: there is one, and it can't be read.
-        """
-        try:
-            value = parse_json(storage.read_at_most(self.layout.plan, LARGEST))
-            if isinstance(value, dict) and value.get("format") != FORMAT:
-                raise PrepError(
-                    f"{self.layout.plan}: format {reprlib.repr(value.get('format'))}, expected "
-                    f"{FORMAT}; it was made by another version: use that, or another output"
-                )
-            return StoredPlan.from_json(value)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            storage.require_answer(self.layout.root, error)
-            # What is there may be as it should be: this is no reason to replace it.
-            raise PrepError(
-                f"{self.layout.plan}: can't be read: {reason_of(error)}; have it be "
-                "readable, or choose another output"
-            ) from None
-        except ValueError as error:
-            raise PrepError(
-                f"{self.layout.plan}: is damaged, or was never one of ours: {reason_of(error)}; "
-                "prep run --overwrite starts afresh"
-            ) from None
-
-    def require_listed(self, stored: StoredPlan) -> None:
-        """Make sure that a plan of very many shards has the image list for it.
-
-        Whoever looks at each of a plan's shards calls this first: a plan takes 20 bytes to claim a
-        million of them.
-
-        Raises:
-            PrepError: there is none, or one of other length.
-            StorageUnavailable: a storage does not say.
-        """
-        images = sum(stored.images.values())
-        if count_shards(stored.images, stored.images_per_shard) <= _BELIEVED:
-            return
-        try:
-            listed = f"{image_list.count(self.layout.manifest):,} images"
-        except (OSError, ValueError, pa.ArrowException) as error:
-            if isinstance(error, OSError):
-                storage.require_answer(self.layout.root, error)
-            listed = "nothing that can be read"
-        if listed != f"{images:,} images":
-            raise PrepError(
-                f"{self.layout.plan}: claims {images:,} images, where {self.layout.manifest.name} "
-                f"beside it lists {listed}; put back the one of the two that was changed, or start "
-                "afresh with prep run --overwrite"
-            )
+        """The plan that this output holds; see :func:`prep.journal.plan.read_plan`."""
+        return read_plan(self.layout)
 
     def run_plan(self, stored: StoredPlan) -> RunPlan:
         """The whole plan, as far as it is on disk.

@@ -19,7 +19,7 @@ from prep import storage
 from prep.admission import admit
 from prep.depth_warnings import depth_warnings
 from prep.errors import SourceError
-from prep.journal import Journal
+from prep.journal import Journal, require_listed
 from prep.receipts import ShardReceipt, Totals
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
@@ -70,7 +70,7 @@ def report_page(
             f"{journal.output!r}; give the path that was its --output"
         )
     journal.require_folders(plan.images)
-    journal.require_listed(plan)
+    require_listed(journal.layout, plan)
     facts = read_facts(journal, plan, own=owner(journal.layout) is None)
     _publish(journal, facts)
     return journal.layout.page

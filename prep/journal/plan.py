@@ -1,0 +1,75 @@
+"""Read the plan of an output, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import reprlib
+
+import pyarrow as pa
+
+from prep import image_list, storage
+from prep.errors import PrepError
+from prep.layout import OutputLayout
+from prep.parsing import LARGEST, parse_json
+from prep.planning import count_shards
+from prep.stored_plan import FORMAT, StoredPlan
+from prep.text import reason_of
+
+_BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
+
+
+def read_plan(layout: OutputLayout) -> StoredPlan | None:
+    """Read the plan that an output holds or is to hold; None where there is none.
+
+    Raises:
+        PrepError: there is one, and it can't be read.
+        StorageUnavailable: a storage does not answer.
+    """
+    try:
+        value = parse_json(storage.read_at_most(layout.plan, LARGEST))
+        if isinstance(value, dict) and value.get("format") != FORMAT:
+            raise PrepError(
+                f"{layout.plan}: format {reprlib.repr(value.get('format'))}, expected "
+                f"{FORMAT}; it was made by another version: use that, or another output"
+            )
+        return StoredPlan.from_json(value)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        storage.require_answer(layout.root, error)
+        # What is there may be as it should be: this is no reason to replace it.
+        raise PrepError(
+            f"{layout.plan}: can't be read: {reason_of(error)}; make it "
+            "readable, or choose another output"
+        ) from None
+    except ValueError as error:
+        raise PrepError(
+            f"{layout.plan}: is damaged, or was not written by prep: {reason_of(error)}; "
+            "prep run --overwrite starts afresh"
+        ) from None
+
+
+def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
+    """Make sure that a plan of very many shards has the image list for it.
+
+    Whoever looks at each of a plan's shards calls this first: a plan takes 20 bytes to claim a
+    million of them.
+
+    Raises:
+        PrepError: there is none, or one of other length.
+        StorageUnavailable: a storage does not say.
+    """
+    images = sum(stored.images.values())
+    if count_shards(stored.images, stored.images_per_shard) <= _BELIEVED:
+        return
+    try:
+        listed = f"{image_list.count(layout.manifest):,} images"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, OSError):
+            storage.require_answer(layout.root, error)
+        listed = "nothing that can be read"
+    if listed != f"{images:,} images":
+        raise PrepError(
+            f"{layout.plan}: claims {images:,} images, where {layout.manifest.name} "
+            f"beside it lists {listed}; restore the one of the two that was changed, or start "
+            "afresh with prep run --overwrite"
+        )
