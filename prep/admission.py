@@ -76,7 +76,7 @@ def _at_home(key: str, text: str) -> tuple[str, str]:
     if home == first or empty or not os.path.isabs(home):
         whose = f"the user {first[1:]!r} is not known" if first[1:] else "HOME is not set"
         raise ConfigError(
-            f"{key}: got {first!r}, but {whose}; write {'./' + first!r} for what is called so"
+            f"{key}: got {first!r}, but {whose}; write {'./' + first!r} for a file of that name"
         )
     return home.rstrip("/"), slash + rest
 
@@ -91,13 +91,13 @@ def _with_variables(key: str, text: str) -> str:
 def _require_url(key: str, text: str) -> None:
     if _CHAINED.search(text):
         raise ConfigError(
-            f"{key}: got the URL of a storage within another, which is not taken; unpack archives, "
-            "and give the URL of the folder itself"
+            f"{key}: chained URLs such as zip::s3://… are not supported; unpack the archive, and "
+            "give the URL of the folder itself"
         )
     if not is_url(text):
         raise ConfigError(
-            f"{key}: got {reprlib.repr(hide_credentials(text))}, a URL of a form that is not "
-            "taken; expected a path, or PROTOCOL://PLACE"
+            f"{key}: got {reprlib.repr(hide_credentials(text))}, which is not a valid URL; "
+            "expected a path, or PROTOCOL://PLACE"
         )
     require_openable(key, text)
     if not is_url(path := local_path(text)):  # file:///photos
@@ -114,7 +114,7 @@ def _require_name(key: str, text: str) -> None:
     try:
         name = os.fsencode(text)
     except UnicodeEncodeError:
-        raise ConfigError(f"{key}: got {shown}, with what is no character") from None
+        raise ConfigError(f"{key}: got {shown}, which no file name can encode") from None
     longest = max(map(len, name.split(b"/")))
     if longest > _LONGEST_NAME or len(name) > _LONGEST_PATH:
         raise ConfigError(
@@ -188,7 +188,7 @@ def read_options(value: Any) -> Any:
         found = parse_json(text)
     except (OSError, ValueError) as error:
         # What is in them is not shown, be it malformed.
-        why = error.strerror if isinstance(error, OSError) else "no JSON"
+        why = error.strerror if isinstance(error, OSError) else "not valid JSON"
         where = repr(value) if file else "the text"
         raise ConfigError(f"storage_options: {where} can't be read: {why}") from None
     if not isinstance(found, dict):

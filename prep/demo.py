@@ -64,7 +64,7 @@ def require_free(root: Path) -> None:
     """
     there = next(path for path in (root, *root.parents) if path.exists())
     if not there.is_dir():
-        raise OutputConflict(f"output: {there} is in the way, and no folder; choose another folder")
+        raise OutputConflict(f"output: {there} is not a folder; choose another one")
     for folder in (root / "images", root / "shards"):
         if folder.exists() and not (root / "images" / _MARKER).exists():
             raise OutputConflict(f"output: {folder} is there already; choose another folder")

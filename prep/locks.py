@@ -84,8 +84,8 @@ def _open(folder: int, path: Path) -> TextIO:
     if not folders.is_alone(os.fstat(descriptor)):
         os.close(descriptor)
         raise OutputConflict(
-            f"output: {path} is not a lock of a run's own, but a file that has another name "
-            "besides, or no file; remove it, or choose another output"
+            f"output: {path} is not a lock file of prep's own: it is no regular file, or has "
+            "more than one name (a hard link); remove it, or choose another output"
         )
     return open(descriptor, "a+", encoding="utf-8")
 

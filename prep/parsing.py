@@ -31,7 +31,7 @@ _DEEPEST = 64  # lists and mappings within each other
 _MOST_NODES = 1_000_000  # in YAML, where a short alias may stand for a long list
 _MOST_VALUES = 8_000_000  # in JSON, where an object weighs as much as four values
 _TEXT_IN_JSON = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_TOO_DEEP = f"more than {_DEEPEST} lists or mappings stand within each other"
+_TOO_DEEP = f"lists and mappings are nested more than {_DEEPEST} levels deep"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -57,12 +57,14 @@ def text_of(data: bytes, largest: int = LARGEST) -> str:
     """
     _require_size(len(data), largest)
     if data.startswith(_UTF_16):
-        raise ValueError("it is UTF-16; expected UTF-8: save it in that encoding")
+        raise ValueError("it is UTF-16; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is no UTF-8; expected text in that encoding") from None
+        raise ValueError(
+            f"line {line} is not valid UTF-8; save the file in that encoding"
+        ) from None
 
 
 def parse_json(text: str | bytes, largest: int = LARGEST) -> Any:
@@ -131,12 +133,12 @@ def _parse_yaml(text: str, kind: type[_Loader]) -> MarkedYaml:
     except yaml.YAMLError as error:
         raise ValueError(_without_lines(error)) from None
     except (TypeError, KeyError, AttributeError, OverflowError):  # Of !!bool maybe, for instance.
-        raise ValueError("a value is not what its tag (!!…) says") from None
+        raise ValueError("a value does not match its tag (!!…)") from None
 
 
 def _require_size(size: int, largest: int) -> None:
     if size > largest:
-        raise ValueError(f"it is larger than {largest >> 20} MiB, and so not what is expected here")
+        raise ValueError(f"it is larger than {largest >> 20} MiB, the most that is read")
 
 
 def _require_few_values(text: str) -> None:
@@ -193,7 +195,7 @@ def _finite(digits: str) -> float:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _without_lines(error: yaml.YAMLError) -> str:

@@ -177,9 +177,9 @@ def _complete(
 def _require_all(journal: Journal, missing: Sequence[ShardSpec]) -> None:
     if missing:
         raise ShardError(
-            f"output: expected the receipts of all shards that were written to {journal.output}, "
-            f"found {counted(len(missing), 'receipt')} gone, again and again: another run, or "
-            "somebody, takes them away; stop that, and run the same command again"
+            f"output: {counted(len(missing), 'receipt')} of shards in {journal.output} keep "
+            "disappearing: something else removes them, such as another run; stop it, and run the "
+            "same command again"
         )
 
 
@@ -196,8 +196,8 @@ def _warn_of_labels_that_move(made: RunPlan, journal: Journal) -> None:
         changes = label_changes(LabelMap.read(str(journal.layout.labels)), made.labels)
         if changes.moved or changes.gone:
             _LOGGER.warning(
-                "prep: the labels in %s will not be what they were: %s; what was trained on them "
-                "takes the old ones",
+                "prep: the labels in %s will change: %s; models trained on the old ones keep "
+                "to those",
                 journal.output,
                 changes,
             )
@@ -239,7 +239,7 @@ def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
     if refused and config.on_bad_image == "fail":
         raise BadImageError(
             f"{refused[0].path!r} was refused ({refused[0].reason}) by an earlier run, and "
-            "on_bad_image is 'fail'; mend or remove it, or leave on_bad_image at 'refuse'"
+            "on_bad_image is 'fail'; repair or remove it, or leave on_bad_image at 'refuse'"
         )
 
 

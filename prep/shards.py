@@ -220,7 +220,7 @@ class _ShardWriter:
         if self._run.stop_at_bad_image:
             raise BadImageError(
                 f"{entry.name!r} was refused ({error}), and on_bad_image is 'fail'; "
-                "mend or remove it, or leave on_bad_image at 'refuse' to go on without it"
+                "repair or remove it, or leave on_bad_image at 'refuse' to go on without it"
             ) from None
 
     def _receipt(self, file: storage.NewFile, tally: Tally) -> ShardReceipt:

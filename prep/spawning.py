@@ -30,7 +30,7 @@ def require_home() -> None:
         Path.home()
     except RuntimeError:
         raise UsageError(
-            "HOME is not set, and this user has no home folder, where Dask's dashboard looks for "
+            "HOME is not set, and this user has no home folder, which Dask's dashboard needs for "
             "its settings; set HOME to any folder, such as HOME=/tmp"
         ) from None
 
@@ -50,7 +50,7 @@ def require_spawnable() -> None:
         raise SystemExit(1)
     if process.daemon:
         raise UsageError(
-            "a process with daemon=True (so are Dask's workers) may start no others; start it "
+            "a process with daemon=True (Dask's workers are such) can't start others; start it "
             "with daemon=False, or give prep a client of a cluster that was started elsewhere"
         )
 

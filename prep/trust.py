@@ -33,9 +33,7 @@ def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> Non
     )
     if callable(trust) and trust(told):
         return
-    raise UntrustedPlan(
-        f"{told}; see that this is as it should be, and pass --trust-plan (trust_plan=True)"
-    )
+    raise UntrustedPlan(f"{told}; if that is what you want, pass --trust-plan (trust_plan=True)")
 
 
 def owner(layout: OutputLayout) -> str | None:
@@ -44,7 +42,7 @@ def owner(layout: OutputLayout) -> str | None:
     A storage does not say who has written an object, and so it may be anybody's.
     """
     if storage.is_remote(layout.root):
-        return "is in a storage, which does not tell whose it is"
+        return "is in a storage, which does not say whose it is"
     for path in (layout.root, layout.state, layout.plan, layout.manifest):
         with contextlib.suppress(FileNotFoundError):
             uid = path.stat().st_uid

@@ -92,7 +92,7 @@ def test_a_path_that_a_program_made_keeps_its_dollars(tmp_path: Path) -> None:
         ("x" * 256, "too long"),
         ("x/" * 2050, "too long"),
         ("", "got nothing; expected a path or a URL"),
-        ("zip::s3://bucket/photos.zip", "the URL of a storage within another"),
+        ("zip::s3://bucket/photos.zip", "chained URLs"),
     ],
 )
 def test_what_can_be_no_path_is_refused_wherever_it_is_typed(text: str, why: str) -> None:

@@ -53,7 +53,7 @@ def why(parse: Callable[[Any], Any], text: str | bytes) -> str:
     ids=lambda text: text[:20],
 )
 def test_what_is_nested_deeply_is_refused(name: str, text: str) -> None:
-    assert "more than 64 lists or mappings stand within each other" in why(PARSERS[name], text)
+    assert "lists and mappings are nested more than 64 levels deep" in why(PARSERS[name], text)
 
 
 @pytest.mark.parametrize("name", ["json", "yaml", "toml"])
@@ -100,9 +100,9 @@ def test_text_is_utf_8_with_or_without_its_mark(tmp_path: Path, data: bytes, tex
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ("{}".encode("utf-16"), "it is UTF-16; expected UTF-8"),
-        (b"size: 1\n# caf\xe9\n", "line 2 is no UTF-8"),
-        (b"\xff\xd8\xff\xe0", "line 1 is no UTF-8"),  # a photo
+        ("{}".encode("utf-16"), "it is UTF-16; save it as UTF-8"),
+        (b"size: 1\n# caf\xe9\n", "line 2 is not valid UTF-8"),
+        (b"\xff\xd8\xff\xe0", "line 1 is not valid UTF-8"),  # a photo
     ],
 )
 def test_other_text_is_refused_in_words(data: bytes, said: str) -> None:
@@ -112,7 +112,7 @@ def test_other_text_is_refused_in_words(data: bytes, said: str) -> None:
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_in_json_is_refused(number: str) -> None:
     assert json.loads(number) != 0  # Python's parser takes it
-    assert why(parse_json, f"[{number}]") == f"{number} is no number in JSON"
+    assert why(parse_json, f"[{number}]") == f"{number} is not a number in JSON"
 
 
 @pytest.mark.parametrize("text", ["!!bool maybe", "!!timestamp soon", "!!int many", "? [a]\n: b"])

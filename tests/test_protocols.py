@@ -80,7 +80,7 @@ def test_each_protocol_is_opened_or_refused_in_a_line(protocol: str, key: str) -
             "a storage within another, which is not taken; unpack arch",
         ),
         ("zip://photos.zip::s3://photos", "a storage within another"),
-        ("no protocol://photos", "a URL of a form that is not taken"),
+        ("no protocol://photos", "which is not a valid URL"),
     ],
 )
 def test_what_can_not_be_opened_is_said_in_a_line(url: str, says: str) -> None:

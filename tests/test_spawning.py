@@ -90,7 +90,7 @@ def test_a_process_that_may_start_no_others_is_told_so(home: Path) -> None:
     (home / "script.py").write_text(DAEMON)
     _, lines = said_by(home, "script.py")
     assert lines[-1].startswith(
-        "prep.errors.UsageError: a process with daemon=True (so are Dask's workers) may start no"
+        "prep.errors.UsageError: a process with daemon=True (Dask's workers are such) can't start"
     )
     assert sum(line.startswith("Traceback") for line in lines) == 1
     assert not (home / "shards").exists()

@@ -52,8 +52,8 @@ def _location(value: Any, info: ValidationInfo) -> Any:
         path.encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"{info.field_name}: got {reprlib.repr(path)}, which is no UTF-8; expected a path "
-            "that is: rename it, or give a link to it"
+            f"{info.field_name}: got {reprlib.repr(path)}, which is not valid UTF-8; rename it, "
+            "or give the path of a symbolic link to it"
         ) from None
     return path
 

@@ -88,7 +88,9 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
         responses = dict(reply.responses)
         own = responses.pop(path.rstrip("/") or "/", None)
         if own is None:
-            raise OSError(errno.EIO, "the server speaks of another place than was asked for", path)
+            raise OSError(
+                errno.EIO, "the server answered for another path than was asked for", path
+            )
         return own, list(responses.values())
 
     def get(

@@ -126,7 +126,7 @@ def read_facts(
             raise ValueError(f"{len(rows):,} images")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise PrepError(
-            f"{journal.layout.manifest}: expected the image list, found what can't be it "
+            f"{journal.layout.manifest}: expected the image list, found something else "
             f"({reason_of(error)}); prep verify --repair remakes it"
         ) from None
     found = total_receipts(receipts)
