@@ -88,7 +88,7 @@ def test_a_path_that_a_program_made_keeps_its_dollars(tmp_path: Path) -> None:
         ("file:///a%00b", "no path has a NUL character in it"),
         ("file://", "got nothing; expected a path or a URL"),
         ("a\0b", "no path has a NUL character in it"),
-        ("\ud800", "no character"),
+        ("\ud800", "which no file name can encode"),
         ("x" * 256, "too long"),
         ("x/" * 2050, "too long"),
         ("", "got nothing; expected a path or a URL"),

@@ -77,9 +77,9 @@ def test_each_protocol_is_opened_or_refused_in_a_line(protocol: str, key: str) -
         ("webdav:///photos", r"webdav:// needs a host: webdav://\[USER@\]HOST"),
         (
             "simplecache::s3://photos",
-            "a storage within another, which is not taken; unpack arch",
+            "chained URLs .* unpack the archive",
         ),
-        ("zip://photos.zip::s3://photos", "a storage within another"),
+        ("zip://photos.zip::s3://photos", "chained URLs"),
         ("no protocol://photos", "which is not a valid URL"),
     ],
 )
