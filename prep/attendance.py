@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import Client, Future
+from distributed import CancelledError, Client, Future
 
 from prep.cluster_spec import WAIT_FOR_WORKERS
 from prep.errors import ClusterError, ConfigError
@@ -21,6 +21,7 @@ from prep.watching.wire import MISFITS
 
 _EVERY = 2.0  # seconds between two looks
 _TICK = 0.5  # seconds
+_GONE = "the cluster's scheduler is gone; run the same command again"
 
 T = TypeVar("T")
 
@@ -118,15 +119,31 @@ def as_settled(
             yield Settled(missing=attendance.missing)
             continue
         if future.status == "cancelled":
-            raise ClusterError("the cluster's scheduler is gone; run the same command again")
+            raise ClusterError(_GONE)
         try:
             wanted = with_results and future.status != "error"
-            result = future.result(timeout=_TICK) if wanted else None
+            result = result_of(future, _TICK) if wanted else None
         except TimeoutError:  # Its worker is gone, and it is done anew.
             future.add_done_callback(done.put)
             continue
         waiting.discard(future)
         yield Settled(future, result)
+
+
+def result_of(future: Future[T], timeout: float) -> T:
+    """Returns what a task that is done has given.
+
+    Raises:
+        ClusterError: the scheduler has gone meanwhile.
+        TimeoutError: its worker has, and the task is done anew.
+    """
+    try:
+        return future.result(timeout=timeout)
+    # Where the wait itself is cancelled, distributed.utils.sync has no result to return.
+    except (CancelledError, UnboundLocalError):
+        if future.status != "cancelled":
+            raise
+        raise ClusterError(_GONE) from None
 
 
 def number_of_workers(client: Client) -> int | None:

@@ -18,8 +18,9 @@ import dask.bag as db
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, futures_of
 
+from prep.attendance import result_of
 from prep.counters import shard_key
-from prep.errors import BadImageError, ShardError
+from prep.errors import BadImageError, ClusterError, ShardError
 from prep.guests import prepare_workers
 from prep.interrupts import deferred
 from prep.outages import Outage
@@ -221,10 +222,12 @@ class _Work:
         """Takes in what the shards of a Bag add up to."""
         try:
             if future.status in ("finished", "lost"):
-                (total,) = future.result(timeout=_TICK)
+                (total,) = result_of(future, _TICK)
                 self._merged = merge_totals([self._merged, total])
             else:
                 self._not_merged[self._totals[future]] = _failure(future)
+        except ClusterError as error:
+            self._not_merged[self._totals[future]] = error
         except TimeoutError:
             # Its worker is gone, and Dask adds up anew. Meanwhile, somebody may want to know.
             future.add_done_callback(self._settled.put)

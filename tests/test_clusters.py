@@ -31,7 +31,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from distributed import Client, Security, Worker, WorkerPlugin
+from distributed import Client, Future, Security, Worker, WorkerPlugin
 from distributed.comm import connect
 from distributed.deploy.cluster import Cluster
 from foreign import foreign_cluster
@@ -40,6 +40,7 @@ from pictures import write_tree
 import prep
 from prep import clusters, guests
 from prep import shards as shards_module
+from prep.attendance import as_settled
 from prep.cluster_faults import cause, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
 from prep.deployments import deployment_of
@@ -882,3 +883,30 @@ def test_everything_is_bound_to_this_machine_unless_asked() -> None:
         }
         assert client.scheduler.address.startswith("tcp://127.0.0.1:")
     assert ports <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_scheduler_that_goes_while_a_result_is_fetched_is_told_in_a_line(
+    waiting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks that were done are lost, be it in the middle of the question for what they gave."""
+    result, gather = Future.result, Client._gather
+
+    def lost(future: Future, timeout: float | None = None) -> Any:
+        if not waiting:
+            future.cancel()
+        return result(future, timeout=timeout)
+
+    async def lost_meanwhile(client: Client, futures: list[Future], *args: Any, **kw: Any) -> Any:
+        if waiting:
+            await client._cancel(futures)
+            raise asyncio.CancelledError
+        return await gather(client, futures, *args, **kw)
+
+    monkeypatch.setattr(Future, "result", lost)
+    monkeypatch.setattr(Client, "_gather", lost_meanwhile)
+    with (
+        Client(processes=False, n_workers=1, dashboard_address=":0") as client,
+        pytest.raises(ClusterError, match="scheduler is gone; run the same command again"),
+    ):
+        list(as_settled(client, client.map(abs, [1, 2], pure=False)))
