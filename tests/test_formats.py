@@ -312,6 +312,17 @@ def test_a_jpeg_of_zeros_in_its_tables_is_kept_if_asked_for() -> None:
     assert note.outcome == "damaged"
 
 
+def test_scans_need_no_tables_for_what_they_do_not_code() -> None:
+    scans = _places(PROGRESSIVE, b"\xff\xda")
+    data = PROGRESSIVE
+    for at in (scans[0], scans[6]):  # DC coefficients, and their last bits
+        for chosen in range(at + 6, at + 12, 2):
+            unused = data[chosen] | 0x0F if at == scans[0] else 0xFF
+            data = edited(chosen, bytes([unused]), data)
+    assert data != PROGRESSIVE
+    assert np.array_equal(decode(data), decode(PROGRESSIVE))
+
+
 def test_tables_between_scans_are_looked_at() -> None:
     _, second, *_ = _places(PROGRESSIVE, b"\xff\xda")
     zeros = b"\xff\xdb\0\x43\0" + bytes(64)

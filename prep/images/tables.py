@@ -26,7 +26,8 @@ class Tables(NamedTuple):
 
     Attributes:
         quantization: a bit for each by its number, 0 to 3; and four higher, if it holds a zero.
-        huffman: a bit for each by its number, and four higher those for AC coefficients.
+        huffman: a bit for each by its class and number, as in a DHT segment: 0 to 3 for DC
+            coefficients, 16 to 19 for AC.
     """
 
     quantization: int = 0
@@ -86,7 +87,7 @@ def _huffman_in(body: bytes) -> int:
         if kind & 0xEC or codes > _MOST_CODES or end > len(body):
             return _MALFORMED
         if codes:
-            found |= 1 << (kind >> 2 | kind & 3)
+            found |= 1 << kind
         at = end
     return found
 
@@ -109,11 +110,18 @@ def _fault(
             return f"quantization table {table} of the JPEG is not there"
         if tables.quantization >> table + 4 & 1:
             return f"quantization table {table} of the JPEG holds a zero"
-        if tables.huffman and not arithmetic:
-            dc, ac = huffman >> 4, huffman & 0xF
-            needed = 1 << dc | 1 << ac + 4
-            if progressive:  # The first of the coefficients that the scan brings tells.
-                needed = 1 << ac + 4 if scan[-3] else 1 << dc
-            if max(dc, ac) > 3 or needed & ~tables.huffman:
-                return "a Huffman table of the JPEG is not there"
+        needed = 0 if arithmetic else _huffman_needed(huffman, progressive, scan)
+        if tables.huffman and needed & ~tables.huffman:
+            return "a Huffman table of the JPEG is not there"
     return ""
+
+
+def _huffman_needed(chosen: int, progressive: bool, scan: bytes) -> int:
+    """The Huffman tables that a component is coded with in a scan, as a set like that of Tables."""
+    dc, ac = 1 << (chosen >> 4), 1 << 0x10 + (chosen & 0xF)
+    if not progressive:
+        return dc | ac
+    first_coefficient, refined = scan[-3], scan[-1] >> 4
+    if first_coefficient:
+        return ac
+    return 0 if refined else dc  # Bits that refine DC coefficients are not coded.
