@@ -23,11 +23,12 @@ from prep.depth_warnings import depth_warning
 from prep.depths import Deep, Depths
 from prep.errors import RefusedImage
 from prep.estimate import estimate
-from prep.images import ImageProcessor, ImageSettings
+from prep.images import ImageProcessor, ImageSettings, configure_process
 from prep.journal import Journal
 from prep.receipts import SplitTotals, total_receipts
 from prep.report import Effort, make_report
 from prep.shards import RunRef, write_shard
+from tests.writers import bmp_file
 
 Samples = npt.NDArray[np.uint16]
 
@@ -76,6 +77,9 @@ def bits(data: bytes, depth: int = 16) -> int:
     return ImageProcessor(ImageSettings(size=SIDE, depth=depth))(data).bits
 
 
+BMP_565 = bmp_file(
+    [row.tobytes() for row in GRAY], SIDE, 16, compression=3, masks=(0xF800, 0x7E0, 0x1F)
+)
 FILES = {
     "gray PNG": (png(GRAY), GRAY),
     "gray PNG with alpha": (png(with_alpha(GRAY)), GRAY),
@@ -129,10 +133,11 @@ def test_the_bits_in_use_are_told_from_the_largest_sample(most: int, taken: int)
         image_file(picture(SIDE, SIDE), "PNG"),
         image_file(picture(SIDE, SIDE), "TIFF"),
         image_file(picture(SIDE, SIDE), "GIF"),
+        BMP_565,  # 16 bits, but of a pixel
         pnm(COLOURS, 4095),  # 12 bits, and says so
         pnm(GRAY, 4095),  # the same in gray
     ],
-    ids=["JPEG", "PNG", "TIFF", "GIF", "PPM of 12 bits", "PGM of 12 bits"],
+    ids=["JPEG", "PNG", "TIFF", "GIF", "BMP of 5-6-5", "PPM of 12 bits", "PGM of 12 bits"],
 )
 def test_what_does_not_claim_sixteen_bits_is_no_matter_of_depth(data: bytes) -> None:
     assert bits(data) == 0
@@ -145,6 +150,13 @@ def test_transparency_has_all_of_its_bits_at_any_depth() -> None:
     over_white = (COLOURS >> 4) * (128 / 255) + 255 * (127 / 255)
     assert np.abs(square(png(clear), 12) - over_white).max() <= 1
     assert bits(png(clear)) == 12
+
+
+def test_no_decoder_says_anything_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_process()
+    with pytest.raises(RefusedImage, match="the lower bits of its samples"):
+        square(tiff(COLOURS, compression="zlib")[:-500], 12)
+    assert capfd.readouterr().err == ""
 
 
 def test_samples_that_two_decoders_read_differently_are_refused() -> None:

@@ -19,10 +19,11 @@ def configure_process() -> None:
     Parallelism comes from processes: threads inside OpenCV would only fight over the same cores.
     Intel's IPP is switched off because its cubic interpolation gives other bytes on other CPUs
     (it was even seen to differ between two runs on one machine). What is wrong with an image is in
-    its refusal, so Pillow and libtiff don't print it as well.
+    its refusal, so OpenCV, Pillow and libtiff don't print it as well.
     """
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     silence_libtiff()
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # What it logs, it raises, too.
 
