@@ -28,7 +28,7 @@ bench: $(VENV)/installed-test  ## throughput against the codec limit and the art
 	$(BIN)/python -m bench
 
 $(VENV)/installed-%: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[$*]'
 	touch $@
 
