@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from prep import markup
+from prep import markup, storage
 from prep.examples import parse_example
 from prep.histories import read_histories
 from prep.images import SquareReader, Thumbnailer
@@ -63,7 +63,7 @@ def _choose(names: list[str], found: Mapping[str, bytes]) -> dict[int, str]:
 def _read(
     root: Path, receipt: ShardReceipt, wanted: Mapping[int, str], largest: int
 ) -> Iterator[tuple[int, bytes]]:
-    with (root / receipt.file).open("rb") as file:
+    with storage.open_regular(root / receipt.file) as file:
         for number, data in read_chosen(file, wanted, largest):
             yield number, parse_example(data).image
 

@@ -34,7 +34,7 @@ from prep.receipts import Finding
 from prep.records import read_records
 from prep.sessions import require_usable, usable_client
 from prep.stats import ChannelStats, MixedStats, by_channel
-from prep.text import counted, reason_and_file, triple
+from prep.text import counted, reason_and_file, reason_of, triple
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 
@@ -216,7 +216,8 @@ def sum_shards(paths: Iterable[str]) -> Part:
     """Sums over the images in TFRecord files.
 
     Raises:
-        RecordError: a file or a record in it is damaged.
+        RecordError: a file or a record in it is damaged, or can't be read.
+        StorageUnavailable: a storage does not answer.
     """
     return Part(stats=MixedStats.of(stats for path in paths for stats in _images_of_shard(path)))
 
@@ -235,13 +236,16 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
     decoder = Decoder()
     number = 0
     try:
-        with locate(path).open("rb") as file:
+        with storage.open_regular(locate(path)) as file:
             for record in read_records(file):
                 image = parse_example(record).image
                 yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
                 number += 1
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None
+    except OSError as error:
+        storage.require_answer(locate(path), error)
+        raise RecordError(f"{path}: can't be read: {reason_of(error)}") from None
 
 
 def _on_cluster(

@@ -15,7 +15,7 @@ from prep.catalog import Catalog, scan_folders
 from prep.catalog.names import alike
 from prep.config import Config
 from prep.contents import without_duplicates
-from prep.errors import ConfigError, SourceError
+from prep.errors import ConfigError, LabelError, SourceError
 from prep.images import codec_versions
 from prep.labels import LabelMap
 from prep.layout import require_split_name
@@ -140,8 +140,13 @@ def find_labels(config: Config, catalog: Catalog) -> LabelMap:
     if config.label_map is not None:
         return LabelMap.parse(config.label_map)
     beside = os.path.join(catalog.root, _LABEL_MAP)
-    if locate(beside).exists():
+    if locate(beside).is_file():
         return LabelMap.read(beside)
+    if locate(beside).exists():
+        raise LabelError(
+            f"label map {beside!r}: expected a file, found something else; remove it, or give "
+            "another with --label-map"
+        )
     return LabelMap.build(catalog.classes)
 
 

@@ -21,7 +21,6 @@ from prep.contents import changed_since_written
 from prep.errors import (
     BadImageError,
     Interrupted,
-    LabelError,
     OutputConflict,
     PrepError,
     ShardError,
@@ -29,7 +28,6 @@ from prep.errors import (
 )
 from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
-from prep.labels import LabelMap
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan
 from prep.progress import ShowOn
@@ -192,15 +190,17 @@ def _begin(made: RunPlan, journal: Journal, *, overwrite: bool) -> None:
 
 def _warn_of_labels_that_move(made: RunPlan, journal: Journal) -> None:
     """Say which numbers will stand for other classes than they did, before that is so."""
-    with contextlib.suppress(LabelError):  # There is none, or none that can be read.
-        changes = label_changes(LabelMap.read(str(journal.layout.labels)), made.labels)
-        if changes.moved or changes.gone:
-            _LOGGER.warning(
-                "prep: the labels in %s will change: %s; models trained on the old ones keep "
-                "to those",
-                journal.output,
-                changes,
-            )
+    before = journal.stored_labels()
+    if before is None:
+        return
+    changes = label_changes(before, made.labels)
+    if changes.moved or changes.gone:
+        _LOGGER.warning(
+            "prep: the labels in %s will change: %s; models trained on the old ones keep "
+            "to those",
+            journal.output,
+            changes,
+        )
 
 
 def _some_image(made: RunPlan) -> list[str]:

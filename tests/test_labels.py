@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import prep
 from prep.errors import LabelError
 from prep.labels import LabelMap
 
@@ -97,6 +99,14 @@ def test_what_is_no_label_map_is_refused_by_name(tmp_path: Path, text: str, said
 def test_a_map_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"absent\.json"):
         LabelMap.read(tmp_path / "absent.json")
+
+
+def test_a_pipe_beside_the_images_is_no_label_map(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.jpg").write_bytes(b"an image")
+    os.mkfifo(tmp_path / "label_map.json")
+    with pytest.raises(LabelError, match="expected a file, found something else"):
+        prep.plan(prep.Config(source=tmp_path, output=tmp_path / "out"))
 
 
 def test_a_map_that_is_not_text_is_refused(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from prep.journal import Journal, require_listed
 from prep.labels import LabelMap
 from prep.layout import MOST_SHARDS, OutputLayout
 from prep.listings import decode_cell, encode_cell, publish_table
+from prep.means import sum_shards
 from prep.parsing import parse_json
 from prep.planning import make_fingerprint
 from prep.publishing import publish
@@ -50,6 +51,7 @@ from prep.records import frame, masked_crc, read_chosen, read_records
 from prep.shards import RunRef, write_shard
 from prep.trust import require_trusted
 from prep.watching.history import History
+from prep.webpage import update_page
 from prep.webpage.facts import read_facts
 from prep.webpage.samples import take_sample
 
@@ -559,6 +561,31 @@ def test_a_pipe_keeps_nobody_waiting(name: str, received: Received) -> None:
     else:
         named = {problem.where for problem in examine(received.root).problems}
         assert name in named or name == HISTORY
+    if name == "label_map.json":
+        assert Journal(received.root).stored_labels() is None
+    if name == SHARD:
+        with pytest.raises(RecordError, match="can't be read: not a regular file"):
+            sum_shards([str(received.root / name)])
+
+
+def test_a_pipe_in_the_place_of_a_shard_without_records_is_not_opened(received: Received) -> None:
+    receipt = Journal(received.root).read_receipt("train", 1)
+    empty = dataclasses.replace(receipt, bytes=0)
+    assert not Journal(received.root).is_true(empty, receipt.fingerprint)
+    (received.root / SHARD).write_bytes(b"")
+    assert Journal(received.root).is_true(empty, receipt.fingerprint)
+    (received.root / SHARD).unlink()
+    os.mkfifo(received.root / SHARD)
+    assert not Journal(received.root).is_true(empty, receipt.fingerprint)
+
+
+def test_a_pipe_in_the_place_of_the_page_is_replaced(received: Received) -> None:
+    os.mkfifo(received.root / "report.html")
+    journal = Journal(received.root)
+    stored = journal.stored_plan()
+    assert stored is not None
+    update_page(journal, stored, journal.receipts(stored.shards, stored.fingerprint.digest))
+    assert (received.root / "report.html").read_bytes().startswith(b"<!DOCTYPE html>")
 
 
 def test_wide_json_within_text_is_just_text() -> None:

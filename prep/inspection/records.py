@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import stat
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -52,11 +52,12 @@ def inspect_file(
 
 def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
     """Size and digest of the file; raises OSError where it can't be read."""
-    size = _regular(path).stat().st_size
-    if size != receipt.bytes:
-        yield f"{receipt.bytes} bytes", f"{size}"
-        return  # It can't have the digest either, and may be of any size.
-    with path.open("rb") as file:
+    with storage.open_regular(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size != receipt.bytes:
+            yield f"{receipt.bytes} bytes", f"{size}"
+            return  # It can't have the digest either, and may be of any size.
+        file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != receipt.sha256:
         yield f"SHA-256 {receipt.sha256}", digest
@@ -102,7 +103,7 @@ class _Reading:
 
     def differences(self, path: Path) -> list[Difference]:
         """What is wrong with the records of the file; raises OSError where it can't be read."""
-        with _regular(path).open("rb") as file:
+        with storage.open_regular(path) as file:
             self._read(file)
             if self.records != self._receipt.images:
                 file.seek(0)
@@ -215,10 +216,3 @@ def _repeated(records: Iterator[bytes]) -> Iterator[Difference]:
             first = seen.setdefault(crc32c(data), number)
             if first != number:
                 yield f"record {number} to be its own", f"record {first} once more"
-
-
-def _regular(path: Path) -> Path:
-    """Reading from a pipe would never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is not a regular file")
-    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import pyarrow as pa
 
 from prep import image_list, storage
 from prep.checksums import DIGITS
-from prep.errors import OutputConflict
+from prep.errors import LabelError, OutputConflict
 from prep.image_list import ImageEntry
 from prep.journal.plan import read_plan
+from prep.labels import LabelMap
 from prep.layout import OutputLayout, is_shard_name
 from prep.leases import Lease, is_lock_name
 from prep.locations import absolute, locate
 from prep.locks import exclusive
-from prep.parsing import parse_json
+from prep.parsing import LARGEST, parse_json
 from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt, of_outcome
 from prep.stored_plan import StoredPlan
@@ -122,6 +124,18 @@ class Journal:
         """The plan that this output holds; see :func:`prep.journal.plan.read_plan`."""
         return read_plan(self.layout)
 
+    def stored_labels(self) -> LabelMap | None:
+        """The label map of this output; None where there is none that can be read."""
+        try:
+            value = parse_json(storage.read_at_most(self.layout.labels, LARGEST))
+            return LabelMap.parse(value)
+        except OSError as error:
+            storage.require_answer(self.layout.root, error)
+            return None
+        except (ValueError, LabelError):
+            return None
+
+
     def run_plan(self, stored: StoredPlan) -> RunPlan:
         """The whole plan, as far as it is on disk.
 
@@ -215,7 +229,7 @@ class Journal:
             return False
         file = self.layout.root / receipt.file
         try:
-            size = file.stat().st_size if sizes is None else sizes.get(file.name)
+            size = _size(file) if sizes is None else sizes.get(file.name)
         except OSError as error:
             storage.require_answer(self.layout.root, error)
             return False
@@ -333,6 +347,12 @@ class Journal:
     def _holds_manifest(self, plan: RunPlan) -> bool:
         held = self.manifest()
         return held is not None and bool(held.equals(plan.manifest))
+
+
+def _size(path: Path) -> int | None:
+    """That of a regular file; None of anything else, such as a pipe, that readers would wait at."""
+    status = path.stat()
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _fits(receipt: ShardReceipt, shard: ShardSpec) -> bool:

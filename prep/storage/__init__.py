@@ -12,6 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -68,6 +69,7 @@ __all__ = [
     "make_folder",
     "most_at_once",
     "names_in",
+    "open_regular",
     "patiently",
     "publish",
     "publish_json",
@@ -175,6 +177,15 @@ def read_at_most(path: Path, largest: int) -> bytes:
         return data
 
     return patiently(path, read)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file, or an object in a storage, open for reading.
+
+    Raises:
+        OSError: it can't be opened, or is something else (a pipe would block for ever).
+    """
+    return path.open("rb") if isinstance(path, RemotePath) else local.open_regular(path)
 
 
 def patiently(path: Path, action: Callable[[], T]) -> T:

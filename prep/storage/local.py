@@ -18,6 +18,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -79,6 +80,16 @@ def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
     """
     with _opened(path) as (descriptor, _):
         yield from _pieces(descriptor)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file, open for reading.
+
+    Raises:
+        OSError: it can't be opened, or is something else.
+    """
+    with _opened(os.fspath(path)) as (descriptor, _):
+        return os.fdopen(os.dup(descriptor), "rb")
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def _publish(journal: Journal, facts: Facts) -> None:
 
 def _is_made_from(page: Path, digest: str) -> bool:
     try:
-        with page.open("rb") as file:
+        with storage.open_regular(page) as file:
             return _MADE_FROM.format(digest).encode() in file.read(_HEAD)
     except OSError:
         return False

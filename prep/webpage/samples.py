@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from prep import storage
 from prep.errors import RecordError
 from prep.examples import parse_example
 from prep.images import SquareReader, Thumbnailer
@@ -138,7 +139,7 @@ class _Sampler:
         shown = self._choose(classes)
         numbers = shown.keys() | set(range(min(counted, len(classes))))
         try:
-            with (self._journal.layout.root / receipt.file).open("rb") as file:
+            with storage.open_regular(self._journal.layout.root / receipt.file) as file:
                 for number, data in read_chosen(file, numbers, self._facts.plan.largest_record):
                     self._take(data, shown.get(number), count=number < counted)
         except (OSError, RecordError):
