@@ -196,8 +196,7 @@ def _warn_of_labels_that_move(made: RunPlan, journal: Journal) -> None:
     changes = label_changes(before, made.labels)
     if changes.moved or changes.gone:
         _LOGGER.warning(
-            "prep: the labels in %s will change: %s; models trained on the old ones keep "
-            "to those",
+            "prep: the labels in %s will change: %s; models trained on the old ones keep to those",
             journal.output,
             changes,
         )

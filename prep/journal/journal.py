@@ -135,7 +135,6 @@ class Journal:
         except (ValueError, LabelError):
             return None
 
-
     def run_plan(self, stored: StoredPlan) -> RunPlan:
         """The whole plan, as far as it is on disk.
 
