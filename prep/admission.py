@@ -31,7 +31,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
 
 
 class Stored(str):
-    """A path or URL that was admitted once, and is kept as it was understood then."""
+    """A path or URL that has been expanded and checked before; it is taken as it is."""
 
     __slots__ = ()
 
@@ -105,7 +105,7 @@ def _require_url(key: str, text: str) -> None:
 
 
 def _require_name(key: str, text: str) -> None:
-    """Raise ConfigError where no file can be called so."""
+    """Raise ConfigError where this can't be the path of a file."""
     shown = reprlib.repr(text)
     if not text:
         raise ConfigError(f"{key}: got nothing; expected a path or a URL")
@@ -158,7 +158,7 @@ def split(
 
 
 def _require_no_typo(storage_options: Mapping[str, Any]) -> None:
-    """Raise ConfigError where a key is nearly one of those that options are given by."""
+    """Raise ConfigError where a key looks like a misspelt one of ``LOCATIONS``."""
     for name, options in storage_options.items():
         near = difflib.get_close_matches(str(name).lower(), LOCATIONS, n=1, cutoff=0.8)
         if isinstance(options, Mapping) and near and name not in LOCATIONS:

@@ -98,7 +98,7 @@ class Settled(Generic[T]):
 def as_settled(
     client: Client, futures: Iterable[Future[T]], *, with_results: bool = True
 ) -> Iterator[Settled[T]]:
-    """Tasks in the order in which they are done, and a word now and then while none is.
+    """Yield tasks as they complete, and now and then an empty :class:`Settled` while none does.
 
     Args:
         with_results: whether to get what they have given; each takes a request.
@@ -131,7 +131,7 @@ def as_settled(
 
 
 def result_of(future: Future[T], timeout: float) -> T:
-    """Returns what a task that is done has given.
+    """Return the result of a task that is done.
 
     Raises:
         ClusterError: the scheduler has gone meanwhile.

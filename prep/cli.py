@@ -311,7 +311,7 @@ def demo(output: str, images: int, workers: int | None) -> None:
 
 
 def _local(output: str) -> Path:
-    """What OUTPUT means, where that is on this machine."""
+    """Return the path that OUTPUT means; raise ConfigError where it is a URL."""
     path = typed("output", output)
     if is_url(path):
         raise ConfigError(f"output: got {path!r}; expected a path on this machine")
@@ -319,7 +319,7 @@ def _local(output: str) -> Path:
 
 
 def _writable(output: str) -> Path:
-    """What OUTPUT means, if a file may be written there: better told before the work than after."""
+    """Return the path that OUTPUT means; raise ConfigError if no file can be written there."""
     path = _local(output)
     folder = next((parent for parent in path.absolute().parents if parent.exists()), path)
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):

@@ -44,7 +44,7 @@ class Commands(click.Group):
 
 
 def fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
-    """Ends with one line, and one for each of the findings."""
+    """Print one line, and one for each finding, and exit."""
     click.echo(f"prep: {_shown(message)}", err=True)
     for finding in findings:
         click.echo(f"  {_shown(finding)}", err=True)
@@ -52,6 +52,6 @@ def fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn
 
 
 def _shown(message: str) -> str:
-    """A message on one line that ends, whatever was typed, and in which no URL shows a secret."""
+    """Put a message on one line of bounded length, without secrets in URLs."""
     line = one_line(hide_credentials(message))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"

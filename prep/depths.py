@@ -41,12 +41,12 @@ class Depths:
         return sum(self.classes.values(), Deep(0, 0))
 
     def for_report(self) -> dict[str, Any]:
-        """As a report shows them."""
+        """Return them as a report shows them."""
         return {name: deep._asdict() for name, deep in sorted(self.classes.items())}
 
     @classmethod
     def of_report(cls, value: object) -> Depths:
-        """From what a report shows; raises ValueError where the value is something else."""
+        """Read what a report shows; raise ValueError where the value is something else."""
         shown = value if isinstance(value, dict) else {"": None}
         return cls(
             classes={
@@ -57,7 +57,7 @@ class Depths:
 
     @classmethod
     def from_json(cls, value: object) -> Depths:
-        """From what ``dataclasses.asdict`` gave, after its way through JSON.
+        """Read what ``dataclasses.asdict`` gave, after its way through JSON.
 
         Raises:
             ValueError: it is something else.

@@ -38,49 +38,49 @@ class Fields:
         self._what = what
 
     def any(self, name: str, default: Any = _ABSENT) -> Any:
-        """A member of whatever kind."""
+        """Take a member of any kind."""
         value = self._left.pop(name, default)
         if value is _ABSENT:
             raise ValueError(f"expected {self._what} with {name!r}, found none")
         return value
 
     def whole(self, name: str, least: int = 0, most: int = LARGEST, default: Any = _ABSENT) -> int:
-        """A whole number within bounds."""
+        """Take a whole number within bounds."""
         return whole(self.any(name, default), name, least, most)
 
     def number(
         self, name: str, least: float = 0.0, most: float = 1e15, default: Any = _ABSENT
     ) -> float:
-        """A number within bounds, and so a finite one."""
+        """Take a number within bounds, and so a finite one."""
         return number(self.any(name, default), name, least, most)
 
     def text(self, name: str, most: int = _LONGEST_TEXT, default: Any = _ABSENT) -> str:
-        """Text of so many characters at the most."""
+        """Take text of limited length."""
         return text(self.any(name, default), name, most)
 
     def list(self, name: str, default: Any = _ABSENT) -> list[Any]:
-        """A list of whatever there is."""
+        """Take a list of anything."""
         value = self.any(name, default)
         return value if isinstance(value, list) else refuse(name, "a list", value)
 
     def object(self, name: str, default: Any = _ABSENT) -> dict[str, Any]:
-        """An object of whatever there is."""
+        """Take an object of anything."""
         value = self.any(name, default)
         return value if isinstance(value, dict) else refuse(name, "an object", value)
 
     def counts(self, name: str, least: int = 0) -> dict[str, int]:
-        """An object of whole numbers."""
+        """Take an object of whole numbers."""
         return counts(self.any(name), name, least)
 
     def end(self) -> None:
-        """Raise ValueError where members are left that nobody asked for."""
+        """Raise ValueError where members are left that nobody took."""
         if self._left:
             unknown = reprlib.repr(next(iter(self._left)))
             raise ValueError(f"expected {self._what} of known members, found {unknown}")
 
 
 def whole(value: object, name: str, least: int = 0, most: int = LARGEST) -> int:
-    """The same, if it is a whole number within bounds."""
+    """Return the value if it is a whole number within bounds."""
     if type(value) is int and least <= value <= most:
         return value
     upper = "" if most == LARGEST else f" and at most {most}"
@@ -88,7 +88,7 @@ def whole(value: object, name: str, least: int = 0, most: int = LARGEST) -> int:
 
 
 def number(value: object, name: str, least: float = 0.0, most: float = 1e15) -> float:
-    """The same, if it is a number within bounds."""
+    """Return the value if it is a number within bounds."""
     if type(value) in (int, float) and least <= value <= most:  # type: ignore[operator]
         found: float = value  # type: ignore[assignment]
         if math.isfinite(found):
@@ -97,14 +97,14 @@ def number(value: object, name: str, least: float = 0.0, most: float = 1e15) -> 
 
 
 def text(value: object, name: str, most: int = _LONGEST_TEXT) -> str:
-    """The same, if it is text, and not too long."""
+    """Return the value if it is text, and not too long."""
     if isinstance(value, str) and len(value) <= most:
         return value
     return refuse(name, f"text of at most {most:,} characters", value)
 
 
 def counts(value: object, name: str, least: int = 0) -> dict[str, int]:
-    """The same, if it is an object of whole numbers."""
+    """Return the value if it is an object of whole numbers."""
     if not isinstance(value, dict):
         return refuse(name, "an object of whole numbers", value)
     return {
@@ -113,6 +113,6 @@ def counts(value: object, name: str, least: int = 0) -> dict[str, int]:
 
 
 def refuse(name: str, expected: str, found: object) -> NoReturn:
-    """Raise ValueError; what was found is shown, but not all of it if it is long."""
+    """Raise ValueError; a long value is shortened."""
     shown = reprlib.repr(found) if not isinstance(found, Mapping) else "an object"
     raise ValueError(f"{name}: expected {expected}, found {shown}")

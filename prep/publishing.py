@@ -78,7 +78,10 @@ def _stored_report(journal: Journal) -> RunReport | None:
 
 @contextlib.contextmanager
 def _unless_passed_over_alone(report: RunReport, stored: RunReport | None) -> Iterator[None]:
-    """What is finished may lie where nothing can be written, though a file came to the source."""
+    """Ignore a write error if the stored report lacks nothing but what was passed over.
+
+    A finished output may lie where nothing can be written, while files come to the source.
+    """
     try:
         yield
     except OSError:
@@ -94,7 +97,7 @@ def _resumed_as(report: RunReport, other: RunReport) -> RunReport:
 
 
 def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
-    """Makes the page to look at; a run is no worse without."""
+    """Make the page to look at, and only warn where that fails."""
     try:
         from prep.webpage import update_page  # It takes a while to load, and may itself be broken.
 

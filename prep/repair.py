@@ -32,7 +32,7 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class Repair:
-    """Makes good what can be, and notes why the rest can't."""
+    """Repairs what can be repaired, and notes why the rest can't."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Repair:
         self._notes: list[Problem] = []
 
     def carry_out(self) -> list[Problem]:
-        """Gives back why some of it could not be done.
+        """Repair, and return why some of it could not be done.
 
         Raises:
             OutputConflict: the output can't be written to.

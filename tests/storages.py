@@ -21,6 +21,10 @@ import fsspec
 import psutil
 import pytest
 from clusters import contents, wait_until
+from distributed import Client
+from pictures import write_tree
+
+import prep
 
 REPO = Path(__file__).resolve().parent.parent
 #: What must be seen nowhere.
@@ -59,6 +63,31 @@ class Store:
         for name, data in contents(folder).items():
             self.write(f"{prefix}/{name}", data)
         return f"{self.url}/{prefix}"
+
+
+@contextlib.contextmanager
+def same_as_on_disk(
+    store: Store, tmp_path: Path, images: int, images_per_shard: int
+) -> Iterator[tuple[prep.Config, Client]]:
+    """A run from a store to itself, to be made in the block: it must write what one on a disk does.
+
+    The cluster has two workers that may be killed.
+    """
+    source = write_tree(tmp_path / "source", {"train": {"cat": images // 2, "dog": images // 2}})
+    whole = tmp_path / "whole"
+    on_disk = prep.Config(
+        source=str(source), output=str(whole), size=32, images_per_shard=images_per_shard
+    )
+    places = {"source": store.upload(source, "photos"), "output": f"{store.url}/shards"}
+    with prep.cluster(workers=2) as client:
+        prep.run(on_disk, client)
+        config = prep.Config(**on_disk.model_dump() | places, storage_options=dict(store.options))
+        yield config, client
+        assert prep.verify(config.output, client).clean
+    found = store.contents("shards")
+    shards = {name: data for name, data in found.items() if name.endswith(".tfrecord")}
+    assert shards == contents(whole, "**/*.tfrecord")
+    assert [name for name in found if name.endswith(".partial")] == []
 
 
 class Bucket(Store):

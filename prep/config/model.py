@@ -266,7 +266,7 @@ class Config(BaseModel):
 
     @classmethod
     def from_file(cls, path: str | Path, **overrides: Any) -> Config:
-        """Reads a JSON, YAML or TOML file; ``overrides`` win over what it says.
+        """Read a JSON, YAML or TOML file; ``overrides`` win over what it says.
 
         Relative paths in it are relative to the working directory.
 
@@ -277,7 +277,7 @@ class Config(BaseModel):
 
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> Config:
-        """The configuration that an output holds, whose paths were understood when it was made.
+        """Make the configuration that an output holds; its paths were expanded when it was made.
 
         Raises:
             ConfigError: a value is not allowed.
@@ -291,12 +291,12 @@ class Config(BaseModel):
         return cls(**kept)
 
     def grant(self) -> None:
-        """Has its URLs opened with its options in this process, and in workers from now on."""
+        """Let this process and its workers open the URLs with their options from now on."""
         for name, options in (self.storage_options or {}).items():
             grant(getattr(self, name), options)
 
     def _repr_html_(self) -> str:
-        """In a notebook: each key, its value, and what it is for."""
+        """Show each key in a notebook, with its value and what it is for."""
         fields = type(self).model_fields.items()
         values = {name: getattr(self, name) for name, _ in fields}
         if values["storage_options"]:
@@ -315,7 +315,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _credentials_are_kept_apart(self) -> Config:
-        """Options by key, and no credentials in URLs."""
+        """Sort options by key, and move credentials out of URLs into them."""
         values = {name: getattr(self, name) for name in LOCATIONS}
         shown, options = split(values, self.storage_options)
         if shown != values or options != self.storage_options:
@@ -338,12 +338,12 @@ class Config(BaseModel):
 
 
 def allowed(key: str) -> str:
-    """What a key may be, in words."""
+    """Say in words what a key may be."""
     return str(described(Config.model_fields[key])["allowed"])
 
 
 def fingerprint_part(key: str) -> str | None:
-    """The part of a plan's fingerprint that shows a key; None where it has no say in the bytes.
+    """Name the part of a plan's fingerprint that shows a key; None if it does not decide the bytes.
 
     >>> fingerprint_part("size"), fingerprint_part("image_type"), fingerprint_part("output")
     ('size', 'images', None)

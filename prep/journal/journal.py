@@ -84,7 +84,7 @@ class Journal:
             ) from None
 
     def not_writable(self, error: OSError) -> OutputConflict:
-        """The error of a run, or a repair, that this one of the system has ended.
+        """Turn a system error that ended a run or a repair into one for users.
 
         Raises:
             StorageUnavailable: a storage does not answer, in place of that.
@@ -180,7 +180,7 @@ class Journal:
             storage.remove_leftovers(folder, within=layout.root, keep_names=keep_names, alone=alone)
 
     def clear(self, plan: RunPlan) -> None:
-        """Removes what an earlier run has put here, and files that would be taken for ours.
+        """Remove what an earlier run has put here, and files that would be taken for ours.
 
         Raises:
             OutputConflict: not all of it can be removed.
@@ -235,7 +235,7 @@ class Journal:
         return size == receipt.bytes
 
     def stored_receipt(self, shard: ShardSpec) -> ShardReceipt | None:
-        """A shard's receipt, be it true or not; None where there is none that could be its own.
+        """A shard's receipt, true or not; None where there is none that could be its own.
 
         Raises:
             StorageUnavailable: a storage does not say whether there is one.
@@ -250,7 +250,7 @@ class Journal:
         return receipt if _fits(receipt, shard) else None
 
     def read_receipt(self, split: str, index: int) -> ShardReceipt:
-        """What is there as the receipt of a shard, of whatever plan.
+        """Read the receipt of a shard, of any plan.
 
         Raises:
             OSError: it can't be read.
@@ -355,7 +355,7 @@ def _size(path: Path) -> int | None:
 
 
 def _fits(receipt: ShardReceipt, shard: ShardSpec) -> bool:
-    """Whether a receipt speaks of as many images as a shard has."""
+    """Tell whether a receipt accounts for as many images as a shard has."""
     images = receipt.images + len(of_outcome(receipt.findings, "refused"))
     whole = images == shard.images and len(receipt.checksums) == DIGITS * images
     return whole and receipt.count == shard.count

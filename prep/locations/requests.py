@@ -37,7 +37,7 @@ class Requests:
 
     @property
     def path(self) -> str:
-        """What the filesystem calls the place."""
+        """The place, as the filesystem names it."""
         # Only the first part is parsed: in the rest, '?' and '#' are parts of names.
         protocol, _, rest = self._url.partition("://")
         first, slash, below = rest.partition("/")
@@ -90,7 +90,7 @@ class Requests:
             return method(*arguments, **options)
 
     def open(self) -> io.BufferedReader:
-        """To read it piece by piece."""
+        """Open the file to read it piece by piece."""
         fs = self.filesystem
         with self.asking():
             file = fs.open(self.path, "rb", block_size=_BLOCK)
@@ -98,7 +98,7 @@ class Requests:
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """Raises OSErrors alone; after one that tells of a broken connection, another is made."""
+        """Raise nothing but OSErrors; drop the connections after one that tells of a broken one."""
         try:
             with self.as_os_errors():
                 yield
@@ -111,7 +111,7 @@ class Requests:
         return as_os_errors(self._url, OPTIONS.of(self._url))
 
     def _refusal(self, said: str) -> str:
-        """What to tell of options that a storage does not take, or lacks."""
+        """Explain options that a storage does not take, or lacks."""
         if "missing" in said:
             return f"{said}; give what is missing in storage_options"
         for name, protocol in given_to_others(self._url).items():
