@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import struct
@@ -171,6 +172,29 @@ def test_orientation_of_a_tiff_is_read_likewise(form: str, order: str, big: bool
         assert refusal(tiff_file(page, order=order, big=big)).reason == "unsupported"
     else:
         assert np.array_equal(upright(tiff_file(page, order=order, big=big)), PICTURE[:, 6:54])
+
+
+def test_a_tiff_is_turned_once_by_the_first_of_two_values() -> None:
+    page = Page(samples=np.ascontiguousarray(np.rot90(PICTURE)), photometric=2)
+    data = tiff_file(dataclasses.replace(page, tags={274: ("H", [6, 6])}))
+    assert np.array_equal(upright(data), PICTURE[:, 6:54])
+
+
+@pytest.mark.parametrize("coding", ["none", "zlib"])
+def test_subsampled_chroma_of_a_tiff_is_decoded_whether_it_is_packed_or_not(coding: str) -> None:
+    luma, *chroma = np.moveaxis(np.asarray(Image.fromarray(PICTURE).convert("YCbCr")), 2, 0)
+    units = [luma.reshape(24, 2, 30, 2).transpose(0, 2, 1, 3).reshape(24, 30, 4)]
+    units += [plane[::2, ::2, None] for plane in chroma]
+    of_size = {256: ("I", [60]), 257: ("I", [48]), 278: ("I", [48])}
+    of_samples = {258: ("H", [8] * 3), 277: ("H", [3]), 339: ("H", [1] * 3), 530: ("H", [2, 2])}
+    levels = {532: ("H", [0, 255, 128, 255, 128, 255])}
+    page = Page(
+        samples=np.concatenate(units, 2),
+        photometric=6,
+        compression=coding,
+        tags=of_size | of_samples | levels,
+    )
+    assert psnr(decode(tiff_file(page)), PICTURE) > 25
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -96,6 +96,10 @@ class Directory:
         kind, number, where = self._entries.get(tag, (0, 0, 0))
         return where, _INTEGERS.get(kind, "") if number == 1 else ""
 
+    def entry(self, tag: int) -> int:
+        """Where the entry of a tag is that is there; it begins with the tag's number."""
+        return self._entries[tag][2] - self._layout.entry.size
+
     @property
     def orientation(self) -> int:
         """1 to 8 as Exif counts; 1, upright, where it is absent or makes no sense."""

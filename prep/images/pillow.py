@@ -40,7 +40,7 @@ class _Source(NamedTuple):
         orientation: which turns the pixels upright; None if Pillow is to be asked for the Exif.
         profile: the ICC profile; None if Pillow is to be asked for it.
         bits: of a sample, where there may be more than eight.
-        planes: whether the samples of a TIFF lie in planes.
+        by_libtiff: whether Pillow reads a TIFF wrong by itself, and is to leave it to libtiff.
         negative: whether 16-bit gray comes out as its negative.
         cut: whether the file ends before its pixels do.
         samples: what they are, in words, if nothing else may keep Pillow from reading it.
@@ -53,7 +53,7 @@ class _Source(NamedTuple):
     orientation: int | None = None
     profile: bytes | None = None
     bits: int = 16
-    planes: bool = False
+    by_libtiff: bool = False
     negative: bool = False
     cut: bool = False
     samples: str = ""
@@ -156,7 +156,7 @@ def _decode(
     name, data = source.name, source.data
     try:
         with (
-            _pillow_settings(settings.max_pixels, lenient=lenient, planes=source.planes),
+            _pillow_settings(settings.max_pixels, lenient=lenient, by_libtiff=source.by_libtiff),
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
             check_size(image.height, image.width, settings)
@@ -194,14 +194,14 @@ def _decode(
 
 @contextlib.contextmanager
 def _pillow_settings(
-    max_pixels: int | None, *, lenient: bool = False, planes: bool = False
+    max_pixels: int | None, *, lenient: bool = False, by_libtiff: bool = False
 ) -> Iterator[None]:
     """Sets what is global in Pillow, and sets it back, for notebooks use Pillow too."""
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, TiffImagePlugin.READ_LIBTIFF
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, lenient
     # What Pillow reads of uncompressed TIFFs by itself, and not by libtiff, is wrong where samples
-    # lie in planes; where they do not, it takes less memory.
-    TiffImagePlugin.READ_LIBTIFF = planes
+    # lie in planes or chroma is subsampled; where neither is so, it takes less memory.
+    TiffImagePlugin.READ_LIBTIFF = by_libtiff
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # About metadata, and about sizes that we check.

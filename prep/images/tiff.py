@@ -12,13 +12,14 @@ from typing import NamedTuple
 from prep.errors import RefusedImage
 from prep.images.ifd import ORIENTATION, Directory, first_directory, next_directory
 
+_UNASSIGNED = ORIENTATION + 1  # a tag that nobody knows
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES, _PLANES = 277, 284
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _OFFSETS_AND_SIZES = ((273, 279), (324, 325))  # of strips, and of tiles
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _CIELAB = 0, 1, 3, 8
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _YCBCR, _CIELAB = 0, 1, 3, 6, 8
 _OF_GRAY = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
 _OTHER_COLOURS = {
     4: "transparency masks",
@@ -41,7 +42,7 @@ class Tiff(NamedTuple):
     Attributes:
         data: a TIFF whose first picture is the one to take. It is not turned, whatever it says.
         orientation: which turns it upright.
-        planes: whether its samples lie in planes.
+        by_libtiff: whether Pillow reads it wrong by itself, and is to leave it to libtiff.
         negative: whether 16-bit gray comes out as its negative.
         bits: of a sample.
         cut: whether the file ends before its samples do.
@@ -50,7 +51,7 @@ class Tiff(NamedTuple):
 
     data: bytes
     orientation: int
-    planes: bool
+    by_libtiff: bool
     negative: bool
     bits: int
     cut: bool
@@ -77,14 +78,21 @@ def read_tiff(data: bytes) -> Tiff:
     changes: dict[int, bytes] = {}
     if picture is not first:
         changes |= _first_to_be(picture, data)
-    if picture.orientation != 1:  # Or Pillow would turn all of it, and not only the square.
-        changes |= _change(picture, ORIENTATION, 1)
+    if picture.has(ORIENTATION) and picture.integers(ORIENTATION) != (1,):
+        # Or Pillow would turn all of it, and not only the square.
+        changes[picture.entry(ORIENTATION)] = struct.pack(picture.order + "H", _UNASSIGNED)
     if negative:  # Pillow forgets about it, or does not read it at all.
         changes |= _change(picture, _PHOTOMETRIC, _BLACK_IS_ZERO)
     cut = any(offset + size > len(data) for offset, size in _stretches(picture))
-    planes = picture.integer(_PLANES, 1) == 2
+    by_libtiff = picture.integer(_PLANES, 1) == 2 or picture.integer(_PHOTOMETRIC) == _YCBCR
     return Tiff(
-        _changed(data, changes), picture.orientation, planes, negative, bits, cut, _samples(picture)
+        _changed(data, changes),
+        picture.orientation,
+        by_libtiff,
+        negative,
+        bits,
+        cut,
+        _samples(picture),
     )
 
 
