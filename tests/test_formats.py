@@ -21,6 +21,7 @@ from prep.catalog import scan_folders
 from prep.catalog.names import READ
 from prep.errors import RefusedImage
 from prep.images import ImageProcessor, ImageSettings, decode
+from prep.images.png import read_png
 from tests.formats import (
     PAGE,
     UNSUPPORTED,
@@ -266,6 +267,18 @@ def test_what_has_no_end_is_not_listed(data: bytes) -> None:
     try:
         assert refusal(data).reason in ("damaged", "truncated")
         assert tracemalloc.get_traced_memory()[1] < 4 * len(data) + (16 << 20)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("before", [b"", chunk(b"pHYs", bytes(9))], ids=["bare", "with metadata"])
+def test_a_png_is_not_copied_but_for_leaving_chunks_out(before: bytes) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    data = png_file(noise, 8, 2, before=before)
+    tracemalloc.start()
+    try:
+        read_png(data)
+        assert tracemalloc.get_traced_memory()[1] < len(data) * (1.2 if before else 0.2)
     finally:
         tracemalloc.stop()
 

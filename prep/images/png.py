@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from prep.errors import RefusedImage
@@ -69,7 +70,8 @@ def read_png(data: bytes) -> Png:
     The others are left out of what is to be decoded: no decoder is to trip over them, or to inflate
     them. A file that was cut off behind its last pixel is given an end.
     """
-    chunks: list[bytes] = []
+    chunks: list[memoryview] = []
+    view = memoryview(data)  # Chunks are not copied: together they are as large as the file.
     metadata: dict[bytes, bytes] = {}
     fault = None
     at = len(SIGNATURE)
@@ -79,24 +81,27 @@ def read_png(data: bytes) -> Png:
         if end > len(data):
             break
         if kind in _OF_PIXELS:
-            chunks.append(data[at:end])
+            chunks.append(view[at:end])
         elif _is_needed(kind, data, at) and kind not in metadata and _is_good(data, at, end):
             metadata[kind] = data[at + 8 : end - 4]
         fault = fault or _fault(kind, data, at, end)
         at = end
         if kind == b"IEND":
-            return Png(SIGNATURE + b"".join(chunks), data[24], metadata, None, fault)
-    note = None
+            if len(SIGNATURE) + sum(map(len, chunks)) != len(data):  # There are others.
+                data = b"".join([SIGNATURE, *chunks])
+            return Png(data, data[24], metadata, None, fault)
+    note, rest = None, view[at:]
     if fault is None and _holds_all_pixels(chunks):
         note = Note(
             "repaired", "truncated", f"all pixels are there; the PNG ends within a chunk at {at}"
         )
-        data = data[:at] + _END
+        rest = memoryview(_END)
     elif fault is None:
         fault = RefusedImage(
             "truncated", f"the PNG ends within its pixels, after {len(data)} bytes"
         )
-    return Png(SIGNATURE + b"".join([*chunks, data[at:]]), data[24], metadata, note, fault)
+    data = b"".join([SIGNATURE, *chunks, rest])
+    return Png(data, data[24], metadata, note, fault)
 
 
 def _is_good(data: bytes, at: int, end: int) -> bool:
@@ -167,12 +172,12 @@ def check_png_room(data: bytes) -> None:
     check_least(height, width, least, len(data))
 
 
-def _holds_all_pixels(chunks: list[bytes]) -> bool:
+def _holds_all_pixels(chunks: Sequence[memoryview]) -> bool:
     """Whether the IDAT chunks hold a complete zlib stream, its checksum included."""
     inflate = zlib.decompressobj()
     try:
         for chunk in chunks:
-            rest = chunk[8:-4] if chunk[4:8] == b"IDAT" else b""
+            rest = bytes(chunk[8:-4]) if bytes(chunk[4:8]) == b"IDAT" else b""
             while rest and not inflate.eof:
                 inflate.decompress(rest, _INFLATED_AT_ONCE)
                 rest = inflate.unconsumed_tail
