@@ -185,12 +185,13 @@ def read_options(value: Any) -> Any:
     file = typed("storage_options", value[1:]) if value[:1] == "@" else None
     try:
         text = read_text(file) if file else value
-        found = parse_json(text)
+        found, why = parse_json(text), None
     except (OSError, ValueError) as error:
         # What is in them is not shown, be it malformed.
-        why = error.strerror if isinstance(error, OSError) else "not valid JSON"
+        found, why = None, error.strerror if isinstance(error, OSError) else "not valid JSON"
+    if why is not None:  # Raised here: an error keeps the one being handled, which holds the text.
         where = repr(value) if file else "the text"
-        raise ConfigError(f"storage_options: {where} can't be read: {why}") from None
+        raise ConfigError(f"storage_options: {where} can't be read: {why}")
     if not isinstance(found, dict):
         raise ConfigError(f"storage_options: got a {type(found).__name__}; expected a mapping")
     return found

@@ -17,6 +17,7 @@ import prep
 from prep.admission import LOCATIONS, Stored, typed
 from prep.cli import main
 from prep.config import Config
+from prep.errors import ConfigError
 from prep.journal import Journal
 from prep.locations import hide_credentials
 
@@ -167,6 +168,24 @@ SIGNED = [
     f"zip::abfs://photos/o?sig={SECRET}",
     f"zip::s3://me:{SECRET}@bucket/o.zip",
 ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"source": SIGNED[0]},
+        {"source": "s3://bucket/a", "storage_options": f'{{"secret": "{SECRET}"'},
+        {"source": "s3://b/a", "encoding": "float32", "storage_options": {"secret": SECRET}},
+    ],
+    ids=["query", "malformed options", "options beside what is wrong"],
+)
+def test_no_error_keeps_a_secret_in_those_that_led_to_it(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(**{"output": "b", **values})
+    led_to: list[BaseException] = [caught.value]
+    for error in led_to:
+        led_to += [e for e in (error.__cause__, error.__context__) if e is not None]
+    assert all(SECRET not in f"{error!r} {vars(error)}" for error in led_to)
 
 
 @pytest.mark.parametrize("url", SIGNED)

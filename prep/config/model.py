@@ -261,8 +261,11 @@ class Config(BaseModel):
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
+            return
         except ValidationError as error:
-            raise ConfigError(explain(error, type(self).model_fields)) from None
+            told = explain(error, type(self).model_fields)
+        # Raised here, for what is being handled stays with an error, and holds all values.
+        raise ConfigError(told)
 
     @classmethod
     def from_file(cls, path: str | Path, **overrides: Any) -> Config:
