@@ -17,11 +17,10 @@ from PIL import ImageFile
 from prep.errors import RefusedImage
 from prep.images.decoded import Pixels
 from prep.images.geometry import Area
+from prep.images.jpeg2000 import jpeg2000_bits
 
 FULL = 16
 _16_BITS_A_PIXEL = "BGR;16"  # in a BMP: five of them for red, six for green, five for blue
-_SIZ = b"\xff\x4f\xff\x51"  # the beginning of a JPEG 2000 codestream: ISO/IEC 15444-1, annex A.5.1
-_PRECISION_AT = 42  # bytes after that beginning: the precision of the first component, less one
 
 
 class Deep(NamedTuple):
@@ -90,8 +89,7 @@ def _claims_16_bits(image: ImageFile.ImageFile, data: bytes) -> bool:
     Of samples that are said to have fewer, Pillow knows that, and scales them.
     """
     if image.format == "JPEG2000":
-        at = data.find(_SIZ) + _PRECISION_AT
-        return data[at : at + 1] == bytes([FULL - 1])
+        return jpeg2000_bits(data) == FULL
     return any(
         ";16" in mode and not mode.endswith("S") and mode != _16_BITS_A_PIXEL
         for mode in _raw_modes(image)

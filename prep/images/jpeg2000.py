@@ -60,6 +60,13 @@ def _subsampled_evenly(stream: bytes, described: bytes) -> bool:
     return True
 
 
+def jpeg2000_bits(data: bytes) -> int:
+    """How many bits a sample of the first component has; 0, if it is not told."""
+    start, end = _codestream(data)
+    depth = data[start:end][_COMPONENTS_AT + 2 : _COMPONENTS_AT + 3]
+    return (depth[0] & 0x7F) + 1 if depth else 0
+
+
 def jpeg2000_exif(data: bytes) -> bytes:
     """The Exif in a box that bears its identifier; empty, if there is none."""
     for kind, start, end in boxes(data):
