@@ -26,7 +26,7 @@ from prep.images.limits import check_room, check_size
 from prep.images.png import check_png_room, png_size, read_png
 from prep.images.tiff import read_tiff
 
-_FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "JPEG")
+_FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 _TRUNCATED = re.compile("[Tt]runcated|not enough image data")
 _UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
 
