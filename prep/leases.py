@@ -41,8 +41,9 @@ _LONGEST_PAUSE = 2.0  # seconds between two of them
 _IN_A_HURRY, _PATIENCE = 1.5, 10.0
 
 _PREFIX = "lock"
-_NUMBERED = re.compile(rf"{_PREFIX}-(\d{{6,}})")
+_NUMBERED = re.compile(rf"{_PREFIX}-(\d{{6}}|[1-9]\d{{6,}})", re.ASCII)
 _NOBODY = b"null\n"
+_MOST = 4096  # bytes that are read of who holds it
 _LOGGER = logging.getLogger("prep")
 
 # The tokens of what this process holds or is about to: not of what it could not let go of, for the
@@ -252,9 +253,11 @@ class Lease:
             self._wait_for_change(number, data)
 
     def _wait_for_change(self, number: int, data: bytes) -> None:
-        deadline = time.monotonic() + self._seconds
-        while time.monotonic() < deadline:
+        deadline, now = time.monotonic() + self._seconds, 0.0
+        while now < deadline:
             time.sleep(self._pause)
+            # Before the look: whoever is suspended between the two looks again.
+            now = time.monotonic()
             number_now, data_now = self._highest()
             if data_now == _NOBODY or not number_now:
                 return
@@ -268,8 +271,12 @@ class Lease:
             number = max(self._numbers(), default=0)
             if not number:
                 break
-            with contextlib.suppress(FileNotFoundError):
-                return number, storage.read_patiently(self._file(number))
+            try:
+                return number, storage.read_at_most(self._file(number), _MOST)
+            except ValueError:  # No owner has written so much.
+                break
+            except FileNotFoundError:
+                pass
             # A higher one has just come, and a file server may take a while to show it.
             time.sleep(self._pause)
         return number, b""

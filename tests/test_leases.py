@@ -131,7 +131,7 @@ def test_who_has_a_number_that_another_process_has_now_is_dead(tmp_path: Path) -
     assert Owner().is_alive() is False  # This process, which holds nothing.
 
 
-@pytest.mark.parametrize("written", [b"", b"{}", b"[" * 200_000, b'{"process": "x"}'])
+@pytest.mark.parametrize("written", [b"", b"{}", b"[" * 2000, bytes(1 << 20), b'{"process": "x"}'])
 def test_what_tells_of_no_owner_is_watched_as_one_that_has_just_begun(
     written: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +139,25 @@ def test_what_tells_of_no_owner_is_watched_as_one_that_has_just_begun(
     with leased(tmp_path, 0.1):
         assert names(tmp_path) == ["lock-000008"]
     assert caplog.text.count("one that has just begun") == 1
+
+
+def test_who_holds_it_is_read_from_a_file_of_moderate_size_alone(tmp_path: Path) -> None:
+    file = tmp_path / "lock-000001"
+    with open(file, "wb") as sparse:
+        sparse.truncate(1 << 40)
+    with leased(tmp_path, 0.1):
+        assert names(tmp_path) == ["lock-000002"]
+    os.mkfifo(file)
+    with pytest.raises(OSError, match="not a regular file"), leased(tmp_path, 0.1):
+        pass
+
+
+def test_names_that_no_lease_has_are_nobodys(tmp_path: Path) -> None:
+    others = {"lock-0000001", "lock-000001.bak", "lock-\u0660\u0660\u0660\u0660\u0660\u0661"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"{}")
+    with leased(tmp_path, HOUR):
+        assert {*names(tmp_path)} == {"lock-000001", *others}
 
 
 def test_of_many_contenders_for_a_dead_lease_one_has_it(place: Path) -> None:
