@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -157,10 +158,16 @@ class S3(Bucket):
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    return port
+    """A port for a server, that stays free while the server is down.
+
+    It is below those that the kernel gives to connections (from 32768 on, with Linux): one of them,
+    be it of a client that tries to reach this very server, would keep it from starting anew.
+    """
+    for port in random.sample(range(10_000, 32_768), 1000):
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager
