@@ -14,6 +14,7 @@ from prep.locations import (
     grant,
     hide_credentials,
     is_url,
+    lacks_slash,
     local_path,
     require_supported,
     split_options,
@@ -109,6 +110,11 @@ def _require_name(key: str, text: str) -> None:
     shown = reprlib.repr(text)
     if not text:
         raise ConfigError(f"{key}: got nothing; expected a path or a URL")
+    if protocol := lacks_slash(text):
+        raise ConfigError(
+            f"{key}: got {protocol}:/…; a URL has two slashes after its protocol: {protocol}://…; "
+            f"write ./{protocol}:/… for a folder of that name"
+        )
     if "\0" in text:
         raise ConfigError(f"{key}: got {shown}; no path has a NUL character in it")
     try:

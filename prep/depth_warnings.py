@@ -47,7 +47,7 @@ def _too_dark(where: str, deep: Deep) -> str:
     bits = _holding(deep)
     return (
         f"{_described(deep)} {where}: no value above {(1 << bits) - 1:,}. "
-        f"They hold {bits} bits, and {_levels(bits)}; run again with depth: {bits}"
+        f"They hold {bits} bits, and {_levels(bits)}; prepare them with depth: {bits}"
     )
 
 
@@ -65,7 +65,7 @@ def _some_too_dark(where: str, dark: Mapping[str, Deep]) -> str:
 def _too_bright(where: str, deep: Deep, depth: int) -> str:
     return (
         f"{_described(deep)} {where}: values above {(1 << depth) - 1:,}, which depth: {depth} "
-        f"makes white; run again with depth: {_holding(deep)}"
+        f"makes white; prepare them with depth: {_holding(deep)}"
     )
 
 

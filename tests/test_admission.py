@@ -242,6 +242,8 @@ def test_a_secret_in_the_query_of_any_url_is_refused_and_not_shown(
         (f"sftp://me:pass/{SECRET}@host/photos", "needs a host"),
         (f"webdav://me:pass/{SECRET}@host/photos", "needs a host"),
         (f"https://me:pass/{SECRET}@host/labels.json", "is no port"),
+        (f"https://me:{SECRET}@host/labels.json", "give what logs in as headers"),
+        (f"abfs:/photos/o?sig={SECRET}", "two slashes after its protocol: abfs://"),
     ],
 )
 def test_what_is_to_be_done_about_it_is_said(url: str, why: str) -> None:

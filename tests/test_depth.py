@@ -222,7 +222,7 @@ def test_a_split_of_twelve_bits_is_told_with_the_depth_that_mends_it(tmp_path: P
     (line,) = depth_rows(report)
     assert line == (
         "4 images of 16 bits a sample of split 'train': no value above 4,095. They hold 12 bits, "
-        "and come out in 16 of 256 levels, too dark; run again with depth: 12"
+        "and come out in 16 of 256 levels, too dark; prepare them with depth: 12"
     )
     assert report.depths == {
         "train": {"cat": {"images": 2, "bits": 12}, "dog": {"images": 2, "bits": 11}},
@@ -255,7 +255,7 @@ def test_a_class_of_twelve_bits_beside_others_of_sixteen_is_told(tmp_path: Path)
 def test_a_depth_that_cuts_samples_off_is_told(tmp_path: Path) -> None:
     source = deep_tree(tmp_path / "s", {"train": {"cat": 4095, "dog": 10_000}})
     (line,) = depth_rows(report_of(source, tmp_path / "o", depth=12))
-    assert "values above 4,095, which depth: 12 makes white; run again with depth: 14" in line
+    assert "values above 4,095, which depth: 12 makes white; prepare them with depth: 14" in line
 
 
 @pytest.mark.parametrize("most", [200, 1000, 4095, 16_000, 65_535])
@@ -263,7 +263,7 @@ def test_the_least_usual_depth_that_holds_all_is_named(most: int) -> None:
     deep = Deep(1, max(8, most.bit_length()))
     named = {200: 8, 1000: 10, 4095: 12, 16_000: 14}
     line = depth_warning(deep, 16)
-    assert line.endswith(f"run again with depth: {named[most]}") if most in named else not line
+    assert line.endswith(f"prepare them with depth: {named[most]}") if most in named else not line
     assert depth_warning(Deep(0, 0), 16) == ""
 
 

@@ -12,6 +12,7 @@ from prep.locations.protocols import WEB, require_known
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+._-]*)://")
 _CREDENTIALS = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+._-]*://)(?P<user>[^/]*)@")
 _LOCAL = ("file", "local")
+_ONE_SLASH = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+._-]*):/(?!/)")
 _ON_HOSTS = ("sftp", "ssh", "ftp", "smb", "webdav", "webdavs")
 _IN_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "tos")
 _ARN = "arn:"  # What begins so is S3's long name of a bucket.
@@ -60,6 +61,17 @@ def is_url(path: str) -> bool:
     (True, False)
     """
     return _URL.match(path) is not None
+
+
+def lacks_slash(path: str) -> str | None:
+    """The protocol of what would be the URL of a storage with one slash more.
+
+    >>> lacks_slash("s3:/bucket/photos"), lacks_slash("s3://bucket/photos")
+    ('s3', None)
+    """
+    match = _ONE_SLASH.match(path)
+    named = match is not None and match["protocol"].lower() in (*_ON_HOSTS, *_IN_BUCKETS, *WEB)
+    return match["protocol"] if match and named else None
 
 
 def protocol_of(url: str) -> str:
@@ -148,6 +160,11 @@ def _require_place(protocol: str, url: str) -> None:
         raise ValueError(f"{protocol}:// needs a host: {protocol}://[USER@]HOST[:PORT]/PATH")
     if protocol in _IN_BUCKETS:
         _require_bucket(url)
+    if protocol in WEB and without_credentials(url) != Bare(url, {}):
+        raise ValueError(
+            f"{protocol}:// is not logged in to by its URL (it is not shown, for it may hold a "
+            f"secret); give what logs in {_WHERE_SECRETS_GO[protocol]}"
+        )
     _require_plain_host(protocol, url)
 
 
