@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -163,24 +164,24 @@ def test_names_that_no_lease_has_are_nobodys(tmp_path: Path) -> None:
 def test_of_many_contenders_for_a_dead_lease_one_has_it(place: Path) -> None:
     leave(place, Owner(process=died()))
     count = 8
-    began, tried, done = threading.Barrier(count), threading.Barrier(count), []
+    began, tried = threading.Barrier(count, timeout=120), threading.Barrier(count, timeout=120)
 
-    def contend() -> None:
+    def contend(_: int) -> str:
         began.wait()
         try:
             with leased(place, HOUR):
                 tried.wait()
-                done.append("held")
+                return "held"
         except OutputConflict:
             tried.wait()
-            done.append("refused")
+            return "refused"
+        except BaseException:
+            tried.abort()  # The others are not to wait for this one.
+            raise
 
-    threads = [threading.Thread(target=contend) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(done) == ["held"] + ["refused"] * (count - 1)
+    with ThreadPoolExecutor(count) as pool:
+        done = sorted(pool.map(contend, range(count)))
+    assert done == ["held"] + ["refused"] * (count - 1)
 
 
 def test_who_was_suspended_learns_of_it_and_does_not_end_well(
