@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from prep import storage
 from prep.catalog import Catalog, scan_folders
-from prep.catalog.names import alike
+from prep.catalog.names import LABEL_MAP, alike
 from prep.config import Config
 from prep.contents import without_duplicates
 from prep.errors import ConfigError, LabelError, SourceError
@@ -27,7 +27,6 @@ from prep.stored_plan import StoredPlan
 from prep.text import reason_of
 
 _LOGGER = logging.getLogger("prep")
-_LABEL_MAP = "label_map.json"
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
@@ -139,7 +138,7 @@ def find_labels(config: Config, catalog: Catalog) -> LabelMap:
         return LabelMap.read(config.label_map)
     if config.label_map is not None:
         return LabelMap.parse(config.label_map)
-    beside = os.path.join(catalog.root, _LABEL_MAP)
+    beside = os.path.join(catalog.root, LABEL_MAP)
     if locate(beside).is_file():
         return LabelMap.read(beside)
     if locate(beside).exists():

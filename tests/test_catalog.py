@@ -110,6 +110,7 @@ def test_what_is_no_image_of_the_set_is_counted(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": {"cat": files, "cat/more": ONE, "empty": {}, ".git": ONE}})
     (tmp_path / "train" / "stray.jpg").touch()
     (tmp_path / "README.md").touch()
+    (tmp_path / "label_map.json").touch()  # It is part of the set, and read.
     write_tree(tmp_path, {"__MACOSX": {"train/cat": ONE}})
     catalog = scan_folders(str(tmp_path), on_stray="skip")
     assert paths(catalog) == ["train/cat/a.jpg"]

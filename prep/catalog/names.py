@@ -21,6 +21,8 @@ UNREAD = frozenset(
 )
 EXTENSIONS = READ | UNREAD
 
+#: In a source, the file that says which number each class has.
+LABEL_MAP = "label_map.json"
 #: What systems and servers put among files of others.
 SYSTEM_FOLDERS = frozenset(b"__MACOSX @eaDir #recycle lost+found $RECYCLE.BIN".split())
 # Of a link with such a name, nobody expects that it leads to a folder.
@@ -62,7 +64,7 @@ def is_document(name: bytes) -> bool:
 
 def is_list(name: bytes) -> bool:
     """Tell whether a file may say which image is of which class."""
-    if name == b"label_map.json":
+    if name == LABEL_MAP.encode():
         return False
     return extension_of(name) in _TABLES or _LISTS.fullmatch(name) is not None
 

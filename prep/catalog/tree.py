@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from prep import storage
 from prep.catalog.listing import Entry, listing_of
-from prep.catalog.names import EXTENSIONS, SYSTEM_FOLDERS, is_document
+from prep.catalog.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is_document
 from prep.catalog.passed import OTHER, Passed
 from prep.errors import SourceError
 from prep.locations import locate
@@ -155,6 +155,8 @@ def _add_file(folder: Folder, entry: Entry) -> None:
             folder.broken.append(entry.name)
         return
     folder.files.append(entry.name)
+    if path == LABEL_MAP.encode():  # It is part of the set.
+        return
     folder.passed.note(OTHER, path)
     _, dot, extension = entry.name.rpartition(b".")
     folder.passed.extensions[os.fsdecode(extension) if dot else ""] += 1
