@@ -107,7 +107,7 @@ def carry_out(
     journal = Journal(config.output)
     require_room(journal, made, overwrite=overwrite)  # Before anything is written, be it a lock.
     before = [] if overwrite else _settled(made, journal)
-    finished = not overwrite and len(before) == len(made.shards)
+    finished = len(before) == len(made.shards) and journal.holds(made)
     # What is finished may lie where nothing can be written, and so can't be locked.
     with contextlib.nullcontext() if finished else journal.lock():
         if not finished:  # Once more, for another run may just have ended.
@@ -116,7 +116,8 @@ def carry_out(
         _require_unchanged(made, before)
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):
-            journal.begin(made)
+            if not finished:  # Or else without the lock, and another run may begin at this moment.
+                journal.begin(made)
             journal.remove_leftovers(made)
             report = publish(made, journal, before)
         else:
@@ -175,9 +176,9 @@ def _complete(
 def _require_all(journal: Journal, missing: Sequence[ShardSpec]) -> None:
     if missing:
         raise ShardError(
-            f"output: {counted(len(missing), 'receipt')} of shards in {journal.output} keep "
-            "disappearing: something else removes them, such as another run; stop it, and run the "
-            "same command again"
+            f"output: {counted(len(missing), 'shard')} in {journal.output}, or their receipts, "
+            "keep disappearing: something else removes them, such as another run; stop it, and run "
+            "the same command again"
         )
 
 
@@ -194,7 +195,7 @@ def _warn_of_labels_that_move(made: RunPlan, journal: Journal) -> None:
     if before is None:
         return
     changes = label_changes(before, made.labels)
-    if changes.moved or changes.gone:
+    if changes.moved or changes.gone or changes.widths:
         _LOGGER.warning(
             "prep: the labels in %s will change: %s; models trained on the old ones keep to those",
             journal.output,

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from clusters import contents
 from pictures import image_file, picture, write_tree
 
 import prep
@@ -377,14 +378,17 @@ def test_a_mean_is_of_the_splits_that_are_named_for_training(
     assert training_splits(splits) == tuple(chosen)
 
 
+@pytest.mark.parametrize("lost", [None, "label_map.json"])
 def test_labels_that_move_are_named_before_anything_is_replaced(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    lost: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = write_tree(tmp_path / "in", {"train": {"cat": 1, "dog": 1, "ox": 1}})
     config = prep.Config(source=str(source), output=str(tmp_path / "out"))
     journal = Journal(config.output)
     journal.begin(prep.plan(config))
-    before = (tmp_path / "out/label_map.json").read_bytes()
+    if lost:
+        (tmp_path / "out" / lost).unlink()
+    before = contents(tmp_path / "out", "*.json")
     (source / "train/ox").rename(source / "train/bee")
     expected = "2 moved ('cat' 0 → 1, 'dog' 1 → 2), 1 new ('bee' 0), 1 gone ('ox' 2)"
     with pytest.raises(OutputConflict) as conflict:
@@ -400,7 +404,7 @@ def test_labels_that_move_are_named_before_anything_is_replaced(
     ):
         carry_out(config, start, overwrite=True, progress=False)
     assert [expected in message for message in caplog.messages] == [True]
-    assert (tmp_path / "out/label_map.json").read_bytes() == before
+    assert contents(tmp_path / "out", "*.json") == before
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from prep import image_list, storage
 from prep.checksums import DIGITS
-from prep.errors import LabelError, OutputConflict
+from prep.errors import LabelError, OutputConflict, PrepError
 from prep.image_list import ImageEntry
 from prep.journal.plan import read_plan
 from prep.labels import LabelMap
@@ -125,7 +125,13 @@ class Journal:
         return read_plan(self.layout)
 
     def stored_labels(self) -> LabelMap | None:
-        """The label map of this output; None where there is none that can be read."""
+        """The label map of this output; None where there is none that can be read.
+
+        Its plan says what shards were written with, whatever has become of the label map beside.
+        """
+        with contextlib.suppress(PrepError):
+            if stored := self.stored_plan():
+                return stored.labels
         try:
             value = parse_json(storage.read_at_most(self.layout.labels, LARGEST))
             return LabelMap.parse(value)
@@ -134,6 +140,19 @@ class Journal:
             return None
         except (ValueError, LabelError):
             return None
+
+    def holds(self, plan: RunPlan) -> bool:
+        """Tell whether nothing of a plan is left for ``begin`` to publish.
+
+        Raises:
+            StorageUnavailable: a storage does not say.
+        """
+        try:
+            there = self.layout.labels.exists() and self.stored_plan() == StoredPlan.of(plan)
+        except OSError as error:
+            storage.require_answer(self.layout.root, error)
+            return False
+        return there and self._holds_manifest(plan)
 
     def run_plan(self, stored: StoredPlan) -> RunPlan:
         """The whole plan, as far as it is on disk.
