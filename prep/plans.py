@@ -139,11 +139,13 @@ def find_labels(config: Config, catalog: Catalog) -> LabelMap:
     if config.label_map is not None:
         return LabelMap.parse(config.label_map)
     beside = os.path.join(catalog.root, LABEL_MAP)
-    if locate(beside).is_file():
+    place = locate(beside)
+    if place.is_file():
         return LabelMap.read(beside)
-    if locate(beside).exists():
+    if place.exists() or place.is_symlink():
+        found = "something else" if place.exists() else "a link that leads nowhere"
         raise LabelError(
-            f"label map {beside!r}: expected a file, found something else; remove it, or give "
+            f"label map {beside!r}: expected a file, found {found}; remove it, or give "
             "another with --label-map"
         )
     return LabelMap.build(catalog.classes)

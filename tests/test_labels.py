@@ -109,6 +109,14 @@ def test_a_pipe_beside_the_images_is_no_label_map(tmp_path: Path) -> None:
         prep.plan(prep.Config(source=tmp_path, output=tmp_path / "out"))
 
 
+def test_a_label_map_that_is_not_mounted_is_not_made_up_for(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.jpg").write_bytes(b"an image")
+    (tmp_path / "label_map.json").symlink_to(tmp_path / "absent/label_map.json")
+    with pytest.raises(LabelError, match="expected a file, found a link that leads nowhere"):
+        prep.plan(prep.Config(source=tmp_path, output=tmp_path / "out"))
+
+
 def test_a_map_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map.json").write_bytes(b'{"caf\xe9": 0}')  # Latin-1
     with pytest.raises(LabelError, match="can't be read"):
