@@ -19,9 +19,10 @@ def depth_warnings(splits: Mapping[str, Depths], depth: int) -> list[str]:
         depth: how many bits were taken to be in use.
     """
     lines = []
+    most = max((depths.all().bits for depths in splits.values()), default=0)
     for split, depths in splits.items():
         where = f"of split {one_line(split)!r}"
-        line = depth_warning(depths.all(), depth, where)
+        line = depth_warning(depths.all(), depth, where, most)
         dark = {name: deep for name, deep in depths.classes.items() if _holding(deep) < FULL}
         if not line and dark and depth == FULL:
             line = _some_too_dark(where, dark)
@@ -29,12 +30,16 @@ def depth_warnings(splits: Mapping[str, Depths], depth: int) -> list[str]:
     return lines
 
 
-def depth_warning(deep: Deep, depth: int, where: str = "of those sampled") -> str:
-    """What ``depth`` does to images that are to be scaled alike; empty if it fits them."""
+def depth_warning(deep: Deep, depth: int, where: str = "of those sampled", most: int = 0) -> str:
+    """What ``depth`` does to images that are to be scaled alike; empty if it fits them.
+
+    Args:
+        most: how many bits are in use in the whole set, which ``depth`` is for.
+    """
     if deep.bits > depth:
         return _too_bright(where, deep, depth)
     if depth == FULL and deep.images and _holding(deep) < FULL:
-        return _too_dark(where, deep)
+        return _too_dark(where, deep, apart=most > _holding(deep))
     return ""
 
 
@@ -43,11 +48,12 @@ def _holding(deep: Deep) -> int:
     return next((bits for bits in _USUAL if bits >= deep.bits), FULL)
 
 
-def _too_dark(where: str, deep: Deep) -> str:
+def _too_dark(where: str, deep: Deep, *, apart: bool) -> str:
     bits = _holding(deep)
+    unlike, them = (", unlike in other splits", "them apart,") if apart else ("", "them")
     return (
-        f"{_described(deep)} {where}: no value above {(1 << bits) - 1:,}. "
-        f"They hold {bits} bits, and {_levels(bits)}; prepare them with depth: {bits}"
+        f"{_described(deep)} {where}: no value above {(1 << bits) - 1:,}{unlike}. "
+        f"They hold {bits} bits, and {_levels(bits)}; prepare {them} with depth: {bits}"
     )
 
 

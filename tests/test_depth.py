@@ -221,8 +221,9 @@ def test_a_split_of_twelve_bits_is_told_with_the_depth_that_mends_it(tmp_path: P
     report = report_of(source, tmp_path / "o")
     (line,) = depth_rows(report)
     assert line == (
-        "4 images of 16 bits a sample of split 'train': no value above 4,095. They hold 12 bits, "
-        "and come out in 16 of 256 levels, too dark; prepare them with depth: 12"
+        "4 images of 16 bits a sample of split 'train': no value above 4,095, unlike in other "
+        "splits. They hold 12 bits, and come out in 16 of 256 levels, too dark; prepare them "
+        "apart, with depth: 12"
     )
     assert report.depths == {
         "train": {"cat": {"images": 2, "bits": 12}, "dog": {"images": 2, "bits": 11}},
@@ -238,6 +239,9 @@ def test_as_said_it_is_bright_and_nothing_more_is_told(tmp_path: Path) -> None:
     source = deep_tree(tmp_path / "s", {"train": {"cat": 4095, "dog": 1500}})
     dark = report_of(source, tmp_path / "dark", encoding="raw")
     bright = report_of(source, tmp_path / "bright", encoding="raw", depth=12)
+    (line,) = depth_rows(dark)
+    assert "no value above 4,095. They hold 12 bits" in line
+    assert line.endswith("prepare them with depth: 12")
     assert depth_rows(bright) == []
     assert dark.mean is not None
     assert bright.mean is not None
