@@ -141,7 +141,7 @@ def mean(
         storage_options=storage_options,
     )
     _write_json(file, report.to_json())
-    print_mean(report, output)
+    print_mean(report, str(file))
 
 
 @main.command()
@@ -272,7 +272,7 @@ def labels(source: str, output: str, layout: Layout, on_stray: OnStray) -> None:
     catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
     label_map = LabelMap.build(catalog.classes)
     _write_json(file, label_map.to_json())
-    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(output)}")
+    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(str(file))}")
 
 
 @main.command()
