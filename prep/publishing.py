@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prep.contents import count_duplicates, duplicates_in_run
 from prep.errors import PrepError
@@ -39,6 +39,10 @@ def publish(
         effort: what it has taken; None where nothing was left to do, and the report is to go on
             saying what it took then.
         source_was_read: whether the plan knows what was passed over in the source.
+
+    Raises:
+        OutputConflict: another run has taken the output over, maybe in the middle of this.
+        PrepError: something can't be written.
     """
     totals, duplicates = total_receipts(receipts), duplicates_in_run(made, receipts)
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
@@ -53,20 +57,31 @@ def publish(
             versions=stored.versions,
             passed_over=report.passed_over if source_was_read else stored.passed_over,
         )
+    files: list[Callable[[], None]] = [
+        lambda: publish_findings(journal.layout, totals),
+        lambda: publish_duplicates(journal.layout, duplicates),
+        report.publish_mean,
+        lambda: _publish_report(report, stored),
+    ]
     try:
-        publish_findings(journal.layout, totals)
-        publish_duplicates(journal.layout, duplicates)
-        report.publish_mean()
-        if stored is None or stored != _resumed_as(report, stored):
-            with _unless_passed_over_alone(report, stored):
-                report.publish()
+        for publish_file in files:
+            journal.require_lock(ask=True)  # Whoever was suspended may have lost it by now.
+            publish_file()
     except OSError as error:
         raise PrepError(
             f"all shards are committed, but the report can't be written: {reason_and_file(error)}; "
             "make room, and run the same command again"
         ) from None
+    journal.require_lock(ask=True)
     _update_page(made, journal, receipts)
+    journal.require_lock(ask=True)
     return report
+
+
+def _publish_report(report: RunReport, stored: RunReport | None) -> None:
+    if stored is None or stored != _resumed_as(report, stored):
+        with _unless_passed_over_alone(report, stored):
+            report.publish()
 
 
 def _stored_report(journal: Journal) -> RunReport | None:

@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -24,17 +24,20 @@ from pictures import jpeg, picture, write_tree
 
 import prep
 from prep import leases
-from prep.errors import ShardError
+from prep.errors import OutputConflict, ShardError
 from prep.images import configure_process
 from prep.journal import Journal
-from prep.leases import leased
+from prep.leases import Lease, leased
 from prep.pipeline import write_serially
 from prep.progress import Silent, Work
+from prep.publishing import publish
 from prep.receipts import ShardReceipt, total_receipts
-from prep.runs import carry_out
+from prep.report import Effort
+from prep.runs import _stop_at_refused, carry_out
 from prep.sessions import usable_client
 from prep.shards import RunRef, write_shard
 from prep.storage import Stamp
+from prep.stored_plan import StoredPlan
 
 SHARDS = 6
 
@@ -93,13 +96,41 @@ def test_shards_whose_receipts_are_gone_at_the_end_are_written_again(
 def test_a_run_whose_receipts_are_taken_again_and_again_does_not_end_well(
     home: Path, client: Client
 ) -> None:
-    with pytest.raises(ShardError, match=r"2 receipts of shards in .* keep disappearing") as caught:
+    with pytest.raises(ShardError, match=r"2 shards in .*, or their receipts, keep") as caught:
         run_with_thief(home, client, [2] * 3)
     assert caught.value.exit_code == 1
     assert not (home / "out/report.json").exists()
     report = prep.run(config(home), client)
     assert report.images == {"planned": 24, "written": 23, "refused": 1}
     assert report.resumed_shards == SHARDS - 2
+
+
+def test_a_finished_output_that_begins_anew_elsewhere_keeps_its_new_plan(
+    home: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rerun of what is finished takes no lock, and so writes nothing that the plan depends on."""
+    prep.run(config(home), client)
+    journal, other = Journal(home / "out"), prep.plan(config(home, size=24))
+
+    def overtaken(*args: Any) -> None:
+        journal.clear(other)
+        journal.begin(other)
+        _stop_at_refused(*args)
+
+    monkeypatch.setattr("prep.runs._stop_at_refused", overtaken)
+    prep.run(config(home), client)
+    assert journal.stored_plan() == StoredPlan.of(other)
+    assert journal.image_list().equals(other.manifest)
+
+
+def test_what_a_finished_output_lacks_is_made_up_for(home: Path, client: Client) -> None:
+    prep.run(config(home), client)
+    names = ("label_map.json", ".prep/manifest.parquet", "mean_rgb.json")
+    before = {name: (home / "out" / name).read_bytes() for name in names}
+    for name in names:
+        (home / "out" / name).unlink()
+        assert prep.run(config(home), client).resumed_shards == SHARDS
+        assert (home / "out" / name).read_bytes() == before[name]
 
 
 class Written:
@@ -119,6 +150,37 @@ class Written:
 
     def receipts(self) -> list[ShardReceipt]:
         return self.journal.committed(self.plan)
+
+
+@pytest.mark.parametrize(
+    ("last", "absent"),
+    [
+        ("refused.csv", {"duplicates.csv", "mean_rgb.json", "report.json", "report.html"}),
+        ("mean_rgb.json", {"report.json", "report.html"}),
+        ("report.html", set[str]()),
+    ],
+)
+def test_who_loses_the_output_while_it_publishes_puts_nothing_more_there(
+    last: str, absent: set[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = home / "out/report.html"
+    monkeypatch.setattr("prep.publishing._update_page", lambda *_: page.write_bytes(b""))
+    written = Written(home)
+    write_serially(written.plan.shards, written.run())
+
+    class Lost:
+        """A lease, until a file is there."""
+
+        def require(self, *, ask: bool) -> None:
+            if ask and (home / "out" / last).exists():
+                raise OutputConflict("another run has taken it over")
+
+    written.journal._lease = cast(Lease, Lost())
+    effort = Effort(seconds=1.0, images=24, resumed_shards=0)
+    with pytest.raises(OutputConflict, match="taken it over"):
+        publish(written.plan, written.journal, written.receipts(), effort)
+    names = {"refused.csv", "duplicates.csv", "mean_rgb.json", "report.json", "report.html"}
+    assert names - set(contents(home / "out", "*.*")) == absent
 
 
 def test_what_workers_tell_is_what_receipts_say(home: Path) -> None:
