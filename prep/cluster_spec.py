@@ -224,11 +224,7 @@ class ClusterSpec(_Part):
         known = {field.alias or name for name, field in cls.model_fields.items()}
         file = None if path is None else typed("cluster", path)
         value, origin = ClusterFile.read(file, known).profile(profile)
-        try:
-            spec = cls.model_validate(value)
-        except ValidationError as error:
-            raise _told(error, origin) from None
-        spec._origin = origin
+        spec = cls._validated(value, origin)
         if spec.module and spec.module.partition(".")[0] not in _TRUSTED and not trust:
             raise spec.error(
                 ("module",),
@@ -236,6 +232,17 @@ class ClusterSpec(_Part):
                 "unless you trust this file: --trust-cluster-file, or trust=True of prep.cluster",
             )
         return spec
+
+    @classmethod
+    def _validated(cls, value: dict[str, Any], origin: Origin) -> ClusterSpec:
+        try:
+            spec = cls.model_validate(value)
+            spec._origin = origin
+            return spec
+        except ValidationError as error:
+            told = _told(error, origin)
+        # Raised here, for what is being handled stays with an error, and holds all values.
+        raise told
 
     def error(self, path: KeyPath, message: str) -> ConfigError:
         """What is wrong with a part of it, with file, line and key."""

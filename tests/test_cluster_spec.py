@@ -243,6 +243,21 @@ def test_what_is_wrong_is_told_with_its_place(
     assert "cluster.yaml" in str(error.value)
 
 
+@pytest.mark.parametrize("wrong", ["workers: 2\nadapt: {minimum: 1}", "workers: many", "colour: 1"])
+def test_no_error_keeps_what_variables_were_replaced_by(
+    wrong: str, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_OF_IT", "hidden")
+    text = "version: 1\nmodule: dask.distributed\nclass: LocalCluster\n"
+    text += 'kwargs: {password: "${PASSWORD_OF_IT}"}\n'
+    with pytest.raises(ConfigError) as caught:
+        read(f"{text}{wrong}\n")
+    led_to: list[BaseException] = [caught.value]
+    for error in led_to:
+        led_to += [e for e in (error.__cause__, error.__context__) if e is not None]
+    assert all("hidden" not in f"{error!r} {vars(error)}" for error in led_to)
+
+
 def test_whoever_trusts_a_file_may_start_what_it_names(read: Any) -> None:
     text = PLAIN.replace("dask.distributed", "collections").replace("LocalCluster", "OrderedDict")
     assert read(text, trust=True).module == "collections"
