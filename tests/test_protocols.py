@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import prep
 from prep import locations, storage
 from prep.admission import admit
 from prep.errors import ConfigError
+from prep.locations.filesystems import filesystem
 
 PROTOCOLS = sorted({*fsspec.available_protocols(), *known_implementations} - {"file", "local"})
 #: Those that are opened, where their package is there.
@@ -180,3 +182,33 @@ def test_that_there_are_no_credentials_of_azure_is_said_in_a_line(
     with pytest.raises(PermissionError, match="no credentials found: run 'az login'") as error:
         storage.read_file("abfs://of-nobody/photos/a.jpg")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "says"),
+    [
+        ("webdav://127.0.0.1:9/x", {"nope": "hidden"}, "webdav:// knows no 'nope'; remove it"),
+        ("s3://b/x", {"client_kwargs": {"nope": "hidden"}}, "s3:// knows no 'nope'; remove it"),
+        ("s3://b/x", {"config_kwargs": {"nope": "hidden"}}, "s3:// knows no 'nope'; remove it"),
+        ("s3://b/x", {"endpoint_ulr": "hidden"}, "'endpoint_ulr'; did you mean 'endpoint_url'?"),
+        ("s3://b/x", {"endpoint-url": "hidden"}, "'endpoint-url'; did you mean 'endpoint_url'?"),
+        ("gs://b/x", {"tokne": "hidden"}, "'tokne'; did you mean 'token'?"),
+        ("webdav://127.0.0.1:9/x", {"timeout": "hidden"}, "'str' object"),
+    ],
+)
+def test_an_option_that_no_storage_takes_is_named(
+    url: str, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(prep.PrepError) as error:
+        prep.verify(url, storage_options=options)
+    told = str(error.value)
+    assert "can't be read: storage_options: " in told
+    assert says in told
+    assert not any(shown in told for shown in ("TypeError", "__init__", "hidden", "\n"))
+
+
+def test_options_that_are_passed_on_unseen_are_taken() -> None:
+    """They are in no signature, and are like nothing that is."""
+    url = f"s3://bucket-{uuid.uuid4().hex}/x"
+    locations.grant(url, {"listings_expiry_time": 5, "use_listings_cache": False, "anon": True})
+    assert filesystem(url).anon

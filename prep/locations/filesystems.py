@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import errno
+import inspect
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prep.locations import stores
@@ -58,6 +61,7 @@ def filesystem(url: str) -> Any:
         Exception: whatever it raises when it is opened.
     """
     kind = filesystem_class(protocol_of(url))
+    _require_no_typo(kind, OPTIONS.of(url))
     options = {
         **_defaults(kind, protocol_of(url)),
         **kind._get_kwargs_from_urls(_without_path(url)),
@@ -72,6 +76,21 @@ def filesystem(url: str) -> Any:
         if key not in _shared:
             _shared[key] = _open(kind, options)
         return _shared[key]
+
+
+def _require_no_typo(kind: Any, options: Mapping[str, Any]) -> None:
+    """Raise an OSError where an option looks like a misspelt one that would be passed over."""
+    if not kind.async_impl:
+        return  # What these don't know is an error of theirs.
+    known = {name for base in kind.__mro__ for name in _taken_by(base)}
+    for name in options.keys() - known:
+        if near := difflib.get_close_matches(str(name), known, n=1, cutoff=0.8):
+            told = f"storage_options: got {name!r}; did you mean {near[0]!r}?"
+            raise OSError(errno.EINVAL, told)
+
+
+def _taken_by(kind: type) -> Iterable[str]:
+    return inspect.signature(kind.__init__).parameters  # type: ignore[misc]
 
 
 def given_to_others(url: str) -> dict[str, str]:

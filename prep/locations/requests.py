@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from prep.locations.waiting import answer, require_time
 
 PATIENCE = 120.0  # seconds for one request, with what its filesystem retries
 _BLOCK = 1 << 20  # 1 MiB, of what is read in pieces
+_UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
 _BROKEN = (
     *(errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.EPIPE, errno.ECONNREFUSED),
     *(errno.EIO, errno.ECONNABORTED, errno.EHOSTUNREACH),
@@ -46,10 +48,7 @@ class Requests:
     @property
     def filesystem(self) -> Any:
         with self.as_os_errors():
-            try:
-                return filesystem(self._url)
-            except TypeError as error:
-                raise TypeError(self._refusal(str(error))) from None
+            return filesystem(self._url)
 
     def ask(
         self,
@@ -107,20 +106,29 @@ class Requests:
                 forget_connections()
             raise
 
-    def as_os_errors(self) -> Any:
-        return as_os_errors(self._url, OPTIONS.of(self._url))
+    @contextlib.contextmanager
+    def as_os_errors(self) -> Iterator[None]:
+        with as_os_errors(self._url, OPTIONS.of(self._url)):
+            try:
+                yield
+            except TypeError as error:  # Some options are looked at when something is asked.
+                raise OSError(errno.EINVAL, self._refusal(str(error))) from None
 
     def _refusal(self, said: str) -> str:
         """Explain options that a storage does not take, or lacks."""
         if "missing" in said:
             return f"{said}; give what is missing in storage_options"
-        for name, protocol in given_to_others(self._url).items():
-            if f"'{name}'" in said:
-                return (
-                    f"{said}, which was given for {protocol} as well: storage_options that are not "
-                    "by key hold for all URLs; give each its own, under source and output"
-                )
-        return said
+        unknown = _UNKNOWN.search(said)
+        if unknown is None:
+            return f"storage_options: {said}"
+        name, others = unknown[1], given_to_others(self._url)
+        told = f"storage_options: {protocol_of(self._url)}:// knows no {name!r}"
+        if name in others:
+            return (
+                f"{told}, which was given for {others[name]} as well: storage_options that are not "
+                "by key hold for all URLs; give each its own, under source and output"
+            )
+        return f"{told}; remove it, or correct its name"
 
 
 class _Pieces(io.RawIOBase):
