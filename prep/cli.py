@@ -21,7 +21,7 @@ from prep.config import Config
 from prep.errors import ConfigError, PrepError
 from prep.locations import is_url
 from prep.splits import Layout, OnStray
-from prep.text import counted, one_line, reason_of
+from prep.text import counted, one_line, reason_and_file, reason_of
 
 if TYPE_CHECKING:
     from prep.clusters import ClusterChoice
@@ -250,7 +250,7 @@ def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
     try:
         page = webpage.report_page(output, storage_options)
     except OSError as error:
-        raise PrepError(f"can't write the page: {reason_of(error)}") from None
+        raise PrepError(f"can't write the page: {reason_and_file(error)}") from None
     click.echo(str(page))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import threading
@@ -215,7 +216,7 @@ def _opened(path: Path) -> Iterator[_Opened | _KeptOpen]:
         return
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # Reading from a pipe would never end.
-        raise OSError("not a regular file")
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with contextlib.closing(_Opened(path, status.st_size)) as images:
         yield images
 

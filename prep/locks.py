@@ -77,7 +77,8 @@ def _open(folder: int, path: Path) -> TextIO:
     """
     mode = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path.name, mode, 0o666, dir_fd=folder)
+        with folders.naming(path):
+            descriptor = os.open(path.name, mode, 0o666, dir_fd=folder)
     except OSError:
         folders.require_no_link(folder, path.name, path)
         raise

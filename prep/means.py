@@ -178,10 +178,14 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
 def _files_below(url: str) -> list[str]:
     place = locate(url)
     try:
-        return [str(path) for path in storage.walk(place) if not path.name.startswith(".")]
+        found = [str(path) for path in storage.walk(place) if not path.name.startswith(".")]
+        absent = None if found else storage.absent_bucket(place)
     except OSError as error:
         storage.require_answer(place, error, "input: can't be listed")
         raise SourceError(f"input: can't be listed: {reason_and_file(error)}") from None
+    if absent:
+        raise SourceError(f"input: got {url!r}, but {absent} does not exist; expected a bucket")
+    return found
 
 
 def _read(path: str) -> bytes:
@@ -208,7 +212,7 @@ def sum_images(paths: Iterable[str]) -> Part:
                 refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
             except OSError as error:
                 storage.require_answer(locate(path), error)
-                refused.append(Finding(path=path, reason="unreadable", detail=str(error)))
+                refused.append(Finding(path=path, reason="unreadable", detail=reason_of(error)))
     return Part(stats=MixedStats.of(images), refused=tuple(refused))
 
 

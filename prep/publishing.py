@@ -16,7 +16,7 @@ from prep.planning import RunPlan
 from prep.receipts import ShardReceipt, total_receipts
 from prep.report import Effort, RunReport, make_report
 from prep.stored_plan import StoredPlan
-from prep.text import one_line, reason_and_file
+from prep.text import reason_and_file, reason_of
 
 _LOGGER = logging.getLogger("prep")
 
@@ -121,5 +121,5 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
         _LOGGER.warning(
             "prep: all is written but %s, which can't be made: %s; prep report tries again",
             journal.layout.page,
-            one_line(str(error) or type(error).__name__),
+            reason_of(error),
         )

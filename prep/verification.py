@@ -15,8 +15,8 @@ from prep.admission import Stored, admit
 from prep.audits import Audit, audit
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
-from prep.errors import PrepError, SourceError
-from prep.journal import Journal, require_listed
+from prep.errors import PrepError
+from prep.journal import Journal, no_plan, require_listed
 from prep.problems import Problem
 from prep.repair import Repair
 from prep.sessions import require_usable, usable_client
@@ -154,10 +154,7 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
             f"{journal.layout.plan}: expected the plan of this output, found no such file; "
             "nothing can be told without it: prepare it afresh with prep run --overwrite"
         )
-    raise SourceError(
-        f"output: expected a folder that prep run has written, found no plan in "
-        f"{str(output)!r}; give the path that was its --output"
-    )
+    raise no_plan(journal.layout)
 
 
 def _report(

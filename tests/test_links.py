@@ -22,6 +22,7 @@ from prep import storage
 from prep.errors import OutputConflict, PrepError
 from prep.journal import Journal
 from prep.layout import OutputLayout
+from prep.leases import leased
 from prep.locks import exclusive
 from prep.runs import carry_out
 from prep.shards import RunRef, write_shard
@@ -411,3 +412,44 @@ def test_random_links_lead_nowhere(seed: int, place: Path, client: Client) -> No
 @pytest.mark.parametrize("seed", range(100, 250))
 def test_many_random_links_lead_nowhere(seed: int, place: Path, client: Client) -> None:
     links_at_random(seed, place, client)
+
+
+def test_what_is_in_the_way_is_told_by_its_path(place: Path) -> None:
+    """Not by a temporary name, nor by one that is relative to an open folder."""
+    out = place / "out"
+    for name, act in {
+        ".prep/lock": "repair",
+        "report.json": "repair",
+        "refused.csv": "repair",
+        ".prep/manifest.parquet": "repair",
+        "report.html": "report",
+    }.items():
+        file, aside = out / name, place / "aside"
+        there = file.exists()
+        if there:
+            file.rename(aside)
+        file.mkdir()
+        with pytest.raises((PrepError, OSError)) as error:
+            IDLE[act](place)
+        said = str(error.value)
+        assert str(file) in said, said
+        assert ".partial" not in said, said
+        file.rmdir()
+        if there:
+            aside.rename(file)
+
+
+def test_a_page_that_can_not_be_written_is_named(place: Path) -> None:
+    page = place / "out/report.html"
+    page.unlink()
+    page.mkdir()
+    done = run_prep("report", place / "out")
+    assert done.stderr.splitlines() == [f"prep: can't write the page: Is a directory: '{page}'"]
+
+
+def test_a_lease_that_is_a_pipe_is_named(place: Path) -> None:
+    lease = place / "out/.prep/lock-000001"
+    os.mkfifo(lease)
+    with pytest.raises(OSError, match="not a regular file") as error, leased(lease.parent, 0.1):
+        pass
+    assert error.value.filename == str(lease)

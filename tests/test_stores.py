@@ -15,6 +15,7 @@ from storages import S3, Store
 import prep
 from prep import locations
 from prep.catalog import scan_folders
+from prep.errors import SourceError
 from prep.locations.filesystems import OPTIONS
 from prep.means import find_files
 
@@ -221,6 +222,22 @@ def test_keys_that_no_path_leads_to_are_told_of(s3: S3) -> None:
         scan_folders(f"{s3.url}/train/cat")
     with pytest.raises(prep.PrepError, match=r"no path leads to what is there: 's3://.*train//'"):
         find_files(s3.url, None)  # A mean would be that of some.
+
+
+def test_a_bucket_that_is_not_there_is_named_whatever_is_asked_of_it(s3: S3) -> None:
+    missing = f"{s3.url}-missing"
+    for ask, key in (
+        (prep.verify, "output"),
+        (prep.report_page, "output"),
+        (prep.mean_rgb, "input"),
+    ):
+        with pytest.raises(SourceError) as error:
+            ask(f"{missing}/x", storage_options=s3.options)
+        assert str(error.value) == (
+            f"{key}: got '{missing}/x', but {missing} does not exist; expected a bucket"
+        )
+    with pytest.raises(SourceError, match="found no plan"):
+        prep.verify(f"{s3.url}/x", storage_options=s3.options)
 
 
 def test_where_photos_and_shards_can_not_be_is_said(s3: S3, source: Path) -> None:

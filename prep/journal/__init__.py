@@ -7,11 +7,12 @@ run that was stopped anywhere is continued by what is on disk alone.
 from prep.journal.conflicts import require_room
 from prep.journal.hosts import known_encoding, not_seen, open_plan, taken_over
 from prep.journal.journal import Journal
-from prep.journal.plan import require_listed
+from prep.journal.plan import no_plan, require_listed
 
 __all__ = [
     "Journal",
     "known_encoding",
+    "no_plan",
     "not_seen",
     "open_plan",
     "require_listed",

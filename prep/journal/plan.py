@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import reprlib
 
 import pyarrow as pa
 
 from prep import image_list, storage
-from prep.errors import PrepError
+from prep.errors import PrepError, SourceError
 from prep.layout import OutputLayout
 from prep.parsing import LARGEST, parse_json
 from prep.planning import count_shards
@@ -46,6 +47,21 @@ def read_plan(layout: OutputLayout) -> StoredPlan | None:
             f"{layout.plan}: is damaged, or was not written by prep: {reason_of(error)}; "
             "prep run --overwrite starts afresh"
         ) from None
+
+
+def no_plan(layout: OutputLayout) -> SourceError:
+    """The error of who looks for an output where there is none, which says how much is absent."""
+    absent = None
+    with contextlib.suppress(OSError):
+        absent = storage.absent_bucket(layout.root)
+    if absent:
+        return SourceError(
+            f"output: got {str(layout.root)!r}, but {absent} does not exist; expected a bucket"
+        )
+    return SourceError(
+        "output: expected a folder that prep run has written, found no plan in "
+        f"{str(layout.root)!r}; give the path that was its --output"
+    )
 
 
 def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:

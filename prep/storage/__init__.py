@@ -46,6 +46,7 @@ from prep.storage.outputs import (
 )
 from prep.storage.put_if_absent import put_if_absent, put_over
 from prep.storage.stamps import FileChanged, Stamp
+from prep.text import reason_and_file
 
 __all__ = [
     "NO_LOCKS",
@@ -213,7 +214,7 @@ def require_answer(path: Path, error: OSError, what: str = "can't be read") -> N
         what: what can't be done with it, and what it is called.
     """
     if isinstance(path, RemotePath) and is_transient(error):
-        unavailable = StorageUnavailable(f"{what}: {error}; try again later")
+        unavailable = StorageUnavailable(f"{what}: {reason_and_file(error)}; try again later")
         unavailable.lasted = lasted(error)
         raise unavailable from None
 

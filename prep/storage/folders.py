@@ -55,6 +55,15 @@ def opened(folder: Path, within: Path, *, make: bool = False) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Has errors of the system in the block name this path, not a name in an open folder."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def _names(folder: Path, within: Path) -> tuple[str, ...]:
     """Those of the folders from ``within`` down to this one."""
     depth = len(within.parts)
@@ -121,7 +130,11 @@ def is_alone(status: os.stat_result) -> bool:
 
 def remove(path: Path, within: Path) -> None:
     """Removes a file, or a link itself; does nothing where there is none."""
-    with contextlib.suppress(FileNotFoundError), opened(path.parent, within) as folder:
+    with (
+        contextlib.suppress(FileNotFoundError),
+        opened(path.parent, within) as folder,
+        naming(path),
+    ):
         os.unlink(path.name, dir_fd=folder)
 
 
@@ -131,7 +144,7 @@ def remove_folder(path: Path, within: Path) -> None:
     Raises:
         OSError: it has, or is none.
     """
-    with opened(path.parent, within) as folder:
+    with opened(path.parent, within) as folder, naming(path):
         os.rmdir(path.name, dir_fd=folder)
 
 

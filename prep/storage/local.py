@@ -103,7 +103,7 @@ def _opened(path: str | bytes) -> Iterator[tuple[int, os.stat_result]]:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError("not a regular file")
+            raise OSError(errno.EINVAL, "not a regular file", path)
         yield descriptor, status
     finally:
         os.close(descriptor)
@@ -148,7 +148,8 @@ class AtomicFile(NewFile):
         with contextlib.ExitStack() as stack:
             folder = folders.opened(self._path.parent, self._within, make=True)
             self._folder = stack.enter_context(folder)
-            self._temporary, self._file = _create(self._folder, self._tag)
+            with folders.naming(self._path):
+                self._temporary, self._file = _create(self._folder, self._tag)
             self._open = stack.pop_all()
         return self
 
@@ -197,7 +198,8 @@ class AtomicFile(NewFile):
         if self._before_publishing is not None:
             self._before_publishing()
         names = (self._temporary, self._path.name)
-        os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        with folders.naming(self._path):
+            os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def _complete(self) -> None:
         self._file.flush()

@@ -18,8 +18,7 @@ from markupsafe import Markup
 from prep import storage
 from prep.admission import admit
 from prep.depth_warnings import depth_warnings
-from prep.errors import SourceError
-from prep.journal import Journal, require_listed
+from prep.journal import Journal, no_plan, require_listed
 from prep.receipts import ShardReceipt, Totals
 from prep.stored_plan import StoredPlan
 from prep.text import counted, one_line
@@ -65,10 +64,7 @@ def report_page(
     journal.require_folders()
     plan = journal.stored_plan()
     if plan is None:
-        raise SourceError(
-            f"output: expected a folder that prep run has written, found no plan in "
-            f"{journal.output!r}; give the path that was its --output"
-        )
+        raise no_plan(journal.layout)
     journal.require_folders(plan.images)
     require_listed(journal.layout, plan)
     facts = read_facts(journal, plan, own=owner(journal.layout) is None)
