@@ -34,6 +34,8 @@ IMAGES = "images"
 LABELS = "label map"
 _DEFAULT_SHARDS = 128
 _VERSION_OF = "version of "
+# Left out where it is that: outputs of a time before there was a choice are gone on with.
+_IMPLIED: Mapping[str, Any] = {"depth": Config.model_fields["depth"].default}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +150,11 @@ class Fingerprint:
 
     def differences(self, here: Fingerprint) -> list[str]:
         """In which parts ``here`` differs from this one."""
+        then, now = {**_IMPLIED, **self.parts}, {**_IMPLIED, **here.parts}
         return [
-            f"{name}: {_brief(self.parts.get(name))} there, {_brief(here.parts.get(name))} here"
-            for name in sorted(self.parts.keys() | here.parts.keys())
-            if self.parts.get(name) != here.parts.get(name)
+            f"{name}: {_brief(then.get(name))} there, {_brief(now.get(name))} here"
+            for name in sorted(then.keys() | now.keys())
+            if then.get(name) != now.get(name)
         ]
 
 
@@ -318,9 +321,7 @@ def _config_parts(config: Config, images_per_shard: int, mean: RGB | None) -> di
     }
     if config.interpolation in ("cubic", "lanczos"):
         parts["kernel"] = "antialiased"  # Outputs of a time when they aliased are not gone on with.
-    if config.depth == Config.model_fields["depth"].default:
-        del parts["depth"]  # Outputs of a time before there was a choice are gone on with.
-    return parts
+    return {name: part for name, part in parts.items() if (name, part) not in _IMPLIED.items()}
 
 
 def _digest(data: bytes) -> str:

@@ -287,7 +287,7 @@ def test_another_depth_is_another_run_and_the_default_is_that_of_older_outputs(
         for depth in (12, 14, 16)
     }
     assert "depth" not in plans[16].parts
-    assert plans[16].differences(plans[12]) == ["depth: none there, 12 here"]
+    assert plans[16].differences(plans[12]) == ["depth: 16 there, 12 here"]
     assert plans[14].differences(plans[12]) == ["depth: 14 there, 12 here"]
 
 
