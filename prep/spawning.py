@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,12 @@ _WORD = "PREP_SCRIPT_WITHOUT_GUARD"
 _NO_GUARD = (
     "each worker process begins by importing the script that starts it, and this one starts a "
     'cluster when it is imported: put what it does under if __name__ == "__main__":'
+)
+
+
+_NO_SCRIPT = (
+    "each worker process begins by importing the script that starts it, and this one came from "
+    "standard input: write it to a file, and run that"
 )
 
 
@@ -48,6 +55,9 @@ def require_spawnable() -> None:
         with contextlib.suppress(OSError):
             Path(place, str(os.getpid())).touch()
         raise SystemExit(1)
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script == "<stdin>":  # python - < script.py
+        raise UsageError(_NO_SCRIPT)
     if process.daemon:
         raise UsageError(
             "a process with daemon=True (Dask's workers are such) can't start others; start it "

@@ -52,7 +52,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said_by(home: Path, *command: str, **without: None) -> tuple[int, list[str]]:
+def said_by(home: Path, *command: str, script: str = "", **without: None) -> tuple[int, list[str]]:
     """The exit code of a Python process, and what it says on standard error."""
     variables = {k: v for k, v in os.environ.items() if k not in without}
     variables["TMPDIR"] = str(home / "tmp")
@@ -61,6 +61,7 @@ def said_by(home: Path, *command: str, **without: None) -> tuple[int, list[str]]
         [sys.executable, *command],
         cwd=home,
         env=variables,
+        input=script,
         capture_output=True,
         text=True,
         timeout=240,
@@ -84,6 +85,14 @@ def test_a_script_without_the_guard_is_told_so_once(way: str, home: Path) -> Non
     assert [line for line in lines if "multiprocessing" in line] == []
     assert not (home / "shards/train").exists()
     assert [path.name for path in (home / "tmp").iterdir() if path.name.startswith("prep-")] == []
+
+
+def test_a_script_from_standard_input_is_told_so(home: Path) -> None:
+    script = f'import prep\nif __name__ == "__main__":\n    prep.run({CONFIG}, workers=2)\n'
+    code, lines = said_by(home, "-", script=script)
+    assert code == 1
+    assert lines[-1] == f"prep.errors.UsageError: {spawning._NO_SCRIPT}"
+    assert not (home / "shards").exists()
 
 
 def test_a_process_that_may_start_no_others_is_told_so(home: Path) -> None:
