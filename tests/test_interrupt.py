@@ -145,3 +145,15 @@ def test_a_mean_stops_as_cleanly(home: Path) -> None:
         terminal.press(CTRL_C)
         assert_stopped(terminal, home)
     assert not (home / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_verification_that_is_ended_stops_as_cleanly(home: Path) -> None:
+    small = ["--source", "photos", "--output", "out", "--size", "16", "--images-per-shard", "2"]
+    assert run_prep("run", *small, cwd=home).returncode == 0
+    before = contents(home / "out")
+    with Terminal("verify", "out", cwd=home) as terminal:
+        wait_until(lambda: terminal.shown.count("of 600 images") > 1)
+        terminal.process.terminate()
+        assert_stopped(terminal, home)
+    assert contents(home / "out") == before
