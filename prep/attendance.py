@@ -123,7 +123,7 @@ def as_settled(
         try:
             wanted = with_results and future.status != "error"
             result = result_of(future, _TICK) if wanted else None
-        except TimeoutError:  # Its worker is gone, and it is done anew.
+        except TimeoutError:  # It is done anew, as its worker is gone, or has to be asked again.
             future.add_done_callback(done.put)
             continue
         waiting.discard(future)
@@ -135,15 +135,18 @@ def result_of(future: Future[T], timeout: float) -> T:
 
     Raises:
         ClusterError: the scheduler has gone meanwhile.
-        TimeoutError: its worker has, and the task is done anew.
+        TimeoutError: its worker has, and the task is done anew; or the answer takes longer.
     """
     try:
         return future.result(timeout=timeout)
     # Where the wait itself is cancelled, distributed.utils.sync has no result to return.
     except (CancelledError, UnboundLocalError):
-        if future.status != "cancelled":
+        if future.status == "error":
             raise
-        raise ClusterError(_GONE) from None
+        if future.status == "cancelled":
+            raise ClusterError(_GONE) from None
+        # Dask has joined this question to one that was being given up, for it took too long.
+        raise TimeoutError from None
 
 
 def number_of_workers(client: Client) -> int | None:

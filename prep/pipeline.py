@@ -229,7 +229,8 @@ class _Work:
         except ClusterError as error:
             self._not_merged[self._totals[future]] = error
         except TimeoutError:
-            # Its worker is gone, and Dask adds up anew. Meanwhile, somebody may want to know.
+            # Its worker is gone, and Dask adds up anew; or the answer takes long. Meanwhile,
+            # somebody may want to know.
             future.add_done_callback(self._settled.put)
             return
         del self._totals[future]

@@ -910,3 +910,22 @@ def test_a_scheduler_that_goes_while_a_result_is_fetched_is_told_in_a_line(
         pytest.raises(ClusterError, match="scheduler is gone; run the same command again"),
     ):
         list(as_settled(client, client.map(abs, [1, 2], pure=False)))
+
+
+def test_a_result_whose_question_is_given_up_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dask joins it to a question before that took too long, and is cancelled with that."""
+    gather, asked = Client._gather, []
+
+    async def given_up_once(client: Client, futures: list[Future], *args: Any, **kw: Any) -> Any:
+        asked.append(futures)
+        if len(asked) == 1:
+            raise asyncio.CancelledError
+        return await gather(client, futures, *args, **kw)
+
+    monkeypatch.setattr(Client, "_gather", given_up_once)
+    with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+        settled = as_settled(client, client.map(abs, [-1, -2], pure=False))
+        assert sorted(one.result for one in settled if one.future is not None) == [1, 2]
+    assert len(asked) == 3
