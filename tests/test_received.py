@@ -721,7 +721,7 @@ def test_a_storage_does_not_tell_whose_plan_it_is(received: Received) -> None:
     assert stored is not None
     require_trusted(received.journal.layout, stored, None)
     elsewhere = OutputLayout(locations.locate("memory://bucket/out"))
-    with pytest.raises(UntrustedPlan, match="in a storage, which does not tell whose it is"):
+    with pytest.raises(UntrustedPlan, match="in a storage, which does not say whose it is"):
         require_trusted(elsewhere, stored, None)
     require_trusted(elsewhere, stored, True)
 
