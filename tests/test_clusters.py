@@ -709,7 +709,8 @@ def refuses(address: str, security: Security | None) -> bool:
         connection.abort()
 
     try:
-        asyncio.run(talk())
+        with ThreadPoolExecutor(1) as pool:  # A browser's loop may be running in this thread.
+            pool.submit(lambda: asyncio.run(talk())).result()
     except (OSError, TypeError):  # The latter is Dask's for an address that wants certificates.
         return True
     return False
