@@ -134,9 +134,8 @@ def test_a_run_shows_them_nowhere(store: Store, source: Path, logged: list[str])
         for page in pages:
             with urllib.request.urlopen(f"{dashboard}/{page}") as reply:
                 assert shows(reply.read()) == [], page
-        scheduler = client.scheduler_info()
-        assert shows(repr(scheduler)) == []
-        assert shows(json.dumps(scheduler, default=repr)) == []
+        # As text, not as JSON: keys of what workers have measured since a heartbeat are tuples.
+        assert shows(repr(client.scheduler_info())) == []
         assert prep.verify(config.output, client).clean
     assert report.output == config.output
     for text in (
