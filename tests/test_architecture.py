@@ -124,7 +124,7 @@ LEVELS = {
     11: {"audits", "means", "publishing", "writing"},  # what can be done
     12: {"repair", "runs"},  # from beginning to end
     13: {"handles", "verification"},  # what is made of that
-    14: {"cli_errors", "cli_options", "terminal"},  # what is shown of it, and how it is asked for
+    14: {"terminal"},  # what is shown of it
     15: {"__init__", "cli"},  # where it is
     16: {"__main__"},  # how it is called
 }

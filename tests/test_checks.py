@@ -26,7 +26,7 @@ from pictures import write_tree
 import prep
 from prep import checks, locations, polls, probes, runs, sharing, software, worker
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
-from prep.cli_errors import fail
+from prep.cli.errors import fail
 from prep.clusters import ANY_CLUSTER
 from prep.errors import ClusterError, ConfigError
 from prep.guests import leave_workers, mount_on_workers, prepare_workers

@@ -18,7 +18,7 @@ from prep.text import one_line, reason_and_file
 _LONGEST = 2000  # characters of a message
 
 
-class Commands(click.Group):
+class Errors(click.Group):
     """Turns errors that are meant for the user into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,0 +1,51 @@
+"""The group of commands. Each is loaded, with what it needs, when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from prep.cli.errors import Errors
+
+# The first line of each command's help: to list them loads none.
+COMMANDS = {
+    "cluster": "Look at a cluster.",
+    "demo": "Make a small set of photos, a few of them broken, and prepare it.",
+    "labels": "Number the classes of SOURCE by name, and write the label map.",
+    "mean": "Compute the mean RGB of images, or of the images in shards.",
+    "plan": "Show what a run would do; write nothing.",
+    "report": "Make OUTPUT/report.html anew, and print its path.",
+    "run": "Write shards, mean RGB and a report.",
+    "verify": "Read all of OUTPUT again, and name what is not as it should be.",
+}
+
+
+class Commands(Errors):
+    """A group whose commands are functions of the same name in modules of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"prep.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group("prep", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="prep", prog_name="prep")
+def main() -> None:
+    """Labelled images to TFRecord shards and the mean RGB, on every core.
+
+    \b
+    prep demo                                     see it work on a small made-up set
+    prep plan --source photos --output shards     what would be done
+    prep run --source photos --output shards      do it
+    """  # noqa: D301 - the escape is for click, which then keeps the lines as they are

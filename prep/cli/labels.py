@@ -1,0 +1,33 @@
+"""``prep labels``."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import click
+
+from prep.admission import admit
+from prep.cli.files import writable, write_json
+from prep.splits import Layout, OnStray
+from prep.text import counted, one_line
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("-o", "--output", required=True, metavar="FILE", help="JSON file to write.")
+@click.option(
+    "--layout", type=click.Choice(get_args(Layout)), default="auto", help="As of prep run."
+)
+@click.option(
+    "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As of prep run."
+)
+def labels(source: str, output: str, layout: Layout, on_stray: OnStray) -> None:
+    """Number the classes of SOURCE by name, and write the label map."""
+    from prep.catalog import scan_folders
+    from prep.labels import LabelMap
+
+    file = writable(output)
+    catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
+    label_map = LabelMap.build(catalog.classes)
+    write_json(file, label_map.to_json())
+    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(str(file))}")

@@ -1,0 +1,30 @@
+"""``prep report``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from prep.cli.options import storage_option
+from prep.errors import PrepError
+from prep.text import reason_and_file
+
+
+@click.command()
+@click.argument("output", metavar="OUTPUT")
+@storage_option
+def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
+    """Make OUTPUT/report.html anew, and print its path.
+
+    A run makes it, too; this is for an output that is not finished, or was made before there was
+    such a page.
+    """
+    from prep import webpage
+
+    try:
+        page = webpage.report_page(output, storage_options)
+    except OSError as error:
+        raise PrepError(f"can't write the page: {reason_and_file(error)}") from None
+    click.echo(str(page))

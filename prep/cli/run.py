@@ -1,0 +1,29 @@
+"""``prep run``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from prep.cli.options import cluster_options, config_options
+from prep.config import Config
+
+if TYPE_CHECKING:
+    from prep.clusters import ClusterChoice
+
+
+@click.command()
+@config_options
+@cluster_options
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
+def run(config: Config, choice: ClusterChoice, overwrite: bool) -> None:
+    """Write shards, mean RGB and a report.
+
+    A run that was stopped goes on where it was when the same command is given again.
+    """
+    from prep import runs
+    from prep.terminal import print_report
+
+    report = runs.run(config, overwrite=overwrite, cluster=choice, progress=True)
+    print_report(report)

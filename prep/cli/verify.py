@@ -1,0 +1,62 @@
+"""``prep verify``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prep.cli.options import cluster_options, storage_option
+from prep.errors import PrepError
+
+if TYPE_CHECKING:
+    from prep.clusters import ClusterChoice
+
+
+@click.command()
+@click.argument("output", metavar="OUTPUT")
+@click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
+@click.option(
+    "--trust-plan/--no-trust-plan",
+    default=None,
+    help="Whether a repair may read the source that OUTPUT's plan names. "
+    "[if the plan belongs to you; else it asks]",
+)
+@cluster_options
+@storage_option
+def verify(
+    output: str,
+    repair: bool,
+    trust_plan: bool | None,
+    choice: ClusterChoice,
+    storage_options: Mapping[str, Any] | None,
+) -> None:
+    """Read all of OUTPUT again, and name what is not as it should be.
+
+    Exits with 0 if there is nothing (any more), and with 1 if there is.
+    """
+    from prep import verification
+    from prep.terminal import print_verification
+
+    report = verification.verify(
+        output,
+        repair=repair,
+        trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
+        cluster=choice,
+        progress=True,
+        storage_options=storage_options,
+    )
+    print_verification(report)
+    if not report.clean:
+        sys.exit(PrepError.exit_code)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask(told: str) -> bool:
+    click.echo(f"prep: {told}", err=True)
+    return click.confirm("Go on?", err=True)
