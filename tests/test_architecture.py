@@ -123,8 +123,8 @@ LEVELS = {
     10: {"progress", "sessions"},  # to look at, and to keep
     11: {"audits", "means", "publishing", "writing"},  # what can be done
     12: {"repair", "runs"},  # from beginning to end
-    13: {"handles", "verification"},  # what is made of that
-    14: {"terminal"},  # what is shown of it
+    13: {"handles", "terminal_tables", "verification"},  # what is made of that
+    14: {"terminal", "terminal_plan", "terminal_verification"},  # what is shown of it
     15: {"__init__", "cli"},  # where it is
     16: {"__main__"},  # how it is called
 }
@@ -166,7 +166,7 @@ ONLY_IN = {
     },
     "google_crc32c": {"records"},
     "prometheus_client": {"dashboard", "exposition"},
-    "rich": {"progress", "terminal"},
+    "rich": {"progress", "terminal", "terminal_plan", "terminal_tables", "terminal_verification"},
     "simplejpeg": {"images"},
     "skimage": {"demo"},
     "tensorflow": {"dataset"},

@@ -23,7 +23,7 @@ from prep.errors import ConfigError, PrepError, SourceError
 from prep.examples import example, label_entry, parse_example
 from prep.problems import Problem
 from prep.records import RecordWriter, read_records
-from prep.terminal import print_verification
+from prep.terminal_verification import print_verification
 from prep.verification import VerificationReport
 
 SIZE = 32

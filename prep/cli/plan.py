@@ -15,7 +15,7 @@ def plan(config: Config, workers: int | None) -> None:
     """Show what a run would do; write nothing."""
     from prep import plans
     from prep.estimate import estimate
-    from prep.terminal import print_plan
+    from prep.terminal_plan import print_plan
 
     made = plans.plan(config)
     print_plan(made, estimate(made, workers))

@@ -38,7 +38,7 @@ def verify(
     Exits with 0 if there is nothing (any more), and with 1 if there is.
     """
     from prep import verification
-    from prep.terminal import print_verification
+    from prep.terminal_verification import print_verification
 
     report = verification.verify(
         output,
