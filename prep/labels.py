@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from prep.errors import LabelError, StorageUnavailable
 from prep.locations import RemotePath, locate
 from prep.parsing import parse_json, read_text
 from prep.retries import is_transient
-from prep.text import reason_of
+from prep.text import counted, quoted, reason_of, some
 
 # All lists are kept in each output's plan, which is parsed as any other file is.
 _MOST_NUMBERS = 4_000_000
@@ -85,11 +87,62 @@ class LabelMap:
         """Raises LabelError where a class has no label; names the classes."""
         absent = sorted(set(classes) - set(self.numbers))
         if absent:
-            names = ", ".join(map(repr, absent[:20])) + (", …" if len(absent) > 20 else "")
+            names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
             raise LabelError(
-                f"label map: {len(absent)} classes of the source are absent from it: {names}; "
-                "add them to the map, or leave label_map out to have one built"
+                f"label map: {counted(len(absent), 'class')} of the source "
+                f"{'is' if len(absent) == 1 else 'are'} missing from it: {names}; add "
+                f"{'it' if len(absent) == 1 else 'them'} to the map, or leave label_map out to "
+                "have one built"
             )
+
+    def doubts(self, classes: Iterable[str]) -> tuple[str, ...]:
+        """Say what may be a mistake in the map, a sentence each, for warnings before a run.
+
+        Nothing of it is an error: two classes may share a number on purpose, and a map may be made
+        for a larger set. ``prep.plan`` and ``prep.run`` log each as a warning.
+
+        Args:
+            classes: those that have images.
+
+        >>> LabelMap.parse({"cat": 0, "dog": 0, "eel": 3}).doubts(["cat", "dog"])[0]
+        "label map: the number 0 stands for several classes ('cat', 'dog')"
+        """
+        return tuple(
+            f"label map: {doubt}"
+            for doubt in (*self._shared(), *self._gaps(), *self._unused(classes))
+        )
+
+    def _shared(self) -> Iterator[str]:
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for name, number in self.numbers.items():
+            names[number].append(name)
+        shared = {number: held for number, held in sorted(names.items()) if len(held) > 1}
+        if len(shared) == 1:
+            ((number, held),) = shared.items()
+            yield f"the number {number} stands for several classes ({some([*map(quoted, held)])})"
+        elif shared:
+            yield f"{len(shared):,} numbers stand for several classes each: " + some(
+                [f"{number} ({some([*map(quoted, held)])})" for number, held in shared.items()]
+            )
+
+    def _gaps(self) -> Iterator[str]:
+        numbers = sorted(set(self.numbers.values()))
+        if numbers[0] not in (0, 1):
+            yield f"the numbers begin at {numbers[0]}; training code usually expects 0"
+        end = [] if self.width is None else [self.width]
+        gaps = [
+            str(low + 1) if low + 2 == high else f"{low + 1} to {high - 1}"
+            for low, high in itertools.pairwise([*numbers, *end])
+            if high > low + 1
+        ]
+        if gaps:
+            yield f"no class has the number {some(gaps)}"
+
+    def _unused(self, classes: Iterable[str]) -> Iterator[str]:
+        unused = sorted(set(self.numbers) - set(classes))
+        if unused:
+            names = some([*map(quoted, unused)])
+            yield f"there are no images of {counted(len(unused), 'class')} in it: {names}"
 
     def feature(self, name: str) -> tuple[int, ...]:
         """The integers of a class's ``label`` feature: one, or ``width`` of them."""

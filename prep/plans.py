@@ -75,7 +75,10 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
     labels = labels or find_labels(config, catalog)
     versions = {"prep": version("prep"), **codec_versions()}
     made = make_plan(config, catalog, labels, mean, versions)
-    labels.require(name for classes in made.counts.values() for name in classes)
+    present = {name for classes in made.counts.values() for name in classes}
+    labels.require(present)
+    for doubt in labels.doubts(present):
+        _LOGGER.warning("prep: %s", doubt)
     return made
 
 

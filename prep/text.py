@@ -54,6 +54,45 @@ def brief(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def quoted(text: str | os.PathLike[str], most: int = 120) -> str:
+    r"""Put what a user typed, or a name that was found, in quotes, on one line and not too long.
+
+    >>> print(quoted("photos"), quoted("it's"), quoted("a" + chr(10)), quoted("x" * 30, 9))
+    'photos' "it's" 'a\n' 'xxxx…xxxx'
+    """
+    line = one_line(os.fspath(text))
+    if len(line) > most:
+        half = (most - 1) // 2
+        line = f"{line[:half]}…{line[-half:]}"
+    mark = '"' if "'" in line and '"' not in line else "'"
+    return f"{mark}{line}{mark}"
+
+
+def shown(value: object, most: int = 120) -> str:
+    """Show a value as a person would type it, whatever type it has here.
+
+    >>> shown("photos"), shown(None), shown(True), shown(0.5), shown(b"photos")
+    ("'photos'", 'nothing', 'true', '0.5', "'photos'")
+    >>> shown(["a", "b"]), shown({"size": 1}), shown([])
+    ("'a', 'b'", 'a mapping', 'an empty list')
+    """
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str() | bytes() | os.PathLike():
+            return quoted(os.fsdecode(value), most)
+        case list() | tuple() | set() | frozenset():
+            return some([shown(each, most) for each in value]) or "an empty list"
+        case Mapping():
+            return "a mapping"
+        case int() | float():
+            return brief(value, most)
+        case _:
+            return f"a {type(value).__name__}"
+
+
 def megabytes(size: float) -> str:
     """A size, given in bytes.
 

@@ -131,6 +131,47 @@ def test_classes_without_a_label_are_named() -> None:
 
 
 def test_a_thousand_absent_classes_make_a_message_that_can_be_read() -> None:
-    with pytest.raises(LabelError, match=r"1000 classes .*'c0019', …;") as error:
+    with pytest.raises(LabelError, match=r"1,000 classes .*'c0019', …;") as error:
         LabelMap.build(["cat"]).require(f"c{n:04}" for n in range(1000))
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("labels", "present", "said"),
+    [
+        ({"cat": 0, "dog": 1}, ["cat", "dog"], []),
+        ({"cat": 1, "dog": 2}, ["cat", "dog"], []),  # Numbers from 1 are common, too.
+        ({"cat": [1, 0], "dog": [0, 1]}, ["cat", "dog"], []),
+        (
+            {"cat": 0, "dog": 1, "Cat": 0},
+            ["cat", "dog", "Cat"],
+            ["the number 0 stands for several classes ('cat', 'Cat')"],
+        ),
+        (
+            {"cat": 0, "dog": 1, "Cat": 0, "Dog": 1},
+            ["cat", "dog", "Cat", "Dog"],
+            ["2 numbers stand for several classes each: 0 ('cat', 'Cat'), 1 ('dog', 'Dog')"],
+        ),
+        (
+            {"cat": 0, "dog": 2, "eel": 6},
+            ["cat", "dog", "eel"],
+            ["no class has the number 1, 3 to 5"],
+        ),
+        ({"cat": [1, 0, 0], "dog": [0, 1, 0]}, ["cat", "dog"], ["no class has the number 2"]),
+        (
+            {"cat": 5, "dog": 6},
+            ["cat", "dog"],
+            ["the numbers begin at 5; training code usually expects 0"],
+        ),
+        (
+            {"cat": 0, "dog": 1, "eel": 2},
+            ["cat"],
+            ["there are no images of 2 classes in it: 'dog', 'eel'"],
+        ),
+    ],
+)
+def test_what_may_be_a_mistake_in_a_label_map_is_said(
+    labels: Any, present: list[str], said: list[str]
+) -> None:
+    doubts = LabelMap.parse(labels).doubts(present)
+    assert list(doubts) == [f"label map: {doubt}" for doubt in said]
