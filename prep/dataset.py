@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from prep.admission import admit
+from prep.distribution import install_command
 from prep.errors import SourceError
 from prep.images import ImageSettings
 from prep.journal import Journal, require_listed
@@ -17,6 +16,14 @@ from prep.receipts import ShardReceipt, total_receipts
 from prep.records import read_records
 from prep.storage import is_remote
 from prep.stored_plan import StoredPlan
+
+try:
+    import tensorflow as tf
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"prep.load needs TensorFlow, which is not installed: {install_command('tensorflow')}",
+        name=error.name,
+    ) from None
 
 
 def load(

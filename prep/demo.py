@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from prep.distribution import install_command
 from prep.errors import OutputConflict, PrepError
 
 # Photos in scikit-image's own package (see skimage/data/README.txt for their sources), as classes.
@@ -80,7 +81,7 @@ def where_to_look(root: Path) -> str:
         f"  {shards}/report.html            what came out, to look at in a browser\n"
         f"  {shards}/report.json            all numbers, and each refused image with its reason\n"
         f"  {root}/images/                  what they were made of\n"
-        "\nTrain on it (pip install 'prep[tensorflow]'):\n"
+        f"\nTrain on it ({install_command('tensorflow')}):\n"
         "  import prep\n"
         f'  dataset = prep.load("{shards}", "train").shuffle(1000).batch(32)\n'
     )
@@ -91,8 +92,8 @@ def _load_photos() -> dict[str, list[Image.Image]]:
         import skimage
     except ImportError:
         raise PrepError(
-            "the demo takes its photos from scikit-image, which is not installed; "
-            "pip install 'prep[demo]'"
+            "the demo takes its photos from scikit-image, which is not installed: "
+            f"{install_command('demo')}"
         ) from None
     data = Path(skimage.__file__).parent / "data"
     return {

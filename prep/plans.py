@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import reprlib
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow.compute as pc
@@ -15,6 +14,7 @@ from prep.catalog import Catalog, scan_folders
 from prep.catalog.names import LABEL_MAP, alike
 from prep.config import Config
 from prep.contents import without_duplicates
+from prep.distribution import version
 from prep.errors import ConfigError, LabelError, SourceError
 from prep.images import codec_versions
 from prep.labels import LabelMap
@@ -73,7 +73,7 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
     labels = labels or find_labels(config, catalog)
-    versions = {"prep": version("prep"), **codec_versions()}
+    versions = {"prep": version(), **codec_versions()}
     made = make_plan(config, catalog, labels, mean, versions)
     present = {name for classes in made.counts.values() for name in classes}
     labels.require(present)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from distributed import Client
 from prep import storage
 from prep.audits import Audit
 from prep.checksums import from_text
+from prep.distribution import version
 from prep.errors import PrepError
 from prep.images import codec_versions
 from prep.inspection import ShardInspection
@@ -175,7 +175,7 @@ class Repair:
 
 
 def _versions() -> dict[str, str]:
-    return {"prep": version("prep"), **codec_versions()}
+    return {"prep": version(), **codec_versions()}
 
 
 def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:

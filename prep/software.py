@@ -49,7 +49,7 @@ def describe_process() -> dict[str, Any]:
             broken[name] = f"{type(error).__name__}: {error}"
     code = None
     try:
-        versions["prep"] = importlib.metadata.version("prep")
+        versions["prep"] = importlib.metadata.version("dask-prep")
         spec = importlib.util.find_spec("prep")
         folder = pathlib.Path(spec.origin).parent  # type: ignore[union-attr, arg-type]
         digest = hashlib.sha256()

@@ -13,12 +13,12 @@ import functools
 import os
 import socket
 import time
-from importlib.metadata import version
 
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from prep import image_list, shards
 from prep.counters import COUNTERS
+from prep.distribution import version
 from prep.errors import OutputNotSeen
 from prep.exposition import export_metrics
 from prep.images import Thumbnailer, codec_versions, configure_process, pixels_of_record
@@ -178,4 +178,4 @@ def _leave(why: str) -> None:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    return {"prep": version("prep"), **codec_versions()}
+    return {"prep": version(), **codec_versions()}

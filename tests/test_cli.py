@@ -593,7 +593,7 @@ def test_what_is_found_while_summing_is_said_in_one_line_at_the_end(
 
 
 def test_the_version() -> None:
-    assert importlib.metadata.version("prep") in finished("--version").stdout
+    assert importlib.metadata.version("dask-prep") in finished("--version").stdout
 
 
 def test_it_is_a_module_too() -> None:
@@ -609,7 +609,7 @@ def test_it_is_a_module_too() -> None:
 def test_it_is_a_command_of_dask_too() -> None:
     dask = Path(sys.executable).with_name("dask")
     shown = subprocess.run([dask, "prep", "--version"], capture_output=True, text=True, check=True)
-    assert importlib.metadata.version("prep") in shown.stdout
+    assert importlib.metadata.version("dask-prep") in shown.stdout
 
 
 def test_help_shows_the_examples_line_by_line() -> None:

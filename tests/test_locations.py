@@ -100,7 +100,7 @@ def test_a_storage_that_can_not_be_opened_is_named(monkeypatch: pytest.MonkeyPat
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.get_filesystem_class", absent)
-    with pytest.raises(prep.PrepError, match=r"not installed: pip install 'prep\[s3\]'"):
+    with pytest.raises(prep.PrepError, match=r"not installed: pip install 'dask-prep\[s3\]'"):
         config(source="s3://photos")
 
 

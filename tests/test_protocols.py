@@ -103,7 +103,7 @@ def test_the_extra_that_is_missing_is_named(
     url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # As if it could not be imported.
-    assert f"not installed: pip install 'prep[{extra}]'" in refusal("source", url)
+    assert f"not installed: pip install 'dask-prep[{extra}]'" in refusal("source", url)
 
 
 def test_all_commands_refuse_them(tmp_path: Path) -> None:

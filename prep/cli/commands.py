@@ -7,6 +7,7 @@ import importlib
 import click
 
 from prep.cli.errors import Errors
+from prep.distribution import NAME
 
 # The first line of each command's help: to list them loads none.
 COMMANDS = {
@@ -40,7 +41,7 @@ class Commands(Errors):
 
 
 @click.group("prep", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="prep", prog_name="prep")
+@click.version_option(package_name=NAME, prog_name="prep")
 def main() -> None:
     """Labelled images to TFRecord shards and the mean RGB, on every core.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from prep.distribution import install_command
+
 # What brings the package that a protocol needs; of others, fsspec says which.
 _EXTRAS = {
     **dict.fromkeys(("s3", "s3a"), "s3"),
@@ -95,5 +97,5 @@ def require_known(protocol: str, *, output: bool, folder: bool) -> None:
         ) from None
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        remedy = f"pip install 'prep[{extra}]'" if extra else str(error).rstrip(".")
+        remedy = install_command(extra) if extra else str(error).rstrip(".")
         raise ValueError(f"{protocol}:// needs a package that is not installed: {remedy}") from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
+from prep import distribution
 from prep.images import codec_versions
 from prep.planning import RunPlan
 from prep.receipts import Finding, SplitTotals, Totals, of_outcome
@@ -94,9 +95,9 @@ def all_versions() -> dict[str, str]:
     """Versions of Python, this package, and the libraries at work."""
     packages = ("dask", "distributed", "pyarrow")
     return {
-        "prep": version("prep"),
+        "prep": distribution.version(),
         "python": platform.python_version(),
-        **{name: version(name) for name in packages},
+        **{name: importlib.metadata.version(name) for name in packages},
         **codec_versions(),
     }
 

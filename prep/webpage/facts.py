@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from prep.distribution import version
 from prep.errors import PrepError
 from prep.histories import read_histories
 from prep.image_list import COLUMNS, require_numbered, require_within
@@ -77,7 +77,7 @@ class Facts:
     def digest(self) -> str:
         """Tells these facts from any others, and what this version makes of them."""
         values = {
-            "version": version("prep"),
+            "version": version(),
             "root": str(self.root),
             "plan": self.plan.to_json(),
             "own": self.own,

@@ -1,0 +1,22 @@
+"""The name that this package is installed by: ``prep`` on PyPI is somebody else's program."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+#: The distribution; the import, the command and the page of the dashboard are called ``prep``.
+NAME = "dask-prep"
+
+
+def version() -> str:
+    """Return the installed version, such as ``0.1.0``."""
+    return importlib.metadata.version(NAME)
+
+
+def install_command(*extras: str) -> str:
+    """Return the command that adds extras to this installation.
+
+    >>> install_command("s3")
+    "pip install 'dask-prep[s3]'"
+    """
+    return f"pip install '{NAME}[{','.join(extras)}]'"
