@@ -26,11 +26,12 @@ from prep.journal import Journal
 from prep.layout import OutputLayout
 from prep.receipts import Finding
 from prep.watching.history import History, Recorder, Sample
+from prep.webpage import contact, loading, refusals, samples, timelines, update_page
 from prep.webpage import page as page_module
-from prep.webpage import refusals, samples, timelines, update_page
 from prep.webpage.facts import Facts, read_facts
 from prep.webpage.refusals import look_at_refused
 from prep.webpage.samples import take_sample
+from prep.webpage.sections import Figure
 
 pytestmark = pytest.mark.pages
 
@@ -87,6 +88,12 @@ def facts_of(output: Path) -> tuple[Journal, Facts]:
     return journal, read_facts(journal, plan)
 
 
+def figures_of(journal: Journal, facts: Facts) -> dict[str, Figure]:
+    """All figures of a page, by name."""
+    sections = page_module.make_sections(page_module.look(journal, facts))
+    return {name: figure for section in sections for name, figure in section.figures.items()}
+
+
 TREE: Mapping[str, Mapping[str, int]] = {
     "train": {"bird": 5, "cat": 3, "dog": 1},
     "val": {"bird": 2, "dog": 4},
@@ -131,8 +138,7 @@ def test_it_says_what_the_report_says(prepared: Path) -> None:
 
 def test_figures_show_what_the_receipts_say(prepared: Path) -> None:
     journal, facts = facts_of(prepared / "out")
-    sample = take_sample(journal, facts)
-    figures = page_module.draw(facts, sample)
+    figures = figures_of(journal, facts)
     drawn = {
         name: [renderer.data_source.data for renderer in figure.model.renderers]
         for name, figure in figures.items()
@@ -184,7 +190,7 @@ def test_the_lines_that_load_the_data_do(
     compression = "GZIP" if encoding == "raw" else None
     prep.run(config(prepared, output=output, encoding=encoding, compression=compression), client)
     _, facts = facts_of(output)
-    lines = page_module._lines(facts)
+    lines = loading.lines(facts)
     found: list[dict[str, Any]] = [{}, {}]
     for name, scope in zip(("with_prep", "with_tensorflow"), found, strict=True):
         exec(lines[name], scope)
@@ -384,7 +390,7 @@ def test_of_many_classes_each_has_an_image_and_some_are_named(
     assert len(take_sample(journal, facts).thumbnails) == 45  # by what is read beside them
     monkeypatch.setattr(samples, "_MOST_FURTHER_SHARDS", 1)
     assert 16 <= len(take_sample(journal, facts).thumbnails) < 45
-    monkeypatch.setattr(page_module, "MOST_CLASSES", 10)
+    monkeypatch.setattr(contact, "MOST_CLASSES", 10)
     page = _Page(prep.report_page(tmp_path / "out"))
     assert "The first 10 of 45 classes" in page.text
 
@@ -427,7 +433,7 @@ def test_throughput_and_processors_over_the_parts_of_a_run(workers: int, home: P
     add_history(layout, a_history(workers=workers))
     add_history(layout, a_history(began=1.8e9, workers=workers))
     journal, facts = facts_of(home / "out")
-    figures = page_module.draw(facts, take_sample(journal, facts))
+    figures = figures_of(journal, facts)
     lines = [r.data_source.data for r in figures["image_rate"].model.renderers]
     assert all(data["y"] == pytest.approx(100) for data in lines if len(data["y"]))
     text = _Page(prep.report_page(home / "out")).text

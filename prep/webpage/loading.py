@@ -6,6 +6,23 @@ from pathlib import Path
 
 from prep import storage
 from prep.stored_plan import StoredPlan
+from prep.webpage.facts import Facts
+from prep.webpage.sections import Section, View, make_section
+
+
+def load(view: View) -> Section:
+    """The lines that load the data."""
+    return make_section("load", "Load the data", lines(view.facts), short="Load")
+
+
+def lines(facts: Facts) -> dict[str, str]:
+    """The code that loads the data."""
+    split = facts.references[0]
+    return {
+        "with_prep": with_prep(facts.root, split),
+        "with_tensorflow": with_tensorflow(facts.root, facts.plan, split),
+        "elements_are": describe_elements(facts.plan),
+    }
 
 
 def with_prep(root: Path, split: str) -> str:

@@ -1,0 +1,49 @@
+"""The configuration, and the libraries at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prep.report import RunReport, all_versions
+from prep.text import counted, one_line
+from prep.webpage.facts import Facts
+from prep.webpage.sections import Section, View, make_section
+
+Row = tuple[str, str]
+
+
+def settings(view: View) -> Section:
+    """What was asked for, and by which libraries it was made."""
+    return make_section(
+        "settings",
+        "Settings",
+        {
+            "facts": view.facts,
+            "config": config_rows(view.facts),
+            "versions": version_rows(view.facts.report),
+        },
+    )
+
+
+def config_rows(facts: Facts) -> list[Row]:
+    """The configuration, with what was chosen by default."""
+    values = facts.plan.config.model_dump(mode="json")
+    values["images_per_shard"] = facts.plan.images_per_shard
+    return [(name, _shown(value)) for name, value in values.items()]
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == []:
+        return "not set"
+    if isinstance(value, Mapping):
+        return f"given, of {counted(len(value), 'class')}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return one_line(", ".join(map(str, value)))
+    return one_line(str(value))
+
+
+def version_rows(report: RunReport | None) -> list[Row]:
+    """Of the libraries at work; of those here where no report says which they were."""
+    versions = report.versions if report else all_versions()
+    return [(one_line(name), one_line(str(value))) for name, value in versions.items()]

@@ -1,0 +1,69 @@
+"""The shards of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prep.receipts import Totals
+from prep.text import counted, one_line
+from prep.webpage import pictures
+from prep.webpage.facts import Facts
+from prep.webpage.sections import Figure, Section, View, make_section
+from prep.webpage.units import size_text
+
+
+def shards(view: View) -> Section:
+    """How many there are, and how large."""
+    return make_section(
+        "shards",
+        "Shards",
+        {
+            "split_rows": split_rows(view.facts, view.facts.totals),
+        },
+        figures=_figures(view.facts),
+    )
+
+
+def split_rows(facts: Facts, totals: Mapping[str, Totals]) -> list[tuple[str, ...]]:
+    """(split, planned, written, refused, shards, size, images of the smallest and largest)."""
+    rows: list[tuple[str, ...]] = []
+    for split, planned in facts.plan.images.items():
+        total = totals[split]
+        sizes = [sum(r.written.values()) for r in facts.receipts if r.split == split]
+        of_all = sum(shard.split == split for shard in facts.plan.shards)
+        shards = f"{total.shards:,}" + (f" of {of_all:,}" if total.shards < of_all else "")
+        between = f"{min(sizes):,} to {max(sizes):,}" if sizes else "none"
+        numbers = (f"{planned:,}", f"{total.images:,}", f"{len(total.refused):,}", shards)
+        rows.append((one_line(split), *numbers, size_text(total.bytes), between))
+    return rows
+
+
+def _figures(facts: Facts) -> dict[str, Figure]:
+    receipts, splits = facts.receipts, facts.splits
+    if not receipts:
+        return {}
+    images = [sum(receipt.written.values()) for receipt in receipts]
+    sizes = [receipt.bytes for receipt in receipts]
+    every = pictures.bars_shown(len(receipts))
+    some = f" One of {every} has a bar." if every > 1 else ""
+    key = split_key(facts)
+    return {
+        "shard_images": Figure(
+            title="Images in each shard",
+            caption=f"{min(images):,} to {counted(max(images), 'image')}.{some}",
+            key=key,
+            model=pictures.shard_images(receipts, splits),
+        ),
+        "shard_bytes": Figure(
+            title="Size of each shard",
+            caption=f"{size_text(min(sizes))} to {size_text(max(sizes))}.{some}",
+            key=key,
+            model=pictures.shard_bytes(receipts, splits),
+        ),
+    }
+
+
+def split_key(facts: Facts) -> list[tuple[str, int]]:
+    """What colours stand for, where there is more than one split."""
+    names = [one_line(split) for split in facts.splits]
+    return [(name, number) for number, name in enumerate(names)] if len(names) > 1 else []
