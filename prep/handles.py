@@ -10,23 +10,20 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from types import TracebackType
 
 from distributed import Client
 
 from prep.catalog import require_folder
 from prep.clusters import ClusterChoice, choice_of
 from prep.config import Config
-from prep.errors import ClusterError
 from prep.interrupts import before_exit
-from prep.live import Scene, Screen, State
+from prep.live import Screen, State
 from prep.notebook import in_notebook
-from prep.progress import Work, scene_of
 from prep.report import RunReport
 from prep.runs import carry_out
 from prep.sessions import require_usable, session_client, usable_client
-from prep.text import one_line
-from prep.watching.counts import LiveCounts, SplitCounts
+from prep.stages import StagesOnScreen, opening_scene
+from prep.watching.counts import LiveCounts
 
 _AT_EXIT = 10.0  # seconds for a run to stop; its committed shards stay in any case
 
@@ -87,8 +84,7 @@ class RunHandle:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        title = f"{config.source} → {config.output}"
-        self._screen = Screen(Scene(title=title, doing="listing the images"))
+        self._screen = Screen(opening_scene(config))
         self._outcome: Future[RunReport] = Future()
         self._stop = threading.Event()
 
@@ -162,12 +158,9 @@ class RunHandle:
                 self._config,
                 functools.partial(self._start_cluster, cluster),
                 overwrite=overwrite,
-                progress=functools.partial(_Watched, self._screen, self._check),
+                progress=StagesOnScreen(self._screen, self._check),
             )
-            self._screen.change(state="done", counts=_final(report, self.counters()))
         except BaseException as error:
-            state: State = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._screen.change(state=state, error=_told(error))
             self._outcome.set_exception(error)
         else:
             self._outcome.set_result(report)
@@ -176,8 +169,6 @@ class RunHandle:
 
     @contextlib.contextmanager
     def _start_cluster(self, cluster: _Start) -> Iterator[Client]:
-        self._check()
-        self._screen.change(doing="starting the cluster")
         with cluster() as client:
             self._check()
             yield client
@@ -198,68 +189,6 @@ class RunHandle:
             print(repr(self))
             return
         self._screen.show()
-
-
-class _Watched:
-    """What a run in the background shows itself on."""
-
-    def __init__(self, screen: Screen, check: Callable[[], None], work: Work) -> None:
-        self._screen = screen
-        self._check = check
-        self._work = work
-
-    def __enter__(self) -> _Watched:
-        self._check()
-        scene = scene_of(self._work)
-        self._screen.change(
-            state="running",
-            planned=scene.planned,
-            shards=scene.shards,
-            links=scene.links,
-            note=scene.note,
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def update(self, counts: LiveCounts) -> None:
-        self._screen.advance(counts)
-        if counts.images < counts.planned:  # Or else there is nothing left to stop.
-            self._check()
-
-
-def _told(error: BaseException) -> str:
-    parts = error.args if isinstance(error, ClusterError) else [error]
-    return " ".join(one_line(str(part)) for part in parts) or type(error).__name__
-
-
-def _final(report: RunReport, last: LiveCounts) -> LiveCounts:
-    """What it has come to: what was shown last, or what the report says where nothing was done."""
-    images = report.images
-    if last.planned == last.images == images["planned"]:
-        return last
-    return LiveCounts(
-        planned=images["planned"],
-        images=images["planned"],
-        refused=images["refused"],
-        shards=report.shards,
-        bytes_read=report.source_bytes,
-        bytes_written=report.bytes,
-        seconds=report.seconds,
-        splits={
-            name: SplitCounts(planned=split["planned"], done=split["planned"])
-            for name, split in report.splits.items()
-        },
-        shard_states={"resumed": report.shards},
-        reasons=report.refused_by_reason(),
-        mean=report.mean,
-        std=report.std,
-    )
 
 
 #: Runs that are to be stopped when the process ends.

@@ -70,7 +70,9 @@ class Scene:
             done = min(self.counts.images, self._planned)
             parts.append(f"{done:,} of {self._planned:,} {self.unit}")
             parts += [*self._numbers(), *self._refused()]
-        return one_line(" · ".join([*parts, *filter(None, [self.error])]))
+        ended = self.state not in ("starting", "running")
+        parts += filter(None, [self.error, self.note if ended else ""])
+        return one_line(" · ".join(parts))
 
     @property
     def _planned(self) -> int:

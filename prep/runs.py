@@ -36,6 +36,7 @@ from prep.receipts import ShardReceipt, of_outcome, total_receipts
 from prep.report import Effort, RunReport
 from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
+from prep.stages import STARTING, Stages, stages_of
 from prep.text import counted
 from prep.writing import Writing
 
@@ -103,6 +104,18 @@ def carry_out(
 ) -> RunReport:
     """The same, on the cluster that ``start`` gives, which is only called where there is work."""
     started = time.perf_counter()
+    with stages_of(config, progress) as stages:
+        return _carry_out(config, start, stages, started, overwrite=overwrite)
+
+
+def _carry_out(
+    config: Config,
+    start: Callable[[], AbstractContextManager[Client]],
+    stages: Stages,
+    started: float,
+    *,
+    overwrite: bool,
+) -> RunReport:
     made = plan(config)
     journal = Journal(config.output)
     require_room(journal, made, overwrite=overwrite)  # Before anything is written, be it a lock.
@@ -124,7 +137,8 @@ def carry_out(
             if overwrite:
                 _warn_of_labels_that_move(made, journal)
             begin = functools.partial(_begin, made, journal, overwrite=overwrite)
-            report = _complete(made, journal, before, start, begin, progress, started)
+            report = _complete(made, journal, before, start, begin, stages, started)
+    stages.finish(report, complete=finished)
     _require_few_refused(config, report)
     return report
 
@@ -135,7 +149,7 @@ def _complete(
     before: Sequence[ShardReceipt],
     start: Callable[[], AbstractContextManager[Client]],
     begin: Callable[[], None],
-    progress: ShowOn,
+    stages: Stages,
     started: float,
 ) -> RunReport:
     """Writes the shards that are not committed yet.
@@ -152,12 +166,13 @@ def _complete(
         Effort, images=sum(shard.images for shard in missing), resumed_shards=len(before)
     )
     try:
+        stages.doing(STARTING)
         with start() as client:
             require_fit(client, readable=_some_image(made), writable=journal.output)
             begin()
             for _ in range(_ROUNDS):
                 work = Writing(made, missing, journal, client, total_receipts(receipts))
-                work.carry_out(progress, elapsed=time.perf_counter() - started)
+                work.carry_out(stages, elapsed=time.perf_counter() - started)
                 # What workers have told is not looked at: only what is here now is committed.
                 receipts, work = journal.committed(made), None
                 missing = _missing(made, receipts)

@@ -120,8 +120,8 @@ LEVELS = {
     },  # one shard, read and written
     7: {"inspection", "links", "worker"},  # one process
     8: {"guests"},  # what a client tells them
-    9: {"checks", "clusters", "pipeline"},  # many
-    10: {"progress", "sessions"},  # to look at, and to keep
+    9: {"checks", "clusters", "pipeline", "progress"},  # many
+    10: {"sessions", "stages"},  # to look at, and to keep
     11: {"audits", "means", "publishing", "writing"},  # what can be done
     12: {"repair", "runs"},  # from beginning to end
     13: {"handles", "terminal_tables", "verification"},  # what is made of that

@@ -32,10 +32,14 @@ class Reader(NotebookClient):
         super().__init__(notebook, timeout=200, kernel_name="python3", resources=resources)
         self.updates: list[str] = []
         self.pid = 0
+        #: What was seen, in turn: the cell that runs, and the first words of its output.
+        self.seen: list[tuple[int, str]] = []
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         if msg["msg_type"] == "update_display_data":
             self.updates.append(msg["content"]["data"]["text/plain"])
+        if msg["msg_type"] in ("display_data", "update_display_data"):
+            self.seen.append((cell_index, msg["content"]["data"]["text/plain"]))
         return super().process_message(msg, cell, cell_index)
 
 
@@ -103,6 +107,7 @@ def session(home: Path) -> tuple[Reader, list[Any]]:
         INTERRUPTED,
         "prep.run(config('third')).resumed_shards",
         "print(scheduler() == first)",
+        "report = prep.run(config('third'))",
     )
 
 
@@ -147,12 +152,30 @@ def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
 ) -> None:
     _, outputs = session
     shown, printed = outputs[5]
-    assert "preparing: cancelled" in shown.data["text/plain"]
+    assert "photos → third: cancelled" in shown.data["text/plain"]
     found = re.match(r"Interrupted stopped: (\d+) of 24 shards are committed", printed.text)
     assert found is not None
     shown, resumed = outputs[6]
-    assert "preparing: done · 1,200 of 1,200 images" in shown.data["text/plain"]
+    assert "photos → third: done · 1,200 of 1,200 images" in shown.data["text/plain"]
     assert resumed.data["text/plain"] == found[1]
+
+
+@pytest.mark.slow
+def test_a_run_says_what_it_does_before_it_writes(session: tuple[Reader, list[Any]]) -> None:
+    reader, _ = session
+    first, second, *_ = [text for cell, text in reader.seen if cell == 6]
+    assert first == "photos → third: listing the images"
+    assert second == "photos → third: starting the cluster"
+
+
+@pytest.mark.slow
+def test_a_run_of_a_complete_output_says_so(session: tuple[Reader, list[Any]]) -> None:
+    _, outputs = session
+    (shown,) = outputs[8]
+    end = "already complete, nothing to do"
+    assert shown.data["text/plain"].startswith("photos → third: done · 1,200 of 1,200 images")
+    assert shown.data["text/plain"].endswith(end)
+    assert end in shown.data["text/html"]
 
 
 @pytest.mark.slow

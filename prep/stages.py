@@ -1,0 +1,173 @@
+"""What is seen of a run from its first moment to its last, before and after shards are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from prep.config import Config
+from prep.errors import ClusterError
+from prep.live import Scene, Screen
+from prep.notebook import in_notebook
+from prep.progress import Display, ShowOn, Work, make_display, scene_of
+from prep.report import RunReport
+from prep.text import one_line
+from prep.watching.counts import LiveCounts, SplitCounts
+
+LISTING = "listing the images"
+STARTING = "starting the cluster"
+COMPLETE = "already complete, nothing to do"
+
+
+class Stages:
+    """Shows the stages of a run; this one shows nothing but how the shards get on.
+
+    As a context, it ends with the run, and sees the error that the run ends with.
+    """
+
+    def __init__(self, progress: ShowOn) -> None:
+        self._progress = progress
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def doing(self, what: str) -> None:
+        """Say what is done, while no shards are written."""
+
+    def __call__(self, work: Work) -> Display:
+        """Return what shows how the shards get on."""
+        return make_display(work, self._progress)
+
+    def finish(self, report: RunReport, *, complete: bool) -> None:
+        """Show what the run has come to.
+
+        Args:
+            complete: whether the output was complete before it began.
+        """
+
+
+class StagesOnScreen(Stages):
+    """Shows them in the cells of a notebook.
+
+    Args:
+        check: called now and then; what it raises stops the run.
+    """
+
+    def __init__(self, screen: Screen, check: Callable[[], None] = lambda: None) -> None:
+        super().__init__(progress=None)
+        self._screen = screen
+        self._check = check
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._screen.change(state="done")
+        elif isinstance(error, KeyboardInterrupt):
+            self._screen.change(state="cancelled", error=_told(error))
+        else:
+            self._screen.change(state="failed", error=_told(error))
+
+    def doing(self, what: str) -> None:
+        self._check()
+        self._screen.change(state="starting", doing=what)
+
+    def __call__(self, work: Work) -> Display:
+        return _OnScreen(self._screen, self._check, work)
+
+    def finish(self, report: RunReport, *, complete: bool) -> None:
+        self._screen.change(
+            counts=_final(report, self._screen.scene.counts),
+            note=COMPLETE if complete else self._screen.scene.note,
+        )
+
+
+def stages_of(config: Config, progress: ShowOn) -> Stages:
+    """Return what shows the stages of a run where this runs: at once, in the cell of a notebook.
+
+    Args:
+        progress: whether to show them; if None, where somebody is looking; or what to show them on.
+    """
+    if isinstance(progress, Stages):
+        return progress
+    if progress is False or callable(progress) or not in_notebook():
+        return Stages(progress)
+    screen = Screen(opening_scene(config))
+    screen.show()
+    return StagesOnScreen(screen)
+
+
+def opening_scene(config: Config) -> Scene:
+    """Return what is to be seen of a run that has just been asked for."""
+    return Scene(title=f"{config.source} → {config.output}", doing=LISTING)
+
+
+class _OnScreen:
+    """Shows how the shards get on."""
+
+    def __init__(self, screen: Screen, check: Callable[[], None], work: Work) -> None:
+        self._screen = screen
+        self._check = check
+        self._work = work
+
+    def __enter__(self) -> _OnScreen:
+        self._check()
+        scene = scene_of(self._work)
+        self._screen.change(
+            state="running",
+            planned=scene.planned,
+            shards=scene.shards,
+            links=scene.links,
+            note=scene.note,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def update(self, counts: LiveCounts) -> None:
+        self._screen.advance(counts)
+        if counts.images < counts.planned:  # Or else there is nothing left to stop.
+            self._check()
+
+
+def _told(error: BaseException) -> str:
+    parts = error.args if isinstance(error, ClusterError) else [error]
+    return " ".join(one_line(str(part)) for part in parts) or type(error).__name__
+
+
+def _final(report: RunReport, last: LiveCounts) -> LiveCounts:
+    """What it has come to: what was shown last, or what the report says where nothing was done."""
+    images = report.images
+    if last.planned == last.images == images["planned"]:
+        return last
+    return LiveCounts(
+        planned=images["planned"],
+        images=images["planned"],
+        refused=images["refused"],
+        shards=report.shards,
+        bytes_read=report.source_bytes,
+        bytes_written=report.bytes,
+        splits={
+            name: SplitCounts(planned=split["planned"], done=split["planned"])
+            for name, split in report.splits.items()
+        },
+        shard_states={"resumed": report.shards},
+        reasons=report.refused_by_reason(),
+        mean=report.mean,
+        std=report.std,
+    )
