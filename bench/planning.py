@@ -29,7 +29,7 @@ from bench.scheduling import receipt_of
 from prep.catalog import Catalog
 from prep.checksums import to_text
 from prep.config import Config
-from prep.contents import duplicates_in_run
+from prep.contents import copies_in_run
 from prep.journal import Journal, require_room
 from prep.labels import LabelMap
 from prep.planning import RunPlan, make_plan
@@ -97,7 +97,10 @@ def measure(images: int, folder: str) -> Planned:
     _commit_all(journal, made)
     receipts = step("read receipts", lambda: journal.committed(made))
     step("totals", lambda: total_receipts(receipts))
-    step("find duplicates", lambda: duplicates_in_run(made, receipts))
+    step(
+        "find duplicates",
+        lambda: copies_in_run(made.manifest, made.classes, made.shards, receipts),
+    )
     return Planned(
         images=images,
         seconds=step.seconds,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from prep import storage
 from prep.catalog import Catalog, Ignored
 from prep.checksums import UNKNOWN, Checksums, checksum_of_pieces, from_text
 from prep.locations import locate
-from prep.planning import RunPlan
+from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt
 from prep.retries import Retries
+from prep.splits import training_splits
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -100,59 +102,124 @@ def without_duplicates(catalog: Catalog) -> Catalog:
     return replace(catalog, images=images.filter(pa.array(kept)), ignored=(*catalog.ignored, note))
 
 
-class Duplicate(NamedTuple):
-    """An image of which there are others with the same bytes: those of the same ``group``."""
+class Copy(NamedTuple):
+    """An image of which there are others with the same bytes, and its row of the manifest."""
 
-    group: int
+    row: int
     path: str
     class_name: str
     split: str
 
 
-def duplicates_in_run(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[Duplicate]:
-    """Images whose files had the same bytes when they were read, group by group."""
-    paths = plan.manifest["path"]  # Few are looked up: all of them would take ten times the memory.
-    sizes = plan.manifest["size"].to_numpy()
-    checksums = _checksums_by_row(plan, receipts)
-    class_ = plan.manifest["class"].to_numpy()
-    starts = [shard.start for shard in plan.shards]
-    return [
-        Duplicate(
-            group=number,
-            path=os.fsdecode(paths[row].as_py()),
-            class_name=plan.classes[class_[row]],
-            split=plan.shards[bisect_right(starts, row) - 1].split,
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Images whose files hold the same bytes, in the order of the manifest."""
+
+    images: tuple[Copy, ...]
+
+    @property
+    def leak(self) -> bool:
+        """Whether they lie in more than one split."""
+        return len({image.split for image in self.images}) > 1
+
+    @property
+    def conflict(self) -> bool:
+        """Whether they lie in more than one class."""
+        return len({image.class_name for image in self.images}) > 1
+
+    def unlike(self, name: Literal["split", "class_name"]) -> tuple[Copy, Copy]:
+        """The first of them, and the first of another split or class; of none, the second."""
+        first, second, *_ = self.images
+        others = (image for image in self.images if getattr(image, name) != getattr(first, name))
+        return first, next(others, second)
+
+
+def copies_in_run(
+    manifest: pa.Table,
+    classes: Sequence[str],
+    shards: Sequence[ShardSpec],
+    receipts: Iterable[ShardReceipt],
+) -> list[Copies]:
+    """Images whose files had the same bytes when they were read, those of the first image first.
+
+    Args:
+        manifest: ``path``, ``size`` and ``class`` of each image.
+        classes: that the manifest numbers.
+        shards: of the plan.
+    """
+    paths = manifest["path"]  # Few are looked up: all of them would take ten times the memory.
+    checksums = _checksums_by_row(len(paths), shards, receipts)
+    class_ = manifest["class"].to_numpy()
+    starts = [shard.start for shard in shards]
+    found = [
+        Copies(
+            tuple(
+                Copy(
+                    row=row,
+                    path=os.fsdecode(paths[row].as_py()),
+                    class_name=classes[class_[row]],
+                    split=shards[bisect_right(starts, row) - 1].split,
+                )
+                for row in rows
+            )
         )
-        for number, rows in enumerate(find_identical(sizes, checksums), 1)
-        for row in rows
+        for rows in find_identical(manifest["size"].to_numpy(), checksums)
     ]
+    return sorted(found, key=lambda copies: copies.images[0].row)
 
 
-def count_duplicates(duplicates: Iterable[Duplicate]) -> dict[str, int]:
-    """How many ``images`` are copies of one before, and how many groups lie ``across_splits``."""
-    splits: defaultdict[int, list[str]] = defaultdict(list)
-    for duplicate in duplicates:
-        splits[duplicate.group].append(duplicate.split)
-    return {
-        "images": sum(len(found) - 1 for found in splits.values()),
-        "across_splits": sum(len(set(found)) > 1 for found in splits.values()),
+def summarise_copies(found: Sequence[Copies], images: Mapping[str, int]) -> dict[str, Any]:
+    """What a report says of them; see :class:`prep.report.RunReport`.
+
+    Args:
+        images: planned, by split.
+    """
+    leaking = [copies for copies in found if copies.leak]
+    conflicting = [copies for copies in found if copies.conflict]
+    examples = {
+        "leak": [image.path for copies in leaking[:1] for image in copies.unlike("split")],
+        "conflict": [
+            image.path for copies in conflicting[:1] for image in copies.unlike("class_name")
+        ],
     }
+    return {
+        "images": sum(len(copies.images) - 1 for copies in found),
+        "across_splits": len(leaking),
+        "leaks": _count_leaks(leaking, images),
+        "conflicts": len(conflicting),
+        "examples": {kind: paths for kind, paths in examples.items() if paths},
+    }
+
+
+def _count_leaks(leaking: Iterable[Copies], images: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """By split, how many of its images are also in each split that one trains on before it."""
+    training = training_splits(images)
+    order = sorted(images, key=lambda split: (split not in training, -images[split]))
+    leaks: dict[str, dict[str, int]] = {}
+    for copies in leaking:
+        there = Counter(image.split for image in copies.images)
+        for before, split in itertools.combinations([s for s in order if s in there], 2):
+            of = leaks.setdefault(split, {})
+            of[before] = of.get(before, 0) + there[split]
+    return leaks
 
 
 def changed_since_written(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[str]:
     """Paths of images whose files hold other bytes now than when they were read."""
     paths = plan.manifest["path"].to_pylist()
-    then = _checksums_by_row(plan, receipts)
+    then = _checksums_by_row(plan.images, plan.shards, receipts)
     rows = np.flatnonzero(then != UNKNOWN)
     now = checksum_files(plan.source, [paths[row] for row in rows.tolist()])
     changed = (now != then[rows]) & (now != UNKNOWN)
     return [os.fsdecode(paths[row]) for row in rows[changed].tolist()]
 
 
-def _checksums_by_row(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> Checksums:
+def _checksums_by_row(
+    images: int, shards: Iterable[ShardSpec], receipts: Iterable[ShardReceipt]
+) -> Checksums:
     """What the receipts tell of each row of the manifest; ``UNKNOWN`` for other shards' rows."""
-    first_row = {(shard.split, shard.index): shard.start for shard in plan.shards}
-    checksums: Checksums = np.full(plan.images, UNKNOWN, np.uint64)
+    first_row = {(shard.split, shard.index): shard.start for shard in shards}
+    checksums: Checksums = np.full(images, UNKNOWN, np.uint64)
     for receipt in receipts:
         found = from_text(receipt.checksums)
         start = first_row[receipt.split, receipt.index]

@@ -1,5 +1,10 @@
 r"""Tables beside the report: which images were not simply written, and which are the same.
 
+``refused.csv`` has ``path``, ``class``, ``split``, ``outcome``, ``reason`` and ``detail`` of each
+image. ``duplicates.csv`` has ``group`` (a number that images with the same bytes have in common),
+``path``, ``class`` and ``split`` of each image, and, for its group, whether it is a ``leak`` (its
+images lie in more than one split) and a ``conflict`` (in more than one class): ``yes`` or nothing.
+
 As CSV, which any program opens; as Parquet where there are more rows than a spreadsheet takes.
 
 Names come from files of others, and spreadsheets run cells that begin with ``=`` and the like. So
@@ -20,12 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prep import storage
-from prep.contents import Duplicate
+from prep.contents import Copies
 from prep.layout import OutputLayout
 from prep.receipts import SplitTotals
 
 _FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
-_DUPLICATES = ("group", "path", "class", "split")
+_DUPLICATES = ("group", "path", "class", "split", "leak", "conflict")
 _NAMES = frozenset(("path", "class", "split"))
 # Control and format characters, line breaks of all kinds, what is no text, and the backslash.
 _UNSAFE = re.compile(
@@ -59,9 +64,14 @@ def _finding_rows(totals: SplitTotals) -> list[tuple[str, ...]]:
     )
 
 
-def publish_duplicates(layout: OutputLayout, duplicates: Sequence[Duplicate]) -> None:
+def publish_duplicates(layout: OutputLayout, found: Sequence[Copies]) -> None:
     """Writes ``duplicates.csv``: images with the same bytes, group by group."""
-    rows = [(str(d.group), d.path, d.class_name, d.split) for d in duplicates]
+    rows = [
+        (str(group), image.path, image.class_name, image.split, leak, conflict)
+        for group, copies in enumerate(found, 1)
+        for leak, conflict in [("yes" if copies.leak else "", "yes" if copies.conflict else "")]
+        for image in copies.images
+    ]
     publish_table(layout.duplicates, _DUPLICATES, rows, within=layout.root)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
-from prep.contents import count_duplicates, duplicates_in_run
+from prep.contents import copies_in_run, summarise_copies
 from prep.errors import PrepError
 from prep.gallery import preview
 from prep.journal import Journal
@@ -44,10 +44,12 @@ def publish(
         OutputConflict: another run has taken the output over, maybe in the middle of this.
         PrepError: something can't be written.
     """
-    totals, duplicates = total_receipts(receipts), duplicates_in_run(made, receipts)
+    totals = total_receipts(receipts)
+    found = copies_in_run(made.manifest, made.classes, made.shards, receipts)
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
-    copies = count_duplicates(duplicates)
-    report = make_report(made, journal.output, totals, effort or nothing, copies, preview)
+    images = {split: sum(classes.values()) for split, classes in made.counts.items()}
+    duplicates = summarise_copies(found, images)
+    report = make_report(made, journal.output, totals, effort or nothing, duplicates, preview)
     stored = None if effort else _stored_report(journal)
     if stored is not None:
         report = dataclasses.replace(
@@ -59,7 +61,7 @@ def publish(
         )
     files: list[Callable[[], None]] = [
         lambda: publish_findings(journal.layout, totals),
-        lambda: publish_duplicates(journal.layout, duplicates),
+        lambda: publish_duplicates(journal.layout, found),
         report.publish_mean,
         lambda: _publish_report(report, stored),
     ]

@@ -18,9 +18,10 @@ from pictures import write_tree
 
 import prep
 from prep.checksums import UNKNOWN
-from prep.contents import checksum_files, find_identical
+from prep.contents import Copies, Copy, checksum_files, find_identical, summarise_copies
 from prep.errors import OutputConflict, TooManyRefused
 from prep.listings import decode_cell, publish_table
+from prep.report import RunReport
 
 COPIES = {
     "train/dog/copy.jpg": "train/cat/0000.jpg",
@@ -49,29 +50,91 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_duplicates_are_reported_and_louder_across_splits(
+NOTHING = {"images": 0, "across_splits": 0, "leaks": {}, "conflicts": 0, "examples": {}}
+
+
+def test_duplicates_leaks_and_conflicts_are_reported_and_named(
     source: Path, tmp_path: Path, client: Client
 ) -> None:
     report = prep.run(config(source, tmp_path / "out"), client)
-    assert report.duplicates == {"images": 3, "across_splits": 1}
-    assert "IN MORE THAN ONE SPLIT: 1 image" in repr(report)
     assert report.images["written"] == 13
-    groups: dict[str, set[tuple[str, str, str]]] = {}
-    for row in table(tmp_path / "out/duplicates.csv"):
-        groups.setdefault(row["group"], set()).add((row["path"], row["class"], row["split"]))
-    assert sorted(map(sorted, groups.values())) == [
-        [
+    examples = report.duplicates["examples"]
+    assert {**report.duplicates, "examples": {}} == {
+        **{**NOTHING, "images": 3, "across_splits": 1},
+        **{"leaks": {"val": {"train": 1}}, "conflicts": 1},
+    }
+    same = {"train/cat/0000.jpg", "train/dog/copy.jpg", "val/cat/copy.jpg"}
+    assert all(set(pair) <= same for pair in examples.values())
+    assert {path.split("/")[0] for path in examples["leak"]} == {"train", "val"}
+    assert {path.split("/")[1] for path in examples["conflict"]} == {"cat", "dog"}
+    rows = dict(report.rows())
+    a, b = examples["leak"]
+    assert rows["leaks"] == f"1 of 4 val images is a copy of train images, such as {a} and {b}"
+    a, b = examples["conflict"]
+    assert rows["conflicts"] == f"1 image lies in more than one class, such as {a} and {b}"
+    found = table(tmp_path / "out/duplicates.csv")
+    groups: dict[tuple[str, ...], set[tuple[str, str, str]]] = {}
+    for row in found:
+        key = (row["group"], row["leak"], row["conflict"])
+        groups.setdefault(key, set()).add((row["path"], row["class"], row["split"]))
+    assert {key[1:]: sorted(images) for key, images in groups.items()} == {
+        ("yes", "yes"): [
             ("train/cat/0000.jpg", "cat", "train"),
             ("train/dog/copy.jpg", "dog", "train"),
             ("val/cat/copy.jpg", "cat", "val"),
         ],
-        [
+        ("", ""): [
             ("train/dog/0004.jpg", "dog", "train"),
             ("train/dog/other-copy.jpg", "dog", "train"),
         ],
-    ]
+    }
     again = prep.run(config(source, tmp_path / "out"), client)
     assert again.duplicates == report.duplicates
+    assert RunReport.read(tmp_path / "out").duplicates == report.duplicates
+
+
+def copies(*images: tuple[str, str]) -> Copies:
+    """Images with the same bytes, of these splits and classes."""
+    named = enumerate(images)
+    return Copies(tuple(Copy(n, f"{s}/{c}/{n}", c, s) for n, (s, c) in named))
+
+
+@pytest.mark.parametrize(
+    ("found", "leaks"),
+    [
+        ([copies(("train", "a"), ("train", "a"))], {}),
+        # Two of val are one of train.
+        ([copies(("val", "a"), ("train", "a"), ("val", "a"))], {"val": {"train": 2}}),
+        # Of splits that nobody trains on, the smaller one is said to hold copies of the larger.
+        ([copies(("test", "a"), ("val", "a"))], {"test": {"val": 1}}),
+        (
+            [copies(("test", "a"), ("val", "a"), ("train", "b"))] * 2,
+            {"val": {"train": 2}, "test": {"train": 2, "val": 2}},
+        ),
+    ],
+)
+def test_leaks_are_counted_from_the_split_that_is_trained_on(
+    found: list[Copies], leaks: dict[str, Any]
+) -> None:
+    assert summarise_copies(found, {"test": 5, "train": 9, "val": 7})["leaks"] == leaks
+
+
+def test_a_report_from_before_leaks_were_counted_is_read(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    value = prep.run(config(source, tmp_path / "out"), client).to_json()
+    value["duplicates"] = {"images": 3, "across_splits": 1}
+    report = RunReport.from_json(value)
+    assert report.duplicates == {**NOTHING, "images": 3, "across_splits": 1}
+    assert "leaks" not in dict(report.rows())
+    for wrong in (
+        {"leaks": {"val": 1}},
+        {"examples": {"leak": ["a"]}},
+        {"conflicts": -1},
+        {"a": 1},
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            RunReport.from_json({**value, "duplicates": {**value["duplicates"], **wrong}})
 
 
 def test_duplicates_are_dropped_from_the_larger_split(
@@ -86,7 +149,7 @@ def test_duplicates_are_dropped_from_the_larger_split(
     assert [(i.reason, i.count) for i in made.ignored] == [("duplicate of another image", 3)]
     report = prep.run(config(source, tmp_path / "out", duplicates="drop"), client)
     assert report.images == {"planned": 10, "written": 10, "refused": 0}
-    assert report.duplicates == {"images": 0, "across_splits": 0}
+    assert report.duplicates == NOTHING
 
 
 @given(st.lists(st.binary(max_size=3), max_size=30))

@@ -19,6 +19,7 @@ import tifffile
 from pictures import Pixels, image_file, jpeg, picture, write_tree
 
 import prep
+from prep.contents import summarise_copies
 from prep.depth_warnings import depth_warning
 from prep.depths import Deep, Depths
 from prep.errors import RefusedImage
@@ -206,7 +207,7 @@ def totals_of(source: Path, output: Path, **options: Any) -> tuple[prep.RunPlan,
 def report_of(source: Path, output: Path, **options: Any) -> prep.RunReport:
     made, totals = totals_of(source, output, **options)
     effort = Effort(seconds=1.0, images=0, resumed_shards=0)
-    return make_report(made, str(output), totals, effort, {"images": 0, "across_splits": 0})
+    return make_report(made, str(output), totals, effort, summarise_copies([], {}))
 
 
 def depth_rows(report: prep.RunReport) -> list[str]:

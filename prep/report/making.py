@@ -37,7 +37,7 @@ def make_report(
     output: str,
     totals: SplitTotals,
     effort: Effort,
-    duplicates: Mapping[str, int],
+    duplicates: Mapping[str, Any],
     preview: Preview | None = None,
 ) -> RunReport:
     """Puts a report together.

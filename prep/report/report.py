@@ -34,8 +34,11 @@ class RunReport:
         images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
         repaired: how many of those written lacked nothing but an end marker.
         damaged: how many of those written are not whole, but were asked for.
-        duplicates: how many images have the same bytes as another one before them (``images``),
-            and how many groups of such images lie ``across_splits``.
+        duplicates: how many images have the same bytes as another one before them (``images``);
+            how many groups of such images lie ``across_splits``, and how many are ``conflicts``,
+            in more than one class; ``leaks``, how many images of a split are copies of images of
+            another, ``{"val": {"train": 13}}``; ``examples``, two paths of a ``leak`` and of a
+            ``conflict``. All of them are in ``duplicates.csv``.
         shards, bytes: number of shard files, and their size.
         source_bytes: size of the image files that were read.
         seconds: of the run, from plan to report. Where it was resumed, of the last part.
@@ -62,7 +65,7 @@ class RunReport:
     images: Mapping[str, int]
     repaired: int
     damaged: int
-    duplicates: Mapping[str, int]
+    duplicates: Mapping[str, Any]
     shards: int
     bytes: int
     source_bytes: int

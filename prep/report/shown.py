@@ -32,8 +32,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     if report.damaged:
         rows.append(("damaged", f"{report.damaged:,}, kept as asked, with a part of each lost"))
     rows += [("depth", line) for line in report.depth_warnings()]
-    if report.duplicates["images"]:
-        rows.append(("duplicates", _describe_duplicates(report)))
+    rows += _duplicate_rows(report)
     rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
     rows += [
         (
@@ -94,9 +93,44 @@ def _describe_mean_of(report: RunReport) -> str:
     return f"split {', '.join(report.mean_of) or 'none'}{unsure}"
 
 
-def _describe_duplicates(report: RunReport) -> str:
-    copies, across = report.duplicates["images"], report.duplicates["across_splits"]
-    text = f"{counted(copies, 'image')} with the same bytes as another"
-    if across:
-        text += f"; IN MORE THAN ONE SPLIT: {counted(across, 'image')} (see duplicates.csv)"
-    return text
+def _duplicate_rows(report: RunReport) -> list[tuple[str, str]]:
+    found = report.duplicates
+    rows = []
+    if found["images"]:
+        copies = f"{counted(found['images'], 'image')} with the same bytes as another"
+        rows.append(("duplicates", f"{copies}; duplicates.csv names them"))
+    leaks = describe_leaks(found, {name: split["planned"] for name, split in report.splits.items()})
+    if leaks:
+        rows.append(("leaks", f"{'; '.join(leaks)}{_example(found, 'leak')}"))
+    if found["conflicts"]:
+        rows.append(("conflicts", f"{describe_conflicts(found)}{_example(found, 'conflict')}"))
+    return rows
+
+
+def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> list[str]:
+    """Which splits hold copies of images of others, and how many.
+
+    Args:
+        duplicates: of a report.
+        images: planned, by split.
+
+    >>> describe_leaks({"leaks": {"val": {"train": 13}}}, {"train": 40, "val": 13})
+    ['13 of 13 val images are copies of train images']
+    """
+    return [
+        f"{number:,} of {counted(images.get(split, number), f'{split} image')} "
+        f"{'is a copy' if number == 1 else 'are copies'} of {other} images"
+        for split, of in duplicates["leaks"].items()
+        for other, number in of.items()
+    ]
+
+
+def describe_conflicts(duplicates: Mapping[str, Any]) -> str:
+    """How many images lie in more than one class."""
+    number = duplicates["conflicts"]
+    return f"{counted(number, 'image')} {'lies' if number == 1 else 'lie'} in more than one class"
+
+
+def _example(duplicates: Mapping[str, Any], kind: str) -> str:
+    paths = duplicates["examples"].get(kind)
+    return f", such as {paths[0]} and {paths[1]}" if paths else ""

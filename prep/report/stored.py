@@ -9,21 +9,16 @@ from prep.fields import Fields, counts, refuse, text, whole
 from prep.stats import CHANNELS
 
 _IMAGES = {"planned", "written", "refused"}
-_DUPLICATES = {"images", "across_splits"}
+_EXAMPLES = {"leak", "conflict"}
 
 
 def checked(value: object) -> dict[str, Any]:
     """Return the attributes of a report; raise ValueError where they can't be that."""
     fields = Fields(value, "a report")
     images = fields.counts("images")
-    duplicates = fields.counts("duplicates")
     splits = {name: _split(of) for name, of in fields.object("splits").items()}
-    for name, found, expected in (
-        ("images", images, _IMAGES),
-        ("duplicates", duplicates, _DUPLICATES),
-    ):
-        if found.keys() != expected:
-            refuse(name, ", ".join(sorted(expected)), found)
+    if images.keys() != _IMAGES:
+        refuse("images", ", ".join(sorted(_IMAGES)), images)
     config = fields.object("config")
     whole(config.get("depth", FULL), "depth", least=8, most=FULL)
     report = {
@@ -31,7 +26,7 @@ def checked(value: object) -> dict[str, Any]:
         "images": images,
         "repaired": fields.whole("repaired"),
         "damaged": fields.whole("damaged"),
-        "duplicates": duplicates,
+        "duplicates": _duplicates(fields.any("duplicates")),
         "shards": fields.whole("shards"),
         "bytes": fields.whole("bytes"),
         "source_bytes": fields.whole("source_bytes"),
@@ -67,6 +62,32 @@ def _split(value: object) -> dict[str, Any]:
     split |= {name: _channels(fields.any(name), name) for name in ("mean", "std")}
     fields.end()
     return split
+
+
+def _duplicates(value: object) -> dict[str, Any]:
+    fields = Fields(value, "the duplicates of a report")
+    duplicates: dict[str, Any] = {
+        "images": fields.whole("images"),
+        "across_splits": fields.whole("across_splits"),
+        # Not in a report that was written before they were counted.
+        "leaks": {
+            split: counts(of, "leaks") for split, of in fields.object("leaks", default={}).items()
+        },
+        "conflicts": fields.whole("conflicts", default=0),
+        "examples": {
+            kind: _pair(paths) for kind, paths in fields.object("examples", default={}).items()
+        },
+    }
+    if not duplicates["examples"].keys() <= _EXAMPLES:
+        refuse("examples", " and ".join(sorted(_EXAMPLES)), duplicates["examples"])
+    fields.end()
+    return duplicates
+
+
+def _pair(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) != 2:
+        refuse("examples", "two paths", value)
+    return [text(path, "examples") for path in value]
 
 
 def _channels(value: object, name: str) -> dict[str, float] | None:
