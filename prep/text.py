@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 _NAMED = 5
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 
 
 def counted(number: int, noun: str) -> str:
@@ -93,13 +94,23 @@ def shown(value: object, most: int = 120) -> str:
             return f"a {type(value).__name__}"
 
 
+def unit_of(size: float) -> tuple[float, str]:
+    """The unit that suits a size, given in bytes: how many bytes it is, and its name.
+
+    >>> unit_of(25_000), unit_of(999_960), unit_of(0)
+    ((1000.0, 'kB'), (1000000.0, 'MB'), (1, 'B'))
+    """
+    return next((unit for unit in _UNITS if round(size / unit[0], 1) >= 1), _UNITS[-1])
+
+
 def megabytes(size: float) -> str:
     """A size, given in bytes.
 
-    >>> megabytes(2_500_000), megabytes(25e9)
-    ('2.5 MB', '25.0 GB')
+    >>> megabytes(512), megabytes(2_500_000), megabytes(25e9), megabytes(1.4e12)
+    ('512 B', '2.5 MB', '25.0 GB', '1.4 TB')
     """
-    return f"{size / 1e9:,.1f} GB" if size >= 10e9 else f"{size / 1e6:,.1f} MB"
+    divisor, name = unit_of(size)
+    return f"{size / divisor:,.{0 if divisor == 1 else 1}f} {name}"
 
 
 def duration(seconds: float) -> str:

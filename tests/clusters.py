@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -147,6 +148,7 @@ class Terminal:
         )
         os.close(screen)
         self._shown = bytearray()
+        self._closed = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -158,12 +160,20 @@ class Terminal:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._reader.join(10)
-        os.close(self._keyboard)
+        self.close()
+
+    def close(self) -> None:
+        """Closes the terminal, as when its window is closed."""
+        if not self._closed:
+            self._closed = True
+            self._reader.join()
+            os.close(self._keyboard)
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # Nobody has the terminal open any more.
-            while data := os.read(self._keyboard, 1 << 16):
-                self._shown += data
+            while not self._closed:
+                if select.select([self._keyboard], [], [], 0.1)[0]:
+                    self._shown += os.read(self._keyboard, 1 << 16)
 
     @property
     def shown(self) -> str:

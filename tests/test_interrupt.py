@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,9 @@ def last_line(terminal: Terminal) -> str:
     return next(line for line in reversed(lines) if line.strip())
 
 
-def assert_stopped(terminal: Terminal, home: Path) -> None:
+def assert_stopped(terminal: Terminal, home: Path, code: int = 130) -> None:
     """What holds whenever Ctrl-C is pressed."""
-    assert terminal.wait() == 130
+    assert terminal.wait() == code
     assert last_line(terminal).startswith("prep: stopped")
     assert "Traceback" not in terminal.shown
     assert "distributed." not in terminal.shown  # as Dask's log lines begin, after the time
@@ -112,11 +113,29 @@ def test_pressed_again_and_again_it_stops_as_cleanly(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_batch_system_that_ends_the_job_stops_it_as_cleanly(home: Path) -> None:
+@pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_from_elsewhere_stops_it_as_cleanly(
+    signal_sent: signal.Signals, code: int, home: Path
+) -> None:
+    """As a batch system sends one to end a job."""
     with Terminal("run", *FLAGS, "--images-per-shard", "25", cwd=home) as terminal:
         wait_until(lambda: receipts(home))
-        terminal.process.terminate()
-        assert_stopped(terminal, home)
+        terminal.process.send_signal(signal_sent)
+        assert_stopped(terminal, home, code)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_stops_it_as_cleanly(home: Path) -> None:
+    flags = ["run", *FLAGS, "--images-per-shard", "25"]
+    with Terminal(*flags, cwd=home) as terminal:
+        wait_until(lambda: receipts(home))
+        terminal.close()  # The kernel sends SIGHUP; what is printed from now on is an error.
+        assert terminal.wait() == 129
+        wait_until(lambda: terminal.processes() == [])
+    assert list(home.glob("out/**/*.partial")) == []
+    assert 0 < len(receipts(home)) < IMAGES / 25
+    again = run_prep(*flags, cwd=home)
+    assert again.returncode == 0, again.stderr
 
 
 def test_pressed_while_the_cluster_starts(home: Path) -> None:
@@ -155,5 +174,5 @@ def test_a_verification_that_is_ended_stops_as_cleanly(home: Path) -> None:
     with Terminal("verify", "out", cwd=home) as terminal:
         wait_until(lambda: terminal.shown.count("of 600 images") > 1)
         terminal.process.terminate()
-        assert_stopped(terminal, home)
+        assert_stopped(terminal, home, 143)
     assert contents(home / "out") == before

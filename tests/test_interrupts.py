@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from prep.interrupts import deferred, heard, pressed_again
+from prep.interrupts import deferred, heard, noticing, pressed_again
 
 BLOCKED = (
-    "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()),"
-    " signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    "import signal; blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ());"
+    " print(*(getattr(signal, name) in blocked for name in ('SIGINT', 'SIGHUP', 'SIGTERM')))"
 )
 
 
@@ -133,10 +133,78 @@ def test_a_termination_takes_effect_in_the_way_it_would_have() -> None:
     assert (done.stdout, done.returncode) == ("the end\n", -signal.SIGTERM)
 
 
+STOPS = (
+    "import os, signal, sys; from prep.interrupts import deferred, stopped_by, stopping_in_order\n"
+    "number = getattr(signal, sys.argv[1])\n"
+    "try:\n"
+    "    with stopping_in_order():\n"
+    "        with deferred():\n"
+    "            os.kill(os.getpid(), number); print('the end', flush=True)\n"
+    "        print('not stopped')\n"
+    "except KeyboardInterrupt:\n"
+    "    print(stopped_by().name, flush=True)\n"
+    "signal.raise_signal(signal.SIGTERM)"
+)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_each_signal_stops_in_order_and_is_known(name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", STOPS, name], capture_output=True, text=True)
+    assert done.stdout.split("\n") == ["the end", name, ""]
+    assert done.returncode == -signal.SIGTERM  # Outside, it does what it did.
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As ``nohup`` has it."""
+    command = ["nohup", sys.executable, "-c", STOPS, "SIGHUP"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.stdout.split("\n") == ["the end", "not stopped", ""]
+
+
+@pytest.mark.parametrize("put_off", [False, True])
+def test_a_signal_is_noticed_before_it_takes_effect(put_off: bool) -> None:
+    noticed, reached = threading.Event(), []
+
+    def press() -> None:
+        with noticing(noticed.set), deferred() if put_off else contextlib.nullcontext():
+            # The main thread only waits, as for a cluster.
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            assert noticed.wait(30)
+            reached.append("noticed")
+
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert not put_off or reached
+    assert noticed.wait(30)
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_what_is_not_a_stop_is_not_noticed() -> None:
+    told = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    with noticing(lambda: told.append("")):
+        signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+    assert told == []
+
+
+def test_who_listens_to_signals_already_goes_on_to() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        with noticing(lambda: None):
+            pass
+        assert signal.set_wakeup_fd(before) == writer
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_processes_started_within_do_not_see_ctrl_c_but_can_be_ended() -> None:
     with deferred():
         shown = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True)
-    assert shown.stdout == "True False\n"
+    assert shown.stdout == "True True False\n"
 
 
 def test_without_a_signal_nothing_happens() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import atexit
 import gc
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
-from prep.errors import ClusterError, Interrupted, PrepError, UsageError
+from prep.cli.streams import fit_streams
+from prep.errors import ClusterError, PrepError, UsageError
+from prep.interrupts import stopped_by, stopping_in_order
 from prep.locations import hide_credentials
 from prep.text import one_line, reason_and_file
 
@@ -24,14 +25,14 @@ class Errors(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         # To collect what the system frees in any case takes half a second.
         atexit.register(gc.freeze)
-        # Batch systems end a job with SIGTERM: it is to stop in as good order as with Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        fit_streams()
         try:
-            return super().invoke(ctx)
+            with stopping_in_order():
+                return super().invoke(ctx)
         except ClusterError as error:
             fail(error.summary, error.exit_code, error.findings)
         except PrepError as error:
-            fail(str(error), error.exit_code)
+            fail(str(error), exit_code_of(error))
         except OSError as error:
             if error.filename is None:  # It is not about anything that was asked for.
                 raise
@@ -39,8 +40,15 @@ class Errors(click.Group):
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "prep"
             fail(f"{error.format_message()} ({command} -h lists all)", UsageError.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            fail("stopped", Interrupted.exit_code)
+        except (KeyboardInterrupt, click.Abort) as error:
+            fail("stopped", exit_code_of(error))
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return what to exit with: by convention, 128 and its number for a signal."""
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return 128 + stopped_by()
+    return error.exit_code if isinstance(error, PrepError) else PrepError.exit_code
 
 
 def fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn:
