@@ -229,7 +229,7 @@ class ClusterSpec(_Part):
             raise spec.error(
                 ("module",),
                 f"got {spec.module!r}; expected one of Dask's own packages ({', '.join(_TRUSTED)}) "
-                "unless you trust this file: --trust-cluster-file, or trust=True of prep.cluster",
+                "unless you trust this file; if you do, pass `prep.cluster(…, trust=True)`",
             )
         return spec
 

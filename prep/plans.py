@@ -127,7 +127,7 @@ def _require_split_names(catalog: Catalog) -> None:
             require_split_name(split)
     except ValueError as error:
         raise SourceError(
-            f"source: {error}; rename that folder, or leave it out with 'splits'"
+            f"source: {error}; rename that folder, or leave it out with `splits`"
         ) from None
 
 
@@ -149,7 +149,7 @@ def find_labels(config: Config, catalog: Catalog) -> LabelMap:
         found = "something else" if place.exists() else "a link that leads nowhere"
         raise LabelError(
             f"label map {beside!r}: expected a file, found {found}; remove it, or give "
-            "another with --label-map"
+            "another with `label_map`"
         )
     return LabelMap.build(catalog.classes)
 

@@ -245,7 +245,7 @@ def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
         raise OutputConflict(
             f"output: in {made.config.output}, {counted(len(changed), 'image')} had other contents "
             f"when written (such as {changed[0]!r}), though the same size and time; choose another "
-            "output, or pass --overwrite to replace it"
+            "output, or pass `overwrite=True` to replace it"
         )
 
 
@@ -254,7 +254,7 @@ def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
     if refused and config.on_bad_image == "fail":
         raise BadImageError(
             f"{refused[0].path!r} was refused ({refused[0].reason}) by an earlier run, and "
-            "on_bad_image is 'fail'; repair or remove it, or leave on_bad_image at 'refuse'"
+            "on_bad_image is 'fail'; repair or remove it, or pass `on_bad_image='refuse'`"
         )
 
 
@@ -267,8 +267,8 @@ def _require_few_refused(config: Config, report: RunReport) -> None:
         raise TooManyRefused(
             f"{refused:,} of {counted(planned, 'image')} were refused ({refused / planned:.1%}), "
             f"more than max_refused, {config.max_refused:.1%}; all others are written, and "
-            f"{report.output}/refused.csv names these: raise max_refused to accept that, or mend "
-            "or remove them and pass --overwrite"
+            f"{report.output}/refused.csv names these: raise `max_refused` to accept that, or "
+            "mend or remove them and pass `overwrite=True`"
         )
 
 

@@ -33,7 +33,7 @@ def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> Non
     )
     if callable(trust) and trust(told):
         return
-    raise UntrustedPlan(f"{told}; if that is what you want, pass --trust-plan (trust_plan=True)")
+    raise UntrustedPlan(f"{told}; if that is what you want, pass `trust_plan=True`")
 
 
 def owner(layout: OutputLayout) -> str | None:

@@ -152,7 +152,7 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
     if journal.layout.receipts.is_dir():
         raise PrepError(
             f"{journal.layout.plan}: expected the plan of this output, found no such file; "
-            "nothing can be told without it: prepare it afresh with prep run --overwrite"
+            "nothing can be told without it: prepare it afresh with a run with `overwrite=True`"
         )
     raise no_plan(journal.layout)
 

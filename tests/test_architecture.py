@@ -44,6 +44,7 @@ LEVELS = {
         "readahead",
         "retries",
         "software",
+        "spelling",
         "splits",
         "text",
         "variables",

@@ -218,7 +218,7 @@ WRONG = [
     (
         PLAIN.replace("dask.distributed", "os"),
         None,
-        ["line 2: module: got 'os'", "--trust-cluster"],
+        ["line 2: module: got 'os'", "`prep.cluster(…, trust=True)`"],
     ),
     (PLAIN.replace("dask.distributed", "daskevil.x"), None, ["got 'daskevil.x'"]),
     # Relative mounts.

@@ -69,7 +69,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
         [
             "6 × image in a folder beside the splits (such as 'train/n01/images/0.JPEG')",
             "splits found: 'test', 'val'",
-            "--on-stray skip",
+            "pass `on_stray='skip'`",
         ],
     ),
     "one deeper": (
@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "Dogs vs. Cats, beside classes": (
         ["train/cat/#.jpg", "test/test/#.jpg"],
-        ["'test' in 'test': holds images", "name the splits to be taken with splits (--splits)"],
+        ["'test' in 'test': holds images", "name the splits to be taken with `splits`"],
     ),
     "a test set, unpacked": (
         ["signs_train/a/#.jpg", "signs_test/signs_test/#.jpg"],
@@ -152,14 +152,17 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "CycleGAN": (["trainA/#.jpg", "trainB/#.jpg", "testA/#.jpg"], ["are named like a split"]),
     "a test set beside classes": (
         ["cat/#.jpg", "dog/#.jpg", "test/#.jpg"],
-        ["'test': holds images, as a class does, and is named like a split", "--layout classes"],
+        [
+            "'test': holds images, as a class does, and is named like a split",
+            "pass `layout='classes'`",
+        ],
     ),
     "kinds of classes": (
         ["animals/cat/#.jpg", "animals/dog/#.jpg", "vehicles/bus/#.jpg"],
         [
             "'animals', 'vehicles' in 'SOURCE' hold folders of images (such as 'cat'), as a split",
-            "--layout splits",
-            "with splits",
+            "pass `layout='splits'`",
+            "with `splits`",
             "put all of these into one folder",
         ],
     ),

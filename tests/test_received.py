@@ -695,7 +695,7 @@ def test_a_repair_of_what_belongs_to_others_is_asked_for(name: str, received: Re
         prep.verify(received.root, repair=True)
     assert f"belongs to uid {STRANGER}" in told(error)
     assert str(received.home / "in") in str(error.value)
-    assert "--trust-plan (trust_plan=True)" in str(error.value)
+    assert "pass `trust_plan=True`" in str(error.value)
     asked: list[str] = []
     with pytest.raises(UntrustedPlan):
         prep.verify(received.root, repair=True, trust_plan=lambda told: bool(asked.append(told)))

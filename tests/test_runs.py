@@ -743,7 +743,7 @@ def test_an_output_of_another_run_is_left_alone(
     with pytest.raises(OutputConflict) as caught:
         prep.run(config(own_source, tmp_path / "out", **change(own_source)), client)
     assert named in str(caught.value)
-    assert "--overwrite" in str(caught.value)
+    assert "pass `overwrite=True`" in str(caught.value)
     assert stamps(tmp_path / "out") == before
 
 
@@ -786,7 +786,7 @@ def test_shards_of_unknown_origin_are_in_the_way(
     foreign = tmp_path / "out/train/train-00000-of-00009.tfrecord"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"by another program")
-    with pytest.raises(OutputConflict, match=r"train-00000-of-00009.*--overwrite"):
+    with pytest.raises(OutputConflict, match=r"train-00000-of-00009.*`overwrite=True`"):
         prep.run(config(own_source, tmp_path / "out"), client)
     assert contents(tmp_path / "out") == {
         "train/train-00000-of-00009.tfrecord": b"by another program"
@@ -815,7 +815,7 @@ def test_shards_of_unknown_origin_among_ours_are_in_the_way(
     foreign = tmp_path / "out/train/train-00000-of-00009.tfrecord"
     foreign.write_bytes(b"by another program")
     # Whoever trains on train/*.tfrecord would read it, too.
-    with pytest.raises(OutputConflict, match=r"train-00000-of-00009.*--overwrite"):
+    with pytest.raises(OutputConflict, match=r"train-00000-of-00009.*`overwrite=True`"):
         prep.run(config(own_source, tmp_path / "out"), client)
 
 

@@ -66,10 +66,9 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
     """
     lists = "" if shape.has_splits else _lists_beside(tree.folder(_ROOT))
     sort = "sort the images into a folder for each class, or " + (
-        "name the splits to be taken with splits (--splits), or set layout to splits "
-        "(--layout splits) if these are classes"
+        "name the splits to be taken with `splits`, or pass `layout='splits'` if these are classes"
         if shape.has_splits
-        else "set layout to classes (--layout classes) if these are"
+        else "pass `layout='classes'` if these are"
     )
     for split in shape.chosen:
         folder = shape.folders[split]
@@ -190,7 +189,8 @@ def _require_one_layout(
                 f"{os.fsdecode(folder.path)!r} holds images, as a class does, and "
                 f"{holds}folders of images, as a split does; expected "
                 "either SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with "
-                "'splits', set layout to classes or splits (--layout), or move what does not belong"
+                "`splits`, pass `layout='classes'` or `layout='splits'`, or move what does not "
+                "belong"
             )
 
 
@@ -215,8 +215,8 @@ def _require_split_names(
     _refuse(
         f"{_quoted(unusual)} in {tree.source!r} {_hold(unusual)} folders of images (such as "
         f"{held[0]!r}), as a split does, but {_is_are(unusual)} not named like one (train, val, "
-        "test and the like). To take all splits, set layout to splits (--layout splits); to take "
-        f"some, name them with splits; {otherwise}"
+        "test and the like). To take all splits, pass `layout='splits'`; to take some, name them "
+        f"with `splits`; {otherwise}"
     )
 
 

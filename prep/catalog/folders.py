@@ -152,8 +152,8 @@ def _describe_strays(shape: Shape, strays: Passed) -> str:
     splits = f" (splits found: {names})" if shape.has_splits else ""
     return (
         f"source: there are images of which no class can be told: {strays}; expected "
-        f"SOURCE/<split>/<class>/* or SOURCE/<class>/*{splits}. Move them, or set on_stray to "
-        "skip (--on-stray skip) to leave them out"
+        f"SOURCE/<split>/<class>/* or SOURCE/<class>/*{splits}. Move them, or pass "
+        "`on_stray='skip'` to leave them out"
     )
 
 

@@ -14,6 +14,7 @@ from prep.cli.streams import fit_streams
 from prep.errors import ClusterError, PrepError, UsageError
 from prep.interrupts import stopped_by, stopping_in_order
 from prep.locations import hide_credentials
+from prep.spelling import as_flags
 from prep.text import one_line, reason_and_file
 
 _LONGEST = 2000  # characters of a message
@@ -60,6 +61,6 @@ def fail(message: str, exit_code: int, findings: Sequence[str] = ()) -> NoReturn
 
 
 def _shown(message: str) -> str:
-    """Put a message on one line of bounded length, without secrets in URLs."""
-    line = one_line(hide_credentials(message))
+    """Put a message on one line of bounded length, with flags, and without secrets in URLs."""
+    line = one_line(hide_credentials(as_flags(message)))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"

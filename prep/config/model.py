@@ -330,7 +330,7 @@ class Config(BaseModel):
         if self.encoding == "float32" and self.mean_file is None:
             raise ConfigError(
                 "mean_file: missing; encoding float32 needs a JSON file "
-                "with the mean to subtract, such as one made by 'prep mean'"
+                "with the mean to subtract, such as one made by `prep.mean_rgb`"
             )
         if self.encoding != "float32" and self.mean_file is not None:
             raise ConfigError(

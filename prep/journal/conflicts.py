@@ -27,14 +27,14 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
         raise OutputConflict(
             f"output: {root} already holds a different run ("
             + "; ".join(differences)
-            + "); choose another output, or pass --overwrite to replace it"
+            + "); choose another output, or pass `overwrite=True` to replace it"
         )
     for in_the_way in _in_the_way(journal, plan, ours=stored is not None):
         if overwrite and not _is_folder(in_the_way):
             continue
         raise OutputConflict(
             f"output: {in_the_way} is in the way, and not of this run; choose another output, "
-            "or pass --overwrite to replace it if it is a file"
+            "or pass `overwrite=True` to replace it if it is a file"
         )
 
 

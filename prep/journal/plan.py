@@ -45,7 +45,7 @@ def read_plan(layout: OutputLayout) -> StoredPlan | None:
     except ValueError as error:
         raise PrepError(
             f"{layout.plan}: is damaged, or was not written by prep: {reason_of(error)}; "
-            "prep run --overwrite starts afresh"
+            "a run with `overwrite=True` starts afresh"
         ) from None
 
 
@@ -60,7 +60,7 @@ def no_plan(layout: OutputLayout) -> SourceError:
         )
     return SourceError(
         "output: expected a folder that prep run has written, found no plan in "
-        f"{str(layout.root)!r}; give the path that was its --output"
+        f"{str(layout.root)!r}; give the path that was its `output`"
     )
 
 
@@ -87,5 +87,5 @@ def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
         raise PrepError(
             f"{layout.plan}: claims {images:,} images, where {layout.manifest.name} "
             f"beside it lists {listed}; restore the one of the two that was changed, or start "
-            "afresh with prep run --overwrite"
+            "afresh with a run with `overwrite=True`"
         )
