@@ -329,5 +329,7 @@ def _digest(data: bytes) -> str:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))  # As one would type it.
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else text[:12] + "…"

@@ -53,7 +53,24 @@ def plan_as_stored(stored: StoredPlan, output: str) -> RunPlan:
         SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan`.
     """
     config = stored.config.model_copy(update={"source": stored.source, "output": output})
+    if config.splits is not None:
+        config = config.model_copy(update={"splits": tuple(stored.images)})
     return _plan(config, stored.settings.mean, stored.labels)
+
+
+def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
+    """Make a plan anew where its output was begun with the same splits in another order.
+
+    Once, splits were written in the order in which they were given.
+
+    Raises:
+        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan`.
+    """
+    order = tuple(stored.images) if stored else ()
+    if order == tuple(made.counts) or set(order) != set(made.counts):
+        return made
+    config = made.config.model_copy(update={"splits": order})
+    return _plan(config, made.mean, made.labels)
 
 
 def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:

@@ -29,7 +29,7 @@ from prep.errors import (
 from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
 from prep.planning import RunPlan, ShardSpec
-from prep.plans import plan
+from prep.plans import as_begun, plan
 from prep.progress import ShowOn
 from prep.publishing import publish
 from prep.receipts import ShardReceipt, of_outcome, total_receipts
@@ -118,6 +118,7 @@ def _carry_out(
 ) -> RunReport:
     made = plan(config)
     journal = Journal(config.output)
+    made = made if overwrite else as_begun(made, journal.stored_plan())
     require_room(journal, made, overwrite=overwrite)  # Before anything is written, be it a lock.
     before = [] if overwrite else _settled(made, journal)
     finished = len(before) == len(made.shards) and journal.holds(made)

@@ -56,7 +56,6 @@ CONFIGS = {
     "two.yaml": b"a: 1\n---\nb: 2",
     "date.yaml": b"source: 2020-01-01\noutput: out",
     "no-date.yaml": b"source: 2020-13-45",
-    "set.yaml": b"source: photos\noutput: out\nsplits: !!set {train, val}",
     "bytes.yaml": b"source: !!binary aGVsbG8=\noutput: out",
     "keys.yaml": b".nan: 2\nsource: a",
     "nan.yaml": b"source: photos\noutput: out\nmax_refused: .nan",

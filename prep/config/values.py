@@ -27,19 +27,18 @@ def _compression_in_any_case(value: Any) -> Any:
 
 
 def _splits_as_one_word(value: Any) -> Any:
-    if isinstance(value, (set, frozenset)):
-        raise ValueError("in no order")
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def _split_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Sort the names as they are when all are taken: in whatever order, it is the same run."""
     try:
         distinct = {require_split_name(name) for name in names}
     except ValueError as error:
         raise ConfigError(f"splits: {error}") from None
     if len(distinct) < len(names):
         raise ValueError("one is given twice")
-    return names
+    return tuple(sorted(names, key=os.fsencode))
 
 
 def _location(value: Any, info: ValidationInfo) -> Any:
