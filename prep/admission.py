@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from prep.locations import (
     split_options,
 )
 from prep.parsing import parse_json, read_text
-from prep.text import unknown
+from prep.text import quoted, unknown
 from prep.variables import expand
 
 #: The keys of a configuration that may be URLs; options may be given by them.
@@ -75,9 +74,10 @@ def _at_home(key: str, text: str) -> tuple[str, str]:
     home = os.path.expanduser(first)
     empty = first == "~" and os.environ.get("HOME") == ""  # It would be /.
     if home == first or empty or not os.path.isabs(home):
-        whose = f"the user {first[1:]!r} is not known" if first[1:] else "HOME is not set"
+        whose = f"the user {quoted(first[1:])} is not known" if first[1:] else "HOME is not set"
         raise ConfigError(
-            f"{key}: got {first!r}, but {whose}; write {'./' + first!r} for a file of that name"
+            f"{key}: got {quoted(first)}, but {whose}; write {quoted('./' + first)} for a file of "
+            "that name"
         )
     return home.rstrip("/"), slash + rest
 
@@ -97,7 +97,7 @@ def _require_url(key: str, text: str) -> None:
         )
     if not is_url(text):
         raise ConfigError(
-            f"{key}: got {reprlib.repr(hide_credentials(text))}, which is not a valid URL; "
+            f"{key}: got {quoted(hide_credentials(text))}, which is not a valid URL; "
             "expected a path, or PROTOCOL://PLACE"
         )
     require_openable(key, text)
@@ -107,7 +107,7 @@ def _require_url(key: str, text: str) -> None:
 
 def _require_name(key: str, text: str) -> None:
     """Raise ConfigError where this can't be the path of a file."""
-    shown = reprlib.repr(text)
+    shown = quoted(text)
     if not text:
         raise ConfigError(f"{key}: got nothing; expected a path or a URL")
     if protocol := lacks_slash(text):
@@ -196,7 +196,7 @@ def read_options(value: Any) -> Any:
         # What is in them is not shown, be it malformed.
         found, why = None, error.strerror if isinstance(error, OSError) else "not valid JSON"
     if why is not None:  # Raised here: an error keeps the one being handled, which holds the text.
-        where = repr(value) if file else "the text"
+        where = quoted(value) if file else "the text"
         raise ConfigError(f"storage_options: {where} can't be read: {why}")
     if not isinstance(found, dict):
         raise ConfigError(f"storage_options: got a {type(found).__name__}; expected a mapping")

@@ -16,7 +16,7 @@ from distributed import CancelledError, Client, Future
 from prep.cluster_spec import WAIT_FOR_WORKERS
 from prep.errors import ClusterError, ConfigError
 from prep.jobs import missing, require_jobs
-from prep.text import duration
+from prep.text import duration, shown
 from prep.watching.wire import MISFITS
 
 _EVERY = 2.0  # seconds between two looks
@@ -171,7 +171,8 @@ def patience_for_workers() -> float | None:
         seconds: float | None = parse_timedelta(value) if value is not None else None
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"prep.wait-for-workers: got {value!r}; expected a time, such as 10 minutes, or null"
+            f"prep.wait-for-workers: got {shown(value)}; expected a time, such as 10 minutes, "
+            "or null"
         ) from None
     return seconds
 

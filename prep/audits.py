@@ -24,6 +24,7 @@ from prep.progress import Work, make_display
 from prep.receipts import SplitTotals, total_receipts
 from prep.shards import RunRef
 from prep.stored_plan import StoredPlan
+from prep.text import failure
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 
@@ -154,7 +155,7 @@ def _failed(future: Future[ShardInspection], shard: ShardSpec) -> ShardInspectio
     problem = Problem(
         where=shard_key(shard),
         expected="a shard that can be read",
-        found=f"{type(error).__name__}: {error}",
+        found=failure(error) if isinstance(error, BaseException) else str(error),
         remedy="rewrite",
     )
     return ShardInspection(shard=shard, problems=(problem,))

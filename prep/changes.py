@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.labels import LabelMap
-from prep.text import some
+from prep.text import quoted, some
 
 
 def describe_changes(then: pa.Table, now: pa.Table) -> str:
@@ -43,7 +43,8 @@ def describe_changes(then: pa.Table, now: pa.Table) -> str:
 def _count(rows: pa.Table, what: str) -> str:
     if not rows.num_rows:
         return ""
-    return f"{rows.num_rows:,} {what} (such as {os.fsdecode(pc.min(rows['path']).as_py())!r})"
+    example = os.fsdecode(pc.min(rows["path"]).as_py())
+    return f"{rows.num_rows:,} {what} (such as {quoted(example)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ def label_changes(then: LabelMap, now: LabelMap) -> LabelChanges:
     both = [name for name in old if name in new and old[name] != new[name]]
     width = "" if then.width == now.width else f"{_kind(then)} there, {_kind(now)} here"
     return LabelChanges(
-        moved=tuple(f"{n!r} {old[n]} → {new[n]}" for n in sorted(both, key=old.__getitem__)),
+        moved=tuple(f"{quoted(n)} {old[n]} → {new[n]}" for n in sorted(both, key=old.__getitem__)),
         new=_numbered(now, (name for name in new if name not in old)),
         gone=_numbered(then, (name for name in old if name not in new)),
         widths=width,
@@ -86,7 +87,8 @@ def label_changes(then: LabelMap, now: LabelMap) -> LabelChanges:
 
 def _numbered(labels: LabelMap, names: Iterable[str]) -> tuple[str, ...]:
     numbers = labels.numbers
-    return tuple(f"{name!r} {numbers[name]}" for name in sorted(names, key=numbers.__getitem__))
+    ordered = sorted(names, key=numbers.__getitem__)
+    return tuple(f"{quoted(name)} {numbers[name]}" for name in ordered)
 
 
 def _kind(labels: LabelMap) -> str:

@@ -19,6 +19,7 @@ from distributed import LocalCluster, Nanny, SSHCluster, Worker
 from distributed.deploy.cluster import Cluster
 
 from prep.cluster_spec import ClusterSpec
+from prep.text import shown
 
 # Those that Dask has as functions.
 _FUNCTIONS = (SSHCluster,)
@@ -47,7 +48,8 @@ def class_of(spec: ClusterSpec) -> Callable[..., Any]:
         there = [known for known, value in vars(module).items() if _starts_a_cluster(value)]
         wrong = "there is no such class" if kind is None else "that is no class of clusters"
         raise spec.error(
-            ("class",), f"got {name!r} of {spec.module}: {wrong}; expected {_one_of(name, there)}"
+            ("class",),
+            f"got {shown(name)} of {spec.module}: {wrong}; expected {_one_of(name, there)}",
         )
     assert kind is not None
     _require_known(spec, kind)
@@ -125,7 +127,7 @@ def _require_known(spec: ClusterSpec, kind: Callable[..., Any]) -> None:
         value = spec.kwargs.get(key)
         if value is not None and (type(value) is not int or value < least):
             expected = f"a whole number of at least {least}"
-            raise spec.error(("kwargs", key), f"got {value!r}; expected {expected}")
+            raise spec.error(("kwargs", key), f"got {shown(value)}; expected {expected}")
 
 
 def _keywords(kind: type) -> Iterator[str]:

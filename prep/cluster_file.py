@@ -13,7 +13,7 @@ from typing import Any
 
 from prep.errors import ConfigError
 from prep.parsing import KeyPath, MarkedYaml, PlainText, parse_marked_yaml, read_text, scalar_of
-from prep.text import reason_of, unknown
+from prep.text import reason_of, shown, unknown
 from prep.variables import expand
 
 #: The profile that is used where none is named.
@@ -116,7 +116,7 @@ class ClusterFile:
         if self.content.value is None:
             raise self._error((), "it is empty; expected keys and values")
         if not isinstance(self.content.value, dict):
-            raise self._error((), f"expected keys and values, got {self.content.value!r}")
+            raise self._error((), f"expected keys and values, got {shown(self.content.value)}")
         places: list[tuple[KeyPath, Any]] = [((), self.content.value)]
         if "profiles" in self.content.value:
             profiles = self.content.value["profiles"]
@@ -125,7 +125,7 @@ class ClusterFile:
             places += [(("profiles", name), profile) for name, profile in profiles.items()]
         for place, value in places:
             if not isinstance(value, dict):
-                raise self._error(place, f"expected keys and values, got {value!r}")
+                raise self._error(place, f"expected keys and values, got {shown(value)}")
             for key in value:
                 if key not in known and not (key == "profiles" and not place):
                     raise self._error((*place, key), unknown("key", key, sorted(known)))

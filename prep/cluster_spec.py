@@ -24,7 +24,7 @@ from prep.admission import typed
 from prep.cluster_file import ClusterFile, Origin
 from prep.errors import ConfigError
 from prep.parsing import KeyPath
-from prep.text import unknown
+from prep.text import shown, unknown
 
 # A spec names the class to start, and so is code. Only Dask's own packages are taken from, unless
 # whoever runs it says that the file is to be trusted.
@@ -95,7 +95,7 @@ class Adapt(_Part):
     def _a_time(cls, value: str | float | None) -> str | float | None:
         if value is None or (is_time(value) and parse_timedelta(value) > 0):
             return value
-        raise ValueError(f"got {value!r}; expected a time, such as 5s")
+        raise ValueError(f"got {shown(value)}; expected a time, such as 5s")
 
     @model_validator(mode="after")
     def _in_order(self) -> Adapt:
@@ -200,7 +200,7 @@ class ClusterSpec(_Part):
         for folder, by_host in mounts.items():
             for path in (folder, *by_host.values()):
                 if not os.path.isabs(path):
-                    raise ValueError(f"expected absolute paths, got {path!r}")
+                    raise ValueError(f"expected absolute paths, got {shown(path)}")
         return mounts
 
     @classmethod
@@ -228,7 +228,8 @@ class ClusterSpec(_Part):
         if spec.module and spec.module.partition(".")[0] not in _TRUSTED and not trust:
             raise spec.error(
                 ("module",),
-                f"got {spec.module!r}; expected one of Dask's own packages ({', '.join(_TRUSTED)}) "
+                f"got {shown(spec.module)}; expected one of Dask's own packages "
+                f"({', '.join(_TRUSTED)}) "
                 "unless you trust this file; if you do, pass `prep.cluster(…, trust=True)`",
             )
         return spec
@@ -280,4 +281,4 @@ def _told(error: ValidationError, origin: Origin) -> ConfigError:
     expected = next((text for name, text in _EXPECTED.items() if kind.startswith(name)), kind)
     if kind == "missing":
         return origin.error(loc, "is missing" + ("; expected 1" if loc == ("version",) else ""))
-    return origin.error(loc, f"got {first['input']!r}; expected {expected.format(**context)}")
+    return origin.error(loc, f"got {shown(first['input'])}; expected {expected.format(**context)}")

@@ -16,6 +16,7 @@ from prep.receipts import ShardReceipt, total_receipts
 from prep.records import read_records
 from prep.storage import is_remote
 from prep.stored_plan import StoredPlan
+from prep.text import quoted, shown
 
 try:
     import tensorflow as tf
@@ -55,7 +56,7 @@ def load(
     journal = Journal(admit("output", output, storage_options))
     plan = journal.stored_plan()
     if plan is None:
-        raise SourceError(f"output: no shards of this package in {journal.output!r}")
+        raise SourceError(f"output: no shards of this package in {quoted(journal.output)}")
     require_listed(journal.layout, plan)
     receipts = _receipts(journal, plan, split)
     totals = total_receipts(receipts)[split]
@@ -85,13 +86,13 @@ def _records(files: Sequence[Path], plan: StoredPlan) -> tf.data.Dataset:
 def _receipts(journal: Journal, plan: StoredPlan, split: str) -> list[ShardReceipt]:
     """The receipts of all shards of a split, in their order."""
     if split not in plan.images:
-        raise SourceError(f"split: no {split!r}; splits found: {list(plan.images)}")
+        raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.images))}")
     shards = [shard for shard in plan.shards if shard.split == split]
     found = (journal.receipt(shard, plan.fingerprint.digest) for shard in shards)
     receipts = [receipt for receipt in found if receipt is not None]
     if len(receipts) < len(shards):
         raise SourceError(
-            f"output: {len(receipts)} of {len(shards)} shards of {split!r} are committed; "
+            f"output: {len(receipts)} of {len(shards)} shards of {quoted(split)} are committed; "
             "run the command that made them again to write those that are missing"
         )
     return receipts

@@ -24,7 +24,7 @@ from prep.errors import ConfigError
 from prep.jobs import noting
 from prep.parsing import KeyPath, parse_json, read_text
 from prep.spawning import require_home, require_spawnable
-from prep.text import reason_of
+from prep.text import reason_of, shown
 
 # Dask takes its configuration from this variable, in whatever process it is set.
 _INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
@@ -204,7 +204,7 @@ def _require_times(spec: ClusterSpec) -> None:
         default = dask.config.get(".".join(map(str, path)), None, config=defaults)
         if isinstance(default, str) and is_time(default) and not (value is None or is_time(value)):
             raise spec.error(
-                ("config", *path), f"got {value!r}; expected a time, such as {default}"
+                ("config", *path), f"got {shown(value)}; expected a time, such as {default}"
             )
 
 

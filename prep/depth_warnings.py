@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prep.depths import FULL, Deep, Depths
-from prep.text import counted, one_line, some
+from prep.text import counted, quoted, some
 
 # What cameras and scanners have; of 8 bits, somebody's program has made 16.
 _USUAL = (8, 10, 12, 14)
@@ -21,7 +21,7 @@ def depth_warnings(splits: Mapping[str, Depths], depth: int) -> list[str]:
     lines = []
     most = max((depths.all().bits for depths in splits.values()), default=0)
     for split, depths in splits.items():
-        where = f"of split {one_line(split)!r}"
+        where = f"of split {quoted(split)}"
         line = depth_warning(depths.all(), depth, where, most)
         dark = {name: deep for name, deep in depths.classes.items() if _holding(deep) < FULL}
         if not line and dark and depth == FULL:
@@ -60,7 +60,7 @@ def _too_dark(where: str, deep: Deep, *, apart: bool) -> str:
 def _some_too_dark(where: str, dark: Mapping[str, Deep]) -> str:
     deep = sum(dark.values(), Deep(0, 0))
     bits = _holding(deep)
-    names = some([repr(one_line(name)) for name in sorted(dark)])
+    names = some([quoted(name) for name in sorted(dark)])
     return (
         f"{_described(deep)} {where} in {counted(len(dark), 'class')} ({names}): no value "
         f"above {(1 << bits) - 1:,}, unlike in other classes. If they hold {bits} bits, they "

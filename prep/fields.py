@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
-import reprlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 #: The most that a whole number may be, where nothing smaller is said.
 LARGEST = (1 << 63) - 1
 _LONGEST_TEXT = 1 << 16  # characters
+_LONGEST_SHOWN = 80
 _ABSENT: Any = object()
 
 
@@ -33,7 +34,7 @@ class Fields:
 
     def __init__(self, value: object, what: str) -> None:
         if not isinstance(value, dict):
-            raise ValueError(f"expected {what}, found {reprlib.repr(value)}")
+            raise ValueError(f"expected {what}, found {_shown(value)}")
         self._left = dict(value)
         self._what = what
 
@@ -75,7 +76,7 @@ class Fields:
     def end(self) -> None:
         """Raise ValueError where members are left that nobody took."""
         if self._left:
-            unknown = reprlib.repr(next(iter(self._left)))
+            unknown = _shown(next(iter(self._left)))
             raise ValueError(f"expected {self._what} of known members, found {unknown}")
 
 
@@ -107,12 +108,17 @@ def counts(value: object, name: str, least: int = 0) -> dict[str, int]:
     """Return the value if it is an object of whole numbers."""
     if not isinstance(value, dict):
         return refuse(name, "an object of whole numbers", value)
-    return {
-        key: whole(member, f"{name} of {reprlib.repr(key)}", least) for key, member in value.items()
-    }
+    return {key: whole(member, f"{name} of {_shown(key)}", least) for key, member in value.items()}
 
 
 def refuse(name: str, expected: str, found: object) -> NoReturn:
     """Raise ValueError; a long value is shortened."""
-    shown = reprlib.repr(found) if not isinstance(found, Mapping) else "an object"
-    raise ValueError(f"{name}: expected {expected}, found {shown}")
+    raise ValueError(f"{name}: expected {expected}, found {_shown(found)}")
+
+
+def _shown(value: object) -> str:
+    """Show a value as JSON has it, if it is short."""
+    if isinstance(value, Mapping | list | tuple):
+        return "an object" if isinstance(value, Mapping) else "a list"
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

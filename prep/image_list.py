@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from prep import storage
 from prep.locations import locate
+from prep.text import quoted
 from prep.within import leading_out
 
 # Rows that are read together. Small enough that a shard of a few images costs little.
@@ -138,7 +139,7 @@ def require_within(paths: pa.ChunkedArray, source: str) -> None:
     strange = pc.match_substring_regex(paths, pattern=leading_out(source, r"\z"))
     if pc.any(strange, min_count=0).as_py():
         example = os.fsdecode(paths.filter(strange)[0].as_py())
-        raise ValueError(f"a path in it does not stay within the source: {example[:80]!r}")
+        raise ValueError(f"a path in it does not stay within the source: {quoted(example[:80])}")
 
 
 def require_numbered(rows: npt.NDArray[np.integer[Any]], classes: int) -> None:

@@ -52,7 +52,7 @@ class LabelMap:
             LabelError: it can't be read, or is not a label map.
             StorageUnavailable: it is in a storage that does not answer.
         """
-        where, place = f"label map {os.fspath(path)!r}", locate(path)
+        where, place = f"label map {quoted(path)}", locate(path)
         remote = isinstance(place, RemotePath)
         try:
             value = parse_json(place.read_bytes() if remote else read_text(place))
@@ -90,7 +90,7 @@ class LabelMap:
             names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
             raise LabelError(
                 f"label map: {counted(len(absent), 'class')} of the source "
-                f"{'is' if len(absent) == 1 else 'are'} missing from it: {names}; add "
+                f"{'is' if len(absent) == 1 else 'are'} absent from it: {names}; add "
                 f"{'it' if len(absent) == 1 else 'them'} to the map, or leave label_map out to "
                 "have one built"
             )
@@ -169,5 +169,6 @@ def _number(name: str, label: Any, width: int | None, where: str) -> int:
             return int(label.index(1))
         expected = f"a list of {width} numbers, one of them 1 and the others 0"
     raise LabelError(
-        f"{where}: class {name!r} has {json.dumps(label, default=str)[:80]}; expected {expected}"
+        f"{where}: class {quoted(name)} has {json.dumps(label, default=str)[:80]}; "
+        f"expected {expected}"
     )

@@ -34,7 +34,7 @@ from prep.receipts import Finding
 from prep.records import read_records
 from prep.sessions import require_usable, usable_client
 from prep.stats import ChannelStats, MixedStats, by_channel
-from prep.text import counted, reason_and_file, reason_of, triple
+from prep.text import counted, quoted, reason_and_file, reason_of, shown, triple
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 
@@ -133,7 +133,7 @@ def mean_rgb(
         ClusterError: the cluster can't be started, or would not do.
     """
     if weight not in ("image", "pixel"):
-        raise ConfigError(f"weight: got {weight!r}; expected image or pixel")
+        raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     # Workers may have other working directories.
@@ -184,7 +184,7 @@ def _files_below(url: str) -> list[str]:
         storage.require_answer(place, error, "input: can't be listed")
         raise SourceError(f"input: can't be listed: {reason_and_file(error)}") from None
     if absent:
-        raise SourceError(f"input: got {url!r}, but {absent} does not exist; expected a bucket")
+        raise SourceError(f"input: {quoted(url)}: {absent} does not exist; expected a bucket")
     return found
 
 
@@ -326,7 +326,7 @@ def _is_image_name(path: str) -> bool:
 def _some(files: list[str], inputs: str) -> list[str]:
     if not files:
         raise SourceError(
-            f"input: nothing found for {inputs!r}; expected a folder, a file, or a quoted glob "
-            "pattern of images or .tfrecord files"
+            f"input: nothing found for {quoted(inputs)}; expected a folder, a file, or a quoted "
+            "glob pattern of images or .tfrecord files"
         )
     return files

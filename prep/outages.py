@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from prep.errors import StorageUnavailable
 from prep.retries import is_transient, lasted
-from prep.text import counted, duration
+from prep.text import counted, duration, failure
 
 # A shard's own tries take minutes where requests are not even refused.
 _PATIENCE = 600.0  # seconds
@@ -48,8 +48,8 @@ class Outage:
         if self._failed > threads and away >= _PATIENCE:
             raise StorageUnavailable(
                 f"for {duration(away)}, no shard could be written, and "
-                f"{counted(self._failed, 'shard')} failed ({error}); what is committed stays: when "
-                "the storage answers, run the same command again"
+                f"{counted(self._failed, 'shard')} failed ({failure(error)}); what is committed "
+                "stays: when the storage answers, run the same command again"
             )
 
 

@@ -28,7 +28,7 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
-from prep.text import counted, some
+from prep.text import counted, failure, some
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
 from prep.worker import stop_shards, write_shard
@@ -246,8 +246,8 @@ class _Work:
         for tasks, error in self._not_merged.items():
             first, last = (shard_key(self._shards[task]) for task in (tasks[0], tasks[-1]))
             raise ShardError(
-                f"what the shards {first} to {last} came to was lost ({type(error).__name__}: "
-                f"{error}). Run the same command again: it goes on from what is committed"
+                f"what the shards {first} to {last} came to was lost ({failure(error)}). "
+                "Run the same command again: it goes on from what is committed"
             )
 
 
@@ -312,7 +312,7 @@ def _failure(future: Future[Any]) -> BaseException:
 def _describe(failed: dict[ShardSpec, BaseException]) -> str:
     by_error: dict[str, list[str]] = {}
     for shard, error in failed.items():
-        by_error.setdefault(f"{type(error).__name__}: {error}", []).append(shard_key(shard))
+        by_error.setdefault(failure(error), []).append(shard_key(shard))
     named = [f"{some(shards)} ({error})" for error, shards in by_error.items()]
     return (
         f"{counted(len(failed), 'shard')} failed: {some(named, '; ')}. "

@@ -25,7 +25,7 @@ from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.layout import MOST_SHARDS
 from prep.stats import RGB
-from prep.text import counted, megabytes
+from prep.text import counted, megabytes, quoted
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
@@ -99,7 +99,7 @@ class RunPlan:
             ("output", self.config.output),
             ("shards", f"{shards} of up to {counted(self.images_per_shard, 'image')}"),
             *(
-                ("passed over", f"{i.count:,} × {i.reason}, such as {i.example!r}")
+                ("passed over", f"{i.count:,} × {i.reason}, such as {quoted(i.example)}")
                 for i in self.ignored
             ),
         ]

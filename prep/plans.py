@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import reprlib
 from typing import Any
 
 import pyarrow.compute as pc
@@ -24,7 +23,7 @@ from prep.parsing import parse_json, read_text
 from prep.planning import RunPlan, make_plan
 from prep.stats import CHANNELS, RGB
 from prep.stored_plan import StoredPlan
-from prep.text import reason_of
+from prep.text import quoted, reason_of, shown
 
 _LOGGER = logging.getLogger("prep")
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
@@ -75,7 +74,7 @@ def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
 
 def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:
     if _real(config.source) == _real(config.output):
-        raise ConfigError(f"output: got {config.output!r}, which is the source; expected another")
+        raise ConfigError(f"output: {quoted(config.output)} is the source; expected another folder")
     catalog = scan_folders(
         config.source,
         config.splits,
@@ -89,12 +88,12 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
     _require_split_names(catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
-    labels = labels or find_labels(config, catalog)
+    found = labels or find_labels(config, catalog)
     versions = {"prep": version(), **codec_versions()}
-    made = make_plan(config, catalog, labels, mean, versions)
+    made = make_plan(config, catalog, found, mean, versions)
     present = {name for classes in made.counts.values() for name in classes}
-    labels.require(present)
-    for doubt in labels.doubts(present):
+    found.require(present)
+    for doubt in found.doubts(present) if labels is None else ():
         _LOGGER.warning("prep: %s", doubt)
     return made
 
@@ -104,7 +103,7 @@ def _warn_of_names_alike(catalog: Catalog) -> None:
         _LOGGER.warning(
             "prep: %s are classes of their own, though their names differ by no more than case or "
             "accents' encoding; merge their folders if they are one",
-            " and ".join(map(repr, names)),
+            " and ".join(map(quoted, names)),
         )
 
 
@@ -132,8 +131,8 @@ def _require_apart(config: Config, catalog: Catalog) -> None:
     folder = b"/".join(inside[:depth])
     if len(inside) >= depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
         raise ConfigError(
-            f"output: got {config.output!r}, which lies in {os.fsdecode(folder)!r}, a class folder "
-            "of the source; expected a folder outside of it"
+            f"output: {quoted(config.output)} lies in {quoted(os.fsdecode(folder))}, a class "
+            "folder of the source; expected a folder outside of it"
         )
 
 
@@ -165,7 +164,7 @@ def find_labels(config: Config, catalog: Catalog) -> LabelMap:
     if place.exists() or place.is_symlink():
         found = "something else" if place.exists() else "a link that leads nowhere"
         raise LabelError(
-            f"label map {beside!r}: expected a file, found {found}; remove it, or give "
+            f"label map {quoted(beside)}: expected a file, found {found}; remove it, or give "
             "another with `label_map`"
         )
     return LabelMap.build(catalog.classes)
@@ -186,7 +185,7 @@ def read_mean(path: str) -> RGB:
         if isinstance(error, OSError):
             storage.require_answer(place, error)
         raise ConfigError(
-            f"mean_file: {path!r} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
+            f"mean_file: {quoted(path)} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
         ) from None
     r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
     return r, g, b
@@ -195,9 +194,11 @@ def read_mean(path: str) -> RGB:
 def _channel(mean: Any, name: str, path: str) -> float:
     value = mean.get(name) if isinstance(mean, dict) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"mean_file: {path!r} has no number for {name!r}; {_EXPECTED_MEAN}")
+        raise ConfigError(
+            f"mean_file: {quoted(path)} has no number for {quoted(name)}; {_EXPECTED_MEAN}"
+        )
     if not 0 <= value <= 255:
         raise ConfigError(
-            f"mean_file: {path!r} has {name} {reprlib.repr(value)}; expected means from 0 to 255"
+            f"mean_file: {quoted(path)} has {name} {shown(value)}; expected means from 0 to 255"
         )
     return float(value)

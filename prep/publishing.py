@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
@@ -72,12 +73,21 @@ def publish(
     except OSError as error:
         raise PrepError(
             f"all shards are committed, but the report can't be written: {reason_and_file(error)}; "
-            "make room, and run the same command again"
+            f"{_remedy(error)}, and run the same command again"
         ) from None
     journal.require_lock(ask=True)
     _update_page(made, journal, receipts)
     journal.require_lock(ask=True)
     return report
+
+
+def _remedy(error: OSError) -> str:
+    """Say what to do where a file can't be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room"
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY):
+        return "remove what is in its place"
+    return "see that it can be written"
 
 
 def _publish_report(report: RunReport, stored: RunReport | None) -> None:

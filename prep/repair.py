@@ -25,7 +25,7 @@ from prep.problems import Problem
 from prep.publishing import publish
 from prep.receipts import of_outcome, total_receipts
 from prep.stored_plan import StoredPlan
-from prep.text import counted, reason_and_file
+from prep.text import counted, quoted, reason_and_file
 from prep.writing import Writing
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -134,7 +134,7 @@ class Repair:
             self._note(
                 self._journal.layout.shard(shard.split, shard.index, shard.count),
                 f"{counted(len(changed), 'image')} of its {shard.images} changed or gone, such as "
-                f"{changed[0]!r}",
+                f"{quoted(changed[0])}",
             )
         return bool(changed)
 
@@ -164,7 +164,8 @@ class Repair:
         self._notes.append(
             Problem(
                 where=self._shown(path),
-                expected=f"its images in {self._stored.source!r} as they were, to write it again",
+                expected=f"its images in {quoted(self._stored.source)} as they were, "
+                "to write it again",
                 found=found,
                 remedy="none",
             )

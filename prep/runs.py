@@ -37,7 +37,7 @@ from prep.report import Effort, RunReport
 from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
 from prep.stages import STARTING, Stages, stages_of
-from prep.text import counted
+from prep.text import counted, quoted
 from prep.writing import Writing
 
 _LOGGER = logging.getLogger("prep")
@@ -245,8 +245,8 @@ def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
     if changed:
         raise OutputConflict(
             f"output: in {made.config.output}, {counted(len(changed), 'image')} had other contents "
-            f"when written (such as {changed[0]!r}), though the same size and time; choose another "
-            "output, or pass `overwrite=True` to replace it"
+            f"when written (such as {quoted(changed[0])}), though the same size and time; choose "
+            "another output, or pass `overwrite=True` to replace it"
         )
 
 
@@ -254,7 +254,7 @@ def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
     refused = [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
     if refused and config.on_bad_image == "fail":
         raise BadImageError(
-            f"{refused[0].path!r} was refused ({refused[0].reason}) by an earlier run, and "
+            f"{quoted(refused[0].path)} was refused ({refused[0].reason}) by an earlier run, and "
             "on_bad_image is 'fail'; repair or remove it, or pass `on_bad_image='refuse'`"
         )
 

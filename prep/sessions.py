@@ -20,6 +20,7 @@ from prep.errors import ClusterError, ConfigError
 from prep.guests import visiting
 from prep.interrupts import before_exit, deferred
 from prep.notebook import in_notebook
+from prep.text import shown
 
 _ANSWERS_WITHIN = 5.0  # seconds
 
@@ -53,7 +54,7 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
 
 def _require_open(client: Client) -> None:
     if not isinstance(client, Client):
-        raise ConfigError(f"client: got {client!r}; expected a Client of dask.distributed")
+        raise ConfigError(f"client: got {shown(client)}; expected a Client of dask.distributed")
     if client.asynchronous:
         raise ConfigError("client: it is asynchronous; expected one without asynchronous=True")
     if client.status in ("closing", "closed"):

@@ -30,6 +30,7 @@ from prep.records import RecordWriter
 from prep.retries import Retries, is_transient
 from prep.stored_plan import StoredPlan
 from prep.tally import Tally
+from prep.text import quoted
 from prep.within import stays_within
 
 # Pauses before something is tried again, in seconds: for one image, and for the whole shard.
@@ -219,7 +220,7 @@ class _ShardWriter:
     def _stop_if_asked(self, entry: ImageEntry, error: RefusedImage) -> None:
         if self._run.stop_at_bad_image:
             raise BadImageError(
-                f"{entry.name!r} was refused ({error}), and on_bad_image is 'fail'; "
+                f"{quoted(entry.name)} was refused ({error}), and on_bad_image is 'fail'; "
                 "repair or remove it, or leave on_bad_image at 'refuse' to go on without it"
             ) from None
 

@@ -26,6 +26,7 @@ from prep.planning import (
     plan_shards,
 )
 from prep.records import Compression
+from prep.text import shown
 
 #: Of what is stored. Other versions can't be read.
 FORMAT = 3
@@ -132,7 +133,7 @@ class StoredPlan:
             ("classes", len(set(plan.classes)), max(len(classes), 1)),
         ):
             if found != expected:
-                refuse(name, f"{expected!r:.80}, as the rest of the plan has it", found)
+                refuse(name, f"{shown(expected, 80)}, as the rest of the plan has it", found)
         fields.end()
         for name, version in plan.fingerprint.versions.items():
             text(version, f"version of {name}")
@@ -206,5 +207,5 @@ def _stored_settings(values: dict[str, Any], config: Config) -> ImageSettings:
     }
     for name, value in values.items():
         if name not in expected or value != expected[name]:
-            refuse(name, f"{expected.get(name)!r}, as the configuration has it", value)
+            refuse(name, f"{shown(expected.get(name))}, as the configuration has it", value)
     return settings

@@ -41,7 +41,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     names = list(known)
     like = {each.lower().replace("-", "_"): each for each in names}
     near = difflib.get_close_matches(str(name).lower().replace("-", "_"), like, n=1)
-    told = f"did you mean {like[near[0]]!r}?" if near else f"there are {some(names)}"
+    told = f"did you mean {quoted(like[near[0]])}?" if near else f"there are {some(names)}"
     return f"unknown {kind}; {told}"
 
 
@@ -145,6 +145,35 @@ def reason_of(error: BaseException) -> str:
     return one_line(" ".join((said or str(error) or type(error).__name__).split()))
 
 
+def failure(error: BaseException) -> str:
+    """What went wrong, for a message about something else, of which it is the cause.
+
+    What nobody has foreseen has its type before it: it is what to look for, and to report.
+
+    >>> failure(IsADirectoryError(21, "Is a directory", "out/a"))
+    "Is a directory: 'out/a'"
+    >>> failure(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError: division by zero'
+    """
+    if type(error).__module__ == "prep.errors":  # They say all that there is to say.
+        return one_line(str(error))
+    if isinstance(error, OSError):
+        return reason_and_file(error)
+    return f"{type(error).__name__}: {reason_of(error)}"
+
+
+def opening(data: bytes) -> str:
+    """How a file begins: as text, if it is some, or as hexadecimal bytes.
+
+    >>> opening(b"<!doctype html><html>"), opening(bytes(9))
+    ("begins with the text '<!doctype html>'", 'begins with the bytes 00 00 00 00 00 00 00 00')
+    """
+    head = data[:15]
+    if head.isascii() and head.decode().isprintable():
+        return f"begins with the text {quoted(head.decode())}"
+    return f"begins with the bytes {head[:8].hex(' ')}"
+
+
 def reason_and_file(error: Exception) -> str:
     """The same, with the file or URL, where the system says which.
 
@@ -152,8 +181,8 @@ def reason_and_file(error: Exception) -> str:
     "No such file or directory: 'photos'"
     """
     name = error.filename if isinstance(error, OSError) else None
-    shown = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
-    return reason_of(error) + (f": {shown!r}" if shown else "")
+    path = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
+    return reason_of(error) + (f": {quoted(path)}" if path else "")
 
 
 def distinct_lines(names: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from prep import storage
 from prep.errors import UntrustedPlan
 from prep.layout import OutputLayout
 from prep.stored_plan import StoredPlan
-from prep.text import one_line
+from prep.text import one_line, quoted
 
 #: Whether a plan may be gone by, or who is to be asked: a function of what there is to know, in one
 #: line. None: if it is this user's own.
@@ -29,7 +29,7 @@ def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> Non
         return
     told = (
         f"output: the plan of {one_line(str(layout.root))} {who}, and would have images in "
-        f"{one_line(plan.source)!r} read with your rights, and written to the output"
+        f"{quoted(plan.source)} read with your rights, and written to the output"
     )
     if callable(trust) and trust(told):
         return

@@ -70,7 +70,7 @@ def test_classes_are_those_of_all_splits_whichever_are_chosen(tmp_path: Path) ->
 
 def test_a_split_that_is_absent_is_named_with_those_that_are_not(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": {"cat": ONE}})
-    with pytest.raises(SourceError, match=r"splits: no folder \['vale'\] .*found: 'train'"):
+    with pytest.raises(SourceError, match=r"splits: no folder 'vale' .*found: 'train'"):
         scan_folders(str(tmp_path), ["train", "vale"])
 
 
@@ -209,7 +209,7 @@ def test_an_empty_split_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
 def test_a_source_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("file", "absent"):
-        with pytest.raises(SourceError, match=f"{name}', which is no folder"):
+        with pytest.raises(SourceError, match=f"{name}' (does not exist|is a file|is a link)"):
             scan_folders(str(tmp_path / name))
 
 

@@ -152,7 +152,7 @@ def test_workers_keep_no_options_of_a_run_that_has_ended(
 
 
 def test_what_can_be_told_at_once_is(source: Path, tmp_path: Path, client: Client) -> None:
-    with pytest.raises(SourceError, match="which is no folder"):
+    with pytest.raises(SourceError, match="does not exist"):
         prep.start(config(tmp_path / "absent", tmp_path / "out"), client)
     with pytest.raises(ConfigError, match="not for a client"):
         prep.start(config(source, tmp_path / "out"), client, workers=2)

@@ -264,7 +264,7 @@ def test_one_key_settles_what_would_be_a_guess(tmp_path: Path) -> None:
     assert [(i.reason, i.count, i.example) for i in catalog.ignored] == [
         ("image in a folder below a class folder", 1, "cat/thumbs/0.jpg")
     ]
-    with pytest.raises(SourceError, match="layout classes knows only 'train'"):
+    with pytest.raises(SourceError, match="layout classes has only the split 'train'"):
         scan(both, layout="classes", splits=["val"])
     assert "no images in 'SOURCE'" in told(vehicles, layout="splits")
 

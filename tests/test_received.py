@@ -614,7 +614,7 @@ def test_members_of_an_object_are_what_is_asked_for() -> None:
             Fields({"n": value}, "it").number("n")
     with pytest.raises(ValueError, match="expected it with 'n', found none"):
         Fields({}, "it").text("n")
-    with pytest.raises(ValueError, match="expected it, found 'x'"):
+    with pytest.raises(ValueError, match='expected it, found "x"'):
         Fields("x", "it")
 
 

@@ -234,7 +234,7 @@ def test_a_bucket_that_is_not_there_is_named_whatever_is_asked_of_it(s3: S3) -> 
         with pytest.raises(SourceError) as error:
             ask(f"{missing}/x", storage_options=s3.options)
         assert str(error.value) == (
-            f"{key}: got '{missing}/x', but {missing} does not exist; expected a bucket"
+            f"{key}: '{missing}/x': {missing} does not exist; expected a bucket"
         )
     with pytest.raises(SourceError, match="found no plan"):
         prep.verify(f"{s3.url}/x", storage_options=s3.options)
@@ -252,7 +252,7 @@ def test_where_photos_and_shards_can_not_be_is_said(s3: S3, source: Path) -> Non
     missing = f"{s3.url}-missing"
     assert f"but {missing} does not exist" in error(f"{missing}/photos", f"{s3.url}/shards")
     assert f"but {missing} does not exist" in error(missing, f"{s3.url}/shards")
-    assert "which is no folder" in error(f"{s3.url}/absent", f"{s3.url}/shards")
+    assert "does not exist; expected a folder" in error(f"{s3.url}/absent", f"{s3.url}/shards")
     for output in ("photos/train/cat", "photos/val/cat/shards"):
         assert "a class folder of the source" in error(photos, f"{s3.url}/{output}")
     assert "which is the source" in error(photos, photos.replace("s3://", "S3://"))

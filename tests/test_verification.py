@@ -348,7 +348,7 @@ def a_receipt_that_counts_otherwise(output: Output) -> tuple[str, str]:
 
 def a_receipt_with_nonsense(output: Output) -> tuple[str, str]:
     output.change_receipt(written="many")
-    return RECEIPT, "written: expected an object of whole numbers, found 'many'"
+    return RECEIPT, 'written: expected an object of whole numbers, found "many"'
 
 
 DAMAGES: list[Damage] = [

@@ -12,7 +12,7 @@ from prep.catalog.tree import Folder, Tree
 from prep.errors import SourceError
 from prep.layout import DEFAULT_SPLIT
 from prep.splits import Layout, named_like_splits, role_of
-from prep.text import some
+from prep.text import quoted, some
 
 _ROOT = b""
 # Among so many classes, one may well be called "train", as among vehicles.
@@ -73,7 +73,7 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
     for split in shape.chosen:
         folder = shape.folders[split]
         names = [os.fsdecode(name) for name in shape.classes[split]]
-        where = f" in {os.fsdecode(folder)!r}" if folder else ""
+        where = f" in {quoted(os.fsdecode(folder))}" if folder else ""
         held = [name for name in names if is_container(name)]
         if held:
             _refuse(
@@ -101,8 +101,8 @@ def _is_a_vehicle(held: Sequence[str], names: Sequence[str]) -> bool:
 def _of_classes(tree: Tree, wanted: Sequence[str] | None) -> Shape:
     if wanted is not None and list(wanted) != [DEFAULT_SPLIT]:
         raise SourceError(
-            f"splits: got {', '.join(wanted)}, but layout classes knows only {DEFAULT_SPLIT!r}; "
-            "leave either out"
+            f"splits: got {', '.join(wanted)}, but layout classes has only the split "
+            f"{quoted(DEFAULT_SPLIT)}; leave either out"
         )
     return _one_split(tree)
 
@@ -145,8 +145,10 @@ def _of_what_is_there(tree: Tree, wanted: Sequence[str] | None, layout: Layout) 
 def _with_chosen(shape: Shape, wanted: Sequence[str], tree: Tree) -> Shape:
     absent = [name for name in wanted if os.fsencode(name) not in shape.folders]
     if absent:
-        there = ", ".join(repr(os.fsdecode(name)) for name in shape.folders) or "none"
-        raise SourceError(f"splits: no folder {absent} in {tree.source!r}; splits found: {there}")
+        there = _quoted(map(os.fsdecode, shape.folders)) or "none"
+        raise SourceError(
+            f"splits: no folder {_quoted(absent)} in {quoted(tree.source)}; splits found: {there}"
+        )
     return Shape(
         chosen=tuple(map(os.fsencode, wanted)), folders=shape.folders, classes=shape.classes
     )
@@ -172,8 +174,8 @@ def _require_links_lead_somewhere(tree: Tree, folders: Iterable[Folder]) -> None
     if broken:
         what = "a link that leads" if len(broken) == 1 else "links that lead"
         _refuse(
-            f"{_quoted(map(os.fsdecode, broken))} in {tree.source!r}: {what} nowhere, where a "
-            "class or a split may have been; mount what is missing, or remove what is not needed"
+            f"{_quoted(map(os.fsdecode, broken))} in {quoted(tree.source)}: {what} nowhere, where "
+            "a class or a split may have been; mount what is missing, or remove what is not needed"
         )
 
 
@@ -184,9 +186,9 @@ def _require_one_layout(
     for folder in folders:
         # A few images that were left lying in a split do not make it a class.
         if len(folder.images) > len(classes[folder.path]):
-            holds = "" if classes[folder.path] else f"{os.fsdecode(split)!r} holds "
+            holds = "" if classes[folder.path] else f"{quoted(os.fsdecode(split))} holds "
             _refuse(
-                f"{os.fsdecode(folder.path)!r} holds images, as a class does, and "
+                f"{quoted(os.fsdecode(folder.path))} holds images, as a class does, and "
                 f"{holds}folders of images, as a split does; expected "
                 "either SOURCE/<split>/<class>/* or SOURCE/<class>/*. Name the splits with "
                 "`splits`, pass `layout='classes'` or `layout='splits'`, or move what does not "
@@ -206,17 +208,17 @@ def _require_split_names(
     if deeper:
         otherwise = f"there are folders in {_quoted(deeper)}, too, and images may lie deeper there"
     elif len(splits) == 1 and all(map(role_of, held)):
-        otherwise = f"if the splits lie in it, give {inside!r} as the source"
+        otherwise = f"if the splits lie in it, give {quoted(inside)} as the source"
     elif len(splits) == 1:
         what = "is the class" if len(held) == 1 else "are the classes"
-        otherwise = f"if {_quoted(held)} {what}, give {inside!r} as the source"
+        otherwise = f"if {_quoted(held)} {what}, give {quoted(inside)} as the source"
     else:
         otherwise = "if what they hold are the classes, put all of these into one folder"
     _refuse(
-        f"{_quoted(unusual)} in {tree.source!r} {_hold(unusual)} folders of images (such as "
-        f"{held[0]!r}), as a split does, but {_is_are(unusual)} not named like one (train, val, "
-        "test and the like). To take all splits, pass `layout='splits'`; to take some, name them "
-        f"with `splits`; {otherwise}"
+        f"{_quoted(unusual)} in {quoted(tree.source)} {_hold(unusual)} folders of images (such as "
+        f"{quoted(held[0])}), as a split does, but {_is_are(unusual)} not named like one (train, "
+        "val, test and the like). To take all splits, pass `layout='splits'`; to take some, name "
+        f"them with `splits`; {otherwise}"
     )
 
 
@@ -230,7 +232,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    return some([repr(name) for name in names])
+    return some([quoted(name) for name in names])
 
 
 def _hold(names: Sequence[str]) -> str:

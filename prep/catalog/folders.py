@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from prep.catalog.tree import Folder, Tree
 from prep.errors import ConfigError, SourceError
 from prep.locations import absolute, locate
 from prep.splits import Layout, OnStray
-from prep.text import counted, reason_and_file
+from prep.text import counted, quoted, reason_and_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +84,18 @@ def require_folder(source: str) -> None:
         storage.require_answer(place, error, "source: can't be opened")
         raise SourceError(f"source: can't be opened: {reason_and_file(error)}") from None
     if absent:
-        raise SourceError(f"source: got {source!r}, but {absent} does not exist; expected a bucket")
+        raise SourceError(f"source: {quoted(source)}: {absent} does not exist; expected a bucket")
     if not found:
-        raise SourceError(f"source: got {source!r}, which is no folder; expected one with images")
+        raise SourceError(
+            f"source: {quoted(source)} {_instead(place)}; expected a folder of images"
+        )
+
+
+def _instead(place: Path) -> str:
+    """Say what there is in place of a folder."""
+    if place.exists():
+        return "is a file" if place.is_file() else "is not a folder"
+    return "is a link that leads nowhere" if place.is_symlink() else "does not exist"
 
 
 def scan_folders(
@@ -148,7 +158,7 @@ def _columns(tree: Tree, shape: Shape, classes: Sequence[bytes]) -> _Columns:
 
 
 def _describe_strays(shape: Shape, strays: Passed) -> str:
-    names = ", ".join(repr(os.fsdecode(name)) for name in shape.chosen)
+    names = ", ".join(quoted(os.fsdecode(name)) for name in shape.chosen)
     splits = f" (splits found: {names})" if shape.has_splits else ""
     return (
         f"source: there are images of which no class can be told: {strays}; expected "
@@ -160,7 +170,9 @@ def _describe_strays(shape: Shape, strays: Passed) -> str:
 def _require_extension(image_type: str) -> str:
     extension = plain_extension(image_type)
     if not extension or "*" in extension or "/" in extension:
-        raise ConfigError(f"image_type: got {image_type!r}; expected one extension, such as JPEG")
+        raise ConfigError(
+            f"image_type: got {quoted(image_type)}; expected one extension, such as JPEG"
+        )
     return extension
 
 
@@ -175,9 +187,9 @@ def _require_images(
         return
     kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
     found = [text for text in (_where_they_are(strays), passed.describe_extensions()) if text]
-    found += [f"{i.reason}: {i.example!r}" for i in passed.ignored() if i.reason != OTHER]
+    found += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
     raise SourceError(
-        f"source: no images in {_joined(tree.source, empty[0])!r}; expected "
+        f"source: no images in {quoted(_joined(tree.source, empty[0]))}; expected "
         f"{kinds} in <split>/<class>/ or <class>/ folders"
         + (f" (found: {'; '.join(found)})" if found else "")
     )
@@ -199,4 +211,4 @@ def _where_they_are(strays: Passed) -> str:
         if deeper > 0
         else ", outside of a class folder"
     )
-    return f"{counted(strays.counts.total(), 'image')} such as {example!r}{remedy}"
+    return f"{counted(strays.counts.total(), 'image')} such as {quoted(example)}{remedy}"

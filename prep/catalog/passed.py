@@ -6,6 +6,8 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 
+from prep.text import quoted
+
 #: The reason for passing over files that are not named like images.
 OTHER = "other extension"
 _NAMED = 3
@@ -61,7 +63,7 @@ class Passed:
     def __str__(self) -> str:
         """Tell the counts in words."""
         return ", ".join(
-            f"{i.count:,} × {i.reason} (such as {i.example!r})" for i in self.ignored()
+            f"{i.count:,} × {i.reason} (such as {quoted(i.example)})" for i in self.ignored()
         )
 
     def describe_extensions(self) -> str:
@@ -75,4 +77,4 @@ class Passed:
         have = "file has another extension" if files == 1 else "files have other extensions"
         packed = not _PACKED.isdisjoint(name.lower() for name in by_number)
         hint = "; archives and tables are not read: unpack them first" if packed else ""
-        return f"{files:,} {have}: {named}{more} (such as {self.examples[OTHER]!r}){hint}"
+        return f"{files:,} {have}: {named}{more} (such as {quoted(self.examples[OTHER])}){hint}"

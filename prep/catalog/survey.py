@@ -8,6 +8,7 @@ from prep.catalog.detection import Shape
 from prep.catalog.passed import Passed
 from prep.catalog.tree import Folder, Tree
 from prep.errors import SourceError
+from prep.text import quoted
 
 _BESIDE_CLASSES = "image outside a class folder"
 _BELOW_CLASSES = "image in a folder below a class folder"
@@ -85,8 +86,8 @@ class _Surveyor:
             if len(seen) > len(self._classes) + _MOST_OTHERS:
                 raise SourceError(
                     f"source: more than {_MOST_OTHERS:,} folders are no class folders, such as "
-                    f"{os.fsdecode(folder.path)!r}; move them, or name the splits with 'splits' to "
-                    "leave out what lies beside these"
+                    f"{quoted(os.fsdecode(folder.path))}; move them, or name the splits with "
+                    "'splits' to leave out what lies beside these"
                 )
             self._visit(folder, reason)
             found = found or bool(folder.images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +10,9 @@ from pydantic.fields import FieldInfo
 
 from prep.admission import LOCATIONS
 from prep.config.keys import ARTICLE_KEYS, described
-from prep.errors import ConfigError
+from prep.errors import UsageError
 from prep.locations import hide_credentials
-from prep.text import one_line, unknown
+from prep.text import brief, one_line, shown, unknown
 
 
 def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
@@ -22,10 +21,10 @@ def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
     for item in error.errors():
         key = str(item["loc"][0]) if item["loc"] else "config"
         raised = item.get("ctx", {}).get("error")
-        if isinstance(raised, ConfigError):
+        if isinstance(raised, UsageError):
             lines[key] = str(raised)
         elif item["type"] == "extra_forbidden":
-            lines[key] = f"{one_line(key)}: {unknown('key', key, (*fields, *ARTICLE_KEYS))}"
+            lines[key] = f"{brief(one_line(key))}: {unknown('key', key, (*fields, *ARTICLE_KEYS))}"
         elif item["type"] == "missing":
             lines[key] = f"{key}: missing; expected {described(fields[key])['allowed']}"
         else:
@@ -39,4 +38,4 @@ def _shown(key: str, value: Any) -> str:
         return f"a {type(value).__name__}"
     if key in LOCATIONS and isinstance(value, (list, tuple, bytes)):
         return f"a {type(value).__name__}"  # There may be URLs with credentials in it.
-    return reprlib.repr(hide_credentials(value) if isinstance(value, str) else value)
+    return shown(hide_credentials(value) if isinstance(value, str) else value)

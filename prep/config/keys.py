@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from prep.errors import ConfigError
+from prep.text import quoted
 
 #: The keys of the article's JSON config, and what they are called here.
 ARTICLE_KEYS = {
@@ -61,6 +62,6 @@ def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         ours = ARTICLE_KEYS.get(name, name)
         if ours in out:
-            raise ConfigError(f"{ours}: given twice, also as {name!r}; keep one of them")
+            raise ConfigError(f"{ours}: given twice, also as {quoted(name)}; keep one of them")
         out[ours] = value
     return out

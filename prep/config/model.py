@@ -29,6 +29,7 @@ from prep.config.values import (
 from prep.errors import ConfigError
 from prep.locations import grant
 from prep.splits import Layout, OnStray
+from prep.text import quoted
 
 _HIDDEN = "hidden"
 
@@ -334,7 +335,7 @@ class Config(BaseModel):
             )
         if self.encoding != "float32" and self.mean_file is not None:
             raise ConfigError(
-                f"mean_file: got {self.mean_file!r}, which only encoding float32 "
+                f"mean_file: got {quoted(self.mean_file)}, which only encoding float32 "
                 f"uses; encoding is {self.encoding}"
             )
         return self

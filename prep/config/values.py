@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
@@ -12,6 +11,7 @@ from prep.admission import read_options, typed
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.layout import require_split_name
+from prep.text import quoted
 
 
 def _no_bool(value: Any) -> Any:
@@ -51,7 +51,7 @@ def _location(value: Any, info: ValidationInfo) -> Any:
         path.encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"{info.field_name}: got {reprlib.repr(path)}, which is not valid UTF-8; rename it, "
+            f"{info.field_name}: got {quoted(path)}, which is not valid UTF-8; rename it, "
             "or give the path of a symbolic link to it"
         ) from None
     return path

@@ -9,6 +9,7 @@ import struct
 
 from prep.errors import RefusedImage
 from prep.images.limits import check_least
+from prep.text import opening
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -30,7 +31,7 @@ def webp_size(data: bytes) -> tuple[int, int]:
             return height, width
     except struct.error:
         raise RefusedImage("truncated", "the WebP's header is cut off") from None
-    raise RefusedImage("damaged", f"the WebP begins with a chunk {kind!r}")
+    raise RefusedImage("damaged", f"the WebP's first chunk {opening(kind)}")
 
 
 def avif_size(data: bytes) -> tuple[int, int]:

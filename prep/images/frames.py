@@ -91,7 +91,7 @@ def read_frame(marker: int, body: bytes) -> Frame:
     if number not in (1, 3, 4):
         raise RefusedImage("unsupported", f"JPEG of {number} components")
     if not height or not width:
-        raise RefusedImage("damaged", f"the JPEG claims to be {width} × {height}")
+        raise RefusedImage("damaged", f"the JPEG's header says {width} × {height} pixels")
     frame = Frame(marker, height, width, components)
     if not _SAMPLINGS.issuperset(components[1::3]):
         raise RefusedImage("damaged", "the JPEG's sampling factors are not 1 to 4")

@@ -25,6 +25,7 @@ from prep.images.jpeg2000 import check_jpeg2000, jpeg2000_exif
 from prep.images.limits import check_room, check_size
 from prep.images.png import check_png_room, png_size, read_png
 from prep.images.tiff import read_tiff
+from prep.text import opening
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 _TRUNCATED = re.compile("[Tt]runcated|not enough image data")
@@ -183,7 +184,7 @@ def _decode(
         if name:
             what = f"begins like {name}, but can't be read"
             raise RefusedImage("truncated" if source.cut else "damaged", what) from None
-        raise RefusedImage("not an image", f"begins with {data[:8]!r}") from None
+        raise RefusedImage("not an image", opening(data)) from None
     except Image.DecompressionBombError as error:
         raise RefusedImage("too large", str(error)) from None
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.

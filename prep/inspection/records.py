@@ -22,6 +22,7 @@ from prep.records import compression_of, crc32c, read_records
 from prep.retries import Retries
 from prep.stats import CHANNELS, ChannelStats
 from prep.stored_plan import StoredPlan
+from prep.text import quoted
 
 _RECORDS_NAMED = 3  # of those in a shard that something is wrong with
 _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again, from its start
@@ -82,7 +83,7 @@ class _Labels:
         names = [n for n, value in self._labels.numbers.items() if value == number]
         if not names or tuple(label) != self._labels.feature(names[0]):
             return f"label {str(list(label))[:40]}, which is not in the map"
-        return f"label {number} ({names[0]!r})"
+        return f"label {number} ({quoted(names[0])})"
 
 
 class _Reading:

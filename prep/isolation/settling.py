@@ -7,6 +7,7 @@ from collections.abc import Callable
 from prep.errors import RefusedImage
 from prep.faults import injected_fault
 from prep.images import ImageProcessor, ImageSettings, Processed
+from prep.text import failure
 
 CRASHED = "crashed the decoder"
 TOO_SLOW = "too slow"
@@ -39,4 +40,4 @@ def settle(process: Process, data: bytes) -> Processed:
     except (RefusedImage, MemoryError):
         raise
     except Exception as error:  # A codec that raises what nobody has thought of.
-        raise RefusedImage(CRASHED, f"{type(error).__name__}: {error}") from None
+        raise RefusedImage(CRASHED, failure(error)) from None

@@ -24,7 +24,7 @@ from prep.parsing import LARGEST, parse_json
 from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt, of_outcome
 from prep.stored_plan import StoredPlan
-from prep.text import reason_of
+from prep.text import quoted, reason_and_file, reason_of
 
 _LARGEST_RECEIPT = 256 << 20  # bytes, with the checksums of 16 million images
 
@@ -91,8 +91,8 @@ class Journal:
         """
         root = self.layout.root
         storage.require_answer(root, error, "output: can't be written to")
-        at = f" ({error.filename})" if error.filename not in (None, str(root)) else ""
-        return OutputConflict(f"output: can't write to {root}: {reason_of(error)}{at}")
+        told = reason_of(error) if error.filename == str(root) else reason_and_file(error)
+        return OutputConflict(f"output: can't write to {root}: {told}")
 
     def require_folders(self, splits: Iterable[str] = ()) -> None:
         """Makes sure that no symbolic link is in the place of a folder that is written to.
@@ -280,7 +280,7 @@ class Journal:
             parse_json(storage.read_at_most(path, _LARGEST_RECEIPT), _LARGEST_RECEIPT)
         )
         if (receipt.split, receipt.index) != (split, index):
-            raise ValueError(f"it is that of shard {receipt.index} of {receipt.split!r}")
+            raise ValueError(f"it is that of shard {receipt.index} of {quoted(receipt.split)}")
         return receipt
 
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:

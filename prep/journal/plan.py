@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import reprlib
 
 import pyarrow as pa
 
@@ -13,7 +12,7 @@ from prep.layout import OutputLayout
 from prep.parsing import LARGEST, parse_json
 from prep.planning import count_shards
 from prep.stored_plan import FORMAT, StoredPlan
-from prep.text import reason_of
+from prep.text import quoted, reason_of, shown
 
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
 
@@ -29,7 +28,7 @@ def read_plan(layout: OutputLayout) -> StoredPlan | None:
         value = parse_json(storage.read_at_most(layout.plan, LARGEST))
         if isinstance(value, dict) and value.get("format") != FORMAT:
             raise PrepError(
-                f"{layout.plan}: format {reprlib.repr(value.get('format'))}, expected "
+                f"{layout.plan}: format {shown(value.get('format'))}, expected "
                 f"{FORMAT}; it was made by another version: use that, or another output"
             )
         return StoredPlan.from_json(value)
@@ -56,11 +55,11 @@ def no_plan(layout: OutputLayout) -> SourceError:
         absent = storage.absent_bucket(layout.root)
     if absent:
         return SourceError(
-            f"output: got {str(layout.root)!r}, but {absent} does not exist; expected a bucket"
+            f"output: {quoted(str(layout.root))}: {absent} does not exist; expected a bucket"
         )
     return SourceError(
         "output: expected a folder that prep run has written, found no plan in "
-        f"{str(layout.root)!r}; give the path that was its `output`"
+        f"{quoted(str(layout.root))}; give the path that was its `output`"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prep import markup
 from prep.splits import role_of
-from prep.text import counted, megabytes, triple
+from prep.text import counted, megabytes, shown, triple
 
 if TYPE_CHECKING:
     from prep.report.report import RunReport
@@ -78,7 +78,7 @@ def html_of(report: RunReport) -> str:
 
 def describe_passed(passed: Mapping[str, Any]) -> str:
     """Tell what was passed over for one reason."""
-    return f"{passed['count']:,} × {passed['reason']}, such as {passed['example']!r}"
+    return f"{passed['count']:,} × {passed['reason']}, such as {shown(passed['example'])}"
 
 
 def _refused_html(report: RunReport) -> str:
