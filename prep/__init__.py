@@ -7,6 +7,7 @@ The names below are the whole public interface. They are loaded when they are fi
 from __future__ import annotations
 
 import importlib
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,9 +65,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("prep.distribution").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'prep' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"prep.{_HOMES[name]}"), name)
+    if isinstance(value, FunctionType):
+        value = importlib.import_module("prep.keywords").checked(value)
     globals()[name] = value
     return value
 

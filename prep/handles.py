@@ -15,7 +15,7 @@ from distributed import Client
 
 from prep.catalog import require_folder
 from prep.clusters import ClusterChoice, choice_of
-from prep.config import Config
+from prep.config import AnyConfig, Config
 from prep.interrupts import before_exit
 from prep.live import Screen, State
 from prep.notebook import in_notebook
@@ -31,7 +31,7 @@ _Start = Callable[[], AbstractContextManager[Client]]
 
 
 def start(
-    config: Config,
+    config: AnyConfig,
     client: Client | None = None,
     *,
     workers: int | None = None,
@@ -46,7 +46,7 @@ def start(
     ``prep.run``. ``prep.close_cluster`` closes it, as the end of the process does.
 
     Args:
-        config: what to do.
+        config: what to do; as for ``prep.run``.
         client: a Dask client to use, and leave running.
         workers, overwrite, cluster, profile: as for ``prep.run``.
 
@@ -62,6 +62,7 @@ def start(
         run                  # shows how far it has come
         report = run.result()
     """
+    config = Config.of(config)
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     config.grant()

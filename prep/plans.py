@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from prep import storage
 from prep.catalog import Catalog, scan_folders
 from prep.catalog.names import LABEL_MAP, alike
-from prep.config import Config
+from prep.config import AnyConfig, Config
 from prep.contents import without_duplicates
 from prep.distribution import version
 from prep.errors import ConfigError, LabelError, SourceError
@@ -29,8 +29,12 @@ _LOGGER = logging.getLogger("prep")
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
-def plan(config: Config) -> RunPlan:
+def plan(config: AnyConfig) -> RunPlan:
     """Decides what a run would do: which images, which labels, which shards. Writes nothing.
+
+    Args:
+        config: what a run would be asked to do: a :class:`prep.Config`, a mapping of its keys, or
+            the path of a JSON, YAML or TOML file with them.
 
     Raises:
         SourceError: the source is missing or has no images.
@@ -38,6 +42,7 @@ def plan(config: Config) -> RunPlan:
         ConfigError: the mean file can't be used, or the output is the source or in a class of it.
         StorageUnavailable: any of it is in a storage that does not answer.
     """
+    config = Config.of(config)
     config.grant()
     mean = read_mean(config.mean_file) if config.mean_file else None
     return _plan(config, mean)

@@ -16,7 +16,7 @@ from prep import storage
 from prep.changes import label_changes
 from prep.checks import require_fit
 from prep.clusters import ClusterChoice, choice_of
-from prep.config import Config
+from prep.config import AnyConfig, Config
 from prep.contents import changed_since_written
 from prep.errors import (
     BadImageError,
@@ -49,7 +49,7 @@ _ROUNDS = 3
 
 
 def run(
-    config: Config,
+    config: AnyConfig,
     client: Client | None = None,
     *,
     workers: int | None = None,
@@ -64,7 +64,8 @@ def run(
     continued by starting it once more.
 
     Args:
-        config: what to do.
+        config: what to do: a :class:`prep.Config`, a mapping of its keys, or the path of a JSON,
+            YAML or TOML file with them.
         client: a Dask client to use, and leave running. Without one, a cluster is started as
             ``cluster`` says (by default, one process per core), and closed at the end. In a
             notebook it is kept for the next run; where ``start`` keeps one, that is used.
@@ -89,6 +90,7 @@ def run(
         if __name__ == "__main__":
             prep.run(prep.Config(source="photos", output="shards"))
     """
+    config = Config.of(config)
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     start = functools.partial(usable_client, client, choice)

@@ -39,10 +39,20 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     'unknown key; there are source, output'
     """
     names = list(known)
-    like = {each.lower().replace("-", "_"): each for each in names}
-    near = difflib.get_close_matches(str(name).lower().replace("-", "_"), like, n=1)
-    told = f"did you mean {quoted(like[near[0]])}?" if near else f"there are {some(names)}"
+    near = nearest(name, names)
+    told = f"did you mean {quoted(near)}?" if near else f"there are {some(names)}"
     return f"unknown {kind}; {told}"
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """Which known name may be meant by one that is not.
+
+    >>> nearest("ouptut", ["source", "output"]), nearest("colour", ["source", "output"])
+    ('output', None)
+    """
+    like = {each.lower().replace("-", "_"): each for each in known}
+    near = difflib.get_close_matches(str(name).lower().replace("-", "_"), like, n=1)
+    return like[near[0]] if near else None
 
 
 def brief(value: object, most: int = 200) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib.metadata
 import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ LEVELS = {
         "cluster_classes",
         "cluster_faults",
         "images",
+        "keywords",
         "locks",
         "planning",
     },  # one image; a whole run
@@ -279,6 +281,30 @@ def test_the_readme_and_the_notebooks_use_public_names() -> None:
     for path in (root / "README.md", *root.glob("notebooks/*.ipynb")):
         text = path.read_text(encoding="utf-8")
         assert set(re.findall(r"\bprep\.([a-z]\w*)\(", text)) <= {*prep.__all__}
+
+
+def test_it_knows_its_version_without_a_cost() -> None:
+    assert prep.__version__ == importlib.metadata.version("dask-prep")
+    code = "import sys, prep; print('importlib.metadata' in sys.modules); print(prep.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", prep.__version__]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: prep.run(confg={}), "prep.run: confg: unknown keyword; did you mean 'config'?"),
+        (
+            lambda: prep.plan({}, source="a"),
+            r"source: is a key .*prep.Config\(source=…\)",
+        ),
+        (lambda: prep.verify("a", repare=True), "did you mean 'repair'"),
+        (lambda: prep.load("a", spilt="train"), "did you mean 'split'"),
+    ],
+)
+def test_a_mistyped_keyword_names_the_nearest(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        call()
 
 
 def test_other_names_do_not_exist() -> None:

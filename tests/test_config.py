@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import prep
 from prep.config import ARTICLE_KEYS, Config, allowed
 from prep.errors import ConfigError
 from prep.text import shown
@@ -43,6 +44,53 @@ def message(**values: Any) -> str:
     with pytest.raises(ConfigError) as error:
         config(**values)
     return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"source": "a", "ouput": "b"}, "ouput: unknown key; did you mean 'output'?"),
+        (
+            {"image_fodler": "a", "output": "b"},
+            "image_fodler: unknown key; did you mean 'image_folder'?",
+        ),
+        # It says nothing of the other one, which is missing for another reason.
+        (
+            {"ouput": "b"},
+            "source: missing; expected the path of a folder, or a URL; "
+            "ouput: unknown key; did you mean 'output'?",
+        ),
+    ],
+)
+def test_a_mistyped_key_is_told_once(values: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Config(**values)
+    assert str(error.value) == told
+
+
+def test_it_may_be_given_as_a_mapping_or_a_file(tmp_path: Path) -> None:
+    made = config(size=224)
+    (tmp_path / "config.yaml").write_text("source: photos\noutput: shards\nsize: 224\n")
+    assert Config.of(made) is made
+    assert Config.of({"image_folder": "photos", "output": "shards", "crop_size": 224}) == made
+    assert Config.of(tmp_path / "config.yaml") == Config.of(f"{tmp_path}/config.yaml") == made
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (5, "config: expected a prep.Config, a mapping .*; got int"),
+        ({1: 2}, "got dict"),
+        (["source"], "got list"),
+        ({"source": "a", "ouput": "b"}, "did you mean 'output'"),
+        ("nope.yaml", r"nope.yaml: can't be read"),
+        ("photos", r"expected one that ends in .json, .yaml"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(given: Any, told: str) -> None:
+    for function in (prep.plan, prep.run, prep.start):
+        with pytest.raises(ConfigError, match=told):
+            function(given)
 
 
 def test_the_articles_file_means_what_it_meant(tmp_path: Path) -> None:

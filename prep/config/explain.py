@@ -12,25 +12,30 @@ from prep.admission import LOCATIONS
 from prep.config.keys import ARTICLE_KEYS, described
 from prep.errors import UsageError
 from prep.locations import hide_credentials
-from prep.text import brief, one_line, shown, unknown
+from prep.text import brief, nearest, one_line, shown, unknown
 
 
 def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
     """Name each key that is wrong, its value, and what is allowed."""
     lines: dict[str, str] = {}
+    meant = set[str | None]()
     for item in error.errors():
         key = str(item["loc"][0]) if item["loc"] else "config"
         raised = item.get("ctx", {}).get("error")
         if isinstance(raised, UsageError):
             lines[key] = str(raised)
         elif item["type"] == "extra_forbidden":
-            lines[key] = f"{brief(one_line(key))}: {unknown('key', key, (*fields, *ARTICLE_KEYS))}"
+            known = (*fields, *ARTICLE_KEYS)
+            lines[key] = f"{brief(one_line(key))}: {unknown('key', key, known)}"
+            near = nearest(key, known)
+            meant.add(ARTICLE_KEYS.get(near, near) if near else None)
         elif item["type"] == "missing":
             lines[key] = f"{key}: missing; expected {described(fields[key])['allowed']}"
         else:
             found, expected = _shown(key, item["input"]), described(fields[key])["allowed"]
             lines.setdefault(key, f"{key}: got {found}; expected {expected}")
-    return "; ".join(lines.values())
+    missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing"}
+    return "; ".join(line for key, line in lines.items() if key not in missing & meant)
 
 
 def _shown(key: str, value: Any) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -32,6 +32,9 @@ from prep.splits import Layout, OnStray
 from prep.text import quoted
 
 _HIDDEN = "hidden"
+
+#: What a configuration may be given as: itself, its keys and values, or the path of a file of them.
+AnyConfig: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"
 
 
 class Config(BaseModel):
@@ -269,7 +272,7 @@ class Config(BaseModel):
         raise ConfigError(told)
 
     @classmethod
-    def from_file(cls, path: str | Path, **overrides: Any) -> Config:
+    def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Config:
         """Read a JSON, YAML or TOML file; ``overrides`` win over what it says.
 
         Relative paths in it are relative to the working directory.
@@ -278,6 +281,24 @@ class Config(BaseModel):
             ConfigError: it can't be read or parsed, or a value is not allowed.
         """
         return cls(**(canonical(read_config(path)) | canonical(overrides)))
+
+    @classmethod
+    def of(cls, given: AnyConfig) -> Config:
+        """Return a configuration as it is; make one of a mapping, or of the path of a file.
+
+        Raises:
+            ConfigError: it is none of these, or says what is not allowed.
+        """
+        if isinstance(given, Config):
+            return given
+        if isinstance(given, str | os.PathLike):
+            return cls.from_file(given)
+        if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+            raise ConfigError(
+                "config: expected a prep.Config, a mapping of keys to values, or the path of a "
+                f"file of them; got {type(given).__name__}"
+            )
+        return cls(**canonical(given))
 
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> Config:
