@@ -45,6 +45,7 @@ from prep.planning import ShardSpec, plan_shards
 from prep.receipts import ShardReceipt
 from prep.shards import RunRef
 from prep.stats import ChannelStats
+from prep.verdict import Verdict
 from prep.watching.counts import ShardState
 from prep.watching.runwatch import RunInfo, totals_message
 
@@ -188,7 +189,7 @@ def measure(shards: int, workers: int) -> Cost:
         wall = time.perf_counter() - started
         cpu = scheduler.cpu(), own.cpu(), sum(meter.cpu() for meter in meters)
         assert totals[_SPLIT].shards == shards
-        link.finish("done", totals_message(totals, ()))
+        link.finish(Verdict("done"), totals_message(totals, ()))
         time.sleep(_SETTLE)
         return Cost(
             shards=shards,

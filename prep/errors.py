@@ -87,7 +87,18 @@ class BadImageError(PrepError):
 
 
 class TooManyRefused(PrepError):
-    """More images were refused than ``max_refused`` allows; everything good is kept."""
+    """More images were refused than ``max_refused`` allows; everything good is kept.
+
+    Attributes:
+        summary: how many were refused, and how many were allowed to be.
+    """
+
+    def __init__(self, summary: str, *remedy: str) -> None:
+        super().__init__(summary, *remedy)
+        self.summary = summary
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
 
 
 class RecordError(PrepError):

@@ -17,12 +17,13 @@ from prep.catalog import require_folder
 from prep.clusters import ClusterChoice, choice_of
 from prep.config import AnyConfig, Config
 from prep.interrupts import before_exit
-from prep.live import Screen, State
+from prep.live import Screen
 from prep.notebook import in_notebook
 from prep.report import RunReport
 from prep.runs import carry_out
 from prep.sessions import require_usable, session_client, usable_client
 from prep.stages import StagesOnScreen, opening_scene
+from prep.verdict import State, Verdict
 from prep.watching.counts import LiveCounts
 
 _AT_EXIT = 10.0  # seconds for a run to stop; its committed shards stay in any case
@@ -91,8 +92,13 @@ class RunHandle:
 
     @property
     def state(self) -> State:
-        """``starting``, ``running``, ``done``, ``failed`` or ``cancelled``."""
-        return self._screen.scene.state
+        """How it stands: one of ``prep.verdict.STATES``, such as ``running`` or ``failed``."""
+        return self.verdict.state
+
+    @property
+    def verdict(self) -> Verdict:
+        """The same with its reason."""
+        return self._screen.scene.verdict
 
     @property
     def done(self) -> bool:

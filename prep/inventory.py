@@ -29,6 +29,7 @@ _NOT_OF_THE_RESULT = {
     "retries",
     "duplicates",  # They are found by reading the images.
     "passed_over",  # That, by looking into the source.
+    "refusals_allowed",  # That is as the run was asked.
 }
 
 

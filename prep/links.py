@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from distributed import Client
 
 from prep.dashboard import BEGIN_CALL, END_CALL, LOOK_CALL, RunsPlugin
+from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, ShardState
 from prep.watching.history import History
 from prep.watching.registry import worker_looks
@@ -38,7 +39,7 @@ class RunLink(Protocol):
 
     def look(self) -> LiveCounts: ...
 
-    def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
+    def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
         """The run has ended; see :meth:`prep.watching.runwatch.RunWatch.finish`.
 
         Returns:
@@ -77,7 +78,7 @@ class _SchedulerLink:
         self.note = note
         self._client = client
         self._run = info.run
-        self._counts = LiveCounts(planned=sum(info.splits.values()))
+        self._counts = LiveCounts(verdict=RUNNING, planned=sum(info.splits.values()))
 
     def settled(self, task: int, state: ShardState) -> None:
         """It knows."""
@@ -86,8 +87,8 @@ class _SchedulerLink:
         self._counts = self._call(LOOK_CALL, LiveCounts.from_json) or self._counts
         return self._counts
 
-    def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
-        return self._call(END_CALL, History.from_json, state=state, totals=totals)
+    def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
+        return self._call(END_CALL, History.from_json, verdict=verdict.to_json(), totals=totals)
 
     def _call(self, name: str, parse: Callable[[Any], T], **arguments: Any) -> T | None:
         """What the scheduler answers; None if it does not, for a run is no worse for that.
@@ -128,5 +129,5 @@ class _ClientLink:
             return self._watch.look(time.monotonic(), looks)
         return self._watch.counts
 
-    def finish(self, state: str, totals: TallyMessage | None = None) -> History | None:
-        return self._watch.finish(state, time.monotonic(), totals)
+    def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
+        return self._watch.finish(verdict, time.monotonic(), totals)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from prep import markup
 from prep.notebook import Output
 from prep.text import counted, duration, megabytes, one_line
+from prep.verdict import Verdict
 from prep.watching.counts import LiveCounts
-
-State = Literal["starting", "running", "done", "failed", "cancelled"]
 
 _NAMES_SHOWN = 3  # of refused images
 _EVERY = 0.45  # seconds between two pictures; heartbeats come twice a second
@@ -24,18 +23,17 @@ class Scene:
 
     Attributes:
         title: what is done.
-        state: as of :class:`prep.RunHandle`.
+        verdict: how it stands.
         doing: what is done while it starts.
         counts: how far it has come.
         planned: of what ``unit`` says, in all; where ``counts`` do not say.
         shards: to be written, if any.
         links: where the dashboard is to be seen.
         note: what a user should know, if anything.
-        error: what went wrong, in a line.
     """
 
     title: str
-    state: State = "starting"
+    verdict: Verdict = Verdict()
     doing: str = ""
     counts: LiveCounts = field(default_factory=LiveCounts)
     planned: int = 0
@@ -43,15 +41,13 @@ class Scene:
     shards: int | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
-    error: str = ""
 
     def html(self) -> str:
         """Compact, for the output of a cell."""
         counts = self.counts
-        kind = {"done": "good", "failed": "bad"}.get(self.state, "s")
+        kind = _kind_of(self.verdict)
         parts = [markup.heading(self.title, self._status(), kind)]
-        if self.error:
-            parts.append(markup.line(self.error, kind=kind))
+        parts.append(markup.line(self._reason, kind=kind))
         if self._planned:
             parts.append(markup.split_bars(self._bars()))
             parts.append(markup.line(*self._numbers(), kind="s"))
@@ -70,24 +66,29 @@ class Scene:
             done = min(self.counts.images, self._planned)
             parts.append(f"{done:,} of {self._planned:,} {self.unit}")
             parts += [*self._numbers(), *self._refused()]
-        ended = self.state not in ("starting", "running")
-        parts += filter(None, [self.error, self.note if ended else ""])
+        parts += filter(None, [self._reason, self.note if self.verdict.ended else ""])
         return one_line(" · ".join(parts))
+
+    @property
+    def _reason(self) -> str:
+        """Why it has ended so, where the numbers do not say that."""
+        return "" if self.verdict.good else self.verdict.reason
 
     @property
     def _planned(self) -> int:
         return self.counts.planned or self.planned
 
     def _status(self) -> str:
-        if self.state == "starting":
-            return self.doing or "starting"
+        state = self.verdict.state
+        if state == "starting":
+            return self.doing or state
         missing = self.counts.without_workers
-        if self.state == "running" and missing:
+        if state == "running" and missing:
             return f"no workers for {duration(missing)}: waiting for some"
         left = self.counts.seconds_left
-        if self.state == "running" and left is not None:
+        if state == "running" and left is not None:
             return f"{duration(left)} left"
-        return self.state
+        return state
 
     def _bars(self) -> dict[str, tuple[int, int]]:
         splits = self.counts.splits
@@ -97,7 +98,7 @@ class Scene:
 
     def _numbers(self) -> Iterator[str]:
         counts = self.counts
-        if counts.images_per_second is not None and self.state == "running":
+        if counts.images_per_second is not None and not self.verdict.ended:
             yield f"{counts.images_per_second:,.0f} {self.unit}/s"
             if counts.read_per_second is not None:
                 yield f"{megabytes(counts.read_per_second)}/s read"
@@ -125,6 +126,13 @@ def and_failed(counts: LiveCounts) -> str:
     return f", {failed:,} failed" if failed else ""
 
 
+def _kind_of(verdict: Verdict) -> str:
+    """How it is meant; see :func:`prep.markup.heading`."""
+    if verdict.good:
+        return "good"
+    return "bad" if verdict.state in ("failed", "too many refused") else "s"
+
+
 class Screen:
     """A scene that changes, and the cells in which it is seen."""
 
@@ -142,8 +150,16 @@ class Screen:
         self.scene = replace(self.scene, **changes)
         self.refresh()
 
+    def conclude(self, verdict: Verdict) -> None:
+        """Changes how it stands, which is seen at once."""
+        self.change(verdict=verdict, counts=replace(self.scene.counts, verdict=verdict))
+
     def advance(self, counts: LiveCounts) -> None:
-        """Changes the counts, which is seen soon."""
+        """Changes the counts, which is seen soon.
+
+        How the run stands is not told by them: they are those of its shards, which is not all.
+        """
+        counts = replace(counts, verdict=self.scene.verdict)
         self.scene = replace(self.scene, counts=counts)
         if time.monotonic() - self._shown_at >= _EVERY:
             self.refresh()

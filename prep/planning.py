@@ -26,6 +26,7 @@ from prep.labels import LabelMap
 from prep.layout import MOST_SHARDS
 from prep.stats import RGB
 from prep.text import counted, megabytes, quoted
+from prep.verdict import refusals_allowed
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
@@ -114,6 +115,12 @@ class RunPlan:
     @property
     def images(self) -> int:
         return int(self.manifest.num_rows)
+
+    @property
+    def refusals_allowed(self) -> int:
+        """How many images may be refused without the run being in error."""
+        asked = "max_refused" in self.config.model_fields_set
+        return refusals_allowed(self.images, self.config.max_refused, asked=asked)
 
     @property
     def source_bytes(self) -> int:

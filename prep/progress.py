@@ -18,7 +18,8 @@ from prep.addresses import dashboard_links, page_link
 from prep.interrupts import deferred
 from prep.live import Scene, Screen, and_failed
 from prep.notebook import in_notebook
-from prep.text import duration, megabytes, one_line
+from prep.text import duration, megabytes
+from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts
 
 _PLAIN_EVERY = 5.0  # seconds between plain lines
@@ -214,12 +215,7 @@ class NotebookDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._screen.change(state="done")
-        elif isinstance(error, KeyboardInterrupt):
-            self._screen.change(state="cancelled")
-        else:
-            self._screen.change(state="failed", error=one_line(str(error)))
+        self._screen.conclude(Verdict.of_error(error) if error else Verdict("done"))
 
     def update(self, counts: LiveCounts) -> None:
         self._screen.advance(counts)
@@ -229,7 +225,7 @@ def scene_of(work: Work) -> Scene:
     """What is to be seen of work that has just begun."""
     return Scene(
         title=work.title,
-        state="running",
+        verdict=RUNNING,
         planned=work.planned,
         unit=work.unit,
         shards=work.shards,

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from prep.contents import copies_in_run, summarise_copies
 from prep.errors import PrepError
@@ -39,7 +40,8 @@ def publish(
         receipts: of all shards, as they are now.
         effort: what it has taken; None where nothing was left to do, and the report is to go on
             saying what it took then.
-        source_was_read: whether the plan knows what was passed over in the source.
+        source_was_read: whether the plan is of this run's source and configuration, and knows what
+            was passed over; not where it is the stored one.
 
     Raises:
         OutputConflict: another run has taken the output over, maybe in the middle of this.
@@ -58,7 +60,7 @@ def publish(
             seconds=stored.seconds,
             images_per_second=stored.images_per_second,
             versions=stored.versions,
-            passed_over=report.passed_over if source_was_read else stored.passed_over,
+            **({} if source_was_read else _only_asked_for_once(stored)),
         )
     files: list[Callable[[], None]] = [
         lambda: publish_findings(journal.layout, totals),
@@ -88,6 +90,11 @@ def _remedy(error: OSError) -> str:
     if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY):
         return "remove what is in its place"
     return "see that it can be written"
+
+
+def _only_asked_for_once(stored: RunReport) -> dict[str, Any]:
+    """What a report says of the source and of what was asked for, which the plan does not keep."""
+    return {"passed_over": stored.passed_over, "refusals_allowed": stored.refusals_allowed}
 
 
 def _publish_report(report: RunReport, stored: RunReport | None) -> None:

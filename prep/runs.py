@@ -38,12 +38,11 @@ from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
 from prep.stages import STARTING, Stages, stages_of
 from prep.text import counted, quoted
+from prep.verdict import Verdict
 from prep.writing import Writing
 
 _LOGGER = logging.getLogger("prep")
 
-# A share says little of a few images: unless it was asked for, so many may be refused in any case.
-_ALWAYS_TOLERATED = 10
 # How often shards are written whose receipts are gone at the end: once, unless somebody takes them.
 _ROUNDS = 3
 
@@ -142,7 +141,7 @@ def _carry_out(
             begin = functools.partial(_begin, made, journal, overwrite=overwrite)
             report = _complete(made, journal, before, start, begin, stages, started)
     stages.finish(report, complete=finished)
-    _require_few_refused(config, report)
+    _require_few_refused(report)
     return report
 
 
@@ -177,7 +176,7 @@ def _complete(
                 work = Writing(made, missing, journal, client, total_receipts(receipts))
                 work.carry_out(stages, elapsed=time.perf_counter() - started)
                 # What workers have told is not looked at: only what is here now is committed.
-                receipts, work = journal.committed(made), None
+                receipts, work.committed = journal.committed(made), 0
                 missing = _missing(made, receipts)
                 if not missing:
                     break
@@ -185,10 +184,15 @@ def _complete(
         seen = len(receipts) + (work.committed if work else 0)
         ask = not pressed_again(error)
         raise Interrupted(_how_to_resume(made, journal, seen, ask=ask)) from None
-    _require_all(journal, missing)
-    journal.require_lock(ask=True)
-    journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
-    return publish(made, journal, receipts, effort(seconds=time.perf_counter() - started))
+    try:
+        _require_all(journal, missing)
+        journal.require_lock(ask=True)
+        journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
+        return publish(made, journal, receipts, effort(seconds=time.perf_counter() - started))
+    except BaseException as error:
+        if work is not None:
+            work.correct(Verdict.of_error(error))
+        raise
 
 
 def _require_all(journal: Journal, missing: Sequence[ShardSpec]) -> None:
@@ -261,17 +265,12 @@ def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
         )
 
 
-def _require_few_refused(config: Config, report: RunReport) -> None:
-    planned, refused = report.images["planned"], report.images["refused"]
-    tolerated = config.max_refused * planned
-    if "max_refused" not in config.model_fields_set:
-        tolerated = max(tolerated, _ALWAYS_TOLERATED)
-    if refused > tolerated:
+def _require_few_refused(report: RunReport) -> None:
+    if report.verdict.state == "too many refused":
         raise TooManyRefused(
-            f"{refused:,} of {counted(planned, 'image')} were refused ({refused / planned:.1%}), "
-            f"more than max_refused, {config.max_refused:.1%}; all others are written, and "
-            f"{report.output}/refused.csv names these: raise `max_refused` to accept that, or "
-            "mend or remove them and pass `overwrite=True`"
+            report.verdict.reason,
+            f"all others are written, and {report.output}/refused.csv names these: raise "
+            "`max_refused` to accept that, or mend or remove them and pass `overwrite=True`",
         )
 
 

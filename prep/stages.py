@@ -6,12 +6,11 @@ from collections.abc import Callable
 from types import TracebackType
 
 from prep.config import Config
-from prep.errors import ClusterError
 from prep.live import Scene, Screen
 from prep.notebook import in_notebook
 from prep.progress import Display, ShowOn, Work, make_display, scene_of
 from prep.report import RunReport
-from prep.text import one_line
+from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, SplitCounts
 
 LISTING = "listing the images"
@@ -71,25 +70,22 @@ class StagesOnScreen(Stages):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._screen.change(state="done")
-        elif isinstance(error, KeyboardInterrupt):
-            self._screen.change(state="cancelled", error=_told(error))
-        else:
-            self._screen.change(state="failed", error=_told(error))
+        if error is not None:
+            self._screen.conclude(Verdict.of_error(error))
 
     def doing(self, what: str) -> None:
         self._check()
-        self._screen.change(state="starting", doing=what)
+        self._screen.change(verdict=Verdict(), doing=what)
 
     def __call__(self, work: Work) -> Display:
         return _OnScreen(self._screen, self._check, work)
 
     def finish(self, report: RunReport, *, complete: bool) -> None:
+        scene = self._screen.scene
         self._screen.change(
-            counts=_final(report, self._screen.scene.counts),
-            note=COMPLETE if complete else self._screen.scene.note,
+            counts=_final(report, scene.counts), note=COMPLETE if complete else scene.note
         )
+        self._screen.conclude(report.verdict)
 
 
 def stages_of(config: Config, progress: ShowOn) -> Stages:
@@ -124,7 +120,7 @@ class _OnScreen:
         self._check()
         scene = scene_of(self._work)
         self._screen.change(
-            state="running",
+            verdict=RUNNING,
             planned=scene.planned,
             shards=scene.shards,
             links=scene.links,
@@ -145,11 +141,6 @@ class _OnScreen:
             self._check()
 
 
-def _told(error: BaseException) -> str:
-    parts = error.args if isinstance(error, ClusterError) else [error]
-    return " ".join(one_line(str(part)) for part in parts) or type(error).__name__
-
-
 def _final(report: RunReport, last: LiveCounts) -> LiveCounts:
     """What it has come to: what was shown last, or what the report says where nothing was done."""
     images = report.images
@@ -163,7 +154,9 @@ def _final(report: RunReport, last: LiveCounts) -> LiveCounts:
         bytes_read=report.source_bytes,
         bytes_written=report.bytes,
         splits={
-            name: SplitCounts(planned=split["planned"], done=split["planned"])
+            name: SplitCounts(
+                planned=split["planned"], done=split["planned"], refused=split["refused"]
+            )
             for name, split in report.splits.items()
         },
         shard_states={"resumed": report.shards},

@@ -12,7 +12,6 @@ from distributed import Client
 
 from prep import storage
 from prep.attendance import Attendance, patience_for_workers
-from prep.errors import PrepError
 from prep.histories import add_history
 from prep.interrupts import deferred, pressed_again
 from prep.journal import Journal
@@ -20,9 +19,10 @@ from prep.links import RunLink, open_link
 from prep.pipeline import Observer, write_on_cluster
 from prep.planning import RunPlan, ShardSpec
 from prep.progress import Display, ShowOn, Work, make_display
-from prep.receipts import SplitTotals, merge_totals
+from prep.receipts import SplitTotals, Totals, merge_totals
 from prep.shards import RunRef
 from prep.text import distinct_lines, one_line
+from prep.verdict import Verdict
 from prep.watching.counts import ShardState
 from prep.watching.runwatch import RunInfo, totals_message
 from prep.watching.wire import CLASSES_COUNTED, TallyMessage
@@ -59,6 +59,7 @@ class Writing:
         self._keep = remember
         self._run = uuid.uuid4().hex
         self._classes = made.classes[:CLASSES_COUNTED]
+        self._link: RunLink | None = None
         self._ended = False
         self.committed = 0
 
@@ -79,9 +80,31 @@ class Writing:
             ClusterError: there were no workers for too long.
             OutputConflict: another run has taken the output over.
         """
-        info = self._info(elapsed)
-        link = open_link(self._client, info)
-        work = Work(
+        link = self._link = open_link(self._client, self._info(elapsed))
+        try:
+            with make_display(self._work(link), progress) as display:
+                attendance = Attendance(self._client, patience_for_workers())
+                written = self._write(
+                    _Watched(link, display, attendance, self._journal, self._count)
+                )
+                totals = merge_totals([self._before, written])
+                self._end(link, self._verdict_of(totals), totals_message(totals, self._classes))
+                display.update(link.look())
+        except BaseException as error:
+            self._keep = self._keep and not pressed_again(error)
+            # A storage that does not answer may be why it ends.
+            with deferred(), storage.answering_within():
+                self._end(link, Verdict.of_error(error))
+            raise
+        return written
+
+    def correct(self, verdict: Verdict) -> None:
+        """Tell those who look at the run that it has ended otherwise than its shards have."""
+        if self._link is not None:
+            self._link.finish(verdict)
+
+    def _work(self, link: RunLink) -> Work:
+        return Work(
             title="preparing",
             planned=self._made.images,
             shards=len(self._made.shards),
@@ -89,32 +112,20 @@ class Writing:
             note=link.note,
             page="status" if link.note else "prep",
         )
-        try:
-            with make_display(work, progress) as display:
-                attendance = Attendance(self._client, patience_for_workers())
-                written = self._write(
-                    _Watched(link, display, attendance, self._journal, self._count)
-                )
-                totals = totals_message(merge_totals([self._before, written]), self._classes)
-                self._end(link, "done", totals)
-                display.update(link.look())
-        except BaseException as error:
-            self._keep = self._keep and not pressed_again(error)
-            # A storage that does not answer may be why it ends.
-            with deferred(), storage.answering_within():
-                self._end(link, "failed" if isinstance(error, PrepError) else "stopped")
-            raise
-        return written
+
+    def _verdict_of(self, totals: SplitTotals) -> Verdict:
+        refused = len(sum(totals.values(), Totals()).refused)
+        return Verdict.of_counts(self._made.images, refused, self._made.refusals_allowed)
 
     def _write(self, observer: Observer) -> SplitTotals:
         return write_on_cluster(self._missing, self._run_ref(), self._client, observer)
 
-    def _end(self, link: RunLink, state: str, totals: TallyMessage | None = None) -> None:
+    def _end(self, link: RunLink, verdict: Verdict, totals: TallyMessage | None = None) -> None:
         """Ends the watch, once, and keeps what was measured."""
         if self._ended:
             return
         self._ended = True
-        history = link.finish(state, totals)
+        history = link.finish(verdict, totals)
         if history is not None and self._keep:
             with contextlib.suppress(OSError):  # The page then says that nothing was measured.
                 add_history(self._journal.layout, history)

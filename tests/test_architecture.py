@@ -70,6 +70,7 @@ LEVELS = {
         "stats",
         "storage",
         "troubles",
+        "verdict",
         "within",
     },  # one thing
     2: {

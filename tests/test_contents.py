@@ -238,6 +238,12 @@ def test_too_many_refused_images_are_an_error_with_everything_good_kept(
         for _ in range(2):  # Run again, it is no better.
             with pytest.raises(TooManyRefused, match=r"1 of 13 images were refused \(7.7%\)"):
                 prep.run(wanted, client)
+            assert prep.RunReport.read(tmp_path / "out").verdict.state == "too many refused"
+        run = prep.start(wanted, client)
+        assert isinstance(run._outcome.exception(60), TooManyRefused)
+        assert run.verdict == prep.RunReport.read(tmp_path / "out").verdict
+        assert run.counters().images == 13
+        assert "prep-good" not in run._repr_html_().partition("</style>")[2]
     else:
         prep.run(wanted, client)
     report = prep.run(config(source, tmp_path / "out", max_refused=1.0), client)

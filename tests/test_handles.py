@@ -69,7 +69,8 @@ def test_a_run_in_the_background_gives_what_a_run_gives(
 ) -> None:
     run = prep.start(config(source, tmp_path / "background"), client)
     report = run.result(60)
-    assert (run.state, run.done) == ("done", True)
+    assert (run.state, run.done) == ("done with refusals", True)
+    assert run.verdict == report.verdict == run.counters().verdict
     expected = prep.run(config(source, tmp_path / "waiting"), client)
     assert report.images == expected.images == {"planned": 12, "written": 11, "refused": 1}
     shards = contents(tmp_path / "waiting", "*/*.tfrecord")
@@ -80,10 +81,10 @@ def test_a_run_in_the_background_gives_what_a_run_gives(
     assert counts.splits["train"].done == 10
     assert counts.reasons == {"empty": 1}
     assert counts.mean == report.mean
-    assert "done · 12 of 12 images" in repr(run)
+    assert "done with refusals · 12 of 12 images" in repr(run)
     assert run.result() is report
     run.cancel()  # Of what has ended, it changes nothing.
-    assert run.state == "done"
+    assert run.state == "done with refusals"
 
 
 def test_a_cancelled_run_keeps_committed_shards_and_goes_on_from_there(
@@ -97,7 +98,7 @@ def test_a_cancelled_run_keeps_committed_shards_and_goes_on_from_there(
     assert run.state == "running"
     run.cancel(60)
 
-    assert (run.state, run.done) == ("cancelled", True)
+    assert (run.state, run.done) == ("stopped", True)
     with pytest.raises(Interrupted, match=r"\d+ of 24 shards are committed and stay"):
         run.result()
     before = contents(out, "*/*.tfrecord")
@@ -130,7 +131,7 @@ def test_cancelled_while_the_cluster_starts(source: Path, tmp_path: Path, no_ses
             run.cancel(0.01)
         assert run.state == "starting"
     run.cancel(60)
-    assert run.state == "cancelled"
+    assert run.state == "stopped"
     with pytest.raises(Interrupted, match="0 of 4 shards"):
         run.result()
     with sessions.session_client():  # Which is there for the next.
@@ -167,7 +168,8 @@ def test_what_goes_wrong_later_is_told_and_shown(tmp_path: Path, client: Client)
     with pytest.raises(SourceError, match="no images"):
         run.result(60)
     assert run.state == "failed"
-    assert run.counters() == LiveCounts()
+    assert run.verdict == run.counters().verdict
+    assert run.counters() == LiveCounts(verdict=run.verdict)
     assert "failed" in repr(run)
     assert "no images" in repr(run)
     html = run._repr_html_()

@@ -18,6 +18,7 @@ from playwright.sync_api import Page
 import prep
 from prep import markup
 from prep.live import Scene
+from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, RefusedName, SplitCounts
 
 HOSTILE = '<img src=x onerror="alert(1)">&"\'\n\udce9'
@@ -93,7 +94,12 @@ class Tags(HTMLParser):
         markup.contact_sheet([(HOSTILE, b"\xff\xd8")]),
         markup.sparkline([0, 1], [1, 2], HOSTILE),
         markup.class_table({HOSTILE: {HOSTILE: 1}}, {HOSTILE: HOSTILE}),
-        Scene(title=HOSTILE, doing=HOSTILE, error=HOSTILE, links={HOSTILE: HOSTILE}).html(),
+        Scene(
+            title=HOSTILE,
+            doing=HOSTILE,
+            verdict=Verdict("failed", HOSTILE),
+            links={HOSTILE: HOSTILE},
+        ).html(),
         Scene(
             title="",
             counts=LiveCounts(
@@ -156,12 +162,12 @@ def test_the_swatch_has_the_mean_s_colour() -> None:
         (Scene(title="a → b", doing="listing the images"), "a → b: listing the images"),
         # Nothing is known but a total and how many are done.
         (
-            Scene(title="a → b", state="running", planned=9, counts=LiveCounts(images=4)),
+            Scene(title="a → b", verdict=RUNNING, planned=9, counts=LiveCounts(images=4)),
             "a → b: running · 4 of 9 images",
         ),
         # All is known.
         (
-            Scene(title="a → b", state="running", counts=COUNTS),
+            Scene(title="a → b", verdict=RUNNING, counts=COUNTS),
             "a → b: 44 s left · 1,843 of 5,400 images · 812 images/s · 95.1 MB/s read · "
             "30.2 MB/s written · 12 of 34 shards · 33 s · 14 refused: 11 truncated, 3 empty",
         ),
@@ -169,21 +175,24 @@ def test_the_swatch_has_the_mean_s_colour() -> None:
         (
             Scene(
                 title="a → b",
-                state="running",
+                verdict=RUNNING,
                 counts=LiveCounts(planned=9, shards=2, shard_states={"failed": 1, "committed": 2}),
             ),
             "a → b: running · 0 of 9 images · 2 of 3 shards, 1 failed",
         ),
         # It is over: rates and the time left mean nothing any more.
         (
-            Scene(title="a → b", state="done", counts=COUNTS),
+            Scene(title="a → b", verdict=Verdict("done"), counts=COUNTS),
             "a → b: done · 1,843 of 5,400 images · 12 of 34 shards · 33 s · "
             "14 refused: 11 truncated, 3 empty",
         ),
-        (Scene(title="a → b", state="failed", error="no\nimages"), "a → b: failed · no\\nimages"),
+        (
+            Scene(title="a → b", verdict=Verdict("failed", "no\nimages")),
+            "a → b: failed · no\\nimages",
+        ),
         # What is counted are not images.
         (
-            Scene(title="mean RGB", state="done", planned=3, unit="shards", shards=None),
+            Scene(title="mean RGB", verdict=Verdict("done"), planned=3, unit="shards", shards=None),
             "mean RGB: done · 0 of 3 shards",
         ),
     ],
@@ -194,7 +203,7 @@ def test_a_run_in_words(scene: Scene, shown: str) -> None:
 
 
 def test_a_run_in_a_picture() -> None:
-    text = Tags(Scene(title="a → b", state="running", counts=COUNTS, links=LINKS).html()).text
+    text = Tags(Scene(title="a → b", verdict=RUNNING, counts=COUNTS, links=LINKS).html()).text
     assert "train 1,600 of 5,000 32 % val 243 of 400 60 %" in text
     assert "mean RGB 122.6 / 116.7 / 104.0, std 68.4 / 66.6 / 69.7" in text
     assert "14 refused: 11 truncated, 3 empty the last: train/cat/1.jpg (truncated)" in text
@@ -279,10 +288,10 @@ def test_it_can_be_read_in_light_and_dark(
         markup.sparkline(range(60), [100 + n % 7 for n in range(60)], "images/s"),
     )
     live = [
-        Scene(title="photos → shards", state=state, counts=COUNTS, links=LINKS).html()
-        for state in ("running", "done", "cancelled")
+        Scene(title="photos → shards", verdict=Verdict(state), counts=COUNTS, links=LINKS).html()
+        for state in ("running", "done", "stopped")
     ]
-    failed = Scene(title="photos → shards", state="failed", error="no images").html()
+    failed = Scene(title="photos → shards", verdict=Verdict("failed", "no images")).html()
     page.set_viewport_size({"width": 800, "height": 600})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_content((JUPYTER if theme == "jupyter" else "") + "".join([*live, failed]))
@@ -299,14 +308,14 @@ def test_it_can_be_read_in_light_and_dark(
 @pytest.mark.slow
 def test_it_fits_a_narrow_window(page: Page, shown: dict[str, str]) -> None:
     page.set_viewport_size({"width": 420, "height": 800})
-    scene = Scene(title="photos → " + "shards/" * 20, state="running", counts=COUNTS, links=LINKS)
+    scene = Scene(title="photos → " + "shards/" * 20, verdict=RUNNING, counts=COUNTS, links=LINKS)
     page.set_content(scene.html() + shown["report"] + shown["plan"])
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     screenshot(page, "notebook-narrow")
 
 
 def test_a_scene_takes_little_room() -> None:
-    assert len(Scene(title="a", state="running", counts=COUNTS, links=LINKS).html()) < 6000
+    assert len(Scene(title="a", verdict=RUNNING, counts=COUNTS, links=LINKS).html()) < 6000
 
 
 def test_paths_of_the_test_are_no_part_of_it(tmp_path: Path) -> None:

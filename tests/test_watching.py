@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from prep.receipts import Finding, Totals
 from prep.stats import ChannelStats
+from prep.verdict import Verdict
 from prep.watching.counts import LiveCounts, RefusedName, SplitCounts
 from prep.watching.history import BUSY, History, Recorder, Sample, rates
 from prep.watching.pace import Pace
@@ -116,7 +117,7 @@ def test_nothing_is_under_way_in_a_run_that_was_stopped() -> None:
     watch = RunWatch(info(), now=0)
     watch.shard_is(0, "running")
     watch.shard_is(1, "failed")
-    watch.finish("failed", 1)
+    watch.finish(Verdict("failed"), 1)
     watch.shard_is(2, "running")
     assert watch.counts.shard_states == {
         "waiting": 4,
@@ -165,7 +166,7 @@ def test_what_is_there_from_before_is_counted_from_the_start() -> None:
 def test_the_end_sets_right_what_was_told_wrong() -> None:
     watch = RunWatch(info(), now=0)
     watch.look(1, [look(finished=tally(9, refused={"empty": 3}))])
-    history = watch.finish("done", 5, totals_message(TOTALS, CLASSES))
+    history = watch.finish(Verdict("done"), 5, totals_message(TOTALS, CLASSES))
     counts = watch.look(6, [look(finished=tally(50))])  # It is over.
     assert (counts.images, counts.shards, counts.seconds) == (12, 5, 7.0)
     assert (counts.bytes_read, counts.reasons) == (770, {"damaged": 2})
@@ -233,27 +234,37 @@ def test_counts_survive_the_way_back() -> None:
     assert LiveCounts.from_json(json.loads(json.dumps(counts.to_json()))) == counts
 
 
+def test_a_run_that_ends_otherwise_than_its_shards_is_told_of_so() -> None:
+    watch = RunWatch(info(), now=0)
+    watch.finish(Verdict("done"), 5, totals_message(TOTALS, CLASSES))
+    before = watch.counts
+    history = watch.finish(Verdict("failed", "disk full"), 9)
+    assert watch.counts == dataclasses.replace(before, verdict=Verdict("failed", "disk full"))
+    assert str(history.verdict) == "failed: disk full"
+    assert History.from_json(json.loads(json.dumps(history.to_json()))) == history
+
+
 def test_a_client_that_goes_takes_its_runs_with_it() -> None:
     runs = Runs()
     for run, owner in (("a", "mine"), ("b", "other")):
         runs.begin(info(run=run), 0, owner)
     runs.abandon("mine", 1)
     assert [watch.info.run for watch in runs.running] == ["b"]
-    assert runs["a"].state == "stopped"
+    assert runs["a"].verdict.state == "stopped"
 
 
 def test_only_the_last_few_runs_are_remembered() -> None:
     runs = Runs()
     assert runs.current is None
     runs.begin(info(run="long"), 0)
-    for number in range(6):
+    for number in range(12):
         runs.begin(info(run=str(number)), 0)
-        runs[str(number)].finish("done", 1)
+        runs[str(number)].finish(Verdict("done"), 1)
     assert runs.get("0") is None
     assert runs.running == [runs["long"]]
     assert runs.current is runs["long"]
-    runs["long"].finish("done", 2)
-    assert runs.current is runs["5"]
+    runs["long"].finish(Verdict("done"), 2)
+    assert runs.current is runs["11"]
 
 
 def test_workers_that_tell_nothing_are_left_out() -> None:
@@ -327,7 +338,7 @@ def test_a_history_is_columns_of_the_same_length() -> None:
     recorder.add(sample(0, workers=("h:1",)))
     recorder.add(sample(1, workers=("h:1", "h:2")))
     recorder.add(sample(2, workers=("h:2",), cpu=50))
-    history = recorder.history()
+    history = recorder.history(Verdict("done"))
     assert history.seconds == (0, 1, 2)
     assert history.workers == {"h:1": (100, 100, None), "h:2": (None, 100, 50)}
     assert history.busy == {"h:1": 1.0, "h:2": 0.5, "h": 0.0}
@@ -338,7 +349,7 @@ def test_a_long_run_is_thinned_out_from_its_beginning_to_its_end() -> None:
     recorder = Recorder(0.0)
     for second in range(5000):
         recorder.add(sample(second, cpu=BUSY if second < 2500 else 0))
-    history = recorder.history()
+    history = recorder.history(Verdict("done"))
     assert 300 <= len(history.seconds) <= 600
     steps = np.diff(history.seconds)
     assert steps.min() == steps.max() == recorder.every
@@ -354,7 +365,7 @@ def test_a_sample_right_after_another_takes_its_place() -> None:
     recorder = Recorder(0.0)
     for second in (0, 1, 1.003):
         recorder.add(sample(second))
-    assert recorder.history().seconds == (0, 1.0)
+    assert recorder.history(Verdict("done")).seconds == (0, 1.0)
     assert len(recorder.samples) == 2
 
 
@@ -367,6 +378,7 @@ def test_a_sample_right_after_another_takes_its_place() -> None:
         {**GOOD, "seconds": ["0", "1"]},
         {**GOOD, "images": [None, 1]},
         {**GOOD, "hosts": {"h": ["busy"]}},
+        {**GOOD, "verdict": {"state": "splendid", "reason": ""}},
     ],
 )
 def test_what_is_no_history_is_an_error(broken: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from prep.dashboard.noise import hush
 from prep.dashboard.pages import add_pages
 from prep.dashboard.sheet import ContactSheet
 from prep.dashboard.shown import Shown
+from prep.verdict import Verdict
 from prep.watching.counts import ShardState
 from prep.watching.registry import Runs, worker_looks
 from prep.watching.runwatch import RunInfo, WorkerLook
@@ -82,9 +83,12 @@ class RunsPlugin(SchedulerPlugin):
         """How far a run has come; see :class:`prep.watching.counts.LiveCounts`."""
         return self._runs[run].look(time.monotonic(), self._workers()).to_json()
 
-    async def end(self, run: str, state: str, totals: TallyMessage | None) -> dict[str, Any]:
+    async def end(
+        self, run: str, verdict: dict[str, Any], totals: TallyMessage | None
+    ) -> dict[str, Any]:
         """A run has ended; gives back its :class:`prep.watching.history.History`."""
-        return self._runs[run].finish(state, time.monotonic(), totals).to_json()
+        ended = Verdict.from_json(verdict)
+        return self._runs[run].finish(ended, time.monotonic(), totals).to_json()
 
     # What the scheduler calls
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from bokeh.models.css import InlineStyleSheet
@@ -12,6 +12,7 @@ from bokeh.models.widgets import Div
 from prep.dashboard.colours import BLUE, GREY, PALE, SHARD_COLOURS, TEXT
 from prep.dashboard.sheet import ContactSheet
 from prep.text import duration, megabytes
+from prep.verdict import State
 from prep.watching.counts import LiveCounts
 from prep.watching.registry import Runs
 from prep.watching.runwatch import RunWatch
@@ -95,7 +96,7 @@ class ProgressTile(Tile):
 
     def text(self, watch: RunWatch) -> str:
         counts = watch.counts
-        where = f"<h2>{escape(_TITLES[watch.state])} {escape(watch.info.output)}</h2>"
+        where = f"<h2>{escape(_TITLES[watch.verdict.state])} {escape(watch.info.output)}</h2>"
         numbers = "".join(f"<div><b>{n}</b>{text}</div>" for n, text in _numbers(counts))
         bars = "".join(
             f"<div class=split><span>{escape(name)}</span>"
@@ -115,9 +116,12 @@ class ProgressTile(Tile):
         return f"<p class=quiet>Also at work: {', '.join(others)}</p>" if others else ""
 
 
-_TITLES = {
+_TITLES: Mapping[State, str] = {
+    "starting": "Starting",
     "running": "Writing",
     "done": "Done:",
+    "done with refusals": "Done:",
+    "too many refused": "Too many refused:",
     "failed": "Failed:",
     "stopped": "Stopped:",
 }

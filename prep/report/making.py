@@ -87,6 +87,7 @@ def make_report(
         depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
         mean_of=mean_of,
         passed_over=tuple(asdict(ignored) for ignored in plan.ignored),
+        refusals_allowed=plan.refusals_allowed,
         preview=preview,
     )
 

@@ -17,6 +17,7 @@ from prep.locations import locate
 from prep.parsing import LARGEST, parse_json
 from prep.report.shown import html_of, rows_of
 from prep.report.stored import checked
+from prep.verdict import Verdict
 
 _LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
 # What is a list in JSON, and a tuple here.
@@ -58,6 +59,7 @@ class RunReport:
         mean_of: the splits that mean and std are of; see :func:`prep.splits.training_splits`.
         passed_over: ``reason``, ``count`` and ``example`` of what lies in the source and is no
             image of the set.
+        refusals_allowed: how many images may be refused without the run being in error.
         preview: makes what is to be seen of the output, in a notebook. It is not in the file.
     """
 
@@ -84,6 +86,7 @@ class RunReport:
     depths: Mapping[str, Any] = field(default_factory=dict)
     mean_of: tuple[str, ...] = ()
     passed_over: tuple[Mapping[str, Any], ...] = ()
+    refusals_allowed: int = 0
     preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -126,6 +129,12 @@ class RunReport:
     def mean_file(self) -> dict[str, Any] | None:
         """The contents of ``mean_rgb.json``: the mean, and which splits it is ``of``."""
         return None if self.mean is None else {**self.mean, "of": list(self.mean_of)}
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the run has ended."""
+        images = self.images
+        return Verdict.of_counts(images["planned"], images["refused"], self.refusals_allowed)
 
     def refused_by_reason(self) -> dict[str, int]:
         """How many images were refused for each reason, the most frequent first."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from prep.depths import FULL, Depths
-from prep.fields import Fields, counts, refuse, text, whole
+from prep.fields import Fields, counts, number, refuse, text, whole
 from prep.stats import CHANNELS
+from prep.verdict import refusals_allowed
 
 _IMAGES = {"planned", "written", "refused"}
 _EXAMPLES = {"leak", "conflict"}
@@ -50,9 +51,16 @@ def checked(value: object) -> dict[str, Any]:
         },
         "mean_of": tuple(text(split, "mean_of") for split in fields.list("mean_of", default=[])),
         "passed_over": tuple(map(_passed, fields.list("passed_over", default=[]))),
+        "refusals_allowed": fields.whole("refusals_allowed", default=_allowed(images, config)),
     }
     fields.end()
     return report
+
+
+def _allowed(images: dict[str, int], config: dict[str, Any]) -> int:
+    """Tell how many images could be refused, of a report that was stored before it said so."""
+    share = number(config.get("max_refused", 0.0), "max_refused", most=1)
+    return refusals_allowed(images["planned"], share, asked=False)
 
 
 def _split(value: object) -> dict[str, Any]:

@@ -6,15 +6,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from prep.verdict import Verdict
+
 ShardState = Literal["waiting", "running", "committed", "failed", "resumed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCounts:
-    """Images of one split: ``done`` (written or refused) of those ``planned``."""
+    """Images of one split.
+
+    Attributes:
+        planned: all of them.
+        done: written or refused.
+        refused: of these, those that were refused.
+    """
 
     planned: int
     done: int
+    refused: int = 0
+
+    @property
+    def written(self) -> int:
+        return self.done - self.refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +44,7 @@ class LiveCounts:
     """How far a run has come; all numbers include what earlier runs have committed.
 
     Attributes:
+        verdict: how the run stands.
         planned: images (or whatever is counted) in all.
         images: those that are done, refused ones too.
         refused: those that were refused.
@@ -49,6 +63,7 @@ class LiveCounts:
         without_workers: seconds for which the cluster has had no workers; None while it has some.
     """
 
+    verdict: Verdict = Verdict()
     planned: int = 0
     images: int = 0
     refused: int = 0
@@ -68,6 +83,11 @@ class LiveCounts:
     std: Mapping[str, float] | None = None
     without_workers: float | None = None
 
+    @property
+    def written(self) -> int:
+        """Images that are done, and were not refused."""
+        return self.images - self.refused
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -75,4 +95,5 @@ class LiveCounts:
     def from_json(cls, value: Mapping[str, Any]) -> LiveCounts:
         splits = {name: SplitCounts(**counts) for name, counts in value["splits"].items()}
         latest = tuple(RefusedName(**image) for image in value["latest"])
-        return cls(**{**value, "splits": splits, "latest": latest})
+        verdict = Verdict.from_json(value["verdict"])
+        return cls(**{**value, "verdict": verdict, "splits": splits, "latest": latest})

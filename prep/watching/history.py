@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.fields import Fields, number, refuse
+from prep.verdict import Verdict
 
 #: A core is busy above this, in percent.
 BUSY = 95.0
@@ -52,6 +53,7 @@ class History:
             one was not there.
         busy: for each worker and host, the share of the time, 0 to 1, in which it was at 95 % or
             above.
+        verdict: how it has ended.
     """
 
     began: float
@@ -62,6 +64,7 @@ class History:
     workers: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     hosts: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     busy: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict = Verdict("done")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,6 +81,7 @@ class History:
             busy={
                 name: number(share, "busy", most=1) for name, share in fields.object("busy").items()
             },
+            verdict=Verdict.from_json(fields.any("verdict", _DONE)),
         )
         fields.end()
         lengths = {len(getattr(history, name)) for name in _COLUMNS} | {
@@ -88,6 +92,7 @@ class History:
         return history
 
 
+_DONE = Verdict("done").to_json()  # Of those that were stored before verdicts were.
 _COLUMNS = ("seconds", "images", "bytes_read", "bytes_written")
 
 
@@ -152,7 +157,7 @@ class Recorder:
         """For each worker and host, the share of the time in which it was busy, 0 to 1."""
         return {name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()}
 
-    def history(self) -> History:
+    def history(self, verdict: Verdict) -> History:
         """What has come together so far."""
         samples = self.samples
         return History(
@@ -164,6 +169,7 @@ class Recorder:
             workers=_columns([sample.workers for sample in samples]),
             hosts=_columns([sample.hosts for sample in samples]),
             busy=self.busy(),
+            verdict=verdict,
         )
 
 

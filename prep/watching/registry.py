@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from prep.verdict import Verdict
 from prep.watching.runwatch import RunInfo, RunWatch, WorkerLook
 from prep.watching.wire import METRIC
 
-_RUNS_REMEMBERED = 4
+_RUNS_REMEMBERED = 10
+_ABANDONED = Verdict("stopped", "the process that ran it is gone")
 
 
 class Runs:
@@ -32,13 +34,13 @@ class Runs:
     @property
     def running(self) -> list[RunWatch]:
         """Those that have not ended."""
-        return [watch for watch in self._watches.values() if watch.state == "running"]
+        return [watch for watch in self._watches.values() if not watch.verdict.ended]
 
     def begin(self, info: RunInfo, now: float, owner: str = "") -> None:
         """A run begins, which is that of a client ``owner``."""
         self._watches[info.run] = RunWatch(info, now)
         self._owners[info.run] = owner
-        ended = [run for run, watch in self._watches.items() if watch.state != "running"]
+        ended = [run for run, watch in self._watches.items() if watch.verdict.ended]
         for old in ended[: max(0, len(self._watches) - _RUNS_REMEMBERED)]:
             del self._watches[old], self._owners[old]
 
@@ -46,7 +48,7 @@ class Runs:
         """A client is gone, and with it those of its runs that had not ended."""
         for watch in self.running:
             if self._owners[watch.info.run] == owner:
-                watch.finish("stopped", now)
+                watch.finish(_ABANDONED, now)
 
 
 def worker_looks(metrics: Iterable[Mapping[str, Any]]) -> list[WorkerLook]:

@@ -16,6 +16,7 @@ from prep.receipts import SplitTotals, Totals
 from prep.splits import training_splits
 from prep.stats import ChannelStats, by_channel
 from prep.text import one_line
+from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, RefusedName, ShardState, SplitCounts
 from prep.watching.history import History, Recorder, Sample
 from prep.watching.pace import Pace
@@ -132,7 +133,8 @@ class RunWatch:
     def __init__(self, info: RunInfo, now: float) -> None:
         self.info = info
         self._began = now - info.elapsed
-        self.state = "running"
+        #: How the run stands.
+        self.verdict = RUNNING
         shards = plan_shards(info.splits, info.images_per_shard)
         self._names = {f"{shard.split}/{shard.index}": n for n, shard in enumerate(shards)}
         self._images = np.array([shard.images for shard in shards], np.int64)
@@ -162,12 +164,12 @@ class RunWatch:
         A committed one stays that, even if Dask loses the result and runs the task again.
         """
         number = self.info.missing[task]
-        if self.state == "running" and self.shard_states[number] not in _DONE:
+        if not self.verdict.ended and self.shard_states[number] not in _DONE:
             self.shard_states[number] = _NUMBER[state]
 
     def look(self, now: float, workers: Iterable[WorkerLook]) -> LiveCounts:
         """Takes in what all workers that are there have told last."""
-        if self.state != "running":
+        if self.verdict.ended:
             return self._counts
         present = {look.message["process"]: look for look in workers}
         for process in self._told.keys() - present.keys():
@@ -186,15 +188,21 @@ class RunWatch:
             self.recorder.add(_sample(seconds, self._counts, present.values()))
         return self._counts
 
-    def finish(self, state: str, now: float, totals: TallyMessage | None = None) -> History:
-        """Ends the watch.
+    def finish(self, verdict: Verdict, now: float, totals: TallyMessage | None = None) -> History:
+        """Ends the watch; of one that has ended it changes the verdict alone.
 
         Args:
-            state: what has come of the run: ``done``, ``failed`` or ``stopped``. The rates then are
-                those of the whole run.
+            verdict: what has come of the run. The rates then are those of the whole run.
             totals: of all receipts, those from before included, if the run is done; see
                 :func:`totals_message`.
         """
+        if not self.verdict.ended:
+            self._close(now, totals)
+        self.verdict = verdict
+        self._counts = dataclasses.replace(self._counts, verdict=verdict)
+        return self.recorder.history(verdict)
+
+    def _close(self, now: float, totals: TallyMessage | None) -> None:
         if totals is not None:
             self._set_right(totals)
         under_way = self.shard_states == _NUMBER["running"]
@@ -202,8 +210,6 @@ class RunWatch:
         seconds = now - self._began
         self._counts = self._on_average(self._count(seconds))
         self.recorder.add(_sample(seconds, self._counts, ()))
-        self.state = state
-        return self.recorder.history()
 
     def _replace(self, process: str, told: RunMessage) -> None:
         before = self._told.get(process)
@@ -250,6 +256,7 @@ class RunWatch:
         states = np.bincount(self.shard_states, minlength=len(SHARD_STATES)).tolist()
         stats = self._reference()
         return LiveCounts(
+            verdict=self.verdict,
             planned=sum(self.info.splits.values()),
             images=sum(done),
             refused=self._sums.refused.total(),

@@ -1,0 +1,118 @@
+"""How a run stands, as one value for terminal, notebook, dashboard, report and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from prep.errors import ClusterError, PrepError, TooManyRefused
+from prep.fields import Fields, refuse
+from prep.text import counted, one_line, reason_of
+
+State = Literal[
+    "starting",
+    "running",
+    "done",
+    "done with refusals",
+    "too many refused",
+    "failed",
+    "stopped",
+]
+STATES: tuple[State, ...] = get_args(State)
+
+_UNDER_WAY: tuple[State, ...] = ("starting", "running")
+_GOOD: tuple[State, ...] = ("done", "done with refusals")
+# If max_refused is left at its default: a share says little of a few images.
+_ALWAYS_ALLOWED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run stands.
+
+    Attributes:
+        state: one of ``STATES``.
+        reason: why, in one line; empty where the state says it all.
+    """
+
+    state: State = "starting"
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state not in _UNDER_WAY
+
+    @property
+    def good(self) -> bool:
+        """Whether it has ended with all that was asked for."""
+        return self.state in _GOOD
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.reason}" if self.reason else self.state
+
+    @classmethod
+    def of_error(cls, error: BaseException) -> Verdict:
+        """Tell how a run has ended that raised this.
+
+        >>> str(Verdict.of_error(KeyboardInterrupt())), str(Verdict.of_error(OSError("disk full")))
+        ('stopped', 'failed: OSError: disk full')
+        """
+        if isinstance(error, TooManyRefused):
+            return cls("too many refused", one_line(error.summary))
+        if isinstance(error, KeyboardInterrupt) or not isinstance(error, Exception):
+            return cls("stopped", one_line(str(error).removeprefix("stopped: ")))
+        return cls("failed", _reason_of(error))
+
+    @classmethod
+    def of_counts(cls, planned: int, refused: int, allowed: int) -> Verdict:
+        """Tell how a run has ended all of whose shards are committed.
+
+        >>> Verdict.of_counts(40, 3, allowed=2)
+        Verdict(state='too many refused', reason='3 of 40 images were refused (7.5%), more than \
+max_refused allows (2)')
+        """
+        if not refused:
+            return cls("done")
+        reason = (
+            f"{refused:,} of {counted(planned, 'image')} were refused ({refused / planned:.1%})"
+        )
+        if refused > allowed:
+            return cls("too many refused", f"{reason}, more than max_refused allows ({allowed:,})")
+        return cls("done with refusals", reason)
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> Verdict:
+        """Read what :meth:`to_json` gave; raises ValueError where it is not that."""
+        fields = Fields(value, "a verdict")
+        state, reason = fields.any("state"), fields.text("reason")
+        fields.end()
+        return cls(state if state in STATES else refuse("state", ", ".join(STATES), state), reason)
+
+
+RUNNING = Verdict("running")
+
+
+def refusals_allowed(planned: int, share: float, *, asked: bool) -> int:
+    """How many images may be refused without a run being in error.
+
+    Args:
+        share: ``max_refused``.
+        asked: whether somebody has set it.
+
+    >>> refusals_allowed(1000, 0.05, asked=False), refusals_allowed(13, 0.05, asked=False)
+    (50, 10)
+    """
+    allowed = int(share * planned)
+    return allowed if asked else max(allowed, _ALWAYS_ALLOWED)
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, ClusterError):
+        return " ".join(one_line(str(part)) for part in error.args)
+    if isinstance(error, PrepError):
+        return one_line(str(error)) or type(error).__name__
+    return f"{type(error).__name__}: {reason_of(error)}"
