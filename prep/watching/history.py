@@ -20,6 +20,7 @@ _MOST_SAMPLES = 600  # of which a picture shows no more
 _SHORTEST = 0.02  # seconds between two samples
 _WINDOWS = 60  # over which a rate is averaged, in the whole of a run
 _SHORTEST_WINDOW = 2.0  # seconds
+_DONE = Verdict("done")  # Unless something else is said; earlier versions did not say.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class History:
     workers: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     hosts: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     busy: Mapping[str, float] = field(default_factory=dict)
-    verdict: Verdict = Verdict("done")
+    verdict: Verdict = _DONE
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,7 +82,7 @@ class History:
             busy={
                 name: number(share, "busy", most=1) for name, share in fields.object("busy").items()
             },
-            verdict=Verdict.from_json(fields.any("verdict", _DONE)),
+            verdict=Verdict.from_json(fields.any("verdict", _DONE.to_json())),
         )
         fields.end()
         lengths = {len(getattr(history, name)) for name in _COLUMNS} | {
@@ -92,7 +93,6 @@ class History:
         return history
 
 
-_DONE = Verdict("done").to_json()  # Of those that were stored before verdicts were.
 _COLUMNS = ("seconds", "images", "bytes_read", "bytes_written")
 
 
@@ -157,7 +157,7 @@ class Recorder:
         """For each worker and host, the share of the time in which it was busy, 0 to 1."""
         return {name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()}
 
-    def history(self, verdict: Verdict) -> History:
+    def history(self, verdict: Verdict = _DONE) -> History:
         """What has come together so far."""
         samples = self.samples
         return History(
