@@ -26,13 +26,36 @@ All of them survive pickling, for they are raised in worker processes.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
+from types import TracebackType
 
 
 class PrepError(Exception):
     """Base of all errors that are raised on purpose."""
 
     exit_code = 1
+    #: The traceback that IPython has shown the caller's part of, and in which of its cells.
+    _shown: tuple[int, int] | None = None
+
+    def _render_traceback_(self) -> list[str]:
+        """Lay out the lines that led to this package; all lines for ``%tb``, in a later cell.
+
+        IPython asks any exception for this, unless the user has set a handler of their own.
+        https://ipython.readthedocs.io/en/stable/config/integrating.html
+        """
+        shell, trace = sys.modules["IPython"].get_ipython(), self.__traceback__
+        shown = (id(trace), shell.execution_count)
+        again = self._shown is not None and self._shown[0] == shown[0] and self._shown != shown
+        if again:
+            lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), self, trace)
+            return lines
+        self._shown = shown
+        with _alone(self):
+            callers = _callers(trace) or trace
+            lines = shell.InteractiveTB.structured_traceback(type(self), self, callers)
+            return lines
 
 
 class UsageError(PrepError, ValueError):
@@ -144,6 +167,25 @@ class Interrupted(PrepError, KeyboardInterrupt):
     """The user stopped the run; committed shards stay."""
 
     exit_code = 130
+
+
+@contextlib.contextmanager
+def _alone(error: BaseException) -> Iterator[None]:
+    """Hide for the length of the block what an error came of."""
+    cause, suppressed = error.__cause__, error.__suppress_context__
+    error.__cause__ = None  # Which has the context suppressed, too.
+    try:
+        yield
+    finally:
+        error.__cause__, error.__suppress_context__ = cause, suppressed
+
+
+def _callers(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback before the first line of this package."""
+    if trace is None or trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "prep":
+        return None
+    rest = _callers(trace.tb_next)
+    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:

@@ -43,10 +43,13 @@ class Reader(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
 
-def execute(folder: Path, *cells: str) -> tuple[Reader, list[Any]]:
+def execute(
+    folder: Path, *cells: str, allow_errors: bool = False
+) -> tuple[Reader, list[list[Any]]]:
     """Runs cells in a kernel of their own, and gives back all outputs of each."""
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
     reader = Reader(notebook, folder)
+    reader.allow_errors = allow_errors
     reader.execute()
     return reader, [cell.outputs for cell in notebook.cells]
 
@@ -227,6 +230,39 @@ def test_errors_are_seen_in_the_cell(home: Path) -> None:
     (printed,) = outputs[2]
     assert "failed" in shown.data["text/plain"]
     assert printed.text.strip() in shown.data["text/plain"]
+
+
+HELPER = """
+import prep
+def helper():
+    try:
+        raise KeyError("first")
+    except KeyError:
+        return prep.Config(source="photos", ouput="shards")
+"""
+HANDLER = """
+def handler(shell, kind, error, trace, tb_offset=None):
+    print("the user's:", error)
+get_ipython().set_custom_exc((prep.PrepError,), handler)
+helper()
+"""
+
+
+def test_an_error_shows_the_lines_of_the_caller_alone_and_percent_tb_all(tmp_path: Path) -> None:
+    _, outputs = execute(tmp_path, HELPER, "helper()", "%tb", HANDLER, allow_errors=True)
+    short, whole = ("\n".join(outputs[cell][0].traceback) for cell in (1, 2))
+    plain = [re.sub(r"\x1b\[[\d;]*m", "", text) for text in (short, whole)]
+    for text in plain:
+        assert "----> 1 helper()" in text
+        assert 'prep.Config(source="photos", ouput="shards")' in text
+        assert text.endswith("ConfigError: ouput: unknown key; did you mean 'output'?")
+    assert "model.py" not in plain[0]
+    assert "KeyError: 'first'" not in plain[0]
+    assert len(plain[0].splitlines()) < 20
+    assert "raise ConfigError(told)" in plain[1]
+    assert "KeyError: 'first'" in plain[1]
+    (said,) = outputs[3]
+    assert said.text == "the user's: ouput: unknown key; did you mean 'output'?\n"
 
 
 def test_there_are_notebooks() -> None:
