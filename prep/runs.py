@@ -30,14 +30,14 @@ from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import as_begun, plan
-from prep.progress import ShowOn
+from prep.progress import ShowOn, Stages
 from prep.publishing import publish
 from prep.receipts import ShardReceipt, of_outcome, total_receipts
 from prep.report import Effort, RunReport
 from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
-from prep.stages import STARTING, Stages, stages_of
-from prep.text import counted, quoted
+from prep.stages import STARTING, stages_of
+from prep.text import counted, one_line, quoted
 from prep.verdict import Verdict
 from prep.writing import Writing
 
@@ -117,6 +117,7 @@ def _carry_out(
     *,
     overwrite: bool,
 ) -> RunReport:
+    stages.doing(f"listing {one_line(config.source)}")
     made = plan(config)
     journal = Journal(config.output)
     made = made if overwrite else as_begun(made, journal.stored_plan())

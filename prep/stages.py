@@ -8,7 +8,7 @@ from types import TracebackType
 from prep.config import Config
 from prep.live import Scene, Screen
 from prep.notebook import in_notebook
-from prep.progress import Display, ShowOn, Work, make_display, scene_of
+from prep.progress import Display, ShowOn, Stages, Work, scene_of, stages_for
 from prep.report import RunReport
 from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, SplitCounts
@@ -16,40 +16,6 @@ from prep.watching.counts import LiveCounts, SplitCounts
 LISTING = "listing the images"
 STARTING = "starting the cluster"
 COMPLETE = "already complete, nothing to do"
-
-
-class Stages:
-    """Shows the stages of a run; this one shows nothing but how the shards get on.
-
-    As a context, it ends with the run, and sees the error that the run ends with.
-    """
-
-    def __init__(self, progress: ShowOn) -> None:
-        self._progress = progress
-
-    def __enter__(self) -> Stages:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def doing(self, what: str) -> None:
-        """Say what is done, while no shards are written."""
-
-    def __call__(self, work: Work) -> Display:
-        """Return what shows how the shards get on."""
-        return make_display(work, self._progress)
-
-    def finish(self, report: RunReport, *, complete: bool) -> None:
-        """Show what the run has come to.
-
-        Args:
-            complete: whether the output was complete before it began.
-        """
 
 
 class StagesOnScreen(Stages):
@@ -60,7 +26,6 @@ class StagesOnScreen(Stages):
     """
 
     def __init__(self, screen: Screen, check: Callable[[], None] = lambda: None) -> None:
-        super().__init__(progress=None)
         self._screen = screen
         self._check = check
 
@@ -94,10 +59,8 @@ def stages_of(config: Config, progress: ShowOn) -> Stages:
     Args:
         progress: whether to show them; if None, where somebody is looking; or what to show them on.
     """
-    if isinstance(progress, Stages):
-        return progress
     if progress is False or callable(progress) or not in_notebook():
-        return Stages(progress)
+        return stages_for("preparing", progress)
     screen = Screen(opening_scene(config))
     screen.show()
     return StagesOnScreen(screen)

@@ -9,7 +9,8 @@ import pytest
 from clusters import Terminal, run_prep, wait_until
 from pictures import link_photos
 
-from prep.progress import Work, describe_shards
+from prep.progress import Work
+from prep.progress.words import describe_shards
 from prep.watching.counts import LiveCounts
 
 IMAGES = 2000
@@ -45,13 +46,14 @@ def plain(shown: str) -> str:
 
 def test_it_moves_during_a_long_shard(shown: str) -> None:
     during, _, _ = plain(shown).partition("1 of 1 shard")
+    during = during[during.index("0 of 2,000 images") :]
     counts = [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) of 2,000 images", during)]
     assert counts == sorted(counts)
     assert len({count for count in counts if 0 < count < IMAGES}) >= 3
 
 
 def test_it_shows_rates_and_the_time_left(shown: str) -> None:
-    state = r"([\d,]+) of 2,000 images · (\d+)/s · [\d.]+ MB/s · (\d+) s left"
+    state = r"([\d,]+) of 2,000 images(?: \(1 refused\))? · (\d+)/s · [\d.]+ MB/s · (\d+) s left"
     states = re.findall(state, plain(shown))
     assert states
     for done, rate, left in states:
@@ -61,7 +63,7 @@ def test_it_shows_rates_and_the_time_left(shown: str) -> None:
 
 
 def test_it_shows_shards_and_the_dashboard_s_address(shown: str) -> None:
-    assert re.search(r"0 of 1 shards? · dashboard http://127\.0\.0\.1:\d+/prep", plain(shown))
+    assert re.search(r"0 of 1 shard · dashboard http://127\.0\.0\.1:\d+/prep", plain(shown))
 
 
 def test_it_tells_at_once_of_shards_that_could_not_be_written() -> None:
@@ -107,14 +109,18 @@ def test_plain_lines_where_there_is_no_terminal(home: Path) -> None:
     process = run_prep(*RUN, *TEN_SHORT_SHARDS, "--output", "piped", cwd=home)
     assert process.returncode == 0
     assert "\x1b" not in process.stderr + process.stdout
-    first, *others = process.stderr.splitlines()
-    assert re.fullmatch(r"preparing: dashboard http://127\.0\.0\.1:\d+/prep", first)
+    lines = process.stderr.splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d preparing: ", line) for line in lines)
+    listing, starting, dashboard, *others = (line.partition("preparing: ")[2] for line in lines)
+    assert listing == "listing photos …"
+    assert re.fullmatch(r"starting .* …", starting)
+    assert re.fullmatch(r"dashboard http://127\.0\.0\.1:\d+/prep", dashboard)
     for line in others:
-        assert re.match(r"preparing: [\d,]+ of 2,000 images( · .*)? · \d+ of 10 shards", line)
+        assert re.match(r"\d+% · [\d,]+ of 2,000 images.* · \d+ of 10 shards", line)
     # One at the beginning, one at the end, and now and then one in between.
     assert 2 <= len(others) < 10
-    assert "2,000 of 2,000 images" in others[-1]
-    assert " · 1 refused · 10 of 10 shards" in others[-1]
+    assert others[-1].startswith("100% · 2,000 of 2,000 images (1 refused)")
+    assert others[-1].endswith("10 of 10 shards")
     assert "1,999 written" in process.stdout
 
 
