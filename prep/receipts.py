@@ -9,7 +9,7 @@ import os
 import string
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal, cast, get_args
 
@@ -17,12 +17,16 @@ from prep.depths import Depths
 from prep.dimensions import Dimensions, add_counts
 from prep.fields import LARGEST, Fields, refuse
 from prep.layout import MOST_SHARDS, require_split_name, shard_name
+from prep.mean_image import MeanImage
 from prep.stats import ChannelStats
+from prep.traits import Traits
 from prep.within import stays_within
 
 # Of a receipt that was written before they were noted.
 _NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
 _NO_DEPTHS: Mapping[str, Any] = {"classes": {}}
+_NO_TRAITS: Mapping[str, Any] = Traits().to_json()
+_NO_MEAN_IMAGE: Mapping[str, Any] = asdict(MeanImage())
 _DIGITS = string.hexdigits
 _LATEST = 253_402_300_799  # seconds since 1970, at the end of the year 9999
 _LONGEST = 1e9  # seconds
@@ -99,6 +103,8 @@ class ShardReceipt:
         began: when it was begun, in seconds since 1970; 0 where that was not noted.
         dimensions: of the images written; of none where they were not noted.
         depths: of those images written that claim 16 bits a sample; of none where not noted.
+        traits: kinds and extremes of the images written; of none where they were not noted.
+        mean_image: of the squares written; of none where it was not noted.
     """
 
     split: str
@@ -119,9 +125,11 @@ class ShardReceipt:
     began: float = 0.0
     dimensions: Dimensions = field(default_factory=Dimensions)
     depths: Depths = field(default_factory=Depths)
+    traits: Traits = field(default_factory=Traits)
+    mean_image: MeanImage = field(default_factory=MeanImage)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(replace(self, traits=Traits())), "traits": self.traits.to_json()}
 
     @classmethod
     def from_json(cls, value: object) -> ShardReceipt:
@@ -131,19 +139,23 @@ class ShardReceipt:
             ValueError: it is not a receipt, or one that can't be; the message says why.
         """
         fields = Fields(value, "a receipt")
+        split, index = require_split_name(fields.text("split")), fields.whole("index")
+        written = _interned(fields.counts("written", least=1))
+        findings = tuple(map(Finding.from_json, fields.list("findings")))
+        rows = sum(written.values()) + len(of_outcome(findings, "refused"))
         receipt = cls(
-            split=require_split_name(fields.text("split")),
-            index=fields.whole("index"),
+            split=split,
+            index=index,
             count=fields.whole("count", least=1, most=MOST_SHARDS),
             fingerprint=_hexadecimal(fields.text("fingerprint"), "fingerprint"),
             file=fields.text("file"),
             bytes=fields.whole("bytes"),
             sha256=_hexadecimal(fields.text("sha256"), "sha256"),
-            written=_interned(fields.counts("written", least=1)),
+            written=written,
             source_bytes=fields.whole("source_bytes"),
             checksums=_hexadecimal(fields.text("checksums", most=LARGEST), "checksums"),
             stats=ChannelStats.from_json(fields.any("stats")),
-            findings=tuple(map(Finding.from_json, fields.list("findings"))),
+            findings=findings,
             seconds=fields.number("seconds", most=_LONGEST),
             worker=fields.text("worker"),
             retries=fields.whole("retries", default=0),
@@ -151,6 +163,8 @@ class ShardReceipt:
             # Not in a receipt that was written before they were noted.
             dimensions=Dimensions.from_json(fields.any("dimensions", _NO_DIMENSIONS)),
             depths=Depths.from_json(fields.any("depths", _NO_DEPTHS)),
+            traits=Traits.from_json(fields.any("traits", _NO_TRAITS), split, index, rows),
+            mean_image=MeanImage.from_json(fields.any("mean_image", _NO_MEAN_IMAGE)),
         )
         fields.end()
         name = shard_name(receipt.split, receipt.index, receipt.count)
@@ -189,6 +203,8 @@ class Totals:
     retries: int = 0
     dimensions: Dimensions = field(default_factory=Dimensions)
     depths: Depths = field(default_factory=Depths)
+    traits: Traits = field(default_factory=Traits)
+    mean_image: MeanImage = field(default_factory=MeanImage)
 
     def __add__(self, other: Totals) -> Totals:
         return Totals.sum([self, other])
@@ -206,6 +222,8 @@ class Totals:
             retries=sum(part.retries for part in parts),
             dimensions=Dimensions.sum(part.dimensions for part in parts),
             depths=sum((part.depths for part in parts), Depths()),
+            traits=Traits.sum(part.traits for part in parts),
+            mean_image=MeanImage.sum(part.mean_image for part in parts),
         )
 
     @property
@@ -236,6 +254,8 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
                 retries=receipt.retries,
                 dimensions=receipt.dimensions,
                 depths=receipt.depths,
+                traits=receipt.traits,
+                mean_image=receipt.mean_image,
             )
         }
         for receipt in receipts

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from prep.checksums import checksum
 from prep.depths import Deep
 from prep.errors import RefusedImage
-from prep.images import Processed
+from prep.images import Grids, Processed
+from prep.mean_image import MeanImage
 from prep.receipts import Finding, Outcome
 from prep.stats import ChannelStats
+from prep.traits import Noted, Traits
 
 _LONGEST_DETAIL = 200
 
@@ -40,11 +42,22 @@ class Tally:
     source_bytes: int = 0
     file_bytes: int = 0
     checksums: list[int] = field(default_factory=list)
+    _noted: list[Noted] = field(default_factory=list)
+    _grids: Grids = field(default_factory=Grids)
 
     @property
     def images(self) -> int:
         """How many are settled: written or refused."""
         return len(self.checksums)
+
+    @property
+    def mean_image(self) -> MeanImage:
+        """The mean of the squares that were written."""
+        return self._grids.mean()
+
+    def traits(self, split: str, shard: int, size: int) -> Traits:
+        """Those of the images that were written; see :meth:`prep.traits.Traits.of`."""
+        return Traits.of(self._noted, self._grids.chroma(), split, shard, size)
 
     def accept(self, path: str, class_name: str, data: bytes, processed: Processed) -> None:
         """Counts an image that was written.
@@ -57,21 +70,28 @@ class Tally:
         self.written[class_name] += 1
         self.stats += processed.stats
         self.shapes[processed.width, processed.height] += 1
+        if processed.grid is not None:
+            r, g, b = processed.stats.sums
+            luma = (299 * r + 587 * g + 114 * b) // (10 * processed.stats.pixels)
+            self._noted.append(
+                Noted(self.images, processed.width, processed.height, luma, *processed.kind)
+            )
+            self._grids.add(processed.grid)
         if processed.bits:
             before = self.deep.get(class_name, Deep(0, 0))
             self.deep[class_name] = before + Deep(1, processed.bits)
         if processed.note is not None:
             note = processed.note
-            self._note(path, class_name, note.outcome, note.reason, note.detail)
+            self._find(path, class_name, note.outcome, note.reason, note.detail)
         self._settle(data)
 
     def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
         """Counts an image that was not written; ``data`` is what could be read of it."""
         self.refused += 1
-        self._note(path, class_name, "refused", error.reason, error.detail)
+        self._find(path, class_name, "refused", error.reason, error.detail)
         self._settle(data)
 
-    def _note(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
+    def _find(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
         self.findings.append(
             Finding(
                 path=path,

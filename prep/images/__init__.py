@@ -7,12 +7,14 @@ from prep.images.codec import codec_versions, configure_process, opencv_threads
 from prep.images.decode import decode
 from prep.images.decoded import Note
 from prep.images.encode import pixels_of_record
+from prep.images.grid import Grids
 from prep.images.processor import ImageProcessor, ImageSettings, Processed
 from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
 from prep.images.sums import channel_sums
 from prep.images.thumbnails import Thumbnailer
 
 __all__ = [
+    "Grids",
     "ImageProcessor",
     "ImageSettings",
     "Note",

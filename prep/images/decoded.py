@@ -18,6 +18,16 @@ class Note(NamedTuple):
     detail: str
 
 
+class Kind(NamedTuple):
+    """How an image is stored: its format, and what of :data:`prep.traits.MARKS` is true of it."""
+
+    format: str
+    marks: tuple[str, ...] = ()
+
+
+JPEG = Kind("JPEG")
+
+
 class Decoded(NamedTuple):
     """Pixels as stored, and what to make of them.
 
@@ -33,6 +43,7 @@ class Decoded(NamedTuple):
         top, left: where in the image the pixels begin, if not all of it was asked for. Only of one
             that the decoder has not shrunk.
         bits: how many the largest sample takes, of an image that claims 16 a sample; 0 of others.
+        kind: how it is stored.
     """
 
     pixels: Pixels
@@ -45,6 +56,7 @@ class Decoded(NamedTuple):
     top: int = 0
     left: int = 0
     bits: int = 0
+    kind: Kind = JPEG
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 
 from prep.errors import RefusedImage
-from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
+from prep.images.decoded import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
 from prep.images.geometry import shrink_factor
 from prep.images.header import JpegHeader, read_jpeg_header, read_profile
 from prep.images.limits import MAX_SCANS, check_least, check_room, check_scans, check_size
@@ -33,6 +33,8 @@ _SUSPICIOUS = 64  # pixels per byte; photos have about five
 _NO_END = "Premature end of JPEG file"
 _NO_PICTURE = "Corrupt JPEG data: libjpeg makes no picture of it"
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
+# By the bytes of all components in the frame header, three of each.
+_KINDS = {3: Kind("JPEG", ("gray",)), 12: Kind("JPEG", ("CMYK",))}
 _REPAIRED = Note("repaired", "truncated", "lacks its end marker (EOI) alone")
 # How libjpeg's warnings begin (jerror.h, JWRN_*).
 _WARNINGS = re.compile(
@@ -93,7 +95,8 @@ class JpegDecoder:
             converted = convert_cmyk(data, profile)
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
             profile = None
-        return Decoded(pixels, height, width, factor, header.orientation, profile, note)
+        kind = _KINDS.get(len(components), JPEG)
+        return Decoded(pixels, height, width, factor, header.orientation, profile, note, kind=kind)
 
     def _look_at_scans(self, data: bytes, header: JpegHeader) -> RefusedImage | None:
         scans = read_scans(data, header, MAX_SCANS)

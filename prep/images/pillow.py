@@ -16,7 +16,7 @@ from prep.errors import RefusedImage
 from prep.images.bands import GrayMeaning, to_rgb, to_srgb
 from prep.images.claims import avif_size, check_webp_room, webp_size
 from prep.images.cuts import is_cut_off
-from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
+from prep.images.decoded import Decoded, DecoderSettings, Kind, Note, Pixels
 from prep.images.depth import prepare
 from prep.images.formats import format_of
 from prep.images.geometry import Area, AreaNeeded, whole
@@ -29,6 +29,7 @@ from prep.text import opening
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 _TRUNCATED = re.compile("[Tt]runcated|not enough image data")
+_GRAY = ("1", "L", "LA", "La")  # and those of more bits, which begin with I
 _UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
 
 
@@ -166,6 +167,7 @@ def _decode(
             frame = image.tile[0].extents if image.format == "GIF" and image.tile else None
             deep = prepare(image, data, settings.depth)
             image.load()
+            kind = _kind(name, image)
             if source.profile is not None:
                 image.info["icc_profile"] = source.profile
             orientation = source.orientation
@@ -190,7 +192,29 @@ def _decode(
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
         reason = "truncated" if source.cut else _reason(str(error))
         raise RefusedImage(reason, f"{type(error).__name__}: {error}") from None
-    return Decoded(pixels, height, width, 1, orientation, top=area.top, left=area.left, bits=bits)
+    return Decoded(
+        pixels,
+        height,
+        width,
+        1,
+        orientation,
+        top=area.top,
+        left=area.left,
+        bits=bits,
+        kind=kind,
+    )
+
+
+def _kind(name: str, image: Image.Image) -> Kind:
+    """How an image that is loaded was stored; ``name`` is empty where only Pillow knows it."""
+    marks = []
+    if image.mode == "CMYK":
+        marks.append("CMYK")
+    elif image.mode in _GRAY or image.mode.startswith("I"):
+        marks.append("gray")
+    if image.has_transparency_data:
+        marks.append("transparent")
+    return Kind(name or image.format or "", tuple(marks))
 
 
 @contextlib.contextmanager

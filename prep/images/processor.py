@@ -11,8 +11,9 @@ import numpy as np
 from prep.config import Config, Damaged, Encoding, Icc, Interpolation
 from prep.images.crop import make_crop
 from prep.images.decode import Decoder
-from prep.images.decoded import Decoded, DecoderSettings, Note, Pixels
+from prep.images.decoded import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
 from prep.images.encode import make_encoder
+from prep.images.grid import grid_of
 from prep.images.profiles import square_to_srgb
 from prep.images.sums import channel_sums
 from prep.stats import RGB, ChannelStats
@@ -74,6 +75,8 @@ class Processed(NamedTuple):
         width, height: of the whole image at full size, upright, in pixels.
         note: what is to be known of it.
         bits: how many its largest sample takes, if it claims 16 a sample; 0 of others.
+        kind: how it was stored, and whether its Exif has it ``turned``.
+        grid: the square's pixels at the points of a grid; see :class:`prep.images.Grids`.
     """
 
     image: bytes
@@ -82,6 +85,8 @@ class Processed(NamedTuple):
     height: int
     note: Note | None = None
     bits: int = 0
+    kind: Kind = JPEG
+    grid: Pixels | None = None
 
 
 class ImageProcessor:
@@ -102,9 +107,13 @@ class ImageProcessor:
         decoded = self._decode(data)
         square = self._upright_square(decoded)
         sums = channel_sums(square, self._planes)
+        grid = grid_of(square)
         width, height = decoded.upright_size
+        kind = decoded.kind
+        if decoded.orientation != 1:
+            kind = kind._replace(marks=(*kind.marks, "turned"))
         image = self._encode(square)
-        return Processed(image, sums, width, height, decoded.note, decoded.bits)
+        return Processed(image, sums, width, height, decoded.note, decoded.bits, kind, grid)
 
     def square(self, data: bytes) -> Pixels:
         """The upright central square, uint8 (size, size, 3), RGB.

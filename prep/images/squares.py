@@ -15,6 +15,7 @@ from PIL import Image
 from prep.errors import RecordError
 from prep.images.decoded import Pixels
 from prep.images.encode import make_encoder
+from prep.images.grid import Grids, grid_of
 from prep.images.processor import ImageSettings
 from prep.images.sums import channel_sums, plain_sums
 from prep.stats import RGB, ChannelStats
@@ -30,7 +31,11 @@ _ROUNDING = 2.0
 
 
 class SquareReader:
-    """Reads squares one after the other into memory that it keeps. Not for use by two threads."""
+    """Reads squares one after the other into memory that it keeps. Not for use by two threads.
+
+    Attributes:
+        grids: of the squares whose sums were asked for; of JPEGs none, for those tell nothing.
+    """
 
     def __init__(self, settings: ImageSettings) -> None:
         self._size = size = settings.size
@@ -38,6 +43,7 @@ class SquareReader:
         self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")
         self._kept: Pixels = np.empty(size * size * 3, np.uint8)
         self._planes = [np.empty((size, size), np.uint8) for _ in range(3)]
+        self.grids = Grids()
 
     def sums(self, image: bytes) -> ChannelStats:
         """Channel sums of a square; of JPEGs without squares, for those tell nothing.
@@ -48,6 +54,7 @@ class SquareReader:
         """
         pixels = self.pixels(image)
         if self._encoding != "jpeg":
+            self.grids.add(grid_of(pixels))
             return channel_sums(pixels, self._planes)
         return ChannelStats(images=1, pixels=self._size**2, sums=plain_sums(pixels))
 

@@ -9,6 +9,7 @@ from prep import storage
 from prep.checksums import DIGITS
 from prep.image_list import ImageEntry
 from prep.journal import Journal
+from prep.mean_image import GRID
 from prep.planning import ShardSpec
 from prep.problems import Difference, Problem
 from prep.receipts import ShardReceipt, of_outcome
@@ -70,6 +71,12 @@ def receipt_differences(
     }
     if receipt.dimensions.images:  # They were not always noted.
         pairs["images in its dimensions"] = (written, receipt.dimensions.images)
+    if receipt.traits.images:
+        pairs["images in its traits"] = (written, receipt.traits.images)
+    if receipt.mean_image.images:
+        pairs["images in its mean image"] = (written, receipt.mean_image.images)
+        side = min(plan.settings.size, GRID)
+        pairs["points on each side of its mean image"] = (side, receipt.mean_image.side)
     deep = {name: found.images for name, found in receipt.depths.classes.items()}
     more = [name for name, images in deep.items() if images > receipt.written.get(name, 0)]
     pairs["classes with more images of 16 bits than images"] = ([], more)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from prep.receipts import Finding, SplitTotals, Totals, of_outcome
 from prep.report.report import Preview, RunReport
 from prep.splits import training_splits
 from prep.stats import ChannelStats, by_channel
+from prep.traits import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,14 @@ def make_report(
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
         depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
+        traits={
+            s: totals[s].traits.for_report(_path_in(plan))
+            for s in plan.counts
+            if totals[s].traits.images
+        },
+        mean_image={
+            s: totals[s].mean_image.for_report() for s in plan.counts if totals[s].mean_image.images
+        },
         mean_of=mean_of,
         passed_over=tuple(asdict(ignored) for ignored in plan.ignored),
         refusals_allowed=plan.refusals_allowed,
@@ -101,6 +111,17 @@ def all_versions() -> dict[str, str]:
         **{name: importlib.metadata.version(name) for name in packages},
         **codec_versions(),
     }
+
+
+def _path_in(plan: RunPlan) -> Callable[[Seen], str]:
+    """What gives the path of an image, relative to the source."""
+    starts = {(shard.split, shard.index): shard.start for shard in plan.shards}
+    paths = plan.manifest["path"]
+
+    def path_of(image: Seen) -> str:
+        return os.fsdecode(paths[starts[image.split, image.shard] + image.row].as_py())
+
+    return path_of
 
 
 def _moments(stats: ChannelStats) -> dict[str, Any]:

@@ -56,6 +56,15 @@ class RunReport:
         versions: of the libraries at work.
         depths: by split and class, how many ``images`` of 16 bits a sample were written, and how
             many ``bits`` the largest sample in them takes.
+        traits: by split, of how many ``images`` it was noted what they are; how many of them were
+            ``enlarged`` from fewer pixels than the squares have; how many there are by ``formats``
+            and by ``marks`` (stored in ``gray`` or in ``CMYK``, ``transparent`` in a part, or
+            ``turned`` by their Exif orientation); and by ``extremes`` the first twelve: ``path``,
+            ``width`` and ``height`` upright, and of the square the mean ``brightness`` and
+            ``chroma`` (how far the largest of R, G and B is above the smallest), 0 to 255.
+        mean_image: by split, the mean over so many ``images`` of their squares' pixels at the
+            points of a grid: ``rgb`` is base64 of R, G and B, a byte each, row by row, of
+            ``side`` × ``side`` points.
         mean_of: the splits that mean and std are of; see :func:`prep.splits.training_splits`.
         passed_over: ``reason``, ``count`` and ``example`` of what lies in the source and is no
             image of the set.
@@ -84,6 +93,8 @@ class RunReport:
     fingerprint: str
     versions: Mapping[str, str]
     depths: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    mean_image: Mapping[str, Any] = field(default_factory=dict)
     mean_of: tuple[str, ...] = ()
     passed_over: tuple[Mapping[str, Any], ...] = ()
     refusals_allowed: int = 0

@@ -6,7 +6,9 @@ from typing import Any
 
 from prep.depths import FULL, Depths
 from prep.fields import Fields, counts, number, refuse, text, whole
+from prep.mean_image import stored_mean
 from prep.stats import CHANNELS
+from prep.traits import stored_traits
 from prep.verdict import refusals_allowed
 
 _IMAGES = {"planned", "written", "refused"}
@@ -48,6 +50,12 @@ def checked(value: object) -> dict[str, Any]:
         "depths": {
             split: Depths.of_report(of).for_report()
             for split, of in fields.object("depths", default={}).items()
+        },
+        "traits": {
+            split: stored_traits(of) for split, of in fields.object("traits", default={}).items()
+        },
+        "mean_image": {
+            split: stored_mean(of) for split, of in fields.object("mean_image", default={}).items()
         },
         "mean_of": tuple(text(split, "mean_of") for split in fields.list("mean_of", default=[])),
         "passed_over": tuple(map(_passed, fields.list("passed_over", default=[]))),
