@@ -1,4 +1,4 @@
-"""Paths, URLs and options of storages, as they come from outside."""
+"""Paths, URLs, options of storages and counts, as they come from outside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from prep.errors import ConfigError
@@ -28,6 +29,11 @@ LOCATIONS = ("source", "output", "label_map", "mean_file")
 
 _CHAINED = re.compile(r"^\w+::|::\w+://")  # As fsspec has them: zip::s3://…, zip://a::s3://…
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
+# Of counts, such as 100M.
+_TIMES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_COUNT = re.compile(
+    r"(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\+?\d{1,2})?)(?P<times>[kmg]?)", re.IGNORECASE
+)
 
 
 class Stored(str):
@@ -201,3 +207,18 @@ def read_options(value: Any) -> Any:
     if not isinstance(found, dict):
         raise ConfigError(f"storage_options: got a {type(found).__name__}; expected a mapping")
     return found
+
+
+def parse_count(value: Any) -> Any:
+    """Read a count such as ``1e8``, ``100M`` or ``1.5k``; return anything else as it is.
+
+    >>> parse_count("1e8"), parse_count("100M"), parse_count("1.5k"), parse_count("many")
+    (100000000, 100000000, 1500, 'many')
+    >>> parse_count("0.5"), parse_count(7)
+    ('0.5', 7)
+    """
+    found = _COUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return value
+    number = Decimal(found["number"]) * _TIMES[found["times"].lower()]
+    return int(number) if number == int(number) else value

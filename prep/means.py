@@ -100,7 +100,7 @@ class MeanReport:
 
 
 def mean_rgb(
-    inputs: str | os.PathLike[str],
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     client: Client | None = None,
     *,
     weight: Weight = "image",
@@ -115,7 +115,7 @@ def mean_rgb(
 
     Args:
         inputs: a folder (with all below it), a file, or a glob pattern (``**`` for any depth); or
-            the URL of a folder or a file.
+            the URL of a folder or a file; or several of these.
         client: a Dask client to use and leave running; without one, a cluster is started.
         weight: ``image`` is the article's definition, the mean over images of their means;
             ``pixel`` is the mean over all pixels. For shards, whose images are all of one size,
@@ -137,8 +137,10 @@ def mean_rgb(
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     # Workers may have other working directories.
-    found = find_files(admit("input", inputs, storage_options), tfrecord)
-    files = [absolute(file) for file in found]
+    given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    places = [admit("input", each, storage_options) for each in given]
+    files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
+    files = list(dict.fromkeys(files))  # Patterns may overlap.
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
     with contextlib.ExitStack() as stack:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 _NAMED = 5
+_MOST_BITS = 1024  # of a number that is shown: Python refuses to write very long ones
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 
 
@@ -98,6 +99,8 @@ def shown(value: object, most: int = 120) -> str:
             return some([shown(each, most) for each in value]) or "an empty list"
         case Mapping():
             return "a mapping"
+        case int() if value.bit_length() > _MOST_BITS:
+            return "a very large number"
         case int() | float():
             return brief(value, most)
         case _:

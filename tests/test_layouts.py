@@ -339,6 +339,9 @@ def test_what_other_extensions_there_are_is_said(tmp_path: Path) -> None:
     text = told(tmp_path, image_type="*.png")
     assert "expected *.png" in text
     assert "3 files have other extensions: JPEG (such as 'train/cat/0.JPEG')" in text
+    assert text.endswith("; pass `image_type='JPEG'`, or leave it out to take all images")
+    text = told(tmp_path, image_type=".jpg")
+    assert text.endswith(", for jpg and JPEG are two extensions of one format")
     with pytest.raises(ConfigError, match=r"image_type: got '\*\.\*'; expected one extension"):
         scan(tmp_path, image_type="*.*")
 

@@ -388,5 +388,5 @@ def test_a_split_that_no_output_can_hold_is_refused_before_the_work(
     config = Config(source=str(source), output=str(tmp_path / "output"), layout="splits")
     with pytest.raises(SourceError, match="source: a split can't be called") as error:
         prep.plan(config)
-    assert str(error.value).endswith("; rename that folder, or leave it out with 'splits'")
+    assert str(error.value).endswith("; rename that folder, or leave it out with `splits`")
     assert prep.plan(config.model_copy(update={"splits": ("train",)})).images == 1

@@ -236,7 +236,7 @@ def test_a_bucket_that_is_not_there_is_named_whatever_is_asked_of_it(s3: S3) -> 
         assert str(error.value) == (
             f"{key}: '{missing}/x': {missing} does not exist; expected a bucket"
         )
-    with pytest.raises(SourceError, match="found no plan"):
+    with pytest.raises(SourceError, match="does not exist; give the path"):
         prep.verify(f"{s3.url}/x", storage_options=s3.options)
 
 

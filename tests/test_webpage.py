@@ -298,7 +298,7 @@ def test_an_output_that_is_not_finished(home: Path) -> None:
 
 
 def test_what_is_no_output_is_told(tmp_path: Path, home: Path) -> None:
-    with pytest.raises(SourceError, match="found no plan"):
+    with pytest.raises(SourceError, match="there is no plan in it"):
         prep.report_page(tmp_path)
     (home / "out/.prep/manifest.parquet").write_bytes(b"none")
     with pytest.raises(PrepError, match="expected the image list"):
@@ -313,7 +313,7 @@ def test_the_command(home: Path) -> None:
     assert (home / "out/report.html").stat().st_size > 500_000
     done = run_prep("report", home)
     assert done.returncode == 2
-    assert "found no plan" in done.stderr
+    assert "there is no plan in it" in done.stderr
 
 
 def test_verify_does_not_mind_the_page(home: Path, client: Client) -> None:

@@ -20,6 +20,8 @@ from prep.locations import absolute, locate
 from prep.splits import Layout, OnStray
 from prep.text import counted, quoted, reason_and_file
 
+_JPEG = frozenset(["jpg", "jpeg", "jpe", "jfif"])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
@@ -187,12 +189,27 @@ def _require_images(
         return
     kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
     found = [text for text in (_where_they_are(strays), passed.describe_extensions()) if text]
-    found += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
+    remedy = _other_types(image_type, passed) if image_type else ""
+    if not remedy:
+        found += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
     raise SourceError(
         f"source: no images in {quoted(_joined(tree.source, empty[0]))}; expected "
         f"{kinds} in <split>/<class>/ or <class>/ folders"
         + (f" (found: {'; '.join(found)})" if found else "")
+        + remedy
     )
+
+
+def _other_types(image_type: str, passed: Passed) -> str:
+    """Tell which extensions could be asked for instead; nothing where there are no other images."""
+    there = [
+        name for name, _ in passed.extensions.most_common() if name.lower().encode() in EXTENSIONS
+    ]
+    if not there:
+        return ""
+    one = {image_type.lower(), there[0].lower()} <= _JPEG
+    apart = f", for {image_type} and {there[0]} are two extensions of one format" if one else ""
+    return f"; pass `image_type='{there[0]}'`, or leave it out to take all images{apart}"
 
 
 def _joined(source: str, folder: bytes) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prep.cli.options import cluster_options, storage_option
-from prep.config import Config
+from prep.cli.options import cluster_options, config_files_option, config_of, storage_option
+from prep.cli.places import place
 from prep.errors import PrepError
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ def cluster() -> None:
 
 @cluster.command()
 @cluster_options
-@click.option("-c", "--config", "config_file", metavar="FILE", help="As of prep run.")
-@click.option("--source", metavar="PATH", help="The folder of images.")
-@click.option("--output", metavar="PATH", help="The folder for the shards.")
+@place("source", help="The folder of images.", expected="", needed=False)
+@place("output", "-o", "--output", help="The folder for the shards.", expected="", needed=False)
+@config_files_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @storage_option
 def check(
     choice: ClusterChoice,
-    config_file: str | None,
+    config_files: tuple[str, ...],
     source: str | None,
     output: str | None,
     as_json: bool,
@@ -54,12 +54,10 @@ def check(
 
     given = {"source": source, "output": output, "storage_options": storage_options}
     given = {key: value for key, value in given.items() if value is not None}
-    if config_file is None:
-        config = Config(**{"source": os.curdir, "output": os.curdir, **given})
-    else:
-        config = Config.from_file(config_file, **given)
+    elsewhere = {} if config_files else {"source": os.curdir, "output": os.curdir}
+    config = config_of(config_files, {**elsewhere, **given})
     config.grant()
-    whole = config_file is not None
+    whole = bool(config_files)
     readable = checks.samples_of(config.source) if whole or "source" in given else []
     writable = absolute(config.output) if whole or "output" in given else None
     with opened(choice) as client:

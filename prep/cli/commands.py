@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from prep.cli.errors import Errors
 from prep.distribution import NAME
@@ -35,6 +36,15 @@ class Commands(Errors):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, or else an option."""
+        names = [
+            CompletionItem(name, help=told)
+            for name, told in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -46,7 +56,12 @@ def main() -> None:
     """Labelled images to TFRecord shards and the mean RGB, on every core.
 
     \b
-    prep demo                                     see it work on a small made-up set
-    prep plan --source photos --output shards     what would be done
-    prep run --source photos --output shards      do it
+    prep demo                  see it work on a small made-up set
+    prep plan photos shards    what would be done
+    prep run photos shards     do it
+
+    
+    To complete commands, options and files with TAB, add this to ~/.bashrc (for zsh, to ~/.zshrc,
+    with zsh_source; docs/terminal.md has it for fish, too):
+        eval "$(_PREP_COMPLETE=bash_source prep)"
     """  # noqa: D301 - the escape is for click, which then keeps the lines as they are

@@ -7,34 +7,36 @@ import click
 from prep.admission import Stored
 from prep.cli.files import local_path
 from prep.cli.options import workers_option
+from prep.cli.parameters import Count
+from prep.cli.places import place
 from prep.config import Config
 
 
 @click.command()
-@click.option(
+@place(
+    "output",
     "-o",
     "--output",
-    default="demo",
-    show_default=True,
-    metavar="DIR",
-    help="Folder for the images and the shards.",
+    help="Folder for the images and the shards. [demo]",
+    expected="the path of a folder",
+    needed=False,
 )
 @click.option(
     "--images",
-    type=click.IntRange(min=30),
+    type=Count(min=30),
     default=600,
     show_default=True,
     metavar="N",
     help="How many images to make.",
 )
 @workers_option
-def demo(output: str, images: int, workers: int | None) -> None:
+def demo(output: str | None, images: int, workers: int | None) -> None:
     """Make a small set of photos, a few of them broken, and prepare it."""
     from prep import demo as demonstration
     from prep import runs
     from prep.terminal import print_report
 
-    root = local_path(output)
+    root = local_path("demo" if output is None else output)
     demonstration.require_free(root)
     source = root / "images"
     click.echo(f"making {images} images in {source} …")

@@ -15,7 +15,7 @@ from prep.errors import ClusterError, PrepError, UsageError
 from prep.interrupts import stopped_by, stopping_in_order
 from prep.locations import hide_credentials
 from prep.spelling import as_flags
-from prep.text import one_line, reason_and_file
+from prep.text import brief, one_line, reason_and_file
 
 _LONGEST = 2000  # characters of a message
 
@@ -38,9 +38,11 @@ class Errors(click.Group):
             if error.filename is None:  # It is not about anything that was asked for.
                 raise
             fail(reason_and_file(error), PrepError.exit_code)
+        except click.exceptions.NoArgsIsHelpError:
+            raise  # Its message is the help.
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "prep"
-            fail(f"{error.format_message()} ({command} -h lists all)", UsageError.exit_code)
+            fail(f"{brief(error.format_message())} ({command} -h lists all)", UsageError.exit_code)
         except (KeyboardInterrupt, click.Abort) as error:
             fail("stopped", exit_code_of(error))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,34 @@ def local_path(output: str) -> Path:
 
 
 def writable(output: str) -> Path:
-    """Return the path that OUTPUT means; raise ConfigError if no file can be written there."""
+    """Return the path that OUTPUT means; raise ConfigError if no file can be written there.
+
+    That is found out before the work: by making a file in the folder, which is gone at once.
+    """
     path = local_path(output)
-    folder = next((parent for parent in path.absolute().parents if parent.exists()), path)
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(f"output: can't write {quoted(path)}; expected the path of a file")
+    folder = path.parent
+    if path.is_dir():
+        raise ConfigError(f"output: {quoted(path)} is a folder; expected the path of a file")
+    if not folder.exists():
+        raise ConfigError(
+            f"output: can't write {quoted(path)}: the folder {quoted(folder)} does not exist"
+        )
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _not_written(path, error) from None
     return path
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a file as a whole; raise ConfigError where that fails."""
     from prep import storage
 
     try:
         storage.publish_json(path, value, within=path.parent)
     except OSError as error:
-        raise ConfigError(f"output: can't write {quoted(path)}: {reason_of(error)}") from None
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"output: can't write {quoted(path)}: {reason_of(error)}")

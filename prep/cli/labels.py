@@ -8,13 +8,21 @@ import click
 
 from prep.admission import admit
 from prep.cli.files import writable, write_json
+from prep.cli.places import place
 from prep.splits import Layout, OnStray
 from prep.text import counted, one_line
 
 
 @click.command()
-@click.argument("source", metavar="SOURCE")
-@click.option("-o", "--output", required=True, metavar="FILE", help="JSON file to write.")
+@place("source", help="Folder of images.", expected="the path of a folder, or a URL")
+@place(
+    "output",
+    "-o",
+    "--output",
+    help="JSON file to write.",
+    expected="the path of a JSON file to write",
+    folder=False,
+)
 @click.option(
     "--layout", type=click.Choice(get_args(Layout)), default="auto", help="As of prep run."
 )

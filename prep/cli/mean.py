@@ -9,27 +9,31 @@ import click
 
 from prep.cli.files import writable, write_json
 from prep.cli.options import cluster_options, storage_option
+from prep.cli.parameters import Path
+from prep.errors import ConfigError
 
 if TYPE_CHECKING:
     from prep.clusters import ClusterChoice
 
 
 @click.command()
+@click.argument("arguments", nargs=-1, type=Path(), metavar="[INPUT]...")
 @click.option(
     "-i",
     "--image_dir",
     "--image-dir",
-    "inputs",
-    required=True,
-    metavar="GLOB|DIR",
-    help="Images or shards: a folder, or a quoted pattern (** for any depth).",
+    "flagged",
+    type=Path(),
+    multiple=True,
+    metavar="PATH",
+    help="The same as INPUT; may be followed by many paths, as of a pattern that is not quoted.",
 )
 @click.option(
     "-o",
     "--output_file_name",
     "--output",
     "output",
-    required=True,
+    type=Path(),
     metavar="FILE",
     help="JSON file to write.",
 )
@@ -55,17 +59,25 @@ if TYPE_CHECKING:
 @cluster_options
 @storage_option
 def mean(
-    inputs: str,
-    output: str,
+    arguments: tuple[str, ...],
+    flagged: tuple[str, ...],
+    output: str | None,
     tfrecord: bool | None,
     weight: str,
     choice: ClusterChoice,
     storage_options: Mapping[str, Any] | None,
 ) -> None:
-    """Compute the mean RGB of images, or of the images in shards."""
+    """Compute the mean RGB of images, or of the images in shards.
+
+    INPUT is a folder, a file, or a pattern (** for any depth); or many of them.
+    """
     from prep import means
     from prep.terminal import print_mean
 
+    if not (inputs := (*flagged, *arguments)):
+        raise ConfigError("input: missing; expected a folder, files or a pattern")
+    if output is None:
+        raise ConfigError("output: missing; expected the path of a JSON file to write, after -o")
     file = writable(output)
     report = means.mean_rgb(
         inputs,

@@ -8,12 +8,19 @@ from typing import Any
 import click
 
 from prep.cli.options import storage_option
+from prep.cli.places import place
 from prep.errors import PrepError
 from prep.text import reason_and_file
 
 
 @click.command()
-@click.argument("output", metavar="OUTPUT")
+@place(
+    "output",
+    "-o",
+    "--output",
+    help="What prep run has written.",
+    expected="the folder, or the URL, that prep run has written",
+)
 @storage_option
 def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
     """Make OUTPUT/report.html anew, and print its path.

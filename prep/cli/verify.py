@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prep.cli.options import cluster_options, storage_option
+from prep.cli.places import place
 from prep.errors import PrepError
 
 if TYPE_CHECKING:
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("output", metavar="OUTPUT")
+@place(
+    "output",
+    "-o",
+    "--output",
+    help="What prep run has written.",
+    expected="the folder, or the URL, that prep run has written",
+)
 @click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
 @click.option(
     "--trust-plan/--no-trust-plan",

@@ -272,15 +272,27 @@ class Config(BaseModel):
         raise ConfigError(told)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Config:
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *overlays: str | os.PathLike[str],
+        **overrides: Any,
+    ) -> Config:
         """Read a JSON, YAML or TOML file; ``overrides`` win over what it says.
 
         Relative paths in it are relative to the working directory.
 
+        Args:
+            overlays: other such files, of which each wins over those before it.
+            overrides: keys and values.
+
         Raises:
             ConfigError: it can't be read or parsed, or a value is not allowed.
         """
-        return cls(**(canonical(read_config(path)) | canonical(overrides)))
+        values: dict[str, Any] = {}
+        for file in (path, *overlays):
+            values |= canonical(read_config(file))
+        return cls(**(values | canonical(overrides)))
 
     @classmethod
     def of(cls, given: AnyConfig) -> Config:

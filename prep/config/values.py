@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from prep.admission import read_options, typed
+from prep.admission import parse_count, read_options, typed
 from prep.errors import ConfigError
 from prep.labels import LabelMap
 from prep.layout import require_split_name
@@ -18,6 +18,10 @@ def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("true or false")
     return value
+
+
+def _whole(value: Any) -> Any:
+    return parse_count(_no_bool(value))
 
 
 def _compression_in_any_case(value: Any) -> Any:
@@ -68,7 +72,7 @@ Encoding = Literal["jpeg", "raw", "float32"]
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 Compression = Annotated[Literal["GZIP", "ZLIB"] | None, BeforeValidator(_compression_in_any_case)]
-Whole = Annotated[int, BeforeValidator(_no_bool)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, BeforeValidator(_no_bool)]
 Splits = Annotated[
     tuple[str, ...], BeforeValidator(_splits_as_one_word), AfterValidator(_split_names)

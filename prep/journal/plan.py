@@ -50,17 +50,15 @@ def read_plan(layout: OutputLayout) -> StoredPlan | None:
 
 def no_plan(layout: OutputLayout) -> SourceError:
     """The error of who looks for an output where there is none, which says how much is absent."""
-    absent = None
+    absent, there = None, True
+    root = quoted(str(layout.root))
     with contextlib.suppress(OSError):
         absent = storage.absent_bucket(layout.root)
+        there = layout.root.exists()
     if absent:
-        return SourceError(
-            f"output: {quoted(str(layout.root))}: {absent} does not exist; expected a bucket"
-        )
-    return SourceError(
-        "output: expected a folder that prep run has written, found no plan in "
-        f"{quoted(str(layout.root))}; give the path that was its `output`"
-    )
+        return SourceError(f"output: {root}: {absent} does not exist; expected a bucket")
+    found = f"{root} holds no run (there is no plan in it)" if there else f"{root} does not exist"
+    return SourceError(f"output: {found}; give the path that was the `output` of a run")
 
 
 def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
