@@ -1,23 +1,20 @@
-"""All of an output, read again on Dask: a task a shard, and what lies beside them."""
+"""All of an output, read again: a task a shard, and what lies beside them."""
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distributed import Client, Future
-
 from prep import storage
-from prep.attendance import as_settled
 from prep.counters import shard_key
 from prep.errors import StorageUnavailable
-from prep.guests import prepare_workers
+from prep.executors import Executor
 from prep.inspection import ShardInspection, inspect_shard
 from prep.inventory import Inventory
 from prep.journal import Journal
-from prep.pipeline import release
 from prep.planning import RunPlan, ShardSpec
 from prep.problems import Problem
 from prep.progress import Work, make_display
@@ -59,7 +56,7 @@ class Audit:
 def audit(
     journal: Journal,
     stored: StoredPlan,
-    client: Client,
+    executor: Executor,
     progress: bool | None,
     known: Sequence[ShardInspection] = (),
 ) -> Audit:
@@ -73,7 +70,7 @@ def audit(
     """
     left = set(stored.shards) - {inspection.shard for inspection in known}
     shards = [shard for shard in stored.shards if shard in left]
-    inspections = [*known, *_inspect_all(shards, journal, stored, client, progress)]
+    inspections = [*known, *_inspect_all(shards, journal, stored, executor, progress)]
     inspections.sort(key=lambda inspection: inspection.shard.start)
     try:
         return _look_beside(Inventory(journal, stored), inspections)
@@ -106,50 +103,42 @@ def _inspect_all(
     shards: Sequence[ShardSpec],
     journal: Journal,
     stored: StoredPlan,
-    client: Client,
+    executor: Executor,
     progress: bool | None,
 ) -> list[ShardInspection]:
     if not shards:
         return []
-    prepare_workers(client)
     run = RunRef(output=journal.output, digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
-    keys = [f"inspect_shard-{run.run}-{number}" for number in range(len(shards))]
-    futures = client.map(inspect_shard, shards, run=run, key=keys, pure=False)
-    by_future = dict(zip(futures, shards, strict=True))
     work = Work(
         title="verifying",
         planned=sum(shard.images for shard in shards),
         shards=len(shards),
-        dashboard=client.dashboard_link,
+        dashboard=executor.dashboard,
     )
-    found = []
-    try:
-        with make_display(work, progress) as display:
-            pace, images = Pace(), 0
-            for settled in as_settled(client, futures):
-                if settled.future is not None:
-                    shard = by_future[settled.future]
-                    found.append(settled.result or _failed(settled.future, shard))
-                    images += shard.images
-                counts = LiveCounts(
-                    planned=work.planned,
-                    shards=len(found),
-                    images=images,
-                    without_workers=settled.missing,
-                )
-                display.update(pace.add_rates(counts, time.monotonic()))
-    finally:
-        release(futures)
+    found: list[ShardInspection] = []
+    with make_display(work, progress) as display:
+        pace, images = Pace(), 0
+        for done in executor.map(functools.partial(inspect_shard, run=run), shards):
+            if done.task is not None:
+                shard = shards[done.task]
+                found.append(done.result or _failed(done.error, shard))
+                images += shard.images
+            counts = LiveCounts(
+                planned=work.planned,
+                shards=len(found),
+                images=images,
+                without_workers=done.missing,
+            )
+            display.update(pace.add_rates(counts, time.monotonic()))
     return found
 
 
-def _failed(future: Future[ShardInspection], shard: ShardSpec) -> ShardInspection:
+def _failed(error: BaseException | None, shard: ShardSpec) -> ShardInspection:
     """What it comes to if a shard's inspection failed, as when it has killed its workers.
 
     Raises:
         StorageUnavailable: nothing can be told, for the storage does not answer.
     """
-    error = future.exception() if future.status == "error" else future.status
     if isinstance(error, StorageUnavailable):
         raise error
     problem = Problem(

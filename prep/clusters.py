@@ -7,14 +7,14 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, LocalCluster, Nanny, Worker, WorkerPlugin
 
+from prep.cluster_choice import ClusterChoice
 from prep.cluster_faults import cause, not_connected, not_started, require_listener
 from prep.cluster_spec import ClusterSpec
-from prep.deployments import Deployment, deployment_of
+from prep.deployments import Deployment
 from prep.guests import leave_workers, mount_on_workers
 from prep.interrupts import deferred, heard, pressed_again
 from prep.jobs import not_cancelled
@@ -23,54 +23,6 @@ from prep.process_state import configured, quietly
 from prep.spawning import told_of_a_missing_guard
 
 _LOGGER = logging.getLogger("prep")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterChoice:
-    """Which cluster is asked for.
-
-    Attributes:
-        file: a cluster file; None for the one that comes with the package.
-        profile: one of its profiles; None for the default.
-        workers: number of workers, instead of what the file says.
-        trust: whether the file may start classes of packages other than Dask's own.
-    """
-
-    file: str | os.PathLike[str] | None = None
-    profile: str | None = None
-    workers: int | None = None
-    trust: bool = False
-
-    def spec(self) -> ClusterSpec:
-        """What the file says of it.
-
-        Raises:
-            ConfigError: it is no cluster file, or has no such profile.
-        """
-        return ClusterSpec.read(self.file, self.profile, trust=self.trust)
-
-    def deployment(self) -> Deployment:
-        """How to have it.
-
-        Raises:
-            ConfigError: it is no cluster file, or asks for what does not exist.
-        """
-        return deployment_of(self.spec(), self.workers)
-
-
-#: Asked for nothing in particular.
-ANY_CLUSTER = ClusterChoice()
-
-
-def choice_of(
-    cluster: str | os.PathLike[str] | ClusterChoice | None,
-    profile: str | None,
-    workers: int | None,
-) -> ClusterChoice:
-    """What the arguments of a public function ask for."""
-    if isinstance(cluster, ClusterChoice):
-        return cluster
-    return ClusterChoice(file=cluster, profile=profile, workers=workers)
 
 
 @contextlib.contextmanager
@@ -108,8 +60,7 @@ def cluster(
 @contextlib.contextmanager
 def opened(choice: ClusterChoice) -> Iterator[Client]:
     """The same, for a choice."""
-    spec = choice.spec()
-    deployment = deployment_of(spec, choice.workers)
+    spec, deployment = choice.spec(), choice.deployment()
     deployment.require_startable()
     stack = contextlib.ExitStack()
     try:

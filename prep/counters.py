@@ -198,6 +198,18 @@ class ProcessCounters:
         with self._lock:
             self._known(run).stop.set()
 
+    def stop_all(self) -> None:
+        """The same for all runs."""
+        with self._lock:
+            for run in self._runs.values():
+                run.stop.set()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether any shard is under way."""
+        with self._lock:
+            return bool(self._active)
+
     def busy(self, run: str) -> bool:
         """Whether a shard of this run is under way."""
         with self._lock:

@@ -21,6 +21,7 @@ from distributed import Client, Future, futures_of
 from prep.attendance import result_of
 from prep.counters import shard_key
 from prep.errors import BadImageError, ClusterError, ShardError
+from prep.failures import describe_failed
 from prep.guests import prepare_workers
 from prep.interrupts import deferred
 from prep.outages import Outage
@@ -28,7 +29,6 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
-from prep.text import counted, failure, some
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
 from prep.worker import stop_shards, write_shard
@@ -241,7 +241,9 @@ class _Work:
             self._failed[task] = RuntimeError("it was not begun; is the scheduler still there?")
         if self._failed:
             raise ShardError(
-                _describe({self._shards[task]: self._failed[task] for task in sorted(self._failed)})
+                describe_failed(
+                    {self._shards[task]: self._failed[task] for task in sorted(self._failed)}
+                )
             )
         for tasks, error in self._not_merged.items():
             first, last = (shard_key(self._shards[task]) for task in (tasks[0], tasks[-1]))
@@ -307,14 +309,3 @@ def _failure(future: Future[Any]) -> BaseException:
         error: BaseException = future.exception()
         return error
     return RuntimeError(f"the task was {future.status}; is the scheduler still there?")
-
-
-def _describe(failed: dict[ShardSpec, BaseException]) -> str:
-    by_error: dict[str, list[str]] = {}
-    for shard, error in failed.items():
-        by_error.setdefault(failure(error), []).append(shard_key(shard))
-    named = [f"{some(shards)} ({error})" for error, shards in by_error.items()]
-    return (
-        f"{counted(len(failed), 'shard')} failed: {some(named, '; ')}. "
-        "All others are committed; run the same command again to write those that are missing"
-    )

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-from distributed import Client
 
 from prep import storage
 from prep.audits import Audit
 from prep.checksums import from_text
 from prep.distribution import version
 from prep.errors import PrepError
+from prep.executors import Executor
 from prep.images import codec_versions
 from prep.inspection import ShardInspection
 from prep.journal import Journal
@@ -39,13 +39,13 @@ class Repair:
         journal: Journal,
         stored: StoredPlan,
         found: Audit,
-        client: Client,
+        executor: Executor,
         progress: bool | None,
     ) -> None:
         self._journal = journal
         self._stored = stored
         self._found = found
-        self._client = client
+        self._executor = executor
         self._progress = progress
         self._notes: list[Problem] = []
 
@@ -102,7 +102,7 @@ class Repair:
         if chosen:
             others = total_receipts(self._journal.committed(made))
             # What is measured of a repair says nothing of how the output was made.
-            work = Writing(made, chosen, self._journal, self._client, others, remember=False)
+            work = Writing(made, chosen, self._journal, self._executor, others, remember=False)
             work.carry_out(self._progress)
         for shard in chosen:
             self._compare(before[shard])

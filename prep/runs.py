@@ -9,13 +9,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-
-from distributed import Client
+from typing import TYPE_CHECKING
 
 from prep import storage
 from prep.changes import label_changes
-from prep.checks import require_fit
-from prep.clusters import ClusterChoice, choice_of
+from prep.cluster_choice import ClusterChoice, choice_of
 from prep.config import AnyConfig, Config
 from prep.contents import changed_since_written
 from prep.errors import (
@@ -26,20 +24,27 @@ from prep.errors import (
     ShardError,
     TooManyRefused,
 )
+from prep.executors import Executor, Workload
 from prep.interrupts import pressed_again
 from prep.journal import Journal, require_room
+from prep.placing import placed, require_usable
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import as_begun, plan
 from prep.progress import ShowOn, Stages
 from prep.publishing import publish
 from prep.receipts import ShardReceipt, of_outcome, total_receipts
 from prep.report import Effort, RunReport
-from prep.sessions import require_usable, usable_client
 from prep.shards import is_settled
 from prep.stages import STARTING, stages_of
 from prep.text import counted, one_line, quoted
 from prep.verdict import Verdict
 from prep.writing import Writing
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Gives what is to do the work, once it is known how much there is.
+Start = Callable[[Workload], AbstractContextManager[Executor]]
 
 _LOGGER = logging.getLogger("prep")
 
@@ -56,6 +61,7 @@ def run(
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
     progress: bool | None = None,
+    dashboard: bool = False,
 ) -> RunReport:
     """Writes the shards, the mean and the report.
 
@@ -67,13 +73,15 @@ def run(
             YAML or TOML file with them.
         client: a Dask client to use, and leave running. Without one, a cluster is started as
             ``cluster`` says (by default, one process per core), and closed at the end. In a
-            notebook it is kept for the next run; where ``start`` keeps one, that is used.
-        workers: number of workers of a cluster that is started.
+            notebook it is kept for the next run; where ``start`` keeps one, that is used. A few
+            thousand images are prepared without a cluster, unless one is asked for.
+        workers: number of worker processes; no more are started than there are shards to write.
         overwrite: start afresh: remove what earlier runs have put into the output, and any file
             there that bears the name of a shard or of a file of ours. Others are never touched.
         cluster: a cluster file, as for ``prep.cluster``.
         profile: one of its profiles; by default ``local``, or what is at its top.
         progress: whether to show progress; if None, only in a notebook and at a terminal.
+        dashboard: use a cluster, which has a dashboard, however few images there are.
 
     Raises:
         UsageError: it can't be done as asked. Nothing was written.
@@ -90,20 +98,20 @@ def run(
             prep.run(prep.Config(source="photos", output="shards"))
     """
     config = Config.of(config)
-    choice = choice_of(cluster, profile, workers)
+    choice = choice_of(cluster, profile, workers, dashboard)
     require_usable(client, choice)
-    start = functools.partial(usable_client, client, choice)
+    start = functools.partial(placed, client, choice)
     return carry_out(config, start, overwrite=overwrite, progress=progress)
 
 
 def carry_out(
     config: Config,
-    start: Callable[[], AbstractContextManager[Client]],
+    start: Start,
     *,
     overwrite: bool,
     progress: ShowOn,
 ) -> RunReport:
-    """The same, on the cluster that ``start`` gives, which is only called where there is work."""
+    """The same, by what ``start`` gives, which is only called where there is work."""
     started = time.perf_counter()
     with stages_of(config, progress) as stages:
         return _carry_out(config, start, stages, started, overwrite=overwrite)
@@ -111,7 +119,7 @@ def carry_out(
 
 def _carry_out(
     config: Config,
-    start: Callable[[], AbstractContextManager[Client]],
+    start: Start,
     stages: Stages,
     started: float,
     *,
@@ -150,7 +158,7 @@ def _complete(
     made: RunPlan,
     journal: Journal,
     before: Sequence[ShardReceipt],
-    start: Callable[[], AbstractContextManager[Client]],
+    start: Start,
     begin: Callable[[], None],
     stages: Stages,
     started: float,
@@ -159,22 +167,21 @@ def _complete(
 
     Args:
         before: receipts of those that are.
-        start: gives the cluster to use.
-        begin: prepares the output, once it is known that the cluster will do.
+        start: gives what is to do it.
+        begin: prepares the output, once it is known that this can do it.
         started: when the run began, by ``time.perf_counter``.
     """
     work: Writing | None = None
     receipts, missing = before, _missing(made, before)
-    effort = functools.partial(
-        Effort, images=sum(shard.images for shard in missing), resumed_shards=len(before)
-    )
+    workload = Workload(images=sum(shard.images for shard in missing), parts=len(missing))
+    effort = functools.partial(Effort, images=workload.images, resumed_shards=len(before))
     try:
         stages.doing(STARTING)
-        with start() as client:
-            require_fit(client, readable=_some_image(made), writable=journal.output)
+        with start(workload) as executor:
+            executor.require_fit(readable=_some_image(made), writable=journal.output)
             begin()
             for _ in range(_ROUNDS):
-                work = Writing(made, missing, journal, client, total_receipts(receipts))
+                work = Writing(made, missing, journal, executor, total_receipts(receipts))
                 work.carry_out(stages, elapsed=time.perf_counter() - started)
                 # What workers have told is not looked at: only what is here now is committed.
                 receipts, work.committed = journal.committed(made), 0

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed import Client, LocalCluster
 
 from prep.cluster_spec import ClusterSpec
-from prep.clusters import ANY_CLUSTER, ClusterChoice, opened
+from prep.cluster_choice import ANY_CLUSTER, ClusterChoice
+from prep.clusters import opened
 from prep.errors import ClusterError, ConfigError
 from prep.guests import visiting
 from prep.interrupts import before_exit, deferred
@@ -44,7 +45,7 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
     """Raises UsageError where :func:`usable_client` could not even try."""
     if client is None:
         choice.deployment().require_startable()
-    elif choice != ANY_CLUSTER:
+    elif not _is_any(choice):
         raise ConfigError(
             "workers, cluster, profile: are for a cluster started here, not for a client"
         )
@@ -62,11 +63,16 @@ def _require_open(client: Client) -> None:
 
 
 @contextlib.contextmanager
-def usable_client(given: Client | None, choice: ClusterChoice) -> Iterator[Client]:
+def usable_client(
+    given: Client | None, choice: ClusterChoice, parts: int | None = None
+) -> Iterator[Client]:
     """The client that was given; or else the session's, in a notebook or where there is one.
 
     Otherwise a cluster is started for the length of the block. What workers were prepared with
     does not outlast it either.
+
+    Args:
+        parts: of the work to be done: no more workers are started for the block alone.
 
     Raises:
         ClusterError: it can't be started.
@@ -78,7 +84,7 @@ def usable_client(given: Client | None, choice: ClusterChoice) -> Iterator[Clien
         with session_client(choice) as client:
             yield client
     else:
-        with opened(choice) as client:
+        with opened(choice if parts is None else choice.at_most(parts)) as client:
             yield client
 
 
@@ -164,13 +170,23 @@ def _close() -> None:
         last.closing.close()
 
 
+def is_open() -> bool:
+    """Whether the session has a cluster that answers."""
+    return _is_kept(ANY_CLUSTER)
+
+
 def _is_kept(choice: ClusterChoice) -> bool:
     with _lock:
         return _kept is not None and _suits(_kept, choice) and _answers(_kept.client)
 
 
+def _is_any(choice: ClusterChoice) -> bool:
+    """Whether any cluster will do: each has a dashboard."""
+    return replace(choice, dashboard=False) == ANY_CLUSTER
+
+
 def _suits(kept: _Kept, choice: ClusterChoice) -> bool:
-    if choice == ANY_CLUSTER:
+    if _is_any(choice):
         return True
     return (choice.spec(), choice.workers) == (kept.spec, kept.workers)
 

@@ -42,11 +42,11 @@ def require_home() -> None:
         ) from None
 
 
-def require_spawnable() -> None:
-    """Raise UsageError where Python would let this process start no others.
+def end_if_only_imported() -> None:
+    """Raise UsageError, or end the process, where it only imports its script to become a worker.
 
-    A process that is there to become a worker ends here without a word on the terminal: whoever has
-    started it gets it (:func:`told_of_a_missing_guard`), and tells it once.
+    A process that is there to become a worker of ours ends without a word on the terminal: whoever
+    has started it gets it (:func:`told_of_a_missing_guard`), and tells it once.
     """
     process = multiprocessing.current_process()
     if getattr(process, "_inheriting", False):  # So multiprocessing itself finds it out.
@@ -55,10 +55,15 @@ def require_spawnable() -> None:
         with contextlib.suppress(OSError):
             Path(place, str(os.getpid())).touch()
         raise SystemExit(1)
+
+
+def require_spawnable() -> None:
+    """Raise UsageError where Python would let this process start no others."""
+    end_if_only_imported()
     script = getattr(sys.modules["__main__"], "__file__", None)
     if script == "<stdin>":  # python - < script.py
         raise UsageError(_NO_SCRIPT)
-    if process.daemon:
+    if multiprocessing.current_process().daemon:
         raise UsageError(
             "a process with daemon=True (Dask's workers are such) can't start others; start it "
             "with daemon=False, or give prep a client of a cluster that was started elsewhere"

@@ -6,23 +6,24 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from distributed import Client
+from typing import TYPE_CHECKING, Any
 
 from prep import markup
 from prep.admission import Stored, admit
 from prep.audits import Audit, audit
-from prep.checks import require_fit
-from prep.clusters import ClusterChoice, choice_of
+from prep.cluster_choice import ClusterChoice, choice_of
 from prep.errors import PrepError
+from prep.executors import Workload
 from prep.journal import Journal, no_plan, require_listed
+from prep.placing import placed, require_usable
 from prep.problems import Problem
 from prep.repair import Repair
-from prep.sessions import require_usable, usable_client
 from prep.stored_plan import StoredPlan
 from prep.text import counted
 from prep.trust import Trust, require_trusted
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ def verify(
     profile: str | None = None,
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    dashboard: bool = False,
 ) -> VerificationReport:
     """Reads all of an output again, and says what is not as it should be.
 
@@ -110,6 +112,7 @@ def verify(
         progress: whether to show progress on standard error; if None, only at a terminal.
         storage_options: of the storage, where it is a URL; see :class:`prep.Config`. For a repair,
             they are the source's, too, or are given for both by key.
+        dashboard: use a cluster, which has a dashboard, however few images there are.
 
     Raises:
         SourceError: the folder is not an output of this package.
@@ -121,7 +124,7 @@ def verify(
         ShardError: shards could not be written again; all others were.
         ClusterError: the cluster can't be started, or would not do.
     """
-    choice = choice_of(cluster, profile, workers)
+    choice = choice_of(cluster, profile, workers, dashboard)
     journal, stored = _open(admit("output", output, storage_options))
     if repair:
         require_trusted(journal.layout, stored, trust_plan)
@@ -130,9 +133,12 @@ def verify(
     with contextlib.ExitStack() as stack:
         if repair:
             stack.enter_context(journal.lock())
-        used = stack.enter_context(usable_client(client, choice))
+        workload = Workload(
+            images=sum(shard.images for shard in stored.shards), parts=len(stored.shards)
+        )
+        used = stack.enter_context(placed(client, choice, workload))
         writable = journal.output if repair else None
-        require_fit(used, readable=[str(journal.layout.plan)], writable=writable)
+        used.require_fit(readable=[str(journal.layout.plan)], writable=writable)
         before = audit(journal, stored, used, progress)
         if not repair or not before.problems:
             return _report(journal, before)

@@ -1,4 +1,4 @@
-"""Writes shards of a plan on a cluster, watched from its first image to its last."""
+"""Writes shards of a plan, watched from its first image to its last."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-
-from distributed import Client
+from typing import TYPE_CHECKING
 
 from prep import storage
-from prep.attendance import Attendance, patience_for_workers
+from prep.executors import Executor
 from prep.histories import add_history
 from prep.interrupts import deferred, pressed_again
 from prep.journal import Journal
-from prep.links import RunLink, open_link
-from prep.pipeline import Observer, write_on_cluster
 from prep.planning import RunPlan, ShardSpec
 from prep.progress import Display, ShowOn, Work, make_display
 from prep.receipts import SplitTotals, Totals, merge_totals
@@ -26,6 +23,9 @@ from prep.verdict import Verdict
 from prep.watching.counts import ShardState
 from prep.watching.runwatch import RunInfo, totals_message
 from prep.watching.wire import CLASSES_COUNTED, TallyMessage
+
+if TYPE_CHECKING:
+    from prep.links import RunLink
 
 
 class Writing:
@@ -46,7 +46,7 @@ class Writing:
         made: RunPlan,
         missing: Sequence[ShardSpec],
         journal: Journal,
-        client: Client,
+        executor: Executor,
         before: SplitTotals,
         *,
         remember: bool = True,
@@ -54,7 +54,7 @@ class Writing:
         self._made = made
         self._missing = missing
         self._journal = journal
-        self._client = client
+        self._executor = executor
         self._before = before
         self._keep = remember
         self._run = uuid.uuid4().hex
@@ -80,12 +80,13 @@ class Writing:
             ClusterError: there were no workers for too long.
             OutputConflict: another run has taken the output over.
         """
-        link = self._link = open_link(self._client, self._info(elapsed))
+        link = self._link = self._executor.watch(self._info(elapsed))
         try:
             with make_display(self._work(link), progress) as display:
-                attendance = Attendance(self._client, patience_for_workers())
-                written = self._write(
-                    _Watched(link, display, attendance, self._journal, self._count)
+                written = self._executor.write(
+                    self._missing,
+                    self._run_ref(),
+                    _Watched(link, display, self._executor, self._journal, self._count),
                 )
                 totals = merge_totals([self._before, written])
                 self._end(link, self._verdict_of(totals), totals_message(totals, self._classes))
@@ -108,7 +109,7 @@ class Writing:
             title="preparing",
             planned=self._made.images,
             shards=len(self._made.shards),
-            dashboard=self._client.dashboard_link,
+            dashboard=self._executor.dashboard,
             note=link.note,
             page="status" if link.note else "prep",
         )
@@ -116,9 +117,6 @@ class Writing:
     def _verdict_of(self, totals: SplitTotals) -> Verdict:
         refused = len(sum(totals.values(), Totals()).refused)
         return Verdict.of_counts(self._made.images, refused, self._made.refusals_allowed)
-
-    def _write(self, observer: Observer) -> SplitTotals:
-        return write_on_cluster(self._missing, self._run_ref(), self._client, observer)
 
     def _end(self, link: RunLink, verdict: Verdict, totals: TallyMessage | None = None) -> None:
         """Ends the watch, once, and keeps what was measured."""
@@ -169,21 +167,20 @@ class _Watched:
         self,
         link: RunLink,
         display: Display,
-        attendance: Attendance,
+        executor: Executor,
         journal: Journal,
         count: Callable[[ShardState], None],
     ) -> None:
         self._link = link
         self._journal = journal
         self._display = display
-        self._attendance = attendance
+        self._executor = executor
         self._count = count
 
     def tick(self) -> None:
         self._journal.require_lock()
-        self._attendance.look()
-        counts = self._link.look()
-        self._display.update(replace(counts, without_workers=self._attendance.missing))
+        missing = self._executor.missing()
+        self._display.update(replace(self._link.look(), without_workers=missing))
 
     def settled(self, task: int, state: ShardState) -> None:
         self._count(state)

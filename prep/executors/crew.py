@@ -1,0 +1,228 @@
+"""A few worker processes of this machine, each given one task at a time.
+
+One that dies is replaced, and its task given to another one, as Dask does it. They import nothing
+of the script that starts them, so it needs no guard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, Pipe, wait
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from prep.errors import ClusterError
+from prep.executors.executor import Done
+from prep.executors.messages import END_WITHIN, Job, Look, Ready, Result, Setup
+from prep.interrupts import deferred
+from prep.locations import access
+from prep.machine import memory
+
+_TICK = 0.5  # seconds
+# As in cluster.yaml: an image kills one process at most, so that all else must be somebody else.
+_DEATHS_ALLOWED = 10
+_FALSE_STARTS_ALLOWED = 3
+_MEMORY_USED = 0.95  # of its share, beyond which a process is ended; as Dask's nanny does it
+_MOMENT = 1.0  # seconds before an impatient user is heard
+# As Dask's nanny and cluster.yaml have it: one thread a process, and freed memory is kept.
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # 128 MiB
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # 32 MiB
+}
+
+
+class WorkerDied(Exception):
+    """A task has ended all processes that it was given to."""
+
+
+class Crew:
+    """The processes; to be entered, which starts them.
+
+    Args:
+        size: how many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._most = memory() / size * _MEMORY_USED
+        self._members: list[_Member] = []
+        self._deaths: Counter[int] = Counter()
+        self._false_starts = 0
+
+    def __enter__(self) -> Crew:
+        self._members = [_Member() for _ in range(self._size)]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def looks(self) -> list[Mapping[str, Any]]:
+        """Return what the processes have told last of what they count."""
+        return [member.metrics for member in self._members if member.metrics]
+
+    def carry_out(self, function: Callable[..., Any], items: Sequence[Any]) -> Iterator[Done[Any]]:
+        """Yield what becomes of each item, as it is done; and nothing twice a second.
+
+        Raises:
+            ClusterError: the processes don't start.
+        """
+        waiting = deque(range(len(items)))
+        self._deaths.clear()
+        due = time.monotonic() + _TICK
+        while waiting or any(member.task is not None for member in self._members):
+            for member in self._members:
+                if waiting and member.ready and member.task is None:
+                    member.give(Job(waiting[0], function, items[waiting[0]]))
+                    waiting.popleft()
+            for number, member in self._heard(max(0.0, due - time.monotonic())):
+                try:
+                    message = member.connection.recv()
+                except (EOFError, OSError):
+                    yield from self._replace(number, member, waiting)
+                    continue
+                if isinstance(message, Result):
+                    member.task = None
+                    yield Done(task=message.task, result=message.result, error=message.error)
+                else:
+                    member.take(message)
+            if time.monotonic() >= due:
+                due = time.monotonic() + _TICK
+                self._look_after()
+                yield Done()
+
+    def _heard(self, timeout: float) -> list[tuple[int, _Member]]:
+        by_connection = {member.connection: n for n, member in enumerate(self._members)}
+        heard = wait(list(by_connection), timeout)
+        numbers = [by_connection[connection] for connection in heard]  # type: ignore[index]
+        return [(number, self._members[number]) for number in numbers]
+
+    def _replace(
+        self, number: int, member: _Member, waiting: deque[int]
+    ) -> Iterator[Done[Any]]:
+        """Put another process in the place of one that has died, if there is work for it."""
+        status = member.end()
+        task = member.task
+        if not member.ready:
+            self._false_starts += 1
+            if self._false_starts > _FALSE_STARTS_ALLOWED:
+                raise ClusterError(
+                    f"worker processes do not start (exit status {status}); what they say of it is "
+                    "above"
+                )
+        if task is not None:
+            self._deaths[task] += 1
+            if self._deaths[task] > _DEATHS_ALLOWED:
+                died = f"{self._deaths[task]} processes died at it (exit status {status})"
+                yield Done(task=task, error=WorkerDied(died))
+            else:
+                waiting.appendleft(task)
+        self._members[number] = _Member()
+
+    def _look_after(self) -> None:
+        """Ask for what is counted, and end processes that take more memory than their share."""
+        for member in self._members:
+            if member.memory() > self._most:
+                member.process.kill()
+            elif member.task is not None:
+                member.ask()
+
+    def close(self) -> None:
+        """End the processes: each leaves the image that it is at, and has little time for it."""
+        members, self._members = self._members, []
+        until = time.monotonic() + END_WITHIN
+        try:
+            with deferred():
+                for member in members:
+                    member.connection.close()
+                _wait(members, min(until, time.monotonic() + _MOMENT))
+            _wait(members, until)
+        finally:
+            with deferred():
+                for member in members:
+                    member.process.kill()
+                    member.process.wait()
+
+
+def _wait(members: Sequence[_Member], until: float) -> None:
+    for member in members:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            member.process.wait(max(0.0, until - time.monotonic()))
+
+
+class _Member:
+    """One process, which runs :mod:`prep.executors.__main__`.
+
+    Attributes:
+        ready: whether it has said that it is.
+        task: the one that it is at.
+        metrics: what it has told last of what it counts.
+    """
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.task: int | None = None
+        self.metrics: Mapping[str, Any] = {}
+        self._asked = False
+        with deferred():  # The process is not to see Ctrl-C, from its beginning.
+            self.connection, theirs = Pipe()
+            with theirs:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "prep.executors", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,  # What a library prints is no output of ours.
+                    env={
+                        **_ENVIRONMENT,
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                    },
+                    pass_fds=[theirs.fileno()],
+                )
+        self._send(Setup(access()))
+
+    def give(self, job: Job) -> None:
+        self.task = job.task
+        self._send(job)
+
+    def ask(self) -> None:
+        """Ask for what it counts, unless it has still to answer."""
+        if not self._asked:
+            self._asked = True
+            self._send(Look())
+
+    def take(self, message: Any) -> None:
+        if isinstance(message, Ready):
+            self.ready = True
+        elif isinstance(message, Look):
+            self._asked = False
+            self.metrics = message.metrics
+
+    def memory(self) -> int:
+        """Return how many bytes it has in memory."""
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        return 0
+
+    def end(self) -> int:
+        """Let go of it when it has closed its connection, and return its exit status."""
+        self.connection.close()
+        _wait([self], time.monotonic() + _MOMENT)
+        self.process.kill()
+        return self.process.wait()
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # It is dead, as will be heard.
+            self.connection.send(message)

@@ -1,0 +1,53 @@
+"""What this process may use of its machine, as Dask counts it: Dask itself takes long to load."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMORY = (
+    *("memory/memory.limit_in_bytes", "memory/memory.soft_limit_in_bytes"),
+    *("memory.max", "memory.high"),
+)
+
+
+def cores() -> int:
+    """Return how many cores there are for this process, at least one."""
+    count = os.cpu_count() or 1
+    with contextlib.suppress(AttributeError, OSError, psutil.Error):  # macOS knows no affinity.
+        count = min(count, len(psutil.Process().cpu_affinity() or ()) or count)
+    quota, period = _quota()
+    if quota > 0 and period > 0:
+        count = min(count, math.ceil(quota / period))
+    return max(1, count)
+
+
+def memory() -> int:
+    """Return how many bytes of memory there are for this process and those that it starts."""
+    limit = int(psutil.virtual_memory().total)
+    for name in _MEMORY:
+        with contextlib.suppress(OSError, ValueError):  # It may be "max".
+            limit = min(limit, int((_CGROUPS / name).read_text(encoding="ascii")) or limit)
+    return limit
+
+
+def _quota() -> tuple[int, int]:
+    """Processor time that a container may take of each period; zeros where nothing is said."""
+    for name in ("cpuacct,cpu", "cpu,cpuacct"):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (
+                int((_CGROUPS / name / f"cpu.cfs_{kind}_us").read_text(encoding="ascii"))
+                for kind in ("quota", "period")
+            )
+            return quota, period
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().split(":")[-1]
+        path = _CGROUPS / group.strip("/") / "cpu.max"
+        quota, period = map(int, path.read_text(encoding="ascii").split())  # It may be "max".
+        return quota, period
+    return 0, 0

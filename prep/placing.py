@@ -1,0 +1,65 @@
+"""Where work is to be done: by processes of this machine, or on which Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prep.cluster_choice import ClusterChoice
+from prep.executors import Executor, Workload
+from prep.notebook import in_notebook
+from prep.spawning import end_if_only_imported
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Up to so many images, work is done without a cluster unless one is asked for. A cluster takes two
+#: seconds more to start and to close, in which two cores prepare so many images; beyond that, what
+#: it shows is worth more than what it costs (CONTRIBUTING.md has the figures).
+FEW_IMAGES = 3000
+
+
+def require_usable(client: Client | None, choice: ClusterChoice) -> None:
+    """Raise UsageError where :func:`placed` could not even try."""
+    end_if_only_imported()
+    choice.require_workers()
+    if client is not None or choice.means_dask:
+        from prep import sessions
+
+        sessions.require_usable(client, choice)
+
+
+@contextlib.contextmanager
+def placed(client: Client | None, choice: ClusterChoice, workload: Workload) -> Iterator[Executor]:
+    """What suits best is there for the length of the block.
+
+    That is the client that was given; a cluster, if one is asked for; the session's, in a notebook
+    or where there is one; a new one where there is much to do; and else processes without one.
+
+    Raises:
+        ClusterError: it can't be started.
+    """
+    if client is None and _is_little(workload) and not (choice.means_dask or _in_a_session()):
+        from prep.executors.local import local_executor
+
+        with local_executor(workload, choice.workers) as executor:
+            yield executor
+        return
+
+    from prep.executors.on_dask import DaskExecutor
+    from prep.sessions import usable_client
+
+    with usable_client(client, choice, workload.parts) as used:
+        yield DaskExecutor(used)
+
+
+def _is_little(workload: Workload) -> bool:
+    return workload.images <= FEW_IMAGES
+
+
+def _in_a_session() -> bool:
+    """Whether a cluster is there already, or will be of use again."""
+    sessions = sys.modules.get("prep.sessions")
+    return in_notebook() or (sessions is not None and sessions.is_open())
