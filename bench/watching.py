@@ -27,6 +27,7 @@ from distributed import Client
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
+from prep.executors.on_dask import DaskExecutor
 from prep.journal import Journal
 from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan
@@ -69,7 +70,7 @@ def measure(source: Path, output: Path, client: Client, *, watched: bool) -> Cos
     own = psutil.Process()
     before, started = sum(own.cpu_times()[:2]), time.perf_counter()
     if watched:
-        Writing(made, made.shards, journal, client, {}).carry_out(progress=True)
+        Writing(made, made.shards, journal, DaskExecutor(client), {}).carry_out(progress=True)
     else:
         write_on_cluster(made.shards, _run_ref(made, output), client)
     seconds = time.perf_counter() - started

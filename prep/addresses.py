@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import dask
 import psutil
 
 _DASK_PAGE = "/status"
@@ -24,6 +23,8 @@ def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
     Args:
         link: the client's ``dashboard_link``.
     """
+    import dask  # It takes a while to load, and where there is a link, it is loaded.
+
     return links_from(
         link,
         page=page,

@@ -72,9 +72,7 @@ class ClusterChoice:
     def require_workers(self) -> None:
         """Raise ConfigError where the number of workers is none."""
         if self.workers is not None and self.workers < 1:
-            raise ConfigError(
-                f"workers: got {self.workers}; expected a whole number of at least 1"
-            )
+            raise ConfigError(f"workers: got {self.workers}; expected a whole number of at least 1")
 
 
 #: Asked for nothing in particular.

@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from dask.system import CPU_COUNT
 
 from prep import storage
 from prep.catalog import Catalog, Ignored
 from prep.checksums import UNKNOWN, Checksums, checksum_of_pieces, from_text
 from prep.locations import locate
+from prep.machine import cores
 from prep.planning import RunPlan, ShardSpec
 from prep.receipts import ShardReceipt
 from prep.retries import Retries
@@ -235,6 +235,6 @@ def _is_repeated(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 
 def _in_threads(function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
     chunks = [items[at : at + _CHUNK] for at in range(0, len(items), _CHUNK)]
-    with ThreadPoolExecutor(CPU_COUNT * _THREADS_PER_CORE) as pool:
+    with ThreadPoolExecutor(cores() * _THREADS_PER_CORE) as pool:
         for results in pool.map(lambda chunk: [function(item) for item in chunk], chunks):
             yield from results

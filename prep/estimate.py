@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from dask.system import CPU_COUNT
 
 from prep import storage
 from prep.depths import Deep
 from prep.errors import RefusedImage
 from prep.images import ImageProcessor, ImageSettings, configure_process
 from prep.locations import locate
+from prep.machine import cores
 from prep.planning import RunPlan
 
 _SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
@@ -61,13 +61,13 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         except (RefusedImage, OSError):
             refused += 1
     seconds = time.perf_counter() - started
-    cores = min(workers or CPU_COUNT, len(plan.shards))
+    used = min(workers or cores(), len(plan.shards))
     scale = plan.images / len(paths)
     return Estimate(
         sampled=len(paths),
         refused=refused,
         bytes=round(size * scale),
         deep=deep,
-        seconds=seconds * scale / cores,
-        cores=cores,
+        seconds=seconds * scale / used,
+        cores=used,
     )

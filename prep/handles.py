@@ -9,26 +9,25 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 
 from distributed import Client
 
 from prep.catalog import require_folder
-from prep.clusters import ClusterChoice, choice_of
+from prep.cluster_choice import ClusterChoice, choice_of
 from prep.config import AnyConfig, Config
+from prep.executors import Executor, Workload
+from prep.executors.on_dask import DaskExecutor
 from prep.interrupts import before_exit
 from prep.live import Screen
 from prep.notebook import in_notebook
 from prep.report import RunReport
-from prep.runs import carry_out
+from prep.runs import Start, carry_out
 from prep.sessions import require_usable, session_client, usable_client
 from prep.stages import StagesOnScreen, opening_scene
 from prep.verdict import State, Verdict
 from prep.watching.counts import LiveCounts
 
 _AT_EXIT = 10.0  # seconds for a run to stop; its committed shards stay in any case
-
-_Start = Callable[[], AbstractContextManager[Client]]
 
 
 def start(
@@ -73,8 +72,11 @@ def start(
     return handle
 
 
-def _on(client: Client | None, choice: ClusterChoice) -> AbstractContextManager[Client]:
-    return usable_client(client, choice) if client else session_client(choice)
+@contextlib.contextmanager
+def _on(client: Client | None, choice: ClusterChoice, workload: Workload) -> Iterator[Executor]:
+    """A cluster, however little there is to do: the next run finds it there."""
+    with usable_client(client, choice) if client else session_client(choice) as used:
+        yield DaskExecutor(used)
 
 
 class RunHandle:
@@ -151,19 +153,19 @@ class RunHandle:
         finally:
             self._screen.refresh()
 
-    def _begin(self, cluster: _Start, overwrite: bool) -> None:
+    def _begin(self, start: Start, overwrite: bool) -> None:
         # A daemon, so that the process can end, which stops the run.
         thread = threading.Thread(
-            target=self._go, args=(cluster, overwrite), name="prep-run", daemon=True
+            target=self._go, args=(start, overwrite), name="prep-run", daemon=True
         )
         _unfinished.add(self)
         thread.start()
 
-    def _go(self, cluster: _Start, overwrite: bool) -> None:
+    def _go(self, start: Start, overwrite: bool) -> None:
         try:
             report = carry_out(
                 self._config,
-                functools.partial(self._start_cluster, cluster),
+                functools.partial(self._start_executor, start),
                 overwrite=overwrite,
                 progress=StagesOnScreen(self._screen, self._check),
             )
@@ -175,10 +177,10 @@ class RunHandle:
             _unfinished.discard(self)
 
     @contextlib.contextmanager
-    def _start_cluster(self, cluster: _Start) -> Iterator[Client]:
-        with cluster() as client:
+    def _start_executor(self, start: Start, workload: Workload) -> Iterator[Executor]:
+        with start(workload) as executor:
             self._check()
-            yield client
+            yield executor
 
     def _check(self) -> None:
         """Does what Ctrl-C does, once the run is to stop."""

@@ -1,49 +1,44 @@
-"""Mean RGB of original images, or of what shards hold, on Dask."""
+"""Mean RGB of original images, or of what shards hold."""
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import dask.bag as db
-from distributed import Client, Future, futures_of
+from typing import TYPE_CHECKING, Any, Literal
 
 from prep import markup, storage
 from prep.admission import admit
-from prep.attendance import as_settled
 from prep.catalog.names import EXTENSIONS
-from prep.checks import require_fit
-from prep.clusters import ClusterChoice, choice_of
+from prep.cluster_choice import ClusterChoice, choice_of
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.examples import parse_example
-from prep.guests import prepare_workers
+from prep.executors import Done, Executor, Workload
 from prep.images import channel_sums
 from prep.images.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
 from prep.locations import absolute, is_url, locate
-from prep.pipeline import release
+from prep.placing import placed, require_usable
 from prep.progress import Work, make_display
 from prep.readahead import ReadAhead, depth_of
 from prep.receipts import Finding
 from prep.records import read_records
-from prep.sessions import require_usable, usable_client
 from prep.stats import ChannelStats, MixedStats, by_channel
 from prep.text import counted, quoted, reason_and_file, reason_of, shown, triple
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 Weight = Literal["image", "pixel"]
 
 _FILES_PER_TASK = 64
-# A graph with 100,000 paths pickles to 5.5 MB, and Dask warns at 10. More go in several graphs.
-_FILES_PER_GRAPH = 100_000
-_MERGE_AT_ONCE = 16
+# How many images a shard may hold is not known before it is read; by default, it is up to so many.
+_IMAGES_PER_SHARD = 1000
 # Sizes are not known before files are read. As many are read ahead as fit if all are as large.
 _LARGE_IMAGE = 1 << 20  # 1 MiB
 _SHARD_SUFFIX = ".tfrecord"
@@ -110,6 +105,7 @@ def mean_rgb(
     profile: str | None = None,
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    dashboard: bool = False,
 ) -> MeanReport:
     """Computes the mean RGB of image files, or of the images in TFRecord shards.
 
@@ -125,6 +121,7 @@ def mean_rgb(
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
         storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
+        dashboard: use a cluster, which has a dashboard, however few images there are.
 
     Raises:
         SourceError: no files are there, or none could be read.
@@ -134,7 +131,7 @@ def mean_rgb(
     """
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")
-    choice = choice_of(cluster, profile, workers)
+    choice = choice_of(cluster, profile, workers, dashboard)
     require_usable(client, choice)
     # Workers may have other working directories.
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
@@ -143,10 +140,11 @@ def mean_rgb(
     files = list(dict.fromkeys(files))  # Patterns may overlap.
     named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
     shards = tfrecord if tfrecord is not None else named_so
-    with contextlib.ExitStack() as stack:
-        used = stack.enter_context(usable_client(client, choice))
-        require_fit(used, readable=files[:1])
-        part = _on_cluster(files, used, progress, shards=shards)
+    chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
+    images = len(files) * (_IMAGES_PER_SHARD if shards else 1)
+    with placed(client, choice, Workload(images=images, parts=len(chunks))) as executor:
+        executor.require_fit(readable=files[:1])
+        part = _sum_up(chunks, executor, progress, shards=shards)
     return _conclude(part, weight)
 
 
@@ -254,48 +252,27 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
         raise RecordError(f"{path}: can't be read: {reason_of(error)}") from None
 
 
-def _on_cluster(
-    files: Sequence[str], client: Client, progress: bool | None, *, shards: bool
+def _sum_up(
+    chunks: Sequence[Sequence[str]], executor: Executor, progress: bool | None, *, shards: bool
 ) -> Part:
-    prepare_workers(client)
-    per_task = 1 if shards else _FILES_PER_TASK
     function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
-    bags: dict[Future[Part], int] = {}
-    totals: list[Future[Part]] = []
-    for chosen in _slices(files, _FILES_PER_GRAPH):
-        chunks = list(_slices(chosen, per_task))
-        bag = db.from_sequence(chunks, partition_size=1).map(function)
-        total = bag.reduction(merge_parts, merge_parts, split_every=_MERGE_AT_ONCE)
-        bag, total = client.persist([bag, total])
-        bags |= dict(zip(futures_of(bag), map(len, chunks), strict=True))
-        totals += futures_of(total)
+    planned = sum(map(len, chunks))
     work = Work(
         title="mean RGB",
-        planned=len(files),
+        planned=planned,
         unit="shards" if shards else "images",
-        dashboard=client.dashboard_link,
+        dashboard=executor.dashboard,
     )
-    try:
-        with make_display(work, progress) as display:
-            pace, done = Pace(), 0
-            for settled in as_settled(client, bags, with_results=False):
-                if settled.future is not None and settled.future.status == "error":
-                    settled.future.result()  # Raises it; the others may take long to fail as well.
-                done += bags[settled.future] if settled.future else 0
-                counts = LiveCounts(
-                    planned=len(files), images=done, without_workers=settled.missing
-                )
-                display.update(pace.add_rates(counts, time.monotonic()))
-            return merge_parts(_results(client, totals))
-    except BaseException:
-        release([*bags, *totals])
-        raise
+    with make_display(work, progress) as display:
+        pace, files = Pace(), 0
 
+        def show(done: Done[Part]) -> None:
+            nonlocal files
+            files += 0 if done.task is None else len(chunks[done.task])
+            counts = LiveCounts(planned=planned, images=files, without_workers=done.missing)
+            display.update(pace.add_rates(counts, time.monotonic()))
 
-def _results(client: Client, futures: Sequence[Future[Part]]) -> Iterator[Part]:
-    for settled in as_settled(client, futures):
-        if settled.future is not None:
-            yield settled.result or settled.future.result()  # Raises what has made it fail.
+        return executor.reduce(function, chunks, merge_parts, show)
 
 
 def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:

@@ -29,6 +29,7 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
+from prep.text import failure
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
 from prep.worker import stop_shards, write_shard

@@ -14,8 +14,8 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
-from prep.cluster_spec import ClusterSpec
 from prep.cluster_choice import ANY_CLUSTER, ClusterChoice
+from prep.cluster_spec import ClusterSpec
 from prep.clusters import opened
 from prep.errors import ClusterError, ConfigError
 from prep.guests import visiting

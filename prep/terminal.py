@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prep.means import MeanReport
-from prep.report import RunReport
 from prep.terminal_tables import print_pairs
 from prep.text import megabytes, one_line, triple
-from prep.troubles import ClusterCheck
+
+if TYPE_CHECKING:
+    from prep.means import MeanReport
+    from prep.report import RunReport
+    from prep.troubles import ClusterCheck
 
 _REFUSED_SHOWN = 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from prep.problems import Problem
 from prep.text import one_line
-from prep.verification import VerificationReport
+
+if TYPE_CHECKING:
+    from prep.verification import VerificationReport
 
 _REMEDIES = {
     "rewrite": "--repair writes the shard again",

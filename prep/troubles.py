@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from dask.utils import parse_timedelta
-
 from prep.text import duration, megabytes, one_line
 
 Level = Literal["error", "warning"]
@@ -223,6 +221,8 @@ def scheduler_troubles(there: Facts) -> Iterator[Trouble]:
 
 def silence_troubles(there: Facts) -> Iterator[Trouble]:
     """Whether a process gives up others that it does not hear of for a while; both sides do."""
+    from dask.utils import parse_timedelta  # It takes a while to load.
+
     value = there["config"].get("timeouts.tcp")
     try:
         seconds = None if value is None else parse_timedelta(value)

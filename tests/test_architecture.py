@@ -39,6 +39,7 @@ LEVELS = {
         "fields",
         "layout",
         "locations",
+        "machine",
         "parsing",
         "problems",
         "process_state",
@@ -106,6 +107,7 @@ LEVELS = {
     },  # what images, and a run, come to
     5: {
         "attendance",
+        "cluster_choice",
         "counters",
         "dashboard",
         "histories",
@@ -118,6 +120,7 @@ LEVELS = {
     6: {
         "dataset",
         "exposition",
+        "failures",
         "gallery",
         "inventory",
         "plans",
@@ -127,9 +130,9 @@ LEVELS = {
     7: {"inspection", "links", "worker"},  # one process
     8: {"guests"},  # what a client tells them
     9: {"checks", "clusters", "pipeline", "progress"},  # many
-    10: {"sessions", "stages"},  # to look at, and to keep
-    11: {"audits", "means", "publishing", "writing"},  # what can be done
-    12: {"repair", "runs"},  # from beginning to end
+    10: {"executors", "sessions", "stages"},  # to look at, and to keep
+    11: {"audits", "placing", "publishing", "writing"},  # what can be done
+    12: {"means", "repair", "runs"},  # from beginning to end
     13: {"handles", "terminal_tables", "verification"},  # what is made of that
     14: {"terminal", "terminal_plan", "terminal_verification"},  # what is shown of it
     15: {"__init__", "cli"},  # where it is
@@ -148,13 +151,13 @@ ONLY_IN = {
     "cv2": {"images"},
     "distributed": {
         "attendance",
-        "audits",
         "checks",
         "cluster_classes",
         "cluster_faults",
         "clusters",
         "dashboard",
         "deployments",
+        "executors",
         "guests",
         "handles",
         "jobs",
@@ -162,14 +165,13 @@ ONLY_IN = {
         "means",
         "mounts",
         "pipeline",
+        "placing",
         "polls",
         "process_state",
-        "repair",
         "runs",
         "sessions",
         "verification",
         "worker",
-        "writing",
     },
     "google_crc32c": {"records"},
     "prometheus_client": {"dashboard", "exposition"},

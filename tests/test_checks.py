@@ -24,11 +24,12 @@ from foreign import foreign_cluster
 from pictures import write_tree
 
 import prep
-from prep import checks, locations, polls, probes, runs, sharing, software, worker
+from prep import checks, locations, polls, probes, sharing, software, worker
 from prep.checks import await_worker, check_cluster, require_fit, samples_of
 from prep.cli.errors import fail
-from prep.clusters import ANY_CLUSTER
+from prep.cluster_choice import ANY_CLUSTER
 from prep.errors import ClusterError, ConfigError
+from prep.executors import on_dask
 from prep.guests import leave_workers, mount_on_workers, prepare_workers
 from prep.locations import Access
 from prep.locations.filesystems import OPTIONS
@@ -289,7 +290,7 @@ def test_a_run_that_the_check_refuses_changes_nothing(
     def refuse(*_: Any, **__: Any) -> None:
         raise ClusterError("it lacks everything")
 
-    monkeypatch.setattr(runs, "require_fit", refuse)
+    monkeypatch.setattr(on_dask, "require_fit", refuse)
     with pytest.raises(ClusterError):
         prep.run(config(source, tmp_path), client, overwrite=True)
     assert contents(tmp_path / "out") == before

@@ -16,7 +16,7 @@ from pictures import jpeg, picture, write_tree
 
 import prep
 from prep import sessions
-from prep.clusters import ClusterChoice
+from prep.cluster_choice import ClusterChoice
 from prep.errors import ClusterError, ConfigError, Interrupted, OutputConflict, SourceError
 from prep.watching.counts import LiveCounts
 from prep.worker import WorkerSetup

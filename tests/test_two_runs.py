@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import json
 import os
@@ -24,17 +25,18 @@ from pictures import jpeg, picture, write_tree
 
 import prep
 from prep import leases
+from prep.cluster_choice import ANY_CLUSTER
 from prep.errors import OutputConflict, ShardError
 from prep.images import configure_process
 from prep.journal import Journal
 from prep.leases import Lease, leased
 from prep.pipeline import write_serially
+from prep.placing import placed
 from prep.progress import Silent, Work
 from prep.publishing import publish
 from prep.receipts import ShardReceipt, total_receipts
 from prep.report import Effort
 from prep.runs import _stop_at_refused, carry_out
-from prep.sessions import usable_client
 from prep.shards import RunRef, write_shard
 from prep.storage import Stamp
 from prep.stored_plan import StoredPlan
@@ -75,7 +77,9 @@ def run_with_thief(home: Path, client: Client, counts: list[int]) -> prep.RunRep
         return Thief(receipts, counts)
 
     made = config(home)
-    return carry_out(made, lambda: usable_client(client, None), overwrite=False, progress=thief)
+    return carry_out(
+        made, functools.partial(placed, client, ANY_CLUSTER), overwrite=False, progress=thief
+    )
 
 
 def test_shards_whose_receipts_are_gone_at_the_end_are_written_again(
@@ -313,7 +317,7 @@ def test_a_run_that_dies_early_has_withdrawn_nothing(home: Path, client: Client)
     with pytest.raises(Killed):
         carry_out(
             config(home),
-            lambda: usable_client(client, None),
+            functools.partial(placed, client, ANY_CLUSTER),
             overwrite=False,
             progress=lambda work: Killer(),
         )

@@ -15,7 +15,7 @@ from prep.cli.places import place
 from prep.errors import PrepError
 
 if TYPE_CHECKING:
-    from prep.clusters import ClusterChoice
+    from prep.cluster_choice import ClusterChoice
 
 _JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
 

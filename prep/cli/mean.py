@@ -13,7 +13,7 @@ from prep.cli.parameters import Path
 from prep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prep.clusters import ClusterChoice
+    from prep.cluster_choice import ClusterChoice
 
 
 @click.command()

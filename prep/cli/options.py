@@ -132,17 +132,29 @@ def cluster_options(command: Command) -> Command:
         is_flag=True,
         help="Start classes of any package that FILE names: that runs their code.",
     )
+    @click.option(
+        "--dashboard",
+        is_flag=True,
+        help="Use a Dask cluster, which has a dashboard, however few images there are.",
+    )
     @functools.wraps(command)
     def wrapped(
         workers: int | None,
         cluster_file: str | None,
         profile: str | None,
         trust: bool,
+        dashboard: bool,
         **values: Any,
     ) -> Any:
-        from prep.clusters import ClusterChoice
+        from prep.cluster_choice import ClusterChoice
 
-        choice = ClusterChoice(file=cluster_file, profile=profile, workers=workers, trust=trust)
+        choice = ClusterChoice(
+            file=cluster_file,
+            profile=profile,
+            workers=workers,
+            trust=trust,
+            dashboard=dashboard,
+        )
         return command(choice=choice, **values)
 
     return wrapped

@@ -10,7 +10,7 @@ from prep.cli.options import cluster_options, config_options
 from prep.config import Config
 
 if TYPE_CHECKING:
-    from prep.clusters import ClusterChoice
+    from prep.cluster_choice import ClusterChoice
 
 
 @click.command()

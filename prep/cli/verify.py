@@ -13,7 +13,7 @@ from prep.cli.places import place
 from prep.errors import PrepError
 
 if TYPE_CHECKING:
-    from prep.clusters import ClusterChoice
+    from prep.cluster_choice import ClusterChoice
 
 
 @click.command()

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Pipe, wait
 from types import TracebackType
 from typing import Any
 
@@ -110,9 +110,7 @@ class Crew:
         numbers = [by_connection[connection] for connection in heard]  # type: ignore[index]
         return [(number, self._members[number]) for number in numbers]
 
-    def _replace(
-        self, number: int, member: _Member, waiting: deque[int]
-    ) -> Iterator[Done[Any]]:
+    def _replace(self, number: int, member: _Member, waiting: deque[int]) -> Iterator[Done[Any]]:
         """Put another process in the place of one that has died, if there is work for it."""
         status = member.end()
         task = member.task

@@ -20,7 +20,8 @@ from prep.failures import describe_failed
 from prep.machine import cores
 from prep.outages import Outage
 from prep.planning import ShardSpec
-from prep.receipts import SplitTotals, merge_totals, total_receipts
+from prep.receipts import SplitTotals, merge_totals
+from prep.shards import RunRef
 from prep.verdict import Verdict
 from prep.watching.counts import LiveCounts, ShardState
 from prep.watching.history import History

@@ -1,0 +1,264 @@
+"""Work without a cluster: the same bytes, and as little lost, as on Dask."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import poison
+import psutil
+import pytest
+from clusters import contents, wait_until
+from pictures import write_tree
+from test_isolation import CRASHES, HANGS, expected, poisoned_set, refused, undisturbed
+
+import prep
+from prep.cluster_choice import ANY_CLUSTER, ClusterChoice
+from prep.errors import BadImageError, ClusterError
+from prep.executors import Workload
+from prep.executors.crew import Crew, WorkerDied
+from prep.executors.local import processes_for
+from prep.placing import FEW_IMAGES, placed
+
+
+def crew_of(parent: int) -> list[psutil.Process]:
+    """The worker processes that a process has started."""
+    children = psutil.Process(parent).children()
+    return [child for child in children if "prep.executors" in child.cmdline()]
+
+
+def config(source: Path, output: Path, **more: Any) -> prep.Config:
+    return prep.Config(source=str(source), output=str(output), size=32, **more)
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session has no cluster that would be used instead."""
+    monkeypatch.setattr("prep.sessions._kept", None)
+
+
+# What work is given to
+
+
+def who_does(choice: ClusterChoice, images: int, client: Any = None) -> str:
+    with placed(client, choice, Workload(images=images, parts=1)) as executor:
+        return type(executor).__name__
+
+
+def test_little_is_done_without_a_cluster_and_much_on_one(no_cluster: None) -> None:
+    assert who_does(ANY_CLUSTER, FEW_IMAGES) == "LocalExecutor"
+    assert who_does(ClusterChoice(workers=1), FEW_IMAGES) == "LocalExecutor"
+    assert who_does(ClusterChoice(workers=1), FEW_IMAGES + 1) == "DaskExecutor"
+
+
+@pytest.mark.parametrize(
+    "choice", [ClusterChoice(dashboard=True), ClusterChoice(profile="local", workers=1)]
+)
+def test_a_cluster_that_is_asked_for_is_used_for_little_too(
+    choice: ClusterChoice, no_cluster: None
+) -> None:
+    assert who_does(choice, 1) == "DaskExecutor"
+
+
+def test_a_client_that_is_given_is_used_for_little_too(client: Any) -> None:
+    assert who_does(ANY_CLUSTER, 1, client) == "DaskExecutor"
+
+
+def test_a_cluster_that_the_session_has_is_used_for_little_too() -> None:
+    with prep.sessions.session_client(ClusterChoice(workers=1)):
+        assert who_does(ANY_CLUSTER, 1) == "DaskExecutor"
+    prep.close_cluster()
+
+
+@pytest.mark.parametrize(
+    ("images", "parts", "workers", "processes"),
+    [
+        (10, 1, 12, 1),  # never more than there are parts,
+        (10, 5, 12, 5),
+        (10, 5, None, 1),  # and for very few images not more than one, unless asked for
+        (10_000, 1, None, 1),
+    ],
+)
+def test_no_more_processes_are_started_than_there_is_work_for(
+    images: int, parts: int, workers: int | None, processes: int
+) -> None:
+    assert processes_for(Workload(images=images, parts=parts), workers) == processes
+
+
+# What it comes to
+
+
+def test_the_bytes_and_the_report_are_those_of_a_cluster(
+    client: Any, no_cluster: None, tmp_path: Path
+) -> None:
+    photos = write_tree(tmp_path / "photos", {"train": {"cat": 9, "dog": 4}, "val": {"cat": 3}})
+    (photos / "train/cat/bad.jpg").write_bytes(b"no image")
+    reports = {
+        name: prep.run(config(photos, tmp_path / name, images_per_shard=4), **how)
+        for name, how in {"cluster": {"client": client}, "here": {"workers": 2}}.items()
+    }
+    assert contents(tmp_path / "here", "*/*.tfrecord") == contents(
+        tmp_path / "cluster", "*/*.tfrecord"
+    )
+    assert (tmp_path / "here/mean_rgb.json").read_bytes() == (
+        tmp_path / "cluster/mean_rgb.json"
+    ).read_bytes()
+    for name in ("images", "refused", "mean", "std", "shards", "bytes"):
+        assert getattr(reports["here"], name) == getattr(reports["cluster"], name), name
+    assert (tmp_path / "here/.prep/history.json").exists()
+    assert prep.verify(tmp_path / "here", workers=2).clean
+    assert prep.mean_rgb(photos).mean == prep.mean_rgb(photos, client).mean
+    assert prep.mean_rgb(tmp_path / "here").mean == prep.mean_rgb(tmp_path / "here", client).mean
+
+
+@pytest.mark.usefixtures("no_cluster")
+class TestPoison:
+    """Images that crash or hang the decoder."""
+
+    @pytest.fixture(autouse=True)
+    def _decoders_that_fail(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PREP_TEST_FAULT", poison.NAME)
+
+    @pytest.mark.parametrize(
+        ("poisoned", "images_per_shard"),
+        [
+            (CRASHES, 100),  # all in one shard
+            pytest.param(CRASHES, 5, marks=pytest.mark.slow),
+            pytest.param(HANGS, 9, marks=pytest.mark.slow),
+            ({"c.jpg": HANGS["c.jpg"]}, 9),  # with Python's lock held
+        ],
+    )
+    def test_they_cost_only_themselves(
+        self, poisoned: Any, images_per_shard: int, tmp_path: Path
+    ) -> None:
+        asked = poisoned_set(tmp_path, poisoned, images_per_shard=images_per_shard)
+        shards = undisturbed(prep.plan(asked))
+        report = prep.run(asked, workers=2)
+        assert refused(report) == expected(poisoned)
+        assert report.images["written"] == 30
+        assert contents(tmp_path / "out", "*/*.tfrecord") == shards
+        assert not list((tmp_path / "out").glob("**/.*.partial"))
+
+    def test_one_that_crashes_stops_a_run_that_is_to_stop_at_bad_images(
+        self, tmp_path: Path
+    ) -> None:
+        asked = poisoned_set(tmp_path, {"crash.jpg": CRASHES["crash.jpg"]}, on_bad_image="fail")
+        with pytest.raises(BadImageError, match=r"crash\.jpg' was refused \(crashed the decoder"):
+            prep.run(asked)
+
+
+# The processes
+
+
+def pid_of(_: Any) -> int:
+    return os.getpid()
+
+
+def wait_for(path: str) -> int:
+    """Notes who is at it, and waits for leave."""
+    Path(f"{path}.{os.getpid()}").touch()
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def kill_itself(_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def eat(_: Any) -> None:
+    poison._hog()
+
+
+class Odd(Exception):
+    """An error that can't be unpickled."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fail_oddly(_: Any) -> None:
+    raise Odd("this", "that")
+
+
+def test_tasks_are_done_elsewhere_and_all_of_them() -> None:
+    with Crew(2) as crew:
+        done = [each for each in crew.carry_out(pid_of, range(20)) if each.task is not None]
+    assert sorted(each.task for each in done if each.task is not None) == list(range(20))
+    assert os.getpid() not in {each.result for each in done}
+
+
+def test_a_process_that_is_killed_is_replaced_and_its_task_done_again(tmp_path: Path) -> None:
+    path = str(tmp_path / "go")
+
+    def kill_the_first() -> None:
+        wait_until(lambda: list(tmp_path.glob("go.*")))
+        os.kill(int(next(tmp_path.glob("go.*")).suffix[1:]), signal.SIGKILL)
+        wait_until(lambda: len(list(tmp_path.glob("go.*"))) == 2)
+        Path(path).touch()
+
+    killer = threading.Thread(target=kill_the_first)
+    with Crew(1) as crew:
+        killer.start()
+        done = [each for each in crew.carry_out(wait_for, [path]) if each.task is not None]
+    killer.join()
+    assert [each.error for each in done] == [None]
+    assert f"go.{done[0].result}" in {place.name for place in tmp_path.glob("go.*")}
+
+
+@pytest.mark.slow
+def test_a_task_that_ends_all_processes_fails_and_the_others_are_done() -> None:
+    with Crew(1) as crew:
+        (first,) = [e for e in crew.carry_out(kill_itself, [0]) if e.task is not None]
+        (second,) = [e for e in crew.carry_out(pid_of, [0]) if e.task is not None]
+    assert isinstance(first.error, WorkerDied)
+    assert second.error is None
+
+
+def test_a_process_that_takes_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prep.executors.crew.memory", lambda: 600 << 20)
+    monkeypatch.setattr("prep.executors.crew._DEATHS_ALLOWED", 0)
+    with Crew(1) as crew:
+        (done,) = [each for each in crew.carry_out(eat, [0]) if each.task is not None]
+    assert isinstance(done.error, WorkerDied)
+
+
+def test_an_error_that_does_not_travel_is_told_all_the_same() -> None:
+    with Crew(1) as crew:
+        (done,) = [each for each in crew.carry_out(fail_oddly, [0]) if each.task is not None]
+    assert str(done.error) == "Odd: this and that"
+
+
+def test_processes_that_do_not_start_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with Crew(1) as crew, pytest.raises(ClusterError, match="do not start"):
+        list(crew.carry_out(pid_of, [0]))
+
+
+START_AND_WAIT = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from prep.executors.crew import Crew
+from test_executors import wait_for
+with Crew(2) as crew:
+    list(crew.carry_out(wait_for, [sys.argv[2]] * 2))
+"""
+
+
+def test_no_process_stays_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # It has no guard, and needs none.
+    script.write_text(START_AND_WAIT)
+    tests, go = Path(__file__).parent, tmp_path / "go"
+    parent = subprocess.Popen([sys.executable, script, tests, go])
+    wait_until(lambda: len(list(tmp_path.glob("go.*"))) == 2)
+    crew = crew_of(parent.pid)
+    assert len(crew) == 2
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(process.is_running() for process in crew))
