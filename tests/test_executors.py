@@ -255,7 +255,9 @@ def test_no_process_stays_when_the_one_that_started_it_is_killed(tmp_path: Path)
     script = tmp_path / "script.py"  # It has no guard, and needs none.
     script.write_text(START_AND_WAIT)
     tests, go = Path(__file__).parent, tmp_path / "go"
-    parent = subprocess.Popen([sys.executable, script, tests, go])
+    parent = subprocess.Popen(
+        [sys.executable, script, tests, go], env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    )
     wait_until(lambda: len(list(tmp_path.glob("go.*"))) == 2)
     crew = crew_of(parent.pid)
     assert len(crew) == 2

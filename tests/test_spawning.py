@@ -17,16 +17,16 @@ from prep import spawning
 CONFIG = 'prep.Config(source="photos", output="shards")'
 # Scripts that call prep when they are imported, each in another way.
 UNGUARDED = {
-    "run": f"import prep\nprep.run({CONFIG}, workers=2)\n",
+    "run": f"import prep\nprep.run({CONFIG}, workers=2, dashboard=True)\n",
     "start": f"import prep\nprep.start({CONFIG}, workers=2).result()\n",
     "cluster": "import prep\nwith prep.cluster(workers=2):\n    pass\n",
-    "mean": 'import prep\nprep.mean_rgb("photos", workers=2)\n',
+    "mean": 'import prep\nprep.mean_rgb("photos", workers=2, dashboard=True)\n',
 }
 DAEMON = f"""
 import multiprocessing, prep
 
 def work():
-    prep.run({CONFIG})
+    prep.run({CONFIG}, dashboard=True)
 
 if __name__ == "__main__":
     process = multiprocessing.get_context("spawn").Process(target=work, daemon=True)
@@ -87,8 +87,15 @@ def test_a_script_without_the_guard_is_told_so_once(way: str, home: Path) -> Non
     assert [path.name for path in (home / "tmp").iterdir() if path.name.startswith("prep-")] == []
 
 
+def test_a_script_needs_no_guard_where_no_cluster_is_started(home: Path) -> None:
+    (home / "script.py").write_text(f"import prep\nprep.run({CONFIG}, workers=2)\n")
+    code, lines = said_by(home, "script.py")
+    assert (code, lines) == (0, [])
+    assert prep.RunReport.read(home / "shards").images["written"] == 2
+
+
 def test_a_script_from_standard_input_is_told_so(home: Path) -> None:
-    script = f'import prep\nif __name__ == "__main__":\n    prep.run({CONFIG}, workers=2)\n'
+    script = f'import prep\nif __name__ == "__main__":\n    prep.run({CONFIG}, dashboard=True)\n'
     code, lines = said_by(home, "-", script=script)
     assert code == 1
     assert lines[-1] == f"prep.errors.UsageError: {spawning._NO_SCRIPT}"
@@ -106,7 +113,7 @@ def test_a_process_that_may_start_no_others_is_told_so(home: Path) -> None:
 
 
 def test_a_user_without_a_home_is_told_so(home: Path) -> None:
-    arguments = ("run", "--source", "photos", "--output", "shards")
+    arguments = ("run", "--source", "photos", "--output", "shards", "--dashboard")
     code, (line,) = said_by(home, "-c", HOMELESS, *arguments, HOME=None)
     assert code == 2
     assert line.startswith("prep: HOME is not set, and this user has no home folder")
