@@ -52,8 +52,8 @@ class Executor(Protocol):
     """Does what it is given, on as many cores as it has."""
 
     @property
-    def dashboard(self) -> str | None:
-        """The address of Dask's dashboard; None where there is none."""
+    def dashboard(self) -> str:
+        """The address of Dask's dashboard; empty where there is none."""
 
     def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
         """Raise ClusterError where work would fail for what the workers lack.

@@ -52,7 +52,7 @@ def processes_for(workload: Workload, workers: int | None) -> int:
 class LocalExecutor:
     """Gives work to the processes of a crew."""
 
-    dashboard = None
+    dashboard = ""
 
     def __init__(self, crew: Crew, size: int) -> None:
         self._crew = crew

@@ -41,8 +41,8 @@ class DaskExecutor:
         self._attendance = Attendance(client, patience_for_workers())
 
     @property
-    def dashboard(self) -> str | None:
-        return self._client.dashboard_link or None
+    def dashboard(self) -> str:
+        return str(self._client.dashboard_link or "")
 
     def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
         require_fit(self._client, readable=readable, writable=writable)
