@@ -96,19 +96,62 @@ def _own_hosts() -> set[str]:
     return {socket.gethostname(), *addresses}
 
 
-def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
-    """The base URL of the Jupyter server that has started this process, if it can forward.
+def file_link(path: str) -> str | None:
+    """Return where a browser that shows a notebook finds a file; None where it can't, or may not.
 
-    Each server notes itself down in a file, which is what ``list_running_servers`` reads; that
-    would take most of a second to import.
+    Args:
+        path: of a file on this machine.
+    """
+    return file_link_from(path, environ=os.environ, server=_jupyter_server(os.environ))
+
+
+def file_link_from(
+    path: str, *, environ: Mapping[str, str], server: Mapping[str, str] | None
+) -> str | None:
+    """Return the same, as a function of all that it depends on.
+
+    Args:
+        environ: the environment; VS Code, which opens files by their URL, leaves its mark in it.
+        server: what the Jupyter server has noted down of itself.
+
+    >>> server = {"base_url": "/user/ann/", "root_dir": "/home/ann"}
+    >>> file_link_from("/home/ann/my shards/report.html", environ={}, server=server)
+    '/user/ann/files/my%20shards/report.html'
+    >>> file_link_from("/data/shards/report.html", environ={}, server=server)
+    >>> file_link_from("/data/shards/report.html", environ={"VSCODE_PID": "1"}, server=None)
+    'file:///data/shards/report.html'
+    """
+    if server is not None:
+        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(server["root_dir"]))
+        hidden = any(
+            part.startswith(".") for part in inside.split(os.sep)
+        )  # Not served, or not in.
+        return None if hidden else f"{server['base_url'].rstrip('/')}/files/{quote(inside)}"
+    return Path(path).absolute().as_uri() if "VSCODE_PID" in environ else None
+
+
+def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
+    """The base URL of the Jupyter server that has started this process, if it can forward."""
+    if importlib.util.find_spec("jupyter_server_proxy") is None:
+        return None
+    server = _jupyter_server(environ)
+    return server["base_url"] if server else None
+
+
+def _jupyter_server(environ: Mapping[str, str]) -> dict[str, str] | None:
+    """What the Jupyter server that has started this process has noted down of itself.
+
+    That is in a file, which is what ``list_running_servers`` reads; that would take most of a
+    second to import.
     """
     server = environ.get("JPY_PARENT_PID", "")
-    if not server.isdecimal() or importlib.util.find_spec("jupyter_server_proxy") is None:
+    if not server.isdecimal():
         return None
     try:
         from jupyter_core.paths import jupyter_runtime_dir
 
         file = Path(jupyter_runtime_dir()) / f"jpserver-{server}.json"
-        return str(json.loads(file.read_bytes())["base_url"])
+        said = json.loads(file.read_bytes())
+        return {name: str(said[name]) for name in ("base_url", "root_dir")}
     except (ImportError, OSError, ValueError, KeyError, TypeError):
         return None

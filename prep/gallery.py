@@ -21,6 +21,7 @@ _SHARDS = 4  # that are opened
 _RECORDS = 64  # that are considered of each
 _IMAGES = 24  # that are shown, no two of a class
 _PIXELS = 96
+_FEWEST = 5  # samples that make a curve
 
 
 def preview(report: RunReport) -> str:
@@ -71,7 +72,7 @@ def _read(
 def _curves(layout: OutputLayout) -> Iterator[str]:
     """Of the last part of the run."""
     for history in read_histories(layout)[-1:]:
-        if len(history.seconds) < 2:
+        if len(history.seconds) < _FEWEST:
             continue
         yield markup.section("How the work went")
         yield markup.sparkline(

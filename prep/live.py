@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prep import markup
+from prep.addresses import file_link
 from prep.notebook import Output
 from prep.text import counted, duration, megabytes, one_line
 from prep.verdict import Verdict
@@ -30,6 +31,8 @@ class Scene:
         shards: to be written, if any.
         links: where the dashboard is to be seen.
         note: what a user should know, if anything.
+        report: the path of the page that shows what has come of it, if there is one.
+        updated: when it was last told how far the run has come, in seconds since the epoch.
     """
 
     title: str
@@ -41,12 +44,14 @@ class Scene:
     shards: int | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    report: str = ""
+    updated: float | None = None
 
     def html(self) -> str:
         """Compact, for the output of a cell."""
         counts = self.counts
         kind = _kind_of(self.verdict)
-        parts = [markup.heading(self.title, self._status(), kind)]
+        parts = [markup.heading(self.title, " · ".join([self._status(), *self._when()]), kind)]
         parts.append(markup.line(self._reason, kind=kind))
         if self._planned:
             parts.append(markup.split_bars(self._bars()))
@@ -57,6 +62,8 @@ class Scene:
         names = [f"{image.path} ({image.reason})" for image in counts.latest[:_NAMES_SHOWN]]
         parts.append(markup.line("the last: " + ", ".join(names), kind="s") if names else "")
         parts += [markup.line(self.note, kind="s"), markup.links(self.links)]
+        if self.report:
+            parts.append(markup.place("report", self.report, file_link(self.report)))
         return markup.panel(*parts)
 
     def text(self) -> str:
@@ -90,11 +97,16 @@ class Scene:
             return f"{duration(left)} left"
         return state
 
-    def _bars(self) -> dict[str, tuple[int, int]]:
-        splits = self.counts.splits
-        if splits:
-            return {name: (split.done, split.planned) for name, split in splits.items()}
-        return {self.unit: (min(self.counts.images, self._planned), self._planned)}
+    def _when(self) -> Iterator[str]:
+        # Nobody updates a panel any more whose kernel has gone, or whose notebook was saved.
+        if self.updated is not None and not self.verdict.ended:
+            yield f"last updated {time.strftime('%H:%M:%S', time.localtime(self.updated))}"
+
+    def _bars(self) -> dict[str, tuple[int, int, int]]:
+        counts = self.counts
+        if counts.splits:
+            return {n: (s.done, s.planned, s.refused) for n, s in counts.splits.items()}
+        return {self.unit: (min(counts.images, self._planned), self._planned, counts.refused)}
 
     def _numbers(self) -> Iterator[str]:
         counts = self.counts
@@ -147,7 +159,7 @@ class Screen:
 
     def change(self, **changes: Any) -> None:
         """Changes attributes of the scene, which is seen at once."""
-        self.scene = replace(self.scene, **changes)
+        self.scene = replace(self.scene, updated=time.time(), **changes)
         self.refresh()
 
     def conclude(self, verdict: Verdict) -> None:
@@ -160,7 +172,7 @@ class Screen:
         How the run stands is not told by them: they are those of its shards, which is not all.
         """
         counts = replace(counts, verdict=self.scene.verdict)
-        self.scene = replace(self.scene, counts=counts)
+        self.scene = replace(self.scene, counts=counts, updated=time.time())
         if time.monotonic() - self._shown_at >= _EVERY:
             self.refresh()
 

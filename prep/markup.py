@@ -26,7 +26,8 @@ STYLE = """<style>
 --fill:var(--jp-brand-color1,var(--vscode-progressBar-background,#0969da));
 --good:var(--jp-success-color1,#1a7f37);--bad:var(--jp-error-color1,#cf222e);
 color:var(--ink);background:var(--paper);border:1px solid var(--line);border-radius:6px;
-padding:10px 14px;margin:2px 0;max-width:720px;box-sizing:border-box;
+padding:10px 14px;margin:2px 0;width:100%;max-width:720px;box-sizing:border-box;
+container-type:inline-size;
 font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);font-variant-numeric:tabular-nums}
 @media(prefers-color-scheme:dark){.prep{
 --ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#e6edf3));
@@ -35,27 +36,36 @@ font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);font-variant-numeri
 --line:var(--jp-border-color2,var(--vscode-panel-border,#3d444d));
 --fill:var(--jp-brand-color1,var(--vscode-progressBar-background,#4493f8));
 --good:var(--jp-success-color1,#3fb950);--bad:var(--jp-error-color1,#f85149)}}
-.prep table.prep-t{border-collapse:collapse;margin:6px 0 0;width:auto;font-size:13px;color:inherit;
+.prep-x{overflow-x:auto;margin:6px 0 0}
+.prep table.prep-t{border-collapse:collapse;margin:0;width:auto;font-size:13px;color:inherit;
 border:0;table-layout:auto}
 .prep .prep-t td,.prep .prep-t th{text-align:left;vertical-align:top;padding:2px 14px 2px 0;
 border:0;background:none;white-space:normal;max-width:none;overflow-wrap:anywhere}
-.prep .prep-t tr{background:none;border:0}
+.prep .prep-t tr:nth-child(n){background:none;border:0}
 .prep .prep-t th{font-weight:600;color:var(--soft);white-space:nowrap;overflow-wrap:normal}
 .prep .prep-t .prep-w{white-space:nowrap;overflow-wrap:normal}
 .prep .prep-t .prep-n{text-align:right;white-space:nowrap}
 .prep .prep-t td.prep-b{width:min(300px,40vw);min-width:60px;vertical-align:middle}
-.prep-h{display:flex;justify-content:space-between;gap:16px;align-items:baseline}
+.prep .prep-h{display:flex;justify-content:space-between;gap:16px;align-items:baseline}
 .prep-h b{font-size:14px;overflow-wrap:anywhere}
-.prep-s{color:var(--soft)}.prep-h span{white-space:nowrap}
+.prep-h span{text-align:right}.prep-s{color:var(--soft)}
 .prep-good{color:var(--good)}.prep-bad{color:var(--bad);overflow-wrap:anywhere}
 .prep-track{background:var(--line)!important;border-radius:4px;overflow:hidden}
-.prep-track div{background:var(--fill)!important;border-radius:4px}
-.prep-p{margin-top:6px}.prep-p a{color:var(--jp-content-link-color,var(--fill))}
+.prep-track div{background:var(--fill)!important}
+.prep-track div.prep-lost{background:var(--bad)!important;min-width:2px}
+.prep-p{margin-top:6px;overflow-wrap:anywhere}
+.prep-p a{color:var(--jp-content-link-color,var(--fill))}
 .prep figure{display:inline-block;margin:6px 8px 0 0;text-align:center;vertical-align:top;
 max-width:104px;overflow-wrap:anywhere;font-size:12px}
 .prep figure img{display:block;width:96px;height:96px;object-fit:cover;border-radius:4px}
-.prep h4{margin:12px 0 0;font:600 13px/1.45 inherit;font-family:inherit;color:inherit}
-.prep svg{display:block;color:var(--fill);overflow:visible}
+.prep h4.prep-c{margin:12px 0 0;padding:0;font-weight:600;font-size:13px;line-height:1.45;
+font-family:inherit;color:inherit}
+.prep svg{display:block;color:var(--fill);overflow:visible;margin:6px 0 2px}
+.prep details{margin-top:6px}.prep summary{color:var(--soft);cursor:pointer}
+@container(max-width:420px){.prep .prep-t td,.prep .prep-t th{padding-right:8px}
+.prep .prep-h{display:block}.prep .prep-h b,.prep .prep-h span{display:block;text-align:left}
+.prep .prep-d tr,.prep .prep-d td:last-child{display:block}
+.prep .prep-t.prep-d th,.prep .prep-d td.prep-w{display:inline-block}}
 </style>"""
 
 
@@ -86,7 +96,12 @@ def heading(title: str, state: str = "", kind: str = "s") -> str:
 
 
 def section(title: str) -> str:
-    return f"<h4>{text(title)}</h4>"
+    return f'<h4 class="prep-c">{text(title)}</h4>'
+
+
+def folded(title: str, *parts: str) -> str:
+    """What is seen once somebody asks for it, by its title."""
+    return f"<details><summary>{text(title)}</summary>{''.join(parts)}</details>"
 
 
 def line(*parts: object, kind: str = "") -> str:
@@ -105,10 +120,28 @@ def links(addresses: Mapping[str, str]) -> str:
     return f'<div class="prep-p prep-s">{shown}</div>' if shown else ""
 
 
+def place(name: str, path: str, address: str | None) -> str:
+    """A line with where a file is: a link where there is an address that leads to it."""
+    shown = text(path)
+    if address is not None:
+        shown = f'<a href="{text(address)}" target="_blank" rel="noopener">{shown}</a>'
+    return f'<div class="prep-p prep-s">{text(name)} {shown}</div>'
+
+
 def pairs(rows: Iterable[tuple[str, str]]) -> str:
     """Names and their values."""
-    body = "".join(f"<tr><th>{text(n)}</th><td>{text(v)}</td></tr>" for n, v in rows)
-    return f'<table class="prep-t">{body}</table>'
+    return _table("".join(f"<tr><th>{text(n)}</th><td>{text(v)}</td></tr>" for n, v in rows))
+
+
+def described(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Names, their values, and what they are for: below them where there is little room."""
+    body = (f"<tr><th>{text(n)}</th>{_cell(v)}<td>{text(d)}</td></tr>" for n, v, d in rows)
+    return _table("".join(body), "prep-d")
+
+
+def _table(rows: str, kind: str = "") -> str:
+    """A table that scrolls where it is wider than what it is in."""
+    return f'<div class="prep-x"><table class="prep-t {kind}">{rows}</table></div>'
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]], most: int = _MOST_ROWS) -> str:
@@ -120,7 +153,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[object]], most: int = _
     )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows[:most])
     more = f"… and {len(rows) - most:,} more" if len(rows) > most else ""
-    return f'<table class="prep-t"><tr>{head}</tr>{body}</table>{line(more, kind="s")}'
+    return _table(f"<tr>{head}</tr>{body}") + line(more, kind="s")
 
 
 def _cell(value: object) -> str:
@@ -130,12 +163,19 @@ def _cell(value: object) -> str:
     return f"<td{kept_whole}>{text(value)}</td>"
 
 
-def bar(share: float) -> str:
-    """A bar that is full to ``share``, 0 to 1."""
-    percent = 100 * min(max(share, 0.0), 1.0)
+def bar(share: float, lost: float = 0.0) -> str:
+    """A bar that is full to ``share``, 0 to 1, of which the last part is ``lost``."""
+    full = min(max(share, 0.0), 1.0)
+    red = min(max(lost, 0.0), full)
     return (
-        '<div class="prep-track" style="background:#d8dee4;height:8px">'
-        f'<div style="background:#0969da;height:8px;width:{percent:.1f}%"></div></div>'
+        '<div class="prep-track" style="background:#d8dee4;height:8px;display:flex">'
+        f'<div style="background:#0969da;width:{100 * (full - red):.1f}%"></div>'
+        + (
+            f'<div class="prep-lost" style="background:#cf222e;width:{100 * red:.1f}%"></div>'
+            if red
+            else ""
+        )
+        + "</div>"
     )
 
 
@@ -150,18 +190,20 @@ def bars(counts: Mapping[str, int]) -> str:
     )
     rest = [n for name, n in counts.items() if name not in set(shown)]
     more = f"and {len(rest):,} smaller ones with {sum(rest):,}" if rest else ""
-    return f'<table class="prep-t">{body}</table>{line(more, kind="s")}'
+    return _table(body) + line(more, kind="s")
 
 
-def split_bars(splits: Mapping[str, tuple[int, int]]) -> str:
-    """How far each split is: a bar with ``(done, planned)``."""
+def split_bars(splits: Mapping[str, tuple[int, int, int]]) -> str:
+    """How far each split is: a bar with ``(done, planned, refused)``; the last are of the first."""
     body = "".join(
-        f'<tr>{_cell(name)}<td class="prep-b">{bar(done / max(planned, 1))}</td>'
+        f'<tr>{_cell(name)}<td class="prep-b">'
+        f"{bar(done / max(planned, 1), refused / max(planned, 1))}</td>"
         f'<td class="prep-n">{done:,} of {planned:,}</td>'
-        f'<td class="prep-n">{int(100 * done / max(planned, 1))} %</td></tr>'
-        for name, (done, planned) in splits.items()
+        f'<td class="prep-n">{int(100 * done / max(planned, 1))} %</td>'
+        f'<td class="prep-w prep-bad">{f"{refused:,} refused" if refused else ""}</td></tr>'
+        for name, (done, planned, refused) in splits.items()
     )
-    return f'<table class="prep-t">{body}</table>'
+    return _table(body)
 
 
 def swatch(mean: Mapping[str, float] | None, std: Mapping[str, float] | None) -> str:

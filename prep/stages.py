@@ -48,7 +48,9 @@ class StagesOnScreen(Stages):
     def finish(self, report: RunReport, *, complete: bool) -> None:
         scene = self._screen.scene
         self._screen.change(
-            counts=_final(report, scene.counts), note=COMPLETE if complete else scene.note
+            counts=_final(report, scene.counts),
+            note=COMPLETE if complete else scene.note,
+            report=report.page or "",
         )
         self._screen.conclude(report.verdict)
 

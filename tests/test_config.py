@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,21 @@ def test_a_mistyped_key_is_told_once(values: dict[str, str], told: str) -> None:
     with pytest.raises(ConfigError) as error:
         Config(**values)
     assert str(error.value) == told
+
+
+def test_it_shows_what_differs_from_the_default_first() -> None:
+    options = {"source": {"secret": "s3cret"}}
+    made = config(source="s3://a/b", size=224, max_refused=0.05, storage_options=options)
+    assert repr(made) == "Config(source='s3://a/b', output='shards', size=224)"
+    html = made._repr_html_()
+    first, _, folded = html.partition("<details>")
+    names = re.compile("<th>(.*?)</th>")
+    assert names.findall(first) == ["source", "output", "storage_options", "size"]
+    assert names.findall(folded) == [
+        name for name in Config.model_fields if name not in names.findall(first)
+    ]
+    assert "<summary>24 more keys, at their default</summary>" in folded
+    assert "s3cret" not in html + repr(made)
 
 
 def test_it_may_be_given_as_a_mapping_or_a_file(tmp_path: Path) -> None:

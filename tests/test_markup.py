@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from browser import screenshot
 from clusters import contents
 from distributed import Client
+from nbconvert import HTMLExporter
 from pictures import jpeg, picture, write_tree
 from playwright.sync_api import Page
 
 import prep
 from prep import markup
-from prep.live import Scene
+from prep.live import Scene, Screen
 from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, RefusedName, SplitCounts
 
@@ -90,7 +94,7 @@ class Tags(HTMLParser):
         markup.pairs([(HOSTILE, HOSTILE)]),
         markup.table([HOSTILE], [[HOSTILE]]),
         markup.bars({HOSTILE: 3}),
-        markup.split_bars({HOSTILE: (1, 2)}),
+        markup.split_bars({HOSTILE: (1, 2, 1)}),
         markup.contact_sheet([(HOSTILE, b"\xff\xd8")]),
         markup.sparkline([0, 1], [1, 2], HOSTILE),
         markup.class_table({HOSTILE: {HOSTILE: 1}}, {HOSTILE: HOSTILE}),
@@ -147,6 +151,38 @@ def test_a_curve_has_gaps_where_nothing_was_measured() -> None:
     assert 'd="M0.0 48.0L32.0 0.0M96.0 24.0L320.0 36.0"' in made
     assert "images/s: at most 8, over 10 s" in made
     assert markup.sparkline([1], [1], "images/s") == ""
+
+
+def test_a_bar_shows_what_of_it_was_refused() -> None:
+    made = markup.split_bars({"train": (60, 80, 20), "val": (5, 20, 0)})
+    assert re.findall(r"width:([\d.]+)%", made) == ["50.0", "25.0", "25.0"]
+    assert made.count("prep-lost") == 1
+    assert "train 60 of 80 75 % 20 refused val 5 of 20 25 %" in Tags(made).text
+
+
+def test_a_file_is_a_link_only_where_one_leads_to_it() -> None:
+    there = markup.place("report", "out/report.html", "/files/out/report.html")
+    assert (
+        '<a href="/files/out/report.html" target="_blank" rel="noopener">out/report.html</a>'
+        in there
+    )
+    assert "<a" not in markup.place("report", "out/report.html", None)
+
+
+def test_a_panel_says_when_it_was_last_told_anything_until_the_run_has_ended() -> None:
+    at = time.mktime((2026, 1, 2, 14, 3, 12, 0, 0, -1))
+    scene = Scene(title="a → b", verdict=RUNNING, counts=COUNTS, updated=at)
+    assert "44 s left · last updated 14:03:12" in Tags(scene.html()).text
+    assert "last updated" not in Scene(title="a", verdict=Verdict("done"), updated=at).html()
+    screen = Screen(Scene(title="a → b"))
+    before = time.time()
+    screen.advance(COUNTS)
+    assert before <= (screen.scene.updated or 0) <= time.time()
+
+
+def test_the_panel_of_a_finished_run_names_its_page() -> None:
+    scene = Scene(title="a → b", verdict=Verdict("done"), counts=COUNTS, report="/out/report.html")
+    assert Tags(scene.html()).text.endswith("report /out/report.html")
 
 
 def test_the_swatch_has_the_mean_s_colour() -> None:
@@ -263,7 +299,8 @@ def test_a_report_shows_an_image_of_each_class_while_they_are_there(shown: dict[
         *(ESCAPED, "cat")
     ]
     assert "<img" not in shown["gone"]
-    assert report.startswith(shown["gone"].removesuffix("</div>"))
+    page = re.compile(r'<div class="prep-p prep-s">report [^<]*</div>')
+    assert page.sub("", report).startswith(shown["gone"].removesuffix("</div>"))
 
 
 JUPYTER = """<style>:root { --jp-layout-color1: #111111; --jp-content-font-color1: #ffffff;
@@ -303,6 +340,50 @@ def test_it_can_be_read_in_light_and_dark(
         box = page.locator(".prep").nth(number)
         assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
     screenshot(page, f"notebook-objects-{theme}")
+
+
+SCENES = [
+    Scene(title="photos → shards", verdict=RUNNING, counts=COUNTS, links=LINKS, updated=0.0),
+    Scene(
+        title="photos → " + "shards/" * 20,
+        verdict=Verdict("too many refused", "14 of 5,400 images were refused (0.3%)"),
+        counts=replace(COUNTS, splits={"train": SplitCounts(planned=90, done=90, refused=14)}),
+        report="/data/" + "shards/" * 20 + "report.html",
+    ),
+]
+
+
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_jupyterlab_s_own_style_of_tables_does_not_win(
+    page: Page, shown: dict[str, str], tmp_path: Path, theme: str
+) -> None:
+    """In a notebook as JupyterLab saves it, with its style sheets."""
+    shown = {**shown, **{f"scene {n}": scene.html() for n, scene in enumerate(SCENES)}}
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": html}) for html in shown.values()
+    ]
+    cells = [nbformat.v4.new_code_cell("shown", outputs=[output]) for output in outputs]
+    exporter = HTMLExporter(template_name="lab", theme=theme)
+    saved, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
+    (tmp_path / "saved.html").write_text(saved, encoding="utf-8")
+    # All that it would ask for is scripts, for mathematics among others, from elsewhere.
+    page.route(re.compile("^https?://"), lambda route: route.fulfill(body=""))
+    for width in (1440, 1000, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto((tmp_path / "saved.html").as_uri())
+        boxes = page.locator(".prep")
+        assert boxes.count() == len(shown)
+        rows = page.locator(".prep tr").evaluate_all(
+            "rows => rows.map(row => getComputedStyle(row).backgroundColor)"
+        )
+        assert set(rows) == {"rgba(0, 0, 0, 0)"}
+        for number in range(len(shown)):
+            sizes = boxes.nth(number).evaluate(
+                "box => [box.scrollWidth, box.clientWidth, box.getBoundingClientRect().right]"
+            )
+            assert sizes[0] <= sizes[1], list(shown)[number]
+            assert sizes[2] <= width
+        screenshot(page, f"notebook-saved-{theme}-{width}")
 
 
 @pytest.mark.slow

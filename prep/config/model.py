@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -333,17 +333,33 @@ class Config(BaseModel):
             grant(getattr(self, name), options)
 
     def _repr_html_(self) -> str:
-        """Show each key in a notebook, with its value and what it is for."""
-        fields = type(self).model_fields.items()
-        values = {name: getattr(self, name) for name, _ in fields}
+        """Show in a notebook what was asked for, and the keys at their defaults when unfolded."""
+        fields = type(self).model_fields
+        values = {name: getattr(self, name) for name in fields}
         if values["storage_options"]:
             values["storage_options"] = _HIDDEN
-        rows = [
-            (name, "none" if values[name] is None else str(values[name]), field.description or "")
-            for name, field in fields
-        ]
-        table = markup.table(("key", "value", ""), rows, most=len(rows))
-        return markup.panel(markup.heading("Config"), table)
+        rows = {
+            name: (name, "none" if value is None else str(value), fields[name].description or "")
+            for name, value in values.items()
+        }
+        chosen = [rows.pop(name) for name in self._chosen()]
+        return markup.panel(
+            markup.heading("Config"),
+            markup.described(chosen),
+            markup.folded(
+                f"{len(rows)} more keys, at their default", markup.described(rows.values())
+            ),
+        )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what differs from the default, which is enough to make it again."""
+        shown = type(self).model_fields
+        return ((name, getattr(self, name)) for name in self._chosen() if shown[name].repr)
+
+    def _chosen(self) -> list[str]:
+        """The keys that have another value than the default."""
+        fields = type(self).model_fields.items()
+        return [name for name, field in fields if getattr(self, name) != field.default]
 
     @model_validator(mode="before")
     @classmethod

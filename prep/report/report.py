@@ -147,6 +147,12 @@ class RunReport:
         images = self.images
         return Verdict.of_counts(images["planned"], images["refused"], self.refusals_allowed)
 
+    @property
+    def page(self) -> str | None:
+        """The path of ``report.html``; None where there is none, or a browser can't open it."""
+        path = OutputLayout(locate(self.output)).page
+        return str(path) if isinstance(path, Path) and path.is_file() else None
+
     def refused_by_reason(self) -> dict[str, int]:
         """How many images were refused for each reason, the most frequent first."""
         return dict(Counter(image["reason"] for image in self.refused).most_common())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prep import markup
+from prep.addresses import file_link
 from prep.splits import role_of
 from prep.text import counted, megabytes, shown, triple
 
@@ -54,17 +55,21 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
         ("mean of", _describe_mean_of(report)),
         ("output", report.output),
     ]
+    if report.page:
+        rows.append(("report", report.page))
     return rows
 
 
 def html_of(report: RunReport) -> str:
     """The cell of a notebook."""
-    hidden = {"refused", "mean RGB", "std RGB"}  # They are shown otherwise.
+    hidden = {"refused", "mean RGB", "std RGB", "report"}  # They are shown otherwise.
     images = report.images
     written = f"{images['written']:,} of {counted(images['planned'], 'image')} written"
     parts = [
-        markup.heading("Report", written, "good"),
+        markup.heading("Report", written, "good" if report.verdict.good else "bad"),
+        markup.line(report.verdict.reason, kind="bad") if not report.verdict.good else "",
         markup.pairs(row for row in report.rows() if row[0] not in hidden),
+        markup.place("report", report.page, file_link(report.page)) if report.page else "",
         markup.swatch(report.mean, report.std),
     ]
     classes = sum(map(Counter, report.classes.values()), Counter[str]())
