@@ -151,6 +151,22 @@ def read_records(
         number += 1
 
 
+def count_records(file: BinaryIO, largest: int = LARGEST_RECORD) -> int:
+    """Counts the records of a TFRecord file, and passes over their data where it can.
+
+    Raises:
+        RecordError: as :func:`read_records`, but for the data that is passed over.
+    """
+    stream = _stream(file)
+    position = number = 0
+    while header := stream.read(12):
+        length = _length(header, position, largest)
+        _pass_over(length + 4, stream, file)
+        position += length + 16
+        number += 1
+    return number
+
+
 def read_chosen(
     file: BinaryIO, numbers: Collection[int], largest: int = LARGEST_RECORD
 ) -> Iterator[tuple[int, bytes]]:
@@ -176,11 +192,15 @@ def read_chosen(
             position += len(data) + 16
             continue
         length = _length(header, position, largest)
-        if isinstance(stream, _Inflater):
-            stream.read(length + 4)
-        else:
-            file.seek(length + 4, os.SEEK_CUR)
+        _pass_over(length + 4, stream, file)
         position += length + 16
+
+
+def _pass_over(size: int, stream: _Readable, file: BinaryIO) -> None:
+    if isinstance(stream, _Inflater):
+        stream.read(size)
+    else:
+        file.seek(size, os.SEEK_CUR)
 
 
 def _stream(file: BinaryIO) -> _Readable:

@@ -93,6 +93,7 @@ LEVELS = {
         "keywords",
         "locks",
         "planning",
+        "starter",
     },  # one image; a whole run
     4: {
         "contents",
@@ -123,6 +124,7 @@ LEVELS = {
         "failures",
         "gallery",
         "inventory",
+        "lookup",
         "plans",
         "shards",
         "webpage",

@@ -14,11 +14,13 @@ from prep.distribution import NAME
 COMMANDS = {
     "cluster": "Look at a cluster.",
     "demo": "Make a small set of photos, a few of them broken, and prepare it.",
+    "init": "Write a configuration for SOURCE, with what is in it and every setting explained.",
     "labels": "Number the classes of SOURCE by name, and write the label map.",
     "mean": "Compute the mean RGB of images, or of the images in shards.",
     "plan": "Show what a run would do; write nothing.",
     "report": "Make OUTPUT/report.html anew, and print its path.",
     "run": "Write shards, mean RGB and a report.",
+    "show": "Show record N of SHARD: its label and class, its picture, and what it was made of.",
     "verify": "Read all of OUTPUT again, and name what is not as it should be.",
 }
 

@@ -41,11 +41,21 @@ def writable(output: str) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file as a whole; raise ConfigError where that fails."""
+    """Write a JSON file as a whole; raise ConfigError where that fails."""
     from prep import storage
 
     try:
         storage.publish_json(path, value, within=path.parent)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file as a whole; raise ConfigError where that fails."""
+    from prep import storage
+
+    try:
+        storage.publish(path, data, within=path.parent)
     except OSError as error:
         raise _not_written(path, error) from None
 

@@ -4,9 +4,9 @@ Nothing outside this package imports a codec.
 """
 
 from prep.images.codec import codec_versions, configure_process, opencv_threads
-from prep.images.decode import decode
+from prep.images.decode import Decoder, decode
 from prep.images.decoded import Note
-from prep.images.encode import pixels_of_record
+from prep.images.encode import encode_png, pixels_of_record
 from prep.images.grid import Grids
 from prep.images.processor import ImageProcessor, ImageSettings, Processed
 from prep.images.squares import SquareReader, clipping_tolerance, mean_tolerance
@@ -14,6 +14,7 @@ from prep.images.sums import channel_sums
 from prep.images.thumbnails import Thumbnailer
 
 __all__ = [
+    "Decoder",
     "Grids",
     "ImageProcessor",
     "ImageSettings",
@@ -26,6 +27,7 @@ __all__ = [
     "codec_versions",
     "configure_process",
     "decode",
+    "encode_png",
     "mean_tolerance",
     "opencv_threads",
     "pixels_of_record",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import simplejpeg
 
@@ -31,6 +32,11 @@ def make_encoder(encoding: Encoding, quality: int, mean: RGB | None) -> Encoder:
         return lambda square: square.tobytes()
     offset = np.array(mean, "<f4")
     return lambda square: (square.astype("<f4") - offset).tobytes()
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """A PNG of pixels, uint8 (height, width, 3), RGB."""
+    return bytes(cv2.imencode(".png", pixels[..., ::-1])[1])
 
 
 def pixels_of_record(

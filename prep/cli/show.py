@@ -1,0 +1,56 @@
+"""``prep show``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from prep.admission import admit
+from prep.cli.files import writable, write
+from prep.cli.options import storage_option
+from prep.cli.parameters import Count, Path
+from prep.errors import ConfigError
+from prep.text import one_line, quoted
+
+
+@click.command()
+@click.argument("shard", metavar="SHARD", type=Path())
+@click.argument("number", metavar="[N]", type=Count(min=0), default=0)
+@click.option(
+    "-o",
+    "--output",
+    type=Path(),
+    metavar="FILE",
+    help="Write the picture there: the JPEG as it is stored, or a PNG of raw samples.",
+)
+@storage_option
+def show(
+    shard: str, number: int, output: str | None, storage_options: Mapping[str, Any] | None
+) -> None:
+    """Show record N of SHARD: its label and class, its picture, and what it was made of.
+
+    Records are counted from 0, the default. SHARD may be a folder, too: its shards are counted
+    through, by name.
+    """
+    from prep.lookup import find_record
+
+    file = None if output is None else writable(output)
+    found = find_record(admit("shard", shard, storage_options), number)
+    rows = found.rows()
+    if file is not None:
+        _require_ending(file.suffix, found.suffixes)
+        write(file, found.picture)
+        rows.append(("written to", str(file)))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(f"{name:{width}}  {one_line(value)}")
+
+
+def _require_ending(suffix: str, expected: tuple[str, ...]) -> None:
+    if suffix.lower() not in expected:
+        raise ConfigError(
+            f"output: got a name with {quoted(suffix) if suffix else 'no extension'}; expected "
+            f"{' or '.join(expected)}, for that is what the picture is"
+        )

@@ -1,0 +1,139 @@
+"""A configuration to begin with: what was found in a source, and every key with its default."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+
+from pydantic.fields import FieldInfo
+
+from prep.catalog import Catalog, scan_folders
+from prep.catalog.names import LABEL_MAP
+from prep.config import Config, allowed
+from prep.errors import SourceError
+from prep.locations import is_url, locate
+from prep.text import counted, one_line, quoted
+
+_CLASSES_SHOWN = 20
+_WIDTH = 96
+_MOST_FOLDERS = 100  # that are looked into for a source
+_PLAIN = re.compile(r"[A-Za-z_./][\w./-]*")
+_WORDS = frozenset(["true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"])
+
+
+def find_source(folder: str) -> Catalog:
+    """List the images of a folder, or of the only folder in it that can be a source.
+
+    Raises:
+        SourceError: neither can be told to be one.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    try:
+        return scan_folders(folder, on_stray="skip")
+    except SourceError as error:
+        found = [] if is_url(folder) else list(_sources_in(folder))
+        if len(found) > 1:
+            names = " and ".join(quoted(catalog.root) for catalog in found[:2])
+            raise SourceError(
+                f"source: there are several folders of images in {quoted(folder)}, such as "
+                f"{names}; name one of them"
+            ) from None
+        if not found:
+            raise error
+        return found[0]
+
+
+def _sources_in(folder: str) -> Iterator[Catalog]:
+    """The folders in a folder that can be a source, no more than two of them."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError:
+        return
+    found = 0
+    for name in [name for name in names if not name.startswith(".")][:_MOST_FOLDERS]:
+        try:
+            yield scan_folders(os.path.join(folder, name), on_stray="skip")
+        except SourceError:
+            continue
+        found += 1
+        if found == 2:
+            return
+
+
+def starter_config(catalog: Catalog, source: str, output: str) -> str:
+    """Write a configuration for a source as YAML: its keys, or their defaults as comments.
+
+    Args:
+        source, output: as they are to stand in it.
+    """
+    splits = _has_splits(catalog)
+    given = {
+        "source": _path(source),
+        "output": _path(output),
+        "layout": "splits" if splits else "classes",
+        **({"splits": f"[{', '.join(map(_scalar, catalog.splits))}]"} if splits else {}),
+    }
+    fields = Config.model_fields.items()
+    parts = [_head(catalog), *(_entry(name, field, given.get(name)) for name, field in fields)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(catalog: Catalog) -> str:
+    """What was found, as comments."""
+    sizes = Counter(catalog.images["class"].to_pylist())
+    total = counted(catalog.images.num_rows, "image")
+    lines = [
+        "Settings of prep: `prep run -c FILE`. Flags win over them.",
+        "A key behind a # is not set: it shows its default.",
+        "",
+        f"Found: {total} of {counted(len(catalog.classes), 'class')}.",
+        *(f"  {name}: {number:,}" for name, number in _by_split(catalog).items()),
+        "Classes:",
+    ]
+    names = {catalog.classes[number]: count for number, count in sizes.most_common()}
+    lines += [f"  {name}: {count:,}" for name, count in list(names.items())[:_CLASSES_SHOWN]]
+    if len(names) > _CLASSES_SHOWN:
+        lines.append(f"  and {len(names) - _CLASSES_SHOWN:,} smaller ones")
+    if locate(os.path.join(catalog.root, LABEL_MAP)).is_file():
+        lines.append(f"Their numbers are those of {LABEL_MAP} in the source.")
+    lines += [f"Passed over: {i.count:,} × {i.reason}." for i in catalog.ignored]
+    return "\n".join(f"# {one_line(line)}".rstrip() for line in lines)
+
+
+def _by_split(catalog: Catalog) -> dict[str, int]:
+    sizes = Counter(catalog.images["split"].to_pylist())
+    return {split: sizes[number] for number, split in enumerate(catalog.splits)}
+
+
+def _has_splits(catalog: Catalog) -> bool:
+    """Whether paths are split/class/file, and not class/file."""
+    path: bytes = catalog.images["path"][0].as_py()
+    return path.count(b"/") > 1
+
+
+def _entry(name: str, field: FieldInfo, value: str | None) -> str:
+    """A key, what it is for, and its value or its default."""
+    told = f"{field.description} Expected: {allowed(name)}."
+    comment = textwrap.wrap(told, _WIDTH, initial_indent="# ", subsequent_indent="# ")
+    if value is not None:
+        return "\n".join([*comment, f"{name}: {value}"])
+    return "\n".join([*comment, f"#{name}: {_scalar(field.default)}"])
+
+
+def _path(path: str) -> str:
+    """A path so written that it is understood as it stands: without variables, or a home."""
+    if is_url(path):
+        return _scalar(path)
+    return _scalar(("./" if path.startswith("~") else "") + path.replace("$", "$$"))
+
+
+def _scalar(value: object) -> str:
+    """A value as YAML."""
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)
