@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from prep.errors import PrepError
     from prep.handles import RunHandle, start
     from prep.means import MeanReport, mean_rgb
+    from prep.outlook import plan
     from prep.planning import RunPlan
-    from prep.plans import plan
     from prep.report import RunReport
     from prep.runs import run
     from prep.sessions import close_cluster
@@ -56,7 +56,7 @@ _HOMES = {
     "cluster": "clusters",
     "load": "dataset",
     "mean_rgb": "means",
-    "plan": "plans",
+    "plan": "outlook",
     "report_page": "webpage",
     "run": "runs",
     "start": "handles",

@@ -26,13 +26,16 @@ class Estimate:
     Attributes:
         sampled: number of images tried, of which ``refused`` could not be used.
         bytes: of all shards together, before compression.
+        bytes_left: of those that are not there yet.
         deep: of the images tried, those that claim 16 bits a sample.
-        seconds: with ``cores`` cores at work, starting the cluster not included.
+        seconds: for those that are not there yet, with ``cores`` cores at work, starting the
+            cluster not included.
     """
 
     sampled: int
     refused: int
     bytes: int
+    bytes_left: int
     deep: Deep
     seconds: float
     cores: int
@@ -61,13 +64,16 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         except (RefusedImage, OSError):
             refused += 1
     seconds = time.perf_counter() - started
-    used = min(workers or cores(), len(plan.shards))
-    scale = plan.images / len(paths)
+    left, shards = plan.images, len(plan.shards)
+    if plan.state is not None and plan.state.images_left is not None:
+        left, shards = plan.state.images_left, shards - plan.state.committed
+    used = min(workers or cores(), max(shards, 1))
     return Estimate(
         sampled=len(paths),
         refused=refused,
-        bytes=round(size * scale),
+        bytes=round(size * plan.images / len(paths)),
+        bytes_left=round(size * left / len(paths)),
         deep=deep,
-        seconds=seconds * scale / used,
+        seconds=seconds * left / len(paths) / used,
         cores=used,
     )

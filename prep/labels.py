@@ -99,7 +99,7 @@ class LabelMap:
         """Say what may be a mistake in the map, a sentence each, for warnings before a run.
 
         Nothing of it is an error: two classes may share a number on purpose, and a map may be made
-        for a larger set. ``prep.plan`` and ``prep.run`` log each as a warning.
+        for a larger set. ``prep.run`` logs each as a warning, and a plan shows them.
 
         Args:
             classes: those that have images.

@@ -181,6 +181,10 @@ class Lease:
         self._remove_lower()
         self._keeper.start()
 
+    def owner(self) -> Owner | None:
+        """Who has written the last lease, alive or not."""
+        return Owner.read(self._highest()[1])
+
     def require(self, *, ask: bool = False) -> None:
         """Raises OutputConflict where it is known that another run has taken the output.
 
@@ -303,6 +307,15 @@ class Lease:
         # What is counted tells each renewal from the one before.
         value = {**asdict(self._owner), "renewals": self._renewals}
         return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def lease_owner(folder: Path) -> Owner | None:
+    """Tell whose lease is in a folder, be they alive or not; None where it is nobody's.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    return Lease(folder, LEASE).owner()
 
 
 @contextlib.contextmanager

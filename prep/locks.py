@@ -18,7 +18,7 @@ from typing import TextIO
 
 from prep import storage
 from prep.errors import OutputConflict
-from prep.leases import Lease, Owner, conflict, leased
+from prep.leases import Lease, Owner, conflict, lease_owner, leased
 from prep.storage import NO_LOCKS, folders
 
 _MOST = 4096  # characters that are read of who holds a lock
@@ -57,6 +57,49 @@ def exclusive(path: Path, *, within: Path | None = None) -> Iterator[Lease | Non
         finally:
             file.truncate(0)
             _remove_if_alone(path, folder, new)
+
+
+def require_unheld(path: Path) -> Owner | None:
+    """Make sure that no run is at work in an output, as far as that shows without its lock.
+
+    Nothing is written, and no run that begins just now is disturbed.
+
+    Args:
+        path: of the lock.
+
+    Returns:
+        Who may be at work on another machine, which only waiting would tell.
+
+    Raises:
+        OutputConflict: a run is at work.
+        OSError: it can't be told.
+    """
+    if not storage.is_remote(path):
+        _require_unlocked(path)
+    owner = lease_owner(path.parent)
+    alive = owner.is_alive() if owner else False
+    if alive:
+        raise conflict(path.parent, owner)
+    return owner if alive is None else None
+
+
+def _require_unlocked(path: Path) -> None:
+    try:
+        file = storage.open_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with file:
+        owner = Owner.read(file.read(_MOST))
+        ours = owner is not None and owner.process == os.getpid()
+        if owner is None or (not ours and owner.is_alive() is False):
+            return  # To try the lock would keep out a run that begins just now.
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise conflict(path.parent, owner) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
 
 
 @contextlib.contextmanager

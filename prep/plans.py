@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from prep import storage
 from prep.catalog import Catalog, scan_folders
 from prep.catalog.names import LABEL_MAP, alike
-from prep.config import AnyConfig, Config
+from prep.config import Config
 from prep.contents import without_duplicates
 from prep.distribution import version
 from prep.errors import ConfigError, LabelError, SourceError
@@ -20,7 +21,7 @@ from prep.labels import LabelMap
 from prep.layout import require_split_name
 from prep.locations import absolute, is_url, locate
 from prep.parsing import parse_json, read_text
-from prep.planning import RunPlan, make_plan
+from prep.planning import RunPlan, class_totals, make_plan
 from prep.stats import CHANNELS, RGB
 from prep.stored_plan import StoredPlan
 from prep.text import quoted, reason_of, shown
@@ -29,12 +30,8 @@ _LOGGER = logging.getLogger("prep")
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
-def plan(config: AnyConfig) -> RunPlan:
-    """Decides what a run would do: which images, which labels, which shards. Writes nothing.
-
-    Args:
-        config: what a run would be asked to do: a :class:`prep.Config`, a mapping of its keys, or
-            the path of a JSON, YAML or TOML file with them.
+def plan_images(config: Config) -> RunPlan:
+    """Decide which images go to which shards, whatever the output holds.
 
     Raises:
         SourceError: the source is missing or has no images.
@@ -42,39 +39,49 @@ def plan(config: AnyConfig) -> RunPlan:
         ConfigError: the mean file can't be used, or the output is the source or in a class of it.
         StorageUnavailable: any of it is in a storage that does not answer.
     """
-    config = Config.of(config)
     config.grant()
     mean = read_mean(config.mean_file) if config.mean_file else None
     return _plan(config, mean)
 
 
 def plan_as_stored(stored: StoredPlan, output: str) -> RunPlan:
-    """Decides it anew for an output, from its source as that is now.
+    """Decide it anew for an output, from its source as that is now.
 
     Labels and mean are those that are stored: no file but images is read.
 
     Raises:
-        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan`.
+        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
     """
     config = stored.config.model_copy(update={"source": stored.source, "output": output})
     if config.splits is not None:
         config = config.model_copy(update={"splits": tuple(stored.images)})
-    return _plan(config, stored.settings.mean, stored.labels)
+    made = _plan(config, stored.settings.mean, stored.labels)
+    return made.with_partition(stored.fingerprint.partition)
 
 
 def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
-    """Make a plan anew where its output was begun with the same splits in another order.
+    """Make a plan anew where an earlier version began its output in another way.
 
-    Once, splits were written in the order in which they were given.
+    Once, splits were written in the order in which they were given, and all shards but the last of
+    a split were full.
 
     Raises:
-        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan`.
+        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
     """
-    order = tuple(stored.images) if stored else ()
-    if order == tuple(made.counts) or set(order) != set(made.counts):
+    if stored is None:
         return made
-    config = made.config.model_copy(update={"splits": order})
-    return _plan(config, made.mean, made.labels)
+    order = tuple(stored.images)
+    if order != tuple(made.counts) and set(order) == set(made.counts):
+        config = made.config.model_copy(update={"splits": order})
+        anew = _plan(config, made.mean, made.labels)
+        made = replace(anew, labels_from=made.labels_from)
+    return made.with_partition(stored.fingerprint.partition)
+
+
+def warn_of_labels(made: RunPlan) -> None:
+    """Log what may be a mistake in the label map of a plan that nobody has looked at."""
+    for doubt in made.labels.doubts(class_totals(made)):
+        _LOGGER.warning("prep: %s", doubt)
 
 
 def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:
@@ -93,14 +100,11 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
     _require_split_names(catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
-    found = labels or find_labels(config, catalog)
+    found, origin = (labels, "") if labels else find_labels(config, catalog)
     versions = {"prep": version(), **codec_versions()}
     made = make_plan(config, catalog, found, mean, versions)
-    present = {name for classes in made.counts.values() for name in classes}
-    found.require(present)
-    for doubt in found.doubts(present) if labels is None else ():
-        _LOGGER.warning("prep: %s", doubt)
-    return made
+    found.require(class_totals(made))
+    return replace(made, labels_from=origin)
 
 
 def _warn_of_names_alike(catalog: Catalog) -> None:
@@ -152,27 +156,30 @@ def _require_split_names(catalog: Catalog) -> None:
         ) from None
 
 
-def find_labels(config: Config, catalog: Catalog) -> LabelMap:
-    """The label map that was given, or lies in the source, or else one made of the classes.
+def find_labels(config: Config, catalog: Catalog) -> tuple[LabelMap, str]:
+    """Return the label map that was given, or that of the source, or else one made of the classes.
+
+    Returns:
+        The map; where it is from, in words.
 
     Raises:
         LabelError: it is malformed.
     """
     if isinstance(config.label_map, str):
-        return LabelMap.read(config.label_map)
+        return LabelMap.read(config.label_map), f"from {config.label_map}"
     if config.label_map is not None:
-        return LabelMap.parse(config.label_map)
+        return LabelMap.parse(config.label_map), "given with the configuration"
     beside = os.path.join(catalog.root, LABEL_MAP)
     place = locate(beside)
     if place.is_file():
-        return LabelMap.read(beside)
+        return LabelMap.read(beside), f"from {beside}"
     if place.exists() or place.is_symlink():
         found = "something else" if place.exists() else "a link that leads nowhere"
         raise LabelError(
             f"label map {quoted(beside)}: expected a file, found {found}; remove it, or give "
             "another with `label_map`"
         )
-    return LabelMap.build(catalog.classes)
+    return LabelMap.build(catalog.classes), "the classes, numbered by name"
 
 
 def read_mean(path: str) -> RGB:

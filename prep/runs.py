@@ -26,15 +26,15 @@ from prep.errors import (
 )
 from prep.executors import Executor, Workload
 from prep.interrupts import pressed_again
-from prep.journal import Journal, require_room
+from prep.journal import Journal
+from prep.outlook import look, missing_shards
 from prep.placing import placed, require_usable
 from prep.planning import RunPlan, ShardSpec
-from prep.plans import as_begun, plan
+from prep.plans import plan_images, warn_of_labels
 from prep.progress import ShowOn, Stages
 from prep.publishing import publish
 from prep.receipts import ShardReceipt, of_outcome, total_receipts
 from prep.report import Effort, RunReport
-from prep.shards import is_settled
 from prep.stages import STARTING, stages_of
 from prep.text import counted, one_line, quoted
 from prep.verdict import Verdict
@@ -126,17 +126,16 @@ def _carry_out(
     overwrite: bool,
 ) -> RunReport:
     stages.doing(f"listing {one_line(config.source)}")
-    made = plan(config)
+    planned = plan_images(config)
+    warn_of_labels(planned)
     journal = Journal(config.output)
-    made = made if overwrite else as_begun(made, journal.stored_plan())
-    require_room(journal, made, overwrite=overwrite)  # Before anything is written, be it a lock.
-    before = [] if overwrite else _settled(made, journal)
-    finished = len(before) == len(made.shards) and journal.holds(made)
+    found = look(journal, planned, overwrite=overwrite)  # Before anything is written, be it a lock.
+    finished = found.finished
     # What is finished may lie where nothing can be written, and so can't be locked.
     with contextlib.nullcontext() if finished else journal.lock():
         if not finished:  # Once more, for another run may just have ended.
-            require_room(journal, made, overwrite=overwrite)
-            before = [] if overwrite else _settled(made, journal)
+            found = look(journal, planned, overwrite=overwrite, locked=True)
+        made, before = found.plan, found.receipts
         _require_unchanged(made, before)
         _stop_at_refused(config, before)
         if len(before) == len(made.shards):
@@ -172,7 +171,7 @@ def _complete(
         started: when the run began, by ``time.perf_counter``.
     """
     work: Writing | None = None
-    receipts, missing = before, _missing(made, before)
+    receipts, missing = before, missing_shards(made, before)
     workload = Workload(images=sum(shard.images for shard in missing), parts=len(missing))
     effort = functools.partial(Effort, images=workload.images, resumed_shards=len(before))
     try:
@@ -185,7 +184,7 @@ def _complete(
                 work.carry_out(stages, elapsed=time.perf_counter() - started)
                 # What workers have told is not looked at: only what is here now is committed.
                 receipts, work.committed = journal.committed(made), 0
-                missing = _missing(made, receipts)
+                missing = missing_shards(made, receipts)
                 if not missing:
                     break
     except KeyboardInterrupt as error:
@@ -238,19 +237,6 @@ def _some_image(made: RunPlan) -> list[str]:
     return [os.path.join(made.source, os.fsdecode(path)) for path in paths]
 
 
-def _settled(made: RunPlan, journal: Journal) -> list[ShardReceipt]:
-    """The receipts of shards that need not be written (again).
-
-    A shard is written again when images that could not be read for it can be read now.
-    """
-    return [r for r in journal.committed(made) if is_settled(r, made.source)]
-
-
-def _missing(made: RunPlan, receipts: Sequence[ShardReceipt]) -> list[ShardSpec]:
-    done = {(receipt.split, receipt.index) for receipt in receipts}
-    return [shard for shard in made.shards if (shard.split, shard.index) not in done]
-
-
 def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
     """Where asked for, compares what was written with what the images hold now."""
     if made.config.check != "digest":
@@ -264,7 +250,7 @@ def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
         )
 
 
-def _stop_at_refused(config: Config, receipts: list[ShardReceipt]) -> None:
+def _stop_at_refused(config: Config, receipts: Sequence[ShardReceipt]) -> None:
     refused = [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
     if refused and config.on_bad_image == "fail":
         raise BadImageError(

@@ -17,6 +17,7 @@ from prep.labels import LabelMap
 from prep.layout import require_split_name
 from prep.locations import is_url
 from prep.planning import (
+    PARTITION,
     Fingerprint,
     RunPlan,
     ShardSpec,
@@ -68,7 +69,7 @@ class StoredPlan:
 
     @property
     def shards(self) -> tuple[ShardSpec, ...]:
-        return plan_shards(self.images, self.images_per_shard)
+        return plan_shards(self.images, self.images_per_shard, self.fingerprint.partition)
 
     @property
     def largest_record(self) -> int:
@@ -125,10 +126,14 @@ class StoredPlan:
             images_per_shard=per_shard,
             images={require_split_name(split): number for split, number in images.items()},
         )
+        if (digest := fields.text("digest")) != plan.fingerprint.digest:
+            expected = f"{plan.fingerprint.digest:.12}…, as the rest of the plan has it"
+            refuse("digest", expected, f"{digest:.12}…")
         for name, found, expected in (
-            ("digest", fields.text("digest"), plan.fingerprint.digest),
             ("compression", fields.any("compression"), config.compression),
             ("images_per_shard", per_shard, config.images_per_shard or per_shard),
+            # What earlier versions wrote is told by its absence.
+            ("partition", parts.get(PARTITION, "even"), "even"),
             ("splits", parts.get("splits"), list(images)),
             ("classes", len(set(plan.classes)), max(len(classes), 1)),
         ):
@@ -170,6 +175,7 @@ class StoredPlan:
             fingerprint=make_fingerprint(
                 self.config,
                 self.images_per_shard,
+                self.fingerprint.partition,
                 mean,
                 self.fingerprint.versions,
                 splits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from prep.depth_warnings import depth_warning
 from prep.estimate import Estimate
-from prep.planning import RunPlan
+from prep.planning import OBSTACLE, RunPlan, class_totals, plan_facts
 from prep.terminal_tables import print_pairs
 from prep.text import counted, duration, megabytes, one_line
 
@@ -21,53 +21,45 @@ _START_SECONDS = 3  # what starting a local cluster and loading the libraries ta
 def print_plan(plan: RunPlan, guess: Estimate) -> None:
     """What a run would do, and about how long that would take."""
     Console().print(_class_table(plan))
-    shards = counted(len(plan.shards), "shard")
-    warning = depth_warning(guess.deep, plan.config.depth)
-    print_pairs(
-        [
-            ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
-            ("output", f"{plan.config.output}, about {megabytes(guess.bytes)} if not compressed"),
-            ("shards", f"{shards} of up to {counted(plan.images_per_shard, 'image')}"),
-            (
-                "time",
-                f"about {duration(guess.seconds)} on {counted(guess.cores, 'core')}, "
-                f"and {_START_SECONDS} s to start",
-            ),
-            (
-                "estimated",
-                f"from {counted(guess.sampled, 'image')}, {guess.refused} of them unusable",
-            ),
-            *([("depth", warning)] if warning else []),
-            *(
-                ("passed over", f"{i.count:,} × {i.reason}, such as {i.example!r}")
-                for i in plan.ignored
-            ),
-        ]
-    )
+    facts = plan_facts(plan, _expectations(plan, guess), guess.bytes_left)
+    print_pairs(fact for fact in facts if fact[0] != OBSTACLE)  # With that the command ends.
+
+
+def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
+    compressed = "" if plan.config.compression is None else " before compression"
+    yield "size", f"about {megabytes(guess.bytes)}{compressed}"
+    if plan.state is None or not plan.state.complete:
+        seconds = f"about {duration(guess.seconds)}" if guess.seconds >= 1 else "less than 1 s"
+        cores = counted(guess.cores, "core")
+        yield "time", f"{seconds} on {cores}, after about {_START_SECONDS} s to start"
+    if warning := depth_warning(guess.deep, plan.config.depth):
+        yield "depth", warning
+    sampled = counted(guess.sampled, "image")
+    unusable = f"; {guess.refused:,} of them can't be used" if guess.refused else ""
+    yield "estimated", f"from {sampled}{unusable}"
 
 
 def _class_table(plan: RunPlan) -> Table:
     """Labels and image counts by class, the largest where there are many; totals below."""
-    totals = {
-        name: sum(classes.get(name, 0) for classes in plan.counts.values()) for name in plan.classes
-    }
-    largest = sorted(totals, key=lambda name: -totals[name])
+    totals = class_totals(plan)
+    columns: dict[str, Mapping[str, int]] = {one_line(split): n for split, n in plan.counts.items()}
+    if len(columns) > 1:
+        columns["in all"] = totals
+    largest = sorted(plan.classes, key=lambda name: -totals[name])
     hidden = largest[_CLASSES_SHOWN:]
     table = Table("class")
-    for title in ("label", *plan.counts):
-        table.add_column(Text(one_line(title)), justify="right")
+    for title in ("label", *columns):
+        table.add_column(Text(title), justify="right")
     for name in sorted(largest[:_CLASSES_SHOWN]):
-        label = plan.labels.numbers.get(name)
-        counts = (classes.get(name, 0) for classes in plan.counts.values())
-        _add_row(table, one_line(name), "none" if label is None else str(label), counts)
+        counts = (classes.get(name, 0) for classes in columns.values())
+        _add_row(table, one_line(name), str(plan.labels.numbers.get(name, "none")), counts)
     if hidden:
-        rest = (sum(c.get(n, 0) for n in hidden) for c in plan.counts.values())
+        rest = (sum(c.get(n, 0) for n in hidden) for c in columns.values())
         _add_row(table, f"{len(hidden):,} smaller classes", "", rest)
     table.add_section()
-    _add_row(table, "images", "", (sum(classes.values()) for classes in plan.counts.values()))
-    _add_row(
-        table, "shards", "", (sum(s.split == name for s in plan.shards) for name in plan.counts)
-    )
+    _add_row(table, "images", "", (sum(classes.values()) for classes in columns.values()))
+    shards = [sum(s.split == name for s in plan.shards) for name in plan.counts]
+    _add_row(table, "shards", "", shards if len(shards) == 1 else [*shards, sum(shards)])
     return table
 
 

@@ -154,6 +154,7 @@ class Writing:
             elapsed=elapsed,
             splits=dict(zip(distinct_lines(made.counts), planned, strict=True)),
             images_per_shard=made.images_per_shard,
+            partition=made.fingerprint.partition,
             missing=[numbers[shard] for shard in self._missing],
             classes=dict(zip(distinct_lines(classes), of_class, strict=True)),
             before=totals_message(self._before, classes),

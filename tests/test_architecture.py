@@ -129,7 +129,7 @@ LEVELS = {
         "shards",
         "webpage",
     },  # one shard, read and written
-    7: {"inspection", "links", "worker"},  # one process
+    7: {"inspection", "links", "outlook", "worker"},  # one process
     8: {"guests"},  # what a client tells them
     9: {"checks", "clusters", "pipeline", "progress"},  # many
     10: {"executors", "sessions", "stages"},  # to look at, and to keep

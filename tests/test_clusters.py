@@ -47,8 +47,8 @@ from prep.deployments import deployment_of
 from prep.errors import ClusterError, ConfigError
 from prep.journal import Journal
 from prep.mounts import mounts_of
+from prep.outlook import plan
 from prep.pipeline import write_serially
-from prep.plans import plan
 from prep.process_state import configured, quietly
 from prep.shards import RunRef
 

@@ -89,8 +89,28 @@ def test_every_image_is_in_exactly_one_shard_of_its_split(
 
 
 @given(sizes=split_sizes, per_shard=st.integers(1, 400))
-def test_all_shards_of_a_split_but_the_last_are_full(sizes: dict[str, int], per_shard: int) -> None:
+def test_shards_of_a_split_differ_by_one_image_at_the_most(
+    sizes: dict[str, int], per_shard: int
+) -> None:
     shards = plan_shards(sizes, per_shard)
+    for split, size in sizes.items():
+        images = [shard.images for shard in shards if shard.split == split]
+        assert len(images) == -(-size // per_shard)
+        assert max(images) - min(images) <= 1
+        assert 1 <= min(images) <= max(images) <= per_shard
+        assert sum(images) == size
+
+
+def test_no_image_is_left_over_for_a_shard_of_its_own() -> None:
+    assert [shard.images for shard in plan_shards({"train": 61}, 30)] == [20, 20, 21]
+
+
+@given(sizes=split_sizes, per_shard=st.integers(1, 400))
+def test_in_outputs_of_earlier_versions_all_shards_but_the_last_are_full(
+    sizes: dict[str, int], per_shard: int
+) -> None:
+    shards = plan_shards(sizes, per_shard, "filled")
+    assert [s.count for s in shards] == [s.count for s in plan_shards(sizes, per_shard)]
     for split, size in sizes.items():
         images = [shard.images for shard in shards if shard.split == split]
         assert images[:-1] == [per_shard] * (len(images) - 1)

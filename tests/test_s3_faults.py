@@ -35,7 +35,7 @@ from prep.journal import Journal
 from prep.labels import LabelMap
 from prep.locations.filesystems import filesystem
 from prep.means import find_files
-from prep.plans import plan
+from prep.outlook import plan
 from prep.retries import is_transient
 from prep.runs import _how_to_resume as how_to_resume
 

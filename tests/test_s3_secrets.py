@@ -22,8 +22,8 @@ from storages import KEY, S3, SECRET, Store
 import prep
 from prep import locations
 from prep.locations.faults import redacted
+from prep.outlook import plan
 from prep.planning import ShardSpec
-from prep.plans import plan
 from prep.shards import RunRef
 
 _FORMS = [

@@ -12,10 +12,15 @@ from prep.config import Config
 @config_options
 @workers_option
 def plan(config: Config, workers: int | None) -> None:
-    """Show what a run would do; write nothing."""
-    from prep import plans
+    """Show what a run would do, and what it would find in OUTPUT; write nothing.
+
+    Exits with the code that a run would end with at once, if it could not begin.
+    """
+    from prep import outlook
     from prep.estimate import estimate
     from prep.terminal_plan import print_plan
 
-    made = plans.plan(config)
+    made = outlook.plan(config)
     print_plan(made, estimate(made, workers))
+    if made.state is not None and made.state.obstacle is not None:
+        raise made.state.obstacle

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from prep.planning import plan_shards
+from prep.planning import Partition, plan_shards
 from prep.receipts import SplitTotals, Totals
 from prep.splits import training_splits
 from prep.stats import ChannelStats, by_channel
@@ -40,7 +40,7 @@ class RunInfo:
         began: in seconds since 1970.
         elapsed: seconds since then.
         splits: images planned, by split, in the order of the plan.
-        images_per_shard: as in the plan.
+        images_per_shard, partition: as in the plan.
         missing: which shards are to be written, counted through all splits, in the order of their
             tasks; all others are there from before.
         classes: images planned by class, at most ``CLASSES_COUNTED``, in the order of the plan.
@@ -56,6 +56,7 @@ class RunInfo:
     missing: Sequence[int]
     classes: Mapping[str, int]
     before: TallyMessage
+    partition: Partition = "even"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -135,7 +136,7 @@ class RunWatch:
         self._began = now - info.elapsed
         #: How the run stands.
         self.verdict = RUNNING
-        shards = plan_shards(info.splits, info.images_per_shard)
+        shards = plan_shards(info.splits, info.images_per_shard, info.partition)
         self._names = {f"{shard.split}/{shard.index}": n for n, shard in enumerate(shards)}
         self._images = np.array([shard.images for shard in shards], np.int64)
         numbers = {split: number for number, split in enumerate(info.splits)}

@@ -1,0 +1,145 @@
+"""What a run finds in its output before it begins: the same for ``run`` and for ``plan``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from prep import storage
+from prep.config import AnyConfig, Config
+from prep.errors import OutputConflict, PrepError
+from prep.journal import Journal, require_room
+from prep.locks import require_unheld
+from prep.planning import OutputState, RunPlan, ShardSpec
+from prep.plans import as_begun, plan_images
+from prep.receipts import ShardReceipt
+from prep.shards import is_settled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an output holds of a plan.
+
+    Attributes:
+        plan: as it was begun; see :func:`prep.plans.as_begun`.
+        receipts: of the shards that need not be written.
+        finished: whether nothing is left to write, neither shards nor what describes them.
+        suspect: who may be at work in it, on another machine.
+    """
+
+    plan: RunPlan
+    receipts: tuple[ShardReceipt, ...]
+    finished: bool
+    suspect: str | None
+
+
+def look(
+    journal: Journal, made: RunPlan, *, overwrite: bool = False, locked: bool = False
+) -> Found:
+    """Look at an output; write nothing.
+
+    Args:
+        overwrite: whether what it holds is to be replaced.
+        locked: whether it is this run that holds it.
+
+    Raises:
+        OutputConflict: no run of this plan could begin in it.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    plan = as_begun(made, None if overwrite else journal.stored_plan())
+    require_room(journal, plan, overwrite=overwrite)
+    receipts = () if overwrite else tuple(_settled(plan, journal))
+    finished = len(receipts) == len(plan.shards) and journal.holds(plan)
+    # What is finished may lie where nothing can be written.
+    suspect = None if locked or finished else _require_free(journal, plan)
+    return Found(plan=plan, receipts=receipts, finished=finished, suspect=suspect)
+
+
+def plan(config: AnyConfig) -> RunPlan:
+    """Decide what a run would do, and look at what it would find in the output. Write nothing.
+
+    An output in which no run could begin is no error here: ``state`` of the plan says why.
+
+    Args:
+        config: what a run would be asked to do: a :class:`prep.Config`, a mapping of its keys, or
+            the path of a JSON, YAML or TOML file with them.
+
+    Raises:
+        SourceError: the source is missing or has no images.
+        LabelError: the label map is malformed, or lacks a class.
+        ConfigError: the mean file can't be used, or the output is the source or in a class of it.
+        StorageUnavailable: any of it is in a storage that does not answer.
+    """
+    config = Config.of(config)
+    made, journal = plan_images(config), Journal(config.output)
+    try:
+        found = look(journal, made)
+    except PrepError as error:
+        return replace(made, state=OutputState(obstacle=error))
+    missing = missing_shards(found.plan, found.receipts)
+    state = OutputState(
+        committed=len(found.receipts),
+        images_left=sum(shard.images for shard in missing),
+        free=_free_space(journal.layout.root),
+        suspect=found.suspect,
+    )
+    return replace(found.plan, state=state)
+
+
+def missing_shards(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[ShardSpec]:
+    """The shards of a plan of which there is no receipt."""
+    done = {(receipt.split, receipt.index) for receipt in receipts}
+    return [shard for shard in plan.shards if (shard.split, shard.index) not in done]
+
+
+def _free_space(root: Path) -> int | None:
+    """Bytes that are free where an output lies or is to lie; None where that is not known."""
+    if storage.is_remote(root):
+        return None
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(_nearest(root)).free
+    return None
+
+
+def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
+    """The receipts of shards that need not be written (again).
+
+    A shard is written again when images that could not be read for it can be read now.
+    """
+    return (r for r in journal.committed(plan) if is_settled(r, plan.source))
+
+
+def _require_free(journal: Journal, plan: RunPlan) -> str | None:
+    """Make sure that a run could take an output and write to it; who may be at work there."""
+    layout = journal.layout
+    try:
+        if not storage.is_remote(layout.root):
+            splits = [layout.root / name for name in plan.counts]
+            for folder in (layout.root, layout.state, *splits):
+                _require_writable(folder)
+        suspect = require_unheld(layout.lock)
+    except OSError as error:
+        raise journal.not_writable(error) from None
+    return str(suspect) if suspect else None
+
+
+def _nearest(path: Path) -> Path:
+    """A path, or the folder that it would be made in, or a folder above that."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _require_writable(path: Path) -> None:
+    """Raise an error where no file could be made in a folder that is there or is to be made."""
+    place = _nearest(path)
+    if not place.is_dir():
+        what = f"lies below {place}, which is a file" if place != path else "is a file"
+        raise OutputConflict(f"output: {path} {what}; choose another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        locked = os.statvfs(place).f_flag & os.ST_RDONLY
+        number = errno.EROFS if locked else errno.EACCES
+        raise OSError(number, os.strerror(number), str(place))

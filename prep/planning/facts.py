@@ -1,0 +1,104 @@
+"""What there is to say of a plan, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from prep.config import Config
+from prep.text import counted, megabytes, quoted
+
+if TYPE_CHECKING:
+    from prep.planning.plan import RunPlan
+
+#: The name of the fact that a run could not begin.
+OBSTACLE = "can't run"
+_ELSEWHERE = {"source", "output", "label_map", "storage_options"}  # Said by other facts, or secret.
+
+
+def plan_facts(
+    plan: RunPlan, expected: Iterable[tuple[str, str]] = (), needed: int | None = None
+) -> list[tuple[str, str]]:
+    """Names and values, for tables.
+
+    Args:
+        expected: facts that were estimated.
+        needed: bytes that a run is expected to write, where that was estimated.
+    """
+    return [
+        ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
+        ("output", plan.config.output),
+        ("classes", _classes(plan)),
+        ("labels", plan.labels_from),
+        *(("warning", doubt) for doubt in plan.labels.doubts(class_totals(plan))),
+        ("shards", _shards(plan)),
+        *expected,
+        *_state(plan, needed),
+        ("settings", _settings(plan.config)),
+        *(
+            ("passed over", f"{i.count:,} × {i.reason}, such as {quoted(i.example)}")
+            for i in plan.ignored
+        ),
+    ]
+
+
+def class_totals(plan: RunPlan) -> Counter[str]:
+    """How many images of each class there are in all splits together."""
+    return sum(map(Counter, plan.counts.values()), Counter())
+
+
+def _classes(plan: RunPlan) -> str:
+    totals = class_totals(plan)
+    images = [totals[name] for name in plan.classes]
+    return f"{len(images):,}, with {_span(min(images), max(images))}"
+
+
+def _shards(plan: RunPlan) -> str:
+    sizes = [shard.images for shard in plan.shards]
+    return f"{len(sizes):,}, with {_span(min(sizes), max(sizes))}"
+
+
+def _span(least: int, most: int) -> str:
+    if least == most:
+        return f"{counted(least, 'image')} each"
+    return f"{least:,} to {counted(most, 'image')} each"
+
+
+def _state(plan: RunPlan, needed: int | None) -> Iterator[tuple[str, str]]:
+    state = plan.state
+    if state is None:
+        return
+    if state.obstacle is not None:
+        yield OBSTACLE, str(state.obstacle)
+    elif state.complete:
+        yield "done already", "all shards are there; a run would write none"
+    elif state.committed:
+        there = f"{state.committed:,} of {counted(len(plan.shards), 'shard')} are there"
+        left = counted(len(plan.shards) - state.committed, "shard")
+        yield (
+            "done already",
+            f"{there}; {left} with {counted(state.images_left or 0, 'image')} would be written",
+        )
+    if state.suspect is not None:
+        yield (
+            "warning",
+            f"{state.suspect}, may be at work in the output; a run would first watch whether it is",
+        )
+    if state.free is not None and not state.complete:
+        short = needed is not None and needed > state.free
+        wanted = f"; too little for about {megabytes(needed or 0)}: make room first"
+        yield "free space", megabytes(state.free) + (wanted if short else "")
+
+
+def _settings(config: Config) -> str:
+    changed = [
+        f"{key}: {_value(getattr(config, key))}"
+        for key, field in type(config).model_fields.items()
+        if key not in _ELSEWHERE and getattr(config, key) != field.default
+    ]
+    return ", ".join(changed) or "all as by default"
+
+
+def _value(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

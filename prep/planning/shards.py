@@ -1,0 +1,91 @@
+"""How the images of a split are spread over its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from prep.errors import ConfigError
+from prep.layout import MOST_SHARDS
+
+#: ``even``: shards of a split differ by one image at the most. ``filled``: all are full but the
+#: last, as in outputs of earlier versions.
+Partition = Literal["even", "filled"]
+
+_LARGEST_DEFAULT_SHARD = 1000
+_SMALLEST_DEFAULT_SHARD = 32
+_DEFAULT_SHARDS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSpec:
+    """Shard ``index`` of the ``count`` of its split: rows ``start`` to ``stop`` of the manifest."""
+
+    split: str
+    index: int
+    count: int
+    start: int
+    stop: int
+
+    @property
+    def images(self) -> int:
+        return self.stop - self.start
+
+
+def plan_shards(
+    images: Mapping[str, int], images_per_shard: int, partition: Partition = "even"
+) -> tuple[ShardSpec, ...]:
+    """Spreads the rows of each split over shards of at most ``images_per_shard``.
+
+    Raises:
+        ConfigError: there would be more shards than an output may have.
+
+    >>> [(s.index, s.start, s.stop) for s in plan_shards({"train": 9}, 4)]
+    [(0, 0, 3), (1, 3, 6), (2, 6, 9)]
+    >>> [s.images for s in plan_shards({"train": 9}, 4, "filled")]
+    [4, 4, 1]
+    """
+    count_shards(images, images_per_shard)
+    shards: list[ShardSpec] = []
+    first = 0
+    for split, number in images.items():
+        count = -(-number // images_per_shard)
+        if partition == "even":
+            bounds = [first + index * number // count for index in range(count + 1)]
+        else:
+            bounds = [*range(first, first + number, images_per_shard), first + number]
+        shards += (
+            ShardSpec(split=split, index=index, count=count, start=start, stop=stop)
+            for index, (start, stop) in enumerate(pairwise(bounds))
+        )
+        first += number
+    return tuple(shards)
+
+
+def count_shards(images: Mapping[str, int], images_per_shard: int) -> int:
+    """How many shards that makes; counting them takes no memory.
+
+    Raises:
+        ConfigError: more than an output may have.
+    """
+    shards = sum(-(-number // images_per_shard) for number in images.values())
+    if shards > MOST_SHARDS:
+        least = -(-sum(images.values()) // max(MOST_SHARDS - len(images), 1))
+        raise ConfigError(
+            f"images_per_shard: {images_per_shard:,} would make {shards:,} shards; an output has "
+            f"at most {MOST_SHARDS:,}: expected {max(least, 2):,} or more"
+        )
+    return shards
+
+
+def default_images_per_shard(images: int) -> int:
+    """About 128 shards, of at least 32 and at most 1000 images.
+
+    It depends on nothing but the number of images, so that the output is the same on any machine.
+
+    >>> [default_images_per_shard(n) for n in (400, 20_000, 1_281_167)]
+    [32, 156, 1000]
+    """
+    return min(_LARGEST_DEFAULT_SHARD, max(_SMALLEST_DEFAULT_SHARD, images // _DEFAULT_SHARDS))
