@@ -290,6 +290,8 @@ def class_table(
     for classes in counts.values():
         for name, number in classes.items():
             totals[name] = totals.get(name, 0) + number
+    if len(counts) > 1:
+        counts = {**counts, "in all": totals}
     largest = sorted(totals, key=lambda name: -totals[name])
     rows: list[list[object]] = [
         [name, *([] if labels is None else [labels.get(name, "none")])]

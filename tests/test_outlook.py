@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from prep.journal import Journal
 from prep.planning import Fingerprint, Partition, RunPlan
 from prep.plans import plan_images
 from prep.shards import RunRef, write_shard
+from prep.text import megabytes
 
 PLAN = ".prep/plan.json"
 
@@ -185,7 +187,7 @@ def test_another_configuration_there_ends_a_plan_as_it_would_end_a_run(home: Pat
         prep.run(config(quality=50))
     assert "(quality: 90 there, 50 here)" in str(error.value)
     assert shown.exit_code == 2
-    assert shown.stderr == f"prep: {error.value}\n"
+    assert shown.stderr == f"prep: {error.value}\n".replace("`overwrite=True`", "--overwrite")
     assert "images │" in shown.stdout
 
 
@@ -286,7 +288,8 @@ def small_disk(home: Path) -> Iterator[Path]:
 def test_a_disk_that_is_too_small_is_told_of(small_disk: Path) -> None:
     shown = planned()
     assert shown.exit_code == 0
-    assert "too little for about 0.0 MB: make room first" in shown.output
+    free = shutil.disk_usage(small_disk).free
+    assert re.search(rf"{megabytes(free)}; too little for about .*: make room first", shown.output)
 
 
 def test_an_output_that_can_not_be_written_to_is_told_of(small_disk: Path) -> None:

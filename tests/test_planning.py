@@ -30,7 +30,7 @@ from prep.planning import (
     plan_shards,
     shuffled,
 )
-from prep.plans import as_begun, plan_as_stored
+from prep.plans import as_begun, plan_as_stored, plan_images
 from prep.shards import RunRef, write_shard
 
 VERSIONS = {"opencv": "5.0"}
@@ -295,7 +295,7 @@ def test_an_output_begun_with_splits_in_another_order_is_continued(
         write_shard(shard, run)
     written = contents(tmp_path / "out", "*/*.tfrecord")
     assert len(written) == 2
-    again = prep.plan(config)
+    again = plan_images(config)
     assert again.fingerprint.digest != begun.fingerprint.digest
     stored = journal.stored_plan()
     assert stored is not None

@@ -101,4 +101,4 @@ def _settings(config: Config) -> str:
 
 
 def _value(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
