@@ -432,14 +432,14 @@ def test_a_plan_is_printed_and_nothing_is_written(tmp_path: Path) -> None:
     process = finished("plan", *PLACES, "--size", "64", cwd=tmp_path)
     assert state(tmp_path) == before
     rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in process.stdout.splitlines()]
-    # class, label, train, val
-    assert ["cat", "0", "70", "3"] in rows
-    assert ["dog", "1", "5", "0"] in rows
+    # class, label, train, val, in all
+    assert ["cat", "0", "70", "3", "73"] in rows
+    assert ["dog", "1", "5", "0", "5"] in rows
     # 75 train images at the least of 32 to a shard are 3 shards; 3 val images are one.
-    assert ["images", "", "75", "3"] in rows
-    assert ["shards", "", "3", "1"] in rows
+    assert ["images", "", "75", "3", "78"] in rows
+    assert ["shards", "", "3", "1", "4"] in rows
     pairs = {row[0]: row[1] for row in rows if len(row) == 2}
-    assert "MB" in pairs["output"]
+    assert "B" in pairs["size"]
     assert " s on " in pairs["time"]
     assert "notes.txt" in pairs["passed over"]
 
