@@ -127,8 +127,8 @@ class StoredPlan:
             images={require_split_name(split): number for split, number in images.items()},
         )
         if (digest := fields.text("digest")) != plan.fingerprint.digest:
-            expected = f"{plan.fingerprint.digest:.12}…, as the rest of the plan has it"
-            refuse("digest", expected, f"{digest:.12}…")
+            made = f"{plan.fingerprint.digest:.12}…"
+            refuse("digest", f"{made}, as the rest of the plan has it", f"{digest:.12}…")
         for name, found, expected in (
             ("compression", fields.any("compression"), config.compression),
             ("images_per_shard", per_shard, config.images_per_shard or per_shard),
