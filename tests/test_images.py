@@ -324,8 +324,15 @@ def test_what_can_not_be_used_is_refused_with_its_reason(data: bytes, reason: st
     assert refusal(data) == reason
 
 
+def test_what_pillow_finds_too_large_is_told_in_our_words() -> None:
+    with pytest.raises(RefusedImage, match="more pixels than max_pixels allows, 100,000,000"):
+        square(b"P6 30000 30000 255\n" + bytes(100))
+
+
 def test_a_refusal_says_what_was_found() -> None:
-    with pytest.raises(RefusedImage, match=r"too large: 30000 × 30000 pixels; at most 100000000"):
+    with pytest.raises(
+        RefusedImage, match=r"too large: 30,000 × 30,000 pixels; max_pixels allows 100,000,000"
+    ):
         square(claiming(30000, 30000))
 
 

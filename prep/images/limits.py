@@ -25,19 +25,20 @@ def check_size(height: int, width: int, settings: DecoderSettings) -> None:
     """
     if height * width > settings.max_pixels:
         raise RefusedImage(
-            "too large", f"{width} × {height} pixels; at most {settings.max_pixels} are decoded"
+            "too large", f"{width:,} × {height:,} pixels; max_pixels allows {settings.max_pixels:,}"
         )
     short, long = (height, width) if height < width else (width, height)
     if short < settings.min_size:
         raise RefusedImage(
             "too small",
-            f"{width} × {height} pixels; the shorter side is to have {settings.min_size} or more",
+            f"{width:,} × {height:,} pixels; min_size asks for a shorter side of "
+            f"{settings.min_size:,}",
         )
     if long > settings.max_aspect * short:
         raise RefusedImage(
             "too extreme",
-            f"{width} × {height} pixels; the longer side may be {settings.max_aspect:g} times "
-            "the shorter",
+            f"{width:,} × {height:,} pixels; max_aspect allows a longer side of "
+            f"{settings.max_aspect:,g} times the shorter",
         )
 
 
@@ -49,7 +50,8 @@ def check_least(height: int, width: int, least: int, size: int) -> None:
     """
     if size < least:
         raise RefusedImage(
-            "truncated", f"{width} × {height} pixels take {least} bytes or more; there are {size}"
+            "truncated",
+            f"{width:,} × {height:,} pixels take {least:,} bytes or more; there are {size:,}",
         )
 
 
@@ -62,8 +64,8 @@ def check_room(height: int, width: int, size: int) -> None:
     if height * width > max(_ALWAYS_DECODED, size * _PIXELS_PER_BYTE):
         raise RefusedImage(
             "too extreme",
-            f"{width} × {height} pixels from {size} bytes; at most {_PIXELS_PER_BYTE} pixels "
-            "per byte are decoded",
+            f"{width:,} × {height:,} pixels from {size:,} bytes; at most {_PIXELS_PER_BYTE:,} "
+            "pixels per byte are decoded",
         )
 
 
@@ -75,4 +77,4 @@ def check_scans(scans: int, pixels: int) -> None:
     """
     most = min(MAX_SCANS, max(1, MAX_SCANNED_PIXELS // pixels))
     if scans > most:
-        raise RefusedImage("too extreme", f"{scans} scans or more; at most {most} are decoded")
+        raise RefusedImage("too extreme", f"{scans:,} scans or more; at most {most:,} are decoded")

@@ -187,8 +187,9 @@ def _decode(
             what = f"begins like {name}, but can't be read"
             raise RefusedImage("truncated" if source.cut else "damaged", what) from None
         raise RefusedImage("not an image", opening(data)) from None
-    except Image.DecompressionBombError as error:
-        raise RefusedImage("too large", str(error)) from None
+    except Image.DecompressionBombError:
+        detail = f"more pixels than max_pixels allows, {settings.max_pixels:,}"
+        raise RefusedImage("too large", detail) from None
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
         reason = "truncated" if source.cut else _reason(str(error))
         raise RefusedImage(reason, f"{type(error).__name__}: {error}") from None
