@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -20,30 +21,46 @@ from pictures import jpeg, picture, write_tree
 
 import prep
 from prep import storage
-from prep.errors import PrepError, SourceError
+from prep.errors import PrepError, SourceError, TooManyRefused
 from prep.histories import add_history, read_histories
 from prep.journal import Journal
 from prep.layout import OutputLayout
 from prep.receipts import Finding
 from prep.watching.history import History, Recorder, Sample
-from prep.webpage import contact, loading, refusals, samples, timelines, update_page
+from prep.webpage import (
+    classes,
+    contact,
+    copies,
+    cores,
+    loading,
+    refusals,
+    samples,
+    settings,
+    timelines,
+    update_page,
+)
 from prep.webpage import page as page_module
 from prep.webpage.facts import Facts, read_facts
 from prep.webpage.refusals import look_at_refused
 from prep.webpage.samples import take_sample
 from prep.webpage.sections import Figure
+from prep.webpage.shots import make_shot
 
 pytestmark = pytest.mark.pages
 
 
+_IN_CELLS = ("a", "b", "i", "span", "wbr")
+
+
 class _Page(HTMLParser):
-    """The texts of a page: cells of its tables by section, and everything else in one."""
+    """The texts of a page: by section, and cells of its tables; and all of it in one."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.source = path.read_bytes().decode()
         self.rows: dict[str, list[list[str]]] = {}
         self.images: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
         self.text = ""
         self._section = ""
         self._in_cell = self._in_code = False
@@ -51,15 +68,17 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
-        if tag == "section" and values.get("id"):
+        if tag == "section" and values.get("class") != "class" and values.get("id"):
             self._section = values["id"] or ""
         elif tag == "tr":
             self.rows.setdefault(self._section, []).append([])
         elif tag in ("td", "th"):
             self.rows[self._section][-1].append("")
-        elif tag == "img":
+        elif tag == "img" and values.get("src"):
             self.images[self._section] = self.images.get(self._section, 0) + 1
-        self._in_cell = tag in ("td", "th") or (self._in_cell and tag in ("b", "span", "i"))
+        self._in_cell = tag in ("td", "th") or (
+            self._in_cell and tag in ("a", "b", "span", "i", "wbr")
+        )
         self._in_code = tag in ("script", "style")
 
     def handle_endtag(self, tag: str) -> None:
@@ -70,6 +89,7 @@ class _Page(HTMLParser):
         if self._in_code:
             return
         self.text += data
+        self.texts[self._section] = self.texts.get(self._section, "") + data
         if self._in_cell:
             self.rows[self._section][-1][-1] += data
 
@@ -120,10 +140,13 @@ def home(prepared: Path, tmp_path: Path) -> Path:
 def test_it_says_what_the_report_says(prepared: Path) -> None:
     page = _Page(prepared / "out/report.html")
     report = json.loads((prepared / "out/report.json").read_bytes())
-    assert page.rows["classes"][0][:5] == ["class", "label", "train", "val", "all"]
-    for name, label, *counts, _bar in page.rows["classes"][1:]:
+    heads = ["class", "label", "train", "val", "written", "refused", "share", "of largest", "bar"]
+    assert page.rows["classes"][0] == heads
+    for name, label, *counts, refused, share, _, _ in page.rows["classes"][1:]:
         by_split = [report["classes"][split].get(name, 0) for split in ("train", "val")]
         assert [int(n) for n in counts] == [*by_split, sum(by_split)]
+        assert refused == ("2" if name == "cat" else "0")
+        assert float(share.removesuffix("%")) == pytest.approx(100 * sum(by_split) / 15, abs=0.5)
         assert int(label) == json.loads((prepared / "out/label_map.json").read_bytes())[name]
     shards = {row[0]: row[1:5] for row in page.rows["shards"][1:]}
     channels = {row[0]: row[1:] for row in page.rows["channels"][1:]}
@@ -132,7 +155,18 @@ def test_it_says_what_the_report_says(prepared: Path) -> None:
         assert [int(n) for n in shards[split]] == [numbers[key] for key in keys]
         expected = [*numbers["mean"].values(), *numbers["std"].values()]
         assert [float(n) for n in channels[split][1:]] == pytest.approx(expected, abs=0.0006)
-    assert {row[0] for row in page.rows["refused"][1:]} == {r["path"] for r in report["refused"]}
+    assert {row[0]: row[-2] for row in page.rows["classes"][1:]} == {
+        "bird": "100%",
+        "cat": "43%",
+        "dog": "71%",
+    }
+    smallest = (
+        "The smallest class is cat with 3 images. The largest class is bird with 7 (2.3 times"
+    )
+    assert smallest in page.texts["classes"]
+    for image in report["refused"]:
+        for text in (image["path"], image["detail"], f"1 {image['reason']}"):
+            assert text in page.texts["refused"]
     assert page.images == {"images": 15, "refused": 1}
 
 
@@ -292,8 +326,9 @@ def test_an_output_that_is_not_finished(home: Path) -> None:
     assert "Not finished: 4 of 5 shards are committed" in page.text
     shutil.rmtree(home / "out/.prep/receipts")
     page = _Page(prep.report_page(home / "out"))
-    assert "Not finished: 0 of 5 shards" in page.text
+    assert "Nothing is written yet. Not finished: 0 of 5 shards are committed." in page.text
     assert "No image is in a shard that is committed" in page.text
+    assert "Load the data" not in page.text
     assert page.rows["classes"][1][:3] == ["bird", "0", "0"]
 
 
@@ -382,6 +417,10 @@ def test_of_many_classes_each_has_an_image_and_some_are_named(
     prep.run(config(tmp_path, images_per_shard=8), client)
     page = _Page(tmp_path / "out/report.html")
     assert page.images["images"] == 46
+    assert len(page.rows["classes"]) == 1 + 45
+    assert page.rows["classes"][8][:3] == ["class-07", "7", "2"]
+    monkeypatch.setattr(classes, "_MOST_ROWS", 20)
+    page = _Page(prep.report_page(tmp_path / "out"))
     assert len(page.rows["classes"]) == 1 + 20
     assert page.rows["classes"][1][:3] == ["class-07", "7", "2"]
     assert "all 45 classes are in report.json" in page.text
@@ -437,8 +476,8 @@ def test_throughput_and_processors_over_the_parts_of_a_run(workers: int, home: P
     lines = [r.data_source.data for r in figures["image_rate"].model.renderers]
     assert all(data["y"] == pytest.approx(100) for data in lines if len(data["y"]))
     text = _Page(prep.report_page(home / "out")).text
-    assert ("the middle worker" in text) == (workers == 20)
-    assert "100 %" in text  # The host was at 97 % throughout.
+    assert ("the middle worker95%" in text.replace("\n", "")) == (workers == 20)
+    assert "All cores were at work: on average, 97% of all cores were in use and each" in text
 
 
 def test_columns_that_do_not_fit_are_not_drawn() -> None:
@@ -473,3 +512,132 @@ def test_an_update_that_changes_nothing_writes_nothing(
     monkeypatch.setattr(page_module, "make_page", None)
     update_page(journal, facts.plan, facts.receipts)
     assert page.stat() == before
+
+
+def refusing(home: Path, count: int) -> Path:
+    """The output of a copy of the source in which so many images more are empty."""
+    for path in sorted((home / "in/train").glob("*/0*.jpg"))[:count]:
+        path.write_bytes(b"")
+    return home / "out"
+
+
+@pytest.mark.parametrize(
+    ("empty", "kind", "said"),
+    [
+        (0, "fair", "Done with refusals: 2 of 17 images were refused (11.8%)."),
+        # All of train, and two of them were not images before.
+        (9, "bad", "Too many refused: 11 of 17 images were refused (64.7%), more than max_refused"),
+    ],
+)
+def test_the_verdict_stands_at_the_top(
+    empty: int, kind: str, said: str, home: Path, client: Client
+) -> None:
+    output = refusing(home, empty)
+    with contextlib.suppress(TooManyRefused):
+        prep.run(config(home), client, overwrite=True)
+    page = _Page(output / "report.html")
+    assert said in page.text.partition("Contents")[0]
+    assert f'<p class="notice {kind}" role="status">' in page.source
+    # The part that is trained on holds nothing then, but the other one does.
+    assert f"prep.load({str(output)!r}, {'val' if empty else 'train'!r})" in page.text
+
+
+def test_where_nothing_could_be_written_there_is_nothing_to_load(
+    tmp_path: Path, client: Client
+) -> None:
+    write_tree(tmp_path / "in", {"train": {"cat": {"a.jpg": b"", "b.jpg": b"<html>"}}})
+    prep.run(config(tmp_path), client)
+    page = _Page(tmp_path / "out/report.html")
+    assert "Nothing is written: 2 of 2 images were refused (100.0%)." in page.text
+    assert "Load the data" not in page.text
+    assert "Channels" not in page.text
+    assert "1 file is empty" in page.texts["sources"]
+
+
+def test_of_few_images_there_are_no_figures(tmp_path: Path, client: Client) -> None:
+    write_tree(tmp_path / "in", {"train": {"cat": 4}})
+    prep.run(config(tmp_path), client)
+    page = _Page(tmp_path / "out/report.html")
+    assert "Done: 4 images written, none refused." in page.text
+    assert "the run was too short to tell" in page.text
+    assert figures_of(*facts_of(tmp_path / "out")) == {}
+    assert "Nine of ten" not in page.text
+
+
+def test_leaks_and_conflicts_stand_on_top_with_pairs_of_pictures(
+    home: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = home / "in"
+    images = sorted((source / "train").glob("*/0*.jpg"))
+    for number, path in enumerate(images[:3]):
+        (source / f"val/bird/copy-{number}.jpg").write_bytes(path.read_bytes())
+    (source / "train/dog/copy.jpg").write_bytes(images[0].read_bytes())
+    (source / "train/bird/again.jpg").write_bytes(images[4].read_bytes())
+    prep.run(config(home), client, overwrite=True)
+    monkeypatch.setattr(copies, "_MOST_PAIRS", 2)
+    page = _Page(prep.report_page(home / "out"))
+    alarms = (
+        "3 of 9 val images are copies of train images.",
+        "1 image lies in more than one class.",
+    )
+    for alarm in alarms:
+        assert alarm in page.text.partition("Contents")[0]
+        assert alarm in page.texts["duplicates"]
+    text = page.texts["duplicates"]
+    for said in (
+        *("5 images have the same bytes", "In more than one split: 3 images", "And 1 more, in"),
+        *("In more than one class: 1 image", "In the same split and class: 1 image"),
+    ):
+        assert said in text
+    assert "train/dog/copy.jpg" in text.partition("In more than one class")[2]
+    assert "train/bird/again.jpg" in text.partition("In the same split")[2]
+    assert page.images["duplicates"] == 2 * (2 + 1 + 1)
+    assert 'href="duplicates.csv"' in page.source
+
+
+def test_use_of_the_cores_is_a_mean_over_time() -> None:
+    def history(seconds: tuple[float, ...], percent: tuple[float | None, ...]) -> History:
+        return History(
+            **{name: (0,) * len(seconds) for name in ("images", "bytes_read", "bytes_written")},
+            **{"began": 0.0, "seconds": seconds, "hosts": {"node": percent}},
+        )
+
+    long, short = history((0, 10, 20), (100, 100, 100)), history((0, 1, 2), (0, None, 0))
+    ((node,), workers) = cores.core_use([long, short])
+    assert workers == []
+    assert node.percent == pytest.approx(100 * 30 / 32)  # One part took ten times as long.
+    assert cores.describe_use([node], []).startswith("All cores were at work: on average, 94%")
+    ((node,), _) = cores.core_use([long])
+    assert node.percent is None
+    assert "too short to tell" in cores.describe_use([node], [])
+    others = [cores.CoreUse(name="node:1", percent=7.0)]
+    node = cores.CoreUse(name="node", percent=99.6)
+    assert cores.describe_use([node], others) == (
+        "The cores were busy, but with other programs than this run's workers: "
+        "on average, 100% of all cores were in use and each worker used 7% of a core."
+    )
+    idle = cores.CoreUse(name="node", percent=12.3)
+    assert cores.describe_use([idle], []) == "On average, 12% of all cores were in use."
+
+
+def test_settings_that_were_chosen_stand_first(prepared: Path) -> None:
+    _, facts = facts_of(prepared / "out")
+    chosen, default = settings.config_rows(facts)
+    assert dict(chosen) == {
+        "source": str(prepared / "in"),
+        "output": str(prepared / "out"),
+        "size": "16",
+        "images_per_shard": "4",
+    }
+    assert dict(default)["max_pixels"] == "100,000,000"
+
+
+def test_pictures_name_their_files_where_the_source_may_be_looked_into(prepared: Path) -> None:
+    _, facts = facts_of(prepared / "out")
+    name = os.fsdecode(b"caf\xe9 #1?.jpg")
+    shot = make_shot(facts, name, "", b"")
+    assert shot.name == "caf\\udce9 #1?.jpg"
+    assert shot.file == f"file://{prepared}/in/caf%E9%20%231%3F.jpg"
+    assert make_shot(dataclasses.replace(facts, own=False), name, "", b"").file == ""
+    plan = dataclasses.replace(facts.plan, source="s3://bucket/in")
+    assert make_shot(dataclasses.replace(facts, plan=plan), name, "", b"").file == ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import url2pathname
 
 import pytest
 from browser import SCREENSHOTS, screenshot
@@ -96,6 +98,7 @@ def test_it_opens_without_a_network(
     size: tuple[int, int], scheme: str, output: Path, opened: Open
 ) -> None:
     page = opened(output, size, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     figures = page.locator(".canvas")
     assert figures.count() == 12
     for number in range(figures.count()):
@@ -106,7 +109,7 @@ def test_it_opens_without_a_network(
         assert box["width"] > 180
         assert box["x"] + box["width"] <= size[0]
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
-    broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
+    broken = "[...document.images].filter((i) => i.src && !i.naturalWidth).length"
     assert page.evaluate(broken) == 0
     shot = screenshot(page, f"report-{size[0]}-{scheme}")
     assert shot.parent == SCREENSHOTS
@@ -180,6 +183,122 @@ def test_the_code_can_be_copied(output: Path, opened: Open) -> None:
     assert page.evaluate("navigator.clipboard.readText()").startswith("import prep\n")
 
 
+def test_a_click_on_a_picture_enlarges_it_and_names_its_file(output: Path, opened: Open) -> None:
+    page = opened(output)
+    shot = page.locator("#images a.shot").nth(2)
+    viewer, name = page.locator("#viewer"), page.locator("#viewer .name")
+    shot.click()
+    assert viewer.is_visible()
+    assert name.inner_text() == shot.get_attribute("title")
+    picture = viewer.locator("img")
+    assert picture.get_attribute("src") == shot.locator("img").get_attribute("src")
+    small, large = shot.bounding_box(), picture.bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 3 * small["width"]
+    address = viewer.locator("a").get_attribute("href") or ""
+    file = Path(url2pathname(address.removeprefix("file://")))
+    assert file.is_file()
+    assert file.is_relative_to(output.parent / "in")
+    screenshot(page, "report-enlarged")
+    page.keyboard.press("ArrowRight")
+    assert name.inner_text() == page.locator("#images a.shot").nth(3).get_attribute("title")
+    page.keyboard.press("Escape")
+    assert not viewer.is_visible()
+    assert page.evaluate("document.activeElement.title") == name.text_content()
+    page.keyboard.press("Enter")
+    assert viewer.is_visible()
+    page.mouse.click(5, 5)  # beside it
+    assert not viewer.is_visible()
+
+
+def test_numbers_lead_to_the_refused_images(output: Path, opened: Open) -> None:
+    page = opened(output)
+    page.locator(".tiles a[href='#refused']").click()
+    assert page.locator("#refused h2").is_visible()
+    rows = page.locator("#refused .findings li")
+    assert rows.count() == 2
+    page.locator("#refused .reasons a", has_text="not an image").click()
+    assert page.locator("#refused .name", has_text="train/cat/none.jpg").is_visible()
+    page.locator("#refused input").fill("LONG-NAME")
+    assert [row.is_visible() for row in rows.all()].count(True) == 1
+    page.locator("#classes tr", has_text="cat").locator("[data-find]").click()
+    assert page.locator("#refused input").input_value() == "cat"
+    assert [row.is_visible() for row in rows.all()] == [True, True]
+    page.locator("#refused a.shot").click()
+    assert "long-name" in page.locator("#viewer .name").inner_text()
+
+
+def column(page: Page, number: int) -> list[str]:
+    """The texts of a column of the table of classes, from the top, of rows that are visible."""
+    rows = page.locator("#classes tbody tr").all()
+    return [row.locator("th, td").nth(number).inner_text() for row in rows if row.is_visible()]
+
+
+def test_a_click_on_a_heading_sorts_the_classes(output: Path, opened: Open) -> None:
+    page = opened(output)
+    assert column(page, 0)[:2] == [HOSTILE, "a" * 120]
+    written = page.locator("#classes thead button", has_text="written")
+    written.click()
+    assert column(page, 4) == ["16", "9", "3", "2"]
+    assert written.locator("..").get_attribute("aria-sort") == "descending"
+    written.click()
+    assert column(page, 4) == ["2", "3", "9", "16"]
+    page.locator("#classes thead button", has_text="class").press("Enter")
+    assert column(page, 0)[1:] == ["a" * 120, "bird", "cat"]
+    assert page.locator("#classes [aria-sort]").count() == 1
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory: pytest.TempPathFactory, client: Client, photos: Path) -> Path:
+    """A thousand classes of a photo each."""
+    home = tmp_path_factory.mktemp("thousand")
+    files = itertools.cycle(sorted(photos.glob("*/*/*")))
+    for number, path in zip(range(1000), files, strict=False):
+        (home / f"in/train/n{number:08d}").mkdir(parents=True)
+        os.symlink(path, home / f"in/train/n{number:08d}/{path.name}")
+    prep.run(prep.Config(source=home / "in", output=home / "out"), client)
+    return home / "out"
+
+
+def test_a_class_of_a_thousand_is_found(thousand: Path, opened: Open) -> None:
+    page = opened(thousand)
+    assert (thousand / "report.html").stat().st_size < 8_000_000
+    assert page.locator("#images img").count() == 1000
+    page.locator("#classes input").fill("N00000042")
+    assert column(page, 0) == ["n00000042"]
+    page.locator("#classes [role=status]", has_text="1 found").wait_for()
+    shown = page.locator("#images .class:visible")
+    assert shown.count() == 1
+    screenshot(page, "report-thousand-classes-searched")
+    page.locator("#classes input").fill("")
+    assert shown.count() == 1000
+    page.locator("#classes input").fill("00000042")
+    page.locator("#classes tbody a:visible").click()
+    shown.locator("a.shot").click()
+    assert "n00000042" in page.locator("#viewer .name").inner_text()
+
+
+def test_it_prints_on_a_few_pages(thousand: Path, opened: Open) -> None:
+    page = opened(thousand)
+    printed = page.pdf(format="A4", print_background=True)
+    (SCREENSHOTS / "report-thousand-classes.pdf").write_bytes(printed)
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12
+
+
+def test_without_scripts_everything_is_there_to_be_read(output: Path, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((output / "report.html").as_uri())
+    assert not page.locator(".search:visible, button:visible").count()
+    assert page.locator("#classes tbody tr:visible").count() == 4
+    assert page.locator("#images a.shot[href^='file://']:visible").count() >= 20
+    page.locator("#refused .reasons a", has_text="not an image").click()
+    page.locator("#refused summary", has_text="not an image").wait_for()
+    assert page.locator("#refused .name", has_text="train/cat/none.jpg").is_visible()
+    context.close()
+
+
 def test_a_page_of_real_photos(
     photos: Path, bad_files: Path, tmp_path: Path, client: Client, opened: Open
 ) -> None:
@@ -195,6 +314,7 @@ def test_a_page_of_real_photos(
     page = opened(tmp_path / "out")
     assert page.locator("#refused img").count() >= 15
     assert page.locator("#images img").count() >= 100
+    assert (tmp_path / "out/report.html").stat().st_size < 3_000_000
     assert f"{report.images['written']:,}" in page.locator(".tiles").inner_text()
     screenshot(page, "report-photos")
     screenshot(opened(tmp_path / "out", PHONE, DARK), "report-photos-phone-dark")

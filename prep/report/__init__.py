@@ -2,6 +2,14 @@
 
 from prep.report.making import Effort, all_versions, make_report
 from prep.report.report import RunReport
-from prep.report.shown import describe_passed
+from prep.report.shown import describe_conflicts, describe_leaks, describe_passed
 
-__all__ = ["Effort", "RunReport", "all_versions", "describe_passed", "make_report"]
+__all__ = [
+    "Effort",
+    "RunReport",
+    "all_versions",
+    "describe_conflicts",
+    "describe_leaks",
+    "describe_passed",
+    "make_report",
+]

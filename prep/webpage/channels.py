@@ -9,17 +9,19 @@ from prep.stats import by_channel
 from prep.text import one_line
 from prep.webpage import pictures
 from prep.webpage.facts import Facts
-from prep.webpage.sections import Figure, Section, View, make_section
+from prep.webpage.sections import FEWEST, Figure, Section, View, make_section
 
 
-def channels(view: View) -> Section:
+def channels(view: View) -> Section | None:
     """What the values of the channels are like."""
+    if not view.everything.images:
+        return None
     return make_section(
         "channels",
         "Channels",
         {
             "channel_rows": channel_rows(view.facts.totals),
-            "sample": view.sample,
+            "sampled": view.sample.images,
             "reference": one_line(", ".join(view.facts.references)),
         },
         figures=_figures(view),
@@ -48,7 +50,7 @@ def mean_and_std(
 
 def _figures(view: View) -> dict[str, Figure]:
     sample = view.sample
-    if not sample.images:
+    if sample.images < FEWEST:
         return {}
     mean, std = mean_and_std(view.facts)
     drawn = pictures.channel_histograms(sample.histogram, mean, std)

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prep.text import counted, one_line
+from prep.text import counted, one_line, some
 from prep.webpage import pictures
 from prep.webpage.facts import Facts
+from prep.webpage.samples import MOST_CLASSES
 from prep.webpage.sections import Figure, Section, View, make_section
 
-#: So many classes have a bar each; of more, only the largest and the smallest are named.
-MOST_CLASS_BARS = 40
-_NAMED_OF_MANY = 10
+#: More classes than these are shown in a list that scrolls, and can be searched.
+FEW_CLASSES = 40
+_MOST_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRow:
-    """A class, with its images in each split and their widths in a bar, in percent."""
+    """A class, with its images in each split and their widths in a bar, in percent.
+
+    Attributes:
+        anchor: of its images in the page; empty where none are shown.
+        share: of all images.
+        of_largest: how many images it has for each hundred of the largest class.
+    """
 
     name: str
+    anchor: str
     label: str
     counts: tuple[int, ...]
     total: int
+    refused: int
+    share: str
+    of_largest: str
     widths: tuple[float, ...]
 
 
 def classes(view: View) -> Section:
-    """How many images of each class were written."""
+    """How many images of each class were written, and how uneven that is."""
     facts = view.facts
     counts = class_totals(facts)
+    rows = class_rows(view, counts)
     return make_section(
         "classes",
         "Classes",
         {
-            "class_rows": class_rows(facts, counts),
+            "rows": rows,
             "classes": len(counts),
+            "balance": describe_balance(counts),
+            "few": FEW_CLASSES,
             "splits": [one_line(split) for split in facts.splits],
             "split_key": [(one_line(s), number) for number, s in enumerate(facts.splits)],
         },
@@ -52,23 +67,71 @@ def class_totals(facts: Facts) -> dict[str, tuple[int, ...]]:
     }
 
 
-def class_rows(facts: Facts, counts: Mapping[str, tuple[int, ...]]) -> list[ClassRow]:
-    """Those that are named: all, or the largest and the smallest."""
-    most = max((sum(row) for row in counts.values()), default=0) or 1
+def class_rows(view: View, counts: Mapping[str, tuple[int, ...]]) -> list[ClassRow]:
+    """All classes by name; of very many, the largest and the smallest."""
+    totals = {name: sum(row) for name, row in counts.items()}
+    most, everything = max(totals.values(), default=0) or 1, sum(totals.values()) or 1
+    refused = Counter(finding.class_name for finding in view.everything.refused)
     names = list(counts)
-    if len(names) > MOST_CLASS_BARS:
-        by_size = sorted(names, key=lambda name: (-sum(counts[name]), name))
-        names = by_size[:_NAMED_OF_MANY] + by_size[-_NAMED_OF_MANY:]
+    if len(names) > _MOST_ROWS:
+        by_size = _by_size(totals)
+        names = by_size[: _MOST_ROWS // 2] + by_size[-_MOST_ROWS // 2 :]
     return [
         ClassRow(
             name=one_line(name),
-            label=_label(facts, name),
+            anchor=class_anchor(view, name),
+            label=_label(view.facts, name),
             counts=counts[name],
-            total=sum(counts[name]),
+            total=totals[name],
+            refused=refused[name],
+            share=f"{_rounded(100 * totals[name] / everything)}%",
+            of_largest=f"{_rounded(100 * totals[name] / most)}%",
             widths=tuple(round(100 * images / most, 2) for images in counts[name]),
         )
         for name in names
     ]
+
+
+def class_anchor(view: View, name: str) -> str:
+    """The id of the element with the images of a class; empty where none are shown."""
+    shown = view.class_numbers.get(name, MOST_CLASSES)
+    return f"class-{shown}" if view.sample.thumbnails.get(name) and shown < MOST_CLASSES else ""
+
+
+def describe_balance(counts: Mapping[str, Sequence[int]]) -> list[str]:
+    """How uneven the classes are: which are the smallest, and which are the largest."""
+    totals = {name: sum(row) for name, row in counts.items()}
+    if len(totals) < 2 or not any(totals.values()):
+        return []
+    ordered = _by_size(totals)
+    most, least = totals[ordered[0]], totals[ordered[-1]]
+    if most == least:
+        return [f"Each class has {counted(most, 'image')}."]
+    ratio = f" ({_rounded(most / least)} times as many)" if least else ""
+    return [
+        f"{_named(totals, least, 'smallest')} with {f'{least:,}' if least else 'no'} "
+        f"{'image' if least == 1 else 'images'}.",
+        f"{_named(totals, most, 'largest')} with {most:,}{ratio}.",
+    ]
+
+
+def _named(totals: Mapping[str, int], images: int, kind: str) -> str:
+    names = sorted(name for name in totals if totals[name] == images)
+    shown = some([one_line(name) for name in names])
+    return f"The {kind} class is {shown}" if len(names) == 1 else f"The {kind} classes are {shown}"
+
+
+def _rounded(number: float) -> str:
+    """A number with one more place where it is small.
+
+    >>> _rounded(0.38), _rounded(10.04), _rounded(2630)
+    ('0.4', '10', '2,630')
+    """
+    return f"{number:,.1f}" if 0 < number < 9.95 else f"{number:,.0f}"
+
+
+def _by_size(totals: Mapping[str, int]) -> list[str]:
+    return sorted(totals, key=lambda name: (-totals[name], name))
 
 
 def _label(facts: Facts, name: str) -> str:
@@ -77,14 +140,10 @@ def _label(facts: Facts, name: str) -> str:
 
 
 def _figures(counts: Mapping[str, tuple[int, ...]]) -> dict[str, Figure]:
-    if len(counts) <= MOST_CLASS_BARS:
-        return {}
     totals = {name: sum(row) for name, row in counts.items()}
-    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
-    middle = ordered[len(ordered) // 2][1]
-    caption = (
-        f"The largest class has {counted(ordered[0][1], 'image')}, "
-        f"the middle one {middle:,}, the smallest {ordered[-1][1]:,}."
-    )
+    if len(totals) <= FEW_CLASSES or len(set(totals.values())) == 1:
+        return {}
+    ordered = [(name, totals[name]) for name in _by_size(totals)]
+    caption = f"Half of the classes have {ordered[len(ordered) // 2][1]:,} images or fewer."
     model = pictures.class_profile(ordered)
     return {"classes": Figure(title="Images by class", caption=caption, model=model)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from prep.text import counted, one_line
-from prep.webpage.classes import class_totals
-from prep.webpage.samples import MOST_CLASSES, THUMBNAIL, shown_classes, thumbnails_per_class
-from prep.webpage.sections import Section, View, data_url, make_section
+from prep.webpage.classes import class_anchor, class_totals
+from prep.webpage.samples import MOST_CLASSES, shown_classes, thumbnails_per_class
+from prep.webpage.sections import Section, View, make_section
+from prep.webpage.shots import make_shot
 
 _FEW = 2  # thumbnails of a class, that need no row of their own
 
@@ -19,9 +20,8 @@ def images(view: View) -> Section:
         "Images",
         {
             "sheet": _sheet(view),
-            "sheet_is_tiled": thumbnails_per_class(len(shown_classes(view.facts))) <= _FEW,
+            "sheet_is_tiled": thumbnails_per_class(len(view.class_numbers)) <= _FEW,
             "sheet_notes": _notes(view),
-            "thumbnail": THUMBNAIL,
         },
     )
 
@@ -31,8 +31,12 @@ def _sheet(view: View) -> list[dict[str, Any]]:
     return [
         {
             "name": one_line(name),
+            "anchor": class_anchor(view, name),
             "images": counted(sum(counts.get(name, ())), "image"),
-            "thumbnails": [data_url(jpeg) for jpeg in view.sample.thumbnails[name]],
+            "shots": [
+                make_shot(view.facts, entry.name, f"{name}, {split}", jpeg)
+                for jpeg, entry, split in view.sample.thumbnails[name]
+            ],
         }
         for name in shown_classes(view.facts)[:MOST_CLASSES]
         if view.sample.thumbnails.get(name)
@@ -46,7 +50,7 @@ def _notes(view: View) -> list[str]:
     if classes:
         most = thumbnails_per_class(len(classes))
         number = "One image" if most == 1 else f"Up to {most} images"
-        notes.append(f"{number} of each class, from the shards.")
+        notes.append(f"{number} of each class, as in the shards.")
     if len(classes) > MOST_CLASSES:
         notes.append(f"The first {MOST_CLASSES:,} of {counted(len(classes), 'class')}.")
     missing = sum(not sample.thumbnails.get(name) for name in classes[:MOST_CLASSES])

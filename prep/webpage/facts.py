@@ -38,6 +38,7 @@ class Facts:
         report: ``report.json``; None where there is none of this plan.
         histories: what was measured in each part of the run, the oldest first.
         planned: images by split and class.
+        manifest: the image list.
         class_rows: int (images,), for each row of the image list the index of its class.
         sizes: int64 (images,), the bytes of each image file.
         totals: of all splits, those of which nothing is committed too.
@@ -50,6 +51,7 @@ class Facts:
     report: RunReport | None
     histories: tuple[History, ...]
     planned: Mapping[str, Mapping[str, int]]
+    manifest: pa.Table
     class_rows: npt.NDArray[np.integer[Any]]
     sizes: npt.NDArray[np.int64]
     totals: Mapping[str, Totals]
@@ -137,6 +139,7 @@ def read_facts(
         report=_read_report(journal, plan),
         histories=tuple(read_histories(journal.layout)),
         planned=planned,
+        manifest=table,
         class_rows=rows,
         sizes=table["size"].to_numpy(),
         totals={split: found.get(split, Totals()) for split in plan.images},

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from prep import storage
 from prep.stored_plan import StoredPlan
+from prep.text import one_line
 from prep.webpage.facts import Facts
 from prep.webpage.sections import Section, View, make_section
 
 
-def load(view: View) -> Section:
-    """The lines that load the data."""
-    return make_section("load", "Load the data", lines(view.facts), short="Load")
+def load(view: View) -> Section | None:
+    """The lines that load the data, of a split that is there."""
+    there = complete(view.facts)
+    if not there:
+        return None
+    missing = [one_line(split) for split in view.facts.splits if split not in there]
+    values = {**lines(view.facts), "missing": ", ".join(missing)}
+    return make_section("load", "Load the data", values, short="Load")
+
+
+def complete(facts: Facts) -> list[str]:
+    """The splits that can be loaded: all of their shards are committed, and hold anything.
+
+    Those that one trains on come first.
+    """
+    planned = Counter(shard.split for shard in facts.plan.shards)
+    there = [s for s, t in facts.totals.items() if t.shards == planned[s] and t.images]
+    return sorted(there, key=lambda split: split not in facts.references)
 
 
 def lines(facts: Facts) -> dict[str, str]:
     """The code that loads the data."""
-    split = facts.references[0]
+    split = complete(facts)[0]
     return {
         "with_prep": with_prep(facts.root, split),
         "with_tensorflow": with_tensorflow(facts.root, facts.plan, split),

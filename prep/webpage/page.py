@@ -25,6 +25,7 @@ from prep.trust import owner
 from prep.webpage.channels import channels
 from prep.webpage.classes import classes
 from prep.webpage.contact import images
+from prep.webpage.copies import alarms, duplicates
 from prep.webpage.facts import Facts, read_facts
 from prep.webpage.loading import load
 from prep.webpage.refusals import look_at_refused
@@ -35,18 +36,19 @@ from prep.webpage.sections import Figure, Section, View, render
 from prep.webpage.settings import settings
 from prep.webpage.shardbars import shards
 from prep.webpage.sources import sources
-from prep.webpage.summary import tiles
+from prep.webpage.summary import banner, tiles
 
 #: What makes the sections, in their order.
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     load,
-    images,
+    duplicates,
+    refused,
     classes,
+    images,
+    run,
     sources,
     channels,
     shards,
-    refused,
-    run,
     settings,
 )
 
@@ -114,17 +116,19 @@ def _is_made_from(page: Path, digest: str) -> bool:
 def make_page(journal: Journal, facts: Facts) -> bytes:
     """The page, in UTF-8."""
     with validate(False):  # Of values that are ours; it takes a fifth of the time.
-        sections = make_sections(look(journal, facts))
+        view = look(journal, facts)
+        sections = make_sections(view)
         drawn = _embedded(figure for section in sections for figure in section.figures.values())
     text = render(
         "page",
-        facts=facts,
         made_from=Markup(_MADE_FROM.format(facts.digest())),
         name=one_line(facts.root.name),
         path=one_line(str(facts.root)),
         source=one_line(facts.plan.source),
         warnings=_warnings(facts),
-        tiles=tiles(facts),
+        alarms=alarms(view),
+        banner=banner(view),
+        tiles=tiles(view),
         sections=sections,
         drawn=drawn,
         bokeh=Markup(_bokeh()),

@@ -22,8 +22,8 @@ from prep.webpage.style import (
     colour,
     in_ink,
     make_figure,
-    thousands,
     ticks,
+    whole_numbers,
 )
 from prep.webpage.units import size_text, tick_text, unit_of
 
@@ -57,8 +57,8 @@ def class_profile(counts: Sequence[tuple[str, int]]) -> Any:
     )
     made.vbar(x="x", top="images", width=1, source=source, color=colour(0), line_color=None)
     made.y_range.start = 0
-    thousands(made.yaxis)
-    thousands(made.xaxis)
+    whole_numbers(made.yaxis)
+    whole_numbers(made.xaxis)
     return made
 
 
@@ -68,7 +68,7 @@ def side_histogram(bins: Mapping[int, int]) -> Any:
     made = _histogram(
         "shorter side, in pixels",
         [(edges[number], edges[number + 1], images) for number, images in sorted(bins.items())],
-        "@left{0} to @right{0} pixels",
+        "@left{0,0} to @right{0,0} pixels",
     )
     low, high = edges[min(bins)], edges[max(bins) + 1]
     ticks(made.xaxis[0], {value: f"{value:,.0f}" for value in _doublings(low, high)})
@@ -100,8 +100,8 @@ def _thinned(labels: dict[float, str]) -> dict[float, str]:
 
 
 def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
-    """Images by the size of their files, in bytes."""
-    bins = np.floor(_SIZES_PER_OCTAVE * np.log2(np.maximum(sizes, 1))).astype(int)
+    """Images by the size of their files, in bytes, none of them empty."""
+    bins = np.floor(_SIZES_PER_OCTAVE * np.log2(sizes)).astype(int)
     numbers, images = np.unique(bins, return_counts=True)
     low, high = (2 ** (number / _SIZES_PER_OCTAVE) for number in (numbers[0], numbers[-1] + 1))
     rows = [
@@ -112,7 +112,9 @@ def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     bases = (1, 3) if high / low < 1000 else (1,)
     values = [base * 10.0**d for d in decades for base in bases]
-    ticks(made.xaxis[0], {value: tick_text(value) for value in values if low <= value <= high})
+    within = [value for value in values if low <= value <= high]
+    labels = {value: tick_text(value) for value in within}
+    ticks(made.xaxis[0], labels if len(labels) > 1 else {v: size_text(v) for v in (low, high)})
     return made
 
 
@@ -138,7 +140,7 @@ def _histogram(x: str, rows: Sequence[tuple[float, float, int]], shown: str) -> 
         left="left", right="right", top="top", bottom=0, source=source, color=colour(0), alpha=0.85
     )
     made.y_range.start = 0
-    thousands(made.yaxis)
+    whole_numbers(made.yaxis)
     return made
 
 
@@ -199,7 +201,7 @@ def shard_images(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any
     """Images in each shard, in their order."""
     values = [sum(receipt.written.values()) for receipt in receipts]
     made = _shard_bars(receipts, splits, values, "images")
-    thousands(made.yaxis)
+    whole_numbers(made.yaxis)
     return made
 
 
@@ -253,5 +255,5 @@ def _shard_bars(
             line_color=None,
         )
     made.y_range.start = 0
-    thousands(made.xaxis)
+    whole_numbers(made.xaxis)
     return made

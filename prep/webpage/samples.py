@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,20 @@ import numpy.typing as npt
 from prep import storage
 from prep.errors import RecordError
 from prep.examples import parse_example
+from prep.image_list import ImageEntry
 from prep.images import SquareReader, Thumbnailer
+from prep.images.decoded import Pixels
 from prep.journal import Journal
+from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, of_outcome
 from prep.records import read_chosen
+from prep.stored_plan import StoredPlan
 from prep.webpage.facts import Facts
 
-#: Pixels on each side of a thumbnail.
-THUMBNAIL = 96
+#: Pixels on each side of a thumbnail. Where there are many, they are smaller.
+THUMBNAIL = 160
+_SMALL_THUMBNAIL = 104
+_FEW_THUMBNAILS = 200
 #: Classes that are shown; of more, the first.
 MOST_CLASSES = 1000
 _MOST_THUMBNAILS = 1000
@@ -40,18 +47,26 @@ _GOLDEN = 0.6180339887498949
 Counts = npt.NDArray[np.int64]
 
 
+class Thumbnail(NamedTuple):
+    """A JPEG, and the image that it is of."""
+
+    jpeg: bytes
+    entry: ImageEntry
+    split: str
+
+
 @dataclass(slots=True)
 class Sample:
     """What was found in the shards.
 
     Attributes:
-        thumbnails: JPEGs by class.
+        thumbnails: of each class.
         histogram: int64 (3, 256), how often each value is there, by channel.
         images: that the histogram was made of.
         unreadable: shards of which some could not be read.
     """
 
-    thumbnails: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    thumbnails: dict[str, list[Thumbnail]] = field(default_factory=lambda: defaultdict(list))
     histogram: Counts = field(default_factory=lambda: np.zeros((3, 256), np.int64))
     images: int = 0
     unreadable: int = 0
@@ -77,6 +92,14 @@ def thumbnails_per_class(classes: int) -> int:
     return max(1, min(_MOST_PER_CLASS, _MOST_THUMBNAILS // max(classes, 1)))
 
 
+def written_entries(
+    journal: Journal, plan: StoredPlan, shard: ShardSpec, receipt: ShardReceipt
+) -> list[ImageEntry]:
+    """The image that each record of a shard was made of."""
+    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
+    return [entry for entry in journal.entries(plan, shard) if entry.name not in refused]
+
+
 def spread(count: int) -> list[int]:
     """All of ``range(count)``, in an order in which any beginning is spread evenly over it.
 
@@ -92,10 +115,12 @@ class _Sampler:
         self._facts = facts
         self._squares = SquareReader(facts.plan.settings)
         self._sample = Sample()
-        self._thumbnail = Thumbnailer(THUMBNAIL)
         self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
-        self._wanted = Counter(dict.fromkeys(classes, thumbnails_per_class(len(classes))))
+        each = thumbnails_per_class(len(classes))
+        few = each * len(classes) <= _FEW_THUMBNAILS
+        self._thumbnail = Thumbnailer(THUMBNAIL if few else _SMALL_THUMBNAIL)
+        self._wanted = Counter(dict.fromkeys(classes, each))
 
     def sample(self) -> Sample:
         receipts = self._facts.receipts
@@ -135,43 +160,42 @@ class _Sampler:
 
     def _read(self, receipt: ShardReceipt, counted: int) -> None:
         """Takes from a shard what is wanted, the first ``counted`` records for the histogram."""
-        classes = self._classes_of(receipt)[: self._within_reach(receipt)]
-        shown = self._choose(classes)
-        numbers = shown.keys() | set(range(min(counted, len(classes))))
+        shard = self._shards[receipt.split, receipt.index]
+        entries = written_entries(self._journal, self._facts.plan, shard, receipt)
+        entries = entries[: self._within_reach(receipt)]
+        shown = self._choose(entries)
+        numbers = shown | set(range(min(counted, len(entries))))
         try:
             with storage.open_regular(self._journal.layout.root / receipt.file) as file:
                 for number, data in read_chosen(file, numbers, self._facts.plan.largest_record):
-                    self._take(data, shown.get(number), count=number < counted)
+                    pixels = self._squares.pixels(parse_example(data).image)
+                    if number < counted:
+                        self._count(pixels)
+                    if number in shown:
+                        self._show(pixels, entries[number], receipt.split)
         except (OSError, RecordError):
             self._sample.unreadable += 1
 
-    def _take(self, data: bytes, name: str | None, *, count: bool) -> None:
-        pixels = self._squares.pixels(parse_example(data).image)
-        if count:
-            self._sample.images += 1
-            for channel in range(3):
-                values = pixels[..., channel].ravel()
-                self._sample.histogram[channel] += np.bincount(values, minlength=256)
-        if name is not None:
-            self._sample.thumbnails[name].append(self._thumbnail(pixels))
-            self._wanted[name] -= 1
+    def _count(self, pixels: Pixels) -> None:
+        self._sample.images += 1
+        for channel in range(3):
+            values = pixels[..., channel].ravel()
+            self._sample.histogram[channel] += np.bincount(values, minlength=256)
 
-    def _choose(self, classes: Sequence[str]) -> dict[int, str]:
-        """The records, by number, of which thumbnails are wanted."""
+    def _show(self, pixels: Pixels, entry: ImageEntry, split: str) -> None:
+        thumbnail = Thumbnail(self._thumbnail(pixels), entry, split)
+        self._sample.thumbnails[entry.class_name].append(thumbnail)
+        self._wanted[entry.class_name] -= 1
+
+    def _choose(self, entries: Sequence[ImageEntry]) -> set[int]:
+        """The numbers of the records of which thumbnails are wanted."""
         wanted = Counter(self._wanted)
-        chosen = {}
-        for number, name in enumerate(classes):
-            if wanted[name] > 0:
-                wanted[name] -= 1
-                chosen[number] = name
+        chosen = set()
+        for number, entry in enumerate(entries):
+            if wanted[entry.class_name] > 0:
+                wanted[entry.class_name] -= 1
+                chosen.add(number)
         return chosen
-
-    def _classes_of(self, receipt: ShardReceipt) -> list[str]:
-        """The class of each record of a shard."""
-        refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
-        shard = self._shards[receipt.split, receipt.index]
-        entries = self._journal.entries(self._facts.plan, shard)
-        return [entry.class_name for entry in entries if entry.name not in refused]
 
     def _within_reach(self, receipt: ShardReceipt) -> int | None:
         """How many records to read at most; None for all of them."""

@@ -7,7 +7,7 @@ name as the section, and in the list ``SECTIONS`` in :mod:`prep.webpage.page`, i
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from prep.contents import Copies, copies_in_run, summarise_copies
 from prep.journal import Journal
 from prep.receipts import Totals
 from prep.webpage.facts import Facts
 from prep.webpage.refusals import Glimpse
-from prep.webpage.samples import Sample
+from prep.webpage.samples import Sample, shown_classes
+
+#: Samples that a figure needs, for fewer show no shape.
+FEWEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,23 @@ class View:
     def everything(self) -> Totals:
         """The totals of all splits together."""
         return sum(self.facts.totals.values(), Totals())
+
+    @cached_property
+    def class_numbers(self) -> Mapping[str, int]:
+        """The place of each class among those of which there is anything in the shards."""
+        return {name: number for number, name in enumerate(shown_classes(self.facts))}
+
+    @cached_property
+    def copies(self) -> Sequence[Copies]:
+        """Images with the same bytes."""
+        facts = self.facts
+        plan = facts.plan
+        return copies_in_run(facts.manifest, plan.classes, plan.shards, facts.receipts)
+
+    @cached_property
+    def duplicates(self) -> Mapping[str, Any]:
+        """How many there are; see :class:`prep.report.RunReport`."""
+        return summarise_copies(self.copies, self.facts.plan.images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +131,13 @@ def render(name: str, /, **values: Any) -> str:
     return _environment().get_template(f"{name}.html.j2").render(values)
 
 
-def data_url(jpeg: bytes) -> str:
-    """A JPEG as the address of an image that is in the page itself."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+def _breakable(text: str) -> Markup:
+    """Text that is broken, where it is too long for a line, between the parts of a name.
+
+    >>> _breakable("cat/a_b.jpg")
+    Markup('cat/<wbr>a_<wbr>b.jpg')
+    """
+    return Markup(re.sub(r"([/_.-])(?=\w\w)|(?<=[a-z])(?=[A-Z])", r"\1<wbr>", str(escape(text))))
 
 
 @cache
@@ -127,4 +152,5 @@ def _environment() -> Environment:
     # A model is described where it comes first, and referred to by its id after that.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["breakable"] = _breakable
     return environment

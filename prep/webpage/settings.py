@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prep.config import Config
 from prep.report import RunReport, all_versions
 from prep.text import counted, one_line
 from prep.webpage.facts import Facts
@@ -15,21 +16,31 @@ Row = tuple[str, str]
 
 def settings(view: View) -> Section:
     """What was asked for, and by which libraries it was made."""
+    chosen, default = config_rows(view.facts)
     return make_section(
         "settings",
         "Settings",
         {
-            "facts": view.facts,
-            "config": config_rows(view.facts),
+            "digest": view.facts.plan.fingerprint.digest,
+            "chosen": chosen,
+            "default": default,
             "versions": version_rows(view.facts.report),
         },
     )
 
 
-def config_rows(facts: Facts) -> list[Row]:
-    """The configuration, with what was chosen by default."""
+def config_rows(facts: Facts) -> tuple[list[Row], list[Row]]:
+    """What differs from the default, and all that does not."""
     values = facts.plan.config.model_dump(mode="json")
-    values["images_per_shard"] = facts.plan.images_per_shard
+    fields = Config.model_fields
+    chosen = {name: value for name, value in values.items() if value != fields[name].default}
+    default = {name: value for name, value in values.items() if name not in chosen}
+    if "images_per_shard" in default:
+        default["images_per_shard"] = facts.plan.images_per_shard
+    return _rows(chosen), _rows(default)
+
+
+def _rows(values: Mapping[str, Any]) -> list[Row]:
     return [(name, _shown(value)) for name, value in values.items()]
 
 
@@ -40,7 +51,7 @@ def _shown(value: Any) -> str:
         return f"given, of {counted(len(value), 'class')}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return one_line(", ".join(map(str, value)))
-    return one_line(str(value))
+    return f"{value:,}" if type(value) is int else one_line(str(value))
 
 
 def version_rows(report: RunReport | None) -> list[Row]:

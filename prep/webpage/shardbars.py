@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from prep.receipts import Totals
 from prep.text import counted, one_line
 from prep.webpage import pictures
 from prep.webpage.facts import Facts
-from prep.webpage.sections import Figure, Section, View, make_section
+from prep.webpage.sections import FEWEST, Figure, Section, View, make_section
 from prep.webpage.units import size_text
 
 
@@ -17,35 +14,46 @@ def shards(view: View) -> Section:
     return make_section(
         "shards",
         "Shards",
-        {
-            "split_rows": split_rows(view.facts, view.facts.totals),
-        },
+        {"split_rows": split_rows(view.facts), "committed": len(view.facts.receipts)},
         figures=_figures(view.facts),
     )
 
 
-def split_rows(facts: Facts, totals: Mapping[str, Totals]) -> list[tuple[str, ...]]:
+def split_rows(facts: Facts) -> list[tuple[str, ...]]:
     """(split, planned, written, refused, shards, size, images of the smallest and largest)."""
     rows: list[tuple[str, ...]] = []
     for split, planned in facts.plan.images.items():
-        total = totals[split]
-        sizes = [sum(r.written.values()) for r in facts.receipts if r.split == split]
+        total = facts.totals[split]
+        sizes = [receipt.images for receipt in facts.receipts if receipt.split == split]
         of_all = sum(shard.split == split for shard in facts.plan.shards)
         shards = f"{total.shards:,}" + (f" of {of_all:,}" if total.shards < of_all else "")
-        between = f"{min(sizes):,} to {max(sizes):,}" if sizes else "none"
         numbers = (f"{planned:,}", f"{total.images:,}", f"{len(total.refused):,}", shards)
-        rows.append((one_line(split), *numbers, size_text(total.bytes), between))
+        rows.append((one_line(split), *numbers, size_text(total.bytes), _between(sizes)))
     return rows
 
 
+def _between(sizes: list[int]) -> str:
+    if not sizes:
+        return "none"
+    low, high = min(sizes), max(sizes)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def split_key(facts: Facts) -> list[tuple[str, int]]:
+    """What colours stand for, where there is more than one split."""
+    names = [one_line(split) for split in facts.splits]
+    return [(name, number) for number, name in enumerate(names)] if len(names) > 1 else []
+
+
 def _figures(facts: Facts) -> dict[str, Figure]:
+    """Images and bytes of each shard, which are much the same by design."""
     receipts, splits = facts.receipts, facts.splits
-    if not receipts:
+    if len(receipts) < FEWEST:
         return {}
-    images = [sum(receipt.written.values()) for receipt in receipts]
+    images = [receipt.images for receipt in receipts]
     sizes = [receipt.bytes for receipt in receipts]
     every = pictures.bars_shown(len(receipts))
-    some = f" One of {every} has a bar." if every > 1 else ""
+    some = f" One of {every:,} has a bar." if every > 1 else ""
     key = split_key(facts)
     return {
         "shard_images": Figure(
@@ -61,9 +69,3 @@ def _figures(facts: Facts) -> dict[str, Figure]:
             model=pictures.shard_bytes(receipts, splits),
         ),
     }
-
-
-def split_key(facts: Facts) -> list[tuple[str, int]]:
-    """What colours stand for, where there is more than one split."""
-    names = [one_line(split) for split in facts.splits]
-    return [(name, number) for number, name in enumerate(names)] if len(names) > 1 else []

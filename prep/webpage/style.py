@@ -56,11 +56,19 @@ def make_figure(
         axis.major_tick_in = 0
         axis.axis_label_text_font = axis.major_label_text_font = _FONT
     made.xgrid.grid_line_color = None
+    if options.get("x_axis_type") != "log":
+        numbers(made.xaxis)
+    numbers(made.yaxis)
     return made
 
 
-def thousands(axis: Any) -> None:
-    """Whole numbers, with commas."""
+def numbers(axis: Any) -> None:
+    """Numbers in full, with commas, and no more places than their ticks need."""
+    axis.formatter = NumeralTickFormatter(format="0,0[.]0[00]")
+
+
+def whole_numbers(axis: Any) -> None:
+    """The same for what is counted: no ticks in between."""
     axis.formatter = NumeralTickFormatter(format="0,0")
     axis.ticker.min_interval = 1
 

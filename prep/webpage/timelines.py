@@ -16,6 +16,7 @@ from prep.receipts import ShardReceipt
 from prep.text import duration, one_line
 from prep.watching.history import History, rates
 from prep.webpage.style import colour, in_ink, make_figure, ticks
+from prep.webpage.units import unit_of
 
 # A time in which no shard is under way, and that is longer than this, is a pause between two parts
 # of a run. What is left of it in the picture is a small part of the whole.
@@ -168,7 +169,10 @@ def _is_usable(seconds: Sequence[float]) -> bool:
 def image_rate(histories: Sequence[History]) -> Any:
     """Images per second over time."""
     made = make_figure(
-        x="seconds", y="images/s", height=220, tooltips=[("images/s", "@y{0,0}"), ("at", "@x{0} s")]
+        x="seconds",
+        y="images/s",
+        height=220,
+        tooltips=[("images/s", "@y{0,0}"), ("at", "@x{0,0} s")],
     )
     for part in _parts(histories):
         source = {"x": part.seconds, "y": rates(part.history.seconds, part.history.images)}
@@ -180,13 +184,21 @@ def image_rate(histories: Sequence[History]) -> Any:
 
 
 def byte_rates(histories: Sequence[History]) -> Any:
-    """Megabytes read and written per second over time."""
+    """Bytes read and written per second over time."""
+    divisor, unit = unit_of(
+        max(
+            float(rates(history.seconds, total).max())
+            for history in histories
+            for total in (history.bytes_read, history.bytes_written)
+        )
+    )
+    unit += "/s"
     made = make_figure(
-        x="seconds", y="MB/s", height=220, tooltips=[("MB/s", "@y{0.0}"), ("at", "@x{0} s")]
+        x="seconds", y=unit, height=220, tooltips=[(unit, "@y{0,0.0}"), ("at", "@x{0,0} s")]
     )
     for part in _parts(histories):
         for number, total in enumerate((part.history.bytes_read, part.history.bytes_written)):
-            source = {"x": part.seconds, "y": rates(part.history.seconds, total) / 1e6}
+            source = {"x": part.seconds, "y": rates(part.history.seconds, total) / divisor}
             made.line(
                 "x",
                 "y",
@@ -203,7 +215,7 @@ def processor_time(histories: Sequence[History]) -> Any:
         x="seconds",
         y="%",
         height=240,
-        tooltips=[("", "@name"), ("busy", "@y{0} %"), ("at", "@x{0} s")],
+        tooltips=[("", "@name"), ("in use", "@y{0,0} %"), ("at", "@x{0,0} s")],
     )
     names = list(dict.fromkeys(name for history in histories for name in history.workers))
     for part in _parts(histories):
@@ -220,9 +232,14 @@ def processor_time(histories: Sequence[History]) -> Any:
                 line = _draw_line(made, part, part.history.hosts[name], label, None)
                 if line is not None:
                     in_ink(line)
-    made.y_range.start = 0
-    made.yaxis.formatter = NumeralTickFormatter(format="0")
+    made.y_range.end = max(100, *(_highest(history) for history in histories)) * 1.02
+    made.yaxis.formatter = NumeralTickFormatter(format="0,0")
     return _over_time(made, histories)
+
+
+def _highest(history: History) -> float:
+    columns = (*history.workers.values(), *history.hosts.values())
+    return max((value for column in columns for value in column if value is not None), default=0)
 
 
 def worker_key(histories: Sequence[History]) -> list[tuple[str, int]]:
@@ -276,22 +293,3 @@ def _over_time(made: Any, histories: Sequence[History]) -> Any:
     made.x_range.start, made.x_range.end = 0, float(parts[-1].seconds[-1])
     made.y_range.start = 0
     return made
-
-
-def busy_rows(histories: Sequence[History]) -> list[tuple[str, float]]:
-    """(name, share of the time at which it was busy) of workers and hosts.
-
-    Of many workers, the least busy, the middle and the busiest.
-    """
-    workers = {
-        n: history.busy[n] for history in histories for n in history.workers if n in history.busy
-    }
-    hosts = {
-        n: history.busy[n] for history in histories for n in history.hosts if n in history.busy
-    }
-    rows = sorted(workers.items())
-    if len(rows) > _MOST_LINES:
-        shares = sorted(workers.values())
-        names = ("the least busy worker", "the middle worker", "the busiest worker")
-        rows = list(zip(names, (shares[0], shares[len(shares) // 2], shares[-1]), strict=True))
-    return [(one_line(n), v) for n, v in (*rows, *sorted(hosts.items())[:_MOST_LINES])]
