@@ -58,6 +58,7 @@ def measure(workers: int) -> tuple[float, int]:
     info = RunInfo(
         run="run",
         output="/data",
+        page="",
         began=0.0,
         elapsed=0.0,
         splits={"train": _SHARDS * _IMAGES},

@@ -206,6 +206,7 @@ def _info(run: RunRef, shards: int) -> RunInfo:
     return RunInfo(
         run=run.run,
         output=run.output,
+        page="",
         began=time.time(),
         elapsed=0.0,
         splits={_SPLIT: shards * _IMAGES},

@@ -35,6 +35,15 @@ def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
     )
 
 
+def address_of(path: Path) -> str:
+    """The address of a file here, or in a storage, as a browser takes it.
+
+    >>> address_of(Path("/data/my out/report.html"))
+    'file:///data/my%20out/report.html'
+    """
+    return path.absolute().as_uri() if isinstance(path, Path) else str(path)
+
+
 def links_from(
     link: str,
     *,

@@ -104,6 +104,7 @@ class _Sums:
     read: int = 0
     written: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    refused_in: Counter[str] = field(default_factory=Counter)
     stats: dict[str, list[int]] = field(default_factory=dict)
     classes: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     latest: list[tuple[str, str, str]] = field(default_factory=list)
@@ -118,6 +119,7 @@ class _Sums:
             ours[i] += value
         refused = of_outcome(tally.findings, "refused")
         self.refused.update(finding.reason for finding in refused)
+        self.refused_in[one_line(split)] += len(refused)
         self.latest = [
             *(
                 (one_line(f.path), f.reason, one_line(f.detail))
@@ -136,6 +138,7 @@ class _Sums:
             "read": self.read,
             "written": self.written,
             "refused": dict(self.refused),
+            "refused_in": dict(self.refused_in),
             "stats": {split: list(values) for split, values in self.stats.items()},
             "classes": self.classes.tobytes(),
             "latest": [list(image) for image in self.latest],

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prep import storage
+from prep.addresses import address_of
 from prep.executors import Executor
 from prep.histories import add_history
 from prep.interrupts import deferred, pressed_again
@@ -150,6 +151,7 @@ class Writing:
         return RunInfo(
             run=self._run,
             output=one_line(self._journal.output),
+            page=address_of(self._journal.layout.page),
             began=time.time() - elapsed,
             elapsed=elapsed,
             splits=dict(zip(distinct_lines(made.counts), planned, strict=True)),

@@ -33,6 +33,7 @@ def info(**changes: Any) -> RunInfo:
     values: dict[str, Any] = {
         "run": "r",
         "output": "/out",
+        "page": "file:///out/report.html",
         "began": 1000.0,
         "elapsed": 2.0,
         "splits": {"train": 10, "val": 2},
@@ -52,6 +53,7 @@ def tally(images: int = 0, split: str = "train", **changes: Any) -> dict[str, An
         "read": 100 * images,
         "written": 10 * images,
         "refused": {},
+        "refused_in": {},
         "stats": {split: [images, images, 0, 0, 0, 0, 0, 0]},
         "classes": np.array([images, 0], np.uint32).tobytes(),
         "latest": [],
@@ -169,11 +171,12 @@ def test_what_is_there_from_before_is_counted_from_the_start() -> None:
 
 def test_the_end_sets_right_what_was_told_wrong() -> None:
     watch = RunWatch(info(), now=0)
-    watch.look(1, [look(finished=tally(9, refused={"empty": 3}))])
+    watch.look(1, [look(finished=tally(9, refused={"empty": 3}, refused_in={"train": 3}))])
     history = watch.finish(Verdict("done"), 5, totals_message(TOTALS, CLASSES))
     counts = watch.look(6, [look(finished=tally(50))])  # It is over.
     assert (counts.images, counts.shards, counts.seconds) == (12, 5, 7.0)
     assert (counts.bytes_read, counts.reasons) == (770, {"damaged": 2})
+    assert [split.refused for split in counts.splits.values()] == [2, 0]
     assert counts.mean == {"R": 1.0, "G": 2.0, "B": 3.0}
     assert watch.classes_done.tolist() == [5, 2]
     assert history.images[-1] == 12

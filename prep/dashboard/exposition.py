@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from prep.verdict import STATES
 from prep.watching.counts import LiveCounts
 from prep.watching.registry import Runs
 
@@ -29,8 +30,12 @@ class _RunCollector(Collector):
 
 
 def _metrics(counts: LiveCounts) -> Iterator[Metric]:
+    states = {state: float(state == counts.verdict.state) for state in STATES}
     splits = counts.splits.items()
+    yield _by("run_state", "1 for the state that the run is in", "state", states)
     yield _by("images_done", "Images settled", "split", {s: c.done for s, c in splits})
+    yield _by("images_written", "Images written", "split", {s: c.written for s, c in splits})
+    yield _by("images_refused", "Images refused", "split", {s: c.refused for s, c in splits})
     yield _by("images_planned", "Images planned", "split", {s: c.planned for s, c in splits})
     yield _by("refused_images", "Images refused", "reason", counts.reasons)
     yield _by("shards", "Shards by their state", "state", counts.shard_states)

@@ -45,9 +45,16 @@ class RunsPlugin(SchedulerPlugin):
 
     name = "prep-runs"
     idempotent = True
+    _started = False
 
     async def start(self, scheduler: Scheduler) -> None:
-        """Begins to answer clients, and adds the page and the metrics."""
+        """Begins to answer clients, and adds the page and the metrics; once.
+
+        A scheduler that starts calls it again, for all that its preloads have registered.
+        """
+        if self._started:
+            return
+        self._started = True
         self._scheduler = scheduler
         self._runs = Runs()
         self._sheet = ContactSheet(scheduler)

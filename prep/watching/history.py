@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -137,12 +137,14 @@ class Recorder:
         self.every = 1
         self._offered = 0
         self._looks: dict[str, int] = {}
+        self._percents: dict[str, float] = {}
         self._busy: dict[str, int] = {}
 
     def add(self, sample: Sample) -> None:
         """Takes a sample; they come at regular times."""
         for name, percent in (*sample.workers.items(), *sample.hosts.items()):
             self._looks[name] = self._looks.get(name, 0) + 1
+            self._percents[name] = self._percents.get(name, 0.0) + percent
             self._busy[name] = self._busy.get(name, 0) + (percent >= BUSY)
         if self.samples and sample.seconds - self.samples[-1].seconds < _SHORTEST:
             self.samples[-1] = sample
@@ -156,6 +158,12 @@ class Recorder:
     def busy(self) -> dict[str, float]:
         """For each worker and host, the share of the time in which it was busy, 0 to 1."""
         return {name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()}
+
+    def mean_percent(self, names: Collection[str]) -> float | None:
+        """Processor time of these workers, or hosts, on average; None where none was measured."""
+        looks = sum(self._looks.get(name, 0) for name in names)
+        percents = sum(self._percents.get(name, 0.0) for name in names)
+        return percents / looks if looks else None
 
     def history(self, verdict: Verdict = _DONE) -> History:
         """What has come together so far."""

@@ -37,6 +37,7 @@ class RunInfo:
     Attributes:
         run: its id.
         output: where it writes to.
+        page: the address of what is to be looked at when it is done.
         began: in seconds since 1970.
         elapsed: seconds since then.
         splits: images planned, by split, in the order of the plan.
@@ -49,6 +50,7 @@ class RunInfo:
 
     run: str
     output: str
+    page: str
     began: float
     elapsed: float
     splits: Mapping[str, int]
@@ -78,6 +80,7 @@ def totals_message(totals: SplitTotals, classes: Iterable[str]) -> TallyMessage:
         "read": everything.source_bytes,
         "written": everything.bytes,
         "refused": dict(Counter(finding.reason for finding in refused)),
+        "refused_in": {one_line(split): len(t.refused) for split, t in totals.items()},
         "stats": {
             one_line(split): [s.images, s.pixels, *s.sums, *s.squares]
             for split, s in ((split, t.stats) for split, t in totals.items())
@@ -103,6 +106,7 @@ class _Sums:
         self.read = 0
         self.written = 0
         self.refused: Counter[str] = Counter()
+        self.refused_in: Counter[str] = Counter()
         self.stats = {split: [0] * 8 for split in splits}
         self.classes: npt.NDArray[np.int64] = np.zeros(classes, np.int64)
 
@@ -111,6 +115,8 @@ class _Sums:
         self.written += sign * tally["written"]
         for reason, count in tally["refused"].items():
             self.refused[reason] += sign * count
+        for split, count in tally["refused_in"].items():
+            self.refused_in[split] += sign * count
         for split, values in tally["stats"].items():
             ours = self.stats.setdefault(split, [0] * 8)
             for i, value in enumerate(values):
@@ -251,7 +257,11 @@ class RunWatch:
     def _count(self, seconds: float) -> LiveCounts:
         done = self._done_by_split()
         splits = {
-            split: SplitCounts(planned=planned, done=done[number])
+            split: SplitCounts(
+                planned=planned,
+                done=done[number],
+                refused=min(self._sums.refused_in[split], done[number]),
+            )
             for number, (split, planned) in enumerate(self.info.splits.items())
         }
         states = np.bincount(self.shard_states, minlength=len(SHARD_STATES)).tolist()

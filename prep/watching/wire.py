@@ -39,6 +39,7 @@ class TallyMessage(TypedDict):
     Attributes:
         read, written: bytes of the image files, and of the shards.
         refused: images by reason.
+        refused_in: the same images by split.
         stats: by split: images, pixels, sums of R, G and B, and sums of their squares.
         classes: images written of each class, uint32, in the order of the plan; at most
             ``CLASSES_COUNTED``.
@@ -48,6 +49,7 @@ class TallyMessage(TypedDict):
     read: int
     written: int
     refused: dict[str, int]
+    refused_in: dict[str, int]
     stats: dict[str, list[int]]
     classes: bytes
     latest: list[list[str]]
