@@ -35,6 +35,7 @@ def _tally(images: int) -> TallyMessage:
         "read": images * 110_000,
         "written": images * 25_000,
         "refused": {"truncated": 3},
+        "refused_in": {"train": 3},
         "stats": {"train": [images, images << 16, *[images << 23] * 3, *[images << 30] * 3]},
         "classes": np.full(_CLASSES, images // _CLASSES, np.uint32).tobytes(),
         "latest": [],

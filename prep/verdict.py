@@ -22,6 +22,8 @@ STATES: tuple[State, ...] = get_args(State)
 
 _UNDER_WAY: tuple[State, ...] = ("starting", "running")
 _GOOD: tuple[State, ...] = ("done", "done with refusals")
+#: Those in which everything is written but what was refused.
+WRITTEN: tuple[State, ...] = (*_GOOD, "too many refused")
 # If max_refused is left at its default: a share says little of a few images.
 _ALWAYS_ALLOWED = 10
 

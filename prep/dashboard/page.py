@@ -7,22 +7,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bokeh.document import Document
+from bokeh.events import ConnectionLost
 from bokeh.models import CustomJS, Model
 from distributed import Scheduler
 from distributed.dashboard.components.scheduler import BOKEH_THEME
 from distributed.dashboard.components.scheduler import env as dask_templates
 from jinja2 import ChoiceLoader, FileSystemLoader
 
-from prep.dashboard.figures import (
-    ClassesFigure,
-    HostsFigure,
-    RatesFigure,
-    ShardsFigure,
-    WorkersFigure,
-)
-from prep.dashboard.shown import Shown
+from prep.dashboard.chooser import Chooser
+from prep.dashboard.figures import ClassesFigure, ShardsFigure
+from prep.dashboard.shown import Choice, Shown
 from prep.dashboard.tiles import (
     EMPTY,
+    GoneTile,
     LegendTile,
     MeanTile,
     ProgressTile,
@@ -30,10 +27,15 @@ from prep.dashboard.tiles import (
     SheetTile,
     WaitingTile,
 )
+from prep.dashboard.timelines import HostsFigure, RatesFigure, WorkersFigure
 from prep.watching.runwatch import RunWatch
 
 _UPDATE_EVERY = 1000  # milliseconds; measurements come no more often
 _BEGIN = "document.querySelector('.prep').classList.remove('waiting')"
+_GONE = """
+document.getElementById("prep-gone").hidden = false
+addEventListener("online", () => location.reload())
+"""
 _TEMPLATES = dask_templates.overlay(
     loader=ChoiceLoader([dask_templates.loader, FileSystemLoader(Path(__file__).parent)])  # type: ignore[list-item]
 )
@@ -62,12 +64,7 @@ def _rooted(kind: Callable[[], Any], name: str) -> Make:
 
 def _rates(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
     part = RatesFigure()
-    return part, {"images": part.images, "bytes": part.bytes}
-
-
-def _progress(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
-    part = ProgressTile(shown.runs)
-    return part, {"progress": part.root}
+    return part, {"images": part.images.root, "bytes": part.bytes.root}
 
 
 def _sheet(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
@@ -76,7 +73,7 @@ def _sheet(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
 
 
 _PARTS: Mapping[str, Make] = {
-    "progress": _progress,
+    "progress": _rooted(ProgressTile, "progress"),
     "rates": _rates,
     "hosts-cpu": _rooted(HostsFigure, "hosts"),
     "workers-cpu": _rooted(WorkersFigure, "workers"),
@@ -89,13 +86,19 @@ _PARTS: Mapping[str, Make] = {
 }
 
 
-def _document(shown: Shown, make: list[Make], doc: Document) -> None:
-    """Fills a document with parts, and keeps them up to date."""
+def _document(
+    shown: Shown, make: list[Make], doc: Document, choice: Choice, *, choose: bool = False
+) -> None:
+    """Fills a document with parts, and keeps them up to date.
+
+    Args:
+        choose: whether there is a list of runs to choose from.
+    """
     made = [each(shown) for each in make]
     parts = [part for part, _ in made]
 
     def update() -> None:
-        watch = shown.runs.current
+        watch = choice.watch
         if watch is not None:
             doc.hold("combine")  # One message instead of a dozen.
             try:
@@ -104,6 +107,10 @@ def _document(shown: Shown, make: list[Make], doc: Document) -> None:
             finally:
                 doc.unhold()
 
+    if choose:
+        chooser = Chooser(shown.runs, choice, update)
+        parts.append(chooser)
+        made.append((chooser, {"runs": chooser.root}))
     for _, models in made:
         for name, model in models.items():
             model.name = name
@@ -114,7 +121,9 @@ def _document(shown: Shown, make: list[Make], doc: Document) -> None:
 
 
 def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
-    _document(shown, list(_PARTS.values()), doc)
+    make = [*_PARTS.values(), _rooted(GoneTile, "gone")]
+    _document(shown, make, doc, Choice(shown.runs), choose=True)
+    _tell_when_gone(doc)
     doc.title = "Dask: prep"
     doc.template = _TEMPLATES.get_template("page.html")
     waiting = shown.runs.current is None
@@ -125,9 +134,20 @@ def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -
         progress.js_on_change("text", CustomJS(code=_BEGIN))
 
 
+def _tell_when_gone(doc: Document) -> None:
+    """Have the page say that its scheduler has gone, in place of Bokeh trying to get it back.
+
+    Each try is an error on the browser's console. A browser that was offline loads the page anew.
+    """
+    if hasattr(doc, "config"):  # Since Bokeh 3.7.
+        doc.config.update(reconnect_session=False, notify_connection_status=False)
+    doc.js_on_event(ConnectionLost, CustomJS(code=_GONE))
+
+
 def _individual(make: Make) -> Fill:
     def fill(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
-        _document(shown, [_rooted(WaitingTile, "waiting"), make], doc)
+        parts = [_rooted(WaitingTile, "waiting"), make]
+        _document(shown, parts, doc, Choice(shown.runs))
         doc.title = "Dask: prep"
 
     return fill

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from prep.dashboard.sheet import ContactSheet
 from prep.watching.registry import Runs
+from prep.watching.runwatch import RunWatch
 
 
 class Shown(NamedTuple):
@@ -13,3 +14,21 @@ class Shown(NamedTuple):
 
     runs: Runs
     sheet: ContactSheet
+
+
+class Choice:
+    """Which run a page shows: the newest, unless somebody has chosen another one."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._chosen = ""
+
+    @property
+    def watch(self) -> RunWatch | None:
+        """The run; None before there is any."""
+        return self._runs.get(self._chosen) or self._runs.current
+
+    def choose(self, run: str) -> None:
+        """Show the run with this id, or the newest from now on if it is that."""
+        newest = self._runs.current
+        self._chosen = "" if newest is not None and newest.info.run == run else run

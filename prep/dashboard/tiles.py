@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 
 from bokeh.models.css import InlineStyleSheet
 from bokeh.models.widgets import Div
 
-from prep.dashboard.colours import BLUE, GREY, PALE, SHARD_COLOURS, TEXT
+from prep.dashboard.colours import BLUE, GREY, PALE, RED, SHARD_COLOURS, STATE_COLOURS, TEXT
 from prep.dashboard.sheet import ContactSheet
 from prep.text import duration, megabytes
-from prep.verdict import State
-from prep.watching.counts import LiveCounts
-from prep.watching.registry import Runs
+from prep.verdict import WRITTEN
+from prep.watching.counts import LiveCounts, SplitCounts
 from prep.watching.runwatch import RunWatch
 
 _STYLE = f"""
 :host {{ color: {TEXT}; font: 14px Helvetica, Arial, sans-serif; width: 100%; }}
 .bk-clearfix {{ width: 100%; }}
 h2 {{ font-size: 14px; margin: 0 0 8px; }}
-p {{ margin: 0 0 8px; max-width: 60em; line-height: 1.5; }}
-code {{ background: #eee; padding: 2px 5px; border-radius: 3px; }}
+p {{ margin: 0 0 8px; max-width: 60em; line-height: 1.5; overflow-wrap: anywhere; }}
+code {{ background: #eee; padding: 2px 5px; border-radius: 3px; overflow-wrap: anywhere; }}
+code.all {{ user-select: all; cursor: copy; }}
+h2 {{ overflow-wrap: anywhere; }}
+h2 b {{ color: #fff; border-radius: 4px; padding: 2px 7px; margin-right: 8px;
+  white-space: nowrap; }}
 .quiet {{ color: #666; }}
 .numbers {{ display: flex; flex-wrap: wrap; gap: 4px 32px; margin: 0 0 12px; }}
 .numbers div {{ min-width: 84px; }}
 .numbers b {{ display: block; font-size: 22px; font-variant-numeric: tabular-nums; }}
-.split {{ display: grid; grid-template-columns: minmax(60px, max-content) 1fr 150px; gap: 12px;
-  align-items: center; margin: 4px 0; font-variant-numeric: tabular-nums; }}
-.split i {{ display: block; height: 14px; border-radius: 7px; background: {PALE};
-  overflow: hidden; }}
-.split i i {{ background: {BLUE}; border-radius: 0; }}
-.split span:last-child {{ text-align: right; }}
+.splits {{ display: grid; grid-template-columns: fit-content(30%) minmax(40px, 1fr) max-content;
+  grid-auto-flow: dense; gap: 6px 12px; align-items: center; font-variant-numeric: tabular-nums; }}
+.splits .name {{ grid-column: 1; overflow-wrap: anywhere; }}
+.splits .number {{ grid-column: 3; text-align: right; }}
+.splits .bar {{ grid-column: 2; display: flex; height: 14px; border-radius: 7px;
+  background: {PALE}; overflow: hidden; }}
+.splits .bar i {{ height: 100%; }}
+.bad {{ color: {RED}; }}
+@media (max-width: 600px) {{
+  .splits {{ grid-template-columns: minmax(0, 1fr) max-content; gap: 2px 12px; }}
+  .splits .number {{ grid-column: 2; }}
+  .splits .bar {{ grid-column: 1 / 3; margin-bottom: 6px; }}
+}}
 table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
 td {{ padding: 2px 12px 2px 0; vertical-align: top; overflow-wrap: anywhere; }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; width: 1%; }}
@@ -64,7 +74,7 @@ class Tile:
 
     def __init__(self) -> None:
         sheet = InlineStyleSheet(css=_STYLE)
-        self.root = Div(sizing_mode="stretch_width", stylesheets=[sheet])
+        self.root = Div(sizing_mode="stretch_width", margin=0, stylesheets=[sheet])
 
     def update(self, watch: RunWatch) -> None:
         text = self.text(watch)
@@ -88,43 +98,42 @@ class WaitingTile(Tile):
 
 
 class ProgressTile(Tile):
-    """How much is done of each split, how fast, and how long it will take."""
-
-    def __init__(self, runs: Runs) -> None:
-        super().__init__()
-        self._runs = runs
+    """How the run stands, how much is done of each split, how fast, and how long it will take."""
 
     def text(self, watch: RunWatch) -> str:
-        counts = watch.counts
-        where = f"<h2>{escape(_TITLES[watch.verdict.state])} {escape(watch.info.output)}</h2>"
+        counts, verdict = watch.counts, watch.verdict
+        state = f'<b style="background: {STATE_COLOURS[verdict.state]}">{verdict.state}</b>'
+        why = f"<p>{escape(verdict.reason)}</p>" if verdict.reason else ""
         numbers = "".join(f"<div><b>{n}</b>{text}</div>" for n, text in _numbers(counts))
-        bars = "".join(
-            f"<div class=split><span>{escape(name)}</span>"
-            f'<i><i style="width: {100 * split.done / max(split.planned, 1):.1f}%">&nbsp;</i></i>'
-            f"<span>{split.done:,} of {split.planned:,}</span></div>"
-            for name, split in counts.splits.items()
+        splits = "".join(_split(name, split) for name, split in counts.splits.items())
+        return (
+            f"<h2>{state}{escape(watch.info.output)}</h2>{why}{_report(watch)}"
+            f"<div class=numbers>{numbers}</div><div class=splits>{splits}</div>"
         )
-        return f"{where}<div class=numbers>{numbers}</div>{bars}{self._others(watch)}"
-
-    def _others(self, watch: RunWatch) -> str:
-        """Runs that began before this one, and go on."""
-        others = [
-            f"{escape(other.info.output)} ({other.counts.images:,} of {other.counts.planned:,})"
-            for other in self._runs.running
-            if other is not watch
-        ]
-        return f"<p class=quiet>Also at work: {', '.join(others)}</p>" if others else ""
 
 
-_TITLES: Mapping[State, str] = {
-    "starting": "Starting",
-    "running": "Writing",
-    "done": "Done:",
-    "done with refusals": "Done:",
-    "too many refused": "Too many refused:",
-    "failed": "Failed:",
-    "stopped": "Stopped:",
-}
+def _split(name: str, split: SplitCounts) -> str:
+    """A bar in two parts: what is written, and what was refused."""
+    parts = "".join(
+        f'<i style="background: {colour}; width: {100 * images / max(split.planned, 1):.2f}%"></i>'
+        for images, colour in ((split.written, BLUE), (split.refused, RED))
+    )
+    refused = f", <span class=bad>{split.refused:,} refused</span>" if split.refused else ""
+    return (
+        f"<span class=name>{escape(name)}</span>"
+        f"<span class=number>{split.done:,} of {split.planned:,}{refused}</span>"
+        f"<div class=bar>{parts}</div>"
+    )
+
+
+def _report(watch: RunWatch) -> str:
+    """Where to look at what has come of a run that has written all it can.
+
+    No link: browsers follow none from here to a file.
+    """
+    if not watch.info.page or watch.verdict.state not in WRITTEN:
+        return ""
+    return f"<p>Report: <code class=all>{escape(watch.info.page)}</code></p>"
 
 
 def _numbers(counts: LiveCounts) -> Iterable[tuple[str, str]]:
@@ -140,13 +149,27 @@ def _numbers(counts: LiveCounts) -> Iterable[tuple[str, str]]:
         yield duration(counts.seconds_left), "left"
 
 
+class GoneTile(Tile):
+    """What a page says that is no longer fed; the page itself shows it then."""
+
+    def text(self, watch: RunWatch) -> str:
+        where = escape(watch.info.page or watch.info.output)
+        return (
+            "<p><b>The scheduler has gone, or can't be reached: this page shows what was so "
+            f"last.</b></p><p>It ends with its cluster, as at the end of <code>prep run</code>. "
+            f"What has come of the run is in its report, <code class=all>{where}</code>. "
+            "If the scheduler is still there, load this page again.</p>"
+        )
+
+
 class RefusedTile(Tile):
     """Refused images by reason, and the names of the last ones."""
 
     def text(self, watch: RunWatch) -> str:
         counts = watch.counts
         if not counts.refused:
-            return "<h2>Refused images</h2><p class=quiet>None so far.</p>"
+            none = "None." if watch.verdict.ended else "None so far."
+            return f"<h2>Refused images</h2><p class=quiet>{none}</p>"
         reasons = "".join(
             f"<tr><td class=n>{n:,}</td><td>{escape(reason)}</td></tr>"
             for reason, n in counts.reasons.items()
@@ -192,17 +215,21 @@ class LegendTile(Tile):
         return f"<div class=legend>{entries}</div>"
 
 
+_TO_COME = "Pictures come while images are being written."
+_NO_MORE = "Nobody looked while images were being written."
+
+
 class SheetTile(Tile):
     """The squares that were written last."""
 
     def __init__(self, sheet: ContactSheet) -> None:
         super().__init__()
         self._sheet = sheet
-        self._shown = ("", -1)
+        self._shown = ("", False, -1)
 
     def update(self, watch: RunWatch) -> None:
         squares = self._sheet.look()
-        shown = (watch.info.run, self._sheet.version)
+        shown = (watch.info.run, watch.verdict.ended, self._sheet.version)
         if shown == self._shown:
             return
         self._shown = shown
@@ -213,7 +240,8 @@ class SheetTile(Tile):
             if square["run"] == watch.info.run
         )
         title = "<h2>Just written</h2>"
-        none = "<p class=quiet>Pictures come while images are being written.</p>"
+        ended = watch.verdict.ended
+        none = f"<p class=quiet>{_NO_MORE if ended else _TO_COME}</p>"
         self.root.text = f"{title}<div class=sheet>{pictures}</div>" if pictures else title + none
 
 

@@ -32,6 +32,11 @@ class Runs:
         return next(reversed(self.running or list(self._watches.values())), None)
 
     @property
+    def newest_first(self) -> list[RunWatch]:
+        """All that are remembered."""
+        return list(reversed(self._watches.values()))
+
+    @property
     def running(self) -> list[RunWatch]:
         """Those that have not ended."""
         return [watch for watch in self._watches.values() if not watch.verdict.ended]
