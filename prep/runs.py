@@ -33,10 +33,10 @@ from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan_images, warn_of_labels
 from prep.progress import ShowOn, Stages
 from prep.publishing import publish
-from prep.receipts import ShardReceipt, of_outcome, total_receipts
+from prep.receipts import ShardReceipt, SplitTotals, Totals, of_outcome, total_receipts
 from prep.report import Effort, RunReport
 from prep.stages import STARTING, stages_of
-from prep.text import counted, one_line, quoted
+from prep.text import counted, distinct_lines, one_line, quoted
 from prep.verdict import Verdict
 from prep.writing import Writing
 
@@ -189,8 +189,13 @@ def _complete(
                     break
     except KeyboardInterrupt as error:
         seen = len(receipts) + (work.committed if work else 0)
-        ask = not pressed_again(error)
-        raise Interrupted(_how_to_resume(made, journal, seen, ask=ask)) from None
+        # Ctrl-C once more is enough of an answer.
+        committed = None if pressed_again(error) else _what_is_committed(made, journal)
+        if committed is None:
+            stages.stopped(seen, None)
+        else:
+            stages.stopped(len(committed), _shown_totals(made, committed))
+        raise Interrupted(_how_to_resume(made, seen, committed)) from None
     try:
         _require_all(journal, missing)
         journal.require_lock(ask=True)
@@ -268,18 +273,28 @@ def _require_few_refused(report: RunReport) -> None:
         )
 
 
-def _how_to_resume(made: RunPlan, journal: Journal, seen: int, *, ask: bool = True) -> str:
+def _what_is_committed(made: RunPlan, journal: Journal) -> Sequence[ShardReceipt] | None:
+    """Receipts of all shards, or None where the storage, which may be why it stops, is silent."""
+    with contextlib.suppress(OSError, PrepError, KeyboardInterrupt), storage.answering_within():
+        return journal.committed(made)
+    return None
+
+
+def _shown_totals(made: RunPlan, receipts: Sequence[ShardReceipt]) -> SplitTotals:
+    totals = total_receipts(receipts)
+    found = (totals.get(split, Totals()) for split in made.counts)
+    return dict(zip(distinct_lines(made.counts), found, strict=True))
+
+
+def _how_to_resume(made: RunPlan, seen: int, committed: Sequence[ShardReceipt] | None) -> str:
     """What to tell whoever has stopped a run.
 
     Args:
         seen: how many shards were seen to be committed.
-        ask: whether to look how many are. A storage that does not answer may be why it was stopped.
+        committed: those that are, if that is known.
     """
     shards = f"{len(made.shards):,} shards"
     known = f"this run has seen {seen:,} of {shards} committed, which"
-    # Ctrl-C once more is enough of an answer.
-    with contextlib.suppress(OSError, PrepError, KeyboardInterrupt):
-        if ask:
-            with storage.answering_within():
-                known = f"{len(journal.committed(made)):,} of {shards} are committed and"
+    if committed is not None:
+        known = f"{len(committed):,} of {shards} are committed and"
     return f"stopped: {known} stay; run the same command again to go on from there"

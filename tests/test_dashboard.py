@@ -7,16 +7,18 @@ import io
 import json
 import re
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.bag as db
 import numpy as np
 import pytest
 from browser import screenshot
 from clusters import run_prep, wait_until
-from distributed import Client
+from distributed import Client, Future, futures_of
 from foreign import foreign_cluster
 from pictures import jpeg, link_photos, write_tree
 from PIL import Image
@@ -24,6 +26,8 @@ from playwright.sync_api import Page
 
 import prep
 from prep.dashboard.figures import shard_grid
+from prep.errors import BadImageError, TooManyRefused
+from prep.verdict import STATES
 
 PLOTS = {
     "progress",
@@ -68,7 +72,7 @@ def fetched(address: str) -> str:
 
 def metrics(address: str) -> dict[str, float]:
     """What Prometheus would read there of ours."""
-    lines = re.findall(r"^(prep_\S+) (\S+)$", fetched(address), re.MULTILINE)
+    lines = re.findall(r"^(prep_\w+(?:{.*})?) (\S+)$", fetched(address), re.MULTILINE)
     return {name: float(value) for name, value in lines}
 
 
@@ -188,10 +192,23 @@ def test_where_the_page_can_not_be_added_the_run_goes_on_and_says_so(
 
 
 @pytest.mark.slow
-def test_a_scheduler_may_show_the_page_before_any_run(tmp_path: Path) -> None:
-    cluster = foreign_cluster(tmp_path, "--preload", "prep.dashboard", workers=0)
-    with cluster as address, Client(address) as client:
+def test_a_scheduler_may_show_the_page_before_any_run(
+    source: Path, tmp_path: Path, page: Page
+) -> None:
+    with (
+        foreign_cluster(tmp_path, "--preload", "prep.dashboard") as address,
+        Client(address) as client,
+    ):
         assert "Prep" in fetched(address_of(client, "status"))
+        page.goto(address_of(client, "prep"))
+        page.get_by_text("No run yet").wait_for()
+        prep.run(config(source, tmp_path / "out"), client)
+        for _ in range(2):  # As it was opened before, and as it is opened now.
+            page.get_by_text("52 of 52").or_(page.get_by_text("51 of 51")).first.wait_for()
+            page.get_by_text("done with refusals", exact=True).wait_for()
+            assert number_before(page, "images") == 52
+            page.reload()
+        page.goto("about:blank")
 
 
 # In a browser
@@ -243,7 +260,7 @@ def test_numbers_move_during_a_run_and_end_equal_to_the_report(
     assert seen == sorted(seen)
     assert len(seen) >= 5
     (report,) = reports
-    page.get_by_text("Done:").wait_for()
+    page.get_by_text("done", exact=True).wait_for()
     assert number_before(page, "images") == report.images["planned"]
     assert number_before(page, "refused") == report.images["refused"]
     assert number_before(page, "shards") == report.shards
@@ -296,6 +313,117 @@ def test_the_grid_of_shards_has_room_for_all_and_fills_from_the_top() -> None:
         assert grid[::-1].ravel()[:count].astype(np.uint8).tolist() == [
             number % 256 for number in range(count)
         ]
+
+
+def widths(page: Page) -> list[int]:
+    """Of the parts of all bars, in percent: what is written, and what was refused."""
+    return [
+        round(float(part.get_attribute("style").split("width: ")[1].rstrip("%;")))
+        for part in page.locator(".bar i").all()
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_that_raises_is_not_shown_as_a_success(
+    own: Client, page: Page, source: Path, tmp_path: Path
+) -> None:
+    page.goto(address_of(own, "prep"))
+    out = tmp_path / "my output"
+    with pytest.raises(TooManyRefused):
+        prep.run(config(source, out, max_refused=0.01), own)
+    page.get_by_text("too many refused", exact=True).wait_for()
+    page.get_by_text("1 of 52 images were refused (1.9%), more than max_refused").wait_for()
+    page.locator(".prep").get_by_text(f"{out.as_uri()}/report.html", exact=True).wait_for()
+    assert widths(page) == [98, 2, 100, 0]
+    page.get_by_text("1 refused").first.wait_for()
+    screenshot(page, "dashboard-too-many-refused")
+    found = metrics(address_of(own, "metrics"))
+    assert {state: found[f'prep_run_state{{state="{state}"}}'] for state in STATES} == {
+        state: float(state == "too many refused") for state in STATES
+    }
+    assert found['prep_images_written{split="train"}'] == 50
+    assert found['prep_images_refused{split="train"}'] == 1
+
+    with pytest.raises(BadImageError):
+        prep.run(config(source, tmp_path / "fails", on_bad_image="fail"), own)
+    page.get_by_text("failed", exact=True).wait_for()
+    page.get_by_text("broken.jpg' was refused (truncated").wait_for()
+    assert page.get_by_text("report.html").filter(visible=True).count() == 0
+    screenshot(page, "dashboard-failed")
+
+
+@pytest.mark.slow
+def test_one_chooses_which_of_the_last_runs_to_look_at(
+    own: Client, page: Page, source: Path, tmp_path: Path
+) -> None:
+    page.goto(address_of(own, "prep"))
+    prep.run(config(source, tmp_path / "first"), own)
+    shown = page.locator("h2", has_text=str(tmp_path))
+    shown.get_by_text("first").wait_for()
+    assert (
+        page.get_by_role("radio").count() == 0 or not page.get_by_role("radio").first.is_visible()
+    )
+    many = link_photos(tmp_path, 3000).parent.parent
+    runs = [
+        prep.start(config(many, tmp_path / name, images_per_shard=50, size=448), own)
+        for name in ("second", "third")
+    ]
+    wait_until(lambda: all(run.state == "running" for run in runs))
+    page.locator("label", has_text="third").wait_for()
+    page.locator("label", has_text="second").click()
+    shown.get_by_text("second").wait_for()
+    page.locator("label", has_text="third").click()
+    shown.get_by_text("third").wait_for()
+    page.locator("label", has_text="first").click()
+    shown.get_by_text("first").wait_for()
+    screenshot(page, "dashboard-runs")
+    for run in runs:
+        run.cancel(60)
+    page.locator("label", has_text="stopped").nth(1).wait_for()
+    assert shown.inner_text().endswith("first")  # It stays.
+    page.locator("label", has_text="third").click()
+    shown.get_by_text("stopped").wait_for()
+
+
+@pytest.mark.slow
+def test_a_page_whose_scheduler_has_gone_says_so(page: Page, source: Path, tmp_path: Path) -> None:
+    with (
+        foreign_cluster(tmp_path, "--preload", "prep.dashboard") as address,
+        Client(address) as client,
+    ):
+        page.goto(address_of(client, "prep"))
+        prep.run(config(source, tmp_path / "out"), client)
+        page.get_by_text("done with refusals", exact=True).wait_for()
+        assert not page.get_by_role("alert").is_visible()
+    banner = page.get_by_role("alert")
+    banner.wait_for()
+    banner.get_by_text("The scheduler has gone").wait_for()
+    banner.get_by_text((tmp_path / "out/report.html").as_uri()).wait_for()
+    page.set_viewport_size({"width": 500, "height": 900})
+    page.wait_for_timeout(3000)  # In which Bokeh would have tried to get it back, by itself.
+    screenshot(page, "dashboard-gone")  # The fixture sees that the console has no errors.
+
+
+def add_up_slowly(client: Client) -> Future[int]:
+    """A reduction of a Bag whose groups of tasks depend on each other in a circle."""
+    bag = db.from_sequence(range(20), npartitions=20).map(lambda n: time.sleep(0.1) or n)
+    return futures_of(client.persist(bag.reduction(sum, sum, split_every=4)))[0]
+
+
+@pytest.mark.slow
+def test_groups_of_a_reduction_leave_nothing_on_the_terminal(
+    own: Client, page: Page, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page.goto(address_of(own, "groups"))
+    page.get_by_text("Groups").first.wait_for()
+    total = add_up_slowly(own)
+    wait_until(lambda: own.processing())
+    assert "bokeh" in fetched(address_of(own, "groups"))  # It would be a 500.
+    assert total.result(60) == 190
+    page.goto("about:blank")
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert "ERROR" not in said
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,9 @@ def test_a_cancelled_run_keeps_committed_shards_and_goes_on_from_there(
         run.result()
     before = contents(out, "*/*.tfrecord")
     assert 0 < len(before) < IMAGES // PER_SHARD
+    assert run.counters().shards == len(before)
+    assert run.counters().images == len(before) * PER_SHARD
+    assert set(re.findall(r"(\d+) of 24 shards", repr(run))) == {f"{len(before)}"}
     assert list(out.glob("**/*.partial")) == []
     wait_until(lambda: not any(client.processing().values()))
 

@@ -123,7 +123,9 @@ def test_nothing_is_under_way_in_a_run_that_was_stopped() -> None:
     watch = RunWatch(info(), now=0)
     watch.shard_is(0, "running")
     watch.shard_is(1, "failed")
+    assert watch.look(1, [look(train_0=tally(2))]).images == 2
     watch.finish(Verdict("failed"), 1)
+    assert watch.counts.images == 0
     watch.shard_is(2, "running")
     assert watch.counts.shard_states == {
         "waiting": 4,

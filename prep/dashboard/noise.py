@@ -46,7 +46,8 @@ def _hush_groups() -> None:
 
     if not hasattr(TaskGroupGraph, _KEEPS_PICTURE):
         setattr(TaskGroupGraph, _KEEPS_PICTURE, True)
-        TaskGroupGraph.update = _keeping_picture(TaskGroupGraph.update)
+        update = _keeping_picture(TaskGroupGraph.update)
+        TaskGroupGraph.update = update  # type: ignore[method-assign]
     _add_filter(_GROUPS_LOGGER, _is_no_layout)
 
 

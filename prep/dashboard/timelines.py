@@ -59,7 +59,7 @@ class RatesFigure:
         if not self._samples.changed(watch):
             return
         samples = watch.recorder.samples
-        if len(samples) < FEWEST_SAMPLES:
+        if len(samples) < FEWEST_SAMPLES or samples[0].images == samples[-1].images:
             self.images.say("Images a second", _too_few(watch))
             self.bytes.say("Megabytes a second", _too_few(watch))
             return
@@ -86,7 +86,7 @@ def _too_few(watch: RunWatch) -> str:
     """Why there is no figure."""
     if watch.verdict.ended:
         return "The run was too short to tell."
-    return "Measurements come once a second; a few more are needed."
+    return "A few more measurements are needed; they come once a second."
 
 
 class HostsFigure:

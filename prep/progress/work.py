@@ -11,6 +11,7 @@ from prep.addresses import page_link
 from prep.watching.counts import LiveCounts
 
 if TYPE_CHECKING:
+    from prep.receipts import SplitTotals
     from prep.report import RunReport
 
 
@@ -101,6 +102,14 @@ class Stages:
     def __call__(self, work: Work) -> Display:
         """Return what shows how this work gets on."""
         return Silent()
+
+    def stopped(self, shards: int, totals: SplitTotals | None) -> None:
+        """Show what stays of a run that was stopped.
+
+        Args:
+            shards: how many are committed.
+            totals: what these add up to, by split as it is shown, if that could be read.
+        """
 
     def finish(self, report: RunReport, *, complete: bool) -> None:
         """Show what a run has come to.

@@ -212,6 +212,8 @@ class RunWatch:
     def _close(self, now: float, totals: TallyMessage | None) -> None:
         if totals is not None:
             self._set_right(totals)
+        for process, told in list(self._told.items()):  # What was begun and not finished is lost.
+            self._replace(process, {**told, "active": {}})
         under_way = self.shard_states == _NUMBER["running"]
         self.shard_states[under_way] = _NUMBER["waiting"]
         seconds = now - self._began
