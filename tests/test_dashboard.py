@@ -26,7 +26,7 @@ from playwright.sync_api import Page
 
 import prep
 from prep.dashboard.figures import shard_grid
-from prep.errors import BadImageError, TooManyRefused
+from prep.errors import BadImageError, PrepError, TooManyRefused
 from prep.verdict import STATES
 
 PLOTS = {
@@ -121,6 +121,20 @@ def test_metrics_end_equal_to_the_report(source: Path, tmp_path: Path, client: C
     assert gained["prep_worker_read_bytes_total"] == report.source_bytes
     assert gained["prep_worker_written_bytes_total"] == report.bytes
     assert after["prep_worker_active_shards"] == 0
+
+
+def test_a_run_whose_report_can_not_be_written_has_failed(tmp_path: Path, client: Client) -> None:
+    source = link_photos(tmp_path, 400).parent.parent
+    run = prep.start(config(source, tmp_path / "out", images_per_shard=50, size=448), client)
+    wait_until(lambda: run.state == "running")
+    (tmp_path / "out/report.json/in the way").mkdir(parents=True)
+    with pytest.raises(PrepError, match="the report can't be written"):
+        run.result(60)
+    assert run.state == "failed"
+    found = metrics(address_of(client, "metrics"))
+    assert found['prep_run_state{state="failed"}'] == 1
+    assert found['prep_run_state{state="done"}'] == 0
+    assert found['prep_shards{state="committed"}'] == 8
 
 
 def worker_totals(client: Client) -> dict[str, float]:
@@ -397,7 +411,7 @@ def test_a_page_whose_scheduler_has_gone_says_so(page: Page, source: Path, tmp_p
         assert not page.get_by_role("alert").is_visible()
     banner = page.get_by_role("alert")
     banner.wait_for()
-    banner.get_by_text("The scheduler has gone").wait_for()
+    banner.get_by_text("The scheduler has gone or cannot be reached").wait_for()
     banner.get_by_text((tmp_path / "out/report.html").as_uri()).wait_for()
     page.set_viewport_size({"width": 500, "height": 900})
     page.wait_for_timeout(3000)  # In which Bokeh would have tried to get it back, by itself.

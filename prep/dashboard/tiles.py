@@ -153,12 +153,18 @@ class GoneTile(Tile):
     """What a page says that is no longer fed; the page itself shows it then."""
 
     def text(self, watch: RunWatch) -> str:
-        where = escape(watch.info.page or watch.info.output)
+        report = f"<code class=all>{escape(watch.info.page)}</code>"
+        if watch.verdict.state in WRITTEN:
+            where = f"The report of this run is {report}."
+        elif watch.verdict.ended:
+            where = "This run has left no report: run the same command again to go on with it."
+        else:
+            where = f"This run was under way; when it is finished, its report is {report}."
         return (
-            "<p><b>The scheduler has gone, or can't be reached: this page shows what was so "
-            f"last.</b></p><p>It ends with its cluster, as at the end of <code>prep run</code>. "
-            f"What has come of the run is in its report, <code class=all>{where}</code>. "
-            "If the scheduler is still there, load this page again.</p>"
+            "<p><b>The scheduler has gone or cannot be reached: this page shows the last that it "
+            f"has sent.</b></p><p>{where}</p><p class=quiet>The dashboard closes with its cluster, "
+            "as when <code>prep run</code> ends. If the cluster is still there, load this page "
+            "again.</p>"
         )
 
 
@@ -216,7 +222,7 @@ class LegendTile(Tile):
 
 
 _TO_COME = "Pictures come while images are being written."
-_NO_MORE = "Nobody looked while images were being written."
+_NO_MORE = "No pictures were taken."
 
 
 class SheetTile(Tile):
