@@ -33,7 +33,7 @@ from prep.watching.runwatch import RunWatch
 _UPDATE_EVERY = 1000  # milliseconds; measurements come no more often
 _BEGIN = "document.querySelector('.prep').classList.remove('waiting')"
 _GONE = """
-cb_data.connection?.deref()?.close()  // Or else it would try to send, as when the window is resized.
+cb_data.connection?.deref()?.close()  // Or it sends, as when a window is resized.
 document.getElementById("prep-gone").hidden = false
 addEventListener("online", () => location.reload())
 """
