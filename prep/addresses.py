@@ -130,13 +130,15 @@ def file_link_from(
     >>> file_link_from("/data/shards/report.html", environ={"VSCODE_PID": "1"}, server=None)
     'file:///data/shards/report.html'
     """
-    if server is not None:
-        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(server["root_dir"]))
-        hidden = any(
-            part.startswith(".") for part in inside.split(os.sep)
-        )  # Not served, or not in.
-        return None if hidden else f"{server['base_url'].rstrip('/')}/files/{quote(inside)}"
-    return Path(path).absolute().as_uri() if "VSCODE_PID" in environ else None
+    if server is None:
+        return Path(path).absolute().as_uri() if "VSCODE_PID" in environ else None
+    if not {"base_url", "root_dir"} <= server.keys():
+        return None
+    # Hidden files are not served, and neither is what a link leads to outside of the root.
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(server["root_dir"]))
+    if any(part.startswith(".") for part in inside.split(os.sep)):
+        return None
+    return f"{server['base_url'].rstrip('/')}/files/{quote(inside)}"
 
 
 def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
@@ -144,7 +146,7 @@ def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
     if importlib.util.find_spec("jupyter_server_proxy") is None:
         return None
     server = _jupyter_server(environ)
-    return server["base_url"] if server else None
+    return server.get("base_url") if server else None
 
 
 def _jupyter_server(environ: Mapping[str, str]) -> dict[str, str] | None:
@@ -161,6 +163,6 @@ def _jupyter_server(environ: Mapping[str, str]) -> dict[str, str] | None:
 
         file = Path(jupyter_runtime_dir()) / f"jpserver-{server}.json"
         said = json.loads(file.read_bytes())
-        return {name: str(said[name]) for name in ("base_url", "root_dir")}
-    except (ImportError, OSError, ValueError, KeyError, TypeError):
+        return {name: str(said[name]) for name in ("base_url", "root_dir") if name in said}
+    except (ImportError, OSError, ValueError, TypeError):
         return None

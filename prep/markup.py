@@ -64,7 +64,7 @@ font-family:inherit;color:inherit}
 .prep details{margin-top:6px}.prep summary{color:var(--soft);cursor:pointer}
 @container(max-width:420px){.prep .prep-t td,.prep .prep-t th{padding-right:8px}
 .prep .prep-h{display:block}.prep .prep-h b,.prep .prep-h span{display:block;text-align:left}
-.prep .prep-d tr,.prep .prep-d td:last-child{display:block}
+.prep .prep-d tr,.prep .prep-d td:last-child{display:block;text-align:left}
 .prep .prep-t.prep-d th,.prep .prep-d td.prep-w{display:inline-block}}
 </style>"""
 

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clusters import wait_until
 from distributed import Client
+from pictures import write_tree
+from playwright.sync_api import Page, expect
 
+import prep
 from prep import addresses
 from prep.addresses import links_from
 
@@ -93,27 +97,23 @@ def fetch(url: str) -> tuple[int, str]:
         return answer.status, answer.read().decode(errors="replace")
 
 
-@pytest.mark.slow
-def test_a_real_jupyter_server_forwards_to_the_dashboard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
-) -> None:
-    runtime = tmp_path / "runtime"
-    runtime.mkdir()
-    environ = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A Jupyter server that has started this process, as far as this can tell, and its root."""
+    home = tmp_path_factory.mktemp("jupyter")
+    runtime, files = home / "runtime", home / "my files"
+    for folder in (runtime, files):
+        folder.mkdir()
+    environ = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "HOME": str(home)}
     command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"]
     options = ["--ip=127.0.0.1", "--port=0", "--ServerApp.base_url=/lab/"]
-    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={tmp_path}"]
-    with open(tmp_path / "log", "wb") as log:
+    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={files}"]
+    with open(home / "log", "wb") as log:
         server = subprocess.Popen([*command, *options], env=environ, stdout=log, stderr=log)
     try:
-        wait_until(lambda: server.poll() is not None or (tmp_path / "log").stat().st_size)
         noted = runtime / f"jpserver-{server.pid}.json"
-        wait_until(noted.exists)
+        wait_until(lambda: server.poll() is not None or noted.exists())
         root = json.loads(noted.read_text())["url"].removesuffix("/lab/")
-        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
-        monkeypatch.setenv("JPY_PARENT_PID", str(server.pid))
-        monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
-        link = addresses.dashboard_links(client.dashboard_link)["through Jupyter"]
 
         def answers() -> bool:
             try:
@@ -122,9 +122,51 @@ def test_a_real_jupyter_server_forwards_to_the_dashboard(
                 return False
 
         wait_until(answers)
-        status, page = fetch(root + link)
-        assert status == 200
-        assert "Bokeh" in page or "bokeh" in page
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
+            patch.setenv("JPY_PARENT_PID", str(server.pid))
+            patch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+            yield root, files
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.mark.slow
+def test_a_real_jupyter_server_forwards_to_the_dashboard(
+    jupyter: tuple[str, Path], client: Client
+) -> None:
+    root, _ = jupyter
+    link = addresses.dashboard_links(client.dashboard_link)["through Jupyter"]
+    status, page = fetch(root + link)
+    assert status == 200
+    assert "Bokeh" in page or "bokeh" in page
+
+
+@pytest.mark.slow
+def test_a_click_in_a_panel_leads_to_the_report_through_jupyter(
+    jupyter: tuple[str, Path], page: Page, tmp_path: Path
+) -> None:
+    root, files = jupyter
+    source = write_tree(tmp_path / "source", {"train": {"cat": 3}})
+    config = prep.Config(source=source, output=files / "a & b/shards", size=16)
+    report = prep.run(config, workers=1)
+    written = prep.report_page(config.output)
+    link = addresses.file_link(str(written))
+    assert link == "/lab/files/a%20%26%20b/shards/report.html"
+    assert f'href="{link}"' in report._repr_html_()
+    notebook = f"{root}/lab/notebook"
+    page.route(notebook, lambda route: route.fulfill(body=report._repr_html_()))
+    page.goto(notebook)
+    with page.expect_popup() as opened:
+        page.get_by_text("report.html").click()
+    expect(opened.value.locator("h1")).to_be_visible()
+    expect(opened.value.get_by_text("cat").first).to_be_visible()
+
+    assert addresses.file_link(str(tmp_path / "elsewhere.html")) is None
+    assert addresses.file_link(str(files / ".hidden/report.html")) is None  # It is not served.
+    (files / "link").symlink_to(tmp_path)  # Which the server does not follow.
+    (tmp_path / "page.html").touch()
+    assert addresses.file_link(str(files / "link/page.html")) is None
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        fetch(f"{root}/lab/files/link/page.html")

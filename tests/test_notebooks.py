@@ -297,6 +297,8 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     began = time.monotonic()
     Reader(notebook, work).execute()
     assert time.monotonic() - began < 120
+    said = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [o.text for o in said if o.get("name") == "stderr" and "prep" in o.text] == []
     assert list(work.iterdir()) == []
     assert [p for p in temporary.iterdir() if p.name.startswith("tmp")] == []
     wait_until(lambda: started_below(tmp_path) == [])
