@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 #: The distribution; the import, the command and the page of the dashboard are called ``prep``.
 NAME = "dask-prep"
 
 
 def version() -> str:
     """Return the installed version, such as ``0.1.0``."""
+    import importlib.metadata  # It takes a while to load.
+
     return importlib.metadata.version(NAME)
 
 

@@ -49,7 +49,7 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
     """
     configure_process()
     processor = ImageProcessor(ImageSettings.of(plan.config, plan.mean))
-    rows = np.unique(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int))
+    rows = sorted(set(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int)))
     root = os.fsencode(str(locate(plan.source)))
     paths = plan.manifest["path"].take(rows).to_pylist()
     size = refused = 0

@@ -11,7 +11,6 @@ import signal
 import termios
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
 from typing import Any
 
 from prep.errors import chain_of
@@ -39,6 +38,8 @@ def deferred() -> Iterator[None]:
 
     A signal that a program around Python handles itself takes effect as that has it, at once.
     """
+    from multiprocessing import resource_tracker  # It takes a while to load.
+
     # It is started along with the first process, and then lets SIGINT through again.
     resource_tracker.ensure_running()
     arrived: list[int] = []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import importlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +23,16 @@ from prep.stored_plan import StoredPlan
 from prep.text import reason_and_file, reason_of
 
 _LOGGER = logging.getLogger("prep")
+
+
+def load_ahead() -> None:
+    """Load what makes the page, in a thread: while others are at work, that costs no time."""
+
+    def load() -> None:
+        with contextlib.suppress(Exception):  # Whoever needs it is told.
+            importlib.import_module("prep.webpage")
+
+    threading.Thread(target=load, name="prep-load", daemon=True).start()
 
 
 def publish(

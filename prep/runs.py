@@ -32,7 +32,7 @@ from prep.placing import placed, require_usable
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan_images, warn_of_labels
 from prep.progress import ShowOn, Stages
-from prep.publishing import publish
+from prep.publishing import load_ahead, publish
 from prep.receipts import ShardReceipt, SplitTotals, Totals, of_outcome, total_receipts
 from prep.report import Effort, RunReport
 from prep.stages import STARTING, stages_of
@@ -179,6 +179,7 @@ def _complete(
         with start(workload) as executor:
             executor.require_fit(readable=_some_image(made), writable=journal.output)
             begin()
+            load_ahead()
             for _ in range(_ROUNDS):
                 work = Writing(made, missing, journal, executor, total_receipts(receipts))
                 work.carry_out(stages, elapsed=time.perf_counter() - started)

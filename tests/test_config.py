@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 import prep
-from prep.config import ARTICLE_KEYS, Config, allowed
+from prep.config import ARTICLE_KEYS, Config
 from prep.errors import ConfigError
 from prep.text import shown
 
@@ -189,7 +190,7 @@ def test_a_value_may_be_written_as_is_convenient(key: str, given: Any, meant: An
 )
 def test_what_is_not_allowed_is_refused_by_name_value_and_remedy(key: str, value: Any) -> None:
     said = message(**{key: value})
-    assert said == f"{key}: got {shown(value)}; expected {allowed(key)}"
+    assert said == f"{key}: got {shown(value)}; expected {KEYS[key].allowed}"
 
 
 def test_a_split_that_no_output_could_hold_is_refused_with_the_reason() -> None:
@@ -233,7 +234,7 @@ def test_an_unknown_key_that_is_nearly_another_is_told_which(
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "nan", "1e999"])
 @pytest.mark.parametrize("key", ["max_aspect", "max_refused", "image_timeout", "size"])
 def test_a_number_that_is_none_is_refused(key: str, value: float | str) -> None:
-    assert message(**{key: value}) == f"{key}: got {shown(value)}; expected {allowed(key)}"
+    assert message(**{key: value}) == f"{key}: got {shown(value)}; expected {KEYS[key].allowed}"
 
 
 def test_options_by_a_key_that_is_nearly_another_are_not_taken_for_all() -> None:
@@ -339,6 +340,25 @@ def test_a_config_survives_pickling() -> None:
 
 
 def test_every_key_has_a_help_text_and_says_what_it_may_be() -> None:
+    for key in KEYS.values():
+        assert key.help
+        assert key.allowed
+
+
+def words(kind: Any) -> Iterator[str]:
+    """The words that a type allows, if it is of words."""
+    for part in get_args(kind):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from words(part)
+
+
+def test_the_keys_that_help_is_made_of_are_those_of_the_model() -> None:
+    assert list(KEYS) == list(Config.model_fields)
     for name, field in Config.model_fields.items():
-        assert field.description
-        assert allowed(name)
+        key = KEYS[name]
+        assert field.description == key.help
+        assert field.is_required() == (key.default is REQUIRED)
+        assert field.is_required() or field.default == key.default
+        assert set(words(field.annotation)) == set(key.words) - {"none"}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic.fields import FieldInfo
 
-from prep.admission import LOCATIONS, read_options
 from prep.cli.parameters import Count, Path, Profile, Word
 from prep.cli.places import either, positional
-from prep.config import ARTICLE_KEYS, Config, allowed
+from prep.config import ARTICLE_KEYS, KEYS
+from prep.config.keys import REQUIRED, Key
+
+if TYPE_CHECKING:
+    from prep.config import Config
 
 Command = Callable[..., Any]
 _SHORT = {"output": "-o"}
@@ -49,15 +51,15 @@ def config_options(command: Command) -> Command:
     def wrapped(config_files: tuple[str, ...], **values: Any) -> Any:
         for name in ("source", "output"):
             values[name] = either(name, values.pop(f"{name}_argument"), values[name])
-        given = {name: values.pop(name) for name in Config.model_fields}
+        given = {name: values.pop(name) for name in KEYS}
         return command(config=config_of(config_files, given), **values)
 
-    for name, field in reversed(Config.model_fields.items()):
-        names = [f"--{key.replace('_', '-')}" for key in (name, other_names.get(name)) if key]
+    for name, key in reversed(KEYS.items()):
+        names = [f"--{known.replace('_', '-')}" for known in (name, other_names.get(name)) if known]
         names += [_SHORT[name]] if name in _SHORT else []
-        default = "" if field.is_required() or field.default is None else f" [{field.default}]"
-        text = f"{field.description}{default}"
-        kind = _kind(name, field)
+        default = "" if key.default in (REQUIRED, None) else f" [{key.default}]"
+        text = f"{key.help}{default}"
+        kind = _kind(name, key)
         wrapped = click.option(*names, name, type=kind, metavar=_metavar(name, kind), help=text)(
             wrapped
         )
@@ -70,30 +72,23 @@ def config_of(files: tuple[str, ...], values: dict[str, Any]) -> Config:
     Raises:
         ConfigError: a file can't be read, or a value is not allowed.
     """
+    from prep.config import Config  # Help is shown without what it takes to check values.
+
     given = {name: value for name, value in values.items() if value is not None}
     return Config.from_file(*files, **given) if files else Config(**given)
 
 
-def _kind(name: str, field: FieldInfo) -> click.ParamType[Any]:
+def _kind(name: str, key: Key) -> click.ParamType[Any]:
     """How a key's value is completed. The configuration checks it."""
-    words = [word for word in _words(field.annotation) if word]
-    if words:
-        none = ["none"] if type(None) in get_args(field.annotation) else []
-        return Word(none + words)
-    return Path(folder=name in ("source", "output")) if name in LOCATIONS else click.UNPROCESSED
-
-
-def _words(annotation: Any) -> Iterator[str]:
-    """The words that a type allows, if it is of words."""
-    for part in get_args(annotation):
-        if isinstance(part, str):
-            yield part
-        else:
-            yield from _words(part)
+    if key.words:
+        return Word(key.words)
+    if not key.allowed.startswith("the path"):
+        return click.UNPROCESSED
+    return Path(folder=name in ("source", "output"))
 
 
 def _metavar(name: str, kind: click.ParamType[Any]) -> str:
-    text = allowed(name)
+    text = KEYS[name].allowed
     if isinstance(kind, Word):
         return f"[{'|'.join(kind.words)}]"
     if text.startswith("the path"):
@@ -160,10 +155,16 @@ def cluster_options(command: Command) -> Command:
     return wrapped
 
 
+def _read_options(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
+    from prep.admission import read_options
+
+    return read_options(value)
+
+
 storage_option = click.option(
     "--storage-options",
     "storage_options",
     metavar="JSON|@FILE",
-    callback=lambda _context, _option, value: read_options(value),
+    callback=_read_options,
     help="Options of the storage, where that is a URL. They are kept secret.",
 )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from prep.admission import LOCATIONS
-from prep.config.keys import ARTICLE_KEYS, described
+from prep.config.keys import ARTICLE_KEYS, KEYS
 from prep.errors import UsageError
 from prep.locations import hide_credentials
 from prep.text import brief, nearest, one_line, shown, unknown
 
 
-def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
+def explain(error: ValidationError) -> str:
     """Name each key that is wrong, its value, and what is allowed."""
     lines: dict[str, str] = {}
     meant = set[str | None]()
@@ -25,14 +23,14 @@ def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
         if isinstance(raised, UsageError):
             lines[key] = str(raised)
         elif item["type"] == "extra_forbidden":
-            known = (*fields, *ARTICLE_KEYS)
+            known = (*KEYS, *ARTICLE_KEYS)
             lines[key] = f"{brief(one_line(key))}: {unknown('key', key, known)}"
             near = nearest(key, known)
             meant.add(ARTICLE_KEYS.get(near, near) if near else None)
         elif item["type"] == "missing":
-            lines[key] = f"{key}: missing; expected {described(fields[key])['allowed']}"
+            lines[key] = f"{key}: missing; expected {KEYS[key].allowed}"
         else:
-            found, expected = _shown(key, item["input"]), described(fields[key])["allowed"]
+            found, expected = _shown(key, item["input"]), KEYS[key].allowed
             lines.setdefault(key, f"{key}: got {found}; expected {expected}")
     missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing"}
     return "; ".join(line for key, line in lines.items() if key not in missing & meant)

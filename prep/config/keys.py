@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from pydantic import Field
-from pydantic.config import JsonDict
-from pydantic.fields import FieldInfo
 
 from prep.errors import ConfigError
 from prep.text import quoted
@@ -24,32 +21,244 @@ ARTICLE_KEYS = {
 }
 
 
-def key(
-    default: Any,
-    help: str,
-    allowed: str,
-    *,
-    decides_bytes: bool,
-    part: str | None = None,
-    **constraints: Any,
-) -> Any:
-    """Describe a key.
+class _Required:
+    """The default of a key that has none."""
 
-    Args:
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What is said of a key.
+
+    Attributes:
+        default: its value where none is given; ``REQUIRED`` where there is none.
         help: what it is for.
         allowed: what it may be, for error messages.
+        words: what it may be, where it is one of several words.
         decides_bytes: whether shards written with another value are others, as far as a plan can
             tell. If so, a run with another value does not continue what was begun with this one.
         part: the part of the fingerprint that shows it, if not its own value under its own name.
     """
-    extra: JsonDict = {"allowed": allowed, "decides_bytes": decides_bytes, "part": part}
-    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+    default: Any
+    help: str
+    allowed: str
+    words: tuple[str, ...] = ()
+    decides_bytes: bool
+    part: str | None = None
 
 
-def described(field: FieldInfo) -> dict[str, Any]:
-    """Return what :func:`key` was told."""
-    assert isinstance(field.json_schema_extra, dict)
-    return field.json_schema_extra
+#: The keys of a configuration, in their order. The model adds their types, and the command line its
+#: flags; this is apart from both, so that help is shown without what it takes to check values.
+KEYS: dict[str, Key] = {
+    "source": Key(
+        default=REQUIRED,
+        help="Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
+        allowed="the path of a folder, or a URL",
+        decides_bytes=True,
+        part="images",
+    ),
+    "output": Key(
+        default=REQUIRED,
+        help="Folder for shards, mean and report, or its URL; made if missing.",
+        allowed="the path of a folder, or a URL",
+        decides_bytes=False,
+    ),
+    "label_map": Key(
+        default=None,
+        help="JSON file that maps class to number or one-hot list. "
+        "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
+        allowed="the path or URL of a JSON file, or a mapping of class to number or one-hot list",
+        decides_bytes=True,
+        part="label map",
+    ),
+    "storage_options": Key(
+        default=None,
+        help="Options of the storages of URLs, as JSON or @FILE: for all of them, or by key "
+        "(source, output, label_map, mean_file). They are kept secret.",
+        allowed="a mapping of options, or of source, output, label_map and mean_file to such "
+        "mappings",
+        decides_bytes=False,
+    ),
+    "splits": Key(
+        default=None,
+        help="Splits to prepare, comma-separated; all by default.",
+        allowed="a list of names of folders in the source",
+        decides_bytes=True,
+        part="splits",
+    ),
+    "layout": Key(
+        default="auto",
+        help="What folders in the source are: classes, splits that hold classes, or what they look "
+        "like (auto), with an error where that would be a guess.",
+        allowed="auto, classes or splits",
+        words=("auto", "classes", "splits"),
+        decides_bytes=False,  # If it makes others of the images, these show it.
+    ),
+    "on_stray": Key(
+        default="fail",
+        help="Images that lie in no class folder: fail (stop before any work), or skip them.",
+        allowed="fail or skip",
+        words=("fail", "skip"),
+        decides_bytes=False,
+    ),
+    "image_type": Key(
+        default=None,
+        help="Only files with this extension (any case), such as JPEG.",
+        allowed="a file extension, such as JPEG",
+        decides_bytes=True,
+        part="images",
+    ),
+    "size": Key(
+        default=256,
+        help="Width and height of the result, in pixels.",
+        allowed="a whole number from 1 to 4096",
+        decides_bytes=True,
+    ),
+    "quality": Key(
+        default=90,
+        help="JPEG quality.",
+        allowed="a whole number from 1 to 100",
+        decides_bytes=True,
+    ),
+    "images_per_shard": Key(
+        default=None,
+        help="Images in a shard. By default 1000, and fewer for small sets, "
+        "so that there are shards for many cores.",
+        allowed="a whole number of at least 1",
+        decides_bytes=True,
+    ),
+    "compression": Key(
+        default=None,
+        help="Compression of the shards: none, GZIP or ZLIB.",
+        allowed="none, GZIP or ZLIB",
+        words=("none", "GZIP", "ZLIB"),
+        decides_bytes=True,
+    ),
+    "seed": Key(
+        default=0,
+        help="Seed of the shuffle.",
+        allowed="a whole number from 0 to 4294967295",
+        decides_bytes=True,
+    ),
+    "interpolation": Key(
+        default="area",
+        help="area (cubic where an image is enlarged), linear (fast, but aliases), cubic or "
+        "lanczos (no aliasing, exact centre; 1 to 3 ms an image more).",
+        allowed="area, linear, cubic or lanczos",
+        words=("area", "linear", "cubic", "lanczos"),
+        decides_bytes=True,
+    ),
+    "encoding": Key(
+        default="jpeg",
+        help="jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
+        allowed="jpeg, raw or float32",
+        words=("jpeg", "raw", "float32"),
+        decides_bytes=True,
+    ),
+    "mean_file": Key(
+        default=None,
+        help="JSON file {R, G, B} with the mean that encoding float32 subtracts.",
+        allowed="the path or URL of a JSON file",
+        decides_bytes=True,
+        part="mean",
+    ),
+    "on_bad_image": Key(
+        default="refuse",
+        help="refuse (count, name and go on) or fail (stop) at an image that can't be used.",
+        allowed="refuse or fail",
+        words=("refuse", "fail"),
+        decides_bytes=False,
+    ),
+    "max_refused": Key(
+        default=0.05,
+        help="Share of the images that may be refused; a run that refuses more ends in an error, "
+        "with everything good kept. By default, 10 images may be in any case.",
+        allowed="a number from 0 to 1",
+        decides_bytes=False,
+    ),
+    "damaged": Key(
+        default="refuse",
+        help="What to do with images of which a part is lost: refuse them, or keep and count them.",
+        allowed="refuse or keep",
+        words=("refuse", "keep"),
+        decides_bytes=True,
+    ),
+    "max_pixels": Key(
+        default=100_000_000,
+        help="Images of more pixels are refused, unread.",
+        allowed="a whole number of at least 1",
+        decides_bytes=True,
+    ),
+    "max_aspect": Key(
+        default=500.0,
+        help="Images whose longer side is more than so many times the shorter are refused, unread.",
+        allowed="a number of at least 1",
+        decides_bytes=True,
+    ),
+    "min_size": Key(
+        default=1,
+        help="Images whose shorter side has fewer pixels are refused.",
+        allowed="a whole number of at least 1",
+        decides_bytes=True,
+    ),
+    "background": Key(
+        default="#ffffff",
+        help="Colour under transparent images.",
+        allowed="a colour as #rrggbb",
+        decides_bytes=True,
+    ),
+    "icc": Key(
+        default="ignore",
+        help="Colour profiles in images: ignore them, or convert to sRGB.",
+        allowed="ignore or convert",
+        words=("ignore", "convert"),
+        decides_bytes=True,
+    ),
+    "depth": Key(
+        default=16,
+        help="Bits that are in use of images of 16 bits a sample, such as 12; the others are cut "
+        "off.",
+        allowed="a whole number from 8 to 16",
+        decides_bytes=True,
+    ),
+    "image_timeout": Key(
+        default=60.0,
+        help="Seconds after which an image is refused as too slow.",
+        allowed="a number from 1 to 86400",
+        decides_bytes=False,
+    ),
+    "duplicates": Key(
+        default="report",
+        help="Images with the same bytes: report them, or keep only one of each.",
+        allowed="report or drop",
+        words=("report", "drop"),
+        decides_bytes=True,
+        part="images",
+    ),
+    "check": Key(
+        default="stat",
+        help="How a changed image is recognised: by size and time, or by its contents (reads all).",
+        allowed="stat or digest",
+        words=("stat", "digest"),
+        decides_bytes=False,
+    ),
+}
+
+
+def fingerprint_part(key: str) -> str | None:
+    """Name the part of a plan's fingerprint that shows a key; None if it does not decide the bytes.
+
+    >>> fingerprint_part("size"), fingerprint_part("image_type"), fingerprint_part("output")
+    ('size', 'images', None)
+    """
+    told = KEYS[key]
+    return told.part or key if told.decides_bytes else None
 
 
 def canonical(values: Mapping[str, Any]) -> dict[str, Any]:

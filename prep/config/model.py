@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prep import markup
 from prep.admission import LOCATIONS, Stored, split
 from prep.config.explain import explain
 from prep.config.file import read_config
-from prep.config.keys import canonical, described, key
+from prep.config.keys import KEYS, REQUIRED, canonical
 from prep.config.values import (
     Compression,
     Damaged,
@@ -37,6 +37,17 @@ _HIDDEN = "hidden"
 AnyConfig: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"
 
 
+def field(name: str, **more: Any) -> Any:
+    """Make a field of a key.
+
+    Args:
+        more: what pydantic is told of it, such as the least that it may be.
+    """
+    told = KEYS[name]
+    default = ... if told.default is REQUIRED else told.default
+    return Field(default, description=told.help, **more)
+
+
 class Config(BaseModel):
     """What to prepare, where to, and how.
 
@@ -52,209 +63,34 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    source: Location = key(
-        ...,
-        "Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
-        "the path of a folder, or a URL",
-        decides_bytes=True,
-        part="images",
-        min_length=1,
-    )
-    output: Location = key(
-        ...,
-        "Folder for shards, mean and report, or its URL; made if missing.",
-        "the path of a folder, or a URL",
-        decides_bytes=False,
-        min_length=1,
-    )
-    label_map: Labels = key(
-        None,
-        "JSON file that maps class to number or one-hot list. "
-        "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
-        "the path or URL of a JSON file, or a mapping of class to number or one-hot list",
-        decides_bytes=True,
-        part="label map",
-    )
-    storage_options: Options = key(
-        None,
-        "Options of the storages of URLs, as JSON or @FILE: for all of them, or by key "
-        "(source, output, label_map, mean_file). They are kept secret.",
-        "a mapping of options, or of source, output, label_map and mean_file to such mappings",
-        decides_bytes=False,
-        exclude=True,
-        repr=False,
-    )
-    splits: Splits | None = key(
-        None,
-        "Splits to prepare, comma-separated; all by default.",
-        "a list of names of folders in the source",
-        decides_bytes=True,
-        part="splits",
-        min_length=1,
-    )
-    layout: Layout = key(
-        "auto",
-        "What folders in the source are: classes, splits that hold classes, or what they look "
-        "like (auto), with an error where that would be a guess.",
-        "auto, classes or splits",
-        decides_bytes=False,  # If it makes others of the images, these show it.
-    )
-    on_stray: OnStray = key(
-        "fail",
-        "Images that lie in no class folder: fail (stop before any work), or skip them.",
-        "fail or skip",
-        decides_bytes=False,
-    )
-    image_type: str | None = key(
-        None,
-        "Only files with this extension (any case), such as JPEG.",
-        "a file extension, such as JPEG",
-        decides_bytes=True,
-        part="images",
-        min_length=1,
-    )
-    size: Whole = key(
-        256,
-        "Width and height of the result, in pixels.",
-        "a whole number from 1 to 4096",
-        decides_bytes=True,
-        ge=1,
-        le=4096,
-    )
-    quality: Whole = key(
-        90,
-        "JPEG quality.",
-        "a whole number from 1 to 100",
-        decides_bytes=True,
-        ge=1,
-        le=100,
-    )
-    images_per_shard: Whole | None = key(
-        None,
-        "Images in a shard. By default 1000, and fewer for small sets, "
-        "so that there are shards for many cores.",
-        "a whole number of at least 1",
-        decides_bytes=True,
-        ge=1,
-    )
-    compression: Compression = key(
-        None,
-        "Compression of the shards: none, GZIP or ZLIB.",
-        "none, GZIP or ZLIB",
-        decides_bytes=True,
-    )
-    seed: Whole = key(
-        0,
-        "Seed of the shuffle.",
-        "a whole number from 0 to 4294967295",
-        decides_bytes=True,
-        ge=0,
-        lt=1 << 32,
-    )
-    interpolation: Interpolation = key(
-        "area",
-        "area (cubic where an image is enlarged), linear (fast, but aliases), cubic or lanczos "
-        "(no aliasing, exact centre; 1 to 3 ms an image more).",
-        "area, linear, cubic or lanczos",
-        decides_bytes=True,
-    )
-    encoding: Encoding = key(
-        "jpeg",
-        "jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
-        "jpeg, raw or float32",
-        decides_bytes=True,
-    )
-    mean_file: Location | None = key(
-        None,
-        "JSON file {R, G, B} with the mean that encoding float32 subtracts.",
-        "the path or URL of a JSON file",
-        decides_bytes=True,
-        part="mean",
-    )
-    on_bad_image: Literal["refuse", "fail"] = key(
-        "refuse",
-        "refuse (count, name and go on) or fail (stop) at an image that can't be used.",
-        "refuse or fail",
-        decides_bytes=False,
-    )
-    max_refused: Number = key(
-        0.05,
-        "Share of the images that may be refused; a run that refuses more ends in an error, "
-        "with everything good kept. By default, 10 images may be in any case.",
-        "a number from 0 to 1",
-        decides_bytes=False,
-        ge=0,
-        le=1,
-    )
-    damaged: Damaged = key(
-        "refuse",
-        "What to do with images of which a part is lost: refuse them, or keep and count them.",
-        "refuse or keep",
-        decides_bytes=True,
-    )
-    max_pixels: Whole = key(
-        100_000_000,
-        "Images of more pixels are refused, unread.",
-        "a whole number of at least 1",
-        decides_bytes=True,
-        ge=1,
-    )
-    max_aspect: Number = key(
-        500.0,
-        "Images whose longer side is more than so many times the shorter are refused, unread.",
-        "a number of at least 1",
-        decides_bytes=True,
-        ge=1,
-    )
-    min_size: Whole = key(
-        1,
-        "Images whose shorter side has fewer pixels are refused.",
-        "a whole number of at least 1",
-        decides_bytes=True,
-        ge=1,
-    )
-    background: str = key(
-        "#ffffff",
-        "Colour under transparent images.",
-        "a colour as #rrggbb",
-        decides_bytes=True,
-        pattern=r"^#[0-9a-fA-F]{6}$",
-    )
-    icc: Icc = key(
-        "ignore",
-        "Colour profiles in images: ignore them, or convert to sRGB.",
-        "ignore or convert",
-        decides_bytes=True,
-    )
-    depth: Whole = key(
-        16,
-        "Bits that are in use of images of 16 bits a sample, such as 12; the others are cut off.",
-        "a whole number from 8 to 16",
-        decides_bytes=True,
-        ge=8,
-        le=16,
-    )
-    image_timeout: Number = key(
-        60.0,
-        "Seconds after which an image is refused as too slow.",
-        "a number from 1 to 86400",
-        decides_bytes=False,
-        ge=1,
-        le=86_400,
-    )
-    duplicates: Literal["report", "drop"] = key(
-        "report",
-        "Images with the same bytes: report them, or keep only one of each.",
-        "report or drop",
-        decides_bytes=True,
-        part="images",
-    )
-    check: Literal["stat", "digest"] = key(
-        "stat",
-        "How a changed image is recognised: by size and time, or by its contents (reads all).",
-        "stat or digest",
-        decides_bytes=False,
-    )
+    source: Location = field("source", min_length=1)
+    output: Location = field("output", min_length=1)
+    label_map: Labels = field("label_map")
+    storage_options: Options = field("storage_options", exclude=True, repr=False)
+    splits: Splits | None = field("splits", min_length=1)
+    layout: Layout = field("layout")
+    on_stray: OnStray = field("on_stray")
+    image_type: str | None = field("image_type", min_length=1)
+    size: Whole = field("size", ge=1, le=4096)
+    quality: Whole = field("quality", ge=1, le=100)
+    images_per_shard: Whole | None = field("images_per_shard", ge=1)
+    compression: Compression = field("compression")
+    seed: Whole = field("seed", ge=0, lt=1 << 32)
+    interpolation: Interpolation = field("interpolation")
+    encoding: Encoding = field("encoding")
+    mean_file: Location | None = field("mean_file")
+    on_bad_image: Literal["refuse", "fail"] = field("on_bad_image")
+    max_refused: Number = field("max_refused", ge=0, le=1)
+    damaged: Damaged = field("damaged")
+    max_pixels: Whole = field("max_pixels", ge=1)
+    max_aspect: Number = field("max_aspect", ge=1)
+    min_size: Whole = field("min_size", ge=1)
+    background: str = field("background", pattern=r"^#[0-9a-fA-F]{6}$")
+    icc: Icc = field("icc")
+    depth: Whole = field("depth", ge=8, le=16)
+    image_timeout: Number = field("image_timeout", ge=1, le=86_400)
+    duplicates: Literal["report", "drop"] = field("duplicates")
+    check: Literal["stat", "digest"] = field("check")
 
     @property
     def background_rgb(self) -> tuple[int, int, int]:
@@ -267,7 +103,7 @@ class Config(BaseModel):
             super().__init__(**values)
             return
         except ValidationError as error:
-            told = explain(error, type(self).model_fields)
+            told = explain(error)
         # Raised here, for what is being handled stays with an error, and holds all values.
         raise ConfigError(told)
 
@@ -388,18 +224,3 @@ class Config(BaseModel):
                 f"uses; encoding is {self.encoding}"
             )
         return self
-
-
-def allowed(key: str) -> str:
-    """Say in words what a key may be."""
-    return str(described(Config.model_fields[key])["allowed"])
-
-
-def fingerprint_part(key: str) -> str | None:
-    """Name the part of a plan's fingerprint that shows a key; None if it does not decide the bytes.
-
-    >>> fingerprint_part("size"), fingerprint_part("image_type"), fingerprint_part("output")
-    ('size', 'images', None)
-    """
-    told = described(Config.model_fields[key])
-    return str(told["part"] or key) if told["decides_bytes"] else None

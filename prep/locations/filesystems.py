@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import errno
 import inspect
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prep.locations import stores
 from prep.locations.claims import Claims
 from prep.locations.protocols import filesystem_class
 from prep.locations.urls import canonical, protocol_of
+
+if TYPE_CHECKING:
+    import asyncio
 
 _NO_CACHE = {"use_listings_cache": False}  # Others write there too.
 # In seconds, so that nothing waits for ever. S3's are s3fs's own. What a user sets wins.

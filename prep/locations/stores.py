@@ -12,7 +12,6 @@ import io
 import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -147,6 +146,8 @@ async def get_from_azure(
 
 def get_over_webdav(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
     """One request."""
+    from email.utils import parsedate_to_datetime  # It takes a while to load.
+
     data, headers = fs.get(path, expected, most)
     size = int(headers.get("Content-Length", len(data)))
     changed = headers.get("Last-Modified")

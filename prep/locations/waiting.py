@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
 from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -75,6 +73,10 @@ def answer(loop: Any, question: Any, patience: float) -> Any:
     Raises:
         OSError: that takes too long, or is of no use to anyone any more.
     """
+    # They take a while to load, and who asks has them.
+    import asyncio
+    from concurrent.futures import wait
+
     deadline = time.monotonic() + patience
     future = asyncio.run_coroutine_threadsafe(question, loop)
     try:
