@@ -13,7 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 import prep
-from prep.config import ARTICLE_KEYS, Config
+from prep.config import ARTICLE_KEYS, KEYS, Config
+from prep.config.keys import REQUIRED
 from prep.errors import ConfigError
 from prep.text import shown
 

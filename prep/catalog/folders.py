@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
-from prep import storage
 from prep.catalog.detection import Shape, find_shape, require_class_names
 from prep.catalog.names import EXTENSIONS, plain_extension
 from prep.catalog.passed import OTHER, Ignored, Passed
+from prep.catalog.root import require_folder
 from prep.catalog.survey import survey
 from prep.catalog.tree import Folder, Tree
 from prep.errors import ConfigError, SourceError
-from prep.locations import absolute, locate
+from prep.locations import absolute
 from prep.splits import Layout, OnStray
-from prep.text import counted, quoted, reason_and_file
+from prep.text import counted, quoted
 
 _JPEG = frozenset(["jpg", "jpeg", "jpe", "jfif"])
 
@@ -69,35 +68,6 @@ class _Columns:
                 "mtime": pa.array(self.mtime, pa.int64()),
             }
         )
-
-
-def require_folder(source: str) -> None:
-    """Makes sure that there is such a folder.
-
-    Raises:
-        SourceError: there is none, or it can't be asked for.
-        StorageUnavailable: it would be in a storage that does not answer.
-    """
-    place = locate(source)
-    try:
-        found = place.is_dir()
-        absent = None if found else storage.absent_bucket(place)
-    except OSError as error:
-        storage.require_answer(place, error, "source: can't be opened")
-        raise SourceError(f"source: can't be opened: {reason_and_file(error)}") from None
-    if absent:
-        raise SourceError(f"source: {quoted(source)}: {absent} does not exist; expected a bucket")
-    if not found:
-        raise SourceError(
-            f"source: {quoted(source)} {_instead(place)}; expected a folder of images"
-        )
-
-
-def _instead(place: Path) -> str:
-    """Say what there is in place of a folder."""
-    if place.exists():
-        return "is a file" if place.is_file() else "is not a folder"
-    return "is a link that leads nowhere" if place.is_symlink() else "does not exist"
 
 
 def scan_folders(

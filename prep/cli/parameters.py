@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from prep.admission import parse_count
-
 if TYPE_CHECKING:
     Kind = click.ParamType[str]
 else:
@@ -54,6 +52,8 @@ class Count(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number."""
+        from prep.admission import parse_count
+
         number: int = super().convert(parse_count(value), param, ctx)
         return number
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prep.cli.parameters import Path
 from prep.errors import ConfigError
 from prep.text import quoted
+
+if TYPE_CHECKING:
+    from prep.config import Config
 
 Command = Callable[..., Any]
 
@@ -70,3 +73,15 @@ def either(name: str, argument: str | None, flag: str | None) -> str | None:
             "keep one of them"
         )
     return argument if flag is None else flag
+
+
+def require_source(config: Config) -> None:
+    """Raise SourceError where there is no such folder, before all that takes long to load.
+
+    A storage is asked only once, by the work itself.
+    """
+    from prep.catalog import require_folder
+    from prep.locations import is_url
+
+    if not is_url(config.source):
+        require_folder(config.source)

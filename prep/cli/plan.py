@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from prep.cli.options import config_options, workers_option
-from prep.config import Config
+from prep.cli.places import require_source
+
+if TYPE_CHECKING:
+    from prep.config import Config
 
 
 @click.command()
@@ -16,6 +21,7 @@ def plan(config: Config, workers: int | None) -> None:
 
     Exits with the code that a run would end with at once, if it could not begin.
     """
+    require_source(config)
     from prep import outlook
     from prep.estimate import estimate
     from prep.terminal_plan import print_plan

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from prep.cli.options import cluster_options, config_options
-from prep.config import Config
+from prep.cli.places import require_source
 
 if TYPE_CHECKING:
     from prep.cluster_choice import ClusterChoice
+    from prep.config import Config
 
 
 @click.command()
@@ -22,6 +23,7 @@ def run(config: Config, choice: ClusterChoice, overwrite: bool) -> None:
 
     A run that was stopped goes on where it was when the same command is given again.
     """
+    require_source(config)
     from prep import runs
     from prep.terminal import print_report
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +38,7 @@ class Access:
         # At DEBUG, Dask logs the messages that it sends. What is in them can be told apart again by
         # whoever means to: this keeps it from being read by chance, and is no encryption.
         data = pickle.dumps(dict(self.options))
-        pad = secrets.token_bytes(len(data))
+        pad = os.urandom(len(data))
         return _unscrambled, (_scrambled(data, pad), pad)
 
     def apply(self, holder: str) -> None:
