@@ -7,8 +7,6 @@ import math
 import os
 from pathlib import Path
 
-import psutil
-
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMORY = (
     *("memory/memory.limit_in_bytes", "memory/memory.soft_limit_in_bytes"),
@@ -18,6 +16,8 @@ _MEMORY = (
 
 def cores() -> int:
     """Return how many cores there are for this process, at least one."""
+    import psutil  # It takes a while to load.
+
     count = os.cpu_count() or 1
     with contextlib.suppress(AttributeError, OSError, psutil.Error):  # macOS knows no affinity.
         count = min(count, len(psutil.Process().cpu_affinity() or ()) or count)
@@ -29,6 +29,8 @@ def cores() -> int:
 
 def memory() -> int:
     """Return how many bytes of memory there are for this process and those that it starts."""
+    import psutil
+
     limit = int(psutil.virtual_memory().total)
     for name in _MEMORY:
         with contextlib.suppress(OSError, ValueError):  # It may be "max".
