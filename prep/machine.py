@@ -16,11 +16,10 @@ _MEMORY = (
 
 def cores() -> int:
     """Return how many cores there are for this process, at least one."""
-    import psutil  # It takes a while to load.
-
-    count = os.cpu_count() or 1
-    with contextlib.suppress(AttributeError, OSError, psutil.Error):  # macOS knows no affinity.
-        count = min(count, len(psutil.Process().cpu_affinity() or ()) or count)
+    if hasattr(os, "sched_getaffinity"):  # macOS has none.
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
     quota, period = _quota()
     if quota > 0 and period > 0:
         count = min(count, math.ceil(quota / period))
@@ -29,7 +28,7 @@ def cores() -> int:
 
 def memory() -> int:
     """Return how many bytes of memory there are for this process and those that it starts."""
-    import psutil
+    import psutil  # It takes a while to load.
 
     limit = int(psutil.virtual_memory().total)
     for name in _MEMORY:
