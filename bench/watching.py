@@ -31,6 +31,7 @@ from prep.executors.on_dask import DaskExecutor
 from prep.journal import Journal
 from prep.pipeline import write_on_cluster
 from prep.planning import RunPlan
+from prep.progress import stages_for
 from prep.shards import RunRef
 from prep.writing import Writing
 
@@ -70,7 +71,9 @@ def measure(source: Path, output: Path, client: Client, *, watched: bool) -> Cos
     own = psutil.Process()
     before, started = sum(own.cpu_times()[:2]), time.perf_counter()
     if watched:
-        Writing(made, made.shards, journal, DaskExecutor(client), {}).carry_out(progress=True)
+        work = Writing(made, made.shards, journal, DaskExecutor(client), {})
+        with stages_for("preparing", progress=True) as stages:
+            work.carry_out(stages)
     else:
         write_on_cluster(made.shards, _run_ref(made, output), client)
     seconds = time.perf_counter() - started

@@ -17,7 +17,7 @@ from prep.inventory import Inventory
 from prep.journal import Journal
 from prep.planning import RunPlan, ShardSpec
 from prep.problems import Problem
-from prep.progress import Work, make_display
+from prep.progress import ShowWork, Work
 from prep.receipts import SplitTotals, total_receipts
 from prep.shards import RunRef
 from prep.stored_plan import StoredPlan
@@ -57,7 +57,7 @@ def audit(
     journal: Journal,
     stored: StoredPlan,
     executor: Executor,
-    progress: bool | None,
+    show_work: ShowWork,
     known: Sequence[ShardInspection] = (),
 ) -> Audit:
     """Reads an output again.
@@ -70,7 +70,7 @@ def audit(
     """
     left = set(stored.shards) - {inspection.shard for inspection in known}
     shards = [shard for shard in stored.shards if shard in left]
-    inspections = [*known, *_inspect_all(shards, journal, stored, executor, progress)]
+    inspections = [*known, *_inspect_all(shards, journal, stored, executor, show_work)]
     inspections.sort(key=lambda inspection: inspection.shard.start)
     try:
         return _look_beside(Inventory(journal, stored), inspections)
@@ -104,7 +104,7 @@ def _inspect_all(
     journal: Journal,
     stored: StoredPlan,
     executor: Executor,
-    progress: bool | None,
+    show_work: ShowWork,
 ) -> list[ShardInspection]:
     if not shards:
         return []
@@ -116,7 +116,7 @@ def _inspect_all(
         dashboard=executor.dashboard,
     )
     found: list[ShardInspection] = []
-    with make_display(work, progress) as display:
+    with show_work(work) as display:
         pace, images = Pace(), 0
         for done in executor.map(functools.partial(inspect_shard, run=run), shards):
             if done.task is not None:

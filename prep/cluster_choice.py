@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prep.errors import ConfigError
 from prep.machine import cores
+from prep.text import counted
 
 if TYPE_CHECKING:
     from prep.cluster_spec import ClusterSpec
@@ -59,20 +60,37 @@ class ClusterChoice:
 
     def at_most(self, parts: int) -> ClusterChoice:
         """The same with no more workers than there are parts of the work, where that is known."""
+        workers = self._number_of_workers()
+        few = workers is not None and workers > parts
+        return replace(self, workers=max(1, parts)) if few else self
+
+    def starting(self) -> str:
+        """Say what is about to be started, or connected to."""
+        workers = self._number_of_workers()
+        if workers is not None:
+            return starting_workers(workers)
+        return "connecting to the cluster" if self.spec().exists else "starting the cluster"
+
+    def _number_of_workers(self) -> int | None:
+        """How many are to be started, where that is fixed and known."""
         spec = self.spec()
         if spec.exists or spec.class_ == "SSHCluster" or (spec.adapt and self.workers is None):
-            return self
+            return None
         workers = self.workers or spec.workers or spec.kwargs.get("n_workers")
         threads = spec.kwargs.get("threads_per_worker")
         if workers is None and spec.class_ == "LocalCluster" and isinstance(threads, int):
             workers = max(1, cores() // max(1, threads))
-        few = isinstance(workers, int) and workers > parts
-        return replace(self, workers=max(1, parts)) if few else self
+        return workers if isinstance(workers, int) else None
 
     def require_workers(self) -> None:
         """Raise ConfigError where the number of workers is none."""
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"workers: got {self.workers}; expected a whole number of at least 1")
+
+
+def starting_workers(number: int) -> str:
+    """Say that so many are about to be started."""
+    return f"starting {counted(number, 'worker')}"
 
 
 #: Asked for nothing in particular.

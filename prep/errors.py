@@ -30,6 +30,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 
 class PrepError(Exception):
@@ -114,7 +115,10 @@ class TooManyRefused(PrepError):
 
     Attributes:
         summary: how many were refused, and how many were allowed to be.
+        report: the :class:`prep.RunReport` of all that is written, where it was a run.
     """
+
+    report: Any = None
 
     def __init__(self, summary: str, *remedy: str) -> None:
         super().__init__(summary, *remedy)

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 from distributed import Client
@@ -23,7 +23,7 @@ from prep.notebook import in_notebook
 from prep.report import RunReport
 from prep.runs import Start, carry_out
 from prep.sessions import require_usable, session_client, usable_client
-from prep.stages import StagesOnScreen, opening_scene
+from prep.stages import STARTING, StagesOnScreen, opening_scene
 from prep.verdict import State, Verdict
 from prep.watching.counts import LiveCounts
 
@@ -73,8 +73,11 @@ def start(
 
 
 @contextlib.contextmanager
-def _on(client: Client | None, choice: ClusterChoice, workload: Workload) -> Iterator[Executor]:
+def _on(
+    client: Client | None, choice: ClusterChoice, _: Workload, tell: Callable[[str], None]
+) -> Iterator[Executor]:
     """A cluster, however little there is to do: the next run finds it there."""
+    tell(STARTING)
     with usable_client(client, choice) if client else session_client(choice) as used:
         yield DaskExecutor(used)
 
@@ -177,8 +180,10 @@ class RunHandle:
             _unfinished.discard(self)
 
     @contextlib.contextmanager
-    def _start_executor(self, start: Start, workload: Workload) -> Iterator[Executor]:
-        with start(workload) as executor:
+    def _start_executor(
+        self, start: Start, workload: Workload, tell: Callable[[str], None]
+    ) -> Iterator[Executor]:
+        with start(workload, tell) as executor:
             self._check()
             yield executor
 

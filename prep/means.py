@@ -22,12 +22,13 @@ from prep.images.encode import pixels_of_record
 from prep.journal import known_encoding
 from prep.locations import absolute, is_url, locate
 from prep.placing import placed, require_usable
-from prep.progress import Work, make_display
+from prep.progress import ShowOn, ShowWork, Work, stages_for
 from prep.readahead import ReadAhead, depth_of
 from prep.receipts import Finding
 from prep.records import read_records
 from prep.stats import ChannelStats, MixedStats, by_channel
-from prep.text import counted, quoted, reason_and_file, reason_of, shown, triple
+from prep.text import counted, one_line, quoted, reason_and_file, reason_of, shown, some, triple
+from prep.verdict import Verdict
 from prep.watching.counts import LiveCounts
 from prep.watching.pace import Pace
 
@@ -69,6 +70,12 @@ class MeanReport:
     weight: Weight
     refused: tuple[Finding, ...]
 
+    @property
+    def verdict(self) -> Verdict:
+        """How it has ended: well, for images that can't be read are only left out."""
+        refused = len(self.refused)
+        return Verdict.of_counts(self.images + refused, refused, allowed=refused)
+
     def to_json(self) -> dict[str, Any]:
         """The mean under ``R``, ``G`` and ``B``, and the rest beside it."""
         return {
@@ -103,7 +110,7 @@ def mean_rgb(
     workers: int | None = None,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
-    progress: bool | None = None,
+    progress: ShowOn = None,
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
 ) -> MeanReport:
@@ -133,18 +140,21 @@ def mean_rgb(
         raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")
     choice = choice_of(cluster, profile, workers, dashboard)
     require_usable(client, choice)
-    # Workers may have other working directories.
-    given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    places = [admit("input", each, storage_options) for each in given]
-    files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
-    files = list(dict.fromkeys(files))  # Patterns may overlap.
-    named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
-    shards = tfrecord if tfrecord is not None else named_so
-    chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
-    images = len(files) * (_IMAGES_PER_SHARD if shards else 1)
-    with placed(client, choice, Workload(images=images, parts=len(chunks))) as executor:
-        executor.require_fit(readable=files[:1])
-        part = _sum_up(chunks, executor, progress, shards=shards)
+    given = [inputs] if isinstance(inputs, str | os.PathLike) else [*inputs]
+    with stages_for("mean RGB", progress) as stages:
+        stages.doing(f"listing {some([one_line(os.fspath(each)) for each in given])}")
+        places = [admit("input", each, storage_options) for each in given]
+        # Workers may have other working directories.
+        files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
+        files = list(dict.fromkeys(files))  # Patterns may overlap.
+        named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
+        shards = tfrecord if tfrecord is not None else named_so
+        chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
+        images = len(files) * (_IMAGES_PER_SHARD if shards else 1)
+        workload = Workload(images=images, parts=len(chunks))
+        with placed(client, choice, workload, stages.doing) as executor:
+            executor.require_fit(readable=files[:1])
+            part = _sum_up(chunks, executor, stages, shards=shards)
     return _conclude(part, weight)
 
 
@@ -253,7 +263,7 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
 
 
 def _sum_up(
-    chunks: Sequence[Sequence[str]], executor: Executor, progress: bool | None, *, shards: bool
+    chunks: Sequence[Sequence[str]], executor: Executor, show_work: ShowWork, *, shards: bool
 ) -> Part:
     function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
     planned = sum(map(len, chunks))
@@ -263,7 +273,7 @@ def _sum_up(
         unit="shards" if shards else "images",
         dashboard=executor.dashboard,
     )
-    with make_display(work, progress) as display:
+    with show_work(work) as display:
         pace, files = Pace(), 0
 
         def show(done: Done[Part]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from prep.cluster_choice import ClusterChoice
+from prep.cluster_choice import ClusterChoice, starting_workers
 from prep.executors import Executor, Workload
 from prep.notebook import in_notebook
 from prep.spawning import end_if_only_imported
@@ -32,18 +32,27 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
 
 
 @contextlib.contextmanager
-def placed(client: Client | None, choice: ClusterChoice, workload: Workload) -> Iterator[Executor]:
+def placed(
+    client: Client | None,
+    choice: ClusterChoice,
+    workload: Workload,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Executor]:
     """What suits best is there for the length of the block.
 
     That is the client that was given; a cluster, if one is asked for; the session's, in a notebook
     or where there is one; a new one where there is much to do; and else processes without one.
 
+    Args:
+        tell: told what is started, before that is.
+
     Raises:
         ClusterError: it can't be started.
     """
     if client is None and _is_little(workload) and not (choice.means_dask or _in_a_session()):
-        from prep.executors.local import local_executor
+        from prep.executors.local import local_executor, processes_for
 
+        tell(starting_workers(processes_for(workload, choice.workers)))
         with local_executor(workload, choice.workers) as executor:
             yield executor
         return
@@ -51,7 +60,7 @@ def placed(client: Client | None, choice: ClusterChoice, workload: Workload) -> 
     from prep.executors.on_dask import DaskExecutor
     from prep.sessions import usable_client
 
-    with usable_client(client, choice, workload.parts) as used:
+    with usable_client(client, choice, workload.parts, tell) as used:
         yield DaskExecutor(used)
 
 

@@ -70,6 +70,7 @@ def publish(
         report = dataclasses.replace(
             report,
             seconds=stored.seconds,
+            start_seconds=stored.start_seconds,
             images_per_second=stored.images_per_second,
             versions=stored.versions,
             **({} if source_was_read else _only_asked_for_once(stored)),

@@ -22,6 +22,7 @@ from prep.locations import locate
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan_as_stored
 from prep.problems import Problem
+from prep.progress import ShowWork
 from prep.publishing import publish
 from prep.receipts import of_outcome, total_receipts
 from prep.stored_plan import StoredPlan
@@ -40,13 +41,13 @@ class Repair:
         stored: StoredPlan,
         found: Audit,
         executor: Executor,
-        progress: bool | None,
+        show_work: ShowWork,
     ) -> None:
         self._journal = journal
         self._stored = stored
         self._found = found
         self._executor = executor
-        self._progress = progress
+        self._show_work = show_work
         self._notes: list[Problem] = []
 
     def carry_out(self) -> list[Problem]:
@@ -103,7 +104,7 @@ class Repair:
             others = total_receipts(self._journal.committed(made))
             # What is measured of a repair says nothing of how the output was made.
             work = Writing(made, chosen, self._journal, self._executor, others, remember=False)
-            work.carry_out(self._progress)
+            work.carry_out(self._show_work)
         for shard in chosen:
             self._compare(before[shard])
 

@@ -35,7 +35,7 @@ from prep.progress import ShowOn, Stages
 from prep.publishing import load_ahead, publish
 from prep.receipts import ShardReceipt, SplitTotals, Totals, of_outcome, total_receipts
 from prep.report import Effort, RunReport
-from prep.stages import STARTING, stages_of
+from prep.stages import stages_of
 from prep.text import counted, distinct_lines, one_line, quoted
 from prep.verdict import Verdict
 from prep.writing import Writing
@@ -43,8 +43,8 @@ from prep.writing import Writing
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Gives what is to do the work, once it is known how much there is.
-Start = Callable[[Workload], AbstractContextManager[Executor]]
+#: Gives what is to do the work, once it is known how much there is, and tells what it starts.
+Start = Callable[[Workload, Callable[[str], None]], AbstractContextManager[Executor]]
 
 _LOGGER = logging.getLogger("prep")
 
@@ -60,7 +60,7 @@ def run(
     overwrite: bool = False,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
-    progress: bool | None = None,
+    progress: ShowOn = None,
     dashboard: bool = False,
 ) -> RunReport:
     """Writes the shards, the mean and the report.
@@ -174,12 +174,19 @@ def _complete(
     receipts, missing = before, missing_shards(made, before)
     workload = Workload(images=sum(shard.images for shard in missing), parts=len(missing))
     effort = functools.partial(Effort, images=workload.images, resumed_shards=len(before))
+    ready = 0.0
+    _LOGGER.debug(
+        "%s in %s, %d of them committed",
+        counted(made.images, "image"),
+        counted(len(made.shards), "shard"),
+        len(before),
+    )
     try:
-        stages.doing(STARTING)
-        with start(workload) as executor:
+        with start(workload, stages.doing) as executor:
             executor.require_fit(readable=_some_image(made), writable=journal.output)
             begin()
             load_ahead()
+            ready = time.perf_counter() - started
             for _ in range(_ROUNDS):
                 work = Writing(made, missing, journal, executor, total_receipts(receipts))
                 work.carry_out(stages, elapsed=time.perf_counter() - started)
@@ -201,7 +208,12 @@ def _complete(
         _require_all(journal, missing)
         journal.require_lock(ask=True)
         journal.remove_leftovers(made)  # Of workers that were killed meanwhile.
-        return publish(made, journal, receipts, effort(seconds=time.perf_counter() - started))
+        return publish(
+            made,
+            journal,
+            receipts,
+            effort(seconds=time.perf_counter() - started, start_seconds=ready),
+        )
     except BaseException as error:
         if work is not None:
             work.correct(Verdict.of_error(error))
@@ -267,11 +279,13 @@ def _stop_at_refused(config: Config, receipts: Sequence[ShardReceipt]) -> None:
 
 def _require_few_refused(report: RunReport) -> None:
     if report.verdict.state == "too many refused":
-        raise TooManyRefused(
+        error = TooManyRefused(
             report.verdict.reason,
             f"all others are written, and {report.output}/refused.csv names these: raise "
             "`max_refused` to accept that, or mend or remove them and pass `overwrite=True`",
         )
+        error.report = report
+        raise error
 
 
 def _what_is_committed(made: RunPlan, journal: Journal) -> Sequence[ShardReceipt] | None:

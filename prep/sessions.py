@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,7 +64,10 @@ def _require_open(client: Client) -> None:
 
 @contextlib.contextmanager
 def usable_client(
-    given: Client | None, choice: ClusterChoice, parts: int | None = None
+    given: Client | None,
+    choice: ClusterChoice,
+    parts: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Client]:
     """The client that was given; or else the session's, in a notebook or where there is one.
 
@@ -73,18 +76,23 @@ def usable_client(
 
     Args:
         parts: of the work to be done: no more workers are started for the block alone.
+        tell: told what is started, before that is.
 
     Raises:
         ClusterError: it can't be started.
     """
     if given is not None:
+        tell("checking the cluster")
         with visiting(given):
             yield given
     elif in_notebook() or _is_kept(choice):
+        tell("starting the cluster")
         with session_client(choice) as client:
             yield client
     else:
-        with opened(choice if parts is None else choice.at_most(parts)) as client:
+        wanted = choice if parts is None else choice.at_most(parts)
+        tell(wanted.starting())
+        with opened(wanted) as client:
             yield client
 
 

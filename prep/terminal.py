@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prep.terminal_tables import print_pairs
+from prep import storage
+from prep.layout import OutputLayout
+from prep.locations import locate
+from prep.terminal_tables import linked, print_pairs
 from prep.text import megabytes, one_line, triple
 
 if TYPE_CHECKING:
@@ -22,11 +25,26 @@ _REFUSED_SHOWN = 5
 
 
 def print_report(report: RunReport) -> None:
-    """What a run has made, and the first of the images that it refused."""
-    print_pairs(report.rows())
+    """How a run has ended, what it has made, and the first of the images that it refused."""
+    Console().print(_headline(report), soft_wrap=True)
+    rows: list[tuple[str, str | Text]] = [*report.rows()]
+    page = OutputLayout(locate(report.output)).page
+    if storage.is_remote(page):
+        rows.append(("report", str(page)))
+    elif page.is_file():  # It may not have been made.
+        rows.append(("report", linked(page)))
+    print_pairs(rows)
     if report.refused:
-        click.echo("refused (all are named in report.json):")
+        click.echo("refused (all are named in refused.csv):")
         _print_refused((image["path"], image["reason"]) for image in report.refused)
+
+
+def _headline(report: RunReport) -> Text:
+    verdict = report.verdict
+    colour = "red" if not verdict.good else "yellow" if verdict.reason else "green"
+    complete = "already complete, nothing to do; " if report.was_complete else ""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    return Text.assemble(complete, (verdict.state, f"bold {colour}"), reason)
 
 
 def print_mean(report: MeanReport, output: str) -> None:

@@ -126,6 +126,24 @@ def megabytes(size: float) -> str:
     return f"{size / divisor:,.{0 if divisor == 1 else 1}f} {name}"
 
 
+def rate(per_second: float) -> str:
+    """How many a second, and a fraction where there are few.
+
+    >>> rate(1234.5), rate(0.42)
+    ('1,234', '0.42')
+    """
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.2g}"
+
+
+def measured(seconds: float) -> str:
+    """A time that was measured, in the unit that suits it.
+
+    >>> measured(2.14), measured(600)
+    ('2.1 s', '10 min')
+    """
+    return f"{seconds:.1f} s" if seconds < 90 else duration(seconds)
+
+
 def duration(seconds: float) -> str:
     """A time, given in seconds, in the unit that suits it.
 

@@ -76,9 +76,9 @@ max_refused allows (2)')
         """
         if not refused:
             return cls("done")
-        reason = (
-            f"{refused:,} of {counted(planned, 'image')} were refused ({refused / planned:.1%})"
-        )
+        were = "was" if refused == 1 else "were"
+        share = f"{refused / planned:.1%}" if refused / planned >= 0.0005 else "less than 0.1%"
+        reason = f"{refused:,} of {counted(planned, 'image')} {were} refused ({share})"
         if refused > allowed:
             return cls("too many refused", f"{reason}, more than max_refused allows ({allowed:,})")
         return cls("done with refusals", reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep import markup
@@ -17,10 +17,12 @@ from prep.executors import Workload
 from prep.journal import Journal, no_plan, require_listed
 from prep.placing import placed, require_usable
 from prep.problems import Problem
+from prep.progress import ShowOn, stages_for
 from prep.repair import Repair
 from prep.stored_plan import StoredPlan
 from prep.text import counted
 from prep.trust import Trust, require_trusted
+from prep.verdict import Verdict
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,6 +53,15 @@ class VerificationReport:
     def clean(self) -> bool:
         """Whether the output is as it should be."""
         return not self.problems
+
+    @property
+    def verdict(self) -> Verdict:
+        """How it has ended."""
+        return Verdict("done") if self.clean else Verdict("failed", self.summary())
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, in values that JSON has."""
+        return {**asdict(self), "clean": self.clean}
 
     def summary(self) -> str:
         """One line.
@@ -88,7 +99,7 @@ def verify(
     workers: int | None = None,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
-    progress: bool | None = None,
+    progress: ShowOn = None,
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
 ) -> VerificationReport:
@@ -131,20 +142,21 @@ def verify(
         admit("source", Stored(stored.source), storage_options)
     require_usable(client, choice)
     with contextlib.ExitStack() as stack:
+        stages = stack.enter_context(stages_for("verifying", progress))
         if repair:
             stack.enter_context(journal.lock())
         workload = Workload(
             images=sum(shard.images for shard in stored.shards), parts=len(stored.shards)
         )
-        used = stack.enter_context(placed(client, choice, workload))
+        used = stack.enter_context(placed(client, choice, workload, stages.doing))
         writable = journal.output if repair else None
         used.require_fit(readable=[str(journal.layout.plan)], writable=writable)
-        before = audit(journal, stored, used, progress)
+        before = audit(journal, stored, used, stages)
         if not repair or not before.problems:
             return _report(journal, before)
-        notes = Repair(journal, stored, before, used, progress).carry_out()
+        notes = Repair(journal, stored, before, used, stages).carry_out()
         sound = [inspection for inspection in before.shards if not inspection.problems]
-        return _report(journal, audit(journal, stored, used, progress, sound), before, notes)
+        return _report(journal, audit(journal, stored, used, stages, sound), before, notes)
 
 
 def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:

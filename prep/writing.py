@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from prep import storage
 from prep.addresses import address_of
+from prep.counters import shard_key
 from prep.executors import Executor
 from prep.histories import add_history
 from prep.interrupts import deferred, pressed_again
 from prep.journal import Journal
 from prep.planning import RunPlan, ShardSpec
-from prep.progress import Display, ShowOn, Work, make_display
+from prep.progress import Display, ShowWork, Work
 from prep.receipts import SplitTotals, Totals, merge_totals
 from prep.shards import RunRef
 from prep.text import distinct_lines, one_line
@@ -27,6 +29,8 @@ from prep.watching.wire import CLASSES_COUNTED, TallyMessage
 
 if TYPE_CHECKING:
     from prep.links import RunLink
+
+_LOGGER = logging.getLogger("prep")
 
 
 class Writing:
@@ -64,11 +68,11 @@ class Writing:
         self._ended = False
         self.committed = 0
 
-    def carry_out(self, progress: ShowOn, *, elapsed: float = 0.0) -> SplitTotals:
+    def carry_out(self, show_work: ShowWork, *, elapsed: float = 0.0) -> SplitTotals:
         """Writes them, and shows how far it has come.
 
         Args:
-            progress: whether to show it; if None, where somebody is looking; or what to show it on.
+            show_work: gives what to show it on.
             elapsed: seconds that the run has taken so far.
 
         Returns:
@@ -83,7 +87,7 @@ class Writing:
         """
         link = self._link = self._executor.watch(self._info(elapsed))
         try:
-            with make_display(self._work(link), progress) as display:
+            with show_work(self._work(link)) as display:
                 written = self._executor.write(
                     self._missing,
                     self._run_ref(),
@@ -129,8 +133,9 @@ class Writing:
             with contextlib.suppress(OSError):  # The page then says that nothing was measured.
                 add_history(self._journal.layout, history)
 
-    def _count(self, state: ShardState) -> None:
+    def _count(self, task: int, state: ShardState) -> None:
         self.committed += state == "committed"
+        _LOGGER.debug("%s: %s", shard_key(self._missing[task]), state)
 
     def _run_ref(self) -> RunRef:
         config = self._made.config
@@ -172,7 +177,7 @@ class _Watched:
         display: Display,
         executor: Executor,
         journal: Journal,
-        count: Callable[[ShardState], None],
+        count: Callable[[int, ShardState], None],
     ) -> None:
         self._link = link
         self._journal = journal
@@ -186,5 +191,5 @@ class _Watched:
         self._display.update(replace(self._link.look(), without_workers=missing))
 
     def settled(self, task: int, state: ShardState) -> None:
-        self._count(state)
+        self._count(task, state)
         self._link.settled(task, state)

@@ -236,7 +236,7 @@ def test_too_many_refused_images_are_an_error_with_everything_good_kept(
     wanted = config(source, tmp_path / "out", max_refused=share)
     if fails:
         for _ in range(2):  # Run again, it is no better.
-            with pytest.raises(TooManyRefused, match=r"1 of 13 images were refused \(7.7%\)"):
+            with pytest.raises(TooManyRefused, match=r"1 of 13 images was refused \(7.7%\)"):
                 prep.run(wanted, client)
             assert prep.RunReport.read(tmp_path / "out").verdict.state == "too many refused"
         run = prep.start(wanted, client)

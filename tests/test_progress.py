@@ -14,7 +14,7 @@ from prep.progress.words import describe_shards
 from prep.watching.counts import LiveCounts
 
 IMAGES = 2000
-RUN = ["run", "--source", "photos", "--workers", "1"]
+RUN = ["run", "--source", "photos", "--workers", "1", "--dashboard"]
 # A few milliseconds for each image: the one shard takes several seconds.
 ONE_LONG_SHARD = ["--images-per-shard", "10000", "--size", "448"]
 TEN_SHORT_SHARDS = ["--images-per-shard", "200", "--size", "64"]
@@ -113,7 +113,7 @@ def test_plain_lines_where_there_is_no_terminal(home: Path) -> None:
     assert all(re.match(r"\d\d:\d\d:\d\d preparing: ", line) for line in lines)
     listing, starting, dashboard, *others = (line.partition("preparing: ")[2] for line in lines)
     assert listing == "listing photos …"
-    assert re.fullmatch(r"starting .* …", starting)
+    assert starting == "starting 1 worker …"
     assert re.fullmatch(r"dashboard http://127\.0\.0\.1:\d+/prep", dashboard)
     for line in others:
         assert re.match(r"\d+% · [\d,]+ of 2,000 images.* · \d+ of 10 shards", line)

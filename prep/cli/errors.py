@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from prep.cli.streams import fit_streams
+from prep.cli.talk import talk_of
 from prep.errors import ClusterError, PrepError, UsageError
 from prep.interrupts import stopped_by, stopping_in_order
 from prep.locations import hide_credentials
@@ -24,6 +25,10 @@ _LONGEST = 2000  # characters of a message
 class Errors(click.Group):
     """Turns errors that are meant for the user into one line and an exit code."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = talk_of(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         # What is loaded stays: to look for garbage among it takes a tenth of the start, and to
         # collect in the end what the system frees in any case, half a second.
@@ -33,27 +38,37 @@ class Errors(click.Group):
         try:
             with stopping_in_order():
                 return super().invoke(ctx)
-        except ClusterError as error:
-            fail(error.summary, error.exit_code, error.findings)
-        except PrepError as error:
-            fail(str(error), exit_code_of(error))
-        except OSError as error:
-            if error.filename is None:  # It is not about anything that was asked for.
+        except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+            raise  # It is no error.
+        except (Exception, KeyboardInterrupt) as error:
+            told = _told(error)
+            message, findings = told or (type(error).__name__, ())
+            ctx.obj.failed(error, _shown(message), [*map(_shown, findings)], exit_code_of(error))
+            if told is None:
                 raise
-            fail(reason_and_file(error), PrepError.exit_code)
-        except click.exceptions.NoArgsIsHelpError:
-            raise  # Its message is the help.
-        except click.UsageError as error:
-            command = error.ctx.command_path if error.ctx else "prep"
-            fail(f"{brief(error.format_message())} ({command} -h lists all)", UsageError.exit_code)
-        except (KeyboardInterrupt, click.Abort) as error:
-            fail("stopped", exit_code_of(error))
+            fail(message, exit_code_of(error), findings)
+
+
+def _told(error: BaseException) -> tuple[str, Sequence[str]] | None:
+    """Return what to say of an error in one line, and what was found; None for a fault of ours."""
+    if isinstance(error, ClusterError):
+        return error.summary, error.findings
+    if isinstance(error, PrepError):
+        return str(error), ()
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "prep"
+        return f"{brief(error.format_message())} ({command} -h lists all)", ()
+    if isinstance(error, OSError) and error.filename is not None:  # Of what was asked for.
+        return reason_and_file(error), ()
+    return ("stopped", ()) if isinstance(error, KeyboardInterrupt | click.Abort) else None
 
 
 def exit_code_of(error: BaseException) -> int:
     """Return what to exit with: by convention, 128 and its number for a signal."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 128 + stopped_by()
+    if isinstance(error, click.UsageError):
+        return UsageError.exit_code
     return error.exit_code if isinstance(error, PrepError) else PrepError.exit_code
 
 

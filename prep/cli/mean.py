@@ -10,6 +10,7 @@ import click
 from prep.cli.files import writable, write_json
 from prep.cli.options import cluster_options, storage_option
 from prep.cli.parameters import Path
+from prep.cli.talk import Talk, talk_options
 from prep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@talk_options
 @click.argument("arguments", nargs=-1, type=Path(), metavar="[INPUT]...")
 @click.option(
     "-i",
@@ -66,6 +68,7 @@ def mean(
     weight: str,
     choice: ClusterChoice,
     storage_options: Mapping[str, Any] | None,
+    talk: Talk,
 ) -> None:
     """Compute the mean RGB of images, or of the images in shards.
 
@@ -84,8 +87,10 @@ def mean(
         weight=weight,  # type: ignore[arg-type]
         tfrecord=tfrecord,
         cluster=choice,
-        progress=True,
+        progress=talk.progress("mean RGB"),
         storage_options=storage_options,
     )
     write_json(file, report.to_json())
-    print_mean(report, str(file))
+    if talk.to_people:
+        print_mean(report, str(file))
+    talk.ended(report.verdict, report.to_json())

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prep.cli.options import config_options, workers_option
 from prep.cli.places import require_source
+from prep.cli.talk import Talk, talk_options
+from prep.text import one_line
 
 if TYPE_CHECKING:
     from prep.config import Config
+    from prep.estimate import Estimate
+    from prep.planning import RunPlan
 
 
 @click.command()
+@talk_options
 @config_options
 @workers_option
-def plan(config: Config, workers: int | None) -> None:
+def plan(config: Config, workers: int | None, talk: Talk) -> None:
     """Show what a run would do, and what it would find in OUTPUT; write nothing.
 
     Exits with the code that a run would end with at once, if it could not begin.
@@ -24,9 +30,39 @@ def plan(config: Config, workers: int | None) -> None:
     require_source(config)
     from prep import outlook
     from prep.estimate import estimate
+    from prep.progress import stages_for
     from prep.terminal_plan import print_plan
+    from prep.verdict import Verdict
 
-    made = outlook.plan(config)
-    print_plan(made, estimate(made, workers))
+    with stages_for("planning", talk.progress("planning")) as stages:
+        stages.doing(f"listing {one_line(config.source)}")
+        made = outlook.plan(config)
+        stages.doing("trying some images")
+        guess = estimate(made, workers)
+    if talk.to_people:
+        print_plan(made, guess)
     if made.state is not None and made.state.obstacle is not None:
         raise made.state.obstacle
+    talk.ended(Verdict("done"), _as_json(made, guess))
+
+
+def _as_json(made: RunPlan, guess: Estimate) -> dict[str, Any]:
+    from prep.planning import OutputState
+
+    state = made.state or OutputState()
+    return {
+        "source": made.source,
+        "output": made.config.output,
+        "images": made.images,
+        "source_bytes": made.source_bytes,
+        "splits": made.counts,
+        "labels": made.labels.to_json(),
+        "shards": len(made.shards),
+        "images_per_shard": made.images_per_shard,
+        "fingerprint": made.fingerprint.digest,
+        "passed_over": [asdict(ignored) for ignored in made.ignored],
+        "estimate": asdict(guess),
+        "committed": state.committed,
+        "images_left": state.images_left,
+        "free": state.free,
+    }

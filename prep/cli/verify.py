@@ -10,6 +10,7 @@ import click
 
 from prep.cli.options import cluster_options, storage_option
 from prep.cli.places import place
+from prep.cli.talk import Talk, talk_options
 from prep.errors import PrepError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@talk_options
 @place(
     "output",
     "-o",
@@ -39,6 +41,7 @@ def verify(
     trust_plan: bool | None,
     choice: ClusterChoice,
     storage_options: Mapping[str, Any] | None,
+    talk: Talk,
 ) -> None:
     """Read all of OUTPUT again, and name what is not as it should be.
 
@@ -52,12 +55,15 @@ def verify(
         repair=repair,
         trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
         cluster=choice,
-        progress=True,
+        progress=talk.progress("verifying"),
         storage_options=storage_options,
     )
-    print_verification(report)
-    if not report.clean:
-        sys.exit(PrepError.exit_code)
+    if talk.to_people or not (report.clean or talk.as_json):
+        print_verification(report)
+    exit_code = 0 if report.clean else PrepError.exit_code
+    talk.ended(report.verdict, report.to_json(), exit_code)
+    if exit_code:
+        sys.exit(exit_code)
 
 
 def _at_a_terminal() -> bool:

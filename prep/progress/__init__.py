@@ -2,7 +2,7 @@
 
 from prep.progress.cell import scene_of
 from prep.progress.events import JsonLines, emit
-from prep.progress.shown import ShowOn, make_display, stages_for
+from prep.progress.shown import ShowOn, stages_for
 from prep.progress.work import Display, ShowWork, Silent, Stages, Work
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Stages",
     "Work",
     "emit",
-    "make_display",
     "scene_of",
     "stages_for",
 ]

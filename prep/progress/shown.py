@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 from rich.console import Console
 
 from prep.notebook import in_notebook
@@ -37,21 +34,6 @@ def stages_for(title: str, progress: ShowOn) -> Stages:
     if console.is_terminal and not console.is_dumb_terminal:
         return AtTerminal(title, console)
     return AsLines(title, console) if progress or console.is_terminal else Stages()
-
-
-@contextlib.contextmanager
-def make_display(work: Work, progress: ShowOn) -> Iterator[Display]:
-    """Show this work alone, or as what is given has it.
-
-    Args:
-        progress: whether to show it; or what to show it on.
-    """
-    if callable(progress):
-        with progress(work) as display:
-            yield display
-    else:
-        with stages_for(work.title, progress) as stages, stages(work) as display:
-            yield display
 
 
 class _ShowingWork(Stages):

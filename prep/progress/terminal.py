@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -21,6 +22,8 @@ from prep.watching.counts import LiveCounts
 
 _FINISHING, _STOPPING = "finishing", "stopping"
 _LEAST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds between two lines
+# Seconds before a line tells of a stage: where that fails at once, the error says enough.
+_STAGE_AFTER = 0.5
 
 
 class _State(Stages):
@@ -177,6 +180,7 @@ class AsLines(_State):
         self._console = console
         self._began = self._shown = time.monotonic()
         self._last = ""
+        self._later: threading.Timer | None = None
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -189,15 +193,35 @@ class AsLines(_State):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._later is not None:
+            self._later.cancel()
         told = self.ended(Verdict.of_error(error)) if error is not None else None
         with contextlib.suppress(OSError):  # The terminal may be gone.
             self._print(told or "")
         self._open.close()
 
+    def doing(self, what: str) -> None:
+        self._tell_stage()
+        super().doing(what)
+        self._later = threading.Timer(_STAGE_AFTER, self._tell_stage)
+        self._later.daemon = True
+        self._later.start()
+
+    def _tell_stage(self) -> None:
+        """Print the line of a stage, once, if none was printed yet."""
+        later, self._later = self._later, None
+        if later is not None:
+            later.cancel()
+            self._print(f"{self.what} …")
+
+    def begin(self, work: Work) -> None:
+        self._tell_stage()
+        super().begin(work)
+
     def changed(self) -> None:
         if self.work is None:
-            self._print(f"{self.what} …")
-        elif self.what != _FINISHING:
+            return
+        if self.what != _FINISHING:
             self._began = time.monotonic()
             self._print(f"dashboard {self.work.address}" if self.work.dashboard else "")
             self._print(self.work.note or "")

@@ -25,13 +25,21 @@ class Effort:
 
     Attributes:
         seconds: from plan to report.
+        start_seconds: of these, until the first shard could be begun.
         images: how many were settled in that time.
         resumed_shards: how many were committed before.
     """
 
     seconds: float
+    start_seconds: float = 0.0
     images: int
     resumed_shards: int
+
+    @property
+    def images_per_second(self) -> float:
+        """While shards were written."""
+        work = self.seconds - self.start_seconds
+        return round(self.images / work, 1) if work > 0 else 0.0
 
 
 def make_report(
@@ -66,7 +74,8 @@ def make_report(
         bytes=everything.bytes,
         source_bytes=everything.source_bytes,
         seconds=round(effort.seconds, 3),
-        images_per_second=round(effort.images / effort.seconds, 1) if effort.seconds else 0.0,
+        start_seconds=round(effort.start_seconds, 3),
+        images_per_second=effort.images_per_second,
         resumed_shards=effort.resumed_shards,
         retries=everything.retries,
         **_moments(reference),

@@ -43,7 +43,9 @@ class RunReport:
         shards, bytes: number of shard files, and their size.
         source_bytes: size of the image files that were read.
         seconds: of the run, from plan to report. Where it was resumed, of the last part.
-        images_per_second: images settled in that time.
+        start_seconds: of these, until the first shard could be begun: images were listed, and a
+            cluster started.
+        images_per_second: images settled in the rest of that time.
         resumed_shards: shards that were committed before this run began.
         retries: how often reading an image or writing a shard had to be tried again.
         mean, std: per channel, 0 to 255, of the squares of the training splits as they were
@@ -98,6 +100,7 @@ class RunReport:
     mean_of: tuple[str, ...] = ()
     passed_over: tuple[Mapping[str, Any], ...] = ()
     refusals_allowed: int = 0
+    start_seconds: float = 0.0
     preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -140,6 +143,11 @@ class RunReport:
     def mean_file(self) -> dict[str, Any] | None:
         """The contents of ``mean_rgb.json``: the mean, and which splits it is ``of``."""
         return None if self.mean is None else {**self.mean, "of": list(self.mean_of)}
+
+    @property
+    def was_complete(self) -> bool:
+        """Whether there was nothing to do: all shards were committed before this run began."""
+        return self.shards > 0 and self.resumed_shards == self.shards
 
     @property
     def verdict(self) -> Verdict:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prep import markup
 from prep.addresses import file_link
 from prep.splits import role_of
-from prep.text import counted, megabytes, shown, triple
+from prep.text import counted, measured, megabytes, rate, shown, triple
 
 if TYPE_CHECKING:
     from prep.report.report import RunReport
@@ -45,11 +45,12 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     ]
     if report.retries:
         rows.append(("retried", f"{counted(report.retries, 'time')} to read or to write"))
-    resumed = f", {report.resumed_shards:,} of them from before" if report.resumed_shards else ""
+    from_before = f", {report.resumed_shards:,} of them from before"
+    resumed = from_before if report.resumed_shards and not report.was_complete else ""
     rows += [
         ("shards", f"{report.shards:,}{resumed}"),
         ("size", f"{megabytes(report.bytes)}, from {megabytes(report.source_bytes)}"),
-        ("time", f"{report.seconds:.1f} s, {report.images_per_second:,.0f} images/s"),
+        ("time", _describe_time(report)),
         ("mean RGB", triple(report.mean)),
         ("std RGB", triple(report.std)),
         ("mean of", _describe_mean_of(report)),
@@ -58,6 +59,16 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     if report.page:
         rows.append(("report", report.page))
     return rows
+
+
+def _describe_time(report: RunReport) -> str:
+    """Tell work from what comes before it, and what was done now from what was done then."""
+    work = f"{measured(report.seconds - report.start_seconds)} of work"
+    if report.images_per_second:
+        work += f": {rate(report.images_per_second)} images/s"
+    if report.was_complete:
+        return f"already complete, nothing to do; it took {work}"
+    return f"{measured(report.start_seconds)} to start, {work}" if report.start_seconds else work
 
 
 def html_of(report: RunReport) -> str:

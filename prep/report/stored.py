@@ -34,6 +34,7 @@ def checked(value: object) -> dict[str, Any]:
         "bytes": fields.whole("bytes"),
         "source_bytes": fields.whole("source_bytes"),
         "seconds": fields.number("seconds"),
+        "start_seconds": fields.number("start_seconds", default=0.0),
         "images_per_second": fields.number("images_per_second"),
         "resumed_shards": fields.whole("resumed_shards"),
         "retries": fields.whole("retries"),

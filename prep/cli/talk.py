@@ -1,0 +1,167 @@
+"""How much a command says, and to whom: people, a log, or another program."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from prep.progress import ShowOn
+    from prep.verdict import Verdict
+
+Command = Callable[..., Any]
+
+_JSON = "--json"
+_COMMANDS = ("run", "plan", "verify", "mean")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """How much a command says.
+
+    Attributes:
+        quiet: nothing but errors and warnings.
+        as_json: one JSON object a line on standard output, and nothing else there.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+
+    @property
+    def to_people(self) -> bool:
+        """Whether to print results for people to read."""
+        return not (self.quiet or self.as_json)
+
+    def progress(self, title: str) -> ShowOn:
+        """What to show the progress of an operation on.
+
+        Args:
+            title: what the operation is called.
+        """
+        if self.quiet or not self.as_json:
+            return not self.quiet
+        from prep.progress import JsonLines
+
+        return JsonLines(title)
+
+    def started(self, command: str) -> None:
+        from prep.distribution import version
+
+        self.tell("started", {"command": command, "version": version()})
+
+    def ended(self, verdict: Verdict, report: Mapping[str, Any] | None, exit_code: int = 0) -> None:
+        """Tell programs how a command has ended, and what has come of it."""
+        values = {"verdict": verdict.to_json(), "exit_code": exit_code}
+        self.tell("ended", {**values, "error": None, "report": report})
+
+    def failed(
+        self, error: BaseException, message: str, findings: Sequence[str], exit_code: int
+    ) -> None:
+        """Tell programs which error a command has ended with.
+
+        Args:
+            error: which may have the report of a run that has written all it could.
+        """
+        from prep.verdict import Verdict
+
+        report = getattr(error, "report", None)
+        kind = type(error).__name__
+        state = Verdict.of_error(error).state
+        self.tell(
+            "ended",
+            {
+                "verdict": Verdict(state, message.removeprefix("stopped: ")).to_json(),
+                "exit_code": exit_code,
+                "error": {"type": kind, "message": message, "findings": list(findings)},
+                "report": None if report is None else report.to_json(),
+            },
+        )
+
+    def tell(self, event: str, values: Mapping[str, Any]) -> None:
+        """Tell programs of an event, if any listens."""
+        if self.as_json:
+            from prep.progress import emit
+
+            emit(event, values)
+
+
+def talk_options(command: Command) -> Command:
+    """``-q``, ``-v`` and ``--json``, handed to the command as ``talk``; the outermost of all."""
+
+    @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings.")
+    @click.option("-v", "--verbose", is_flag=True, help="Log what is done, with times.")
+    @click.option(
+        _JSON,
+        "as_json",
+        is_flag=True,
+        help="Print one JSON object a line, for programs, and nothing else.",
+    )
+    @functools.wraps(command)
+    def wrapped(*, quiet: bool, verbose: bool, as_json: bool, **values: Any) -> Any:
+        if quiet and verbose:
+            raise click.UsageError("expected -q or -v, got both")
+        talk = Talk(quiet=quiet, as_json=as_json)
+        with _logging(talk, verbose=verbose):
+            talk.started(str(click.get_current_context().info_name))
+            return command(talk=talk, **values)
+
+    return wrapped
+
+
+def talk_of(arguments: Sequence[str]) -> Talk:
+    """Tell how to report an error, whatever of the arguments is in error.
+
+    Args:
+        arguments: those of ``prep``.
+    """
+    return Talk(as_json=_JSON in arguments and arguments[0] in _COMMANDS)
+
+
+@contextlib.contextmanager
+def _logging(talk: Talk, *, verbose: bool) -> Iterator[None]:
+    """Print what this package logs in the block, and tell programs of warnings."""
+    logger = logging.getLogger("prep")
+    handlers: list[logging.Handler] = [_OnStandardError(verbose=verbose)]
+    level = logger.level
+    if verbose:
+        logger.setLevel(logging.DEBUG)
+    if talk.as_json:
+        handlers.append(_AsEvents(talk))
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+
+
+class _OnStandardError(logging.Handler):
+    """Prints records on what standard error is then: a display puts itself in its place."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        super().__init__(logging.DEBUG if verbose else logging.WARNING)
+        if verbose:
+            self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+class _AsEvents(logging.Handler):
+    """Tells programs of warnings."""
+
+    def __init__(self, talk: Talk) -> None:
+        super().__init__(logging.WARNING)
+        self._talk = talk
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._talk.tell("warning", {"message": record.getMessage().removeprefix("prep: ")})
