@@ -115,6 +115,16 @@ def test_it_opens_without_a_network(
     assert shot.parent == SCREENSHOTS
 
 
+def test_a_table_that_is_wider_than_the_screen_says_so(output: Path, opened: Open) -> None:
+    page = opened(output, PHONE)
+    table = page.locator("#classes .scroll")
+    assert table.evaluate("(e) => e.scrollWidth > e.clientWidth")
+    assert page.locator("#classes .wider").is_visible()
+    for cell in page.locator("#classes tbody th").all()[2:]:
+        assert cell.evaluate("(e) => e.clientHeight") < 40  # "bird" and "cat" are on one line.
+    assert not opened(output).locator("#classes .wider").is_visible()
+
+
 def test_names_are_shown_and_not_run(output: Path, opened: Open) -> None:
     page = opened(output)
     assert page.locator("h3", has_text=HOSTILE).count() == 1
@@ -231,8 +241,12 @@ def test_numbers_lead_to_the_refused_images(output: Path, opened: Open) -> None:
 
 def column(page: Page, number: int) -> list[str]:
     """The texts of a column of the table of classes, from the top, of rows that are visible."""
-    rows = page.locator("#classes tbody tr").all()
-    return [row.locator("th, td").nth(number).inner_text() for row in rows if row.is_visible()]
+    texts: list[str] = page.evaluate(
+        "(n) => [...document.querySelectorAll('#classes tbody tr')]"
+        ".filter((row) => row.checkVisibility()).map((row) => row.cells[n].innerText)",
+        number,
+    )
+    return texts
 
 
 def test_a_click_on_a_heading_sorts_the_classes(output: Path, opened: Open) -> None:
@@ -281,7 +295,15 @@ def test_a_class_of_a_thousand_is_found(thousand: Path, opened: Open) -> None:
 
 def test_it_prints_on_a_few_pages(thousand: Path, opened: Open) -> None:
     page = opened(thousand)
+    page.evaluate(
+        "addEventListener('beforeprint', () => { window.pictures ="
+        " [...document.querySelectorAll('.on-paper')].map((image) => image.src.length); })"
+    )
     printed = page.pdf(format="A4", print_background=True)
+    pictures = page.evaluate("window.pictures")
+    assert len(pictures) == page.locator(".canvas:visible").count()
+    assert min(pictures) > 1000
+    assert not page.locator(".on-paper").count()  # Not on the screen.
     (SCREENSHOTS / "report-thousand-classes.pdf").write_bytes(printed)
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12
 

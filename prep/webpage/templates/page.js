@@ -183,7 +183,7 @@
     addEventListener("beforeprint", () => {
       for (const view of Bokeh.index) {
         const place = document.getElementById(`figure-${view.model.id}`);
-        if (!place || !place.clientWidth) continue;
+        if (!place?.checkVisibility()) continue;
         const image = document.createElement("img");
         image.className = `on-paper ${document.documentElement.dataset.painted}`;
         image.alt = place.getAttribute("aria-label");
