@@ -60,7 +60,8 @@ max-width:104px;overflow-wrap:anywhere;font-size:12px}
 .prep figure img{display:block;width:96px;height:96px;object-fit:cover;border-radius:4px}
 .prep h4.prep-c{margin:12px 0 0;padding:0;font-weight:600;font-size:13px;line-height:1.45;
 font-family:inherit;color:inherit}
-.prep svg{display:block;color:var(--fill);overflow:visible;margin:6px 0 2px}
+.prep svg{display:block;color:var(--fill);overflow:visible;margin:6px 0 2px;
+border-bottom:1px solid var(--line)}
 .prep details{margin-top:6px}.prep summary{color:var(--soft);cursor:pointer}
 @container(max-width:420px){.prep .prep-t td,.prep .prep-t th{padding-right:8px}
 .prep .prep-h{display:block}.prep .prep-h b,.prep .prep-h span{display:block;text-align:left}

@@ -16,7 +16,6 @@ from prep.report import RunReport
 from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, SplitCounts
 
-LISTING = "listing the images"
 STARTING = "starting the cluster"
 COMPLETE = "already complete, nothing to do"
 
@@ -77,7 +76,7 @@ def stages_of(config: Config, progress: ShowOn) -> Stages:
 
 def opening_scene(config: Config) -> Scene:
     """Return what is to be seen of a run that has just been asked for."""
-    return Scene(title=f"{config.source} → {config.output}", doing=LISTING)
+    return Scene(title=f"{config.source} → {config.output}", doing=f"listing {config.source}")
 
 
 class _OnScreen:

@@ -155,7 +155,7 @@ def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
 ) -> None:
     _, outputs = session
     shown, printed = outputs[5]
-    assert "photos → third: cancelled" in shown.data["text/plain"]
+    assert "photos → third: stopped" in shown.data["text/plain"]
     found = re.match(r"Interrupted stopped: (\d+) of 24 shards are committed", printed.text)
     assert found is not None
     shown, resumed = outputs[6]
@@ -166,9 +166,11 @@ def test_a_run_that_is_waited_for_is_seen_and_can_be_interrupted(
 @pytest.mark.slow
 def test_a_run_says_what_it_does_before_it_writes(session: tuple[Reader, list[Any]]) -> None:
     reader, _ = session
-    first, second, *_ = [text for cell, text in reader.seen if cell == 6]
-    assert first == "photos → third: listing the images"
-    assert second == "photos → third: starting the cluster"
+    seen = [text.partition(" · ")[0] for cell, text in reader.seen if cell == 6]
+    assert seen[0] == "photos → third: listing photos"
+    stages = list(dict.fromkeys(seen))
+    assert stages[1] == "photos → third: starting the cluster"
+    assert stages[-1] == "photos → third: done"
 
 
 @pytest.mark.slow
