@@ -69,7 +69,7 @@ def test_duplicates_leaks_and_conflicts_are_reported_and_named(
     assert {path.split("/")[1] for path in examples["conflict"]} == {"cat", "dog"}
     rows = dict(report.rows())
     a, b = examples["leak"]
-    assert rows["leaks"] == f"1 of 4 val images is a copy of train images, such as {a} and {b}"
+    assert rows["leaks"] == f"1 of 4 val images is a copy of a train image, such as {a} and {b}"
     a, b = examples["conflict"]
     assert rows["conflicts"] == f"1 image lies in more than one class, such as {a} and {b}"
     found = table(tmp_path / "out/duplicates.csv")

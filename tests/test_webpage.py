@@ -26,6 +26,7 @@ from prep.histories import add_history, read_histories
 from prep.journal import Journal
 from prep.layout import OutputLayout
 from prep.receipts import Finding
+from prep.verdict import Verdict
 from prep.watching.history import History, Recorder, Sample
 from prep.webpage import (
     classes,
@@ -330,6 +331,20 @@ def test_an_output_that_is_not_finished(home: Path) -> None:
     assert "No image is in a shard that is committed" in page.text
     assert "Load the data" not in page.text
     assert page.rows["classes"][1][:3] == ["bird", "0", "0"]
+
+
+def test_an_output_that_is_not_finished_says_how_the_last_run_has_ended(home: Path) -> None:
+    (home / "out/train/train-00001-of-00003.tfrecord").unlink()
+    for verdict, said in (
+        (Verdict("failed", "No space left on device"), "The last run failed: No space left"),
+        (Verdict("stopped"), "The last run was stopped."),
+    ):
+        add_history(OutputLayout(home / "out"), dataclasses.replace(a_history(), verdict=verdict))
+        page = _Page(prep.report_page(home / "out"))
+        assert f"Not finished: 4 of 5 shards are committed. {said}" in page.text
+        # Of train, a part is missing.
+        assert "'val')" in page.texts["load"]
+        assert "Not complete, and so not to be loaded: train." in page.texts["load"]
 
 
 def test_what_is_no_output_is_told(tmp_path: Path, home: Path) -> None:

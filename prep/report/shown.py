@@ -135,7 +135,7 @@ def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> 
     """
     return [
         f"{number:,} of {counted(images.get(split, number), f'{split} image')} "
-        f"{'is a copy' if number == 1 else 'are copies'} of {other} images"
+        + (f"is a copy of a {other} image" if number == 1 else f"are copies of {other} images")
         for split, of in duplicates["leaks"].items()
         for other, number in of.items()
     ]

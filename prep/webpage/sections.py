@@ -134,10 +134,10 @@ def render(name: str, /, **values: Any) -> str:
 def _breakable(text: str) -> Markup:
     """Text that is broken, where it is too long for a line, between the parts of a name.
 
-    >>> _breakable("cat/a_b.jpg")
-    Markup('cat/<wbr>a_<wbr>b.jpg')
+    >>> _breakable("cats/big_cat.jpg")
+    Markup('cats/<wbr>big_<wbr>cat.jpg')
     """
-    return Markup(re.sub(r"([/_.-])(?=\w\w)|(?<=[a-z])(?=[A-Z])", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"([/_-])(?=\w\w)|(?<=[a-z])(?=[A-Z])", r"\1<wbr>", str(escape(text))))
 
 
 @cache
