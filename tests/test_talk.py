@@ -7,12 +7,13 @@ import logging
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from clusters import Terminal, run_prep
+from clusters import PREP, Terminal, run_prep, wait_until
 from pictures import write_tree
 
 import prep
@@ -197,3 +198,37 @@ def test_a_terminal_that_can_not_move_its_cursor_gets_lines(home: Path) -> None:
     assert re.search(
         r"\d\d:\d\d:\d\d preparing: 100% · 12 of 12 images \(1 refused\)", terminal.shown
     )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param(b"\n", id="Enter"), pytest.param(b"\x03", id="Ctrl-C", marks=pytest.mark.slow)],
+)
+def test_the_dashboard_stays_up_until_told(key: bytes, home: Path) -> None:
+    with Terminal(*RUN, "--dashboard-keep", cwd=home, columns=200) as terminal:
+        kept = r"stays up at (http://127\.0\.0\.1:\d+/prep); Enter or Ctrl-C ends it"
+        (address,) = wait_until(lambda: re.findall(kept, terminal.shown))
+        assert "11 written, 1 refused, of 12 planned" in terminal.shown
+        with urllib.request.urlopen(address) as page:
+            assert page.status == 200
+        terminal.press(key)
+        assert terminal.wait() == 0
+        wait_until(lambda: terminal.processes() == [])
+    assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.slow
+def test_without_a_terminal_it_stays_up_until_a_signal(home: Path) -> None:
+    command = [PREP, *RUN, "--dashboard-keep", "--json"]
+    with subprocess.Popen(
+        command, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = []
+        while not told or told[-1]["event"] != "ended":
+            told.append(json.loads(process.stdout.readline()))
+        (address,) = (event["dashboard"] for event in told if event["event"] == "work")
+        with urllib.request.urlopen(address) as page:
+            assert page.status == 200
+        process.terminate()
+        assert process.wait(60) == 0
