@@ -10,9 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prep import storage
-from prep.layout import OutputLayout
-from prep.locations import locate
 from prep.terminal_tables import linked, print_pairs
 from prep.text import megabytes, one_line, triple
 
@@ -27,13 +24,9 @@ _REFUSED_SHOWN = 5
 def print_report(report: RunReport) -> None:
     """How a run has ended, what it has made, and the first of the images that it refused."""
     Console().print(_headline(report), soft_wrap=True)
-    rows: list[tuple[str, str | Text]] = [*report.rows()]
-    page = OutputLayout(locate(report.output)).page
-    if storage.is_remote(page):
-        rows.append(("report", str(page)))
-    elif page.is_file():  # It may not have been made.
-        rows.append(("report", linked(page)))
-    print_pairs(rows)
+    print_pairs(
+        (name, linked(value) if name == "report" else value) for name, value in report.rows()
+    )
     if report.refused:
         click.echo("refused (all are named in refused.csv):")
         _print_refused((image["path"], image["reason"]) for image in report.refused)

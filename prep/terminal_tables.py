@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.console import Console
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from prep.addresses import address_of
+from prep.locations import locate
 from prep.text import one_line
 
 
-def linked(path: Path) -> Text:
-    """Return a path that can be clicked, where the terminal takes links."""
-    return Text(one_line(str(path)), style=Style(link=path.absolute().as_uri()))
+def linked(place: str) -> Text:
+    """Return a path or URL that can be clicked, where the terminal takes links."""
+    return Text(one_line(place), style=Style(link=address_of(locate(place))))
 
 
 def print_pairs(rows: Iterable[tuple[str, str | Text]]) -> None:

@@ -17,6 +17,7 @@ from prep.journal import Journal
 
 CTRL_C = b"\x03"
 IMAGES = 600
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r(?!\n)")
 # A few milliseconds for each image, so that the run takes a few seconds.
 SIZE = 512
 FLAGS = ["--source", "photos", "--output", "out", "--size", str(SIZE), "--workers", "2"]
@@ -113,20 +114,28 @@ def test_pressed_again_and_again_it_stops_as_cleanly(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", [[], ["--dashboard"]], ids=["here", "on a cluster"])
 @pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_from_elsewhere_stops_it_as_cleanly(
-    signal_sent: signal.Signals, code: int, home: Path
+    signal_sent: signal.Signals, code: int, where: list[str], home: Path
 ) -> None:
     """As a batch system sends one to end a job."""
-    with Terminal("run", *FLAGS, "--images-per-shard", "25", cwd=home) as terminal:
+    with Terminal("run", *FLAGS, *where, "--images-per-shard", "25", cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         terminal.process.send_signal(signal_sent)
+        wait_until(lambda: "stopping …" in terminal.shown)  # At once: the process is still there.
         assert_stopped(terminal, home, code)
+    # What was drawn in place is gone, but for where it had come to.
+    after = CONTROL.sub("", terminal.shown[terminal.shown.rindex("\x1b[?25h") :])
+    last = r"preparing: stopped at \d+% · [\d,]+ of 600 images · \d+ of 24 shards\r?\n"
+    assert re.search(last + r"prep: stopped: \d+ of 24 shards", after)
+    assert after.count("of 600 images") == 1
 
 
 @pytest.mark.slow
-def test_a_terminal_that_is_closed_stops_it_as_cleanly(home: Path) -> None:
-    flags = ["run", *FLAGS, "--images-per-shard", "25"]
+@pytest.mark.parametrize("where", [[], ["--dashboard"]], ids=["here", "on a cluster"])
+def test_a_terminal_that_is_closed_stops_it_as_cleanly(where: list[str], home: Path) -> None:
+    flags = ["run", *FLAGS, *where, "--images-per-shard", "25"]
     with Terminal(*flags, cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         terminal.close()  # The kernel sends SIGHUP; what is printed from now on is an error.

@@ -67,7 +67,7 @@ def _describe_time(report: RunReport) -> str:
     if report.images_per_second:
         work += f": {rate(report.images_per_second)} images/s"
     if report.was_complete:
-        return f"already complete, nothing to do; it took {work}"
+        return f"nothing to do this time; it took {work}"
     return f"{measured(report.start_seconds)} to start, {work}" if report.start_seconds else work
 
 
