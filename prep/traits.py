@@ -20,9 +20,9 @@ MOST_NAMED = 12
 MARKS = ("gray", "CMYK", "transparent", "turned")
 _MOST_FORMATS = 64
 _LONGEST_FORMAT = 64  # characters
-_LONGEST_SIDE = (1 << 32) - 1
 _MOST_LEVEL = 25_500  # 255, in hundredths
-_NUMBER = re.compile(r"[0-9]{1,18}")
+_FIVE = re.compile(" ".join([r"(0|[1-9][0-9]{0,9})"] * 5))
+_ROWS = re.compile(rf"(?:[0-9]{{1,9}}(?: [0-9]{{1,9}}){{0,{MOST_NAMED - 1}}})?")
 
 
 class Noted(NamedTuple):
@@ -145,7 +145,10 @@ class Traits:
             enlarged=sum(image.shorter < size for image in seen),
             formats=_groups_of(formats),
             marks=_groups_of(marks),
-            extremes={name: _first(some.get(name, seen), name) for name in EXTREMES},
+            extremes={  # Of equal ones, those that come first.
+                name: tuple(heapq.nsmallest(MOST_NAMED, some.get(name, seen), order))
+                for name, order in _ORDERS.items()
+            },
         )
 
     def __add__(self, other: Traits) -> Traits:
@@ -163,8 +166,8 @@ class Traits:
             formats=_sum_of_groups([part.formats for part in noted]),
             marks=_sum_of_groups([part.marks for part in noted]),
             extremes={
-                name: _first(sorted(chain(*(part.extremes[name] for part in noted))), name)
-                for name in EXTREMES
+                name: _first_of([part.extremes[name] for part in noted], order)
+                for name, order in _ORDERS.items()
             },
         )
 
@@ -244,9 +247,9 @@ class Traits:
         )
 
 
-def _first(images: Iterable[Seen], extreme: str) -> tuple[Seen, ...]:
-    """The most extreme, of equal ones those that come first."""
-    return tuple(heapq.nsmallest(MOST_NAMED, images, _ORDERS[extreme]))
+def _first_of(parts: Iterable[Sequence[Seen]], order: Callable[[Seen], float]) -> tuple[Seen, ...]:
+    """The most extreme of all, of equal ones those that come first by split, shard and row."""
+    return tuple(heapq.nsmallest(MOST_NAMED, sorted(chain.from_iterable(parts)), order))
 
 
 def _groups_of(members: Mapping[str, Sequence[Seen]]) -> dict[str, Group]:
@@ -262,7 +265,7 @@ def _sum_of_groups(parts: Sequence[Mapping[str, Group]]) -> dict[str, Group]:
     return {
         name: Group(
             sum(group.images for group in groups),
-            tuple(sorted(chain(*(group.first for group in groups)))[:MOST_NAMED]),
+            _first_of([group.first for group in groups], lambda _: 0),
         )
         for name, groups in found.items()
     }
@@ -270,14 +273,6 @@ def _sum_of_groups(parts: Sequence[Mapping[str, Group]]) -> dict[str, Group]:
 
 def _joined(numbers: Iterable[int]) -> str:
     return " ".join(map(str, numbers))
-
-
-def _numbers(value: object, name: str, most: int) -> list[int]:
-    """What :func:`_joined` gave, so many numbers at most."""
-    found = value.split(" ", most) if isinstance(value, str) and value else []
-    if value != "" and (not 0 < len(found) <= most or not all(map(_NUMBER.fullmatch, found))):
-        return refuse(name, f"at most {most} numbers, between spaces", value)
-    return [int(number) for number in found]
 
 
 def _rows(images: Iterable[Seen]) -> str:
@@ -289,27 +284,24 @@ def _rows_of_groups(groups: Mapping[str, Group]) -> dict[str, list[Any]]:
 
 
 def _seen(value: object, split: str, shard: int, rows: int) -> Seen:
-    numbers = _numbers(value, "seen", 5)
-    if len(numbers) != 5:
-        refuse("seen", "five numbers", value)
-    row, width, height, brightness, chroma = numbers
-    return Seen(
-        split,
-        shard,
-        whole(row, "row", most=rows - 1),
-        whole(width, "width", least=1, most=_LONGEST_SIDE),
-        whole(height, "height", least=1, most=_LONGEST_SIDE),
-        whole(brightness, "brightness", most=_MOST_LEVEL),
-        whole(chroma, "chroma", most=_MOST_LEVEL),
-    )
+    match = _FIVE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return refuse("seen", "five numbers, between spaces", value)
+    row, width, height, brightness, chroma = map(int, match.groups())
+    if row >= rows or not width or not height or max(brightness, chroma) > _MOST_LEVEL:
+        refuse("seen", "an image of the shard", value)
+    return Seen(split, shard, row, width, height, brightness, chroma)
 
 
 def _at(rows: object, seen: Mapping[int, Seen], name: str) -> tuple[Seen, ...]:
     """The images in these rows."""
-    numbers = _numbers(rows, name, MOST_NAMED)
-    if not seen.keys() >= {*numbers}:
-        refuse(name, "rows of images that are described", rows)
-    return tuple(seen[row] for row in numbers)
+    if not isinstance(rows, str) or not _ROWS.fullmatch(rows):
+        return refuse(name, f"at most {MOST_NAMED} rows, between spaces", rows)
+    images = [seen.get(int(row)) for row in rows.split()]
+    return tuple(
+        refuse(name, "rows of images that are described", rows) if image is None else image
+        for image in images
+    )
 
 
 def _groups(value: Mapping[str, Any], seen: Mapping[int, Seen], images: int) -> dict[str, Group]:

@@ -26,6 +26,7 @@ from prep.webpage.channels import channels
 from prep.webpage.classes import classes
 from prep.webpage.contact import images
 from prep.webpage.copies import alarms, duplicates
+from prep.webpage.extremes import extremes
 from prep.webpage.facts import Facts, read_facts
 from prep.webpage.loading import load
 from prep.webpage.refusals import look_at_refused
@@ -47,6 +48,7 @@ SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     images,
     run,
     sources,
+    extremes,
     channels,
     shards,
     settings,

@@ -39,8 +39,13 @@ def make_shot(facts: Facts, path: str, note: str, jpeg: bytes | None) -> Shot:
         name=one_line(path),
         note=one_line(note),
         file=_address(facts, path),
-        url="data:image/jpeg;base64," + base64.b64encode(jpeg).decode() if jpeg else "",
+        url=data_url(jpeg) if jpeg else "",
     )
+
+
+def data_url(jpeg: bytes) -> str:
+    """The address of a picture that is in the page itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def _address(facts: Facts, path: str) -> str:
