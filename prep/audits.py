@@ -32,7 +32,7 @@ class Audit:
 
     Attributes:
         plan: with its image list; None where one of the two can't be relied upon.
-        shards: each of the plan's, in its order.
+        shards: those that were read, in the order of the plan.
         beside: what is wrong with anything else.
         unrelated: files that are named like shards, and could not be taken for any of this output.
     """
@@ -53,36 +53,57 @@ class Audit:
         return [inspection.shard for inspection in self.shards if inspection.problems]
 
 
+def shards_to_read(journal: Journal, stored: StoredPlan) -> tuple[ShardSpec, ...]:
+    """Return all shards of a plan; of a run that did not come to its end, those it has committed.
+
+    Raises:
+        StorageUnavailable: the output's storage does not answer.
+    """
+    try:
+        if journal.layout.report.exists():
+            return stored.shards
+    except OSError as error:
+        storage.require_answer(journal.layout.root, error)
+        return stored.shards
+    return tuple(journal.with_receipts(stored.shards))
+
+
 def audit(
     journal: Journal,
     stored: StoredPlan,
+    shards: Sequence[ShardSpec],
     executor: Executor,
     show_work: ShowWork,
     known: Sequence[ShardInspection] = (),
 ) -> Audit:
-    """Reads an output again.
+    """Read an output again.
 
     Args:
+        shards: those to look at; see :func:`shards_to_read`.
         known: shards that need not be looked at again, and what was found in them.
 
     Raises:
         StorageUnavailable: nothing can be told, for the output's storage does not answer.
     """
-    left = set(stored.shards) - {inspection.shard for inspection in known}
-    shards = [shard for shard in stored.shards if shard in left]
-    inspections = [*known, *_inspect_all(shards, journal, stored, executor, show_work)]
+    seen = {inspection.shard for inspection in known}
+    unseen = [shard for shard in shards if shard not in seen]
+    inspections = [*known, *_inspect_all(unseen, journal, stored, executor, show_work)]
     inspections.sort(key=lambda inspection: inspection.shard.start)
     try:
-        return _look_beside(Inventory(journal, stored), inspections)
+        return _look_beside(Inventory(journal, stored), stored, inspections)
     except OSError as error:
         storage.require_answer(journal.layout.root, error)
         raise
 
 
-def _look_beside(inventory: Inventory, inspections: Sequence[ShardInspection]) -> Audit:
+def _look_beside(
+    inventory: Inventory, stored: StoredPlan, inspections: Sequence[ShardInspection]
+) -> Audit:
     plan, beside = inventory.plan()
-    beside += [*inventory.strays(), *inventory.label_map()]
-    totals = totals_of(inspections)
+    whole = len(inspections) == len(stored.shards)
+    # What a run has left that was stopped is cleared away by the next one.
+    beside += [*inventory.strays(leftovers=whole), *inventory.label_map()]
+    totals = totals_of(inspections) if whole else None
     if plan is not None and totals is not None:
         beside += inventory.results(plan, totals)
     return Audit(

@@ -65,8 +65,12 @@ class Inventory:
             return None, [self._problem(self._layout.plan, "settings as planned", found, "none")]
         return whole, []
 
-    def strays(self) -> Iterator[Problem]:
-        """What would be taken for a part of this output and is none, and what attempts left."""
+    def strays(self, *, leftovers: bool) -> Iterator[Problem]:
+        """Yield files that readers would take for shards of this output, though they are not.
+
+        Args:
+            leftovers: whether temporary files of attempts that have ended are wrong, too.
+        """
         layout, shards = self._layout, self._stored.shards
         files = {layout.shard(shard.split, shard.index, shard.count) for shard in shards}
         for split in self._stored.images:
@@ -78,7 +82,7 @@ class Inventory:
             for path in _files_in(folder):
                 if path.suffix == ".json" and path not in receipts:
                     yield self._stray(path, "no receipt but those of the plan")
-        for folder in self._folders():
+        for folder in self._folders() if leftovers else ():
             for path in storage.leftovers(folder):
                 yield self._stray(path, "nothing that an attempt has left")
 

@@ -15,7 +15,7 @@ Difference = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is not as it should be.
+    """One thing that is wrong with an output.
 
     Attributes:
         where: the file, relative to the output.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import pyarrow as pa
 
@@ -22,11 +24,12 @@ from prep.locations import locate
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan_as_stored
 from prep.problems import Problem
-from prep.progress import ShowWork
+from prep.progress import Display, ShowWork, Work
 from prep.publishing import publish
 from prep.receipts import of_outcome, total_receipts
 from prep.stored_plan import StoredPlan
 from prep.text import counted, quoted, reason_and_file
+from prep.watching.counts import LiveCounts
 from prep.writing import Writing
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -104,7 +107,7 @@ class Repair:
             others = total_receipts(self._journal.committed(made))
             # What is measured of a repair says nothing of how the output was made.
             work = Writing(made, chosen, self._journal, self._executor, others, remember=False)
-            work.carry_out(self._show_work)
+            work.carry_out(functools.partial(_show, chosen, self._show_work))
         for shard in chosen:
             self._compare(before[shard])
 
@@ -174,6 +177,49 @@ class Repair:
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self._journal.layout.root))
+
+
+def _show(chosen: Sequence[ShardSpec], show_work: ShowWork, work: Work) -> Display:
+    """Return what shows how a repair gets on: nothing but the shards that are written again."""
+    images = sum(shard.images for shard in chosen)
+    theirs = dataclasses.replace(
+        work, title="repairing", planned=images, shards=len(chosen), page="status"
+    )
+    sound = (work.planned - images, (work.shards or 0) - len(chosen))
+    return _WithoutSound(show_work(theirs), *sound)
+
+
+class _WithoutSound:
+    """Shows counts without those of the shards that were sound."""
+
+    def __init__(self, display: Display, images: int, shards: int) -> None:
+        self._display = display
+        self._images = images
+        self._shards = shards
+
+    def __enter__(self) -> Display:
+        self._display = self._display.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._display.__exit__(kind, error, trace)
+
+    def update(self, counts: LiveCounts) -> None:
+        self._display.update(
+            dataclasses.replace(
+                counts,
+                planned=counts.planned - self._images,
+                images=counts.images - self._images,
+                shards=counts.shards - self._shards,
+                splits={},
+                shard_states={},
+            )
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -20,21 +20,24 @@ _REMEDIES = {
     "rewrite": "--repair writes the shard again",
     "remake": "--repair makes it again",
     "remove": "--repair removes it",
-    "none": "none of ours",
+    "none": "--repair can't help",
 }
 
 
 def print_verification(report: VerificationReport) -> None:
-    """One line if all is well; else what is wrong, what was expected, and what mends it.
+    """Print one line if all is well; else what is wrong, what was expected, and how to repair it.
 
     Where there is no terminal, each problem is a line of its own, with tabs in between.
     """
+    if report.committed is not None and report.problems:  # First, how far it has come.
+        click.echo(one_line(report.summary()))
     _print_problems(report.problems)
     for path in report.unrelated:
-        click.echo(f"left alone, for it is not of this output: {one_line(path)}")
+        click.echo(f"left alone, not part of this output: {one_line(path)}")
     for problem in report.repaired:
         click.echo(f"repaired: {one_line(str(problem))}")
-    click.echo(one_line(report.summary()))
+    if report.committed is None or not report.problems:
+        click.echo(one_line(report.summary()))
 
 
 def _print_problems(problems: Iterable[Problem]) -> None:

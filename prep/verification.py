@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prep import markup
 from prep.admission import Stored, admit
-from prep.audits import Audit, audit
+from prep.audits import Audit, audit, shards_to_read
 from prep.cluster_choice import ClusterChoice, choice_of
 from prep.errors import PrepError
 from prep.executors import Workload
@@ -35,6 +35,8 @@ class VerificationReport:
     Attributes:
         output: the output folder.
         shards: how many shards the plan has.
+        committed: how many of them there are in the output of a run that was stopped; None in all
+            others.
         images: how many records could be read in them.
         problems: what is wrong; after a repair, what still is.
         repaired: what was wrong before a repair, and is not any more.
@@ -48,11 +50,12 @@ class VerificationReport:
     problems: tuple[Problem, ...]
     repaired: tuple[Problem, ...] = ()
     unrelated: tuple[str, ...] = ()
+    committed: int | None = None
 
     @property
     def clean(self) -> bool:
-        """Whether the output is as it should be."""
-        return not self.problems
+        """Whether the output is whole and as it should be."""
+        return not self.problems and self.committed is None
 
     @property
     def verdict(self) -> Verdict:
@@ -67,16 +70,25 @@ class VerificationReport:
         """One line.
 
         >>> print(VerificationReport(output="out", shards=2, images=64, problems=()).summary())
-        out: 2 shards with 64 images, all as they should be
+        out: 2 shards with 64 images: OK
         """
-        held = f"{counted(self.shards, 'shard')} with {counted(self.images, 'image')}"
+        images = f"with {counted(self.images, 'image')}"
         mended = f"; {counted(len(self.repaired), 'problem')} repaired" if self.repaired else ""
-        state = "all as they should be" if self.clean else counted(len(self.problems), "problem")
-        return f"{self.output}: {held}, {state}{mended}"
+        if self.committed is None:
+            return f"{self.output}: {counted(self.shards, 'shard')} {images}: {self._state}{mended}"
+        shards = counted(self.shards, "shard") + (" is" if self.shards == 1 else " are")
+        return (
+            f"{self.output}: {self.committed:,} of {shards} committed, {images}: "
+            f"{self._state}{mended}; run the same command to go on"
+        )
+
+    @property
+    def _state(self) -> str:
+        return counted(len(self.problems), "problem") if self.problems else "OK"
 
     def _repr_html_(self) -> str:
         """In a notebook: one line if all is well, else what is wrong."""
-        state = "all as it should be" if self.clean else counted(len(self.problems), "problem")
+        state = self._state if self.committed is None else "not finished"
         parts = [markup.heading("Verified", state, "good" if self.clean else "bad")]
         parts.append(markup.line(self.summary(), kind="s"))
         for title, problems in (("Wrong", self.problems), ("Repaired", self.repaired)):
@@ -103,7 +115,7 @@ def verify(
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
 ) -> VerificationReport:
-    """Reads all of an output again, and says what is not as it should be.
+    """Read all of an output again, and say what is wrong with it.
 
     Each file is held against its receipt (size, SHA-256), each record against its checksums, its
     image against size and encoding, its label against the image list, sums and counts against the
@@ -112,9 +124,10 @@ def verify(
     Args:
         output: an output folder or its URL, whole or not. Nothing may be writing to it.
         client: a Dask client to use, and leave running; without one, a cluster is started.
-        repair: write broken shards again from their images, remake the JSON files, and remove what
-            would be taken for a part of the output and is none. Nothing else is touched. A shard
-            whose images have changed since is left as it is, and named.
+        repair: write broken shards again from their images, make the JSON files again, and remove
+            files that readers would take for shards of this output, though they are not. Nothing
+            else is touched. A shard whose images have changed since is left as it is, and named.
+            A run that was stopped is not continued.
         trust_plan: whether a repair may read the source that the output's plan names; or a function
             that is asked, with what there is to know in one line. By default it may where all of
             the plan belongs to this user; a storage does not tell.
@@ -145,18 +158,18 @@ def verify(
         stages = stack.enter_context(stages_for("verifying", progress))
         if repair:
             stack.enter_context(journal.lock())
-        workload = Workload(
-            images=sum(shard.images for shard in stored.shards), parts=len(stored.shards)
-        )
+        shards = shards_to_read(journal, stored)
+        workload = Workload(images=sum(shard.images for shard in shards), parts=len(shards))
         used = stack.enter_context(placed(client, choice, workload, stages.doing))
         writable = journal.output if repair else None
         used.require_fit(readable=[str(journal.layout.plan)], writable=writable)
-        before = audit(journal, stored, used, stages)
+        before = audit(journal, stored, shards, used, stages)
         if not repair or not before.problems:
-            return _report(journal, before)
+            return _report(journal, stored, before)
         notes = Repair(journal, stored, before, used, stages).carry_out()
         sound = [inspection for inspection in before.shards if not inspection.problems]
-        return _report(journal, audit(journal, stored, used, stages, sound), before, notes)
+        after = audit(journal, stored, shards, used, stages, sound)
+        return _report(journal, stored, after, before, notes)
 
 
 def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
@@ -176,14 +189,20 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
 
 
 def _report(
-    journal: Journal, now: Audit, before: Audit | None = None, notes: list[Problem] | None = None
+    journal: Journal,
+    stored: StoredPlan,
+    now: Audit,
+    before: Audit | None = None,
+    notes: list[Problem] | None = None,
 ) -> VerificationReport:
+    shards = len(stored.shards)
     problems = (*now.problems, *(notes or ()))
     left = {(problem.where, problem.expected) for problem in problems}
     mended = before.problems if before else ()
     return VerificationReport(
         output=journal.output,
-        shards=len(now.shards),
+        shards=shards,
+        committed=len(now.shards) if len(now.shards) < shards else None,
         images=sum(inspection.records for inspection in now.shards),
         problems=problems,
         repaired=tuple(p for p in mended if (p.where, p.expected) not in left),

@@ -282,7 +282,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dict[str,
             r"Images by class .* cat 7 Refused: 1 1 empty",
         ),
         ("mean", r"Mean RGB 8 images, by image mean RGB .* Refused: 1"),
-        ("verified", r"Verified all as it should be"),
+        ("verified", r"Verified OK"),
         ("problems", r"Verified 1 problem .* Wrong where expected found remedy train/train-0000"),
     ],
 )

@@ -21,10 +21,15 @@ from pictures import image_file, jpeg, picture, write_tree
 import prep
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.examples import example, label_entry, parse_example
+from prep.images import configure_process
+from prep.journal import Journal
 from prep.problems import Problem
+from prep.progress import Silent, Work
 from prep.records import RecordWriter, read_records
+from prep.shards import RunRef, write_shard
 from prep.terminal_verification import print_verification
 from prep.verification import VerificationReport
+from prep.watching.counts import LiveCounts
 
 SIZE = 32
 SHARD = "train/train-00001-of-00004.tfrecord"
@@ -343,7 +348,7 @@ def a_receipt_of_another_shard(output: Output) -> tuple[str, str]:
 def a_receipt_that_counts_otherwise(output: Output) -> tuple[str, str]:
     written = json.loads(output.receipt.read_bytes())["written"]
     output.change_receipt(written={**written, "cat": written.get("cat", 0) + 1})
-    return RECEIPT, "expected images: 6; found 7"
+    return RECEIPT, "expected images: 5; found 6"
 
 
 def a_receipt_with_nonsense(output: Output) -> tuple[str, str]:
@@ -591,7 +596,7 @@ def test_a_shard_whose_images_have_changed_is_left_as_it_is(
     report = prep.verify(own.root, client, repair=True)
     assert {problem.where for problem in report.problems} == {SHARD}
     assert f"expected its images in '{source}' as they were" in told(report)
-    assert "6 images of its 6 changed or gone, such as 'train/" in told(report)
+    assert "5 images of its 5 changed or gone, such as 'train/" in told(report)
     assert [problem.where for problem in report.repaired] == ["mean_rgb.json"]
     after = contents(own.root)
     assert {name for name in after if after[name] != damaged[name]} <= {"mean_rgb.json"}
@@ -693,6 +698,107 @@ def test_the_hardest_pictures_are_within_the_tolerance_of_sums(
     assert prep.verify(config.output, client).problems == ()
 
 
+# Runs that were stopped
+
+
+@pytest.fixture
+def stopped(source: Path, tmp_path: Path) -> Path:
+    """An output of which three of five shards are committed, and a fourth was just begun."""
+    config = prep.Config(
+        source=str(source), output=str(tmp_path / "out"), size=SIZE, images_per_shard=6
+    )
+    made, journal = prep.plan(config), Journal(config.output)
+    configure_process()
+    journal.begin(made)
+    run = RunRef(output=journal.output, digest=made.fingerprint.digest, run="r")
+    for shard in made.shards[:4]:
+        write_shard(shard, run)
+    (tmp_path / "out/.prep/receipts/train/00003.json").unlink()  # Killed before it was there.
+    (tmp_path / "out/val/.val-00000-of-00001.tfrecord.1.partial").touch()
+    return tmp_path / "out"
+
+
+def begun_with(output: Path) -> prep.Config:
+    """The configuration of an output."""
+    stored = Journal(output).stored_plan()
+    assert stored is not None
+    return stored.config
+
+
+def test_a_stopped_run_is_one_line(
+    stopped: Path, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(stopped)
+    report = prep.verify(stopped, client)
+    assert (report.problems, report.clean) == ((), False)
+    assert (report.committed, report.shards) == (3, 5)
+    print_verification(report)
+    assert capsys.readouterr().out == (
+        f"{stopped}: 3 of 5 shards are committed, with {report.images} images: OK; "
+        "run the same command to go on\n"
+    )
+    assert "not finished" in report._repr_html_()
+    assert contents(stopped) == before
+    receipts = Journal(stopped).committed(prep.plan(begun_with(stopped)))
+    assert report.images == sum(receipt.images for receipt in receipts)
+    assert prep.run(begun_with(stopped), client).resumed_shards == 3
+    assert prep.verify(stopped, client).clean
+
+
+def test_what_is_wrong_with_a_stopped_run_is_said_of_what_is_there(
+    stopped: Path, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = stopped / SHARD
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    print_verification(prep.verify(stopped, client))
+    first, *problems = capsys.readouterr().out.splitlines()
+    assert re.search(r"3 of 5 shards are committed, .*: 3 problems; run the same command", first)
+    assert all(line.startswith(f"{SHARD}\t") for line in problems)
+    assert re.match(r"SHA-256 [0-9a-f]{12}…\t[0-9a-f]{12}…\t", problems[0].partition("\t")[2])
+    repaired = prep.verify(stopped, client, repair=True)
+    assert (repaired.problems, len(repaired.repaired), repaired.committed) == ((), 3, 3)
+    assert shard.read_bytes() == whole
+    assert not (stopped / "report.json").exists()
+
+
+def test_a_run_that_had_committed_nothing(source: Path, tmp_path: Path, client: Client) -> None:
+    config = prep.Config(source=str(source), output=str(tmp_path / "out"), size=SIZE)
+    Journal(config.output).begin(prep.plan(config))
+    report = prep.verify(config.output, client)
+    assert report.summary().endswith(
+        "0 of 2 shards are committed, with 0 images: OK; run the same command to go on"
+    )
+
+
+class Spy(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.counts: list[LiveCounts] = []
+
+    def update(self, counts: LiveCounts) -> None:
+        self.counts.append(counts)
+
+
+def test_a_repair_shows_the_shards_that_it_repairs(plain: Output, client: Client) -> None:
+    plain.shard.unlink()
+    spies: list[Spy] = []
+
+    def spy(work: Work) -> Spy:
+        spies.append(Spy(work))
+        return spies[-1]
+
+    report = prep.verify(plain.root, client, repair=True, progress=spy)  # type: ignore[arg-type]
+    first, repairing, again = spies
+    assert (first.work.planned, first.work.shards) == (26, 5)
+    assert (repairing.work.title, repairing.work.shards) == ("repairing", 1)
+    assert repairing.work.planned == repairing.counts[-1].images == again.work.planned
+    assert repairing.counts[-1].shards == again.work.shards == 1
+    assert [problem.where for problem in report.repaired] == [SHARD]
+
+
 # At a terminal
 
 
@@ -701,13 +807,13 @@ def test_the_command(plain: Output) -> None:
     clean = run_prep("verify", plain.root, "--workers", "1")
     assert (clean.returncode, clean.stdout) == (
         0,
-        f"{plain.root}: 5 shards with 25 images, all as they should be\n",
+        f"{plain.root}: 5 shards with 25 images: OK\n",
     )
     empty_file(plain)
     broken = run_prep("verify", plain.root, "--workers", "1")
     assert broken.returncode == 1
     assert SHARD in broken.stdout
-    assert "6 records" in broken.stdout
+    assert "5 records" in broken.stdout
     assert "--repair writes the shard again" in broken.stdout
     *problems, _ = broken.stdout.splitlines()
     assert {line.count("\t") for line in problems} == {3}
@@ -731,9 +837,9 @@ def test_a_problem_is_one_whole_line_where_there_is_no_terminal(
     )
     print_verification(VerificationReport(output="out", shards=2, images=9, problems=problems))
     assert capsys.readouterr().out.splitlines() == [
-        f"{long}\\n\\t.json\t[a]\tb\tnone of ours",
+        f"{long}\\n\\t.json\t[a]\tb\t--repair can't help",
         "c\td\te\t--repair removes it",
-        "out: 2 shards with 9 images, 2 problems",
+        "out: 2 shards with 9 images: 2 problems",
     ]
 
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "report": "Make OUTPUT/report.html anew, and print its path.",
     "run": "Write shards, mean RGB and a report.",
     "show": "Show record N of SHARD: its label and class, its picture, and what it was made of.",
-    "verify": "Read all of OUTPUT again, and name what is not as it should be.",
+    "verify": "Read all of OUTPUT again, and name what is wrong with it.",
 }
 
 

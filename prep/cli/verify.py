@@ -43,9 +43,10 @@ def verify(
     storage_options: Mapping[str, Any] | None,
     talk: Talk,
 ) -> None:
-    """Read all of OUTPUT again, and name what is not as it should be.
+    """Read all of OUTPUT again, and name what is wrong with it.
 
-    Exits with 0 if there is nothing (any more), and with 1 if there is.
+    Exits with 0 if nothing is wrong (any more), and with 1 if something is, or if the run was
+    stopped.
     """
     from prep import verification
     from prep.terminal_verification import print_verification

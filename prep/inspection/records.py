@@ -61,7 +61,7 @@ def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != receipt.sha256:
-        yield f"SHA-256 {receipt.sha256}", digest
+        yield f"SHA-256 {receipt.sha256:.12}…", f"{digest:.12}…"
 
 
 class _Labels:

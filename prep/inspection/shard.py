@@ -28,7 +28,7 @@ class ShardInspection:
         shard: which one.
         records: how many records could be read.
         receipt: its receipt, if there is a sound one.
-        problems: what is wrong; empty for a shard that is as it should be.
+        problems: what is wrong; empty for a sound shard.
     """
 
     shard: ShardSpec

@@ -300,6 +300,23 @@ class Journal:
         found = storage.each(receipt, shards, self.layout.root)
         return [receipt for receipt in found if receipt is not None]
 
+    def with_receipts(self, shards: Sequence[ShardSpec]) -> list[ShardSpec]:
+        """Those of which there is a receipt, true or not.
+
+        Raises:
+            StorageUnavailable: a storage does not say.
+        """
+        names = {split: self._receipts_of(split) for split in {shard.split for shard in shards}}
+        receipt = self.layout.receipt
+        return [s for s in shards if receipt(s.split, s.index).name in names[s.split]]
+
+    def _receipts_of(self, split: str) -> set[str]:
+        try:
+            return set(storage.names_in(self.layout.receipts / split, ""))
+        except OSError as error:
+            storage.require_answer(self.layout.root, error)
+            return set()
+
     def _with_receipt(self, shards: Iterable[ShardSpec]) -> list[ShardSpec]:
         """Those that may have one: a storage's folders are listed, for it is slow to answer."""
         shards = list(shards)
