@@ -90,17 +90,17 @@ def audit(
     inspections = [*known, *_inspect_all(unseen, journal, stored, executor, show_work)]
     inspections.sort(key=lambda inspection: inspection.shard.start)
     try:
-        return _look_beside(Inventory(journal, stored), stored, inspections)
+        whole = len(shards) == len(stored.shards)
+        return _look_beside(Inventory(journal, stored), inspections, whole=whole)
     except OSError as error:
         storage.require_answer(journal.layout.root, error)
         raise
 
 
 def _look_beside(
-    inventory: Inventory, stored: StoredPlan, inspections: Sequence[ShardInspection]
+    inventory: Inventory, inspections: Sequence[ShardInspection], *, whole: bool = True
 ) -> Audit:
     plan, beside = inventory.plan()
-    whole = len(inspections) == len(stored.shards)
     # What a run has left that was stopped is cleared away by the next one.
     beside += [*inventory.strays(leftovers=whole), *inventory.label_map()]
     totals = totals_of(inspections) if whole else None

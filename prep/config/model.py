@@ -161,7 +161,9 @@ class Config(BaseModel):
             key: Stored(value) if key in LOCATIONS and isinstance(value, str) else value
             for key, value in canonical(values).items()
         }
-        return cls(**kept)
+        # It does not tell what was asked for, so what is as by default counts as not asked for.
+        fields = cls.model_fields
+        return cls(**{k: v for k, v in kept.items() if k not in fields or v != fields[k].default})
 
     def grant(self) -> None:
         """Let this process and its workers open the URLs with their options from now on."""
