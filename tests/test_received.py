@@ -111,6 +111,7 @@ class Received:
         parts = make_fingerprint(
             stored.config,
             stored.images_per_shard,
+            stored.fingerprint.partition,
             stored.settings.mean,
             stored.fingerprint.versions,
             list(stored.images),

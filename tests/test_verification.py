@@ -642,7 +642,7 @@ def test_a_plan_that_contradicts_itself_is_named(plain: Output, client: Client) 
 
 
 def test_what_is_not_an_output(tmp_path: Path, client: Client) -> None:
-    with pytest.raises(SourceError, match="expected a folder that prep run has written"):
+    with pytest.raises(SourceError, match="holds no run"):
         prep.verify(tmp_path, client)
     with pytest.raises(SourceError):
         prep.verify(tmp_path / "nowhere", client)
@@ -846,4 +846,6 @@ def test_a_problem_is_one_whole_line_where_there_is_no_terminal(
 def test_the_command_on_something_else(tmp_path: Path) -> None:
     done = run_prep("verify", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("prep: output: expected a folder that prep run has written")
+    assert (
+        "holds no run (there is no plan in it); give the path that was the --output" in done.stderr
+    )
