@@ -25,7 +25,15 @@ from prep.text import reason_of
 
 # What is of one run of several that an output may have taken, or of where it lies.
 _NOT_OF_THE_RESULT = {
-    *("output", "seconds", "images_per_second", "resumed_shards", "versions", "config"),
+    *(
+        "output",
+        "seconds",
+        "start_seconds",
+        "images_per_second",
+        "resumed_shards",
+        "versions",
+        "config",
+    ),
     "retries",
     "duplicates",  # They are found by reading the images.
     "passed_over",  # That, by looking into the source.

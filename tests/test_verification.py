@@ -105,6 +105,7 @@ def state(root: Path) -> dict[str, Any]:
             passing = (
                 "output",
                 "seconds",
+                "start_seconds",
                 "images_per_second",
                 "resumed_shards",
                 "worker",
