@@ -36,7 +36,9 @@ font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);font-variant-numeri
 --line:var(--jp-border-color2,var(--vscode-panel-border,#3d444d));
 --fill:var(--jp-brand-color1,var(--vscode-progressBar-background,#4493f8));
 --good:var(--jp-success-color1,#3fb950);--bad:var(--jp-error-color1,#f85149)}}
-.prep-x{overflow-x:auto;margin:6px 0 0}
+.prep-x{overflow-x:auto;margin:6px 0 0;background:/* a shadow where there is more to the right */
+linear-gradient(90deg,transparent,var(--paper) 60%) 100% 0/32px 100% no-repeat local,
+linear-gradient(270deg,var(--line),transparent) 100% 0/14px 100% no-repeat scroll}
 .prep table.prep-t{border-collapse:collapse;margin:0;width:auto;font-size:13px;color:inherit;
 border:0;table-layout:auto}
 .prep .prep-t td,.prep .prep-t th{text-align:left;vertical-align:top;padding:2px 14px 2px 0;

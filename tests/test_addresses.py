@@ -155,6 +155,7 @@ def test_a_click_in_a_panel_leads_to_the_report_through_jupyter(
     link = addresses.file_link(str(written))
     assert link == "/lab/files/a%20%26%20b/shards/report.html"
     assert f'href="{link}"' in report._repr_html_()
+    assert repr(report).endswith(f"  report      {written}")
     notebook = f"{root}/lab/notebook"
     page.route(notebook, lambda route: route.fulfill(body=report._repr_html_()))
     page.goto(notebook)

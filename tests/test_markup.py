@@ -142,8 +142,8 @@ def test_a_long_table_says_what_it_leaves_out() -> None:
 def test_classes_by_split_add_up() -> None:
     counts = {"train": {f"c{n:02}": 10 + n for n in range(25)}, "val": {"c03": 2}}
     text = Tags(markup.class_table(counts)).text
-    assert text.startswith("class train val c03 13 2 c06 16 0")
-    assert text.endswith("5 smaller classes 62 0 images 550 2")
+    assert text.startswith("class train val in all c03 13 2 15 c06 16 0 16")
+    assert text.endswith("5 smaller classes 62 0 62 images 550 2 552")
 
 
 def test_a_curve_has_gaps_where_nothing_was_measured() -> None:

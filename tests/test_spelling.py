@@ -21,7 +21,7 @@ from prep.spelling import as_flags
 PACKAGE = Path(prep.__file__).parent
 SPAN = re.compile(r"`[^`]+`")
 #: Those who talk to the command line alone, or hold style sheets and pages.
-TERMINAL = {"cli", "spelling.py", "webpage", "dashboard", "markup.py"}
+TERMINAL = {"cli", "spelling.py", "starter.py", "webpage", "dashboard", "markup.py"}
 #: Flags of other programs, which are so called wherever one is.
 OTHERS = re.compile(r"dask (scheduler|worker)|start workers with|start it without|wget")
 
