@@ -168,11 +168,11 @@ def test_pressed_before_a_shard_is_begun(home: Path, file: str) -> None:
 
 @pytest.mark.slow
 def test_a_mean_stops_as_cleanly(home: Path) -> None:
-    with Terminal("mean", "-i", "photos", "-o", "out/mean.json", cwd=home) as terminal:
+    with Terminal("mean", "-i", "photos", "-o", "mean.json", cwd=home) as terminal:
         wait_until(lambda: terminal.shown.count("of 600 images") > 1)
         terminal.press(CTRL_C)
         assert_stopped(terminal, home)
-    assert not (home / "out").exists()
+    assert not (home / "mean.json").exists()
 
 
 @pytest.mark.slow

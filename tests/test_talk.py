@@ -70,8 +70,9 @@ def test_a_run_tells_programs_how_it_goes_and_ends(home: Path) -> None:
     assert (ended["exit_code"], ended["error"]) == (0, None)
     assert RunReport.from_json(ended["report"]) == RunReport.read(home / "out")
 
-    quiet = run_prep(*RUN, "--quiet", cwd=home)
-    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    for command in (RUN, ["verify", "out"]):
+        quiet = run_prep(*command, "--quiet", cwd=home)
+        assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 def test_too_many_refused_come_with_the_summary_and_the_reasons(home: Path) -> None:

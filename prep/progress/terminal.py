@@ -60,8 +60,8 @@ class _State(Stages):
         """What is done is something else now."""
 
     def ended(self, verdict: Verdict) -> str | None:
-        """Return how far the work had come that has ended so; None where none was under way."""
-        if self.work is None:
+        """Return how far the work had come that was cut short so; None where none was."""
+        if self.work is None or self.what == _FINISHING:
             return None
         counts = dataclasses.replace(
             self.counts, images_per_second=None, seconds_left=None, without_workers=None

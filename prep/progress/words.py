@@ -32,7 +32,7 @@ def describe(work: Work, counts: LiveCounts) -> str:
         parts.append(f"{counts.images_per_second:,.0f}/s")
         if counts.read_per_second:
             parts.append(f"{megabytes(counts.read_per_second)}/s")
-    if counts.seconds_left is not None:
+    if counts.seconds_left is not None and counts.images < work.planned:
         parts.append(f"{duration(counts.seconds_left)} left")
     if counts.without_workers:
         parts.append(f"no workers for {duration(counts.without_workers)}: waiting for some")
