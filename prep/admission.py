@@ -20,7 +20,7 @@ from prep.locations import (
     split_options,
 )
 from prep.parsing import parse_json, read_text
-from prep.text import quoted, unknown
+from prep.text import kind_of, quoted, unknown
 from prep.variables import expand
 
 #: The keys of a configuration that may be URLs; options may be given by them.
@@ -58,7 +58,7 @@ def typed(key: str, path: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
-        got = "nothing" if text == "" else f"a {type(path).__name__}"
+        got = "nothing" if text == "" else kind_of(path)
         raise ConfigError(f"{key}: got {got}; expected a path or a URL")
     if not isinstance(path, Stored) and "://" not in text:
         text = _expanded(key, text, dollars=isinstance(path, str))
@@ -205,7 +205,7 @@ def read_options(value: Any) -> Any:
         where = quoted(value) if file else "the text"
         raise ConfigError(f"storage_options: {where} can't be read: {why}")
     if not isinstance(found, dict):
-        raise ConfigError(f"storage_options: got a {type(found).__name__}; expected a mapping")
+        raise ConfigError(f"storage_options: got {kind_of(found)}; expected a mapping")
     return found
 
 

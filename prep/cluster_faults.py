@@ -56,14 +56,18 @@ def cause(error: BaseException) -> str:
     """The most telling of an error and its causes: what the system said, or else the first word.
 
     >>> cause(TimeoutError("too long"))
-    'TimeoutError: too long'
+    'too long'
     """
     chain = [part for part in chain_of(error) if str(part).strip()]
     if not chain:
         return type(error).__name__
     said = [part for part in chain if isinstance(part, OSError) and part.errno is not None]
     told = (said or chain)[-1]
-    return f"{type(told).__name__}: {reason_of(told)}"
+    return (
+        reason_of(told)
+        if isinstance(told, OSError)
+        else f"{type(told).__name__}: {reason_of(told)}"
+    )
 
 
 def require_listener(address: str, seconds: float = 5) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 _NAMED = 5
+_SENTENCE = 3  # spaces that a text has, to be understood without the type of its error
 _MOST_BITS = 1024  # of a number that is shown: Python refuses to write very long ones
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 
@@ -86,7 +87,7 @@ def shown(value: object, most: int = 120) -> str:
     >>> shown("photos"), shown(None), shown(True), shown(0.5), shown(b"photos")
     ("'photos'", 'nothing', 'true', '0.5', "'photos'")
     >>> shown(["a", "b"]), shown({"size": 1}), shown([])
-    ("'a', 'b'", 'a mapping', 'an empty list')
+    ('[a, b]', 'a mapping', 'an empty list')
     """
     match value:
         case None:
@@ -96,13 +97,35 @@ def shown(value: object, most: int = 120) -> str:
         case str() | bytes() | os.PathLike():
             return quoted(os.fsdecode(value), most)
         case list() | tuple() | set() | frozenset():
-            return some([shown(each, most) for each in value]) or "an empty list"
-        case Mapping():
-            return "a mapping"
+            names = [one_line(v) if isinstance(v, str) else shown(v, most) for v in value]
+            return f"[{some(names)}]" if names else "an empty list"
         case int() if value.bit_length() > _MOST_BITS:
             return "a very large number"
         case int() | float():
             return brief(value, most)
+        case _:
+            return kind_of(value)
+
+
+def kind_of(value: object) -> str:
+    """What kind of value it is, where it is not to be shown itself.
+
+    >>> kind_of([1]), kind_of({}), kind_of(1.5), kind_of(None), kind_of(range(1))
+    ('a list', 'a mapping', 'a number', 'nothing', 'a range')
+    """
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list() | tuple():
+            return "a list"
+        case Mapping():
+            return "a mapping"
         case _:
             return f"a {type(value).__name__}"
 
@@ -179,18 +202,26 @@ def reason_of(error: BaseException) -> str:
 def failure(error: BaseException) -> str:
     """What went wrong, for a message about something else, of which it is the cause.
 
-    What nobody has foreseen has its type before it: it is what to look for, and to report.
-
     >>> failure(IsADirectoryError(21, "Is a directory", "out/a"))
     "Is a directory: 'out/a'"
-    >>> failure(ZeroDivisionError("division by zero"))
-    'ZeroDivisionError: division by zero'
+    >>> failure(ZeroDivisionError("by zero"))
+    'ZeroDivisionError: by zero'
     """
     if type(error).__module__ == "prep.errors":  # They say all that there is to say.
         return one_line(str(error))
     if isinstance(error, OSError):
         return reason_and_file(error)
-    return f"{type(error).__name__}: {reason_of(error)}"
+    return sentence_of(error)
+
+
+def sentence_of(error: BaseException) -> str:
+    """What a library says, with the type of its error where it says too little without.
+
+    >>> sentence_of(ValueError("unable to find the file")), sentence_of(KeyError("size"))
+    ('unable to find the file', "KeyError: 'size'")
+    """
+    told = reason_of(error)
+    return told if told.count(" ") >= _SENTENCE else f"{type(error).__name__}: {told}"
 
 
 def opening(data: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from prep.errors import ClusterError, PrepError, TooManyRefused
 from prep.fields import Fields, refuse
-from prep.text import counted, one_line, reason_of
+from prep.text import counted, failure, one_line
 
 State = Literal[
     "starting",
@@ -117,4 +117,4 @@ def _reason_of(error: Exception) -> str:
         return " ".join(one_line(str(part)) for part in error.args)
     if isinstance(error, PrepError):
         return one_line(str(error)) or type(error).__name__
-    return f"{type(error).__name__}: {reason_of(error)}"
+    return failure(error)

@@ -377,8 +377,7 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(
             ClusterError,
-            match=r"tcp://127\.0\.0\.1:1 does not answer: ConnectionRefusedError: "
-            r"Connection refused",
+            match=r"tcp://127\.0\.0\.1:1 does not answer: Connection refused",
         ),
         prep.cluster(file_of(tmp_path, {**spec, "config": quickly})),
     ):
@@ -440,9 +439,9 @@ def test_the_most_telling_cause_is_told_and_never_nothing() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     outer, inner = OSError("Timed out"), TimeoutError()
     outer.__cause__, inner.__cause__ = inner, asyncio.CancelledError()
-    assert cause(outer) == "OSError: Timed out"
+    assert cause(outer) == "Timed out"
     inner.__cause__ = refused
-    assert cause(outer) == "ConnectionRefusedError: Connection refused"
+    assert cause(outer) == "Connection refused"
     assert cause(asyncio.CancelledError()) == "CancelledError"
 
 

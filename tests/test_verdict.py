@@ -35,7 +35,7 @@ from prep.verdict import STATES, State, Verdict, refusals_allowed
             "failed",
             "two things are wrong one o",
         ),
-        (OSError(28, "No space left on device"), "failed", "OSError: No space left on device"),
+        (OSError(28, "No space left on device"), "failed", "No space left on device"),
         (KeyError("x"), "failed", "KeyError: 'x'"),
         (Interrupted("stopped: 2 of 8 shards are committed"), "stopped", "2 of 8 shards are comm"),
         (KeyboardInterrupt(), "stopped", ""),

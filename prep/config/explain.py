@@ -10,7 +10,7 @@ from prep.admission import LOCATIONS
 from prep.config.keys import ARTICLE_KEYS, KEYS
 from prep.errors import UsageError
 from prep.locations import hide_credentials
-from prep.text import brief, nearest, one_line, shown, unknown
+from prep.text import brief, kind_of, nearest, one_line, shown, unknown
 
 
 def explain(error: ValidationError) -> str:
@@ -38,7 +38,7 @@ def explain(error: ValidationError) -> str:
 
 def _shown(key: str, value: Any) -> str:
     if key == "storage_options":
-        return f"a {type(value).__name__}"
+        return kind_of(value)
     if key in LOCATIONS and isinstance(value, (list, tuple, bytes)):
-        return f"a {type(value).__name__}"  # There may be URLs with credentials in it.
+        return kind_of(value)  # There may be URLs with credentials in it.
     return shown(hide_credentials(value) if isinstance(value, str) else value)

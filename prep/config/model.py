@@ -29,7 +29,7 @@ from prep.config.values import (
 from prep.errors import ConfigError
 from prep.locations import grant
 from prep.splits import Layout, OnStray
-from prep.text import quoted
+from prep.text import kind_of, quoted
 
 _HIDDEN = "hidden"
 
@@ -144,7 +144,7 @@ class Config(BaseModel):
         if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
             raise ConfigError(
                 "config: expected a prep.Config, a mapping of keys to values, or the path of a "
-                f"file of them; got {type(given).__name__}"
+                f"file of them; got {kind_of(given)}"
             )
         return cls(**canonical(given))
 

@@ -25,7 +25,7 @@ from prep.images.jpeg2000 import check_jpeg2000, jpeg2000_exif
 from prep.images.limits import check_room, check_size
 from prep.images.png import check_png_room, png_size, read_png
 from prep.images.tiff import read_tiff
-from prep.text import opening
+from prep.text import opening, sentence_of
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 _TRUNCATED = re.compile("[Tt]runcated|not enough image data")
@@ -192,7 +192,7 @@ def _decode(
         raise RefusedImage("too large", detail) from None
     except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
         reason = "truncated" if source.cut else _reason(str(error))
-        raise RefusedImage(reason, f"{type(error).__name__}: {error}") from None
+        raise RefusedImage(reason, sentence_of(error)) from None
     return Decoded(
         pixels,
         height,

@@ -32,9 +32,11 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
     for in_the_way in _in_the_way(journal, plan, ours=stored is not None):
         if overwrite and not _is_folder(in_the_way):
             continue
+        replace = "pass `overwrite=True` to replace it"
+        remedy = "remove that folder" if _is_folder(in_the_way) else replace
         raise OutputConflict(
-            f"output: {in_the_way} is in the way, and not of this run; choose another output, "
-            "or pass `overwrite=True` to replace it if it is a file"
+            f"output: {in_the_way} is in the way, and not of this run; {remedy}, or choose another "
+            "output"
         )
 
 

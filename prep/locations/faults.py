@@ -17,6 +17,7 @@ _SHORTEST_SECRET = 4  # characters: shorter ones are ports and the like, and in 
 _SUPPORT = re.compile(
     r"\s*(?:\bRequestId:|For more information check:|<\?xml|<!doctype|<html|<Error>)", re.IGNORECASE
 )
+_SENTENCE = 3  # spaces that a text has, to be understood without the type of its error
 _NO_AZURE = (
     "no credentials found: run 'az login', set AZURE_STORAGE_CONNECTION_STRING or "
     "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or give account_key or sas_token in "
@@ -129,7 +130,7 @@ def _text(error: Exception, number: int, options: Mapping[str, Any]) -> str:
     if number == errno.ENOENT and not said:
         return os.strerror(number)  # The rest is how the library calls the place.
     text = _first_sentence(said or str(error))
-    if not text or (text != _NO_AZURE and not isinstance(error, OSError)):
+    if not text or (text.count(" ") < _SENTENCE and not isinstance(error, OSError)):
         text = f"{type(error).__name__}: {text}".rstrip(": ")
     return redacted(text, options)
 
