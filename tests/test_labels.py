@@ -170,7 +170,7 @@ def test_a_thousand_absent_classes_make_a_message_that_can_be_read() -> None:
         ),
     ],
 )
-def test_what_may_be_a_mistake_in_a_label_map_is_said(
+def test_possible_mistakes_in_a_label_map_are_told(
     labels: Any, present: list[str], said: list[str]
 ) -> None:
     doubts = LabelMap.parse(labels).doubts(present)
