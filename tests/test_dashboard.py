@@ -452,9 +452,8 @@ def test_a_page_that_is_closed_leaves_nothing_on_the_terminal(
 
 
 def test_the_address_that_is_shown_is_that_of_the_page(source: Path, tmp_path: Path) -> None:
-    done = run_prep(
-        "run", "--source", source, "--output", tmp_path, "--workers", "1", "--size", "32"
-    )
+    paths = ["--source", source, "--output", tmp_path]
+    done = run_prep("run", *paths, "--workers", "1", "--size", "32", "--dashboard")
     assert re.search(r"dashboard http://127\.0\.0\.1:\d+/prep$", done.stderr, re.MULTILINE)
 
 
