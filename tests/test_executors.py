@@ -24,6 +24,7 @@ from prep.errors import BadImageError, ClusterError
 from prep.executors import Workload
 from prep.executors.crew import Crew, WorkerDied
 from prep.executors.local import processes_for
+from prep.executors.on_dask import DaskExecutor
 from prep.placing import FEW_IMAGES, placed
 
 
@@ -89,6 +90,45 @@ def test_no_more_processes_are_started_than_there_is_work_for(
     images: int, parts: int, workers: int | None, processes: int
 ) -> None:
     assert processes_for(Workload(images=images, parts=parts), workers) == processes
+
+
+@pytest.mark.parametrize(
+    ("choice", "parts", "workers"),
+    [
+        (ClusterChoice(workers=12), 1, 1),
+        (ClusterChoice(workers=12), 5, 5),
+        (ClusterChoice(workers=2), 5, 2),
+        (ANY_CLUSTER, 0, 1),  # one, for the check of the cluster, if for nothing else
+        (ANY_CLUSTER, 10_000, None),  # one per core
+    ],
+)
+def test_a_cluster_for_one_run_has_no_more_workers_than_there_is_work_for(
+    choice: ClusterChoice, parts: int, workers: int | None
+) -> None:
+    assert choice.at_most(parts).workers == workers
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "version: 1\naddress: tcp://127.0.0.1:1\n",
+        "version: 1\nmodule: dask.distributed\nclass: LocalCluster\nadapt: {maximum: 9}\n",
+    ],
+)
+def test_a_cluster_that_is_there_or_grows_by_itself_is_left_as_it_is(
+    spec: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cluster.yaml").write_text(spec)
+    choice = ClusterChoice(file=tmp_path / "cluster.yaml")
+    assert choice.at_most(1) == choice
+
+
+@pytest.mark.usefixtures("no_cluster")
+def test_twelve_workers_that_are_asked_for_are_not_started_for_one_shard() -> None:
+    choice = ClusterChoice(workers=12, dashboard=True)
+    with placed(None, choice, Workload(images=5, parts=1)) as executor:
+        assert isinstance(executor, DaskExecutor)
+        assert len(executor._client.scheduler_info()["workers"]) == 1
 
 
 # What it comes to
