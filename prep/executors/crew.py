@@ -40,7 +40,7 @@ _ENVIRONMENT = {
 }
 
 
-class WorkerDied(Exception):
+class WorkerDied(ClusterError):
     """A task has ended all processes that it was given to."""
 
 
@@ -124,8 +124,8 @@ class Crew:
         if task is not None:
             self._deaths[task] += 1
             if self._deaths[task] > _DEATHS_ALLOWED:
-                died = f"{self._deaths[task]} processes died at it (exit status {status})"
-                yield Done(task=task, error=WorkerDied(died))
+                told = f"{self._deaths[task]} worker processes died at the same task"
+                yield Done(task=task, error=WorkerDied(f"{told} (exit status {status})"))
             else:
                 waiting.appendleft(task)
         self._members[number] = _Member()
