@@ -185,7 +185,7 @@ class _Member:
                     env={
                         **_ENVIRONMENT,
                         **os.environ,
-                        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
                     },
                     pass_fds=[theirs.fileno()],
                 )
