@@ -16,7 +16,7 @@ from prep.report import RunReport
 from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, SplitCounts
 
-STARTING = "starting workers"
+STARTING = "starting the cluster"
 COMPLETE = "already complete, nothing to do"
 
 

@@ -130,7 +130,7 @@ def test_cancelled_when_all_is_committed_it_ends_as_it_would_have(
 def test_cancelled_while_the_cluster_starts(source: Path, tmp_path: Path, no_session: None) -> None:
     with sessions._lock:  # So that it waits for its cluster.
         run = prep.start(config(source, tmp_path / "out"), workers=1)
-        wait_until(lambda: "starting workers" in repr(run))
+        wait_until(lambda: "starting the cluster" in repr(run))
         with pytest.raises(TimeoutError, match="has not stopped within"):
             run.cancel(0.01)
         assert run.state == "starting"

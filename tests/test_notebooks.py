@@ -169,7 +169,7 @@ def test_a_run_says_what_it_does_before_it_writes(session: tuple[Reader, list[An
     seen = [text.partition(" · ")[0] for cell, text in reader.seen if cell == 6]
     assert seen[0] == "photos → third: listing photos"
     stages = list(dict.fromkeys(seen))
-    assert stages[1] == "photos → third: starting workers"
+    assert stages[1] == "photos → third: starting the cluster"
     assert stages[-1] == "photos → third: done"
 
 
