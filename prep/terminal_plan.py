@@ -10,12 +10,14 @@ from rich.text import Text
 
 from prep.depth_warnings import depth_warning
 from prep.estimate import Estimate
+from prep.placing import FEW_IMAGES
 from prep.planning import OBSTACLE, RunPlan, class_totals, plan_facts
 from prep.terminal_tables import print_pairs
 from prep.text import counted, duration, megabytes, one_line
 
 _CLASSES_SHOWN = 20
-_START_SECONDS = 3  # what starting a local cluster and loading the libraries takes
+# What it takes to load the libraries and to start worker processes, or a cluster of this machine.
+_START_SECONDS, _CLUSTER_SECONDS = 1, 3
 
 
 def print_plan(plan: RunPlan, guess: Estimate) -> None:
@@ -31,7 +33,8 @@ def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
     if plan.state is None or not plan.state.complete:
         seconds = f"about {duration(guess.seconds)}" if guess.seconds >= 1 else "less than 1 s"
         cores = counted(guess.cores, "core")
-        yield "time", f"{seconds} on {cores}, after about {_START_SECONDS} s to start"
+        start = _START_SECONDS if plan.images <= FEW_IMAGES else _CLUSTER_SECONDS
+        yield "time", f"{seconds} on {cores}, after about {start} s to start"
     if warning := depth_warning(guess.deep, plan.config.depth):
         yield "depth", warning
     sampled = counted(guess.sampled, "image")

@@ -157,40 +157,38 @@ def test_the_bytes_and_the_report_are_those_of_a_cluster(
     assert prep.mean_rgb(tmp_path / "here").mean == prep.mean_rgb(tmp_path / "here", client).mean
 
 
-@pytest.mark.usefixtures("no_cluster")
-class TestPoison:
-    """Images that crash or hang the decoder."""
+@pytest.fixture
+def decoders_that_fail(no_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREP_TEST_FAULT", poison.NAME)
 
-    @pytest.fixture(autouse=True)
-    def _decoders_that_fail(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PREP_TEST_FAULT", poison.NAME)
 
-    @pytest.mark.parametrize(
-        ("poisoned", "images_per_shard"),
-        [
-            (CRASHES, 100),  # all in one shard
-            pytest.param(CRASHES, 5, marks=pytest.mark.slow),
-            pytest.param(HANGS, 9, marks=pytest.mark.slow),
-            ({"c.jpg": HANGS["c.jpg"]}, 9),  # with Python's lock held
-        ],
-    )
-    def test_they_cost_only_themselves(
-        self, poisoned: Any, images_per_shard: int, tmp_path: Path
-    ) -> None:
-        asked = poisoned_set(tmp_path, poisoned, images_per_shard=images_per_shard)
-        shards = undisturbed(prep.plan(asked))
-        report = prep.run(asked, workers=2)
-        assert refused(report) == expected(poisoned)
-        assert report.images["written"] == 30
-        assert contents(tmp_path / "out", "*/*.tfrecord") == shards
-        assert not list((tmp_path / "out").glob("**/.*.partial"))
+@pytest.mark.usefixtures("decoders_that_fail")
+@pytest.mark.parametrize(
+    ("poisoned", "images_per_shard"),
+    [
+        (CRASHES, 100),  # all in one shard
+        pytest.param(CRASHES, 5, marks=pytest.mark.slow),
+        pytest.param(HANGS, 9, marks=pytest.mark.slow),
+        ({"c.jpg": HANGS["c.jpg"]}, 9),  # with Python's lock held
+    ],
+)
+def test_poison_costs_only_itself_without_a_cluster(
+    poisoned: Any, images_per_shard: int, tmp_path: Path
+) -> None:
+    asked = poisoned_set(tmp_path, poisoned, images_per_shard=images_per_shard)
+    shards = undisturbed(prep.plan(asked))
+    report = prep.run(asked, workers=2)
+    assert refused(report) == expected(poisoned)
+    assert report.images["written"] == 30
+    assert contents(tmp_path / "out", "*/*.tfrecord") == shards
+    assert not list((tmp_path / "out").glob("**/.*.partial"))
 
-    def test_one_that_crashes_stops_a_run_that_is_to_stop_at_bad_images(
-        self, tmp_path: Path
-    ) -> None:
-        asked = poisoned_set(tmp_path, {"crash.jpg": CRASHES["crash.jpg"]}, on_bad_image="fail")
-        with pytest.raises(BadImageError, match=r"crash\.jpg' was refused \(crashed the decoder"):
-            prep.run(asked)
+
+@pytest.mark.usefixtures("decoders_that_fail")
+def test_one_that_crashes_stops_a_run_that_is_to_stop_at_bad_images(tmp_path: Path) -> None:
+    asked = poisoned_set(tmp_path, {"crash.jpg": CRASHES["crash.jpg"]}, on_bad_image="fail")
+    with pytest.raises(BadImageError, match=r"crash\.jpg' was refused \(crashed the decoder"):
+        prep.run(asked)
 
 
 # The processes
