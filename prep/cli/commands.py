@@ -14,13 +14,13 @@ from prep.distribution import NAME
 COMMANDS = {
     "cluster": "Look at a cluster.",
     "demo": "Make a small set of photos, a few of them broken, and prepare it.",
-    "init": "Write a configuration for SOURCE, with what is in it and every setting explained.",
+    "init": "Write a configuration for SOURCE, every setting explained.",
     "labels": "Number the classes of SOURCE by name, and write the label map.",
     "mean": "Compute the mean RGB of images, or of the images in shards.",
-    "plan": "Show what a run would do; write nothing.",
+    "plan": "Show what a run would do, and what it would find in OUTPUT; write nothing.",
     "report": "Make OUTPUT/report.html anew, and print its path.",
     "run": "Write shards, mean RGB and a report.",
-    "show": "Show record N of SHARD: its label and class, its picture, and what it was made of.",
+    "show": "Show record N of SHARD: label, class, picture and source.",
     "verify": "Read all of OUTPUT again, and name what is wrong with it.",
 }
 
@@ -63,7 +63,7 @@ def main() -> None:
     prep run photos shards     do it
 
     
-    To complete commands, options and files with TAB, add this to ~/.bashrc (for zsh, to ~/.zshrc,
-    with zsh_source; docs/terminal.md has it for fish, too):
+    To complete commands, options and files with TAB, add to ~/.bashrc
+    (docs/terminal.md has it for zsh and fish, too):
         eval "$(_PREP_COMPLETE=bash_source prep)"
     """  # noqa: D301 - the escape is for click, which then keeps the lines as they are

@@ -37,7 +37,7 @@ from prep.text import counted, one_line, quoted
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if there is one.")
 def init(source: str | None, output: str | None, config_file: str, overwrite: bool) -> None:
-    """Write a configuration for SOURCE, with what is in it and every setting explained.
+    """Write a configuration for SOURCE, every setting explained.
 
     Without SOURCE, this folder is looked at, or the only folder of images in it.
     """

@@ -29,7 +29,7 @@ from prep.text import one_line, quoted
 def show(
     shard: str, number: int, output: str | None, storage_options: Mapping[str, Any] | None
 ) -> None:
-    """Show record N of SHARD: its label and class, its picture, and what it was made of.
+    """Show record N of SHARD: label, class, picture and source.
 
     Records are counted from 0, the default. SHARD may be a folder, too: its shards are counted
     through, by name.
