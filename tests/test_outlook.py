@@ -128,7 +128,7 @@ def test_a_plan_of_a_new_output(home: Path) -> None:
         "6, with 3 to 4 images each",
         "size: 32, images_per_shard: 4",
         "less than 1 s on ",
-        "after about 3 s to start",
+        "after about 1 s to start",
     ):
         assert said in shown.output, said
     assert "done already" not in shown.output
