@@ -9,11 +9,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from pydantic.fields import FieldInfo
-
 from prep.catalog import Catalog, scan_folders
 from prep.catalog.names import LABEL_MAP
-from prep.config import Config, allowed
+from prep.config.keys import KEYS, Key
 from prep.errors import SourceError
 from prep.locations import is_url, locate
 from prep.text import counted, one_line, quoted
@@ -77,8 +75,8 @@ def starter_config(catalog: Catalog, source: str, output: str) -> str:
         "layout": "splits" if splits else "classes",
         **({"splits": f"[{', '.join(map(_scalar, catalog.splits))}]"} if splits else {}),
     }
-    fields = Config.model_fields.items()
-    parts = [_head(catalog), *(_entry(name, field, given.get(name)) for name, field in fields)]
+    entries = (_entry(name, key, given.get(name)) for name, key in KEYS.items())
+    parts = [_head(catalog), *entries]
     return "\n\n".join(parts) + "\n"
 
 
@@ -115,13 +113,13 @@ def _has_splits(catalog: Catalog) -> bool:
     return path.count(b"/") > 1
 
 
-def _entry(name: str, field: FieldInfo, value: str | None) -> str:
+def _entry(name: str, key: Key, value: str | None) -> str:
     """A key, what it is for, and its value or its default."""
-    told = f"{field.description} Expected: {allowed(name)}."
+    told = f"{key.help} Expected: {key.allowed}."
     comment = textwrap.wrap(told, _WIDTH, initial_indent="# ", subsequent_indent="# ")
     if value is not None:
         return "\n".join([*comment, f"{name}: {value}"])
-    return "\n".join([*comment, f"#{name}: {_scalar(field.default)}"])
+    return "\n".join([*comment, f"#{name}: {_scalar(key.default)}"])
 
 
 def _path(path: str) -> str:

@@ -81,7 +81,7 @@ def test_source_and_output_are_arguments_or_flags(
     command: str, arguments: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "config.json").write_text('{"source": "elsewhere", "output": "out"}')
-    function = "prep.runs.run" if command == "run" else "prep.plans.plan"
+    function = "prep.runs.run" if command == "run" else "prep.outlook.plan"
     config = asked(monkeypatch, function, command, *arguments)["values"][0]
     assert (config.source, config.output) == ("photos", "out")
 
@@ -198,7 +198,7 @@ def test_counts_may_be_written_shortly(
     written: str, number: int, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = asked(
-        monkeypatch, "prep.plans.plan", "plan", "photos", "out", "--max-pixels", written
+        monkeypatch, "prep.outlook.plan", "plan", "photos", "out", "--max-pixels", written
     )["values"][0]
     assert config.max_pixels == number
     (home / "config.yaml").write_text(f"source: a\noutput: b\nmax_pixels: '{written}'")
@@ -218,7 +218,7 @@ def test_a_second_configuration_wins_over_the_first(
     (home / "a.yaml").write_text("source: photos\noutput: out\nsize: 64\nquality: 70")
     (home / "b.json").write_text('{"crop_size": 32, "seed": 5}')
     config = asked(
-        monkeypatch, "prep.plans.plan", "plan", "-c", "a.yaml", "-c", "b.json", "--seed", "6"
+        monkeypatch, "prep.outlook.plan", "plan", "-c", "a.yaml", "-c", "b.json", "--seed", "6"
     )["values"][0]
     assert (config.size, config.quality, config.seed, config.source) == (32, 70, 6, "photos")
 
