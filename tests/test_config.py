@@ -97,9 +97,9 @@ def test_it_may_be_given_as_a_mapping_or_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (5, "config: expected a prep.Config, a mapping .*; got int"),
-        ({1: 2}, "got dict"),
-        (["source"], "got list"),
+        (5, "config: expected a prep.Config, a mapping .*; got a number"),
+        ({1: 2}, "got a mapping"),
+        (["source"], "got a list"),
         ({"source": "a", "ouput": "b"}, "did you mean 'output'"),
         ("nope.yaml", r"nope.yaml: can't be read"),
         ("photos", r"expected one that ends in .json, .yaml"),

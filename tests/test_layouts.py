@@ -21,7 +21,6 @@ import prep
 from prep.catalog import Catalog, scan_folders
 from prep.changes import label_changes
 from prep.errors import ConfigError, OutputConflict, SourceError
-from prep.executors import Workload
 from prep.journal import Journal, require_room
 from prep.labels import LabelMap
 from prep.plans import read_mean
@@ -402,7 +401,7 @@ def test_labels_that_move_are_named_before_anything_is_replaced(
         require_room(journal, prep.plan(config))
     assert f"; label map: {expected})" in str(conflict.value)
 
-    def start(_: Workload) -> NoReturn:  # What would replace anything comes after this.
+    def start(*_: object) -> NoReturn:  # What would replace anything comes after this.
         raise KeyboardInterrupt
 
     with (

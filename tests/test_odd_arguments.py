@@ -111,9 +111,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not (tmp_path / "out").exists()
 
 
-# Reprs of Python's bytes, lists and constants, numbers of errors, and names of its classes.
+# Reprs of Python's bytes, text in lists and constants, numbers of errors, and names of its classes.
 PYTHON = re.compile(
-    r"[( ]b'|\[['\d]|\[\]|\[Errno|\w(Error|Exception)\b|codec|object|\b(None|True|False)\b|\\\\"
+    r"[( ]b'|\['|\[Errno|\w(Error|Exception)\b|codec|object|\b(None|True|False)\b|\\\\"
 )
 
 

@@ -157,7 +157,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(home: Path) -> None:
     (home / "out/.prep").touch()
     with pytest.raises(PrepError) as error:
         prep.run(prep.Config(source="photos", output="out"))
-    assert "Not a directory: " in require_plain(str(error.value))
+    assert ".prep is a file; " in require_plain(str(error.value))
 
 
 def test_shards_that_failed_are_told_with_what_the_system_said(home: Path, client: Client) -> None:
