@@ -22,6 +22,8 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r(?!\n)")
 SIZE = 512
 FLAGS = ["--source", "photos", "--output", "out", "--size", str(SIZE), "--workers", "2"]
 
+WHERE = pytest.mark.parametrize("where", [[], ["--dashboard"]], ids=["here", "on a cluster"])
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -50,6 +52,7 @@ def assert_stopped(terminal: Terminal, home: Path, code: int = 130) -> None:
     assert list(home.glob("out/**/*.partial")) == []
 
 
+@WHERE
 @pytest.mark.parametrize(
     "images_per_shard",
     [
@@ -60,9 +63,9 @@ def assert_stopped(terminal: Terminal, home: Path, code: int = 130) -> None:
     ],
 )
 def test_a_stopped_run_leaves_nothing_unfinished_and_goes_on_when_run_again(
-    images_per_shard: int, home: Path, client: Client
+    images_per_shard: int, where: list[str], home: Path, client: Client
 ) -> None:
-    flags = ["run", *FLAGS, "--images-per-shard", str(images_per_shard)]
+    flags = ["run", *FLAGS, *where, "--images-per-shard", str(images_per_shard)]
     with Terminal(*flags, cwd=home) as terminal:
         if images_per_shard < IMAGES / 10:
             wait_until(lambda: receipts(home))
@@ -104,8 +107,9 @@ def assert_committed_shards_are_whole(output: Path, images_per_shard: int) -> No
 
 
 @pytest.mark.slow
-def test_pressed_again_and_again_it_stops_as_cleanly(home: Path) -> None:
-    with Terminal("run", *FLAGS, "--images-per-shard", "25", cwd=home) as terminal:
+@WHERE
+def test_pressed_again_and_again_it_stops_as_cleanly(where: list[str], home: Path) -> None:
+    with Terminal("run", *FLAGS, *where, "--images-per-shard", "25", cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         for times in range(1, 4):
             terminal.press(CTRL_C)
@@ -114,7 +118,7 @@ def test_pressed_again_and_again_it_stops_as_cleanly(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [[], ["--dashboard"]], ids=["here", "on a cluster"])
+@WHERE
 @pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_from_elsewhere_stops_it_as_cleanly(
     signal_sent: signal.Signals, code: int, where: list[str], home: Path
@@ -133,7 +137,7 @@ def test_a_signal_from_elsewhere_stops_it_as_cleanly(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [[], ["--dashboard"]], ids=["here", "on a cluster"])
+@WHERE
 def test_a_terminal_that_is_closed_stops_it_as_cleanly(where: list[str], home: Path) -> None:
     flags = ["run", *FLAGS, *where, "--images-per-shard", "25"]
     with Terminal(*flags, cwd=home) as terminal:
@@ -147,8 +151,15 @@ def test_a_terminal_that_is_closed_stops_it_as_cleanly(where: list[str], home: P
     assert again.returncode == 0, again.stderr
 
 
-def test_pressed_while_the_cluster_starts(home: Path) -> None:
-    with Terminal("run", *FLAGS, cwd=home) as terminal:
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param([], id="here"),
+        pytest.param(["--dashboard"], marks=pytest.mark.slow, id="on a cluster"),
+    ],
+)
+def test_pressed_while_workers_start(where: list[str], home: Path) -> None:
+    with Terminal("run", *FLAGS, *where, cwd=home) as terminal:
         # The workers' processes are there, and load their libraries.
         wait_until(lambda: len(terminal.processes()) > 2)
         terminal.press(CTRL_C)
