@@ -21,7 +21,7 @@ from prep.watching.wire import MISFITS
 
 _EVERY = 2.0  # seconds between two looks
 _TICK = 0.5  # seconds
-_GONE = "the cluster's scheduler is gone; run the same command again"
+_GONE = "the cluster's scheduler has gone; run the same command again"
 
 T = TypeVar("T")
 
@@ -178,11 +178,11 @@ def patience_for_workers() -> float | None:
 
 
 def no_workers(waited: float, cluster: Any) -> str:
-    """Says that there are none, and what to do."""
+    """Say that there are no workers, and what to do."""
     known = missing(cluster)
     told = "; ".join([f"no workers for {duration(waited)}", *known])
-    remedy = "see to that" if known else "start some"
+    remedy = "correct that" if known else "start some"
     return (
-        f"{told}; {remedy}, and run the same command again: what is committed stays (Dask's "
-        "setting prep.wait-for-workers says how long to wait)"
+        f"{told}; {remedy}, and run the same command again: committed shards are kept (Dask's "
+        "setting prep.wait-for-workers says how long a run waits)"
     )

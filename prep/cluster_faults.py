@@ -24,19 +24,17 @@ def not_started(error: Exception, spec: ClusterSpec) -> PrepError:
     chain = list(chain_of(error))
     if any(_is_full(part) for part in chain):
         return ClusterError(
-            f"{told}; is there memory left, and room in /dev/shm? Nothing was lost: run the same "
-            "command again"
+            f"{told}; make sure that there is memory, and room in /dev/shm, and run the same "
+            "command again: nothing was lost"
         )
     if any(isinstance(part, OSError) for part in chain):
-        return ClusterError(
-            f"{told}; are all that it needs there: hosts, servers, programs, ports?"
-        )
+        return ClusterError(f"{told}; check the hosts, servers, programs and ports that it needs")
     if isinstance(chain[-1], TypeError):
-        return spec.error(("kwargs",), f"{told}; is this what {spec.class_} takes?")
+        return spec.error(("kwargs",), f"{told}; check what arguments {spec.class_} takes")
     if isinstance(chain[-1], ValueError):
-        question = f"is this what {spec.class_} takes, and are there the credentials it needs?"
-        return ClusterError(str(spec.error(("kwargs",), f"{told}; {question}")))
-    return ClusterError(f"{told}; does {spec.class_} find all that it needs?")
+        remedy = f"check what arguments {spec.class_} takes, and what credentials it needs"
+        return ClusterError(str(spec.error(("kwargs",), f"{told}; {remedy}")))
+    return ClusterError(f"{told}; check what {spec.class_} needs")
 
 
 def not_connected(error: Exception, address: str) -> ClusterError:
@@ -44,11 +42,11 @@ def not_connected(error: Exception, address: str) -> ClusterError:
     told = f"the cluster at {address} does not answer"
     if isinstance(error, TypeError) and "ssl_context" in str(error):  # Dask's own first word.
         return ClusterError(
-            f"{told}: it expects certificates, and got none; give them in the cluster file, under "
+            f"{told}: it expects certificates, got none; give them in the cluster file, under "
             "security"
         )
     return ClusterError(
-        f"{told}: {cause(error)}; is its scheduler running, and are address and certificates right?"
+        f"{told}: {cause(error)}; check that its scheduler runs, and check address and certificates"
     )
 
 
@@ -106,7 +104,9 @@ def _require_word(connection: socket.socket) -> None:
         connection.recv(1)
     except TimeoutError:
         seconds = connection.gettimeout()
-        raise TimeoutError(f"it takes the connection, and says nothing for {seconds:g} s") from None
+        raise TimeoutError(
+            f"it accepts the connection, but says nothing for {seconds:g} s"
+        ) from None
 
 
 def _is_full(error: BaseException) -> bool:

@@ -57,16 +57,18 @@ class Inventory:
         except (OSError, ValueError, IndexError, pa.ArrowException) as error:
             if isinstance(error, OSError):
                 storage.require_answer(self._layout.root, error)
-            found = f"what can't be read ({_why(error)})"
+            found = f"one that can't be read ({_why(error)})"
             return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
         planned, there = stored.fingerprint, whole.fingerprint
         differences = planned.differences(there)
         if planned.without(IMAGES) != there.without(IMAGES):
             found = "; ".join(differences)
-            return None, [self._problem(self._layout.plan, "a plan that is one", found, "none")]
+            return None, [
+                self._problem(self._layout.plan, "a plan that fits its fingerprint", found, "none")
+            ]
         if differences or whole.images != sum(stored.images.values()):
             expected = f"an image list of {sum(stored.images.values())} images, as planned"
-            found = f"another, of {whole.images}"
+            found = f"one of {whole.images}"
             return None, [self._problem(self._layout.manifest, expected, found, "remake")]
         if stored.settings != ImageSettings.of(stored.config, whole.mean):
             found = f"{stored.settings}"
@@ -84,15 +86,15 @@ class Inventory:
         for split in self._stored.images:
             for path in _files_in(layout.root / split):
                 if is_shard_name(path.name, split) and path not in files:
-                    yield self._stray(path, "no shard but those of the plan")
+                    yield self._stray(path, "only the shards of the plan")
         receipts = {layout.receipt(shard.split, shard.index) for shard in shards}
         for folder in _files_in(layout.receipts):
             for path in _files_in(folder):
                 if path.suffix == ".json" and path not in receipts:
-                    yield self._stray(path, "no receipt but those of the plan")
+                    yield self._stray(path, "only the receipts of the plan")
         for folder in self._folders() if leftovers else ():
             for path in storage.leftovers(folder):
-                yield self._stray(path, "nothing that an attempt has left")
+                yield self._stray(path, "no temporary files")
 
     def unrelated(self) -> Iterator[str]:
         """Files that are named like shards, but where nobody looks for those of this plan."""
@@ -126,7 +128,7 @@ class Inventory:
             yield self._problem(self._layout.mean, f"{expected.mean_file}", found, "remake")
         if not findings_are_published(self._layout, totals):
             path = self._layout.refused
-            found = "others" if path.exists() else "no such file"
+            found = "other images" if path.exists() else "no such file"
             yield self._problem(path, "the images that the receipts name", found, "remake")
         try:
             stored = RunReport.read(self._journal.output)
@@ -151,7 +153,7 @@ class Inventory:
 
     def _stray(self, path: Path, expected: str) -> Problem:
         removable = path.is_symlink() or not path.is_dir()
-        found = "this file" if removable else "a folder, which is not ours to remove"
+        found = "this file" if removable else "a folder that prep did not make"
         return self._problem(path, expected, found, "remove" if removable else "none")
 
     def _problem(self, path: Path, expected: str, found: str, remedy: Remedy) -> Problem:
@@ -189,7 +191,7 @@ def _read_json(path: Path) -> Any:
 def _what(path: Path, value: Any) -> str:
     if value is not None:
         return str(value) if len(str(value)) <= 120 else "another"
-    return "what can't be read" if path.exists() or path.is_symlink() else "no such file"
+    return "a file that can't be read" if path.exists() or path.is_symlink() else "no such file"
 
 
 def _comparable(report: RunReport) -> Mapping[str, Any]:

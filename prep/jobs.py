@@ -102,15 +102,15 @@ def require_jobs(cluster: Any) -> None:
     jobs = _submissions(cluster)
     if jobs.refusals and not jobs.asked and not jobs.taken:
         raise ClusterError(
-            f"none of the cluster's jobs was taken: {jobs.refusals[-1]}; mend that (queue, account "
-            "and what a job needs are given in the cluster file), and run the same command again"
+            f"the batch system rejected all jobs: {jobs.refusals[-1]}; correct the queue, account "
+            "or resources in the cluster file, and run the same command again"
         )
 
 
 def not_taken(cluster: Any) -> str | None:
-    """Says how many of a cluster's jobs were not taken, and why; None where all were."""
+    """Say how many of a cluster's jobs were rejected, and why; None if none was."""
     refusals = _submissions(cluster).refusals
-    return f"{counted(len(refusals), 'job')} not taken: {refusals[-1]}" if refusals else None
+    return f"{counted(len(refusals), 'job')} rejected: {refusals[-1]}" if refusals else None
 
 
 def missing(cluster: Any) -> list[str]:
@@ -124,8 +124,9 @@ def missing(cluster: Any) -> list[str]:
     if taken := jobs.taken.copy():
         numbers = sorted((str(job.job_id) for job in taken), key=lambda text: (len(text), text))
         told.append(
-            f"{counted(len(numbers), 'job')} taken, without a worker now: {some(numbers)} (the "
-            "batch system says what they wait for, and the log of one that ended why it did)"
+            f"{counted(len(numbers), 'job')} accepted, but no worker has connected: "
+            f"{some(numbers)} (the batch system says what a job waits for; if it has ended, its "
+            "log says why)"
         )
     return told
 
@@ -137,8 +138,8 @@ def not_cancelled(cluster: Any) -> str | None:
         return None
     command = " ".join([jobs.left[0].cancel_command, *(str(job.job_id) for job in jobs.left)])
     return (
-        f"{counted(len(jobs.left), 'job')} not cancelled: {jobs.reason}; what still waits or runs "
-        f"there is cancelled by: {command}"
+        f"{counted(len(jobs.left), 'job')} not cancelled: {jobs.reason}; to cancel what still "
+        f"waits or runs: {command}"
     )
 
 

@@ -10,7 +10,7 @@ from prep.locations import is_url
 from prep.polls import Poll
 from prep.troubles import Trouble, error, space_trouble
 
-_STORAGE = "look whether it is there, and whether the options or the host's credentials permit it"
+_STORAGE = "check that it exists, and that the options or the host's credentials permit access"
 _SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
 
 
@@ -90,7 +90,9 @@ class Sharing:
         lost = _differing(lambda: probes.read_digests(paths), expected)
         for number, writer in enumerate(written):
             if number in lost:
-                self._poll.add(writer, [_unshared(folder, "what it writes is not seen here")])
+                self._poll.add(
+                    writer, [_unshared(folder, "this machine does not see what it writes")]
+                )
         shown = [number for number in range(len(paths)) if number not in lost]
         self._require_seen_by_all(folder, [paths[n] for n in shown], [expected[n] for n in shown])
 
@@ -101,7 +103,7 @@ class Sharing:
             time.sleep(0.1)
             blind = self._look_at(blind, paths, expected)
         for reader in blind:
-            self._poll.add(reader, [_unshared(folder, "it does not see what others write")])
+            self._poll.add(reader, [_unshared(folder, "it does not see what other hosts write")])
 
     def _look_at(self, readers: list[str], paths: list[str], expected: list[str]) -> list[str]:
         """Those who find something else; that some do not answer is told already."""
@@ -121,18 +123,18 @@ def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
 
 
 def _unreadable(path: str, found: str) -> Trouble:
-    seen = "another file of that name is there" if probes.is_digest(found) else found
+    seen = "the file has other contents there" if probes.is_digest(found) else found
     remedy = (
-        "have all hosts see the source under this path, or give its place there in the cluster "
-        "file's mounts"
+        "mount the source under the same path on all hosts, or give the host's own path under "
+        "mounts in the cluster file"
     )
     return error(f"it can't read {path} ({seen})", _STORAGE if is_url(path) else remedy)
 
 
 def _unwritable(folder: str, found: str) -> Trouble:
     remedy = (
-        "have the account that runs the worker write there, or give the folder's place there in "
-        "the cluster file's mounts"
+        "let the worker's account write there, or give the host's own path under mounts in the "
+        "cluster file"
     )
     return error(f"it can't write to {folder} ({found})", _STORAGE if is_url(folder) else remedy)
 
@@ -140,6 +142,6 @@ def _unwritable(folder: str, found: str) -> Trouble:
 def _unshared(folder: str, what: str) -> Trouble:
     return error(
         f"{what}, in {folder}",
-        "have all hosts share one folder under this path, or give its place there in the cluster "
-        "file's mounts",
+        "mount one shared folder under the same path on all hosts, or give the host's own path "
+        "under mounts in the cluster file",
     )

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from prep.text import duration, megabytes, one_line
 
 Level = Literal["error", "warning"]
-_START_SOME = "start some (Dask's setting prep.wait-for-workers says how long to wait for them)"
+_START_SOME = "start some (Dask's setting prep.wait-for-workers says how long a run waits for them)"
 _OF_JOBS = (
-    "see to that (queue, account and what a job needs are given in the cluster file), or wait "
-    "longer (Dask's setting prep.wait-for-workers)"
+    "correct the queue, account or resources in the cluster file, or wait longer (Dask's setting "
+    "prep.wait-for-workers)"
 )
 Facts = Mapping[str, Any]
 
@@ -24,13 +24,13 @@ _SILENCE = 60.0  # seconds for which a host may be silent, and go on thereafter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Something about a cluster that is not as it should be.
+    """Something that is wrong with a cluster.
 
     Attributes:
-        level: ``error``: a run would fail, or come out as it should not; or ``warning``.
-        where: which processes or hosts.
-        what: what was found, and what was expected.
-        remedy: what to do about it.
+        level: ``error`` if a run would fail or give other bytes, else ``warning``.
+        where: the processes or hosts.
+        what: what was found, and what it leads to.
+        remedy: the one thing to do.
     """
 
     level: Level
@@ -47,11 +47,11 @@ class HostState:
     """A host of a cluster.
 
     Attributes:
-        name, address: of it.
-        workers, threads: how many worker processes there are, and threads of theirs.
-        cores: that it has.
-        memory: bytes that it has.
-        free: bytes that are free at the output, as seen from there; None where not known.
+        name, address: the host's own.
+        workers, threads: number of worker processes, and of their threads.
+        cores: number of cores.
+        memory: bytes of memory.
+        free: bytes free at the output, as the host sees it; None if not known.
     """
 
     name: str
@@ -65,10 +65,10 @@ class HostState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterCheck:
-    """What was found of a cluster.
+    """The result of a cluster check.
 
     Attributes:
-        hosts: those with workers.
+        hosts: the hosts with workers.
         troubles: what is wrong, errors first.
     """
 
@@ -86,7 +86,7 @@ class ClusterCheck:
     def summary(self) -> str:
         """One line."""
         if not self.troubles:
-            return "the cluster is as it should be"
+            return "OK"
         return f"errors: {len(self.errors)}, warnings: {len(self.warnings)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -135,11 +135,11 @@ def software_troubles(here: Facts, there: Facts, *, scheduler: bool = False) -> 
             continue
         fatal = name == "prep" or (name in _CODECS and not scheduler)
         fatal = fatal or (name == "python" and _minor(found) != _minor(expected))
-        why = " (shards would come out differently)" if name in _CODECS and fatal else ""
+        why = ": the shards would differ" if name in _CODECS and fatal else ""
         yield Trouble(
             level="error" if fatal else "warning",
             where="",
-            what=f"{name} {found}, here it is {expected}{why}",
+            what=f"{name} is {found} there, {expected} here{why}",
             remedy="install the same version everywhere",
         )
     same_version = here["versions"]["prep"] == there["versions"].get("prep")
@@ -147,8 +147,8 @@ def software_troubles(here: Facts, there: Facts, *, scheduler: bool = False) -> 
         yield Trouble(
             level="warning",
             where="",
-            what="prep has the same version as here, but other source files",
-            remedy="install the same state of it everywhere",
+            what="prep has the same version number as here, but other code",
+            remedy="install the same code everywhere",
         )
 
 
@@ -158,7 +158,7 @@ def _absent(name: str, expected: str, there: Facts) -> Trouble:
         level="error",
         where="",
         what=f"{name} can't be imported by {there['python']} ({why})",
-        remedy=f"install {name} {expected} for that Python, or start the process with another one",
+        remedy=f"install {name} {expected} there, or start the process with another Python",
     )
 
 
@@ -169,7 +169,7 @@ def _minor(version: str) -> list[str]:
 def process_troubles(
     here: Facts, there: Facts, info: Facts, asked: float, answered: float
 ) -> Iterator[Trouble]:
-    """What of a worker's process and host may cost time or shards.
+    """Find what may cost time or shards in a worker's process and on its host.
 
     Args:
         info: what the scheduler knows of the worker.
@@ -177,50 +177,49 @@ def process_troubles(
     """
     if here["machine"] != there["machine"]:
         yield _warning(
-            f"its processor is {there['machine']}, here it is {here['machine']}",
-            "use one kind of processor for a run, if its bytes are to be reproducible",
+            f"its processor is {there['machine']}, here it is {here['machine']}: another kind may "
+            "write other bytes",
+            "use one kind of processor if you need reproducible bytes",
         )
     skew = max(asked - there["time"], there["time"] - answered)
     if skew > _CLOCK:
         yield _warning(
-            f"its clock is {skew:.0f} s off",
-            "have the hosts set their clocks (NTP); shards are right in any case, but times of "
-            "files and certificates may not be",
+            f"its clock is {skew:.0f} s off: file times and certificates may be wrong, shards are "
+            "not",
+            "synchronise the clocks (NTP)",
         )
     if info["nthreads"] != 1:
         yield _warning(
-            f"{info['nthreads']} threads in one process",
-            "start workers with --nthreads 1, and as many as there are cores: decoding is done by "
-            "processes",
+            f"{info['nthreads']} threads share one process, which decodes about as fast as one",
+            "start one worker per core, each with --nthreads 1",
         )
     if not info.get("nanny"):
         yield _warning(
-            "it has no nanny",
-            "start it without --no-nanny: nobody starts it again when a decoder crashes or hangs",
+            "it has no nanny: if an image crashes it, nothing starts it again",
+            "start it without --no-nanny",
         )
 
 
 def scheduler_troubles(there: Facts) -> Iterator[Trouble]:
-    """What of a scheduler's settings may cost time or shards."""
+    """Find settings of a scheduler that may cost time or shards."""
     saturation, failures = (
         there["config"].get(key) for key in ("worker-saturation", "allowed-failures")
     )
     if saturation is not None and float(saturation) > 1.1:
         yield _warning(
-            f"worker-saturation is {saturation}",
-            "start it with DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION=1.0: shards that wait at "
-            "a worker wait longer, and are lost with it",
+            f"worker-saturation is {saturation}: shards wait at busy workers while others are idle",
+            "start it with DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION=1.0",
         )
     if failures is not None and int(failures) < 3:
         yield _warning(
-            f"allowed-failures is {failures}",
-            "start it with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=10: a worker's death is "
-            "laid to every shard that waits there",
+            f"allowed-failures is {failures}: a few crashed workers make a shard fail that did not "
+            "crash them",
+            "start it with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=10",
         )
 
 
 def silence_troubles(there: Facts) -> Iterator[Trouble]:
-    """Whether a process gives up others that it does not hear of for a while; both sides do."""
+    """Warn if a process drops connections that are silent for a short time; both sides do."""
     from dask.utils import parse_timedelta  # It takes a while to load.
 
     value = there["config"].get("timeouts.tcp")
@@ -230,31 +229,30 @@ def silence_troubles(there: Facts) -> Iterator[Trouble]:
         return  # Dask itself will complain.
     if seconds is not None and seconds < _SILENCE:
         yield _warning(
-            f"it gives up connections after {duration(seconds)} of silence "
-            "(distributed.comm.timeouts.tcp)",
-            "export DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=120s where it is started: a switch that "
-            "starts anew cuts hosts off for a minute, and would end their workers",
+            f"it will drop hosts that are cut off for {duration(seconds)}, and end their workers "
+            "(distributed.comm.timeouts.tcp); a network switch takes about a minute to restart",
+            "start it with DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=120s",
         )
 
 
 def setup_troubles(probe: Facts) -> Iterator[Trouble]:
-    """What of a worker's set-up has not taken effect."""
+    """Find parts of a worker's set-up that have not taken effect."""
     if not probe["keeps_memory"]:
         yield _warning(
-            "it hands freed memory back at once, which costs image work a third of its speed",
-            "set MALLOC_TRIM_THRESHOLD_=134217728 and MALLOC_MMAP_THRESHOLD_=33554432 where it is "
-            "started, and distributed.nanny.pre-spawn-environ in Dask's configuration",
+            "it returns freed memory to the system at once, which costs a third of the speed",
+            "start it with MALLOC_TRIM_THRESHOLD_=134217728 and MALLOC_MMAP_THRESHOLD_=33554432, "
+            "also in Dask's setting distributed.nanny.pre-spawn-environ",
         )
     if probe["opencv_threads"] > 1:
         yield _warning(
             f"OpenCV uses {probe['opencv_threads']} threads, expected 1",
-            "set OPENCV_FOR_THREADS_NUM=1 where it is started",
+            "start it with OPENCV_FOR_THREADS_NUM=1",
         )
 
 
 def space_trouble(free: int) -> Iterator[Trouble]:
     if free < 1 << 30:  # 1 GiB
-        yield _warning(f"{megabytes(free)} are free at the output", "make room")
+        yield _warning(f"only {megabytes(free)} are free at the output", "make room")
 
 
 def _warning(what: str, remedy: str) -> Trouble:
@@ -271,16 +269,16 @@ def worker_troubles(there: int, wanted: int | None, missing: Sequence[str] = ())
         remedy = _OF_JOBS if missing else _START_SOME
         return [error("; ".join(["it has no workers", *missing]), remedy)]
     if wanted is not None and there < wanted:
-        what = f"{there} of {wanted} workers are there"
-        remedy = "a run begins with them; look where the others stay, if they should have come"
+        what = f"{there} of {wanted} workers have connected; a run begins with these"
+        remedy = "if the others should have started by now, look at their logs"
         return [Trouble(level="warning", where="", what=what, remedy=remedy)]
     return []
 
 
 def job_troubles(not_taken: str | None) -> Iterator[Trouble]:
-    """Of a batch system that did not take all jobs."""
+    """Warn of jobs that the batch system rejected."""
     if not_taken is not None:
-        yield _warning(not_taken, "mend what it says, or ask for fewer workers")
+        yield _warning(not_taken, "correct that in the cluster file, or ask for fewer workers")
 
 
 def error(what: str, remedy: str) -> Trouble:
@@ -288,7 +286,7 @@ def error(what: str, remedy: str) -> Trouble:
 
 
 def silent(problem: Exception) -> Trouble:
-    """Of a process that can't be asked."""
-    told = "it does not answer" if isinstance(problem, TimeoutError) else "it answers with"
+    """Report a process that can't be asked."""
+    told = "it does not answer" if isinstance(problem, TimeoutError) else "it answers with an error"
     what = f"{told} ({type(problem).__name__}: {one_line(str(problem))})"
-    return error(what, "look at its log, and start it anew")
+    return error(what, "look at its log, and restart it")

@@ -24,12 +24,12 @@ def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> Non
     Raises:
         UntrustedPlan: the plan is not this user's own, and nobody has spoken for it.
     """
-    who = None if trust is True else "may be anybody's" if trust is False else owner(layout)
+    who = None if trust is True else "may be somebody else's" if trust is False else owner(layout)
     if who is None:
         return
     told = (
-        f"output: the plan of {one_line(str(layout.root))} {who}, and would have images in "
-        f"{quoted(plan.source)} read with your rights, and written to the output"
+        f"output: the plan of {one_line(str(layout.root))} {who}; a repair would read images in "
+        f"{quoted(plan.source)} with your rights, and write them to the output"
     )
     if callable(trust) and trust(told):
         return
@@ -37,17 +37,17 @@ def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> Non
 
 
 def owner(layout: OutputLayout) -> str | None:
-    """Who else may have made the plan of an output, in words; None if only this user has.
+    """Say who else may have made an output's plan; None if only this user can have.
 
-    A storage does not say who has written an object, and so it may be anybody's.
+    A storage does not say who wrote an object.
     """
     if storage.is_remote(layout.root):
-        return "is in a storage, which does not say whose it is"
+        return "is in a storage, which does not say who owns it"
     for path in (layout.root, layout.state, layout.plan, layout.manifest):
         with contextlib.suppress(FileNotFoundError):
             uid = path.stat().st_uid
             if uid != os.geteuid():
-                return f"belongs to {_name(uid)}, or may have been put there by them"
+                return f"belongs to {_name(uid)}, or may come from them"
     return None
 
 

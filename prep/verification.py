@@ -1,4 +1,4 @@
-"""Does an output hold what its receipts say? And if not, how to make it so."""
+"""Verify that an output holds what its receipts say, and repair it."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
-    """What was found in an output.
+    """The result of verifying an output.
 
     Attributes:
         output: the output folder.
-        shards: how many shards the plan has.
-        committed: how many of them there are in the output of a run that was stopped; None in all
-            others.
-        images: how many records could be read in them.
+        shards: number of shards in the plan.
+        committed: number of committed shards if the run was stopped, else None.
+        images: number of records that could be read.
         problems: what is wrong; after a repair, what still is.
-        repaired: what was wrong before a repair, and is not any more.
-        unrelated: files that are named like shards, but lie where none of this output is looked
-            for. They were left alone.
+        repaired: what a repair has put right.
+        unrelated: files that are named like shards but are not where this output has any. They
+            were left alone.
     """
 
     output: str
@@ -54,16 +53,16 @@ class VerificationReport:
 
     @property
     def clean(self) -> bool:
-        """Whether the output is whole and as it should be."""
+        """Whether the output is complete, and nothing is wrong with it."""
         return not self.problems and self.committed is None
 
     @property
     def verdict(self) -> Verdict:
-        """How it has ended."""
+        """How the verification has ended."""
         return Verdict("done") if self.clean else Verdict("failed", self.summary())
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, in values that JSON has."""
+        """Convert to JSON values."""
         return {**asdict(self), "clean": self.clean}
 
     def summary(self) -> str:
@@ -97,7 +96,7 @@ class VerificationReport:
                 parts.append(markup.section(title))
                 parts.append(markup.table(("where", "expected", "found", "remedy"), rows))
         if self.unrelated:
-            parts.append(markup.line("left alone, for they are not of this output:", kind="s"))
+            parts.append(markup.line("not part of this output, left alone:", kind="s"))
             parts.append(markup.table(("file",), [(path,) for path in self.unrelated]))
         return markup.panel(*parts)
 
@@ -115,28 +114,29 @@ def verify(
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
 ) -> VerificationReport:
-    """Read all of an output again, and say what is wrong with it.
+    """Read all of an output again, and report what is wrong with it.
 
-    Each file is held against its receipt (size, SHA-256), each record against its checksums, its
-    image against size and encoding, its label against the image list, sums and counts against the
-    receipt, and the means, the report and the label map against all receipts.
+    Compares each file with its receipt (size, SHA-256), each record with its checksums, each image
+    with size and encoding, each label with the image list, sums and counts with the receipt, and
+    the means, the report and the label map with all receipts.
 
     Args:
-        output: an output folder or its URL, whole or not. Nothing may be writing to it.
-        client: a Dask client to use, and leave running; without one, a cluster is started.
+        output: an output folder or its URL, complete or not. No run may be writing to it.
+        client: a Dask client to use, and leave running. Without one, a cluster is started if there
+            is enough work for it.
         repair: write broken shards again from their images, make the JSON files again, and remove
-            files that readers would take for shards of this output, though they are not. Nothing
-            else is touched. A shard whose images have changed since is left as it is, and named.
-            A run that was stopped is not continued.
+            files that readers would mistake for shards of this output. Nothing else is touched. A
+            shard whose images have changed since is left as it is, and named. A run that was
+            stopped is not continued.
         trust_plan: whether a repair may read the source that the output's plan names; or a function
-            that is asked, with what there is to know in one line. By default it may where all of
-            the plan belongs to this user; a storage does not tell.
+            that gets one line about it and returns the answer. By default, it may if the plan
+            belongs to this user, which a storage does not tell.
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
-        storage_options: of the storage, where it is a URL; see :class:`prep.Config`. For a repair,
-            they are the source's, too, or are given for both by key.
-        dashboard: use a cluster, which has a dashboard, however few images there are.
+        storage_options: options of the output's storage; see :class:`prep.Config`. A repair uses
+            them for the source, too, unless they are given by key.
+        dashboard: use a cluster, which has a dashboard, even for few images.
 
     Raises:
         SourceError: the folder is not an output of this package.

@@ -114,7 +114,7 @@ def test_another_version_is_as_bad_as_what_it_does(
 def test_the_same_version_of_another_state_is_told() -> None:
     (trouble,) = software_troubles(HERE, {**HERE, "code": "0" * 64})
     assert trouble.level == "warning"
-    assert "other source files" in trouble.what
+    assert "other code" in trouble.what
 
 
 def test_what_is_odd_about_a_process_is_told() -> None:
@@ -277,7 +277,7 @@ def test_a_check_leaves_nothing_where_a_host_has_no_such_folder(
     finally:
         leave_workers(client)
         wait_until(lambda: found_by(client, output) == {output})
-    assert any("is not seen here" in trouble.what for trouble in found.errors)
+    assert any("does not see what it writes" in trouble.what for trouble in found.errors)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -453,10 +453,10 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
         assert well.troubles == ()
         assert [host.address for host in well.hosts] == ["127.0.0.1", "127.0.0.2"]
         cases: dict[Breaking, str] = {
-            not_shared: "is not seen here",
+            not_shared: "does not see what it writes",
             not_writable: "it can't write to",
             not_there: r"it can't read .*\(FileNotFoundError",
-            other_photos: "another file of that name is there",
+            other_photos: "the file has other contents there",
         }
         for number, (breaking, expected) in enumerate(cases.items()):
             there = tmp_path / f"there-{number}"

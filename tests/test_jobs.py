@@ -125,7 +125,7 @@ def test_where_no_job_is_taken_one_line_says_why(tmp_path: Path, size: Any) -> N
     ended = run_as_jobs(tmp_path, takes=0, **size)
     assert ended.returncode == 1
     assert ended.stderr.startswith(
-        "prep: none of the cluster's jobs was taken: sbatch: error: invalid partition specified: "
+        "prep: the batch system rejected all jobs: sbatch: error: invalid partition specified: "
     )
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
@@ -138,7 +138,7 @@ def test_that_no_job_was_taken_is_why_a_check_finds_no_workers(tmp_path: Path) -
     assert ended.returncode == 1
     found = {trouble["what"]: trouble for trouble in json.loads(ended.stdout)["troubles"]}
     why = "sbatch: error: invalid partition specified: nowhere"
-    trouble = found[f"it has no workers; 3 jobs not taken: {why}"]
+    trouble = found[f"it has no workers; 3 jobs rejected: {why}"]
     assert (trouble["level"], trouble["where"]) == ("error", "scheduler")
     assert "queue, account" in trouble["remedy"]
     assert sum(why in what for what in found) == 1
@@ -164,7 +164,7 @@ def test_jobs_are_asked_for_in_a_thread_as_well(tmp_path: Path) -> None:
 def test_where_some_jobs_are_taken_the_others_are_told_of(tmp_path: Path) -> None:
     ended = run_as_jobs(tmp_path, takes=1, workers=3)
     assert ended.returncode == 0, ended.stderr
-    assert "2 jobs not taken: sbatch: error: invalid partition specified: nowhere" in ended.stderr
+    assert "2 jobs rejected: sbatch: error: invalid partition specified: nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert (tmp_path / "out/report.json").exists()
 
@@ -194,8 +194,8 @@ def test_jobs_without_a_worker_are_named(tmp_path: Path) -> None:
     assert waiting.startswith("prep: waiting for workers; ")
     assert waiting.endswith("; Ctrl-C stops")
     assert re.match(
-        r"prep: no workers for 7 s; 2 jobs taken, without a worker now: \d+, \d+ \(the batch "
-        r"system says .*\); see to that, and run the same command again",
+        r"prep: no workers for 7 s; 2 jobs accepted, but no worker has connected: \d+, \d+ "
+        r"\(the batch system says .*\); correct that, and run the same command again",
         told,
     )
 
@@ -219,7 +219,7 @@ def test_where_jobs_can_not_be_cancelled_the_run_ends_and_names_them(tmp_path: P
     assert ended.returncode == 0, ended.stderr
     told = ended.stderr.splitlines()[-1]
     assert told.startswith("prep: 2 jobs not cancelled: the batch system does not answer; ")
-    assert re.search(r"is cancelled by: scancel \d+ \d+$", told)
+    assert re.search(r"to cancel what still waits or runs: scancel \d+ \d+$", told)
     assert "Traceback" not in ended.stderr, ended.stderr
     assert commands(tmp_path, "scancel") == []
 

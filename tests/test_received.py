@@ -709,7 +709,7 @@ def test_a_repair_of_what_belongs_to_others_is_asked_for(name: str, received: Re
 
 
 def test_an_own_output_can_be_said_to_be_a_received_one(received: Received) -> None:
-    with pytest.raises(UntrustedPlan, match="may be anybody's"):
+    with pytest.raises(UntrustedPlan, match="may be somebody else's"):
         prep.verify(received.root, repair=True, trust_plan=False)
     result = CliRunner().invoke(
         cli.main, ["verify", str(received.root), "--repair", "--no-trust-plan"]
@@ -722,7 +722,7 @@ def test_a_storage_does_not_tell_whose_plan_it_is(received: Received) -> None:
     assert stored is not None
     require_trusted(received.journal.layout, stored, None)
     elsewhere = OutputLayout(locations.locate("memory://bucket/out"))
-    with pytest.raises(UntrustedPlan, match="in a storage, which does not say whose it is"):
+    with pytest.raises(UntrustedPlan, match="in a storage, which does not say who owns it"):
         require_trusted(elsewhere, stored, None)
     require_trusted(elsewhere, stored, True)
 

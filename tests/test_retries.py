@@ -124,7 +124,7 @@ def test_a_shard_that_can_not_be_written_is_named_and_made_up_for(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("times", "found"),
-    [(1, {"SHA-256"}), (999, {"a shard: what can't be read: Input/output error"})],
+    [(1, {"SHA-256"}), (999, {"a shard: one that can't be read: Input/output error"})],
     ids=["passing", "staying"],
 )
 def test_a_read_error_does_not_hide_what_is_wrong_with_a_shard(

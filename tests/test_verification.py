@@ -333,7 +333,7 @@ def neither_file_nor_receipt(output: Output) -> tuple[str, str]:
 def half_a_receipt(output: Output) -> tuple[str, str]:
     data = output.receipt.read_bytes()
     output.receipt.write_bytes(data[: len(data) // 2])
-    return RECEIPT, "expected a receipt; found what can't be read"
+    return RECEIPT, "expected a receipt; found one that can't be read"
 
 
 def a_receipt_of_another_plan(output: Output) -> tuple[str, str]:
@@ -431,19 +431,19 @@ def assert_matches(pattern: str, text: str) -> None:
 def a_shard_of_another_count(output: Output) -> tuple[str, str]:
     name = "train/train-00000-of-00099.tfrecord"
     shutil.copy(output.shard, output.root / name)
-    return name, "expected no shard but those of the plan"
+    return name, "expected only the shards of the plan"
 
 
 def a_receipt_too_many(output: Output) -> tuple[str, str]:
     name = ".prep/receipts/train/00009.json"
     shutil.copy(output.receipt, output.root / name)
-    return name, "expected no receipt but those of the plan"
+    return name, "expected only the receipts of the plan"
 
 
 def what_a_killed_attempt_left(output: Output) -> tuple[str, str]:
     name = f"train/.{'0' * 32}.partial"
     (output.root / name).write_bytes(b"half a shard")
-    return name, "expected nothing that an attempt has left"
+    return name, "expected no temporary files"
 
 
 def a_wrong_mean(output: Output) -> tuple[str, str]:
@@ -465,7 +465,7 @@ def a_report_that_counts_otherwise(output: Output) -> tuple[str, str]:
 def half_a_report(output: Output) -> tuple[str, str]:
     path = output.root / "report.json"
     path.write_bytes(path.read_bytes()[:100])
-    return "report.json", "found what can't be read"
+    return "report.json", "found a file that can't be read"
 
 
 def other_labels(output: Output) -> tuple[str, str]:
@@ -475,13 +475,13 @@ def other_labels(output: Output) -> tuple[str, str]:
 
 def no_image_list(output: Output) -> tuple[str, str]:
     (output.root / ".prep/manifest.parquet").unlink()
-    return ".prep/manifest.parquet", "expected the image list; found what can't be read"
+    return ".prep/manifest.parquet", "expected the image list; found one that can't be read"
 
 
 def half_an_image_list(output: Output) -> tuple[str, str]:
     path = output.root / ".prep/manifest.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    return ".prep/manifest.parquet", "expected the image list; found what can't be read"
+    return ".prep/manifest.parquet", "expected the image list; found one that can't be read"
 
 
 DAMAGES_BESIDE: list[Damage] = [

@@ -35,7 +35,7 @@ def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceip
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             storage.require_answer(path, error)
-        return problem("a receipt", f"what can't be read: {reason_of(error)}")
+        return problem("a receipt", f"one that can't be read: {reason_of(error)}")
     if receipt.fingerprint != digest:
         found = f"that of another ({str(receipt.fingerprint)[:12]}…)"
         return problem(f"a receipt of this plan ({digest[:12]}…)", found)

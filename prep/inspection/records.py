@@ -48,7 +48,7 @@ def inspect_file(
         return 0, [("a shard", "no file")]
     except OSError as error:
         storage.require_answer(path, error)
-        return 0, [("a shard", f"what can't be read: {error.strerror or error}")]
+        return 0, [("a shard", f"one that can't be read: {error.strerror or error}")]
 
 
 def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
