@@ -75,8 +75,9 @@ class LabelMap:
         width = len(first) if isinstance(first := next(iter(value.values())), list) else None
         if (width or 0) * len(value) > _MOST_NUMBERS:
             raise LabelError(
-                f"{where}: one-hot lists of {width:,} numbers for {len(value):,} classes are more "
-                f"than {_MOST_NUMBERS:,} numbers; give each class its number instead"
+                f"{where}: got one-hot lists of {width:,} numbers for {len(value):,} classes; "
+                f"expected at most {_MOST_NUMBERS:,} numbers in all: give each class its number "
+                "instead"
             )
         return cls(
             numbers={name: _number(name, label, width, where) for name, label in value.items()},
@@ -89,10 +90,9 @@ class LabelMap:
         if absent:
             names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
             raise LabelError(
-                f"label map: {counted(len(absent), 'class')} of the source "
-                f"{'is' if len(absent) == 1 else 'are'} absent from it: {names}; add "
-                f"{'it' if len(absent) == 1 else 'them'} to the map, or leave label_map out to "
-                "have one built"
+                f"label map: no number for {counted(len(absent), 'class')} of the source: {names}; "
+                f"add {'it' if len(absent) == 1 else 'them'} to the map, or leave label_map out to "
+                "have the classes numbered by name"
             )
 
     def doubts(self, classes: Iterable[str]) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ class LabelMap:
             classes: those that have images.
 
         >>> LabelMap.parse({"cat": 0, "dog": 0, "eel": 3}).doubts(["cat", "dog"])[0]
-        "label map: the number 0 stands for several classes ('cat', 'dog')"
+        "label map: several classes have the number 0: 'cat', 'dog'"
         """
         return tuple(
             f"label map: {doubt}"
@@ -119,9 +119,9 @@ class LabelMap:
         shared = {number: held for number, held in sorted(names.items()) if len(held) > 1}
         if len(shared) == 1:
             ((number, held),) = shared.items()
-            yield f"the number {number} stands for several classes ({some([*map(quoted, held)])})"
+            yield f"several classes have the number {number}: {some([*map(quoted, held)])}"
         elif shared:
-            yield f"{len(shared):,} numbers stand for several classes each: " + some(
+            yield f"{len(shared):,} numbers each belong to several classes: " + some(
                 [f"{number} ({some([*map(quoted, held)])})" for number, held in shared.items()]
             )
 
@@ -142,7 +142,7 @@ class LabelMap:
         unused = sorted(set(self.numbers) - set(classes))
         if unused:
             names = some([*map(quoted, unused)])
-            yield f"there are no images of {counted(len(unused), 'class')} in it: {names}"
+            yield f"no images of {counted(len(unused), 'class')} in the map: {names}"
 
     def feature(self, name: str) -> tuple[int, ...]:
         """The integers of a class's ``label`` feature: one, or ``width`` of them."""

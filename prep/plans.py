@@ -86,7 +86,9 @@ def warn_of_labels(made: RunPlan) -> None:
 
 def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:
     if _real(config.source) == _real(config.output):
-        raise ConfigError(f"output: {quoted(config.output)} is the source; expected another folder")
+        raise ConfigError(
+            f"output: {quoted(config.output)} is also the source; choose another folder"
+        )
     catalog = scan_folders(
         config.source,
         config.splits,
@@ -110,8 +112,8 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
 def _warn_of_names_alike(catalog: Catalog) -> None:
     for names in alike(catalog.classes):
         _LOGGER.warning(
-            "prep: %s are classes of their own, though their names differ by no more than case or "
-            "accents' encoding; merge their folders if they are one",
+            "prep: %s are separate classes, though their names differ only in case or in how "
+            "accents are encoded; merge their folders if they are one class",
             " and ".join(map(quoted, names)),
         )
 
@@ -141,7 +143,7 @@ def _require_apart(config: Config, catalog: Catalog) -> None:
     if len(inside) >= depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
         raise ConfigError(
             f"output: {quoted(config.output)} lies in {quoted(os.fsdecode(folder))}, a class "
-            "folder of the source; expected a folder outside of it"
+            "folder of the source; choose a folder outside it"
         )
 
 
@@ -174,9 +176,9 @@ def find_labels(config: Config, catalog: Catalog) -> tuple[LabelMap, str]:
     if place.is_file():
         return LabelMap.read(beside), f"from {beside}"
     if place.exists() or place.is_symlink():
-        found = "something else" if place.exists() else "a link that leads nowhere"
+        found = "something else" if place.exists() else "a broken link"
         raise LabelError(
-            f"label map {quoted(beside)}: expected a file, found {found}; remove it, or give "
+            f"label map {quoted(beside)}: expected a file, found {found}; remove it, or name "
             "another with `label_map`"
         )
     return LabelMap.build(catalog.classes), "the classes, numbered by name"

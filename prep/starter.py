@@ -37,7 +37,7 @@ def find_source(folder: str) -> Catalog:
         if len(found) > 1:
             names = " and ".join(quoted(catalog.root) for catalog in found[:2])
             raise SourceError(
-                f"source: there are several folders of images in {quoted(folder)}, such as "
+                f"source: several folders of images in {quoted(folder)}, such as "
                 f"{names}; name one of them"
             ) from None
         if not found:

@@ -123,7 +123,8 @@ def test_what_is_odd_about_a_process_is_told() -> None:
     assert list(process_troubles(HERE, HERE, well, at - 1, at + 1)) == []
     late = list(process_troubles(HERE, HERE, well, at + 60, at + 61))
     early = list(process_troubles(HERE, HERE, well, at - 61, at - 60))
-    assert told(late) == told(early) == {"its clock is 60 s off": "warning"}
+    what = "its clock is 60 s off: file times and certificates may be wrong, shards are not"
+    assert told(late) == told(early) == {what: "warning"}
     odd = {"nthreads": 4, "nanny": None}
     other = {**HERE, "machine": "riscv64"}
     assert len(list(process_troubles(HERE, other, odd, at, at))) == 3
@@ -141,6 +142,9 @@ def test_too_little_patience_with_silence_is_told() -> None:
     def of(timeout: object) -> int:
         return len(list(silence_troubles({"config": {"timeouts.tcp": timeout}})))
 
+    (trouble,) = silence_troubles({"config": {"timeouts.tcp": "30s"}})
+    assert trouble.what.startswith("it will drop hosts that are cut off for 30 s, and end their w")
+    assert trouble.remedy == "start it with DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=120s"
     assert [of("30s"), of(59), of("1 minute"), of("120s"), of(None), of("soon")] == [
         1,
         1,
@@ -251,7 +255,7 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
 
 def test_workers_that_did_not_come_are_told_of(client: Client) -> None:
     (trouble,) = check_cluster(client, workers=3).warnings
-    assert trouble.what == "2 of 3 workers are there"
+    assert trouble.what == "2 of 3 workers have connected; a run begins with these"
     assert check_cluster(client, workers=2).troubles == ()
 
 

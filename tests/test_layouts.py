@@ -90,28 +90,28 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "COCO": (
         ["train2017/#.jpg", "val2017/#.jpg", "annotations/instances_train2017.json"],
-        ["'train2017', 'val2017': hold images, as a class does, and are named like a split"],
+        ["'train2017', 'val2017' hold images, as a class does, but are named like a split"],
     ),
     "VOC": (
         ["JPEGImages/#.jpg", "SegmentationClass/#.png", "Annotations/1.xml"],
-        ["'JPEGImages', 'SegmentationClass': hold images, and no class has such a name"],
+        ["'JPEGImages', 'SegmentationClass' hold images, but no class would be called that"],
     ),
-    "images and masks": (["images/#.jpg", "masks/#.png"], ["'images', 'masks': hold images"]),
+    "images and masks": (["images/#.jpg", "masks/#.png"], ["'images', 'masks' hold images"]),
     "images and a list": (
         ["images/#.jpg", "labels.csv"],
-        ["'images', beside 'labels.csv': holds images, and no class has such a name"],
+        ["'images', beside 'labels.csv' holds images, but no class would be called that"],
     ),
     "photos and a list": (
         ["photos/#.jpg", "labels.csv"],
-        ["all images lie in 'photos', beside 'labels.csv', which is not read"],
+        ["all images lie in 'photos', beside 'labels.csv', which may list their classes"],
     ),
     "Dogs vs. Cats": (
         ["train/cat.#.jpg", "train/dog.#.jpg", "test1/#.jpg"],
-        ["'test1', 'train': hold images, as a class does, and are named like a split"],
+        ["'test1', 'train' hold images, as a class does, but are named like a split"],
     ),
     "Dogs vs. Cats, unpacked": (
         ["train/train/cat.#.jpg", "test1/test1/#.jpg"],
-        ["'test1' in 'test1': holds images, as a class does, and is named like a split"],
+        ["'test1' in 'test1' holds images, as a class does, but is named like a split"],
     ),
     "YOLO": (
         ["images/train/#.jpg", "images/val/#.jpg", "labels/train/0.txt"],
@@ -119,27 +119,27 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "Dogs vs. Cats, beside classes": (
         ["train/cat/#.jpg", "test/test/#.jpg"],
-        ["'test' in 'test': holds images", "name the splits to be taken with `splits`"],
+        ["'test' in 'test' holds images", "name the splits to be taken with `splits`"],
     ),
     "a test set, unpacked": (
         ["signs_train/a/#.jpg", "signs_test/signs_test/#.jpg"],
-        ["'signs_test' in 'signs_test': holds images, as a class does, and is named like a split"],
+        ["'signs_test' in 'signs_test' holds images, as a class does, but is named like a split"],
     ),
     "Stanford Cars": (
         ["cars_train/#.jpg", "cars_test/#.jpg", "devkit/cars_meta.mat"],
-        ["'cars_test', 'cars_train': hold images, as a class does, and are named like a split"],
+        ["'cars_test', 'cars_train' hold images, as a class does, but are named like a split"],
     ),
     "Flowers-102": (
         ["jpg/#.jpg", "imagelabels.mat"],
-        ["'jpg', beside 'imagelabels.mat': holds images, and no class has such a name"],
+        ["'jpg', beside 'imagelabels.mat' holds images, but no class would be called that"],
     ),
     "HAM10000": (
         ["HAM10000_images_part_1/#.jpg", "HAM10000_images_part_2/#.jpg", "metadata.csv"],
-        ["'HAM10000_images_part_1', 'HAM10000_images_part_2', beside 'metadata.csv': hold images"],
+        ["'HAM10000_images_part_1', 'HAM10000_images_part_2', beside 'metadata.csv' hold images"],
     ),
     "Intel, unpacked": (
         ["seg_train/seg_train/sea/#.jpg", "seg_pred/seg_pred/#.jpg"],
-        ["'seg_pred' in 'SOURCE' holds", "there are folders in 'seg_train', too"],
+        ["'seg_pred' in 'SOURCE' holds", "'seg_train' holds folders, too"],
     ),
     "splits, from above": (
         ["data/train/#.jpg", "data/test/#.jpg"],
@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "a test set beside classes": (
         ["cat/#.jpg", "dog/#.jpg", "test/#.jpg"],
         [
-            "'test': holds images, as a class does, and is named like a split",
+            "'test' holds images, as a class does, but is named like a split",
             "pass `layout='classes'`",
         ],
     ),
@@ -163,7 +163,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
             "'animals', 'vehicles' in 'SOURCE' hold folders of images (such as 'cat'), as a split",
             "pass `layout='splits'`",
             "with `splits`",
-            "put all of these into one folder",
+            "put all classes into one folder",
         ],
     ),
     "Oxford Pets": (
@@ -199,8 +199,8 @@ def test_where_a_class_would_be_a_guess_it_is_said_what_was_seen(name: str, tmp_
 
 SHARED = {
     "nested": "'things' in 'SOURCE' holds folders of images (such as 'crane')",
-    "dogs_vs_cats": "'test', 'train', beside 'truth.csv': hold images, as a class does",
-    "lists": "no class has such a name",
+    "dogs_vs_cats": "'test', 'train', beside 'truth.csv' hold images, as a class does",
+    "lists": "no class would be called that",
     "lists/images": "outside of a class folder",
     "kaggle": "2 folders deeper",
     "kaggle/ILSVRC/Data/CLS-LOC": "'test' holds images, as a class does, and 'train' holds folders",
@@ -279,7 +279,7 @@ def test_a_link_that_leads_nowhere_is_an_error_where_it_may_be_a_split_or_a_clas
     (tmp_path / where).symlink_to("/nowhere/photos")
     for options in ({}, {"on_stray": "skip"}, {"layout": "splits"}):
         text = told(tmp_path, **options)
-        assert f"{where!r} in 'SOURCE': a link that leads nowhere" in text
+        assert f"{where!r} in 'SOURCE' is a broken link" in text
         assert "mount what is missing" in text
 
 
@@ -288,7 +288,7 @@ def test_a_link_that_leads_nowhere_is_told_of_where_it_is_no_folder(tmp_path: Pa
     for name in ("README.md", "train/cat/more"):
         (tmp_path / name).symlink_to("nowhere")
     (told_of,) = scan(tmp_path).ignored
-    assert (told_of.reason, told_of.count) == ("link that leads nowhere", 2)
+    assert (told_of.reason, told_of.count) == ("broken link", 2)
 
 
 def test_links_in_a_ring_end(tmp_path: Path) -> None:
@@ -500,7 +500,7 @@ def test_a_link_to_all_of_a_disk_is_not_followed_to_its_end(
     (passed, _) = scan(tmp_path / "source").ignored
     assert passed.example == "train/cat/disk"
     monkeypatch.setattr("prep.catalog.survey._MOST_OTHERS", 5)
-    assert "more than 5 folders are no class folders, such as 'train/cat/disk/" in told(
+    assert "more than 5 folders are not class folders, such as 'train/cat/disk/" in told(
         tmp_path / "source"
     )
 

@@ -184,7 +184,9 @@ def test_a_dangling_link_is_somebodys_too(place: Path) -> None:
     shutil.rmtree(place / "out")
     (place / "out").mkdir()
     (place / "out/report.json").symlink_to("/nowhere")
-    with pytest.raises(OutputConflict, match=r"report\.json is in the way, and not of this run"):
+    with pytest.raises(
+        OutputConflict, match=r"report\.json is in the way, and was not made by this run"
+    ):
         IDLE["run"](place)
     assert os.readlink(place / "out/report.json") == "/nowhere"
 

@@ -172,9 +172,9 @@ def test_a_plan_says_where_labels_are_from_and_what_is_odd_about_them(home: Path
     Path("photos/label_map.json").write_text('{"cat": 1, "dog": 1, "eel": 5}')
     shown = planned().output
     assert f"from {home}/photos/label_map.json" in shown
-    assert "the number 1 stands for several classes" in shown
+    assert "several classes have the number 1" in shown
     assert "no class has the number 2 to 4" in shown
-    assert "there are no images of 1 class in it: 'eel'" in shown
+    assert "no images of 1 class in the map: 'eel'" in shown
     Path("own.json").write_text('{"cat": 0, "dog": 1}')
     assert "from own.json" in planned("--label-map", "own.json").output
     assert prep.plan(config(label_map={"cat": 0, "dog": 1})).labels_from.startswith("given")

@@ -147,8 +147,8 @@ def test_a_folder_in_the_place_of_a_file_is_named_with_what_to_do(home: Path) ->
     with pytest.raises(OutputConflict) as error:
         prep.run(prep.Config(source="photos", output="out"))
     assert require_plain(str(error.value)).endswith(
-        "report.json is in the way, and not of this run; remove that folder, or choose another "
-        "output"
+        "report.json is in the way, and was not made by this run; remove that folder, or choose "
+        "another output"
     )
 
 

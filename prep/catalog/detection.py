@@ -77,20 +77,20 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
         held = [name for name in names if is_container(name)]
         if held:
             _refuse(
-                f"{_quoted(held)}{where}{lists}: {_hold(held)} images, and no class has such a "
-                f"name; {sort}"
+                f"{_quoted(held)}{where}{lists} {_hold(held)} images, but no class would be "
+                f"called that; {sort}"
             )
         # A folder within one of the same name is how archives are often unpacked.
         held = names if names == [os.fsdecode(folder)] else named_like_splits(names)
         if held and (len(held) == len(names) or not (folder or _is_a_vehicle(held, names))):
             _refuse(
-                f"{_quoted(held)}{where}{lists}: {_hold(held)} images, as a class does, and "
+                f"{_quoted(held)}{where}{lists} {_hold(held)} images, as a class does, but "
                 f"{_is_are(held)} named like a split; {sort}"
             )
         if lists and len(names) == 1:
             _refuse(
-                f"all images lie in {_quoted(names)}{lists}, which is not read and may tell "
-                f"their classes; {sort}"
+                f"all images lie in {_quoted(names)}{lists}, which may list their classes and is "
+                f"not read; {sort}"
             )
 
 
@@ -172,10 +172,10 @@ def _filled(tree: Tree, folder: Folder, *, whole: bool = True) -> list[bytes]:
 def _require_links_lead_somewhere(tree: Tree, folders: Iterable[Folder]) -> None:
     broken = [os.path.join(folder.path, name) for folder in folders for name in folder.broken]
     if broken:
-        what = "a link that leads" if len(broken) == 1 else "links that lead"
+        what = "is a broken link" if len(broken) == 1 else "are broken links"
         _refuse(
-            f"{_quoted(map(os.fsdecode, broken))} in {quoted(tree.source)}: {what} nowhere, where "
-            "a class or a split may have been; mount what is missing, or remove what is not needed"
+            f"{_quoted(map(os.fsdecode, broken))} in {quoted(tree.source)} {what}, where a class "
+            "or a split may have been; mount what is missing, or remove what is not needed"
         )
 
 
@@ -206,14 +206,14 @@ def _require_split_names(
     deeper = [os.fsdecode(f.path) for f in folders if f.folders and f.path not in splits]
     inside = os.path.join(tree.source, unusual[0])
     if deeper:
-        otherwise = f"there are folders in {_quoted(deeper)}, too, and images may lie deeper there"
+        otherwise = f"{_quoted(deeper)} {_hold(deeper)} folders, too, and images may lie deeper"
     elif len(splits) == 1 and all(map(role_of, held)):
         otherwise = f"if the splits lie in it, give {quoted(inside)} as the source"
     elif len(splits) == 1:
         what = "is the class" if len(held) == 1 else "are the classes"
         otherwise = f"if {_quoted(held)} {what}, give {quoted(inside)} as the source"
     else:
-        otherwise = "if what they hold are the classes, put all of these into one folder"
+        otherwise = "if they hold the classes, put all classes into one folder"
     _refuse(
         f"{_quoted(unusual)} in {quoted(tree.source)} {_hold(unusual)} folders of images (such as "
         f"{quoted(held[0])}), as a split does, but {_is_are(unusual)} not named like one (train, "

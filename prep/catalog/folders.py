@@ -133,7 +133,7 @@ def _describe_strays(shape: Shape, strays: Passed) -> str:
     names = ", ".join(quoted(os.fsdecode(name)) for name in shape.chosen)
     splits = f" (splits found: {names})" if shape.has_splits else ""
     return (
-        f"source: there are images of which no class can be told: {strays}; expected "
+        f"source: some images are in no class folder: {strays}; expected "
         f"SOURCE/<split>/<class>/* or SOURCE/<class>/*{splits}. Move them, or pass "
         "`on_stray='skip'` to leave them out"
     )

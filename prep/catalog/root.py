@@ -36,4 +36,4 @@ def _instead(place: Path) -> str:
     """Say what there is in place of a folder."""
     if place.exists():
         return "is a file" if place.is_file() else "is not a folder"
-    return "is a link that leads nowhere" if place.is_symlink() else "does not exist"
+    return "is a broken link" if place.is_symlink() else "does not exist"

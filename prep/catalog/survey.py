@@ -85,7 +85,7 @@ class _Surveyor:
         for folder in self._tree.walk(path, seen):
             if len(seen) > len(self._classes) + _MOST_OTHERS:
                 raise SourceError(
-                    f"source: more than {_MOST_OTHERS:,} folders are no class folders, such as "
+                    f"source: more than {_MOST_OTHERS:,} folders are not class folders, such as "
                     f"{quoted(os.fsdecode(folder.path))}; move them, or name the splits with "
                     "'splits' to leave out what lies beside these"
                 )

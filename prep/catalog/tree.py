@@ -150,7 +150,7 @@ def _add_images(folder: Folder, images: list[Entry]) -> None:
 def _add_file(folder: Folder, entry: Entry) -> None:
     path = os.path.join(folder.path, entry.name)
     if _leads_nowhere(entry):
-        folder.passed.note("link that leads nowhere", path)
+        folder.passed.note("broken link", path)
         if not is_document(entry.name):
             folder.broken.append(entry.name)
         return

@@ -22,7 +22,7 @@ _JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
 
 @click.group("cluster")
 def cluster() -> None:
-    """Look at a cluster."""
+    """Check a cluster."""
 
 
 @cluster.command()
@@ -30,7 +30,7 @@ def cluster() -> None:
 @place("source", help="The folder of images.", expected="", needed=False)
 @place("output", "-o", "--output", help="The folder for the shards.", expected="", needed=False)
 @config_files_option
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @storage_option
 def check(
     choice: ClusterChoice,

@@ -12,16 +12,16 @@ from prep.distribution import NAME
 
 # The first line of each command's help: to list them loads none.
 COMMANDS = {
-    "cluster": "Look at a cluster.",
+    "cluster": "Check a cluster.",
     "demo": "Make a small set of photos, a few of them broken, and prepare it.",
     "init": "Write a configuration for SOURCE, every setting explained.",
     "labels": "Number the classes of SOURCE by name, and write the label map.",
     "mean": "Compute the mean RGB of images, or of the images in shards.",
     "plan": "Show what a run would do, and what it would find in OUTPUT; write nothing.",
-    "report": "Make OUTPUT/report.html anew, and print its path.",
+    "report": "Make OUTPUT/report.html again, and print its path.",
     "run": "Write shards, mean RGB and a report.",
     "show": "Show record N of SHARD: label, class, picture and source.",
-    "verify": "Read all of OUTPUT again, and name what is wrong with it.",
+    "verify": "Read all of OUTPUT again, and list what is wrong with it.",
 }
 
 

@@ -21,7 +21,7 @@ from prep.text import counted, one_line, quoted
     "output",
     "-o",
     "--output",
-    help="Folder for the shards, to be named in FILE. [shards]",
+    help="Folder for the shards, as FILE will name it. [shards]",
     expected="",
     needed=False,
 )
@@ -35,7 +35,7 @@ from prep.text import counted, one_line, quoted
     show_default=True,
     help="YAML file to write.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE if there is one.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def init(source: str | None, output: str | None, config_file: str, overwrite: bool) -> None:
     """Write a configuration for SOURCE, every setting explained.
 

@@ -24,10 +24,10 @@ from prep.text import counted, one_line
     folder=False,
 )
 @click.option(
-    "--layout", type=click.Choice(get_args(Layout)), default="auto", help="As of prep run."
+    "--layout", type=click.Choice(get_args(Layout)), default="auto", help="As for prep run."
 )
 @click.option(
-    "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As of prep run."
+    "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As for prep run."
 )
 def labels(source: str, output: str, layout: Layout, on_stray: OnStray) -> None:
     """Number the classes of SOURCE by name, and write the label map."""

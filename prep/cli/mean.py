@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=Path(),
     multiple=True,
     metavar="PATH",
-    help="The same as INPUT; may be followed by many paths, as of a pattern that is not quoted.",
+    help="The same as INPUT. Takes many paths, such as those of an unquoted pattern.",
 )
 @click.option(
     "-o",
@@ -49,14 +49,14 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value=True,
     metavar="BOOL",
-    help="Whether the input is TFRecord shards. [whether it is named so]",
+    help="Whether INPUT is TFRecord shards. [told by its name]",
 )
 @click.option(
     "--weight",
     type=click.Choice(["image", "pixel"]),
     default="image",
     show_default=True,
-    help="What weighs the same: each image, or each pixel.",
+    help="What counts the same: each image, or each pixel.",
 )
 @cluster_options
 @storage_option

@@ -35,8 +35,8 @@ def config_files_option(command: Command) -> Command:
         type=Path(),
         metavar="FILE",
         multiple=True,
-        help="JSON, YAML or TOML file with any of these keys. Flags win over it, and a second such "
-        "file wins over the first.",
+        help="JSON, YAML or TOML file with any of these settings. Flags win over it. If given "
+        "twice, the second file wins.",
     )(command)
 
 
@@ -116,21 +116,21 @@ def cluster_options(command: Command) -> Command:
         "cluster_file",
         type=Path(),
         metavar="FILE",
-        help="Cluster file to start or find a cluster by. [one worker per core of this machine]",
+        help="Cluster file: which cluster to start or use. [one worker per core of this machine]",
     )
     @click.option(
-        "--profile", type=Profile(), metavar="NAME", help="Which of its profiles. [local]"
+        "--profile", type=Profile(), metavar="NAME", help="Profile of the cluster file. [local]"
     )
     @click.option(
         "--trust-cluster-file",
         "trust",
         is_flag=True,
-        help="Start classes of any package that FILE names: that runs their code.",
+        help="Let the cluster file start classes of any package. This runs their code.",
     )
     @click.option(
         "--dashboard",
         is_flag=True,
-        help="Use a Dask cluster, which has a dashboard, however few images there are.",
+        help="Use a Dask cluster, which has a dashboard, even for few images.",
     )
     @functools.wraps(command)
     def wrapped(
@@ -166,5 +166,5 @@ storage_option = click.option(
     "storage_options",
     metavar="JSON|@FILE",
     callback=_read_options,
-    help="Options of the storage, where that is a URL. They are kept secret.",
+    help="Options of the storage, for URLs. They are kept secret.",
 )

@@ -18,12 +18,12 @@ from prep.text import reason_and_file
     "output",
     "-o",
     "--output",
-    help="What prep run has written.",
+    help="Folder that prep run has written, or its URL.",
     expected="the folder, or the URL, that prep run has written",
 )
 @storage_option
 def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
-    """Make OUTPUT/report.html anew, and print its path.
+    """Make OUTPUT/report.html again, and print its path.
 
     A run makes it, too; this is for an output that is not finished, or was made before there was
     such a page.

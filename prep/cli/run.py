@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 @talk_options
 @config_options
 @cluster_options
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier run has put in OUTPUT.")
+@click.option("--overwrite", is_flag=True, help="Replace what earlier runs have written to OUTPUT.")
 @click.option(
     "--dashboard-keep",
     "keep_dashboard",
     is_flag=True,
-    help="Use a Dask cluster, and leave its dashboard up after the run, until Enter or Ctrl-C.",
+    help="Use a Dask cluster, and keep its dashboard up after the run, until Enter or Ctrl-C.",
 )
 def run(
     config: Config, choice: ClusterChoice, overwrite: bool, keep_dashboard: bool, talk: Talk

@@ -96,12 +96,12 @@ def talk_options(command: Command) -> Command:
     """``-q``, ``-v`` and ``--json``, handed to the command as ``talk``; the outermost of all."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings.")
-    @click.option("-v", "--verbose", is_flag=True, help="Log what is done, with times.")
+    @click.option("-v", "--verbose", is_flag=True, help="Log each step, with its time.")
     @click.option(
         _JSON,
         "as_json",
         is_flag=True,
-        help="Print one JSON object a line, for programs, and nothing else.",
+        help="For programs: print one JSON object per line, and nothing else.",
     )
     @functools.wraps(command)
     def wrapped(*, quiet: bool, verbose: bool, as_json: bool, **values: Any) -> Any:

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     "output",
     "-o",
     "--output",
-    help="What prep run has written.",
+    help="Folder that prep run has written, or its URL.",
     expected="the folder, or the URL, that prep run has written",
 )
-@click.option("--repair", is_flag=True, help="Write broken shards again, and remake what is wrong.")
+@click.option("--repair", is_flag=True, help="Write broken shards and files again.")
 @click.option(
     "--trust-plan/--no-trust-plan",
     default=None,
     help="Whether a repair may read the source that OUTPUT's plan names. "
-    "[if the plan belongs to you; else it asks]",
+    "[yes if the plan belongs to you; else prep asks]",
 )
 @cluster_options
 @storage_option
@@ -43,7 +43,7 @@ def verify(
     storage_options: Mapping[str, Any] | None,
     talk: Talk,
 ) -> None:
-    """Read all of OUTPUT again, and name what is wrong with it.
+    """Read all of OUTPUT again, and list what is wrong with it.
 
     Exits with 0 if nothing is wrong (any more), and with 1 if something is, or if the run was
     stopped.
@@ -73,4 +73,4 @@ def _at_a_terminal() -> bool:
 
 def _ask(told: str) -> bool:
     click.echo(f"prep: {told}", err=True)
-    return click.confirm("Go on?", err=True)
+    return click.confirm("Read it?", err=True)

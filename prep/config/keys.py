@@ -71,15 +71,15 @@ KEYS: dict[str, Key] = {
     ),
     "label_map": Key(
         default=None,
-        help="JSON file that maps class to number or one-hot list. "
-        "Without it SOURCE/label_map.json is used, or else one is built (classes by name).",
+        help="JSON file that maps class to number or one-hot list. Without it, prep uses "
+        "SOURCE/label_map.json, or else numbers the classes by name.",
         allowed="the path or URL of a JSON file, or a mapping of class to number or one-hot list",
         decides_bytes=True,
         part="label map",
     ),
     "storage_options": Key(
         default=None,
-        help="Options of the storages of URLs, as JSON or @FILE: for all of them, or by key "
+        help="Options of the storages of URLs, as JSON or @FILE: for all URLs, or by key "
         "(source, output, label_map, mean_file). They are kept secret.",
         allowed="a mapping of options, or of source, output, label_map and mean_file to such "
         "mappings",
@@ -94,29 +94,29 @@ KEYS: dict[str, Key] = {
     ),
     "layout": Key(
         default="auto",
-        help="What folders in the source are: classes, splits that hold classes, or what they look "
-        "like (auto), with an error where that would be a guess.",
+        help="What the folders in SOURCE are: classes, or splits that hold classes. auto goes by "
+        "their names and contents, and is an error where that would be a guess.",
         allowed="auto, classes or splits",
         words=("auto", "classes", "splits"),
         decides_bytes=False,  # If it makes others of the images, these show it.
     ),
     "on_stray": Key(
         default="fail",
-        help="Images that lie in no class folder: fail (stop before any work), or skip them.",
+        help="If an image lies outside any class folder: fail before any work, or skip it.",
         allowed="fail or skip",
         words=("fail", "skip"),
         decides_bytes=False,
     ),
     "image_type": Key(
         default=None,
-        help="Only files with this extension (any case), such as JPEG.",
+        help="Take only files with this extension (in any case), such as JPEG.",
         allowed="a file extension, such as JPEG",
         decides_bytes=True,
         part="images",
     ),
     "size": Key(
         default=256,
-        help="Width and height of the result, in pixels.",
+        help="Width and height of the results, in pixels.",
         allowed="a whole number from 1 to 4096",
         decides_bytes=True,
     ),
@@ -128,8 +128,8 @@ KEYS: dict[str, Key] = {
     ),
     "images_per_shard": Key(
         default=None,
-        help="Images in a shard. By default 1000, and fewer for small sets, "
-        "so that there are shards for many cores.",
+        help="Images in a shard. By default 1000, and fewer for small sets, so that every core has "
+        "work.",
         allowed="a whole number of at least 1",
         decides_bytes=True,
     ),
@@ -148,62 +148,65 @@ KEYS: dict[str, Key] = {
     ),
     "interpolation": Key(
         default="area",
-        help="area (cubic where an image is enlarged), linear (fast, but aliases), cubic or "
-        "lanczos (no aliasing, exact centre; 1 to 3 ms an image more).",
+        help="How to resize: area (cubic where an image is enlarged), linear (fast, but aliases), "
+        "cubic or lanczos (no aliasing, exact centre; 1 to 3 ms more per image).",
         allowed="area, linear, cubic or lanczos",
         words=("area", "linear", "cubic", "lanczos"),
         decides_bytes=True,
     ),
     "encoding": Key(
         default="jpeg",
-        help="jpeg, raw (uint8 vector) or float32 (vector, mean subtracted; needs mean_file).",
+        help="How to store images: jpeg, raw (uint8 vector), or float32 (vector, mean subtracted; "
+        "needs mean_file).",
         allowed="jpeg, raw or float32",
         words=("jpeg", "raw", "float32"),
         decides_bytes=True,
     ),
     "mean_file": Key(
         default=None,
-        help="JSON file {R, G, B} with the mean that encoding float32 subtracts.",
+        help="JSON file with R, G and B: the mean that encoding float32 subtracts.",
         allowed="the path or URL of a JSON file",
         decides_bytes=True,
         part="mean",
     ),
     "on_bad_image": Key(
         default="refuse",
-        help="refuse (count, name and go on) or fail (stop) at an image that can't be used.",
+        help="If an image can't be used: refuse it (count it, name it and go on), or fail (stop).",
         allowed="refuse or fail",
         words=("refuse", "fail"),
         decides_bytes=False,
     ),
     "max_refused": Key(
         default=0.05,
-        help="Share of the images that may be refused; a run that refuses more ends in an error, "
-        "with everything good kept. By default, 10 images may be in any case.",
+        help="Share of the images that may be refused. A run that refuses more ends with an error, "
+        "and keeps all good images. Unless this is set, up to 10 images may be refused anyway.",
         allowed="a number from 0 to 1",
         decides_bytes=False,
     ),
     "damaged": Key(
         default="refuse",
-        help="What to do with images of which a part is lost: refuse them, or keep and count them.",
+        help="Truncated or damaged images: refuse them, or keep what can be decoded, and count "
+        "them.",
         allowed="refuse or keep",
         words=("refuse", "keep"),
         decides_bytes=True,
     ),
     "max_pixels": Key(
         default=100_000_000,
-        help="Images of more pixels are refused, unread.",
+        help="Refuse images with more pixels, without decoding them.",
         allowed="a whole number of at least 1",
         decides_bytes=True,
     ),
     "max_aspect": Key(
         default=500.0,
-        help="Images whose longer side is more than so many times the shorter are refused, unread.",
+        help="Refuse images whose longer side is more than this many times the shorter, without "
+        "decoding them.",
         allowed="a number of at least 1",
         decides_bytes=True,
     ),
     "min_size": Key(
         default=1,
-        help="Images whose shorter side has fewer pixels are refused.",
+        help="Refuse images whose shorter side has fewer pixels.",
         allowed="a whole number of at least 1",
         decides_bytes=True,
     ),
@@ -215,27 +218,26 @@ KEYS: dict[str, Key] = {
     ),
     "icc": Key(
         default="ignore",
-        help="Colour profiles in images: ignore them, or convert to sRGB.",
+        help="Embedded colour profiles: ignore them, or convert to sRGB.",
         allowed="ignore or convert",
         words=("ignore", "convert"),
         decides_bytes=True,
     ),
     "depth": Key(
         default=16,
-        help="Bits that are in use of images of 16 bits a sample, such as 12; the others are cut "
-        "off.",
+        help="Bits in use in images of 16 bits per sample, such as 12.",
         allowed="a whole number from 8 to 16",
         decides_bytes=True,
     ),
     "image_timeout": Key(
         default=60.0,
-        help="Seconds after which an image is refused as too slow.",
+        help="Refuse an image as too slow after this many seconds.",
         allowed="a number from 1 to 86400",
         decides_bytes=False,
     ),
     "duplicates": Key(
         default="report",
-        help="Images with the same bytes: report them, or keep only one of each.",
+        help="Images with the same bytes: report them, or keep only one of each group.",
         allowed="report or drop",
         words=("report", "drop"),
         decides_bytes=True,
@@ -243,7 +245,8 @@ KEYS: dict[str, Key] = {
     ),
     "check": Key(
         default="stat",
-        help="How a changed image is recognised: by size and time, or by its contents (reads all).",
+        help="How to recognise a changed image: by size and time (stat), or by contents (digest, "
+        "which reads all images again).",
         allowed="stat or digest",
         words=("stat", "digest"),
         decides_bytes=False,

@@ -35,8 +35,8 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
         replace = "pass `overwrite=True` to replace it"
         remedy = "remove that folder" if _is_folder(in_the_way) else replace
         raise OutputConflict(
-            f"output: {in_the_way} is in the way, and not of this run; {remedy}, or choose another "
-            "output"
+            f"output: {in_the_way} is in the way, and was not made by this run; {remedy}, or "
+            "choose another output"
         )
 
 
