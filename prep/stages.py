@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 
 from prep.config import Config
 from prep.live import Scene, Screen
 from prep.notebook import in_notebook
 from prep.progress import Display, ShowOn, Stages, Work, scene_of, stages_for
-from prep.receipts import SplitTotals, Totals
+from prep.progress.committed import only_committed
+from prep.receipts import SplitTotals
 from prep.report import RunReport
 from prep.verdict import RUNNING, Verdict
 from prep.watching.counts import LiveCounts, SplitCounts
@@ -48,8 +47,7 @@ class StagesOnScreen(Stages):
         return _OnScreen(self._screen, self._check, work)
 
     def stopped(self, shards: int, totals: SplitTotals | None) -> None:
-        counts = replace(self._screen.scene.counts, shards=shards)
-        self._screen.change(counts=counts if totals is None else _only_committed(counts, totals))
+        self._screen.change(counts=only_committed(self._screen.scene.counts, shards, totals))
 
     def finish(self, report: RunReport, *, complete: bool) -> None:
         scene = self._screen.scene
@@ -110,29 +108,6 @@ class _OnScreen:
         self._screen.advance(counts)
         if counts.images < counts.planned:  # Or else there is nothing left to stop.
             self._check()
-
-
-def _only_committed(counts: LiveCounts, totals: SplitTotals) -> LiveCounts:
-    """The counts without what was done for shards that were not finished."""
-    everything = Totals.sum(list(totals.values()))
-    splits = {
-        name: replace(
-            counts.splits[name],
-            done=total.images + len(total.refused),
-            refused=len(total.refused),
-        )
-        for name, total in totals.items()
-        if name in counts.splits
-    }
-    return replace(
-        counts,
-        images=everything.images + len(everything.refused),
-        refused=len(everything.refused),
-        splits=splits,
-        reasons=dict(Counter(f.reason for f in everything.refused).most_common()),
-        bytes_read=everything.source_bytes,
-        bytes_written=everything.bytes,
-    )
 
 
 def _final(report: RunReport, last: LiveCounts) -> LiveCounts:

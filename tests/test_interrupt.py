@@ -131,8 +131,8 @@ def test_a_signal_from_elsewhere_stops_it_as_cleanly(
         assert_stopped(terminal, home, code)
     # What was drawn in place is gone, but for where it had come to.
     after = CONTROL.sub("", terminal.shown[terminal.shown.rindex("\x1b[?25h") :])
-    last = r"preparing: stopped at \d+% · [\d,]+ of 600 images · \d+ of 24 shards\r?\n"
-    assert re.search(last + r"prep: stopped: \d+ of 24 shards", after)
+    last = r"preparing: stopped at \d+% · [\d,]+ of 600 images · (\d+) of 24 shards\r?\n"
+    assert re.search(last + r"prep: stopped: \1 of 24 shards", after)
     assert after.count("of 600 images") == 1
 
 

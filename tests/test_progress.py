@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import Terminal, run_prep, wait_until
 from pictures import link_photos
+from rich.console import Console
 
-from prep.progress import Work
+from prep.progress import Stages, Work
+from prep.progress.events import JsonLines
+from prep.progress.terminal import AsLines, AtTerminal
 from prep.progress.words import describe_shards
+from prep.receipts import Finding, Totals
 from prep.watching.counts import LiveCounts
 
 IMAGES = 2000
@@ -70,6 +78,35 @@ def test_it_tells_at_once_of_shards_that_could_not_be_written() -> None:
     work = Work(title="preparing", planned=90, dashboard="", shards=9)
     counts = LiveCounts(shards=4, shard_states={"committed": 4, "failed": 2, "waiting": 3})
     assert describe_shards(work, counts) == "4 of 9 shards, 2 failed"
+
+
+@pytest.mark.parametrize("kind", [AsLines, AtTerminal])
+def test_what_was_stopped_is_told_by_what_stays_of_it(kind: type[AsLines | AtTerminal]) -> None:
+    """Shards are committed that nobody had told of when it was drawn last."""
+    said = io.StringIO()
+    _stop_halfway(kind("preparing", Console(file=said, width=100)))
+    assert "stopped at 40% · 40 of 100 images (1 refused) · 4 of 10 shards" in said.getvalue()
+
+
+def test_events_end_with_what_stays_of_what_was_stopped() -> None:
+    events: list[tuple[str, Mapping[str, Any]]] = []
+    _stop_halfway(JsonLines("preparing", lambda name, values: events.append((name, values))))
+    name, last = events[-1]
+    told = [last[key] for key in ("done", "written", "refused", "shards")]
+    assert (name, told) == ("progress", [40, 39, 1, 4])
+
+
+def _stop_halfway(stages: Stages) -> None:
+    """Four shards are committed; two of them were seen to be, and a part of a fifth one."""
+    refused = Finding(path="a", outcome="refused", reason="empty", detail="", class_name="cat")
+    committed = Totals(shards=4, written={"cat": 39}, findings=(refused,))
+    with contextlib.suppress(KeyboardInterrupt), stages:
+        try:
+            with stages(Work(title="preparing", planned=100, shards=10)) as display:
+                display.update(LiveCounts(planned=100, images=27, refused=3, shards=2))
+                raise KeyboardInterrupt
+        finally:
+            stages.stopped(4, {"train": committed})
 
 
 def test_the_display_gives_way_to_the_summary(shown: str) -> None:

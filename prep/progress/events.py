@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from prep.interrupts import noticing
+from prep.progress.committed import only_committed
 from prep.progress.work import Display, Stages, Work
+from prep.receipts import SplitTotals
 from prep.watching.counts import LiveCounts
 
 _PAUSE = 1.0  # seconds between two progress events
@@ -37,6 +39,7 @@ class JsonLines(Stages):
         self._title = title
         self._emit = emit
         self._open = contextlib.ExitStack()
+        self._part: _WorkEvents | None = None
 
     def __enter__(self) -> Self:
         self._open.enter_context(noticing(lambda: self._emit("stopping", {})))
@@ -54,7 +57,12 @@ class JsonLines(Stages):
         self._emit("stage", {"title": self._title, "doing": what})
 
     def __call__(self, work: Work) -> Display:
-        return _WorkEvents(work, self._emit)
+        self._part = _WorkEvents(work, self._emit)
+        return self._part
+
+    def stopped(self, shards: int, totals: SplitTotals | None) -> None:
+        if self._part is not None:
+            self._part.correct(shards, totals)
 
 
 class _WorkEvents:
@@ -92,6 +100,12 @@ class _WorkEvents:
     def update(self, counts: LiveCounts) -> None:
         self._counts = counts
         if time.monotonic() - self._told_at >= _PAUSE:
+            self._tell()
+
+    def correct(self, shards: int, totals: SplitTotals | None) -> None:
+        """Tell once more how far it has come, now that it is known what stays of it."""
+        self._counts = only_committed(self._counts, shards, totals)
+        if self._counts != self._told:
             self._tell()
 
     def _tell(self) -> None:

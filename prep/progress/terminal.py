@@ -15,8 +15,10 @@ from rich.live import Live
 from rich.text import Text
 
 from prep.interrupts import deferred, noticing
+from prep.progress.committed import only_committed
 from prep.progress.words import bar, describe, describe_shards, share_done
 from prep.progress.work import Display, Stages, Work
+from prep.receipts import SplitTotals
 from prep.verdict import Verdict
 from prep.watching.counts import LiveCounts
 
@@ -58,6 +60,9 @@ class _State(Stages):
 
     def changed(self) -> None:
         """What is done is something else now."""
+
+    def stopped(self, shards: int, totals: SplitTotals | None) -> None:
+        self.counts = only_committed(self.counts, shards, totals)
 
     def ended(self, verdict: Verdict) -> str | None:
         """Return how far the work had come that was cut short so; None where none was."""
