@@ -21,6 +21,7 @@ from pictures import jpeg, picture, write_tree
 
 import prep
 from prep import storage
+from prep.dimensions import Dimensions
 from prep.errors import PrepError, SourceError, TooManyRefused
 from prep.histories import add_history, read_histories
 from prep.journal import Journal
@@ -37,6 +38,7 @@ from prep.webpage import (
     refusals,
     samples,
     settings,
+    sources,
     timelines,
     update_page,
 )
@@ -574,9 +576,30 @@ def test_of_few_images_there_are_no_figures(tmp_path: Path, client: Client) -> N
     prep.run(config(tmp_path), client)
     page = _Page(tmp_path / "out/report.html")
     assert "Done: 4 images written, none refused." in page.text
-    assert "the run was too short to tell" in page.text
+    assert "The run was too short to tell whether the cores were busy." in page.text
     assert figures_of(*facts_of(tmp_path / "out")) == {}
     assert "Nine of ten" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("shapes", "drawn", "said"),
+    [
+        ({(300, 240): 9}, set(), "between about 235 and 256 pixels. Their aspects are much alike."),
+        # All of one shorter side, as sets that were resized once are.
+        ({(256 + 50 * n, 256): 2 for n in range(9)}, {"aspects"}, "between about 256 and 279"),
+        ({(90 * n, 90 * n): 2 for n in range(1, 9)}, {"sides"}, "Their aspects are much alike."),
+    ],
+)
+def test_what_is_alike_is_said_and_not_drawn(
+    shapes: dict[tuple[int, int], int], drawn: set[str], said: str, prepared: Path
+) -> None:
+    journal, facts = facts_of(prepared / "out")
+    totals = {s: dataclasses.replace(t, dimensions=Dimensions()) for s, t in facts.totals.items()}
+    totals["train"] = dataclasses.replace(totals["train"], dimensions=Dimensions.of(shapes))
+    section = sources.sources(page_module.look(journal, dataclasses.replace(facts, totals=totals)))
+    assert section.figures.keys() & {"sides", "aspects"} == drawn
+    assert said in section.html
+    assert "no figures" not in section.html
 
 
 def test_leaks_and_conflicts_stand_on_top_with_pairs_of_pictures(

@@ -340,3 +340,31 @@ def test_a_page_of_real_photos(
     assert f"{report.images['written']:,}" in page.locator(".tiles").inner_text()
     screenshot(page, "report-photos")
     screenshot(opened(tmp_path / "out", PHONE, DARK), "report-photos-phone-dark")
+
+
+def test_a_page_of_500_photos_has_less_than_3_mb_whatever_is_wrong_with_them(
+    photos: Path, tmp_path: Path, client: Client
+) -> None:
+    """As many pictures as there are ever of so many: in a few classes, with leaks and the like."""
+    source = tmp_path / "in"
+    classes = [f"class-{number:02d}" for number in range(15)]
+    for split, name in itertools.product(("train", "val"), classes):
+        (source / split / name).mkdir(parents=True)
+    files = sorted(photos.glob("*/*/*"))[:500]
+    for number, path in enumerate(files):
+        name = classes[number % len(classes)]
+        place = source / "train" / name / f"{number}.jpg"
+        if number % 10 == 0:  # Some 50 are truncated.
+            place.write_bytes(path.read_bytes()[:-2000])
+        else:
+            os.symlink(path, place)
+        if number % 10 == 1:
+            os.symlink(path, source / "val" / name / f"{number}.jpg")
+        elif number % 10 == 2:
+            os.symlink(path, source / "train" / classes[number % 7] / f"{number}-other.jpg")
+        elif number % 10 == 3:
+            os.symlink(path, source / "train" / name / f"{number}-again.jpg")
+    prep.run(prep.Config(source=source, output=tmp_path / "out", max_refused=1), client)
+    page = (tmp_path / "out/report.html").read_bytes()
+    assert page.count(b"data:image/jpeg") > 250
+    assert len(page) < 3_000_000

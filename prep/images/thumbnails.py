@@ -6,7 +6,8 @@ from prep.images.decoded import Pixels
 from prep.images.encode import make_encoder
 from prep.images.resize import Resizer
 
-_QUALITY = 80
+#: Of their JPEGs.
+QUALITY = 70
 
 
 class Thumbnailer:
@@ -19,7 +20,7 @@ class Thumbnailer:
     def __init__(self, side: int) -> None:
         self._side = side
         self._resizer = Resizer(side, "area")
-        self._encode = make_encoder("jpeg", _QUALITY, None)
+        self._encode = make_encoder("jpeg", QUALITY, None)
 
     def __call__(self, square: Pixels) -> bytes:
         """The bytes of a JPEG; of the same size where the square is small as it is.

@@ -84,8 +84,8 @@ def class_rows(view: View, counts: Mapping[str, tuple[int, ...]]) -> list[ClassR
             counts=counts[name],
             total=totals[name],
             refused=refused[name],
-            share=f"{_rounded(100 * totals[name] / everything)}%",
-            of_largest=f"{_rounded(100 * totals[name] / most)}%",
+            share=_percent(totals[name] / everything),
+            of_largest=_percent(totals[name] / most),
             widths=tuple(round(100 * images / most, 2) for images in counts[name]),
         )
         for name in names
@@ -117,8 +117,9 @@ def describe_balance(counts: Mapping[str, Sequence[int]]) -> list[str]:
 
 def _named(totals: Mapping[str, int], images: int, kind: str) -> str:
     names = sorted(name for name in totals if totals[name] == images)
-    shown = some([one_line(name) for name in names])
-    return f"The {kind} class is {shown}" if len(names) == 1 else f"The {kind} classes are {shown}"
+    if len(names) == 1:
+        return f"The {kind} class is {one_line(names[0])}"
+    return f"The {kind} classes are {some([one_line(name) for name in names])}, each"
 
 
 def _rounded(number: float) -> str:
@@ -128,6 +129,15 @@ def _rounded(number: float) -> str:
     ('0.4', '10', '2,630')
     """
     return f"{number:,.1f}" if 0 < number < 9.95 else f"{number:,.0f}"
+
+
+def _percent(share: float) -> str:
+    """A share that is not nothing, however small.
+
+    >>> _percent(0.0), _percent(0.0002), _percent(0.0038)
+    ('0%', '<0.1%', '0.4%')
+    """
+    return "<0.1%" if 0 < share < 0.0005 else f"{_rounded(100 * share)}%"
 
 
 def _by_size(totals: Mapping[str, int]) -> list[str]:

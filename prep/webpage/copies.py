@@ -12,7 +12,7 @@ from prep.webpage.lookup import thumbnails_of
 from prep.webpage.sections import Section, View, make_section
 from prep.webpage.shots import make_shot
 
-_MOST_PAIRS = 9  # of each kind
+_MOST_PAIRS = 6  # of each kind
 
 _Kind = Literal["split", "class_name"]
 

@@ -42,9 +42,7 @@ def mean_use(uses: Sequence[CoreUse]) -> float | None:
 
 
 def describe_use(hosts: Sequence[CoreUse], workers: Sequence[CoreUse]) -> str:
-    """How much of the cores was in use, in a sentence; empty where nothing was measured."""
-    if not hosts and not workers:
-        return ""
+    """How much of the cores was in use, in a sentence."""
     of_hosts, of_workers = mean_use(hosts), mean_use(workers)
     said = []
     if of_hosts is not None:
@@ -52,7 +50,7 @@ def describe_use(hosts: Sequence[CoreUse], workers: Sequence[CoreUse]) -> str:
     if of_workers is not None:
         said.append(f"each worker used {of_workers:.0f}% of a core")
     if not said:
-        return "Whether the cores were busy: the run was too short to tell."
+        return "The run was too short to tell whether the cores were busy."
     if used_by_others(hosts, workers):
         verdict = "The cores were busy, but with other programs than this run's workers"
     elif (of_hosts or 0.0) >= _ALL_AT_WORK:

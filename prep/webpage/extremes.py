@@ -84,7 +84,7 @@ def extremes(view: View) -> Section | None:
         "extremes",
         "Kinds and extremes",
         {
-            "noted": noted,
+            "noted": counted(noted, "image"),
             "missing": view.everything.images - noted,
             "splits": [one_line(split) for split in facts.splits],
             "kinds": [kind for kind in kinds if kind.total],

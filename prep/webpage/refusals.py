@@ -14,6 +14,7 @@ from prep import storage
 from prep.errors import RefusedImage
 from prep.image_list import ImageEntry
 from prep.images import ImageSettings
+from prep.images.thumbnails import QUALITY
 from prep.isolation import IsolatedProcessor
 from prep.journal import Journal
 from prep.receipts import Finding, ShardReceipt, of_outcome
@@ -65,7 +66,7 @@ def _lenient(settings: ImageSettings) -> ImageSettings:
         settings,
         size=THUMBNAIL,
         encoding="jpeg",
-        quality=80,
+        quality=QUALITY,
         interpolation="area",
         damaged="keep",
         min_size=1,

@@ -20,7 +20,7 @@ def run(view: View) -> Section | None:
         "run",
         "How it ran",
         {
-            "use": describe_use(hosts, workers),
+            "use": describe_use(hosts, workers) if facts.histories else "",
             "bars": _bars(hosts, workers),
         },
         short="Run",

@@ -28,20 +28,19 @@ from prep.stored_plan import StoredPlan
 from prep.webpage.facts import Facts
 
 #: Pixels on each side of a thumbnail. Where there are many, they are smaller.
-THUMBNAIL = 160
+THUMBNAIL = 128
 _SMALL_THUMBNAIL = 104
-_FEW_THUMBNAILS = 200
+_FEW_THUMBNAILS = 120
 #: Classes that are shown; of more, the first.
 MOST_CLASSES = 1000
-_MOST_THUMBNAILS = 1000
+_MOST_THUMBNAILS = 160  # or one of each class
 _MOST_PER_CLASS = 8
 _MOST_SHARDS = 48  # that are opened for all classes alike
 _MOST_FURTHER_SHARDS = 32  # for classes of which there was nothing in those
 _COUNTED_IMAGES = 384
 _COUNTED_PIXELS = 64 << 20
-_INFLATED = (
-    512 << 20
-)  # 512 MiB in all, of shards that are compressed: there, nothing is passed over
+# 512 MiB in all, of shards that are compressed: there, nothing is passed over.
+_INFLATED = 512 << 20
 _GOLDEN = 0.6180339887498949
 
 Counts = npt.NDArray[np.int64]
@@ -86,8 +85,8 @@ def shown_classes(facts: Facts) -> list[str]:
 def thumbnails_per_class(classes: int) -> int:
     """As many as there is room for.
 
-    >>> [thumbnails_per_class(n) for n in (1, 200, 999, 5000)]
-    [8, 5, 1, 1]
+    >>> [thumbnails_per_class(n) for n in (1, 50, 999, 5000)]
+    [8, 3, 1, 1]
     """
     return max(1, min(_MOST_PER_CLASS, _MOST_THUMBNAILS // max(classes, 1)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from prep.text import counted, duration
+from prep.text import counted, duration, rate
 from prep.verdict import Verdict, refusals_allowed
 from prep.webpage.classes import class_totals
 from prep.webpage.cores import core_use, mean_use, used_by_others
@@ -97,7 +97,8 @@ def _leaks(view: View) -> str:
 
 def _smallest(view: View) -> str:
     sizes = [sum(row) for row in class_totals(view.facts).values()]
-    return f"{min(sizes, default=0):,} to {max(sizes, default=0):,} images"
+    least, most = min(sizes, default=0), max(sizes, default=0)
+    return counted(most, "image") if least == most else f"{least:,} to {counted(most, 'image')}"
 
 
 def _shards(view: View) -> str:
@@ -113,11 +114,11 @@ def _effort(view: View) -> list[tuple[str, str, str, str]]:
     report, shown = view.facts.report, []
     if report is not None and report.seconds:
         part = "last part, " if report.resumed_shards else ""
-        rate = f"{part}{report.images_per_second:,.0f} images/s"
-        shown.append(("time", _time(report.seconds), rate, "run"))
+        speed = f"{part}{rate(report.images_per_second)} images/s"
+        shown.append(("time", _time(report.seconds), speed, "run"))
     hosts, workers = core_use(view.facts.histories)
     mean = mean_use(hosts)
     if mean is not None:
-        by = "by other programs" if used_by_others(hosts, workers) else "on average"
-        shown.append(("cores", f"{mean:.0f}%", f"in use {by}", "run"))
+        by = "mostly by other programs" if used_by_others(hosts, workers) else "on average"
+        shown.append(("cores in use", f"{mean:.0f}%", by, "run"))
     return shown
