@@ -1,7 +1,7 @@
-"""Labelled images to training-ready TFRecord shards and the mean RGB, on every core, with Dask.
+"""Turn labelled images into training-ready TFRecord shards and their mean RGB, with Dask.
 
-The names below are the whole public interface. They are loaded when they are first used, so that
-``import prep`` is quick, and TensorFlow is needed only by ``load``.
+The names in ``__all__`` and ``__version__`` are the whole public interface. Each is loaded when it
+is first used, so ``import prep`` is quick, and only ``load`` needs TensorFlow.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def require_fit(
         _LOGGER.warning("prep: %s", trouble)
     if found.errors:
         raise ClusterError(
-            "the cluster can't do this (prep cluster check tells more):",
+            "the cluster is not fit for this run (prep cluster check says more):",
             *(one_line(str(trouble)) for trouble in found.errors),
         )
 

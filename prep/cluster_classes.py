@@ -46,7 +46,7 @@ def class_of(spec: ClusterSpec) -> Callable[..., Any]:
     kind: Callable[..., Any] | None = getattr(module, name, None)
     if not _starts_a_cluster(kind):
         there = [known for known, value in vars(module).items() if _starts_a_cluster(value)]
-        wrong = "there is no such class" if kind is None else "that is no class of clusters"
+        wrong = "there is no such class" if kind is None else "it is not a cluster class"
         raise spec.error(
             ("class",),
             f"got {shown(name)} of {spec.module}: {wrong}; expected {_one_of(name, there)}",

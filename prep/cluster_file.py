@@ -114,7 +114,7 @@ class ClusterFile:
     def _require_mappings(self, known: Collection[str]) -> None:
         """A typing error in a profile is told even if another one is used."""
         if self.content.value is None:
-            raise self._error((), "it is empty; expected keys and values")
+            raise self._error((), "the file is empty; expected keys and values")
         if not isinstance(self.content.value, dict):
             raise self._error((), f"expected keys and values, got {shown(self.content.value)}")
         places: list[tuple[KeyPath, Any]] = [((), self.content.value)]

@@ -178,12 +178,12 @@ class ClusterSpec(_Part):
             )
             raise _Misplaced(
                 given.removesuffix("_"),
-                "module, class, args, kwargs: are for a cluster that is started here",
+                "module, class, args, kwargs: only for a cluster to start, not for a running one",
             )
         if self.exists and (self.workers or self.adapt):
             raise _Misplaced(
                 "workers" if self.workers else "adapt",
-                "workers, adapt: are for a cluster that is started here",
+                "workers, adapt: only for a cluster to start, not for a running one",
             )
         if self.workers and self.adapt:
             raise _Misplaced("adapt", "expected workers or adapt, not both")

@@ -33,19 +33,22 @@ def cluster(
     workers: int | None = None,
     trust: bool = False,
 ) -> Iterator[Client]:
-    """Starts a cluster, and closes it at the end of the ``with`` block.
+    """Start a cluster, and close it at the end of the ``with`` block.
 
-    One that somebody else has started is connected to, and left running.
+    If the file names a cluster that runs already, connect to it, and leave it running.
 
     Args:
         file: a cluster file; by default, one single-threaded process per core of this machine.
-        profile: one of its profiles; by default ``local``, or what is at its top.
-        workers: number of workers, instead of what the file says.
-        trust: whether it may start classes of packages other than Dask's own. That runs their code.
+        profile: a profile of the file; by default ``local``, or the file's top level.
+        workers: number of workers, instead of the file's.
+        trust: let the file start classes of packages other than Dask's own. This runs their code.
+
+    Yields:
+        A Dask client of the cluster.
 
     Raises:
-        ConfigError: the file is no cluster spec, or asks for what does not exist.
-        ClusterError: it can't be started, or does not answer.
+        ConfigError: the file is not a valid cluster file, or has no such profile.
+        ClusterError: the cluster can't be started, or does not answer.
 
     ::
 

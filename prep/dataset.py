@@ -32,22 +32,23 @@ def load(
     split: str = "train",
     storage_options: Mapping[str, Any] | None = None,
 ) -> tf.data.Dataset:
-    """Opens a split of an output folder for training.
+    """Open a split of an output for training, as a ``tf.data.Dataset``.
 
-    Elements are ``(image, label)``: ``image`` is uint8 (size, size, 3), RGB, or float32 of the same
-    shape, mean subtracted, where the output is encoded so; ``label`` is an int64 scalar, or an
-    int64 vector where labels are one-hot. Records come in the order of the shards. The cardinality
-    is set, so Keras knows the length of an epoch.
+    Elements are ``(image, label)``. ``image`` is RGB: uint8 of shape (size, size, 3), or float32 of
+    the same shape with the mean subtracted if the output has encoding float32. ``label`` is an
+    int64 scalar, or an int64 vector if labels are one-hot. Records come in the order of the shards.
+    The cardinality is set, so Keras knows the length of an epoch.
 
     Args:
         output: an output folder, or its URL. TensorFlow reads folders itself; storages are read in
             Python, which is enough for about ten thousand images a second.
-        split: which.
-        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
+        split: name of the split.
+        storage_options: options of the storage, for URLs; see :class:`prep.Config`.
 
     Raises:
         SourceError: there is no finished run there, or it has no such split.
         PrepError: its plan is damaged, or can't be read.
+        ModuleNotFoundError: TensorFlow is not installed.
 
     ::
 
@@ -56,7 +57,7 @@ def load(
     journal = Journal(admit("output", output, storage_options))
     plan = journal.stored_plan()
     if plan is None:
-        raise SourceError(f"output: no shards of this package in {quoted(journal.output)}")
+        raise SourceError(f"output: no shards made by prep in {quoted(journal.output)}")
     require_listed(journal.layout, plan)
     receipts = _receipts(journal, plan, split)
     totals = total_receipts(receipts)[split]
@@ -93,7 +94,7 @@ def _receipts(journal: Journal, plan: StoredPlan, split: str) -> list[ShardRecei
     if len(receipts) < len(shards):
         raise SourceError(
             f"output: {len(receipts)} of {len(shards)} shards of {quoted(split)} are committed; "
-            "run the command that made them again to write those that are missing"
+            "run the same command again to write the rest"
         )
     return receipts
 

@@ -85,7 +85,9 @@ def deployment_of(spec: ClusterSpec, workers: int | None = None) -> Deployment:
     if workers is not None and workers < 1:
         raise ConfigError(f"workers: got {workers}; expected a whole number of at least 1")
     if workers is not None and spec.exists:
-        raise ConfigError("workers: are for a cluster that is started here, not for one that is")
+        raise ConfigError(
+            "workers: got a number, but this cluster runs already and has its own; leave it out"
+        )
     _require_times(spec)
     config = {**dict(_flat(spec.config)), **_tls_config(spec)}
     security = functools.partial(_security, spec.security)

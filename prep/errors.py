@@ -1,9 +1,9 @@
-"""What can go wrong, as one tree.
+"""All errors, as one tree.
 
 ::
 
     PrepError                  anything this package raises on purpose      exit 1
-    ├── UsageError             what was asked for can't be done as asked    exit 2
+    ├── UsageError             the request can't be carried out             exit 2
     │   ├── ConfigError        a key is unknown, missing, or out of range
     │   ├── SourceError        the source is missing or has no images
     │   ├── LabelError         the label map is malformed or lacks a class
@@ -12,16 +12,16 @@
     ├── OutputNotSeen          a process does not find the output where others do
     ├── RefusedImage           one image can't be used (carries the reason)
     ├── BadImageError          the same, when the user asked to stop at it
-    ├── RecordError            a TFRecord file is not what it should be
+    ├── RecordError            a TFRecord file is damaged, or is not one
     ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
-    ├── ClusterError           the cluster can't be started, or can't do it
-    ├── StorageUnavailable     a storage did not answer, however often it was asked
+    ├── ClusterError           the cluster can't be started, or is not fit for the work
+    ├── StorageUnavailable     a storage did not answer, even when asked again
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished
     └── Interrupted            stopped by the user; committed shards stay   exit 130
 
-Every message says what was expected, what came, and what to do about it.
-All of them survive pickling, for they are raised in worker processes.
+Every message says what was expected, what came, and what to do.
+All errors survive pickling, because worker processes raise them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any
 
 
 class PrepError(Exception):
-    """Base of all errors that are raised on purpose."""
+    """Base class of all errors that prep raises on purpose."""
 
     exit_code = 1
     #: The traceback that IPython has shown the caller's part of, and in which of its cells.
@@ -60,7 +60,7 @@ class PrepError(Exception):
 
 
 class UsageError(PrepError, ValueError):
-    """The request can't be carried out as it stands; nothing was written."""
+    """The request can't be carried out; nothing was written."""
 
     exit_code = 2
 
@@ -82,7 +82,7 @@ class OutputConflict(UsageError):
 
 
 class UntrustedPlan(UsageError):
-    """What is asked for would be done as somebody else's plan has it, and nobody spoke for it."""
+    """The output's plan may be somebody else's, and the user has not agreed to follow it."""
 
 
 class OutputNotSeen(PrepError):
@@ -93,8 +93,8 @@ class RefusedImage(PrepError):
     """One image can't be used.
 
     Attributes:
-        reason: a word or two from the documented list, for counting.
-        detail: what exactly was found, for a person.
+        reason: one of the documented reasons, for counting.
+        detail: what was found, for people.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -114,8 +114,8 @@ class TooManyRefused(PrepError):
     """More images were refused than ``max_refused`` allows; everything good is kept.
 
     Attributes:
-        summary: how many were refused, and how many were allowed to be.
-        report: the :class:`prep.RunReport` of all that is written, where it was a run.
+        summary: how many were refused, and how many are allowed.
+        report: the :class:`prep.RunReport` of what is written, if it was a run.
     """
 
     report: Any = None
@@ -133,11 +133,11 @@ class RecordError(PrepError):
 
 
 class ClusterError(PrepError):
-    """The cluster that was asked for can't be started, or can't do the work.
+    """The cluster can't be started, or is not fit for the work.
 
     Attributes:
         summary: one line.
-        findings: what is wrong with it, where that is several things.
+        findings: what is wrong with the cluster, one line each.
     """
 
     def __init__(self, summary: str, *findings: str) -> None:
@@ -150,25 +150,25 @@ class ClusterError(PrepError):
 
 
 class StorageUnavailable(PrepError):
-    """A storage did not answer, however often it was asked; that says nothing of what is in it.
+    """A storage did not answer, even when asked again.
 
     Attributes:
-        lasted: for how many seconds it had not, as far as that is known.
+        lasted: seconds for which it has not answered, as far as known.
     """
 
     lasted: float = 0.0
 
 
 class ShardError(PrepError):
-    """Some shards could not be written; the committed ones stay."""
+    """Some shards could not be written; the committed ones are kept."""
 
 
 class StoppedShard(PrepError):
-    """A worker was told to leave a shard unfinished; nothing is left of it."""
+    """A worker was told to abandon a shard; nothing of it is left."""
 
 
 class Interrupted(PrepError, KeyboardInterrupt):
-    """The user stopped the run; committed shards stay."""
+    """The user stopped the run; committed shards are kept."""
 
     exit_code = 130
 

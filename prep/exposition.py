@@ -16,7 +16,9 @@ class _WorkerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         totals = COUNTERS.totals()
         images = CounterMetricFamily(
-            "prep_worker_images", "Images that this process has settled", labels=["outcome"]
+            "prep_worker_images",
+            "Images that this process has written or refused",
+            labels=["outcome"],
         )
         images.add_metric(["written"], totals["images"])
         images.add_metric(["refused"], totals["refused"])
@@ -28,7 +30,7 @@ class _WorkerCollector(Collector):
             "prep_worker_written_bytes", "Bytes of the shards written", totals["written"]
         )
         yield GaugeMetricFamily(
-            "prep_worker_active_shards", "Shards that are being written", totals["active"]
+            "prep_worker_active_shards", "Shards being written", totals["active"]
         )
 
 

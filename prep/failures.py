@@ -17,5 +17,5 @@ def describe_failed(failed: Mapping[ShardSpec, BaseException]) -> str:
     named = [f"{some(shards)} ({error})" for error, shards in by_error.items()]
     return (
         f"{counted(len(failed), 'shard')} failed: {some(named, '; ')}. "
-        "All others are committed; run the same command again to write those that are missing"
+        "All others are committed; run the same command again to write the missing ones"
     )

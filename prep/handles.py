@@ -1,4 +1,4 @@
-"""Runs that go on while one does something else."""
+"""Runs in the background."""
 
 from __future__ import annotations
 
@@ -39,22 +39,25 @@ def start(
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
 ) -> RunHandle:
-    """Begins a run, and returns at once with a handle that shows itself in a notebook.
+    """Start a run in the background, and return at once.
 
-    It goes on in the background, and does what ``prep.run`` does. Without a ``client``, a cluster
-    is started and kept: the next ``start`` uses it, unless it asks for another one, and so does
-    ``prep.run``. ``prep.close_cluster`` closes it, as the end of the process does.
+    The run does what ``prep.run`` does. Without a ``client``, a cluster is started and kept: later
+    calls of ``start`` and ``run`` use it, unless they ask for another one. It is closed by
+    ``prep.close_cluster``, or when the process ends.
 
     Args:
         config: what to do; as for ``prep.run``.
         client: a Dask client to use, and leave running.
         workers, overwrite, cluster, profile: as for ``prep.run``.
 
+    Returns:
+        A handle, which shows the run's progress in a notebook.
+
     Raises:
-        ConfigError: a cluster can't be had as asked.
-        SourceError: the source is no folder.
-        StorageUnavailable: it is in a storage that does not answer. All else that may go wrong is
-            told by the handle.
+        ConfigError: the configuration or the choice of a cluster is wrong.
+        SourceError: the source is not a folder.
+        StorageUnavailable: the source is in a storage that does not answer. Whatever goes wrong
+            later, ``RunHandle.result`` raises.
 
     ::
 
@@ -83,10 +86,10 @@ def _on(
 
 
 class RunHandle:
-    """A run that goes on in the background; made by ``prep.start``.
+    """A run in the background, as ``prep.start`` returns it.
 
-    As the last expression of a notebook's cell it shows how far the run has come, and goes on to
-    do so. At the end of the process a run is stopped; its committed shards stay.
+    As the last expression of a notebook cell, it shows the run's progress, and keeps it up to date.
+    A run that is still going when the process ends is stopped; its committed shards are kept.
     """
 
     def __init__(self, config: Config) -> None:
@@ -97,62 +100,64 @@ class RunHandle:
 
     @property
     def state(self) -> State:
-        """How it stands: one of ``prep.verdict.STATES``, such as ``running`` or ``failed``."""
+        """The run's state: one of ``prep.verdict.STATES``, such as ``running`` or ``failed``."""
         return self.verdict.state
 
     @property
     def verdict(self) -> Verdict:
-        """The same with its reason."""
+        """The run's state, with the reason for it."""
         return self._screen.scene.verdict
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, however it has."""
+        """Whether the run has ended, well or not."""
         return self._outcome.done()
 
     def counters(self) -> LiveCounts:
-        """How far it has come."""
+        """Return the counts so far: images, bytes, rates, shards."""
         return self._screen.scene.counts
 
     def result(self, timeout: float | None = None) -> RunReport:
-        """Waits for the end of the run, and gives its report.
+        """Wait for the end of the run, and return its report.
 
-        Ctrl-C, or interrupting the kernel, ends the waiting and not the run.
+        Ctrl-C, or interrupting the kernel, ends the wait but not the run.
 
         Args:
             timeout: seconds to wait at most.
 
         Raises:
-            TimeoutError: it goes on.
-            PrepError: what ``prep.run`` would have raised: Interrupted after ``cancel()``.
+            TimeoutError: the run has not ended yet.
+            PrepError: as ``prep.run`` would have raised it; Interrupted after ``cancel()``.
         """
         try:
             return self._outcome.result(timeout)
         except TimeoutError:
             if self.done:  # It is what the run has raised.
                 raise
-            raise TimeoutError(f"the run goes on after {timeout:g} s: {self!r}") from None
+            raise TimeoutError(f"the run has not ended after {timeout:g} s: {self!r}") from None
         finally:
             # Some only look at what is published by the cell that they wait for.
             self._screen.refresh()
 
     def cancel(self, timeout: float | None = None) -> None:
-        """Stops the run in good order, and waits until it has stopped.
+        """Stop the run cleanly, and wait until it has stopped.
 
-        Committed shards stay, and the next run goes on from there. Where all shards are committed
-        already, the run ends as it would have.
+        Committed shards are kept, and the next run continues from there. If all shards are
+        committed already, the run ends as it would have anyway.
 
         Args:
             timeout: seconds to wait at most.
 
         Raises:
-            TimeoutError: it has not stopped yet, but will.
+            TimeoutError: the run has not stopped yet, but will.
         """
         self._stop.set()
         try:
             self._outcome.exception(timeout)
         except TimeoutError:
-            raise TimeoutError(f"the run has not stopped within {timeout:g} s") from None
+            raise TimeoutError(
+                f"the run has not stopped after {timeout:g} s; it will stop"
+            ) from None
         finally:
             self._screen.refresh()
 

@@ -140,8 +140,8 @@ def conflict(folder: Path, owner: Owner | None) -> OutputConflict:
     """
     return OutputConflict(
         f"output: another run is at work in {folder.parent} "
-        f"({owner or 'a process that has just begun'}); "
-        "wait for it to end, or stop it, or choose another output"
+        f"({owner or 'a process that has just started'}); "
+        "wait for it to end, stop it, or choose another output"
     )
 
 
@@ -195,8 +195,8 @@ class Lease:
             self._lost = True
         if self._lost:
             raise OutputConflict(
-                f"output: another run has taken {self._root} over, for nothing was heard "
-                f"of this one for {self._seconds:g} s; run the same command again when it has ended"
+                f"output: another run has taken over {self._root}, because this one was silent "
+                f"for {self._seconds:g} s; wait for it to end, and run the same command again"
             )
 
     def release(self) -> None:
@@ -252,7 +252,7 @@ class Lease:
                 "prep: waiting for up to %.0f s to see whether a run is still at work in %s: %s",
                 self._seconds,
                 self._root,
-                owner or "one that has just begun",
+                owner or "one that has just started",
             )
             self._wait_for_change(number, data)
 

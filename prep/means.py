@@ -59,8 +59,8 @@ class MeanReport:
 
     Attributes:
         mean, std: ``{"R": …, "G": …, "B": …}``.
-        images: number of images that went into them.
-        weight: whether each ``image`` or each ``pixel`` weighs the same.
+        images: number of images that they are of.
+        weight: whether each ``image`` or each ``pixel`` counts the same.
         refused: files that could not be read.
     """
 
@@ -72,12 +72,12 @@ class MeanReport:
 
     @property
     def verdict(self) -> Verdict:
-        """How it has ended: well, for images that can't be read are only left out."""
+        """Done, or done with refusals: images that can't be read are left out."""
         refused = len(self.refused)
         return Verdict.of_counts(self.images + refused, refused, allowed=refused)
 
     def to_json(self) -> dict[str, Any]:
-        """The mean under ``R``, ``G`` and ``B``, and the rest beside it."""
+        """Convert to JSON values: ``R``, ``G`` and ``B`` of the mean, and the rest beside them."""
         return {
             **self.mean,
             "std": self.std,
@@ -87,7 +87,7 @@ class MeanReport:
         }
 
     def _repr_html_(self) -> str:
-        """In a notebook."""
+        """Show the mean in a notebook."""
         rows = [(name, triple(value)) for name, value in (("mean", self.mean), ("std", self.std))]
         parts = [
             markup.heading("Mean RGB", f"{counted(self.images, 'image')}, by {self.weight}"),
@@ -114,27 +114,29 @@ def mean_rgb(
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
 ) -> MeanReport:
-    """Computes the mean RGB of image files, or of the images in TFRecord shards.
+    """Compute the mean RGB of image files, or of the images in TFRecord shards.
 
     Args:
-        inputs: a folder (with all below it), a file, or a glob pattern (``**`` for any depth); or
-            the URL of a folder or a file; or several of these.
-        client: a Dask client to use and leave running; without one, a cluster is started.
-        weight: ``image`` is the article's definition, the mean over images of their means;
-            ``pixel`` is the mean over all pixels. For shards, whose images are all of one size,
-            the two are the same.
+        inputs: a folder (with all folders below it), a file, or a glob pattern (``**`` for any
+            depth); or the URL of a folder or a file; or several of these.
+        client: a Dask client to use, and leave running. Without one, a cluster is started if there
+            is enough work for it.
+        weight: ``image`` is the article's definition, the mean of the images' means; ``pixel`` is
+            the mean over all pixels. The images in shards are all of one size, so the two are the
+            same.
         tfrecord: whether the files are shards; by default, whether all are named so.
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
-        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
-        dashboard: use a cluster, which has a dashboard, however few images there are.
+        storage_options: options of the storage, for URLs; see :class:`prep.Config`.
+        dashboard: use a cluster, which has a dashboard, even for few images.
 
     Raises:
-        SourceError: no files are there, or none could be read.
+        ConfigError: an argument has a value that is not allowed.
+        SourceError: there are no files, or none could be read.
         RecordError: a shard is damaged.
         StorageUnavailable: the files are in a storage that does not answer.
-        ClusterError: the cluster can't be started, or would not do.
+        ClusterError: the cluster can't be started, or is not fit for the work.
     """
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")

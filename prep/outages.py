@@ -48,8 +48,8 @@ class Outage:
         if self._failed > threads and away >= _PATIENCE:
             raise StorageUnavailable(
                 f"for {duration(away)}, no shard could be written, and "
-                f"{counted(self._failed, 'shard')} failed ({failure(error)}); what is committed "
-                "stays: when the storage answers, run the same command again"
+                f"{counted(self._failed, 'shard')} failed ({failure(error)}); committed shards "
+                "are kept: when the storage answers, run the same command again"
             )
 
 

@@ -61,19 +61,22 @@ def look(
 
 
 def plan(config: AnyConfig) -> RunPlan:
-    """Decide what a run would do, and look at what it would find in the output. Write nothing.
+    """Plan a run, and look at what it would find in the output. Write nothing.
 
-    An output in which no run could begin is no error here: ``state`` of the plan says why.
+    If no run could begin in the output, this is not an error: the plan's ``state`` says why.
 
     Args:
-        config: what a run would be asked to do: a :class:`prep.Config`, a mapping of its keys, or
-            the path of a JSON, YAML or TOML file with them.
+        config: what the run would do: a :class:`prep.Config`, a mapping of its keys, or the path
+            of a JSON, YAML or TOML file with them.
+
+    Returns:
+        The plan: images, classes, labels, shards, and the state of the output.
 
     Raises:
         SourceError: the source is missing or has no images.
         LabelError: the label map is malformed, or lacks a class.
-        ConfigError: the mean file can't be used, or the output is the source or in a class of it.
-        StorageUnavailable: any of it is in a storage that does not answer.
+        ConfigError: the mean file can't be used, or the output is the source or in a class folder.
+        StorageUnavailable: a storage does not answer.
     """
     config = Config.of(config)
     made, journal = plan_images(config), Journal(config.output)

@@ -239,7 +239,9 @@ class _Work:
 
     def _require_all(self) -> None:
         for task in range(self._given, len(self._shards)):
-            self._failed[task] = RuntimeError("it was not begun; is the scheduler still there?")
+            self._failed[task] = RuntimeError(
+                "it was never submitted; check that the scheduler still runs"
+            )
         if self._failed:
             raise ShardError(
                 describe_failed(
@@ -249,8 +251,8 @@ class _Work:
         for tasks, error in self._not_merged.items():
             first, last = (shard_key(self._shards[task]) for task in (tasks[0], tasks[-1]))
             raise ShardError(
-                f"what the shards {first} to {last} came to was lost ({failure(error)}). "
-                "Run the same command again: it goes on from what is committed"
+                f"the results of shards {first} to {last} were lost ({failure(error)}). "
+                "Run the same command again: it continues from what is committed"
             )
 
 
@@ -309,4 +311,4 @@ def _failure(future: Future[Any]) -> BaseException:
     if future.status == "error":
         error: BaseException = future.exception()
         return error
-    return RuntimeError(f"the task was {future.status}; is the scheduler still there?")
+    return RuntimeError(f"its task was {future.status}; check that the scheduler still runs")

@@ -101,8 +101,8 @@ def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "make room"
     if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY):
-        return "remove what is in its place"
-    return "see that it can be written"
+        return "remove whatever is in its place"
+    return "make it writable"
 
 
 def _only_asked_for_once(stored: RunReport) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
         update_page(journal, StoredPlan.of(made), receipts)
     except Exception as error:
         _LOGGER.warning(
-            "prep: all is written but %s, which can't be made: %s; prep report tries again",
+            "prep: everything is written but %s, which can't be made: %s; prep report tries again",
             journal.layout.page,
             reason_of(error),
         )

@@ -63,34 +63,39 @@ def run(
     progress: ShowOn = None,
     dashboard: bool = False,
 ) -> RunReport:
-    """Writes the shards, the mean and the report.
+    """Prepare a source: write its shards, their mean and a report.
 
-    What is committed in the output already is not written again, so a run that was stopped is
-    continued by starting it once more.
+    Shards that are already committed are not written again. So to continue a run that was stopped,
+    run it again.
 
     Args:
         config: what to do: a :class:`prep.Config`, a mapping of its keys, or the path of a JSON,
             YAML or TOML file with them.
         client: a Dask client to use, and leave running. Without one, a cluster is started as
             ``cluster`` says (by default, one process per core), and closed at the end. In a
-            notebook it is kept for the next run; where ``start`` keeps one, that is used. A few
-            thousand images are prepared without a cluster, unless one is asked for.
+            notebook it is kept for the next run, and so is one that ``start`` has started. A few
+            thousand images are prepared without a cluster, unless you ask for one.
         workers: number of worker processes; no more are started than there are shards to write.
-        overwrite: start afresh: remove what earlier runs have put into the output, and any file
-            there that bears the name of a shard or of a file of ours. Others are never touched.
+        overwrite: start afresh: remove what earlier runs have written to the output, and any file
+            there that has the name of a shard or of another output file. Other files are never
+            touched.
         cluster: a cluster file, as for ``prep.cluster``.
-        profile: one of its profiles; by default ``local``, or what is at its top.
+        profile: a profile of the cluster file; by default ``local``, or the file's top level.
         progress: whether to show progress; if None, only in a notebook and at a terminal.
-        dashboard: use a cluster, which has a dashboard, however few images there are.
+        dashboard: use a cluster, which has a dashboard, even for few images.
+
+    Returns:
+        What the run has written, as in ``report.json``.
 
     Raises:
-        UsageError: it can't be done as asked. Nothing was written.
+        UsageError: the request can't be carried out. Nothing was written.
         BadImageError: an image was refused, and ``on_bad_image`` is ``fail``.
-        TooManyRefused: more images were refused than ``max_refused`` allows; all else is written.
-        ShardError: shards failed; all others are committed.
-        StorageUnavailable: a storage does not answer; what is committed stays.
+        TooManyRefused: more images were refused than ``max_refused`` allows. All others are
+            written.
+        ShardError: shards failed. All others are committed.
+        StorageUnavailable: a storage does not answer. Committed shards are kept.
         ClusterError: the cluster can't be started, or the run would fail on it.
-        Interrupted: the user stopped it (a KeyboardInterrupt, too); committed shards stay.
+        Interrupted: the user stopped the run (also a KeyboardInterrupt). Committed shards are kept.
 
     A script that lets this start a cluster needs the usual guard of multiprocessing::
 
@@ -281,8 +286,8 @@ def _require_few_refused(report: RunReport) -> None:
     if report.verdict.state == "too many refused":
         error = TooManyRefused(
             report.verdict.reason,
-            f"all others are written, and {report.output}/refused.csv names these: raise "
-            "`max_refused` to accept that, or mend or remove them and pass `overwrite=True`",
+            f"all others are written, and {report.output}/refused.csv lists these: raise "
+            "`max_refused` to accept them, or repair or remove them and pass `overwrite=True`",
         )
         error.report = report
         raise error
@@ -309,7 +314,7 @@ def _how_to_resume(made: RunPlan, seen: int, committed: Sequence[ShardReceipt] |
         committed: those that are, if that is known.
     """
     shards = f"{len(made.shards):,} shards"
-    known = f"this run has seen {seen:,} of {shards} committed, which"
+    known = f"this run has seen {seen:,} of {shards} committed, and these"
     if committed is not None:
         known = f"{len(committed):,} of {shards} are committed and"
-    return f"stopped: {known} stay; run the same command again to go on from there"
+    return f"stopped: {known} stay; run the same command again to continue"

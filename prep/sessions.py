@@ -47,7 +47,8 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
         choice.deployment().require_startable()
     elif not _is_any(choice):
         raise ConfigError(
-            "workers, cluster, profile: are for a cluster started here, not for a client"
+            "workers, cluster, profile: they describe a cluster to start, but a client was given; "
+            "leave out either"
         )
     else:
         _require_open(client)
@@ -57,9 +58,13 @@ def _require_open(client: Client) -> None:
     if not isinstance(client, Client):
         raise ConfigError(f"client: got {shown(client)}; expected a Client of dask.distributed")
     if client.asynchronous:
-        raise ConfigError("client: it is asynchronous; expected one without asynchronous=True")
+        raise ConfigError(
+            "client: got an asynchronous one; expected one made without asynchronous=True"
+        )
     if client.status in ("closing", "closed"):
-        raise ConfigError("client: it is closed, or its cluster is; expected one that is open")
+        raise ConfigError(
+            "client: got a closed one, or its cluster is closed; expected an open one"
+        )
 
 
 @contextlib.contextmanager
@@ -118,17 +123,17 @@ def session_client(choice: ClusterChoice = ANY_CLUSTER) -> Iterator[Client]:
 
 
 def close_cluster() -> None:
-    """Closes the cluster that ``start`` has started in this session, if there is one.
+    """Close the cluster that this session keeps between runs, if there is one.
 
-    It is closed at the end of the process in any case, and the next run starts another.
+    It is closed at the end of the process anyway. The next run starts another one.
 
     Raises:
-        ClusterError: a run is at work on it.
+        ClusterError: a run is using it.
     """
     with _lock:
         if _kept is not None and _kept.users:
             raise ClusterError(
-                "the session's cluster can't be closed: a run is at work on it; call its cancel(), "
+                "the session's cluster can't be closed: a run is using it; call its cancel(), "
                 "or wait for its result()"
             )
         _close()
@@ -140,9 +145,9 @@ def _take(choice: ClusterChoice) -> _Kept:
         if kept is None or (why := _unusable(kept, choice)) is not None:
             if kept is not None and kept.users:
                 raise ClusterError(
-                    f"a run is at work on the session's cluster, which {why}; wait "
-                    "for its result(), call its cancel(), leave out workers, cluster and "
-                    "profile, or pass a client"
+                    f"a run is using the session's cluster, which {why}; wait for the run's "
+                    "result(), call its cancel(), leave out workers, cluster and profile, or pass "
+                    "a client"
                 )
             _close()
             kept = _start(choice)
@@ -153,11 +158,11 @@ def _take(choice: ClusterChoice) -> _Kept:
 def _unusable(kept: _Kept, choice: ClusterChoice) -> str | None:
     """Why another is needed, if so."""
     if not _suits(kept, choice):
-        return "is another than asked for"
+        return "is not the one asked for"
     if not _answers(kept.client):
         return "does not answer"
     if not kept.users and _is_deserted(kept):
-        return "has no workers any more"
+        return "has no workers left"
     return None
 
 

@@ -30,11 +30,11 @@ _ALWAYS_ALLOWED = 10
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         state: one of ``STATES``.
-        reason: why, in one line; empty where the state says it all.
+        reason: why, in one line; empty if the state needs no reason.
     """
 
     state: State = "starting"
@@ -42,12 +42,12 @@ class Verdict:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the run has ended."""
         return self.state not in _UNDER_WAY
 
     @property
     def good(self) -> bool:
-        """Whether it has ended with all that was asked for."""
+        """Whether the run has ended as asked: done, or done with refusals."""
         return self.state in _GOOD
 
     def __str__(self) -> str:

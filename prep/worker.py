@@ -147,12 +147,12 @@ def _plan_for_here(output: str, digest: str, run: str) -> StoredPlan:
         if (here := _versions().get(name)) != expected:
             raise _Misfit(
                 f"{name} {here} on {socket.gethostname()}, planned with {expected}: "
-                "shards would come out differently; install the same version everywhere"
+                "the shards would differ; install the same version everywhere"
             )
     if not is_url(plan.source) and not locate(plan.source).exists():
         raise _Misfit(
-            f"source: {socket.gethostname()} does not see {plan.source}; have all hosts see it "
-            "under this path, or give its place in the cluster file's mounts"
+            f"source: {socket.gethostname()} does not see {plan.source}; mount it under the "
+            "same path on all hosts, or give the host's own path under mounts in the cluster file"
         )
     return plan
 

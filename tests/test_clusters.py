@@ -172,8 +172,8 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
             "class: got 'NoSuchCluster' of dask.distributed: there is no",
         ),
         ({"class": "LocalClustr"}, None, "expected LocalCluster"),
-        ({"class": "Client"}, None, "no class of clusters"),
-        ({"class": "worker_client"}, None, "no class of clusters"),
+        ({"class": "Client"}, None, "not a cluster class"),
+        ({"class": "worker_client"}, None, "not a cluster class"),
         ({"kwargs": {"thread_per_worker": 1}}, None, "did you mean threads_per_worker"),
         (
             {"module": "dask_jobqueue", "class": "SLURMCluster", "security": {"temporary": True}},
@@ -190,7 +190,7 @@ def test_a_number_of_workers_is_what_is_started(called: Any) -> None:
         (
             {"module": "distributed.deploy.cluster", "class": "Cluster"},
             None,
-            "no class of clusters",
+            "not a cluster class",
         ),
         ({}, 0, "at least 1"),
         (
@@ -317,7 +317,7 @@ def test_what_can_not_be_called_is_no_cluster_even_in_a_file_that_is_trusted(
     tmp_path: Path,
 ) -> None:
     file = file_of(tmp_path, {"version": 1, "module": "os", "class": "getcwd"})
-    expected = "class: got 'getcwd' of os: that is no class"
+    expected = "class: got 'getcwd' of os: it is not a cluster class"
     with pytest.raises(ConfigError, match=expected), prep.cluster(file, trust=True):
         pass
 

@@ -198,10 +198,10 @@ def test_who_was_suspended_learns_of_it_and_does_not_end_well(
                 with contextlib.suppress(FileNotFoundError):  # A store makes it anew.
                     storage.put_over(place / "lock-000001", late._content())
                 lease.require(ask=True)
-                with pytest.raises(OutputConflict, match="was heard of this one"):
+                with pytest.raises(OutputConflict, match="this one was silent"):
                     late.require(ask=True)
 
-    with pytest.raises(OutputConflict, match="was heard of this one"):
+    with pytest.raises(OutputConflict, match="this one was silent"):
         be_taken_over()
     with leased(place, HOUR):
         assert names(place) == ["lock-000003"]

@@ -229,7 +229,7 @@ def test_a_run_is_stopped_though_the_store_does_not_say_what_is_committed(
         told = how_to_resume(made, Journal(output), seen=1)
     finally:
         s3.fail(0)
-    assert told.startswith("stopped: this run has seen 1 of 1 shards committed, which stay;")
+    assert told.startswith("stopped: this run has seen 1 of 1 shards committed, and these stay;")
 
 
 @pytest.fixture

@@ -278,7 +278,7 @@ def test_where_the_scheduler_is_gone_the_run_ends_and_says_what_is_missing(run: 
         work = pool.submit(write_on_cluster, shards(), run, own, watcher, write=note_slowly)
         wait_until(lambda: len(watcher.states) > 2 * BAG)
         scheduler.kill()
-        with pytest.raises(ShardError, match="is the scheduler still there") as caught:
+        with pytest.raises(ShardError, match="check that the scheduler still runs") as caught:
             work.result(timeout=120)
         own.close(timeout=1)
     committed = sum(state == "committed" for _, state in watcher.states)

@@ -49,9 +49,9 @@ def field(name: str, **more: Any) -> Any:
 
 
 class Config(BaseModel):
-    """What to prepare, where to, and how.
+    """What to prepare, where to write it, and how.
 
-    The article's keys are accepted as other names for the same things (see ``ARTICLE_KEYS``).
+    The article's keys are accepted as other names of the same keys (see ``ARTICLE_KEYS``).
 
     Raises:
         ConfigError: a key is unknown, missing, given twice, or out of range. The message names
@@ -114,16 +114,16 @@ class Config(BaseModel):
         *overlays: str | os.PathLike[str],
         **overrides: Any,
     ) -> Config:
-        """Read a JSON, YAML or TOML file; ``overrides`` win over what it says.
+        """Read a JSON, YAML or TOML file; ``overrides`` win over it.
 
-        Relative paths in it are relative to the working directory.
+        Relative paths in the file are relative to the working directory.
 
         Args:
-            overlays: other such files, of which each wins over those before it.
+            overlays: more such files; each wins over those before it.
             overrides: keys and values.
 
         Raises:
-            ConfigError: it can't be read or parsed, or a value is not allowed.
+            ConfigError: a file can't be read or parsed, or a value is not allowed.
         """
         values: dict[str, Any] = {}
         for file in (path, *overlays):
@@ -135,7 +135,7 @@ class Config(BaseModel):
         """Return a configuration as it is; make one of a mapping, or of the path of a file.
 
         Raises:
-            ConfigError: it is none of these, or says what is not allowed.
+            ConfigError: it is none of these, or a value is not allowed.
         """
         if isinstance(given, Config):
             return given

@@ -32,20 +32,20 @@ class _RunCollector(Collector):
 def _metrics(counts: LiveCounts) -> Iterator[Metric]:
     states = {state: float(state == counts.verdict.state) for state in STATES}
     splits = counts.splits.items()
-    yield _by("run_state", "1 for the state that the run is in", "state", states)
+    yield _by("run_state", "1 for the state of the run, 0 for all others", "state", states)
     yield _by("images_done", "Images settled", "split", {s: c.done for s, c in splits})
     yield _by("images_written", "Images written", "split", {s: c.written for s, c in splits})
     yield _by("images_refused", "Images refused", "split", {s: c.refused for s, c in splits})
     yield _by("images_planned", "Images planned", "split", {s: c.planned for s, c in splits})
     yield _by("refused_images", "Images refused", "reason", counts.reasons)
-    yield _by("shards", "Shards by their state", "state", counts.shard_states)
+    yield _by("shards", "Shards by state", "state", counts.shard_states)
     yield _by("mean", "Mean of what is written so far, 0 to 255", "channel", counts.mean or {})
     single = {
         "read_bytes": ("Bytes of the image files read", counts.bytes_read),
         "written_bytes": ("Bytes written", counts.bytes_written),
-        "images_per_second": ("Images a second, lately", counts.images_per_second or 0),
-        "seconds": ("Since the run began", counts.seconds),
-        "seconds_left": ("At the rate of late", counts.seconds_left or 0),
+        "images_per_second": ("Images per second, recently", counts.images_per_second or 0),
+        "seconds": ("Seconds since the run began", counts.seconds),
+        "seconds_left": ("Seconds left at the recent rate", counts.seconds_left or 0),
     }
     for name, (text, value) in single.items():
         yield GaugeMetricFamily(f"prep_{name}", f"{text} (the current run)", value)

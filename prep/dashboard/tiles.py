@@ -157,14 +157,14 @@ class GoneTile(Tile):
         if watch.verdict.state in WRITTEN:
             where = f"The report of this run is {report}."
         elif watch.verdict.ended:
-            where = "This run has left no report: run the same command again to go on with it."
+            where = "This run has no report: run the same command again to continue it."
         else:
-            where = f"This run was under way; when it is finished, its report is {report}."
+            where = f"This run was still going; once it has finished, its report is {report}."
         return (
-            "<p><b>The scheduler has gone or cannot be reached: this page shows the last that it "
-            f"has sent.</b></p><p>{where}</p><p class=quiet>The dashboard closes with its cluster, "
-            "as when <code>prep run</code> ends. If the cluster is still there, load this page "
-            "again.</p>"
+            "<p><b>The scheduler has gone or cannot be reached: this page shows the last data "
+            f"that it sent.</b></p><p>{where}</p><p class=quiet>The dashboard closes with its "
+            "cluster, such as when <code>prep run</code> ends. If the cluster still runs, reload "
+            "this page.</p>"
         )
 
 
@@ -196,7 +196,7 @@ class MeanTile(Tile):
     def text(self, watch: RunWatch) -> str:
         mean, std = watch.counts.mean, watch.counts.std
         if mean is None or std is None:
-            return "<h2>Mean RGB</h2><p class=quiet>Nothing is written yet.</p>"
+            return "<h2>Mean RGB</h2><p class=quiet>Nothing has been written yet.</p>"
         rows = "".join(
             f"<tr><td>{channel}</td><td class=n>{value:.3f}</td>"
             f"<td class=n>± {std[channel]:.3f}</td></tr>"
@@ -221,7 +221,7 @@ class LegendTile(Tile):
         return f"<div class=legend>{entries}</div>"
 
 
-_TO_COME = "Pictures come while images are being written."
+_TO_COME = "Pictures appear while images are being written."
 _NO_MORE = "No pictures were taken."
 
 

@@ -86,7 +86,7 @@ def _too_few(watch: RunWatch) -> str:
     """Why there is no figure."""
     if watch.verdict.ended:
         return "The run was too short to tell."
-    return "A few more measurements are needed; they come once a second."
+    return "Waiting for a few more measurements; there is one per second."
 
 
 class HostsFigure:

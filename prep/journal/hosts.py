@@ -32,16 +32,17 @@ def open_plan(output: str, digest: str, run: str) -> StoredPlan:
 def not_seen(output: str) -> OutputNotSeen:
     """The error of a shard that finds no plan in its output."""
     return OutputNotSeen(
-        f"output: expected the plan of this run in {output}, {socket.gethostname()} sees none; "
-        "have all hosts see the output under this path, or give its place in the cluster file's "
-        "mounts; if it was removed, run the same command again"
+        f"output: expected the plan of this run in {output}, {socket.gethostname()} finds none; "
+        "mount the output under the same path on all hosts, or give the host's own path under "
+        "mounts in the cluster file; if the output was removed, run the same command again"
     )
 
 
 def taken_over(output: str) -> OutputConflict:
     """The error of a shard that finds another run's plan in its output."""
     return OutputConflict(
-        f"output: {output} has been taken over by another run; wait for it, or choose another"
+        f"output: {output} has been taken over by another run; wait for it to end, or choose "
+        "another output"
     )
 
 

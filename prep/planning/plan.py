@@ -54,20 +54,20 @@ class RunPlan:
     """Everything that is decided before work begins.
 
     Attributes:
-        config: what was asked for.
+        config: the configuration.
         source: the folder that the manifest's paths are relative to.
         images_per_shard: as configured, or chosen by the number of images.
         mean: what encoding ``float32`` subtracts.
         labels: the label map.
-        classes: names, to which the manifest's ``class`` column points.
-        manifest: the images in the order in which they are written: ``path``, ``class``, ``size``,
-            ``mtime``; split after split.
-        shards: which rows go to which shard.
-        counts: images by split and class.
+        classes: names of the classes, which the manifest's ``class`` column numbers.
+        manifest: the images in the order in which they are written, split after split: ``path``,
+            ``class``, ``size``, ``mtime``.
+        shards: the manifest's rows in each shard.
+        counts: number of images by split and class.
         ignored: what lies in the source and is not part of the run.
-        fingerprint: of all that has a say in the bytes of the output.
+        fingerprint: digest of everything that decides the bytes of the output.
         labels_from: where the label map comes from, in words.
-        state: what a run would find in the output, if somebody has looked.
+        state: what a run would find in the output; None if nobody has looked.
     """
 
     config: Config

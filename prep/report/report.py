@@ -28,50 +28,49 @@ Preview = Callable[["RunReport"], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What a run has made; the contents of ``report.json``.
+    """What a run has written; the contents of ``report.json``.
 
     Attributes:
         output: the output folder.
         images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
-        repaired: how many of those written lacked nothing but an end marker.
-        damaged: how many of those written are not whole, but were asked for.
-        duplicates: how many images have the same bytes as another one before them (``images``);
-            how many groups of such images lie ``across_splits``, and how many are ``conflicts``,
-            in more than one class; ``leaks``, how many images of a split are copies of images of
-            another, ``{"val": {"train": 13}}``; ``examples``, two paths of a ``leak`` and of a
-            ``conflict``. All of them are in ``duplicates.csv``.
+        repaired: number of written images that lacked only their end marker.
+        damaged: number of written images that are incomplete, and were kept as asked.
+        duplicates: ``images``, the number of images with the same bytes as an earlier one;
+            ``across_splits``, the number of groups of such images in more than one split;
+            ``conflicts``, the number of groups in more than one class; ``leaks``, how many images
+            of a split are copies of images of another, as ``{"val": {"train": 13}}``;
+            ``examples``, two paths each of a ``leak`` and a ``conflict``. ``duplicates.csv`` lists
+            all of them.
         shards, bytes: number of shard files, and their size.
         source_bytes: size of the image files that were read.
-        seconds: of the run, from plan to report. Where it was resumed, of the last part.
-        start_seconds: of these, until the first shard could be begun: images were listed, and a
-            cluster started.
-        images_per_second: images settled in the rest of that time.
-        resumed_shards: shards that were committed before this run began.
-        retries: how often reading an image or writing a shard had to be tried again.
-        mean, std: per channel, 0 to 255, of the squares of the training splits as they were
-            before encoding. None without images.
+        seconds: duration of the run, from plan to report; if it was resumed, of the last part.
+        start_seconds: the part of these before the first shard: listing, starting the workers.
+        images_per_second: images written or refused, per second of the rest.
+        resumed_shards: number of shards that were committed before this run began.
+        retries: how often reading an image or writing a shard was tried again.
+        mean, std: per channel, 0 to 255, of the centre crops of the training splits before
+            encoding. None without images.
         splits: the same numbers for each split.
-        classes: images written by split and class.
-        refused: ``path`` and ``reason`` of each image that was not written, and ``detail``.
-        config: the configuration, with what was chosen by default.
-        fingerprint: of all that has a say in the bytes of the shards.
-        versions: of the libraries at work.
-        depths: by split and class, how many ``images`` of 16 bits a sample were written, and how
-            many ``bits`` the largest sample in them takes.
-        traits: by split, of how many ``images`` it was noted what they are; how many of them were
-            ``enlarged`` from fewer pixels than the squares have; how many there are by ``formats``
-            and by ``marks`` (stored in ``gray`` or in ``CMYK``, ``transparent`` in a part, or
-            ``turned`` by their Exif orientation); and by ``extremes`` the first twelve: ``path``,
-            ``width`` and ``height`` upright, and of the square the mean ``brightness`` and
-            ``chroma`` (how far the largest of R, G and B is above the smallest), 0 to 255.
-        mean_image: by split, the mean over so many ``images`` of their squares' pixels at the
-            points of a grid: ``rgb`` is base64 of R, G and B, a byte each, row by row, of
-            ``side`` × ``side`` points.
+        classes: number of images written, by split and class.
+        refused: ``path``, ``reason`` and ``detail`` of each image that was not written.
+        config: the configuration, with the defaults filled in.
+        fingerprint: digest of everything that decides the bytes of the shards.
+        versions: versions of the libraries used.
+        depths: by split and class, the number of ``images`` of 16 bits per sample that were
+            written, and how many ``bits`` their largest sample takes.
+        traits: by split: ``images``, the number of images that this was noted for; how many were
+            ``enlarged``; counts by ``formats`` and by ``marks`` (stored in ``gray`` or in
+            ``CMYK``, partly ``transparent``, ``turned`` by their Exif orientation); and
+            ``extremes``, the first twelve of each kind: ``path``, upright ``width`` and
+            ``height``, and the centre crop's mean ``brightness`` and ``chroma`` (how far the
+            largest of R, G and B is above the smallest), 0 to 255.
+        mean_image: by split, the mean of ``images`` centre crops at the points of a grid: ``rgb``
+            is base64 of R, G and B, a byte each, row by row, of ``side`` × ``side`` points.
         mean_of: the splits that mean and std are of; see :func:`prep.splits.training_splits`.
-        passed_over: ``reason``, ``count`` and ``example`` of what lies in the source and is no
-            image of the set.
-        refusals_allowed: how many images may be refused without the run being in error.
-        preview: makes what is to be seen of the output, in a notebook. It is not in the file.
+        passed_over: ``reason``, ``count`` and ``example`` of everything in the source that is not
+            an image of the set.
+        refusals_allowed: number of images that may be refused before the run is an error.
+        preview: makes the pictures that a notebook shows. Not in the file.
     """
 
     output: str

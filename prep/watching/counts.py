@@ -41,25 +41,25 @@ class RefusedName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveCounts:
-    """How far a run has come; all numbers include what earlier runs have committed.
+    """The progress of a run. All counts include what earlier runs have committed.
 
     Attributes:
-        verdict: how the run stands.
-        planned: images (or whatever is counted) in all.
-        images: those that are done, refused ones too.
-        refused: those that were refused.
-        shards: those that are committed.
-        bytes_read, bytes_written: of the image files, and of the shards.
-        seconds: since the run began.
-        images_per_second, read_per_second, written_per_second: lately; None before that means
-            anything. The latter two in bytes.
-        seconds_left: at that rate; None where there is none.
-        splits: the images by split.
-        shard_states: how many shards are in which state.
-        reasons: refused images by reason, the most frequent first.
-        latest: the images that were refused last, the newest first.
+        verdict: the state of the run, and the reason for it.
+        planned: number of images (or whatever is counted) in all.
+        images: number of images done, written or refused.
+        refused: number of images refused.
+        shards: number of shards committed.
+        bytes_read, bytes_written: bytes of image files read, and of shards written.
+        seconds: time since the run began.
+        images_per_second, read_per_second, written_per_second: recent rates, the latter two in
+            bytes; None while it is too early to tell.
+        seconds_left: time left at that rate; None if there is no rate.
+        splits: counts of images by split.
+        shard_states: number of shards in each state.
+        reasons: number of refused images by reason, the most frequent first.
+        latest: the images refused last, the newest first.
         mean, std: per channel (``R``, ``G``, ``B``), 0 to 255, of what is written so far, as in the
-            report; None before anything is.
+            report; None before anything is written.
         without_workers: seconds for which the cluster has had no workers; None while it has some.
     """
 

@@ -62,16 +62,16 @@ _HEAD = 4096  # bytes, among which it is
 def report_page(
     output: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> Path:
-    """Makes ``report.html`` of an output, finished or not, and gives its path back.
+    """Make ``report.html`` of an output, finished or not, and return its path.
 
-    It is one file that needs no network. What is in the shards is shown by a sample of them.
+    The page is one file that needs no network. Its pictures are of a sample of the shards.
 
     Args:
-        output: an output folder or its URL. Nothing else in it is written to.
-        storage_options: of the storage, where it is a URL; see :class:`prep.Config`.
+        output: an output folder or its URL. Nothing else in it is changed.
+        storage_options: options of the storage, for URLs; see :class:`prep.Config`.
 
     Raises:
-        SourceError: the folder is not an output of this package.
+        SourceError: the folder was not made by ``prep.run``.
         OutputConflict: a symbolic link is in the place of one of its folders.
         PrepError: its plan or its image list can't be read.
         OSError: the page can't be written.

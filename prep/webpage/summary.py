@@ -45,7 +45,7 @@ def banner(view: View) -> Banner:
         return Banner(kind="good", text=f"Done: {counted(written, 'image')} written, none refused.")
     if verdict.good:
         return Banner(kind="fair", text=f"{said}.", section="refused")
-    remedy = "All others are written. Raise max_refused to accept that, or mend or remove these"
+    remedy = "All others are written. Raise max_refused to accept that, or repair or remove these"
     return Banner(kind="bad", text=f"{said}. {remedy} and run with --overwrite.", section="refused")
 
 
@@ -68,7 +68,7 @@ def _unfinished(view: View) -> Banner:
         said += (
             f" The last run was {last}." if last.state == "stopped" else f" The last run {last}."
         )
-    return Banner(kind="bad", text=f"{said} The same command goes on from there.")
+    return Banner(kind="bad", text=f"{said} Run the same command to continue.")
 
 
 def tiles(view: View) -> list[Tile]:
