@@ -139,7 +139,7 @@ def test_what_tells_of_no_owner_is_watched_as_one_that_has_just_begun(
     (tmp_path / "lock-000007").write_bytes(written)
     with leased(tmp_path, 0.1):
         assert names(tmp_path) == ["lock-000008"]
-    assert caplog.text.count("one that has just begun") == 1
+    assert caplog.text.count("one that has just started") == 1
 
 
 def test_who_holds_it_is_read_from_a_file_of_moderate_size_alone(tmp_path: Path) -> None:
