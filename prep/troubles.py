@@ -86,7 +86,7 @@ class ClusterCheck:
     def summary(self) -> str:
         """One line."""
         if not self.troubles:
-            return "OK"
+            return "OK: nothing would stop or slow a run"
         return f"errors: {len(self.errors)}, warnings: {len(self.warnings)}"
 
     def to_json(self) -> dict[str, Any]:
