@@ -36,7 +36,7 @@ def output(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
     tree = {"train": {"bird": 12, "cat": 9, HOSTILE: 3, "a" * 120: 2}, "val": {"bird": 4}}
     write_tree(home / "in", tree)
     cut = {f"{'long-name-' * 12}.jpg": jpeg(picture(300, 400))[:-2000], "none.jpg": b"none"}
-    write_tree(home / "in", {"train": {"cat": cut}})
+    write_tree(home / "in", {"train": {"cat": cut, "a" * 120: {"empty.jpg": b""}}})
     config = prep.Config(source=home / "in", output=home / "out", size=64, images_per_shard=4)
     prep.run(config, client)
     for began in (1.7e9, 1.7e9 + 4000):
@@ -227,14 +227,14 @@ def test_numbers_lead_to_the_refused_images(output: Path, opened: Open) -> None:
     page.locator(".tiles a[href='#refused']").click()
     assert page.locator("#refused h2").is_visible()
     rows = page.locator("#refused .findings li")
-    assert rows.count() == 2
+    assert rows.count() == 3
     page.locator("#refused .reasons a", has_text="not an image").click()
     assert page.locator("#refused .name", has_text="train/cat/none.jpg").is_visible()
     page.locator("#refused input").fill("LONG-NAME")
     assert [row.is_visible() for row in rows.all()].count(True) == 1
     page.locator("#classes tr", has_text="cat").locator("[data-find]").click()
     assert page.locator("#refused input").input_value() == "cat"
-    assert [row.is_visible() for row in rows.all()] == [True, True]
+    assert [row.is_visible() for row in rows.all()].count(True) == 2
     page.locator("#refused a.shot").click()
     assert "long-name" in page.locator("#viewer .name").inner_text()
 

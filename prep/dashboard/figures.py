@@ -14,6 +14,7 @@ from prep.dashboard.colours import BLUE, PALE, SHARD_COLOURS
 from prep.watching.runwatch import SHARD_STATES, RunWatch
 
 _MOST_CLASSES_NAMED = 24
+_MOST_NUMBERS = 8  # of more classes, on the axis of a narrow page
 _MOST_CELLS_SEPARATED = 60  # in a row of shards
 
 
@@ -128,7 +129,7 @@ class ClassesFigure:
         self._made.x_range.update(start=-0.5, end=max(len(names), 1) - 0.5)
         self._made.y_range.end = 1.05 * max(planned.values(), default=1)
         few = len(names) <= _MOST_CLASSES_NAMED
-        self._ticker.ticks = some_ticks(len(names), _MOST_CLASSES_NAMED)
+        self._ticker.ticks = some_ticks(len(names), len(names) if few else _MOST_NUMBERS)
         self._made.xaxis.major_label_overrides = {
             tick: names[self._order[tick]] if few else f"{tick + 1:,}" for tick in ticks
         }

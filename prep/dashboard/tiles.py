@@ -64,8 +64,8 @@ EMPTY = """
 <h2>No run yet</h2>
 <p>This page shows what <b>prep</b> does on this cluster, as soon as a run begins: from a notebook
 or a script, <code>prep.run(prep.Config(source="photos", output="shards"), client)</code> with a
-client of this scheduler; or at a terminal, <code>prep run --source photos --output shards</code>,
-which starts a cluster of its own and shows the address of its dashboard.</p>
+client of this scheduler; or at a terminal where <code>DASK_SCHEDULER_ADDRESS</code> is its address,
+<code>prep run photos shards --cluster cluster.yaml --profile existing</code>.</p>
 """
 
 
