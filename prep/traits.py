@@ -190,28 +190,6 @@ class Traits:
         groups = chain(self.formats.values(), self.marks.values())
         return chain(*self.extremes.values(), *(group.first for group in groups))
 
-    def for_report(self, path_of: Callable[[Seen], str]) -> dict[str, Any]:
-        """Return them as a report shows them."""
-        return {
-            "images": self.images,
-            "enlarged": self.enlarged,
-            "formats": {name: group.images for name, group in sorted(self.formats.items())},
-            "marks": {name: group.images for name, group in sorted(self.marks.items())},
-            "extremes": {
-                name: [
-                    {
-                        "path": path_of(image),
-                        "width": image.width,
-                        "height": image.height,
-                        "brightness": image.brightness / 100,
-                        "chroma": image.chroma / 100,
-                    }
-                    for image in images
-                ]
-                for name, images in self.extremes.items()
-            },
-        }
-
     @classmethod
     def from_json(cls, value: object, split: str, shard: int, rows: int) -> Traits:
         """Read what :meth:`to_json` gave, after its way through JSON.
@@ -312,34 +290,3 @@ def _groups(value: Mapping[str, Any], seen: Mapping[int, Seen], images: int) -> 
         first = _at(group[1], seen, name)
         groups[name] = Group(whole(group[0], name, least=1, most=images), first)
     return groups
-
-
-def stored_traits(value: object) -> dict[str, Any]:
-    """Return what :meth:`Traits.for_report` gave; raise ValueError where it is not that."""
-    fields = Fields(value, "traits")
-    extremes = Fields(fields.any("extremes"), "extremes")
-    stored = {
-        "images": fields.whole("images"),
-        "enlarged": fields.whole("enlarged"),
-        "formats": fields.counts("formats"),
-        "marks": fields.counts("marks"),
-        "extremes": {
-            name: [_stored_image(image) for image in extremes.list(name)] for name in EXTREMES
-        },
-    }
-    fields.end()
-    extremes.end()
-    return stored
-
-
-def _stored_image(value: object) -> dict[str, Any]:
-    fields = Fields(value, "an extreme image")
-    image: dict[str, Any] = {
-        "path": fields.text("path"),
-        "width": fields.whole("width", least=1),
-        "height": fields.whole("height", least=1),
-        "brightness": fields.number("brightness", most=255),
-        "chroma": fields.number("chroma", most=255),
-    }
-    fields.end()
-    return image

@@ -13,6 +13,7 @@ from prep import distribution
 from prep.images import codec_versions
 from prep.planning import RunPlan
 from prep.receipts import Finding, SplitTotals, Totals, of_outcome
+from prep.report.kinds import describe_traits
 from prep.report.report import Preview, RunReport
 from prep.splits import training_splits
 from prep.stats import ChannelStats, by_channel
@@ -97,7 +98,7 @@ def make_report(
         versions=all_versions(),
         depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
         traits={
-            s: totals[s].traits.for_report(_path_in(plan))
+            s: describe_traits(totals[s].traits, _path_in(plan))
             for s in plan.counts
             if totals[s].traits.images
         },

@@ -7,8 +7,8 @@ from typing import Any
 from prep.depths import FULL, Depths
 from prep.fields import Fields, counts, number, refuse, text, whole
 from prep.mean_image import stored_mean
+from prep.report.kinds import stored_traits
 from prep.stats import CHANNELS
-from prep.traits import stored_traits
 from prep.verdict import refusals_allowed
 
 _IMAGES = {"planned", "written", "refused"}
