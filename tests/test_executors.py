@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import os
 import signal
 import subprocess
@@ -277,6 +279,72 @@ def test_processes_that_do_not_start_are_told_of(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.executable", "/bin/false")
     with Crew(1) as crew, pytest.raises(ClusterError, match="do not start"):
         list(crew.carry_out(pid_of, [0]))
+
+
+def test_processes_that_are_all_killed_as_they_start_are_started_again() -> None:
+    with Crew(4) as crew:
+        for member in crew._members:
+            member.process.kill()
+        done = [each for each in crew.carry_out(pid_of, range(4)) if each.task is not None]
+    assert [each.error for each in done] == [None] * 4
+
+
+def test_a_system_that_starts_no_more_processes_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("prep.executors.crew._start", refuse)
+    with pytest.raises(ClusterError, match="can't be started: Resource temporarily"), Crew(1):
+        pass
+
+
+@pytest.mark.usefixtures("no_cluster")
+def test_an_output_is_not_replaced_where_no_process_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_tree(tmp_path / "photos", {"train": {"cat": 2}})
+    prep.run(config(photos, tmp_path / "out"))
+    before = contents(tmp_path / "out", "**/*.*")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(ClusterError, match="do not start"):
+        prep.run(config(photos, tmp_path / "out", seed=1), overwrite=True)
+    assert contents(tmp_path / "out", "**/*.*") == before
+
+
+def test_a_process_is_not_ended_for_the_memory_that_it_begins_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prep.executors.crew.memory", lambda: 64 << 20)
+    with Crew(1) as crew:
+        (done,) = [each for each in crew.carry_out(pid_of, [0]) if each.task is not None]
+    assert done.error is None
+
+
+def test_processes_look_for_modules_where_the_one_that_starts_them_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a notebook's folder are no worse for bearing the names of Python's own."""
+    (tmp_path / "queue.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "mine.py").write_text("def double(item): return 2 * item")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), "", tmp_path, *sys.path])
+    double = importlib.import_module("mine").double
+    with Crew(1) as crew:
+        (done,) = [each for each in crew.carry_out(double, [2]) if each.task is not None]
+    assert done.result == 4
+
+
+def test_processes_end_by_themselves_though_somebody_holds_their_connection() -> None:
+    """As one does that this process forks meanwhile."""
+    with Crew(1) as crew:
+        crew.wait_until_ready()
+        process = crew._members[0].process
+        held = os.dup(crew._members[0].connection.fileno())
+    os.close(held)
+    assert process.returncode == 0
 
 
 START_AND_WAIT = """

@@ -56,11 +56,14 @@ class Executor(Protocol):
         """The address of Dask's dashboard; empty where there is none."""
 
     def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
-        """Raise ClusterError where work would fail for what the workers lack.
+        """Make sure that there are workers, and that work would not fail for what they lack.
 
         Args:
             readable: files that all must be able to read.
             writable: a folder that all must be able to write to.
+
+        Raises:
+            ClusterError: there are none, or it would.
         """
 
     def watch(self, info: RunInfo) -> RunLink:

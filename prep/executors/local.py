@@ -59,7 +59,8 @@ class LocalExecutor:
         self._size = size
 
     def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
-        """They are as this process is."""
+        """Wait for a first process; they all are as this one is."""
+        self._crew.wait_until_ready()
 
     def watch(self, info: RunInfo) -> LocalLink:
         return LocalLink(self._crew, info)
@@ -69,7 +70,7 @@ class LocalExecutor:
 
     def write(self, shards: Sequence[ShardSpec], run: RunRef, observer: Observer) -> SplitTotals:
         written: list[SplitTotals] = []
-        failed: dict[ShardSpec, BaseException] = {}
+        failed: dict[int, BaseException] = {}
         outage = Outage()
         for done in self.map(functools.partial(write_counted, run=run), shards):
             if done.task is None:
@@ -79,13 +80,15 @@ class LocalExecutor:
             if isinstance(done.error, BadImageError):
                 raise done.error
             if done.error is not None:
-                failed[shards[done.task]] = done.error
+                failed[done.task] = done.error
                 outage.failed(done.error, self._size)
             else:
                 outage.committed()
                 written.append(done.result or {})
         if failed:
-            raise ShardError(describe_failed(failed))
+            raise ShardError(
+                describe_failed({shards[task]: failed[task] for task in sorted(failed)})
+            )
         return merge_totals(written)
 
     def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[Done[T]]:
