@@ -202,7 +202,7 @@ def split_bars(splits: Mapping[str, tuple[int, int, int]]) -> str:
         f'<tr>{_cell(name)}<td class="prep-b">'
         f"{bar(done / max(planned, 1), refused / max(planned, 1))}</td>"
         f'<td class="prep-n">{done:,} of {planned:,}</td>'
-        f'<td class="prep-n">{int(100 * done / max(planned, 1))} %</td>'
+        f'<td class="prep-n">{int(100 * done / max(planned, 1))}%</td>'
         f'<td class="prep-w prep-bad">{f"{refused:,} refused" if refused else ""}</td></tr>'
         for name, (done, planned, refused) in splits.items()
     )

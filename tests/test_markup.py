@@ -157,7 +157,7 @@ def test_a_bar_shows_what_of_it_was_refused() -> None:
     made = markup.split_bars({"train": (60, 80, 20), "val": (5, 20, 0)})
     assert re.findall(r"width:([\d.]+)%", made) == ["50.0", "25.0", "25.0"]
     assert made.count("prep-lost") == 1
-    assert "train 60 of 80 75 % 20 refused val 5 of 20 25 %" in Tags(made).text
+    assert "train 60 of 80 75% 20 refused val 5 of 20 25%" in Tags(made).text
 
 
 def test_a_file_is_a_link_only_where_one_leads_to_it() -> None:
@@ -240,7 +240,7 @@ def test_a_run_in_words(scene: Scene, shown: str) -> None:
 
 def test_a_run_in_a_picture() -> None:
     text = Tags(Scene(title="a → b", verdict=RUNNING, counts=COUNTS, links=LINKS).html()).text
-    assert "train 1,600 of 5,000 32 % val 243 of 400 60 %" in text
+    assert "train 1,600 of 5,000 32% val 243 of 400 60%" in text
     assert "mean RGB 122.6 / 116.7 / 104.0, std 68.4 / 66.6 / 69.7" in text
     assert "14 refused: 11 truncated, 3 empty the last: train/cat/1.jpg (truncated)" in text
     assert text.endswith("dashboard http://127.0.0.1:8787/prep · through Jupyter /proxy/8787/prep")

@@ -18,7 +18,7 @@ from prep.watching.runwatch import RunWatch
 _STYLE = f"""
 :host {{ color: {TEXT}; font: 14px Helvetica, Arial, sans-serif; width: 100%; }}
 h2 {{ font-size: 14px; margin: 0 0 4px; }}
-label {{ white-space: normal; }}
+label {{ white-space: normal; padding-left: 20px; text-indent: -20px; margin-bottom: 3px; }}
 label span {{ overflow-wrap: anywhere; }}
 """
 _MARKS: Mapping[State, str] = {

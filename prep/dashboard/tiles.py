@@ -196,7 +196,8 @@ class MeanTile(Tile):
     def text(self, watch: RunWatch) -> str:
         mean, std = watch.counts.mean, watch.counts.std
         if mean is None or std is None:
-            return "<h2>Mean RGB</h2><p class=quiet>Nothing has been written yet.</p>"
+            word = "was written" if watch.verdict.ended else "has been written yet"
+            return f"<h2>Mean RGB</h2><p class=quiet>Nothing {word}.</p>"
         rows = "".join(
             f"<tr><td>{channel}</td><td class=n>{value:.3f}</td>"
             f"<td class=n>± {std[channel]:.3f}</td></tr>"

@@ -120,11 +120,11 @@ class HostsFigure:
         }
         show_times(self._made, [sample.seconds for sample in samples])
         used = watch.recorder.mean_percent(names) or 0
-        self._card.draw(f"CPU of hosts: {used:.0f} % of all cores in use, on average")
+        self._card.draw(f"CPU of hosts: {used:.0f}% of all cores in use, on average")
 
 
 def _percent_labels() -> PrintfTickFormatter:
-    return PrintfTickFormatter(format="%d %%")
+    return PrintfTickFormatter(format="%d%%")
 
 
 class WorkersFigure:
@@ -158,7 +158,7 @@ class WorkersFigure:
         self._made.grid.grid_line_color = None
         self._ticker = FixedTicker(ticks=[])
         self._made.yaxis.ticker = self._ticker
-        self._made.add_tools(HoverTool(tooltips=[("second", "$x{0}"), ("CPU", "@image %")]))
+        self._made.add_tools(HoverTool(tooltips=[("second", "$x{0}"), ("CPU", "@image%")]))
         self._card = Card(self._made, drawn=False)
         self.root = self._card.root
 
@@ -189,7 +189,7 @@ class WorkersFigure:
             "dh": [len(names)],
         }
         used = watch.recorder.mean_percent(names) or 0
-        self._card.draw(f"CPU of workers: {used:.0f} % of a core each, on average")
+        self._card.draw(f"CPU of workers: {used:.0f}% of a core each, on average")
 
     def _name_rows(self) -> None:
         self._ticker.ticks = some_ticks(len(self._names), _MOST_ROWS_NAMED)

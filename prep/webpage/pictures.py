@@ -156,7 +156,7 @@ def channel_histogram(channel: str, counts: Counts, mean: float | None, std: flo
         y="% of pixels",
         height=180,
         x_range=(0, 255),
-        tooltips=[("value", "@x"), ("share", "@share{0.00} %")],
+        tooltips=[("value", "@x"), ("share", "@share{0.00}%")],
     )
     share = 100 * counts / max(int(counts.sum()), 1)
     source = ColumnDataSource({"x": np.arange(256), "share": share})

@@ -215,7 +215,7 @@ def processor_time(histories: Sequence[History]) -> Any:
         x="seconds",
         y="%",
         height=240,
-        tooltips=[("", "@name"), ("in use", "@y{0,0} %"), ("at", "@x{0,0} s")],
+        tooltips=[("", "@name"), ("in use", "@y{0,0}%"), ("at", "@x{0,0} s")],
     )
     names = list(dict.fromkeys(name for history in histories for name in history.workers))
     for part in _parts(histories):
