@@ -15,6 +15,7 @@
     ├── RecordError            a TFRecord file is damaged, or is not one
     ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
     ├── ClusterError           the cluster can't be started, or is not fit for the work
+    │   └── WorkerDied         a task has ended every process that it was given to
     ├── StorageUnavailable     a storage did not answer, even when asked again
     ├── ShardError             shards failed; the others are committed
     ├── StoppedShard           a worker was told to leave a shard unfinished

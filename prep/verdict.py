@@ -58,7 +58,7 @@ class Verdict:
         """Tell how a run has ended that raised this.
 
         >>> str(Verdict.of_error(KeyboardInterrupt())), str(Verdict.of_error(OSError("disk full")))
-        ('stopped', 'failed: OSError: disk full')
+        ('stopped', 'failed: disk full')
         """
         if isinstance(error, TooManyRefused):
             return cls("too many refused", one_line(error.summary))

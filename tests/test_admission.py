@@ -122,7 +122,7 @@ def test_a_home_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("value", [7, None, b"photos", ["photos"]])
 def test_what_is_no_text_is_refused(value: Any) -> None:
-    assert line_of(lambda: typed("source", value)).startswith("source: got a ")
+    assert line_of(lambda: typed("source", value)).startswith("source: got ")
     assert "expected a path or a URL" in line_of(lambda: prep.verify(value))
 
 

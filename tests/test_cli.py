@@ -153,7 +153,8 @@ def test_flags_win_over_the_file_under_either_name(source: Path, at_home: Path) 
     flags = ["--record-path", "here", "--crop-size", "200", "--splits", "train"]
     shown = here("plan", "-c", "config.json", *flags).stdout
     # 10 images of 200 × 200 × 3 bytes are 1.2 MB.
-    assert "here, about 1.2 MB" in shown
+    assert re.search(r"output +│ here +│", shown)
+    assert re.search(r"size +│ about 1.2 MB", shown)
     assert "train" in shown
     assert "val" not in shown
 
@@ -470,8 +471,8 @@ def test_a_plan_of_many_classes_shows_the_largest(at_home: Path) -> None:
 
 
 def test_labels_are_numbered_by_name(source: Path, at_home: Path) -> None:
-    shown = here("labels", "photos", "-o", "made/labels.json").stdout
-    assert read_json(at_home / "made/labels.json") == {"cat": 0, "dog": 1}
+    shown = here("labels", "photos", "-o", "labels.json").stdout
+    assert read_json(at_home / "labels.json") == {"cat": 0, "dog": 1}
     assert "2 classes" in shown
 
 
@@ -553,7 +554,7 @@ def test_the_article_s_command_for_shards(tmp_path: Path) -> None:
         # A weight that is none.
         (["-i", "photos", "-o", "m.json", "--weight", "class"], ["'class'", "image", "pixel"]),
         # No input.
-        (["-o", "m.json"], ["-i"]),
+        (["-o", "m.json"], ["input: missing"]),
     ],
 )
 def test_a_mean_that_cannot_be_had_is_said_in_one_line(
@@ -614,7 +615,7 @@ def test_it_is_a_command_of_dask_too() -> None:
 
 def test_help_shows_the_examples_line_by_line() -> None:
     lines = [line.strip() for line in here("--help").stdout.splitlines()]
-    assert "prep run --source photos --output shards      do it" in lines
+    assert any(re.fullmatch(r"prep run photos shards +do it", line) for line in lines), lines
 
 
 def test_help_names_every_key_and_the_article_s_names() -> None:

@@ -171,7 +171,7 @@ def test_a_folder_that_holds_no_output(tmp_path: Path) -> None:
 
 def test_a_split_that_is_not_there(source: Path, tmp_path: Path, client: Client) -> None:
     output = prepared(source, tmp_path / "out", client)
-    with pytest.raises(SourceError, match=r"'test'.*'train', 'val'"):
+    with pytest.raises(SourceError, match=r"'test'.*train, val"):
         prep.load(output, "test")
 
 

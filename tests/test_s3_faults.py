@@ -38,6 +38,7 @@ from prep.means import find_files
 from prep.outlook import plan
 from prep.retries import is_transient
 from prep.runs import _how_to_resume as how_to_resume
+from prep.runs import _what_is_committed as what_is_committed
 
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset.
 
@@ -226,7 +227,7 @@ def test_a_run_is_stopped_though_the_store_does_not_say_what_is_committed(
     made = plan(prep.Config(source=source, output=output, storage_options=s3.options))
     s3.fail(100, status="403", match="receipts")
     try:
-        told = how_to_resume(made, Journal(output), seen=1)
+        told = how_to_resume(made, 1, what_is_committed(made, Journal(output)))
     finally:
         s3.fail(0)
     assert told.startswith("stopped: this run has seen 1 of 1 shards committed, and these stay;")

@@ -250,9 +250,9 @@ def test_where_photos_and_shards_can_not_be_is_said(s3: S3, source: Path) -> Non
         return str(error.value)
 
     missing = f"{s3.url}-missing"
-    assert f"but {missing} does not exist" in error(f"{missing}/photos", f"{s3.url}/shards")
-    assert f"but {missing} does not exist" in error(missing, f"{s3.url}/shards")
+    assert f"{missing} does not exist" in error(f"{missing}/photos", f"{s3.url}/shards")
+    assert f"{missing} does not exist" in error(missing, f"{s3.url}/shards")
     assert "does not exist; expected a folder" in error(f"{s3.url}/absent", f"{s3.url}/shards")
     for output in ("photos/train/cat", "photos/val/cat/shards"):
         assert "a class folder of the source" in error(photos, f"{s3.url}/{output}")
-    assert "which is the source" in error(photos, photos.replace("s3://", "S3://"))
+    assert "is also the source" in error(photos, photos.replace("s3://", "S3://"))
