@@ -347,6 +347,24 @@ def test_processes_end_by_themselves_though_somebody_holds_their_connection() ->
     assert process.returncode == 0
 
 
+@pytest.mark.usefixtures("no_cluster")
+def test_the_start_of_processes_counts_as_start_and_not_as_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    wait_until_ready = Crew.wait_until_ready
+
+    def measure(crew: Crew) -> None:
+        began = time.perf_counter()
+        wait_until_ready(crew)
+        waited.append(time.perf_counter() - began)
+
+    monkeypatch.setattr(Crew, "wait_until_ready", measure)
+    photos = write_tree(tmp_path / "photos", {"train": {"cat": 2}})
+    report = prep.run(config(photos, tmp_path / "out"), workers=1)
+    assert 0 < waited[0] < report.start_seconds + 0.001  # It is rounded.
+
+
 START_AND_WAIT = """
 import sys, threading
 sys.path.insert(0, sys.argv[1])

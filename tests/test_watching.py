@@ -136,6 +136,16 @@ def test_nothing_is_under_way_in_a_run_that_was_stopped() -> None:
     }
 
 
+def test_the_rates_of_a_whole_run_are_those_of_its_work_alone() -> None:
+    watch = RunWatch(info(elapsed=8.0), now=0)
+    for task in range(len(info().missing)):
+        watch.shard_is(task, "committed")
+    watch.finish(Verdict("done"), 2)
+    counts = watch.counts
+    assert counts.seconds == 10
+    assert counts.images_per_second == counts.images / 2
+
+
 def test_tasks_are_those_of_the_missing_shards() -> None:
     watch = RunWatch(info(missing=[2, 4]), now=0)
     watch.shard_is(1, "committed")

@@ -286,15 +286,16 @@ class RunWatch:
         )
 
     def _on_average(self, counts: LiveCounts) -> LiveCounts:
-        """With the rates of the whole run."""
-        if not counts.seconds:
+        """With the rates of the whole run, from when there were workers."""
+        worked = counts.seconds - self.info.elapsed
+        if worked <= 0:
             return counts
+        before = self.info.before
         return dataclasses.replace(
             counts,
-            images_per_second=(counts.images - self._images_before) / counts.seconds,
-            read_per_second=max(counts.bytes_read - self.info.before["read"], 0) / counts.seconds,
-            written_per_second=max(counts.bytes_written - self.info.before["written"], 0)
-            / counts.seconds,
+            images_per_second=(counts.images - self._images_before) / worked,
+            read_per_second=max(counts.bytes_read - before["read"], 0) / worked,
+            written_per_second=max(counts.bytes_written - before["written"], 0) / worked,
         )
 
     def _done_by_split(self) -> list[int]:
