@@ -16,7 +16,7 @@ from prep.text import one_line
 
 def linked(place: str) -> Text:
     """Return a path or URL that can be clicked, where the terminal takes links."""
-    return Text(one_line(place), style=Style(link=address_of(locate(place))))
+    return Text.assemble((one_line(place), Style(link=address_of(locate(place)))))
 
 
 def print_pairs(rows: Iterable[tuple[str, str | Text]]) -> None:

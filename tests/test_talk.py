@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -129,6 +130,25 @@ def test_a_plan_is_told_to_programs(at_home: Path) -> None:
     assert here("plan", "--source", "photos", "--output", "out", "--quiet").output == ""
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("command", ["labels photos -o labels.json", "plan photos out --json"])
+def test_a_full_disk_behind_standard_output_is_told_in_a_line(
+    command: str, buffered: str, home: Path
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [PREP, *command.split()],
+            cwd=home,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+    told = "prep: standard output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
 def test_warnings_are_told_to_programs_too(at_home: Path) -> None:
     (at_home / "photos/train/Cat").mkdir()
     (at_home / "photos/train/Cat/1.jpg").write_bytes(b"")
@@ -186,6 +206,7 @@ def test_a_terminal_gets_the_report_as_a_link_and_is_told_what_was_complete(home
     # OSC 8, as terminals take it: where it leads, and then what is shown.
     assert re.search(rf"\x1b\]8;[^;]*;{re.escape(page.as_uri())}\x1b\\", terminal.shown)
     assert "already complete, nothing to do" in terminal.shown
+    assert " \x1b]8;;" not in terminal.shown  # The rest of its column is no link.
     piped = run_prep(*RUN, cwd=home)
     assert "\x1b" not in piped.stdout
     unfolded = re.sub(r"[\s│]", "", piped.stdout)

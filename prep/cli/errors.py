@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import errno
 import gc
 import sys
 from collections.abc import Sequence
@@ -10,16 +12,17 @@ from typing import Any, NoReturn
 
 import click
 
-from prep.cli.streams import fit_streams
+from prep.cli.streams import drop_output, fit_streams
 from prep.cli.talk import talk_of
 from prep.errors import ClusterError, PrepError, UsageError
 from prep.interrupts import stopped_by, stopping_in_order
 from prep.locations import hide_credentials
 from prep.spelling import as_flags
-from prep.text import brief, one_line, reason_and_file
+from prep.text import brief, one_line, reason_and_file, reason_of
 
 _COLLECT_AFTER = 50_000  # objects
 _LONGEST = 2000  # characters of a message
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Errors(click.Group):
@@ -43,10 +46,14 @@ class Errors(click.Group):
         except (Exception, KeyboardInterrupt) as error:
             told = _told(error)
             message, findings = told or (type(error).__name__, ())
-            ctx.obj.failed(error, _shown(message), [*map(_shown, findings)], exit_code_of(error))
+            code = exit_code_of(error)
+            with contextlib.suppress(OSError):  # Standard output may be gone.
+                if _is_of_output(error):
+                    drop_output()
+                ctx.obj.failed(error, _shown(message), [*map(_shown, findings)], code)
             if told is None:
                 raise
-            fail(message, exit_code_of(error), findings)
+            fail(message, code, findings)
 
 
 def _told(error: BaseException) -> tuple[str, Sequence[str]] | None:
@@ -60,7 +67,14 @@ def _told(error: BaseException) -> tuple[str, Sequence[str]] | None:
         return f"{brief(error.format_message())} ({command} -h lists all)", ()
     if isinstance(error, OSError) and error.filename is not None:  # Of what was asked for.
         return reason_and_file(error), ()
+    if _is_of_output(error):
+        return f"standard output can't be written: {reason_of(error)}", ()
     return ("stopped", ()) if isinstance(error, KeyboardInterrupt | click.Abort) else None
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Tell whether standard output could not be written; errors of other files name these."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in _NOT_WRITTEN
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -59,5 +59,11 @@ def fit_streams(environ: Mapping[str, str] = os.environ) -> None:
                 stream.reconfigure(encoding=asked, errors=_ERRORS)
 
 
+def drop_output() -> None:
+    """Discard what is still to be written to standard output, where that can't be done."""
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
 def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
