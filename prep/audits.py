@@ -138,19 +138,21 @@ def _inspect_all(
     )
     found: list[ShardInspection] = []
     with show_work(work) as display:
-        pace, images = Pace(), 0
+        began, pace, images = time.monotonic(), Pace(), 0
         for done in executor.map(functools.partial(inspect_shard, run=run), shards):
             if done.task is not None:
                 shard = shards[done.task]
                 found.append(done.result or _failed(done.error, shard))
                 images += shard.images
+            now = time.monotonic()
             counts = LiveCounts(
                 planned=work.planned,
                 shards=len(found),
                 images=images,
+                seconds=now - began,
                 without_workers=done.missing,
             )
-            display.update(pace.add_rates(counts, time.monotonic()))
+            display.update(pace.add_rates(counts, now))
     return found
 
 

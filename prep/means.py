@@ -276,13 +276,16 @@ def _sum_up(
         dashboard=executor.dashboard,
     )
     with show_work(work) as display:
-        pace, files = Pace(), 0
+        began, pace, files = time.monotonic(), Pace(), 0
 
         def show(done: Done[Part]) -> None:
             nonlocal files
             files += 0 if done.task is None else len(chunks[done.task])
-            counts = LiveCounts(planned=planned, images=files, without_workers=done.missing)
-            display.update(pace.add_rates(counts, time.monotonic()))
+            now = time.monotonic()
+            counts = LiveCounts(
+                planned=planned, images=files, seconds=now - began, without_workers=done.missing
+            )
+            display.update(pace.add_rates(counts, now))
 
         return executor.reduce(function, chunks, merge_parts, show)
 
