@@ -35,6 +35,8 @@ def print_report(report: RunReport) -> None:
 def _headline(report: RunReport) -> Text:
     verdict = report.verdict
     colour = "red" if not verdict.good else "yellow" if verdict.reason else "green"
+    if report.was_complete and not verdict.reason:
+        return Text("already complete, nothing to do", style=f"bold {colour}")
     complete = "already complete, nothing to do; " if report.was_complete else ""
     reason = f": {verdict.reason}" if verdict.reason else ""
     return Text.assemble(complete, (verdict.state, f"bold {colour}"), reason)

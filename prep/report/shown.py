@@ -24,6 +24,14 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
             f"{images['written']:,} written, {images['refused']:,} refused, "
             f"of {images['planned']:,} planned",
         ),
+        *(
+            (
+                f"  {name}",
+                f"{counted(split['written'], 'image')} in {counted(split['shards'], 'shard')}, "
+                f"{megabytes(split['bytes'])}",
+            )
+            for name, split in report.splits.items()
+        ),
     ]
     if report.refused:
         reasons = report.refused_by_reason().items()
@@ -35,14 +43,6 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     rows += [("depth", line) for line in report.depth_warnings()]
     rows += _duplicate_rows(report)
     rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
-    rows += [
-        (
-            f"  {name}",
-            f"{counted(split['written'], 'image')} in {counted(split['shards'], 'shard')}, "
-            f"{megabytes(split['bytes'])}",
-        )
-        for name, split in report.splits.items()
-    ]
     if report.retries:
         rows.append(("retried", f"{counted(report.retries, 'time')} to read or to write"))
     from_before = f", {report.resumed_shards:,} of them from before"
@@ -114,7 +114,7 @@ def _duplicate_rows(report: RunReport) -> list[tuple[str, str]]:
     rows = []
     if found["images"]:
         copies = f"{counted(found['images'], 'image')} with the same bytes as another"
-        rows.append(("duplicates", f"{copies}; duplicates.csv names them"))
+        rows.append(("duplicates", f"{copies}: see duplicates.csv"))
     leaks = describe_leaks(found, {name: split["planned"] for name, split in report.splits.items()})
     if leaks:
         rows.append(("leaks", f"{'; '.join(leaks)}{_example(found, 'leak')}"))
