@@ -18,6 +18,7 @@ import psutil
 import pytest
 from clusters import contents, wait_until
 from pictures import write_tree
+from storages import S3, SECRET
 from test_isolation import CRASHES, HANGS, expected, poisoned_set, refused, undisturbed
 
 import prep
@@ -25,6 +26,7 @@ from prep.cluster_choice import ANY_CLUSTER, ClusterChoice
 from prep.errors import BadImageError, ClusterError
 from prep.executors import Workload
 from prep.executors.crew import Crew, WorkerDied
+from prep.executors.crew import _start as start_here
 from prep.executors.local import processes_for
 from prep.executors.on_dask import DaskExecutor
 from prep.placing import FEW_IMAGES, placed
@@ -157,6 +159,36 @@ def test_the_bytes_and_the_report_are_those_of_a_cluster(
     assert prep.verify(tmp_path / "here", workers=2).clean
     assert prep.mean_rgb(photos).mean == prep.mean_rgb(photos, client).mean
     assert prep.mean_rgb(tmp_path / "here").mean == prep.mean_rgb(tmp_path / "here", client).mean
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_cluster")
+def test_a_storage_with_credentials_is_used_without_a_cluster(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_tree(tmp_path / "photos", {"train": {"cat": 4}})
+    prep.run(config(photos, tmp_path / "disk", images_per_shard=2))
+    uploaded = s3.upload(photos, "photos")
+    there = config(uploaded, f"{s3.url}/out", images_per_shard=2, storage_options=s3.options)
+    shown: list[str] = []
+
+    def start(descriptor: int) -> subprocess.Popen[bytes]:
+        worker = start_here(descriptor)
+        process = psutil.Process(worker.pid)
+        shown.extend([*process.cmdline(), *process.environ().values()])
+        return worker
+
+    monkeypatch.setattr("prep.executors.crew._start", start)
+    assert prep.run(there, workers=2).images["written"] == 4
+    shards = {
+        name: s3.contents("out")[name] for name in contents(tmp_path / "disk", "*/*.tfrecord")
+    }
+    assert shards == contents(tmp_path / "disk", "*/*.tfrecord")
+    assert prep.verify(there.output, storage_options=s3.options, workers=2).clean
+    mean = prep.mean_rgb(uploaded, storage_options=s3.options).mean
+    assert mean == prep.mean_rgb(photos).mean
+    assert shown
+    assert SECRET not in "".join(shown)
 
 
 @pytest.fixture
