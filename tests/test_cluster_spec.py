@@ -156,7 +156,7 @@ WRONG = [
     (PLAIN + "version: 1\n", None, ["line 7: given twice: 'version'"]),
     # Something else than keys and values.
     ("- version: 1\n", None, ["expected keys and values"]),
-    ("", None, ["it is empty"]),
+    ("", None, ["the file is empty"]),
     # A tag that would make an object of Python.
     ("version: !!python/object/apply:os.system [ls]\n", None, ["can't be read", "python"]),
     # It contains itself.
