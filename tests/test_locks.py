@@ -66,7 +66,7 @@ def test_a_lock_is_free_again_after_the_block(tmp_path: Path) -> None:
     path.write_text("no JSON")
     with open(path) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(OutputConflict, match="has just begun"), exclusive(path):
+        with pytest.raises(OutputConflict, match="has just started"), exclusive(path):
             pass
 
 
