@@ -360,7 +360,7 @@ def test_other_codecs_are_an_error_before_anything_is_written(source: Path, tmp_
     assert done.returncode == 1
     head, line = done.stderr.splitlines()[-2:]
     assert head == "prep: the cluster is not fit for this run (prep cluster check says more):"
-    assert "opencv 3.4.0, here it is" in line
+    assert "opencv is 3.4.0 there, " in line
     assert "the shards would differ" in line
     assert not (tmp_path / "out").exists()
 
