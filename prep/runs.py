@@ -188,9 +188,9 @@ def _complete(
     )
     try:
         with start(workload, stages.doing) as executor:
+            load_ahead()
             executor.require_fit(readable=_some_image(made), writable=journal.output)
             begin()
-            load_ahead()
             ready = time.perf_counter() - started
             for _ in range(_ROUNDS):
                 work = Writing(made, missing, journal, executor, total_receipts(receipts))
