@@ -379,6 +379,24 @@ def test_processes_end_by_themselves_though_somebody_holds_their_connection() ->
     assert process.returncode == 0
 
 
+LOOK_AT_STREAMS = """
+import os, sys
+from prep.executors.crew import Crew
+with Crew(1) as crew:
+    done = list(crew.carry_out(os.readlink, [f"/proc/self/fd/{n}" for n in range(3)]))
+with open(sys.argv[1], "w") as file:
+    print(*(each.result for each in done if each.task is not None), file=file)
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    start = ["bash", "-c", f'exec "$0" -c "$1" "$2" {closed}']
+    subprocess.run([*start, sys.executable, LOOK_AT_STREAMS, told], timeout=120)
+    assert told.read_text().split() == [os.devnull] * 3
+
+
 @pytest.mark.usefixtures("no_cluster")
 def test_the_start_of_processes_counts_as_start_and_not_as_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

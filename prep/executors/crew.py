@@ -7,6 +7,7 @@ of the script that starts them, so it needs no guard.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -274,14 +275,22 @@ class _Member:
             self.connection.send(message)
 
 
-def _start(descriptor: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "prep.executors", str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # What a library prints is no output of ours.
-        env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
-        pass_fds=[descriptor],
-    )
+def _start(theirs: int) -> subprocess.Popen[bytes]:
+    """Start a process that has this descriptor, and nothing of ours in place of closed streams."""
+    # Or else a shard would be opened there, and get what a library prints.
+    nowhere = sys.__stderr__ is None
+    descriptor = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, 3)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "prep.executors", str(descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if nowhere else 2,  # What a library prints is none of ours.
+            stderr=subprocess.DEVNULL if nowhere else None,
+            env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
+            pass_fds=[descriptor],
+        )
+    finally:
+        os.close(descriptor)
 
 
 def _search_path() -> list[str]:
