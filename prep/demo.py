@@ -74,14 +74,18 @@ def require_free(root: Path) -> None:
 def where_to_look(root: Path) -> str:
     """What there is to see after the demonstration."""
     shards = root / "shards"
+    places = {
+        f"{shards}/train/": "the shards",
+        f"{shards}/mean_rgb.json": "the mean to subtract in training",
+        f"{shards}/report.html": "what came out, to look at in a browser",
+        f"{shards}/report.json": "all numbers, and each refused image with its reason",
+        f"{root}/images/": "what they were made of",
+    }
+    width = max(map(len, places))
     return (
         "\nLook at:\n"
-        f"  {shards}/train/                 the shards\n"
-        f"  {shards}/mean_rgb.json          the mean to subtract in training\n"
-        f"  {shards}/report.html            what came out, to look at in a browser\n"
-        f"  {shards}/report.json            all numbers, and each refused image with its reason\n"
-        f"  {root}/images/                  what they were made of\n"
-        f"\nTrain on it ({install_command('tensorflow')}):\n"
+        + "".join(f"  {place:{width}}  {what}\n" for place, what in places.items())
+        + f"\nTrain on it ({install_command('tensorflow')}):\n"
         "  import prep\n"
         f'  dataset = prep.load("{shards}", "train").shuffle(1000).batch(32)\n'
     )

@@ -58,6 +58,9 @@ def test_where_it_says_to_look_there_is_something(demo: Demo) -> None:
     _, _, places = process.stdout.partition("Look at:")
     paths = re.findall(r"^  (demo/\S+)", places, re.MULTILINE)
     assert len(paths) == 5
+    columns = [match.end() for match in re.finditer(r"^  demo/\S+ +(?=\S)", places, re.MULTILINE)]
+    starts = [match.start() for match in re.finditer(r"^  demo/", places, re.MULTILINE)]
+    assert len({column - start for column, start in zip(columns, starts, strict=True)}) == 1
     for path in paths:
         assert (home / path).is_dir() == path.endswith("/")
         assert (home / path).exists()
