@@ -24,6 +24,7 @@ from prep.stored_plan import StoredPlan
 from prep.text import reason_of
 
 # What is of one run of several that an output may have taken, or of where it lies.
+_LONGEST = 120  # characters of what a file holds, to be shown
 _NOT_OF_THE_RESULT = {
     *(
         "output",
@@ -125,7 +126,8 @@ class Inventory:
         # Earlier versions did not say what it is the mean of.
         if expected.mean is not None and mean not in (expected.mean_file, expected.mean):
             found = _what(self._layout.mean, mean)
-            yield self._problem(self._layout.mean, f"{expected.mean_file}", found, "remake")
+            told = "the mean that the receipts add up to"
+            yield self._problem(self._layout.mean, told, found, "remake")
         if not findings_are_published(self._layout, totals):
             path = self._layout.refused
             found = "other images" if path.exists() else "no such file"
@@ -190,7 +192,8 @@ def _read_json(path: Path) -> Any:
 
 def _what(path: Path, value: Any) -> str:
     if value is not None:
-        return str(value) if len(str(value)) <= 120 else "another"
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) <= _LONGEST else "another"
     return "a file that can't be read" if path.exists() or path.is_symlink() else "no such file"
 
 

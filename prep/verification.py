@@ -78,7 +78,7 @@ class VerificationReport:
         shards = counted(self.shards, "shard") + (" is" if self.shards == 1 else " are")
         return (
             f"{self.output}: {self.committed:,} of {shards} committed, {images}: "
-            f"{self._state}{mended}; run the same command to go on"
+            f"{self._state}{mended}; repeat the run to continue"
         )
 
     @property

@@ -231,13 +231,13 @@ def a_doubled_record(output: Output) -> tuple[str, str]:
 def exchanged_records(output: Output) -> tuple[str, str]:
     records = output.records()
     output.write([records[1], records[0], *records[2:]])
-    return SHARD, r"expected (SHA-256|\d+ bytes)"  # Compressed, they may have another size.
+    return SHARD, r"expected (SHA-256|[\d,]+ bytes)"  # Compressed, they may have another size.
 
 
 def bytes_after_the_end(output: Output) -> tuple[str, str]:
     with open(output.shard, "ab") as file:
         file.write(b"more")
-    return SHARD, r"expected \d+ bytes"
+    return SHARD, r"expected [\d,]+ bytes; found [\d,]+ bytes"
 
 
 def no_trailer(output: Output) -> tuple[str, str]:
@@ -448,12 +448,13 @@ def what_a_killed_attempt_left(output: Output) -> tuple[str, str]:
 
 def a_wrong_mean(output: Output) -> tuple[str, str]:
     (output.root / "mean_rgb.json").write_text('{"R": 1.0, "G": 2.0, "B": 3.0}')
-    return "mean_rgb.json", "found {'R': 1.0, 'G': 2.0, 'B': 3.0}"
+    return "mean_rgb.json", 'found {"R": 1.0, "G": 2.0, "B": 3.0}'
 
 
 def no_mean(output: Output) -> tuple[str, str]:
     (output.root / "mean_rgb.json").unlink()
-    return "mean_rgb.json", "found no such file"
+    told = "expected the mean that the receipts add up to; found no such file"
+    return "mean_rgb.json", told
 
 
 def a_report_that_counts_otherwise(output: Output) -> tuple[str, str]:
@@ -736,7 +737,7 @@ def test_a_stopped_run_is_one_line(
     print_verification(report)
     assert capsys.readouterr().out == (
         f"{stopped}: 3 of 5 shards are committed, with {report.images} images: OK; "
-        "run the same command to go on\n"
+        "repeat the run to continue\n"
     )
     assert "not finished" in report._repr_html_()
     assert contents(stopped) == before
@@ -754,7 +755,7 @@ def test_what_is_wrong_with_a_stopped_run_is_said_of_what_is_there(
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     print_verification(prep.verify(stopped, client))
     first, *problems = capsys.readouterr().out.splitlines()
-    assert re.search(r"3 of 5 shards are committed, .*: 3 problems; run the same command", first)
+    assert re.search(r"3 of 5 shards are committed, .*: 3 problems; repeat the run", first)
     assert all(line.startswith(f"{SHARD}\t") for line in problems)
     assert re.match(r"SHA-256 [0-9a-f]{12}…\t[0-9a-f]{12}…\t", problems[0].partition("\t")[2])
     repaired = prep.verify(stopped, client, repair=True)
@@ -768,7 +769,7 @@ def test_a_run_that_had_committed_nothing(source: Path, tmp_path: Path, client: 
     Journal(config.output).begin(prep.plan(config))
     report = prep.verify(config.output, client)
     assert report.summary().endswith(
-        "0 of 2 shards are committed, with 0 images: OK; run the same command to go on"
+        "0 of 2 shards are committed, with 0 images: OK; repeat the run to continue"
     )
 
 

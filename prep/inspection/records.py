@@ -22,7 +22,7 @@ from prep.records import compression_of, crc32c, read_records
 from prep.retries import Retries
 from prep.stats import CHANNELS, ChannelStats
 from prep.stored_plan import StoredPlan
-from prep.text import quoted
+from prep.text import counted, quoted
 
 _RECORDS_NAMED = 3  # of those in a shard that something is wrong with
 _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again, from its start
@@ -56,7 +56,7 @@ def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]
     with storage.open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size != receipt.bytes:
-            yield f"{receipt.bytes} bytes", f"{size}"
+            yield counted(receipt.bytes, "byte"), counted(size, "byte")
             return  # It can't have the digest either, and may be of any size.
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
