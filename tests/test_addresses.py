@@ -112,7 +112,13 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         server = subprocess.Popen([*command, *options], env=environ, stdout=log, stderr=log)
     try:
         noted = runtime / f"jpserver-{server.pid}.json"
-        wait_until(lambda: server.poll() is not None or noted.exists())
+        # The file is there before anything is in it.
+        wait_until(
+            lambda: (
+                server.poll() is not None
+                or (noted.exists() and noted.read_text().strip().endswith("}"))
+            )
+        )
         root = json.loads(noted.read_text())["url"].removesuffix("/lab/")
 
         def answers() -> bool:

@@ -196,7 +196,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     finished("run", *flags, "--workers", "1", cwd=tmp_path)
     used = read_json(tmp_path / "out/report.json")["config"]
-    assert used == {**given, "splits": ["val", "train"]}
+    assert used == {**given, "splits": ["train", "val"]}
     receipts = [read_json(path) for path in tmp_path.glob("out/.prep/receipts/*/*.json")]
     assert len(receipts) == 12
     assert len({receipt["worker"] for receipt in receipts}) == 1
