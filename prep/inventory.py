@@ -23,8 +23,8 @@ from prep.report import Effort, RunReport, make_report
 from prep.stored_plan import StoredPlan
 from prep.text import reason_of
 
-# What is of one run of several that an output may have taken, or of where it lies.
 _LONGEST = 120  # characters of what a file holds, to be shown
+# What is of one run of several that an output may have taken, or of where it lies.
 _NOT_OF_THE_RESULT = {
     *(
         "output",
@@ -38,7 +38,8 @@ _NOT_OF_THE_RESULT = {
     "retries",
     "duplicates",  # They are found by reading the images.
     "passed_over",  # That, by looking into the source.
-    "refusals_allowed",  # That is as the run was asked.
+    "refusals_allowed",  # That is as the run was asked,
+    "verdict",  # and so is what it comes to.
 }
 
 

@@ -92,6 +92,8 @@ def test_too_many_refused_come_with_the_summary_and_the_reasons(home: Path) -> N
     assert ended["verdict"]["state"] == "too many refused"
     assert ended["error"]["type"] == "TooManyRefused"
     assert ended["report"]["images"]["refused"] == 1
+    stored = json.loads((home / "out/report.json").read_bytes())
+    assert stored["verdict"] == ended["report"]["verdict"] == ended["verdict"]
     assert again.stderr.count("\n") == 1
 
 

@@ -73,11 +73,11 @@ class Talk:
 
         report = getattr(error, "report", None)
         kind = type(error).__name__
-        state = Verdict.of_error(error).state
+        verdict = Verdict(Verdict.of_error(error).state, message.removeprefix("stopped: "))
         self.tell(
             "ended",
             {
-                "verdict": Verdict(state, message.removeprefix("stopped: ")).to_json(),
+                "verdict": (verdict if report is None else report.verdict).to_json(),
                 "exit_code": exit_code,
                 "error": {"type": kind, "message": message, "findings": list(findings)},
                 "report": None if report is None else report.to_json(),

@@ -105,7 +105,8 @@ class RunReport:
     def to_json(self) -> dict[str, Any]:
         names = (name for name in self.__slots__ if name != "preview")
         values = {name: getattr(self, name) for name in names}
-        return {**values, **{name: list(values[name]) for name in _LISTS}}
+        lists = {name: list(values[name]) for name in _LISTS}
+        return {**values, **lists, "verdict": self.verdict.to_json()}
 
     @classmethod
     def read(cls, output: str | Path) -> RunReport:
