@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import poison
 import psutil
@@ -22,6 +22,7 @@ from storages import S3, SECRET
 from test_isolation import CRASHES, HANGS, expected, poisoned_set, refused, undisturbed
 
 import prep
+import prep.means
 from prep.cluster_choice import ANY_CLUSTER, ClusterChoice
 from prep.errors import BadImageError, ClusterError
 from prep.executors import Workload
@@ -94,6 +95,23 @@ def test_no_more_processes_are_started_than_there_is_work_for(
     images: int, parts: int, workers: int | None, processes: int
 ) -> None:
     assert processes_for(Workload(images=images, parts=parts), workers) == processes
+
+
+def test_shards_with_few_images_are_little_however_many_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(16):
+        (tmp_path / f"{number}.tfrecord").write_bytes(bytes(100_000))
+    asked: list[Workload] = []
+
+    def placed(_client: object, _choice: object, workload: Workload, *_: object) -> NoReturn:
+        asked.append(workload)
+        raise InterruptedError
+
+    monkeypatch.setattr(prep.means, "placed", placed)
+    with pytest.raises(InterruptedError):
+        prep.mean_rgb(tmp_path)
+    assert asked == [Workload(images=80, parts=16)]
 
 
 @pytest.mark.parametrize(
