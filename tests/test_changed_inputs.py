@@ -182,7 +182,7 @@ def test_a_late_attempt_leaves_an_output_alone_that_was_prepared_afresh(
 def test_a_late_attempt_finds_the_output_gone(home: Path) -> None:
     made = prep.plan(config(home))
     late = begin(made)
-    with pytest.raises(OutputNotSeen, match="sees none"):
+    with pytest.raises(OutputNotSeen, match="finds none"):
         write_shard(
             made.shards[0], late, AtFirstImage(lambda: (home / "out/.prep/plan.json").unlink())
         )
