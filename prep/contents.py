@@ -21,7 +21,7 @@ from prep.checksums import UNKNOWN, Checksums, checksum_of_pieces, from_text
 from prep.locations import locate
 from prep.machine import cores
 from prep.planning import RunPlan, ShardSpec
-from prep.receipts import ShardReceipt
+from prep.receipts import ShardReceipt, of_outcome
 from prep.retries import Retries
 from prep.splits import training_splits
 
@@ -142,13 +142,17 @@ def copies_in_run(
 ) -> list[Copies]:
     """Images whose files had the same bytes when they were read, those of the first image first.
 
+    Only images that were written: one that was refused is in no split, and in no class.
+
     Args:
         manifest: ``path``, ``size`` and ``class`` of each image.
         classes: that the manifest numbers.
         shards: of the plan.
     """
     paths = manifest["path"]  # Few are looked up: all of them would take ten times the memory.
+    receipts = tuple(receipts)
     checksums = _checksums_by_row(len(paths), shards, receipts)
+    checksums[_refused_rows(paths, shards, receipts)] = UNKNOWN
     class_ = manifest["class"].to_numpy()
     starts = [shard.start for shard in shards]
     found = [
@@ -218,13 +222,31 @@ def _checksums_by_row(
     images: int, shards: Iterable[ShardSpec], receipts: Iterable[ShardReceipt]
 ) -> Checksums:
     """What the receipts tell of each row of the manifest; ``UNKNOWN`` for other shards' rows."""
-    first_row = {(shard.split, shard.index): shard.start for shard in shards}
+    first_row = _first_rows(shards)
     checksums: Checksums = np.full(images, UNKNOWN, np.uint64)
     for receipt in receipts:
         found = from_text(receipt.checksums)
         start = first_row[receipt.split, receipt.index]
         checksums[start : start + len(found)] = found
     return checksums
+
+
+def _refused_rows(
+    paths: pa.ChunkedArray, shards: Iterable[ShardSpec], receipts: Iterable[ShardReceipt]
+) -> list[int]:
+    first_row = _first_rows(shards)
+    rows: list[int] = []
+    for receipt in receipts:
+        refused = {os.fsencode(f.path) for f in of_outcome(receipt.findings, "refused")}
+        if refused:
+            start = first_row[receipt.split, receipt.index]
+            there = paths.slice(start, receipt.images + len(refused)).to_pylist()
+            rows += [start + row for row, path in enumerate(there) if path in refused]
+    return rows
+
+
+def _first_rows(shards: Iterable[ShardSpec]) -> dict[tuple[str, int], int]:
+    return {(shard.split, shard.index): shard.start for shard in shards}
 
 
 def _is_repeated(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -99,6 +99,20 @@ def copies(*images: tuple[str, str]) -> Copies:
     return Copies(tuple(Copy(n, f"{s}/{c}/{n}", c, s) for n, (s, c) in named))
 
 
+def test_images_that_were_refused_are_no_leaks_and_no_conflicts(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    for name in ("train/dog/page", "val/cat/page", "train/cat/page"):
+        (source / f"{name}.jpg").write_bytes(b"<!DOCTYPE html>")
+    report = prep.run(config(source, tmp_path / "out"), client)
+    assert report.images == {"planned": 16, "written": 13, "refused": 3}
+    numbers = {name: report.duplicates[name] for name in ("images", "across_splits", "conflicts")}
+    assert numbers == {"images": 3, "across_splits": 1, "conflicts": 1}
+    assert report.duplicates["leaks"] == {"val": {"train": 1}}
+    names = {row["path"] for row in table(tmp_path / "out/duplicates.csv")}
+    assert names == {*COPIES.keys(), *COPIES.values()}
+
+
 @pytest.mark.parametrize(
     ("found", "leaks"),
     [

@@ -35,7 +35,7 @@ class RunReport:
         images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
         repaired: number of written images that lacked only their end marker.
         damaged: number of written images that are incomplete, and were kept as asked.
-        duplicates: ``images``, the number of images with the same bytes as an earlier one;
+        duplicates: of those written: ``images``, the number with the same bytes as an earlier one;
             ``across_splits``, the number of groups of such images in more than one split;
             ``conflicts``, the number of groups in more than one class; ``leaks``, how many images
             of a split are copies of images of another, as ``{"val": {"train": 13}}``;

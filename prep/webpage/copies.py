@@ -34,7 +34,6 @@ def duplicates(view: View) -> Section:
         "Duplicates and leaks",
         {
             "alarms": alarms(view),
-            "refused": {one_line(finding.path) for finding in view.everything.refused},
             "copies": view.duplicates["images"],
             "dropped": view.facts.plan.config.duplicates == "drop",
             "finished": view.facts.finished,
