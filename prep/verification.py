@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prep import markup
 from prep.admission import Stored, admit
 from prep.audits import Audit, audit, shards_to_read
 from prep.cluster_choice import ClusterChoice, choice_of
-from prep.errors import PrepError
+from prep.errors import OutputConflict, PrepError
 from prep.executors import Workload
 from prep.journal import Journal, no_plan, require_listed
+from prep.locks import require_unheld
 from prep.placing import placed, require_usable
 from prep.problems import Problem
 from prep.progress import ShowOn, stages_for
@@ -41,6 +42,7 @@ class VerificationReport:
         repaired: what a repair has put right.
         unrelated: files that are named like shards but are not where this output has any. They
             were left alone.
+        running: whether a run was at work in it, so that what is missing may be there by now.
     """
 
     output: str
@@ -50,6 +52,7 @@ class VerificationReport:
     repaired: tuple[Problem, ...] = ()
     unrelated: tuple[str, ...] = ()
     committed: int | None = None
+    running: bool = False
 
     @property
     def clean(self) -> bool:
@@ -78,8 +81,14 @@ class VerificationReport:
         shards = counted(self.shards, "shard") + (" is" if self.shards == 1 else " are")
         return (
             f"{self.output}: {self.committed:,} of {shards} committed, {images}: "
-            f"{self._state}{mended}; repeat the run to continue"
+            f"{self._state}{mended}; {self._remedy}"
         )
+
+    @property
+    def _remedy(self) -> str:
+        if self.running:
+            return "a run is at work in it: verify it again when that has ended"
+        return "repeat the run to continue"
 
     @property
     def _state(self) -> str:
@@ -87,7 +96,9 @@ class VerificationReport:
 
     def _repr_html_(self) -> str:
         """In a notebook: one line if all is well, else what is wrong."""
-        state = self._state if self.committed is None else "not finished"
+        state = self._state
+        if self.committed is not None:
+            state = "a run is at work" if self.running else "not finished"
         parts = [markup.heading("Verified", state, "good" if self.clean else "bad")]
         parts.append(markup.line(self.summary(), kind="s"))
         for title, problems in (("Wrong", self.problems), ("Repaired", self.repaired)):
@@ -158,6 +169,7 @@ def verify(
         stages = stack.enter_context(stages_for("verifying", progress))
         if repair:
             stack.enter_context(journal.lock())
+        running = not repair and _is_held(journal)
         shards = shards_to_read(journal, stored)
         workload = Workload(images=sum(shard.images for shard in shards), parts=len(shards))
         used = stack.enter_context(placed(client, choice, workload, stages.doing))
@@ -165,7 +177,7 @@ def verify(
         used.require_fit(readable=[str(journal.layout.plan)], writable=writable)
         before = audit(journal, stored, shards, used, stages)
         if not repair or not before.problems:
-            return _report(journal, stored, before)
+            return replace(_report(journal, stored, before), running=running)
         notes = Repair(journal, stored, before, used, stages).carry_out()
         sound = [inspection for inspection in before.shards if not inspection.problems]
         after = audit(journal, stored, shards, used, stages, sound)
@@ -186,6 +198,17 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
             "nothing can be told without it: prepare it afresh with a run with `overwrite=True`"
         )
     raise no_plan(journal.layout)
+
+
+def _is_held(journal: Journal) -> bool:
+    """Tell whether a run is known to be at work in an output."""
+    try:
+        require_unheld(journal.layout.lock)
+    except OutputConflict:
+        return True
+    except OSError:  # Only what is read of the output itself has to be there.
+        pass
+    return False
 
 
 def _report(

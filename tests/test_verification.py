@@ -747,6 +747,15 @@ def test_a_stopped_run_is_one_line(
     assert prep.verify(stopped, client).clean
 
 
+def test_of_a_run_that_is_at_work_it_is_said_so(stopped: Path, client: Client) -> None:
+    with Journal(stopped).lock():
+        report = prep.verify(stopped, client)
+    assert (report.running, report.clean, report.committed) == (True, False, 3)
+    told = report.summary()
+    assert told.endswith(": OK; a run is at work in it: verify it again when that has ended")
+    assert "a run is at work" in report._repr_html_()
+
+
 def test_what_is_wrong_with_a_stopped_run_is_said_of_what_is_there(
     stopped: Path, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
