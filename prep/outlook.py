@@ -12,13 +12,15 @@ from pathlib import Path
 
 from prep import storage
 from prep.config import AnyConfig, Config
-from prep.errors import OutputConflict, PrepError
+from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
 from prep.journal import Journal, require_room
 from prep.locks import require_unheld
 from prep.planning import OutputState, RunPlan, ShardSpec
 from prep.plans import as_begun, plan_images
-from prep.receipts import ShardReceipt
+from prep.receipts import Finding, ShardReceipt, of_outcome
 from prep.shards import is_settled
+from prep.text import quoted
+from prep.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,8 @@ def look(
 def plan(config: AnyConfig) -> RunPlan:
     """Plan a run, and look at what it would find in the output. Write nothing.
 
-    If no run could begin in the output, this is not an error: the plan's ``state`` says why.
+    If no run could begin in the output, or one would end with an error for what was refused
+    before, this is not an error: the plan's ``state`` says why.
 
     Args:
         config: what the run would do: a :class:`prep.Config`, a mapping of its keys, or the path
@@ -85,11 +88,13 @@ def plan(config: AnyConfig) -> RunPlan:
     except PrepError as error:
         return replace(made, state=OutputState(obstacle=error))
     missing = missing_shards(found.plan, found.receipts)
+    obstacle = _foregone(found, journal.output, complete=not missing)
     state = OutputState(
         committed=len(found.receipts),
         images_left=sum(shard.images for shard in missing),
         free=_free_space(journal.layout.root),
         suspect=found.suspect,
+        obstacle=obstacle,
     )
     return replace(found.plan, state=state)
 
@@ -98,6 +103,40 @@ def missing_shards(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[Shar
     """The shards of a plan of which there is no receipt."""
     done = {(receipt.split, receipt.index) for receipt in receipts}
     return [shard for shard in plan.shards if (shard.split, shard.index) not in done]
+
+
+def require_none_refused(config: Config, receipts: Iterable[ShardReceipt]) -> None:
+    """Raise BadImageError where an earlier run has refused an image, and none may be refused."""
+    refused = _refused(receipts)
+    if refused and config.on_bad_image == "fail":
+        raise BadImageError(
+            f"{quoted(refused[0].path)} was refused ({refused[0].reason}) by an earlier run, and "
+            "on_bad_image is 'fail'; repair or remove it, or pass `on_bad_image='refuse'`"
+        )
+
+
+def too_many_refused(verdict: Verdict, output: str) -> TooManyRefused:
+    """Return the error of a run that has ended with this verdict."""
+    return TooManyRefused(
+        verdict.reason,
+        f"all others are written, and {output}/refused.csv lists these: raise "
+        "`max_refused` to accept them, or repair or remove them and pass `overwrite=True`",
+    )
+
+
+def _foregone(found: Found, output: str, *, complete: bool) -> PrepError | None:
+    """Return the error that a run would end with for what was refused before, if any."""
+    plan = found.plan
+    try:
+        require_none_refused(plan.config, found.receipts)
+    except PrepError as error:
+        return error
+    verdict = Verdict.of_counts(plan.images, len(_refused(found.receipts)), plan.refusals_allowed)
+    return None if verdict.good or not complete else too_many_refused(verdict, output)
+
+
+def _refused(receipts: Iterable[ShardReceipt]) -> list[Finding]:
+    return [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
 
 
 def _free_space(root: Path) -> int | None:

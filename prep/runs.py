@@ -17,23 +17,21 @@ from prep.cluster_choice import ClusterChoice, choice_of
 from prep.config import AnyConfig, Config
 from prep.contents import changed_since_written
 from prep.errors import (
-    BadImageError,
     Interrupted,
     OutputConflict,
     PrepError,
     ShardError,
-    TooManyRefused,
 )
 from prep.executors import Executor, Workload
 from prep.interrupts import pressed_again
 from prep.journal import Journal
-from prep.outlook import look, missing_shards
+from prep.outlook import look, missing_shards, require_none_refused, too_many_refused
 from prep.placing import placed, require_usable
 from prep.planning import RunPlan, ShardSpec
 from prep.plans import plan_images, warn_of_labels
 from prep.progress import ShowOn, Stages
 from prep.publishing import load_ahead, publish
-from prep.receipts import ShardReceipt, SplitTotals, Totals, of_outcome, total_receipts
+from prep.receipts import ShardReceipt, SplitTotals, Totals, total_receipts
 from prep.report import Effort, RunReport
 from prep.stages import stages_of
 from prep.text import counted, distinct_lines, one_line, quoted
@@ -142,7 +140,7 @@ def _carry_out(
             found = look(journal, planned, overwrite=overwrite, locked=True)
         made, before = found.plan, found.receipts
         _require_unchanged(made, before)
-        _stop_at_refused(config, before)
+        require_none_refused(config, before)
         if len(before) == len(made.shards):
             if not finished:  # Or else without the lock, and another run may begin at this moment.
                 journal.begin(made)
@@ -273,22 +271,9 @@ def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
         )
 
 
-def _stop_at_refused(config: Config, receipts: Sequence[ShardReceipt]) -> None:
-    refused = [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
-    if refused and config.on_bad_image == "fail":
-        raise BadImageError(
-            f"{quoted(refused[0].path)} was refused ({refused[0].reason}) by an earlier run, and "
-            "on_bad_image is 'fail'; repair or remove it, or pass `on_bad_image='refuse'`"
-        )
-
-
 def _require_few_refused(report: RunReport) -> None:
     if report.verdict.state == "too many refused":
-        error = TooManyRefused(
-            report.verdict.reason,
-            f"all others are written, and {report.output}/refused.csv lists these: raise "
-            "`max_refused` to accept them, or repair or remove them and pass `overwrite=True`",
-        )
+        error = too_many_refused(report.verdict, report.output)
         error.report = report
         raise error
 

@@ -21,7 +21,7 @@ from pictures import write_tree
 
 import prep
 from prep.cli import main
-from prep.errors import OutputConflict
+from prep.errors import OutputConflict, TooManyRefused
 from prep.images import configure_process
 from prep.journal import Journal
 from prep.planning import Fingerprint, Partition, RunPlan
@@ -166,6 +166,25 @@ def test_a_plan_of_what_is_complete_says_so(home: Path) -> None:
     assert "all shards are there; a run would write none" in shown.output
     assert " to start" not in shown.output
     assert shown.exit_code == 0
+
+
+def test_a_plan_ends_as_a_run_would_if_too_much_was_refused_before(home: Path) -> None:
+    Path("photos/train/cat/0000.jpg").write_bytes(b"<html>")
+    begun(5)
+    assert planned("--max-refused", "0").exit_code == 0  # What is left may yet be too little.
+    shown = planned("--on-bad-image", "fail")
+    assert shown.exit_code == 1
+    assert "was refused (not an image) by an earlier run" in shown.stderr
+    begun(6)
+    assert planned().exit_code == 0
+    shown = planned("--max-refused", "0")
+    assert "all shards are there; a run would write none" in shown.stdout
+    told = shown.stderr.splitlines()[-1]
+    assert "1 of 21 images was refused (4.8%), more than max_refused allows (0)" in told
+    with pytest.raises(TooManyRefused) as error:
+        prep.run(config(max_refused=0.0))
+    assert told.partition("--")[0] == f"prep: {error.value}".partition("`")[0]
+    assert shown.exit_code == error.value.exit_code
 
 
 def test_a_plan_says_where_labels_are_from_and_what_is_odd_about_them(home: Path) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def plan(config: Config, workers: int | None, talk: Talk) -> None:
     """Show what a run would do, and what it would find in OUTPUT; write nothing.
 
-    Exits with the code that a run would end with at once, if it could not begin.
+    Exits with the code that a run would end with at once: if it could not begin, or if too many
+    images were refused of what is complete.
     """
     require_source(config)
     from prep import outlook

@@ -71,7 +71,7 @@ def _state(plan: RunPlan, needed: int | None) -> Iterator[tuple[str, str]]:
         return
     if state.obstacle is not None:
         yield OBSTACLE, str(state.obstacle)
-    elif state.complete:
+    if state.complete:
         yield "done already", "all shards are there; a run would write none"
     elif state.committed:
         there = f"{state.committed:,} of {counted(len(plan.shards), 'shard')} are there"

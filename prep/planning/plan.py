@@ -34,7 +34,7 @@ class OutputState:
         images_left: how many images are in all others; None where no run could begin.
         free: bytes of free space; None in a storage, which does not tell.
         suspect: who may be at work there, on another machine. A run would wait to see.
-        obstacle: the error that a run would end with; None where it could begin.
+        obstacle: the error that a run would end with at once; None if it would not.
     """
 
     committed: int = 0
