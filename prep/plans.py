@@ -135,6 +135,7 @@ def _require_apart(config: Config, catalog: Catalog) -> None:
     """Raises ConfigError where shards would lie among the images of a class."""
     output = _inside_source(config)
     if output is None:
+        _require_no_split(config, catalog)
         return
     inside = output.split(b"/")
     paths = catalog.images["path"]
@@ -144,6 +145,24 @@ def _require_apart(config: Config, catalog: Catalog) -> None:
         raise ConfigError(
             f"output: {quoted(config.output)} lies in {quoted(os.fsdecode(folder))}, a class "
             "folder of the source; choose a folder outside it"
+        )
+
+
+def _require_no_split(config: Config, catalog: Catalog) -> None:
+    """Raise ConfigError where the output is a folder of images beside the source.
+
+    So it is when a shell has made the two splits in ``photos`` of ``photos/*``.
+    """
+    source, output = (_real(path) for path in (config.source, config.output))
+    if is_url(output) or os.path.dirname(source) != os.path.dirname(output):
+        return
+    classes = (name for name in catalog.classes if os.path.isdir(os.path.join(output, name)))
+    name = next(classes, None)
+    if name is not None and not os.path.exists(os.path.join(output, ".prep")):
+        raise ConfigError(
+            f"output: {quoted(config.output)}, beside the source, has a folder {quoted(name)}, "
+            "too, so it seems to hold images of another split; give the folder that both are in "
+            "as the source, or choose another output"
         )
 
 

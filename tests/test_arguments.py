@@ -55,6 +55,21 @@ def refused(*arguments: str) -> str:
     return result.stderr.removesuffix("\n")
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_pattern_that_a_shell_has_expanded_is_not_taken_for_source_and_output(
+    command: str, home: Path
+) -> None:
+    folder = "give the folder, not a pattern of what is in it"
+    told = refused(command, "photos/train", "photos/val", "out")
+    assert "unexpected extra argument (out)" in told
+    assert folder in told
+    before = sorted(home.rglob("*"))
+    told = refused(command, "photos/train", "photos/val")  # As of photos/*
+    assert "'photos/val', beside the source, has a folder 'cat', too" in told
+    assert sorted(home.rglob("*")) == before
+    assert folder not in refused(command, "--nonsense")
+
+
 def test_each_command_is_listed_with_the_first_line_of_its_help() -> None:
     context = main.make_context("prep", [], resilient_parsing=True)
     told = {name: main.get_command(context, name) for name in main.list_commands(context)}
