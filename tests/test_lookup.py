@@ -122,6 +122,9 @@ def test_what_is_no_shard_or_no_record_is_told_in_a_line(source: Path, tmp_path:
     output = write(tmp_path / "out", source)
     shard = output / "val/val-00000-of-00001.tfrecord"
     assert "there is none of number 7" in shown(shard, 7, code=2)
+    told = shown(*sorted(output.glob("*/*.tfrecord")), code=2)
+    assert "expected one shard, got more (" in told
+    assert "give one, or the folder that they are in" in told
     shard.write_bytes(shard.read_bytes()[:-30])
     with pytest.raises(RecordError, match="ends within a record"):
         find_record(str(shard), 1)

@@ -133,7 +133,10 @@ def test_a_plan_is_told_to_programs(at_home: Path) -> None:
 
 
 @pytest.mark.parametrize("buffered", ["", "1"])
-@pytest.mark.parametrize("command", ["labels photos -o labels.json", "plan photos out --json"])
+@pytest.mark.parametrize(
+    "command",
+    ["labels photos -o labels.json", "plan photos out --json", "--help", "--version", "run -h"],
+)
 def test_a_full_disk_behind_standard_output_is_told_in_a_line(
     command: str, buffered: str, home: Path
 ) -> None:

@@ -22,6 +22,7 @@ from prep.text import brief, one_line, reason_and_file, reason_of
 
 _COLLECT_AFTER = 50_000  # objects
 _LONGEST = 2000  # characters of a message
+_EXTRA = "unexpected extra argument"  # as click says it
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -30,7 +31,13 @@ class Errors(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = talk_of(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except OSError as error:  # It prints help and the version.
+            if not _is_of_output(error):
+                raise
+            drop_output()
+            fail(_not_written(error), exit_code_of(error))
 
     def invoke(self, ctx: click.Context) -> Any:
         # What is loaded stays: to look for garbage among it takes a tenth of the start, and to
@@ -64,12 +71,23 @@ def _told(error: BaseException) -> tuple[str, Sequence[str]] | None:
         return str(error), ()
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "prep"
-        return f"{brief(error.format_message())} ({command} -h lists all)", ()
+        return f"{_usage(error)} ({command} -h lists all)", ()
     if isinstance(error, OSError) and error.filename is not None:  # Of what was asked for.
         return reason_and_file(error), ()
     if _is_of_output(error):
-        return f"standard output can't be written: {reason_of(error)}", ()
+        return _not_written(error), ()
     return ("stopped", ()) if isinstance(error, KeyboardInterrupt | click.Abort) else None
+
+
+def _usage(error: click.UsageError) -> str:
+    """Return what is wrong, and where a shell may have made many paths of one, what to give."""
+    message = error.format_message()
+    hint = "; give the folder, not a pattern of what is in it" if _EXTRA in message else ""
+    return f"{brief(message)}{hint}"
+
+
+def _not_written(error: BaseException) -> str:
+    return f"standard output can't be written: {reason_of(error)}"
 
 
 def _is_of_output(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,26 @@ from prep.errors import ConfigError
 from prep.text import one_line, quoted
 
 
+class _Number(Count):
+    """The number of a record; a path in its place is what a shell has made of a pattern."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if not os.path.exists(value):
+                raise
+            raise click.UsageError(
+                f"expected one shard, got more ({quoted(value)}); give one, or the folder that "
+                "they are in",
+                ctx,
+            ) from None
+
+
 @click.command()
 @click.argument("shard", metavar="SHARD", type=Path())
-@click.argument("number", metavar="[N]", type=Count(min=0), default=0)
+@click.argument("number", metavar="[N]", type=_Number(min=0), default=0)
 @click.option(
     "-o",
     "--output",
