@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from prep.contents import copies_in_run, summarise_copies
+from prep.contents import Copies, copies_in_run, summarise_copies
 from prep.errors import PrepError
 from prep.gallery import preview
 from prep.journal import Journal
@@ -77,7 +77,7 @@ def publish(
         )
     files: list[Callable[[], None]] = [
         lambda: publish_findings(journal.layout, totals),
-        lambda: publish_duplicates(journal.layout, found),
+        lambda: _publish_duplicates(journal, found, report, stored),
         report.publish_mean,
         lambda: _publish_report(report, stored),
     ]
@@ -110,9 +110,16 @@ def _only_asked_for_once(stored: RunReport) -> dict[str, Any]:
     return {"passed_over": stored.passed_over, "refusals_allowed": stored.refusals_allowed}
 
 
+def _publish_duplicates(
+    journal: Journal, found: Sequence[Copies], report: RunReport, stored: RunReport | None
+) -> None:
+    with _unless_details_alone(report, stored):
+        publish_duplicates(journal.layout, found)
+
+
 def _publish_report(report: RunReport, stored: RunReport | None) -> None:
     if stored is None or stored != _resumed_as(report, stored):
-        with _unless_passed_over_alone(report, stored):
+        with _unless_details_alone(report, stored):
             report.publish()
 
 
@@ -124,17 +131,20 @@ def _stored_report(journal: Journal) -> RunReport | None:
 
 
 @contextlib.contextmanager
-def _unless_passed_over_alone(report: RunReport, stored: RunReport | None) -> Iterator[None]:
-    """Ignore a write error if the stored report lacks nothing but what was passed over.
+def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterator[None]:
+    """Ignore a write error if the stored report says the same of all images that were written.
 
-    A finished output may lie where nothing can be written, while files come to the source.
+    A finished output may lie where nothing can be written, while files come to the source that are
+    passed over. Nor did earlier versions tell as much of duplicates.
     """
     try:
         yield
     except OSError:
         if stored is None:
             raise
-        report = dataclasses.replace(report, passed_over=stored.passed_over)
+        report = dataclasses.replace(
+            report, passed_over=stored.passed_over, duplicates=stored.duplicates
+        )
         if stored != _resumed_as(report, stored):
             raise
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from pictures import write_tree
 
 import prep
+from prep import storage
 from prep.checksums import UNKNOWN
 from prep.contents import Copies, Copy, checksum_files, find_identical, summarise_copies
 from prep.errors import OutputConflict, TooManyRefused
@@ -149,6 +152,30 @@ def test_a_report_from_before_leaks_were_counted_is_read(
     ):
         with pytest.raises(ValueError, match="expected"):
             RunReport.from_json({**value, "duplicates": {**value["duplicates"], **wrong}})
+
+
+def test_an_output_from_before_leaks_were_counted_may_lie_where_nothing_can_be_written(
+    source: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(source, tmp_path / "out")
+    value = prep.run(wanted, client).to_json()
+    value["duplicates"] = {"images": 3, "across_splits": 1}
+    (tmp_path / "out/report.json").write_text(json.dumps(value))
+    rows = [",".join(row.split(",")[:4]) for row in (tmp_path / "out/duplicates.csv").open()]
+    (tmp_path / "out/duplicates.csv").write_text("\n".join(rows))
+
+    def read_only(path: Path, data: bytes, **_: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "publish", read_only)
+        patch.setattr(storage, "publish_json", read_only)
+        assert prep.run(wanted, client).duplicates["leaks"] == {"val": {"train": 1}}
+        (tmp_path / "out/report.json").write_text(json.dumps({**value, "bytes": 1}))
+        with pytest.raises(prep.PrepError, match="the report can't be written"):
+            prep.run(wanted, client)
+    prep.run(wanted, client)
+    assert prep.RunReport.read(tmp_path / "out").duplicates["conflicts"] == 1
 
 
 def test_duplicates_are_dropped_from_the_larger_split(
