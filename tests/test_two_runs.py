@@ -30,13 +30,14 @@ from prep.errors import OutputConflict, ShardError
 from prep.images import configure_process
 from prep.journal import Journal
 from prep.leases import Lease, leased
+from prep.outlook import require_none_refused
 from prep.pipeline import write_serially
 from prep.placing import placed
 from prep.progress import Silent, Work
 from prep.publishing import publish
 from prep.receipts import ShardReceipt, total_receipts
 from prep.report import Effort
-from prep.runs import _stop_at_refused, carry_out
+from prep.runs import carry_out
 from prep.shards import RunRef, write_shard
 from prep.storage import Stamp
 from prep.stored_plan import StoredPlan
@@ -119,9 +120,9 @@ def test_a_finished_output_that_begins_anew_elsewhere_keeps_its_new_plan(
     def overtaken(*args: Any) -> None:
         journal.clear(other)
         journal.begin(other)
-        _stop_at_refused(*args)
+        require_none_refused(*args)
 
-    monkeypatch.setattr("prep.runs._stop_at_refused", overtaken)
+    monkeypatch.setattr("prep.runs.require_none_refused", overtaken)
     prep.run(config(home), client)
     assert journal.stored_plan() == StoredPlan.of(other)
     assert journal.image_list().equals(other.manifest)
