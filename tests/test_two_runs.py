@@ -509,7 +509,7 @@ def disturb(output: Path, chance: random.Random) -> None:
 def results(output: Path) -> dict[str, Any]:
     """What a run says of itself, and its shards."""
     report = json.loads((output / "report.json").read_text())
-    of_effort = ("seconds", "images_per_second", "resumed_shards", "retries")
+    of_effort = ("seconds", "start_seconds", "images_per_second", "resumed_shards", "retries")
     return {
         "report": {name: value for name, value in report.items() if name not in of_effort},
         **contents(output, "*.csv"),
