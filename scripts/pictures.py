@@ -55,7 +55,7 @@ def picture_page(config: prep.Config, browser: Browser) -> None:
 # The bars are in a shadow tree, as all that Bokeh draws.
 _HALF_DONE = """() => {
   const roots = [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)
-  const bar = roots.map(r => r.querySelector('.split i i')).find(Boolean)
+  const bar = roots.map(r => r.querySelector('.splits .bar i')).find(Boolean)
   return bar && parseFloat(bar.style.width) > 50
 }"""
 

@@ -218,7 +218,7 @@ def decoders_that_fail(no_cluster: None, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("poisoned", "images_per_shard"),
     [
-        (CRASHES, 100),  # all in one shard
+        pytest.param(CRASHES, 100, marks=pytest.mark.slow),  # all in one shard
         pytest.param(CRASHES, 5, marks=pytest.mark.slow),
         pytest.param(HANGS, 9, marks=pytest.mark.slow),
         ({"c.jpg": HANGS["c.jpg"]}, 9),  # with Python's lock held

@@ -292,7 +292,9 @@ os.kill(os.getpid(), 9)
 """
 
 
-@pytest.mark.parametrize("last", [[], [GOOD + poison.HANG_IN_PYTHON]])
+@pytest.mark.parametrize(
+    "last", [[], pytest.param([GOOD + poison.HANG_IN_PYTHON], marks=pytest.mark.slow)]
+)
 def test_a_process_does_not_outlive_who_started_it(last: list[bytes]) -> None:
     code = [sys.executable, "-c", ABANDON, *(image.hex() for image in [GOOD, *last])]
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}

@@ -68,8 +68,10 @@ def run_with(faults: pytest.MonkeyPatch, home: Path, listed: str) -> prep.RunRep
     [
         {f"read:/source/train/cat/0003:{errno.EIO}": 2, f"open:/source/train/dog:{errno.EIO}": 3},
         {f"fsync:/out/train/.00001.:{errno.EIO}": 1, f"write:/out/train/.00002.:{errno.EBUSY}": 1},
-        {f"close:/out/train/.00000.:{errno.EIO}": 1},
-        {f"open:/out/.prep/receipts/train/.:{errno.EMFILE}": 1},
+        pytest.param({f"close:/out/train/.00000.:{errno.EIO}": 1}, marks=pytest.mark.slow),
+        pytest.param(
+            {f"open:/out/.prep/receipts/train/.:{errno.EMFILE}": 1}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_passes_leaves_nothing_but_a_count(
@@ -101,7 +103,12 @@ def test_what_does_not_pass_is_not_tried_again(faults: pytest.MonkeyPatch, home:
 
 @pytest.mark.parametrize(
     ("call", "error"),
-    [("fsync", "EIO"), ("fsync", "ENOSPC"), ("write", "EDQUOT"), ("close", "ENOSPC")],
+    [
+        ("fsync", "ENOSPC"),
+        pytest.param("fsync", "EIO", marks=pytest.mark.slow),
+        pytest.param("write", "EDQUOT", marks=pytest.mark.slow),
+        pytest.param("close", "ENOSPC", marks=pytest.mark.slow),
+    ],
 )
 def test_a_shard_that_can_not_be_written_is_named_and_made_up_for(
     call: str,

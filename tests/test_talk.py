@@ -166,6 +166,7 @@ def test_warnings_are_told_to_programs_too(at_home: Path) -> None:
     assert logging.getLogger("prep").handlers == []
 
 
+@pytest.mark.slow
 def test_a_log_has_times(home: Path) -> None:
     done = run_prep(*RUN, "--verbose", cwd=home)
     logged = re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} DEBUG (.*)$", done.stderr, re.M)
@@ -218,6 +219,7 @@ def test_a_terminal_gets_the_report_as_a_link_and_is_told_what_was_complete(home
     assert str(page) in unfolded
 
 
+@pytest.mark.slow
 def test_a_terminal_that_can_not_move_its_cursor_gets_lines(home: Path) -> None:
     with Terminal(*RUN, cwd=home, TERM="dumb") as terminal:
         assert terminal.wait() == 0
@@ -227,10 +229,8 @@ def test_a_terminal_that_can_not_move_its_cursor_gets_lines(home: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "key",
-    [pytest.param(b"\n", id="Enter"), pytest.param(b"\x03", id="Ctrl-C", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [b"\n", b"\x03"], ids=["Enter", "Ctrl-C"])
 def test_the_dashboard_stays_up_until_told(key: bytes, home: Path) -> None:
     with Terminal(*RUN, "--dashboard-keep", cwd=home, columns=200) as terminal:
         kept = r"stays up at (http://127\.0\.0\.1:\d+/prep); Enter or Ctrl-C ends it"
