@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from prep.errors import ShardError
 
 SHARDS = 12
 IMAGES_PER_SHARD = 10
+ON_CLUSTER = ["--dashboard"]
 FLAGS = ["--size", "64", "--images-per-shard", str(IMAGES_PER_SHARD)]
 RUN = ["run", "--source", "photos", "--output", "out", "--workers", "2", *FLAGS]
 
@@ -75,8 +76,10 @@ class Halted:
     log: Path
 
     def workers(self) -> list[psutil.Process]:
+        """Those of Dask, or those without it."""
         children = self.command.children(recursive=True)
-        return [p for p in children if "spawn_main" in " ".join(p.cmdline())]
+        commands = ((process, " ".join(process.cmdline())) for process in children)
+        return [p for p, command in commands if "spawn_main" in command or "prep.exec" in command]
 
     def commits(self) -> Counter[str]:
         """How often each shard's file was put in its place."""
@@ -94,11 +97,13 @@ def preloaded(home: Path, shim: Path, at: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def halted(home: Path, shim: Path, at: str, **variables: str) -> Iterator[Halted]:
+def halted(
+    home: Path, shim: Path, at: str, where: Sequence[str] = ON_CLUSTER, **variables: str
+) -> Iterator[Halted]:
     """Runs the command until one of its processes gets to ``at``."""
     once, log = home / "once", home / "log"
     command = psutil.Popen(
-        [PREP, *RUN],
+        [PREP, *RUN, *where],
         cwd=home,
         env={**os.environ, **preloaded(home, shim, at), **variables},
         stdout=subprocess.DEVNULL,
@@ -130,11 +135,22 @@ POINTS = pytest.mark.parametrize(
 )
 
 
+# Without a cluster, which is for few images, what is promised is the same.
+WHERE = pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param([], id="here"),
+        pytest.param(ON_CLUSTER, id="on a cluster", marks=pytest.mark.slow),
+    ],
+)
+
+
 @POINTS
+@WHERE
 def test_a_killed_worker_costs_one_more_attempt(
-    at: str, home: Path, shim: Path, undisturbed: Path
+    at: str, where: list[str], home: Path, shim: Path, undisturbed: Path
 ) -> None:
-    with halted(home, shim, at) as run:
+    with halted(home, shim, at, where) as run:
         run.process.kill()
         assert run.command.wait(60) == 0
         commits = run.commits()
@@ -147,10 +163,12 @@ def test_a_killed_worker_costs_one_more_attempt(
 
 @pytest.mark.slow
 @POINTS
+@WHERE
 def test_killed_workers_all_at_once_cost_no_more(
-    at: str, home: Path, shim: Path, undisturbed: Path
+    at: str, where: list[str], home: Path, shim: Path, undisturbed: Path
 ) -> None:
-    with halted(home, shim, at) as run:
+    with halted(home, shim, at, where) as run:
+        assert run.process in run.workers()
         for worker in run.workers():
             worker.kill()
         assert run.command.wait(60) == 0
@@ -162,10 +180,11 @@ def test_killed_workers_all_at_once_cost_no_more(
 
 @pytest.mark.slow
 @POINTS
+@WHERE
 def test_a_killed_client_leaves_what_the_next_run_completes(
-    at: str, home: Path, shim: Path, undisturbed: Path
+    at: str, where: list[str], home: Path, shim: Path, undisturbed: Path
 ) -> None:
-    with halted(home, shim, at) as run:
+    with halted(home, shim, at, where) as run:
         workers = run.workers()
         run.command.kill()  # And the scheduler with it.
         run.process.send_signal(signal.SIGCONT)
@@ -405,7 +424,7 @@ def test_where_shared_memory_is_full_no_cluster_starts_and_nothing_is_lost(
         "mount -t tmpfs -o size=4k tmpfs /dev/shm; cat /dev/zero > /dev/shm/full 2> /dev/null; "
         'exec "$@"'
     )
-    command = ["unshare", "--mount", "sh", "-c", fill, "sh", PREP, *RUN]
+    command = ["unshare", "--mount", "sh", "-c", fill, "sh", PREP, *RUN, *ON_CLUSTER]
     failed = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
     assert "prep: the cluster can't be started" in failed.stderr
