@@ -346,7 +346,7 @@ def test_a_run_that_raises_is_not_shown_as_a_success(
     with pytest.raises(TooManyRefused):
         prep.run(config(source, out, max_refused=0.01), own)
     page.get_by_text("too many refused", exact=True).wait_for()
-    page.get_by_text("1 of 52 images were refused (1.9%), more than max_refused").wait_for()
+    page.get_by_text("1 of 52 images was refused (1.9%), more than max_refused").wait_for()
     page.locator(".prep").get_by_text(f"{out.as_uri()}/report.html", exact=True).wait_for()
     assert widths(page) == [98, 2, 100, 0]
     page.get_by_text("1 refused").first.wait_for()
