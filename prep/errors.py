@@ -150,6 +150,10 @@ class ClusterError(PrepError):
         return "\n  ".join(map(str, self.args))
 
 
+class WorkerDied(ClusterError):
+    """A task has ended all processes that it was given to."""
+
+
 class StorageUnavailable(PrepError):
     """A storage did not answer, even when asked again.
 

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import dask.bag as db
 from dask.highlevelgraph import HighLevelGraph
-from distributed import Client, Future, futures_of
+from distributed import Client, Future, KilledWorker, futures_of
 
 from prep.attendance import result_of
 from prep.counters import shard_key
-from prep.errors import BadImageError, ClusterError, ShardError
+from prep.errors import BadImageError, ClusterError, ShardError, WorkerDied
 from prep.failures import describe_failed
 from prep.guests import prepare_workers
 from prep.interrupts import deferred
@@ -29,7 +29,7 @@ from prep.planning import ShardSpec
 from prep.receipts import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.shards import RunRef
 from prep.shards import write_shard as write_shard_here
-from prep.text import failure
+from prep.text import counted, failure
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
 from prep.worker import stop_shards, write_shard
@@ -310,5 +310,7 @@ def release(futures: Iterable[Future[Any]]) -> None:
 def _failure(future: Future[Any]) -> BaseException:
     if future.status == "error":
         error: BaseException = future.exception()
+        if isinstance(error, KilledWorker):  # Dask's own words are a page of advice.
+            return WorkerDied(f"{counted(error.allowed_failures + 1, 'worker')} died at it")
         return error
     return RuntimeError(f"its task was {future.status}; check that the scheduler still runs")

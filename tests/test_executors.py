@@ -24,9 +24,9 @@ from test_isolation import CRASHES, HANGS, expected, poisoned_set, refused, undi
 import prep
 import prep.means
 from prep.cluster_choice import ANY_CLUSTER, ClusterChoice
-from prep.errors import BadImageError, ClusterError
+from prep.errors import BadImageError, ClusterError, WorkerDied
 from prep.executors import Workload
-from prep.executors.crew import Crew, WorkerDied
+from prep.executors.crew import Crew
 from prep.executors.crew import _start as start_here
 from prep.executors.local import processes_for
 from prep.executors.on_dask import DaskExecutor

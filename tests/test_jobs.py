@@ -95,7 +95,7 @@ def as_jobs(
         "JOBS": str(taken),
         "TAKES": str(takes),
     }
-    command = ["run", "--source", "photos", "--output", "out", "--cluster", "cluster.yaml"]
+    command = ["run", "photos", "out", "--images-per-shard", "1", "--cluster", "cluster.yaml"]
     return command, variables
 
 
@@ -106,6 +106,11 @@ def commands(folder: Path, name: str) -> list[psutil.Process]:
         for process in psutil.process_iter(["cmdline"])
         if f"{folder}/bin/{name}" in (process.info["cmdline"] or ())
     ]
+
+
+def said(ended: Any) -> list[str]:
+    """What a run said on standard error, but for its progress."""
+    return [line for line in ended.stderr.splitlines() if " preparing: " not in line]
 
 
 def run_as_jobs(folder: Path, takes: int | str, **profile: Any) -> Any:
@@ -124,7 +129,7 @@ def run_as_jobs(folder: Path, takes: int | str, **profile: Any) -> Any:
 def test_where_no_job_is_taken_one_line_says_why(tmp_path: Path, size: Any) -> None:
     ended = run_as_jobs(tmp_path, takes=0, **size)
     assert ended.returncode == 1
-    (line,) = [line for line in ended.stderr.splitlines() if " preparing: " not in line]
+    (line,) = said(ended)
     assert line.startswith(
         "prep: the batch system rejected all jobs: sbatch: error: invalid partition specified: "
     )
@@ -176,7 +181,7 @@ def test_where_the_batch_system_does_not_answer_the_wait_ends(tmp_path: Path, si
     ended = run_as_jobs(tmp_path, takes="never-says", config=patience, **size)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr, ended.stderr
-    waiting, told = ended.stderr.splitlines()
+    waiting, told = said(ended)
     unanswered = r"the batch system has not answered for \d jobs?"
     assert re.fullmatch(f"prep: waiting for workers; {unanswered}; Ctrl-C stops", waiting)
     assert told.startswith("prep: no workers for 7 s; the batch system has not answered for ")
@@ -190,7 +195,7 @@ def test_jobs_without_a_worker_are_named(tmp_path: Path) -> None:
     kwargs = {"job_script_prologue": ["exit 1"]}
     ended = run_as_jobs(tmp_path, takes=2, workers=2, kwargs=kwargs, **profile)
     assert ended.returncode == 1
-    waiting, told = ended.stderr.splitlines()
+    waiting, told = said(ended)
     assert waiting.startswith("prep: waiting for workers; ")
     assert waiting.endswith("; Ctrl-C stops")
     assert re.match(

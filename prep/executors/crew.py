@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from prep.errors import ClusterError
+from prep.errors import ClusterError, WorkerDied
 from prep.executors.executor import Done
 from prep.executors.messages import END_WITHIN, Job, Look, Ready, Result, Setup
 from prep.interrupts import deferred
@@ -46,10 +46,6 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # 128 MiB
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # 32 MiB
 }
-
-
-class WorkerDied(ClusterError):
-    """A task has ended all processes that it was given to."""
 
 
 class Crew:
