@@ -747,13 +747,13 @@ def test_at_a_terminal_it_is_asked_for(received: Received) -> None:
         os.chown(path, STRANGER, -1)
     (received.root / "report.json").unlink()
     with Terminal("verify", received.root, "--repair", cwd=received.home) as terminal:
-        wait_until(lambda: "Go on?" in terminal.shown)
+        wait_until(lambda: "Read it?" in terminal.shown)
         assert str(received.home / "in") in terminal.shown.replace("\r\n", "")
         terminal.press(b"n\n")
         assert terminal.process.wait(60) == 2
     assert not (received.root / "report.json").exists()
     with Terminal("verify", received.root, "--repair", cwd=received.home) as terminal:
-        wait_until(lambda: "Go on?" in terminal.shown)
+        wait_until(lambda: "Read it?" in terminal.shown)
         terminal.press(b"y\n")
         assert terminal.process.wait(120) == 0
     assert (received.root / "report.json").exists()
