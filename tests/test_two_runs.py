@@ -491,7 +491,7 @@ def test_a_run_that_was_suspended_for_longer_than_its_lease_does_not_end_well(
     with leased(runs.output / ".prep", 0.5):
         os.killpg(run.process.pid, signal.SIGCONT)
         assert run.wait() == 2
-    assert f"another run has taken {runs.output} over" in " ".join(run.said().split())
+    assert f"another run has taken over {runs.output}" in " ".join(run.said().split())
     assert not (runs.output / "report.json").exists()
     assert runs.start().wait() == 0
 
