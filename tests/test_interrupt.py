@@ -36,6 +36,15 @@ def receipts(home: Path) -> list[Path]:
     return list(home.glob("out/.prep/receipts/*/*.json"))
 
 
+# Python runs this as it begins.
+STALLED = """
+import pathlib, sys, time
+if "prep.executors" in sys.orig_argv or "multiprocessing.spawn" in " ".join(sys.orig_argv):
+    pathlib.Path(__file__).with_name("stalled").touch()
+    time.sleep(5)
+"""
+
+
 def last_line(terminal: Terminal) -> str:
     """The last that was printed, without control sequences and the terminal's echo of the key."""
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\^C|\r", "", terminal.shown).split("\n")
@@ -159,9 +168,10 @@ def test_a_terminal_that_is_closed_stops_it_as_cleanly(where: list[str], home: P
     ],
 )
 def test_pressed_while_workers_start(where: list[str], home: Path) -> None:
-    with Terminal("run", *FLAGS, *where, cwd=home) as terminal:
-        # The workers' processes are there, and load their libraries.
-        wait_until(lambda: len(terminal.processes()) > 2)
+    # The workers' processes are there, and would load their libraries, but take their time.
+    (home / "sitecustomize.py").write_text(STALLED)
+    with Terminal("run", *FLAGS, *where, cwd=home, PYTHONPATH=str(home)) as terminal:
+        wait_until(lambda: (home / "stalled").exists())
         terminal.press(CTRL_C)
         assert_stopped(terminal, home)
     assert receipts(home) == []
