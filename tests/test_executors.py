@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -456,3 +457,18 @@ def test_no_process_stays_when_the_one_that_started_it_is_killed(tmp_path: Path)
     parent.kill()
     parent.wait()
     wait_until(lambda: not any(process.is_running() for process in crew))
+
+
+def test_a_process_that_nobody_speaks_to_ends_without_a_word() -> None:
+    """As where a run is stopped at the moment in which it starts its processes."""
+    ours, theirs = Pipe()
+    ours.close()
+    done = subprocess.run(
+        [sys.executable, "-m", "prep.executors", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    theirs.close()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

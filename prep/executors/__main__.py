@@ -43,7 +43,11 @@ class _Worker:
         self._process = psutil.Process()
 
     def work(self) -> None:
-        self._connection.recv().access.apply(_HOLDER)
+        try:
+            setup = self._connection.recv()
+        except (EOFError, OSError):
+            return  # A run was stopped as it began: nobody is there any more.
+        setup.access.apply(_HOLDER)
         configure_process()
         WATCHDOG.enable()  # Whoever has started this process starts another one.
         threading.Thread(target=self._hear, daemon=True).start()
