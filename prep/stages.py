@@ -97,12 +97,7 @@ class _OnScreen:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def update(self, counts: LiveCounts) -> None:
         self._screen.advance(counts)

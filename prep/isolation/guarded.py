@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from prep.images import ImageSettings, Processed
 from prep.isolation.isolated import IsolatedProcessor
 from prep.isolation.settling import make_processor, settle
@@ -31,12 +29,7 @@ class GuardedProcessor:
     def __enter__(self) -> GuardedProcessor:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._elsewhere.close()
 
     def __call__(self, data: bytes) -> Processed:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from prep.interrupts import noticing
@@ -45,12 +44,7 @@ class JsonLines(Stages):
         self._open.enter_context(noticing(lambda: self._emit("stopping", {})))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open.close()
 
     def doing(self, what: str) -> None:
@@ -88,12 +82,7 @@ class _WorkEvents:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._counts is not self._told:
             self._tell()
 

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from prep.readahead.depth import Depth
@@ -73,12 +72,7 @@ class ReadAhead(Generic[T]):
         self._depth.begin()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         while self._window:
             self._give_up(self._window.popleft())
         self._give_up(self._current)
