@@ -10,7 +10,7 @@ from typing import Any
 from prep import markup
 from prep.addresses import file_link
 from prep.notebook import Output
-from prep.text import counted, duration, megabytes, one_line
+from prep.text import counted, duration, one_line, size_text
 from prep.verdict import Verdict
 from prep.watching.counts import LiveCounts
 
@@ -113,9 +113,9 @@ class Scene:
         if counts.images_per_second is not None and not self.verdict.ended:
             yield f"{counts.images_per_second:,.0f} {self.unit}/s"
             if counts.read_per_second is not None:
-                yield f"{megabytes(counts.read_per_second)}/s read"
+                yield f"{size_text(counts.read_per_second)}/s read"
             if counts.written_per_second is not None:
-                yield f"{megabytes(counts.written_per_second)}/s written"
+                yield f"{size_text(counts.written_per_second)}/s written"
         shards = sum(counts.shard_states.values()) or self.shards
         if shards:
             yield f"{counts.shards:,} of {counted(shards, 'shard')}{and_failed(counts)}"

@@ -1,6 +1,6 @@
 """TFRecord framing, written and read without TensorFlow.
 
-Importing TensorFlow costs a worker seconds and hundreds of megabytes, and its writer a fifth of the
+Importing TensorFlow costs a worker seconds and hundreds of size_text, and its writer a fifth of the
 throughput; the format is small enough to write by hand. The tests hold every byte against
 TensorFlow's own.
 
@@ -130,7 +130,7 @@ def read_records(
 ) -> Iterator[bytes]:
     """Yields the data of each record of a TFRecord file, its compression detected.
 
-    No more than one record, and a few megabytes, are in memory, whatever the file claims.
+    No more than one record, and a few size_text, are in memory, whatever the file claims.
 
     Args:
         largest: bytes that a record may have.

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prep.terminal_tables import linked, print_pairs
-from prep.text import megabytes, one_line, triple
+from prep.text import one_line, size_text, triple
 
 if TYPE_CHECKING:
     from prep.means import MeanReport
@@ -68,7 +68,7 @@ def print_cluster_check(check: ClusterCheck) -> None:
             Text(one_line(host.name)),
             host.address,
             *(f"{number:,}" for number in numbers),
-            *("" if size is None else megabytes(size) for size in sizes),
+            *("" if size is None else size_text(size) for size in sizes),
         )
     console = Console()
     console.print(table)

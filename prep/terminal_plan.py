@@ -13,7 +13,7 @@ from prep.estimate import Estimate
 from prep.placing import FEW_IMAGES
 from prep.planning import OBSTACLE, RunPlan, class_totals, plan_facts
 from prep.terminal_tables import print_pairs
-from prep.text import counted, duration, megabytes, one_line
+from prep.text import counted, duration, one_line, size_text
 
 _CLASSES_SHOWN = 20
 # What it takes to load the libraries and to start worker processes, or a cluster of this machine.
@@ -29,7 +29,7 @@ def print_plan(plan: RunPlan, guess: Estimate) -> None:
 
 def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
     compressed = "" if plan.config.compression is None else " before compression"
-    yield "size", f"about {megabytes(guess.bytes)}{compressed}"
+    yield "size", f"about {size_text(guess.bytes)}{compressed}"
     if plan.state is None or not plan.state.complete:
         seconds = f"about {duration(guess.seconds)}" if guess.seconds >= 1 else "less than 1 s"
         cores = counted(guess.cores, "core")

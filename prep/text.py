@@ -139,10 +139,10 @@ def unit_of(size: float) -> tuple[float, str]:
     return next((unit for unit in _UNITS if round(size / unit[0], 1) >= 1), _UNITS[-1])
 
 
-def megabytes(size: float) -> str:
+def size_text(size: float) -> str:
     """A size, given in bytes.
 
-    >>> megabytes(512), megabytes(2_500_000), megabytes(25e9), megabytes(1.4e12)
+    >>> size_text(512), size_text(2_500_000), size_text(25e9), size_text(1.4e12)
     ('512 B', '2.5 MB', '25.0 GB', '1.4 TB')
     """
     divisor, name = unit_of(size)

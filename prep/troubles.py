@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from prep.text import duration, megabytes, one_line
+from prep.text import duration, one_line, size_text
 
 Level = Literal["error", "warning"]
 _START_SOME = "start some (Dask's setting prep.wait-for-workers says how long a run waits for them)"
@@ -252,7 +252,7 @@ def setup_troubles(probe: Facts) -> Iterator[Trouble]:
 
 def space_trouble(free: int) -> Iterator[Trouble]:
     if free < 1 << 30:  # 1 GiB
-        yield _warning(f"only {megabytes(free)} are free at the output", "make room")
+        yield _warning(f"only {size_text(free)} are free at the output", "make room")
 
 
 def _warning(what: str, remedy: str) -> Trouble:

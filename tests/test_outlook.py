@@ -27,7 +27,7 @@ from prep.journal import Journal
 from prep.planning import Fingerprint, Partition, RunPlan
 from prep.plans import plan_images
 from prep.shards import RunRef, write_shard
-from prep.text import megabytes
+from prep.text import size_text
 
 PLAN = ".prep/plan.json"
 
@@ -310,7 +310,7 @@ def test_a_disk_that_is_too_small_is_told_of(small_disk: Path) -> None:
     shown = planned()
     assert shown.exit_code == 0
     free = shutil.disk_usage(small_disk).free
-    assert re.search(rf"{megabytes(free)}; too little for about .*: make room first", shown.output)
+    assert re.search(rf"{size_text(free)}; too little for about .*: make room first", shown.output)
 
 
 def test_an_output_that_can_not_be_written_to_is_told_of(small_disk: Path) -> None:

@@ -11,7 +11,7 @@ from bokeh.models.widgets import Div
 
 from prep.dashboard.colours import BLUE, GREY, PALE, RED, SHARD_COLOURS, STATE_COLOURS, TEXT
 from prep.dashboard.sheet import ContactSheet
-from prep.text import duration, megabytes
+from prep.text import duration, size_text
 from prep.verdict import WRITTEN
 from prep.watching.counts import LiveCounts, SplitCounts
 from prep.watching.runwatch import RunWatch
@@ -140,8 +140,8 @@ def _numbers(counts: LiveCounts) -> Iterable[tuple[str, str]]:
     yield f"{counts.images:,}", f"of {counts.planned:,} images"
     if counts.images_per_second is not None:
         yield f"{counts.images_per_second:,.0f}", "images/s"
-        yield megabytes(counts.read_per_second or 0), "read a second"
-        yield megabytes(counts.written_per_second or 0), "written a second"
+        yield size_text(counts.read_per_second or 0), "read a second"
+        yield size_text(counts.written_per_second or 0), "written a second"
     yield f"{counts.shards:,}", f"of {sum(counts.shard_states.values()):,} shards"
     yield f"{counts.refused:,}", "refused"
     yield duration(counts.seconds), "elapsed"

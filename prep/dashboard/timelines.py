@@ -39,7 +39,7 @@ class Samples:
 
 
 class RatesFigure:
-    """Images a second, and megabytes a second in and out, over time."""
+    """Images a second, and size_text a second in and out, over time."""
 
     def __init__(self) -> None:
         self._samples = Samples()

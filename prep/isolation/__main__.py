@@ -19,7 +19,7 @@ from prep.errors import RefusedImage
 from prep.images import ImageSettings, Processed, configure_process
 from prep.isolation.messages import receive, send
 from prep.isolation.settling import CRASHED, Process, make_processor, settle
-from prep.text import megabytes
+from prep.text import size_text
 from prep.watchdog import SIGNAL, WATCHDOG
 
 # The most that an image needs: JPEG 2000 with transparency takes four bytes a sample, and with what
@@ -75,7 +75,7 @@ def _outcome(
     except RefusedImage as error:
         return error
     except MemoryError:
-        return RefusedImage(CRASHED, f"it takes more than {megabytes(memory)} of memory")
+        return RefusedImage(CRASHED, f"it takes more than {size_text(memory)} of memory")
     finally:
         WATCHDOG.stop()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prep.config import Config
-from prep.text import counted, megabytes, quoted
+from prep.text import counted, quoted, size_text
 
 if TYPE_CHECKING:
     from prep.planning.plan import RunPlan
@@ -27,7 +27,7 @@ def plan_facts(
         needed: bytes that a run is expected to write, where that was estimated.
     """
     return [
-        ("source", f"{plan.source}, {megabytes(plan.source_bytes)}"),
+        ("source", f"{plan.source}, {size_text(plan.source_bytes)}"),
         ("output", plan.config.output),
         ("classes", _classes(plan)),
         ("labels", plan.labels_from),
@@ -87,8 +87,8 @@ def _state(plan: RunPlan, needed: int | None) -> Iterator[tuple[str, str]]:
         )
     if state.free is not None and not state.complete:
         short = needed is not None and needed > state.free
-        wanted = f"; too little for about {megabytes(needed or 0)}: make room first"
-        yield "free space", megabytes(state.free) + (wanted if short else "")
+        wanted = f"; too little for about {size_text(needed or 0)}: make room first"
+        yield "free space", size_text(state.free) + (wanted if short else "")
 
 
 def _settings(config: Config) -> str:

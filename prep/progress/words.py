@@ -6,7 +6,7 @@ from rich.text import Text
 
 from prep.live import and_failed
 from prep.progress.work import Work
-from prep.text import counted, duration, megabytes
+from prep.text import counted, duration, size_text
 from prep.watching.counts import LiveCounts
 
 # Told apart by their shape, too, for where there are no colours: written, refused, still to do.
@@ -31,7 +31,7 @@ def describe(work: Work, counts: LiveCounts) -> str:
     if counts.images_per_second:
         parts.append(f"{counts.images_per_second:,.0f}/s")
         if counts.read_per_second:
-            parts.append(f"{megabytes(counts.read_per_second)}/s")
+            parts.append(f"{size_text(counts.read_per_second)}/s")
     if counts.seconds_left is not None and counts.images < work.planned:
         parts.append(f"{duration(counts.seconds_left)} left")
     if counts.without_workers:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prep import markup
 from prep.addresses import file_link
 from prep.splits import role_of
-from prep.text import counted, measured, megabytes, rate, shown, triple
+from prep.text import counted, measured, rate, shown, size_text, triple
 
 if TYPE_CHECKING:
     from prep.report.report import RunReport
@@ -28,7 +28,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
             (
                 f"  {name}",
                 f"{counted(split['written'], 'image')} in {counted(split['shards'], 'shard')}, "
-                f"{megabytes(split['bytes'])}",
+                f"{size_text(split['bytes'])}",
             )
             for name, split in report.splits.items()
         ),
@@ -49,7 +49,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     resumed = from_before if report.resumed_shards and not report.was_complete else ""
     rows += [
         ("shards", f"{report.shards:,}{resumed}"),
-        ("size", f"{megabytes(report.bytes)}, from {megabytes(report.source_bytes)}"),
+        ("size", f"{size_text(report.bytes)}, from {size_text(report.source_bytes)}"),
         ("time", _describe_time(report)),
         ("mean RGB", triple(report.mean)),
         ("std RGB", triple(report.std)),

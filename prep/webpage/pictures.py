@@ -14,7 +14,7 @@ from bokeh.models.annotations import BoxAnnotation, Span
 from prep.dimensions import ASPECTS_PER_OCTAVE, SIDES_PER_OCTAVE
 from prep.receipts import ShardReceipt
 from prep.stats import CHANNELS
-from prep.text import one_line
+from prep.text import one_line, unit_of
 from prep.webpage.samples import Counts
 from prep.webpage.style import (
     CHANNEL_COLOURS,
@@ -25,7 +25,7 @@ from prep.webpage.style import (
     ticks,
     whole_numbers,
 )
-from prep.webpage.units import size_text, tick_text, unit_of
+from prep.webpage.units import short_size, tick_text
 
 _ASPECTS = {
     **{1 / 3: "1:3", 1 / 2: "1:2", 9 / 16: "9:16", 2 / 3: "2:3", 3 / 4: "3:4", 1: "1:1"},
@@ -114,7 +114,7 @@ def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
     values = [base * 10.0**d for d in decades for base in bases]
     within = [value for value in values if low <= value <= high]
     labels = {value: tick_text(value) for value in within}
-    ticks(made.xaxis[0], labels if len(labels) > 1 else {v: size_text(v) for v in (low, high)})
+    ticks(made.xaxis[0], labels if len(labels) > 1 else {v: short_size(v) for v in (low, high)})
     return made
 
 
@@ -243,7 +243,7 @@ def _shard_bars(
                 "top": [value for _, _, value in mine],
                 "name": [f"{one_line(split)} {receipt.index}" for _, receipt, _ in mine],
                 "images": [sum(receipt.written.values()) for _, receipt, _ in mine],
-                "size": [size_text(receipt.bytes) for _, receipt, _ in mine],
+                "size": [short_size(receipt.bytes) for _, receipt, _ in mine],
             }
         )
         made.vbar(

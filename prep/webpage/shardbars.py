@@ -6,7 +6,7 @@ from prep.text import counted, one_line
 from prep.webpage import pictures
 from prep.webpage.facts import Facts
 from prep.webpage.sections import FEWEST, Figure, Section, View, make_section
-from prep.webpage.units import size_text
+from prep.webpage.units import short_size
 
 
 def shards(view: View) -> Section:
@@ -28,7 +28,7 @@ def split_rows(facts: Facts) -> list[tuple[str, ...]]:
         of_all = sum(shard.split == split for shard in facts.plan.shards)
         shards = f"{total.shards:,}" + (f" of {of_all:,}" if total.shards < of_all else "")
         numbers = (f"{planned:,}", f"{total.images:,}", f"{len(total.refused):,}", shards)
-        rows.append((one_line(split), *numbers, size_text(total.bytes), _between(sizes)))
+        rows.append((one_line(split), *numbers, short_size(total.bytes), _between(sizes)))
     return rows
 
 
@@ -64,7 +64,7 @@ def _figures(facts: Facts) -> dict[str, Figure]:
         ),
         "shard_bytes": Figure(
             title="Size of each shard",
-            caption=f"{size_text(min(sizes))} to {size_text(max(sizes))}.{some}",
+            caption=f"{short_size(min(sizes))} to {short_size(max(sizes))}.{some}",
             key=key,
             model=pictures.shard_bytes(receipts, splits),
         ),

@@ -10,7 +10,7 @@ from prep.verdict import Verdict, refusals_allowed
 from prep.webpage.classes import class_totals
 from prep.webpage.cores import core_use, mean_use, used_by_others
 from prep.webpage.sections import View
-from prep.webpage.units import size_text
+from prep.webpage.units import short_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def tiles(view: View) -> list[Tile]:
         ("refused", f"{refused:,}", share, "refused"),
         ("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
         ("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
-        ("shards", _shards(view), f"{size_text(everything.bytes)} in all", "shards"),
+        ("shards", _shards(view), f"{short_size(everything.bytes)} in all", "shards"),
     ]
     shown += _effort(view)
     return [Tile(label=a, value=b, further=c, section=d) for a, b, c, d in shown]

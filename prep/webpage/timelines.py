@@ -13,10 +13,9 @@ from bokeh.models import ColumnDataSource, NumeralTickFormatter
 from bokeh.models.annotations import Span
 
 from prep.receipts import ShardReceipt
-from prep.text import duration, one_line
+from prep.text import duration, one_line, unit_of
 from prep.watching.history import History, rates
 from prep.webpage.style import colour, in_ink, make_figure, ticks
-from prep.webpage.units import unit_of
 
 # A time in which no shard is under way, and that is longer than this, is a pause between two parts
 # of a run. What is left of it in the picture is a small part of the whole.

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
+from prep.text import unit_of
 
 
-def unit_of(size: float) -> tuple[float, str]:
-    """The unit that suits a size, given in bytes, and how many bytes it is.
+def short_size(size: float) -> str:
+    """A size, given in bytes, for a page: without a place where there are three digits before it.
 
-    >>> unit_of(25_000), unit_of(0)
-    ((1000.0, 'kB'), (1, 'B'))
-    """
-    return next((unit for unit in _UNITS if size >= unit[0]), _UNITS[-1])
-
-
-def size_text(size: float) -> str:
-    """A size, given in bytes.
-
-    >>> size_text(512), size_text(21_500), size_text(2_160_000), size_text(141e9)
+    >>> short_size(512), short_size(21_500), short_size(2_160_000), short_size(141e9)
     ('512 B', '21.5 kB', '2.2 MB', '141 GB')
     """
     divisor, name = unit_of(size)
