@@ -202,11 +202,7 @@ def _complete(
         seen = len(receipts) + (work.committed if work else 0)
         # Ctrl-C once more is enough of an answer.
         committed = None if pressed_again(error) else _what_is_committed(made, journal)
-        if committed is None:
-            stages.stopped(seen, None)
-        else:
-            stages.stopped(len(committed), _shown_totals(made, committed))
-        raise Interrupted(_how_to_resume(made, seen, committed)) from None
+        raise _stopped(made, stages, seen, committed) from None
     try:
         _require_all(journal, missing)
         journal.require_lock(ask=True)
@@ -289,6 +285,17 @@ def _shown_totals(made: RunPlan, receipts: Sequence[ShardReceipt]) -> SplitTotal
     totals = total_receipts(receipts)
     found = (totals.get(split, Totals()) for split in made.counts)
     return dict(zip(distinct_lines(made.counts), found, strict=True))
+
+
+def _stopped(
+    made: RunPlan, stages: Stages, seen: int, committed: Sequence[ShardReceipt] | None
+) -> Interrupted:
+    """Show what stays of a run that was stopped, and return the error that says so."""
+    if committed is None:
+        stages.stopped(seen, None)
+    else:
+        stages.stopped(len(committed), _shown_totals(made, committed))
+    return Interrupted(_how_to_resume(made, seen, committed))
 
 
 def _how_to_resume(made: RunPlan, seen: int, committed: Sequence[ShardReceipt] | None) -> str:
