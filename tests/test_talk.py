@@ -166,6 +166,21 @@ def test_warnings_are_told_to_programs_too(at_home: Path) -> None:
     assert logging.getLogger("prep").handlers == []
 
 
+def test_labels_are_told_to_people_or_programs_or_not_at_all(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    labels = ["labels", "photos", "-o", "labels.json"]
+    assert here(*labels).stdout == "2 classes, written to labels.json\n"
+    assert here(*labels, "-q").output == ""
+    started, ended = events(here(*labels, "--json").stdout)
+    assert started["command"] == "labels"
+    assert ended["verdict"]["state"] == "done"
+    assert ended["report"] == {"cat": 0, "dog": 1}
+    (_, failed) = events(here("labels", "nowhere", "-o", "labels.json", "--json").stdout)
+    assert (failed["event"], failed["exit_code"]) == ("ended", 2)
+
+
 @pytest.mark.slow
 def test_a_log_has_times(home: Path) -> None:
     done = run_prep(*RUN, "--verbose", cwd=home)

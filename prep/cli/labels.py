@@ -9,11 +9,13 @@ import click
 from prep.admission import admit
 from prep.cli.files import writable, write_json
 from prep.cli.places import place
+from prep.cli.talk import Talk, talk_options
 from prep.splits import Layout, OnStray
 from prep.text import counted, one_line
 
 
 @click.command()
+@talk_options
 @place("source", help="Folder of images.", expected="the path of a folder, or a URL")
 @place(
     "output",
@@ -29,13 +31,16 @@ from prep.text import counted, one_line
 @click.option(
     "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As for prep run."
 )
-def labels(source: str, output: str, layout: Layout, on_stray: OnStray) -> None:
+def labels(source: str, output: str, layout: Layout, on_stray: OnStray, talk: Talk) -> None:
     """Number the classes of SOURCE by name, and write the label map."""
     from prep.catalog import scan_folders
     from prep.labels import LabelMap
+    from prep.verdict import Verdict
 
     file = writable(output)
     catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
     label_map = LabelMap.build(catalog.classes)
     write_json(file, label_map.to_json())
-    click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(str(file))}")
+    if talk.to_people:
+        click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(str(file))}")
+    talk.ended(Verdict("done"), label_map.to_json())

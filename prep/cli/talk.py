@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 _JSON = "--json"
-_COMMANDS = ("run", "plan", "verify", "mean")
+_COMMANDS = ("run", "plan", "verify", "mean", "labels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
