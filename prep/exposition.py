@@ -35,6 +35,6 @@ class _WorkerCollector(Collector):
 
 
 @functools.cache
-def export_metrics() -> None:
+def export_counters() -> None:
     """Has ``/metrics`` tell of this process, from now on."""
     REGISTRY.register(_WorkerCollector())

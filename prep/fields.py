@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 #: The most that a whole number may be, where nothing smaller is said.
-LARGEST = (1 << 63) - 1
+LARGEST_WHOLE = (1 << 63) - 1
 _LONGEST_TEXT = 1 << 16  # characters
 _LONGEST_SHOWN = 80
 _ABSENT: Any = object()
@@ -45,7 +45,7 @@ class Fields:
             raise ValueError(f"expected {self._what} with {name!r}, found none")
         return value
 
-    def whole(self, name: str, least: int = 0, most: int = LARGEST, default: Any = _ABSENT) -> int:
+    def whole(self, name: str, least: int = 0, most: int = LARGEST_WHOLE, default: Any = _ABSENT) -> int:
         """Take a whole number within bounds."""
         return whole(self.any(name, default), name, least, most)
 
@@ -80,11 +80,11 @@ class Fields:
             raise ValueError(f"expected {self._what} of known members, found {unknown}")
 
 
-def whole(value: object, name: str, least: int = 0, most: int = LARGEST) -> int:
+def whole(value: object, name: str, least: int = 0, most: int = LARGEST_WHOLE) -> int:
     """Return the value if it is a whole number within bounds."""
     if type(value) is int and least <= value <= most:
         return value
-    upper = "" if most == LARGEST else f" and at most {most}"
+    upper = "" if most == LARGEST_WHOLE else f" and at most {most}"
     return refuse(name, f"a whole number of at least {least}{upper}", value)
 
 

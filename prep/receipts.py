@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 
 from prep.depths import Depths
 from prep.dimensions import Dimensions, add_counts
-from prep.fields import LARGEST, Fields, refuse
+from prep.fields import LARGEST_WHOLE, Fields, refuse
 from prep.layout import MOST_SHARDS, require_split_name, shard_name
 from prep.mean_image import MeanImage
 from prep.stats import ChannelStats
@@ -153,7 +153,7 @@ class ShardReceipt:
             sha256=_hexadecimal(fields.text("sha256"), "sha256"),
             written=written,
             source_bytes=fields.whole("source_bytes"),
-            checksums=_hexadecimal(fields.text("checksums", most=LARGEST), "checksums"),
+            checksums=_hexadecimal(fields.text("checksums", most=LARGEST_WHOLE), "checksums"),
             stats=ChannelStats.from_json(fields.any("stats")),
             findings=findings,
             seconds=fields.number("seconds", most=_LONGEST),

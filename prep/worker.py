@@ -20,7 +20,7 @@ from prep import image_list, shards
 from prep.counters import COUNTERS
 from prep.distribution import version
 from prep.errors import OutputNotSeen
-from prep.exposition import export_metrics
+from prep.exposition import export_counters
 from prep.images import Thumbnailer, codec_versions, configure_process, pixels_of_record
 from prep.images.decode import Decoder
 from prep.journal import open_plan
@@ -66,7 +66,7 @@ class WorkerSetup(WorkerPlugin):
             WATCHDOG.enable()
         worker.metrics[METRIC] = lambda _: COUNTERS.snapshot()
         worker.handlers[SQUARE_CALL] = show_square
-        export_metrics()
+        export_counters()
 
     def teardown(self, worker: Worker) -> None:
         # Dask ends the old one before it begins the new one. In between, all would lack it.

@@ -32,7 +32,8 @@ from hypothesis import strategies as st
 from pictures import jpeg, picture, write_tree
 
 import prep
-from prep import audits, cli, image_list, locations
+from prep import audits, image_list, locations
+from prep.cli.commands import main
 from prep.errors import PrepError, RecordError, SourceError, UntrustedPlan
 from prep.examples import parse_example
 from prep.fields import Fields
@@ -703,7 +704,7 @@ def test_a_repair_of_what_belongs_to_others_is_asked_for(name: str, received: Re
         prep.verify(received.root, repair=True, trust_plan=lambda told: bool(asked.append(told)))
     (question,) = asked
     assert str(received.home / "in") in question
-    result = CliRunner().invoke(cli.main, ["verify", str(received.root), "--repair"])
+    result = CliRunner().invoke(main, ["verify", str(received.root), "--repair"])
     assert result.exit_code == 2
     assert "--trust-plan" in result.output
     assert contents(received.root) == before
@@ -713,7 +714,7 @@ def test_an_own_output_can_be_said_to_be_a_received_one(received: Received) -> N
     with pytest.raises(UntrustedPlan, match="may be somebody else's"):
         prep.verify(received.root, repair=True, trust_plan=False)
     result = CliRunner().invoke(
-        cli.main, ["verify", str(received.root), "--repair", "--no-trust-plan"]
+        main, ["verify", str(received.root), "--repair", "--no-trust-plan"]
     )
     assert result.exit_code == 2
 

@@ -28,10 +28,10 @@ def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
     A run makes it, too; this is for an output that is not finished, or was made before there was
     such a page.
     """
-    from prep import webpage
+    from prep.webpage.page import report_page
 
     try:
-        page = webpage.report_page(output, storage_options)
+        page = report_page(output, storage_options)
     except OSError as error:
         raise PrepError(f"can't write the page: {reason_and_file(error)}") from None
     click.echo(str(page))

@@ -61,7 +61,7 @@ def _by(name: str, text: str, label: str, values: Mapping[Any, float]) -> Metric
 _COLLECTOR = _RunCollector()
 
 
-def export_metrics(runs: Runs) -> None:
+def export_runs(runs: Runs) -> None:
     """Has ``/metrics`` of this process tell of these runs, and of no others until they are over."""
     if not _COLLECTOR.told:
         REGISTRY.register(_COLLECTOR)

@@ -10,7 +10,7 @@ from typing import Any
 from distributed import Scheduler, SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
-from prep.dashboard.exposition import export_metrics, withdraw_metrics
+from prep.dashboard.exposition import export_runs, withdraw_metrics
 from prep.dashboard.noise import hush
 from prep.dashboard.pages import add_pages
 from prep.dashboard.sheet import ContactSheet
@@ -64,7 +64,7 @@ class RunsPlugin(SchedulerPlugin):
         scheduler.handlers[END_CALL] = self.end
         hush()
         self._no_page = self._add_pages()
-        export_metrics(self._runs)
+        export_runs(self._runs)
 
     def _add_pages(self) -> str | None:
         try:

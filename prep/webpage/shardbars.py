@@ -15,7 +15,7 @@ def shards(view: View) -> Section:
         "shards",
         "Shards",
         {"split_rows": split_rows(view.facts), "committed": len(view.facts.receipts)},
-        figures=_figures(view.facts),
+        figures=_shard_figures(view.facts),
     )
 
 
@@ -45,7 +45,7 @@ def split_key(facts: Facts) -> list[tuple[str, int]]:
     return [(name, number) for number, name in enumerate(names)] if len(names) > 1 else []
 
 
-def _figures(facts: Facts) -> dict[str, Figure]:
+def _shard_figures(facts: Facts) -> dict[str, Figure]:
     """Images and bytes of each shard, which are much the same by design."""
     receipts, splits = facts.receipts, facts.splits
     if len(receipts) < FEWEST:
