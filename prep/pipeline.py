@@ -32,7 +32,7 @@ from prep.shards import write_shard as write_shard_here
 from prep.text import counted, failure
 from prep.watching.counts import ShardState
 from prep.watching.wire import task_name
-from prep.worker import stop_shards, write_shard
+from prep.worker import stop_shards, write_shard_task
 
 _TICK = 0.5  # seconds
 _MERGE_AT_ONCE = 16
@@ -80,7 +80,7 @@ def write_on_cluster(
     client: Client,
     observer: Observer | None = None,
     *,
-    write: Write = write_shard,
+    write: Write = write_shard_task,
 ) -> SplitTotals:
     """Writes shards on a cluster, and waits for them.
 
@@ -259,7 +259,7 @@ class _Work:
 def _bag(shards: Sequence[ShardSpec], first: int, run: RunRef, write: Write) -> db.Bag:
     """A partition a shard, and a task a partition.
 
-    ``from_sequence(shards).map(write_shard)`` is the same in two tasks, which Dask fuses and then
+    ``from_sequence(shards).map(write_shard_task)`` is the same in two tasks, which Dask fuses and then
     shows under the name of the first.
 
     Args:

@@ -115,7 +115,7 @@ def tune_allocator() -> None:
         mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
 
 
-def write_shard(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def write_shard_task(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     """The task that Dask runs: writes one shard, counting as it goes.
 
     Raises:

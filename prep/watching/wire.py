@@ -7,7 +7,7 @@ from typing import TypedDict
 #: Under which a worker's heartbeat has a ``ProcessMessage``.
 METRIC = "prep"
 # Tasks that write shards are called so, followed by the id of their run and a number.
-_TASK_PREFIX = "write_shard-"
+_TASK_PREFIX = "write_shard_task-"
 #: The topic of Dask's events under which workers say why they have left.
 MISFITS = "prep-misfits"
 #: What a worker is asked for a ``SquareMessage`` with.
