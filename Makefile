@@ -23,6 +23,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-test  ## throughput against the codec limit and the article's script
 	$(BIN)/python -m bench

@@ -21,7 +21,7 @@ from bench.settings import HERE, QUALITY, SCRATCH, SIZE, SPLIT
 Name = Literal["article", "prep", "prep_area"]
 NAMES: tuple[Name, ...] = ("article", "prep", "prep_area")
 
-_PREP = [sys.executable, "-c", "from prep.cli import main; main()", "run"]
+_PREP = [sys.executable, "-c", "from prep.cli.main import main; main()", "run"]
 _FRAME = 16  # bytes around a record's data: its length, and two checksums
 
 

@@ -18,9 +18,9 @@ from distributed.scheduler import heartbeat_interval
 from rich.console import Console
 from rich.table import Table
 
-from prep.receipts import SplitTotals
-from prep.watching.runwatch import RunInfo, RunWatch, WorkerLook, totals_message
-from prep.watching.wire import ProcessMessage, TallyMessage
+from prep.monitoring.messages import ProcessMessage, TallyMessage
+from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook, totals_message
+from prep.output.receipt import SplitTotals
 
 _SHARDS = 100_000
 _IMAGES = 1000  # a shard

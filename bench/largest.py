@@ -26,7 +26,9 @@ from rich.table import Table
 _CHILD = """
 import json, sys
 from pathlib import Path
-from prep.images import ImageProcessor, ImageSettings, configure_process
+from prep.images.decoders.process import configure_process
+from prep.images.processor import ImageProcessor
+from prep.settings import ImageSettings
 
 def kept(name):
     status = Path("/proc/self/status").read_text().splitlines()

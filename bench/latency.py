@@ -27,9 +27,9 @@ from distributed import Client
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
-from prep.journal import Journal
-from prep.pipeline import write_on_cluster
-from prep.shards import RunRef
+from prep.execution.bags import write_on_cluster
+from prep.output.journal import Journal
+from prep.shards.writer import RunRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +114,22 @@ def evict(source: Path) -> None:
 
 def _set(way: str, seconds: float, *, ahead: bool) -> None:
     """In a worker: every read takes so much longer, and files are read ahead if they may be."""
-    from prep import shards, storage
-    from prep.readahead import Depth
+    from prep.shards import writer
+    from prep.sources.prefetch.depth import Depth
+    from prep.storage import store
 
-    read_file = vars(storage).setdefault("_undelayed", storage.read_file)
+    read_file = vars(store).setdefault("_undelayed", store.read_file)
 
-    def read_late(path: str | bytes, expected: storage.Stamp | None = None) -> bytes:
+    def read_late(path: str | bytes, expected: store.Stamp | None = None) -> bytes:
         time.sleep(seconds)
         data: bytes = read_file(path, expected)
         return data
 
-    storage.read_file = read_late if seconds else read_file
+    store.read_file = read_late if seconds else read_file
     # Each way learns for itself, and keeps what it has learnt.
-    learnt = vars(storage).setdefault("_learnt", {})
+    learnt = vars(store).setdefault("_learnt", {})
     depth = learnt.setdefault(way, Depth() if ahead else Depth(most=0))
-    vars(shards)["depth_of"] = lambda *_: depth
+    vars(writer)["depth_of"] = lambda *_: depth
 
 
 def _tell(ways: Sequence[Way], costs: dict[Way, list[Cost]], first: dict[Way, Cost]) -> None:

@@ -12,10 +12,10 @@ import click
 import simplejpeg
 
 from bench.settings import DEFAULT_PHOTOS, SPLIT
-from prep.demo import make_images
+from prep.sources.demo import make_images
 
 _SUFFIXES = (".jpg", ".jpeg")
-_MADE_UP = 504  # photos, four of which prep.demo breaks on purpose
+_MADE_UP = 504  # photos, four of which prep.sources.demo breaks on purpose
 _MOST = 2_000  # different photos; the limit holds all of them in memory
 
 #: Which photos to measure with, for the commands.

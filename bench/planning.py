@@ -26,15 +26,15 @@ from rich.table import Table
 
 from bench.monitor import peak_memory
 from bench.scheduling import receipt_of
-from prep.catalog import Catalog
-from prep.checksums import to_text
 from prep.config import Config
-from prep.contents import copies_in_run
-from prep.journal import Journal, require_room
-from prep.labels import LabelMap
-from prep.planning import RunPlan, make_plan
-from prep.receipts import total_receipts
-from prep.stored_plan import StoredPlan
+from prep.output.conflicts import require_room
+from prep.output.journal import Journal
+from prep.output.receipt import total_receipts
+from prep.output.report.duplicates import copies_in_run, to_text
+from prep.planning.plan import RunPlan, make_plan
+from prep.planning.stored import StoredPlan
+from prep.sources.folders.scan import Catalog
+from prep.sources.labels import LabelMap
 
 _IMAGES = 1000  # a shard
 _CLASSES = 1000

@@ -31,10 +31,10 @@ from rich.table import Table
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, QUALITY, SCRATCH, SIZE
-from prep.journal import Journal
-from prep.pipeline import write_on_cluster
-from prep.receipts import SplitTotals
-from prep.shards import RunRef
+from prep.execution.bags import write_on_cluster
+from prep.output.journal import Journal
+from prep.output.receipt import SplitTotals
+from prep.shards.writer import RunRef
 
 _ONE, _ON_ONE_CORE = "1", "1, all on one core"
 

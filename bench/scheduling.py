@@ -37,17 +37,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.monitor import peak_memory
-from prep.checksums import to_text
-from prep.dimensions import Dimensions
-from prep.links import RunLink, open_link
-from prep.pipeline import write_on_cluster
-from prep.planning import ShardSpec, plan_shards
-from prep.receipts import ShardReceipt
-from prep.shards import RunRef
-from prep.stats import ChannelStats
-from prep.verdict import Verdict
-from prep.watching.counts import ShardState
-from prep.watching.runwatch import RunInfo, totals_message
+from prep.execution.bags import write_on_cluster
+from prep.images.dimensions import Dimensions
+from prep.images.stats import ChannelStats
+from prep.monitoring.counts import ShardState
+from prep.monitoring.link import RunLink, open_link
+from prep.monitoring.runwatch import RunInfo, totals_message
+from prep.output.receipt import ShardReceipt
+from prep.output.report.duplicates import to_text
+from prep.output.report.verdict import Verdict
+from prep.planning.shards import ShardSpec, plan_shards
+from prep.shards.writer import RunRef
 
 _IMAGES = 1000  # a shard
 _CLASSES = 1000

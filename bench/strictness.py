@@ -20,8 +20,8 @@ import simplejpeg
 
 from bench.photos import collect_originals, photos_option
 from bench.settings import DATA, SIZE
-from prep.images import configure_process
-from prep.images.decode import Decoder
+from prep.images.decoders.decode import Decoder
+from prep.images.decoders.process import configure_process
 from prep.images.geometry import shrink_factor
 
 

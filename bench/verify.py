@@ -19,15 +19,15 @@ import simplejpeg
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, QUALITY, SCRATCH, SIZE
 from prep.config import Config
-from prep.examples import parse_example
-from prep.images.decoded import Pixels
-from prep.inspection import inspect_shard
-from prep.journal import Journal
-from prep.planning import ShardSpec
-from prep.records import read_records
-from prep.runs import run
-from prep.shards import RunRef
-from prep.stored_plan import StoredPlan
+from prep.images.decoders.base import Pixels
+from prep.operations.run import run
+from prep.output.journal import Journal
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.shards.check import inspect_shard
+from prep.shards.formats.example import parse_example
+from prep.shards.formats.tfrecord import read_records
+from prep.shards.writer import RunRef
 
 _IMAGES_PER_SHARD = 50  # so few that both of a turn meet the same weather
 

@@ -27,13 +27,13 @@ from distributed import Client
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
-from prep.executors.on_dask import DaskExecutor
-from prep.journal import Journal
-from prep.pipeline import write_on_cluster
-from prep.planning import RunPlan
-from prep.progress import stages_for
-from prep.shards import RunRef
-from prep.writing import Writing
+from prep.display.stages import stages_for
+from prep.execution.bags import write_on_cluster
+from prep.execution.dask import DaskExecutor
+from prep.operations.writing import Writing
+from prep.output.journal import Journal
+from prep.planning.plan import RunPlan
+from prep.shards.writer import RunRef
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -89,13 +89,13 @@ def _run_ref(made: RunPlan, output: Path) -> RunRef:
 
 # These run in the workers, and so find the counters there.
 def _tell_nothing() -> None:
-    from prep.counters import COUNTERS
+    from prep.monitoring.counters import COUNTERS
 
     COUNTERS.snapshot = dict  # type: ignore[method-assign]
 
 
 def _tell() -> None:
-    from prep.counters import COUNTERS
+    from prep.monitoring.counters import COUNTERS
 
     vars(COUNTERS).pop("snapshot", None)
 

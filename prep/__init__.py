@@ -2,28 +2,36 @@
 
 The names in ``__all__`` and ``__version__`` are the whole public interface. Each is loaded when it
 is first used, so ``import prep`` is quick, and only ``load`` needs TensorFlow.
+
+Keywords of public functions that are mistyped: which one may be meant.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+from collections.abc import Callable
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from prep.text import unknown
 
 if TYPE_CHECKING:
-    from prep.clusters import cluster
     from prep.config import Config
-    from prep.dataset import load
+    from prep.display.page.page import report_page
     from prep.errors import PrepError
-    from prep.handles import RunHandle, start
-    from prep.means import MeanReport, mean_rgb
-    from prep.outlook import plan
-    from prep.planning import RunPlan
-    from prep.report import RunReport
-    from prep.runs import run
-    from prep.sessions import close_cluster
-    from prep.verification import VerificationReport, verify
-    from prep.webpage import report_page
+    from prep.execution.clusters.connect import cluster
+    from prep.execution.clusters.session import close_cluster
+    from prep.operations.background import RunHandle, start
+    from prep.operations.mean import MeanReport, mean_rgb
+    from prep.operations.outlook import plan
+    from prep.operations.run import run
+    from prep.operations.verify import VerificationReport, verify
+    from prep.output.report.report import RunReport
+    from prep.planning.plan import RunPlan
+    from prep.training.tensorflow import load
+
 
 __all__ = [
     "Config",
@@ -46,35 +54,66 @@ __all__ = [
 
 _HOMES = {
     "Config": "config",
-    "MeanReport": "means",
+    "MeanReport": "operations.mean",
     "PrepError": "errors",
-    "RunHandle": "handles",
-    "RunPlan": "planning",
-    "RunReport": "report",
-    "VerificationReport": "verification",
-    "close_cluster": "sessions",
-    "cluster": "clusters",
-    "load": "dataset",
-    "mean_rgb": "means",
-    "plan": "outlook",
-    "report_page": "webpage",
-    "run": "runs",
-    "start": "handles",
-    "verify": "verification",
+    "RunHandle": "operations.background",
+    "RunPlan": "planning.plan",
+    "RunReport": "output.report.report",
+    "VerificationReport": "operations.verify",
+    "close_cluster": "execution.clusters.session",
+    "cluster": "execution.clusters.connect",
+    "load": "training.tensorflow",
+    "mean_rgb": "operations.mean",
+    "plan": "operations.outlook",
+    "report_page": "display.page.page",
+    "run": "operations.run",
+    "start": "operations.background",
+    "verify": "operations.verify",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return importlib.import_module("prep.distribution").version()
+        return importlib.import_module("prep.settings").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'prep' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"prep.{_HOMES[name]}"), name)
     if isinstance(value, FunctionType):
-        value = importlib.import_module("prep.keywords").checked(value)
+        value = importlib.import_module("prep.__init__").checked(value)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function name the nearest of its keywords where it is given one that it has not.
+
+    >>> checked(lambda *, overwrite: None)(overwite=True)
+    Traceback (most recent call last):
+    TypeError: prep.<lambda>: overwite: unknown keyword; did you mean 'overwrite'?
+    """
+    keywords = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **given: P.kwargs) -> R:
+        for name in given:
+            if name not in keywords:
+                raise TypeError(f"prep.{function.__name__}: {name}: {_told(name, keywords)}")
+        return function(*args, **given)
+
+    return called
+
+
+def _told(name: str, keywords: list[str]) -> str:
+    from prep.config import Config  # A mistake may cost more than what is right.
+
+    if "config" in keywords and name in Config.model_fields:
+        return f"is a key of the configuration; expected prep.Config({name}=…) as 'config'"
+    return unknown("keyword", name, keywords)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,6 +11,16 @@ _NAMED = 5
 _SENTENCE = 3  # spaces that a text has, to be understood without the type of its error
 _MOST_BITS = 1024  # of a number that is shown: Python refuses to write very long ones
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
+
+
+class Displayable:
+    """Show itself in a notebook. The HTML is made by ``prep.display``, loaded when asked for."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        html: str = importlib.import_module("prep.display.objects").html_of(self)
+        return html
 
 
 def counted(number: int, noun: str) -> str:

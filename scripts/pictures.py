@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 import prep
-from prep.demo import make_images
+from prep.sources.demo import make_images
 
 REPO = Path(__file__).resolve().parent.parent
 DOCS = REPO / "docs"

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import settings
 
 # Fixtures that many modules share.
-pytest_plugins = ["browser", "clusters", "shared_folder", "storages", "emulators"]
+pytest_plugins = [
+    "tests.support.browser",
+    "tests.support.clusters",
+    "tests.support.shared_folder",
+    "tests.support.storages",
+    "tests.support.emulators",
+]
 
 REPO = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("PREP_TEST_DATA") or REPO.parent / "shared" / "data")
@@ -41,7 +47,7 @@ def _pages_only_where_they_matter(
     Those are marked ``pages``. The command, in a process of its own, always makes one.
     """
     if request.node.get_closest_marker("pages") is None:
-        monkeypatch.setattr("prep.publishing._update_page", lambda *_: None)
+        monkeypatch.setattr("prep.operations.publish._update_page", lambda *_: None)
 
 
 def _real(folder: Path) -> Path:

@@ -17,231 +17,28 @@ import pytest
 
 import prep
 from prep import errors
-from prep.inspection import ShardInspection
-from prep.means import Part
-from prep.planning import ShardSpec
-from prep.problems import Problem
-from prep.receipts import Finding, ShardReceipt, Totals
-from prep.shards import RunRef
-from prep.stats import ChannelStats, MixedStats
+from prep.images.stats import ChannelStats, MixedStats
+from prep.operations.mean import Part
+from prep.output.findings import Problem
+from prep.output.receipt import Finding, ShardReceipt, Totals
+from prep.planning.shards import ShardSpec
+from prep.shards.check import ShardInspection
+from prep.shards.writer import RunRef
 
 PACKAGE = Path(prep.__file__).parent
 
-# Modules and packages import only from levels below their own.
-LEVELS = {
-    -1: {"distribution"},
-    0: {
-        "addresses",
-        "checksums",
-        "depths",
-        "errors",
-        "faults",
-        "fields",
-        "layout",
-        "locations",
-        "machine",
-        "parsing",
-        "problems",
-        "process_state",
-        "readahead",
-        "retries",
-        "software",
-        "spelling",
-        "splits",
-        "text",
-        "variables",
-        "watchdog",
-    },  # nothing of ours
-    1: {
-        "admission",
-        "cluster_file",
-        "demo",
-        "depth_warnings",
-        "dimensions",
-        "examples",
-        "interrupts",
-        "jobs",
-        "labels",
-        "markup",
-        "mean_image",
-        "mounts",
-        "notebook",
-        "outages",
-        "records",
-        "spawning",
-        "stats",
-        "storage",
-        "traits",
-        "troubles",
-        "verdict",
-        "within",
-    },  # one thing
-    2: {
-        "catalog",
-        "cluster_spec",
-        "config",
-        "image_list",
-        "leases",
-        "polls",
-        "receipts",
-    },  # what is asked for
-    3: {
-        "changes",
-        "cluster_classes",
-        "cluster_faults",
-        "images",
-        "keywords",
-        "locks",
-        "planning",
-        "starter",
-    },  # one image; a whole run
-    4: {
-        "contents",
-        "deployments",
-        "estimate",
-        "isolation",
-        "probes",
-        "report",
-        "stored_plan",
-        "tally",
-        "watching",
-    },  # what images, and a run, come to
-    5: {
-        "attendance",
-        "cluster_choice",
-        "counters",
-        "dashboard",
-        "histories",
-        "journal",
-        "listings",
-        "live",
-        "sharing",
-        "trust",
-    },  # what is counted, shown, remembered
-    6: {
-        "dataset",
-        "exposition",
-        "failures",
-        "gallery",
-        "inventory",
-        "lookup",
-        "plans",
-        "shards",
-        "webpage",
-    },  # one shard, read and written
-    7: {"inspection", "links", "outlook", "worker"},  # one process
-    8: {"guests"},  # what a client tells them
-    9: {"checks", "clusters", "pipeline", "progress"},  # many
-    10: {"executors", "sessions", "stages"},  # to look at, and to keep
-    11: {"audits", "placing", "publishing", "writing"},  # what can be done
-    12: {"means", "repair", "runs"},  # from beginning to end
-    13: {"handles", "terminal_tables", "verification"},  # what is made of that
-    14: {"terminal", "terminal_plan", "terminal_verification"},  # what is shown of it
-    15: {"__init__", "cli"},  # where it is
-    16: {"__main__"},  # how it is called
-}
-LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
-
-# Libraries that only these may import: each is to be exchanged, or left out, in one place.
-ONLY_IN = {
-    "IPython": {"notebook"},
-    "fsspec": {"locations"},
-    "paramiko": {"locations"},
-    "bokeh": {"dashboard", "webpage"},
-    "jinja2": {"dashboard", "webpage"},
-    "PIL": {"demo", "images"},
-    "cv2": {"images"},
-    "distributed": {
-        "attendance",
-        "checks",
-        "cluster_classes",
-        "cluster_faults",
-        "clusters",
-        "dashboard",
-        "deployments",
-        "executors",
-        "guests",
-        "handles",
-        "jobs",
-        "links",
-        "means",
-        "mounts",
-        "pipeline",
-        "placing",
-        "polls",
-        "process_state",
-        "runs",
-        "sessions",
-        "verification",
-        "worker",
-    },
-    "google_crc32c": {"records"},
-    "prometheus_client": {"dashboard", "exposition"},
-    "rich": {"progress", "terminal", "terminal_plan", "terminal_tables", "terminal_verification"},
-    "simplejpeg": {"images"},
-    "skimage": {"demo"},
-    "tensorflow": {"dataset"},
-    "xxhash": {"checksums"},
-    "yaml": {"parsing"},
-}
-
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    """(module or package, syntax tree) of each source file."""
+    """(room, syntax tree) of each source file."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        yield top, ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Full names of what a file imports anywhere, within functions too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def test_imports_go_down() -> None:
-    wrong = []
-    for module, tree in sources():
-        for name in imported(tree):
-            package, _, rest = name.partition(".")
-            other = rest.partition(".")[0]
-            if package == "prep" and other != module and LEVEL[other] >= LEVEL[module]:
-                wrong.append(f"{module} imports {other}")
-    assert wrong == []
-
-
-def test_every_module_has_its_level() -> None:
-    assert {module for module, _ in sources()} == set(LEVEL)
-
-
-def test_the_floors_that_are_described_are_these() -> None:
-    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    described: dict[str, int] = {}
-    level = 0
-    for floor, modules in re.findall(r"^\| (-?\d*) ?\| (`.*?) \|", text, re.MULTILINE):
-        level = int(floor) if floor else level
-        described |= dict.fromkeys(re.findall(r"`(\w+)/?`", modules), level)
-    assert described == {module: level for module, level in LEVEL.items() if module != "__init__"}
-
-
-@pytest.mark.parametrize("library", ONLY_IN)
-def test_a_library_is_known_to_few(library: str) -> None:
-    users = {
-        module
-        for module, tree in sources()
-        if any(name.partition(".")[0] == library for name in imported(tree))
-    }
-    assert users == ONLY_IN[library]
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        yield room, ast.parse(path.read_text(encoding="utf-8"))
 
 
 HELP = """
 import sys
 sys.argv = ["prep", "--help"]
-from prep.cli import main
+from prep.cli.main import main
 try:
     main()
 except SystemExit:
@@ -249,7 +46,7 @@ except SystemExit:
 """
 
 
-@pytest.mark.parametrize("code", ["import prep", "import prep.cli", HELP])
+@pytest.mark.parametrize("code", ["import prep", "import prep.cli.main", HELP])
 def test_what_is_slow_to_load_is_not_loaded_before_it_is_needed(code: str) -> None:
     code += "\nimport sys; print(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -386,26 +183,23 @@ def test_what_travels_between_processes_survives_it_and_can_not_be_changed(value
 
 
 # What changes files, and who may do so by a path: all that is done in an output goes through
-# prep.storage, which follows no link there, and is told which output it is.
+# prep.storage.store, which follows no link there, and is told which output it is.
 CHANGING = {
     *("mkdir", "makedirs", "rmdir", "removedirs", "unlink", "rename", "renames", "rmtree", "move"),
     *("write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "copyfile", "copytree"),
     *("chmod", "utime", "link", "symlink", "mkfifo"),
 }
 MAY_CHANGE_FILES = {
-    "demo",  # makes images, in a folder of its own
-    "leases",  # the folders that a lease was made in
-    "locks",  # the lock, in a folder that is open, and the folders that it was made in
-    "locations",  # knows how it is done in a storage
-    "probes",  # those that a probe was made in
-    "spawning",  # notes, in a temporary folder of its own
+    "sources",  # the demonstration makes images, in a folder of its own
+    "output",  # locks and leases, and the folders that they were made in
+    "execution",  # probes; notes in a temporary folder
     "storage",
 }
 SAYS_WHERE = {
-    *("storage.create", "storage.publish", "storage.publish_json", "storage.make_folder"),
-    *("storage.remove", "storage.remove_folder", "storage.empty_folder"),
-    *("storage.remove_leftovers", "storage.require_folder", "publish_table", "exclusive"),
-    *("storage.put_if_absent", "storage.put_over"),
+    *("store.create", "store.publish", "store.publish_json", "store.make_folder"),
+    *("store.remove", "store.remove_folder", "store.empty_folder"),
+    *("store.remove_leftovers", "store.require_folder", "publish_table", "exclusive"),
+    *("store.put_if_absent", "store.put_over"),
 }
 
 
@@ -435,7 +229,7 @@ def test_what_is_said_to_be_shown_by_tests_is() -> None:
     assert len(named) > 20
     there = {
         name
-        for path in (root / "tests").glob("test_*.py")
+        for path in (root / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert named - there == set()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import prep.software
-from prep.distribution import NAME, install_command, version
+import prep.execution.preflight.software
+from prep.settings import NAME, install_command, version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -58,7 +58,9 @@ def installs() -> list[tuple[Path, str, list[str]]]:
 def test_the_name_is_that_of_the_project() -> None:
     assert PROJECT["name"] == NAME
     assert version() == PROJECT["version"]
-    assert f'version("{NAME}")' in inspect.getsource(prep.software.describe_process)
+    assert f'version("{NAME}")' in inspect.getsource(
+        prep.execution.preflight.software.describe_process
+    )
 
 
 def test_no_text_installs_the_package_of_somebody_else() -> None:

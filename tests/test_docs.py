@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 import pytest
-from clusters import run_prep
-from pictures import write_tree
 
-from prep.cli import main
+from prep.cli.main import main
+from tests.support.clusters import run_prep
+from tests.support.pictures import write_tree
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -9,14 +9,7 @@ from typing import Any
 
 import pytest
 
-from prep.parsing import (
-    parse_json,
-    parse_marked_yaml,
-    parse_toml,
-    parse_yaml,
-    read_text,
-    text_of,
-)
+from prep.parsing import parse_json, parse_marked_yaml, parse_toml, parse_yaml, read_text, text_of
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "json": parse_json,

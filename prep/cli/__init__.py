@@ -1,5 +1,1 @@
-"""The ``prep`` command; also reachable as ``dask prep``."""
-
-from prep.cli.commands import main
-
-__all__ = ["main"]
+"""The ``prep`` command, and tables for the terminal."""

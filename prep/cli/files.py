@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from prep.admission import typed
 from prep.errors import ConfigError
-from prep.locations import is_url
+from prep.storage.arguments import typed
+from prep.storage.urls import is_url
 from prep.text import quoted, reason_of
 
 
@@ -42,20 +42,20 @@ def writable(output: str) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file as a whole; raise ConfigError where that fails."""
-    from prep import storage
+    from prep.storage import store
 
     try:
-        storage.publish_json(path, value, within=path.parent)
+        store.publish_json(path, value, within=path.parent)
     except OSError as error:
         raise _not_written(path, error) from None
 
 
 def write(path: Path, data: bytes) -> None:
     """Write a file as a whole; raise ConfigError where that fails."""
-    from prep import storage
+    from prep.storage import store
 
     try:
-        storage.publish(path, data, within=path.parent)
+        store.publish(path, data, within=path.parent)
     except OSError as error:
         raise _not_written(path, error) from None
 

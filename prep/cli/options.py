@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prep.cli.parameters import Count, Path, Profile, Word
-from prep.cli.places import either, positional
-from prep.config import ARTICLE_KEYS, KEYS
-from prep.config.keys import REQUIRED, Key
+from prep.cli.parameters import Count, Path, Profile, Word, either, positional
+from prep.settings import ARTICLE_KEYS, KEYS, REQUIRED, Key
 
 if TYPE_CHECKING:
     from prep.config import Config
+
 
 Command = Callable[..., Any]
 _SHORT = {"output": "-o"}
@@ -141,7 +140,7 @@ def cluster_options(command: Command) -> Command:
         dashboard: bool,
         **values: Any,
     ) -> Any:
-        from prep.cluster_choice import ClusterChoice
+        from prep.execution.clusters.choice import ClusterChoice
 
         choice = ClusterChoice(
             file=cluster_file,
@@ -156,7 +155,7 @@ def cluster_options(command: Command) -> Command:
 
 
 def _read_options(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
-    from prep.admission import read_options
+    from prep.storage.arguments import read_options
 
     return read_options(value)
 

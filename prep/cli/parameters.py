@@ -1,13 +1,24 @@
-"""Kinds of values at the command line: how they are read, shown in help, and completed."""
+"""Kinds of values at the command line: how they are read, shown in help, and completed.
+
+Paths that a command takes as an argument or as a flag, whichever one likes.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from prep.errors import ConfigError
+from prep.text import quoted
+
+if TYPE_CHECKING:
+    from prep.config import Config
+
 
 if TYPE_CHECKING:
     Kind = click.ParamType[str]
@@ -52,7 +63,7 @@ class Count(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number."""
-        from prep.admission import parse_count
+        from prep.storage.arguments import parse_count
 
         number: int = super().convert(parse_count(value), param, ctx)
         return number
@@ -73,3 +84,75 @@ class Profile(Kind):
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
             names = list(parse_yaml(read_text(ctx.params["cluster_file"]))["profiles"])
         return [CompletionItem(str(name)) for name in names if str(name).startswith(incomplete)]
+
+
+Command = Callable[..., Any]
+
+
+def place(
+    name: str, *flags: str, help: str, expected: str, folder: bool = True, needed: bool = True
+) -> Callable[[Command], Command]:
+    """Let a command take a path as an argument or as a flag, handed to it as ``name``.
+
+    Args:
+        flags: what the flag is called; by default ``--name``.
+        expected: what it is to be, for the error where it is missing.
+        folder: whether it is the path of a folder.
+        needed: whether the command can't do without.
+    """
+
+    def decorate(command: Command) -> Command:
+        @positional(name, folder=folder)
+        @click.option(
+            *(flags or (f"--{name}",)),
+            f"{name}_flag",
+            type=Path(folder=folder),
+            metavar="PATH" if folder else "FILE",
+            help=help,
+        )
+        @functools.wraps(command)
+        def wrapped(**values: Any) -> Any:
+            given = either(name, values.pop(f"{name}_argument"), values.pop(f"{name}_flag"))
+            if given is None and needed:
+                raise ConfigError(f"{name}: missing; expected {expected}")
+            return command(**{name: given}, **values)
+
+        return wrapped
+
+    return decorate
+
+
+def positional(name: str, *, folder: bool = True) -> Callable[[Command], Command]:
+    """Let a command take an argument that may be absent, handed to it as ``name_argument``."""
+    return click.argument(
+        f"{name}_argument",
+        metavar=f"[{name.upper()}]",
+        required=False,
+        type=Path(folder=folder),
+    )
+
+
+def either(name: str, argument: str | None, flag: str | None) -> str | None:
+    """Return what was given, in one way or the other.
+
+    Raises:
+        ConfigError: it was given in both, and differently.
+    """
+    if argument is not None and flag is not None and argument != flag:
+        raise ConfigError(
+            f"{name}: given twice: {quoted(argument)}, and {quoted(flag)} with --{name}; "
+            "keep one of them"
+        )
+    return argument if flag is None else flag
+
+
+def require_source(config: Config) -> None:
+    """Raise SourceError where there is no such folder, before all that takes long to load.
+
+    A storage is asked only once, by the work itself.
+    """
+    from prep.sources.folders.root import require_folder
+    from prep.storage.urls import is_url
+
+    if not is_url(config.source):
+        require_folder(config.source)

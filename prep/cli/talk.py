@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from prep.progress import ShowOn
-    from prep.verdict import Verdict
+    from prep.display.stages import ShowOn
+    from prep.output.report.verdict import Verdict
+
 
 Command = Callable[..., Any]
 
@@ -47,12 +48,12 @@ class Talk:
         """
         if self.quiet or not self.as_json:
             return not self.quiet
-        from prep.progress import JsonLines
+        from prep.display.events import JsonLines
 
         return JsonLines(title)
 
     def started(self, command: str) -> None:
-        from prep.distribution import version
+        from prep.settings import version
 
         self.tell("started", {"command": command, "version": version()})
 
@@ -69,7 +70,7 @@ class Talk:
         Args:
             error: which may have the report of a run that has written all it could.
         """
-        from prep.verdict import Verdict
+        from prep.output.report.verdict import Verdict
 
         report = getattr(error, "report", None)
         kind = type(error).__name__
@@ -87,7 +88,7 @@ class Talk:
     def tell(self, event: str, values: Mapping[str, Any]) -> None:
         """Tell programs of an event, if any listens."""
         if self.as_json:
-            from prep.progress import emit
+            from prep.display.events import emit
 
             emit(event, values)
 

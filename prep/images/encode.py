@@ -1,4 +1,7 @@
-"""Square → the bytes of ``image_raw``, and back."""
+"""Square → the bytes of ``image_raw``, and back.
+
+Squares, small enough to be looked at by the hundred.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from prep.config import Encoding
 from prep.errors import RecordError, RefusedImage
-from prep.images.decode import Decoder
-from prep.images.decoded import Pixels
-from prep.stats import RGB
+from prep.images.crop import Resizer
+from prep.images.decoders.base import Pixels
+from prep.images.decoders.decode import Decoder
+from prep.settings import RGB, Encoding
 
 Encoder = Callable[[Pixels], bytes]
 
@@ -91,3 +94,30 @@ def _as_square(samples: Pixels) -> Pixels:
     if side is None:
         raise RecordError(f"image_raw has {samples.size} samples, which is no square of RGB")
     return samples.reshape(side, side, 3)
+
+
+#: Of their JPEGs.
+QUALITY = 70
+
+
+class Thumbnailer:
+    """Makes thumbnails one after the other, in memory that it keeps. Not for two threads.
+
+    Args:
+        side: pixels that a thumbnail has on each side, at most.
+    """
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+        self._resizer = Resizer(side, "area")
+        self._encode = make_encoder("jpeg", QUALITY, None)
+
+    def __call__(self, square: Pixels) -> bytes:
+        """The bytes of a JPEG; of the same size where the square is small as it is.
+
+        Args:
+            square: uint8 (size, size, 3), RGB.
+        """
+        if square.shape[0] <= self._side:
+            return self._encode(square)
+        return self._encode(self._resizer.resize(square, self._side, self._side))

@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from prep.config import Config, Damaged, Encoding, Icc, Interpolation
 from prep.images.crop import make_crop
-from prep.images.decode import Decoder
-from prep.images.decoded import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
+from prep.images.decoders.base import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
+from prep.images.decoders.convert import square_to_srgb
+from prep.images.decoders.decode import Decoder
 from prep.images.encode import make_encoder
-from prep.images.grid import grid_of
-from prep.images.profiles import square_to_srgb
-from prep.images.sums import channel_sums
-from prep.stats import RGB, ChannelStats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSettings:
-    """What happens to an image; see :class:`prep.Config` for the meaning of each.
-
-    ``mean`` is what encoding ``float32`` subtracts, per channel, 0 to 255; ``background`` is what
-    transparent images are laid over, R, G and B.
-    """
-
-    size: int = 256
-    interpolation: Interpolation = "area"
-    encoding: Encoding = "jpeg"
-    quality: int = 90
-    mean: RGB | None = None
-    damaged: Damaged = "refuse"
-    max_pixels: int = 100_000_000
-    max_aspect: float = 500.0
-    min_size: int = 1
-    background: tuple[int, int, int] = (255, 255, 255)
-    icc: Icc = "ignore"
-    depth: int = 16
-
-    def for_decoder(self) -> DecoderSettings:
-        """The part of them that is the decoder's."""
-        return DecoderSettings(
-            max_pixels=self.max_pixels,
-            max_aspect=self.max_aspect,
-            min_size=self.min_size,
-            background=self.background,
-            keep_damaged=self.damaged == "keep",
-            convert_profiles=self.icc == "convert",
-            depth=self.depth,
-        )
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ImageSettings:
-        """From what ``dataclasses.asdict`` gave, after its way through JSON."""
-        lists = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
-        return cls(**{**value, **lists})
-
-    @classmethod
-    def of(cls, config: Config, mean: RGB | None) -> ImageSettings:
-        """What ``config`` asks for, with the mean that its ``mean_file`` holds."""
-        values: dict[str, Any] = {"mean": mean, "background": config.background_rgb}
-        names = [field.name for field in fields(cls) if field.name not in values]
-        return cls(**values, **{name: getattr(config, name) for name in names})
+from prep.images.mean_image import grid_of
+from prep.images.stats import ChannelStats, channel_sums
+from prep.settings import ImageSettings
 
 
 class Processed(NamedTuple):
@@ -76,7 +26,7 @@ class Processed(NamedTuple):
         note: what is to be known of it.
         bits: how many its largest sample takes, if it claims 16 a sample; 0 of others.
         kind: how it was stored, and whether its Exif has it ``turned``.
-        grid: the square's pixels at the points of a grid; see :class:`prep.images.Grids`.
+        grid: the square's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
     """
 
     image: bytes
@@ -93,7 +43,7 @@ class ImageProcessor:
     """Turns image files into squares. Keeps its memory from image to image; not for two threads."""
 
     def __init__(self, settings: ImageSettings) -> None:
-        self._decoder = Decoder(settings.for_decoder())
+        self._decoder = Decoder(_decoder_settings(settings))
         self._crop = make_crop(settings.size, settings.interpolation)
         self._planes = [np.empty((settings.size, settings.size), np.uint8) for _ in range(3)]
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
@@ -128,3 +78,15 @@ class ImageProcessor:
     def _upright_square(self, decoded: Decoded) -> Pixels:
         square = self._crop(decoded)
         return square if decoded.profile is None else square_to_srgb(square, decoded.profile)
+
+
+def _decoder_settings(settings: ImageSettings) -> DecoderSettings:
+    return DecoderSettings(
+        max_pixels=settings.max_pixels,
+        max_aspect=settings.max_aspect,
+        min_size=settings.min_size,
+        background=settings.background,
+        keep_damaged=settings.damaged == "keep",
+        convert_profiles=settings.icc == "convert",
+        depth=settings.depth,
+    )

@@ -12,6 +12,7 @@ from prep.text import counted, quoted, size_text
 if TYPE_CHECKING:
     from prep.planning.plan import RunPlan
 
+
 #: The name of the fact that a run could not begin.
 OBSTACLE = "can't run"
 _ELSEWHERE = {"source", "output", "label_map", "storage_options"}  # Said by other facts, or secret.

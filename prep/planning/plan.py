@@ -12,17 +12,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep import markup
-from prep.catalog import Catalog, Ignored
 from prep.config import Config
 from prep.errors import PrepError
-from prep.labels import LabelMap
 from prep.planning.facts import plan_facts
 from prep.planning.fingerprint import Fingerprint, make_fingerprint
 from prep.planning.shards import Partition, ShardSpec, default_images_per_shard, plan_shards
-from prep.stats import RGB
-from prep.text import counted, one_line
-from prep.verdict import refusals_allowed
+from prep.settings import RGB, refusals_allowed
+from prep.sources.folders.ignored import Ignored
+from prep.sources.folders.scan import Catalog
+from prep.sources.labels import LabelMap
+from prep.text import Displayable, counted, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,7 @@ class OutputState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
+class RunPlan(Displayable):
     """Everything that is decided before work begins.
 
     Attributes:
@@ -87,15 +86,6 @@ class RunPlan:
     def __repr__(self) -> str:
         facts = "".join(f"\n  {name}: {one_line(value)}" for name, value in plan_facts(self))
         return f"RunPlan({self.title}{facts})"
-
-    def _repr_html_(self) -> str:
-        """In a notebook."""
-        labels = {name: str(label) for name, label in self.labels.numbers.items()}
-        return markup.panel(
-            markup.heading("Plan", self.title),
-            markup.pairs(plan_facts(self)),
-            markup.class_table(self.counts, labels),
-        )
 
     @property
     def title(self) -> str:

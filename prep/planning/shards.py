@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 from prep.errors import ConfigError
-from prep.layout import MOST_SHARDS
+from prep.settings import MOST_SHARDS
 
 #: ``even``: shards of a split differ by one image at the most. ``filled``: all are full but the
 #: last, as in outputs of earlier versions.

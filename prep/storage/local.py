@@ -24,9 +24,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from prep.storage import folders
-from prep.storage.names import SUFFIX, is_temporary, tag_of, temporary_name
-from prep.storage.newfile import NewFile
-from prep.storage.stamps import Stamp
+from prep.storage.newfile import SUFFIX, NewFile, Stamp, is_temporary, tag_of, temporary_name
 
 _BUFFER = 1 << 20  # 1 MiB
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

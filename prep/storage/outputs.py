@@ -13,11 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from prep.locations import RemotePath
 from prep.storage import folders, local, remote
 from prep.storage.local import AtomicFile
 from prep.storage.newfile import NewFile
-from prep.storage.remote import Upload
+from prep.storage.remote import RemotePath, Upload
 
 
 def create(

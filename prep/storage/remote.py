@@ -1,4 +1,6 @@
-"""Files of a storage: published whole, without a rename where there is no such thing.
+"""A place in a storage, used like a ``pathlib.Path``.
+
+Files of a storage: published whole, without a rename where there is no such thing.
 
 What is written is kept here until it is complete: in memory, and if it grows large, in a temporary
 file. Then it is uploaded at once. An object store shows it under its final name when all of it is
@@ -11,16 +13,282 @@ file under a temporary name; live ones can't be told from dead ones.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, Any, NamedTuple, Self, cast
 
-from prep.locations import RemotePath
-from prep.storage.names import is_temporary, tag_of, temporary_name
-from prep.storage.newfile import NewFile
+from prep.storage.backends import stores
+from prep.storage.backends.filesystems import PATIENCE, Requests, most_at_once
+from prep.storage.newfile import NewFile, is_temporary, tag_of, temporary_name
+from prep.storage.urls import bucket_of, canonical, protocol_of
+
+_SLOWEST = 100_000  # bytes a second: an upload that is slower than that is given up
+
+
+class Status(NamedTuple):
+    """What is at a place; as far as it goes, named as in ``os.stat_result``.
+
+    Attributes:
+        st_mtime_ns: 0 where the storage does not say.
+        version: tells these contents from others, where the storage has such a thing.
+    """
+
+    st_mode: int
+    st_size: int
+    st_mtime_ns: int
+    version: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.st_mode)
+
+
+class RemotePath:
+    """A URL, and what is done with what is there.
+
+    It holds no options: they are looked up, by its URL, in the process that it is used in. All that
+    can't be done raises OSError; nothing waits for ever. Folders of an object store come and go
+    with what is in them: making or removing one does nothing.
+    """
+
+    __slots__ = ("_requests", "_url")
+
+    def __init__(self, url: str) -> None:
+        protocol, _, rest = canonical(url).partition("://")
+        self._url = f"{protocol}://{rest.rstrip('/')}"
+        self._requests = Requests(self._url)
+
+    def __str__(self) -> str:
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"RemotePath({self._url!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemotePath) and self._url == other._url
+
+    def __hash__(self) -> int:
+        return hash(self._url)
+
+    def __lt__(self, other: RemotePath) -> bool:
+        return self._url < other._url
+
+    def __truediv__(self, name: str | PurePosixPath) -> RemotePath:
+        return RemotePath(f"{self._url}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self._url.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> RemotePath:
+        return RemotePath(self._url.rpartition("/")[0])
+
+    def with_suffix(self, suffix: str) -> RemotePath:
+        return self.parent / PurePosixPath(self.name).with_suffix(suffix).name
+
+    def relative_to(self, other: RemotePath) -> PurePosixPath:
+        """Raises ValueError where this is not below ``other``."""
+        return PurePosixPath(self._url).relative_to(str(other))
+
+    def absolute(self) -> RemotePath:
+        return self
+
+    @property
+    def puts_whole(self) -> bool:
+        """Whether an upload appears whole or not at all; else, a name can be changed."""
+        return stores.puts_whole(protocol_of(self._url))
+
+    @property
+    def most_at_once(self) -> int:
+        """How many requests are to wait for their answers at the same time, at the most."""
+        with self._requests.as_os_errors():
+            return most_at_once(self._url)
+
+    @property
+    def has_links(self) -> bool:
+        """Whether there are symbolic links there, and it can be asked which names are such."""
+        return stores.is_sftp(self._requests.filesystem)
+
+    def stat(self) -> Status:
+        return _status(self._requests.ask("info"))
+
+    def exists(self) -> bool:
+        return self._mode() != 0
+
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self._mode())
+
+    def is_dir(self) -> bool:
+        return stat.S_ISDIR(self._mode())
+
+    def is_symlink(self) -> bool:
+        """Whether it is a link itself; where that can't be asked, only what it leads to counts."""
+        return self.has_links and bool(self._requests.call(stores.is_link_over_sftp))
+
+    def absent_bucket(self) -> str | None:
+        """The URL of the bucket that this would be in, if there is no such bucket."""
+        bucket = bucket_of(self._url)
+        try:
+            if bucket is not None:  # It is asked for with the options of this place.
+                self._requests.ask("info", at=Requests(bucket).path)
+        except FileNotFoundError:
+            return bucket
+        return None
+
+    def _mode(self) -> int:
+        try:
+            return self.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+    def iterdir(self) -> Iterator[RemotePath]:
+        for name, _ in self.listed():
+            yield self / name
+
+    def listed(self, prefix: str = "", *, nameless: bool = False) -> list[tuple[str, Status]]:
+        """What is in this folder, by name; only what begins with ``prefix``.
+
+        Args:
+            nameless: also, as a folder with an empty name, what S3 has below ``folder//``. No path
+                leads there.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: it is no folder.
+        """
+        found = []
+        for info in self._infos(prefix):
+            name = info["name"].rstrip("/").rpartition("/")[2]
+            if info["name"].rstrip("/") == self._requests.path.rstrip("/"):
+                marker = info["name"].endswith("/")  # An object that stands for the folder itself.
+                if info["type"] == "file" and info.get("size") and not marker:
+                    raise NotADirectoryError(errno.ENOTDIR, "not a folder", self._url)
+                if nameless and marker and info["type"] == "directory":
+                    found.append(("", _status(info)))
+                continue
+            if name.startswith(prefix):
+                found.append((name, _status(info)))
+        return sorted(found)
+
+    def _infos(self, prefix: str) -> list[dict[str, Any]]:
+        if prefix and stores.is_s3(self._requests.filesystem):
+            infos: list[dict[str, Any]] = self._requests.ask("lsdir", prefix=prefix)
+        else:
+            infos = self._requests.ask("ls", detail=True)
+        return infos
+
+    def read_bytes(self) -> bytes:
+        return self.read().data
+
+    def read(self, expected: int | None = None, most: int | None = None) -> stores.Found:
+        """The contents, and the time of their last change if that costs nothing.
+
+        Args:
+            expected: bytes; if there are more or less, they are not read where that can be helped.
+            most: bytes; if there are more, they are not read.
+        """
+        get = stores.getter(self._requests.filesystem)
+        if get is not None:
+            found: stores.Found = self._requests.call(get, expected, most)
+            return found
+        if most is not None and (size := self.stat().st_size) > most:
+            return stores.Found(b"", size, None)
+        data = self._requests.ask("cat_file")
+        return stores.Found(data, len(data), None)
+
+    def open(self, mode: str = "rb") -> io.BufferedReader:
+        """To read it piece by piece."""
+        assert mode == "rb"
+        return self._requests.open()
+
+    def upload(self, source: bytes | Path) -> None:
+        """Puts these bytes, or those of a local file, here."""
+        try:
+            self._put(source)
+        except FileNotFoundError:
+            absent = self.absent_bucket()
+            if absent is None:
+                raise
+            told = f"{absent} does not exist; make it first"
+            raise FileNotFoundError(errno.ENOENT, told, self._url) from None
+
+    def _put(self, source: bytes | Path) -> None:
+        fs = self._requests.filesystem
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        patience = PATIENCE + size / _SLOWEST
+        if isinstance(source, bytes) and stores.is_sftp(fs):
+            self._requests.call(stores.put_over_sftp, source)
+        elif isinstance(source, bytes):
+            self._requests.ask("pipe_file", source, patience=patience)
+        else:
+            self._requests.put_file(source, patience=patience, **stores.part_size(fs))
+
+    def create(self, data: bytes) -> None:
+        """Puts these bytes here, unless something is here already.
+
+        Between several at the same time the storage decides, where it is known how to have it do
+        so; elsewhere, the last one may replace what the first has put here.
+
+        Raises:
+            FileExistsError: something is here; it may be what this has put, if an answer was lost.
+        """
+        fs = self._requests.filesystem
+        try:
+            if stores.is_sftp(fs):
+                self._requests.call(stores.create_over_sftp, data)
+            else:
+                self._requests.ask("pipe_file", data, **stores.if_absent(fs))
+        except OSError:  # Some say no more than that, be it that they can't do it so.
+            if self.exists():
+                raise FileExistsError(errno.EEXIST, "there already", self._url) from None
+            self.upload(data)
+
+    def replace(self, target: RemotePath) -> None:
+        """Gives it another name, and so replaces what is there."""
+        self._requests.ask("mv", target._requests.path)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        try:
+            self._requests.ask("rm_file")
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def mkdir(self, parents: bool = False, exist_ok: bool = False) -> None:
+        if not self.puts_whole:
+            self._requests.ask("makedirs", exist_ok=exist_ok)
+
+    def rmdir(self) -> None:
+        if not self.puts_whole:
+            self._requests.ask("rmdir")
+
+    def unfinished_uploads(self) -> list[tuple[RemotePath, str]]:
+        """Uploads in parts that were begun below here and not finished, and their ids."""
+        if not stores.is_s3(self._requests.filesystem):
+            return []
+        found = self._requests.call(stores.unfinished_in_s3)
+        here = self._requests.path.rstrip("/") + "/"
+        return [(self / path.removeprefix(here), upload) for path, upload in found]
+
+    def abort_upload(self, upload: str) -> None:
+        self._requests.call(stores.abort_in_s3, upload)
+
+
+def _status(info: dict[str, Any]) -> Status:
+    kind = stat.S_IFDIR if info["type"] == "directory" else stat.S_IFREG
+    version = str(info.get("ETag") or info.get("etag") or "")
+    return Status(kind, info.get("size") or 0, stores.time_of(info), version)
+
 
 _IN_MEMORY = 64 << 20  # 64 MiB
 _PIECE = 1 << 20  # 1 MiB

@@ -1,0 +1,73 @@
+"""``prep cluster``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prep.cli.options import cluster_options, config_files_option, config_of, storage_option
+from prep.cli.parameters import place
+from prep.errors import PrepError
+
+if TYPE_CHECKING:
+    from prep.execution.clusters.choice import ClusterChoice
+
+
+_JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
+
+
+@click.group("cluster")
+def cluster() -> None:
+    """Check a cluster."""
+
+
+@cluster.command()
+@cluster_options
+@place("source", help="The folder of images.", expected="", needed=False)
+@place("output", "-o", "--output", help="The folder for the shards.", expected="", needed=False)
+@config_files_option
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@storage_option
+def check(
+    choice: ClusterChoice,
+    config_files: tuple[str, ...],
+    source: str | None,
+    output: str | None,
+    as_json: bool,
+    storage_options: Mapping[str, Any] | None,
+) -> None:
+    """Find out whether a cluster can do the work, and what to do about it if not.
+
+    All workers are asked for their versions and set-up; one of each host reads an image of SOURCE,
+    and writes a file to OUTPUT, which is removed again.
+
+    Exits with 0 if a run would not fail for what the cluster lacks, and with 1 if it would.
+    """
+    from prep.cli.tables import print_cluster_check
+    from prep.execution.clusters.connect import opened
+    from prep.execution.preflight import checks
+    from prep.storage.location import absolute
+
+    given = {"source": source, "output": output, "storage_options": storage_options}
+    given = {key: value for key, value in given.items() if value is not None}
+    elsewhere = {} if config_files else {"source": os.curdir, "output": os.curdir}
+    config = config_of(config_files, {**elsewhere, **given})
+    config.grant()
+    whole = bool(config_files)
+    readable = checks.samples_of(config.source) if whole or "source" in given else []
+    writable = absolute(config.output) if whole or "output" in given else None
+    with opened(choice) as client:
+        wanted = choice.workers or choice.spec().workers or 1
+        checks.await_workers(client, wanted, _JOIN_WITHIN)
+        found = checks.check_cluster(client, readable=readable, writable=writable, workers=wanted)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_cluster_check(found)
+    if found.errors:
+        sys.exit(PrepError.exit_code)

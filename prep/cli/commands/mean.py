@@ -1,0 +1,96 @@
+"""``prep mean``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prep.cli.files import writable, write_json
+from prep.cli.options import cluster_options, storage_option
+from prep.cli.parameters import Path
+from prep.cli.talk import Talk, talk_options
+from prep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prep.execution.clusters.choice import ClusterChoice
+
+
+@click.command()
+@talk_options
+@click.argument("arguments", nargs=-1, type=Path(), metavar="[INPUT]...")
+@click.option(
+    "-i",
+    "--image_dir",
+    "--image-dir",
+    "flagged",
+    type=Path(),
+    multiple=True,
+    metavar="PATH",
+    help="The same as INPUT. Takes many paths, such as those of an unquoted pattern.",
+)
+@click.option(
+    "-o",
+    "--output_file_name",
+    "--output",
+    "output",
+    type=Path(),
+    metavar="FILE",
+    help="JSON file to write.",
+)
+@click.option(
+    "-tf",
+    "--use_tfrecord",
+    "--use-tfrecord",
+    "tfrecord",
+    type=bool,
+    default=None,
+    is_flag=False,
+    flag_value=True,
+    metavar="BOOL",
+    help="Whether INPUT is TFRecord shards. [told by its name]",
+)
+@click.option(
+    "--weight",
+    type=click.Choice(["image", "pixel"]),
+    default="image",
+    show_default=True,
+    help="What counts the same: each image, or each pixel.",
+)
+@cluster_options
+@storage_option
+def mean(
+    arguments: tuple[str, ...],
+    flagged: tuple[str, ...],
+    output: str | None,
+    tfrecord: bool | None,
+    weight: str,
+    choice: ClusterChoice,
+    storage_options: Mapping[str, Any] | None,
+    talk: Talk,
+) -> None:
+    """Compute the mean RGB of images, or of the images in shards.
+
+    INPUT is a folder, a file, or a pattern (** for any depth); or many of them.
+    """
+    from prep.cli.tables import print_mean
+    from prep.operations import mean as means
+
+    if not (inputs := (*flagged, *arguments)):
+        raise ConfigError("input: missing; expected a folder, files or a pattern")
+    if output is None:
+        raise ConfigError("output: missing; expected the path of a JSON file to write, after -o")
+    file = writable(output)
+    report = means.mean_rgb(
+        inputs,
+        weight=weight,  # type: ignore[arg-type]
+        tfrecord=tfrecord,
+        cluster=choice,
+        progress=talk.progress("mean RGB"),
+        storage_options=storage_options,
+    )
+    write_json(file, report.to_json())
+    if talk.to_people:
+        print_mean(report, str(file))
+    talk.ended(report.verdict, report.to_json())

@@ -1,0 +1,74 @@
+"""``prep show``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from prep.cli.files import writable, write
+from prep.cli.options import storage_option
+from prep.cli.parameters import Count, Path
+from prep.errors import ConfigError
+from prep.storage.arguments import admit
+from prep.text import one_line, quoted
+
+
+class _Number(Count):
+    """The number of a record; a path in its place is what a shell has made of a pattern."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if not os.path.exists(value):
+                raise
+            raise click.UsageError(
+                f"expected one shard, got more ({quoted(value)}); give one, or the folder that "
+                "they are in",
+                ctx,
+            ) from None
+
+
+@click.command()
+@click.argument("shard", metavar="SHARD", type=Path())
+@click.argument("number", metavar="[N]", type=_Number(min=0), default=0)
+@click.option(
+    "-o",
+    "--output",
+    type=Path(),
+    metavar="FILE",
+    help="Write the picture there: the JPEG as it is stored, or a PNG of raw samples.",
+)
+@storage_option
+def show(
+    shard: str, number: int, output: str | None, storage_options: Mapping[str, Any] | None
+) -> None:
+    """Show record N of SHARD: label, class, picture and source.
+
+    Records are counted from 0, the default. SHARD may be a folder, too: its shards are counted
+    through, by name.
+    """
+    from prep.shards.lookup import find_record
+
+    file = None if output is None else writable(output)
+    found = find_record(admit("shard", shard, storage_options), number)
+    rows = found.rows()
+    if file is not None:
+        _require_ending(file.suffix, found.suffixes)
+        write(file, found.picture)
+        rows.append(("written to", str(file)))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(f"{name:{width}}  {one_line(value)}")
+
+
+def _require_ending(suffix: str, expected: tuple[str, ...]) -> None:
+    if suffix.lower() not in expected:
+        raise ConfigError(
+            f"output: got a name with {quoted(suffix) if suffix else 'no extension'}; expected "
+            f"{' or '.join(expected)}, for that is what the picture is"
+        )

@@ -1,0 +1,76 @@
+"""``prep verify``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prep.cli.options import cluster_options, storage_option
+from prep.cli.parameters import place
+from prep.cli.talk import Talk, talk_options
+from prep.errors import PrepError
+
+if TYPE_CHECKING:
+    from prep.execution.clusters.choice import ClusterChoice
+
+
+@click.command()
+@talk_options
+@place(
+    "output",
+    "-o",
+    "--output",
+    help="Folder that prep run has written, or its URL.",
+    expected="the folder, or the URL, that prep run has written",
+)
+@click.option("--repair", is_flag=True, help="Write broken shards and files again.")
+@click.option(
+    "--trust-plan/--no-trust-plan",
+    default=None,
+    help="Whether a repair may read the source that OUTPUT's plan names. "
+    "[yes if the plan belongs to you; else prep asks]",
+)
+@cluster_options
+@storage_option
+def verify(
+    output: str,
+    repair: bool,
+    trust_plan: bool | None,
+    choice: ClusterChoice,
+    storage_options: Mapping[str, Any] | None,
+    talk: Talk,
+) -> None:
+    """Read all of OUTPUT again, and list what is wrong with it.
+
+    Exits with 0 if nothing is wrong (any more), and with 1 if something is, or if the run was
+    stopped.
+    """
+    from prep.cli.tables import print_verification
+    from prep.operations import verify as verification
+
+    report = verification.verify(
+        output,
+        repair=repair,
+        trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
+        cluster=choice,
+        progress=talk.progress("verifying"),
+        storage_options=storage_options,
+    )
+    if talk.to_people or not (report.clean or talk.as_json):
+        print_verification(report)
+    exit_code = 0 if report.clean else PrepError.exit_code
+    talk.ended(report.verdict, report.to_json(), exit_code)
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask(told: str) -> bool:
+    click.echo(f"prep: {told}", err=True)
+    return click.confirm("Read it?", err=True)

@@ -1,0 +1,69 @@
+"""The group of commands. Each is loaded, with what it needs, when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+from click.shell_completion import CompletionItem
+
+from prep.cli.errors import Errors
+from prep.settings import NAME
+
+# The first line of each command's help: to list them loads none.
+COMMANDS = {
+    "cluster": "Check a cluster.",
+    "demo": "Make a small set of photos, a few of them broken, and prepare it.",
+    "init": "Write a configuration for SOURCE, every setting explained.",
+    "labels": "Number the classes of SOURCE by name, and write the label map.",
+    "mean": "Compute the mean RGB of images, or of the images in shards.",
+    "plan": "Show what a run would do, and what it would find in OUTPUT; write nothing.",
+    "report": "Make OUTPUT/report.html again, and print its path.",
+    "run": "Write shards, mean RGB and a report.",
+    "show": "Show record N of SHARD: label, class, picture and source.",
+    "verify": "Read all of OUTPUT again, and list what is wrong with it.",
+}
+
+
+class Commands(Errors):
+    """A group whose commands are functions of the same name in modules of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"prep.cli.commands.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, or else an option."""
+        names = [
+            CompletionItem(name, help=told)
+            for name, told in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group("prep", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=NAME, prog_name="prep")
+def main() -> None:
+    """Labelled images to TFRecord shards and the mean RGB, on every core.
+
+    \b
+    prep demo                  see it work on a small made-up set
+    prep plan photos shards    what would be done
+    prep run photos shards     do it
+
+    
+    To complete commands, options and files with TAB, add to ~/.bashrc
+    (docs/terminal.md has it for zsh and fish, too):
+        eval "$(_PREP_COMPLETE=bash_source prep)"
+    """  # noqa: D301 - the escape is for click, which then keeps the lines as they are

@@ -1,0 +1,182 @@
+"""How far a run has come → HTML and plain text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prep.display import html
+from prep.display.links import file_link
+from prep.display.notebook import Output
+from prep.monitoring.counts import LiveCounts
+from prep.output.report.verdict import Verdict
+from prep.text import counted, duration, one_line, size_text
+
+_NAMES_SHOWN = 3  # of refused images
+_EVERY = 0.45  # seconds between two pictures; heartbeats come twice a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """All that is to be seen of a run at one time.
+
+    Attributes:
+        title: what is done.
+        verdict: how it stands.
+        doing: what is done while it starts.
+        counts: how far it has come.
+        planned: of what ``unit`` says, in all; where ``counts`` do not say.
+        shards: to be written, if any.
+        links: where the dashboard is to be seen.
+        note: what a user should know, if anything.
+        report: the path of the page that shows what has come of it, if there is one.
+        updated: when it was last told how far the run has come, in seconds since the epoch.
+    """
+
+    title: str
+    verdict: Verdict = Verdict()
+    doing: str = ""
+    counts: LiveCounts = field(default_factory=LiveCounts)
+    planned: int = 0
+    unit: str = "images"
+    shards: int | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    report: str = ""
+    updated: float | None = None
+
+    def html(self) -> str:
+        """Compact, for the output of a cell."""
+        counts = self.counts
+        kind = _kind_of(self.verdict)
+        parts = [html.heading(self.title, " · ".join([self._status(), *self._when()]), kind)]
+        parts.append(html.line(self._reason, kind=kind))
+        if self._planned:
+            parts.append(html.split_bars(self._bars()))
+            parts.append(html.line(*self._numbers(), kind="s"))
+            parts.append(html.swatch(counts.mean, counts.std))
+        if counts.refused:
+            parts.append(html.line(*self._refused(), kind="bad"))
+        names = [f"{image.path} ({image.reason})" for image in counts.latest[:_NAMES_SHOWN]]
+        parts.append(html.line("the last: " + ", ".join(names), kind="s") if names else "")
+        parts += [html.line(self.note, kind="s"), html.links(self.links)]
+        if self.report:
+            parts.append(html.place("report", self.report, file_link(self.report)))
+        return html.panel(*parts)
+
+    def text(self) -> str:
+        """``prep: running · 1,200 of 5,000 images · 640/s``."""
+        parts = [f"{self.title}: {self._status()}"]
+        if self._planned:
+            done = min(self.counts.images, self._planned)
+            parts.append(f"{done:,} of {self._planned:,} {self.unit}")
+            parts += [*self._numbers(), *self._refused()]
+        parts += filter(None, [self._reason, self.note if self.verdict.ended else ""])
+        return one_line(" · ".join(parts))
+
+    @property
+    def _reason(self) -> str:
+        """Why it has ended so, where the numbers do not say that."""
+        return "" if self.verdict.good else self.verdict.reason
+
+    @property
+    def _planned(self) -> int:
+        return self.counts.planned or self.planned
+
+    def _status(self) -> str:
+        state = self.verdict.state
+        if state == "starting":
+            return self.doing or state
+        missing = self.counts.without_workers
+        if state == "running" and missing:
+            return f"no workers for {duration(missing)}: waiting for some"
+        left = self.counts.seconds_left
+        if state == "running" and left is not None:
+            return f"{duration(left)} left"
+        return state
+
+    def _when(self) -> Iterator[str]:
+        # Nobody updates a panel any more whose kernel has gone, or whose notebook was saved.
+        if self.updated is not None and not self.verdict.ended:
+            yield f"last updated {time.strftime('%H:%M:%S', time.localtime(self.updated))}"
+
+    def _bars(self) -> dict[str, tuple[int, int, int]]:
+        counts = self.counts
+        if counts.splits:
+            return {n: (s.done, s.planned, s.refused) for n, s in counts.splits.items()}
+        return {self.unit: (min(counts.images, self._planned), self._planned, counts.refused)}
+
+    def _numbers(self) -> Iterator[str]:
+        counts = self.counts
+        if counts.images_per_second is not None and not self.verdict.ended:
+            yield f"{counts.images_per_second:,.0f} {self.unit}/s"
+            if counts.read_per_second is not None:
+                yield f"{size_text(counts.read_per_second)}/s read"
+            if counts.written_per_second is not None:
+                yield f"{size_text(counts.written_per_second)}/s written"
+        shards = sum(counts.shard_states.values()) or self.shards
+        if shards:
+            yield f"{counts.shards:,} of {counted(shards, 'shard')}{and_failed(counts)}"
+        if counts.seconds:
+            yield duration(counts.seconds)
+
+    def _refused(self) -> Iterator[str]:
+        if self.counts.refused:
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.counts.reasons.items())
+            yield f"{self.counts.refused:,} refused" + (f": {reasons}" if reasons else "")
+
+
+def and_failed(counts: LiveCounts) -> str:
+    """What to say of shards that could not be written, behind how many are.
+
+    >>> and_failed(LiveCounts(shard_states={"failed": 2}))
+    ', 2 failed'
+    """
+    failed = counts.shard_states.get("failed", 0)
+    return f", {failed:,} failed" if failed else ""
+
+
+def _kind_of(verdict: Verdict) -> str:
+    """How it is meant; see :func:`prep.display.html.heading`."""
+    if verdict.good:
+        return "good"
+    return "bad" if verdict.state in ("failed", "too many refused") else "s"
+
+
+class Screen:
+    """A scene that changes, and the cells in which it is seen."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._output = Output(lambda: (self.scene.html(), self.scene.text()))
+        self._shown_at = 0.0
+
+    def show(self) -> None:
+        """Shows it in the cell that runs now, too."""
+        self._output.show()
+
+    def change(self, **changes: Any) -> None:
+        """Changes attributes of the scene, which is seen at once."""
+        self.scene = replace(self.scene, updated=time.time(), **changes)
+        self.refresh()
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Changes how it stands, which is seen at once."""
+        self.change(verdict=verdict, counts=replace(self.scene.counts, verdict=verdict))
+
+    def advance(self, counts: LiveCounts) -> None:
+        """Changes the counts, which is seen soon.
+
+        How the run stands is not told by them: they are those of its shards, which is not all.
+        """
+        counts = replace(counts, verdict=self.scene.verdict)
+        self.scene = replace(self.scene, counts=counts, updated=time.time())
+        if time.monotonic() - self._shown_at >= _EVERY:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Shows it once more wherever it is seen."""
+        self._shown_at = time.monotonic()
+        self._output.update()

@@ -1,0 +1,1 @@
+"""``report.html``: an output as one HTML file that needs no network."""

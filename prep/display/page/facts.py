@@ -1,0 +1,154 @@
+"""All that is known of an output without opening a shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prep.errors import PrepError
+from prep.output.journal import Journal
+from prep.output.receipt import Finding, ShardReceipt, Totals, total_receipts
+from prep.output.report.history import History, read_histories
+from prep.output.report.report import RunReport
+from prep.planning.plan import count_classes
+from prep.planning.stored import StoredPlan
+from prep.settings import version
+from prep.sources.folders.names import training_splits
+from prep.sources.manifest import COLUMNS, require_numbered, require_within
+from prep.text import reason_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What plan, image list, receipts and report of an output say.
+
+    Attributes:
+        root: the output folder.
+        plan: what it is to hold.
+        receipts: of the shards that are committed, in the plan's order.
+        report: ``report.json``; None where there is none of this plan.
+        histories: what was measured in each part of the run, the oldest first.
+        planned: images by split and class.
+        manifest: the image list.
+        class_rows: int (images,), for each row of the image list the index of its class.
+        sizes: int64 (images,), the bytes of each image file.
+        totals: of all splits, those of which nothing is committed too.
+        own: whether the plan is this user's own, so that its source may be looked into.
+    """
+
+    root: Path
+    plan: StoredPlan
+    receipts: tuple[ShardReceipt, ...]
+    report: RunReport | None
+    histories: tuple[History, ...]
+    planned: Mapping[str, Mapping[str, int]]
+    manifest: pa.Table
+    class_rows: npt.NDArray[np.integer[Any]]
+    sizes: npt.NDArray[np.int64]
+    totals: Mapping[str, Totals]
+    own: bool
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.plan.images)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all shards are committed."""
+        return len(self.receipts) == len(self.plan.shards)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The splits that mean and std are of."""
+        return training_splits(self.plan.images)
+
+    def findings(self) -> list[tuple[str, Finding]]:
+        """(split, finding) of all images that were not simply written, refused ones first."""
+        found = [(r.split, finding) for r in self.receipts for finding in r.findings]
+        return sorted(found, key=lambda f: (f[1].outcome != "refused", f[1].reason, f[1].path))
+
+    def digest(self) -> str:
+        """Tells these facts from any others, and what this version makes of them."""
+        values = {
+            "version": version(),
+            "root": str(self.root),
+            "plan": self.plan.to_json(),
+            "own": self.own,
+            # What else is in a receipt follows from the plan and what is in the shard.
+            "receipts": [
+                (r.split, r.index, r.sha256, r.worker, r.began, r.seconds, len(r.findings))
+                for r in self.receipts
+            ],
+            "report": _lasting(self.report),
+            "histories": [history.to_json() for history in self.histories],
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _lasting(report: RunReport | None) -> Mapping[str, Any]:
+    """What of a report stays as it is when a finished run is started again."""
+    values = report.to_json() if report else {}
+    return {name: value for name, value in values.items() if name != "resumed_shards"}
+
+
+def read_facts(
+    journal: Journal,
+    plan: StoredPlan,
+    receipts: Sequence[ShardReceipt] | None = None,
+    *,
+    own: bool = True,
+) -> Facts:
+    """Reads what an output says of itself.
+
+    Args:
+        own: see :class:`Facts`.
+        receipts: of all shards that are committed, where they are at hand.
+
+    Raises:
+        PrepError: its image list can't be read.
+    """
+    if receipts is None:
+        receipts = journal.receipts(plan.shards, plan.fingerprint.digest)
+    try:
+        table = journal.image_list(*COLUMNS)  # All, for the page reads rows of it once more.
+        require_within(table["path"], plan.source)
+        rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
+        require_numbered(rows, len(plan.classes))
+        planned = count_classes(rows, plan.images, plan.classes)
+        if len(rows) != sum(plan.images.values()):
+            raise ValueError(f"{len(rows):,} images")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise PrepError(
+            f"{journal.layout.manifest}: expected the image list, found something else "
+            f"({reason_of(error)}); prep verify --repair remakes it"
+        ) from None
+    found = total_receipts(receipts)
+    return Facts(
+        root=journal.layout.root,
+        plan=plan,
+        receipts=tuple(receipts),
+        report=_read_report(journal, plan),
+        histories=tuple(read_histories(journal.layout)),
+        planned=planned,
+        manifest=table,
+        class_rows=rows,
+        sizes=table["size"].to_numpy(),
+        totals={split: found.get(split, Totals()) for split in plan.images},
+        own=own,
+    )
+
+
+def _read_report(journal: Journal, plan: StoredPlan) -> RunReport | None:
+    try:
+        report = RunReport.read(journal.output)
+    except (OSError, ValueError):
+        return None
+    return report if report.fingerprint == plan.fingerprint.digest else None

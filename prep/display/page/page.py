@@ -1,0 +1,182 @@
+"""Puts the page together, and publishes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from bokeh.core.property.validation import validate
+from bokeh.document import Document
+from bokeh.resources import Resources
+from markupsafe import Markup
+
+from prep.display.page.facts import Facts, read_facts
+from prep.display.page.refusals import look_at_refused
+from prep.display.page.samples import take_sample
+from prep.display.page.section import Figure, Section, View, render
+from prep.display.page.sections.channels import channels
+from prep.display.page.sections.classes import classes, images
+from prep.display.page.sections.copies import alarms, duplicates
+from prep.display.page.sections.extremes import extremes
+from prep.display.page.sections.loading import load
+from prep.display.page.sections.refused import refused
+from prep.display.page.sections.running import run, shards
+from prep.display.page.sections.settings import settings
+from prep.display.page.sections.sources import sources
+from prep.display.page.sections.summary import banner, tiles
+from prep.images.depths import depth_warnings
+from prep.output.journal import Journal
+from prep.output.plans import no_plan, owner, require_listed
+from prep.output.receipt import ShardReceipt
+from prep.planning.stored import StoredPlan
+from prep.storage import store
+from prep.storage.arguments import admit
+from prep.text import one_line
+
+#: What makes the sections, in their order.
+SECTIONS: tuple[Callable[[View], Section | None], ...] = (
+    load,
+    duplicates,
+    refused,
+    classes,
+    images,
+    run,
+    sources,
+    extremes,
+    channels,
+    shards,
+    settings,
+)
+
+# Stands near the beginning of the file.
+_MADE_FROM = 'name="made-from" content="{}"'
+_HEAD = 4096  # bytes, among which it is
+
+
+def report_page(
+    output: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Path:
+    """Make ``report.html`` of an output, finished or not, and return its path.
+
+    The page is one file that needs no network. Its pictures are of a sample of the shards.
+
+    Args:
+        output: an output folder or its URL. Nothing else in it is changed.
+        storage_options: options of the storage, for URLs; see :class:`prep.Config`.
+
+    Raises:
+        SourceError: the folder was not made by ``prep.run``.
+        OutputConflict: a symbolic link is in the place of one of its folders.
+        PrepError: its plan or its image list can't be read.
+        OSError: the page can't be written.
+    """
+    journal = Journal(admit("output", output, storage_options))
+    journal.require_folders()
+    plan = journal.stored_plan()
+    if plan is None:
+        raise no_plan(journal.layout)
+    journal.require_folders(plan.images)
+    require_listed(journal.layout, plan)
+    facts = read_facts(journal, plan, own=owner(journal.layout) is None)
+    _publish(journal, facts)
+    return journal.layout.page
+
+
+def update_page(journal: Journal, plan: StoredPlan, receipts: Sequence[ShardReceipt]) -> None:
+    """Makes ``report.html``, unless it is there and would be made of the same.
+
+    Args:
+        receipts: of all shards that are committed.
+
+    Raises:
+        PrepError, OSError: as :func:`report_page`.
+    """
+    facts = read_facts(journal, plan, receipts)
+    if not _is_made_from(journal.layout.page, facts.digest()):
+        _publish(journal, facts)
+
+
+def _publish(journal: Journal, facts: Facts) -> None:
+    layout = journal.layout
+    store.publish(layout.page, make_page(journal, facts), within=layout.root)
+
+
+def _is_made_from(page: Path, digest: str) -> bool:
+    try:
+        with store.open_regular(page) as file:
+            return _MADE_FROM.format(digest).encode() in file.read(_HEAD)
+    except OSError:
+        return False
+
+
+def make_page(journal: Journal, facts: Facts) -> bytes:
+    """The page, in UTF-8."""
+    with validate(False):  # Of values that are ours; it takes a fifth of the time.
+        view = look(journal, facts)
+        sections = make_sections(view)
+        drawn = _embedded(figure for section in sections for figure in section.figures.values())
+    text = render(
+        "page",
+        made_from=Markup(_MADE_FROM.format(facts.digest())),
+        name=one_line(facts.root.name),
+        path=one_line(str(facts.root)),
+        source=one_line(facts.plan.source),
+        warnings=_warnings(facts),
+        alarms=alarms(view),
+        banner=banner(view),
+        tiles=tiles(view),
+        sections=sections,
+        drawn=drawn,
+        bokeh=Markup(_bokeh()),
+    )
+    return text.encode(errors="backslashreplace")
+
+
+def look(journal: Journal, facts: Facts) -> View:
+    """Look at some of the shards, and at what was refused."""
+    with ThreadPoolExecutor(1) as other:  # It waits for another process, mostly.
+        # In the source that the plan names, which a plan of others could have be anywhere.
+        receipts = facts.receipts if facts.own else ()
+        glimpses = other.submit(look_at_refused, journal, facts.plan, receipts)
+        sample = take_sample(journal, facts)
+        return View(journal=journal, facts=facts, sample=sample, glimpses=glimpses.result())
+
+
+def make_sections(view: View) -> list[Section]:
+    """All that there is something to say in."""
+    return [section for make in SECTIONS if (section := make(view)) is not None]
+
+
+def _warnings(facts: Facts) -> list[str]:
+    """What the settings do not fit, in words."""
+    depths = {split: totals.depths for split, totals in facts.totals.items()}
+    return depth_warnings(depths, facts.plan.settings.depth)
+
+
+def _embedded(figures: Iterable[Figure]) -> dict[str, Any]:
+    """What the page's script hands to ``Bokeh.embed.embed_items``.
+
+    ``bokeh.embed.components`` makes the same, and takes twice as long: it goes through all models
+    again for each figure that it adds.
+    """
+    document = Document()
+    figures = list(figures)
+    with document.models.freeze():
+        for figure in figures:
+            document.add_root(figure.model)
+    roots = {figure.model.id: figure.element for figure in figures}
+    return {
+        "documents": {"page": document.to_json(deferred=False)},
+        "items": [{"docid": "page", "roots": roots, "root_ids": list(roots)}],
+    }
+
+
+@cache
+def _bokeh() -> str:
+    """Bokeh's script, all of it in the page: but for what no figure here needs."""
+    rendered: str = Resources(mode="inline", components=["bokeh"], minified=True).render()
+    return rendered

@@ -1,0 +1,244 @@
+"""A few of the images in the shards: as thumbnails by class, and as histograms of their channels.
+
+Shards are in a random order already, so a part of a few of them is a fair sample. How much is read
+is bounded, for an output may be of any size.
+
+Particular images, found again in the shards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prep.display.page.facts import Facts
+from prep.errors import RecordError
+from prep.images.decoders.base import Pixels
+from prep.images.encode import Thumbnailer
+from prep.images.readback import SquareReader
+from prep.output.journal import Journal
+from prep.output.receipt import ShardReceipt, of_outcome
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.shards.formats.example import parse_example
+from prep.shards.formats.tfrecord import read_chosen
+from prep.sources.manifest import ImageEntry
+from prep.storage import store
+
+#: Pixels on each side of a thumbnail. Where there are many, they are smaller.
+THUMBNAIL = 128
+_SMALL_THUMBNAIL = 104
+_FEW_THUMBNAILS = 120
+#: Classes that are shown; of more, the first.
+MOST_CLASSES = 1000
+_MOST_THUMBNAILS = 160  # or one of each class
+_MOST_PER_CLASS = 8
+_MOST_SHARDS = 48  # that are opened for all classes alike
+_MOST_FURTHER_SHARDS = 32  # for classes of which there was nothing in those
+_COUNTED_IMAGES = 384
+_COUNTED_PIXELS = 64 << 20
+# 512 MiB in all, of shards that are compressed: there, nothing is passed over.
+_INFLATED = 512 << 20
+_GOLDEN = 0.6180339887498949
+
+Counts = npt.NDArray[np.int64]
+
+
+class Thumbnail(NamedTuple):
+    """A JPEG, and the image that it is of."""
+
+    jpeg: bytes
+    entry: ImageEntry
+    split: str
+
+
+@dataclass(slots=True)
+class Sample:
+    """What was found in the shards.
+
+    Attributes:
+        thumbnails: of each class.
+        histogram: int64 (3, 256), how often each value is there, by channel.
+        images: that the histogram was made of.
+        unreadable: shards of which some could not be read.
+    """
+
+    thumbnails: dict[str, list[Thumbnail]] = field(default_factory=lambda: defaultdict(list))
+    histogram: Counts = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    images: int = 0
+    unreadable: int = 0
+
+
+def take_sample(journal: Journal, facts: Facts) -> Sample:
+    """Reads thumbnails of each class, and the histograms of the splits that the mean is of."""
+    return _Sampler(journal, facts).sample()
+
+
+def shown_classes(facts: Facts) -> list[str]:
+    """The classes of which there is anything in the shards, by name."""
+    written = {name for receipt in facts.receipts for name in receipt.written}
+    return sorted(written.intersection(facts.plan.classes))
+
+
+def thumbnails_per_class(classes: int) -> int:
+    """As many as there is room for.
+
+    >>> [thumbnails_per_class(n) for n in (1, 50, 999, 5000)]
+    [8, 3, 1, 1]
+    """
+    return max(1, min(_MOST_PER_CLASS, _MOST_THUMBNAILS // max(classes, 1)))
+
+
+def written_entries(
+    journal: Journal, plan: StoredPlan, shard: ShardSpec, receipt: ShardReceipt
+) -> list[ImageEntry]:
+    """The image that each record of a shard was made of."""
+    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
+    return [entry for entry in journal.entries(plan, shard) if entry.name not in refused]
+
+
+def spread(count: int) -> list[int]:
+    """All of ``range(count)``, in an order in which any beginning is spread evenly over it.
+
+    >>> spread(8)
+    [0, 5, 2, 7, 4, 1, 6, 3]
+    """
+    return sorted(range(count), key=lambda number: number * _GOLDEN % 1)
+
+
+class _Sampler:
+    def __init__(self, journal: Journal, facts: Facts) -> None:
+        self._journal = journal
+        self._facts = facts
+        self._squares = SquareReader(facts.plan.settings)
+        self._sample = Sample()
+        self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
+        classes = shown_classes(facts)[:MOST_CLASSES]
+        each = thumbnails_per_class(len(classes))
+        few = each * len(classes) <= _FEW_THUMBNAILS
+        self._thumbnail = Thumbnailer(THUMBNAIL if few else _SMALL_THUMBNAIL)
+        self._wanted = Counter(dict.fromkeys(classes, each))
+
+    def sample(self) -> Sample:
+        receipts = self._facts.receipts
+        chosen = [receipts[number] for number in spread(len(receipts))[:_MOST_SHARDS]]
+        counted = {id(receipt) for receipt in chosen if self._is_reference(receipt)}
+        each = -(-self._counted_images() // max(len(counted), 1))
+        for receipt in chosen:
+            self._read(receipt, each if id(receipt) in counted else 0)
+        for receipt in self._with_the_rest(chosen):
+            self._read(receipt, 0)
+        return self._sample
+
+    def _is_reference(self, receipt: ShardReceipt) -> bool:
+        return receipt.split in self._facts.references
+
+    def _counted_images(self) -> int:
+        return min(_COUNTED_IMAGES, max(1, _COUNTED_PIXELS // self._facts.plan.settings.size**2))
+
+    def _with_the_rest(self, read: Sequence[ShardReceipt]) -> Iterator[ShardReceipt]:
+        """Shards with the first image of each class of which nothing was found yet."""
+        classes, plan = self._facts.plan.classes, self._facts.plan
+        done = {(receipt.split, receipt.index) for receipt in read}
+        receipts = ((r.split, r.index, r) for r in self._facts.receipts)
+        places = {(split, i): r for split, i, r in receipts if (split, i) not in done}
+        shards = plan.shards
+        stops = np.array([shard.stop for shard in shards])
+        left = _MOST_FURTHER_SHARDS
+        for name in list(self._wanted):
+            rows = self._facts.class_rows == classes.index(name) if left else np.zeros(0, bool)
+            if self._sample.thumbnails.get(name) or not rows.any():
+                continue
+            shard = shards[int(np.searchsorted(stops, int(rows.argmax()), side="right"))]
+            receipt = places.pop((shard.split, shard.index), None)
+            if receipt is not None:
+                left -= 1
+                yield receipt
+
+    def _read(self, receipt: ShardReceipt, counted: int) -> None:
+        """Takes from a shard what is wanted, the first ``counted`` records for the histogram."""
+        shard = self._shards[receipt.split, receipt.index]
+        entries = written_entries(self._journal, self._facts.plan, shard, receipt)
+        entries = entries[: self._within_reach(receipt)]
+        shown = self._choose(entries)
+        numbers = shown | set(range(min(counted, len(entries))))
+        try:
+            with store.open_regular(self._journal.layout.root / receipt.file) as file:
+                for number, data in read_chosen(file, numbers, self._facts.plan.largest_record):
+                    pixels = self._squares.pixels(parse_example(data).image)
+                    if number < counted:
+                        self._count(pixels)
+                    if number in shown:
+                        self._show(pixels, entries[number], receipt.split)
+        except (OSError, RecordError):
+            self._sample.unreadable += 1
+
+    def _count(self, pixels: Pixels) -> None:
+        self._sample.images += 1
+        for channel in range(3):
+            values = pixels[..., channel].ravel()
+            self._sample.histogram[channel] += np.bincount(values, minlength=256)
+
+    def _show(self, pixels: Pixels, entry: ImageEntry, split: str) -> None:
+        thumbnail = Thumbnail(self._thumbnail(pixels), entry, split)
+        self._sample.thumbnails[entry.class_name].append(thumbnail)
+        self._wanted[entry.class_name] -= 1
+
+    def _choose(self, entries: Sequence[ImageEntry]) -> set[int]:
+        """The numbers of the records of which thumbnails are wanted."""
+        wanted = Counter(self._wanted)
+        chosen = set()
+        for number, entry in enumerate(entries):
+            if wanted[entry.class_name] > 0:
+                wanted[entry.class_name] -= 1
+                chosen.add(number)
+        return chosen
+
+    def _within_reach(self, receipt: ShardReceipt) -> int | None:
+        """How many records to read at most; None for all of them."""
+        plan = self._facts.plan
+        if plan.compression is None:
+            return None
+        sizes = {"raw": 3 * plan.settings.size**2, "float32": 12 * plan.settings.size**2}
+        of_jpeg = receipt.bytes // max(sum(receipt.written.values()), 1) + 1
+        return _INFLATED // _MOST_SHARDS // sizes.get(plan.settings.encoding, of_jpeg)
+
+
+def thumbnails_of(journal: Journal, facts: Facts, rows: Iterable[int]) -> dict[int, bytes]:
+    """A JPEG of each of these rows of the image list, as far as they are in a shard.
+
+    A shard is opened for each but the few that lie in the same one: ask for no more than are shown.
+    """
+    plan, root = facts.plan, journal.layout.root
+    squares, thumbnail = SquareReader(plan.settings), Thumbnailer(THUMBNAIL)
+    shards = plan.shards
+    starts = [shard.start for shard in shards]
+    receipts = {(receipt.split, receipt.index): receipt for receipt in facts.receipts}
+    wanted: defaultdict[int, set[bytes]] = defaultdict(set)
+    row_of: dict[bytes, int] = {}
+    for row in rows:
+        path = facts.manifest["path"][row].as_py()
+        wanted[bisect_right(starts, row) - 1].add(path)
+        row_of[path] = row
+    found = {}
+    for number, paths in wanted.items():
+        shard = shards[number]
+        receipt = receipts.get((shard.split, shard.index))
+        if receipt is None:
+            continue
+        with contextlib.suppress(OSError, RecordError, ValueError, pa.ArrowException):
+            entries = written_entries(journal, plan, shard, receipt)
+            numbers = {n: e.relative for n, e in enumerate(entries) if e.relative in paths}
+            with store.open_regular(root / receipt.file) as file:
+                for n, data in read_chosen(file, numbers, plan.largest_record):
+                    jpeg = thumbnail(squares.pixels(parse_example(data).image))
+                    found[row_of[numbers[n]]] = jpeg
+    return found

@@ -1,0 +1,191 @@
+"""What kinds of images there are, which are the most extreme, and what their mean looks like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+
+from prep.display.page.facts import Facts
+from prep.display.page.samples import THUMBNAIL, thumbnails_of
+from prep.display.page.section import FEWEST, Section, View, make_section
+from prep.display.page.shots import Shot, data_url, make_shot
+from prep.images.dimensions import Dimensions
+from prep.images.encode import Thumbnailer
+from prep.images.mean_image import GRID
+from prep.images.traits import Group, Seen, Traits
+from prep.storage import store
+from prep.text import counted, one_line
+
+_MARKS = {
+    "gray": "stored in gray",
+    "CMYK": "stored in CMYK",
+    "transparent": "with transparency",
+    "turned": "turned by Exif orientation",
+}
+_TITLES = {
+    "smallest": "Smallest",
+    "widest": "Widest",
+    "tallest": "Tallest",
+    "darkest": "Darkest",
+    "brightest": "Brightest",
+    "least colourful": "Nearest to gray",
+}
+_MOST_SHOWN = 8  # of each kind, and of each extreme
+# So many where each takes long: in a storage, or in shards that are packed.
+_MOST_IF_SLOW = 3
+_MOST_MEANS = 8  # splits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Images that have something in common: how many in each split, and pictures of some."""
+
+    name: str
+    counts: tuple[int, ...]
+    shots: tuple[Sequence[Shot], ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The images at one end, and what is said of the first of them."""
+
+    title: str
+    most: str
+    shots: Sequence[Shot]
+
+
+def extremes(view: View) -> Section | None:
+    """Counts of kinds, the extremes, and the mean image; each number with its pictures."""
+    facts, noted = view.facts, view.everything.traits.images
+    if not noted:
+        return None
+    groups = _groups(facts)
+    ends = _ends(view.everything.traits, view.everything.dimensions)
+    examples = {name: _by_turns([group.first for group in of]) for name, of in groups.items()}
+    named = [*(images for of in examples.values() for images in of), *ends.values()]
+    shot_of = _pictures(view, named)
+    kinds = [
+        Kind(
+            name=one_line(name),
+            counts=tuple(group.images for group in of),
+            shots=tuple([shot_of(image, "") for image in of] for of in examples[name]),
+        )
+        for name, of in groups.items()
+    ]
+    size = facts.plan.settings.size
+    return make_section(
+        "extremes",
+        "Kinds and extremes",
+        {
+            "noted": counted(noted, "image"),
+            "missing": view.everything.images - noted,
+            "splits": [one_line(split) for split in facts.splits],
+            "kinds": [kind for kind in kinds if kind.total],
+            "absent": [kind.name for kind in kinds if not kind.total],
+            "ends": [
+                End(
+                    title=_TITLES[name],
+                    most=_measure(name, images[0], size),
+                    shots=[shot_of(image, _measure(name, image, size)) for image in images],
+                )
+                for name, images in ends.items()
+            ],
+            "means": _means(facts),
+            "grid": min(size, GRID),
+        },
+        short="Extremes",
+    )
+
+
+def _groups(facts: Facts) -> dict[str, list[Group]]:
+    """Kinds by what they are called: of each, how many are in each split."""
+    traits = [facts.totals[split].traits for split in facts.splits]
+    size, none = facts.plan.settings.size, Group(0, ())
+    formats = sorted({name for of in traits for name in of.formats})
+    return {
+        **{name: [of.formats.get(name, none) for of in traits] for name in formats},
+        **{text: [of.marks.get(mark, none) for of in traits] for mark, text in _MARKS.items()},
+        f"enlarged from less than {size:,} pixels": [_enlarged(of, size) for of in traits],
+    }
+
+
+def _enlarged(traits: Traits, size: int) -> Group:
+    smallest = traits.extremes.get("smallest", ())
+    return Group(traits.enlarged, tuple(image for image in smallest if image.shorter < size))
+
+
+def _by_turns(of_each: Sequence[Sequence[Seen]]) -> list[Sequence[Seen]]:
+    """As many as are shown, of each split as evenly as there are any."""
+    turns = (image for images in zip_longest(*of_each) for image in images if image is not None)
+    shown = {*islice(turns, _MOST_SHOWN)}
+    return [[image for image in images if image in shown] for images in of_each]
+
+
+def _ends(traits: Traits, dimensions: Dimensions) -> dict[str, tuple[Seen, ...]]:
+    """The extremes that tell anything: not sizes and aspects that are all alike."""
+    alike = set()
+    if len(dimensions.sides) == 1 and not traits.enlarged:
+        alike.add("smallest")
+    if len(dimensions.aspects) == 1:
+        alike |= {"widest", "tallest"}
+    if traits.images < FEWEST:
+        return {}
+    return {
+        name: of[:_MOST_SHOWN] for name, of in traits.extremes.items() if of and name not in alike
+    }
+
+
+def _measure(extreme: str, image: Seen, size: int) -> str:
+    """In what an image is extreme."""
+    if extreme == "smallest":
+        times = f", enlarged {size / image.shorter:.1f} times" if image.shorter < size else ""
+        return f"shorter side {image.shorter:,}{times}"
+    if extreme in ("widest", "tallest"):
+        return f"{image.cut_off:.0%} cut off by the centre crop"
+    if extreme in ("darkest", "brightest"):
+        return f"mean brightness {image.brightness / 100:.1f} of 255"
+    return f"R, G and B differ by {image.chroma / 100:.1f} on average"
+
+
+def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, str], Shot]:
+    """What makes a picture of an image, with what is said of it."""
+    facts = view.facts
+    starts = {(shard.split, shard.index): shard.start for shard in facts.plan.shards}
+    slow = facts.plan.compression is not None or store.is_remote(facts.root)
+    some = chain.from_iterable(images[: _MOST_IF_SLOW if slow else None] for images in lists)
+
+    def row_of(image: Seen) -> int:
+        return starts[image.split, image.shard] + image.row
+
+    jpegs = thumbnails_of(view.journal, facts, sorted({row_of(image) for image in some}))
+
+    def shot_of(image: Seen, said: str) -> Shot:
+        row = row_of(image)
+        path = os.fsdecode(facts.manifest["path"][row].as_py())
+        class_name = facts.plan.classes[facts.class_rows[row]]
+        size = f"{image.width:,} × {image.height:,} pixels"
+        note = f"{class_name}, {image.split} · {size}{' · ' if said else ''}{said}"
+        return make_shot(facts, path, note, jpegs.get(row))
+
+    return shot_of
+
+
+def _means(facts: Facts) -> list[dict[str, str]]:
+    """The mean image of each split."""
+    thumbnail = Thumbnailer(THUMBNAIL)
+    noted = [(split, facts.totals[split].mean_image) for split in facts.splits]
+    return [
+        {
+            "split": one_line(split),
+            "images": counted(mean.images, "image"),
+            "url": data_url(thumbnail(mean.pixels())),
+        }
+        for split, mean in noted
+        if mean.images
+    ][:_MOST_MEANS]

@@ -1,0 +1,1 @@
+"""Cluster file → specification → Dask client."""

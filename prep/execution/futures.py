@@ -1,0 +1,188 @@
+"""Wait for futures, as long as the cluster has workers that may complete them."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import dask
+from dask.utils import parse_timedelta
+from distributed import CancelledError, Client, Future
+
+from prep.errors import ClusterError, ConfigError
+from prep.execution.clusters.jobqueue import missing, require_jobs
+from prep.execution.clusters.spec import WAIT_FOR_WORKERS
+from prep.monitoring.messages import MISFITS
+from prep.text import duration, shown
+
+_EVERY = 2.0  # seconds between two looks
+_TICK = 0.5  # seconds
+_GONE = "the cluster's scheduler has gone; run the same command again"
+
+T = TypeVar("T")
+
+
+class Attendance:
+    """Looks now and then whether there are workers, and ends the wait for some.
+
+    Args:
+        client: of the cluster.
+        patience: seconds to wait for workers while there are none; None for ever.
+        clock: gives seconds.
+
+    Attributes:
+        missing: seconds for which there have been no workers; None while there are some.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        patience: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._patience = patience
+        self._clock = clock
+        self._next = clock()
+        self._since: float | None = None
+        self.missing: float | None = None
+
+    def look(self) -> None:
+        """Is to be called often.
+
+        Raises:
+            ClusterError: there have been none for too long, or none will come.
+        """
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + _EVERY
+        if number_of_workers(self._client) != 0:  # If the scheduler is gone, the futures will tell.
+            self._since = self.missing = None
+            return
+        require_jobs(self._client.cluster)
+        self._since = now if self._since is None else self._since
+        self.missing = now - self._since
+        if self._patience is not None and self.missing >= self._patience:
+            raise ClusterError(
+                "; ".join([*self._left(), no_workers(self.missing, self._client.cluster)])
+            )
+
+    def _left(self) -> list[str]:
+        """Why the last worker that could not do the work has gone, if any has."""
+        with contextlib.suppress(OSError):
+            events: Any = self._client.get_events(MISFITS)
+            return [str(why) for _, why in events[-1:]]
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Generic[T]):
+    """A task that is done; or none, where it is only time to show that the wait goes on.
+
+    Attributes:
+        future: of the task.
+        result: what it has given; None where it has failed, or was not asked for.
+        missing: seconds for which there have been no workers; None while there are some.
+    """
+
+    future: Future[T] | None = None
+    result: T | None = None
+    missing: float | None = None
+
+
+def as_settled(
+    client: Client, futures: Iterable[Future[T]], *, with_results: bool = True
+) -> Iterator[Settled[T]]:
+    """Yield tasks as they complete, and now and then an empty :class:`Settled` while none does.
+
+    Args:
+        with_results: whether to get what they have given; each takes a request.
+
+    Raises:
+        ClusterError: there are no workers for too long, or the scheduler is gone.
+    """
+    attendance = Attendance(client, patience_for_workers())
+    done: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
+    waiting = set(futures)
+    for future in waiting:
+        future.add_done_callback(done.put)
+    while waiting:
+        attendance.look()
+        try:
+            future = done.get(timeout=_TICK)
+        except queue.Empty:
+            yield Settled(missing=attendance.missing)
+            continue
+        if future.status == "cancelled":
+            raise ClusterError(_GONE)
+        try:
+            wanted = with_results and future.status != "error"
+            result = result_of(future, _TICK) if wanted else None
+        except TimeoutError:  # It is done anew, as its worker is gone, or has to be asked again.
+            future.add_done_callback(done.put)
+            continue
+        waiting.discard(future)
+        yield Settled(future, result)
+
+
+def result_of(future: Future[T], timeout: float) -> T:
+    """Return the result of a task that is done.
+
+    Raises:
+        ClusterError: the scheduler has gone meanwhile.
+        TimeoutError: its worker has, and the task is done anew; or the answer takes longer.
+    """
+    try:
+        return future.result(timeout=timeout)
+    # Where the wait itself is cancelled, distributed.utils.sync has no result to return.
+    except (CancelledError, UnboundLocalError):
+        if future.status == "error":
+            raise
+        if future.status == "cancelled":
+            raise ClusterError(_GONE) from None
+        # Dask has joined this question to one that was being given up, for it took too long.
+        raise TimeoutError from None
+
+
+def number_of_workers(client: Client) -> int | None:
+    """How many there are, busy or not; None where the scheduler does not say."""
+    scheduler: Any = client.scheduler
+    with contextlib.suppress(OSError):
+        known = client.sync(scheduler.identity, n_workers=0, callback_timeout=_EVERY)
+        return int(known["n_workers"])
+    return None
+
+
+def patience_for_workers() -> float | None:
+    """Seconds to wait for workers where there are none; None for ever.
+
+    It is Dask's setting ``prep.wait-for-workers``.
+
+    Raises:
+        ConfigError: that is no time.
+    """
+    value = dask.config.get("prep.wait-for-workers", WAIT_FOR_WORKERS)
+    try:
+        seconds: float | None = parse_timedelta(value) if value is not None else None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"prep.wait-for-workers: got {shown(value)}; expected a time, such as 10 minutes, "
+            "or null"
+        ) from None
+    return seconds
+
+
+def no_workers(waited: float, cluster: Any) -> str:
+    """Say that there are no workers, and what to do."""
+    known = missing(cluster)
+    told = "; ".join([f"no workers for {duration(waited)}", *known])
+    remedy = "correct that" if known else "start some"
+    return (
+        f"{told}; {remedy}, and run the same command again: committed shards are kept (Dask's "
+        "setting prep.wait-for-workers says how long a run waits)"
+    )

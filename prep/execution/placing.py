@@ -1,0 +1,74 @@
+"""Where work is to be done: by processes of this machine, or on which Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from prep.execution.clusters.choice import ClusterChoice, starting_workers
+from prep.execution.executor import Executor, Workload
+from prep.execution.machine import end_if_only_imported, in_notebook
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+#: Up to so many images, work is done without a cluster unless one is asked for. To start and close
+#: one takes about 2.3 seconds, in which two cores prepare so many images. Processes without one are
+#: no slower for more images either, but for these the dashboard is worth what the cluster costs.
+FEW_IMAGES = 3000
+
+
+def require_usable(client: Client | None, choice: ClusterChoice) -> None:
+    """Raise UsageError where :func:`placed` could not even try."""
+    end_if_only_imported()
+    choice.require_workers()
+    if client is not None or choice.means_dask:
+        from prep.execution.clusters import session
+
+        session.require_usable(client, choice)
+
+
+@contextlib.contextmanager
+def placed(
+    client: Client | None,
+    choice: ClusterChoice,
+    workload: Workload,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Executor]:
+    """What suits best is there for the length of the block.
+
+    That is the client that was given; a cluster, if one is asked for; the session's, in a notebook
+    or where there is one; a new one where there is much to do; and else processes without one.
+
+    Args:
+        tell: told what is started, before that is.
+
+    Raises:
+        ClusterError: it can't be started.
+    """
+    if client is None and _is_little(workload) and not (choice.means_dask or _in_a_session()):
+        from prep.execution.local.executor import local_executor, processes_for
+
+        tell(starting_workers(processes_for(workload, choice.workers)))
+        with local_executor(workload, choice.workers) as executor:
+            yield executor
+        return
+
+    from prep.execution.clusters.session import usable_client
+    from prep.execution.dask import DaskExecutor
+
+    with usable_client(client, choice, workload.parts, tell) as used:
+        yield DaskExecutor(used)
+
+
+def _is_little(workload: Workload) -> bool:
+    return workload.images <= FEW_IMAGES
+
+
+def _in_a_session() -> bool:
+    """Whether a cluster is there already, or will be of use again."""
+    session = sys.modules.get("prep.execution.clusters.session")
+    return in_notebook() or (session is not None and session.is_open())

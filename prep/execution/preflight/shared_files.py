@@ -1,0 +1,148 @@
+"""Whether all hosts of a cluster see the same files, and can write where the output is to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from prep.execution.preflight import probes
+from prep.execution.preflight.findings import Trouble, error, space_trouble
+from prep.execution.preflight.poll import Poll
+from prep.storage import store
+from prep.storage.urls import is_url
+
+_STORAGE = "check that it exists, and that the options or the host's credentials permit access"
+_SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
+
+
+class Sharing:
+    """Has one worker of each host look at files, for those of one host see the same.
+
+    Args:
+        hosts: by worker, a name of its host.
+
+    Attributes:
+        free: bytes that are free at the output, by host; None where not known.
+    """
+
+    def __init__(self, poll: Poll, hosts: Mapping[str, str]) -> None:
+        self._poll = poll
+        self._hosts = hosts
+        self._chosen = list({host: worker for worker, host in hosts.items()}.values())
+        self.free: dict[str, int | None] = {}
+
+    def look(self, readable: Sequence[str], writable: str | None) -> None:
+        """Notes what is wrong.
+
+        Args:
+            readable: files that must be there, and be as they are here.
+            writable: folder in which each host must be able to put files, for all others to see.
+        """
+        self._require_readable(readable)
+        if writable is not None:
+            self._look_for_space(writable)
+            self._require_shared(writable)
+
+    def _require_readable(self, paths: Sequence[str]) -> None:
+        here = probes.read_digests(paths)
+        for worker, there in self._poll.ask(self._chosen, probes.read_digests, paths).items():
+            for path, expected, found in zip(paths, here, there, strict=True):
+                # What can't be read here need not be readable elsewhere.
+                if found != expected and probes.is_digest(expected):
+                    self._poll.add(worker, [_unreadable(path, found)])
+
+    def _look_for_space(self, folder: str) -> None:
+        for worker, free in self._poll.ask(self._chosen, probes.free_space, folder).items():
+            self.free[self._hosts[worker]] = free
+            self._poll.add(worker, space_trouble(free) if free is not None else ())
+
+    def _require_shared(self, folder: str) -> None:
+        """Has each host write a file, and all others look at it.
+
+        If this is killed, the next run takes the files for leftovers, and removes them.
+        """
+        new = probes.new_folders(folder)
+        new_there = self._poll.ask(self._chosen, probes.new_folders, folder)
+        names = {worker: store.temporary_name() for worker in self._chosen}
+        try:
+            self._require_seen(folder, self._written(folder, names))
+        finally:  # A check leaves nothing behind, here or there.
+            probes.remove_files(folder, list(names.values()))
+            self._poll.ask(self._chosen, probes.remove_files, folder, list(names.values()))
+            for worker, folders in new_there.items():
+                self._poll.ask([worker], probes.remove_folders, folders)
+            probes.remove_folders(new)
+
+    def _written(self, folder: str, names: Mapping[str, str]) -> dict[str, str]:
+        """The files that could be written, by worker."""
+        written = {}
+        for worker, name in names.items():
+            answers = self._poll.ask([worker], probes.write_file, folder, name, name.encode())
+            problem = answers.get(worker)
+            if problem is not None:
+                self._poll.add(worker, [_unwritable(folder, problem)])
+            elif worker in answers:
+                written[worker] = name
+        return written
+
+    def _require_seen(self, folder: str, written: Mapping[str, str]) -> None:
+        paths = [f"{folder.rstrip('/')}/{name}" for name in written.values()]
+        expected = [probes.digest_of(name.encode()) for name in written.values()]
+        lost = _differing(lambda: probes.read_digests(paths), expected)
+        for number, writer in enumerate(written):
+            if number in lost:
+                self._poll.add(
+                    writer, [_unshared(folder, "this machine does not see what it writes")]
+                )
+        shown = [number for number in range(len(paths)) if number not in lost]
+        self._require_seen_by_all(folder, [paths[n] for n in shown], [expected[n] for n in shown])
+
+    def _require_seen_by_all(self, folder: str, paths: list[str], expected: list[str]) -> None:
+        deadline = time.monotonic() + _SEEN_WITHIN
+        blind = self._look_at(self._chosen, paths, expected)
+        while blind and time.monotonic() < deadline:
+            time.sleep(0.1)
+            blind = self._look_at(blind, paths, expected)
+        for reader in blind:
+            self._poll.add(reader, [_unshared(folder, "it does not see what other hosts write")])
+
+    def _look_at(self, readers: list[str], paths: list[str], expected: list[str]) -> list[str]:
+        """Those who find something else; that some do not answer is told already."""
+        answers = self._poll.ask(readers, probes.read_digests, paths)
+        return [reader for reader, found in answers.items() if found != expected]
+
+
+def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
+    """The numbers of those that do not become as expected: file servers take their time."""
+    deadline = time.monotonic() + _SEEN_WITHIN
+    while True:
+        found = look()
+        wrong = {n for n, digest in enumerate(expected) if found[n : n + 1] != [digest]}
+        if not wrong or time.monotonic() > deadline:
+            return wrong
+        time.sleep(0.1)
+
+
+def _unreadable(path: str, found: str) -> Trouble:
+    seen = "the file has other contents there" if probes.is_digest(found) else found
+    remedy = (
+        "mount the source under the same path on all hosts, or give the host's own path under "
+        "mounts in the cluster file"
+    )
+    return error(f"it can't read {path} ({seen})", _STORAGE if is_url(path) else remedy)
+
+
+def _unwritable(folder: str, found: str) -> Trouble:
+    remedy = (
+        "let the worker's account write there, or give the host's own path under mounts in the "
+        "cluster file"
+    )
+    return error(f"it can't write to {folder} ({found})", _STORAGE if is_url(folder) else remedy)
+
+
+def _unshared(folder: str, what: str) -> Trouble:
+    return error(
+        f"{what}, in {folder}",
+        "mount one shared folder under the same path on all hosts, or give the host's own path "
+        "under mounts in the cluster file",
+    )

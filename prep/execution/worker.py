@@ -1,0 +1,184 @@
+"""What a worker process needs once, and the task that it is given.
+
+What it counts travels to the scheduler with its heartbeats (``worker.metrics["prep"]``), so that
+progress shows during a long shard, not only after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import functools
+import os
+import socket
+import time
+
+from distributed import Reschedule, Worker, WorkerPlugin, get_worker
+
+from prep.errors import OutputNotSeen
+from prep.images.decoders.decode import Decoder
+from prep.images.decoders.process import codec_versions, configure_process
+from prep.images.encode import Thumbnailer, pixels_of_record
+from prep.monitoring.counters import COUNTERS
+from prep.monitoring.messages import METRIC, MISFITS, SQUARE_CALL, SquareMessage
+from prep.monitoring.metrics import export_counters
+from prep.output.hosts import open_plan
+from prep.output.receipt import ShardReceipt
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.settings import version
+from prep.shards import writer
+from prep.shards.isolation.watchdog import WATCHDOG
+from prep.shards.writer import RunRef
+from prep.sources import manifest
+from prep.storage.location import Access, locate
+from prep.storage.location import access as current_access
+from prep.storage.urls import is_url
+from prep.text import one_line
+
+_THUMBNAIL = 96  # pixels
+_SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
+
+# From glibc's malloc.h. Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KiB, which also stops glibc
+# from adapting its mmap threshold: every image buffer is then mapped, zeroed and unmapped again, at
+# a third of the speed. Clusters that we start set the environment; this is for those we are given.
+_M_TRIM_THRESHOLD, _TRIM_THRESHOLD = -1, 128 << 20  # 128 MiB
+_M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 32 << 20  # 32 MiB, the most that glibc takes
+
+
+class WorkerSetup(WorkerPlugin):
+    """Prepares each worker, those that join late too.
+
+    Args:
+        holder: whom it is for. What others were granted stays as it is.
+        access: what it is to be granted; by default, what this process was.
+    """
+
+    kind = "prep"
+
+    def __init__(self, holder: str, access: Access | None = None) -> None:
+        self.name = f"{self.kind}:{holder}"
+        self._access = access or current_access()
+
+    def setup(self, worker: Worker) -> None:
+        self._access.apply(self.name)
+        configure_process()
+        tune_allocator()
+        if worker.nanny:  # It starts the process anew. Without one, this may be anyone's process.
+            WATCHDOG.enable()
+        worker.metrics[METRIC] = lambda _: COUNTERS.snapshot()
+        worker.handlers[SQUARE_CALL] = show_square
+        export_counters()
+
+    def teardown(self, worker: Worker) -> None:
+        # Dask ends the old one before it begins the new one. In between, all would lack it.
+        worker.loop.add_callback(self._take_back)
+
+    def _take_back(self) -> None:
+        self._access.withdraw(self.name)
+        manifest.close()  # It was opened with that.
+
+
+async def show_square() -> SquareMessage | None:
+    """An image that was just written, as a small JPEG; None if there is no new one yet."""
+    square = COUNTERS.spotlight.take()
+    if square is None:
+        return None
+    settings = square.settings
+    pixels = pixels_of_record(square.image, settings.encoding, settings.mean, Decoder())
+    return {
+        "run": square.run,
+        "split": one_line(square.split),
+        "class_name": one_line(square.class_name),
+        "jpeg": Thumbnailer(_THUMBNAIL)(pixels),
+    }
+
+
+async def stop_shards(run: str, patience: float) -> None:
+    """Stops a run's shards in this process, and waits for them to clean up after themselves.
+
+    Args:
+        run: the run's id.
+        patience: seconds after which to wait no longer.
+    """
+    COUNTERS.stop(run)
+    deadline = time.monotonic() + patience
+    while COUNTERS.busy(run) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+
+
+def tune_allocator() -> None:
+    """Has glibc keep freed memory of image size, instead of handing it back each time."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        if "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
+            return
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
+        mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
+
+
+def write_shard_task(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+    """The task that Dask runs: writes one shard, counting as it goes.
+
+    Raises:
+        Reschedule: this worker can't do what others can, so it leaves, and another one takes the
+            shard. That is looked for before a run, too, but workers may join later.
+    """
+    try:
+        plan = _plan_for_here(run.output, run.digest, run.run)
+    except (_Misfit, OutputNotSeen) as why:
+        _leave(str(why))
+        raise Reschedule from None
+    with COUNTERS.shard(shard, run.run, plan) as counter:
+        return writer.write_shard(shard, run, counter)
+
+
+class _Misfit(Exception):
+    """This process would not do as others do."""
+
+
+@functools.lru_cache(maxsize=4)
+def _plan_for_here(output: str, digest: str, run: str) -> StoredPlan:
+    """The plan of a run, once it is known that this process can carry it out.
+
+    Raises:
+        _Misfit, OutputNotSeen: it can't.
+    """
+    plan = _seen_plan(output, digest, run)
+    for name, expected in plan.fingerprint.versions.items():
+        if (here := _versions().get(name)) != expected:
+            raise _Misfit(
+                f"{name} {here} on {socket.gethostname()}, planned with {expected}: "
+                "the shards would differ; install the same version everywhere"
+            )
+    if not is_url(plan.source) and not locate(plan.source).exists():
+        raise _Misfit(
+            f"source: {socket.gethostname()} does not see {plan.source}; mount it under the "
+            "same path on all hosts, or give the host's own path under mounts in the cluster file"
+        )
+    return plan
+
+
+def _seen_plan(output: str, digest: str, run: str) -> StoredPlan:
+    """The plan, for which a file server may take its time."""
+    deadline = time.monotonic() + _SEEN_WITHIN
+    while True:
+        try:
+            return open_plan(output, digest, run)
+        except OutputNotSeen:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _leave(why: str) -> None:
+    """Has this worker go for good: with an error, it would be given all that is to be done."""
+    worker = get_worker()
+    worker.log_event(MISFITS, why)
+    worker.loop.add_callback(worker.close_gracefully, restart=False, reason=why)
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {"prep": version(), **codec_versions()}

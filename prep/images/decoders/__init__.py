@@ -1,0 +1,1 @@
+"""Image files of any format → 8-bit RGB, strictly."""

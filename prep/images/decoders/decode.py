@@ -1,0 +1,44 @@
+"""Bytes of any image format → 8-bit RGB; what has lost some of its pixels is refused."""
+
+from __future__ import annotations
+
+from prep.errors import RefusedImage
+from prep.images.decoders.base import Decoded, DecoderSettings, Pixels
+from prep.images.decoders.jpeg.decoder import JpegDecoder
+from prep.images.decoders.jpeg.header import SOI
+from prep.images.decoders.pillow import decode_with_pillow
+from prep.images.geometry import AreaNeeded, whole
+
+
+class Decoder:
+    """Decodes images one after the other into memory that it keeps. Not for use by two threads."""
+
+    def __init__(self, settings: DecoderSettings = DecoderSettings()) -> None:  # noqa: B008
+        self._settings = settings
+        self._jpeg = JpegDecoder(settings)
+
+    def decode(
+        self, data: bytes, at_least: int | None = None, area_needed: AreaNeeded = whole
+    ) -> Decoded:
+        """Decodes one image.
+
+        Args:
+            data: the file's bytes, in any of the formats that are read.
+            at_least: if given, a JPEG may come out at 1/2, 1/4 or 1/8 of its size, as long as its
+                shorter side keeps this many pixels.
+            area_needed: tells which part of the image is enough; of a JPEG, all comes out.
+
+        Raises:
+            RefusedImage: it is empty, not an image, truncated, damaged, too large, too small, too
+                extreme, or unsupported.
+        """
+        if not data:
+            raise RefusedImage("empty", "the file has no bytes")
+        if data.startswith(SOI):
+            return self._jpeg.decode(data, at_least)
+        return decode_with_pillow(data, self._settings, area_needed)
+
+
+def decode(data: bytes) -> Pixels:
+    """Decodes one image at full size, as stored. See :meth:`Decoder.decode`."""
+    return Decoder().decode(data).pixels

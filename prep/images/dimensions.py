@@ -1,0 +1,106 @@
+"""How large images are, and of what shape: histograms over fixed bins, which add up exactly."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from prep.parsing import Fields, whole
+
+K = TypeVar("K")
+
+#: Bins to a doubling of the shorter side, the first of them beginning at one pixel.
+SIDES_PER_OCTAVE = 8
+#: Bins to a doubling of the aspect. They lie around their values, so that squares have their own.
+ASPECTS_PER_OCTAVE = 16
+_OCTAVES = 32  # of the longest side that any format has room for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimensions:
+    """Numbers of images by shorter side and by aspect, upright and as they were in their files.
+
+    Attributes:
+        sides: by bin ``b``: a shorter side of at least 2^(b / 8) and less than 2^((b + 1) / 8)
+            pixels.
+        aspects: by bin ``b``: a width over height within a 32nd of an octave of 2^(b / 16).
+
+    >>> few = Dimensions.of({(640, 480): 2, (500, 500): 1})
+    >>> dict(few.aspects)
+    {7: 2, 0: 1}
+    >>> (few + few).images
+    6
+    """
+
+    sides: Mapping[int, int] = field(default_factory=dict)
+    aspects: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shapes: Mapping[tuple[int, int], int]) -> Dimensions:
+        """From numbers of images by (width, height) in pixels."""
+        sides: Counter[int] = Counter()
+        aspects: Counter[int] = Counter()
+        for (width, height), images in shapes.items():
+            sides[math.floor(SIDES_PER_OCTAVE * math.log2(min(width, height)))] += images
+            aspects[round(ASPECTS_PER_OCTAVE * math.log2(width / height))] += images
+        return cls(sides=dict(sides), aspects=dict(aspects))
+
+    def __add__(self, other: Dimensions) -> Dimensions:
+        return Dimensions.sum([self, other])
+
+    @classmethod
+    def sum(cls, parts: Iterable[Dimensions]) -> Dimensions:
+        """All of them added up."""
+        parts = list(parts)
+        return cls(
+            sides=add_counts(part.sides for part in parts),
+            aspects=add_counts(part.aspects for part in parts),
+        )
+
+    @property
+    def images(self) -> int:
+        """How many images were counted."""
+        return sum(self.sides.values())
+
+    @classmethod
+    def from_json(cls, value: object) -> Dimensions:
+        """From what ``dataclasses.asdict`` gave, after its way through JSON.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        fields = Fields(value, "dimensions")
+        sides = _numbered(fields.counts("sides", least=1), 0, SIDES_PER_OCTAVE * _OCTAVES)
+        widest = ASPECTS_PER_OCTAVE * _OCTAVES
+        aspects = _numbered(fields.counts("aspects", least=1), -widest, widest)
+        fields.end()
+        if sum(sides.values()) != sum(aspects.values()):
+            raise ValueError("dimensions: expected as many sides as aspects")
+        return cls(sides=sides, aspects=aspects)
+
+
+def _numbered(bins: Mapping[str, int], least: int, most: int) -> dict[int, int]:
+    if len(bins) > most - least + 1:
+        raise ValueError(f"dimensions: expected bins from {least} to {most}, found more")
+    return {whole(_integer(name), "bin", least, most): images for name, images in bins.items()}
+
+
+def _integer(name: str) -> int | str:
+    return int(name) if re.fullmatch(r"-?[0-9]{1,4}", name) else name
+
+
+def add_counts(parts: Iterable[Mapping[K, int]]) -> dict[K, int]:
+    """Numbers by name, added up.
+
+    >>> add_counts([{"cat": 1, "dog": 2}, {"cat": 3}])
+    {'cat': 4, 'dog': 2}
+    """
+    added: dict[K, int] = {}
+    for part in parts:
+        for name, number in part.items():
+            added[name] = added.get(name, 0) + number
+    return added

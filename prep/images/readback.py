@@ -1,0 +1,160 @@
+"""``image_raw`` of our own shards → pixels, exactly as it was written or not at all."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image
+
+from prep.errors import RecordError
+from prep.images.decoders.base import Pixels
+from prep.images.encode import make_encoder
+from prep.images.mean_image import Grids, grid_of
+from prep.images.stats import ChannelStats, channel_sums, plain_sums
+from prep.settings import RGB, ImageSettings
+
+# How much of an error in Cb and Cr ends up in R, G and B, one of Y does in full: ITU-T T.871.
+_CHROMA_SHARE = (1.402, 0.344136 + 0.714136, 1.772)
+# The furthest that a colour can lie outside of 0 to 255 for any Y, Cb and Cr from 0 to 255.
+_OVERSHOOT = tuple(128 * share for share in _CHROMA_SHARE)
+_TO_YCC = np.array(
+    [(0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)]
+)
+_ROUNDING = 2.0
+
+
+class SquareReader:
+    """Reads squares one after the other into memory that it keeps. Not for use by two threads.
+
+    Attributes:
+        grids: of the squares whose sums were asked for; of JPEGs none, for those tell nothing.
+    """
+
+    def __init__(self, settings: ImageSettings) -> None:
+        self._size = size = settings.size
+        self._encoding = settings.encoding
+        self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")
+        self._kept: Pixels = np.empty(size * size * 3, np.uint8)
+        self._planes = [np.empty((size, size), np.uint8) for _ in range(3)]
+        self.grids = Grids()
+
+    def sums(self, image: bytes) -> ChannelStats:
+        """Channel sums of a square; of JPEGs without squares, for those tell nothing.
+
+        Raises:
+            RecordError: it is not what our encoder writes: strict decoding finds fault with it, or
+                it is of another size or length, or holds samples that can't have been written.
+        """
+        pixels = self.pixels(image)
+        if self._encoding != "jpeg":
+            self.grids.add(grid_of(pixels))
+            return channel_sums(pixels, self._planes)
+        return ChannelStats(images=1, pixels=self._size**2, sums=plain_sums(pixels))
+
+    def pixels(self, image: bytes) -> Pixels:
+        """uint8 (size, size, 3), RGB, in memory that the next call overwrites.
+
+        Raises:
+            RecordError: as for :meth:`sums`.
+        """
+        if self._encoding == "jpeg":
+            return self._decoded(image)
+        length = self._size * self._size * (3 if self._encoding == "raw" else 12)
+        if len(image) != length:
+            raise RecordError(f"expected {length} bytes of {self._encoding}, found {len(image)}")
+        shape = (self._size, self._size, 3)
+        if self._encoding == "raw":
+            return np.frombuffer(image, np.uint8).reshape(shape)
+        return self._whole(np.frombuffer(image, "<f4").reshape(shape))
+
+    def _decoded(self, image: bytes) -> Pixels:
+        size = self._size
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(image)
+            if (height, width) != (size, size):
+                raise RecordError(f"expected {size} × {size} pixels, found {width} × {height}")
+            pixels: Pixels = simplejpeg.decode_jpeg(image, "RGB", buffer=self._kept, strict=True)
+        except ValueError as error:
+            raise RecordError(f"expected a whole JPEG, found that: {error}") from None
+        return pixels
+
+    def _whole(self, samples: npt.NDArray[np.float32]) -> Pixels:
+        with np.errstate(invalid="ignore"):  # What is not a number is found out below.
+            pixels: Pixels = np.rint(samples + self._offset).astype(np.uint8)
+        if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
+            raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
+        return pixels
+
+
+def mean_tolerance(settings: ImageSettings) -> RGB:
+    """How far the mean of decoded squares may lie from that of the squares before encoding.
+
+    Nothing for ``raw`` and ``float32``. In a JPEG, Y, Cb and Cr are off by what quantisation does;
+    halving chroma and interpolating it leaves its mean. To this come the roundings of each sample:
+    of Y, Cb and Cr, in both transforms, and of the colours.
+
+    What this leaves out is that values beyond 0 and 255 are cut off: see
+    :func:`clipping_tolerance`.
+    """
+    if settings.encoding != "jpeg":
+        return 0.0, 0.0, 0.0
+    luma_steps, chroma_steps = _steps(settings.quality)
+    luma = _quantisation(settings.size, luma_steps)
+    chroma = _quantisation(-(-settings.size // 2), chroma_steps)
+    r, g, b = (luma + share * chroma + _ROUNDING for share in _CHROMA_SHARE)
+    return r, g, b
+
+
+def clipping_tolerance(pixels: Pixels, settings: ImageSettings) -> RGB:
+    """How much cutting off at 0 and 255 can have moved the mean of these pixels of a JPEG.
+
+    Next to nothing for a photo. Where chroma varies from pixel to pixel, its mean over two by two
+    of them gives colours far beyond, and each sample that is 0 or 255 now may have been one. Y, Cb
+    and Cr themselves are cut off as well: over a share of the pixels, the errors of quantisation
+    add up to at most their root mean square times the root of the share (Cauchy and Schwarz).
+    """
+    cut = (pixels == 0) | (pixels == 255)
+    planes = np.abs(pixels @ _TO_YCC.T - (127.5, 0, 0)) > 126
+    share = math.sqrt((cut | planes).any(axis=2).mean())
+    luma, chroma = map(_root_mean_square, _steps(settings.quality))
+    r, g, b = (
+        float(most * beyond) + share * (luma + part * chroma)
+        for most, beyond, part in zip(_OVERSHOOT, cut.mean(axis=(0, 1)), _CHROMA_SHARE, strict=True)
+    )
+    return r, g, b
+
+
+def _quantisation(side: int, steps: Sequence[int]) -> float:
+    """How far quantisation can move the mean of a square plane.
+
+    A block's mean is an eighth of its constant coefficient, which is off by at most half a step.
+    Blocks of which only a part is in the picture have no such bound: there it is that of all
+    coefficients, spread over the visible samples alone (Cauchy and Schwarz), and that works out
+    for rows and columns apart.
+    """
+    whole, rest = side // 8 * 8, side % 8
+    spread = (whole + math.sqrt(8 * rest)) ** 2 - whole**2
+    return (whole**2 * steps[0] / 16 + spread * _root_mean_square(steps)) / side**2
+
+
+def _root_mean_square(steps: Sequence[int]) -> float:
+    """The most that an error of half of each step comes to over the 64 samples (Parseval)."""
+    return math.sqrt(sum(step * step for step in steps)) / 16
+
+
+@functools.cache
+def _steps(quality: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The quantisation steps of Y, and of Cb and Cr, that our encoder uses; the constant's first.
+
+    Pillow gives tables in the order of the frequencies, whatever their order in the file.
+    """
+    encoded = make_encoder("jpeg", quality, None)(np.zeros((16, 16, 3), np.uint8))
+    with Image.open(io.BytesIO(encoded)) as image:
+        tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
+    return tables[0], tables[1]

@@ -1,0 +1,1 @@
+"""The page ``/prep`` on a scheduler."""

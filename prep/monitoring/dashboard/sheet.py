@@ -1,0 +1,69 @@
+"""Squares as they are written, so that a wrong crop, rotation or colour is seen at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from typing import Any
+
+from distributed import Scheduler
+
+from prep.monitoring.messages import METRIC, SQUARE_CALL, SquareMessage
+
+_KEPT = 18
+_AT_ONCE = 4  # workers asked
+_EVERY = 2.0  # seconds
+_PATIENCE = 5.0  # seconds for workers to answer
+_INTEREST = 3.0  # seconds for which a look at the sheet keeps it up to date
+
+
+class ContactSheet:
+    """The squares written last. Workers are only asked for them while somebody looks.
+
+    Attributes:
+        squares: the newest first.
+        version: a number that is another one whenever these are others.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.squares: deque[SquareMessage] = deque(maxlen=_KEPT)
+        self.version = 0
+        self._scheduler = scheduler
+        self._looked_at = 0.0
+        self._asked = 0.0
+        self._asking: asyncio.Task[None] | None = None
+
+    def look(self) -> deque[SquareMessage]:
+        """The squares; and has them kept up to date for a while."""
+        self._looked_at = time.monotonic()
+        return self.squares
+
+    def refresh(self) -> None:
+        """Asks a few workers for a square each, if it is time and anybody cares."""
+        now = time.monotonic()
+        if now - self._looked_at > _INTEREST or now - self._asked < _EVERY:
+            return
+        if self._asking is None or self._asking.done():
+            self._asked = now
+            self._asking = asyncio.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        workers = self._scheduler.workers.values()
+        able = [w.address for w in workers if w.processing and w.metrics.get(METRIC)]
+        asked = random.sample(able, min(_AT_ONCE, len(able)))
+        answers: dict[str, Any] = {}
+        try:
+            answers = await asyncio.wait_for(
+                self._scheduler.broadcast(
+                    msg={"op": SQUARE_CALL}, workers=asked, on_error="ignore"
+                ),
+                _PATIENCE,
+            )
+        except OSError:  # It is gone; the next ones will answer.
+            return
+        for square in answers.values():
+            if square is not None:
+                self.squares.appendleft(square)
+                self.version += 1

@@ -1,0 +1,203 @@
+"""The figures of what is measured over time: each brings itself up to date."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from bokeh.models import (
+    BasicTicker,
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    LinearColorMapper,
+    NumeralTickFormatter,
+    PrintfTickFormatter,
+)
+from bokeh.models.annotations import ColorBar
+
+from prep.monitoring.dashboard.cards import (
+    BLUE,
+    FEWEST_SAMPLES,
+    ORANGE,
+    Card,
+    make_figure,
+    show_times,
+    some_ticks,
+)
+from prep.monitoring.runwatch import RunWatch
+from prep.output.report.history import rates
+
+_MOST_ROWS_NAMED = 12  # workers whose names there is room for
+_CPU_COLOURS = ("#f3f5f7", "#dcebf7", "#b5d4ec", "#86b8dd", "#4f97c9", "#2374ab", "#0f5488")
+_PERCENTS = [0, 25, 50, 75, 100]
+
+
+class Samples:
+    """Tells whether there is anything new to be drawn: measurements come once a second."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[str, bool, int, int] = ("", False, 0, 0)
+
+    def changed(self, watch: RunWatch) -> bool:
+        recorder = watch.recorder
+        now = (watch.info.run, watch.verdict.ended, len(recorder.samples), recorder.every)
+        before, self._seen = self._seen, now
+        return now != before
+
+
+class RatesFigure:
+    """Images a second, and size_text a second in and out, over time."""
+
+    def __init__(self) -> None:
+        self._samples = Samples()
+        self._source = ColumnDataSource({"seconds": [], "images": [], "read": [], "written": []})
+        self._images = make_figure(x_axis_label="seconds", y_axis_label="images/s")
+        self._images.line("seconds", "images", source=self._source, color=BLUE, line_width=2)
+        self._images.varea("seconds", 0, "images", source=self._source, fill_color=BLUE, alpha=0.12)
+        self._bytes = make_figure(x_axis_label="seconds", y_axis_label="MB/s")
+        self._bytes.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
+        self._bytes.yaxis.ticker = BasicTicker(min_interval=0.1, desired_num_ticks=6)
+        for name, colour in (("read", BLUE), ("written", ORANGE)):
+            self._bytes.line("seconds", name, source=self._source, color=colour, line_width=2)
+        self.images = Card(self._images, drawn=False)
+        self.bytes = Card(self._bytes, drawn=False)
+
+    def update(self, watch: RunWatch) -> None:
+        if not self._samples.changed(watch):
+            return
+        samples = watch.recorder.samples
+        if len(samples) < FEWEST_SAMPLES or samples[0].images == samples[-1].images:
+            self.images.say("Images a second", _too_few(watch))
+            self.bytes.say("Megabytes a second", _too_few(watch))
+            return
+        seconds = [sample.seconds for sample in samples]
+        data = {
+            "images": rates(seconds, [s.images for s in samples]),
+            "read": rates(seconds, [s.bytes_read / 1e6 for s in samples]),
+            "written": rates(seconds, [s.bytes_written / 1e6 for s in samples]),
+        }
+        self._source.data = {"seconds": np.array(seconds), **data}
+        for made, names in ((self._images, ["images"]), (self._bytes, ["read", "written"])):
+            show_times(made, seconds)
+            highest = max(float(data[name].max(initial=0)) for name in names)
+            made.y_range.end = max(1.1 * highest, 1)
+        self.images.draw("Images a second")
+        self.bytes.draw(f"Megabytes a second{_line(BLUE, 'read')}{_line(ORANGE, 'written')}")
+
+
+def _line(colour: str, name: str) -> str:
+    return f'<i style="background: {colour}"></i>{name}'
+
+
+def _too_few(watch: RunWatch) -> str:
+    """Why there is no figure."""
+    if watch.verdict.ended:
+        return "The run was too short to tell."
+    return "Waiting for a few more measurements; there is one per second."
+
+
+class HostsFigure:
+    """Processor time in use on each host, over time."""
+
+    def __init__(self) -> None:
+        self._samples = Samples()
+        self._source = ColumnDataSource({"xs": [], "ys": [], "name": []})
+        self._made = make_figure(x_axis_label="seconds", y_axis_label="of all cores")
+        self._made.y_range.end = 103
+        self._made.yaxis.ticker = FixedTicker(ticks=_PERCENTS)
+        self._made.yaxis.formatter = _percent_labels()
+        self._made.multi_line("xs", "ys", source=self._source, color=BLUE, line_width=2, alpha=0.8)
+        self._made.add_tools(HoverTool(tooltips=[("host", "@name")]))
+        self._card = Card(self._made, drawn=False)
+        self.root = self._card.root
+
+    def update(self, watch: RunWatch) -> None:
+        if not self._samples.changed(watch):
+            return
+        samples = [sample for sample in watch.recorder.samples if sample.hosts]
+        if len(samples) < FEWEST_SAMPLES:
+            self._card.say("CPU of hosts", _too_few(watch))
+            return
+        names = list(dict.fromkeys(n for s in samples for n in s.hosts))
+        lines = [[(s.seconds, s.hosts[n]) for s in samples if n in s.hosts] for n in names]
+        self._source.data = {
+            "xs": [np.array([x for x, _ in line]) for line in lines],
+            "ys": [np.array([y for _, y in line]) for line in lines],
+            "name": names,
+        }
+        show_times(self._made, [sample.seconds for sample in samples])
+        used = watch.recorder.mean_percent(names) or 0
+        self._card.draw(f"CPU of hosts: {used:.0f}% of all cores in use, on average")
+
+
+def _percent_labels() -> PrintfTickFormatter:
+    return PrintfTickFormatter(format="%d%%")
+
+
+class WorkersFigure:
+    """Processor time that each worker takes, over time: a row a worker, dark where it is busy."""
+
+    def __init__(self) -> None:
+        self._samples = Samples()
+        self._names: list[str] = []
+        self._rows: list[npt.NDArray[np.uint8]] = []
+        self._drawn: tuple[str, int] = ("", 0)
+        self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        colours = LinearColorMapper(palette=_CPU_COLOURS, low=0, high=100)
+        self._made = make_figure(x_axis_label="seconds")
+        self._made.image(
+            image="image",
+            x="x",
+            y="y",
+            dw="dw",
+            dh="dh",
+            source=self._source,
+            color_mapper=colours,
+        )
+        scale = ColorBar(
+            color_mapper=colours,
+            ticker=FixedTicker(ticks=_PERCENTS),
+            formatter=_percent_labels(),
+            width=12,
+            padding=4,
+        )
+        self._made.add_layout(scale, "right")
+        self._made.grid.grid_line_color = None
+        self._ticker = FixedTicker(ticks=[])
+        self._made.yaxis.ticker = self._ticker
+        self._made.add_tools(HoverTool(tooltips=[("second", "$x{0}"), ("CPU", "@image%")]))
+        self._card = Card(self._made, drawn=False)
+        self.root = self._card.root
+
+    def update(self, watch: RunWatch) -> None:
+        if not self._samples.changed(watch):
+            return
+        samples = [sample for sample in watch.recorder.samples if sample.workers]
+        if len(samples) < FEWEST_SAMPLES:
+            self._card.say("CPU of workers", _too_few(watch))
+            return
+        names = list(dict.fromkeys((*self._names, *samples[-1].workers)))
+        of = (watch.info.run, watch.recorder.every)
+        if of != self._drawn or names != self._names or len(self._rows) > len(samples):
+            names = list(dict.fromkeys(name for s in samples for name in s.workers))
+            self._drawn, self._names, self._rows = of, names, []
+            self._name_rows()
+        for sample in samples[len(self._rows) :]:
+            percents = [min(sample.workers.get(name, 0), 100) for name in names]
+            self._rows.append(np.array(percents, np.uint8))
+        end = samples[-1].seconds
+        show_times(self._made, [sample.seconds for sample in samples])
+        self._made.y_range.update(start=-0.5, end=len(names) - 0.5)
+        self._source.data = {
+            "image": [np.stack(self._rows, axis=1)],
+            "x": [samples[0].seconds],
+            "y": [-0.5],
+            "dw": [max(end - samples[0].seconds, 1)],
+            "dh": [len(names)],
+        }
+        used = watch.recorder.mean_percent(names) or 0
+        self._card.draw(f"CPU of workers: {used:.0f}% of a core each, on average")
+
+    def _name_rows(self) -> None:
+        self._ticker.ticks = some_ticks(len(self._names), _MOST_ROWS_NAMED)
+        self._made.yaxis.major_label_overrides = dict(enumerate(self._names))

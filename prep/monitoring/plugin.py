@@ -1,0 +1,125 @@
+"""Keeps watch of runs on the scheduler, for the dashboard and for clients that ask."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from distributed import Scheduler, SchedulerPlugin
+from tornado.ioloop import PeriodicCallback
+
+from prep.monitoring.counts import ShardState
+from prep.monitoring.dashboard.pages import add_pages, hush
+from prep.monitoring.dashboard.sheet import ContactSheet
+from prep.monitoring.dashboard.shown import Shown
+from prep.monitoring.messages import TallyMessage, task_of
+from prep.monitoring.metrics import export_runs, withdraw_metrics
+from prep.monitoring.registry import Runs, worker_looks
+from prep.monitoring.runwatch import RunInfo, WorkerLook
+from prep.output.report.verdict import Verdict
+
+#: What clients call: at the begin of a run, while it goes on, and at its end.
+BEGIN_CALL, LOOK_CALL, END_CALL = "prep_begin", "prep_look", "prep_end"
+
+_LOOK_EVERY = 500  # milliseconds; heartbeats come no more often
+_STATE_OF_TASK: Mapping[str, ShardState] = {
+    "processing": "running",
+    "memory": "committed",
+    "erred": "failed",
+    "waiting": "waiting",
+    "queued": "waiting",
+    "no-worker": "waiting",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class RunsPlugin(SchedulerPlugin):
+    """Knows the runs on a scheduler and how far each has come, and shows it on a page.
+
+    Whoever registers a second one gets the first.
+    """
+
+    name = "prep-runs"
+    idempotent = True
+    _started = False
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Begins to answer clients, and adds the page and the metrics; once.
+
+        A scheduler that starts calls it again, for all that its preloads have registered.
+        """
+        if self._started:
+            return
+        self._started = True
+        self._scheduler = scheduler
+        self._runs = Runs()
+        self._sheet = ContactSheet(scheduler)
+        self._looks = PeriodicCallback(self._look, _LOOK_EVERY)
+        scheduler.handlers[BEGIN_CALL] = self.begin
+        scheduler.handlers[LOOK_CALL] = self.look
+        scheduler.handlers[END_CALL] = self.end
+        hush()
+        self._no_page = self._add_pages()
+        export_runs(self._runs)
+
+    def _add_pages(self) -> str | None:
+        try:
+            return add_pages(self._scheduler, Shown(self._runs, self._sheet))
+        except Exception as error:  # Whatever this version of Dask or Bokeh has changed.
+            logger.debug("the page of prep can't be shown", exc_info=True)
+            return f"{type(error).__name__}: {error}"
+
+    async def close(self) -> None:
+        """Ends with the scheduler."""
+        self._looks.stop()
+        withdraw_metrics(self._runs)
+
+    # What clients call
+
+    async def begin(self, info: dict[str, Any], client: str) -> str | None:
+        """A client begins a run; it is told why there is no page, if there is none."""
+        self._runs.begin(RunInfo.from_json(info), time.monotonic(), client)
+        self._looks.start()
+        return self._no_page
+
+    async def look(self, run: str) -> dict[str, Any]:
+        """How far a run has come; see :class:`prep.monitoring.counts.LiveCounts`."""
+        return self._runs[run].look(time.monotonic(), self._workers()).to_json()
+
+    async def end(
+        self, run: str, verdict: dict[str, Any], totals: TallyMessage | None
+    ) -> dict[str, Any]:
+        """A run has ended; gives back its :class:`prep.output.report.history.History`."""
+        ended = Verdict.from_json(verdict)
+        return self._runs[run].finish(ended, time.monotonic(), totals).to_json()
+
+    # What the scheduler calls
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        """A task has changed its state."""
+        state, named = _STATE_OF_TASK.get(finish), task_of(key)
+        if state is None or named is None:
+            return
+        run, task = named
+        watch = self._runs.get(run)
+        if watch is not None:
+            watch.shard_is(task, state)
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        """A client is gone."""
+        self._runs.abandon(client, time.monotonic())
+
+    def _look(self) -> None:
+        running = self._runs.running
+        for watch in running:
+            watch.look(time.monotonic(), self._workers())
+        if running:
+            self._sheet.refresh()
+        else:
+            self._looks.stop()
+
+    def _workers(self) -> list[WorkerLook]:
+        return worker_looks(worker.metrics for worker in self._scheduler.workers.values())

@@ -1,0 +1,173 @@
+"""All of an output, read again: a task a shard, and what lies beside them."""
+
+from __future__ import annotations
+
+import functools
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prep.display.progress import ShowWork, Work
+from prep.errors import StorageUnavailable
+from prep.execution.executor import Executor
+from prep.monitoring.counters import shard_key
+from prep.monitoring.counts import LiveCounts, Pace
+from prep.output.findings import Problem
+from prep.output.inventory import Inventory
+from prep.output.journal import Journal
+from prep.output.receipt import SplitTotals, total_receipts
+from prep.planning.plan import RunPlan
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.shards.check import ShardInspection, inspect_shard
+from prep.shards.writer import RunRef
+from prep.storage import store
+from prep.text import failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What was found in an output.
+
+    Attributes:
+        plan: with its image list; None where one of the two can't be relied upon.
+        shards: those that were read, in the order of the plan.
+        beside: what is wrong with anything else.
+        unrelated: files that are named like shards, and could not be taken for any of this output.
+    """
+
+    plan: RunPlan | None
+    shards: tuple[ShardInspection, ...]
+    beside: tuple[Problem, ...]
+    unrelated: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is wrong."""
+        return tuple(p for shard in self.shards for p in shard.problems) + self.beside
+
+    @property
+    def broken(self) -> list[ShardSpec]:
+        """The shards with which something is wrong."""
+        return [inspection.shard for inspection in self.shards if inspection.problems]
+
+
+def shards_to_read(journal: Journal, stored: StoredPlan) -> tuple[ShardSpec, ...]:
+    """Return all shards of a plan; of a run that did not come to its end, those it has committed.
+
+    Raises:
+        StorageUnavailable: the output's storage does not answer.
+    """
+    try:
+        if journal.layout.report.exists():
+            return stored.shards
+    except OSError as error:
+        store.require_answer(journal.layout.root, error)
+        return stored.shards
+    return tuple(journal.with_receipts(stored.shards))
+
+
+def audit(
+    journal: Journal,
+    stored: StoredPlan,
+    shards: Sequence[ShardSpec],
+    executor: Executor,
+    show_work: ShowWork,
+    known: Sequence[ShardInspection] = (),
+) -> Audit:
+    """Read an output again.
+
+    Args:
+        shards: those to look at; see :func:`shards_to_read`.
+        known: shards that need not be looked at again, and what was found in them.
+
+    Raises:
+        StorageUnavailable: nothing can be told, for the output's storage does not answer.
+    """
+    seen = {inspection.shard for inspection in known}
+    unseen = [shard for shard in shards if shard not in seen]
+    inspections = [*known, *_inspect_all(unseen, journal, stored, executor, show_work)]
+    inspections.sort(key=lambda inspection: inspection.shard.start)
+    try:
+        whole = len(shards) == len(stored.shards)
+        return _look_beside(Inventory(journal, stored), inspections, whole=whole)
+    except OSError as error:
+        store.require_answer(journal.layout.root, error)
+        raise
+
+
+def _look_beside(
+    inventory: Inventory, inspections: Sequence[ShardInspection], *, whole: bool = True
+) -> Audit:
+    plan, beside = inventory.plan()
+    # What a run has left that was stopped is cleared away by the next one.
+    beside += [*inventory.strays(leftovers=whole), *inventory.label_map()]
+    totals = totals_of(inspections) if whole else None
+    if plan is not None and totals is not None:
+        beside += inventory.results(plan, totals)
+    return Audit(
+        plan=plan,
+        shards=tuple(inspections),
+        beside=tuple(beside),
+        unrelated=tuple(inventory.unrelated()),
+    )
+
+
+def totals_of(inspections: Sequence[ShardInspection]) -> SplitTotals | None:
+    """What the receipts of all shards add up to; None where some are not sound."""
+    receipts = [inspection.receipt for inspection in inspections if inspection.receipt is not None]
+    return total_receipts(receipts) if len(receipts) == len(inspections) else None
+
+
+def _inspect_all(
+    shards: Sequence[ShardSpec],
+    journal: Journal,
+    stored: StoredPlan,
+    executor: Executor,
+    show_work: ShowWork,
+) -> list[ShardInspection]:
+    if not shards:
+        return []
+    run = RunRef(output=journal.output, digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
+    work = Work(
+        title="verifying",
+        planned=sum(shard.images for shard in shards),
+        shards=len(shards),
+        dashboard=executor.dashboard,
+    )
+    found: list[ShardInspection] = []
+    with show_work(work) as display:
+        began, pace, images = time.monotonic(), Pace(), 0
+        for done in executor.map(functools.partial(inspect_shard, run=run), shards):
+            if done.task is not None:
+                shard = shards[done.task]
+                found.append(done.result or _failed(done.error, shard))
+                images += shard.images
+            now = time.monotonic()
+            counts = LiveCounts(
+                planned=work.planned,
+                shards=len(found),
+                images=images,
+                seconds=now - began,
+                without_workers=done.missing,
+            )
+            display.update(pace.add_rates(counts, now))
+    return found
+
+
+def _failed(error: BaseException | None, shard: ShardSpec) -> ShardInspection:
+    """What it comes to if a shard's inspection failed, as when it has killed its workers.
+
+    Raises:
+        StorageUnavailable: nothing can be told, for the storage does not answer.
+    """
+    if isinstance(error, StorageUnavailable):
+        raise error
+    problem = Problem(
+        where=shard_key(shard),
+        expected="a shard that can be read",
+        found=failure(error) if isinstance(error, BaseException) else str(error),
+        remedy="rewrite",
+    )
+    return ShardInspection(shard=shard, problems=(problem,))

@@ -1,0 +1,341 @@
+"""Mean RGB of original images, or of what shards hold."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from prep.display import html
+from prep.display.progress import ShowWork, Work
+from prep.display.stages import ShowOn, stages_for
+from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
+from prep.execution.clusters.choice import ClusterChoice, choice_of
+from prep.execution.executor import Done, Executor, Workload
+from prep.execution.placing import placed, require_usable
+from prep.images.decoders.decode import Decoder
+from prep.images.encode import pixels_of_record
+from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
+from prep.monitoring.counts import LiveCounts, Pace
+from prep.output.hosts import known_encoding
+from prep.output.receipt import Finding
+from prep.output.report.verdict import Verdict
+from prep.shards.formats.example import parse_example
+from prep.shards.formats.tfrecord import read_records
+from prep.sources.folders.names import EXTENSIONS
+from prep.sources.prefetch.depth import depth_of
+from prep.sources.prefetch.window import ReadAhead
+from prep.storage import store
+from prep.storage.arguments import admit
+from prep.storage.location import absolute, locate
+from prep.storage.urls import is_url
+from prep.text import counted, one_line, quoted, reason_and_file, reason_of, shown, some, triple
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+Weight = Literal["image", "pixel"]
+
+_FILES_PER_TASK = 64
+# How many images a shard holds is not known before it is read. By size it is guessed: a JPEG of the
+# default side takes about so many bytes. In a storage it is by number: by default, up to so many.
+_BYTES_PER_RECORD = 20_000
+_IMAGES_PER_SHARD = 1000
+# Sizes are not known before files are read. As many are read ahead as fit if all are as large.
+_LARGE_IMAGE = 1 << 20  # 1 MiB
+_SHARD_SUFFIX = ".tfrecord"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The sums of some files, and those that could not be read."""
+
+    stats: MixedStats = MixedStats()
+    refused: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanReport:
+    """Mean and standard deviation per channel, 0 to 255.
+
+    Attributes:
+        mean, std: ``{"R": …, "G": …, "B": …}``.
+        images: number of images that they are of.
+        weight: whether each ``image`` or each ``pixel`` counts the same.
+        refused: files that could not be read.
+    """
+
+    mean: dict[str, float]
+    std: dict[str, float]
+    images: int
+    weight: Weight
+    refused: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Done, or done with refusals: images that can't be read are left out."""
+        refused = len(self.refused)
+        return Verdict.of_counts(self.images + refused, refused, allowed=refused)
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to JSON values: ``R``, ``G`` and ``B`` of the mean, and the rest beside them."""
+        return {
+            **self.mean,
+            "std": self.std,
+            "images": self.images,
+            "weight": self.weight,
+            "refused": [{"path": r.path, "reason": r.reason} for r in self.refused],
+        }
+
+    def _repr_html_(self) -> str:
+        """Show the mean in a notebook."""
+        rows = [(name, triple(value)) for name, value in (("mean", self.mean), ("std", self.std))]
+        parts = [
+            html.heading("Mean RGB", f"{counted(self.images, 'image')}, by {self.weight}"),
+            html.swatch(self.mean, self.std),
+            html.pairs(rows),
+        ]
+        if self.refused:
+            refused = [(finding.path, finding.reason) for finding in self.refused]
+            parts += [html.section(f"Refused: {len(refused):,}")]
+            parts += [html.table(("image", "reason"), refused)]
+        return html.panel(*parts)
+
+
+def mean_rgb(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    client: Client | None = None,
+    *,
+    weight: Weight = "image",
+    tfrecord: bool | None = None,
+    workers: int | None = None,
+    cluster: str | os.PathLike[str] | ClusterChoice | None = None,
+    profile: str | None = None,
+    progress: ShowOn = None,
+    storage_options: Mapping[str, Any] | None = None,
+    dashboard: bool = False,
+) -> MeanReport:
+    """Compute the mean RGB of image files, or of the images in TFRecord shards.
+
+    Args:
+        inputs: a folder (with all folders below it), a file, or a glob pattern (``**`` for any
+            depth); or the URL of a folder or a file; or several of these.
+        client: a Dask client to use, and leave running. Without one, a cluster is started if there
+            is enough work for it.
+        weight: ``image`` is the article's definition, the mean of the images' means; ``pixel`` is
+            the mean over all pixels. The images in shards are all of one size, so the two are the
+            same.
+        tfrecord: whether the files are shards; by default, whether all are named so.
+        workers: number of workers of a cluster that is started.
+        cluster, profile: as for ``prep.run``.
+        progress: whether to show progress on standard error; if None, only at a terminal.
+        storage_options: options of the storage, for URLs; see :class:`prep.Config`.
+        dashboard: use a cluster, which has a dashboard, even for few images.
+
+    Raises:
+        ConfigError: an argument has a value that is not allowed.
+        SourceError: there are no files, or none could be read.
+        RecordError: a shard is damaged.
+        StorageUnavailable: the files are in a storage that does not answer.
+        ClusterError: the cluster can't be started, or is not fit for the work.
+    """
+    if weight not in ("image", "pixel"):
+        raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")
+    choice = choice_of(cluster, profile, workers, dashboard)
+    require_usable(client, choice)
+    given = [inputs] if isinstance(inputs, str | os.PathLike) else [*inputs]
+    with stages_for("mean RGB", progress) as stages:
+        stages.doing(f"listing {some([one_line(os.fspath(each)) for each in given])}")
+        places = [admit("input", each, storage_options) for each in given]
+        # Workers may have other working directories.
+        files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
+        files = list(dict.fromkeys(files))  # Patterns may overlap.
+        named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
+        shards = tfrecord if tfrecord is not None else named_so
+        chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
+        images = _images_in_shards(files) if shards else len(files)
+        workload = Workload(images=images, parts=len(chunks))
+        with placed(client, choice, workload, stages.doing) as executor:
+            executor.require_fit(readable=files[:1])
+            part = _sum_up(chunks, executor, stages, shards=shards)
+    return _conclude(part, weight)
+
+
+def _images_in_shards(files: Sequence[str]) -> int:
+    """Guess how many images shards hold, without reading them."""
+    if any(is_url(file) for file in files):
+        return len(files) * _IMAGES_PER_SHARD
+    with contextlib.suppress(OSError):  # Whoever reads it will say so.
+        return sum(map(os.path.getsize, files)) // _BYTES_PER_RECORD
+    return 0
+
+
+def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
+    """The files that ``inputs`` stands for, by name.
+
+    Raises:
+        SourceError: there are none.
+        StorageUnavailable: they are in a storage that does not answer.
+    """
+    if is_url(inputs):
+        candidates = _files_below(inputs)
+    elif os.path.isdir(inputs):
+        candidates = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(inputs)
+            for name in names
+            if not name.startswith(".")
+        ]
+    elif os.path.exists(inputs):  # Its name may well look like a pattern.
+        return [inputs]
+    else:
+        return _some(
+            sorted(p for p in glob.iglob(inputs, recursive=True) if os.path.isfile(p)), inputs
+        )
+    images = sorted(path for path in candidates if _is_image_name(path))
+    shards = sorted(path for path in candidates if path.endswith(_SHARD_SUFFIX))
+    return _some(shards if tfrecord or (tfrecord is None and not images) else images, inputs)
+
+
+def _files_below(url: str) -> list[str]:
+    place = locate(url)
+    try:
+        found = [str(path) for path in store.walk(place) if not path.name.startswith(".")]
+        absent = None if found else store.absent_bucket(place)
+    except OSError as error:
+        store.require_answer(place, error, "input: can't be listed")
+        raise SourceError(f"input: can't be listed: {reason_and_file(error)}") from None
+    if absent:
+        raise SourceError(f"input: {quoted(url)}: {absent} does not exist; expected a bucket")
+    return found
+
+
+def _read(path: str) -> bytes:
+    return store.read_file(str(locate(path)))
+
+
+def sum_images(paths: Iterable[str]) -> Part:
+    """Sums over image files, all of one storage.
+
+    Raises:
+        StorageUnavailable: it does not answer; a mean of what else is there would be another one.
+    """
+    paths = list(paths)
+    depth = depth_of("mean", store.most_at_once(paths[0]) if paths else None)
+    decoder = Decoder()
+    images: list[ChannelStats] = []
+    refused: list[Finding] = []
+    with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth) as files:
+        for path, read in files:
+            try:
+                data = store.patiently(locate(path), read)
+                images.append(channel_sums(decoder.decode(data).pixels))
+            except RefusedImage as error:
+                refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
+            except OSError as error:
+                store.require_answer(locate(path), error)
+                refused.append(Finding(path=path, reason="unreadable", detail=reason_of(error)))
+    return Part(stats=MixedStats.of(images), refused=tuple(refused))
+
+
+def sum_shards(paths: Iterable[str]) -> Part:
+    """Sums over the images in TFRecord files.
+
+    Raises:
+        RecordError: a file or a record in it is damaged, or can't be read.
+        StorageUnavailable: a storage does not answer.
+    """
+    return Part(stats=MixedStats.of(stats for path in paths for stats in _images_of_shard(path)))
+
+
+def merge_parts(parts: Iterable[Part]) -> Part:
+    """Adds parts up."""
+    parts = list(parts)
+    return Part(
+        stats=MixedStats.merge(part.stats for part in parts),
+        refused=tuple(finding for part in parts for finding in part.refused),
+    )
+
+
+def _images_of_shard(path: str) -> Iterator[ChannelStats]:
+    encoding, mean = known_encoding(path) or (None, None)
+    decoder = Decoder()
+    number = 0
+    try:
+        with store.open_regular(locate(path)) as file:
+            for record in read_records(file):
+                image = parse_example(record).image
+                yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
+                number += 1
+    except RecordError as error:
+        raise RecordError(f"{path}: record {number}: {error}") from None
+    except OSError as error:
+        store.require_answer(locate(path), error)
+        raise RecordError(f"{path}: can't be read: {reason_of(error)}") from None
+
+
+def _sum_up(
+    chunks: Sequence[Sequence[str]], executor: Executor, show_work: ShowWork, *, shards: bool
+) -> Part:
+    function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
+    planned = sum(map(len, chunks))
+    work = Work(
+        title="mean RGB",
+        planned=planned,
+        unit="shards" if shards else "images",
+        dashboard=executor.dashboard,
+    )
+    with show_work(work) as display:
+        began, pace, files = time.monotonic(), Pace(), 0
+
+        def show(done: Done[Part]) -> None:
+            nonlocal files
+            files += 0 if done.task is None else len(chunks[done.task])
+            now = time.monotonic()
+            counts = LiveCounts(
+                planned=planned, images=files, seconds=now - began, without_workers=done.missing
+            )
+            display.update(pace.add_rates(counts, now))
+
+        return executor.reduce(function, chunks, merge_parts, show)
+
+
+def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:
+    for first in range(0, len(items), length):
+        yield items[first : first + length]
+
+
+def _conclude(part: Part, weight: Weight) -> MeanReport:
+    total = part.stats.total
+    moments = part.stats.image_weighted() if weight == "image" else (total.mean(), total.std())
+    if moments is None or moments[0] is None:
+        first = f", the first because of: {part.refused[0].reason}" if part.refused else ""
+        raise SourceError(f"input: none of its {len(part.refused)} images could be read{first}")
+    mean, std = by_channel(moments[0]), by_channel(moments[1])
+    assert mean is not None
+    assert std is not None
+    return MeanReport(
+        mean=mean,
+        std=std,
+        images=total.images,
+        weight=weight,
+        refused=tuple(sorted(part.refused, key=lambda finding: finding.path)),
+    )
+
+
+def _is_image_name(path: str) -> bool:
+    return os.fsencode(path).rpartition(b".")[2].lower() in EXTENSIONS
+
+
+def _some(files: list[str], inputs: str) -> list[str]:
+    if not files:
+        raise SourceError(
+            f"input: nothing found for {quoted(inputs)}; expected a folder, a file, or a quoted "
+            "glob pattern of images or .tfrecord files"
+        )
+    return files

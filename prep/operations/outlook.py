@@ -1,0 +1,189 @@
+"""What a run finds in its output before it begins: the same for ``run`` and for ``plan``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from prep.config import AnyConfig, Config
+from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
+from prep.operations.plan import as_begun, plan_images
+from prep.output.conflicts import require_room
+from prep.output.journal import Journal
+from prep.output.lock import require_unheld
+from prep.output.receipt import Finding, ShardReceipt, of_outcome
+from prep.output.report.verdict import Verdict
+from prep.planning.plan import OutputState, RunPlan
+from prep.planning.shards import ShardSpec
+from prep.shards.writer import is_settled
+from prep.storage import store
+from prep.text import quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an output holds of a plan.
+
+    Attributes:
+        plan: as it was begun; see :func:`prep.operations.plan.as_begun`.
+        receipts: of the shards that need not be written.
+        finished: whether nothing is left to write, neither shards nor what describes them.
+        suspect: who may be at work in it, on another machine.
+    """
+
+    plan: RunPlan
+    receipts: tuple[ShardReceipt, ...]
+    finished: bool
+    suspect: str | None
+
+
+def look(
+    journal: Journal, made: RunPlan, *, overwrite: bool = False, locked: bool = False
+) -> Found:
+    """Look at an output; write nothing.
+
+    Args:
+        overwrite: whether what it holds is to be replaced.
+        locked: whether it is this run that holds it.
+
+    Raises:
+        OutputConflict: no run of this plan could begin in it.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    plan = as_begun(made, None if overwrite else journal.stored_plan())
+    require_room(journal, plan, overwrite=overwrite)
+    receipts = () if overwrite else tuple(_settled(plan, journal))
+    finished = len(receipts) == len(plan.shards) and journal.holds(plan)
+    # What is finished may lie where nothing can be written.
+    suspect = None if locked or finished else _require_free(journal, plan)
+    return Found(plan=plan, receipts=receipts, finished=finished, suspect=suspect)
+
+
+def plan(config: AnyConfig) -> RunPlan:
+    """Plan a run, and look at what it would find in the output. Write nothing.
+
+    If no run could begin in the output, or one would end with an error for what was refused
+    before, this is not an error: the plan's ``state`` says why.
+
+    Args:
+        config: what the run would do: a :class:`prep.Config`, a mapping of its keys, or the path
+            of a JSON, YAML or TOML file with them.
+
+    Returns:
+        The plan: images, classes, labels, shards, and the state of the output.
+
+    Raises:
+        SourceError: the source is missing or has no images.
+        LabelError: the label map is malformed, or lacks a class.
+        ConfigError: the mean file can't be used, or the output is the source or in a class folder.
+        StorageUnavailable: a storage does not answer.
+    """
+    config = Config.of(config)
+    made, journal = plan_images(config), Journal(config.output)
+    try:
+        found = look(journal, made)
+    except PrepError as error:
+        return replace(made, state=OutputState(obstacle=error))
+    missing = missing_shards(found.plan, found.receipts)
+    obstacle = _foregone(found, journal.output, complete=not missing)
+    state = OutputState(
+        committed=len(found.receipts),
+        images_left=sum(shard.images for shard in missing),
+        free=_free_space(journal.layout.root),
+        suspect=found.suspect,
+        obstacle=obstacle,
+    )
+    return replace(found.plan, state=state)
+
+
+def missing_shards(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[ShardSpec]:
+    """The shards of a plan of which there is no receipt."""
+    done = {(receipt.split, receipt.index) for receipt in receipts}
+    return [shard for shard in plan.shards if (shard.split, shard.index) not in done]
+
+
+def require_none_refused(config: Config, receipts: Iterable[ShardReceipt]) -> None:
+    """Raise BadImageError where an earlier run has refused an image, and none may be refused."""
+    refused = _refused(receipts)
+    if refused and config.on_bad_image == "fail":
+        raise BadImageError(
+            f"{quoted(refused[0].path)} was refused ({refused[0].reason}) by an earlier run, and "
+            "on_bad_image is 'fail'; repair or remove it, or pass `on_bad_image='refuse'`"
+        )
+
+
+def too_many_refused(verdict: Verdict, output: str) -> TooManyRefused:
+    """Return the error of a run that has ended with this verdict."""
+    return TooManyRefused(
+        verdict.reason,
+        f"all others are written, and {output}/refused.csv lists these: raise "
+        "`max_refused` to accept them, or repair or remove them and pass `overwrite=True`",
+    )
+
+
+def _foregone(found: Found, output: str, *, complete: bool) -> PrepError | None:
+    """Return the error that a run would end with for what was refused before, if any."""
+    plan = found.plan
+    try:
+        require_none_refused(plan.config, found.receipts)
+    except PrepError as error:
+        return error
+    verdict = Verdict.of_counts(plan.images, len(_refused(found.receipts)), plan.refusals_allowed)
+    return None if verdict.good or not complete else too_many_refused(verdict, output)
+
+
+def _refused(receipts: Iterable[ShardReceipt]) -> list[Finding]:
+    return [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
+
+
+def _free_space(root: Path) -> int | None:
+    """Bytes that are free where an output lies or is to lie; None where that is not known."""
+    if store.is_remote(root):
+        return None
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(_nearest(root)).free
+    return None
+
+
+def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
+    """The receipts of shards that need not be written (again).
+
+    A shard is written again when images that could not be read for it can be read now.
+    """
+    return (r for r in journal.committed(plan) if is_settled(r, plan.source))
+
+
+def _require_free(journal: Journal, plan: RunPlan) -> str | None:
+    """Make sure that a run could take an output and write to it; who may be at work there."""
+    layout = journal.layout
+    try:
+        if not store.is_remote(layout.root):
+            splits = [layout.root / name for name in plan.counts]
+            for folder in (layout.root, layout.state, *splits):
+                _require_writable(folder)
+        suspect = require_unheld(layout.lock)
+    except OSError as error:
+        raise journal.not_writable(error) from None
+    return str(suspect) if suspect else None
+
+
+def _nearest(path: Path) -> Path:
+    """A path, or the folder that it would be made in, or a folder above that."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _require_writable(path: Path) -> None:
+    """Raise an error where no file could be made in a folder that is there or is to be made."""
+    place = _nearest(path)
+    if not place.is_dir():
+        what = f"lies below {place}, which is a file" if place != path else "is a file"
+        raise OutputConflict(f"output: {path} {what}; choose another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        locked = os.statvfs(place).f_flag & os.ST_RDONLY
+        number = errno.EROFS if locked else errno.EACCES
+        raise OSError(number, os.strerror(number), str(place))

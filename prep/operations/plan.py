@@ -1,0 +1,309 @@
+"""How large a run's output will be and how long it will take, from a small sample.
+
+From a configuration to a plan.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from prep.config import Config
+from prep.errors import ConfigError, LabelError, RefusedImage, SourceError
+from prep.execution.machine import cores
+from prep.images.decoders.process import codec_versions, configure_process
+from prep.images.depths import Deep
+from prep.images.processor import ImageProcessor
+from prep.images.stats import CHANNELS
+from prep.output.report.duplicates import without_duplicates
+from prep.parsing import parse_json, read_text
+from prep.planning.facts import class_totals
+from prep.planning.plan import RunPlan, make_plan
+from prep.planning.stored import StoredPlan
+from prep.settings import RGB, require_split_name, version
+from prep.sources.folders.names import LABEL_MAP, alike
+from prep.sources.folders.scan import Catalog, scan_folders
+from prep.sources.labels import LabelMap
+from prep.storage import store
+from prep.storage.location import absolute, locate
+from prep.storage.urls import is_url
+from prep.text import quoted, reason_of, shown
+
+_SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a run is expected to come to.
+
+    Attributes:
+        sampled: number of images tried, of which ``refused`` could not be used.
+        bytes: of all shards together, before compression.
+        bytes_left: of those that are not there yet.
+        deep: of the images tried, those that claim 16 bits a sample.
+        seconds: for those that are not there yet, with ``cores`` cores at work, starting the
+            cluster not included.
+    """
+
+    sampled: int
+    refused: int
+    bytes: int
+    bytes_left: int
+    deep: Deep
+    seconds: float
+    cores: int
+
+
+def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
+    """Processes a few images, evenly spread over the plan, in this process. Writes nothing.
+
+    Args:
+        workers: how many will be at work; one per core, if None.
+    """
+    configure_process()
+    processor = ImageProcessor(plan.config.image_settings(plan.mean))
+    rows = sorted(set(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int)))
+    root = os.fsencode(str(locate(plan.source)))
+    paths = plan.manifest["path"].take(rows).to_pylist()
+    size = refused = 0
+    deep = Deep(0, 0)
+    started = time.perf_counter()
+    for path in paths:
+        try:
+            data = store.read_file(os.path.join(root, path))
+            processed = processor(data)
+            size += len(processed.image)
+            deep += Deep(1, processed.bits) if processed.bits else Deep(0, 0)
+        except (RefusedImage, OSError):
+            refused += 1
+    seconds = time.perf_counter() - started
+    left, shards = plan.images, len(plan.shards)
+    if plan.state is not None and plan.state.images_left is not None:
+        left, shards = plan.state.images_left, shards - plan.state.committed
+    used = min(workers or cores(), max(shards, 1))
+    return Estimate(
+        sampled=len(paths),
+        refused=refused,
+        bytes=round(size * plan.images / len(paths)),
+        bytes_left=round(size * left / len(paths)),
+        deep=deep,
+        seconds=seconds * left / len(paths) / used,
+        cores=used,
+    )
+
+
+_LOGGER = logging.getLogger("prep")
+_EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
+
+
+def plan_images(config: Config) -> RunPlan:
+    """Decide which images go to which shards, whatever the output holds.
+
+    Raises:
+        SourceError: the source is missing or has no images.
+        LabelError: the label map is malformed, or lacks a class.
+        ConfigError: the mean file can't be used, or the output is the source or in a class of it.
+        StorageUnavailable: any of it is in a storage that does not answer.
+    """
+    config.grant()
+    mean = read_mean(config.mean_file) if config.mean_file else None
+    return _plan(config, mean)
+
+
+def plan_as_stored(stored: StoredPlan, output: str) -> RunPlan:
+    """Decide it anew for an output, from its source as that is now.
+
+    Labels and mean are those that are stored: no file but images is read.
+
+    Raises:
+        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
+    """
+    config = stored.config.model_copy(update={"source": stored.source, "output": output})
+    if config.splits is not None:
+        config = config.model_copy(update={"splits": tuple(stored.images)})
+    made = _plan(config, stored.settings.mean, stored.labels)
+    return made.with_partition(stored.fingerprint.partition)
+
+
+def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
+    """Make a plan anew where an earlier version began its output in another way.
+
+    Once, splits were written in the order in which they were given, and all shards but the last of
+    a split were full.
+
+    Raises:
+        SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
+    """
+    if stored is None:
+        return made
+    order = tuple(stored.images)
+    if order != tuple(made.counts) and set(order) == set(made.counts):
+        config = made.config.model_copy(update={"splits": order})
+        anew = _plan(config, made.mean, made.labels)
+        made = replace(anew, labels_from=made.labels_from)
+    return made.with_partition(stored.fingerprint.partition)
+
+
+def warn_of_labels(made: RunPlan) -> None:
+    """Log what may be a mistake in the label map of a plan that nobody has looked at."""
+    for doubt in made.labels.doubts(class_totals(made)):
+        _LOGGER.warning("prep: %s", doubt)
+
+
+def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:
+    if _real(config.source) == _real(config.output):
+        raise ConfigError(
+            f"output: {quoted(config.output)} is also the source; choose another folder"
+        )
+    catalog = scan_folders(
+        config.source,
+        config.splits,
+        config.image_type,
+        layout=config.layout,
+        on_stray=config.on_stray,
+        output=_inside_source(config),
+    )
+    _warn_of_names_alike(catalog)
+    _require_apart(config, catalog)
+    _require_split_names(catalog)
+    if config.duplicates == "drop":
+        catalog = without_duplicates(catalog)
+    found, origin = (labels, "") if labels else find_labels(config, catalog)
+    versions = {"prep": version(), **codec_versions()}
+    made = make_plan(config, catalog, found, mean, versions)
+    found.require(class_totals(made))
+    return replace(made, labels_from=origin)
+
+
+def _warn_of_names_alike(catalog: Catalog) -> None:
+    for names in alike(catalog.classes):
+        _LOGGER.warning(
+            "prep: %s are separate classes, though their names differ only in case or in how "
+            "accents are encoded; merge their folders if they are one class",
+            " and ".join(map(quoted, names)),
+        )
+
+
+def _real(path: str) -> str:
+    name = absolute(path)
+    return name if is_url(name) else os.path.realpath(name)
+
+
+def _inside_source(config: Config) -> bytes | None:
+    """The output relative to the source; None where it is not in there."""
+    source, output = (os.path.join(_real(path), "") for path in (config.source, config.output))
+    if not output.startswith(source):
+        return None
+    return os.fsencode(output.removeprefix(source)).rstrip(b"/")
+
+
+def _require_apart(config: Config, catalog: Catalog) -> None:
+    """Raises ConfigError where shards would lie among the images of a class."""
+    output = _inside_source(config)
+    if output is None:
+        _require_no_split(config, catalog)
+        return
+    inside = output.split(b"/")
+    paths = catalog.images["path"]
+    depth = paths[0].as_py().count(b"/")  # Of class folders: with splits, or without.
+    folder = b"/".join(inside[:depth])
+    if len(inside) >= depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
+        raise ConfigError(
+            f"output: {quoted(config.output)} lies in {quoted(os.fsdecode(folder))}, a class "
+            "folder of the source; choose a folder outside it"
+        )
+
+
+def _require_no_split(config: Config, catalog: Catalog) -> None:
+    """Raise ConfigError where the output is a folder of images beside the source.
+
+    So it is when a shell has made the two splits in ``photos`` of ``photos/*``.
+    """
+    source, output = (_real(path) for path in (config.source, config.output))
+    if is_url(output) or os.path.dirname(source) != os.path.dirname(output):
+        return
+    classes = (name for name in catalog.classes if os.path.isdir(os.path.join(output, name)))
+    name = next(classes, None)
+    if name is not None and not os.path.exists(os.path.join(output, ".prep")):
+        raise ConfigError(
+            f"output: {quoted(config.output)}, beside the source, has a folder {quoted(name)}, "
+            "too, so it seems to hold images of another split; give the folder that both are in "
+            "as the source, or choose another output"
+        )
+
+
+def _require_split_names(catalog: Catalog) -> None:
+    """Raise SourceError where no output can have folders called as the splits of the source."""
+    try:
+        for split in catalog.splits:
+            require_split_name(split)
+    except ValueError as error:
+        raise SourceError(
+            f"source: {error}; rename that folder, or leave it out with `splits`"
+        ) from None
+
+
+def find_labels(config: Config, catalog: Catalog) -> tuple[LabelMap, str]:
+    """Return the label map that was given, or that of the source, or else one made of the classes.
+
+    Returns:
+        The map; where it is from, in words.
+
+    Raises:
+        LabelError: it is malformed.
+    """
+    if isinstance(config.label_map, str):
+        return LabelMap.read(config.label_map), f"from {config.label_map}"
+    if config.label_map is not None:
+        return LabelMap.parse(config.label_map), "given with the configuration"
+    beside = os.path.join(catalog.root, LABEL_MAP)
+    place = locate(beside)
+    if place.is_file():
+        return LabelMap.read(beside), f"from {beside}"
+    if place.exists() or place.is_symlink():
+        found = "something else" if place.exists() else "a broken link"
+        raise LabelError(
+            f"label map {quoted(beside)}: expected a file, found {found}; remove it, or name "
+            "another with `label_map`"
+        )
+    return LabelMap.build(catalog.classes), "the classes, numbered by name"
+
+
+def read_mean(path: str) -> RGB:
+    """Reads ``{"R": …, "G": …, "B": …}``.
+
+    Raises:
+        ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    place = locate(path)
+    try:
+        remote = store.is_remote(place)
+        value = parse_json(store.read_patiently(place) if remote else read_text(place))
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            store.require_answer(place, error)
+        raise ConfigError(
+            f"mean_file: {quoted(path)} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
+        ) from None
+    r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
+    return r, g, b
+
+
+def _channel(mean: Any, name: str, path: str) -> float:
+    value = mean.get(name) if isinstance(mean, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(
+            f"mean_file: {quoted(path)} has no number for {quoted(name)}; {_EXPECTED_MEAN}"
+        )
+    if not 0 <= value <= 255:
+        raise ConfigError(
+            f"mean_file: {quoted(path)} has {name} {shown(value)}; expected means from 0 to 255"
+        )
+    return float(value)

@@ -1,0 +1,255 @@
+"""Write what is broken in an output again, where that gives the same bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from prep.display.progress import Display, ShowWork, Work
+from prep.errors import PrepError
+from prep.execution.executor import Executor
+from prep.images.decoders.process import codec_versions
+from prep.monitoring.counts import LiveCounts
+from prep.operations.audit import Audit
+from prep.operations.plan import plan_as_stored
+from prep.operations.publish import publish
+from prep.operations.writing import Writing
+from prep.output.findings import Problem
+from prep.output.journal import Journal
+from prep.output.receipt import of_outcome, total_receipts
+from prep.output.report.duplicates import from_text
+from prep.planning.plan import RunPlan
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.settings import version
+from prep.shards.check import ShardInspection
+from prep.storage import store
+from prep.storage.location import locate
+from prep.text import counted, quoted, reason_and_file
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+
+
+class Repair:
+    """Repairs what can be repaired, and notes why the rest can't."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        stored: StoredPlan,
+        found: Audit,
+        executor: Executor,
+        show_work: ShowWork,
+    ) -> None:
+        self._journal = journal
+        self._stored = stored
+        self._found = found
+        self._executor = executor
+        self._show_work = show_work
+        self._notes: list[Problem] = []
+
+    def carry_out(self) -> list[Problem]:
+        """Repair, and return why some of it could not be done.
+
+        Raises:
+            OutputConflict: the output can't be written to.
+        """
+        try:
+            self._carry_out()
+        except OSError as error:
+            raise self._journal.not_writable(error) from None
+        return self._notes
+
+    def _carry_out(self) -> None:
+        layout = self._journal.layout
+        for problem in self._found.beside:
+            if problem.remedy == "remove":
+                store.remove(layout.root / problem.where, within=layout.root)
+        store.publish_json(layout.labels, self._stored.labels.to_json(), within=layout.root)
+        made = self._found.plan or self._plan_anew()
+        if made is not None:
+            self._rewrite(made)
+            self._remake_results(made)
+
+    def _plan_anew(self) -> RunPlan | None:
+        """The plan from the source, if that still is what it was; publishes its image list."""
+        if any(problem.remedy == "none" for problem in self._found.beside):
+            return None
+        try:
+            made = plan_as_stored(self._stored, self._journal.output)
+        except PrepError as error:
+            self._note(self._journal.layout.manifest, f"{error}")
+            return None
+        differences = self._stored.fingerprint.differences(made.fingerprint)
+        if differences:
+            self._note(self._journal.layout.manifest, f"another one: {'; '.join(differences)}")
+            return None
+        made = dataclasses.replace(made, config=self._stored.config)  # The output may have moved.
+        self._journal.begin(made)
+        return made
+
+    def _rewrite(self, made: RunPlan) -> None:
+        """Writes those of the broken shards again that come out as they were planned."""
+        if not self._found.broken or self._versions_differ():
+            return
+        before = {inspection.shard: inspection for inspection in self._found.shards}
+        chosen = [shard for shard in self._found.broken if not self._changed(made, before[shard])]
+        layout = self._journal.layout
+        for shard in chosen:
+            store.make_folder(layout.root / shard.split, within=layout.root)
+            store.remove(layout.receipt(shard.split, shard.index), within=layout.root)
+        if chosen:
+            others = total_receipts(self._journal.committed(made))
+            # What is measured of a repair says nothing of how the output was made.
+            work = Writing(made, chosen, self._journal, self._executor, others, remember=False)
+            work.carry_out(functools.partial(_show, chosen, self._show_work))
+        for shard in chosen:
+            self._compare(before[shard])
+
+    def _versions_differ(self) -> bool:
+        """Whether shards would come out other than they were planned, and notes why."""
+        planned, here = self._stored.fingerprint.versions, _versions()
+        differing = [name for name in planned if planned[name] != here.get(name)]
+        for name in differing:
+            self._notes.append(
+                Problem(
+                    where=self._shown(self._journal.layout.plan),
+                    expected=f"{name} {planned[name]}, to write the same shards again",
+                    found=f"{here.get(name)}",
+                    remedy="none",
+                )
+            )
+        return bool(differing)
+
+    def _changed(self, made: RunPlan, inspection: ShardInspection) -> bool:
+        """Whether a shard's images are not what they were, and notes which."""
+        shard = inspection.shard
+        gone = set()
+        if inspection.receipt is not None:
+            refused = of_outcome(inspection.receipt.findings, "refused")
+            gone = {finding.path for finding in refused if finding.reason == "unreadable"}
+        changed = [path for path in _changed_images(made, shard) if path not in gone]
+        if changed:
+            self._note(
+                self._journal.layout.shard(shard.split, shard.index, shard.count),
+                f"{counted(len(changed), 'image')} of its {shard.images} changed or gone, such as "
+                f"{quoted(changed[0])}",
+            )
+        return bool(changed)
+
+    def _compare(self, before: ShardInspection) -> None:
+        """Notes where a shard was made of other bytes now: size and time don't tell of all."""
+        shard = before.shard
+        digest = self._stored.fingerprint.digest
+        after = self._journal.receipt(shard, digest)
+        if before.receipt is None or after is None:
+            return
+        old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))
+        other = int((old != new).sum())
+        if other:
+            self._note(
+                self._journal.layout.shard(shard.split, shard.index, shard.count),
+                f"{counted(other, 'image')} of its {shard.images} to have other contents, though "
+                "of the same size and time; it was written again with these",
+            )
+
+    def _remake_results(self, made: RunPlan) -> None:
+        receipts = self._journal.committed(made)
+        if len(receipts) == len(made.shards):
+            self._journal.require_lock(ask=True)
+            publish(made, self._journal, receipts, source_was_read=False)
+
+    def _note(self, path: Path, found: str) -> None:
+        self._notes.append(
+            Problem(
+                where=self._shown(path),
+                expected=f"its images in {quoted(self._stored.source)} as they were, "
+                "to write it again",
+                found=found,
+                remedy="none",
+            )
+        )
+
+    def _shown(self, path: Path) -> str:
+        return str(path.relative_to(self._journal.layout.root))
+
+
+def _show(chosen: Sequence[ShardSpec], show_work: ShowWork, work: Work) -> Display:
+    """Return what shows how a repair gets on: nothing but the shards that are written again."""
+    images = sum(shard.images for shard in chosen)
+    theirs = dataclasses.replace(
+        work, title="repairing", planned=images, shards=len(chosen), page="status"
+    )
+    sound = (work.planned - images, (work.shards or 0) - len(chosen))
+    return _WithoutSound(show_work(theirs), *sound)
+
+
+class _WithoutSound:
+    """Shows counts without those of the shards that were sound."""
+
+    def __init__(self, display: Display, images: int, shards: int) -> None:
+        self._display = display
+        self._images = images
+        self._shards = shards
+
+    def __enter__(self) -> Display:
+        self._display = self._display.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._display.__exit__(kind, error, trace)
+
+    def update(self, counts: LiveCounts) -> None:
+        self._display.update(
+            dataclasses.replace(
+                counts,
+                planned=counts.planned - self._images,
+                images=counts.images - self._images,
+                shards=counts.shards - self._shards,
+                splits={},
+                shard_states={},
+            )
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {"prep": version(), **codec_versions()}
+
+
+def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
+    """Images of a shard that are not of the size and time that they were planned with.
+
+    Raises:
+        PrepError: a storage does not say.
+    """
+    source = locate(made.source)
+    root = os.path.join(os.fsencode(str(source)), b"")
+    rows: pa.Table = made.manifest.slice(shard.start, shard.images)
+    columns = (rows[name].to_pylist() for name in ("path", "size", "mtime"))
+    planned = {path: store.Stamp(size, mtime) for path, size, mtime in zip(*columns, strict=True)}
+
+    def found(path: bytes) -> store.Stamp:
+        try:
+            return store.patiently(source, lambda: store.stamp_of(root + path))
+        except OSError as error:
+            if store.is_remote(source) and not isinstance(error, _ABSENT):
+                raise PrepError(
+                    f"source: can't be read: {reason_and_file(error)}; no shard was written again"
+                ) from None
+            return store.Stamp(0, 0)
+
+    stamps = store.each(found, planned, source)
+    for (path, then), now in zip(planned.items(), stamps, strict=True):
+        if now != then:
+            yield os.fsdecode(path)

@@ -1,0 +1,233 @@
+"""Verify that an output holds what its receipts say, and repair it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from prep.display import html
+from prep.display.stages import ShowOn, stages_for
+from prep.errors import OutputConflict, PrepError
+from prep.execution.clusters.choice import ClusterChoice, choice_of
+from prep.execution.executor import Workload
+from prep.execution.placing import placed, require_usable
+from prep.operations.audit import Audit, audit, shards_to_read
+from prep.operations.repair import Repair
+from prep.output.findings import Problem
+from prep.output.journal import Journal
+from prep.output.lock import require_unheld
+from prep.output.plans import Trust, no_plan, require_listed, require_trusted
+from prep.output.report.verdict import Verdict
+from prep.planning.stored import StoredPlan
+from prep.storage.arguments import Stored, admit
+from prep.text import counted
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationReport:
+    """The result of verifying an output.
+
+    Attributes:
+        output: the output folder.
+        shards: number of shards in the plan.
+        committed: number of committed shards if the run was stopped, else None.
+        images: number of records that could be read.
+        problems: what is wrong; after a repair, what still is.
+        repaired: what a repair has put right.
+        unrelated: files that are named like shards but are not where this output has any. They
+            were left alone.
+        running: whether a run was at work in it, so that what is missing may be there by now.
+    """
+
+    output: str
+    shards: int
+    images: int
+    problems: tuple[Problem, ...]
+    repaired: tuple[Problem, ...] = ()
+    unrelated: tuple[str, ...] = ()
+    committed: int | None = None
+    running: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether the output is complete, and nothing is wrong with it."""
+        return not self.problems and self.committed is None
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the verification has ended."""
+        return Verdict("done") if self.clean else Verdict("failed", self.summary())
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to JSON values."""
+        return {**asdict(self), "clean": self.clean}
+
+    def summary(self) -> str:
+        """One line.
+
+        >>> print(VerificationReport(output="out", shards=2, images=64, problems=()).summary())
+        out: 2 shards with 64 images: OK
+        """
+        images = f"with {counted(self.images, 'image')}"
+        mended = f"; {counted(len(self.repaired), 'problem')} repaired" if self.repaired else ""
+        if self.committed is None:
+            return f"{self.output}: {counted(self.shards, 'shard')} {images}: {self._state}{mended}"
+        shards = counted(self.shards, "shard") + (" is" if self.shards == 1 else " are")
+        return (
+            f"{self.output}: {self.committed:,} of {shards} committed, {images}: "
+            f"{self._state}{mended}; {self._remedy}"
+        )
+
+    @property
+    def _remedy(self) -> str:
+        if self.running:
+            return "a run is at work in it: verify it again when that has ended"
+        return "repeat the run to continue"
+
+    @property
+    def _state(self) -> str:
+        return counted(len(self.problems), "problem") if self.problems else "OK"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: one line if all is well, else what is wrong."""
+        state = self._state
+        if self.committed is not None:
+            state = "a run is at work" if self.running else "not finished"
+        parts = [html.heading("Verified", state, "good" if self.clean else "bad")]
+        parts.append(html.line(self.summary(), kind="s"))
+        for title, problems in (("Wrong", self.problems), ("Repaired", self.repaired)):
+            rows = [(p.where, p.expected, p.found, p.remedy) for p in problems]
+            if rows:
+                parts.append(html.section(title))
+                parts.append(html.table(("where", "expected", "found", "remedy"), rows))
+        if self.unrelated:
+            parts.append(html.line("not part of this output, left alone:", kind="s"))
+            parts.append(html.table(("file",), [(path,) for path in self.unrelated]))
+        return html.panel(*parts)
+
+
+def verify(
+    output: str | os.PathLike[str],
+    client: Client | None = None,
+    *,
+    repair: bool = False,
+    trust_plan: Trust = None,
+    workers: int | None = None,
+    cluster: str | os.PathLike[str] | ClusterChoice | None = None,
+    profile: str | None = None,
+    progress: ShowOn = None,
+    storage_options: Mapping[str, Any] | None = None,
+    dashboard: bool = False,
+) -> VerificationReport:
+    """Read all of an output again, and report what is wrong with it.
+
+    Compares each file with its receipt (size, SHA-256), each record with its checksums, each image
+    with size and encoding, each label with the image list, sums and counts with the receipt, and
+    the means, the report and the label map with all receipts.
+
+    Args:
+        output: an output folder or its URL, complete or not. No run may be writing to it.
+        client: a Dask client to use, and leave running. Without one, a cluster is started if there
+            is enough work for it.
+        repair: write broken shards again from their images, make the JSON files again, and remove
+            files that readers would mistake for shards of this output. Nothing else is touched. A
+            shard whose images have changed since is left as it is, and named. A run that was
+            stopped is not continued.
+        trust_plan: whether a repair may read the source that the output's plan names; or a function
+            that gets one line about it and returns the answer. By default, it may if the plan
+            belongs to this user, which a storage does not tell.
+        workers: number of workers of a cluster that is started.
+        cluster, profile: as for ``prep.run``.
+        progress: whether to show progress on standard error; if None, only at a terminal.
+        storage_options: options of the output's storage; see :class:`prep.Config`. A repair uses
+            them for the source, too, unless they are given by key.
+        dashboard: use a cluster, which has a dashboard, even for few images.
+
+    Raises:
+        SourceError: the folder is not an output of this package.
+        OutputConflict: it is to be repaired, and a run is at work in it; or a symbolic link is in
+            the place of one of its folders.
+        UntrustedPlan: it is to be repaired, and its plan may be somebody else's.
+        StorageUnavailable: it is in a storage that does not answer; that is no finding.
+        PrepError: its plan is lost or can't be read, or for a repair its source can't.
+        ShardError: shards could not be written again; all others were.
+        ClusterError: the cluster can't be started, or would not do.
+    """
+    choice = choice_of(cluster, profile, workers, dashboard)
+    journal, stored = _open(admit("output", output, storage_options))
+    if repair:
+        require_trusted(journal.layout, stored, trust_plan)
+        admit("source", Stored(stored.source), storage_options)
+    require_usable(client, choice)
+    with contextlib.ExitStack() as stack:
+        stages = stack.enter_context(stages_for("verifying", progress))
+        if repair:
+            stack.enter_context(journal.lock())
+        running = not repair and _is_held(journal)
+        shards = shards_to_read(journal, stored)
+        workload = Workload(images=sum(shard.images for shard in shards), parts=len(shards))
+        used = stack.enter_context(placed(client, choice, workload, stages.doing))
+        writable = journal.output if repair else None
+        used.require_fit(readable=[str(journal.layout.plan)], writable=writable)
+        before = audit(journal, stored, shards, used, stages)
+        if not repair or not before.problems:
+            return replace(_report(journal, stored, before), running=running)
+        notes = Repair(journal, stored, before, used, stages).carry_out()
+        sound = [inspection for inspection in before.shards if not inspection.problems]
+        after = audit(journal, stored, shards, used, stages, sound)
+        return _report(journal, stored, after, before, notes)
+
+
+def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
+    journal = Journal(output)
+    journal.require_folders()
+    stored = journal.stored_plan()
+    if stored is not None:
+        journal.require_folders(stored.images)
+        require_listed(journal.layout, stored)
+        return journal, stored
+    if journal.layout.receipts.is_dir():
+        raise PrepError(
+            f"{journal.layout.plan}: expected the plan of this output, found no such file; "
+            "nothing can be told without it: prepare it afresh with a run with `overwrite=True`"
+        )
+    raise no_plan(journal.layout)
+
+
+def _is_held(journal: Journal) -> bool:
+    """Tell whether a run is known to be at work in an output."""
+    try:
+        require_unheld(journal.layout.lock)
+    except OutputConflict:
+        return True
+    except OSError:  # Only what is read of the output itself has to be there.
+        pass
+    return False
+
+
+def _report(
+    journal: Journal,
+    stored: StoredPlan,
+    now: Audit,
+    before: Audit | None = None,
+    notes: list[Problem] | None = None,
+) -> VerificationReport:
+    shards = len(stored.shards)
+    problems = (*now.problems, *(notes or ()))
+    left = {(problem.where, problem.expected) for problem in problems}
+    mended = before.problems if before else ()
+    return VerificationReport(
+        output=journal.output,
+        shards=shards,
+        committed=len(now.shards) if len(now.shards) < shards else None,
+        images=sum(inspection.records for inspection in now.shards),
+        problems=problems,
+        repaired=tuple(p for p in mended if (p.where, p.expected) not in left),
+        unrelated=now.unrelated,
+    )

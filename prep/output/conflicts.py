@@ -1,0 +1,77 @@
+"""Whether an output is free for a plan, or what else it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prep.errors import OutputConflict
+from prep.output.journal import Journal
+from prep.planning.fingerprint import IMAGES, LABELS, describe_changes, label_changes
+from prep.planning.plan import RunPlan
+from prep.planning.stored import StoredPlan
+from prep.storage import store
+
+
+def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) -> None:
+    """Raises OutputConflict where the output holds anything that is not of this plan.
+
+    Args:
+        overwrite: whether all that can be replaced does not count.
+    """
+    root = journal.layout.root
+    journal.require_folders(plan.counts)
+    stored = None if overwrite else journal.stored_plan()
+    differences = _differences(journal, stored, plan) if stored else []
+    if differences:
+        raise OutputConflict(
+            f"output: {root} already holds a different run ("
+            + "; ".join(differences)
+            + "); choose another output, or pass `overwrite=True` to replace it"
+        )
+    for in_the_way in _in_the_way(journal, plan, ours=stored is not None):
+        if overwrite and not _is_folder(in_the_way):
+            continue
+        replace = "pass `overwrite=True` to replace it"
+        remedy = "remove that folder" if _is_folder(in_the_way) else replace
+        raise OutputConflict(
+            f"output: {in_the_way} is in the way, and was not made by this run; {remedy}, or "
+            "choose another output"
+        )
+
+
+def _differences(journal: Journal, stored: StoredPlan, plan: RunPlan) -> list[str]:
+    """In which parts ``plan`` differs from what is stored; of images and labels, in which."""
+    then, now = stored.fingerprint, plan.fingerprint
+    found = {text.partition(":")[0]: text for text in then.differences(now)}
+    if LABELS in found:
+        found[LABELS] = f"{LABELS}: {label_changes(stored.labels, plan.labels)}"
+    held = journal.manifest() if IMAGES in found else None
+    if held is not None:
+        found[IMAGES] = f"{IMAGES}: {describe_changes(held, plan.manifest)}"
+    return list(found.values())
+
+
+def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Path]:
+    """What a reader would take for part of this plan's output, or what would be replaced.
+
+    Args:
+        ours: whether this plan is known to be what the output holds.
+    """
+    layout = journal.layout
+    there = store.sizes(layout.root)
+    for path in layout.results:
+        if there is not None and path.name not in there:
+            continue
+        if _is_folder(path) or (not ours and (path.exists() or path.is_symlink())):
+            yield path
+    expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()
+    for split in plan.counts:
+        for path in journal.shard_files(split):
+            if path not in expected or _is_folder(path):
+                yield path
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself: a link to one is replaced as a file is."""
+    return path.is_dir() and not path.is_symlink()

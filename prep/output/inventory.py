@@ -1,0 +1,209 @@
+"""What lies in an output beside the records in its shards, held against plan and receipts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from prep.output.findings import Problem, Remedy
+from prep.output.journal import Journal
+from prep.output.layout import is_shard_name, split_of
+from prep.output.receipt import SplitTotals
+from prep.output.report.listings import findings_are_published
+from prep.output.report.making import Effort, make_report
+from prep.output.report.report import RunReport
+from prep.parsing import LARGEST, parse_json
+from prep.planning.fingerprint import IMAGES
+from prep.planning.plan import RunPlan
+from prep.planning.stored import StoredPlan
+from prep.storage import store
+from prep.text import reason_of
+
+_LONGEST = 120  # characters of what a file holds, to be shown
+# What is of one run of several that an output may have taken, or of where it lies.
+_NOT_OF_THE_RESULT = {
+    *(
+        "output",
+        "seconds",
+        "start_seconds",
+        "images_per_second",
+        "resumed_shards",
+        "versions",
+        "config",
+    ),
+    "retries",
+    "duplicates",  # They are found by reading the images.
+    "passed_over",  # That, by looking into the source.
+    "refusals_allowed",  # That is as the run was asked,
+    "verdict",  # and so is what it comes to.
+}
+
+
+class Inventory:
+    """Looks through one output folder."""
+
+    def __init__(self, journal: Journal, stored: StoredPlan) -> None:
+        self._journal = journal
+        self._layout = journal.layout
+        self._stored = stored
+
+    def plan(self) -> tuple[RunPlan | None, list[Problem]]:
+        """The plan with its image list, or what is wrong with either."""
+        stored = self._stored
+        try:
+            whole = self._journal.run_plan(stored)
+        except (OSError, ValueError, IndexError, pa.ArrowException) as error:
+            if isinstance(error, OSError):
+                store.require_answer(self._layout.root, error)
+            found = f"one that can't be read ({_why(error)})"
+            return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
+        planned, there = stored.fingerprint, whole.fingerprint
+        differences = planned.differences(there)
+        if planned.without(IMAGES) != there.without(IMAGES):
+            found = "; ".join(differences)
+            return None, [
+                self._problem(self._layout.plan, "a plan that fits its fingerprint", found, "none")
+            ]
+        if differences or whole.images != sum(stored.images.values()):
+            expected = f"an image list of {sum(stored.images.values())} images, as planned"
+            found = f"one of {whole.images}"
+            return None, [self._problem(self._layout.manifest, expected, found, "remake")]
+        if stored.settings != stored.config.image_settings(whole.mean):
+            found = f"{stored.settings}"
+            return None, [self._problem(self._layout.plan, "settings as planned", found, "none")]
+        return whole, []
+
+    def strays(self, *, leftovers: bool) -> Iterator[Problem]:
+        """Yield files that readers would take for shards of this output, though they are not.
+
+        Args:
+            leftovers: whether temporary files of attempts that have ended are wrong, too.
+        """
+        layout, shards = self._layout, self._stored.shards
+        files = {layout.shard(shard.split, shard.index, shard.count) for shard in shards}
+        for split in self._stored.images:
+            for path in _files_in(layout.root / split):
+                if is_shard_name(path.name, split) and path not in files:
+                    yield self._stray(path, "only the shards of the plan")
+        receipts = {layout.receipt(shard.split, shard.index) for shard in shards}
+        for folder in _files_in(layout.receipts):
+            for path in _files_in(folder):
+                if path.suffix == ".json" and path not in receipts:
+                    yield self._stray(path, "only the receipts of the plan")
+        for folder in self._folders() if leftovers else ():
+            for path in store.leftovers(folder):
+                yield self._stray(path, "no temporary files")
+
+    def unrelated(self) -> Iterator[str]:
+        """Files that are named like shards, but where nobody looks for those of this plan."""
+        for folder in (self._layout.root, *_files_in(self._layout.root)):
+            for path in _files_in(folder):
+                split = split_of(path.name)
+                if split is None:
+                    continue
+                if split not in self._stored.images or folder != self._layout.root / split:
+                    yield self._name(path)
+
+    def label_map(self) -> Iterator[Problem]:
+        """What is wrong with ``label_map.json``."""
+        path = self._layout.labels
+        value = _read_json(path)
+        if value != self._stored.labels.to_json():
+            yield self._problem(path, "the label map of the plan", _what(path, value), "remake")
+
+    def results(self, made: RunPlan, totals: SplitTotals) -> Iterator[Problem]:
+        """What is wrong with ``report.json``, ``mean_rgb.json`` and ``refused.csv``.
+
+        Args:
+            totals: of the receipts of all shards.
+        """
+        nothing = Effort(seconds=0.0, images=0, resumed_shards=0)
+        expected = make_report(made, self._journal.output, totals, nothing, duplicates={})
+        mean = _read_json(self._layout.mean)
+        # Earlier versions did not say what it is the mean of.
+        if expected.mean is not None and mean not in (expected.mean_file, expected.mean):
+            found = _what(self._layout.mean, mean)
+            told = "the mean that the receipts add up to"
+            yield self._problem(self._layout.mean, told, found, "remake")
+        if not findings_are_published(self._layout, totals):
+            path = self._layout.refused
+            found = "other images" if path.exists() else "no such file"
+            yield self._problem(path, "the images that the receipts name", found, "remake")
+        try:
+            stored = RunReport.read(self._journal.output)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError):
+                store.require_answer(self._layout.report, error)
+            found = _what(self._layout.report, None)
+            yield self._problem(self._layout.report, "the report", found, "remake")
+            return
+        if not stored.mean_of:  # Likewise.
+            stored = replace(stored, mean_of=expected.mean_of)
+        differing = _differing(_comparable(expected), _comparable(stored))
+        if differing:
+            found = f"other values of {', '.join(differing)}"
+            yield self._problem(self._layout.report, "what the receipts say", found, "remake")
+
+    def _folders(self) -> Iterator[Path]:
+        layout = self._layout
+        yield from (layout.root, layout.state)
+        for split in self._stored.images:
+            yield from (layout.root / split, layout.receipts / split)
+
+    def _stray(self, path: Path, expected: str) -> Problem:
+        removable = path.is_symlink() or not path.is_dir()
+        found = "this file" if removable else "a folder that prep did not make"
+        return self._problem(path, expected, found, "remove" if removable else "none")
+
+    def _problem(self, path: Path, expected: str, found: str, remedy: Remedy) -> Problem:
+        return Problem(where=self._name(path), expected=expected, found=found, remedy=remedy)
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._layout.root))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where there is none."""
+    try:
+        return store.patiently(folder, lambda: sorted(folder.iterdir()))
+    except OSError as error:
+        store.require_answer(folder, error)
+        return []
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with an image list; what Arrow says of it is for those who know Parquet."""
+    ours = isinstance(error, ValueError) and not isinstance(error, pa.ArrowException)
+    return reason_of(error) if ours or isinstance(error, OSError) else type(error).__name__
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return parse_json(store.read_at_most(path, LARGEST))
+    except OSError as error:
+        store.require_answer(path, error)
+    except ValueError:
+        pass
+    return None
+
+
+def _what(path: Path, value: Any) -> str:
+    if value is not None:
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) <= _LONGEST else "another"
+    return "a file that can't be read" if path.exists() or path.is_symlink() else "no such file"
+
+
+def _comparable(report: RunReport) -> Mapping[str, Any]:
+    """What a report says of the result, as it is after its way through JSON."""
+    values: dict[str, Any] = json.loads(json.dumps(report.to_json()))
+    return {name: value for name, value in values.items() if name not in _NOT_OF_THE_RESULT}
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterable[str]:
+    return [name for name in a if a[name] != b[name]]

@@ -1,0 +1,399 @@
+"""The plan and the receipts of one output, on disk or on a storage."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from prep.errors import LabelError, OutputConflict, PrepError
+from prep.output.layout import OutputLayout, is_shard_name
+from prep.output.lease import Lease, is_lock_name
+from prep.output.lock import exclusive
+from prep.output.plans import read_plan
+from prep.output.receipt import ShardReceipt, of_outcome
+from prep.output.report.duplicates import DIGITS
+from prep.parsing import LARGEST, parse_json
+from prep.planning.plan import RunPlan
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.sources import manifest
+from prep.sources.labels import LabelMap
+from prep.sources.manifest import ImageEntry
+from prep.storage import store
+from prep.storage.location import absolute, locate
+from prep.text import quoted, reason_and_file, reason_of
+
+_LARGEST_RECEIPT = 256 << 20  # bytes, with the checksums of 16 million images
+
+
+class Journal:
+    """The memory of one output folder.
+
+    Attributes:
+        output: its absolute path or its URL, as every process is told it.
+        layout: of the place where this process finds it.
+    """
+
+    def __init__(self, output: str | os.PathLike[str]) -> None:
+        self.output = absolute(output)
+        self.layout = OutputLayout(locate(self.output))
+        self._lease: Lease | None = None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other runs out of this output for the length of the block.
+
+        Raises:
+            OutputConflict: another run holds it or has taken it meanwhile, or the output can't be
+                written to.
+            StorageUnavailable: a storage does not answer.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = exclusive(self.layout.lock, within=self.layout.root)
+                self._lease = stack.enter_context(lock)
+            except OSError as error:
+                raise self.not_writable(error) from None
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def require_lock(self, *, ask: bool = False) -> None:
+        """Raises OutputConflict where another run has taken this output while it was locked.
+
+        A kernel's lock is never lost, and a lease only by who can't renew it in time.
+
+        Args:
+            ask: whether to look now; else, it may have been some time ago.
+
+        Raises:
+            StorageUnavailable: a storage does not answer.
+        """
+        if self._lease is None:
+            return
+        try:
+            self._lease.require(ask=ask)
+        except OSError as error:
+            store.require_answer(self.layout.root, error, "output: can't be read")
+            raise OutputConflict(
+                f"output: can't read {self.layout.root}: {reason_of(error)}"
+            ) from None
+
+    def not_writable(self, error: OSError) -> OutputConflict:
+        """Turn a system error that ended a run or a repair into one for users.
+
+        Raises:
+            StorageUnavailable: a storage does not answer, in place of that.
+        """
+        root = self.layout.root
+        store.require_answer(root, error, "output: can't be written to")
+        told = reason_of(error) if error.filename == str(root) else reason_and_file(error)
+        return OutputConflict(f"output: can't write to {root}: {told}")
+
+    def require_folders(self, splits: Iterable[str] = ()) -> None:
+        """Makes sure that no symbolic link is in the place of a folder that is written to.
+
+        Args:
+            splits: those of a plan; such as have receipts already are looked at, too.
+
+        Raises:
+            OutputConflict: one is.
+            StorageUnavailable: a storage does not say.
+        """
+        root = self.layout.root
+        try:
+            store.patiently(root, lambda: self._require_folders(splits))
+        except OSError as error:  # On this machine, whatever comes next says the same.
+            store.require_answer(root, error)
+
+    def _require_folders(self, splits: Iterable[str]) -> None:
+        layout, root = self.layout, self.layout.root
+        if not store.has_links(root):
+            return
+        for folder in (layout.state, layout.receipts):
+            store.require_folder(folder, within=root)
+        for split in {*splits, *self._splits_with_receipts()}:
+            for folder in (root / split, layout.receipts / split):
+                store.require_folder(folder, within=root)
+
+    def stored_plan(self) -> StoredPlan | None:
+        """The plan that this output holds; see :func:`prep.output.plans.read_plan`."""
+        return read_plan(self.layout)
+
+    def stored_labels(self) -> LabelMap | None:
+        """The label map of this output; None where there is none that can be read.
+
+        Its plan says what shards were written with, whatever has become of the label map beside.
+        """
+        with contextlib.suppress(PrepError):
+            if stored := self.stored_plan():
+                return stored.labels
+        try:
+            value = parse_json(store.read_at_most(self.layout.labels, LARGEST))
+            return LabelMap.parse(value)
+        except OSError as error:
+            store.require_answer(self.layout.root, error)
+            return None
+        except (ValueError, LabelError):
+            return None
+
+    def holds(self, plan: RunPlan) -> bool:
+        """Tell whether nothing of a plan is left for ``begin`` to publish.
+
+        Raises:
+            StorageUnavailable: a storage does not say.
+        """
+        try:
+            there = self.layout.labels.exists() and self.stored_plan() == StoredPlan.of(plan)
+        except OSError as error:
+            store.require_answer(self.layout.root, error)
+            return False
+        return there and self._holds_manifest(plan)
+
+    def run_plan(self, stored: StoredPlan) -> RunPlan:
+        """The whole plan, as far as it is on disk.
+
+        Raises:
+            OSError, ValueError, ArrowException: the image list can't be read, or can't be its own.
+        """
+        return stored.with_images(self._read_images())
+
+    def begin(self, plan: RunPlan) -> None:
+        """Publishes the plan, unless it is there already, and clears what dead attempts left.
+
+        That an attempt at a shard has died stays to be seen, for the next one to be careful.
+
+        Raises:
+            OutputConflict: the output can't be written to.
+        """
+        layout, root = self.layout, self.layout.root
+        try:
+            for split in plan.counts:
+                for folder in (layout.root / split, layout.receipts / split):
+                    store.make_folder(folder, within=root)
+            with contextlib.suppress(OSError):  # It may be forbidden; and no reader sees them.
+                store.abort_uploads(root, layout.holds)
+            self.remove_leftovers(plan, keep_names=True)
+            stored = self.stored_plan()
+            if stored is None or not self._holds_manifest(plan):
+                store.publish(layout.manifest, manifest.to_parquet(plan.manifest), within=root)
+            if stored is None or not layout.labels.exists():
+                store.publish_json(layout.labels, plan.labels.to_json(), within=root)
+            if stored != StoredPlan.of(plan):
+                store.publish_json(layout.plan, StoredPlan.of(plan).to_json(), within=root)
+        except OSError as error:
+            raise self.not_writable(error) from None
+
+    def remove_leftovers(self, plan: RunPlan, *, keep_names: bool = False) -> None:
+        """Remove what dead attempts have left; see :mod:`prep.storage.outputs`."""
+        layout = self.layout
+        splits = (
+            folder / split for folder in (layout.root, layout.receipts) for split in plan.counts
+        )
+        alone = self._lease is not None
+        for folder in (layout.root, layout.state, *splits):
+            store.remove_leftovers(folder, within=layout.root, keep_names=keep_names, alone=alone)
+
+    def clear(self, plan: RunPlan) -> None:
+        """Remove what an earlier run has put here, and files that would be taken for ours.
+
+        Raises:
+            OutputConflict: not all of it can be removed.
+        """
+        try:
+            self._clear(plan)
+        except OSError as error:
+            raise self.not_writable(error) from None
+
+    def _clear(self, plan: RunPlan) -> None:
+        layout, root = self.layout, self.layout.root
+        splits = set(plan.counts) | self._splits_with_receipts()
+        files = [*layout.results, *(s for split in splits for s in self.shard_files(split))]
+        for path in files:
+            if path.is_file() or path.is_symlink():
+                store.remove(path, within=root)
+        for split in splits - set(plan.counts):
+            store.remove_leftovers(root / split, within=root)
+            with contextlib.suppress(OSError):  # Something of the user's is in there.
+                store.remove_folder(root / split, within=root)
+        store.empty_folder(layout.state, within=root, keep=is_lock_name)  # We hold it.
+
+    def receipt(
+        self,
+        shard: ShardSpec,
+        fingerprint: str,
+        sizes: Mapping[str, int] | None = None,
+    ) -> ShardReceipt | None:
+        """A shard's receipt, if the shard is committed under this fingerprint and still whole.
+
+        Args:
+            sizes: of the shards by the name of their files, where they are known already.
+
+        Raises:
+            StorageUnavailable: a storage does not say whether there is one.
+        """
+        receipt = self.stored_receipt(shard)
+        return receipt if receipt and self.is_true(receipt, fingerprint, sizes) else None
+
+    def is_true(
+        self, receipt: ShardReceipt, fingerprint: str, sizes: Mapping[str, int] | None = None
+    ) -> bool:
+        """Whether its shard is committed under this fingerprint, and whole; see :meth:`receipt`."""
+        if receipt.fingerprint != fingerprint:
+            return False
+        file = self.layout.root / receipt.file
+        try:
+            size = _size(file) if sizes is None else sizes.get(file.name)
+        except OSError as error:
+            store.require_answer(self.layout.root, error)
+            return False
+        return size == receipt.bytes
+
+    def stored_receipt(self, shard: ShardSpec) -> ShardReceipt | None:
+        """A shard's receipt, true or not; None where there is none that could be its own.
+
+        Raises:
+            StorageUnavailable: a storage does not say whether there is one.
+        """
+        try:
+            receipt = self.read_receipt(shard.split, shard.index)
+        except OSError as error:
+            store.require_answer(self.layout.root, error)
+            return None
+        except ValueError:
+            return None
+        return receipt if _fits(receipt, shard) else None
+
+    def read_receipt(self, split: str, index: int) -> ShardReceipt:
+        """Read the receipt of a shard, of any plan.
+
+        Raises:
+            OSError: it can't be read.
+            ValueError: it is no receipt, or another shard's.
+        """
+        path = self.layout.receipt(split, index)
+        receipt = ShardReceipt.from_json(
+            parse_json(store.read_at_most(path, _LARGEST_RECEIPT), _LARGEST_RECEIPT)
+        )
+        if (receipt.split, receipt.index) != (split, index):
+            raise ValueError(f"it is that of shard {receipt.index} of {quoted(receipt.split)}")
+        return receipt
+
+    def committed(self, plan: RunPlan) -> list[ShardReceipt]:
+        """The receipts of all shards of a plan that are committed, in the plan's order."""
+        digest = plan.fingerprint.digest
+        return self.receipts(plan.shards, digest)
+
+    def receipts(self, shards: Iterable[ShardSpec], digest: str) -> list[ShardReceipt]:
+        """The receipts of those shards that are committed under a fingerprint, in their order."""
+        shards = self._with_receipt(shards)
+        splits = {shard.split for shard in shards}
+        sizes = {split: store.sizes(self.layout.root / split) for split in splits}
+
+        def receipt(shard: ShardSpec) -> ShardReceipt | None:
+            return self.receipt(shard, digest, sizes[shard.split])
+
+        found = store.each(receipt, shards, self.layout.root)
+        return [receipt for receipt in found if receipt is not None]
+
+    def with_receipts(self, shards: Sequence[ShardSpec]) -> list[ShardSpec]:
+        """Those of which there is a receipt, true or not.
+
+        Raises:
+            StorageUnavailable: a storage does not say.
+        """
+        names = {split: self._receipts_of(split) for split in {shard.split for shard in shards}}
+        receipt = self.layout.receipt
+        return [s for s in shards if receipt(s.split, s.index).name in names[s.split]]
+
+    def _receipts_of(self, split: str) -> set[str]:
+        try:
+            return set(store.names_in(self.layout.receipts / split, ""))
+        except OSError as error:
+            store.require_answer(self.layout.root, error)
+            return set()
+
+    def _with_receipt(self, shards: Iterable[ShardSpec]) -> list[ShardSpec]:
+        """Those that may have one: a storage's folders are listed, for it is slow to answer."""
+        shards = list(shards)
+        splits = {shard.split for shard in shards}
+        held = {split: store.sizes(self.layout.receipts / split) for split in splits}
+
+        def may_have(shard: ShardSpec) -> bool:
+            names = held[shard.split]
+            return names is None or self.layout.receipt(shard.split, shard.index).name in names
+
+        return [shard for shard in shards if may_have(shard)]
+
+    def withdraw(self, shard: ShardSpec, sha256: str) -> None:
+        """Removes a shard's receipt, unless it is true of a file with this digest."""
+        receipt = self.stored_receipt(shard)
+        if receipt is not None and receipt.sha256 != sha256:
+            store.remove(self.layout.receipt(shard.split, shard.index), within=self.layout.root)
+
+    def commit(self, receipt: ShardReceipt) -> None:
+        """Publishes a receipt. The shard's file must be in its place, and on disk.
+
+        The receipt itself may be lost in a power failure: then the shard is written once more.
+        """
+        path = self.layout.receipt(receipt.split, receipt.index)
+        within = self.layout.root
+        store.publish_json(path, receipt.to_json(), within=within, durable=False)
+
+    def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
+        """The images of a shard, in the order in which they are written."""
+        rows = range(shard.start, shard.stop)
+        return manifest.entries(self.layout.manifest, plan.source, plan.classes, rows)
+
+    def image_list(self, *columns: str) -> pa.Table:
+        """Columns of the stored image list; see :class:`prep.planning.plan.RunPlan`.
+
+        Raises:
+            OSError, ValueError, ArrowException: it can't be read, or is none.
+        """
+        return self._read_images(columns)
+
+    def manifest(self) -> pa.Table | None:
+        """The whole of the stored image list; None where it can't be read."""
+        try:
+            return self._read_images()
+        except (OSError, ValueError, pa.ArrowException):
+            return None
+
+    def shard_files(self, split: str) -> Iterator[Path]:
+        """Whatever is named as a shard of a split is, of this plan or not."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for path in (self.layout.root / split).iterdir():
+                if is_shard_name(path.name, split):
+                    yield path
+
+    def _splits_with_receipts(self) -> set[str]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return {folder.name for folder in self.layout.receipts.iterdir()}
+        return set()
+
+    def _read_images(self, columns: Sequence[str] = ()) -> pa.Table:
+        return manifest.read(self.layout.manifest, columns or manifest.COLUMNS)
+
+    def _holds_manifest(self, plan: RunPlan) -> bool:
+        held = self.manifest()
+        return held is not None and bool(held.equals(plan.manifest))
+
+
+def _size(path: Path) -> int | None:
+    """That of a regular file; None of anything else, such as a pipe, that readers would wait at."""
+    status = path.stat()
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _fits(receipt: ShardReceipt, shard: ShardSpec) -> bool:
+    """Tell whether a receipt accounts for as many images as a shard has."""
+    images = receipt.images + len(of_outcome(receipt.findings, "refused"))
+    whole = images == shard.images and len(receipt.checksums) == DIGITS * images
+    return whole and receipt.count == shard.count

@@ -1,0 +1,131 @@
+"""The names of everything in an output folder: the one place that makes them.
+
+::
+
+    OUTPUT/
+      train/train-00000-of-00214.tfrecord   what is trained on
+      mean_rgb.json  label_map.json  report.json  report.html
+      refused.csv  duplicates.csv
+      .prep/plan.json                       what this output is to hold
+      .prep/manifest.parquet                its images, in the order in which they are written
+      .prep/receipts/train/00000.json       a shard counts once its receipt is there
+      .prep/history.json                    what was measured while it was made
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from prep.settings import RESULTS, shard_name
+
+_SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5,}-of-\d{5,}\.tfrecord", re.DOTALL)
+
+
+def split_of(name: str) -> str | None:
+    """The split whose shard is named so; None where no shard is.
+
+    >>> split_of("train-00000-of-00214.tfrecord"), split_of("notes.txt")
+    ('train', None)
+    """
+    match = _SHARD_NAME.fullmatch(name)
+    return match["split"] if match else None
+
+
+def is_shard_name(name: str, split: str) -> bool:
+    """Whether ``name`` is that of a shard of ``split``.
+
+    >>> is_shard_name("train-00000-of-00214.tfrecord", "train")
+    True
+    """
+    return split_of(name) == split
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLayout:
+    """Paths in one output folder."""
+
+    root: Path
+
+    def holds(self, name: str) -> bool:
+        """Whether a name, relative to the root, is one that is given to something of ours.
+
+        >>> OutputLayout(Path("shards")).holds("train/train-00000-of-00214.tfrecord")
+        True
+        """
+        folder, _, last = name.rpartition("/")
+        if name.startswith(f"{self.state.name}/") or name in {path.name for path in self.results}:
+            return True
+        return bool(folder) and is_shard_name(last, folder)
+
+    def shard(self, split: str, index: int, count: int) -> Path:
+        return self.root / split / shard_name(split, index, count)
+
+    def receipt(self, split: str, index: int) -> Path:
+        return self.receipts / split / f"{index:05d}.json"
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".prep"
+
+    @property
+    def plan(self) -> Path:
+        return self.state / "plan.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.state / "manifest.parquet"
+
+    @property
+    def receipts(self) -> Path:
+        return self.state / "receipts"
+
+    @property
+    def mean(self) -> Path:
+        return self.root / "mean_rgb.json"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "label_map.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.json"
+
+    @property
+    def page(self) -> Path:
+        """The report, to look at."""
+        return self.root / "report.html"
+
+    @property
+    def refused(self) -> Path:
+        """Or the same as Parquet, if it is long."""
+        return self.root / "refused.csv"
+
+    @property
+    def duplicates(self) -> Path:
+        """Or the same as Parquet, if it is long."""
+        return self.root / "duplicates.csv"
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Refused images and duplicates, in either form."""
+        return tuple(
+            path.with_suffix(suffix)
+            for path in (self.refused, self.duplicates)
+            for suffix in (".csv", ".parquet")
+        )
+
+    @property
+    def history(self) -> Path:
+        return self.state / "history.json"
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """All that is published beside the shards."""
+        return tuple(self.root / name for name in sorted(RESULTS))
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"

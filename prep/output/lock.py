@@ -1,0 +1,169 @@
+"""One run at a time in an output.
+
+The lock is the kernel's (flock), which lets go of it when its holder ends, however that comes
+about: there are no stale locks to recognise, and no clock to trust. What the file says is only for
+people: who holds it. Where there is no such lock, a lease stands in for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from prep.errors import OutputConflict
+from prep.output.lease import Lease, Owner, conflict, lease_owner, leased
+from prep.storage import folders, store
+from prep.storage.local import NO_LOCKS
+
+_MOST = 4096  # characters that are read of who holds a lock
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, *, within: Path | None = None) -> Iterator[Lease | None]:
+    """Holds the lock at ``path`` for the length of the block; gives the lease that it is, if it is.
+
+    Where nothing came to lie beside it, it is removed at the end, with the folders it was made in.
+
+    Args:
+        within: the output that it is in, below which no link is followed; by default, the folder
+            that the lock is in.
+
+    Raises:
+        OutputConflict: another process holds it, and which; or there is a link, or something else
+            that is no lock, in its place.
+        OSError: the file can't be made.
+    """
+    if store.is_remote(path):
+        with leased(path.parent) as lease:
+            yield lease
+        return
+    new = _new_folders(path.parent)
+    with _locked(path, within or path.parent) as (folder, file, locked):
+        try:
+            if locked:
+                file.truncate(0)
+                json.dump(asdict(Owner()), file)
+                file.flush()
+                yield None
+            else:
+                with leased(path.parent) as lease:
+                    yield lease
+        finally:
+            file.truncate(0)
+            _remove_if_alone(path, folder, new)
+
+
+def require_unheld(path: Path) -> Owner | None:
+    """Make sure that no run is at work in an output, as far as that shows without its lock.
+
+    Nothing is written, and no run that begins just now is disturbed.
+
+    Args:
+        path: of the lock.
+
+    Returns:
+        Who may be at work on another machine, which only waiting would tell.
+
+    Raises:
+        OutputConflict: a run is at work.
+        OSError: it can't be told.
+    """
+    if not store.is_remote(path):
+        _require_unlocked(path)
+    owner = lease_owner(path.parent)
+    alive = owner.is_alive() if owner else False
+    if alive:
+        raise conflict(path.parent, owner)
+    return owner if alive is None else None
+
+
+def _require_unlocked(path: Path) -> None:
+    try:
+        file = store.open_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with file:
+        owner = Owner.read(file.read(_MOST))
+        ours = owner is not None and owner.process == os.getpid()
+        if owner is None or (not ours and owner.is_alive() is False):
+            return  # To try the lock would keep out a run that begins just now.
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise conflict(path.parent, owner) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+
+
+@contextlib.contextmanager
+def _locked(path: Path, within: Path) -> Iterator[tuple[int, TextIO, bool]]:
+    """Its folder; the file, still in its place, for its last holder may remove it; if locked."""
+    while True:
+        with folders.opened(path.parent, within, make=True) as folder, _open(folder, path) as file:
+            locked = _lock(file, path)
+            if _is_at(file, folder, path.name):
+                yield folder, file, locked
+                return
+
+
+def _open(folder: int, path: Path) -> TextIO:
+    """Opens the file without following a link, and never one that has another name besides.
+
+    Nothing is written to it yet.
+    """
+    mode = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with folders.naming(path):
+            descriptor = os.open(path.name, mode, 0o666, dir_fd=folder)
+    except OSError:
+        folders.require_no_link(folder, path.name, path)
+        raise
+    if not folders.is_alone(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise OutputConflict(
+            f"output: {path} is not a lock file of prep's own: it is no regular file, or has "
+            "more than one name (a hard link); remove it, or choose another output"
+        )
+    return open(descriptor, "a+", encoding="utf-8")
+
+
+def _lock(file: TextIO, path: Path) -> bool:
+    """Locks the file, and says whether there is such a thing here."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise conflict(path.parent, Owner.read(file.read(_MOST))) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def _is_at(file: TextIO, folder: int, name: str) -> bool:
+    try:
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(file.fileno()), there)
+
+
+def _new_folders(folder: Path) -> list[Path]:
+    """Those that making this one would make, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+
+
+def _remove_if_alone(path: Path, folder: int, new: list[Path]) -> None:
+    with contextlib.suppress(OSError):
+        if path.parent in new and os.listdir(folder) == [path.name]:
+            os.unlink(path.name, dir_fd=folder)
+            for made in new:
+                made.rmdir()

@@ -1,0 +1,140 @@
+"""Read the plan of an output, and say what is wrong with it.
+
+Whose plan an output holds: a repair reads the source that it names, with this user's rights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from prep.errors import PrepError, SourceError, UntrustedPlan
+from prep.output.layout import OutputLayout
+from prep.parsing import LARGEST, parse_json
+from prep.planning.shards import count_shards
+from prep.planning.stored import FORMAT, StoredPlan
+from prep.sources import manifest
+from prep.storage import store
+from prep.text import one_line, quoted, reason_of, shown
+
+_BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
+
+
+def read_plan(layout: OutputLayout) -> StoredPlan | None:
+    """Read the plan that an output holds or is to hold; None where there is none.
+
+    Raises:
+        PrepError: there is one, and it can't be read.
+        StorageUnavailable: a storage does not answer.
+    """
+    try:
+        value = parse_json(store.read_at_most(layout.plan, LARGEST))
+        if isinstance(value, dict) and value.get("format") != FORMAT:
+            raise PrepError(
+                f"{layout.plan}: format {shown(value.get('format'))}, expected "
+                f"{FORMAT}; it was made by another version: use that, or another output"
+            )
+        return StoredPlan.from_json(value)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        store.require_answer(layout.root, error)
+        # What is there may be as it should be: this is no reason to replace it.
+        raise PrepError(
+            f"{layout.plan}: can't be read: {reason_of(error)}; make it "
+            "readable, or choose another output"
+        ) from None
+    except ValueError as error:
+        raise PrepError(
+            f"{layout.plan}: is damaged, or was not written by prep: {reason_of(error)}; "
+            "a run with `overwrite=True` starts afresh"
+        ) from None
+
+
+def no_plan(layout: OutputLayout) -> SourceError:
+    """The error of who looks for an output where there is none, which says how much is absent."""
+    absent, there = None, True
+    root = quoted(str(layout.root))
+    with contextlib.suppress(OSError):
+        absent = store.absent_bucket(layout.root)
+        there = layout.root.exists()
+    if absent:
+        return SourceError(f"output: {root}: {absent} does not exist; expected a bucket")
+    found = f"{root} holds no run (there is no plan in it)" if there else f"{root} does not exist"
+    return SourceError(f"output: {found}; give the path that was the `output` of a run")
+
+
+def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
+    """Make sure that a plan of very many shards has the image list for it.
+
+    Whoever looks at each of a plan's shards calls this first: a plan takes 20 bytes to claim a
+    million of them.
+
+    Raises:
+        PrepError: there is none, or one of other length.
+        StorageUnavailable: a storage does not say.
+    """
+    images = sum(stored.images.values())
+    if count_shards(stored.images, stored.images_per_shard) <= _BELIEVED:
+        return
+    try:
+        listed = f"{manifest.count(layout.manifest):,} images"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, OSError):
+            store.require_answer(layout.root, error)
+        listed = "nothing that can be read"
+    if listed != f"{images:,} images":
+        raise PrepError(
+            f"{layout.plan}: claims {images:,} images, where {layout.manifest.name} "
+            f"beside it lists {listed}; restore the one of the two that was changed, or start "
+            "afresh with a run with `overwrite=True`"
+        )
+
+
+#: Whether a plan may be gone by, or who is to be asked: a function of what there is to know, in one
+#: line. None: if it is this user's own.
+Trust = bool | Callable[[str], bool] | None
+
+
+def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> None:
+    """Make sure that the source of an output's plan may be read.
+
+    Raises:
+        UntrustedPlan: the plan is not this user's own, and nobody has spoken for it.
+    """
+    who = None if trust is True else "may be somebody else's" if trust is False else owner(layout)
+    if who is None:
+        return
+    told = (
+        f"output: the plan of {one_line(str(layout.root))} {who}; a repair would read images in "
+        f"{quoted(plan.source)} with your rights, and write them to the output"
+    )
+    if callable(trust) and trust(told):
+        return
+    raise UntrustedPlan(f"{told}; if that is what you want, pass `trust_plan=True`")
+
+
+def owner(layout: OutputLayout) -> str | None:
+    """Say who else may have made an output's plan; None if only this user can have.
+
+    A storage does not say who wrote an object.
+    """
+    if store.is_remote(layout.root):
+        return "is in a storage, which does not say who owns it"
+    for path in (layout.root, layout.state, layout.plan, layout.manifest):
+        with contextlib.suppress(FileNotFoundError):
+            uid = path.stat().st_uid
+            if uid != os.geteuid():
+                return f"belongs to {_name(uid)}, or may come from them"
+    return None
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"

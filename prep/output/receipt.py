@@ -1,0 +1,271 @@
+"""What came of a shard, and how receipts add up to a run.
+
+Merging is associative and commutative but for the order of the findings, which the end sorts.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from typing import Any, Literal, cast, get_args
+
+from prep.images.depths import Depths
+from prep.images.dimensions import Dimensions, add_counts
+from prep.images.mean_image import MeanImage
+from prep.images.stats import ChannelStats
+from prep.images.traits import Traits
+from prep.parsing import LARGEST_WHOLE, Fields, refuse
+from prep.settings import MOST_SHARDS, require_split_name, shard_name
+from prep.storage.location import stays_within
+
+# Of a receipt that was written before they were noted.
+_NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
+_NO_DEPTHS: Mapping[str, Any] = {"classes": {}}
+_NO_TRAITS: Mapping[str, Any] = Traits().to_json()
+_NO_MEAN_IMAGE: Mapping[str, Any] = asdict(MeanImage())
+_DIGITS = string.hexdigits
+_LATEST = 253_402_300_799  # seconds since 1970, at the end of the year 9999
+_LONGEST = 1e9  # seconds
+Outcome = Literal["refused", "repaired", "damaged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """An image that was not simply written.
+
+    Attributes:
+        path: relative to the source.
+        outcome: ``refused`` and so not written; ``repaired``: written, nothing of it is lost;
+            ``damaged``: written although some of it is lost, as the user asked.
+        reason: a word or two, for counting.
+        detail: what exactly was found.
+        class_name: the folder it lies in.
+    """
+
+    path: str
+    outcome: Outcome = "refused"
+    reason: str
+    detail: str = ""
+    class_name: str = ""
+
+    @classmethod
+    def from_json(cls, value: object) -> Finding:
+        """Raises ValueError where the value is not a finding."""
+        fields = Fields(value, "an image that was found")
+        path = fields.text("path")
+        if not stays_within(path):
+            refuse("path", "one that stays within the source", path)
+        finding = cls(
+            path=path,
+            outcome=_outcome(fields.any("outcome")),
+            reason=fields.text("reason"),
+            detail=fields.text("detail"),
+            class_name=fields.text("class_name"),
+        )
+        fields.end()
+        return finding
+
+
+def _outcome(value: object) -> Outcome:
+    for outcome in get_args(Outcome):
+        if value == outcome:
+            return cast(Outcome, outcome)
+    return refuse("outcome", " or ".join(get_args(Outcome)), value)
+
+
+def of_outcome(findings: Iterable[Finding], outcome: Outcome) -> tuple[Finding, ...]:
+    """Those findings that came to this."""
+    return tuple(finding for finding in findings if finding.outcome == outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardReceipt:
+    """Proof that a shard is committed, and what is in it.
+
+    Attributes:
+        split, index, count: which shard, of how many.
+        fingerprint: digest of the plan that it belongs to.
+        file: its path relative to the output.
+        bytes, sha256: size and digest of the file.
+        written: number of records, by class.
+        source_bytes: bytes of all image files that were read for it.
+        checksums: of each image file as it was read, in the order of the manifest; see
+            :mod:`prep.output.report.duplicates`.
+        stats: channel sums of the squares written.
+        findings: the images that were not written, or not as they were.
+        seconds: how long it took.
+        worker: host and process that wrote it.
+        retries: how often reading or writing had to be tried again.
+        began: when it was begun, in seconds since 1970; 0 where that was not noted.
+        dimensions: of the images written; of none where they were not noted.
+        depths: of those images written that claim 16 bits a sample; of none where not noted.
+        traits: kinds and extremes of the images written; of none where they were not noted.
+        mean_image: of the squares written; of none where it was not noted.
+    """
+
+    split: str
+    index: int
+    count: int
+    fingerprint: str
+    file: str
+    bytes: int
+    sha256: str
+    written: Mapping[str, int]
+    source_bytes: int
+    checksums: str
+    stats: ChannelStats
+    findings: tuple[Finding, ...]
+    seconds: float
+    worker: str
+    retries: int = 0
+    began: float = 0.0
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    depths: Depths = field(default_factory=Depths)
+    traits: Traits = field(default_factory=Traits)
+    mean_image: MeanImage = field(default_factory=MeanImage)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(replace(self, traits=Traits())), "traits": self.traits.to_json()}
+
+    @classmethod
+    def from_json(cls, value: object) -> ShardReceipt:
+        """Read what :meth:`to_json` gave, and nothing that no shard could have.
+
+        Raises:
+            ValueError: it is not a receipt, or one that can't be; the message says why.
+        """
+        fields = Fields(value, "a receipt")
+        split, index = require_split_name(fields.text("split")), fields.whole("index")
+        written = _interned(fields.counts("written", least=1))
+        findings = tuple(map(Finding.from_json, fields.list("findings")))
+        rows = sum(written.values()) + len(of_outcome(findings, "refused"))
+        receipt = cls(
+            split=split,
+            index=index,
+            count=fields.whole("count", least=1, most=MOST_SHARDS),
+            fingerprint=_hexadecimal(fields.text("fingerprint"), "fingerprint"),
+            file=fields.text("file"),
+            bytes=fields.whole("bytes"),
+            sha256=_hexadecimal(fields.text("sha256"), "sha256"),
+            written=written,
+            source_bytes=fields.whole("source_bytes"),
+            checksums=_hexadecimal(fields.text("checksums", most=LARGEST_WHOLE), "checksums"),
+            stats=ChannelStats.from_json(fields.any("stats")),
+            findings=findings,
+            seconds=fields.number("seconds", most=_LONGEST),
+            worker=fields.text("worker"),
+            retries=fields.whole("retries", default=0),
+            began=fields.number("began", most=_LATEST, default=0.0),
+            # Not in a receipt that was written before they were noted.
+            dimensions=Dimensions.from_json(fields.any("dimensions", _NO_DIMENSIONS)),
+            depths=Depths.from_json(fields.any("depths", _NO_DEPTHS)),
+            traits=Traits.from_json(fields.any("traits", _NO_TRAITS), split, index, rows),
+            mean_image=MeanImage.from_json(fields.any("mean_image", _NO_MEAN_IMAGE)),
+        )
+        fields.end()
+        name = shard_name(receipt.split, receipt.index, receipt.count)
+        shard = os.path.join(receipt.split, name)
+        if receipt.file != shard:
+            refuse("file", repr(shard), receipt.file)
+        return receipt
+
+    @property
+    def images(self) -> int:
+        """Number of records."""
+        return sum(self.written.values())
+
+
+def _hexadecimal(text: str, name: str) -> str:
+    if text.strip(_DIGITS):
+        refuse(name, "hexadecimal digits", text)
+    return text
+
+
+def _interned(written: Mapping[str, int]) -> dict[str, int]:
+    """The same; class names come again in each receipt of a run."""
+    return {sys.intern(name): number for name, number in written.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Receipts of some shards of one split, added up."""
+
+    shards: int = 0
+    bytes: int = 0
+    source_bytes: int = 0
+    written: Mapping[str, int] = field(default_factory=dict)
+    stats: ChannelStats = ChannelStats()
+    findings: tuple[Finding, ...] = ()
+    retries: int = 0
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    depths: Depths = field(default_factory=Depths)
+    traits: Traits = field(default_factory=Traits)
+    mean_image: MeanImage = field(default_factory=MeanImage)
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals.sum([self, other])
+
+    @classmethod
+    def sum(cls, parts: Sequence[Totals]) -> Totals:
+        """All of them added up, in as much time as they are long."""
+        return cls(
+            shards=sum(part.shards for part in parts),
+            bytes=sum(part.bytes for part in parts),
+            source_bytes=sum(part.source_bytes for part in parts),
+            written=add_counts(part.written for part in parts),
+            stats=sum((part.stats for part in parts), ChannelStats()),
+            findings=tuple(chain.from_iterable(part.findings for part in parts)),
+            retries=sum(part.retries for part in parts),
+            dimensions=Dimensions.sum(part.dimensions for part in parts),
+            depths=sum((part.depths for part in parts), Depths()),
+            traits=Traits.sum(part.traits for part in parts),
+            mean_image=MeanImage.sum(part.mean_image for part in parts),
+        )
+
+    @property
+    def images(self) -> int:
+        """Number of records."""
+        return sum(self.written.values())
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """The images that were not written."""
+        return of_outcome(self.findings, "refused")
+
+
+SplitTotals = Mapping[str, Totals]
+
+
+def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
+    """Adds receipts up, split by split."""
+    return merge_totals(
+        {
+            receipt.split: Totals(
+                shards=1,
+                bytes=receipt.bytes,
+                source_bytes=receipt.source_bytes,
+                written=receipt.written,
+                stats=receipt.stats,
+                findings=receipt.findings,
+                retries=receipt.retries,
+                dimensions=receipt.dimensions,
+                depths=receipt.depths,
+                traits=receipt.traits,
+                mean_image=receipt.mean_image,
+            )
+        }
+        for receipt in receipts
+    )
+
+
+def merge_totals(parts: Iterable[SplitTotals]) -> SplitTotals:
+    """Adds totals up, split by split."""
+    found: dict[str, list[Totals]] = {}
+    for part in parts:
+        for split, totals in part.items():
+            found.setdefault(split, []).append(totals)
+    return {split: Totals.sum(totals) for split, totals in found.items()}

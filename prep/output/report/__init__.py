@@ -1,0 +1,1 @@
+"""The report of a run: made of totals, stored as ``report.json``."""

@@ -1,0 +1,160 @@
+r"""Tables beside the report: which images were not simply written, and which are the same.
+
+``refused.csv`` has ``path``, ``class``, ``split``, ``outcome``, ``reason`` and ``detail`` of each
+image. ``duplicates.csv`` has ``group`` (a number that images with the same bytes have in common),
+``path``, ``class`` and ``split`` of each image, and, for its group, whether it is a ``leak`` (its
+images lie in more than one split) and a ``conflict`` (in more than one class): ``yes`` or nothing.
+
+As CSV, which any program opens; as Parquet where there are more rows than a spreadsheet takes.
+
+Names come from files of others, and spreadsheets run cells that begin with ``=`` and the like. So
+in CSV, such a character, control characters, backslashes, and bytes that are no UTF-8 are written
+as ``\xNN``, byte by byte; see :func:`decode_cell`. In Parquet, names are their bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prep.output.layout import OutputLayout
+from prep.output.receipt import SplitTotals
+from prep.output.report.duplicates import Copies
+from prep.storage import store
+
+_FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
+_DUPLICATES = ("group", "path", "class", "split", "leak", "conflict")
+_NAMES = frozenset(("path", "class", "split"))
+# Control and format characters, line breaks of all kinds, what is no text, and the backslash.
+_UNSAFE = re.compile(
+    r"[\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+# What a formula begins with, full-width too, where a cell begins: also one that is only seen by a
+# program that splits lines at other characters.
+_FORMULA = re.compile(r"""((?:^|[;,|])[\s"']*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
+_MOST_IN_CSV = 1_000_000  # rows
+
+
+def publish_findings(layout: OutputLayout, totals: SplitTotals) -> None:
+    """Writes ``refused.csv``: each image that was refused, repaired, or kept damaged."""
+    publish_table(layout.refused, _FINDINGS, _finding_rows(totals), within=layout.root)
+
+
+def findings_are_published(layout: OutputLayout, totals: SplitTotals) -> bool:
+    """Whether ``refused.csv`` says just that; as Parquet, whether it is there."""
+    rows = _finding_rows(totals)
+    if len(rows) > _MOST_IN_CSV:
+        return layout.refused.with_suffix(".parquet").is_file()
+    return _holds(layout.refused, _csv(_FINDINGS, rows))
+
+
+def _finding_rows(totals: SplitTotals) -> list[tuple[str, ...]]:
+    return sorted(
+        (f.path, f.class_name, split, f.outcome, f.reason, f.detail)
+        for split, t in totals.items()
+        for f in t.findings
+    )
+
+
+def publish_duplicates(layout: OutputLayout, found: Sequence[Copies]) -> None:
+    """Writes ``duplicates.csv``: images with the same bytes, group by group."""
+    rows = [
+        (str(group), image.path, image.class_name, image.split, leak, conflict)
+        for group, copies in enumerate(found, 1)
+        for leak, conflict in [("yes" if copies.leak else "", "yes" if copies.conflict else "")]
+        for image in copies.images
+    ]
+    publish_table(layout.duplicates, _DUPLICATES, rows, within=layout.root)
+
+
+def publish_table(
+    path: Path,
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    within: Path,
+    most_in_csv: int = _MOST_IN_CSV,
+) -> None:
+    """Writes rows of text under ``path``, or beside it as Parquet; the other is removed.
+
+    Either keeps the exact bytes of names.
+    """
+    parquet = path.with_suffix(".parquet")
+    if len(rows) <= most_in_csv:
+        data = _csv(names, rows)
+        if not _holds(path, data):
+            store.publish(path, data, within=within)
+        _remove(parquet, within)
+        return
+    columns = {
+        name: pa.array([_bytes(row[i]) for row in rows], pa.binary())
+        if name in _NAMES
+        else pa.array([_bytes(row[i]).decode(errors="replace") for row in rows])
+        for i, name in enumerate(names)
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    store.publish(parquet, bytes(sink.getvalue()), within=within)
+    _remove(path, within)
+
+
+def _csv(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(names)
+    csv.writer(text, lineterminator="\n").writerows(map(encode_cell, row) for row in rows)
+    return text.getvalue().encode()
+
+
+def encode_cell(text: str) -> str:
+    r"""Text as it stands in a cell of a CSV file: harmless to terminals and spreadsheets.
+
+    >>> print(encode_cell("=cmd|' /C calc'!A1"), encode_cell("a\nb"), encode_cell("x-ray.jpg"))
+    \x3dcmd|' /C calc'!A1 a\x0ab x-ray.jpg
+    """
+    plain = _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    return _FORMULA.sub(lambda match: match[1] + _escaped(match[2]), plain)
+
+
+def decode_cell(cell: str) -> str:
+    r"""The reverse of :func:`encode_cell`; ``os.fsencode`` gives the bytes of a file's name.
+
+    >>> decode_cell(encode_cell("=1\t\\x41")) == "=1\t\\x41"
+    True
+    """
+    return os.fsdecode(cell.encode().decode("unicode_escape").encode("latin-1"))
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in _bytes(character))
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes of a name; what could not be the name of a file, as near to it as can be."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether this is what a file holds; a larger one is not read."""
+    try:
+        return store.read_at_most(path, len(data)) == data
+    except OSError as error:
+        store.require_answer(path, error)
+    except ValueError:
+        pass
+    return False
+
+
+def _remove(path: Path, within: Path) -> None:
+    if path.exists():  # Only then: a finished output may lie where nothing can be written.
+        store.remove(path, within=within)

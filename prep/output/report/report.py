@@ -1,0 +1,179 @@
+"""The report of a run, and the file it is kept in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prep.images.depths import Depths, depth_warnings
+from prep.output.layout import OutputLayout
+from prep.output.report.stored import checked
+from prep.output.report.summary import rows_of
+from prep.output.report.verdict import Verdict
+from prep.parsing import LARGEST, parse_json
+from prep.storage import store
+from prep.storage.location import locate
+from prep.text import Displayable
+
+_LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
+# What is a list in JSON, and a tuple here.
+_LISTS = ("refused", "mean_of", "passed_over")
+#: Makes HTML of what there is to be seen of a report's output.
+Preview = Callable[["RunReport"], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport(Displayable):
+    """What a run has written; the contents of ``report.json``.
+
+    Attributes:
+        output: the output folder.
+        images: ``planned``, ``written`` and ``refused``; the first is the sum of the others.
+        repaired: number of written images that lacked only their end marker.
+        damaged: number of written images that are incomplete, and were kept as asked.
+        duplicates: of those written: ``images``, the number with the same bytes as an earlier one;
+            ``across_splits``, the number of groups of such images in more than one split;
+            ``conflicts``, the number of groups in more than one class; ``leaks``, how many images
+            of a split are copies of images of another, as ``{"val": {"train": 13}}``;
+            ``examples``, two paths each of a ``leak`` and a ``conflict``. ``duplicates.csv`` lists
+            all of them.
+        shards, bytes: number of shard files, and their size.
+        source_bytes: size of the image files that were read.
+        seconds: duration of the run, from plan to report; if it was resumed, of the last part.
+        start_seconds: the part of these before the first shard: listing, starting the workers.
+        images_per_second: images written or refused, per second of the rest.
+        resumed_shards: number of shards that were committed before this run began.
+        retries: how often reading an image or writing a shard was tried again.
+        mean, std: per channel, 0 to 255, of the centre crops of the training splits before
+            encoding. None without images.
+        splits: the same numbers for each split.
+        classes: number of images written, by split and class.
+        refused: ``path``, ``reason`` and ``detail`` of each image that was not written.
+        config: the configuration, with the defaults filled in.
+        fingerprint: digest of everything that decides the bytes of the shards.
+        versions: versions of the libraries used.
+        depths: by split and class, the number of ``images`` of 16 bits per sample that were
+            written, and how many ``bits`` their largest sample takes.
+        traits: by split: ``images``, the number of images that this was noted for; how many were
+            ``enlarged``; counts by ``formats`` and by ``marks`` (stored in ``gray`` or in
+            ``CMYK``, partly ``transparent``, ``turned`` by their Exif orientation); and
+            ``extremes``, the first twelve of each kind: ``path``, upright ``width`` and
+            ``height``, and the centre crop's mean ``brightness`` and ``chroma`` (how far the
+            largest of R, G and B is above the smallest), 0 to 255.
+        mean_image: by split, the mean of ``images`` centre crops at the points of a grid: ``rgb``
+            is base64 of R, G and B, a byte each, row by row, of ``side`` × ``side`` points.
+        mean_of: the splits that mean and std are of; see :mod:`prep.sources.folders.names`.
+        passed_over: ``reason``, ``count`` and ``example`` of everything in the source that is not
+            an image of the set.
+        refusals_allowed: number of images that may be refused before the run is an error.
+        preview: makes the pictures that a notebook shows. Not in the file.
+    """
+
+    output: str
+    images: Mapping[str, int]
+    repaired: int
+    damaged: int
+    duplicates: Mapping[str, Any]
+    shards: int
+    bytes: int
+    source_bytes: int
+    seconds: float
+    images_per_second: float
+    resumed_shards: int
+    retries: int
+    mean: Mapping[str, float] | None
+    std: Mapping[str, float] | None
+    splits: Mapping[str, Any]
+    classes: Mapping[str, Mapping[str, int]]
+    refused: tuple[Mapping[str, str], ...]
+    config: Mapping[str, Any]
+    fingerprint: str
+    versions: Mapping[str, str]
+    depths: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    mean_image: Mapping[str, Any] = field(default_factory=dict)
+    mean_of: tuple[str, ...] = ()
+    passed_over: tuple[Mapping[str, Any], ...] = ()
+    refusals_allowed: int = 0
+    start_seconds: float = 0.0
+    preview: Preview | None = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        names = (name for name in self.__slots__ if name != "preview")
+        values = {name: getattr(self, name) for name in names}
+        lists = {name: list(values[name]) for name in _LISTS}
+        return {**values, **lists, "verdict": self.verdict.to_json()}
+
+    @classmethod
+    def read(cls, output: str | Path) -> RunReport:
+        """Reads ``report.json`` of an output folder.
+
+        Raises:
+            OSError: there is none.
+            ValueError: it is not a report, or one that can't be; the message says why.
+        """
+        path = OutputLayout(locate(output)).report
+        return cls.from_json(parse_json(store.read_at_most(path, _LARGEST), _LARGEST))
+
+    @classmethod
+    def from_json(cls, value: object) -> RunReport:
+        """Read what :meth:`to_json` gave; raises ValueError where it is not that."""
+        return cls(**checked(value))
+
+    def publish(self) -> None:
+        """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
+        self.publish_mean()
+        layout = OutputLayout(locate(self.output))
+        store.publish_json(layout.report, self.to_json(), within=layout.root)
+
+    def publish_mean(self) -> None:
+        """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
+        layout = OutputLayout(locate(self.output))
+        with contextlib.suppress(OSError, ValueError):
+            if parse_json(store.read_at_most(layout.mean, LARGEST)) == self.mean_file:
+                return
+        if self.mean_file is not None:
+            store.publish_json(layout.mean, self.mean_file, within=layout.root)
+
+    @property
+    def mean_file(self) -> dict[str, Any] | None:
+        """The contents of ``mean_rgb.json``: the mean, and which splits it is ``of``."""
+        return None if self.mean is None else {**self.mean, "of": list(self.mean_of)}
+
+    @property
+    def was_complete(self) -> bool:
+        """Whether there was nothing to do: all shards were committed before this run began."""
+        return self.shards > 0 and self.resumed_shards == self.shards
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the run has ended."""
+        images = self.images
+        return Verdict.of_counts(images["planned"], images["refused"], self.refusals_allowed)
+
+    @property
+    def page(self) -> str | None:
+        """The path of ``report.html``; None where there is none, or a browser can't open it."""
+        path = OutputLayout(locate(self.output)).page
+        return str(path) if isinstance(path, Path) and path.is_file() else None
+
+    def refused_by_reason(self) -> dict[str, int]:
+        """How many images were refused for each reason, the most frequent first."""
+        return dict(Counter(image["reason"] for image in self.refused).most_common())
+
+    def depth_warnings(self) -> list[str]:
+        """What ``depth`` does not fit, in words."""
+        depths = {split: Depths.of_report(found) for split, found in self.depths.items()}
+        return depth_warnings(depths, self.config.get("depth", 16))
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The summary, as pairs of a name and a value."""
+        return rows_of(self)
+
+    def __repr__(self) -> str:
+        lines = "\n".join(f"  {name:<11} {value}" for name, value in self.rows())
+        return f"RunReport\n{lines}"

@@ -1,0 +1,122 @@
+"""Summarise a report in words, as pairs of a name and a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from prep.sources.folders.names import role_of
+from prep.text import counted, measured, rate, shown, size_text, triple
+
+if TYPE_CHECKING:
+    from prep.output.report.report import RunReport
+
+
+def rows_of(report: RunReport) -> list[tuple[str, str]]:
+    """The summary, as pairs of a name and a value."""
+    images = report.images
+    rows = [
+        (
+            "images",
+            f"{images['written']:,} written, {images['refused']:,} refused, "
+            f"of {images['planned']:,} planned",
+        ),
+        *(
+            (
+                f"  {name}",
+                f"{counted(split['written'], 'image')} in {counted(split['shards'], 'shard')}, "
+                f"{size_text(split['bytes'])}",
+            )
+            for name, split in report.splits.items()
+        ),
+    ]
+    if report.refused:
+        reasons = report.refused_by_reason().items()
+        rows.append(("refused", ", ".join(f"{n:,} {reason}" for reason, n in reasons)))
+    if report.repaired:
+        rows.append(("repaired", f"{report.repaired:,}, which lacked only their end marker"))
+    if report.damaged:
+        rows.append(("damaged", f"{report.damaged:,}, kept as asked, with a part of each lost"))
+    rows += [("depth", line) for line in report.depth_warnings()]
+    rows += _duplicate_rows(report)
+    rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
+    if report.retries:
+        rows.append(("retried", f"{counted(report.retries, 'time')} to read or to write"))
+    from_before = f", {report.resumed_shards:,} of them from before"
+    resumed = from_before if report.resumed_shards and not report.was_complete else ""
+    rows += [
+        ("shards", f"{report.shards:,}{resumed}"),
+        ("size", f"{size_text(report.bytes)}, from {size_text(report.source_bytes)}"),
+        ("time", _describe_time(report)),
+        ("mean RGB", triple(report.mean)),
+        ("std RGB", triple(report.std)),
+        ("mean of", _describe_mean_of(report)),
+        ("output", report.output),
+    ]
+    if report.page:
+        rows.append(("report", report.page))
+    return rows
+
+
+def _describe_time(report: RunReport) -> str:
+    """Tell work from what comes before it, and what was done now from what was done then."""
+    work = f"{measured(report.seconds - report.start_seconds)} of work"
+    if report.images_per_second:
+        work += f": {rate(report.images_per_second)} images/s"
+    if report.was_complete:
+        return f"nothing to do this time; it took {work}"
+    return f"{measured(report.start_seconds)} to start, {work}" if report.start_seconds else work
+
+
+def describe_passed(passed: Mapping[str, Any]) -> str:
+    """Tell what was passed over for one reason."""
+    return f"{passed['count']:,} × {passed['reason']}, such as {shown(passed['example'])}"
+
+
+def _describe_mean_of(report: RunReport) -> str:
+    named = any(role_of(name) == "train" for name in report.mean_of)
+    unsure = "" if named or not report.mean_of else "; no split is named as one to train on"
+    return f"split {', '.join(report.mean_of) or 'none'}{unsure}"
+
+
+def _duplicate_rows(report: RunReport) -> list[tuple[str, str]]:
+    found = report.duplicates
+    rows = []
+    if found["images"]:
+        copies = f"{counted(found['images'], 'image')} with the same bytes as another"
+        rows.append(("duplicates", f"{copies}: see duplicates.csv"))
+    leaks = describe_leaks(found, {name: split["planned"] for name, split in report.splits.items()})
+    if leaks:
+        rows.append(("leaks", f"{'; '.join(leaks)}{_example(found, 'leak')}"))
+    if found["conflicts"]:
+        rows.append(("conflicts", f"{describe_conflicts(found)}{_example(found, 'conflict')}"))
+    return rows
+
+
+def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> list[str]:
+    """Which splits hold copies of images of others, and how many.
+
+    Args:
+        duplicates: of a report.
+        images: planned, by split.
+
+    >>> describe_leaks({"leaks": {"val": {"train": 13}}}, {"train": 40, "val": 13})
+    ['13 of 13 val images are copies of train images']
+    """
+    return [
+        f"{number:,} of {counted(images.get(split, number), f'{split} image')} "
+        + (f"is a copy of a {other} image" if number == 1 else f"are copies of {other} images")
+        for split, of in duplicates["leaks"].items()
+        for other, number in of.items()
+    ]
+
+
+def describe_conflicts(duplicates: Mapping[str, Any]) -> str:
+    """How many images lie in more than one class."""
+    number = duplicates["conflicts"]
+    return f"{counted(number, 'image')} {'lies' if number == 1 else 'lie'} in more than one class"
+
+
+def _example(duplicates: Mapping[str, Any], kind: str) -> str:
+    paths = duplicates["examples"].get(kind)
+    return f", such as {paths[0]} and {paths[1]}" if paths else ""

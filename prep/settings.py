@@ -1,0 +1,420 @@
+"""Describe the settings: each key of a configuration, and what decides an image's bytes.
+
+This module is light: help is shown without what it takes to check values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prep.errors import ConfigError
+from prep.text import quoted
+
+Interpolation = Literal["area", "linear", "cubic", "lanczos"]
+Encoding = Literal["jpeg", "raw", "float32"]
+Damaged = Literal["refuse", "keep"]
+Icc = Literal["ignore", "convert"]
+Compression = Literal["GZIP", "ZLIB"]
+#: Red, green and blue, each from 0 to 255.
+RGB = tuple[float, float, float]
+
+#: The split of images that lie in class folders without a split folder above them.
+DEFAULT_SPLIT = "train"
+#: Of an output. What is beside them is a folder of a million files, and more than one client holds.
+MOST_SHARDS = 1 << 20
+_LONGEST_NAME = 255  # bytes, on nearly all filesystems
+#: Names of the files that an output has beside its shards.
+RESULTS = frozenset(
+    {
+        *("mean_rgb.json", "label_map.json", "report.json", "report.html"),
+        *(
+            f"{table}.{suffix}"
+            for table in ("refused", "duplicates")
+            for suffix in ("csv", "parquet")
+        ),
+    }
+)
+
+#: The keys of the article's JSON config, and what they are called here.
+ARTICLE_KEYS = {
+    "image_folder": "source",
+    "record_path": "output",
+    "batch": "splits",
+    "crop_size": "size",
+    "image_quality": "quality",
+    "split_number": "images_per_shard",
+    "tf_record_compression": "compression",
+}
+
+
+class _Required:
+    """The default of a key that has none."""
+
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What is said of a key.
+
+    Attributes:
+        default: its value where none is given; ``REQUIRED`` where there is none.
+        help: what it is for.
+        allowed: what it may be, for error messages.
+        words: what it may be, where it is one of several words.
+        decides_bytes: whether shards written with another value are others, as far as a plan can
+            tell. If so, a run with another value does not continue what was begun with this one.
+        part: the part of the fingerprint that shows it, if not its own value under its own name.
+    """
+
+    default: Any
+    help: str
+    allowed: str
+    words: tuple[str, ...] = ()
+    decides_bytes: bool
+    part: str | None = None
+
+
+#: The keys of a configuration, in their order. The model adds their types, and the command line its
+#: flags; this is apart from both, so that help is shown without what it takes to check values.
+KEYS: dict[str, Key] = {
+    "source": Key(
+        default=REQUIRED,
+        help="Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
+        allowed="the path of a folder, or a URL",
+        decides_bytes=True,
+        part="images",
+    ),
+    "output": Key(
+        default=REQUIRED,
+        help="Folder for shards, mean and report, or its URL; made if missing.",
+        allowed="the path of a folder, or a URL",
+        decides_bytes=False,
+    ),
+    "label_map": Key(
+        default=None,
+        help="JSON file that maps class to number or one-hot list. Without it, prep uses "
+        "SOURCE/label_map.json, or else numbers the classes by name.",
+        allowed="the path or URL of a JSON file, or a mapping of class to number or one-hot list",
+        decides_bytes=True,
+        part="label map",
+    ),
+    "storage_options": Key(
+        default=None,
+        help="Options of the storages of URLs, as JSON or @FILE: for all URLs, or by key "
+        "(source, output, label_map, mean_file). They are kept secret.",
+        allowed="a mapping of options, or of source, output, label_map and mean_file to such "
+        "mappings",
+        decides_bytes=False,
+    ),
+    "splits": Key(
+        default=None,
+        help="Splits to prepare, comma-separated; all by default.",
+        allowed="a list of names of folders in the source",
+        decides_bytes=True,
+        part="splits",
+    ),
+    "layout": Key(
+        default="auto",
+        help="What the folders in SOURCE are: classes, or splits that hold classes. auto goes by "
+        "their names and contents, and is an error where that would be a guess.",
+        allowed="auto, classes or splits",
+        words=("auto", "classes", "splits"),
+        decides_bytes=False,  # If it makes others of the images, these show it.
+    ),
+    "on_stray": Key(
+        default="fail",
+        help="If an image lies outside any class folder: fail before any work, or skip it.",
+        allowed="fail or skip",
+        words=("fail", "skip"),
+        decides_bytes=False,
+    ),
+    "image_type": Key(
+        default=None,
+        help="Take only files with this extension (in any case), such as JPEG.",
+        allowed="a file extension, such as JPEG",
+        decides_bytes=True,
+        part="images",
+    ),
+    "size": Key(
+        default=256,
+        help="Width and height of the results, in pixels.",
+        allowed="a whole number from 1 to 4096",
+        decides_bytes=True,
+    ),
+    "quality": Key(
+        default=90,
+        help="JPEG quality.",
+        allowed="a whole number from 1 to 100",
+        decides_bytes=True,
+    ),
+    "images_per_shard": Key(
+        default=None,
+        help="Images in a shard. By default 1000, and fewer for small sets, so that every core has "
+        "work.",
+        allowed="a whole number of at least 1",
+        decides_bytes=True,
+    ),
+    "compression": Key(
+        default=None,
+        help="Compression of the shards: none, GZIP or ZLIB.",
+        allowed="none, GZIP or ZLIB",
+        words=("none", "GZIP", "ZLIB"),
+        decides_bytes=True,
+    ),
+    "seed": Key(
+        default=0,
+        help="Seed of the shuffle.",
+        allowed="a whole number from 0 to 4294967295",
+        decides_bytes=True,
+    ),
+    "interpolation": Key(
+        default="area",
+        help="How to resize: area (cubic where an image is enlarged), linear (fast, but aliases), "
+        "cubic or lanczos (no aliasing, exact centre; 1 to 3 ms more per image).",
+        allowed="area, linear, cubic or lanczos",
+        words=("area", "linear", "cubic", "lanczos"),
+        decides_bytes=True,
+    ),
+    "encoding": Key(
+        default="jpeg",
+        help="How to store images: jpeg, raw (uint8 vector), or float32 (vector, mean subtracted; "
+        "needs mean_file).",
+        allowed="jpeg, raw or float32",
+        words=("jpeg", "raw", "float32"),
+        decides_bytes=True,
+    ),
+    "mean_file": Key(
+        default=None,
+        help="JSON file with R, G and B: the mean that encoding float32 subtracts.",
+        allowed="the path or URL of a JSON file",
+        decides_bytes=True,
+        part="mean",
+    ),
+    "on_bad_image": Key(
+        default="refuse",
+        help="If an image can't be used: refuse it (count it, name it and go on), or fail (stop).",
+        allowed="refuse or fail",
+        words=("refuse", "fail"),
+        decides_bytes=False,
+    ),
+    "max_refused": Key(
+        default=0.05,
+        help="Share of the images that may be refused. A run that refuses more ends with an error, "
+        "and keeps all good images. Unless this is set, up to 10 images may be refused anyway.",
+        allowed="a number from 0 to 1",
+        decides_bytes=False,
+    ),
+    "damaged": Key(
+        default="refuse",
+        help="Truncated or damaged images: refuse them, or keep what can be decoded, and count "
+        "them.",
+        allowed="refuse or keep",
+        words=("refuse", "keep"),
+        decides_bytes=True,
+    ),
+    "max_pixels": Key(
+        default=100_000_000,
+        help="Refuse images with more pixels, without decoding them.",
+        allowed="a whole number of at least 1",
+        decides_bytes=True,
+    ),
+    "max_aspect": Key(
+        default=500.0,
+        help="Refuse images whose longer side is more than this many times the shorter, without "
+        "decoding them.",
+        allowed="a number of at least 1",
+        decides_bytes=True,
+    ),
+    "min_size": Key(
+        default=1,
+        help="Refuse images whose shorter side has fewer pixels.",
+        allowed="a whole number of at least 1",
+        decides_bytes=True,
+    ),
+    "background": Key(
+        default="#ffffff",
+        help="Colour under transparent images.",
+        allowed="a colour as #rrggbb",
+        decides_bytes=True,
+    ),
+    "icc": Key(
+        default="ignore",
+        help="Embedded colour profiles: ignore them, or convert to sRGB.",
+        allowed="ignore or convert",
+        words=("ignore", "convert"),
+        decides_bytes=True,
+    ),
+    "depth": Key(
+        default=16,
+        help="Bits in use in images of 16 bits per sample, such as 12.",
+        allowed="a whole number from 8 to 16",
+        decides_bytes=True,
+    ),
+    "image_timeout": Key(
+        default=60.0,
+        help="Refuse an image as too slow after this many seconds.",
+        allowed="a number from 1 to 86400",
+        decides_bytes=False,
+    ),
+    "duplicates": Key(
+        default="report",
+        help="Images with the same bytes: report them, or keep only one of each group.",
+        allowed="report or drop",
+        words=("report", "drop"),
+        decides_bytes=True,
+        part="images",
+    ),
+    "check": Key(
+        default="stat",
+        help="How to recognise a changed image: by size and time (stat), or by contents (digest, "
+        "which reads all images again).",
+        allowed="stat or digest",
+        words=("stat", "digest"),
+        decides_bytes=False,
+    ),
+}
+
+
+def fingerprint_part(key: str) -> str | None:
+    """Name the part of a plan's fingerprint that shows a key; None if it does not decide the bytes.
+
+    >>> fingerprint_part("size"), fingerprint_part("image_type"), fingerprint_part("output")
+    ('size', 'images', None)
+    """
+    told = KEYS[key]
+    return told.part or key if told.decides_bytes else None
+
+
+def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the article's keys to this package's.
+
+    Raises:
+        ConfigError: a key is given under both names.
+    """
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        ours = ARTICLE_KEYS.get(name, name)
+        if ours in out:
+            raise ConfigError(f"{ours}: given twice, also as {quoted(name)}; keep one of them")
+        out[ours] = value
+    return out
+
+
+#: The distribution; the import, the command and the page of the dashboard are called ``prep``.
+NAME = "dask-prep"
+
+
+def version() -> str:
+    """Return the installed version, such as ``0.1.0``."""
+    import importlib.metadata  # It takes a while to load.
+
+    return importlib.metadata.version(NAME)
+
+
+def install_command(*extras: str) -> str:
+    """Return the command that adds extras to this installation.
+
+    >>> install_command("s3")
+    "pip install 'dask-prep[s3]'"
+    """
+    return f"pip install '{NAME}[{','.join(extras)}]'"
+
+
+def require_split_name(name: object) -> str:
+    """Return a split's name, if an output can have a folder of that name with its shards in it.
+
+    The same rule holds for what a user asks for, what a source holds, and what an output says.
+
+    Raises:
+        ValueError: it can't; the message says why.
+
+    >>> require_split_name("../escaped")
+    Traceback (most recent call last):
+    ValueError: a split can't be called '../escaped': it is to be the name of one folder
+    """
+    shown = repr(name if len(str(name)) <= 80 else f"{str(name)[:80]}…")
+    longest = _LONGEST_NAME - len(os.fsencode(shard_name("", MOST_SHARDS, MOST_SHARDS)))
+    if not isinstance(name, str):
+        why = "it is to be text"
+    elif not name or "/" in name or "\0" in name:
+        why = "it is to be the name of one folder"
+    elif name.startswith("."):
+        why = "names that begin with a dot are hidden, and ours"
+    elif name.casefold() in RESULTS:
+        why = "that is a file of the output"
+    elif _length(name) > longest:
+        why = f"at most {longest} bytes leave room for the names of its shards"
+    else:
+        return name
+    raise ValueError(f"a split can't be called {shown}: {why}")
+
+
+def _length(name: str) -> int:
+    """Bytes of a name; more than any can have where it can't be the name of a file at all."""
+    try:
+        return len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return _LONGEST_NAME + 1
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """The file name of shard ``index`` of ``count``.
+
+    >>> shard_name("train", 0, 214)
+    'train-00000-of-00214.tfrecord'
+    """
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """What happens to an image; see :class:`prep.Config` for the meaning of each.
+
+    ``mean`` is what encoding ``float32`` subtracts, per channel, 0 to 255; ``background`` is what
+    transparent images are laid over, R, G and B.
+    """
+
+    size: int = 256
+    interpolation: Interpolation = "area"
+    encoding: Encoding = "jpeg"
+    quality: int = 90
+    mean: RGB | None = None
+    damaged: Damaged = "refuse"
+    max_pixels: int = 100_000_000
+    max_aspect: float = 500.0
+    min_size: int = 1
+    background: tuple[int, int, int] = (255, 255, 255)
+    icc: Icc = "ignore"
+    depth: int = 16
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ImageSettings:
+        """From what ``dataclasses.asdict`` gave, after its way through JSON."""
+        lists = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
+        return cls(**{**value, **lists})
+
+
+# If max_refused is left at its default: a share says little of a few images.
+_ALWAYS_ALLOWED = 10
+
+
+def refusals_allowed(planned: int, share: float, *, asked: bool) -> int:
+    """How many images may be refused without a run being in error.
+
+    Args:
+        share: ``max_refused``.
+        asked: whether somebody has set it.
+
+    >>> refusals_allowed(1000, 0.05, asked=False), refusals_allowed(13, 0.05, asked=False)
+    (50, 10)
+    """
+    allowed = int(share * planned)
+    return allowed if asked else max(allowed, _ALWAYS_ALLOWED)

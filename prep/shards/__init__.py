@@ -1,0 +1,1 @@
+"""One shard: written, read back, and checked. Knows nothing of Dask."""

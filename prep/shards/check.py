@@ -1,0 +1,172 @@
+"""What a shard's receipt says, held against the plan.
+
+A shard as a whole: its receipt first, then the file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from prep.images.decoders.process import configure_process
+from prep.images.mean_image import GRID
+from prep.output.findings import Difference, Problem
+from prep.output.hosts import open_plan
+from prep.output.journal import Journal
+from prep.output.receipt import ShardReceipt, of_outcome
+from prep.output.report.duplicates import DIGITS
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.shards.check_records import inspect_file
+from prep.shards.writer import RunRef
+from prep.sources.manifest import ImageEntry
+from prep.storage import store
+from prep.text import brief, reason_of
+
+
+def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Problem:
+    """The receipt of a shard; what is wrong, where there is none of this plan."""
+    path = journal.layout.receipt(shard.split, shard.index)
+
+    def problem(expected: str, found: str) -> Problem:
+        where = str(path.relative_to(journal.layout.root))
+        return Problem(where=where, expected=expected, found=found, remedy="rewrite")
+
+    try:
+        receipt = journal.read_receipt(shard.split, shard.index)
+    except FileNotFoundError:
+        file = journal.layout.shard(shard.split, shard.index, shard.count)
+        there = store.patiently(file, file.exists)
+        found = "a file without one" if there else "none, and no file: it was not written"
+        return problem(f"the receipt of {file.name}", found)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            store.require_answer(path, error)
+        return problem("a receipt", f"one that can't be read: {reason_of(error)}")
+    if receipt.fingerprint != digest:
+        found = f"that of another ({str(receipt.fingerprint)[:12]}…)"
+        return problem(f"a receipt of this plan ({digest[:12]}…)", found)
+    return receipt
+
+
+def receipt_differences(
+    receipt: ShardReceipt,
+    shard: ShardSpec,
+    plan: StoredPlan,
+    file: str,
+    entries: Sequence[ImageEntry] | None,
+) -> Iterator[Difference]:
+    """In what a receipt does not agree with the plan, or with itself.
+
+    Args:
+        file: where the shard is to be, relative to the output.
+        entries: its images; None where the image list can't be read.
+    """
+    written, refused = receipt.images, of_outcome(receipt.findings, "refused")
+    largest = plan.most_bytes(written)
+    pairs: dict[str, tuple[object, object]] = {
+        "shard": (
+            (shard.split, shard.index, shard.count, file),
+            (receipt.split, receipt.index, receipt.count, receipt.file),
+        ),
+        "images": (shard.images, written + len(refused)),
+        "images in its sums": (written, receipt.stats.images),
+        "pixels in its sums": (written * plan.settings.size**2, receipt.stats.pixels),
+        "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
+        "classes without a label": ([], sorted(receipt.written.keys() - plan.labels.numbers)),
+        f"bytes beyond {largest:,}": (0, max(receipt.bytes - largest, 0)),
+    }
+    if receipt.dimensions.images:  # They were not always noted.
+        pairs["images in its dimensions"] = (written, receipt.dimensions.images)
+    if receipt.traits.images:
+        pairs["images in its traits"] = (written, receipt.traits.images)
+    if receipt.mean_image.images:
+        pairs["images in its mean image"] = (written, receipt.mean_image.images)
+        side = min(plan.settings.size, GRID)
+        pairs["points on each side of its mean image"] = (side, receipt.mean_image.side)
+    deep = {name: found.images for name, found in receipt.depths.classes.items()}
+    more = [name for name, images in deep.items() if images > receipt.written.get(name, 0)]
+    pairs["classes with more images of 16 bits than images"] = ([], more)
+    if entries is not None:
+        by_class = dict(Counter(classes_written(receipt, entries)))
+        names = {entry.name for entry in entries}
+        strange = {finding.path for finding in receipt.findings} - names
+        pairs["images by class"] = (by_class, receipt.written)
+        pairs["images named that are not its own"] = (0, len(strange))
+    for what, (expected, found) in pairs.items():
+        if expected != found:
+            yield f"{what}: {brief(expected)}", brief(found)
+
+
+def classes_written(receipt: ShardReceipt, entries: Sequence[ImageEntry]) -> list[str]:
+    """The class of each record of a shard, in their order."""
+    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
+    return [entry.class_name for entry in entries if entry.name not in refused]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardInspection:
+    """What was found in one shard.
+
+    Attributes:
+        shard: which one.
+        records: how many records could be read.
+        receipt: its receipt, if there is a sound one.
+        problems: what is wrong; empty for a sound shard.
+    """
+
+    shard: ShardSpec
+    records: int = 0
+    receipt: ShardReceipt | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
+    """Reads all of a shard again, and says what is not as the plan and the receipt have it.
+
+    Raises:
+        OutputConflict: the output holds another plan now.
+        OutputNotSeen: this host sees none in it.
+        StorageUnavailable: it can't be told, for a storage does not answer.
+    """
+    configure_process()
+    journal = Journal(run.output)
+    plan = open_plan(run.output, run.digest, run.run)
+    receipt = read_receipt(journal, shard, run.digest)
+    if isinstance(receipt, Problem):
+        return ShardInspection(shard=shard, problems=(receipt,))
+    path = journal.layout.shard(shard.split, shard.index, shard.count)
+    entries = _entries(journal, plan, shard)
+    file, receipt_file = (
+        str(place.relative_to(journal.layout.root))
+        for place in (path, journal.layout.receipt(shard.split, shard.index))
+    )
+    wrong = _problems(receipt_file, receipt_differences(receipt, shard, plan, file, entries))
+    if wrong:  # There is nothing to hold the shard against.
+        return ShardInspection(shard=shard, problems=wrong)
+    classes = None if entries is None else classes_written(receipt, entries)
+    records, differences = inspect_file(path, plan, receipt, classes)
+    return ShardInspection(
+        shard=shard, records=records, receipt=receipt, problems=_problems(file, differences)
+    )
+
+
+def _problems(where: str, differences: Iterable[Difference]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(where=where, expected=expected, found=found, remedy="rewrite")
+        for expected, found in differences
+    )
+
+
+def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[ImageEntry] | None:
+    """The images of a shard; None where the image list can't be read, which is told elsewhere."""
+    try:
+        return list(journal.entries(plan, shard))
+    except OSError as error:
+        store.require_answer(journal.layout.root, error)
+        return None
+    except (IndexError, ValueError, pa.ArrowException):
+        return None

@@ -1,0 +1,1 @@
+"""Images that crash the decoder, or keep it busy for ever, cost no more than themselves."""

@@ -1,0 +1,157 @@
+"""Messages over a pipe: a length, and that many bytes.
+
+Processes images in a process of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import BinaryIO, cast
+
+from prep.errors import RefusedImage
+from prep.images.processor import Processed
+from prep.settings import ImageSettings
+from prep.shards.isolation.settle import CRASHED, TOO_SLOW
+from prep.shards.isolation.watchdog import SIGNAL
+
+_LENGTH = 8  # bytes
+
+
+def send(pipe: BinaryIO, message: bytes) -> None:
+    """Raises OSError where nobody is at the other end any more."""
+    pipe.write(len(message).to_bytes(_LENGTH, "little"))
+    pipe.write(message)
+    pipe.flush()
+
+
+def receive(pipe: BinaryIO) -> bytes | None:
+    """The next message; None where the other end was closed, or died within one."""
+    header = pipe.read(_LENGTH)
+    if len(header) < _LENGTH:
+        return None
+    length = int.from_bytes(header, "little")
+    message = pipe.read(length)
+    return message if len(message) == length else None
+
+
+# An image is refused for what it does to a fresh process, alone: an earlier image may have upset
+# the decoder. It is given another where somebody outside may have killed or suspended the first.
+_TRIES = 2
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, SIGNAL)
+_END_OF_ERRORS = 4096  # bytes of what the process had to say when it died
+_PATIENCE = 10.0  # seconds for it to end when nobody needs it any more
+
+
+class IsolatedProcessor:
+    """An image processor in a process of its own, which is started when first needed.
+
+    Args:
+        settings: what is to happen to the images.
+        timeout: seconds that one of them may take.
+    """
+
+    def __init__(self, settings: ImageSettings, timeout: float) -> None:
+        self._settings = settings
+        self._timeout = timeout
+        self._child: _Child | None = None
+
+    def __call__(self, data: bytes) -> Processed:
+        """Processes one image file.
+
+        Raises:
+            RefusedImage: the image can't be used: ``crashed the decoder`` if the process died,
+                ``too slow`` if it had to be ended.
+            OSError: the process can't be started.
+        """
+        for _ in range(_TRIES):
+            alone = self._child is None
+            if self._child is None:
+                self._child = _Child(self._settings, self._timeout)
+            reply = self._child.ask(data)
+            if isinstance(reply, RefusedImage):
+                raise reply
+            if reply is not None:
+                return reply
+            status, errors = self._child.end()
+            self._child = None
+            if alone and -status not in _FROM_OUTSIDE:
+                break
+        raise _refusal(status, errors, self._timeout)
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+
+class _Child:
+    """One process, which runs :mod:`prep.shards.isolation.__main__`."""
+
+    def __init__(self, settings: ImageSettings, timeout: float) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
+        # Not multiprocessing: Dask's workers are daemons, and may not start children that way. In
+        # a process group of its own, for Ctrl-C is for the client, which then tells the workers.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "prep.shards.isolation"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            process_group=0,
+        )
+        self._to = cast(BinaryIO, self._process.stdin)
+        self._from = cast(BinaryIO, self._process.stdout)
+        if self._exchange(pickle.dumps((settings, timeout))) is None:
+            status, errors = self.end()
+            # As it may be for want of memory or processes, it may pass.
+            raise ChildProcessError(
+                errno.EAGAIN, f"a process to decode in did not start ({_died(status)}): {errors}"
+            )
+
+    def ask(self, data: bytes) -> Processed | RefusedImage | None:
+        """What came of an image; None if the process did not survive it."""
+        reply = self._exchange(data)
+        return None if reply is None else cast("Processed | RefusedImage", pickle.loads(reply))
+
+    def _exchange(self, message: bytes) -> bytes | None:
+        try:
+            send(self._to, message)
+        except OSError:  # It is dead already.
+            return None
+        return receive(self._from)
+
+    def end(self) -> tuple[int, str]:
+        """Has it end, and gives back its exit status, and the last line that it wrote."""
+        for pipe in (self._to, self._from):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        try:
+            status = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        with self._errors as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _END_OF_ERRORS, 0))
+            lines = file.read().decode(errors="replace").split("\n")
+        return status, next((line for line in reversed(lines) if line.strip()), "")
+
+
+def _refusal(status: int, errors: str, timeout: float) -> RefusedImage:
+    if status == -SIGNAL:
+        return RefusedImage(TOO_SLOW, f"not done after {timeout:g} s")
+    return RefusedImage(CRASHED, f"{_died(status)}: {errors}" if errors else _died(status))
+
+
+def _died(status: int) -> str:
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"exit status {status}"

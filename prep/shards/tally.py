@@ -1,0 +1,107 @@
+"""What has become of the images of a shard, as they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from prep.errors import RefusedImage
+from prep.images.depths import Deep
+from prep.images.mean_image import Grids, MeanImage
+from prep.images.processor import Processed
+from prep.images.stats import ChannelStats
+from prep.images.traits import Noted, Traits
+from prep.output.receipt import Finding, Outcome
+from prep.output.report.duplicates import checksum
+
+_LONGEST_DETAIL = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """What becomes a shard's receipt.
+
+    Attributes:
+        written: records by class.
+        stats: channel sums of the squares that were written.
+        shapes: numbers of images written, by (width, height) in pixels as they were.
+        findings: the images that were not written, or not as they were.
+        deep: of the images written, those that claim 16 bits a sample, by class.
+        refused: how many were not written.
+        source_bytes: of all image files that were read.
+        file_bytes: what is in the shard's file so far.
+        checksums: of all image files, in their order.
+    """
+
+    written: Counter[str] = field(default_factory=Counter)
+    stats: ChannelStats = ChannelStats()
+    shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    deep: dict[str, Deep] = field(default_factory=dict)
+    refused: int = 0
+    source_bytes: int = 0
+    file_bytes: int = 0
+    checksums: list[int] = field(default_factory=list)
+    _noted: list[Noted] = field(default_factory=list)
+    _grids: Grids = field(default_factory=Grids)
+
+    @property
+    def images(self) -> int:
+        """How many are settled: written or refused."""
+        return len(self.checksums)
+
+    @property
+    def mean_image(self) -> MeanImage:
+        """The mean of the squares that were written."""
+        return self._grids.mean()
+
+    def traits(self, split: str, shard: int, size: int) -> Traits:
+        """Those of the images that were written; see :meth:`prep.images.traits.Traits.of`."""
+        return Traits.of(self._noted, self._grids.chroma(), split, shard, size)
+
+    def accept(self, path: str, class_name: str, data: bytes, processed: Processed) -> None:
+        """Counts an image that was written.
+
+        Args:
+            path: of its file, relative to the source.
+            data: its file.
+            processed: what was written of it.
+        """
+        self.written[class_name] += 1
+        self.stats += processed.stats
+        self.shapes[processed.width, processed.height] += 1
+        if processed.grid is not None:
+            r, g, b = processed.stats.sums
+            luma = (299 * r + 587 * g + 114 * b) // (10 * processed.stats.pixels)
+            self._noted.append(
+                Noted(self.images, processed.width, processed.height, luma, *processed.kind)
+            )
+            self._grids.add(processed.grid)
+        if processed.bits:
+            before = self.deep.get(class_name, Deep(0, 0))
+            self.deep[class_name] = before + Deep(1, processed.bits)
+        if processed.note is not None:
+            note = processed.note
+            self._find(path, class_name, note.outcome, note.reason, note.detail)
+        self._settle(data)
+
+    def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
+        """Counts an image that was not written; ``data`` is what could be read of it."""
+        self.refused += 1
+        self._find(path, class_name, "refused", error.reason, error.detail)
+        self._settle(data)
+
+    def _find(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
+        self.findings.append(
+            Finding(
+                path=path,
+                outcome=outcome,
+                reason=reason,
+                detail=detail[:_LONGEST_DETAIL],
+                class_name=class_name,
+            )
+        )
+
+    def _settle(self, data: bytes) -> None:
+        self.source_bytes += len(data)
+        self.checksums.append(checksum(data))

@@ -1,0 +1,1 @@
+"""Where images are, which class and split each is of, and how their bytes are read."""

@@ -1,0 +1,1 @@
+"""Images in class folders: ``SOURCE/<split>/<class>/*``, or without splits."""

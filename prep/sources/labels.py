@@ -1,0 +1,175 @@
+"""The label map: which number, or which one-hot list, stands for which class."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prep.errors import LabelError, StorageUnavailable
+from prep.parsing import parse_json, read_text
+from prep.storage.location import locate
+from prep.storage.remote import RemotePath
+from prep.storage.retry import is_transient
+from prep.text import counted, quoted, reason_of, some
+
+# All lists are kept in each output's plan, which is parsed as any other file is.
+_MOST_NUMBERS = 4_000_000
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMap:
+    """Classes and their numbers.
+
+    A one-hot list is kept as the position of its one, with ``width`` the length of the lists:
+    a thousand lists of a thousand numbers are a lot to send around.
+
+    >>> LabelMap.parse({"cat": [1, 0], "dog": [0, 1]}).feature("dog")
+    (0, 1)
+    """
+
+    numbers: Mapping[str, int]
+    width: int | None = None
+
+    @classmethod
+    def build(cls, classes: Iterable[str]) -> LabelMap:
+        """Numbers the classes from 0, in the order of their names.
+
+        >>> LabelMap.build(["dog", "cat"]).numbers
+        {'cat': 0, 'dog': 1}
+        """
+        return cls(numbers={name: number for number, name in enumerate(sorted(set(classes)))})
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> LabelMap:
+        """Reads a JSON file.
+
+        Raises:
+            LabelError: it can't be read, or is not a label map.
+            StorageUnavailable: it is in a storage that does not answer.
+        """
+        where, place = f"label map {quoted(path)}", locate(path)
+        remote = isinstance(place, RemotePath)
+        try:
+            value = parse_json(place.read_bytes() if remote else read_text(place))
+        except (OSError, ValueError) as error:
+            told = f"{where}: can't be read: {reason_of(error)}"
+            if remote and isinstance(error, OSError) and is_transient(error):
+                raise StorageUnavailable(f"{told}; try again later") from None
+            raise LabelError(told) from None
+        return cls.parse(value, where=where)
+
+    @classmethod
+    def parse(cls, value: Any, where: str = "label map") -> LabelMap:
+        """Checks that all labels are integers, or all one-hot lists of one length.
+
+        Raises:
+            LabelError: they are not.
+        """
+        if not isinstance(value, dict) or not value:
+            raise LabelError(f"{where}: expected a mapping of class to number or one-hot list")
+        width = len(first) if isinstance(first := next(iter(value.values())), list) else None
+        if (width or 0) * len(value) > _MOST_NUMBERS:
+            raise LabelError(
+                f"{where}: got one-hot lists of {width:,} numbers for {len(value):,} classes; "
+                f"expected at most {_MOST_NUMBERS:,} numbers in all: give each class its number "
+                "instead"
+            )
+        return cls(
+            numbers={name: _number(name, label, width, where) for name, label in value.items()},
+            width=width,
+        )
+
+    def require(self, classes: Iterable[str]) -> None:
+        """Raises LabelError where a class has no label; names the classes."""
+        absent = sorted(set(classes) - set(self.numbers))
+        if absent:
+            names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
+            raise LabelError(
+                f"label map: no number for {counted(len(absent), 'class')} of the source: {names}; "
+                f"add {'it' if len(absent) == 1 else 'them'} to the map, or leave label_map out to "
+                "have the classes numbered by name"
+            )
+
+    def doubts(self, classes: Iterable[str]) -> tuple[str, ...]:
+        """Say what may be a mistake in the map, a sentence each, for warnings before a run.
+
+        Nothing of it is an error: two classes may share a number on purpose, and a map may be made
+        for a larger set. ``prep.run`` logs each as a warning, and a plan shows them.
+
+        Args:
+            classes: those that have images.
+
+        >>> LabelMap.parse({"cat": 0, "dog": 0, "eel": 3}).doubts(["cat", "dog"])[0]
+        "label map: several classes have the number 0: 'cat', 'dog'"
+        """
+        return tuple(
+            f"label map: {doubt}"
+            for doubt in (*self._shared(), *self._gaps(), *self._unused(classes))
+        )
+
+    def _shared(self) -> Iterator[str]:
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for name, number in self.numbers.items():
+            names[number].append(name)
+        shared = {number: held for number, held in sorted(names.items()) if len(held) > 1}
+        if len(shared) == 1:
+            ((number, held),) = shared.items()
+            yield f"several classes have the number {number}: {some([*map(quoted, held)])}"
+        elif shared:
+            yield f"{len(shared):,} numbers each belong to several classes: " + some(
+                [f"{number} ({some([*map(quoted, held)])})" for number, held in shared.items()]
+            )
+
+    def _gaps(self) -> Iterator[str]:
+        numbers = sorted(set(self.numbers.values()))
+        if numbers[0] not in (0, 1):
+            yield f"the numbers begin at {numbers[0]}; training code usually expects 0"
+        end = [] if self.width is None else [self.width]
+        gaps = [
+            str(low + 1) if low + 2 == high else f"{low + 1} to {high - 1}"
+            for low, high in itertools.pairwise([*numbers, *end])
+            if high > low + 1
+        ]
+        if gaps:
+            yield f"no class has the number {some(gaps)}"
+
+    def _unused(self, classes: Iterable[str]) -> Iterator[str]:
+        unused = sorted(set(self.numbers) - set(classes))
+        if unused:
+            names = some([*map(quoted, unused)])
+            yield f"no images of {counted(len(unused), 'class')} in the map: {names}"
+
+    def feature(self, name: str) -> tuple[int, ...]:
+        """The integers of a class's ``label`` feature: one, or ``width`` of them."""
+        number = self.numbers[name]
+        if self.width is None:
+            return (number,)
+        return tuple(int(i == number) for i in range(self.width))
+
+    def to_json(self) -> dict[str, int | list[int]]:
+        """The map as it is stored: numbers or one-hot lists."""
+        if self.width is None:
+            return dict(self.numbers)
+        return {name: list(self.feature(name)) for name in self.numbers}
+
+
+def _number(name: str, label: Any, width: int | None, where: str) -> int:
+    if width is None:
+        if type(label) is int and label in _INT64:
+            return label
+        expected = "a whole number, as for the first class"
+    else:
+        whole = isinstance(label, list) and all(type(x) is int for x in label)
+        if whole and sorted(label) == [0] * (width - 1) + [1]:
+            return int(label.index(1))
+        expected = f"a list of {width} numbers, one of them 1 and the others 0"
+    raise LabelError(
+        f"{where}: class {quoted(name)} has {json.dumps(label, default=str)[:80]}; "
+        f"expected {expected}"
+    )

@@ -1,0 +1,265 @@
+"""The image list of an output: a Parquet file, of which a shard reads its own rows."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from prep.storage import store
+from prep.storage.location import leading_out, locate
+from prep.text import quoted
+
+# Rows that are read together. Small enough that a shard of a few images costs little.
+_ROW_GROUP = 4096
+_COLUMNS = {
+    "path": pa.large_binary(),
+    "class": pa.int32(),
+    "size": pa.int64(),
+    "mtime": pa.int64(),
+}
+#: Their names.
+COLUMNS = tuple(_COLUMNS)
+# Those that this package writes with. Others may hold a thousand times their size.
+_CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
+# By which paths may be longer than the file that they are in; Snappy copies at most 64 bytes for
+# each three of its own, and no path is in a list twice.
+_MOST_INFLATED = 32
+_SPARE = 1 << 16
+_LONGEST_PATH = 4096  # bytes
+_EMPTY = pa.schema(list(_COLUMNS.items())).empty_table()
+
+T = TypeVar("T")
+
+
+class ImageEntry(NamedTuple):
+    """One image of a shard.
+
+    Attributes:
+        root: the source, with a separator at its end.
+        relative: path in it. Both are bytes, for a file name need not be text.
+        class_name: the folder it was found in.
+        stamp: what it was like when it was listed.
+    """
+
+    root: bytes
+    relative: bytes
+    class_name: str
+    stamp: store.Stamp
+
+    @property
+    def path(self) -> bytes:
+        """Absolute."""
+        return self.root + self.relative
+
+    @property
+    def name(self) -> str:
+        """Relative, as text."""
+        return os.fsdecode(self.relative)
+
+
+def to_parquet(images: pa.Table) -> bytes:
+    """An image list as the contents of its file; see :class:`prep.planning.plan.RunPlan`."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(images, sink, row_group_size=_ROW_GROUP)
+    return bytes(sink.getvalue())
+
+
+def read(path: Path, columns: Sequence[str] = COLUMNS) -> pa.Table:
+    """All rows of an image list, with some columns or all.
+
+    Raises:
+        OSError, ArrowException: it can't be read.
+        ValueError: it is none, or not one that this package has written.
+    """
+    if store.is_remote(path):  # In one request.
+        data = store.read_patiently(path)
+        return _all_rows(_Opened(pa.BufferReader(data), len(data)), columns)
+    with _opened(path) as images:
+        return _all_rows(images, columns)
+
+
+def _all_rows(images: _Opened | _KeptOpen, columns: Sequence[str]) -> pa.Table:
+    groups = [images.read_row_group(group, columns) for group in range(images.groups)]
+    return pa.concat_tables(groups) if groups else _EMPTY.select(list(columns))
+
+
+def count(path: Path) -> int:
+    """How many rows an image list has.
+
+    Raises:
+        OSError, ArrowException, ValueError: as for :func:`read`.
+    """
+    with _opened(path) as images:
+        return images.rows
+
+
+def entries(path: Path, source: str, classes: Sequence[str], rows: range) -> Iterator[ImageEntry]:
+    """Some rows of an image list, in their order.
+
+    Args:
+        path: the list.
+        source: what its paths are relative to.
+        classes: those of the plan, by their number.
+        rows: which.
+
+    Raises:
+        OSError, ArrowException: it can't be read.
+        ValueError: it is none, or its rows can't be of this source and these classes.
+    """
+    root = os.path.join(os.fsencode(str(locate(source))), b"")
+    with _opened(path) as images:
+        for group in range(rows.start // _ROW_GROUP, -(-rows.stop // _ROW_GROUP)):
+            first = group * _ROW_GROUP
+            found = images.read_row_group(group, COLUMNS)
+            start, stop = max(rows.start - first, 0), rows.stop - first
+            wanted = found.slice(start, stop - start)
+            require_within(wanted["path"], source)
+            require_numbered(wanted["class"].to_numpy(), len(classes))
+            columns = (column.to_pylist() for column in wanted.columns)
+            for name, class_, size, mtime in zip(*columns, strict=True):
+                yield ImageEntry(root, name, classes[class_], store.Stamp(size, mtime))
+
+
+def require_within(paths: pa.ChunkedArray, source: str) -> None:
+    """Raise ValueError where a path does not stay within the source, but for links there."""
+    strange = pc.match_substring_regex(paths, pattern=leading_out(source, r"\z"))
+    if pc.any(strange, min_count=0).as_py():
+        example = os.fsdecode(paths.filter(strange)[0].as_py())
+        raise ValueError(f"a path in it does not stay within the source: {quoted(example[:80])}")
+
+
+def require_numbered(rows: npt.NDArray[np.integer[Any]], classes: int) -> None:
+    """Raise ValueError where a number stands for no class."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < classes:
+        raise ValueError(f"numbers of classes from {rows.min()} to {rows.max()}, of {classes}")
+
+
+class _Opened:
+    """An image list whose form is that of one of ours. What it says in its rows is not known.
+
+    Args:
+        file: a path, or an open file.
+        size: its bytes.
+
+    Raises:
+        OSError, ArrowException: it can't be read.
+        ValueError: its form is another.
+    """
+
+    def __init__(self, file: Path | BinaryIO | pa.NativeFile, size: int) -> None:
+        self._file = pq.ParquetFile(file, read_dictionary=["path"])
+        self._size = size
+        metadata = self._file.metadata
+        self.rows = int(metadata.num_rows)
+        self.groups = int(metadata.num_row_groups)
+        found = {field.name: field.type for field in self._file.schema_arrow}
+        if found != _COLUMNS | {"path": pa.dictionary(pa.int32(), pa.binary())}:
+            raise ValueError(f"other columns or kinds than {', '.join(_COLUMNS)}")
+        # Each row has a path of its own, which takes a byte and more, however well it compresses.
+        if not 0 <= self.rows <= size or self.groups != -(-self.rows // _ROW_GROUP):
+            raise ValueError(f"{self.rows:,} rows in {self.groups:,} parts in {size:,} bytes")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a part; raises IndexError where there is none, and as the class."""
+        if group >= self.groups:
+            raise IndexError(group)
+        metadata = self._file.metadata.row_group(group)
+        parts = [metadata.column(number) for number in range(metadata.num_columns)]
+        expected = min(self.rows - group * _ROW_GROUP, _ROW_GROUP)
+        if metadata.num_rows != expected or any(p.num_values != expected for p in parts):
+            raise ValueError(f"{metadata.num_rows:,} rows in part {group}; expected {expected:,}")
+        if not {part.compression for part in parts} <= _CODECS:
+            raise ValueError(f"another compression than {' and '.join(sorted(_CODECS))}")
+        table = self._file.read_row_group(group, columns=list(columns))
+        if any(column.null_count for column in table.columns):
+            raise ValueError(f"values are absent from part {group}")
+        if "size" in columns and pc.min(table["size"]).as_py() < 0:
+            raise ValueError(f"a negative size in part {group}")
+        if "path" in columns:
+            paths = self._decoded(table["path"])
+            table = table.set_column(list(columns).index("path"), "path", paths)
+        return table
+
+    def _decoded(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Paths as they are; a dictionary can make few bytes stand for very many."""
+        total = 0
+        for chunk in paths.chunks:
+            lengths = pc.binary_length(chunk.dictionary)
+            if len(lengths) and pc.max(lengths).as_py() > _LONGEST_PATH:
+                raise ValueError(f"a path of more than {_LONGEST_PATH:,} bytes")
+            total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+        if total > _MOST_INFLATED * self._size + _SPARE:
+            raise ValueError(f"{total:,} bytes of paths in a file of {self._size:,}")
+        return paths.cast(_COLUMNS["path"])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_Opened | _KeptOpen]:
+    if store.is_remote(path):
+        yield _keep_open(path, store.patiently(path, lambda: store.identity(path)))
+        return
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # Reading from a pipe would never end.
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with contextlib.closing(_Opened(path, status.st_size)) as images:
+        yield images
+
+
+def close() -> None:
+    """Closes the list that is kept open; whoever is reading it goes on."""
+    _keep_open.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _keep_open(path: Path, identity: object) -> _KeptOpen:
+    return _KeptOpen(path)
+
+
+class _KeptOpen:
+    """An image list in a storage, kept open, for opening it takes several requests."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: _Opened | None = None
+        self._lock = threading.Lock()  # It has one position, and threads read different shards.
+
+    @property
+    def rows(self) -> int:
+        return self._ask(lambda images: images.rows)
+
+    @property
+    def groups(self) -> int:
+        return self._ask(lambda images: images.groups)
+
+    def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
+        return self._ask(lambda images: images.read_row_group(group, columns))
+
+    def _ask(self, question: Callable[[_Opened], T]) -> T:
+        with self._lock:
+            return store.patiently(self._path, lambda: self._answer(question))
+
+    def _answer(self, question: Callable[[_Opened], T]) -> T:
+        try:
+            if self._file is None:
+                file = self._path.open("rb")
+                self._file = _Opened(file, file.seek(0, os.SEEK_END))
+            return question(self._file)
+        except (OSError, pa.ArrowException):
+            self._file = None  # Over a connection that broke, it will never be read again.
+            raise

@@ -1,0 +1,1 @@
+"""Read files before their turn comes, where reading would keep a core waiting."""

@@ -1,0 +1,1 @@
+"""What each kind of storage needs of its own."""

@@ -1,1 +1,0 @@
-"""What is known of a run while it runs, put together in one place. Knows nothing of Dask."""

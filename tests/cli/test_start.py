@@ -1,0 +1,76 @@
+"""What a command loads before it is of use: that decides how long one waits for its first word."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from dask.system import CPU_COUNT
+from distributed.system import MEMORY_LIMIT
+
+from prep.execution.machine import cores, memory
+from tests.support.pictures import write_tree
+
+# Libraries that take long to load, and those of them that the plainest commands do without.
+DASK = {"dask", "distributed", "tornado"}
+PAGE = {"bokeh", "jinja2"}
+WORK = {"cv2", "numpy", "pyarrow", "rich"}
+CHECKS = {"asyncio", "fsspec", "multiprocessing", "psutil", "pydantic", "yaml"}
+PREP = ("-m", "prep")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_tree(tmp_path / "photos", {"train": {"cat": 2}})
+    return tmp_path
+
+
+def loaded_by(home: Path, *command: str, code: int = 0) -> set[str]:
+    """The packages that a Python process has loaded when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "without"),
+    [
+        (("-c", "import prep"), 0, DASK | PAGE | WORK | CHECKS),
+        ((*PREP, "--help"), 0, DASK | PAGE | WORK | CHECKS),
+        ((*PREP, "run", "--help"), 0, DASK | PAGE | WORK | CHECKS),
+        ((*PREP, "run", "absent", "shards"), 2, DASK | PAGE | WORK | {"fsspec", "psutil"}),
+        ((*PREP, "plan", "photos", "shards"), 0, DASK | PAGE | {"fsspec", "asyncio"}),
+        (("-c", "import prep; prep.plan"), 0, DASK | PAGE | {"fsspec", "rich"}),
+        ((*PREP, "mean", "photos", "-o", "mean.json"), 0, DASK | PAGE | {"fsspec"}),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_nothing_is_loaded_that_is_not_needed(
+    command: Sequence[str], code: int, without: set[str], home: Path
+) -> None:
+    loaded = loaded_by(home, *command, code=code)
+    assert "prep" in loaded
+    assert loaded & without == set()
+
+
+@pytest.mark.slow
+def test_dask_is_not_loaded_for_a_few_images(home: Path) -> None:
+    assert not loaded_by(home, *PREP, "run", "photos", "shards") & DASK
+    assert not loaded_by(home, *PREP, "verify", "shards") & (DASK | PAGE)
+
+
+def test_cores_and_memory_are_counted_as_dask_counts_them() -> None:
+    assert cores() == CPU_COUNT
+    assert memory() == MEMORY_LIMIT

@@ -1,0 +1,140 @@
+"""What keeps a process from starting workers is said in one sentence, and once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import prep
+from prep.execution import machine
+from tests.support.pictures import write_tree
+
+CONFIG = 'prep.Config(source="photos", output="shards")'
+# Scripts that call prep when they are imported, each in another way.
+UNGUARDED = {
+    "run": f"import prep\nprep.run({CONFIG}, workers=2, dashboard=True)\n",
+    "start": f"import prep\nprep.start({CONFIG}, workers=2).result()\n",
+    "cluster": "import prep\nwith prep.cluster(workers=2):\n    pass\n",
+    "mean": 'import prep\nprep.mean_rgb("photos", workers=2, dashboard=True)\n',
+}
+DAEMON = f"""
+import multiprocessing, prep
+
+def work():
+    prep.run({CONFIG}, dashboard=True)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=work, daemon=True)
+    process.start()
+    process.join()
+"""
+# A user whom the system does not know, as in many a container.
+HOMELESS = """
+import pwd
+from prep.cli import main
+
+def unknown(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = unknown
+main(prog_name="prep")
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_tree(tmp_path / "photos", {"train": {"cat": 2}})
+    return tmp_path
+
+
+def said_by(home: Path, *command: str, script: str = "", **without: None) -> tuple[int, list[str]]:
+    """The exit code of a Python process, and what it says on standard error."""
+    variables = {k: v for k, v in os.environ.items() if k not in without}
+    variables["TMPDIR"] = str(home / "tmp")
+    (home / "tmp").mkdir()
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=home,
+        env=variables,
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["run", *(pytest.param(way, marks=pytest.mark.slow) for way in UNGUARDED if way != "run")],
+)
+def test_a_script_without_the_guard_is_told_so_once(way: str, home: Path) -> None:
+    (home / "script.py").write_text(UNGUARDED[way])
+    code, lines = said_by(home, "script.py")
+    assert code == 1
+    assert lines[-1] == f"prep.errors.UsageError: {machine._NO_GUARD}"
+    assert 'if __name__ == "__main__":' in lines[-1]
+    # Python's own traceback of that one error, and nothing from any of the workers.
+    assert sum(line.startswith("Traceback") for line in lines) == 1
+    assert [line for line in lines if "multiprocessing" in line] == []
+    assert not (home / "shards/train").exists()
+    assert [path.name for path in (home / "tmp").iterdir() if path.name.startswith("prep-")] == []
+
+
+def test_a_script_needs_no_guard_where_no_cluster_is_started(home: Path) -> None:
+    (home / "script.py").write_text(f"import prep\nprep.run({CONFIG}, workers=2)\n")
+    code, lines = said_by(home, "script.py")
+    assert (code, lines) == (0, [])
+    assert prep.RunReport.read(home / "shards").images["written"] == 2
+
+
+def test_a_script_from_standard_input_is_told_so(home: Path) -> None:
+    script = f'import prep\nif __name__ == "__main__":\n    prep.run({CONFIG}, dashboard=True)\n'
+    code, lines = said_by(home, "-", script=script)
+    assert code == 1
+    assert lines[-1] == f"prep.errors.UsageError: {machine._NO_SCRIPT}"
+    assert not (home / "shards").exists()
+
+
+def test_a_process_that_may_start_no_others_is_told_so(home: Path) -> None:
+    (home / "script.py").write_text(DAEMON)
+    _, lines = said_by(home, "script.py")
+    assert lines[-1].startswith(
+        "prep.errors.UsageError: a process with daemon=True (Dask's workers are such) can't start"
+    )
+    assert sum(line.startswith("Traceback") for line in lines) == 1
+    assert not (home / "shards").exists()
+
+
+def test_a_user_without_a_home_is_told_so(home: Path) -> None:
+    arguments = ("run", "--source", "photos", "--output", "shards", "--dashboard")
+    code, (line,) = said_by(home, "-c", HOMELESS, *arguments, HOME=None)
+    assert code == 2
+    assert line.startswith("prep: HOME is not set, and this user has no home folder")
+    assert not (home / "shards").exists()
+
+
+def test_where_nothing_can_be_noted_a_missing_guard_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(**_: object) -> str:
+        raise OSError("no space")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with machine.told_of_a_missing_guard() as require_guard:
+        require_guard()
+
+
+def test_a_process_that_only_imports_a_script_of_others_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("multiprocessing.process._current_process._inheriting", True, raising=False)
+    monkeypatch.delenv(machine._WORD, raising=False)
+    with pytest.raises(prep.PrepError, match='if __name__ == "__main__":'):
+        prep.run(prep.Config(source="a", output="b"))

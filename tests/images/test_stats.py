@@ -1,0 +1,176 @@
+"""Channel sums add up exactly, in any order, to what NumPy finds in all pixels at once."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prep.images.stats import ChannelStats, MixedStats, channel_sums
+from prep.settings import RGB
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Pixels:
+    """An image of a few pixels; now and then a flat one, where rounding shows most."""
+    height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    if draw(st.booleans()):
+        return np.full((height, width, 3), draw(st.integers(0, 255)), np.uint8)
+    samples = draw(st.binary(min_size=height * width * 3, max_size=height * width * 3))
+    return np.frombuffer(samples, np.uint8).reshape(height, width, 3)
+
+
+image_lists = st.lists(images(), min_size=1, max_size=8)
+sums = st.integers(0, 1 << 80)
+triples = st.tuples(sums, sums, sums)
+any_stats = st.builds(ChannelStats, images=sums, pixels=sums, sums=triples, squares=triples)
+
+
+def all_pixels(pictures: list[Pixels]) -> npt.NDArray[np.int64]:
+    return np.concatenate([p.reshape(-1, 3) for p in pictures]).astype(np.int64)
+
+
+def exact(values: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(values.tolist())
+
+
+@given(a=any_stats, b=any_stats, c=any_stats)
+def test_adding_is_associative_and_commutative(
+    a: ChannelStats, b: ChannelStats, c: ChannelStats
+) -> None:
+    assert (a + b) + c == a + (b + c)
+    assert a + b == b + a
+    assert a + ChannelStats() == a
+
+
+@given(pictures=image_lists)
+def test_sums_are_those_of_all_pixels_together(pictures: list[Pixels]) -> None:
+    total = sum(map(channel_sums, pictures), ChannelStats())
+    together = all_pixels(pictures)
+    assert total.images == len(pictures)
+    assert total.pixels == len(together)
+    assert total.sums == exact(together.sum(0))
+    assert total.squares == exact((together**2).sum(0))
+
+
+@given(pictures=image_lists)
+def test_mean_and_std_are_numpys(pictures: list[Pixels]) -> None:
+    total = sum(map(channel_sums, pictures), ChannelStats())
+    together = all_pixels(pictures).astype(np.float64)
+    assert total.mean() == pytest.approx(together.mean(0), abs=1e-9)
+    assert total.std() == pytest.approx(together.std(0), abs=1e-9)
+
+
+def test_flat_images_have_no_spread() -> None:
+    for value in range(256):
+        for width in range(1, 8):
+            flat = channel_sums(np.full((1, width, 3), value, np.uint8))
+            assert flat.std() == (0, 0, 0)
+
+
+def test_a_spread_that_floats_would_lose_is_found() -> None:
+    # A hundred thousand million samples of 200, and one of 201: the squares differ from the mean's
+    # square by 1 in 10^15, which is what rounding alone would make of them.
+    n = 10**11 + 1
+    many = ChannelStats(
+        images=10**6, pixels=n, sums=(200 * n + 1,) * 3, squares=(40_000 * n + 401,) * 3
+    )
+    variance = Fraction(1, n) - Fraction(1, n) ** 2  # of n - 1 zeros and a one
+    assert many.mean() == (float(200 + Fraction(1, n)),) * 3
+    assert many.std() == pytest.approx((math.sqrt(variance),) * 3, rel=1e-15)
+
+
+def test_without_images_there_is_no_mean() -> None:
+    assert ChannelStats().mean() is None
+    assert ChannelStats().std() is None
+    assert MixedStats().image_weighted() is None
+
+
+@given(pictures=image_lists)
+def test_sums_survive_json(pictures: list[Pixels]) -> None:
+    stats = sum(map(channel_sums, pictures), ChannelStats())
+    assert ChannelStats.from_json(json.loads(json.dumps(stats.to_json()))) == stats
+
+
+def weighted(pictures: list[Pixels]) -> tuple[RGB, RGB]:
+    result = MixedStats.of(map(channel_sums, pictures)).image_weighted()
+    assert result is not None
+    return result
+
+
+@given(pictures=image_lists)
+def test_the_image_weighted_mean_is_the_mean_of_the_images_means(pictures: list[Pixels]) -> None:
+    def mean_of_means(power: int) -> list[Fraction]:
+        per_image = []
+        for picture in pictures:
+            pixels = picture.reshape(-1, 3).astype(int)
+            per_image.append([Fraction(int(x), len(pixels)) for x in (pixels**power).sum(0)])
+        return [
+            sum(channel, Fraction()) / len(pictures) for channel in zip(*per_image, strict=True)
+        ]
+
+    mean, std = weighted(pictures)
+    assert mean == pytest.approx([float(m) for m in mean_of_means(1)], abs=1e-9)
+    # Compared as variances, which are differences of numbers up to 255², good to 1e-9 of them.
+    variances = [q - m * m for m, q in zip(mean_of_means(1), mean_of_means(2), strict=True)]
+    assert [s * s for s in std] == pytest.approx([float(v) for v in variances], abs=1e-9)
+
+
+def test_weighing_images_alike_is_not_weighing_pixels_alike() -> None:
+    small, large = np.zeros((1, 1, 3), np.uint8), np.full((3, 1, 3), 100, np.uint8)
+    stats = MixedStats.of(map(channel_sums, (small, large)))
+    assert weighted([small, large])[0] == (50, 50, 50)  # (0 + 100) / 2
+    assert stats.total.mean() == (75, 75, 75)  # (0 + 3 · 100) / 4
+
+
+@given(pictures=st.lists(images(), min_size=2, max_size=12), seed=st.integers(0, 1 << 32))
+def test_neither_order_nor_cuts_change_a_bit(pictures: list[Pixels], seed: int) -> None:
+    rng = random.Random(seed)
+    cut = rng.randrange(len(pictures))
+    other_way = rng.sample(pictures, len(pictures))
+    parts = [MixedStats.of(map(channel_sums, p)) for p in (other_way[:cut], other_way[cut:])]
+    assert MixedStats.merge(parts).image_weighted() == weighted(pictures)
+    assert MixedStats.merge(reversed(parts)).total == sum(
+        map(channel_sums, pictures), ChannelStats()
+    )
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "value"),
+    [
+        (4000, 3000, 255),  # 12 megapixels: squares sum up to far more than 32 bits
+        (1, 65000, 255),  # one long row
+        (65000, 1, 254),  # one long column
+    ],
+)
+def test_sums_of_large_flat_images_are_exact(height: int, width: int, value: int) -> None:
+    stats = channel_sums(np.full((height, width, 3), value, np.uint8))
+    assert stats.sums == (height * width * value,) * 3
+    assert stats.squares == (height * width * value**2,) * 3
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        np.s_[:, ::-1],  # mirrored
+        np.s_[::-1, :],  # upside down
+        np.s_[3:-5, 7:-2],  # cropped
+        np.s_[::2, ::3],  # thinned out
+        np.s_[:, :, ::-1],  # BGR
+    ],
+)
+def test_sums_of_views_are_those_of_what_is_seen(view: tuple[slice, ...]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (61, 47, 3), np.uint8)
+    for seen in (pixels[view], pixels[view].transpose(1, 0, 2)):
+        values = seen.astype(np.int64)
+        assert channel_sums(seen).sums == exact(values.sum((0, 1)))
+        assert channel_sums(seen).squares == exact((values**2).sum((0, 1)))

@@ -1,0 +1,178 @@
+"""What a worker process counts, and what of it travels with a heartbeat."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgpack
+import numpy as np
+import pytest
+
+import prep
+from prep.errors import RefusedImage, StoppedShard
+from prep.images.processor import Processed
+from prep.images.stats import ChannelStats
+from prep.monitoring.counters import ProcessCounters, shard_key
+from prep.planning.shards import ShardSpec
+from prep.planning.stored import StoredPlan
+from prep.shards.tally import Tally
+from tests.support.pictures import write_tree
+
+SHARD = ShardSpec(split="train", index=3, count=9, start=0, stop=100)
+ONE = ChannelStats(images=1, pixels=4, sums=(4, 8, 12), squares=(4, 16, 36))
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> StoredPlan:
+    root = write_tree(tmp_path_factory.mktemp("photos"), {"train": {"cat": 1, "dog": 1}})
+    return StoredPlan.of(prep.plan(prep.Config(source=str(root), output=str(root / "out"))))
+
+
+def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
+    for number in range(images):
+        processed = Processed(b"123", ONE, width=2, height=2)
+        tally.accept(f"{number}.jpg", class_name, b"12345", processed)
+        tally.file_bytes += 3
+    return tally
+
+
+def test_a_shard_counts_while_it_is_written_and_after_it(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    with counters.shard(SHARD, "run", plan) as counter:
+        tally = Tally()
+        counter.attempt_begun(tally)
+        fill(tally, 2)
+        tally.refuse("x.jpg", "dog", b"1", RefusedImage("damaged", "half of it"))
+        told = counters.snapshot()["runs"]["run"]
+        assert told["finished"]["read"] == 0
+        (active,) = told["active"].items()
+        assert active[0] == "train/3"
+        assert active[1]["images"] == 3
+        assert active[1]["read"] == 11
+        assert active[1]["written"] == 6
+        assert active[1]["refused"] == {"damaged": 1}
+        assert active[1]["latest"] == [["x.jpg", "damaged", "half of it"]]
+        assert np.frombuffer(active[1]["classes"], np.uint32).tolist() == [2, 0]
+        assert counters.busy("run")
+        tally.file_bytes = 1000
+    told = counters.snapshot()["runs"]["run"]
+    assert told["active"] == {}
+    assert told["finished"]["written"] == 1000  # The file, with all that is around the images.
+    assert told["finished"]["stats"] == {"train": [2, 8, 8, 16, 24, 8, 32, 72]}
+    assert not counters.busy("run")
+    assert counters.totals() == {
+        "images": 2,
+        "refused": 1,
+        "read": 11,
+        "written": 1000,
+        "active": 0,
+    }
+
+
+def test_a_shard_that_fails_counts_for_nothing(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    with contextlib.suppress(ZeroDivisionError), counters.shard(SHARD, "run", plan) as counter:
+        fill(counter.tally, 5)
+        raise ZeroDivisionError
+    told = counters.snapshot()["runs"]["run"]
+    assert (told["finished"]["read"], told["active"]) == (0, {})
+
+
+def test_another_attempt_begins_with_nothing(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    with counters.shard(SHARD, "run", plan) as counter:
+        counter.attempt_begun(fill(Tally(), 5))
+        counter.attempt_begun(Tally())
+        assert counters.snapshot()["runs"]["run"]["active"]["train/3"]["images"] == 0
+
+
+def test_a_stopped_run_ends_at_its_next_image(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    with counters.shard(SHARD, "other", plan) as other, counters.shard(SHARD, "run", plan) as mine:
+        counters.stop("run")
+        other.image_settled("cat", b"")
+        with pytest.raises(StoppedShard, match="train/3"):
+            mine.image_settled("cat", b"")
+    with counters.shard(SHARD, "run", plan) as late, pytest.raises(StoppedShard):
+        late.image_settled("cat", b"")
+
+
+def test_a_square_is_kept_only_if_somebody_asks(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    with counters.shard(SHARD, "run", plan) as counter:
+        counter.image_settled("cat", b"1")
+        assert counters.spotlight.take() is None
+        counter.image_settled("cat", None)  # It was refused.
+        counter.image_settled("dog", b"2")
+        counter.image_settled("cat", b"3")
+        square = counters.spotlight.take()
+        assert square is not None
+        assert (square.split, square.class_name, square.image) == ("train", "dog", b"2")
+        assert counters.spotlight.take() is None
+
+
+def test_what_travels_does_not_grow_with_the_images(plan: StoredPlan) -> None:
+    sizes = []
+    for images in (10, 10_000):
+        counters = ProcessCounters()
+        with counters.shard(SHARD, "run", plan) as counter:
+            fill(counter.tally, images)
+            for number in range(images):
+                counter.tally.refuse(f"{number}", "cat", b"", RefusedImage("empty", ""))
+            sizes.append(len(msgpack.packb(counters.snapshot())))
+    assert sizes[1] - sizes[0] < 100
+
+
+def test_names_that_are_no_text_travel_all_the_same(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    odd = ShardSpec(split="caf\udce9", index=0, count=1, start=0, stop=1)
+    with counters.shard(odd, "run", plan) as counter:
+        counter.tally.refuse("\udce9\n.jpg", "cat", b"", RefusedImage("empty", "\udce9"))
+        msgpack.packb(counters.snapshot())
+    assert shard_key(odd).isprintable()
+    assert msgpack.unpackb(msgpack.packb(counters.snapshot()))["process"] == counters.process
+
+
+def test_only_the_last_few_runs_are_told_of(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    for number in range(20):
+        with counters.shard(SHARD, str(number), plan):
+            pass
+    assert list(counters.snapshot()["runs"]) == [str(number) for number in range(12, 20)]
+
+
+def test_totals_never_become_less(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    for number in range(20):
+        with counters.shard(SHARD, str(number), plan) as counter:
+            fill(counter.tally, 2)
+    assert counters.totals()["images"] == 40
+    with contextlib.suppress(ZeroDivisionError), counters.shard(SHARD, "x", plan) as counter:
+        counter.attempt_begun(fill(Tally(), 3))
+        counter.attempt_begun(Tally())
+        assert counters.totals()["images"] == 43
+        fill(counter.tally, 5)
+        raise ZeroDivisionError
+    assert counters.totals() == {
+        "images": 48,
+        "refused": 0,
+        "read": 5 * 48,
+        "written": 3 * 48,
+        "active": 0,
+    }
+
+
+def test_a_run_under_way_is_told_of_however_many_come_after_it(plan: StoredPlan) -> None:
+    counters = ProcessCounters()
+    with counters.shard(SHARD, "long", plan) as counter:
+        fill(counter.tally, 3)
+        for number in range(20):
+            with counters.shard(SHARD, str(number), plan):
+                pass
+        assert counters.snapshot()["runs"]["long"]["active"]["train/3"]["images"] == 3
+
+
+def test_a_host_s_processor_time_is_a_percentage() -> None:
+    counters = ProcessCounters()
+    for _ in range(3):
+        assert 0 <= counters.snapshot()["host_cpu"] <= 100
