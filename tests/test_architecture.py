@@ -19,8 +19,8 @@ import prep
 from prep import errors
 from prep.images.stats import ChannelStats, MixedStats
 from prep.operations.mean import Part
-from prep.output.findings import Problem
-from prep.output.receipt import Finding, ShardReceipt, Totals
+from prep.output.findings import mismatch
+from prep.output.receipt import ImageNote, ShardReceipt, Totals
 from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection
 from prep.shards.writer import RunRef
@@ -142,9 +142,9 @@ def test_every_error_is_in_the_tree_that_is_drawn_and_has_its_exit_code() -> Non
 
 
 STATS = ChannelStats(images=2, pixels=8, sums=(1, 2, 3), squares=(1, 4, 9))
-FINDING = Finding(path="caf\udce9.jpg", reason="damaged", detail="half of it")
+FINDING = ImageNote(path="caf\udce9.jpg", reason="damaged", detail="half of it")
 SHARD = ShardSpec(split="train", index=0, count=2, start=0, stop=50)
-PROBLEM = Problem(where="mean_rgb.json", expected="{}", found="[]", remedy="remake")
+PROBLEM = mismatch("mean_rgb.json", "{}", "[]", "remake")
 VALUES = [
     SHARD,
     PROBLEM,

@@ -22,7 +22,7 @@ from prep.display.links import address_of
 from prep.execution.placing import FEW_IMAGES
 from prep.images.depths import depth_warning
 from prep.operations.plan import Estimate
-from prep.output.findings import Problem
+from prep.output.findings import Finding
 from prep.planning.facts import OBSTACLE, class_totals, plan_facts
 from prep.planning.plan import RunPlan
 from prep.storage.location import locate
@@ -199,7 +199,7 @@ def print_verification(report: VerificationReport) -> None:
         click.echo(one_line(report.summary()))
 
 
-def _print_problems(problems: Iterable[Problem]) -> None:
+def _print_problems(problems: Iterable[Finding]) -> None:
     console = Console()
     rows = [
         [one_line(text) for text in (p.where, p.expected, p.found, _REMEDIES[p.remedy])]

@@ -13,7 +13,7 @@ from prep.errors import StorageUnavailable
 from prep.execution.executor import Executor
 from prep.monitoring.counters import shard_key
 from prep.monitoring.counts import LiveCounts, Pace
-from prep.output.findings import Problem
+from prep.output.findings import Finding, mismatch
 from prep.output.inventory import Inventory
 from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals, total_receipts
@@ -39,11 +39,11 @@ class Audit:
 
     plan: RunPlan | None
     shards: tuple[ShardInspection, ...]
-    beside: tuple[Problem, ...]
+    beside: tuple[Finding, ...]
     unrelated: tuple[str, ...]
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[Finding, ...]:
         """All that is wrong."""
         return tuple(p for shard in self.shards for p in shard.problems) + self.beside
 
@@ -164,7 +164,7 @@ def _failed(error: BaseException | None, shard: ShardSpec) -> ShardInspection:
     """
     if isinstance(error, StorageUnavailable):
         raise error
-    problem = Problem(
+    problem = mismatch(
         where=shard_key(shard),
         expected="a shard that can be read",
         found=failure(error) if isinstance(error, BaseException) else str(error),

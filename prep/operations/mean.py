@@ -22,7 +22,7 @@ from prep.images.encode import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
 from prep.monitoring.counts import LiveCounts, Pace
 from prep.output.hosts import known_encoding
-from prep.output.receipt import Finding
+from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import read_records
@@ -56,7 +56,7 @@ class Part:
     """The sums of some files, and those that could not be read."""
 
     stats: MixedStats = MixedStats()
-    refused: tuple[Finding, ...] = ()
+    refused: tuple[ImageNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class MeanReport:
     std: dict[str, float]
     images: int
     weight: Weight
-    refused: tuple[Finding, ...]
+    refused: tuple[ImageNote, ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -229,17 +229,17 @@ def sum_images(paths: Iterable[str]) -> Part:
     depth = depth_of("mean", store.most_at_once(paths[0]) if paths else None)
     decoder = Decoder()
     images: list[ChannelStats] = []
-    refused: list[Finding] = []
+    refused: list[ImageNote] = []
     with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth) as files:
         for path, read in files:
             try:
                 data = store.patiently(locate(path), read)
                 images.append(channel_sums(decoder.decode(data).pixels))
             except RefusedImage as error:
-                refused.append(Finding(path=path, reason=error.reason, detail=error.detail[:200]))
+                refused.append(ImageNote(path=path, reason=error.reason, detail=error.detail[:200]))
             except OSError as error:
                 store.require_answer(locate(path), error)
-                refused.append(Finding(path=path, reason="unreadable", detail=reason_of(error)))
+                refused.append(ImageNote(path=path, reason="unreadable", detail=reason_of(error)))
     return Part(stats=MixedStats.of(images), refused=tuple(refused))
 
 

@@ -16,7 +16,7 @@ from prep.operations.plan import as_begun, plan_images
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
-from prep.output.receipt import Finding, ShardReceipt, of_outcome
+from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import OutputState, RunPlan
 from prep.planning.shards import ShardSpec
@@ -137,7 +137,7 @@ def _foregone(found: Found, output: str, *, complete: bool) -> PrepError | None:
     return None if verdict.good or not complete else too_many_refused(verdict, output)
 
 
-def _refused(receipts: Iterable[ShardReceipt]) -> list[Finding]:
+def _refused(receipts: Iterable[ShardReceipt]) -> list[ImageNote]:
     return [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
 
 

@@ -20,7 +20,7 @@ from prep.operations.audit import Audit
 from prep.operations.plan import plan_as_stored
 from prep.operations.publish import publish
 from prep.operations.writing import Writing
-from prep.output.findings import Problem
+from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
 from prep.output.receipt import of_outcome, total_receipts
 from prep.output.report.duplicates import from_text
@@ -52,9 +52,9 @@ class Repair:
         self._found = found
         self._executor = executor
         self._show_work = show_work
-        self._notes: list[Problem] = []
+        self._notes: list[Finding] = []
 
-    def carry_out(self) -> list[Problem]:
+    def carry_out(self) -> list[Finding]:
         """Repair, and return why some of it could not be done.
 
         Raises:
@@ -118,7 +118,7 @@ class Repair:
         differing = [name for name in planned if planned[name] != here.get(name)]
         for name in differing:
             self._notes.append(
-                Problem(
+                mismatch(
                     where=self._shown(self._journal.layout.plan),
                     expected=f"{name} {planned[name]}, to write the same shards again",
                     found=f"{here.get(name)}",
@@ -167,7 +167,7 @@ class Repair:
 
     def _note(self, path: Path, found: str) -> None:
         self._notes.append(
-            Problem(
+            mismatch(
                 where=self._shown(path),
                 expected=f"its images in {quoted(self._stored.source)} as they were, "
                 "to write it again",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from prep.execution.executor import Workload
 from prep.execution.placing import placed, require_usable
 from prep.operations.audit import Audit, audit, shards_to_read
 from prep.operations.repair import Repair
-from prep.output.findings import Problem
+from prep.output.findings import Finding
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
 from prep.output.plans import Trust, no_plan, require_listed, require_trusted
@@ -48,8 +48,8 @@ class VerificationReport:
     output: str
     shards: int
     images: int
-    problems: tuple[Problem, ...]
-    repaired: tuple[Problem, ...] = ()
+    problems: tuple[Finding, ...]
+    repaired: tuple[Finding, ...] = ()
     unrelated: tuple[str, ...] = ()
     committed: int | None = None
     running: bool = False
@@ -66,7 +66,8 @@ class VerificationReport:
 
     def to_json(self) -> dict[str, Any]:
         """Convert to JSON values."""
-        return {**asdict(self), "clean": self.clean}
+        problems, repaired = map(_to_json, (self.problems, self.repaired))
+        return {**asdict(self), "problems": problems, "repaired": repaired, "clean": self.clean}
 
     def summary(self) -> str:
         """One line.
@@ -200,6 +201,11 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
     raise no_plan(journal.layout)
 
 
+def _to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    names = ("where", "expected", "found", "remedy")
+    return [{name: getattr(finding, name) for name in names} for finding in findings]
+
+
 def _is_held(journal: Journal) -> bool:
     """Tell whether a run is known to be at work in an output."""
     try:
@@ -216,7 +222,7 @@ def _report(
     stored: StoredPlan,
     now: Audit,
     before: Audit | None = None,
-    notes: list[Problem] | None = None,
+    notes: list[Finding] | None = None,
 ) -> VerificationReport:
     shards = len(stored.shards)
     problems = (*now.problems, *(notes or ()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from prep.output.findings import Problem, Remedy
+from prep.output.findings import Finding, Remedy, mismatch
 from prep.output.journal import Journal
 from prep.output.layout import is_shard_name, split_of
 from prep.output.receipt import SplitTotals
@@ -52,7 +52,7 @@ class Inventory:
         self._layout = journal.layout
         self._stored = stored
 
-    def plan(self) -> tuple[RunPlan | None, list[Problem]]:
+    def plan(self) -> tuple[RunPlan | None, list[Finding]]:
         """The plan with its image list, or what is wrong with either."""
         stored = self._stored
         try:
@@ -78,7 +78,7 @@ class Inventory:
             return None, [self._problem(self._layout.plan, "settings as planned", found, "none")]
         return whole, []
 
-    def strays(self, *, leftovers: bool) -> Iterator[Problem]:
+    def strays(self, *, leftovers: bool) -> Iterator[Finding]:
         """Yield files that readers would take for shards of this output, though they are not.
 
         Args:
@@ -109,14 +109,14 @@ class Inventory:
                 if split not in self._stored.images or folder != self._layout.root / split:
                     yield self._name(path)
 
-    def label_map(self) -> Iterator[Problem]:
+    def label_map(self) -> Iterator[Finding]:
         """What is wrong with ``label_map.json``."""
         path = self._layout.labels
         value = _read_json(path)
         if value != self._stored.labels.to_json():
             yield self._problem(path, "the label map of the plan", _what(path, value), "remake")
 
-    def results(self, made: RunPlan, totals: SplitTotals) -> Iterator[Problem]:
+    def results(self, made: RunPlan, totals: SplitTotals) -> Iterator[Finding]:
         """What is wrong with ``report.json``, ``mean_rgb.json`` and ``refused.csv``.
 
         Args:
@@ -155,13 +155,13 @@ class Inventory:
         for split in self._stored.images:
             yield from (layout.root / split, layout.receipts / split)
 
-    def _stray(self, path: Path, expected: str) -> Problem:
+    def _stray(self, path: Path, expected: str) -> Finding:
         removable = path.is_symlink() or not path.is_dir()
         found = "this file" if removable else "a folder that prep did not make"
         return self._problem(path, expected, found, "remove" if removable else "none")
 
-    def _problem(self, path: Path, expected: str, found: str, remedy: Remedy) -> Problem:
-        return Problem(where=self._name(path), expected=expected, found=found, remedy=remedy)
+    def _problem(self, path: Path, expected: str, found: str, remedy: Remedy) -> Finding:
+        return mismatch(self._name(path), expected, found, remedy)
 
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self._layout.root))

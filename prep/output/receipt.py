@@ -34,7 +34,7 @@ Outcome = Literal["refused", "repaired", "damaged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ImageNote:
     """An image that was not simply written.
 
     Attributes:
@@ -53,7 +53,7 @@ class Finding:
     class_name: str = ""
 
     @classmethod
-    def from_json(cls, value: object) -> Finding:
+    def from_json(cls, value: object) -> ImageNote:
         """Raises ValueError where the value is not a finding."""
         fields = Fields(value, "an image that was found")
         path = fields.text("path")
@@ -77,7 +77,7 @@ def _outcome(value: object) -> Outcome:
     return refuse("outcome", " or ".join(get_args(Outcome)), value)
 
 
-def of_outcome(findings: Iterable[Finding], outcome: Outcome) -> tuple[Finding, ...]:
+def of_outcome(findings: Iterable[ImageNote], outcome: Outcome) -> tuple[ImageNote, ...]:
     """Those findings that came to this."""
     return tuple(finding for finding in findings if finding.outcome == outcome)
 
@@ -118,7 +118,7 @@ class ShardReceipt:
     source_bytes: int
     checksums: str
     stats: ChannelStats
-    findings: tuple[Finding, ...]
+    findings: tuple[ImageNote, ...]
     seconds: float
     worker: str
     retries: int = 0
@@ -141,7 +141,7 @@ class ShardReceipt:
         fields = Fields(value, "a receipt")
         split, index = require_split_name(fields.text("split")), fields.whole("index")
         written = _interned(fields.counts("written", least=1))
-        findings = tuple(map(Finding.from_json, fields.list("findings")))
+        findings = tuple(map(ImageNote.from_json, fields.list("findings")))
         rows = sum(written.values()) + len(of_outcome(findings, "refused"))
         receipt = cls(
             split=split,
@@ -199,7 +199,7 @@ class Totals:
     source_bytes: int = 0
     written: Mapping[str, int] = field(default_factory=dict)
     stats: ChannelStats = ChannelStats()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ImageNote, ...] = ()
     retries: int = 0
     dimensions: Dimensions = field(default_factory=Dimensions)
     depths: Depths = field(default_factory=Depths)
@@ -232,7 +232,7 @@ class Totals:
         return sum(self.written.values())
 
     @property
-    def refused(self) -> tuple[Finding, ...]:
+    def refused(self) -> tuple[ImageNote, ...]:
         """The images that were not written."""
         return of_outcome(self.findings, "refused")
 

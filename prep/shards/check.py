@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from prep.images.decoders.process import configure_process
 from prep.images.mean_image import GRID
-from prep.output.findings import Difference, Problem
+from prep.output.findings import Difference, Finding, mismatch
 from prep.output.hosts import open_plan
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
@@ -27,13 +27,13 @@ from prep.storage import store
 from prep.text import brief, reason_of
 
 
-def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Problem:
+def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Finding:
     """The receipt of a shard; what is wrong, where there is none of this plan."""
     path = journal.layout.receipt(shard.split, shard.index)
 
-    def problem(expected: str, found: str) -> Problem:
+    def problem(expected: str, found: str) -> Finding:
         where = str(path.relative_to(journal.layout.root))
-        return Problem(where=where, expected=expected, found=found, remedy="rewrite")
+        return mismatch(where, expected, found, "rewrite")
 
     try:
         receipt = journal.read_receipt(shard.split, shard.index)
@@ -121,7 +121,7 @@ class ShardInspection:
     shard: ShardSpec
     records: int = 0
     receipt: ShardReceipt | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Finding, ...] = ()
 
 
 def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
@@ -136,7 +136,7 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     journal = Journal(run.output)
     plan = open_plan(run.output, run.digest, run.run)
     receipt = read_receipt(journal, shard, run.digest)
-    if isinstance(receipt, Problem):
+    if isinstance(receipt, Finding):
         return ShardInspection(shard=shard, problems=(receipt,))
     path = journal.layout.shard(shard.split, shard.index, shard.count)
     entries = _entries(journal, plan, shard)
@@ -154,11 +154,8 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     )
 
 
-def _problems(where: str, differences: Iterable[Difference]) -> tuple[Problem, ...]:
-    return tuple(
-        Problem(where=where, expected=expected, found=found, remedy="rewrite")
-        for expected, found in differences
-    )
+def _problems(where: str, differences: Iterable[Difference]) -> tuple[Finding, ...]:
+    return tuple(mismatch(where, expected, found, "rewrite") for expected, found in differences)
 
 
 def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[ImageEntry] | None:

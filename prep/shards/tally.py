@@ -11,7 +11,7 @@ from prep.images.mean_image import Grids, MeanImage
 from prep.images.processor import Processed
 from prep.images.stats import ChannelStats
 from prep.images.traits import Noted, Traits
-from prep.output.receipt import Finding, Outcome
+from prep.output.receipt import ImageNote, Outcome
 from prep.output.report.duplicates import checksum
 
 _LONGEST_DETAIL = 200
@@ -36,7 +36,7 @@ class Tally:
     written: Counter[str] = field(default_factory=Counter)
     stats: ChannelStats = ChannelStats()
     shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ImageNote] = field(default_factory=list)
     deep: dict[str, Deep] = field(default_factory=dict)
     refused: int = 0
     source_bytes: int = 0
@@ -93,7 +93,7 @@ class Tally:
 
     def _find(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
         self.findings.append(
-            Finding(
+            ImageNote(
                 path=path,
                 outcome=outcome,
                 reason=reason,

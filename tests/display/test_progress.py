@@ -16,7 +16,7 @@ from prep.display.events import JsonLines
 from prep.display.progress import Stages, Work, describe_shards
 from prep.display.terminal import AsLines, AtTerminal
 from prep.monitoring.counts import LiveCounts
-from prep.output.receipt import Finding, Totals
+from prep.output.receipt import ImageNote, Totals
 from tests.support.clusters import Terminal, run_prep, wait_until
 from tests.support.pictures import link_photos
 
@@ -98,7 +98,7 @@ def test_events_end_with_what_stays_of_what_was_stopped() -> None:
 
 def _stop_halfway(stages: Stages) -> None:
     """Four shards are committed; two of them were seen to be, and a part of a fifth one."""
-    refused = Finding(path="a", outcome="refused", reason="empty", detail="", class_name="cat")
+    refused = ImageNote(path="a", outcome="refused", reason="empty", detail="", class_name="cat")
     committed = Totals(shards=4, written={"cat": 39}, findings=(refused,))
     with contextlib.suppress(KeyboardInterrupt), stages:
         try:

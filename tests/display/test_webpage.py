@@ -33,7 +33,7 @@ from prep.errors import PrepError, SourceError, TooManyRefused
 from prep.images.dimensions import Dimensions
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
-from prep.output.receipt import Finding
+from prep.output.receipt import ImageNote
 from prep.output.report.history import History, Recorder, Sample, add_history, read_histories
 from prep.output.report.verdict import Verdict
 from prep.storage import store
@@ -401,7 +401,7 @@ def test_refused_images_are_looked_at_as_far_as_that_is_safe(
 def with_reason(facts: Facts, reason: str) -> Any:
     """A receipt that says this of the image that is cut off."""
     receipt = next(r for r in facts.receipts if any("cut" in f.path for f in r.findings))
-    finding = Finding(path="train/cat/cut.jpg", reason=reason)
+    finding = ImageNote(path="train/cat/cut.jpg", reason=reason)
     return dataclasses.replace(receipt, findings=(finding,))
 
 

@@ -16,7 +16,7 @@ from prep.images.stats import ChannelStats
 from prep.monitoring.counts import LiveCounts, Pace, RefusedName, SplitCounts
 from prep.monitoring.registry import Runs, worker_looks
 from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook, totals_message
-from prep.output.receipt import Finding, Totals
+from prep.output.receipt import ImageNote, Totals
 from prep.output.report.history import BUSY, History, Recorder, Sample, rates
 from prep.output.report.verdict import Verdict
 
@@ -161,7 +161,7 @@ def test_tasks_are_those_of_the_missing_shards() -> None:
 
 
 STATS = ChannelStats(images=2, pixels=4, sums=(4, 8, 12), squares=(4, 16, 36))
-REFUSED = tuple(Finding(path=f"{i}.jpg", reason="damaged", detail="half of it") for i in range(2))
+REFUSED = tuple(ImageNote(path=f"{i}.jpg", reason="damaged", detail="half of it") for i in range(2))
 TOTALS = {
     "train": Totals(
         shards=4, bytes=70, source_bytes=700, written={"cat": 5}, stats=STATS, findings=REFUSED

@@ -23,7 +23,7 @@ from prep.errors import ConfigError, PrepError, SourceError
 from prep.images.decoders.process import configure_process
 from prep.monitoring.counts import LiveCounts
 from prep.operations.verify import VerificationReport
-from prep.output.findings import Problem
+from prep.output.findings import mismatch
 from prep.output.journal import Journal
 from prep.shards.formats.example import example, label_entry, parse_example
 from prep.shards.formats.tfrecord import RecordWriter, read_records
@@ -843,10 +843,17 @@ def test_a_problem_is_one_whole_line_where_there_is_no_terminal(
 ) -> None:
     long = "a/b " * 200
     problems = (
-        Problem(where=f"{long}\n\t.json", expected="[a]", found="b", remedy="none"),
-        Problem(where="c", expected="d", found="e", remedy="remove"),
+        mismatch(f"{long}\n\t.json", "[a]", "b", "none"),
+        mismatch("c", "d", "e", "remove"),
     )
-    print_verification(VerificationReport(output="out", shards=2, images=9, problems=problems))
+    report = VerificationReport(output="out", shards=2, images=9, problems=problems)
+    print_verification(report)
+    assert report.to_json()["problems"][1] == {
+        "where": "c",
+        "expected": "d",
+        "found": "e",
+        "remedy": "remove",
+    }
     assert capsys.readouterr().out.splitlines() == [
         f"{long}\\n\\t.json\t[a]\tb\t--repair can't help",
         "c\td\te\t--repair removes it",

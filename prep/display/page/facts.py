@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from prep.errors import PrepError
 from prep.output.journal import Journal
-from prep.output.receipt import Finding, ShardReceipt, Totals, total_receipts
+from prep.output.receipt import ImageNote, ShardReceipt, Totals, total_receipts
 from prep.output.report.history import History, read_histories
 from prep.output.report.report import RunReport
 from prep.planning.plan import count_classes
@@ -70,7 +70,7 @@ class Facts:
         """The splits that mean and std are of."""
         return training_splits(self.plan.images)
 
-    def findings(self) -> list[tuple[str, Finding]]:
+    def findings(self) -> list[tuple[str, ImageNote]]:
         """(split, finding) of all images that were not simply written, refused ones first."""
         found = [(r.split, finding) for r in self.receipts for finding in r.findings]
         return sorted(found, key=lambda f: (f[1].outcome != "refused", f[1].reason, f[1].path))

@@ -14,7 +14,7 @@ from prep.display.page.samples import THUMBNAIL
 from prep.errors import RefusedImage
 from prep.images.encode import QUALITY
 from prep.output.journal import Journal
-from prep.output.receipt import Finding, ShardReceipt, of_outcome
+from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.planning.stored import StoredPlan
 from prep.settings import ImageSettings
 from prep.shards.isolation.child import IsolatedProcessor
@@ -35,7 +35,7 @@ _MOST_PIXELS = 50_000_000
 class Glimpse:
     """A refused image and what can still be seen of it: ``thumbnail`` is a JPEG."""
 
-    finding: Finding
+    finding: ImageNote
     thumbnail: bytes
 
 
@@ -76,7 +76,7 @@ def _lenient(settings: ImageSettings) -> ImageSettings:
 
 def _candidates(
     journal: Journal, plan: StoredPlan, receipts: tuple[ShardReceipt, ...]
-) -> Iterator[tuple[ImageEntry, Finding]]:
+) -> Iterator[tuple[ImageEntry, ImageNote]]:
     shards = {(shard.split, shard.index): shard for shard in plan.shards}
     tried = opened = 0
     for receipt in receipts:

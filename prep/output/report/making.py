@@ -13,7 +13,7 @@ from prep import settings
 from prep.images.decoders.process import codec_versions
 from prep.images.stats import ChannelStats, by_channel
 from prep.images.traits import Seen
-from prep.output.receipt import Finding, SplitTotals, Totals, of_outcome
+from prep.output.receipt import ImageNote, SplitTotals, Totals, of_outcome
 from prep.output.report.report import Preview, RunReport
 from prep.output.report.stored import describe_traits
 from prep.planning.plan import RunPlan
@@ -138,5 +138,5 @@ def _moments(stats: ChannelStats) -> dict[str, Any]:
     return {"mean": by_channel(stats.mean()), "std": by_channel(stats.std())}
 
 
-def _refusal(finding: Finding) -> dict[str, str]:
+def _refusal(finding: ImageNote) -> dict[str, str]:
     return {"path": finding.path, "reason": finding.reason, "detail": finding.detail}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from prep.display.page.section import Section, View, make_section
 from prep.display.page.shots import Shot, make_shot
-from prep.output.receipt import Finding
+from prep.output.receipt import ImageNote
 from prep.output.report.report import RunReport
 from prep.output.report.summary import describe_passed
 from prep.text import one_line
@@ -61,7 +61,7 @@ def refused(view: View) -> Section:
 
 def reasons_of(view: View) -> list[Reason]:
     """Refused images by reason, the most frequent first; then those that were written after all."""
-    found: defaultdict[tuple[str, str], list[tuple[str, Finding]]] = defaultdict(list)
+    found: defaultdict[tuple[str, str], list[tuple[str, ImageNote]]] = defaultdict(list)
     for split, finding in view.facts.findings():
         found[finding.outcome, finding.reason].append((split, finding))
     seen = {glimpse.finding.path: glimpse.thumbnail for glimpse in view.glimpses}
@@ -78,7 +78,7 @@ def reasons_of(view: View) -> list[Reason]:
     ]
 
 
-def _row(view: View, split: str, finding: Finding, jpeg: bytes | None) -> FindingRow:
+def _row(view: View, split: str, finding: ImageNote, jpeg: bytes | None) -> FindingRow:
     note = f"{finding.reason}: {finding.detail}" if finding.detail else finding.reason
     return FindingRow(
         shot=make_shot(view.facts, finding.path, note, jpeg),
