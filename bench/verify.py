@@ -22,8 +22,8 @@ from prep.config import Config
 from prep.images.decoders.base import Pixels
 from prep.operations.run import run
 from prep.output.journal import Journal
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.shards.check import inspect_shard
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import read_records
@@ -56,7 +56,7 @@ def main(photos: Path | None, images: int, rounds: int) -> None:
     click.echo(f"verify / bare decoding: {statistics.median(ratios):.3f} ({figures})")
 
 
-def _round(output: Path, plan: StoredPlan) -> float:
+def _round(output: Path, plan: RunPlan) -> float:
     """The rate of verifying over the bare rate, by processor time: neither waits for anything.
 
     The median over the shards: what else runs on the machine slows one or the other now and then.

@@ -23,7 +23,7 @@ from prep.execution.placing import FEW_IMAGES
 from prep.images.depths import depth_warning
 from prep.operations.plan import Estimate
 from prep.output.findings import Finding
-from prep.planning.facts import OBSTACLE, class_totals, plan_facts
+from prep.planning.facts import OBSTACLE, plan_facts
 from prep.planning.plan import RunPlan
 from prep.storage.location import locate
 from prep.text import counted, duration, one_line, size_text, triple
@@ -149,7 +149,7 @@ def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
 
 def _class_table(plan: RunPlan) -> Table:
     """Labels and image counts by class, the largest where there are many; totals below."""
-    totals = class_totals(plan)
+    totals = plan.class_totals
     columns: dict[str, Mapping[str, int]] = {one_line(split): n for split, n in plan.counts.items()}
     if len(columns) > 1:
         columns["in all"] = totals

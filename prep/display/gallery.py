@@ -13,7 +13,7 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.history import rates, read_histories
 from prep.output.report.report import RunReport
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import read_chosen
 from prep.storage import store
@@ -37,7 +37,7 @@ def preview(report: RunReport) -> str:
         return ""
 
 
-def _images(journal: Journal, plan: StoredPlan) -> Iterator[str]:
+def _images(journal: Journal, plan: RunPlan) -> Iterator[str]:
     found: dict[str, bytes] = {}
     squares, thumbnail = SquareReader(plan.settings), Thumbnailer(_PIXELS)
     for shard in plan.shards[:_SHARDS]:

@@ -25,8 +25,8 @@ from prep.monitoring.messages import METRIC, MISFITS, SQUARE_CALL, SquareMessage
 from prep.monitoring.metrics import export_counters
 from prep.output.hosts import open_plan
 from prep.output.receipt import ShardReceipt
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.settings import version
 from prep.shards import writer
 from prep.shards.isolation.watchdog import WATCHDOG
@@ -139,7 +139,7 @@ class _Misfit(Exception):
 
 
 @functools.lru_cache(maxsize=4)
-def _plan_for_here(output: str, digest: str, run: str) -> StoredPlan:
+def _plan_for_here(output: str, digest: str, run: str) -> RunPlan:
     """The plan of a run, once it is known that this process can carry it out.
 
     Raises:
@@ -160,7 +160,7 @@ def _plan_for_here(output: str, digest: str, run: str) -> StoredPlan:
     return plan
 
 
-def _seen_plan(output: str, digest: str, run: str) -> StoredPlan:
+def _seen_plan(output: str, digest: str, run: str) -> RunPlan:
     """The plan, for which a file server may take its time."""
     deadline = time.monotonic() + _SEEN_WITHIN
     while True:

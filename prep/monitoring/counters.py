@@ -23,8 +23,8 @@ import psutil
 from prep.errors import StoppedShard
 from prep.monitoring.messages import CLASSES_COUNTED, TallyMessage
 from prep.output.receipt import of_outcome
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.settings import ImageSettings
 from prep.shards.tally import Tally
 from prep.text import one_line
@@ -75,7 +75,7 @@ class ShardCounter:
     """
 
     def __init__(
-        self, shard: ShardSpec, run: str, plan: StoredPlan, known: _Run, spotlight: Spotlight
+        self, shard: ShardSpec, run: str, plan: RunPlan, known: _Run, spotlight: Spotlight
     ) -> None:
         self.shard = shard
         self.run = run
@@ -167,7 +167,7 @@ class ProcessCounters:
         self._host = _HostClock()
 
     @contextlib.contextmanager
-    def shard(self, shard: ShardSpec, run: str, plan: StoredPlan) -> Iterator[ShardCounter]:
+    def shard(self, shard: ShardSpec, run: str, plan: RunPlan) -> Iterator[ShardCounter]:
         """Counts what is done for a shard in the block."""
         with self._lock:
             known = self._known(run)

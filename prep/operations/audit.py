@@ -19,7 +19,6 @@ from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals, total_receipts
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.shards.check import ShardInspection, inspect_shard
 from prep.shards.writer import RunRef
 from prep.storage import store
@@ -53,7 +52,7 @@ class Audit:
         return [inspection.shard for inspection in self.shards if inspection.problems]
 
 
-def shards_to_read(journal: Journal, stored: StoredPlan) -> tuple[ShardSpec, ...]:
+def shards_to_read(journal: Journal, stored: RunPlan) -> tuple[ShardSpec, ...]:
     """Return all shards of a plan; of a run that did not come to its end, those it has committed.
 
     Raises:
@@ -70,7 +69,7 @@ def shards_to_read(journal: Journal, stored: StoredPlan) -> tuple[ShardSpec, ...
 
 def audit(
     journal: Journal,
-    stored: StoredPlan,
+    stored: RunPlan,
     shards: Sequence[ShardSpec],
     executor: Executor,
     show_work: ShowWork,
@@ -123,7 +122,7 @@ def totals_of(inspections: Sequence[ShardInspection]) -> SplitTotals | None:
 def _inspect_all(
     shards: Sequence[ShardSpec],
     journal: Journal,
-    stored: StoredPlan,
+    stored: RunPlan,
     executor: Executor,
     show_work: ShowWork,
 ) -> list[ShardInspection]:

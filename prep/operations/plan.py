@@ -23,9 +23,8 @@ from prep.images.processor import ImageProcessor
 from prep.images.stats import CHANNELS
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
-from prep.planning.facts import class_totals
-from prep.planning.plan import RunPlan, make_plan
-from prep.planning.stored import StoredPlan
+from prep.planning.making import make_plan
+from prep.planning.plan import RunPlan
 from prep.settings import RGB, require_split_name, version
 from prep.sources.folders.names import LABEL_MAP, alike
 from prep.sources.folders.scan import Catalog, scan_folders
@@ -67,7 +66,7 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         workers: how many will be at work; one per core, if None.
     """
     configure_process()
-    processor = ImageProcessor(plan.config.image_settings(plan.mean))
+    processor = ImageProcessor(plan.settings)
     rows = sorted(set(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int)))
     root = os.fsencode(str(locate(plan.source)))
     paths = plan.manifest["path"].take(rows).to_pylist()
@@ -116,7 +115,7 @@ def plan_images(config: Config) -> RunPlan:
     return _plan(config, mean)
 
 
-def plan_as_stored(stored: StoredPlan, output: str) -> RunPlan:
+def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
     """Decide it anew for an output, from its source as that is now.
 
     Labels and mean are those that are stored: no file but images is read.
@@ -126,12 +125,12 @@ def plan_as_stored(stored: StoredPlan, output: str) -> RunPlan:
     """
     config = stored.config.model_copy(update={"source": stored.source, "output": output})
     if config.splits is not None:
-        config = config.model_copy(update={"splits": tuple(stored.images)})
+        config = config.model_copy(update={"splits": tuple(stored.splits)})
     made = _plan(config, stored.settings.mean, stored.labels)
     return made.with_partition(stored.fingerprint.partition)
 
 
-def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
+def as_begun(made: RunPlan, stored: RunPlan | None) -> RunPlan:
     """Make a plan anew where an earlier version began its output in another way.
 
     Once, splits were written in the order in which they were given, and all shards but the last of
@@ -142,8 +141,8 @@ def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
     """
     if stored is None:
         return made
-    order = tuple(stored.images)
-    if order != tuple(made.counts) and set(order) == set(made.counts):
+    order = tuple(stored.splits)
+    if order != tuple(made.splits) and set(order) == set(made.splits):
         config = made.config.model_copy(update={"splits": order})
         anew = _plan(config, made.mean, made.labels)
         made = replace(anew, labels_from=made.labels_from)
@@ -152,7 +151,7 @@ def as_begun(made: RunPlan, stored: StoredPlan | None) -> RunPlan:
 
 def warn_of_labels(made: RunPlan) -> None:
     """Log what may be a mistake in the label map of a plan that nobody has looked at."""
-    for doubt in made.labels.doubts(class_totals(made)):
+    for doubt in made.labels.doubts(made.class_totals):
         _LOGGER.warning("prep: %s", doubt)
 
 
@@ -177,7 +176,7 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
     found, origin = (labels, "") if labels else find_labels(config, catalog)
     versions = {"prep": version(), **codec_versions()}
     made = make_plan(config, catalog, found, mean, versions)
-    found.require(class_totals(made))
+    found.require(made.class_totals)
     return replace(made, labels_from=origin)
 
 

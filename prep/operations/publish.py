@@ -20,7 +20,6 @@ from prep.output.report.listings import publish_duplicates, publish_findings
 from prep.output.report.making import Effort, make_report
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
-from prep.planning.stored import StoredPlan
 from prep.text import reason_and_file, reason_of
 
 _LOGGER = logging.getLogger("prep")
@@ -161,7 +160,7 @@ def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceip
             update_page,  # It takes a while to load, and may itself be broken.
         )
 
-        update_page(journal, StoredPlan.of(made), receipts)
+        update_page(journal, made, receipts)
     except Exception as error:
         _LOGGER.warning(
             "prep: everything is written but %s, which can't be made: %s; prep report tries again",

@@ -26,7 +26,6 @@ from prep.output.receipt import of_outcome, total_receipts
 from prep.output.report.duplicates import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.settings import version
 from prep.shards.check import ShardInspection
 from prep.storage import store
@@ -42,7 +41,7 @@ class Repair:
     def __init__(
         self,
         journal: Journal,
-        stored: StoredPlan,
+        stored: RunPlan,
         found: Audit,
         executor: Executor,
         show_work: ShowWork,

@@ -21,7 +21,7 @@ from prep.output.journal import Journal
 from prep.output.lock import require_unheld
 from prep.output.plans import Trust, no_plan, require_listed, require_trusted
 from prep.output.report.verdict import Verdict
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.storage.arguments import Stored, admit
 from prep.text import counted
 
@@ -185,12 +185,12 @@ def verify(
         return _report(journal, stored, after, before, notes)
 
 
-def _open(output: str | os.PathLike[str]) -> tuple[Journal, StoredPlan]:
+def _open(output: str | os.PathLike[str]) -> tuple[Journal, RunPlan]:
     journal = Journal(output)
     journal.require_folders()
     stored = journal.stored_plan()
     if stored is not None:
-        journal.require_folders(stored.images)
+        journal.require_folders(stored.splits)
         require_listed(journal.layout, stored)
         return journal, stored
     if journal.layout.receipts.is_dir():
@@ -219,7 +219,7 @@ def _is_held(journal: Journal) -> bool:
 
 def _report(
     journal: Journal,
-    stored: StoredPlan,
+    stored: RunPlan,
     now: Audit,
     before: Audit | None = None,
     notes: list[Finding] | None = None,

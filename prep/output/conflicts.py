@@ -9,7 +9,6 @@ from prep.errors import OutputConflict
 from prep.output.journal import Journal
 from prep.planning.fingerprint import IMAGES, LABELS, describe_changes, label_changes
 from prep.planning.plan import RunPlan
-from prep.planning.stored import StoredPlan
 from prep.storage import store
 
 
@@ -40,7 +39,7 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
         )
 
 
-def _differences(journal: Journal, stored: StoredPlan, plan: RunPlan) -> list[str]:
+def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[str]:
     """In which parts ``plan`` differs from what is stored; of images and labels, in which."""
     then, now = stored.fingerprint, plan.fingerprint
     found = {text.partition(":")[0]: text for text in then.differences(now)}

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 from prep.errors import OutputConflict, OutputNotSeen
 from prep.output.journal import Journal
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.settings import RGB, Encoding
 
 
 @lru_cache(maxsize=4)
-def open_plan(output: str, digest: str, run: str) -> StoredPlan:
+def open_plan(output: str, digest: str, run: str) -> RunPlan:
     """The plan of an output, read once per process and run.
 
     Raises:

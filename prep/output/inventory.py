@@ -20,7 +20,6 @@ from prep.output.report.report import RunReport
 from prep.parsing import LARGEST, parse_json
 from prep.planning.fingerprint import IMAGES
 from prep.planning.plan import RunPlan
-from prep.planning.stored import StoredPlan
 from prep.storage import store
 from prep.text import reason_of
 
@@ -47,7 +46,7 @@ _NOT_OF_THE_RESULT = {
 class Inventory:
     """Looks through one output folder."""
 
-    def __init__(self, journal: Journal, stored: StoredPlan) -> None:
+    def __init__(self, journal: Journal, stored: RunPlan) -> None:
         self._journal = journal
         self._layout = journal.layout
         self._stored = stored
@@ -56,7 +55,7 @@ class Inventory:
         """The plan with its image list, or what is wrong with either."""
         stored = self._stored
         try:
-            whole = self._journal.run_plan(stored)
+            whole = self._journal.whole_plan(stored)
         except (OSError, ValueError, IndexError, pa.ArrowException) as error:
             if isinstance(error, OSError):
                 store.require_answer(self._layout.root, error)
@@ -69,13 +68,10 @@ class Inventory:
             return None, [
                 self._problem(self._layout.plan, "a plan that fits its fingerprint", found, "none")
             ]
-        if differences or whole.images != sum(stored.images.values()):
-            expected = f"an image list of {sum(stored.images.values())} images, as planned"
-            found = f"one of {whole.images}"
+        if differences or whole.manifest.num_rows != stored.images:
+            expected = f"an image list of {stored.images} images, as planned"
+            found = f"one of {whole.manifest.num_rows}"
             return None, [self._problem(self._layout.manifest, expected, found, "remake")]
-        if stored.settings != stored.config.image_settings(whole.mean):
-            found = f"{stored.settings}"
-            return None, [self._problem(self._layout.plan, "settings as planned", found, "none")]
         return whole, []
 
     def strays(self, *, leftovers: bool) -> Iterator[Finding]:
@@ -86,7 +82,7 @@ class Inventory:
         """
         layout, shards = self._layout, self._stored.shards
         files = {layout.shard(shard.split, shard.index, shard.count) for shard in shards}
-        for split in self._stored.images:
+        for split in self._stored.splits:
             for path in _files_in(layout.root / split):
                 if is_shard_name(path.name, split) and path not in files:
                     yield self._stray(path, "only the shards of the plan")
@@ -106,7 +102,7 @@ class Inventory:
                 split = split_of(path.name)
                 if split is None:
                     continue
-                if split not in self._stored.images or folder != self._layout.root / split:
+                if split not in self._stored.splits or folder != self._layout.root / split:
                     yield self._name(path)
 
     def label_map(self) -> Iterator[Finding]:
@@ -152,7 +148,7 @@ class Inventory:
     def _folders(self) -> Iterator[Path]:
         layout = self._layout
         yield from (layout.root, layout.state)
-        for split in self._stored.images:
+        for split in self._stored.splits:
             yield from (layout.root / split, layout.receipts / split)
 
     def _stray(self, path: Path, expected: str) -> Finding:

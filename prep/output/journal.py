@@ -20,7 +20,7 @@ from prep.output.report.duplicates import DIGITS
 from prep.parsing import LARGEST, parse_json
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
+from prep.planning.stored import with_manifest
 from prep.sources import manifest
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import ImageEntry
@@ -122,7 +122,7 @@ class Journal:
             for folder in (root / split, layout.receipts / split):
                 store.require_folder(folder, within=root)
 
-    def stored_plan(self) -> StoredPlan | None:
+    def stored_plan(self) -> RunPlan | None:
         """The plan that this output holds; see :func:`prep.output.plans.read_plan`."""
         return read_plan(self.layout)
 
@@ -150,19 +150,19 @@ class Journal:
             StorageUnavailable: a storage does not say.
         """
         try:
-            there = self.layout.labels.exists() and self.stored_plan() == StoredPlan.of(plan)
+            there = self.layout.labels.exists() and self._holds_plan(plan)
         except OSError as error:
             store.require_answer(self.layout.root, error)
             return False
         return there and self._holds_manifest(plan)
 
-    def run_plan(self, stored: StoredPlan) -> RunPlan:
-        """The whole plan, as far as it is on disk.
+    def whole_plan(self, stored: RunPlan) -> RunPlan:
+        """Return a stored plan with its manifest; see :func:`prep.planning.stored.with_manifest`.
 
         Raises:
             OSError, ValueError, ArrowException: the image list can't be read, or can't be its own.
         """
-        return stored.with_images(self._read_images())
+        return with_manifest(stored, self._read_images())
 
     def begin(self, plan: RunPlan) -> None:
         """Publishes the plan, unless it is there already, and clears what dead attempts left.
@@ -185,8 +185,8 @@ class Journal:
                 store.publish(layout.manifest, manifest.to_parquet(plan.manifest), within=root)
             if stored is None or not layout.labels.exists():
                 store.publish_json(layout.labels, plan.labels.to_json(), within=root)
-            if stored != StoredPlan.of(plan):
-                store.publish_json(layout.plan, StoredPlan.of(plan).to_json(), within=root)
+            if stored is None or stored.to_json() != plan.to_json():
+                store.publish_json(layout.plan, plan.to_json(), within=root)
         except OSError as error:
             raise self.not_writable(error) from None
 
@@ -346,7 +346,7 @@ class Journal:
         within = self.layout.root
         store.publish_json(path, receipt.to_json(), within=within, durable=False)
 
-    def entries(self, plan: StoredPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
+    def entries(self, plan: RunPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
         rows = range(shard.start, shard.stop)
         return manifest.entries(self.layout.manifest, plan.source, plan.classes, rows)
@@ -380,6 +380,10 @@ class Journal:
 
     def _read_images(self, columns: Sequence[str] = ()) -> pa.Table:
         return manifest.read(self.layout.manifest, columns or manifest.COLUMNS)
+
+    def _holds_plan(self, plan: RunPlan) -> bool:
+        stored = self.stored_plan()
+        return stored is not None and stored.to_json() == plan.to_json()
 
     def _holds_manifest(self, plan: RunPlan) -> bool:
         held = self.manifest()

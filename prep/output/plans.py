@@ -15,8 +15,9 @@ import pyarrow as pa
 from prep.errors import PrepError, SourceError, UntrustedPlan
 from prep.output.layout import OutputLayout
 from prep.parsing import LARGEST, parse_json
+from prep.planning.plan import FORMAT, RunPlan
 from prep.planning.shards import count_shards
-from prep.planning.stored import FORMAT, StoredPlan
+from prep.planning.stored import plan_from_json
 from prep.sources import manifest
 from prep.storage import store
 from prep.text import one_line, quoted, reason_of, shown
@@ -24,7 +25,7 @@ from prep.text import one_line, quoted, reason_of, shown
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
 
 
-def read_plan(layout: OutputLayout) -> StoredPlan | None:
+def read_plan(layout: OutputLayout) -> RunPlan | None:
     """Read the plan that an output holds or is to hold; None where there is none.
 
     Raises:
@@ -38,7 +39,7 @@ def read_plan(layout: OutputLayout) -> StoredPlan | None:
                 f"{layout.plan}: format {shown(value.get('format'))}, expected "
                 f"{FORMAT}; it was made by another version: use that, or another output"
             )
-        return StoredPlan.from_json(value)
+        return plan_from_json(value)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -68,7 +69,7 @@ def no_plan(layout: OutputLayout) -> SourceError:
     return SourceError(f"output: {found}; give the path that was the `output` of a run")
 
 
-def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
+def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
     """Make sure that a plan of very many shards has the image list for it.
 
     Whoever looks at each of a plan's shards calls this first: a plan takes 20 bytes to claim a
@@ -78,8 +79,8 @@ def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
         PrepError: there is none, or one of other length.
         StorageUnavailable: a storage does not say.
     """
-    images = sum(stored.images.values())
-    if count_shards(stored.images, stored.images_per_shard) <= _BELIEVED:
+    images = stored.images
+    if count_shards(stored.splits, stored.images_per_shard) <= _BELIEVED:
         return
     try:
         listed = f"{manifest.count(layout.manifest):,} images"
@@ -100,7 +101,7 @@ def require_listed(layout: OutputLayout, stored: StoredPlan) -> None:
 Trust = bool | Callable[[str], bool] | None
 
 
-def require_trusted(layout: OutputLayout, plan: StoredPlan, trust: Trust) -> None:
+def require_trusted(layout: OutputLayout, plan: RunPlan, trust: Trust) -> None:
     """Make sure that the source of an output's plan may be read.
 
     Raises:

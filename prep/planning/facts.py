@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ def plan_facts(
         ("output", plan.config.output),
         ("classes", _classes(plan)),
         ("labels", plan.labels_from),
-        *(("warning", doubt) for doubt in plan.labels.doubts(class_totals(plan))),
+        *(("warning", doubt) for doubt in plan.labels.doubts(plan.class_totals)),
         ("shards", _shards(plan)),
         *expected,
         *_state(plan, needed),
@@ -44,13 +43,8 @@ def plan_facts(
     ]
 
 
-def class_totals(plan: RunPlan) -> Counter[str]:
-    """How many images of each class there are in all splits together."""
-    return sum(map(Counter, plan.counts.values()), Counter())
-
-
 def _classes(plan: RunPlan) -> str:
-    totals = class_totals(plan)
+    totals = plan.class_totals
     images = [totals[name] for name in plan.classes]
     return f"{len(images):,}, with {_span(min(images), max(images))}"
 

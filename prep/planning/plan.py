@@ -1,10 +1,11 @@
-"""From images, labels and a configuration to a plan."""
+"""A plan: everything that is decided before work begins."""
 
 from __future__ import annotations
 
-import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,16 @@ import pyarrow.compute as pc
 from prep.config import Config
 from prep.errors import PrepError
 from prep.planning.facts import plan_facts
-from prep.planning.fingerprint import Fingerprint, make_fingerprint
-from prep.planning.shards import Partition, ShardSpec, default_images_per_shard, plan_shards
-from prep.settings import RGB, refusals_allowed
+from prep.planning.fingerprint import Fingerprint
+from prep.planning.shards import Partition, ShardSpec, plan_shards
+from prep.settings import RGB, Compression, ImageSettings, refusals_allowed
 from prep.sources.folders.ignored import Ignored
-from prep.sources.folders.scan import Catalog
 from prep.sources.labels import LabelMap
 from prep.text import Displayable, counted, one_line
+
+#: The format of ``plan.json``. Other formats can't be read.
+FORMAT = 3
+_SPARE = 1 << 16  # 64 KiB, for what stands around images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +52,38 @@ class OutputState:
         return self.images_left == 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunPlan(Displayable):
-    """Everything that is decided before work begins.
+    """Everything that is decided before work begins, made now or read from an output.
+
+    What an output does not store is empty in a plan that was read: ``ignored``, ``labels_from`` and
+    ``state``. Its manifest is a file of its own, and read only if it is needed.
 
     Attributes:
-        config: the configuration.
+        config: the configuration; without ``storage_options``, if it was read.
         source: the folder that the manifest's paths are relative to.
-        images_per_shard: as configured, or chosen by the number of images.
         mean: what encoding ``float32`` subtracts.
         labels: the label map.
         classes: names of the classes, which the manifest's ``class`` column numbers.
-        manifest: the images in the order in which they are written, split after split: ``path``,
-            ``class``, ``size``, ``mtime``.
-        shards: the manifest's rows in each shard.
-        counts: number of images by split and class.
+        images_per_shard: as configured, or chosen by the number of images.
+        splits: number of images in each split.
+        fingerprint: everything that decides the bytes of the output.
+        rows: the manifest, if it was made or read.
         ignored: what lies in the source and is not part of the run.
-        fingerprint: digest of everything that decides the bytes of the output.
         labels_from: where the label map comes from, in words.
         state: what a run would find in the output; None if nobody has looked.
     """
 
     config: Config
     source: str
-    images_per_shard: int
     mean: RGB | None
     labels: LabelMap
     classes: tuple[str, ...]
-    manifest: pa.Table
-    shards: tuple[ShardSpec, ...]
-    counts: Mapping[str, Mapping[str, int]]
-    ignored: tuple[Ignored, ...]
+    images_per_shard: int
+    splits: Mapping[str, int]
     fingerprint: Fingerprint
+    rows: pa.Table | None = None
+    ignored: tuple[Ignored, ...] = ()
     labels_from: str = ""
     state: OutputState | None = None
 
@@ -94,78 +98,96 @@ class RunPlan(Displayable):
 
     @property
     def images(self) -> int:
-        return int(self.manifest.num_rows)
+        """Number of images in all splits."""
+        return sum(self.splits.values())
+
+    @property
+    def manifest(self) -> pa.Table:
+        """The images in the order in which they are written, split after split.
+
+        Its columns are ``path``, ``class``, ``size`` and ``mtime``.
+
+        Raises:
+            ValueError: the plan was read without it.
+        """
+        if self.rows is None:
+            raise ValueError("manifest: the plan was read without it; see `Journal.whole_plan`")
+        return self.rows
+
+    @cached_property
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of images by split and class."""
+        return count_classes(self.manifest["class"].to_numpy(), self.splits, self.classes)
+
+    @property
+    def class_totals(self) -> Counter[str]:
+        """Number of images of each class in all splits together."""
+        return sum(map(Counter, self.counts.values()), Counter())
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of all image files."""
+        return int(pc.sum(self.manifest["size"]).as_py() or 0)
+
+    @cached_property
+    def shards(self) -> tuple[ShardSpec, ...]:
+        """The manifest's rows in each shard."""
+        return plan_shards(self.splits, self.images_per_shard, self.fingerprint.partition)
 
     def with_partition(self, partition: Partition) -> RunPlan:
-        """The same images in the same order, spread over shards in another way."""
-        if partition == self.fingerprint.partition:
-            return self
-        images = {split: sum(classes.values()) for split, classes in self.counts.items()}
-        return replace(
-            self,
-            shards=plan_shards(images, self.images_per_shard, partition),
-            fingerprint=self.fingerprint.with_partition(partition),
-        )
+        """Return a plan that spreads the same images over shards in another way."""
+        return replace(self, fingerprint=self.fingerprint.with_partition(partition))
 
     @property
     def refusals_allowed(self) -> int:
-        """How many images may be refused without the run being in error."""
+        """Number of images that may be refused without the run being in error."""
         asked = "max_refused" in self.config.model_fields_set
         return refusals_allowed(self.images, self.config.max_refused, asked=asked)
 
     @property
-    def source_bytes(self) -> int:
-        return int(pc.sum(self.manifest["size"]).as_py() or 0)
+    def settings(self) -> ImageSettings:
+        """What happens to each image."""
+        return self.config.image_settings(self.mean)
 
+    @property
+    def compression(self) -> Compression | None:
+        """Compression of the shards."""
+        return self.config.compression
 
-def make_plan(
-    config: Config,
-    catalog: Catalog,
-    labels: LabelMap,
-    mean: RGB | None,
-    versions: Mapping[str, str],
-) -> RunPlan:
-    """Shuffle the images of each split, and spread them over shards."""
-    per_split = _rows_by_split(catalog)
-    images_per_shard = config.images_per_shard or default_images_per_shard(catalog.images.num_rows)
-    order = np.concatenate(
-        [
-            rows[shuffled(len(rows), config.seed, split)]
-            for split, rows in zip(catalog.splits, per_split, strict=True)
-        ]
-    )
-    manifest = catalog.images.take(pa.array(order)).select(["path", "class", "size", "mtime"])
-    sizes = {split: len(rows) for split, rows in zip(catalog.splits, per_split, strict=True)}
-    return RunPlan(
-        config=config,
-        source=catalog.root,
-        images_per_shard=images_per_shard,
-        mean=mean,
-        labels=labels,
-        classes=catalog.classes,
-        manifest=manifest,
-        shards=plan_shards(sizes, images_per_shard),
-        counts=count_classes(manifest["class"].to_numpy(), sizes, catalog.classes),
-        ignored=catalog.ignored,
-        fingerprint=make_fingerprint(
-            config, images_per_shard, "even", mean, versions, catalog.splits, labels, manifest
-        ),
-    )
+    @property
+    def largest_record(self) -> int:
+        """Bytes that a record has at most.
 
+        The samples of an image as float32 are more than any JPEG of it, whose blocks have 16 pixels
+        on a side.
+        """
+        return 12 * (self.config.size + 15) ** 2 + 11 * (self.labels.width or 1) + _SPARE
 
-def shuffled(count: int, seed: int, split: str) -> npt.NDArray[np.int64]:
-    """A permutation of ``range(count)``, other for each seed and split.
+    def most_bytes(self, images: int) -> int:
+        """Return how many bytes a shard of so many images has at most, compressed or not."""
+        return images * (self.largest_record + 16) + _SPARE
 
-    ``RandomState`` is the generator whose stream NumPy promises never to change (NEP 19).
-    """
-    state = np.random.RandomState([seed, zlib.crc32(split.encode(errors="surrogateescape"))])
-    return state.permutation(count).astype(np.int64)
+    def to_json(self) -> dict[str, Any]:
+        """Return the contents of ``plan.json``; :mod:`prep.planning.stored` reads them."""
+        return {
+            "format": FORMAT,
+            "digest": self.fingerprint.digest,
+            "fingerprint": dict(self.fingerprint.parts),
+            "config": self.config.model_dump(mode="json"),
+            "source": self.source,
+            "settings": asdict(self.settings),
+            "compression": self.compression,
+            "labels": self.labels.to_json(),
+            "classes": list(self.classes),
+            "images_per_shard": self.images_per_shard,
+            "images": dict(self.splits),
+        }
 
 
 def count_classes(
     rows: npt.NDArray[np.integer[Any]], images: Mapping[str, int], classes: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """Images by split and class.
+    """Count images by split and class.
 
     Args:
         rows: the manifest's ``class`` column, all within ``classes``.
@@ -179,8 +201,3 @@ def count_classes(
         counts[split] = {c: n for c, n in zip(classes, numbers, strict=True) if n}
         first += number
     return counts
-
-
-def _rows_by_split(catalog: Catalog) -> list[npt.NDArray[np.int64]]:
-    split = catalog.images["split"].to_numpy()
-    return [np.flatnonzero(split == index) for index in range(len(catalog.splits))]

@@ -18,8 +18,8 @@ from prep.output.hosts import open_plan
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.duplicates import DIGITS
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.shards.check_records import inspect_file
 from prep.shards.writer import RunRef
 from prep.sources.manifest import ImageEntry
@@ -55,7 +55,7 @@ def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceip
 def receipt_differences(
     receipt: ShardReceipt,
     shard: ShardSpec,
-    plan: StoredPlan,
+    plan: RunPlan,
     file: str,
     entries: Sequence[ImageEntry] | None,
 ) -> Iterator[Difference]:
@@ -158,7 +158,7 @@ def _problems(where: str, differences: Iterable[Difference]) -> tuple[Finding, .
     return tuple(mismatch(where, expected, found, "rewrite") for expected, found in differences)
 
 
-def _entries(journal: Journal, plan: StoredPlan, shard: ShardSpec) -> list[ImageEntry] | None:
+def _entries(journal: Journal, plan: RunPlan, shard: ShardSpec) -> list[ImageEntry] | None:
     """The images of a shard; None where the image list can't be read, which is told elsewhere."""
     try:
         return list(journal.entries(plan, shard))

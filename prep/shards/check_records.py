@@ -16,7 +16,7 @@ from prep.images.readback import SquareReader, clipping_tolerance, mean_toleranc
 from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.shards.formats.example import image_of, label_entry, parse_example
 from prep.shards.formats.tfrecord import compression_of, crc32c, read_records
 from prep.sources.labels import LabelMap
@@ -29,7 +29,7 @@ _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again,
 
 
 def inspect_file(
-    path: Path, plan: StoredPlan, receipt: ShardReceipt, classes: Sequence[str] | None
+    path: Path, plan: RunPlan, receipt: ShardReceipt, classes: Sequence[str] | None
 ) -> tuple[int, list[Difference]]:
     """How many records could be read, and what is wrong with them and with their file.
 
@@ -89,9 +89,7 @@ class _Labels:
 class _Reading:
     """Goes over the records of a shard, and keeps count of what is in them."""
 
-    def __init__(
-        self, plan: StoredPlan, receipt: ShardReceipt, classes: Sequence[str] | None
-    ) -> None:
+    def __init__(self, plan: RunPlan, receipt: ShardReceipt, classes: Sequence[str] | None) -> None:
         self._plan = plan
         self._receipt = receipt
         self._classes = classes

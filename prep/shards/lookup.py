@@ -13,7 +13,7 @@ from prep.images.decoders.decode import Decoder
 from prep.images.encode import encode_png, pixels_of_record
 from prep.output.journal import Journal
 from prep.output.receipt import of_outcome
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.shards.formats.example import Example, parse_example
 from prep.shards.formats.tfrecord import count_records, read_chosen
 from prep.sources.manifest import ImageEntry
@@ -171,7 +171,7 @@ def _kind(image: bytes) -> str | None:
     return next((kind for head, kind in _BEGINNINGS.items() if image.startswith(head)), None)
 
 
-def _origin(shard: Path, number: int) -> tuple[StoredPlan | None, ImageEntry | None]:
+def _origin(shard: Path, number: int) -> tuple[RunPlan | None, ImageEntry | None]:
     """The plan of the output that a shard lies in, and the image that became the record.
 
     Nothing of it is needed: what is not known, or can't be read, is left out.
@@ -185,7 +185,7 @@ def _origin(shard: Path, number: int) -> tuple[StoredPlan | None, ImageEntry | N
     return plan, None
 
 
-def _entries(journal: Journal, plan: StoredPlan, shard: Path, number: int) -> Iterator[ImageEntry]:
+def _entries(journal: Journal, plan: RunPlan, shard: Path, number: int) -> Iterator[ImageEntry]:
     """The image of a record, if the shard is committed: which were refused is known only then."""
     for spec in plan.shards:
         if journal.layout.shard(spec.split, spec.index, spec.count).name != shard.name:

@@ -19,8 +19,8 @@ from prep.output.hosts import not_seen, open_plan, taken_over
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.duplicates import to_text
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.settings import ImageSettings, shard_name
 from prep.shards.formats.example import example, label_entry
 from prep.shards.formats.tfrecord import RecordWriter
@@ -319,7 +319,7 @@ def _source(run: RunRef) -> str:
 class _Opened(NamedTuple):
     """A plan, and which file it was read from."""
 
-    plan: StoredPlan
+    plan: RunPlan
     identity: tuple[int | str, ...] | None
 
 

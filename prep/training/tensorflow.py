@@ -11,7 +11,7 @@ from prep.errors import SourceError
 from prep.output.journal import Journal
 from prep.output.plans import require_listed
 from prep.output.receipt import ShardReceipt, total_receipts
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings, install_command
 from prep.shards.formats.tfrecord import read_records
 from prep.storage.arguments import admit
@@ -69,7 +69,7 @@ def load(
     )
 
 
-def _records(files: Sequence[Path], plan: StoredPlan) -> tf.data.Dataset:
+def _records(files: Sequence[Path], plan: RunPlan) -> tf.data.Dataset:
     if not any(map(is_remote, files)):
         names = [os.fsencode(file) for file in files]
         return tf.data.TFRecordDataset(names, compression_type=plan.compression or "")
@@ -84,10 +84,10 @@ def _records(files: Sequence[Path], plan: StoredPlan) -> tf.data.Dataset:
     )
 
 
-def _receipts(journal: Journal, plan: StoredPlan, split: str) -> list[ShardReceipt]:
+def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]:
     """The receipts of all shards of a split, in their order."""
-    if split not in plan.images:
-        raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.images))}")
+    if split not in plan.splits:
+        raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.splits))}")
     shards = [shard for shard in plan.shards if shard.split == split]
     found = (journal.receipt(shard, plan.fingerprint.digest) for shard in shards)
     receipts = [receipt for receipt in found if receipt is not None]

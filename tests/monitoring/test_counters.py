@@ -13,8 +13,8 @@ from prep.errors import RefusedImage, StoppedShard
 from prep.images.processor import Processed
 from prep.images.stats import ChannelStats
 from prep.monitoring.counters import ProcessCounters, shard_key
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.shards.tally import Tally
 from tests.support.pictures import write_tree
 
@@ -23,9 +23,9 @@ ONE = ChannelStats(images=1, pixels=4, sums=(4, 8, 12), squares=(4, 16, 36))
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> StoredPlan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
     root = write_tree(tmp_path_factory.mktemp("photos"), {"train": {"cat": 1, "dog": 1}})
-    return StoredPlan.of(prep.plan(prep.Config(source=str(root), output=str(root / "out"))))
+    return prep.plan(prep.Config(source=str(root), output=str(root / "out")))
 
 
 def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
@@ -36,7 +36,7 @@ def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
     return tally
 
 
-def test_a_shard_counts_while_it_is_written_and_after_it(plan: StoredPlan) -> None:
+def test_a_shard_counts_while_it_is_written_and_after_it(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "run", plan) as counter:
         tally = Tally()
@@ -69,7 +69,7 @@ def test_a_shard_counts_while_it_is_written_and_after_it(plan: StoredPlan) -> No
     }
 
 
-def test_a_shard_that_fails_counts_for_nothing(plan: StoredPlan) -> None:
+def test_a_shard_that_fails_counts_for_nothing(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with contextlib.suppress(ZeroDivisionError), counters.shard(SHARD, "run", plan) as counter:
         fill(counter.tally, 5)
@@ -78,7 +78,7 @@ def test_a_shard_that_fails_counts_for_nothing(plan: StoredPlan) -> None:
     assert (told["finished"]["read"], told["active"]) == (0, {})
 
 
-def test_another_attempt_begins_with_nothing(plan: StoredPlan) -> None:
+def test_another_attempt_begins_with_nothing(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "run", plan) as counter:
         counter.attempt_begun(fill(Tally(), 5))
@@ -86,7 +86,7 @@ def test_another_attempt_begins_with_nothing(plan: StoredPlan) -> None:
         assert counters.snapshot()["runs"]["run"]["active"]["train/3"]["images"] == 0
 
 
-def test_a_stopped_run_ends_at_its_next_image(plan: StoredPlan) -> None:
+def test_a_stopped_run_ends_at_its_next_image(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "other", plan) as other, counters.shard(SHARD, "run", plan) as mine:
         counters.stop("run")
@@ -97,7 +97,7 @@ def test_a_stopped_run_ends_at_its_next_image(plan: StoredPlan) -> None:
         late.image_settled("cat", b"")
 
 
-def test_a_square_is_kept_only_if_somebody_asks(plan: StoredPlan) -> None:
+def test_a_square_is_kept_only_if_somebody_asks(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "run", plan) as counter:
         counter.image_settled("cat", b"1")
@@ -111,7 +111,7 @@ def test_a_square_is_kept_only_if_somebody_asks(plan: StoredPlan) -> None:
         assert counters.spotlight.take() is None
 
 
-def test_what_travels_does_not_grow_with_the_images(plan: StoredPlan) -> None:
+def test_what_travels_does_not_grow_with_the_images(plan: RunPlan) -> None:
     sizes = []
     for images in (10, 10_000):
         counters = ProcessCounters()
@@ -123,7 +123,7 @@ def test_what_travels_does_not_grow_with_the_images(plan: StoredPlan) -> None:
     assert sizes[1] - sizes[0] < 100
 
 
-def test_names_that_are_no_text_travel_all_the_same(plan: StoredPlan) -> None:
+def test_names_that_are_no_text_travel_all_the_same(plan: RunPlan) -> None:
     counters = ProcessCounters()
     odd = ShardSpec(split="caf\udce9", index=0, count=1, start=0, stop=1)
     with counters.shard(odd, "run", plan) as counter:
@@ -133,7 +133,7 @@ def test_names_that_are_no_text_travel_all_the_same(plan: StoredPlan) -> None:
     assert msgpack.unpackb(msgpack.packb(counters.snapshot()))["process"] == counters.process
 
 
-def test_only_the_last_few_runs_are_told_of(plan: StoredPlan) -> None:
+def test_only_the_last_few_runs_are_told_of(plan: RunPlan) -> None:
     counters = ProcessCounters()
     for number in range(20):
         with counters.shard(SHARD, str(number), plan):
@@ -141,7 +141,7 @@ def test_only_the_last_few_runs_are_told_of(plan: StoredPlan) -> None:
     assert list(counters.snapshot()["runs"]) == [str(number) for number in range(12, 20)]
 
 
-def test_totals_never_become_less(plan: StoredPlan) -> None:
+def test_totals_never_become_less(plan: RunPlan) -> None:
     counters = ProcessCounters()
     for number in range(20):
         with counters.shard(SHARD, str(number), plan) as counter:
@@ -162,7 +162,7 @@ def test_totals_never_become_less(plan: StoredPlan) -> None:
     }
 
 
-def test_a_run_under_way_is_told_of_however_many_come_after_it(plan: StoredPlan) -> None:
+def test_a_run_under_way_is_told_of_however_many_come_after_it(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "long", plan) as counter:
         fill(counter.tally, 3)

@@ -116,7 +116,7 @@ class Received:
             stored.fingerprint.partition,
             stored.settings.mean,
             stored.fingerprint.versions,
-            list(stored.images),
+            list(stored.splits),
             stored.labels,
             table,
         ).parts

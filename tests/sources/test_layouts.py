@@ -484,7 +484,7 @@ def test_what_is_passed_over_is_renewed_where_that_can_be_written(
     assert [p["example"] for p in stored.passed_over] == ["train/cat/notes.txt"]
     # A repair does not look into the source.
     again = publish(
-        journal.run_plan(journal.stored_plan()),
+        journal.whole_plan(journal.stored_plan()),
         journal,
         journal.committed(made),
         source_was_read=False,

@@ -18,8 +18,7 @@ from prep.output.journal import Journal
 from prep.output.receipt import ImageNote, ShardReceipt, Totals, total_receipts
 from prep.output.report.history import History, read_histories
 from prep.output.report.report import RunReport
-from prep.planning.plan import count_classes
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan, count_classes
 from prep.settings import version
 from prep.sources.folders.names import training_splits
 from prep.sources.manifest import COLUMNS, require_numbered, require_within
@@ -45,7 +44,7 @@ class Facts:
     """
 
     root: Path
-    plan: StoredPlan
+    plan: RunPlan
     receipts: tuple[ShardReceipt, ...]
     report: RunReport | None
     histories: tuple[History, ...]
@@ -58,7 +57,7 @@ class Facts:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(self.plan.images)
+        return tuple(self.plan.splits)
 
     @property
     def finished(self) -> bool:
@@ -68,7 +67,7 @@ class Facts:
     @property
     def references(self) -> tuple[str, ...]:
         """The splits that mean and std are of."""
-        return training_splits(self.plan.images)
+        return training_splits(self.plan.splits)
 
     def findings(self) -> list[tuple[str, ImageNote]]:
         """(split, finding) of all images that were not simply written, refused ones first."""
@@ -101,7 +100,7 @@ def _lasting(report: RunReport | None) -> Mapping[str, Any]:
 
 def read_facts(
     journal: Journal,
-    plan: StoredPlan,
+    plan: RunPlan,
     receipts: Sequence[ShardReceipt] | None = None,
     *,
     own: bool = True,
@@ -122,8 +121,8 @@ def read_facts(
         require_within(table["path"], plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
         require_numbered(rows, len(plan.classes))
-        planned = count_classes(rows, plan.images, plan.classes)
-        if len(rows) != sum(plan.images.values()):
+        planned = count_classes(rows, plan.splits, plan.classes)
+        if len(rows) != plan.images:
             raise ValueError(f"{len(rows):,} images")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise PrepError(
@@ -141,12 +140,12 @@ def read_facts(
         manifest=table,
         class_rows=rows,
         sizes=table["size"].to_numpy(),
-        totals={split: found.get(split, Totals()) for split in plan.images},
+        totals={split: found.get(split, Totals()) for split in plan.splits},
         own=own,
     )
 
 
-def _read_report(journal: Journal, plan: StoredPlan) -> RunReport | None:
+def _read_report(journal: Journal, plan: RunPlan) -> RunReport | None:
     try:
         report = RunReport.read(journal.output)
     except (OSError, ValueError):

@@ -32,7 +32,7 @@ from prep.images.depths import depth_warnings
 from prep.output.journal import Journal
 from prep.output.plans import no_plan, owner, require_listed
 from prep.output.receipt import ShardReceipt
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.storage import store
 from prep.storage.arguments import admit
 from prep.text import one_line
@@ -79,14 +79,14 @@ def report_page(
     plan = journal.stored_plan()
     if plan is None:
         raise no_plan(journal.layout)
-    journal.require_folders(plan.images)
+    journal.require_folders(plan.splits)
     require_listed(journal.layout, plan)
     facts = read_facts(journal, plan, own=owner(journal.layout) is None)
     _publish(journal, facts)
     return journal.layout.page
 
 
-def update_page(journal: Journal, plan: StoredPlan, receipts: Sequence[ShardReceipt]) -> None:
+def update_page(journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
     """Makes ``report.html``, unless it is there and would be made of the same.
 
     Args:

@@ -15,7 +15,7 @@ from prep.errors import RefusedImage
 from prep.images.encode import QUALITY
 from prep.output.journal import Journal
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings
 from prep.shards.isolation.child import IsolatedProcessor
 from prep.sources.manifest import ImageEntry
@@ -40,7 +40,7 @@ class Glimpse:
 
 
 def look_at_refused(
-    journal: Journal, plan: StoredPlan, receipts: tuple[ShardReceipt, ...]
+    journal: Journal, plan: RunPlan, receipts: tuple[ShardReceipt, ...]
 ) -> list[Glimpse]:
     """Decodes refused images once more, leniently, in a process of its own.
 
@@ -75,7 +75,7 @@ def _lenient(settings: ImageSettings) -> ImageSettings:
 
 
 def _candidates(
-    journal: Journal, plan: StoredPlan, receipts: tuple[ShardReceipt, ...]
+    journal: Journal, plan: RunPlan, receipts: tuple[ShardReceipt, ...]
 ) -> Iterator[tuple[ImageEntry, ImageNote]]:
     shards = {(shard.split, shard.index): shard for shard in plan.shards}
     tried = opened = 0

@@ -26,8 +26,8 @@ from prep.images.encode import Thumbnailer
 from prep.images.readback import SquareReader
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import StoredPlan
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import read_chosen
 from prep.sources.manifest import ImageEntry
@@ -98,7 +98,7 @@ def thumbnails_per_class(classes: int) -> int:
 
 
 def written_entries(
-    journal: Journal, plan: StoredPlan, shard: ShardSpec, receipt: ShardReceipt
+    journal: Journal, plan: RunPlan, shard: ShardSpec, receipt: ShardReceipt
 ) -> list[ImageEntry]:
     """The image that each record of a shard was made of."""
     refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}

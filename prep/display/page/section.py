@@ -64,7 +64,7 @@ class View:
     @cached_property
     def duplicates(self) -> Mapping[str, Any]:
         """How many there are; see :class:`prep.output.report.report.RunReport`."""
-        return summarise_copies(self.copies, self.facts.plan.images)
+        return summarise_copies(self.copies, self.facts.plan.splits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

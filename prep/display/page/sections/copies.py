@@ -61,7 +61,7 @@ def duplicates(view: View) -> Section:
 def alarms(view: View) -> list[str]:
     """What of it spoils training or testing, a sentence each."""
     found = view.duplicates
-    said = describe_leaks(found, view.facts.plan.images)
+    said = describe_leaks(found, view.facts.plan.splits)
     return said + ([describe_conflicts(found)] if found["conflicts"] else [])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
-from prep.planning.stored import StoredPlan
+from prep.planning.plan import RunPlan
 from prep.storage import store
 from prep.text import one_line
 
@@ -51,7 +51,7 @@ def with_prep(root: Path, split: str) -> str:
     )
 
 
-def with_tensorflow(root: Path, plan: StoredPlan, split: str) -> str:
+def with_tensorflow(root: Path, plan: RunPlan, split: str) -> str:
     """The same without this package."""
     compression = f", compression_type={plan.compression!r}" if plan.compression else ""
     return "\n".join(
@@ -88,7 +88,7 @@ def _files(folder: Path) -> list[str]:
     ]
 
 
-def describe_elements(plan: StoredPlan) -> str:
+def describe_elements(plan: RunPlan) -> str:
     """What comes out of either.
 
     For instance: images are uint8, 256 × 256 × 3; labels are int64.
@@ -102,15 +102,15 @@ def describe_elements(plan: StoredPlan) -> str:
     return f"Each element is an image ({size} × {size} × 3, RGB, {kind}) and its label ({label})."
 
 
-def _label_shape(plan: StoredPlan) -> str:
+def _label_shape(plan: RunPlan) -> str:
     return "[]" if plan.labels.width is None else f"[{plan.labels.width}]"
 
 
-def _shape(plan: StoredPlan) -> str:
+def _shape(plan: RunPlan) -> str:
     return f"({plan.settings.size}, {plan.settings.size}, 3)"
 
 
-def _decoding(plan: StoredPlan) -> str:
+def _decoding(plan: RunPlan) -> str:
     if plan.settings.encoding == "jpeg":
         options = 'channels=3, dct_method="INTEGER_ACCURATE"'
         return f'tf.io.decode_jpeg(example["image_raw"], {options})'

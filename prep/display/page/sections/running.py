@@ -124,7 +124,7 @@ def shards(view: View) -> Section:
 def split_rows(facts: Facts) -> list[tuple[str, ...]]:
     """(split, planned, written, refused, shards, size, images of the smallest and largest)."""
     rows: list[tuple[str, ...]] = []
-    for split, planned in facts.plan.images.items():
+    for split, planned in facts.plan.splits.items():
         total = facts.totals[split]
         sizes = [receipt.images for receipt in facts.receipts if receipt.split == split]
         of_all = sum(shard.split == split for shard in facts.plan.shards)

@@ -55,7 +55,7 @@ def verdict_of(view: View) -> Verdict:
     facts = view.facts
     if facts.report is not None:
         return facts.report.verdict
-    planned = sum(facts.plan.images.values())
+    planned = sum(facts.plan.splits.values())
     allowed = refusals_allowed(planned, facts.plan.config.max_refused, asked=False)
     return Verdict.of_counts(planned, len(view.everything.refused), allowed)
 
@@ -75,7 +75,7 @@ def _unfinished(view: View) -> Banner:
 def tiles(view: View) -> list[Tile]:
     """What an output comes to, in a few numbers."""
     facts, everything = view.facts, view.everything
-    planned = sum(facts.plan.images.values())
+    planned = sum(facts.plan.splits.values())
     refused = len(everything.refused)
     share = f"{refused / planned:.1%} of all" if refused else "none at all"
     shown = [

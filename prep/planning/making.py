@@ -1,0 +1,64 @@
+"""Make a plan of images, labels and a configuration."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prep.config import Config
+from prep.planning.fingerprint import make_fingerprint
+from prep.planning.plan import RunPlan
+from prep.planning.shards import count_shards, default_images_per_shard
+from prep.settings import RGB
+from prep.sources.folders.scan import Catalog
+from prep.sources.labels import LabelMap
+
+
+def make_plan(
+    config: Config,
+    catalog: Catalog,
+    labels: LabelMap,
+    mean: RGB | None,
+    versions: Mapping[str, str],
+) -> RunPlan:
+    """Shuffle the images of each split, and spread them over shards.
+
+    Raises:
+        ConfigError: there would be more shards than an output may have.
+    """
+    split = catalog.images["split"].to_numpy()
+    per_split = {name: np.flatnonzero(split == i) for i, name in enumerate(catalog.splits)}
+    splits = {name: len(rows) for name, rows in per_split.items()}
+    images_per_shard = config.images_per_shard or default_images_per_shard(catalog.images.num_rows)
+    count_shards(splits, images_per_shard)
+    order = np.concatenate(
+        [rows[shuffled(len(rows), config.seed, name)] for name, rows in per_split.items()]
+    )
+    manifest = catalog.images.take(pa.array(order)).select(["path", "class", "size", "mtime"])
+    return RunPlan(
+        config=config,
+        source=catalog.root,
+        mean=mean,
+        labels=labels,
+        classes=catalog.classes,
+        images_per_shard=images_per_shard,
+        splits=splits,
+        fingerprint=make_fingerprint(
+            config, images_per_shard, "even", mean, versions, catalog.splits, labels, manifest
+        ),
+        rows=manifest,
+        ignored=catalog.ignored,
+    )
+
+
+def shuffled(count: int, seed: int, split: str) -> npt.NDArray[np.int64]:
+    """Return a permutation of ``range(count)``, another one for each seed and split.
+
+    ``RandomState`` is the generator whose stream NumPy promises never to change (NEP 19).
+    """
+    state = np.random.RandomState([seed, zlib.crc32(split.encode(errors="surrogateescape"))])
+    return state.permutation(count).astype(np.int64)
