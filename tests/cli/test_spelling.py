@@ -21,7 +21,7 @@ from tests.support.pictures import write_tree
 PACKAGE = Path(prep.__file__).parent
 SPAN = re.compile(r"`[^`]+`")
 #: Those who talk to the command line alone, or hold style sheets and pages.
-TERMINAL = {"cli", "spelling.py", "starter.py", "webpage", "dashboard", "markup.py"}
+TERMINAL = {"cli", "display", "dashboard"}
 #: Flags of other programs, which are so called wherever one is.
 OTHERS = re.compile(r"dask (scheduler|worker)|start one worker per core|start it without|wget")
 
@@ -30,7 +30,7 @@ def messages() -> Iterator[tuple[str, str]]:
     """(module, text) of each text that is no docstring; with blanks for what is put in."""
     for path in sorted(PACKAGE.rglob("*.py")):
         module = path.relative_to(PACKAGE)
-        if module.parts[0] in TERMINAL:
+        if TERMINAL & {*module.parts}:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         inner, documents = set[ast.AST](), set[ast.AST]()

@@ -36,7 +36,7 @@ if __name__ == "__main__":
 # A user whom the system does not know, as in many a container.
 HOMELESS = """
 import pwd
-from prep.cli import main
+from prep.cli.main import main
 
 def unknown(uid):
     raise KeyError(uid)

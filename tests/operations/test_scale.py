@@ -28,7 +28,7 @@ from distributed.utils import nbytes
 import prep
 from prep.errors import BadImageError, ShardError, StorageUnavailable
 from prep.execution import bags
-from prep.execution import futures as outages
+from prep.execution import outcomes as outages
 from prep.execution.bags import write_on_cluster
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState

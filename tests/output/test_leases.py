@@ -32,7 +32,7 @@ from tests.support.storages import S3, Sftp
 # Holds a lease for as long as its standard input is open, in a process of another machine.
 OWNER = """
 import json, sys
-from prep import leases
+from prep.output import lease as leases
 from prep.storage.location import grant, locate
 leases._machine = lambda: "elsewhere"
 state = locate(sys.argv[1])

@@ -142,11 +142,11 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 _ASK = """
 import os, sys, time
-from prep import locations
+from prep.storage.location import locate
 began = time.monotonic()
 for _ in range(3):
     try:
-        locations.locate("gs://photos").exists()
+        locate("gs://photos").exists()
     except PermissionError as error:
         print(error.strerror)
 print(time.monotonic() - began)

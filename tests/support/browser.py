@@ -26,7 +26,8 @@ _FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it is open, a loop runs in this thread, where others want one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
