@@ -279,4 +279,6 @@ def one_line(text: str) -> str:
     >>> print(one_line("two" + chr(10) + "lines"))
     two\nlines
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prep.display import html
 from prep.display.links import file_link
 from prep.display.notebook import Output
 from prep.monitoring.counts import LiveCounts
 from prep.output.report.verdict import Verdict
 from prep.text import counted, duration, one_line, size_text
 
-_NAMES_SHOWN = 3  # of refused images
 _EVERY = 0.45  # seconds between two pictures; heartbeats come twice a second
 
 
@@ -48,23 +46,24 @@ class Scene:
     updated: float | None = None
 
     def html(self) -> str:
-        """Compact, for the output of a cell."""
-        counts = self.counts
-        kind = _kind_of(self.verdict)
-        parts = [html.heading(self.title, " · ".join([self._status(), *self._when()]), kind)]
-        parts.append(html.line(self._reason, kind=kind))
-        if self._planned:
-            parts.append(html.split_bars(self._bars()))
-            parts.append(html.line(*self._numbers(), kind="s"))
-            parts.append(html.swatch(counts.mean, counts.std))
-        if counts.refused:
-            parts.append(html.line(*self._refused(), kind="bad"))
-        names = [f"{image.path} ({image.reason})" for image in counts.latest[:_NAMES_SHOWN]]
-        parts.append(html.line("the last: " + ", ".join(names), kind="s") if names else "")
-        parts += [html.line(self.note, kind="s"), html.links(self.links)]
-        if self.report:
-            parts.append(html.place("report", self.report, file_link(self.report)))
-        return html.panel(*parts)
+        """Return it as HTML, for the output of a cell."""
+        from prep.display.markup import render  # A display at a terminal needs no templates.
+
+        return render(
+            "notebook/scene",
+            title=self.title,
+            status=" · ".join([self._status(), *self._when()]),
+            kind=_kind_of(self.verdict),
+            reason=self._reason,
+            bars=self._bars() if self._planned else {},
+            numbers=list(self._numbers()),
+            counts=self.counts,
+            refused=list(self._refused()),
+            note=self.note,
+            links=self.links,
+            report=self.report,
+            report_link=file_link(self.report) if self.report else None,
+        )
 
     def text(self) -> str:
         """``prep: running · 1,200 of 5,000 images · 640/s``."""
@@ -139,7 +138,7 @@ def and_failed(counts: LiveCounts) -> str:
 
 
 def _kind_of(verdict: Verdict) -> str:
-    """How it is meant; see :func:`prep.display.html.heading`."""
+    """Return how a verdict is coloured; see ``heading`` in ``templates/notebook``."""
     if verdict.good:
         return "good"
     return "bad" if verdict.state in ("failed", "too many refused") else "s"

@@ -1,32 +1,42 @@
-"""Show a configuration, a plan and a report in a notebook's cell."""
+"""Show configurations, plans and reports in a notebook's cell; tables of them for any display."""
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prep.config import HIDDEN, Config
-from prep.display import html
 from prep.display.links import file_link
 from prep.output.report.report import RunReport
 from prep.planning.facts import plan_facts
 from prep.planning.plan import RunPlan
-from prep.text import counted
+from prep.text import counted, triple
+
+if TYPE_CHECKING:
+    from prep.operations.mean import MeanReport
+    from prep.operations.verify import VerificationReport
+
+_MOST_CLASSES = 20
+_SHOWN_OTHERWISE = ("refused", "mean RGB", "std RGB", "report")
 
 
-@functools.singledispatch
 def html_of(value: object) -> str:
-    """Return the HTML that a notebook shows for one of our values.
+    """Return the HTML that a notebook shows for a value.
 
     Raises:
-        TypeError: nothing is known of how to show values of this type.
+        TypeError: there is no template for values of this type.
     """
-    raise TypeError(f"no HTML is defined for {type(value).__name__}")
+    from prep.display.markup import render  # Terminals need no templates.
+
+    kind = type(value).__name__
+    if kind not in _TEMPLATES:
+        raise TypeError(f"no HTML is defined for {kind}")
+    name, values_of = _TEMPLATES[kind]
+    return render(f"notebook/{name}", **values_of(value))
 
 
-@html_of.register
-def _(config: Config) -> str:
-    """Show what was asked for, and the keys at their defaults when unfolded."""
+def _config(config: Config) -> dict[str, Any]:
     fields = Config.model_fields
     values = {name: getattr(config, name) for name in fields}
     if values["storage_options"]:
@@ -36,45 +46,99 @@ def _(config: Config) -> str:
         for name, value in values.items()
     }
     chosen = [rows.pop(name) for name in config.chosen()]
-    return html.panel(
-        html.heading("Config"),
-        html.described(chosen),
-        html.folded(f"{len(rows)} more keys, at their default", html.described(rows.values())),
-    )
+    return {"chosen": chosen, "default": list(rows.values())}
 
 
-@html_of.register
-def _(plan: RunPlan) -> str:
-    labels = {name: str(label) for name, label in plan.labels.numbers.items()}
-    return html.panel(
-        html.heading("Plan", plan.title),
-        html.pairs(plan_facts(plan)),
-        html.class_table(plan.counts, labels),
-    )
+def _plan(plan: RunPlan) -> dict[str, Any]:
+    return {
+        "title": plan.title,
+        "facts": plan_facts(plan),
+        "classes": class_table(plan.counts, plan.labels.numbers),
+    }
 
 
-@html_of.register
-def _(report: RunReport) -> str:
-    hidden = {"refused", "mean RGB", "std RGB", "report"}  # They are shown otherwise.
+def _report(report: RunReport) -> dict[str, Any]:
+    from prep.display.gallery import charts_and_images  # It reads shards.
+
     images = report.images
-    written = f"{images['written']:,} of {counted(images['planned'], 'image')} written"
-    parts = [
-        html.heading("Report", written, "good" if report.verdict.good else "bad"),
-        html.line(report.verdict.reason, kind="bad") if not report.verdict.good else "",
-        html.pairs(row for row in report.rows() if row[0] not in hidden),
-        html.place("report", report.page, file_link(report.page)) if report.page else "",
-        html.swatch(report.mean, report.std),
+    charts, pictures = charts_and_images(report)
+    return {
+        "report": report,
+        "written": f"{images['written']:,} of {counted(images['planned'], 'image')} written",
+        "rows": [row for row in report.rows() if row[0] not in _SHOWN_OTHERWISE],
+        "link": file_link(report.page) if report.page else None,
+        "classes": dict(sum(map(Counter, report.classes.values()), Counter[str]())),
+        "reasons": [f"{n:,} {reason}" for reason, n in report.refused_by_reason().items()],
+        "refused": [(image["path"], image["reason"], image["detail"]) for image in report.refused],
+        "images": pictures,
+        "charts": charts,
+    }
+
+
+def _mean(report: MeanReport) -> dict[str, Any]:
+    return {
+        "report": report,
+        "state": f"{counted(report.images, 'image')}, by {report.weight}",
+        "rows": [("mean", triple(report.mean)), ("std", triple(report.std))],
+        "refused": [(note.path, note.reason) for note in report.refused],
+    }
+
+
+def _verification(report: VerificationReport) -> dict[str, Any]:
+    found = {"Wrong": report.problems, "Repaired": report.repaired}
+    rows = {
+        title: [(p.where, p.expected, p.found, p.remedy) for p in problems]
+        for title, problems in found.items()
+    }
+    if report.committed is not None:
+        state = "a run is at work" if report.running else "not finished"
+    else:
+        state = counted(len(report.problems), "problem") if report.problems else "OK"
+    unrelated = [(path,) for path in report.unrelated]
+    return {"report": report, "state": state, "problems": rows, "unrelated": unrelated}
+
+
+#: The template of each type, and what fills it. By name, because some types are of higher layers.
+_TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    "Config": ("config", _config),
+    "RunPlan": ("plan", _plan),
+    "RunReport": ("report", _report),
+    "MeanReport": ("mean", _mean),
+    "VerificationReport": ("verification", _verification),
+}
+
+
+class ClassTable(NamedTuple):
+    """Images by class and split.
+
+    Attributes:
+        titles: class, label, and the splits.
+        rows: the largest classes by name, and one row for all smaller ones.
+        total: a last row, with the sum of each split.
+    """
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str | int]]
+    total: Sequence[str | int]
+
+
+def class_table(
+    counts: Mapping[str, Mapping[str, int]], labels: Mapping[str, object]
+) -> ClassTable:
+    """Return the labels and image counts of classes.
+
+    Args:
+        counts: images by split and class.
+    """
+    totals: Counter[str] = sum(map(Counter, counts.values()), Counter())
+    columns = {**counts, "in all": totals} if len(counts) > 1 else counts
+    largest = sorted(totals, key=lambda name: -totals[name])
+    rows: list[list[str | int]] = [
+        [name, str(labels.get(name, "none")), *(of.get(name, 0) for of in columns.values())]
+        for name in sorted(largest[:_MOST_CLASSES])
     ]
-    classes = sum(map(Counter, report.classes.values()), Counter[str]())
-    parts += [html.section("Images by class"), html.bars(dict(sorted(classes.items())))]
-    if report.refused:
-        parts += [html.section(f"Refused: {images['refused']:,}"), _refused(report)]
-    if report.preview is not None:
-        parts.append(report.preview(report))
-    return html.panel(*parts)
-
-
-def _refused(report: RunReport) -> str:
-    reasons = (f"{n:,} {reason}" for reason, n in report.refused_by_reason().items())
-    rows = [(image["path"], image["reason"], image["detail"]) for image in report.refused]
-    return html.line(*reasons) + html.table(("image", "reason", "detail"), rows)
+    if hidden := largest[_MOST_CLASSES:]:
+        rest = (sum(of.get(name, 0) for name in hidden) for of in columns.values())
+        rows.append([f"{len(hidden):,} smaller classes", "", *rest])
+    total = (sum(of.values()) for of in columns.values())
+    return ClassTable(["class", "label", *columns], rows, ["images", "", *total])

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from prep.display import html
 from prep.display.progress import ShowWork, Work
 from prep.display.stages import ShowOn, stages_for
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
@@ -33,7 +32,15 @@ from prep.storage import store
 from prep.storage.arguments import admit
 from prep.storage.location import absolute, locate
 from prep.storage.urls import is_url
-from prep.text import counted, one_line, quoted, reason_and_file, reason_of, shown, some, triple
+from prep.text import (
+    Displayable,
+    one_line,
+    quoted,
+    reason_and_file,
+    reason_of,
+    shown,
+    some,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -60,7 +67,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeanReport:
+class MeanReport(Displayable):
     """Mean and standard deviation per channel, 0 to 255.
 
     Attributes:
@@ -91,20 +98,6 @@ class MeanReport:
             "weight": self.weight,
             "refused": [{"path": r.path, "reason": r.reason} for r in self.refused],
         }
-
-    def _repr_html_(self) -> str:
-        """Show the mean in a notebook."""
-        rows = [(name, triple(value)) for name, value in (("mean", self.mean), ("std", self.std))]
-        parts = [
-            html.heading("Mean RGB", f"{counted(self.images, 'image')}, by {self.weight}"),
-            html.swatch(self.mean, self.std),
-            html.pairs(rows),
-        ]
-        if self.refused:
-            refused = [(finding.path, finding.reason) for finding in self.refused]
-            parts += [html.section(f"Refused: {len(refused):,}")]
-            parts += [html.table(("image", "reason"), refused)]
-        return html.panel(*parts)
 
 
 def mean_rgb(

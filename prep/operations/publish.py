@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from prep.display.gallery import preview
 from prep.errors import PrepError
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
@@ -64,7 +63,7 @@ def publish(
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
     images = {split: sum(classes.values()) for split, classes in made.counts.items()}
     duplicates = summarise_copies(found, images)
-    report = make_report(made, journal.output, totals, effort or nothing, duplicates, preview)
+    report = make_report(made, journal.output, totals, effort or nothing, duplicates)
     stored = None if effort else _stored_report(journal)
     if stored is not None:
         report = dataclasses.replace(

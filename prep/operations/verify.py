@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from prep.display import html
 from prep.display.stages import ShowOn, stages_for
 from prep.errors import OutputConflict, PrepError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
@@ -23,14 +22,14 @@ from prep.output.plans import Trust, no_plan, require_listed, require_trusted
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import Stored, admit
-from prep.text import counted
+from prep.text import Displayable, counted
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerificationReport:
+class VerificationReport(Displayable):
     """The result of verifying an output.
 
     Attributes:
@@ -94,23 +93,6 @@ class VerificationReport:
     @property
     def _state(self) -> str:
         return counted(len(self.problems), "problem") if self.problems else "OK"
-
-    def _repr_html_(self) -> str:
-        """In a notebook: one line if all is well, else what is wrong."""
-        state = self._state
-        if self.committed is not None:
-            state = "a run is at work" if self.running else "not finished"
-        parts = [html.heading("Verified", state, "good" if self.clean else "bad")]
-        parts.append(html.line(self.summary(), kind="s"))
-        for title, problems in (("Wrong", self.problems), ("Repaired", self.repaired)):
-            rows = [(p.where, p.expected, p.found, p.remedy) for p in problems]
-            if rows:
-                parts.append(html.section(title))
-                parts.append(html.table(("where", "expected", "found", "remedy"), rows))
-        if self.unrelated:
-            parts.append(html.line("not part of this output, left alone:", kind="s"))
-            parts.append(html.table(("file",), [(path,) for path in self.unrelated]))
-        return html.panel(*parts)
 
 
 def verify(

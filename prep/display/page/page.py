@@ -14,10 +14,11 @@ from bokeh.document import Document
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from prep.display.markup import render
 from prep.display.page.facts import Facts, read_facts
 from prep.display.page.refusals import look_at_refused
 from prep.display.page.samples import take_sample
-from prep.display.page.section import Figure, Section, View, render
+from prep.display.page.section import Figure, Section, View
 from prep.display.page.sections.channels import channels
 from prep.display.page.sections.classes import classes, images
 from prep.display.page.sections.copies import alarms, duplicates
@@ -120,7 +121,7 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
         sections = make_sections(view)
         drawn = _embedded(figure for section in sections for figure in section.figures.values())
     text = render(
-        "page",
+        "page/page",
         made_from=Markup(_MADE_FROM.format(facts.digest())),
         name=one_line(facts.root.name),
         path=one_line(str(facts.root)),

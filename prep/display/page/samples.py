@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -105,6 +105,16 @@ def written_entries(
     return [entry for entry in journal.entries(plan, shard) if entry.name not in refused]
 
 
+def read_pixels(
+    journal: Journal, plan: RunPlan, receipt: ShardReceipt, numbers: Collection[int]
+) -> Iterator[tuple[int, Pixels]]:
+    """Yield the number and the pixels of some of a shard's records."""
+    squares = SquareReader(plan.settings)
+    with store.open_regular(journal.layout.root / receipt.file) as file:
+        for number, data in read_chosen(file, numbers, plan.largest_record):
+            yield number, squares.pixels(parse_example(data).image)
+
+
 def spread(count: int) -> list[int]:
     """All of ``range(count)``, in an order in which any beginning is spread evenly over it.
 
@@ -118,7 +128,6 @@ class _Sampler:
     def __init__(self, journal: Journal, facts: Facts) -> None:
         self._journal = journal
         self._facts = facts
-        self._squares = SquareReader(facts.plan.settings)
         self._sample = Sample()
         self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
@@ -171,13 +180,11 @@ class _Sampler:
         shown = self._choose(entries)
         numbers = shown | set(range(min(counted, len(entries))))
         try:
-            with store.open_regular(self._journal.layout.root / receipt.file) as file:
-                for number, data in read_chosen(file, numbers, self._facts.plan.largest_record):
-                    pixels = self._squares.pixels(parse_example(data).image)
-                    if number < counted:
-                        self._count(pixels)
-                    if number in shown:
-                        self._show(pixels, entries[number], receipt.split)
+            for number, pixels in read_pixels(self._journal, self._facts.plan, receipt, numbers):
+                if number < counted:
+                    self._count(pixels)
+                if number in shown:
+                    self._show(pixels, entries[number], receipt.split)
         except (OSError, RecordError):
             self._sample.unreadable += 1
 
@@ -217,8 +224,7 @@ def thumbnails_of(journal: Journal, facts: Facts, rows: Iterable[int]) -> dict[i
 
     A shard is opened for each but the few that lie in the same one: ask for no more than are shown.
     """
-    plan, root = facts.plan, journal.layout.root
-    squares, thumbnail = SquareReader(plan.settings), Thumbnailer(THUMBNAIL)
+    plan, thumbnail = facts.plan, Thumbnailer(THUMBNAIL)
     shards = plan.shards
     starts = [shard.start for shard in shards]
     receipts = {(receipt.split, receipt.index): receipt for receipt in facts.receipts}
@@ -237,8 +243,6 @@ def thumbnails_of(journal: Journal, facts: Facts, rows: Iterable[int]) -> dict[i
         with contextlib.suppress(OSError, RecordError, ValueError, pa.ArrowException):
             entries = written_entries(journal, plan, shard, receipt)
             numbers = {n: e.relative for n, e in enumerate(entries) if e.relative in paths}
-            with store.open_regular(root / receipt.file) as file:
-                for n, data in read_chosen(file, numbers, plan.largest_record):
-                    jpeg = thumbnail(squares.pixels(parse_example(data).image))
-                    found[row_of[numbers[n]]] = jpeg
+            for n, pixels in read_pixels(journal, plan, receipt, numbers):
+                found[row_of[numbers[n]]] = thumbnail(pixels)
     return found

@@ -7,16 +7,14 @@ name as the section, and in the list ``SECTIONS`` in :mod:`prep.display.page.pag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from prep.display.markup import render
 from prep.display.page.facts import Facts
 from prep.display.page.refusals import Glimpse
 from prep.display.page.samples import Sample, shown_classes
@@ -116,41 +114,11 @@ def make_section(
     figures: Mapping[str, Figure] | None = None,
     short: str = "",
 ) -> Section:
-    """Make a section of its template, ``templates/NAME.html.j2``.
+    """Make a section of its template, ``display/templates/page/NAME.html.j2``.
 
     Args:
         values: what the template refers to, beside ``figures``. All text is escaped.
     """
     figures = figures or {}
-    html = render(name, **values, figures=figures)
+    html = render(f"page/{name}", **values, figures=figures)
     return Section(name=name, title=title, html=Markup(html), figures=figures, short=short)
-
-
-def render(name: str, /, **values: Any) -> str:
-    """Fill in a template."""
-    return _environment().get_template(f"{name}.html.j2").render(values)
-
-
-def _breakable(text: str) -> Markup:
-    """Text that is broken, where it is too long for a line, between the parts of a name.
-
-    >>> _breakable("cats/big_cat.jpg")
-    Markup('cats/<wbr>big_<wbr>cat.jpg')
-    """
-    return Markup(re.sub(r"([/_-])(?=\w\w)|(?<=[a-z])(?=[A-Z])", r"\1<wbr>", str(escape(text))))
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # A model is described where it comes first, and referred to by its id after that.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    environment.filters["breakable"] = _breakable
-    return environment

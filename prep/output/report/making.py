@@ -14,7 +14,7 @@ from prep.images.decoders.process import codec_versions
 from prep.images.stats import ChannelStats, by_channel
 from prep.images.traits import Seen
 from prep.output.receipt import ImageNote, SplitTotals, Totals, of_outcome
-from prep.output.report.report import Preview, RunReport
+from prep.output.report.report import RunReport
 from prep.output.report.stored import describe_traits
 from prep.planning.plan import RunPlan
 from prep.sources.folders.names import training_splits
@@ -49,13 +49,12 @@ def make_report(
     totals: SplitTotals,
     effort: Effort,
     duplicates: Mapping[str, Any],
-    preview: Preview | None = None,
 ) -> RunReport:
     """Puts a report together.
 
     Args:
         totals: of all shards, those from before included.
-        duplicates, preview: see :class:`RunReport`.
+        duplicates: see :class:`RunReport`.
     """
     everything = sum(totals.values(), Totals())
     planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
@@ -108,7 +107,6 @@ def make_report(
         mean_of=mean_of,
         passed_over=tuple(asdict(ignored) for ignored in plan.ignored),
         refusals_allowed=plan.refusals_allowed,
-        preview=preview,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,6 @@ from prep.text import Displayable
 _LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
 # What is a list in JSON, and a tuple here.
 _LISTS = ("refused", "mean_of", "passed_over")
-#: Makes HTML of what there is to be seen of a report's output.
-Preview = Callable[["RunReport"], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,6 @@ class RunReport(Displayable):
         passed_over: ``reason``, ``count`` and ``example`` of everything in the source that is not
             an image of the set.
         refusals_allowed: number of images that may be refused before the run is an error.
-        preview: makes the pictures that a notebook shows. Not in the file.
     """
 
     output: str
@@ -100,11 +97,9 @@ class RunReport(Displayable):
     passed_over: tuple[Mapping[str, Any], ...] = ()
     refusals_allowed: int = 0
     start_seconds: float = 0.0
-    preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        names = (name for name in self.__slots__ if name != "preview")
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in self.__slots__}
         lists = {name: list(values[name]) for name in _LISTS}
         return {**values, **lists, "verdict": self.verdict.to_json()}
 
