@@ -9,32 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import functools
 import os
-import socket
 import time
 
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from prep.errors import OutputNotSeen
 from prep.images.decoders.decode import Decoder
-from prep.images.decoders.process import codec_versions, configure_process
+from prep.images.decoders.process import configure_process
 from prep.images.encode import Thumbnailer, pixels_of_record
 from prep.monitoring.counters import COUNTERS
 from prep.monitoring.messages import METRIC, MISFITS, SQUARE_CALL, SquareMessage
 from prep.monitoring.metrics import export_counters
-from prep.output.hosts import open_plan
+from prep.output.opened import OpenedPlan, open_plan
 from prep.output.receipt import ShardReceipt
-from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.settings import version
 from prep.shards import writer
 from prep.shards.isolation.watchdog import WATCHDOG
 from prep.shards.writer import RunRef
 from prep.sources import manifest
-from prep.storage.location import Access, locate
+from prep.storage.location import Access
 from prep.storage.location import access as current_access
-from prep.storage.urls import is_url
 from prep.text import one_line
 
 _THUMBNAIL = 96  # pixels
@@ -126,46 +121,23 @@ def write_shard_task(shard: ShardSpec, run: RunRef) -> ShardReceipt:
             shard. That is looked for before a run, too, but workers may join later.
     """
     try:
-        plan = _plan_for_here(run.output, run.digest, run.run)
-    except (_Misfit, OutputNotSeen) as why:
-        _leave(str(why))
-        raise Reschedule from None
-    with COUNTERS.shard(shard, run.run, plan) as counter:
+        opened = _open_in_time(run)
+        misfit = opened.misfit
+    except OutputNotSeen as error:
+        misfit = str(error)
+    if misfit:
+        _leave(misfit)
+        raise Reschedule
+    with COUNTERS.shard(shard, run.run, opened.plan) as counter:
         return writer.write_shard(shard, run, counter)
 
 
-class _Misfit(Exception):
-    """This process would not do as others do."""
-
-
-@functools.lru_cache(maxsize=4)
-def _plan_for_here(output: str, digest: str, run: str) -> RunPlan:
-    """The plan of a run, once it is known that this process can carry it out.
-
-    Raises:
-        _Misfit, OutputNotSeen: it can't.
-    """
-    plan = _seen_plan(output, digest, run)
-    for name, expected in plan.fingerprint.versions.items():
-        if (here := _versions().get(name)) != expected:
-            raise _Misfit(
-                f"{name} {here} on {socket.gethostname()}, planned with {expected}: "
-                "the shards would differ; install the same version everywhere"
-            )
-    if not is_url(plan.source) and not locate(plan.source).exists():
-        raise _Misfit(
-            f"source: {socket.gethostname()} does not see {plan.source}; mount it under the "
-            "same path on all hosts, or give the host's own path under mounts in the cluster file"
-        )
-    return plan
-
-
-def _seen_plan(output: str, digest: str, run: str) -> RunPlan:
-    """The plan, for which a file server may take its time."""
+def _open_in_time(run: RunRef) -> OpenedPlan:
+    """Open the plan of a run, for which a file server may take its time."""
     deadline = time.monotonic() + _SEEN_WITHIN
     while True:
         try:
-            return open_plan(output, digest, run)
+            return open_plan(run.output, run.digest, run.run)
         except OutputNotSeen:
             if time.monotonic() > deadline:
                 raise
@@ -177,8 +149,3 @@ def _leave(why: str) -> None:
     worker = get_worker()
     worker.log_event(MISFITS, why)
     worker.loop.add_callback(worker.close_gracefully, restart=False, reason=why)
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    return {"prep": version(), **codec_versions()}

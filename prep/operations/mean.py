@@ -20,7 +20,7 @@ from prep.images.decoders.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
 from prep.monitoring.counts import LiveCounts, Pace
-from prep.output.hosts import known_encoding
+from prep.output.opened import known_encoding
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
 from prep.shards.formats.example import parse_example

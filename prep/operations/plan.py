@@ -17,15 +17,16 @@ import pyarrow.compute as pc
 from prep.config import Config
 from prep.errors import ConfigError, LabelError, RefusedImage, SourceError
 from prep.execution.machine import cores
-from prep.images.decoders.process import codec_versions, configure_process
+from prep.images.decoders.process import configure_process
 from prep.images.depths import Deep
 from prep.images.processor import ImageProcessor
 from prep.images.stats import CHANNELS
+from prep.output.opened import versions_here
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
 from prep.planning.making import make_plan
 from prep.planning.plan import RunPlan
-from prep.settings import RGB, require_split_name, version
+from prep.settings import RGB, require_split_name
 from prep.sources.folders.names import LABEL_MAP, alike
 from prep.sources.folders.scan import Catalog, scan_folders
 from prep.sources.labels import LabelMap
@@ -174,8 +175,7 @@ def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> R
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog)
     found, origin = (labels, "") if labels else find_labels(config, catalog)
-    versions = {"prep": version(), **codec_versions()}
-    made = make_plan(config, catalog, found, mean, versions)
+    made = make_plan(config, catalog, found, mean, versions_here())
     found.require(made.class_totals)
     return replace(made, labels_from=origin)
 

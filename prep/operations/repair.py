@@ -14,7 +14,6 @@ import pyarrow as pa
 from prep.display.progress import Display, ShowWork, Work
 from prep.errors import PrepError
 from prep.execution.executor import Executor
-from prep.images.decoders.process import codec_versions
 from prep.monitoring.counts import LiveCounts
 from prep.operations.audit import Audit
 from prep.operations.plan import plan_as_stored
@@ -22,11 +21,11 @@ from prep.operations.publish import publish
 from prep.operations.writing import Writing
 from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
+from prep.output.opened import versions_here
 from prep.output.receipt import of_outcome, total_receipts
 from prep.output.report.duplicates import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.settings import version
 from prep.shards.check import ShardInspection
 from prep.storage import store
 from prep.storage.location import locate
@@ -113,7 +112,7 @@ class Repair:
 
     def _versions_differ(self) -> bool:
         """Whether shards would come out other than they were planned, and notes why."""
-        planned, here = self._stored.fingerprint.versions, _versions()
+        planned, here = self._stored.fingerprint.versions, versions_here()
         differing = [name for name in planned if planned[name] != here.get(name)]
         for name in differing:
             self._notes.append(
@@ -220,10 +219,6 @@ class _WithoutSound:
                 shard_states={},
             )
         )
-
-
-def _versions() -> dict[str, str]:
-    return {"prep": version(), **codec_versions()}
 
 
 def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:

@@ -14,8 +14,8 @@ import pyarrow as pa
 from prep.images.decoders.process import configure_process
 from prep.images.mean_image import GRID
 from prep.output.findings import Difference, Finding, mismatch
-from prep.output.hosts import open_plan
 from prep.output.journal import Journal
+from prep.output.opened import open_plan
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.duplicates import DIGITS
 from prep.planning.plan import RunPlan
@@ -134,7 +134,7 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     """
     configure_process()
     journal = Journal(run.output)
-    plan = open_plan(run.output, run.digest, run.run)
+    plan = open_plan(run.output, run.digest, run.run).plan
     receipt = read_receipt(journal, shard, run.digest)
     if isinstance(receipt, Finding):
         return ShardInspection(shard=shard, problems=(receipt,))

@@ -8,18 +8,16 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from prep.errors import BadImageError, RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions
-from prep.output.hosts import not_seen, open_plan, taken_over
 from prep.output.journal import Journal
+from prep.output.opened import OpenedPlan, not_seen, open_plan, taken_over
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.duplicates import to_text
-from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.settings import ImageSettings, shard_name
 from prep.shards.formats.example import example, label_entry
@@ -94,7 +92,7 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
     """
     journal = Journal(run.output)
     held = journal.stored_receipt(shard)
-    if held and journal.is_true(held, run.digest) and is_settled(held, _source(run)):
+    if held and journal.is_true(held, run.digest) and is_settled(held, _opened(run).plan.source):
         return held
     configure_process()
     writer = _ShardWriter(shard, run, journal, observer, replaces=held is not None)
@@ -143,7 +141,7 @@ class _ShardWriter:
         self._journal = journal
         self._observer = observer
         self._replaces = replaces
-        self._opened = _open(run.output, run.digest, run.run)
+        self._opened = _opened(run)
         self._began = time.time()
         self._started = time.perf_counter()
 
@@ -312,19 +310,5 @@ def _is_gone(error: OSError, entry: ImageEntry) -> bool:
     return error.errno in (errno.ENOENT, errno.ENOTDIR) and entry.stamp != (0, 0)
 
 
-def _source(run: RunRef) -> str:
-    return _open(run.output, run.digest, run.run).plan.source
-
-
-class _Opened(NamedTuple):
-    """A plan, and which file it was read from."""
-
-    plan: RunPlan
-    identity: tuple[int | str, ...] | None
-
-
-@lru_cache(maxsize=4)
-def _open(output: str, digest: str, run: str) -> _Opened:
-    # In this order: if it is replaced in between, the identity is that of a file that is gone.
-    identity = store.identity(Journal(output).layout.plan)
-    return _Opened(open_plan(output, digest, run), identity)
+def _opened(run: RunRef) -> OpenedPlan:
+    return open_plan(run.output, run.digest, run.run)

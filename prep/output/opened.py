@@ -1,0 +1,99 @@
+"""The plan of an output as one process finds it, read once per run: the only cache of plans."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+
+from prep.errors import OutputConflict, OutputNotSeen
+from prep.images.decoders.process import codec_versions
+from prep.output.journal import Journal
+from prep.planning.plan import RunPlan
+from prep.settings import RGB, Encoding, version
+from prep.storage import store
+from prep.storage.location import locate
+from prep.storage.urls import is_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedPlan:
+    """A plan that was read from an output.
+
+    Attributes:
+        plan: the plan, without its manifest.
+        identity: which file it was read from; another one's is different.
+    """
+
+    plan: RunPlan
+    identity: tuple[int | str, ...] | None
+
+    @cached_property
+    def misfit(self) -> str:
+        """Why this process can't carry the plan out, in one line; empty if it can."""
+        for name, expected in self.plan.fingerprint.versions.items():
+            if (here := versions_here().get(name)) != expected:
+                return (
+                    f"{name} {here} on {socket.gethostname()}, planned with {expected}: "
+                    "the shards would differ; install the same version everywhere"
+                )
+        source = self.plan.source
+        if is_url(source) or locate(source).exists():
+            return ""
+        return (
+            f"source: {socket.gethostname()} does not see {source}; mount it under the same path "
+            "on all hosts, or give the host's own path under mounts in the cluster file"
+        )
+
+
+@lru_cache(maxsize=4)
+def open_plan(output: str, digest: str, run: str) -> OpenedPlan:
+    """Open the plan of an output, once per process and run.
+
+    Raises:
+        OutputConflict: it has another digest: another run has replaced it.
+        OutputNotSeen: there is none.
+    """
+    journal = Journal(output)
+    # In this order: if it is replaced in between, the identity is that of a file that is gone.
+    identity = store.identity(journal.layout.plan)
+    plan = journal.stored_plan()
+    if plan is None:
+        raise not_seen(output)
+    if plan.fingerprint.digest != digest:
+        raise taken_over(output)
+    return OpenedPlan(plan=plan, identity=identity)
+
+
+def not_seen(output: str) -> OutputNotSeen:
+    """Return the error of a shard that finds no plan in its output."""
+    return OutputNotSeen(
+        f"output: expected the plan of this run in {output}, {socket.gethostname()} finds none; "
+        "mount the output under the same path on all hosts, or give the host's own path under "
+        "mounts in the cluster file; if the output was removed, run the same command again"
+    )
+
+
+def taken_over(output: str) -> OutputConflict:
+    """Return the error of a shard that finds another run's plan in its output."""
+    return OutputConflict(
+        f"output: {output} has been taken over by another run; wait for it to end, or choose "
+        "another output"
+    )
+
+
+@cache
+def versions_here() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that decide an output's bytes."""
+    return {"prep": version(), **codec_versions()}
+
+
+def known_encoding(shard: str) -> tuple[Encoding, RGB | None] | None:
+    """Return how a shard's images are encoded and the mean that was subtracted, if that is stored.
+
+    Args:
+        shard: its path or URL, as every process is told it.
+    """
+    plan = Journal(os.path.dirname(os.path.dirname(shard))).stored_plan()
+    return (plan.settings.encoding, plan.settings.mean) if plan else None
