@@ -1,6 +1,6 @@
-"""How many bits hold anything in images that claim 16 of them a sample.
+"""The bits in use in images that claim 16 bits per sample, and warnings if ``depth`` is wrong.
 
-What to say where images that claim 16 bits a sample hold fewer, or more than was said.
+Cameras and scanners store 10, 12 or 14 bits in files of 16, mostly the lower ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FULL = 16
 
 
 class Deep(NamedTuple):
-    """A number of such images, and how many bits the largest sample in any of them takes."""
+    """A number of images that claim 16 bits per sample, and the bits of their largest sample."""
 
     images: int
     bits: int
@@ -26,7 +26,7 @@ class Deep(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depths:
-    """Such images that were written, by class; all others are none of them.
+    """Written images that claim 16 bits per sample, by class.
 
     >>> few = Depths(classes={"cat": Deep(3, 11)}) + Depths(classes={"cat": Deep(2, 12)})
     >>> few.classes["cat"]
@@ -42,16 +42,16 @@ class Depths:
         return Depths(classes=both)
 
     def all(self) -> Deep:
-        """Those of all classes together."""
+        """Return the sum over all classes."""
         return sum(self.classes.values(), Deep(0, 0))
 
     def for_report(self) -> dict[str, Any]:
-        """Return them as a report shows them."""
+        """Return the JSON for a report."""
         return {name: deep._asdict() for name, deep in sorted(self.classes.items())}
 
     @classmethod
     def of_report(cls, value: object) -> Depths:
-        """Read what a report shows; raise ValueError where the value is something else."""
+        """Read the JSON of :meth:`for_report`; raise ValueError for anything else."""
         shown = value if isinstance(value, dict) else {"": None}
         return cls(
             classes={
@@ -62,11 +62,7 @@ class Depths:
 
     @classmethod
     def from_json(cls, value: object) -> Depths:
-        """Read what ``dataclasses.asdict`` gave, after its way through JSON.
-
-        Raises:
-            ValueError: it is something else.
-        """
+        """Read the JSON of ``dataclasses.asdict``; raise ValueError for anything else."""
         classes = value.get("classes") if isinstance(value, dict) and len(value) == 1 else None
         if not isinstance(classes, dict):
             raise ValueError("depths: expected images and bits by class, found something else")
@@ -81,16 +77,16 @@ def _deep(numbers: object) -> Deep:
     raise ValueError("depths: expected a number of images and one of bits, found something else")
 
 
-# What cameras and scanners have; of 8 bits, somebody's program has made 16.
+# Bits of cameras and scanners; 8 bits are of programs that store them in 16.
 _USUAL = (8, 10, 12, 14)
 
 
 def depth_warnings(splits: Mapping[str, Depths], depth: int) -> list[str]:
-    """A line for each split, or for some of its classes, whose samples ``depth`` does not fit.
+    """Return a warning for each split, or some of its classes, whose samples ``depth`` misfits.
 
     Args:
-        splits: of all images written.
-        depth: how many bits were taken to be in use.
+        splits: depths of the written images, by split.
+        depth: the number of bits that were taken to be in use.
     """
     lines = []
     most = max((depths.all().bits for depths in splits.values()), default=0)
@@ -105,10 +101,10 @@ def depth_warnings(splits: Mapping[str, Depths], depth: int) -> list[str]:
 
 
 def depth_warning(deep: Deep, depth: int, where: str = "of those sampled", most: int = 0) -> str:
-    """What ``depth`` does to images that are to be scaled alike; empty if it fits them.
+    """Return a warning if ``depth`` misfits these images; empty if it fits.
 
     Args:
-        most: how many bits are in use in the whole set, which ``depth`` is for.
+        most: the number of bits in use in all images that ``depth`` applies to.
     """
     if deep.bits > depth:
         return _too_bright(where, deep, depth)
@@ -118,7 +114,7 @@ def depth_warning(deep: Deep, depth: int, where: str = "of those sampled", most:
 
 
 def _holding(deep: Deep) -> int:
-    """The least usual number of bits that holds their samples."""
+    """Return the smallest usual number of bits that holds the samples."""
     return next((bits for bits in _USUAL if bits >= deep.bits), FULL)
 
 

@@ -1,4 +1,4 @@
-"""How large images are, and of what shape: histograms over fixed bins, which add up exactly."""
+"""Sizes and aspects of images, as histograms over fixed bins, which add up exactly."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from prep.parsing import Fields, whole
 
 K = TypeVar("K")
 
-#: Bins to a doubling of the shorter side, the first of them beginning at one pixel.
+#: Bins per doubling of the shorter side; the first begins at one pixel.
 SIDES_PER_OCTAVE = 8
-#: Bins to a doubling of the aspect. They lie around their values, so that squares have their own.
+#: Bins per doubling of the aspect, centred on their values, so that square images have their own.
 ASPECTS_PER_OCTAVE = 16
 _OCTAVES = 32  # of the longest side that any format has room for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimensions:
-    """Numbers of images by shorter side and by aspect, upright and as they were in their files.
+    """Numbers of source images by shorter side and by aspect, upright.
 
     Attributes:
-        sides: by bin ``b``: a shorter side of at least 2^(b / 8) and less than 2^((b + 1) / 8)
-            pixels.
-        aspects: by bin ``b``: a width over height within a 32nd of an octave of 2^(b / 16).
+        sides: images by bin b, for shorter sides from 2^(b / 8) up to 2^((b + 1) / 8) pixels.
+        aspects: images by bin b, for width / height within a 32nd of an octave of 2^(b / 16).
 
     >>> few = Dimensions.of({(640, 480): 2, (500, 500): 1})
     >>> dict(few.aspects)
@@ -41,7 +40,7 @@ class Dimensions:
 
     @classmethod
     def of(cls, shapes: Mapping[tuple[int, int], int]) -> Dimensions:
-        """From numbers of images by (width, height) in pixels."""
+        """Sort numbers of images by (width, height), in pixels, into the bins."""
         sides: Counter[int] = Counter()
         aspects: Counter[int] = Counter()
         for (width, height), images in shapes.items():
@@ -54,7 +53,7 @@ class Dimensions:
 
     @classmethod
     def sum(cls, parts: Iterable[Dimensions]) -> Dimensions:
-        """All of them added up."""
+        """Add them up."""
         parts = list(parts)
         return cls(
             sides=add_counts(part.sides for part in parts),
@@ -63,16 +62,12 @@ class Dimensions:
 
     @property
     def images(self) -> int:
-        """How many images were counted."""
+        """The number of images."""
         return sum(self.sides.values())
 
     @classmethod
     def from_json(cls, value: object) -> Dimensions:
-        """From what ``dataclasses.asdict`` gave, after its way through JSON.
-
-        Raises:
-            ValueError: it is not that.
-        """
+        """Read the JSON of ``dataclasses.asdict``; raise ValueError for anything else."""
         fields = Fields(value, "dimensions")
         sides = _numbered(fields.counts("sides", least=1), 0, SIDES_PER_OCTAVE * _OCTAVES)
         widest = ASPECTS_PER_OCTAVE * _OCTAVES
@@ -94,13 +89,12 @@ def _integer(name: str) -> int | str:
 
 
 def add_counts(parts: Iterable[Mapping[K, int]]) -> dict[K, int]:
-    """Numbers by name, added up.
+    """Add up numbers by name.
 
     >>> add_counts([{"cat": 1, "dog": 2}, {"cat": 3}])
     {'cat': 4, 'dog': 2}
     """
-    added: dict[K, int] = {}
+    added: Counter[K] = Counter()
     for part in parts:
-        for name, number in part.items():
-            added[name] = added.get(name, 0) + number
-    return added
+        added.update(part)
+    return dict(added)

@@ -1,37 +1,27 @@
-"""Which part of an image becomes the square, as plain arithmetic.
+"""The position of the centre crop in an image, as plain arithmetic.
 
-The article resizes the whole image until its shorter side fits, then crops the centre. Cropping the
-central square first and resizing only that gives the same picture, costs less, and can't blow up
-on an image of 1 × 65000.
+Resizing an image until its shorter side fits and then cropping the centre gives the same picture as
+cropping the central square first and resizing only that. The latter costs less, and an image of
+1 × 65000 pixels can't blow up.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """Crop ``[top:top+height, left:left+width]``, resize that to ``resized_height`` ×
-    ``resized_width``, and cut ``size`` × ``size`` out of it from (``trim_top``, ``trim_left``).
+class Axis(NamedTuple):
+    """One axis of a crop at whole pixels, which is resized and then trimmed to the final size.
+
+    Attributes:
+        start, length: the pixels to take.
+        resized: the number of pixels to resize them to.
+        trim: the number of these to cut off at the beginning.
     """
 
-    top: int
-    left: int
-    height: int
-    width: int
-    resized_height: int
-    resized_width: int
-    trim_top: int
-    trim_left: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Axis:
     start: int
     length: int
     resized: int
@@ -39,7 +29,7 @@ class _Axis:
 
 
 @lru_cache(maxsize=4096)  # Photos come in few sizes.
-def fit_square(
+def fit_crop(
     height: int,
     width: int,
     size: int,
@@ -47,50 +37,41 @@ def fit_square(
     factor: int = 1,
     flip_rows: bool = False,
     flip_columns: bool = False,
-) -> Fit:
-    """Fits the central square of a ``height`` × ``width`` image to ``size`` × ``size``.
+) -> tuple[Axis, Axis]:
+    """Return the rows and the columns that give the ``size`` × ``size`` centre crop of an image.
 
-    Where the margin is odd, the exact centre lies between two pixels. When shrinking, half a source
-    pixel is less than half a pixel of the result, and the nearest whole one will do. When enlarging
-    it would be more, so one source pixel more is taken, and the excess is cut off after resizing.
-    Either way the centre is exact, and the aspect kept, to within half a pixel of the result.
+    If the margin is odd, the exact centre lies between two pixels. When shrinking, half a source
+    pixel is less than half a pixel of the result, so the nearest whole pixel will do. When
+    enlarging it would be more, so the crop is one source pixel longer, and the excess is trimmed
+    after resizing. Either way, centre and aspect are exact to within half a pixel of the result.
 
     Args:
-        factor: by which the pixels to crop from have been shrunk already: there are
-            ⌈height / factor⌉ × ⌈width / factor⌉ of them.
-        flip_rows: the result will be turned upside down, so an odd margin is split the other way
-            round: the picture is then the same as if it had been stored upright.
-        flip_columns: the same for left and right.
+        height, width: of the whole image, in pixels.
+        factor: by which the source has been shrunk already, to ⌈height / factor⌉ ×
+            ⌈width / factor⌉ pixels.
+        flip_rows, flip_columns: whether the result will be flipped along this axis. An odd margin
+            is then split the other way round, so that the picture is the same as if it had been
+            stored upright.
     """
     short = min(height, width)
-    rows = _axis(height, short, size, factor, flip_rows)
-    columns = _axis(width, short, size, factor, flip_columns)
-    return Fit(
-        top=rows.start,
-        left=columns.start,
-        height=rows.length,
-        width=columns.length,
-        resized_height=rows.resized,
-        resized_width=columns.resized,
-        trim_top=rows.trim,
-        trim_left=columns.trim,
+    return (
+        _axis(height, short, size, factor, flip_rows),
+        _axis(width, short, size, factor, flip_columns),
     )
 
 
-def _axis(length: int, short: int, size: int, factor: int, flipped: bool) -> _Axis:
+def _axis(length: int, short: int, size: int, factor: int, flipped: bool) -> Axis:
     side = (2 * short + factor) // (2 * factor)  # short / factor, rounded
     margin = length - side * factor  # on both sides together, in pixels at full size
     if margin % 2 == 0 or short >= size:
         # margin / 2 / factor, rounded; a half goes down, or up if flipped.
         lower, upper = -((factor - margin) // (2 * factor)), (margin + factor) // (2 * factor)
-        return _Axis(start=upper if flipped else lower, length=side, resized=size, trim=0)
+        return Axis(start=upper if flipped else lower, length=side, resized=size, trim=0)
     resized = size + (2 * size + short) // (2 * short)  # size · (short + 1) / short, rounded
-    return _Axis(
-        start=margin // 2, length=short + 1, resized=resized, trim=(resized - size + flipped) // 2
-    )
+    return Axis(margin // 2, short + 1, resized, trim=(resized - size + flipped) // 2)
 
 
-class Square(NamedTuple):
+class CropBox(NamedTuple):
     """A square within an image, in pixels and fractions of them."""
 
     top: float
@@ -98,21 +79,21 @@ class Square(NamedTuple):
     side: float
 
 
-def exact_square(height: int, width: int, factor: int = 1) -> Square:
-    """The central square of an image; where its margin is odd, it begins between two pixels.
+def exact_crop(height: int, width: int, factor: int = 1) -> CropBox:
+    """Return the central square of an image; it begins between two pixels if the margin is odd.
 
     Args:
-        factor: by which its pixels have been shrunk already, see :func:`fit_square`.
+        height, width, factor: as for :func:`fit_crop`.
 
-    >>> exact_square(375, 500)
-    Square(top=0.0, left=62.5, side=375.0)
+    >>> exact_crop(375, 500)
+    CropBox(top=0.0, left=62.5, side=375.0)
     """
     short = min(height, width)
-    return Square((height - short) / 2 / factor, (width - short) / 2 / factor, short / factor)
+    return CropBox((height - short) / 2 / factor, (width - short) / 2 / factor, short / factor)
 
 
 class Area(NamedTuple):
-    """A part of an image, in whole pixels: rows from ``top`` to ``bottom``, that one left out."""
+    """A part of an image, in whole pixels; ``bottom`` and ``right`` are exclusive."""
 
     top: int
     left: int
@@ -120,18 +101,18 @@ class Area(NamedTuple):
     right: int
 
 
-#: Tells by an image's height and width which part of it is needed.
+#: A function of an image's height and width that returns the part of it that is needed.
 AreaNeeded = Callable[[int, int], Area]
 
 
 def whole(height: int, width: int) -> Area:
-    """All of an image."""
+    """Return the area of the whole image."""
     return Area(0, 0, height, width)
 
 
-def area_around(square: Square, margin: int, height: int, width: int) -> Area:
-    """All pixels that a square touches, and ``margin`` more on each side, as far as there are."""
-    top, left, side = square
+def area_around(box: CropBox, margin: int, height: int, width: int) -> Area:
+    """Return all pixels that a box touches and ``margin`` more per side, within the image."""
+    top, left, side = box
     return Area(
         max(math.floor(top) - margin, 0),
         max(math.floor(left) - margin, 0),
@@ -141,14 +122,12 @@ def area_around(square: Square, margin: int, height: int, width: int) -> Area:
 
 
 def shrink_factor(short: int, at_least: int) -> int:
-    """The largest of 1, 2, 4 and 8 that divides ``short`` without falling below ``at_least``.
+    """Return the largest of 1, 2, 4 and 8 that leaves ``short`` pixels no less than ``at_least``.
 
-    A JPEG decoder can leave out that much detail while it decodes, which is faster than decoding
-    all of it.
+    A JPEG decoder can shrink by these factors while it decodes, which is faster than decoding all
+    of the detail.
 
     >>> [shrink_factor(n, 256) for n in (255, 511, 512, 1024, 9999)]
     [1, 1, 2, 4, 8]
     """
-    if short < 2 * at_least:
-        return 1
-    return next(n for n in (8, 4, 2) if short >= at_least * n)
+    return next((n for n in (8, 4, 2) if short >= at_least * n), 1)

@@ -1,7 +1,4 @@
-"""The mean of many squares at points of a grid, from exact integer sums.
-
-What is noted of each square at little cost, from its pixels at the points of a grid.
-"""
+"""The mean of many crops at the points of a grid, from exact integer sums."""
 
 from __future__ import annotations
 
@@ -18,24 +15,25 @@ import numpy.typing as npt
 from prep.images.decoders.base import Pixels
 from prep.parsing import Fields
 
-#: Points on each side of the grid, or as many as there are pixels.
+#: Points per side of the grid; fewer if the crop has fewer pixels.
 GRID = 32
 _CHANNELS = 3
 _WIDEST = 8  # bytes of a sum
 _MOST_IMAGES = 1 << 48
+_AT_ONCE = 64
 
 Sums = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanImage:
-    """Sums over squares of one size, point by point.
+    """Sums over crops of one size, point by point.
 
     Attributes:
-        images: number of squares; 0 where none were noted.
-        side: points on each side of the grid.
-        sums: of the samples of R, G and B at each point, row by row: in base64, each little-endian
-            in as few bytes as the largest possible sum takes.
+        images: number of crops.
+        side: points per side of the grid.
+        sums: of the samples of R, G and B at each point, row by row, in base64. Each sum is
+            little-endian, in as few bytes as the largest possible sum takes.
 
     >>> white = MeanImage.of(2, np.full((1, 1, 3), 510, np.uint64))
     >>> (white + white).pixels().tolist()
@@ -48,7 +46,7 @@ class MeanImage:
 
     @classmethod
     def of(cls, images: int, sums: Sums) -> MeanImage:
-        """From sums over so many images, (side, side, 3)."""
+        """Pack the sums over so many images, uint64 (side, side, 3)."""
         if not images:
             return cls()
         columns = np.ascontiguousarray(sums, "<u8").reshape(-1, 1).view(np.uint8)
@@ -60,7 +58,7 @@ class MeanImage:
 
     @classmethod
     def sum(cls, parts: Iterable[MeanImage]) -> MeanImage:
-        """All of them added up; squares of a run have one size, and of others the largest count."""
+        """Add up those with the largest grid. Within a run, all have the same size."""
         noted = [part for part in parts if part.images]
         if len(noted) < 2:
             return noted[0] if noted else cls()
@@ -74,7 +72,7 @@ class MeanImage:
         return cls.of(images, total)
 
     def array(self) -> Sums:
-        """The sums, uint64 (side, side, 3)."""
+        """Return the sums, uint64 (side, side, 3)."""
         packed = np.frombuffer(base64.b64decode(self.sums), np.uint8)
         columns = np.zeros((self.side**2 * _CHANNELS, _WIDEST), np.uint8)
         columns[:, : _width(self.images)] = packed.reshape(len(columns), -1)
@@ -82,19 +80,18 @@ class MeanImage:
         return sums
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The mean, rounded: uint8 (side, side, 3), RGB; of no images, nothing."""
+        """Return the rounded mean, uint8 (side, side, 3), RGB; side is 0 without images."""
         images = max(self.images, 1)
-        pixels: npt.NDArray[np.uint8] = ((self.array() + images // 2) // images).astype(np.uint8)
-        return pixels
+        return ((self.array() + images // 2) // images).astype(np.uint8)
 
     def for_report(self) -> dict[str, Any]:
-        """Return it as a report shows it: R, G and B in a byte each, row by row, in base64."""
+        """Return the JSON for a report: R, G and B in one byte each, row by row, in base64."""
         rgb = base64.b64encode(self.pixels().tobytes()).decode()
         return {"images": self.images, "side": self.side, "rgb": rgb}
 
     @classmethod
     def from_json(cls, value: object) -> MeanImage:
-        """Read what ``dataclasses.asdict`` gave, after its way through JSON.
+        """Read the JSON of ``dataclasses.asdict``.
 
         Raises:
             ValueError: it is something else, or no images add up to it.
@@ -111,7 +108,7 @@ class MeanImage:
 
 
 def stored_mean(value: object) -> dict[str, Any]:
-    """Return what :meth:`MeanImage.for_report` gave; raise ValueError where it is not that."""
+    """Check the JSON of :meth:`MeanImage.for_report`; raise ValueError for anything else."""
     fields = Fields(value, "a mean image")
     images, side = fields.whole("images", least=1), fields.whole("side", least=1, most=GRID)
     rgb = fields.text("rgb")
@@ -121,7 +118,7 @@ def stored_mean(value: object) -> dict[str, Any]:
 
 
 def require_bytes(text: str, number: int) -> None:
-    """Raise ValueError unless the text is base64 of so many bytes."""
+    """Raise ValueError unless the text is the base64 of so many bytes."""
     try:
         found = len(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
@@ -131,26 +128,22 @@ def require_bytes(text: str, number: int) -> None:
 
 
 def _width(images: int) -> int:
-    """How many bytes the largest possible sum of so many samples takes."""
+    """Return the number of bytes of the largest possible sum of so many samples."""
     return -(-(255 * images).bit_length() // 8)
 
 
-_AT_ONCE = 64
+def grid_of(crop: Pixels) -> Pixels:
+    """Sample a crop at the points of a grid, uint8 (side, side, 3).
 
-
-def grid_of(square: Pixels) -> Pixels:
-    """The pixels at the points of a grid over a square, uint8 (side, side, 3).
-
-    A mean of many squares is smooth: points tell as much of it as averages would, which take twenty
-    times as long.
+    The mean of many crops is smooth: samples show it as well as averages, which take twenty times
+    as long.
     """
-    side = min(GRID, square.shape[0])
-    points: Pixels = cv2.resize(square, (side, side), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
-    return points
+    side = min(GRID, crop.shape[0])
+    return cv2.resize(crop, (side, side), interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
 
 
 class Grids:
-    """Adds up the grids of squares of one size, many at once: that is faster by the dozen.
+    """Add up the grids of crops of one size, a batch at a time, which is faster.
 
     >>> grids = Grids()
     >>> for level in (10, 20):
@@ -166,27 +159,24 @@ class Grids:
         self._side = 0
 
     def add(self, grid: Pixels) -> None:
-        """Take the grid of another square, which is not to be changed after that."""
+        """Take the grid of another crop; it must not be changed afterwards."""
         self._waiting.append(grid)
         if len(self._waiting) == _AT_ONCE:
-            self._settle()
+            self._add_up()
 
     def chroma(self) -> Sequence[int]:
-        """Of each square in turn how far its colours are from gray, on average, in hundredths.
-
-        That is by how much the largest of R, G and B is above the smallest.
-        """
-        self._settle()
+        """Return the mean of max(R, G, B) - min(R, G, B) of each crop, in hundredths."""
+        self._add_up()
         return self._chroma
 
     def mean(self) -> MeanImage:
-        """The mean of all squares."""
+        """Return the mean of all crops."""
         images = len(self.chroma())
         if not images:
             return MeanImage()
         return MeanImage.of(images, self._sums.astype(np.uint64).reshape(self._side, self._side, 3))
 
-    def _settle(self) -> None:
+    def _add_up(self) -> None:
         if not self._waiting:
             return
         block = np.concatenate(self._waiting)
@@ -201,6 +191,6 @@ class Grids:
 
 
 def _sums(samples: npt.NDArray[Any], axis: int) -> npt.NDArray[np.int64]:
-    """Sums of a few rows or columns of samples."""
+    """Sum a few rows or columns of samples along an axis."""
     sums = cv2.reduce(samples, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
     return sums.ravel().astype(np.int64)

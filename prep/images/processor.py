@@ -1,4 +1,4 @@
-"""One image after the other through decode, square and encode."""
+"""One image after the other through decode, crop and encode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from prep.images.crop import make_crop
 from prep.images.decoders.base import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
-from prep.images.decoders.convert import square_to_srgb
+from prep.images.decoders.convert import crop_to_srgb
 from prep.images.decoders.decode import Decoder
 from prep.images.encode import make_encoder
 from prep.images.mean_image import grid_of
@@ -17,16 +17,16 @@ from prep.settings import ImageSettings
 
 
 class Processed(NamedTuple):
-    """What came of an image.
+    """A processed image.
 
     Attributes:
         image: the bytes for ``image_raw``.
-        stats: the channel sums of the square before it was encoded.
+        stats: the channel sums of the crop before it was encoded.
         width, height: of the whole image at full size, upright, in pixels.
-        note: what is to be known of it.
-        bits: how many its largest sample takes, if it claims 16 a sample; 0 of others.
-        kind: how it was stored, and whether its Exif has it ``turned``.
-        grid: the square's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
+        note: what was repaired, or is damaged.
+        bits: of its largest sample, if it claims 16 bits per sample; otherwise 0.
+        kind: how it was stored, and whether its Exif orientation has it ``turned``.
+        grid: the crop's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
     """
 
     image: bytes
@@ -40,7 +40,7 @@ class Processed(NamedTuple):
 
 
 class ImageProcessor:
-    """Turns image files into squares. Keeps its memory from image to image; not for two threads."""
+    """Turn image files into encoded centre crops, in reused memory. Not thread-safe."""
 
     def __init__(self, settings: ImageSettings) -> None:
         self._decoder = Decoder(_decoder_settings(settings))
@@ -49,35 +49,35 @@ class ImageProcessor:
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
 
     def __call__(self, data: bytes) -> Processed:
-        """Decodes, squares and encodes one image file.
+        """Decode, crop and encode one image file.
 
         Raises:
             RefusedImage: the image can't be used.
         """
         decoded = self._decode(data)
-        square = self._upright_square(decoded)
-        sums = channel_sums(square, self._planes)
-        grid = grid_of(square)
+        crop = self._crop_of(decoded)
+        sums = channel_sums(crop, self._planes)
+        grid = grid_of(crop)
         width, height = decoded.upright_size
         kind = decoded.kind
         if decoded.orientation != 1:
             kind = kind._replace(marks=(*kind.marks, "turned"))
-        image = self._encode(square)
+        image = self._encode(crop)
         return Processed(image, sums, width, height, decoded.note, decoded.bits, kind, grid)
 
-    def square(self, data: bytes) -> Pixels:
-        """The upright central square, uint8 (size, size, 3), RGB.
+    def crop(self, data: bytes) -> Pixels:
+        """Return the upright centre crop of an image file, uint8 (size, size, 3), RGB.
 
         It may lie in memory that the next call overwrites.
         """
-        return self._upright_square(self._decode(data))
+        return self._crop_of(self._decode(data))
 
     def _decode(self, data: bytes) -> Decoded:
         return self._decoder.decode(data, self._crop.source_needed, self._crop.area_needed)
 
-    def _upright_square(self, decoded: Decoded) -> Pixels:
-        square = self._crop(decoded)
-        return square if decoded.profile is None else square_to_srgb(square, decoded.profile)
+    def _crop_of(self, decoded: Decoded) -> Pixels:
+        crop = self._crop(decoded)
+        return crop if decoded.profile is None else crop_to_srgb(crop, decoded.profile)
 
 
 def _decoder_settings(settings: ImageSettings) -> DecoderSettings:

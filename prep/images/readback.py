@@ -1,4 +1,4 @@
-"""``image_raw`` of our own shards → pixels, exactly as it was written or not at all."""
+"""``image_raw`` of our own shards → pixels, exactly as written or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
@@ -19,9 +18,9 @@ from prep.images.mean_image import Grids, grid_of
 from prep.images.stats import ChannelStats, channel_sums, plain_sums
 from prep.settings import RGB, ImageSettings
 
-# How much of an error in Cb and Cr ends up in R, G and B, one of Y does in full: ITU-T T.871.
+# The share of an error in Cb and Cr that ends up in R, G and B; of Y, all of it (ITU-T T.871).
 _CHROMA_SHARE = (1.402, 0.344136 + 0.714136, 1.772)
-# The furthest that a colour can lie outside of 0 to 255 for any Y, Cb and Cr from 0 to 255.
+# The furthest that a colour can lie outside 0 to 255 for any Y, Cb and Cr from 0 to 255.
 _OVERSHOOT = tuple(128 * share for share in _CHROMA_SHARE)
 _TO_YCC = np.array(
     [(0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)]
@@ -29,11 +28,12 @@ _TO_YCC = np.array(
 _ROUNDING = 2.0
 
 
-class SquareReader:
-    """Reads squares one after the other into memory that it keeps. Not for use by two threads.
+class CropReader:
+    """Read the crops of a shard one after the other, in reused memory. Not thread-safe.
 
     Attributes:
-        grids: of the squares whose sums were asked for; of JPEGs none, for those tell nothing.
+        grids: of the crops whose sums were asked for. Those of JPEGs are left out: the encoder has
+            changed their pixels.
     """
 
     def __init__(self, settings: ImageSettings) -> None:
@@ -45,11 +45,10 @@ class SquareReader:
         self.grids = Grids()
 
     def sums(self, image: bytes) -> ChannelStats:
-        """Channel sums of a square; of JPEGs without squares, for those tell nothing.
+        """Return the channel sums of a crop; for JPEG, without the sums of squares.
 
         Raises:
-            RecordError: it is not what our encoder writes: strict decoding finds fault with it, or
-                it is of another size or length, or holds samples that can't have been written.
+            RecordError: see :meth:`pixels`.
         """
         pixels = self.pixels(image)
         if self._encoding != "jpeg":
@@ -58,22 +57,28 @@ class SquareReader:
         return ChannelStats(images=1, pixels=self._size**2, sums=plain_sums(pixels))
 
     def pixels(self, image: bytes) -> Pixels:
-        """uint8 (size, size, 3), RGB, in memory that the next call overwrites.
+        """Return a crop, uint8 (size, size, 3), RGB, in memory that the next call overwrites.
 
         Raises:
-            RecordError: as for :meth:`sums`.
+            RecordError: our encoder has not written this: strict decoding refuses it, its size or
+                length is another, or it holds samples that can't have been written.
         """
         if self._encoding == "jpeg":
-            return self._decoded(image)
+            return self._decode(image)
         length = self._size * self._size * (3 if self._encoding == "raw" else 12)
         if len(image) != length:
             raise RecordError(f"expected {length} bytes of {self._encoding}, found {len(image)}")
         shape = (self._size, self._size, 3)
         if self._encoding == "raw":
             return np.frombuffer(image, np.uint8).reshape(shape)
-        return self._whole(np.frombuffer(image, "<f4").reshape(shape))
+        samples = np.frombuffer(image, "<f4").reshape(shape)
+        with np.errstate(invalid="ignore"):  # NaN fails the comparison below.
+            pixels: Pixels = np.rint(samples + self._offset).astype(np.uint8)
+        if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
+            raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
+        return pixels
 
-    def _decoded(self, image: bytes) -> Pixels:
+    def _decode(self, image: bytes) -> Pixels:
         size = self._size
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(image)
@@ -84,23 +89,15 @@ class SquareReader:
             raise RecordError(f"expected a whole JPEG, found that: {error}") from None
         return pixels
 
-    def _whole(self, samples: npt.NDArray[np.float32]) -> Pixels:
-        with np.errstate(invalid="ignore"):  # What is not a number is found out below.
-            pixels: Pixels = np.rint(samples + self._offset).astype(np.uint8)
-        if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
-            raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
-        return pixels
-
 
 def mean_tolerance(settings: ImageSettings) -> RGB:
-    """How far the mean of decoded squares may lie from that of the squares before encoding.
+    """Return how far the mean of decoded crops may lie from the mean before encoding.
 
-    Nothing for ``raw`` and ``float32``. In a JPEG, Y, Cb and Cr are off by what quantisation does;
-    halving chroma and interpolating it leaves its mean. To this come the roundings of each sample:
-    of Y, Cb and Cr, in both transforms, and of the colours.
+    Zero for ``raw`` and ``float32``. In a JPEG, quantisation changes Y, Cb and Cr; halving chroma
+    and interpolating it leaves its mean. To this come the roundings of each sample: of Y, Cb and
+    Cr, in both transforms, and of the colours.
 
-    What this leaves out is that values beyond 0 and 255 are cut off: see
-    :func:`clipping_tolerance`.
+    Values beyond 0 and 255, which are cut off, are left out: see :func:`clipping_tolerance`.
     """
     if settings.encoding != "jpeg":
         return 0.0, 0.0, 0.0
@@ -112,12 +109,12 @@ def mean_tolerance(settings: ImageSettings) -> RGB:
 
 
 def clipping_tolerance(pixels: Pixels, settings: ImageSettings) -> RGB:
-    """How much cutting off at 0 and 255 can have moved the mean of these pixels of a JPEG.
+    """Return how far cutting off at 0 and 255 can have moved the mean of a JPEG's pixels.
 
-    Next to nothing for a photo. Where chroma varies from pixel to pixel, its mean over two by two
-    of them gives colours far beyond, and each sample that is 0 or 255 now may have been one. Y, Cb
-    and Cr themselves are cut off as well: over a share of the pixels, the errors of quantisation
-    add up to at most their root mean square times the root of the share (Cauchy and Schwarz).
+    Next to nothing for a photo. Where chroma varies from pixel to pixel, its mean over 2 × 2 pixels
+    gives colours far beyond the limits, and any sample that is 0 or 255 now may have been one. Y,
+    Cb and Cr themselves are cut off as well: over a share of the pixels, the errors of quantisation
+    add up to at most their root mean square times the root of the share (Cauchy–Schwarz).
     """
     cut = (pixels == 0) | (pixels == 255)
     planes = np.abs(pixels @ _TO_YCC.T - (127.5, 0, 0)) > 126
@@ -131,12 +128,11 @@ def clipping_tolerance(pixels: Pixels, settings: ImageSettings) -> RGB:
 
 
 def _quantisation(side: int, steps: Sequence[int]) -> float:
-    """How far quantisation can move the mean of a square plane.
+    """Return how far quantisation can move the mean of a square plane.
 
-    A block's mean is an eighth of its constant coefficient, which is off by at most half a step.
-    Blocks of which only a part is in the picture have no such bound: there it is that of all
-    coefficients, spread over the visible samples alone (Cauchy and Schwarz), and that works out
-    for rows and columns apart.
+    A block's mean is an eighth of its DC coefficient, which is off by at most half a step. Blocks
+    that lie partly outside the picture have no such bound. There the error of all coefficients may
+    fall on the visible samples alone (Cauchy–Schwarz), along rows and columns independently.
     """
     whole, rest = side // 8 * 8, side % 8
     spread = (whole + math.sqrt(8 * rest)) ** 2 - whole**2
@@ -144,15 +140,15 @@ def _quantisation(side: int, steps: Sequence[int]) -> float:
 
 
 def _root_mean_square(steps: Sequence[int]) -> float:
-    """The most that an error of half of each step comes to over the 64 samples (Parseval)."""
+    """Return the largest RMS error of a block's 64 samples, from half of each step (Parseval)."""
     return math.sqrt(sum(step * step for step in steps)) / 16
 
 
 @functools.cache
 def _steps(quality: int) -> tuple[Sequence[int], Sequence[int]]:
-    """The quantisation steps of Y, and of Cb and Cr, that our encoder uses; the constant's first.
+    """Return our encoder's quantisation steps, DC first: those of Y, and those of Cb and Cr.
 
-    Pillow gives tables in the order of the frequencies, whatever their order in the file.
+    Pillow returns them in the order of the frequencies, whatever their order in the file.
     """
     encoded = make_encoder("jpeg", quality, None)(np.zeros((16, 16, 3), np.uint8))
     with Image.open(io.BytesIO(encoded)) as image:

@@ -1,17 +1,15 @@
 """Mean and standard deviation of colour channels, from exact integer sums.
 
-Sums of 8-bit samples are whole numbers, so they are kept as Python integers: merging is exactly
-associative and commutative, and the result can't depend on how the work was cut into shards or in
-which order they finished. The only division is at the very end.
-
-Exact channel sums of an image.
+Sums of 8-bit samples are kept as Python integers, so merging is exactly associative and
+commutative: the result does not depend on how the work was cut into shards, or on the order in
+which they finished. The only division comes last.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import cv2
@@ -26,13 +24,13 @@ CHANNELS = ("R", "G", "B")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelStats:
-    """Sums over a set of images that all have the same number of pixels.
+    """Sums over a set of images.
 
     Attributes:
         images: number of images.
-        pixels: number of pixels in all of them together.
-        sums: per channel (R, G, B), the sum of the samples (each 0 to 255).
-        squares: per channel, the sum of the squared samples.
+        pixels: number of pixels in all images together.
+        sums: of the samples (0 to 255) of each channel (R, G, B).
+        squares: sums of the squared samples of each channel.
 
     >>> one = ChannelStats(images=1, pixels=2, sums=(3, 0, 0), squares=(5, 0, 0))
     >>> (one + one).sums
@@ -45,29 +43,24 @@ class ChannelStats:
     squares: tuple[int, int, int] = (0, 0, 0)
 
     def __add__(self, other: ChannelStats) -> ChannelStats:
-        a, b = self, other
         return ChannelStats(
-            images=a.images + b.images,
-            pixels=a.pixels + b.pixels,
-            sums=(a.sums[0] + b.sums[0], a.sums[1] + b.sums[1], a.sums[2] + b.sums[2]),
-            squares=(
-                a.squares[0] + b.squares[0],
-                a.squares[1] + b.squares[1],
-                a.squares[2] + b.squares[2],
-            ),
+            images=self.images + other.images,
+            pixels=self.pixels + other.pixels,
+            sums=_add(self.sums, other.sums),
+            squares=_add(self.squares, other.squares),
         )
 
     def mean(self) -> RGB | None:
-        """Mean sample per channel, 0 to 255; None where there are no pixels."""
+        """Return the mean sample of each channel, 0 to 255; None without pixels."""
         if not self.pixels:
             return None
         r, g, b = self.sums
         return r / self.pixels, g / self.pixels, b / self.pixels
 
     def std(self) -> RGB | None:
-        """Population standard deviation per channel; None where there are no pixels.
+        """Return the population standard deviation of each channel; None without pixels.
 
-        The variance is (n·Σx² - (Σx)²) / n², its numerator exact.
+        The variance is (n·Σx² - (Σx)²) / n², with an exact numerator.
         """
         if not self.pixels:
             return None
@@ -79,16 +72,15 @@ class ChannelStats:
         return r, g, b
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "images": self.images,
-            "pixels": self.pixels,
-            "sums": list(self.sums),
-            "squares": list(self.squares),
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: object) -> ChannelStats:
-        """Raises ValueError where the value is not that, or no samples add up to it."""
+        """Read the JSON of :meth:`to_json`.
+
+        Raises:
+            ValueError: it is something else, or no samples add up to it.
+        """
         fields = Fields(value, "sums of channels")
         stats = cls(
             images=fields.whole("images"),
@@ -104,6 +96,10 @@ class ChannelStats:
         return stats
 
 
+def _add(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
 def _three(fields: Fields, name: str) -> tuple[int, int, int]:
     values = fields.list(name)
     if len(values) != len(CHANNELS):
@@ -114,21 +110,18 @@ def _three(fields: Fields, name: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixedStats:
-    """Sums over images of any sizes, kept apart by pixel count.
+    """Sums over images of any size, grouped by their number of pixels.
 
-    That is what it takes to weigh each image the same without dividing early: the mean over images
-    of their means is Σₚ (sumsₚ / p) / images, where p runs over the pixel counts.
+    This gives each image the same weight without dividing early: the mean of the images' means is
+    Σₚ (sumsₚ / p) / images, where p runs over the numbers of pixels.
     """
 
     by_pixels: Mapping[int, ChannelStats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, images: Iterable[ChannelStats]) -> MixedStats:
-        """Collects the stats of single images."""
-        groups: dict[int, ChannelStats] = {}
-        for image in images:
-            groups[image.pixels] = groups.get(image.pixels, ChannelStats()) + image
-        return cls(by_pixels=groups)
+        """Group the stats of single images."""
+        return cls.merge(cls(by_pixels={image.pixels: image}) for image in images)
 
     @classmethod
     def merge(cls, parts: Iterable[MixedStats]) -> MixedStats:
@@ -140,13 +133,13 @@ class MixedStats:
 
     @property
     def total(self) -> ChannelStats:
-        """All images together: here every pixel weighs the same."""
+        """The sums over all images, in which every pixel has the same weight."""
         return sum(self.by_pixels.values(), ChannelStats())
 
     def image_weighted(self) -> tuple[RGB, RGB] | None:
-        """(mean, std) where each image weighs the same; None where there are no images.
+        """Return (mean, std) with the same weight for each image; None without images.
 
-        std is that of a sample drawn by picking an image and then a pixel in it. ``math.fsum``
+        std is that of a sample drawn by picking an image and then one of its pixels. ``math.fsum``
         rounds once, so the order of the groups does not matter.
         """
         images = self.total.images
@@ -163,7 +156,7 @@ class MixedStats:
 
 
 def by_channel(values: RGB | None) -> dict[str, float] | None:
-    """``{"R": …, "G": …, "B": …}``, the form in which means are stored.
+    """Return ``{"R": …, "G": …, "B": …}``, the form in which means are stored.
 
     >>> by_channel((1.0, 2.0, 3.0))
     {'R': 1.0, 'G': 2.0, 'B': 3.0}
@@ -172,15 +165,15 @@ def by_channel(values: RGB | None) -> dict[str, float] | None:
 
 
 def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> ChannelStats:
-    """Sums and sums of squares of one image's channels.
+    """Return the exact sums over one image.
+
+    OpenCV adds up 8-bit samples as integers, but its squared norms have been through a square root
+    and are off in the last digits; rounded, they are exact up to about 10¹⁰ pixels.
 
     Args:
-        pixels: uint8, (height, width, 3), RGB.
-        planes: three arrays of (height, width) to split the channels into, for callers with many
-            images of one size; new ones are made otherwise.
-
-    OpenCV adds 8-bit samples up as integers, but its squared norms have been through a square root
-    and are off in the last digits; rounded, they are exact up to about 10¹⁰ pixels.
+        pixels: uint8 (height, width, 3), RGB.
+        planes: three arrays (height, width) to split the channels into, for callers with many
+            images of one size.
     """
     height, width, _ = pixels.shape
     channels = cv2.split(pixels, planes)
@@ -195,6 +188,6 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
 
 
 def plain_sums(pixels: Pixels) -> tuple[int, int, int]:
-    """Sums of one image's channels (uint8, RGB), in half the time that it takes with squares."""
+    """Return the sums of one image's channels (uint8, RGB), in half the time of all the sums."""
     r, g, b, _ = cv2.sumElems(pixels)
     return int(r), int(g), int(b)

@@ -1,6 +1,6 @@
-"""What kinds of images a shard was made from, and which of them are the most extreme.
+"""Kinds of source images, and the most extreme ones.
 
-An image is told by its place: which row of which shard. Paths are in the image list.
+An image is identified by its shard and its row; the manifest has its path.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from prep.parsing import Fields, refuse, whole
 
-#: So many images are named of each kind, and of each extreme.
+#: Images that are listed of each kind and each extreme.
 MOST_NAMED = 12
-#: How an image may have been stored, beside its format.
+#: Properties of a stored image, besides its format.
 MARKS = ("gray", "CMYK", "transparent", "turned")
 _MOST_FORMATS = 64
 _LONGEST_FORMAT = 64  # characters
@@ -26,14 +26,14 @@ _ROWS = re.compile(rf"(?:[0-9]{{1,9}}(?: [0-9]{{1,9}}){{0,{MOST_NAMED - 1}}})?")
 
 
 class Noted(NamedTuple):
-    """An image that was written.
+    """A written image.
 
     Attributes:
-        row: its place among the images of the shard, refused ones included.
-        width, height: upright, as it was in its file, in pixels.
-        brightness: mean luma of its square (ITU-R BT.601), in hundredths, 0 to 25,500.
+        row: its index among the images of the shard, refused ones included.
+        width, height: of the source image, upright, in pixels.
+        brightness: mean luma of its crop (ITU-R BT.601), in hundredths, 0 to 25,500.
         format: of its file.
-        marks: those of :data:`MARKS` that are true of it.
+        marks: those of :data:`MARKS` that apply.
     """
 
     row: int
@@ -45,13 +45,12 @@ class Noted(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """An image that is named.
+    """An image that is listed.
 
     Attributes:
-        split, shard, row: where it is to be found.
+        split, shard, row: identify it.
         width, height, brightness: as in :class:`Noted`.
-        chroma: by how much the largest of R, G and B is above the smallest, on average over points
-            of its square, in hundredths.
+        chroma: mean of max(R, G, B) - min(R, G, B) over points of its crop, in hundredths.
     """
 
     split: str
@@ -69,11 +68,11 @@ class Seen(NamedTuple):
 
     @property
     def cut_off(self) -> float:
-        """The share of it that is beyond the central square."""
+        """The share of the image outside the centre crop."""
         return 1 - self.shorter / max(self.width, self.height)
 
 
-# What each extreme is ordered by, the most extreme first.
+# The sort key of each extreme, the most extreme image first.
 _ORDERS: Mapping[str, Callable[[Seen], float]] = {
     "smallest": lambda image: min(image.width, image.height),
     "widest": lambda image: -image.width / image.height,
@@ -82,12 +81,12 @@ _ORDERS: Mapping[str, Callable[[Seen], float]] = {
     "brightest": lambda image: -image.brightness,
     "least colourful": lambda image: image.chroma,
 }
-#: Their names.
+#: The names of the extremes.
 EXTREMES = tuple(_ORDERS)
 
 
 class Group(NamedTuple):
-    """How many images have something in common, and the ``first`` of them."""
+    """The number of images that have something in common, and the ``first`` of them."""
 
     images: int
     first: tuple[Seen, ...]
@@ -95,16 +94,16 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """Kinds and extremes of the images that were written. Adding up does not depend on the order.
+    """Kinds and extremes of written images. The order of adding up does not matter.
 
     Attributes:
-        images: how many were noted; none in a receipt from before they were.
-        enlarged: of how many the shorter side is less than that of the squares.
-        formats: by name, such as ``JPEG``.
-        marks: by those of :data:`MARKS` that are true of any: stored in ``gray``, in ``CMYK``,
-            with an alpha channel or a ``transparent`` colour, to be ``turned`` by their Exif.
-        extremes: the first by each of :data:`EXTREMES`. The ``widest`` are wider than high, the
-            ``tallest`` higher than wide, and the ``least colourful`` were not stored in gray.
+        images: the number of images; 0 in a receipt of a version that did not note traits.
+        enlarged: the number of images whose shorter side is smaller than the crop's.
+        formats: images by format, such as ``JPEG``.
+        marks: images by :data:`MARKS`: stored in ``gray`` or ``CMYK``, with an alpha channel or a
+            ``transparent`` colour, ``turned`` by their Exif orientation.
+        extremes: the first images of each of :data:`EXTREMES`. The ``widest`` are wider than high,
+            the ``tallest`` higher than wide, and the ``least colourful`` not stored in gray.
     """
 
     images: int = 0
@@ -117,13 +116,13 @@ class Traits:
     def of(
         cls, noted: Sequence[Noted], chroma: Sequence[int], split: str, shard: int, size: int
     ) -> Traits:
-        """Those of a shard.
+        """Collect the traits of one shard.
 
         Args:
-            noted: its images, in their order.
-            chroma: of each of them, as in :class:`Seen`.
-            split, shard: which shard.
-            size: the side of the squares.
+            noted: its images, in order.
+            chroma: of each image, as in :class:`Seen`.
+            split, shard: identify the shard.
+            size: the side of the crops, in pixels.
         """
         if not noted:
             return cls()
@@ -145,7 +144,7 @@ class Traits:
             enlarged=sum(image.shorter < size for image in seen),
             formats=_groups_of(formats),
             marks=_groups_of(marks),
-            extremes={  # Of equal ones, those that come first.
+            extremes={  # Ties go to the first.
                 name: tuple(heapq.nsmallest(MOST_NAMED, some.get(name, seen), order))
                 for name, order in _ORDERS.items()
             },
@@ -156,7 +155,7 @@ class Traits:
 
     @classmethod
     def sum(cls, parts: Iterable[Traits]) -> Traits:
-        """All of them added up."""
+        """Add them up."""
         noted = [part for part in parts if part.images]
         if len(noted) < 2:
             return noted[0] if noted else cls()
@@ -172,9 +171,9 @@ class Traits:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return those of one shard: images by their rows, and each that is named described once.
+        """Return the traits of one shard as JSON: lists of rows, and one description per row.
 
-        Numbers stand together in texts, for JSON that is indented has a line for each element.
+        Numbers are joined into strings, because indented JSON has a line for each element.
         """
         seen = sorted({image[2:] for image in self._named()})
         return {
@@ -183,7 +182,7 @@ class Traits:
             "formats": _rows_of_groups(self.formats),
             "marks": _rows_of_groups(self.marks),
             "extremes": {name: _rows(images) for name, images in self.extremes.items()},
-            "seen": [_joined(numbers) for numbers in seen],
+            "seen": [" ".join(map(str, numbers)) for numbers in seen],
         }
 
     def _named(self) -> Iterator[Seen]:
@@ -192,14 +191,11 @@ class Traits:
 
     @classmethod
     def from_json(cls, value: object, split: str, shard: int, rows: int) -> Traits:
-        """Read what :meth:`to_json` gave, after its way through JSON.
+        """Read the JSON of :meth:`to_json`; raise ValueError for anything else.
 
         Args:
-            split, shard: whose traits they are.
-            rows: how many images the shard has, refused ones included.
-
-        Raises:
-            ValueError: it is something else.
+            split, shard: identify the shard.
+            rows: the number of images of the shard, refused ones included.
         """
         fields = Fields(value, "traits")
         images = fields.whole("images", most=rows)
@@ -226,7 +222,7 @@ class Traits:
 
 
 def _first_of(parts: Iterable[Sequence[Seen]], order: Callable[[Seen], float]) -> tuple[Seen, ...]:
-    """The most extreme of all, of equal ones those that come first by split, shard and row."""
+    """Return the most extreme images; ties go to the first by split, shard and row."""
     return tuple(heapq.nsmallest(MOST_NAMED, sorted(chain.from_iterable(parts)), order))
 
 
@@ -249,12 +245,8 @@ def _sum_of_groups(parts: Sequence[Mapping[str, Group]]) -> dict[str, Group]:
     }
 
 
-def _joined(numbers: Iterable[int]) -> str:
-    return " ".join(map(str, numbers))
-
-
 def _rows(images: Iterable[Seen]) -> str:
-    return _joined(image.row for image in images)
+    return " ".join(str(image.row) for image in images)
 
 
 def _rows_of_groups(groups: Mapping[str, Group]) -> dict[str, list[Any]]:
@@ -272,7 +264,7 @@ def _seen(value: object, split: str, shard: int, rows: int) -> Seen:
 
 
 def _at(rows: object, seen: Mapping[int, Seen], name: str) -> tuple[Seen, ...]:
-    """The images in these rows."""
+    """Return the images in these rows."""
     if not isinstance(rows, str) or not _ROWS.fullmatch(rows):
         return refuse(name, f"at most {MOST_NAMED} rows, between spaces", rows)
     images = [seen.get(int(row)) for row in rows.split()]

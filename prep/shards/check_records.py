@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from prep.errors import RecordError
-from prep.images.readback import SquareReader, clipping_tolerance, mean_tolerance
+from prep.images.readback import CropReader, clipping_tolerance, mean_tolerance
 from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
@@ -94,7 +94,7 @@ class _Reading:
         self._receipt = receipt
         self._classes = classes
         self._labels = _Labels(plan.labels)
-        self._squares = SquareReader(plan.settings)
+        self._squares = CropReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
         self._by_label: dict[tuple[int, ...], int] = {}

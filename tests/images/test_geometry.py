@@ -1,4 +1,4 @@
-"""Which part of an image becomes the square, and how well it is resized."""
+"""The position of the centre crop, and how well it is resized."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prep.images.crop import Resizer
-from prep.images.geometry import Fit, exact_square, fit_square, shrink_factor
+from prep.images.geometry import Axis, exact_crop, fit_crop, shrink_factor
 from prep.settings import Interpolation
 from tests.support.pictures import Pixels, picture, psnr
 
@@ -21,15 +21,7 @@ sizes = st.one_of(st.sampled_from((224, 256)), st.integers(1, 4096))
 interpolations: tuple[Interpolation, ...] = ("area", "linear")  # For the others see test_crop.py.
 
 
-def rows(fit: Fit) -> tuple[int, int, int, int]:
-    return fit.top, fit.height, fit.resized_height, fit.trim_top
-
-
-def columns(fit: Fit) -> tuple[int, int, int, int]:
-    return fit.left, fit.width, fit.resized_width, fit.trim_left
-
-
-def seen(axis: tuple[int, int, int, int], size: int) -> tuple[Fraction, Fraction, Fraction]:
+def seen(axis: Axis, size: int) -> tuple[Fraction, Fraction, Fraction]:
     """(where it begins, where it ends, what one pixel of the result covers), in source pixels."""
     start, length, resized, trim = axis
     pixel = Fraction(length, resized)
@@ -37,11 +29,11 @@ def seen(axis: tuple[int, int, int, int], size: int) -> tuple[Fraction, Fraction
 
 
 @given(height=lengths, width=lengths, size=sizes, flip_rows=st.booleans(), flip_cols=st.booleans())
-def test_the_square_lies_within_the_image(
+def test_the_crop_lies_within_the_image(
     height: int, width: int, size: int, flip_rows: bool, flip_cols: bool
 ) -> None:
-    fit = fit_square(height, width, size, flip_rows=flip_rows, flip_columns=flip_cols)
-    for length, (start, taken, resized, trim) in ((height, rows(fit)), (width, columns(fit))):
+    rows, columns = fit_crop(height, width, size, flip_rows=flip_rows, flip_columns=flip_cols)
+    for length, (start, taken, resized, trim) in ((height, rows), (width, columns)):
         assert 0 <= start < start + taken <= length
         assert 0 <= trim <= trim + size <= resized
 
@@ -50,36 +42,32 @@ def test_the_square_lies_within_the_image(
 def test_its_centre_is_the_images_to_half_a_pixel(
     height: int, width: int, size: int, flipped: bool
 ) -> None:
-    fit = fit_square(height, width, size, flip_rows=flipped, flip_columns=flipped)
-    for length, axis in ((height, rows(fit)), (width, columns(fit))):
+    rows, columns = fit_crop(height, width, size, flip_rows=flipped, flip_columns=flipped)
+    for length, axis in ((height, rows), (width, columns)):
         begin, end, pixel = seen(axis, size)
         assert abs((begin + end) / 2 - Fraction(length, 2)) <= pixel / 2
 
 
 @given(height=lengths, width=lengths, size=sizes)
 def test_it_shows_the_shorter_side_and_keeps_the_aspect(height: int, width: int, size: int) -> None:
-    fit = fit_square(height, width, size)
-    for axis in (rows(fit), columns(fit)):
+    rows, columns = fit_crop(height, width, size)
+    for axis in (rows, columns):
         begin, end, pixel = seen(axis, size)
         assert abs((end - begin) - min(height, width)) < pixel  # Most often they are the same.
 
 
 @given(height=lengths, width=lengths, size=sizes)
 def test_flipped_it_is_the_mirror_image(height: int, width: int, size: int) -> None:
-    fit = fit_square(height, width, size)
-    flipped = fit_square(height, width, size, flip_rows=True, flip_columns=True)
-    for length, axis, other in (
-        (height, rows(fit), rows(flipped)),
-        (width, columns(fit), columns(flipped)),
-    ):
+    upright = fit_crop(height, width, size)
+    flipped = fit_crop(height, width, size, flip_rows=True, flip_columns=True)
+    for length, axis, other in zip((height, width), upright, flipped, strict=True):
         begin, end, _ = seen(axis, size)
         assert seen(other, size)[:2] == (length - end, length - begin)
 
 
 @given(height=lengths, width=lengths, size=sizes)
 def test_turned_on_its_side_it_is_the_same(height: int, width: int, size: int) -> None:
-    fit, turned = fit_square(height, width, size), fit_square(width, height, size)
-    assert (rows(fit), columns(fit)) == (columns(turned), rows(turned))
+    assert fit_crop(height, width, size) == fit_crop(width, height, size)[::-1]
 
 
 @pytest.mark.parametrize(
@@ -91,22 +79,22 @@ def test_turned_on_its_side_it_is_the_same(height: int, width: int, size: int) -
         (1, 1),  # one pixel
     ],
 )
-def test_no_shape_needs_more_than_twice_the_square(height: int, width: int) -> None:
-    fit = fit_square(height, width, 256)
-    assert fit.height * fit.width <= (min(height, width) + 1) ** 2
-    assert max(fit.resized_height, fit.resized_width) <= 2 * 256
-    strip = np.zeros((height, width, 3), np.uint8)[fit.top :, fit.left :]
+def test_no_shape_needs_more_than_twice_the_crop(height: int, width: int) -> None:
+    rows, columns = fit_crop(height, width, 256)
+    assert rows.length * columns.length <= (min(height, width) + 1) ** 2
+    assert max(rows.resized, columns.resized) <= 2 * 256
+    strip = np.zeros((height, width, 3), np.uint8)[rows.start :, columns.start :]
     resized = Resizer(256, "area").resize(
-        strip[: fit.height, : fit.width], fit.resized_height, fit.resized_width
+        strip[: rows.length, : columns.length], rows.resized, columns.resized
     )
-    assert resized.shape == (fit.resized_height, fit.resized_width, 3)
+    assert resized.shape == (rows.resized, columns.resized, 3)
 
 
 @given(height=lengths, width=lengths, factor=st.sampled_from((1, 2, 4, 8)))
-def test_the_exact_square_is_central_and_within_the_image(
+def test_the_exact_crop_is_central_and_within_the_image(
     height: int, width: int, factor: int
 ) -> None:
-    top, left, side = exact_square(height, width, factor)
+    top, left, side = exact_crop(height, width, factor)
     assert side * factor == min(height, width)
     for length, start in ((height, top), (width, left)):
         assert start >= 0
@@ -117,7 +105,7 @@ def test_the_exact_square_is_central_and_within_the_image(
 @given(short=st.integers(1, 70000), size=sizes)
 @example(short=512, size=256)  # half of it is just enough
 @example(short=511, size=256)  # and here just too little
-def test_the_decoder_shrinks_as_much_as_the_square_allows(short: int, size: int) -> None:
+def test_the_decoder_shrinks_as_much_as_the_crop_allows(short: int, size: int) -> None:
     factor = shrink_factor(short, size)
     assert factor in (1, 2, 4, 8)
     assert factor == 1 or short // factor >= size
@@ -135,9 +123,9 @@ def test_the_decoder_shrinks_as_much_as_the_square_allows(short: int, size: int)
 def test_a_flat_image_stays_flat_and_gets_the_size(
     height: int, width: int, size: int, interpolation: Interpolation, value: int
 ) -> None:
-    fit = fit_square(height, width, size)
-    shape = (fit.resized_height, fit.resized_width, 3)
-    flat = np.full((fit.height, fit.width, 3), value, np.uint8)
+    rows, columns = fit_crop(height, width, size)
+    shape = (rows.resized, columns.resized, 3)
+    flat = np.full((rows.length, columns.length, 3), value, np.uint8)
     resized = Resizer(size, interpolation).resize(flat, *shape[:2])
     assert resized.shape == shape
     assert (resized == value).all()

@@ -23,7 +23,7 @@ from prep.display.page.facts import Facts
 from prep.errors import RecordError
 from prep.images.decoders.base import Pixels
 from prep.images.encode import Thumbnailer
-from prep.images.readback import SquareReader
+from prep.images.readback import CropReader
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.planning.plan import RunPlan
@@ -109,7 +109,7 @@ def read_pixels(
     journal: Journal, plan: RunPlan, receipt: ShardReceipt, numbers: Collection[int]
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the number and the pixels of some of a shard's records."""
-    squares = SquareReader(plan.settings)
+    squares = CropReader(plan.settings)
     with store.open_regular(journal.layout.root / receipt.file) as file:
         for number, data in read_chosen(file, numbers, plan.largest_record):
             yield number, squares.pixels(parse_example(data).image)

@@ -1,4 +1,4 @@
-"""What a decoder gives."""
+"""Values that pass between decoders and the rest of the room."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Note(NamedTuple):
-    """What is to be known of an image that was written, but not simply."""
+    """What was wrong with the file of an image that was used all the same."""
 
     outcome: Literal["repaired", "damaged"]
     reason: str
@@ -19,7 +19,7 @@ class Note(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How an image is stored: its format, and which of :data:`prep.images.traits.MARKS` hold."""
+    """How an image is stored: its format, and those of :data:`prep.images.traits.MARKS`."""
 
     format: str
     marks: tuple[str, ...] = ()
@@ -29,21 +29,20 @@ JPEG = Kind("JPEG")
 
 
 class Decoded(NamedTuple):
-    """Pixels as stored, and what to make of them.
+    """Decoded pixels, as stored, and how to use them.
 
     Attributes:
         pixels: uint8, RGB, (⌈height / factor⌉, ⌈width / factor⌉, 3), or a part of them. They may
             lie in memory that the next call of the same decoder overwrites.
-        height, width: of the image at full size.
-        factor: by which the decoder has shrunk it: 1, 2, 4 or 8.
-        orientation: the Exif orientation (1 to 8) that turns them upright.
-        profile: the ICC profile that the pixels are still to be converted from; None, if they are
-            to be taken as they are.
-        note: what was wrong with the file, if it was used all the same.
-        top, left: where in the image the pixels begin, if not all of it was asked for. Only of one
-            that the decoder has not shrunk.
-        bits: how many the largest sample takes, of an image that claims 16 a sample; 0 of others.
-        kind: how it is stored.
+        height, width: of the image at full size, as stored, in pixels.
+        factor: by which the decoder has shrunk the image: 1, 2, 4 or 8.
+        orientation: Exif orientation, 1 to 8; see Exif 2.3, section 4.6.4.
+        profile: the ICC profile to convert the pixels from; None if there is nothing to convert.
+        note: what was wrong with the file.
+        top, left: the position of the pixels in the image, if only a part was asked for. Such a
+            part is never shrunk.
+        bits: of the largest sample, if the image claims 16 bits per sample; otherwise 0.
+        kind: how the image is stored.
     """
 
     pixels: Pixels
@@ -60,13 +59,16 @@ class Decoded(NamedTuple):
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(width, height) at full size, turned upright: orientations from 5 on swap the two."""
+        """(width, height) at full size, upright: orientations from 5 on swap the two."""
         swapped = self.orientation >= 5
         return (self.height, self.width) if swapped else (self.width, self.height)
 
 
 class DecoderSettings(NamedTuple):
-    """What is refused, and what becomes of what is not simply RGB; see :class:`prep.Config`."""
+    """Which images to refuse, and how to convert those that are not simply RGB.
+
+    See :class:`prep.Config` for each.
+    """
 
     max_pixels: int = 100_000_000
     max_aspect: float = 500.0

@@ -1,14 +1,10 @@
-"""Embedded colour profiles (ICC) → sRGB.
+"""Images that Pillow has opened → 8-bit RGB: colour profiles, 16-bit samples, transparency.
 
-Samples of 16 bits, brought to 8, and how many of their bits hold anything.
+The work is done one band of rows at a time. Each step copies what it works on, so no copy of a
+large image is made but the result.
 
-Cameras and scanners put 10, 12 or 14 bits into files of 16, mostly the lower ones. PNG can't say
-so, and few writers of TIFF do.
-
-An image that Pillow has decoded → the 8-bit RGB of a part of it, a band of rows at a time.
-
-Transparency, profiles and samples of 16 bits each take copies of what they are about. Done to one
-band after the other, no copy of a large image is made but the result.
+A file can't always say how many bits its 16-bit samples use: PNG has no field for it, and few
+writers of TIFF fill it in. So ``depth`` says it, and the bits that are in use are counted.
 """
 
 from __future__ import annotations
@@ -26,34 +22,49 @@ from PIL import Image, ImageCms, ImageFile
 from prep.errors import RefusedImage
 from prep.images.decoders.base import DecoderSettings, Pixels
 from prep.images.decoders.jpeg.jpeg2000 import jpeg2000_bits
+from prep.images.depths import FULL
 from prep.images.geometry import Area, whole
 
+# ICC.1:2010, section 7.2.6: the profile's colour space → Pillow's mode.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_16_BITS_PER_PIXEL = "BGR;16"  # in a BMP: 5 bits of red, 6 of green, 5 of blue
+_BAND = 1 << 20  # pixels, of 4 bytes each in Pillow
 
 
-def square_to_srgb(square: Pixels, profile: bytes) -> Pixels:
-    """Converts RGB pixels from ``profile`` to sRGB; those of a broken profile stay as they are."""
+def crop_to_srgb(crop: Pixels, profile: bytes) -> Pixels:
+    """Convert a crop, uint8 (size, size, 3), RGB, to sRGB; leave it as is if the profile is broken.
+
+    A profile for gray applies to the first channel.
+    """
     transform = _transform(profile)
     if transform is None or transform.input_mode == "CMYK":
-        return square
-    image = Image.fromarray(square)
+        return crop
+    image = Image.fromarray(crop)
     if transform.input_mode == "L":
         image = image.getchannel(0)
     return np.asarray(transform.apply(image))
 
 
-def image_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Converts a whole image, its transparency kept; one that the profile is not for stays as is.
+def to_srgb(image: Image.Image, profile: bytes) -> Pixels | None:
+    """Convert a whole image to sRGB; return None if the profile is for another kind of image."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for part, band in _bands(image, whole(image.height, image.width)):
+        converted = _band_to_srgb(band, profile)
+        if converted.mode != "RGB":
+            return None
+        pixels[part.top : part.bottom] = np.asarray(converted)
+    return pixels
 
-    The mode of the result is RGB, or RGBA.
-    """
+
+def _band_to_srgb(band: Image.Image, profile: bytes) -> Image.Image:
+    """Convert to RGB or RGBA; return the band itself if the profile is for another kind."""
     transform = _transform(profile)
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
-    colours = image.convert({"RGBA": "RGB", "LA": "L"}[image.mode]) if alpha else image
+    if band.mode == "P":
+        band = band.convert("RGBA" if "transparency" in band.info else "RGB")
+    alpha = band.getchannel("A") if band.mode in ("RGBA", "LA") else None
+    colours = band.convert({"RGBA": "RGB", "LA": "L"}[band.mode]) if alpha else band
     if transform is None or colours.mode != transform.input_mode:
-        return image
+        return band
     converted = transform.apply(colours)
     if alpha is not None:
         converted.putalpha(alpha)
@@ -73,120 +84,67 @@ def _transform(profile: bytes) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-FULL = 16
-_16_BITS_A_PIXEL = "BGR;16"  # in a BMP: five of them for red, six for green, five for blue
-
-
-class Deep(NamedTuple):
-    """What is needed of an image that claims 16 bits a sample.
+class SixteenBits(NamedTuple):
+    """Marks an image that claims 16 bits per sample.
 
     Attributes:
-        colours: all bits of its samples, uint16, (height, width, 3), BGR; of gray, and where only
-            the upper 8 are used, Pillow has what is needed, and it is None.
+        colours: all bits of its samples, uint16 (height, width, 3), BGR; None if the samples that
+            Pillow decodes are enough: those of gray, or if the upper 8 bits are all that is used.
     """
 
     colours: npt.NDArray[Any] | None = None
 
 
-def prepare(image: ImageFile.ImageFile, data: bytes, depth: int) -> Deep | None:
-    """What is needed of an image beside what Pillow decodes; None, if it does not claim 16 bits.
-
-    To be called before ``image`` is loaded.
+def prepare(image: ImageFile.ImageFile, data: bytes, depth: int) -> SixteenBits | None:
+    """Prepare an image for :func:`to_rgb` before it is loaded; None if it is not of 16 bits.
 
     Raises:
-        RefusedImage: OpenCV, which is needed for it, can't read it.
+        RefusedImage: OpenCV is needed for its lower bits, and can't read it.
     """
-    _read_fast(image)
+    _read_upper_bits(image)
     if not _claims_16_bits(image, data):
         return None
     if depth == FULL or image.mode not in ("RGB", "RGBA"):
-        return Deep()
-    flags = cv2.IMREAD_UNCHANGED
-    colours = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return SixteenBits()
+    colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if colours is None or colours.dtype != np.uint16 or colours.ndim != 3:
         raise RefusedImage("unsupported", f"the lower bits of its samples, for depth {depth}")
-    return Deep(colours)
-
-
-def gray_of_16_bits(samples: npt.NDArray[Any], depth: int) -> Pixels:
-    """The upper 8 of the lower ``depth`` bits of each sample; what is beyond them is white."""
-    gray: Pixels = np.minimum(samples >> (depth - 8), 255).astype(np.uint8)
-    return gray
-
-
-def colours_of_16_bits(upper: Pixels, part: Area, deep: Deep, depth: int) -> Pixels:
-    """The same for colours.
-
-    Args:
-        upper: the upper 8 bits of them all, RGB, as Pillow has decoded them.
-        part: which part of the image they are.
-
-    Raises:
-        RefusedImage: OpenCV has decoded others.
-    """
-    if deep.colours is None:
-        return upper
-    samples = deep.colours[part.top : part.bottom, part.left : part.right, 2::-1]
-    if not np.array_equal(samples >> 8, upper):
-        raise RefusedImage("unsupported", "samples of 16 bits that two decoders read differently")
-    return gray_of_16_bits(samples, depth)
-
-
-def bits_of(upper: npt.NDArray[Any]) -> int:
-    """How many bits the largest sample takes, by the upper 8 of all: 8, if these are zero."""
-    return 8 + int(upper.max()).bit_length()
+    return SixteenBits(colours)
 
 
 def _claims_16_bits(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether the file says that its samples have 16 bits, all of them of use.
+    """Return whether the file says that its samples have 16 bits, all of them in use.
 
-    Of samples that are said to have fewer, Pillow knows that, and scales them.
+    Samples that are said to use fewer are scaled by Pillow.
     """
     if image.format == "JPEG2000":
         return jpeg2000_bits(data) == FULL
     return any(
-        ";16" in mode and not mode.endswith("S") and mode != _16_BITS_A_PIXEL
-        for mode in _raw_modes(image)
+        ";16" in mode and not mode.endswith("S") and mode != _16_BITS_PER_PIXEL
+        for tile in image.tile
+        for mode in ((tile.args,) if isinstance(tile.args, str) else tile.args or ())
+        if isinstance(mode, str)
     )
 
 
-def _read_fast(image: ImageFile.ImageFile) -> None:
-    """Has 16-bit colours of a PPM read as those of other formats are: their upper 8 bits.
+def _read_upper_bits(image: ImageFile.ImageFile) -> None:
+    """Make Pillow read the upper 8 bits of 16-bit colours of a PPM, as it does for other formats.
 
-    Pillow would scale them one by one in Python, which takes a second a megapixel.
+    It would scale them one by one in Python, which takes a second per megapixel.
     """
-    if image.format != "PPM":
-        return
-    tile = image.tile[0]
-    if (tile.codec_name, tile.args) == ("ppm", ("RGB", 0xFFFF)):  # and no numbers as text
-        image.tile = [tile._replace(codec_name="raw", args="RGB;16B")]
-
-
-def _raw_modes(image: ImageFile.ImageFile) -> Iterator[str]:
-    """How Pillow is going to read an image's samples, such as ``RGB;16B``, among other words."""
-    for tile in image.tile:
-        for argument in (tile.args,) if isinstance(tile.args, str) else tile.args or ():
-            if isinstance(argument, str):
-                yield argument
-
-
-_BAND = 1 << 20  # pixels, of which one takes four bytes in Pillow
-
-
-class Converted(NamedTuple):
-    """Pixels, and how many bits the largest sample takes: 0, unless the file claims 16."""
-
-    pixels: Pixels
-    bits: int
+    if image.format == "PPM":
+        tile = image.tile[0]
+        if (tile.codec_name, tile.args) == ("ppm", ("RGB", 0xFFFF)):  # binary, not plain text
+            image.tile = [tile._replace(codec_name="raw", args="RGB;16B")]
 
 
 class GrayMeaning(NamedTuple):
-    """How the samples of gray that is deeper than 8 bits are meant.
+    """The meaning of gray samples of more than 8 bits.
 
     Attributes:
-        shift: by how many bits they fall short of 16.
+        shift: the number of bits that they lack to 16.
         negative: whether zero is white.
-        in_32_bits: whether those of 16 bits come in 32; else, samples of 32 bits are what they are.
+        in_32_bits: whether Pillow holds 16-bit samples in 32; otherwise the samples have 32 bits.
     """
 
     shift: int = 0
@@ -198,17 +156,21 @@ def to_rgb(
     image: Image.Image,
     area: Area,
     settings: DecoderSettings,
-    deep: Deep | None,
-    gray: GrayMeaning = GrayMeaning(),  # noqa: B008
-) -> Converted:
-    """8-bit RGB of a part of an image: transparency over the background, 16 bits scaled to 8.
+    deep: SixteenBits | None,
+    gray: GrayMeaning,
+) -> tuple[Pixels, int]:
+    """Convert a part of an image to 8-bit RGB, with transparent pixels over the background.
 
     Args:
-        deep: if the image claims 16 bits a sample, what is needed of it for that.
-        gray: what is to be known of gray of more than 8 bits.
+        deep: what :func:`prepare` returned.
+        gray: the meaning of gray of more than 8 bits.
+
+    Returns:
+        The pixels, uint8 (height, width, 3), and the number of bits of the largest sample if the
+        file claims 16, otherwise 0.
 
     Raises:
-        RefusedImage: it has 32 bits a sample.
+        RefusedImage: it has 32 bits per sample.
     """
     if image.mode == "F" or (image.mode == "I" and not gray.in_32_bits):
         raise RefusedImage("unsupported", "32 bits a sample")
@@ -217,26 +179,17 @@ def to_rgb(
     for part, band in _bands(image, area):
         if band.mode.startswith("I"):
             band, most = _gray_in_8_bits(band, settings.depth, deep, gray)
-        else:
+        elif deep is not None and band.mode in ("RGB", "RGBA"):
             band, most = _colours_in_8_bits(band, part, settings.depth, deep)
+        else:
+            most = 0
         bits = max(bits, most)
         pixels[part.top - area.top : part.bottom - area.top] = _opaque(band, settings)
-    return Converted(pixels, bits)
-
-
-def to_srgb(image: Image.Image, profile: bytes) -> Pixels | None:
-    """All of an image, converted from its profile; None, if that is for another kind of image."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for part, band in _bands(image, whole(image.height, image.width)):
-        converted = image_to_srgb(band, profile)
-        if converted.mode != "RGB":
-            return None
-        pixels[part.top : part.bottom] = np.asarray(converted)
-    return pixels
+    return pixels, bits
 
 
 def _bands(image: Image.Image, area: Area) -> Iterator[tuple[Area, Image.Image]]:
-    """Bands of rows of a part of an image, each with which part of it that is."""
+    """Yield bands of rows of a part of an image, each with its area in the image."""
     at_once = max(1, _BAND // (area.right - area.left))
     for top in range(area.top, area.bottom, at_once):
         part = area._replace(top=top, bottom=min(top + at_once, area.bottom))
@@ -244,41 +197,57 @@ def _bands(image: Image.Image, area: Area) -> Iterator[tuple[Area, Image.Image]]
 
 
 def _gray_in_8_bits(
-    band: Image.Image, depth: int, deep: Deep | None, meaning: GrayMeaning
+    band: Image.Image, depth: int, deep: SixteenBits | None, meaning: GrayMeaning
 ) -> tuple[Image.Image, int]:
-    """(the band, its samples scaled; how many bits they take, if they claim to have 16)."""
+    """Return a band of gray with its samples scaled, and the bits of its largest sample."""
     samples: npt.NDArray[Any] = np.asarray(band).astype(np.uint16) << meaning.shift
     if meaning.negative:
         samples = ~samples
-    gray = Image.fromarray(gray_of_16_bits(samples, depth if deep else FULL))
+    gray = Image.fromarray(_scaled(samples, depth if deep else FULL))
     key = band.info.get("transparency")
     if isinstance(key, int):
-        seen = Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8))
-        gray = Image.merge("LA", (gray, seen))
+        alpha = Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8))
+        gray = Image.merge("LA", (gray, alpha))
     gray.info = {key: band.info[key] for key in ("icc_profile",) if key in band.info}
-    return gray, bits_of(samples >> 8) if deep else 0
+    return gray, _bits_of(samples >> 8) if deep else 0
 
 
 def _colours_in_8_bits(
-    band: Image.Image, part: Area, depth: int, deep: Deep | None
+    band: Image.Image, part: Area, depth: int, deep: SixteenBits
 ) -> tuple[Image.Image, int]:
-    """The same for colours, of which Pillow has the upper 8 bits alone."""
-    if deep is None or band.mode not in ("RGB", "RGBA"):
-        return band, 0
-    upper = np.asarray(band)
+    """Return a band of colours, scaled, and the bits of its largest sample.
+
+    Raises:
+        RefusedImage: OpenCV's samples are not those that Pillow has the upper 8 bits of.
+    """
+    upper = np.asarray(band)[:, :, :3]
     if deep.colours is not None:
-        colours = Image.fromarray(colours_of_16_bits(upper[:, :, :3], part, deep, depth))
+        samples = deep.colours[part.top : part.bottom, part.left : part.right, 2::-1]
+        if not np.array_equal(samples >> 8, upper):
+            what = "samples of 16 bits that two decoders read differently"
+            raise RefusedImage("unsupported", what)
+        colours = Image.fromarray(_scaled(samples, depth))
         if band.mode == "RGBA":
             colours.putalpha(band.getchannel("A"))
         colours.info, band = band.info, colours
-    return band, bits_of(upper[:, :, :3])
+    return band, _bits_of(upper)
+
+
+def _scaled(samples: npt.NDArray[Any], depth: int) -> Pixels:
+    """Return the upper 8 of the lower ``depth`` bits of each sample; larger ones become white."""
+    return np.minimum(samples >> (depth - 8), 255).astype(np.uint8)  # type: ignore[no-any-return]
+
+
+def _bits_of(upper: npt.NDArray[Any]) -> int:
+    """Return the bits of the largest 16-bit sample by the upper 8 bits of all; 8 if these are 0."""
+    return 8 + int(upper.max()).bit_length()
 
 
 def _opaque(band: Image.Image, settings: DecoderSettings) -> Pixels:
     transparent = band.has_transparency_data
     profile = band.info.get("icc_profile")
     if settings.convert_profiles and profile:
-        band = image_to_srgb(band, profile)
+        band = _band_to_srgb(band, profile)
     if transparent:
         band = band.convert("RGBA")
         background = Image.new("RGBA", band.size, settings.background)

@@ -1,4 +1,4 @@
-"""Bytes of any image format → 8-bit RGB; what has lost some of its pixels is refused."""
+"""Bytes of any image format → 8-bit RGB. Images that have lost pixels are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prep.images.geometry import AreaNeeded, whole
 
 
 class Decoder:
-    """Decodes images one after the other into memory that it keeps. Not for use by two threads."""
+    """Decode images one after the other into reused memory. Not thread-safe."""
 
     def __init__(self, settings: DecoderSettings = DecoderSettings()) -> None:  # noqa: B008
         self._settings = settings
@@ -20,13 +20,13 @@ class Decoder:
     def decode(
         self, data: bytes, at_least: int | None = None, area_needed: AreaNeeded = whole
     ) -> Decoded:
-        """Decodes one image.
+        """Decode one image.
 
         Args:
             data: the file's bytes, in any of the formats that are read.
             at_least: if given, a JPEG may come out at 1/2, 1/4 or 1/8 of its size, as long as its
                 shorter side keeps this many pixels.
-            area_needed: tells which part of the image is enough; of a JPEG, all comes out.
+            area_needed: returns the part of the image to decode; a JPEG is decoded as a whole.
 
         Raises:
             RefusedImage: it is empty, not an image, truncated, damaged, too large, too small, too
@@ -40,5 +40,5 @@ class Decoder:
 
 
 def decode(data: bytes) -> Pixels:
-    """Decodes one image at full size, as stored. See :meth:`Decoder.decode`."""
+    """Decode one image at full size, as stored. See :meth:`Decoder.decode`."""
     return Decoder().decode(data).pixels

@@ -1,4 +1,4 @@
-"""What kind of file something is, by how it begins, whatever it is called."""
+"""Image formats by the first bytes of a file, whatever its name."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from prep.images.decoders.ifd import first_directory
 
 
 class Format(NamedTuple):
-    """A kind of image files.
+    """An image format.
 
     Attributes:
-        name: what people call it.
-        supported: whether a decoder for it is part of what this package needs.
+        name: for people.
+        supported: whether this package can decode it.
     """
 
     name: str
     supported: bool = False
 
 
-# The first bytes of image formats, and where they are not the first, how many come before.
+# (offset, signature, format); the first match counts.
 _MAGIC = (
     (0, b"\x89PNG\r\n\x1a\n", Format("PNG", True)),
     (0, b"GIF8", Format("GIF", True)),
@@ -69,7 +69,7 @@ _MAGIC = (
     (0, b"PF\n", Format("floating-point PPM")),
     (0, b"Pf\n", Format("floating-point PPM")),
 )
-# ISO base media files name their kinds in an `ftyp` box (ISO/IEC 14496-12, section 4.3).
+# ISO base media files name their brands in an `ftyp` box (ISO/IEC 14496-12, section 4.3).
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), Format("AVIF", True)),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), Format("HEIC")),
@@ -83,15 +83,12 @@ _SVG = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>]", re.S
 )
 _BOM = b"\xef\xbb\xbf"
-# TIFF 6.0 and DNG 1.4: what tells a camera's raw file from a picture.
+# TIFF 6.0 and DNG 1.4: tags that distinguish a camera's raw file from a picture.
 _NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 
 
 def format_of(data: bytes) -> Format | None:
-    """The format that a file begins like; None, if that is none that is known here.
-
-    Of those that are read, TGA has no signature and is never found.
-    """
+    """Return the format of a file by its signature, or None; TGA, which is read, has none."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Format("WebP", supported=True)
     if data[4:8] == b"ftyp":
@@ -107,7 +104,7 @@ def format_of(data: bytes) -> Format | None:
 
 
 def _of_media_file(data: bytes) -> Format | None:
-    """By the major brand, or else by those that it is said to be compatible with."""
+    """Look up the major brand, then the compatible brands; prefer a supported format."""
     size = int.from_bytes(data[:4], "big")
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, min(size, 256), 4))]
     found = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
@@ -115,7 +112,7 @@ def _of_media_file(data: bytes) -> Format | None:
 
 
 def _of_tiff(data: bytes) -> Format:
-    """TIFF, unless what comes first in it is only the preview of a camera's raw data."""
+    """Return TIFF, unless its first picture is only the preview of a camera's raw data."""
     directory = first_directory(data)
     if directory is not None:
         preview = directory.integer(_NEW_SUBFILE_TYPE) & 1 and directory.has(_SUB_IFDS)

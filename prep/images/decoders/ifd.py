@@ -1,7 +1,7 @@
-"""Image file directories: the tags of a TIFF, and of Exif, which is made like one.
+"""Image file directories (IFDs): the tags of TIFF, and of Exif, which has the same structure.
 
-Formats: TIFF 6.0, section 2; BigTIFF; Exif 2.3 (CIPA DC-008), section 4.6. Nothing is read but what
-is asked for, and never more than there is.
+Formats: TIFF 6.0, section 2; BigTIFF; Exif 2.3 (CIPA DC-008), section 4.6. Values are read when
+they are asked for, and never beyond the end of the data.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import NamedTuple
 ORIENTATION = 0x0112
 _EXIF = b"Exif\0\0"
 _MOST_TAGS = 4096  # Real directories hold some dozens.
-_MOST_VALUES = 1 << 20  # of a tag: the largest images have fewer strips or tiles
+_MOST_VALUES = 1 << 20  # of one tag; the largest images have fewer strips or tiles
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
 
 class _Layout(NamedTuple):
-    """How directories are laid out: in which byte order, and how wide counts and offsets are."""
+    """The byte order of directories, and the widths of counts and offsets."""
 
     order: str
     number: struct.Struct  # of entries
-    entry: struct.Struct  # tag, type, how many values
+    entry: struct.Struct  # tag, type, number of values
     offset: struct.Struct
-    first: int  # where the offset of the first directory is
+    first: int  # position of the offset of the first directory
 
 
 def _layout(order: str, number: str, offset: str, first: int) -> _Layout:
@@ -46,10 +46,10 @@ class Directory:
     """A directory, whose values are read when they are asked for.
 
     Attributes:
-        at: where it is.
-        next: where the one after it is; 0 after the last.
+        at: its offset in the file.
+        next: the offset of the next directory; 0 after the last.
         order: ``<`` or ``>``, as in ``struct``.
-        whole: whether all of its entries are there.
+        whole: whether none of its entries is cut off.
     """
 
     def __init__(self, data: bytes, layout: _Layout, at: int) -> None:
@@ -68,11 +68,11 @@ class Directory:
             (self.next,) = layout.offset.unpack_from(data, start + step * count)
 
     def has(self, tag: int) -> bool:
-        """Whether a tag is there, whatever it holds."""
+        """Return whether the directory has a tag, whatever its value."""
         return tag in self._entries
 
     def integers(self, tag: int, default: Sequence[int] = ()) -> Sequence[int]:
-        """The values of a tag; ``default``, if it is absent, cut off, endless, or no integers."""
+        """Return the values of a tag; ``default`` if absent, cut off, too many, or no integers."""
         kind, number, where = self._entries.get(tag, (0, 0, 0))
         form = _INTEGERS.get(kind)
         if form is None or not 0 < number <= _MOST_VALUES:
@@ -88,39 +88,37 @@ class Directory:
         return values
 
     def integer(self, tag: int, default: int = 0) -> int:
-        """The first value of a tag."""
+        """Return the first value of a tag."""
         return next(iter(self.integers(tag)), default)
 
     def place(self, tag: int) -> tuple[int, str]:
-        """(where the only value of a tag is, its form in ``struct``); an empty form if nowhere."""
+        """Return (offset, ``struct`` format) of a tag's only value; an empty format if none."""
         kind, number, where = self._entries.get(tag, (0, 0, 0))
         return where, _INTEGERS.get(kind, "") if number == 1 else ""
 
     def entry(self, tag: int) -> int:
-        """Where the entry of a tag is that is there; it begins with the tag's number."""
+        """Return the offset of the entry of a tag; it begins with the tag's number."""
         return self._entries[tag][2] - self._layout.entry.size
 
     @property
     def orientation(self) -> int:
-        """1 to 8 as Exif counts; 1, upright, where it is absent or makes no sense."""
+        """Exif orientation, 1 to 8; 1 (upright) if absent or malformed."""
         value = self.integer(ORIENTATION, 1)
         return value if 1 <= value <= 8 else 1
 
 
 def first_directory(data: bytes) -> Directory | None:
-    """The first directory of a TIFF; None if there is none, or it is cut off."""
-    layout = _LAYOUTS.get(data[:4])
-    if layout is None:
-        return None
+    """Return the first directory of a TIFF; None if it is absent or cut off."""
     try:
+        layout = _LAYOUTS[data[:4]]
         (at,) = layout.offset.unpack_from(data, layout.first)
         return Directory(data, layout, at)
-    except (struct.error, OverflowError):
+    except (KeyError, struct.error, OverflowError):
         return None
 
 
 def next_directory(data: bytes, directory: Directory) -> Directory | None:
-    """The directory after another one; None after the last, or if it is cut off."""
+    """Return the directory after another one; None after the last, or if it is cut off."""
     try:
         return Directory(data, _LAYOUTS[data[:4]], directory.next) if directory.next else None
     except (struct.error, OverflowError):
@@ -128,13 +126,10 @@ def next_directory(data: bytes, directory: Directory) -> Directory | None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation, 1 to 8, that Exif tells of: one reading for all formats.
-
-    Whatever integer holds it will do. Malformed metadata says nothing about the pixels: it counts
-    as 1, upright.
+    """Return the Exif orientation, 1 to 8, for any format; 1 (upright) if absent or malformed.
 
     Args:
-        exif: with or without the ``Exif`` mark that JPEG has before it.
+        exif: with or without the identifier that precedes it in JPEG.
     """
     directory = first_directory(exif.removeprefix(_EXIF))
     return directory.orientation if directory else 1

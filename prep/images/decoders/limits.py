@@ -1,6 +1,6 @@
-"""What is refused for its size, by its header alone: before memory is taken or time is spent.
+"""Refusals by an image's header alone, before memory is taken or time is spent.
 
-The size that a WebP or AVIF file claims, read before a decoder takes memory for it.
+The sizes that WebP and AVIF files claim are read here, before a decoder takes memory for them.
 
 Formats: RFC 9649 (WebP), RFC 6386 (VP8), ISO/IEC 23008-12 section 6.5.3 (``ispe``).
 """
@@ -18,19 +18,15 @@ MAX_SCANS = 200  # Real encoders write up to about a dozen.
 # decoded by default, or 200 of 10 megapixels: some seconds.
 MAX_SCANNED_PIXELS = 2_000_000_000
 # Some codings need next to no bytes for an image of one colour: lossless WebP, AVIF, JPEG 2000,
-# arithmetic-coded JPEG and fax. No bound follows from their formats, so this one is chosen: above
-# what those can reach that have one (PNG 8,256 pixels of one bit; GIF 2,600; lossy WebP 2,048; JPEG
-# 512), and for images only that take more memory than any worker has to spare for an odd file.
+# arithmetic-coded JPEG and fax. Their formats imply no limit, so this one is chosen: above the
+# limits of the others (PNG 8,256 pixels of one bit per byte; GIF 2,600; lossy WebP 2,048; JPEG
+# 512), and only for images that take more memory than a worker can spare for an odd file.
 _PIXELS_PER_BYTE = 10_000
 _ALWAYS_DECODED = 4_000_000  # pixels
 
 
 def check_size(height: int, width: int, settings: DecoderSettings) -> None:
-    """Refuses what is too large, too small or too long.
-
-    Raises:
-        RefusedImage: for the first of these that applies.
-    """
+    """Raise RefusedImage if an image is too large, too small or too extreme."""
     if height * width > settings.max_pixels:
         raise RefusedImage(
             "too large", f"{width:,} × {height:,} pixels; max_pixels allows {settings.max_pixels:,}"
@@ -51,11 +47,7 @@ def check_size(height: int, width: int, settings: DecoderSettings) -> None:
 
 
 def check_least(height: int, width: int, least: int, size: int) -> None:
-    """Refuses a file of ``size`` bytes, if a picture of its size takes ``least`` or more.
-
-    Raises:
-        RefusedImage: there are fewer.
-    """
+    """Raise RefusedImage if a file has fewer than the ``least`` bytes that its pixels take."""
     if size < least:
         raise RefusedImage(
             "truncated",
@@ -64,11 +56,7 @@ def check_least(height: int, width: int, least: int, size: int) -> None:
 
 
 def check_room(height: int, width: int, size: int) -> None:
-    """Refuses a file of ``size`` bytes that claims more pixels than one would use it for.
-
-    Raises:
-        RefusedImage: it does.
-    """
+    """Raise RefusedImage if a file of ``size`` bytes claims an implausible number of pixels."""
     if height * width > max(_ALWAYS_DECODED, size * _PIXELS_PER_BYTE):
         raise RefusedImage(
             "too extreme",
@@ -78,22 +66,14 @@ def check_room(height: int, width: int, size: int) -> None:
 
 
 def check_scans(scans: int, pixels: int) -> None:
-    """Refuses a JPEG of so many scans that decoding it is a matter of many seconds.
-
-    Raises:
-        RefusedImage: it has.
-    """
+    """Raise RefusedImage if decoding all scans of a JPEG would take many seconds."""
     most = min(MAX_SCANS, max(1, MAX_SCANNED_PIXELS // pixels))
     if scans > most:
         raise RefusedImage("too extreme", f"{scans:,} scans or more; at most {most:,} are decoded")
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """(height, width) of a WebP's canvas.
-
-    Raises:
-        RefusedImage: the header is cut off or malformed.
-    """
+    """Return (height, width) of a WebP's canvas; raise RefusedImage if the header is malformed."""
     kind = data[12:16]
     try:
         if kind == b"VP8X":
@@ -110,10 +90,23 @@ def webp_size(data: bytes) -> tuple[int, int]:
     raise RefusedImage("damaged", f"the WebP's first chunk {opening(kind)}")
 
 
-def avif_size(data: bytes) -> tuple[int, int]:
-    """(height, width) of the largest image that an AVIF file describes; (0, 0) if it has none.
+def check_webp_room(data: bytes) -> None:
+    """Raise RefusedImage if a lossy WebP claims more pixels than its bytes can hold.
 
-    An image of tiles is larger than any of them, and its size is among those described.
+    Each macroblock of 16 × 16 pixels takes at least one bit: the probabilities of a key frame's
+    prediction modes are fixed (RFC 6386, section 11.2), the first choice for luma costs
+    log2(256/145) bits or more, and the first for chroma log2(256/142). The other codings of WebP
+    have no such limit.
+    """
+    if data[12:16] == b"VP8 ":
+        height, width = webp_size(data)
+        check_least(height, width, -(-height // 16) * -(-width // 16) // 8, len(data))
+
+
+def avif_size(data: bytes) -> tuple[int, int]:
+    """Return (height, width) of the largest image that an AVIF describes, or (0, 0).
+
+    An image of tiles is larger than any of them, and its size is described as well.
     """
     largest = (0, 0)
     at = data.find(b"ispe")
@@ -122,20 +115,3 @@ def avif_size(data: bytes) -> tuple[int, int]:
         largest = max(largest, (height, width), key=lambda size: size[0] * size[1])
         at = data.find(b"ispe", at + 4, 1 << 16)
     return largest
-
-
-def check_webp_room(data: bytes) -> None:
-    """Refuses a lossy WebP that claims more pixels than its bytes can hold.
-
-    Each macroblock of 16 × 16 pixels takes a bit at the least: the probabilities of a key frame's
-    prediction modes are fixed (RFC 6386, section 11.2), the first choice for luma costs
-    log2(256/145) bits or more, and the first for chroma log2(256/142). The other codings of WebP
-    have no such bound.
-
-    Raises:
-        RefusedImage: it does.
-    """
-    if data[12:16] != b"VP8 ":
-        return
-    height, width = webp_size(data)
-    check_least(height, width, -(-height // 16) * -(-width // 16) // 8, len(data))

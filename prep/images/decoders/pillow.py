@@ -1,4 +1,4 @@
-"""All that is no JPEG → 8-bit RGB, by Pillow, which raises on most truncated and damaged files."""
+"""All formats but JPEG → 8-bit RGB, by Pillow, which refuses most truncated and damaged files."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from prep.text import opening, sentence_of
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 _TRUNCATED = re.compile("[Tt]runcated|not enough image data")
-_GRAY = ("1", "L", "LA", "La")  # and those of more bits, which begin with I
+_GRAY = ("1", "L", "LA", "La")  # Modes of more bits begin with I.
 _UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
 
 
 class _Source(NamedTuple):
-    """What Pillow is to decode, and what it does not know of it, or knows wrong.
+    """Data for Pillow, and facts about it that Pillow misses or gets wrong.
 
     Attributes:
-        name: of the format; empty if it is not known by its beginning.
+        name: of the format; empty if the file has no known signature.
         data: the file, or as much of it as is needed.
-        orientation: which turns the pixels upright; None if Pillow is to be asked for the Exif.
-        profile: the ICC profile; None if Pillow is to be asked for it.
-        bits: of a sample, where there may be more than eight.
-        by_libtiff: whether Pillow reads a TIFF wrong by itself, and is to leave it to libtiff.
+        orientation: Exif orientation; None if Pillow finds the Exif.
+        profile: the ICC profile; None if Pillow finds it.
+        bits: per sample, where there may be more than eight.
+        by_libtiff: whether Pillow's own TIFF reader gets it wrong, and libtiff must read it.
         negative: whether 16-bit gray comes out as its negative.
         cut: whether the file ends before its pixels do.
-        samples: what they are, in words, if nothing else may keep Pillow from reading it.
-        note: what was mended.
-        fault: for what it is to be refused, unless it is kept.
+        samples: a description of its samples, for a refusal if Pillow can't identify the file.
+        note: what was repaired.
+        fault: the reason to refuse it, unless damaged images are kept.
     """
 
     name: str
@@ -69,7 +69,7 @@ class _Source(NamedTuple):
 def decode_with_pillow(
     data: bytes, settings: DecoderSettings, area_needed: AreaNeeded = whole
 ) -> Decoded:
-    """Decodes the first image in a file. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
+    """Decode the first image of a file. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
     name = _readable_format(data)
     _check_claims(name, data, settings)
     source = _source(name, data, settings)
@@ -85,53 +85,43 @@ def decode_with_pillow(
 
 
 def _source(name: str, data: bytes, settings: DecoderSettings) -> _Source:
-    """What Pillow is to be given of a file.
-
-    Raises:
-        RefusedImage: it is of a kind that Pillow does not read, or reads wrong.
-    """
+    """Return what to give Pillow; raise RefusedImage if it can't read this kind correctly."""
     if name == "PNG":
         png = read_png(data)
-        orientation = exif_orientation(png.exif)
         return _Source(
             name,
             png.data,
-            orientation,
+            exif_orientation(png.exif),
             profile=png.profile if settings.convert_profiles else None,
             bits=png.bits,
             note=png.note,
             fault=png.fault,
         )
     if name == "TIFF":
-        tiff = read_tiff(data)
-        return _Source(name, **tiff._asdict())
+        return _Source(name, **read_tiff(data)._asdict())
+    orientation = None
     if name == "JPEG 2000":
         check_jpeg2000(data)
         orientation = exif_orientation(jpeg2000_exif(data))
-        return _Source(name, data, orientation, cut=is_cut_off(name, data))
-    return _Source(name, data, cut=is_cut_off(name, data))
+    return _Source(name, data, orientation, cut=is_cut_off(name, data))
 
 
 def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
-    """The sRGB pixels of a CMYK JPEG; None, if it can't be read or the profile is not for it.
+    """Return the sRGB pixels of a CMYK JPEG; None if it can't be read, or the profile misfits.
 
-    The inks are needed here: RGB that was made of them without the profile can't be mended by it.
-    The file has passed all checks before.
+    This needs the inks: a profile can't correct RGB that was made of them without it. The file has
+    passed all checks before.
     """
     try:
         with _pillow_settings(None), Image.open(io.BytesIO(data)) as image:
             image.load()
             return to_srgb(image, profile)
-    except Exception:  # Pillow's plugins raise whatever they stumble upon.
+    except Exception:  # Pillow's plugins raise errors of any type.
         return None
 
 
 def _readable_format(data: bytes) -> str:
-    """The name of the format; empty if it is not known by its beginning.
-
-    Raises:
-        RefusedImage: it is none that is read.
-    """
+    """Return the name of the format, or an empty one; raise RefusedImage if it is not supported."""
     found = format_of(data)
     if found is not None and not found.supported:
         raise RefusedImage("unsupported", f"{found.name}, which no decoder here reads")
@@ -142,11 +132,11 @@ _CLAIMED_SIZE = {"PNG": png_size, "WebP": webp_size, "AVIF": avif_size}
 
 
 def _check_claims(name: str, data: bytes, settings: DecoderSettings) -> None:
-    """Refuses what Pillow takes memory for as soon as it opens it, or opens without naming it."""
+    """Raise RefusedImage for implausible sizes in formats that Pillow reads on opening."""
     if name not in _CLAIMED_SIZE:
         return
     height, width = _CLAIMED_SIZE[name](data)
-    if height and width:  # Of others, Pillow says what is wrong with them.
+    if height and width:  # Otherwise, Pillow says what is wrong.
         check_size(height, width, settings)
         check_room(height, width, len(data))
     if name == "PNG":
@@ -166,7 +156,7 @@ def _decode(
         ):
             check_size(image.height, image.width, settings)
             check_room(image.height, image.width, len(data))
-            image.info.pop("xmp", None)  # Or Pillow would turn a TIFF by it.
+            image.info.pop("xmp", None)  # Or Pillow would apply its orientation to a TIFF.
             frame = image.tile[0].extents if image.format == "GIF" and image.tile else None
             deep = prepare(image, data, settings.depth)
             image.load()
@@ -184,33 +174,29 @@ def _decode(
     except RefusedImage:
         raise
     except UnidentifiedImageError:
-        if source.samples and not source.cut:
-            raise RefusedImage("unsupported", f"{name} of {source.samples}") from None
-        if name:
-            what = f"begins like {name}, but can't be read"
-            raise RefusedImage("truncated" if source.cut else "damaged", what) from None
-        raise RefusedImage("not an image", opening(data)) from None
+        raise _unidentified(source) from None
     except Image.DecompressionBombError:
         detail = f"more pixels than max_pixels allows, {settings.max_pixels:,}"
         raise RefusedImage("too large", detail) from None
-    except Exception as error:  # Pillow's plugins raise whatever they stumble upon.
+    except Exception as error:  # Pillow's plugins raise errors of any type.
         reason = "truncated" if source.cut else _reason(str(error))
         raise RefusedImage(reason, sentence_of(error)) from None
-    return Decoded(
-        pixels,
-        height,
-        width,
-        1,
-        orientation,
-        top=area.top,
-        left=area.left,
-        bits=bits,
-        kind=kind,
-    )
+    decoded = Decoded(pixels, height, width, 1, orientation, bits=bits, kind=kind)
+    return decoded._replace(top=area.top, left=area.left)
+
+
+def _unidentified(source: _Source) -> RefusedImage:
+    """Return the refusal of a file that Pillow does not identify."""
+    if source.samples and not source.cut:
+        return RefusedImage("unsupported", f"{source.name} of {source.samples}")
+    if source.name:
+        what = f"begins like {source.name}, but can't be read"
+        return RefusedImage("truncated" if source.cut else "damaged", what)
+    return RefusedImage("not an image", opening(source.data))
 
 
 def _kind(name: str, image: Image.Image) -> Kind:
-    """How an image that is loaded was stored; ``name`` is empty where only Pillow knows it."""
+    """Return how a loaded image was stored; ``name`` is empty if only Pillow knows the format."""
     marks = []
     if image.mode == "CMYK":
         marks.append("CMYK")
@@ -225,15 +211,15 @@ def _kind(name: str, image: Image.Image) -> Kind:
 def _pillow_settings(
     max_pixels: int | None, *, lenient: bool = False, by_libtiff: bool = False
 ) -> Iterator[None]:
-    """Sets what is global in Pillow, and sets it back, for notebooks use Pillow too."""
+    """Change Pillow's global settings for the length of the block: notebooks use Pillow, too."""
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, TiffImagePlugin.READ_LIBTIFF
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, lenient
-    # What Pillow reads of uncompressed TIFFs by itself, and not by libtiff, is wrong where samples
-    # lie in planes or chroma is subsampled; where neither is so, it takes less memory.
+    # Pillow's own reader of uncompressed TIFFs takes less memory than libtiff, but is wrong for
+    # planar samples and for subsampled chroma.
     TiffImagePlugin.READ_LIBTIFF = by_libtiff
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # About metadata, and about sizes that we check.
+            warnings.simplefilter("ignore")  # about metadata, and about sizes, which we check
             yield
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before[:2]
@@ -241,16 +227,16 @@ def _pillow_settings(
 
 
 def _reason(message: str) -> str:
-    """The reason for what Pillow said."""
+    """Return the reason of refusal for a message of Pillow's."""
     if _TRUNCATED.search(message):
         return "truncated"
     return "unsupported" if _UNSUPPORTED.search(message) else "damaged"
 
 
 def _gray_as_meant(image: Image.Image, source: _Source) -> GrayMeaning:
-    """What Pillow does not know of what it has decoded."""
+    """Return the meaning of gray samples, and correct a transparent gray of few bits."""
     if source.name == "PNG" and image.mode == "L" and "transparency" in image.info:
-        # It scales samples of two and four bits, but not the one that is transparent.
+        # Pillow scales samples of two and four bits, but not the transparent one.
         image.info["transparency"] *= 255 // ((1 << source.bits) - 1)
     return GrayMeaning(
         shift=16 - source.bits if source.name == "TIFF" else 0,
@@ -262,10 +248,11 @@ def _gray_as_meant(image: Image.Image, source: _Source) -> GrayMeaning:
 def _on_canvas(
     pixels: Pixels, area: Area, frame: tuple[int, int, int, int], settings: DecoderSettings
 ) -> Pixels:
-    """The pixels with what is around the frame as transparent as browsers take it to be.
+    """Fill the pixels outside the frame of a GIF with the background, as browsers do.
 
     Args:
-        area: which part of the canvas they are.
+        pixels: of the canvas, uint8 (height, width, 3).
+        area: of these pixels on the canvas.
         frame: left, top, right and bottom of the frame on the canvas.
     """
     left, top, right, bottom = frame

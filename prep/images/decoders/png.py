@@ -1,7 +1,7 @@
-"""What is in a PNG, and whether it is whole: told by its checksums, which decoders pass over.
+"""The chunks of a PNG, with the checksums that decoders ignore.
 
-Format: W3C PNG specification, third edition: chunks in section 5, the end chunk in 11.2.5. Exif as
-text is what ImageMagick wrote before there was a chunk for it (its coders/png.c).
+Format: W3C PNG specification, third edition: chunks in section 5, the end chunk in 11.2.5. Exif in
+a text chunk was written by ImageMagick before there was a chunk for it (its coders/png.c).
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the data, type; then data and CRC
 _IHDR = struct.Struct(">IIBB")  # width, height, bits per sample, colour type
 _INFLATED_AT_ONCE = 1 << 20  # 1 MiB
-# As much as the segments of a JPEG can hold: one has Exif, and 255 have a profile.
+# As in JPEG, where one segment holds Exif, and 255 hold a profile.
 _MOST_EXIF, _MOST_PROFILE = 64 << 10, 16 << 20
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
-# The chunks that pixels depend on: the critical ones, and one that tells what is transparent.
+# The chunks that pixels depend on: the critical ones, and the one for transparency.
 _OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
 _EXIF_AS_TEXT = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-_ANCILLARY = 0x20  # of the first letter of a chunk's type
+_ANCILLARY = 0x20  # bit of the first letter of a chunk's type
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # per pixel, by colour type
-_DEFLATE_RATIO = 1032  # The most that deflate can do: zlib, "Maximum Compression Factor".
+_DEFLATE_RATIO = 1032  # the largest possible: zlib, "Maximum Compression Factor"
 
 
 class Png(NamedTuple):
-    """What is in a PNG.
+    """A PNG.
 
     Attributes:
-        data: a PNG of nothing but what its pixels depend on.
-        bits: of a sample.
-        metadata: the chunks that hold Exif or a colour profile, by their type: of each the first.
-        note: what was mended.
-        fault: for what it is to be refused, if it is.
+        data: a PNG of those chunks only that its pixels depend on.
+        bits: per sample.
+        metadata: the first chunk of each type that holds Exif or a colour profile.
+        note: what was repaired.
+        fault: the reason to refuse it, if any.
     """
 
     data: bytes
@@ -50,25 +50,29 @@ class Png(NamedTuple):
 
     @property
     def exif(self) -> bytes:
-        """Its Exif; empty, if there is none."""
+        """Its Exif; empty if there is none."""
         if b"eXIf" in self.metadata:
             return self.metadata[b"eXIf"]
         _, _, packed = self.metadata.get(b"zTXt", b"").partition(b"\0")
         _, _, text = self.metadata.get(b"tEXt", b"").partition(b"\0")
-        return _of_digits(_inflated(packed[1:], 3 * _MOST_EXIF) or text)
+        digits = (_inflated(packed[1:], 3 * _MOST_EXIF) or text).split(b"\n")[3:]
+        try:  # After a line for the name, and one for the length.
+            return binascii.unhexlify(b"".join(digits))
+        except binascii.Error:
+            return b""
 
     @property
     def profile(self) -> bytes:
-        """Its ICC profile; empty, if there is none, or it is broken or larger than any is."""
+        """Its ICC profile; empty if there is none, or it is broken or too large."""
         _, _, rest = self.metadata.get(b"iCCP", b"").partition(b"\0")
         return _inflated(rest[1:], _MOST_PROFILE)
 
 
 def read_png(data: bytes) -> Png:
-    """Walks the chunks up to the end, and recomputes the checksums of those that matter.
+    """Parse the chunks of a PNG, and check the checksums of those that matter.
 
-    The others are left out of what is to be decoded: no decoder is to trip over them, or to inflate
-    them. A file that was cut off behind its last pixel is given an end.
+    The others are dropped, so that no decoder fails on them, or inflates them. A file that is cut
+    off after its last pixel is given an end chunk.
     """
     chunks: list[memoryview] = []
     view = memoryview(data)  # Chunks are not copied: together they are as large as the file.
@@ -105,12 +109,12 @@ def read_png(data: bytes) -> Png:
 
 
 def _is_good(data: bytes, at: int, end: int) -> bool:
-    """Whether the checksum of a chunk is right."""
+    """Return whether the checksum of a chunk is right."""
     return zlib.crc32(memoryview(data)[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end])
 
 
 def _fault(kind: bytes, data: bytes, at: int, end: int) -> RefusedImage | None:
-    """For what a PNG is to be refused that has this chunk."""
+    """Return the reason to refuse a PNG with this chunk, if any."""
     if kind in _OF_PIXELS:
         if not _is_good(data, at, end):
             return RefusedImage("damaged", f"wrong checksum of the PNG's {kind.decode()} at {at}")
@@ -124,22 +128,14 @@ def _fault(kind: bytes, data: bytes, at: int, end: int) -> RefusedImage | None:
 
 
 def _is_needed(kind: bytes, data: bytes, at: int) -> bool:
-    """Whether a chunk may hold Exif or a profile."""
+    """Return whether a chunk may hold Exif or a profile."""
     if kind in (b"tEXt", b"zTXt"):
         return data.startswith(_EXIF_AS_TEXT, at + 8)
     return kind in (b"eXIf", b"iCCP")
 
 
-def _of_digits(text: bytes) -> bytes:
-    """What hexadecimal digits stand for, after a line for its name and one for its length."""
-    try:
-        return binascii.unhexlify(b"".join(text.split(b"\n")[3:]))
-    except binascii.Error:
-        return b""
-
-
 def _inflated(body: bytes, most: int) -> bytes:
-    """What zlib has made so small; empty, if it is broken, or more than ``most`` bytes."""
+    """Return the inflated data; empty if it is broken, or longer than ``most`` bytes."""
     inflate = zlib.decompressobj()
     try:
         inflated = inflate.decompress(body, most)
@@ -149,11 +145,7 @@ def _inflated(body: bytes, most: int) -> bytes:
 
 
 def png_size(data: bytes) -> tuple[int, int]:
-    """(height, width).
-
-    Raises:
-        RefusedImage: the file begins with no proper IHDR chunk.
-    """
+    """Return (height, width); raise RefusedImage if the file does not begin with an IHDR chunk."""
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise RefusedImage("truncated", "the PNG's header is missing or cut off")
     width, height = struct.unpack_from(">II", data, 16)
@@ -161,11 +153,7 @@ def png_size(data: bytes) -> tuple[int, int]:
 
 
 def check_png_room(data: bytes) -> None:
-    """Refuses a PNG that claims more pixels than its bytes can inflate to.
-
-    Raises:
-        RefusedImage: it does.
-    """
+    """Raise RefusedImage if a PNG claims more pixels than its bytes can inflate to."""
     width, height, depth, colour = _IHDR.unpack_from(data, 16)
     bits = depth * _SAMPLES.get(colour, 1)
     least = height * (width * bits // 8 + 1) // _DEFLATE_RATIO
@@ -173,7 +161,7 @@ def check_png_room(data: bytes) -> None:
 
 
 def _holds_all_pixels(chunks: Sequence[memoryview]) -> bool:
-    """Whether the IDAT chunks hold a complete zlib stream, its checksum included."""
+    """Return whether the IDAT chunks hold a complete zlib stream, including its checksum."""
     inflate = zlib.decompressobj()
     try:
         for chunk in chunks:

@@ -1,7 +1,4 @@
-"""What C libraries print to the terminal.
-
-Process-wide settings of the codec libraries, and their versions.
-"""
+"""Process-wide settings of the codec libraries, their output to stderr, and their versions."""
 
 from __future__ import annotations
 
@@ -23,17 +20,17 @@ from PIL import _imaging
 
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Collects the lines that this process writes to its standard error meanwhile.
+    """Collect the lines that this process writes to its standard error within the block.
 
-    They are in the list that is yielded once the block is left. Other threads' lines are among
-    them: whoever uses this passes on what is not his own.
+    The list that is yielded has them once the block is left. The lines of other threads are among
+    them; the caller passes these on.
     """
     lines: list[str] = []
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
         try:
             before = os.dup(2)
-        except OSError:  # It is closed, and what is written to it goes nowhere.
+        except OSError:  # It is closed.
             before = None
         os.dup2(file.fileno(), 2)
         try:
@@ -49,36 +46,36 @@ def captured_stderr() -> Iterator[list[str]]:
             lines += file.read().decode("utf-8", "replace").splitlines()
 
 
-def silence_libtiff() -> None:
-    """Has libtiff raise its errors through Pillow alone, and not print them as well."""
+def _silence_libtiff() -> None:
+    """Stop libtiff from printing errors, which Pillow raises."""
     with contextlib.suppress(OSError, AttributeError):  # Pillow was built without it.
-        pillow = ctypes.CDLL(_imaging.__file__)  # Its names include those of what it is linked to.
+        pillow = ctypes.CDLL(_imaging.__file__)  # It exports the names of the linked libtiff.
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
             getattr(pillow, name)(None)
 
 
 def configure_process() -> None:
-    """Makes OpenCV use one thread, and give the same bytes on every machine.
+    """Make OpenCV use one thread, and give the same bytes on every machine.
 
-    Parallelism comes from processes: threads inside OpenCV would only fight over the same cores.
-    Intel's IPP is switched off because its cubic interpolation gives other bytes on other CPUs
-    (it was even seen to differ between two runs on one machine). What is wrong with an image is in
-    its refusal, so OpenCV, Pillow and libtiff don't print it as well.
+    Parallelism comes from processes; threads inside OpenCV would compete for the same cores. The
+    cubic interpolation of Intel's IPP, which is switched off, gives other bytes on other CPUs (and
+    has differed between two runs on one machine). Refusals say what is wrong with an image, so
+    OpenCV, Pillow and libtiff don't print it as well.
     """
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    silence_libtiff()
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # What it logs, it raises, too.
+    _silence_libtiff()
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # It also raises what it logs.
 
 
 def opencv_threads() -> int:
-    """How many threads OpenCV uses in this process."""
+    """Return the number of threads that OpenCV uses in this process."""
     return int(cv2.getNumThreads())
 
 
 def codec_versions() -> dict[str, str]:
-    """Versions of the libraries that have a say in the output's bytes."""
+    """Return the versions of the libraries that determine the output's bytes."""
     return {
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,

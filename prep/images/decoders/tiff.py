@@ -1,4 +1,4 @@
-"""What is to be known of a TIFF before it is decoded: which of its pictures, and of what samples.
+"""Which picture of a TIFF to decode, and corrections of what Pillow gets wrong.
 
 Format: TIFF 6.0 (baseline, sections 8, 14, 18 to 20 and 22), and its Technical Note 1.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from prep.errors import RefusedImage
 from prep.images.decoders.ifd import ORIENTATION, Directory, first_directory, next_directory
 
-_UNASSIGNED = ORIENTATION + 1  # a tag that nobody knows
+_UNASSIGNED = ORIENTATION + 1  # an unassigned tag
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES, _PLANES = 277, 284
@@ -20,7 +20,7 @@ _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _OFFSETS_AND_SIZES = ((273, 279), (324, 325))  # of strips, and of tiles
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _YCBCR, _CIELAB = 0, 1, 3, 6, 8
-_OF_GRAY = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+_GRAY = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
 _OTHER_COLOURS = {
     4: "transparency masks",
     9: "ICCLAB colours",
@@ -32,21 +32,21 @@ _OTHER_COLOURS = {
 }
 _COMPRESSIONS = frozenset(
     (1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34925, 50000)
-)  # which Pillow's libtiff has
-_MOST_PICTURES = 64  # that are looked at for the first that is no thumbnail
+)  # supported by Pillow's libtiff
+_MOST_PICTURES = 64  # searched for the first that is no thumbnail
 
 
 class Tiff(NamedTuple):
-    """What to decode instead of the file, and how to read it.
+    """A TIFF for Pillow, and how to read it.
 
     Attributes:
-        data: a TIFF whose first picture is the one to take. It is not turned, whatever it says.
-        orientation: which turns it upright.
-        by_libtiff: whether Pillow reads it wrong by itself, and is to leave it to libtiff.
+        data: a TIFF that begins with the picture to decode, and has no orientation.
+        orientation: Exif orientation of the picture.
+        by_libtiff: whether Pillow's own reader gets it wrong, and libtiff must read it.
         negative: whether 16-bit gray comes out as its negative.
-        bits: of a sample.
+        bits: per sample.
         cut: whether the file ends before its samples do.
-        samples: what they are, in words; empty, if it does not say so.
+        samples: a description of its samples; empty if the tags are incomplete.
     """
 
     data: bytes
@@ -59,7 +59,7 @@ class Tiff(NamedTuple):
 
 
 def read_tiff(data: bytes) -> Tiff:
-    """Finds the picture in a TIFF: the first one that is no thumbnail.
+    """Find the picture of a TIFF: the first one that is no thumbnail.
 
     Raises:
         RefusedImage: the directories are cut off, or it is of a kind that no decoder here reads.
@@ -79,9 +79,9 @@ def read_tiff(data: bytes) -> Tiff:
     if picture is not first:
         changes |= _first_to_be(picture, data)
     if picture.has(ORIENTATION) and picture.integers(ORIENTATION) != (1,):
-        # Or Pillow would turn all of it, and not only the square.
+        # Or Pillow would turn the whole image, not only the crop.
         changes[picture.entry(ORIENTATION)] = struct.pack(picture.order + "H", _UNASSIGNED)
-    if negative:  # Pillow forgets about it, or does not read it at all.
+    if negative:  # Pillow ignores it, or does not read the file at all.
         changes |= _change(picture, _PHOTOMETRIC, _BLACK_IS_ZERO)
     cut = any(offset + size > len(data) for offset, size in _stretches(picture))
     by_libtiff = picture.integer(_PLANES, 1) == 2 or picture.integer(_PHOTOMETRIC) == _YCBCR
@@ -106,12 +106,12 @@ def _pictures(data: bytes, first: Directory) -> Iterator[Directory]:
 
 
 def _is_thumbnail(directory: Directory) -> bool:
-    """Whether it says that it is a reduced version of another picture in the file."""
+    """Return whether a picture is marked as a reduced version of another one in the file."""
     return bool(directory.integer(_NEW_SUBFILE_TYPE) & 1 or directory.integer(_SUBFILE_TYPE) == 2)
 
 
 def _unsupported(picture: Directory) -> str:
-    """What no decoder here reads, or reads right; empty if there is nothing of the kind."""
+    """Return what no decoder here reads correctly, in words; empty if all is supported."""
     bits, formats = picture.integers(_BITS, (1,)), picture.integers(_SAMPLE_FORMAT, (_UNSIGNED,))
     colours, samples = picture.integer(_PHOTOMETRIC), picture.integer(_SAMPLES, 1)
     compression, extra = picture.integer(_COMPRESSION, 1), picture.integers(_EXTRA_SAMPLES)
@@ -128,7 +128,7 @@ def _unsupported(picture: Directory) -> str:
     if bits[0] not in (1, 2, 4, 8, 16) and not (packed_gray and samples == 1):
         return f"{bits[0]} bits a sample"
     planes = samples > 1 and picture.integer(_PLANES, 1) == 2
-    if colours in _OF_GRAY and samples > 1:
+    if colours in _GRAY and samples > 1:
         if bits[0] == 16 or colours == _WHITE_IS_ZERO:
             return f"{bits[0]}-bit gray with transparency"
         if planes:
@@ -141,7 +141,7 @@ def _unsupported(picture: Directory) -> str:
 
 
 def _samples(picture: Directory) -> str:
-    """What its samples are, if there is all that a picture needs."""
+    """Describe the samples of a picture; empty if its tags are incomplete."""
     sized = picture.integer(_WIDTH) > 0 and picture.integer(_LENGTH) > 0
     if not sized or not any(_stretches(picture)):
         return ""
@@ -151,7 +151,7 @@ def _samples(picture: Directory) -> str:
 
 
 def _stretches(picture: Directory) -> Iterator[tuple[int, int]]:
-    """(offset, bytes) of each strip or tile."""
+    """Yield (offset, bytes) of each strip or tile."""
     for offsets, sizes in _OFFSETS_AND_SIZES:
         yield from zip(picture.integers(offsets), picture.integers(sizes), strict=False)
 
@@ -167,7 +167,7 @@ def _first_to_be(picture: Directory, data: bytes) -> dict[int, bytes]:
 
 
 def _changed(data: bytes, changes: dict[int, bytes]) -> bytes:
-    """The data with other bytes in some places."""
+    """Return the data with other bytes at some offsets."""
     parts, at = [], 0
     for where, new in sorted(changes.items()):
         parts += [data[at:where], new]

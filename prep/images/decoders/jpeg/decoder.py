@@ -1,8 +1,8 @@
-"""JPEG → 8-bit RGB, strictly: a file whose pixels are partly lost is refused.
+"""JPEG → 8-bit RGB, strictly: a file that has lost pixels is refused.
 
-OpenCV, Pillow and TensorFlow decode damaged JPEGs without a word, half of the picture wrong.
-simplejpeg in strict mode reports what libjpeg warned of, at the same speed. What it refuses is
-looked at again, for some of it is harmless, and some can be mended.
+OpenCV, Pillow and TensorFlow decode damaged JPEGs silently, with half of the picture wrong.
+simplejpeg in strict mode raises what libjpeg warns of, at the same speed. Files that it refuses get
+a second look, because some faults are harmless, and others can be repaired.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
 from prep.images.geometry import shrink_factor
 
-# Decoding into memory that is kept saves mapping and zeroing pages for every image. What is larger
-# than this (5.6 megapixels) is rare, and keeping room for it would cost every worker memory.
+# Decoding into reused memory saves mapping and zeroing pages for every image. Larger images (from
+# 5.6 megapixels) are rare, and room for them would cost every worker memory.
 _KEPT_BYTES = 16 << 20  # 16 MiB
 _SUSPICIOUS = 64  # pixels per byte; photos have about five
 _NO_END = "Premature end of JPEG file"
 _NO_PICTURE = "Corrupt JPEG data: libjpeg makes no picture of it"
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
-# By the bytes of all components in the frame header, three of each.
+# By the length of the components in the frame header, three bytes each.
 _KINDS = {3: Kind("JPEG", ("gray",)), 12: Kind("JPEG", ("CMYK",))}
 _REPAIRED = Note("repaired", "truncated", "lacks its end marker (EOI) alone")
-# How libjpeg's warnings begin (jerror.h, JWRN_*).
+# The beginnings of libjpeg's warnings (jerror.h, JWRN_*).
 _WARNINGS = re.compile(
     r"Corrupt JPEG data|Inconsistent prog|Premature end|Invalid SOS|Unknown Adobe"
 )
 
 
 class _Remedy(NamedTuple):
-    """For what strict decoding complains of: a change that has no part in the pixels.
+    """A repair that leaves the pixels alone, for a complaint of strict decoding.
 
     Attributes:
-        complaint: what it is good for.
-        mend: from the file to one that may be decoded strictly.
-        note: what is to be known, if that is so.
+        complaint: matches the messages that it is for.
+        repair: returns a file that may pass strict decoding.
+        note: for the image, if it does.
     """
 
     complaint: re.Pattern[str]
-    mend: Callable[[bytes], bytes]
+    repair: Callable[[bytes], bytes]
     note: Note | None
 
 
@@ -70,29 +70,32 @@ _REMEDIES = (
 
 
 class JpegDecoder:
-    """Decodes JPEGs one after the other into memory that it keeps. Not for use by two threads."""
+    """Decode JPEGs one after the other into reused memory. Not thread-safe."""
 
     def __init__(self, settings: DecoderSettings) -> None:
         self._settings = settings
         self._kept: Pixels = np.empty(_KEPT_BYTES, np.uint8)
 
     def decode(self, data: bytes, at_least: int | None) -> Decoded:
-        """Decodes one JPEG. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
+        """Decode one JPEG. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
         header = read_jpeg_header(data)
         _, height, width, components = header.frame
         check_size(height, width, self._settings)
         if height * width > _SUSPICIOUS * len(data):
             check_least(height, width, header.frame.least_bytes, len(data))
             check_room(height, width, len(data))
-        fault = self._look_at_scans(data, header) if header.many_scans else header.fault
+        fault = header.fault
+        if header.many_scans:
+            number, fault = read_scans(data, header, MAX_SCANS)
+            check_scans(number, height * width)
         if fault is not None and fault.reason == "damaged":
-            self._damaged(fault)  # It is clear before anything is decoded.
+            self._damaged(fault)  # This is certain before anything is decoded.
         factor = shrink_factor(min(height, width), at_least) if at_least else 1
         note = None
         try:
-            pixels = self._strictly(data, header, factor)
+            pixels = self._decode(data, header, factor)
         except ValueError as error:
-            pixels, factor, note = self._at_second_look(data, header, factor, str(error))
+            pixels, factor, note = self._decode_with_remedies(data, header, factor, str(error))
         if fault is not None and (note is None or note.outcome != "damaged"):
             note = self._damaged(fault)
         profile = read_profile(data) if self._settings.convert_profiles else None
@@ -103,53 +106,41 @@ class JpegDecoder:
         kind = _KINDS.get(len(components), JPEG)
         return Decoded(pixels, height, width, factor, header.orientation, profile, note, kind=kind)
 
-    def _look_at_scans(self, data: bytes, header: JpegHeader) -> RefusedImage | None:
-        scans = read_scans(data, header, MAX_SCANS)
-        check_scans(scans.number, header.frame.height * header.frame.width)
-        return scans.fault
-
-    def _at_second_look(
+    def _decode_with_remedies(
         self, data: bytes, header: JpegHeader, factor: int, complaint: str
     ) -> tuple[Pixels, int, Note | None]:
-        """(pixels, factor, note) of a JPEG that strict decoding has refused.
+        """Return (pixels, factor, note) of a JPEG that strict decoding has refused.
 
         Raises:
-            RefusedImage: it is damaged, and damaged images are not to be kept.
+            RefusedImage: it is damaged, and damaged images are not kept.
         """
         note, untried = None, list(_REMEDIES)
         while True:
             try:
                 if "subsampling" not in complaint:
                     raise ValueError(complaint)
-                return _of_unusual_sampling(data), 1, note
+                return _decode_unusual_sampling(data), 1, note
             except ValueError as error:
                 complaint = str(error)
-            mended, remedy = _mend(data, complaint, untried)
+            repaired, remedy = _repair(data, complaint, untried)
             if remedy is None:
                 damaged = self._damaged(RefusedImage(_reason(complaint), complaint))
-                return *self._leniently(data, header, factor), damaged
+                return *self._decode_leniently(data, header, factor), damaged
             untried.remove(remedy)
-            data, note = mended, note or remedy.note
+            data, note = repaired, note or remedy.note
             try:
-                return self._strictly(data, header, factor), factor, note
-            except ValueError as error:  # Given an end, it shows how much is lacking before it.
+                return self._decode(data, header, factor), factor, note
+            except ValueError as error:  # With an end, libjpeg says how much is missing before it.
                 complaint = f"{_NO_END}: {error}" if note else str(error)
 
     def _damaged(self, error: RefusedImage) -> Note:
-        """What to note of a damaged image that is kept.
-
-        Raises:
-            RefusedImage: it is not to be kept, or can't be.
-        """
+        """Return the note for a damaged image; raise the error if it is not kept, or can't be."""
         if not self._settings.keep_damaged or error.reason not in ("truncated", "damaged"):
             raise error
         return Note("damaged", error.reason, error.detail)
 
-    def _strictly(self, data: bytes, header: JpegHeader, factor: int) -> Pixels:
-        return self._decode(data, header, factor, strict=True)
-
-    def _leniently(self, data: bytes, header: JpegHeader, factor: int) -> tuple[Pixels, int]:
-        """(pixels, factor), with whatever libjpeg puts in the place of what is lost."""
+    def _decode_leniently(self, data: bytes, header: JpegHeader, factor: int) -> tuple[Pixels, int]:
+        """Return (pixels, factor), with whatever libjpeg puts in place of lost pixels."""
         try:
             return self._decode(data, header, factor, strict=False), factor
         except ValueError as error:
@@ -160,7 +151,9 @@ class JpegDecoder:
             raise RefusedImage("damaged", complaint)
         return pixels, 1
 
-    def _decode(self, data: bytes, header: JpegHeader, factor: int, *, strict: bool) -> Pixels:
+    def _decode(
+        self, data: bytes, header: JpegHeader, factor: int, *, strict: bool = True
+    ) -> Pixels:
         height, width = -(-header.frame.height // factor), -(-header.frame.width // factor)
         fits = height * width * 3 <= _KEPT_BYTES
         pixels: Pixels = simplejpeg.decode_jpeg(
@@ -175,24 +168,24 @@ class JpegDecoder:
         return pixels
 
 
-def _mend(
+def _repair(
     data: bytes, complaint: str, untried: list[_Remedy]
 ) -> tuple[bytes, _Remedy] | tuple[bytes, None]:
-    """(mended, remedy) of the first remedy that is for this complaint and changes anything."""
+    """Return the data and the first remedy for this complaint that changes anything."""
     for remedy in untried:
-        mended = remedy.mend(data) if remedy.complaint.search(complaint) else data
-        if mended != data:
-            return mended, remedy
+        repaired = remedy.repair(data) if remedy.complaint.search(complaint) else data
+        if repaired != data:
+            return repaired, remedy
     return data, None
 
 
-def _of_unusual_sampling(data: bytes) -> Pixels:
-    """Strictly decodes a JPEG whose chroma sampling libturbojpeg has no name for.
+def _decode_unusual_sampling(data: bytes) -> Pixels:
+    """Decode a JPEG strictly whose chroma sampling libturbojpeg has no name for.
 
-    OpenCV decodes them, and ignores what libjpeg warns of; but libjpeg prints it.
+    OpenCV decodes it and ignores libjpeg's warnings; but libjpeg prints them.
 
     Raises:
-        ValueError: what libjpeg warned of.
+        ValueError: libjpeg's first warning.
     """
     pixels, complaint = _decode_with_opencv(data)
     if pixels is None or complaint:
@@ -201,7 +194,7 @@ def _of_unusual_sampling(data: bytes) -> Pixels:
 
 
 def _decode_with_opencv(data: bytes) -> tuple[Pixels | None, str]:
-    """(pixels, what libjpeg warned of first); no pixels, if it made nothing of the file."""
+    """Return (pixels, libjpeg's first warning or an empty string); no pixels if it failed."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     with captured_stderr() as lines:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -217,7 +210,7 @@ def _decode_with_opencv(data: bytes) -> tuple[Pixels | None, str]:
 
 
 def _reason(complaint: str) -> str:
-    """The reason for what libjpeg or libturbojpeg said."""
+    """Return the reason of refusal for a message of libjpeg's or libturbojpeg's."""
     if _NO_END in complaint:
         return "truncated"
     if complaint.startswith("Unsupported") or "not supported" in complaint:

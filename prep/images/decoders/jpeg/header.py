@@ -1,6 +1,6 @@
-"""What a JPEG's header says, read without decoding anything.
+"""The header of a JPEG: all segments up to the first scan.
 
-Format: ITU-T T.81 annex B (markers).
+Format: ITU-T T.81, annex B (markers).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOI = b"\xff\xd8"
 _APP1, _APP2 = 0xE1, 0xE2
 SOS_MARKER, EOI_MARKER, DRI_MARKER = 0xDA, 0xD9, 0xDD
 _TABLES = frozenset((DHT_MARKER, DQT_MARKER))
-# Markers that stand alone: TEM, RST0 to RST7, SOI. And what is none: 00, and FF that fills.
+# Markers without a segment: TEM, RST0 to RST7, SOI. And no markers: 00, and FF as a fill byte.
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9), 0x00, 0xFF))
 _EOI = b"\xff\xd9"
 _ICC = b"ICC_PROFILE\0"
@@ -31,15 +31,15 @@ _EXIF = b"Exif\0\0"
 
 
 class JpegHeader(NamedTuple):  # Much faster to make than a frozen dataclass.
-    """What is to be known before decoding.
+    """A JPEG's header.
 
     Attributes:
         frame: the picture's size and coding.
-        orientation: 1 to 8 as Exif counts; 1, upright, where it is absent or malformed.
-        first_scan: where the first SOS marker is.
-        many_scans: whether the decoder has to read on after that scan.
-        tables: what has been defined up to that scan.
-        fault: why the picture can't be what was meant; None, if nothing is known against it.
+        orientation: Exif orientation, 1 to 8; 1 (upright) if absent or malformed.
+        first_scan: the offset of the first SOS marker.
+        many_scans: whether there must be more scans.
+        tables: those defined before the first scan.
+        fault: the reason to refuse the picture, if any.
     """
 
     frame: Frame
@@ -51,13 +51,13 @@ class JpegHeader(NamedTuple):  # Much faster to make than a frozen dataclass.
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
-    """Walks the markers up to the first scan.
+    """Parse the segments up to the first scan.
 
     Raises:
         RefusedImage: the header ends early, has no frame, or is of a kind no decoder here reads.
     """
     frame: Frame | None = None
-    exif: bytes | None = None  # of several, the first counts
+    exif: bytes | None = None  # The first of several counts.
     tables = Tables()
     for marker, start, end in segments(data):
         if marker in FRAMES:
@@ -65,7 +65,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
                 raise RefusedImage("damaged", "the JPEG has two frames (SOF)")
             frame = read_frame(marker, data[start + 4 : end])
         elif marker in _TABLES:
-            tables = tables.with_those_of(marker, data[start + 4 : end])
+            tables = tables.updated(marker, data[start + 4 : end])
         elif marker == _APP1 and exif is None and data.startswith(_EXIF, start + 4):
             exif = data[start + 4 : end]
     if marker == EOI_MARKER:
@@ -81,10 +81,9 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
 
 
 def read_profile(data: bytes) -> bytes | None:
-    """The ICC profile in a JPEG; None if there is none, or a part of it is missing.
+    """Return the ICC profile of a JPEG; None if it is absent or incomplete.
 
-    It is cut up among APP2 segments, each with its number and how many there are (ICC.1:2010,
-    section B.4).
+    APP2 segments hold its parts, each with its number and their count (ICC.1:2010, section B.4).
     """
     parts = {}
     for marker, start, end in segments(data):
@@ -95,12 +94,12 @@ def read_profile(data: bytes) -> bytes | None:
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of each segment, the last being the header of the first scan (SOS).
+    """Yield (marker, start, end) of each segment, up to the first scan (SOS) or the end (EOI).
 
-    Or the end of the image (EOI), where there is no scan. Junk between segments is passed over.
+    Junk between segments is skipped.
 
     Raises:
-        RefusedImage: the data ends before either; or seems to, for a segment has the wrong length.
+        RefusedImage: the data ends before either; or seems to, as a segment has the wrong length.
     """
     at = len(SOI)
     try:

@@ -1,7 +1,4 @@
-"""JPEGs without what strict decoding refuses them for, where that has no part in the pixels.
-
-Whether it had is not known here: what is mended is to be decoded strictly.
-"""
+"""Repairs of JPEGs for faults that may leave the pixels alone; strict decoding tells if so."""
 
 from __future__ import annotations
 
@@ -15,18 +12,18 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 
 def without_oddities(data: bytes) -> bytes:
-    """The same JPEG with a plain header: no junk between segments, no metadata.
+    """Remove junk between segments and all metadata from the header.
 
-    Strict decoding refuses some files for what stands in their headers and says nothing of their
-    pixels (stray bytes, a broken ICC profile). What is left here is what the pixels depend on:
-    tables, frame, and the JFIF and Adobe segments that tell how colours are coded.
+    Strict decoding refuses some files for faults in the header that do not affect the pixels (stray
+    bytes, a broken ICC profile). Tables, frame, and the JFIF and Adobe segments, which say how
+    colours are coded, are kept.
     """
     parts = [SOI]
     for marker, start, end in segments(data):
         app_or_comment = 0xE0 <= marker <= 0xEF or marker == 0xFE
         adobe = marker == _APP14 and data[start + 4 : start + 9] == b"Adobe" and end - start >= 16
         jfif = marker == _APP0 and data[start + 4 : start + 9] == b"JFIF\0"
-        if jfif:  # Of a version that there is, or libjpeg would warn of it.
+        if jfif:  # With a valid version, or libjpeg would warn.
             parts.append(data[start : start + 9] + b"\x01" + data[start + 10 : end])
         elif not app_or_comment or adobe:
             parts.append(data[start : None if marker == SOS_MARKER else end])
@@ -34,24 +31,21 @@ def without_oddities(data: bytes) -> bytes:
 
 
 def with_end(data: bytes) -> bytes:
-    """The same JPEG with an end marker (EOI), of which the first byte may be there."""
+    """Append an end marker (EOI), or its second byte."""
     return data + (b"\xd9" if data.endswith(b"\xff") else b"\xff\xd9")
 
 
 def without_padding(data: bytes) -> bytes:
-    """The same JPEG without the zeros before its end marker.
-
-    If it decodes strictly without them, none of them is image data.
-    """
+    """Remove zeros before the end marker; they are no image data if strict decoding passes."""
     end = data.rfind(b"\xff\xd9")
     return data[:end].rstrip(b"\0") + data[end:] if end > 0 else data
 
 
 def without_surplus(data: bytes) -> bytes:
-    """The same JPEG without what comes after the last of its restart intervals.
+    """Remove everything after the last restart interval of the frame (T.81, section B.2.4.4).
 
-    Some scanners send more rows than the frame says. Restart markers count to eight, so intervals
-    that were put in by mistake go unseen if they are a multiple of eight: those stay.
+    Some scanners send more rows than the frame says. Restart markers count modulo eight, so eight
+    surplus intervals may as well have been inserted by mistake: these stay.
     """
     frame, interval = None, 0
     for marker, start, end in segments(data):

@@ -1,40 +1,26 @@
-"""Which parts of a JPEG's picture its scans bring.
+"""The completeness of a JPEG's scans.
 
 Format: ITU-T T.81, section G.1.1.1: a progressive JPEG is complete once each coefficient of each
-component has come to full precision. One that was cut off between two scans, and given an end,
-decodes without a word to a picture of less detail, or of other colours.
+component has its full precision. One that was cut off between two scans, and given an end, decodes
+silently to a picture of less detail, or of other colours.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from prep.errors import RefusedImage
 from prep.images.decoders.jpeg.header import EOI_MARKER, SOS_MARKER, JpegHeader
 from prep.images.decoders.jpeg.segments import DHT_MARKER, DQT_MARKER
 
-# A marker within entropy-coded data: neither a stuffed byte nor a restart marker.
+# A marker within entropy-coded data that is neither a stuffed byte nor a restart marker.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _ALL = (1 << 64) - 1  # a bit for each coefficient of a block
 
 
-class Scans(NamedTuple):
-    """What the scans come to.
-
-    Attributes:
-        number: how many there are; one more than asked for, if there are more than that.
-        fault: what they lack, or why they can't be what was meant; None, if nothing is known
-            against them.
-    """
-
-    number: int
-    fault: RefusedImage | None
-
-
-def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
-    """Walks the markers from the first scan to the end, and adds up what the scans bring."""
-    # Coefficients that are there to their last bit, of each component.
+def read_scans(data: bytes, header: JpegHeader, most: int) -> tuple[int, RefusedImage | None]:
+    """Return the number of scans, at most ``most`` + 1, and the reason to refuse them, if any."""
+    # The coefficients of each component that are complete to the last bit.
     full = dict.fromkeys(header.frame.components[::3], 0)
     number, tables, fault = 0, header.tables, header.fault
     at = header.first_scan
@@ -44,7 +30,7 @@ def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
             break
         if marker in (DHT_MARKER, DQT_MARKER):
             try:
-                tables = tables.with_those_of(marker, data[at + 4 : end])
+                tables = tables.updated(marker, data[at + 4 : end])
             except RefusedImage as error:
                 fault = fault or error
         elif marker == SOS_MARKER:
@@ -59,7 +45,7 @@ def read_scans(data: bytes, header: JpegHeader, most: int) -> Scans:
     missing = _missing(full)
     if fault is None and missing:
         fault = RefusedImage("truncated", missing)
-    return Scans(number, fault)
+    return number, fault
 
 
 def _add(full: dict[int, int], scan: bytes, header: JpegHeader) -> None:
@@ -68,10 +54,10 @@ def _add(full: dict[int, int], scan: bytes, header: JpegHeader) -> None:
     if not header.frame.progressive:
         first, last, approximation = 0, 63, 0
     if approximation & 0xF:
-        return  # There are bits still to come.
-    brought = _ALL & ((2 << last) - (1 << first))
+        return  # The lower bits follow in another scan.
+    complete = _ALL & ((2 << last) - (1 << first))
     for component in components:
-        full[component] = full.get(component, 0) | brought
+        full[component] = full.get(component, 0) | complete
 
 
 def _missing(full: dict[int, int]) -> str:

@@ -1,15 +1,10 @@
-"""A JPEG's frame header: its size, and how it is coded.
+"""Segments of a JPEG's header: the frame, scans, and the tables that scans refer to.
 
-Format: ITU-T T.81, section B.2.2.
+libjpeg silently uses tables of zeros, and the tables of Motion JPEG in place of missing Huffman
+tables. So this is checked here. Sets of tables are bit sets, and results are cached, because photos
+of one camera have the same tables.
 
-Whether a JPEG's scans refer to what is there, and to tables that can be meant.
-
-Format: ITU-T T.81, sections B.2.2 (frame), B.2.3 (scan), B.2.4.1 and B.2.4.2 (tables). libjpeg uses
-tables of zeros without a word, and where a Huffman table is lacking, the one that Motion JPEG means
-by none at all.
-
-Sets of tables are bits of a number, and photos of one camera have the same: so what has been found
-out of one is remembered for the next.
+Format: ITU-T T.81, sections B.2.2 (frame), B.2.3 (scan), B.2.4.1 and B.2.4.2 (tables).
 """
 
 from __future__ import annotations
@@ -31,12 +26,12 @@ _FRAME = struct.Struct(">BHHB")  # precision, height, width, components
 
 
 class Frame(NamedTuple):
-    """What a frame header (SOF) says.
+    """A frame header (SOF).
 
     Attributes:
-        marker: which of the SOF markers it is.
+        marker: 0xC0 for SOF0, and so on.
         height, width: in pixels.
-        components: for each, its identifier, its sampling factors, and its quantization table.
+        components: three bytes each: identifier, sampling factors, quantization table.
     """
 
     marker: int
@@ -46,27 +41,27 @@ class Frame(NamedTuple):
 
     @property
     def progressive(self) -> bool:
-        """Whether scans bring the coefficients in parts."""
+        """Whether each scan may hold only a part of the coefficients."""
         return self.marker in _PROGRESSIVE
 
     @property
     def arithmetic(self) -> bool:
-        """Whether the coding is arithmetic, and not Huffman's."""
+        """Whether the coding is arithmetic rather than Huffman."""
         return self.marker in _ARITHMETIC
 
     @property
     def sampling(self) -> list[tuple[int, int]]:
-        """Sampling factors of each component, horizontal and vertical: 1 to 4."""
+        """Horizontal and vertical sampling factor of each component, 1 to 4."""
         return [(s >> 4, s & 15) for s in self.components[1::3]]
 
     @property
     def least_bytes(self) -> int:
-        """How many bytes a picture of this size takes at the least.
+        """The smallest number of bytes that can hold a picture of this size.
 
-        A Huffman code has a bit or more (T.81, annex C). Each block takes one for its DC
+        A Huffman code has at least one bit (T.81, annex C). Each block takes one for its DC
         coefficient, and in a sequential JPEG another for its AC coefficients (F.1.2); in a
-        progressive one, those of many blocks may be told by one code (G.1.2.2). Arithmetic coding
-        has no such bound (annex D).
+        progressive one, one code may stand for those of many blocks (G.1.2.2). Arithmetic coding
+        has no such limit (annex D).
         """
         if self.arithmetic:
             return 0
@@ -78,10 +73,7 @@ class Frame(NamedTuple):
 
 
 def read_frame(marker: int, body: bytes) -> Frame:
-    """What a frame header says.
-
-    Args:
-        body: what it holds after its length.
+    """Parse the contents of a frame header.
 
     Raises:
         RefusedImage: it is malformed, or of a kind that no decoder here reads.
@@ -114,44 +106,31 @@ _MALFORMED = -1
 
 
 class Tables(NamedTuple):
-    """The tables that a JPEG's segments have defined.
+    """The tables that a JPEG has defined so far, as bit sets.
 
     Attributes:
-        quantization: a bit for each by its number, 0 to 3; and four higher, if it holds a zero.
-        huffman: a bit for each by its class and number, as in a DHT segment: 0 to 3 for DC
-            coefficients, 16 to 19 for AC.
+        quantization: bits 0 to 3 for the tables' numbers; four higher for those that hold a zero.
+        huffman: bits by class and number, as in a DHT segment: 0 to 3 for DC coefficients, 16 to 19
+            for AC.
     """
 
     quantization: int = 0
     huffman: int = 0
 
-    def with_those_of(self, marker: int, body: bytes) -> Tables:
-        """These, and the tables of a segment (DQT or DHT).
-
-        Args:
-            body: what it holds after its length.
-
-        Raises:
-            RefusedImage: they are malformed.
-        """
-        if marker == DHT_MARKER:
-            found = _huffman_in(body)
-            new = Tables(self.quantization, self.huffman | found)
-        else:
-            found = _quantization_in(body)
-            anew = (found & 0xF) << 4  # What they were does not count any more.
-            new = Tables(self.quantization & ~anew | found, self.huffman)
+    def updated(self, marker: int, body: bytes) -> Tables:
+        """Add or replace the tables of a segment (DQT or DHT); raise RefusedImage if malformed."""
+        is_huffman = marker == DHT_MARKER
+        found = _huffman_in(body) if is_huffman else _quantization_in(body)
         if found == _MALFORMED:
-            kind = "Huffman" if marker == DHT_MARKER else "quantization"
+            kind = "Huffman" if is_huffman else "quantization"
             raise RefusedImage("damaged", f"a {kind} table of the JPEG is malformed")
-        return new
+        if is_huffman:
+            return Tables(self.quantization, self.huffman | found)
+        replaced = (found & 0xF) << 4
+        return Tables(self.quantization & ~replaced | found, self.huffman)
 
     def fault(self, frame: Frame, scan: bytes) -> RefusedImage | None:
-        """For what a scan is to be refused that refers to what is not there, or can't be meant.
-
-        Args:
-            scan: what its header (SOS) holds after its length.
-        """
+        """Return the reason to refuse a scan with this header (SOS) for its tables, if any."""
         found = _fault(self, frame.components, frame.progressive, frame.arithmetic, scan)
         return RefusedImage("damaged", found) if found else None
 
@@ -188,7 +167,7 @@ def _huffman_in(body: bytes) -> int:
 def _fault(
     tables: Tables, components: bytes, progressive: bool, arithmetic: bool, scan: bytes
 ) -> str:
-    """What is wrong with a scan, in words; empty if nothing is."""
+    """Return what is wrong with a scan, in words; empty if nothing is."""
     number = scan[0] if scan else 0
     if not 1 <= number <= 4 or len(scan) != 4 + 2 * number:
         return "a scan header of the JPEG is malformed"
@@ -209,11 +188,11 @@ def _fault(
 
 
 def _huffman_needed(chosen: int, progressive: bool, scan: bytes) -> int:
-    """The Huffman tables that a component is coded with in a scan, as a set like that of Tables."""
+    """Return the Huffman tables of a component in a scan, as a bit set (see :class:`Tables`)."""
     dc, ac = 1 << (chosen >> 4), 1 << 0x10 + (chosen & 0xF)
     if not progressive:
         return dc | ac
     first_coefficient, refined = scan[-3], scan[-1] >> 4
     if first_coefficient:
         return ac
-    return 0 if refined else dc  # Bits that refine DC coefficients are not coded.
+    return 0 if refined else dc  # Refinement bits of DC coefficients are not coded.
