@@ -41,6 +41,7 @@ from prep.settings import (
     Interpolation,
     canonical,
     require_split_name,
+    rgb_of,
 )
 from prep.sources.folders.names import Layout, OnStray
 from prep.sources.labels import LabelMap
@@ -194,9 +195,10 @@ def field(name: str, **more: Any) -> Any:
     Args:
         more: what pydantic is told of it, such as the least that it may be.
     """
-    told = KEYS[name]
-    default = ... if told.default is REQUIRED else told.default
-    return Field(default, description=told.help, **more)
+    key = KEYS[name]
+    default = ... if key.default is REQUIRED else key.default
+    least, most = key.bounds or (None, None)
+    return Field(default, description=key.help, ge=least, le=most, **more)
 
 
 class Config(Displayable, BaseModel):
@@ -222,32 +224,31 @@ class Config(Displayable, BaseModel):
     layout: Layout = field("layout")
     on_stray: OnStray = field("on_stray")
     image_type: str | None = field("image_type", min_length=1)
-    size: Whole = field("size", ge=1, le=4096)
-    quality: Whole = field("quality", ge=1, le=100)
-    images_per_shard: Whole | None = field("images_per_shard", ge=1)
+    size: Whole = field("size")
+    quality: Whole = field("quality")
+    images_per_shard: Whole | None = field("images_per_shard")
     compression: AnyCompression = field("compression")
-    seed: Whole = field("seed", ge=0, lt=1 << 32)
+    seed: Whole = field("seed")
     interpolation: Interpolation = field("interpolation")
     encoding: Encoding = field("encoding")
     mean_file: Location | None = field("mean_file")
     on_bad_image: Literal["refuse", "fail"] = field("on_bad_image")
-    max_refused: Number = field("max_refused", ge=0, le=1)
+    max_refused: Number = field("max_refused")
     damaged: Damaged = field("damaged")
-    max_pixels: Whole = field("max_pixels", ge=1)
-    max_aspect: Number = field("max_aspect", ge=1)
-    min_size: Whole = field("min_size", ge=1)
+    max_pixels: Whole = field("max_pixels")
+    max_aspect: Number = field("max_aspect")
+    min_size: Whole = field("min_size")
     background: str = field("background", pattern=r"^#[0-9a-fA-F]{6}$")
     icc: Icc = field("icc")
-    depth: Whole = field("depth", ge=8, le=16)
-    image_timeout: Number = field("image_timeout", ge=1, le=86_400)
+    depth: Whole = field("depth")
+    image_timeout: Number = field("image_timeout")
     duplicates: Literal["report", "drop"] = field("duplicates")
     check: Literal["stat", "digest"] = field("check")
 
     @property
     def background_rgb(self) -> tuple[int, int, int]:
         """R, G and B, 0 to 255."""
-        r, g, b = bytes.fromhex(self.background[1:])
-        return r, g, b
+        return rgb_of(self.background)
 
     def image_settings(self, mean: RGB | None) -> ImageSettings:
         """Return what happens to an image, with the mean that ``mean_file`` holds."""

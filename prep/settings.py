@@ -1,6 +1,8 @@
-"""Describe the settings: each key of a configuration, and what decides an image's bytes.
+"""Settings: each key of a configuration and what it may be, and the names that outputs may have.
 
-This module is light: help is shown without what it takes to check values.
+Whatever there is to say of a key is said once, in ``KEYS``: the model (:mod:`prep.config`), the
+command line, the settings of an image and the fingerprint are made of it. This module is light, so
+that help is shown without loading what it takes to check values.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from prep.errors import ConfigError
 from prep.text import quoted
@@ -62,13 +64,14 @@ REQUIRED = _Required()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What is said of a key.
+    """A key of a configuration.
 
     Attributes:
         default: its value where none is given; ``REQUIRED`` where there is none.
         help: what it is for.
-        allowed: what it may be, for error messages.
-        words: what it may be, where it is one of several words.
+        words: what it may be, if it is one of several words.
+        bounds: the least and the most that it may be, if it is a number.
+        kind: what else it may be.
         decides_bytes: whether shards written with another value are others, as far as a plan can
             tell. If so, a run with another value does not continue what was begun with this one.
         part: the part of the fingerprint that shows it, if not its own value under its own name.
@@ -76,10 +79,28 @@ class Key:
 
     default: Any
     help: str
-    allowed: str
     words: tuple[str, ...] = ()
+    bounds: tuple[int, int | None] | None = None
+    kind: str = ""
     decides_bytes: bool
     part: str | None = None
+
+    @property
+    def allowed(self) -> str:
+        """What the value may be, for error messages.
+
+        >>> KEYS["icc"].allowed, KEYS["quality"].allowed, KEYS["max_aspect"].allowed
+        ('ignore or convert', 'a whole number from 1 to 100', 'a number of at least 1')
+        """
+        if self.words:
+            return f"{', '.join(self.words[:-1])} or {self.words[-1]}"
+        if self.bounds is None:
+            return self.kind
+        least, most = self.bounds
+        number = "a number" if isinstance(self.default, float) else "a whole number"
+        return (
+            f"{number} of at least {least}" if most is None else f"{number} from {least} to {most}"
+        )
 
 
 #: The keys of a configuration, in their order. The model adds their types, and the command line its
@@ -88,21 +109,21 @@ KEYS: dict[str, Key] = {
     "source": Key(
         default=REQUIRED,
         help="Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
-        allowed="the path of a folder, or a URL",
+        kind="the path of a folder, or a URL",
         decides_bytes=True,
         part="images",
     ),
     "output": Key(
         default=REQUIRED,
         help="Folder for shards, mean and report, or its URL; made if missing.",
-        allowed="the path of a folder, or a URL",
+        kind="the path of a folder, or a URL",
         decides_bytes=False,
     ),
     "label_map": Key(
         default=None,
         help="JSON file that maps class to number or one-hot list. Without it, prep uses "
         "SOURCE/label_map.json, or else numbers the classes by name.",
-        allowed="the path or URL of a JSON file, or a mapping of class to number or one-hot list",
+        kind="the path or URL of a JSON file, or a mapping of class to number or one-hot list",
         decides_bytes=True,
         part="label map",
     ),
@@ -110,14 +131,13 @@ KEYS: dict[str, Key] = {
         default=None,
         help="Options of the storages of URLs, as JSON or @FILE: for all URLs, or by key "
         "(source, output, label_map, mean_file). They are kept secret.",
-        allowed="a mapping of options, or of source, output, label_map and mean_file to such "
-        "mappings",
+        kind="a mapping of options, or of source, output, label_map and mean_file to such mappings",
         decides_bytes=False,
     ),
     "splits": Key(
         default=None,
         help="Splits to prepare, comma-separated; all by default.",
-        allowed="a list of names of folders in the source",
+        kind="a list of names of folders in the source",
         decides_bytes=True,
         part="splits",
     ),
@@ -125,83 +145,77 @@ KEYS: dict[str, Key] = {
         default="auto",
         help="What the folders in SOURCE are: classes, or splits that hold classes. auto goes by "
         "their names and contents, and is an error where that would be a guess.",
-        allowed="auto, classes or splits",
         words=("auto", "classes", "splits"),
         decides_bytes=False,  # If it makes others of the images, these show it.
     ),
     "on_stray": Key(
         default="fail",
         help="If an image lies outside any class folder: fail before any work, or skip it.",
-        allowed="fail or skip",
         words=("fail", "skip"),
         decides_bytes=False,
     ),
     "image_type": Key(
         default=None,
         help="Take only files with this extension (in any case), such as JPEG.",
-        allowed="a file extension, such as JPEG",
+        kind="a file extension, such as JPEG",
         decides_bytes=True,
         part="images",
     ),
     "size": Key(
         default=256,
         help="Width and height of the results, in pixels.",
-        allowed="a whole number from 1 to 4096",
+        bounds=(1, 4096),
         decides_bytes=True,
     ),
     "quality": Key(
         default=90,
         help="JPEG quality.",
-        allowed="a whole number from 1 to 100",
+        bounds=(1, 100),
         decides_bytes=True,
     ),
     "images_per_shard": Key(
         default=None,
         help="Images in a shard. By default 1000, and fewer for small sets, so that every core has "
         "work.",
-        allowed="a whole number of at least 1",
+        bounds=(1, None),
         decides_bytes=True,
     ),
     "compression": Key(
         default=None,
         help="Compression of the shards: none, GZIP or ZLIB.",
-        allowed="none, GZIP or ZLIB",
-        words=("none", "GZIP", "ZLIB"),
+        words=("none", *get_args(Compression)),
         decides_bytes=True,
     ),
     "seed": Key(
         default=0,
         help="Seed of the shuffle.",
-        allowed="a whole number from 0 to 4294967295",
+        bounds=(0, (1 << 32) - 1),
         decides_bytes=True,
     ),
     "interpolation": Key(
         default="area",
         help="How to resize: area (cubic where an image is enlarged), linear (fast, but aliases), "
         "cubic or lanczos (no aliasing, exact centre; 1 to 3 ms more per image).",
-        allowed="area, linear, cubic or lanczos",
-        words=("area", "linear", "cubic", "lanczos"),
+        words=get_args(Interpolation),
         decides_bytes=True,
     ),
     "encoding": Key(
         default="jpeg",
         help="How to store images: jpeg, raw (uint8 vector), or float32 (vector, mean subtracted; "
         "needs mean_file).",
-        allowed="jpeg, raw or float32",
-        words=("jpeg", "raw", "float32"),
+        words=get_args(Encoding),
         decides_bytes=True,
     ),
     "mean_file": Key(
         default=None,
         help="JSON file with R, G and B: the mean that encoding float32 subtracts.",
-        allowed="the path or URL of a JSON file",
+        kind="the path or URL of a JSON file",
         decides_bytes=True,
         part="mean",
     ),
     "on_bad_image": Key(
         default="refuse",
         help="If an image can't be used: refuse it (count it, name it and go on), or fail (stop).",
-        allowed="refuse or fail",
         words=("refuse", "fail"),
         decides_bytes=False,
     ),
@@ -209,65 +223,62 @@ KEYS: dict[str, Key] = {
         default=0.05,
         help="Share of the images that may be refused. A run that refuses more ends with an error, "
         "and keeps all good images. Unless this is set, up to 10 images may be refused anyway.",
-        allowed="a number from 0 to 1",
+        bounds=(0, 1),
         decides_bytes=False,
     ),
     "damaged": Key(
         default="refuse",
         help="Truncated or damaged images: refuse them, or keep what can be decoded, and count "
         "them.",
-        allowed="refuse or keep",
-        words=("refuse", "keep"),
+        words=get_args(Damaged),
         decides_bytes=True,
     ),
     "max_pixels": Key(
         default=100_000_000,
         help="Refuse images with more pixels, without decoding them.",
-        allowed="a whole number of at least 1",
+        bounds=(1, None),
         decides_bytes=True,
     ),
     "max_aspect": Key(
         default=500.0,
         help="Refuse images whose longer side is more than this many times the shorter, without "
         "decoding them.",
-        allowed="a number of at least 1",
+        bounds=(1, None),
         decides_bytes=True,
     ),
     "min_size": Key(
         default=1,
         help="Refuse images whose shorter side has fewer pixels.",
-        allowed="a whole number of at least 1",
+        bounds=(1, None),
         decides_bytes=True,
     ),
     "background": Key(
         default="#ffffff",
         help="Colour under transparent images.",
-        allowed="a colour as #rrggbb",
+        kind="a colour as #rrggbb",
         decides_bytes=True,
     ),
     "icc": Key(
         default="ignore",
         help="Embedded colour profiles: ignore them, or convert to sRGB.",
-        allowed="ignore or convert",
-        words=("ignore", "convert"),
+        words=get_args(Icc),
         decides_bytes=True,
     ),
     "depth": Key(
         default=16,
         help="Bits in use in images of 16 bits per sample, such as 12.",
-        allowed="a whole number from 8 to 16",
+        bounds=(8, 16),
         decides_bytes=True,
     ),
     "image_timeout": Key(
         default=60.0,
         help="Refuse an image as too slow after this many seconds.",
-        allowed="a number from 1 to 86400",
+        bounds=(1, 86_400),
         decides_bytes=False,
     ),
     "duplicates": Key(
         default="report",
         help="Images with the same bytes: report them, or keep only one of each group.",
-        allowed="report or drop",
         words=("report", "drop"),
         decides_bytes=True,
         part="images",
@@ -276,7 +287,6 @@ KEYS: dict[str, Key] = {
         default="stat",
         help="How to recognise a changed image: by size and time (stat), or by contents (digest, "
         "which reads all images again).",
-        allowed="stat or digest",
         words=("stat", "digest"),
         decides_bytes=False,
     ),
@@ -374,6 +384,16 @@ def shard_name(split: str, index: int, count: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
 
 
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return R, G and B, 0 to 255, of a colour as ``#rrggbb``.
+
+    >>> rgb_of("#ff0080")
+    (255, 0, 128)
+    """
+    r, g, b = bytes.fromhex(colour.removeprefix("#"))
+    return r, g, b
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
     """What happens to an image; see :class:`prep.Config` for the meaning of each.
@@ -382,39 +402,15 @@ class ImageSettings:
     transparent images are laid over, R, G and B.
     """
 
-    size: int = 256
-    interpolation: Interpolation = "area"
-    encoding: Encoding = "jpeg"
-    quality: int = 90
+    size: int = KEYS["size"].default
+    interpolation: Interpolation = KEYS["interpolation"].default
+    encoding: Encoding = KEYS["encoding"].default
+    quality: int = KEYS["quality"].default
     mean: RGB | None = None
-    damaged: Damaged = "refuse"
-    max_pixels: int = 100_000_000
-    max_aspect: float = 500.0
-    min_size: int = 1
-    background: tuple[int, int, int] = (255, 255, 255)
-    icc: Icc = "ignore"
-    depth: int = 16
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ImageSettings:
-        """From what ``dataclasses.asdict`` gave, after its way through JSON."""
-        lists = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
-        return cls(**{**value, **lists})
-
-
-# If max_refused is left at its default: a share says little of a few images.
-_ALWAYS_ALLOWED = 10
-
-
-def refusals_allowed(planned: int, share: float, *, asked: bool) -> int:
-    """How many images may be refused without a run being in error.
-
-    Args:
-        share: ``max_refused``.
-        asked: whether somebody has set it.
-
-    >>> refusals_allowed(1000, 0.05, asked=False), refusals_allowed(13, 0.05, asked=False)
-    (50, 10)
-    """
-    allowed = int(share * planned)
-    return allowed if asked else max(allowed, _ALWAYS_ALLOWED)
+    damaged: Damaged = KEYS["damaged"].default
+    max_pixels: int = KEYS["max_pixels"].default
+    max_aspect: float = KEYS["max_aspect"].default
+    min_size: int = KEYS["min_size"].default
+    background: tuple[int, int, int] = rgb_of(KEYS["background"].default)
+    icc: Icc = KEYS["icc"].default
+    depth: int = KEYS["depth"].default

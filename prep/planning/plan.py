@@ -18,7 +18,7 @@ from prep.errors import PrepError
 from prep.planning.facts import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSpec, plan_shards
-from prep.settings import RGB, Compression, ImageSettings, refusals_allowed
+from prep.settings import RGB, Compression, ImageSettings
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap
 from prep.text import Displayable, counted, one_line
@@ -201,3 +201,21 @@ def count_classes(
         counts[split] = {c: n for c, n in zip(classes, numbers, strict=True) if n}
         first += number
     return counts
+
+
+# If max_refused is left at its default: a share says little of a few images.
+_ALWAYS_ALLOWED = 10
+
+
+def refusals_allowed(planned: int, share: float, *, asked: bool) -> int:
+    """Return how many images may be refused without a run being in error.
+
+    Args:
+        share: ``max_refused``.
+        asked: whether somebody has set it.
+
+    >>> refusals_allowed(1000, 0.05, asked=False), refusals_allowed(13, 0.05, asked=False)
+    (50, 10)
+    """
+    allowed = int(share * planned)
+    return allowed if asked else max(allowed, _ALWAYS_ALLOWED)

@@ -17,7 +17,7 @@ from prep.errors import (
     TooManyRefused,
 )
 from prep.output.report.verdict import STATES, State, Verdict
-from prep.settings import refusals_allowed
+from prep.planning.plan import refusals_allowed
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from prep.images.mean_image import stored_mean
 from prep.images.stats import CHANNELS
 from prep.images.traits import EXTREMES, Group, Seen, Traits
 from prep.parsing import Fields, counts, number, refuse, text, whole
-from prep.settings import refusals_allowed
+from prep.planning.plan import refusals_allowed
 
 
 def describe_traits(traits: Traits, path_of: Callable[[Seen], str]) -> dict[str, Any]:

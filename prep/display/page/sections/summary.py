@@ -10,7 +10,7 @@ from prep.display.page.section import View
 from prep.display.page.sections.classes import class_totals
 from prep.display.page.sections.running import core_use, mean_use, used_by_others
 from prep.output.report.verdict import Verdict
-from prep.settings import refusals_allowed
+from prep.planning.plan import refusals_allowed
 from prep.text import counted, duration, rate
 
 
