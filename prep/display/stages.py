@@ -17,7 +17,7 @@ from prep.display.links import dashboard_links
 from prep.display.live import Scene, Screen
 from prep.display.progress import Display, ShowWork, Stages, Work, only_committed
 from prep.display.terminal import AsLines, AtTerminal
-from prep.execution.machine import in_notebook
+from prep.execution.clusters.choice import in_notebook
 from prep.monitoring.counts import LiveCounts, SplitCounts
 from prep.output.receipt import SplitTotals
 from prep.output.report.report import RunReport

@@ -20,9 +20,9 @@ from distributed import Client, Future, KilledWorker, futures_of
 
 from prep.errors import BadImageError, ClusterError, ShardError, WorkerDied
 from prep.execution.clusters.plugins import prepare_workers
-from prep.execution.futures import result_of
 from prep.execution.interrupts import deferred
 from prep.execution.outcomes import Outage, describe_failed
+from prep.execution.workarounds import result_of
 from prep.execution.worker import stop_shards, write_shard_task
 from prep.monitoring.counters import shard_key
 from prep.monitoring.counts import ShardState

@@ -11,17 +11,18 @@ from typing import Any, Generic, TypeVar
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import CancelledError, Client, Future
+from distributed import Client, Future
 
 from prep.errors import ClusterError, ConfigError
-from prep.execution.clusters.jobqueue import missing, require_jobs
+from prep.execution.clusters.jobqueue import describe_jobs, require_jobs
 from prep.execution.clusters.spec import WAIT_FOR_WORKERS
+from prep.execution.workarounds import SCHEDULER_GONE, result_of
+from prep.monitoring.link import scheduler_identity
 from prep.monitoring.messages import MISFITS
 from prep.text import duration, shown
 
 _EVERY = 2.0  # seconds between two looks
 _TICK = 0.5  # seconds
-_GONE = "the cluster's scheduler has gone; run the same command again"
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ def as_settled(
             yield Settled(missing=attendance.missing)
             continue
         if future.status == "cancelled":
-            raise ClusterError(_GONE)
+            raise ClusterError(SCHEDULER_GONE)
         try:
             wanted = with_results and future.status != "error"
             result = result_of(future, _TICK) if wanted else None
@@ -130,31 +131,10 @@ def as_settled(
         yield Settled(future, result)
 
 
-def result_of(future: Future[T], timeout: float) -> T:
-    """Return the result of a task that is done.
-
-    Raises:
-        ClusterError: the scheduler has gone meanwhile.
-        TimeoutError: its worker has, and the task is done anew; or the answer takes longer.
-    """
-    try:
-        return future.result(timeout=timeout)
-    # Where the wait itself is cancelled, distributed.utils.sync has no result to return.
-    except (CancelledError, UnboundLocalError):
-        if future.status == "error":
-            raise
-        if future.status == "cancelled":
-            raise ClusterError(_GONE) from None
-        # Dask has joined this question to one that was being given up, for it took too long.
-        raise TimeoutError from None
-
-
 def number_of_workers(client: Client) -> int | None:
     """How many there are, busy or not; None where the scheduler does not say."""
-    scheduler: Any = client.scheduler
     with contextlib.suppress(OSError):
-        known = client.sync(scheduler.identity, n_workers=0, callback_timeout=_EVERY)
-        return int(known["n_workers"])
+        return int(scheduler_identity(client, workers=0, timeout=_EVERY)["n_workers"])
     return None
 
 
@@ -179,7 +159,7 @@ def patience_for_workers() -> float | None:
 
 def no_workers(waited: float, cluster: Any) -> str:
     """Say that there are no workers, and what to do."""
-    known = missing(cluster)
+    known = describe_jobs(cluster)
     told = "; ".join([f"no workers for {duration(waited)}", *known])
     remedy = "correct that" if known else "start some"
     return (

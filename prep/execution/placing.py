@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from prep.execution.clusters.choice import ClusterChoice, starting_workers
+from prep.execution.clusters.choice import ClusterChoice, in_notebook, starting_workers
 from prep.execution.executor import Executor, Workload
-from prep.execution.machine import end_if_only_imported, in_notebook
+from prep.execution.spawning import end_if_only_imported
 
 if TYPE_CHECKING:
     from distributed import Client

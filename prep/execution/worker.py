@@ -7,14 +7,12 @@ progress shows during a long shard, not only after it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import os
 import time
 
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from prep.errors import OutputNotSeen
+from prep.execution.workarounds import after_replacement, tune_allocator
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.process import configure_process
 from prep.images.encode import Thumbnailer, pixels_of_record
@@ -34,12 +32,6 @@ from prep.text import one_line
 
 _THUMBNAIL = 96  # pixels
 _SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
-
-# From glibc's malloc.h. Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KiB, which also stops glibc
-# from adapting its mmap threshold: every image buffer is then mapped, zeroed and unmapped again, at
-# a third of the speed. Clusters that we start set the environment; this is for those we are given.
-_M_TRIM_THRESHOLD, _TRIM_THRESHOLD = -1, 128 << 20  # 128 MiB
-_M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 32 << 20  # 32 MiB, the most that glibc takes
 
 
 class WorkerSetup(WorkerPlugin):
@@ -67,8 +59,7 @@ class WorkerSetup(WorkerPlugin):
         export_counters()
 
     def teardown(self, worker: Worker) -> None:
-        # Dask ends the old one before it begins the new one. In between, all would lack it.
-        worker.loop.add_callback(self._take_back)
+        after_replacement(worker, self._take_back)
 
     def _take_back(self) -> None:
         self._access.withdraw(self.name)
@@ -101,16 +92,6 @@ async def stop_shards(run: str, patience: float) -> None:
     deadline = time.monotonic() + patience
     while COUNTERS.busy(run) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
-
-
-def tune_allocator() -> None:
-    """Has glibc keep freed memory of image size, instead of handing it back each time."""
-    with contextlib.suppress(OSError, AttributeError, ValueError):
-        if "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
-            return
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
-        mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
 
 
 def write_shard_task(shard: ShardSpec, run: RunRef) -> ShardReceipt:

@@ -64,6 +64,23 @@ def open_link(client: Client, info: RunInfo) -> RunLink:
     return _SchedulerLink(client, info, _no_page(no_page) if no_page else None)
 
 
+def scheduler_identity(
+    client: Client, workers: int = -1, timeout: float | None = None
+) -> dict[str, Any]:
+    """Return what the scheduler knows of itself, and of so many workers (-1 for all).
+
+    ``Client.scheduler_info`` has no time limit, and hides that the scheduler did not answer.
+
+    Raises:
+        OSError: the scheduler is gone, or does not answer within ``timeout`` seconds.
+    """
+    scheduler: Any = client.scheduler
+    known: dict[str, Any] = client.sync(
+        scheduler.identity, n_workers=workers, callback_timeout=timeout
+    )
+    return known
+
+
 def install_page(client: Client) -> None:
     """Adds the page ``/prep`` to the dashboard of a client's scheduler, if it has none yet."""
     client.register_plugin(RunsPlugin())
@@ -119,13 +136,9 @@ class _ClientLink:
         self._watch.shard_is(task, state)
 
     def look(self) -> LiveCounts:
-        # Not Client.scheduler_info(): its own refresh, which asks for no workers, can come between.
-        scheduler: Any = self._client.scheduler
         with contextlib.suppress(OSError):
-            known = self._client.sync(
-                scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN
-            )
-            looks = worker_looks(worker["metrics"] for worker in known["workers"].values())
+            workers = scheduler_identity(self._client, timeout=_ANSWERS_WITHIN)["workers"]
+            looks = worker_looks(worker["metrics"] for worker in workers.values())
             return self._watch.look(time.monotonic(), looks)
         return self._watch.counts
 

@@ -11,11 +11,12 @@ from distributed import Scheduler, SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
 from prep.monitoring.counts import ShardState
-from prep.monitoring.dashboard.pages import add_pages, hush
+from prep.monitoring.dashboard.pages import add_pages
 from prep.monitoring.dashboard.sheet import ContactSheet
 from prep.monitoring.dashboard.shown import Shown
 from prep.monitoring.messages import TallyMessage, task_of
 from prep.monitoring.metrics import export_runs, withdraw_metrics
+from prep.monitoring.noise import keep_layout_of_groups, silence_closed_pages
 from prep.monitoring.registry import Runs, worker_looks
 from prep.monitoring.runwatch import RunInfo, WorkerLook
 from prep.output.report.verdict import Verdict
@@ -61,7 +62,8 @@ class RunsPlugin(SchedulerPlugin):
         scheduler.handlers[BEGIN_CALL] = self.begin
         scheduler.handlers[LOOK_CALL] = self.look
         scheduler.handlers[END_CALL] = self.end
-        hush()
+        silence_closed_pages()
+        keep_layout_of_groups()
         self._no_page = self._add_pages()
         export_runs(self._runs)
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from prep.config import AnyConfig, Config
 from prep.display.live import Screen
 from prep.display.stages import STARTING, StagesOnScreen, opening_scene
-from prep.execution.clusters.choice import ClusterChoice, choice_of
+from prep.execution.clusters.choice import ClusterChoice, choice_of, in_notebook
 from prep.execution.clusters.session import require_usable, session_client, usable_client
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import before_exit
-from prep.execution.machine import in_notebook
 from prep.monitoring.counts import LiveCounts
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport

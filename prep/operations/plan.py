@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from prep.config import Config
 from prep.errors import ConfigError, LabelError, RefusedImage, SourceError
-from prep.execution.machine import cores
+from prep.execution.local.resources import cores
 from prep.images.decoders.process import configure_process
 from prep.images.depths import Deep
 from prep.images.processor import ImageProcessor

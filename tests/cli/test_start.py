@@ -12,7 +12,7 @@ import pytest
 from dask.system import CPU_COUNT
 from distributed.system import MEMORY_LIMIT
 
-from prep.execution.machine import cores, memory
+from prep.execution.local.resources import cores, memory
 from tests.support.pictures import write_tree
 
 # Libraries that take long to load, and those of them that the plainest commands do without.

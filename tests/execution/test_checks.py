@@ -171,7 +171,7 @@ def test_the_same_trouble_of_many_is_told_once() -> None:
 
 ALLOCATOR = """
 from prep.execution.preflight.probes import keeps_memory
-from prep.execution.worker import tune_allocator
+from prep.execution.workarounds import tune_allocator
 print(keeps_memory())
 tune_allocator()
 print(keeps_memory())

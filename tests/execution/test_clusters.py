@@ -39,12 +39,13 @@ from prep.errors import ClusterError, ConfigError
 from prep.execution.bags import write_serially
 from prep.execution.clusters import connect as clusters
 from prep.execution.clusters import plugins
-from prep.execution.clusters.connect import cause, not_started, require_listener
+from prep.execution.clusters.connect import cause, not_started
 from prep.execution.clusters.deployments import deployment_of
 from prep.execution.clusters.plugins import mounts_of
 from prep.execution.clusters.spec import ClusterSpec
 from prep.execution.futures import as_settled
-from prep.execution.workarounds import configured, quietly
+from prep.execution.workarounds import configured, require_listener
+from prep.monitoring.noise import quietly
 from prep.operations.outlook import plan
 from prep.output.journal import Journal
 from prep.shards import writer as shards_module

@@ -268,13 +268,13 @@ def test_jobs_that_may_still_be_there_are_told_of(
 ) -> None:
     monkeypatch.setattr(jobqueue, "_CANCELS_WITHIN", 0.1)
     monkeypatch.setattr(jobqueue, "_ANSWERS_WITHIN", 0.1)
-    noted = jobqueue.noting(Job)
+    tracked = jobqueue.tracking_jobs(Job)
 
     async def come_and_go() -> None:
-        job = noted(cancel)
+        job = tracked(cancel)
         await job.start()
         await asyncio.wait_for(job.close(), 10)
 
     asyncio.run(come_and_go())
-    found = jobqueue.not_cancelled(SimpleNamespace(job_cls=noted))
+    found = jobqueue.describe_uncancelled(SimpleNamespace(job_cls=tracked))
     assert found == told if told is None else re.fullmatch(told, str(found))

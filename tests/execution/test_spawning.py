@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import prep
-from prep.execution import machine
+from prep.execution import spawning
 from tests.support.pictures import write_tree
 
 CONFIG = 'prep.Config(source="photos", output="shards")'
@@ -78,7 +78,7 @@ def test_a_script_without_the_guard_is_told_so_once(way: str, home: Path) -> Non
     (home / "script.py").write_text(UNGUARDED[way])
     code, lines = said_by(home, "script.py")
     assert code == 1
-    assert lines[-1] == f"prep.errors.UsageError: {machine._NO_GUARD}"
+    assert lines[-1] == f"prep.errors.UsageError: {spawning._NO_GUARD}"
     assert 'if __name__ == "__main__":' in lines[-1]
     # Python's own traceback of that one error, and nothing from any of the workers.
     assert sum(line.startswith("Traceback") for line in lines) == 1
@@ -98,7 +98,7 @@ def test_a_script_from_standard_input_is_told_so(home: Path) -> None:
     script = f'import prep\nif __name__ == "__main__":\n    prep.run({CONFIG}, dashboard=True)\n'
     code, lines = said_by(home, "-", script=script)
     assert code == 1
-    assert lines[-1] == f"prep.errors.UsageError: {machine._NO_SCRIPT}"
+    assert lines[-1] == f"prep.errors.UsageError: {spawning._NO_SCRIPT}"
     assert not (home / "shards").exists()
 
 
@@ -127,7 +127,7 @@ def test_where_nothing_can_be_noted_a_missing_guard_is_not(
         raise OSError("no space")
 
     monkeypatch.setattr(tempfile, "mkdtemp", full)
-    with machine.told_of_a_missing_guard() as require_guard:
+    with spawning.noticing_a_missing_guard() as require_guard:
         require_guard()
 
 
@@ -135,6 +135,6 @@ def test_a_process_that_only_imports_a_script_of_others_is_told_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("multiprocessing.process._current_process._inheriting", True, raising=False)
-    monkeypatch.delenv(machine._WORD, raising=False)
+    monkeypatch.delenv(spawning._NOTES, raising=False)
     with pytest.raises(prep.PrepError, match='if __name__ == "__main__":'):
         prep.run(prep.Config(source="a", output="b"))

@@ -1,13 +1,14 @@
-"""Which cluster is asked for, if one is; what it takes to have it is loaded when it is needed."""
+"""Which cluster is asked for, if one is; what starts it is imported when it is needed."""
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from prep.errors import ConfigError
-from prep.execution.machine import cores
+from prep.execution.local.resources import cores
 from prep.text import counted
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterChoice:
-    """Which cluster is asked for.
+    """The cluster that is asked for.
 
     Attributes:
         file: a cluster file; None for the one that comes with the package.
-        profile: one of its profiles; None for the default.
-        workers: number of workers, instead of what the file says.
+        profile: a profile of the file; None for the default.
+        workers: number of workers, instead of the file's.
         trust: whether the file may start classes of packages other than Dask's own.
-        dashboard: whether Dask is to do even what is small, so that there is a dashboard.
+        dashboard: whether to use Dask even for little work, so that there is a dashboard.
     """
 
     file: str | os.PathLike[str] | None = None
@@ -35,34 +36,35 @@ class ClusterChoice:
 
     @property
     def means_dask(self) -> bool:
-        """Whether anything is asked for that only a Dask cluster has."""
+        """Whether this asks for anything that only a Dask cluster has."""
         return self.dashboard or replace(self, workers=None) != ANY_CLUSTER
 
     def spec(self) -> ClusterSpec:
-        """What the file says of it.
+        """Read the chosen profile of the file.
 
         Raises:
-            ConfigError: it is no cluster file, or has no such profile.
+            ConfigError: it is not a valid cluster file, or has no such profile.
         """
         from prep.execution.clusters.spec import ClusterSpec
 
         return ClusterSpec.read(self.file, self.profile, trust=self.trust)
 
     def deployment(self) -> Deployment:
-        """How to have it.
+        """Return how to start or reach the cluster.
 
         Raises:
-            ConfigError: it is no cluster file, or asks for what does not exist.
+            ConfigError: the file is not valid, or asks for what does not exist.
         """
         from prep.execution.clusters.deployments import deployment_of
 
         return deployment_of(self.spec(), self.workers)
 
     def at_most(self, parts: int) -> ClusterChoice:
-        """The same with no more workers than there are parts of the work, where that is known."""
+        """Return the same choice with at most one worker for each part of the work, if known."""
         workers = self._number_of_workers()
-        few = workers is not None and workers > parts
-        return replace(self, workers=max(1, parts)) if few else self
+        if workers is None or workers <= parts:
+            return self
+        return replace(self, workers=max(1, parts))
 
     def starting(self) -> str:
         """Say what is about to be started, or connected to."""
@@ -72,7 +74,7 @@ class ClusterChoice:
         return "connecting to the cluster" if self.spec().exists else "starting the cluster"
 
     def _number_of_workers(self) -> int | None:
-        """How many are to be started, where that is fixed and known."""
+        """Return how many workers will be started; None if not fixed, or not known."""
         spec = self.spec()
         if spec.exists or spec.class_ == "SSHCluster" or (spec.adapt and self.workers is None):
             return None
@@ -83,17 +85,17 @@ class ClusterChoice:
         return workers if isinstance(workers, int) else None
 
     def require_workers(self) -> None:
-        """Raise ConfigError where the number of workers is none."""
+        """Raise ConfigError if the number of workers is less than 1."""
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"workers: got {self.workers}; expected a whole number of at least 1")
 
 
 def starting_workers(number: int) -> str:
-    """Say that so many are about to be started."""
+    """Say that so many workers are about to be started."""
     return f"starting {counted(number, 'worker')}"
 
 
-#: Asked for nothing in particular.
+#: The choice if nothing in particular is asked for.
 ANY_CLUSTER = ClusterChoice()
 
 
@@ -103,7 +105,14 @@ def choice_of(
     workers: int | None,
     dashboard: bool = False,
 ) -> ClusterChoice:
-    """Return what the arguments of a public function ask for."""
+    """Return the choice that the arguments of a public function make."""
     if isinstance(cluster, ClusterChoice):
         return cluster
     return ClusterChoice(file=cluster, profile=profile, workers=workers, dashboard=dashboard)
+
+
+def in_notebook() -> bool:
+    """Return whether this process is a notebook's kernel, not a script or IPython at a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None

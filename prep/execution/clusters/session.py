@@ -1,26 +1,26 @@
 """The cluster that a session keeps: started when it is first needed, and used from then on.
 
-In a notebook, a cell is run again and again; a cluster that starts and closes each time would take
-longer than the work.
+In a notebook, cells are run again and again, and a cluster that starts and closes each time would
+take longer than the work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed import Client, LocalCluster
 
 from prep.errors import ClusterError, ConfigError
-from prep.execution.clusters.choice import ANY_CLUSTER, ClusterChoice
+from prep.execution.clusters.choice import ANY_CLUSTER, ClusterChoice, in_notebook
 from prep.execution.clusters.connect import opened
 from prep.execution.clusters.plugins import visiting
 from prep.execution.clusters.spec import ClusterSpec
 from prep.execution.interrupts import before_exit, deferred
-from prep.execution.machine import in_notebook
+from prep.monitoring.link import scheduler_identity
 from prep.text import shown
 
 _ANSWERS_WITHIN = 5.0  # seconds
@@ -28,7 +28,7 @@ _ANSWERS_WITHIN = 5.0  # seconds
 
 @dataclass(slots=True, kw_only=True)
 class _Kept:
-    """A cluster, what it was started from, and how many runs are at work on it."""
+    """The session's cluster, what it was started from, and the number of runs that use it."""
 
     spec: ClusterSpec
     workers: int | None
@@ -36,13 +36,39 @@ class _Kept:
     closing: contextlib.ExitStack
     users: int = 0
 
+    def suits(self, choice: ClusterChoice) -> bool:
+        if _is_any(choice):
+            return True
+        return (choice.spec(), choice.workers) == (self.spec, self.workers)
+
+    def identity(self) -> dict[str, Any] | None:
+        """Return what the scheduler knows of its workers; None if it does not answer."""
+        if self.client.status != "running":
+            return None
+        try:
+            return scheduler_identity(self.client, timeout=_ANSWERS_WITHIN)
+        except OSError:
+            return None
+
+    def unusable(self, choice: ClusterChoice) -> str | None:
+        """Return why another cluster is needed, if so."""
+        if not self.suits(choice):
+            return "is not the one asked for"
+        if (identity := self.identity()) is None:
+            return "does not answer"
+        # Others may have workers that are still to come, or are gone for a while.
+        fixed = isinstance(self.client.cluster, LocalCluster) and self.spec.adapt is None
+        if not self.users and fixed and not identity["workers"]:
+            return "has no workers left"
+        return None
+
 
 _lock = threading.RLock()
 _kept: _Kept | None = None
 
 
 def require_usable(client: Client | None, choice: ClusterChoice) -> None:
-    """Raises UsageError where :func:`usable_client` could not even try."""
+    """Raise UsageError if :func:`usable_client` could not even try."""
     if client is None:
         choice.deployment().require_startable()
     elif not _is_any(choice):
@@ -50,18 +76,13 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
             "workers, cluster, profile: they describe a cluster to start, but a client was given; "
             "leave out either"
         )
-    else:
-        _require_open(client)
-
-
-def _require_open(client: Client) -> None:
-    if not isinstance(client, Client):
+    elif not isinstance(client, Client):
         raise ConfigError(f"client: got {shown(client)}; expected a Client of dask.distributed")
-    if client.asynchronous:
+    elif client.asynchronous:
         raise ConfigError(
             "client: got an asynchronous one; expected one made without asynchronous=True"
         )
-    if client.status in ("closing", "closed"):
+    elif client.status in ("closing", "closed"):
         raise ConfigError(
             "client: got a closed one, or its cluster is closed; expected an open one"
         )
@@ -74,17 +95,17 @@ def usable_client(
     parts: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Client]:
-    """The client that was given; or else the session's, in a notebook or where there is one.
+    """Yield the given client; or else the session's, in a notebook or if there is one.
 
-    Otherwise a cluster is started for the length of the block. What workers were prepared with
-    does not outlast it either.
+    Otherwise start a cluster, and close it at the end of the block. Worker plugins are unregistered
+    then in any case.
 
     Args:
-        parts: of the work to be done: no more workers are started for the block alone.
-        tell: told what is started, before that is.
+        parts: number of parts of the work; no more workers are started for the block alone.
+        tell: told what is about to be started.
 
     Raises:
-        ClusterError: it can't be started.
+        ClusterError: the cluster can't be started.
     """
     if given is not None:
         tell("checking the cluster")
@@ -103,15 +124,13 @@ def usable_client(
 
 @contextlib.contextmanager
 def session_client(choice: ClusterChoice = ANY_CLUSTER) -> Iterator[Client]:
-    """The session's cluster, which stays when the block ends; it is started if need be.
+    """Yield a client of the session's cluster; start it if need be, and leave it running.
 
-    One that is another than asked for, or does not answer any more, is closed first, unless a run
-    is at work on it. Where nothing is asked for, any will do. That it has no workers yet, or none
-    for the time being, is no reason to close it. What workers were prepared with in the block does
-    not outlast it.
+    If the cluster is not the chosen one, does not answer, or has lost all its workers for good, it
+    is closed first, unless a run uses it. Worker plugins are unregistered at the end of the block.
 
     Raises:
-        ClusterError: it can't be started; or a run is at work on the one that is to be closed.
+        ClusterError: the cluster can't be started, or a run uses the one that has to be closed.
     """
     kept = _take(choice)
     try:
@@ -142,7 +161,7 @@ def close_cluster() -> None:
 def _take(choice: ClusterChoice) -> _Kept:
     with _lock:
         kept = _kept
-        if kept is None or (why := _unusable(kept, choice)) is not None:
+        if kept is None or (why := kept.unusable(choice)) is not None:
             if kept is not None and kept.users:
                 raise ClusterError(
                     f"a run is using the session's cluster, which {why}; wait for the run's "
@@ -153,17 +172,6 @@ def _take(choice: ClusterChoice) -> _Kept:
             kept = _start(choice)
         kept.users += 1
         return kept
-
-
-def _unusable(kept: _Kept, choice: ClusterChoice) -> str | None:
-    """Why another is needed, if so."""
-    if not _suits(kept, choice):
-        return "is not the one asked for"
-    if not _answers(kept.client):
-        return "does not answer"
-    if not kept.users and _is_deserted(kept):
-        return "has no workers left"
-    return None
 
 
 def _start(choice: ClusterChoice) -> _Kept:
@@ -184,49 +192,18 @@ def _close() -> None:
 
 
 def is_open() -> bool:
-    """Whether the session has a cluster that answers."""
+    """Return whether the session has a cluster that answers."""
     return _is_kept(ANY_CLUSTER)
 
 
 def _is_kept(choice: ClusterChoice) -> bool:
     with _lock:
-        return _kept is not None and _suits(_kept, choice) and _answers(_kept.client)
+        return _kept is not None and _kept.suits(choice) and _kept.identity() is not None
 
 
 def _is_any(choice: ClusterChoice) -> bool:
-    """Whether any cluster will do: each has a dashboard."""
+    """Return whether any cluster will do; each has a dashboard."""
     return replace(choice, dashboard=False) == ANY_CLUSTER
-
-
-def _suits(kept: _Kept, choice: ClusterChoice) -> bool:
-    if _is_any(choice):
-        return True
-    return (choice.spec(), choice.workers) == (kept.spec, kept.workers)
-
-
-def _answers(client: Client) -> bool:
-    """Whether its scheduler does; its workers may be still to come, or for the time being gone."""
-    return _known_of(client) is not None
-
-
-def _is_deserted(kept: _Kept) -> bool:
-    """Whether its workers are gone, and nobody is to start others."""
-    fixed = isinstance(kept.client.cluster, LocalCluster) and kept.spec.adapt is None
-    known = _known_of(kept.client) if fixed else None
-    return known is not None and not known["workers"]
-
-
-def _known_of(client: Client) -> Mapping[str, Any] | None:
-    """What its scheduler knows of its workers; None where it does not answer."""
-    if client.status != "running":
-        return None
-    scheduler: Any = client.scheduler
-    try:
-        return client.sync(  # type: ignore[no-any-return]
-            scheduler.identity, n_workers=-1, callback_timeout=_ANSWERS_WITHIN
-        )
-    except OSError:
-        return None
 
 
 def _at_exit() -> None:

@@ -26,7 +26,7 @@ from prep.errors import ClusterError, WorkerDied
 from prep.execution.executor import Done
 from prep.execution.interrupts import deferred
 from prep.execution.local.messages import END_WITHIN, Job, Look, Ready, Result, Setup
-from prep.execution.machine import memory
+from prep.execution.local.resources import memory
 from prep.storage.location import access
 from prep.text import reason_of
 

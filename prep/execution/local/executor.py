@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from prep.errors import BadImageError, ShardError
 from prep.execution.executor import Done, Workload
 from prep.execution.local.crew import Crew
+from prep.execution.local.resources import cores
 from prep.execution.local.tasks import write_counted
-from prep.execution.machine import cores
 from prep.execution.outcomes import Outage, describe_failed
 from prep.monitoring.counts import LiveCounts, ShardState
 from prep.monitoring.messages import TallyMessage

@@ -15,7 +15,7 @@ from typing import Any
 from distributed import Client, LocalCluster
 
 from prep.errors import ClusterError, SourceError
-from prep.execution.clusters.jobqueue import missing, not_taken, require_jobs
+from prep.execution.clusters.jobqueue import describe_jobs, describe_rejected, require_jobs
 from prep.execution.clusters.plugins import prepare_workers
 from prep.execution.futures import no_workers, number_of_workers, patience_for_workers
 from prep.execution.preflight import probes, software
@@ -98,7 +98,7 @@ def await_worker(client: Client, patience: float | None = None) -> None:
             if patience is not None and waited > patience:
                 raise ClusterError(no_workers(patience, client.cluster))
             if waited > say:
-                told = "; ".join(["waiting for workers", *missing(client.cluster)])
+                told = "; ".join(["waiting for workers", *describe_jobs(client.cluster)])
                 _LOGGER.warning("prep: %s; Ctrl-C stops", told)
                 say *= _SAID_AGAIN
             time.sleep(0.05)
@@ -152,9 +152,9 @@ class _Check:
     ) -> ClusterCheck:
         poll = self._poll
         cluster, there = self._client.cluster, len(poll.workers)
-        poll.add("scheduler", worker_troubles(there, workers, missing(cluster)))
+        poll.add("scheduler", worker_troubles(there, workers, describe_jobs(cluster)))
         if there:  # Or else it is told why there are none.
-            poll.add("batch system", job_troubles(not_taken(cluster)))
+            poll.add("batch system", job_troubles(describe_rejected(cluster)))
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})

@@ -9,6 +9,7 @@ from typing import Any
 from distributed import Client
 
 from prep.execution.preflight.findings import Trouble, silent
+from prep.monitoring.link import scheduler_identity
 
 _ANSWERS_WITHIN = 60.0  # seconds; libraries are loaded from a slow disk meanwhile
 
@@ -23,9 +24,7 @@ class Poll:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        scheduler: Any = client.scheduler
-        known = client.sync(scheduler.identity, n_workers=-1)
-        self.workers: Mapping[str, Any] = known["workers"]
+        self.workers: Mapping[str, Any] = scheduler_identity(client)["workers"]
         self.troubles: dict[str, list[Trouble]] = {}
 
     @property
