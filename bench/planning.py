@@ -33,7 +33,7 @@ from prep.output.receipt import total_receipts
 from prep.output.report.duplicates import copies_in_run, to_text
 from prep.planning.making import make_plan
 from prep.planning.plan import RunPlan
-from prep.sources.folders.scan import Catalog
+from prep.sources.base import Catalog
 from prep.sources.labels import LabelMap
 
 _IMAGES = 1000  # a shard
@@ -85,7 +85,7 @@ def measure(images: int, folder: str) -> Planned:
     process = psutil.Process()
     before = process.memory_info().rss
     catalog = make_catalog(images)
-    config = Config(source=catalog.root, output=folder, images_per_shard=_IMAGES)
+    config = Config(source=catalog.source, output=folder, images_per_shard=_IMAGES)
     labels = LabelMap.build(catalog.classes)
     journal, step = Journal(folder), _Steps()
     made = step("plan", lambda: make_plan(config, catalog, labels, None, {}))
@@ -128,7 +128,7 @@ def make_catalog(images: int) -> Catalog:
         "mtime": pa.array(random.integers(1 << 60, (1 << 60) + (1 << 50), images)),
     }
     return Catalog(
-        root="/data/imagenet",
+        source="/data/imagenet",
         splits=("train",),
         classes=classes,
         images=pa.table(columns),

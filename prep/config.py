@@ -21,6 +21,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
+    PlainSerializer,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -43,8 +45,9 @@ from prep.settings import (
     require_split_name,
     rgb_of,
 )
-from prep.sources.folders.names import Layout, OnStray
+from prep.sources.folders.names import FolderLayout, OnStray
 from prep.sources.labels import LabelMap
+from prep.sources.memory import ListedImages
 from prep.storage.arguments import LOCATIONS, Stored, parse_count, read_options, split, typed
 from prep.storage.location import grant
 from prep.storage.urls import hide_credentials
@@ -108,6 +111,10 @@ def _location(value: Any, info: ValidationInfo) -> Any:
     return path
 
 
+def _source(value: Any, info: ValidationInfo) -> Any:
+    return ListedImages(value) if isinstance(value, list | tuple) else _location(value, info)
+
+
 def _labels(value: Any) -> Any:
     if isinstance(value, dict):
         LabelMap.parse(value)
@@ -121,6 +128,10 @@ Splits = Annotated[
     tuple[str, ...], BeforeValidator(_splits_as_one_word), AfterValidator(_split_names)
 ]
 Location = Annotated[str, BeforeValidator(_location)]
+Images = Annotated[
+    str | Annotated[InstanceOf[ListedImages], PlainSerializer(str, when_used="json")],
+    BeforeValidator(_source),
+]
 Labels = Annotated[str | dict[str, Any] | None, BeforeValidator(_location), AfterValidator(_labels)]
 Options = Annotated[dict[str, Any] | None, BeforeValidator(read_options)]
 
@@ -216,12 +227,12 @@ class Config(Displayable, BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    source: Location = field("source", min_length=1)
+    source: Images = field("source")
     output: Location = field("output", min_length=1)
     label_map: Labels = field("label_map")
     storage_options: Options = field("storage_options", exclude=True, repr=False)
     splits: Splits | None = field("splits", min_length=1)
-    layout: Layout = field("layout")
+    layout: FolderLayout = field("layout")
     on_stray: OnStray = field("on_stray")
     image_type: str | None = field("image_type", min_length=1)
     size: Whole = field("size")

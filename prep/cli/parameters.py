@@ -151,8 +151,8 @@ def require_source(config: Config) -> None:
 
     A storage is asked only once, by the work itself.
     """
-    from prep.sources.folders.root import require_folder
+    from prep.sources.folders.tree import require_images_folder
     from prep.storage.urls import is_url
 
-    if not is_url(config.source):
-        require_folder(config.source)
+    if isinstance(config.source, str) and not is_url(config.source):
+        require_images_folder(config.source)

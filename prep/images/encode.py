@@ -38,8 +38,8 @@ def make_encoder(encoding: Encoding, quality: int, mean: RGB | None) -> Encoder:
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Encode pixels, uint8 (height, width, 3), RGB, as PNG."""
-    return bytes(cv2.imencode(".png", pixels[..., ::-1])[1])
+    """Encode pixels, uint8 (height, width, 3), RGB, or (height, width), grayscale, as PNG."""
+    return bytes(cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1])
 
 
 def pixels_of_record(

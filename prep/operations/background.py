@@ -23,7 +23,7 @@ from prep.monitoring.counts import LiveCounts
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import State, Verdict
-from prep.sources.folders.root import require_folder
+from prep.sources.folders.tree import require_images_folder
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -70,7 +70,8 @@ def start(
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     config.grant()
-    require_folder(config.source)
+    if isinstance(config.source, str):
+        require_images_folder(config.source)
     handle = RunHandle(config)
     handle._begin(functools.partial(_on, client, choice), overwrite)
     return handle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ from prep.output.report.verdict import Verdict
 from prep.planning.plan import OutputState, RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import is_settled
+from prep.sources.base import ImageEntry
+from prep.sources.manifest import entries_of
 from prep.storage import store
 from prep.text import quoted
 
@@ -155,7 +158,15 @@ def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
 
     A shard is written again when images that could not be read for it can be read now.
     """
-    return (r for r in journal.committed(plan) if is_settled(r, plan.source))
+    source = journal.source(plan)
+    shards = {(shard.split, shard.index): shard for shard in plan.shards}
+
+    def entries(receipt: ShardReceipt) -> Iterator[ImageEntry]:
+        shard = shards[receipt.split, receipt.index]
+        return entries_of(plan.manifest.slice(shard.start, shard.images), plan.classes)
+
+    committed = journal.committed(plan)
+    return (r for r in committed if is_settled(r, source, functools.partial(entries, r)))
 
 
 def _require_free(journal: Journal, plan: RunPlan) -> str | None:

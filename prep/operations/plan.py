@@ -6,33 +6,33 @@ From a configuration to a plan.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from prep.config import Config
-from prep.errors import ConfigError, LabelError, RefusedImage, SourceError
+from prep.errors import ConfigError, RefusedImage, SourceError
 from prep.execution.local.resources import cores
 from prep.images.decoders.process import configure_process
 from prep.images.depths import Deep
 from prep.images.processor import ImageProcessor
 from prep.images.stats import CHANNELS
+from prep.output.journal import Journal
 from prep.output.opened import versions_here
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
 from prep.planning.making import make_plan
 from prep.planning.plan import RunPlan
 from prep.settings import RGB, require_split_name
-from prep.sources.folders.names import LABEL_MAP, alike
-from prep.sources.folders.scan import Catalog, scan_folders
+from prep.sources.base import Catalog, Source
+from prep.sources.folders.names import alike
 from prep.sources.labels import LabelMap
+from prep.sources.manifest import entries_of
+from prep.sources.registry import open_source, reopen_source
 from prep.storage import store
-from prep.storage.location import absolute, locate
-from prep.storage.urls import is_url
+from prep.storage.location import locate
 from prep.text import quoted, reason_of, shown
 
 _SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
@@ -69,15 +69,14 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
     configure_process()
     processor = ImageProcessor(plan.settings)
     rows = sorted(set(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int)))
-    root = os.fsencode(str(locate(plan.source)))
-    paths = plan.manifest["path"].take(rows).to_pylist()
+    source = open_source(plan.config.source)
+    entries = [*entries_of(plan.manifest.take(rows), plan.classes)]
     size = refused = 0
     deep = Deep(0, 0)
     started = time.perf_counter()
-    for path in paths:
+    for entry in entries:
         try:
-            data = store.read_file(os.path.join(root, path))
-            processed = processor(data)
+            processed = processor(source.read(entry))
             size += len(processed.image)
             deep += Deep(1, processed.bits) if processed.bits else Deep(0, 0)
         except (RefusedImage, OSError):
@@ -88,12 +87,12 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         left, shards = plan.state.images_left, shards - plan.state.committed
     used = min(workers or cores(), max(shards, 1))
     return Estimate(
-        sampled=len(paths),
+        sampled=len(entries),
         refused=refused,
-        bytes=round(size * plan.images / len(paths)),
-        bytes_left=round(size * left / len(paths)),
+        bytes=round(size * plan.images / len(entries)),
+        bytes_left=round(size * left / len(entries)),
         deep=deep,
-        seconds=seconds * left / len(paths) / used,
+        seconds=seconds * left / len(entries) / used,
         cores=used,
     )
 
@@ -113,7 +112,7 @@ def plan_images(config: Config) -> RunPlan:
     """
     config.grant()
     mean = read_mean(config.mean_file) if config.mean_file else None
-    return _plan(config, mean)
+    return _plan(config, open_source(config.source), mean)
 
 
 def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
@@ -127,7 +126,8 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
     config = stored.config.model_copy(update={"source": stored.source, "output": output})
     if config.splits is not None:
         config = config.model_copy(update={"splits": tuple(stored.splits)})
-    made = _plan(config, stored.settings.mean, stored.labels)
+    source = reopen_source(stored.source, Journal(output).layout.state)
+    made = _plan(config, source, stored.settings.mean, stored.labels)
     return made.with_partition(stored.fingerprint.partition)
 
 
@@ -145,7 +145,7 @@ def as_begun(made: RunPlan, stored: RunPlan | None) -> RunPlan:
     order = tuple(stored.splits)
     if order != tuple(made.splits) and set(order) == set(made.splits):
         config = made.config.model_copy(update={"splits": order})
-        anew = _plan(config, made.mean, made.labels)
+        anew = _plan(config, open_source(config.source), made.mean, made.labels)
         made = replace(anew, labels_from=made.labels_from)
     return made.with_partition(stored.fingerprint.partition)
 
@@ -156,25 +156,15 @@ def warn_of_labels(made: RunPlan) -> None:
         _LOGGER.warning("prep: %s", doubt)
 
 
-def _plan(config: Config, mean: RGB | None, labels: LabelMap | None = None) -> RunPlan:
-    if _real(config.source) == _real(config.output):
-        raise ConfigError(
-            f"output: {quoted(config.output)} is also the source; choose another folder"
-        )
-    catalog = scan_folders(
-        config.source,
-        config.splits,
-        config.image_type,
-        layout=config.layout,
-        on_stray=config.on_stray,
-        output=_inside_source(config),
-    )
+def _plan(
+    config: Config, source: Source, mean: RGB | None, labels: LabelMap | None = None
+) -> RunPlan:
+    catalog = source.catalog(config)
     _warn_of_names_alike(catalog)
-    _require_apart(config, catalog)
     _require_split_names(catalog)
     if config.duplicates == "drop":
-        catalog = without_duplicates(catalog)
-    found, origin = (labels, "") if labels else find_labels(config, catalog)
+        catalog = without_duplicates(catalog, source)
+    found, origin = (labels, "") if labels else find_labels(config, source, catalog)
     made = make_plan(config, catalog, found, mean, versions_here())
     found.require(made.class_totals)
     return replace(made, labels_from=origin)
@@ -184,56 +174,8 @@ def _warn_of_names_alike(catalog: Catalog) -> None:
     for names in alike(catalog.classes):
         _LOGGER.warning(
             "prep: %s are separate classes, though their names differ only in case or in how "
-            "accents are encoded; merge their folders if they are one class",
+            "accents are encoded; merge them if they are one class",
             " and ".join(map(quoted, names)),
-        )
-
-
-def _real(path: str) -> str:
-    name = absolute(path)
-    return name if is_url(name) else os.path.realpath(name)
-
-
-def _inside_source(config: Config) -> bytes | None:
-    """The output relative to the source; None where it is not in there."""
-    source, output = (os.path.join(_real(path), "") for path in (config.source, config.output))
-    if not output.startswith(source):
-        return None
-    return os.fsencode(output.removeprefix(source)).rstrip(b"/")
-
-
-def _require_apart(config: Config, catalog: Catalog) -> None:
-    """Raises ConfigError where shards would lie among the images of a class."""
-    output = _inside_source(config)
-    if output is None:
-        _require_no_split(config, catalog)
-        return
-    inside = output.split(b"/")
-    paths = catalog.images["path"]
-    depth = paths[0].as_py().count(b"/")  # Of class folders: with splits, or without.
-    folder = b"/".join(inside[:depth])
-    if len(inside) >= depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
-        raise ConfigError(
-            f"output: {quoted(config.output)} lies in {quoted(os.fsdecode(folder))}, a class "
-            "folder of the source; choose a folder outside it"
-        )
-
-
-def _require_no_split(config: Config, catalog: Catalog) -> None:
-    """Raise ConfigError where the output is a folder of images beside the source.
-
-    So it is when a shell has made the two splits in ``photos`` of ``photos/*``.
-    """
-    source, output = (_real(path) for path in (config.source, config.output))
-    if is_url(output) or os.path.dirname(source) != os.path.dirname(output):
-        return
-    classes = (name for name in catalog.classes if os.path.isdir(os.path.join(output, name)))
-    name = next(classes, None)
-    if name is not None and not os.path.exists(os.path.join(output, ".prep")):
-        raise ConfigError(
-            f"output: {quoted(config.output)}, beside the source, has a folder {quoted(name)}, "
-            "too, so it seems to hold images of another split; give the folder that both are in "
-            "as the source, or choose another output"
         )
 
 
@@ -248,7 +190,7 @@ def _require_split_names(catalog: Catalog) -> None:
         ) from None
 
 
-def find_labels(config: Config, catalog: Catalog) -> tuple[LabelMap, str]:
+def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[LabelMap, str]:
     """Return the label map that was given, or that of the source, or else one made of the classes.
 
     Returns:
@@ -261,17 +203,8 @@ def find_labels(config: Config, catalog: Catalog) -> tuple[LabelMap, str]:
         return LabelMap.read(config.label_map), f"from {config.label_map}"
     if config.label_map is not None:
         return LabelMap.parse(config.label_map), "given with the configuration"
-    beside = os.path.join(catalog.root, LABEL_MAP)
-    place = locate(beside)
-    if place.is_file():
-        return LabelMap.read(beside), f"from {beside}"
-    if place.exists() or place.is_symlink():
-        found = "something else" if place.exists() else "a broken link"
-        raise LabelError(
-            f"label map {quoted(beside)}: expected a file, found {found}; remove it, or name "
-            "another with `label_map`"
-        )
-    return LabelMap.build(catalog.classes), "the classes, numbered by name"
+    built = LabelMap.build(catalog.classes), "the classes, numbered by name"
+    return source.label_map() or built
 
 
 def read_mean(path: str) -> RGB:

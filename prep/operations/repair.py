@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-
-import pyarrow as pa
 
 from prep.display.progress import Display, ShowWork, Work
 from prep.errors import PrepError
@@ -27,11 +24,13 @@ from prep.output.report.duplicates import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection
+from prep.sources.base import ImageEntry
+from prep.sources.manifest import entries_of
 from prep.storage import store
 from prep.storage.location import locate
 from prep.text import counted, quoted, reason_and_file
 
-_ABSENT = (FileNotFoundError, NotADirectoryError)
+_CHANGED = (FileNotFoundError, NotADirectoryError, store.FileChanged)
 
 
 class Repair:
@@ -132,7 +131,7 @@ class Repair:
         if inspection.receipt is not None:
             refused = of_outcome(inspection.receipt.findings, "refused")
             gone = {finding.path for finding in refused if finding.reason == "unreadable"}
-        changed = [path for path in _changed_images(made, shard) if path not in gone]
+        changed = [name for name in self._changed_images(made, shard) if name not in gone]
         if changed:
             self._note(
                 self._journal.layout.shard(shard.split, shard.index, shard.count),
@@ -140,6 +139,32 @@ class Repair:
                 f"{quoted(changed[0])}",
             )
         return bool(changed)
+
+    def _changed_images(self, made: RunPlan, shard: ShardSpec) -> Iterator[str]:
+        """Yield the names of images that are not as they were planned.
+
+        Raises:
+            PrepError: a storage does not say.
+        """
+        source = self._journal.source(made)
+        place = locate(source.storage)
+        rows = made.manifest.slice(shard.start, shard.images)
+        entries = list(entries_of(rows, made.classes))
+
+        def found(entry: ImageEntry) -> store.Stamp:
+            try:
+                return store.patiently(place, lambda: source.stamp(entry))
+            except OSError as error:
+                if store.is_remote(place) and not isinstance(error, _CHANGED):
+                    raise PrepError(
+                        f"source: can't be read: {reason_and_file(error)}; no shard was written "
+                        "again"
+                    ) from None
+                return store.Stamp(0, 0)
+
+        for entry, now in zip(entries, store.each(found, entries, place), strict=True):
+            if now != entry.stamp:
+                yield entry.name
 
     def _compare(self, before: ShardInspection) -> None:
         """Notes where a shard was made of other bytes now: size and time don't tell of all."""
@@ -219,31 +244,3 @@ class _WithoutSound:
                 shard_states={},
             )
         )
-
-
-def _changed_images(made: RunPlan, shard: ShardSpec) -> Iterator[str]:
-    """Images of a shard that are not of the size and time that they were planned with.
-
-    Raises:
-        PrepError: a storage does not say.
-    """
-    source = locate(made.source)
-    root = os.path.join(os.fsencode(str(source)), b"")
-    rows: pa.Table = made.manifest.slice(shard.start, shard.images)
-    columns = (rows[name].to_pylist() for name in ("path", "size", "mtime"))
-    planned = {path: store.Stamp(size, mtime) for path, size, mtime in zip(*columns, strict=True)}
-
-    def found(path: bytes) -> store.Stamp:
-        try:
-            return store.patiently(source, lambda: store.stamp_of(root + path))
-        except OSError as error:
-            if store.is_remote(source) and not isinstance(error, _ABSENT):
-                raise PrepError(
-                    f"source: can't be read: {reason_and_file(error)}; no shard was written again"
-                ) from None
-            return store.Stamp(0, 0)
-
-    stamps = store.each(found, planned, source)
-    for (path, then), now in zip(planned.items(), stamps, strict=True):
-        if now != then:
-            yield os.fsdecode(path)

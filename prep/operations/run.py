@@ -32,6 +32,8 @@ from prep.output.report.verdict import Verdict
 from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
+from prep.sources.manifest import entries_of
+from prep.sources.registry import open_source
 from prep.storage import store
 from prep.text import counted, distinct_lines, one_line, quoted
 
@@ -126,7 +128,7 @@ def _carry_out(
     *,
     overwrite: bool,
 ) -> RunReport:
-    stages.doing(f"listing {one_line(config.source)}")
+    stages.doing(f"listing {one_line(str(config.source))}")
     planned = plan_images(config)
     warn_of_labels(planned)
     journal = Journal(config.output)
@@ -137,7 +139,7 @@ def _carry_out(
         if not finished:  # Once more, for another run may just have ended.
             found = look(journal, planned, overwrite=overwrite, locked=True)
         made, before = found.plan, found.receipts
-        _require_unchanged(made, before)
+        _require_unchanged(made, journal, before)
         require_none_refused(config, before)
         if len(before) == len(made.shards):
             if not finished:  # Or else without the lock, and another run may begin at this moment.
@@ -248,15 +250,18 @@ def _warn_of_labels_that_move(made: RunPlan, journal: Journal) -> None:
 
 
 def _some_image(made: RunPlan) -> list[str]:
-    paths = made.manifest["path"][:1].to_pylist()
-    return [os.path.join(made.source, os.fsdecode(path)) for path in paths]
+    """Return the file of an image, if it is one that workers find under its own name."""
+    source = open_source(made.config.source)
+    entries = entries_of(made.manifest[:1], made.classes)
+    locations = (source.location(entry.file) for entry in entries)
+    return [location for location in locations if location is not None]
 
 
-def _require_unchanged(made: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
-    """Where asked for, compares what was written with what the images hold now."""
+def _require_unchanged(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
+    """Compare what was written with what the images hold now, if that is asked for."""
     if made.config.check != "digest":
         return
-    changed = changed_since_written(made, receipts)
+    changed = changed_since_written(made, journal.source(made), receipts)
     if changed:
         raise OutputConflict(
             f"output: in {made.config.output}, {counted(len(changed), 'image')} had other contents "

@@ -22,8 +22,9 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.planning.stored import with_manifest
 from prep.sources import manifest
+from prep.sources.base import ImageEntry, Kept, Source
 from prep.sources.labels import LabelMap
-from prep.sources.manifest import ImageEntry
+from prep.sources.registry import reopen_source
 from prep.storage import store
 from prep.storage.location import absolute, locate
 from prep.text import quoted, reason_and_file, reason_of
@@ -154,7 +155,7 @@ class Journal:
         except OSError as error:
             store.require_answer(self.layout.root, error)
             return False
-        return there and self._holds_manifest(plan)
+        return there and self._holds_manifest(plan) and self._keeps(self.source(plan).kept)
 
     def whole_plan(self, stored: RunPlan) -> RunPlan:
         """Return a stored plan with its manifest; see :func:`prep.planning.stored.with_manifest`.
@@ -180,6 +181,7 @@ class Journal:
             with contextlib.suppress(OSError):  # It may be forbidden; and no reader sees them.
                 store.abort_uploads(root, layout.holds)
             self.remove_leftovers(plan, keep_names=True)
+            self._keep(self.source(plan).kept)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
                 store.publish(layout.manifest, manifest.to_parquet(plan.manifest), within=root)
@@ -351,6 +353,13 @@ class Journal:
         rows = range(shard.start, shard.stop)
         return manifest.entries(self.layout.manifest, plan.source, plan.classes, rows)
 
+    def source(self, plan: RunPlan) -> Source:
+        """Return the source of a plan, as it was given, or else as workers find it."""
+        given = plan.config.source
+        if isinstance(given, Source):
+            return given
+        return reopen_source(plan.source, self.layout.state)
+
     def image_list(self, *columns: str) -> pa.Table:
         """Columns of the stored image list; see :class:`prep.planning.plan.RunPlan`.
 
@@ -378,8 +387,23 @@ class Journal:
             return {folder.name for folder in self.layout.receipts.iterdir()}
         return set()
 
+    def _keep(self, kept: Kept | None) -> None:
+        """Publish the images that workers could not reach otherwise, unless they are there."""
+        if kept is not None and not self._keeps(kept):
+            within = self.layout.root
+            with store.create(self.layout.state / kept.name, within=within) as file:
+                for piece in kept.pieces:
+                    file.write(piece)
+
+    def _keeps(self, kept: Kept | None) -> bool:
+        """Tell whether these images are beside the manifest, if there are any."""
+        try:
+            return kept is None or _size(self.layout.state / kept.name) == kept.size
+        except FileNotFoundError:
+            return False
+
     def _read_images(self, columns: Sequence[str] = ()) -> pa.Table:
-        return manifest.read(self.layout.manifest, columns or manifest.COLUMNS)
+        return manifest.read(self.layout.manifest, columns)
 
     def _holds_plan(self, plan: RunPlan) -> bool:
         stored = self.stored_plan()

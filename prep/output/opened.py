@@ -12,9 +12,8 @@ from prep.images.decoders.process import codec_versions
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings import RGB, Encoding, version
+from prep.sources.base import Source
 from prep.storage import store
-from prep.storage.location import locate
-from prep.storage.urls import is_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +22,12 @@ class OpenedPlan:
 
     Attributes:
         plan: the plan, without its manifest.
+        source: its source, as this process reads it.
         identity: which file it was read from; another one's is different.
     """
 
     plan: RunPlan
+    source: Source
     identity: tuple[int | str, ...] | None
 
     @cached_property
@@ -38,12 +39,11 @@ class OpenedPlan:
                     f"{name} {here} on {socket.gethostname()}, planned with {expected}: "
                     "the shards would differ; install the same version everywhere"
                 )
-        source = self.plan.source
-        if is_url(source) or locate(source).exists():
+        if self.source.is_visible():
             return ""
         return (
-            f"source: {socket.gethostname()} does not see {source}; mount it under the same path "
-            "on all hosts, or give the host's own path under mounts in the cluster file"
+            f"source: {socket.gethostname()} does not see {self.plan.source}; mount it under the "
+            "same path on all hosts, or give the host's own path under mounts in the cluster file"
         )
 
 
@@ -63,7 +63,7 @@ def open_plan(output: str, digest: str, run: str) -> OpenedPlan:
         raise not_seen(output)
     if plan.fingerprint.digest != digest:
         raise taken_over(output)
-    return OpenedPlan(plan=plan, identity=identity)
+    return OpenedPlan(plan=plan, source=journal.source(plan), identity=identity)
 
 
 def not_seen(output: str) -> OutputNotSeen:

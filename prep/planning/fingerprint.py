@@ -19,6 +19,7 @@ from prep.config import Config
 from prep.planning.shards import Partition
 from prep.settings import RGB, fingerprint_part
 from prep.sources.labels import LabelMap
+from prep.sources.manifest import columns_of
 from prep.text import quoted, some
 
 
@@ -192,13 +193,17 @@ def make_fingerprint(
 
 
 def images_digest(manifest: pa.Table) -> str:
-    """Digest of which images there are: paths, classes, sizes, times, and their order."""
+    """Return a digest of all that a manifest says of images, and of their order."""
     digest = hashlib.sha256()
-    for batch in manifest.select(["path"]).to_batches(max_chunksize=1 << 16):
-        paths = batch.column("path").to_pylist()
-        digest.update(b"\0".join(paths) + b"\0")  # No file name holds a zero byte.
-    for name in ("class", "size", "mtime"):
-        digest.update(manifest[name].to_numpy().tobytes())
+    columns = columns_of(manifest)
+    for name in ("path", "file"):
+        if name in columns:
+            for batch in manifest.select([name]).to_batches(max_chunksize=1 << 16):
+                paths = batch.column(name).to_pylist()
+                digest.update(b"\0".join(paths) + b"\0")  # No file name holds a zero byte.
+    for name in ("class", "size", "mtime", "offset"):
+        if name in columns:
+            digest.update(manifest[name].to_numpy().tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -14,8 +14,9 @@ from prep.planning.fingerprint import make_fingerprint
 from prep.planning.plan import RunPlan
 from prep.planning.shards import count_shards, default_images_per_shard
 from prep.settings import RGB
-from prep.sources.folders.scan import Catalog
+from prep.sources.base import Catalog
 from prep.sources.labels import LabelMap
+from prep.sources.manifest import columns_of
 
 
 def make_plan(
@@ -38,10 +39,10 @@ def make_plan(
     order = np.concatenate(
         [rows[shuffled(len(rows), config.seed, name)] for name, rows in per_split.items()]
     )
-    manifest = catalog.images.take(pa.array(order)).select(["path", "class", "size", "mtime"])
+    manifest = catalog.images.take(pa.array(order)).select(columns_of(catalog.images))
     return RunPlan(
         config=config,
-        source=catalog.root,
+        source=catalog.source,
         mean=mean,
         labels=labels,
         classes=catalog.classes,

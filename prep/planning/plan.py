@@ -61,7 +61,7 @@ class RunPlan(Displayable):
 
     Attributes:
         config: the configuration; without ``storage_options``, if it was read.
-        source: the folder that the manifest's paths are relative to.
+        source: its name: the absolute path or URL of a folder, or what else stands for it.
         mean: what encoding ``float32`` subtracts.
         labels: the label map.
         classes: names of the classes, which the manifest's ``class`` column numbers.
@@ -105,7 +105,8 @@ class RunPlan(Displayable):
     def manifest(self) -> pa.Table:
         """The images in the order in which they are written, split after split.
 
-        Its columns are ``path``, ``class``, ``size`` and ``mtime``.
+        Its columns are ``path``, ``class``, ``size`` and ``mtime``, and if the name of an image
+        does not tell where its bytes are, ``file`` and ``offset``.
 
         Raises:
             ValueError: the plan was read without it.

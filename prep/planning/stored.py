@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from prep.planning.shards import count_shards
 from prep.settings import RGB, require_split_name
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import require_numbered, require_within
-from prep.storage.urls import is_url
+from prep.sources.registry import is_source_name
 from prep.text import shown
 
 
@@ -97,8 +96,8 @@ def _stored_config(values: dict[str, Any]) -> Config:
 
 
 def _stored_source(source: str) -> str:
-    if "\0" in source or not (is_url(source) or os.path.isabs(source)):
-        refuse("source", "an absolute path or a URL", source)
+    if "\0" in source or not is_source_name(source):
+        refuse("source", "an absolute path or a URL, or a list of images", source)
     return source
 
 

@@ -22,7 +22,7 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check_records import inspect_file
 from prep.shards.writer import RunRef
-from prep.sources.manifest import ImageEntry
+from prep.sources.base import ImageEntry
 from prep.storage import store
 from prep.text import brief, reason_of
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from prep.output.receipt import of_outcome
 from prep.planning.plan import RunPlan
 from prep.shards.formats.example import Example, parse_example
 from prep.shards.formats.tfrecord import count_records, read_chosen
-from prep.sources.manifest import ImageEntry
+from prep.sources.base import ImageEntry
 from prep.storage import store
 from prep.storage.location import absolute, locate
 from prep.storage.urls import is_url
@@ -157,7 +156,7 @@ def _found(path: Path, number: int, example: Example) -> FoundRecord:
         number=number,
         label=example.label,
         classes=classes,
-        source=os.fsdecode(entry.relative) if entry else None,
+        source=entry.name if entry else None,
         width=pixels.shape[1],
         height=pixels.shape[0],
         picture=example.image if kind else encode_png(pixels),

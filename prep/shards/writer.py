@@ -24,12 +24,11 @@ from prep.shards.formats.example import example, label_entry
 from prep.shards.formats.tfrecord import RecordWriter
 from prep.shards.isolation.guarded import GuardedProcessor
 from prep.shards.tally import Tally
+from prep.sources.base import ImageEntry, Source
 from prep.sources.folders.names import UNREAD, extension_of
-from prep.sources.manifest import ImageEntry
 from prep.sources.prefetch.depth import depth_of
 from prep.sources.prefetch.window import ReadAhead
 from prep.storage import store
-from prep.storage.location import stays_within
 from prep.storage.retry import Retries, is_transient
 from prep.text import quoted
 
@@ -92,28 +91,36 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
     """
     journal = Journal(run.output)
     held = journal.stored_receipt(shard)
-    if held and journal.is_true(held, run.digest) and is_settled(held, _opened(run).plan.source):
-        return held
+    if held and journal.is_true(held, run.digest):
+        opened = _opened(run)
+        if is_settled(held, opened.source, lambda: journal.entries(opened.plan, shard)):
+            return held
     configure_process()
     writer = _ShardWriter(shard, run, journal, observer, replaces=held is not None)
     return writer.retries.call(writer.write, _WRITE_PAUSES)
 
 
-def is_settled(receipt: ShardReceipt, source: str) -> bool:
-    """Whether a shard need not be written again: no image that could not be read can be read now.
+def is_settled(
+    receipt: ShardReceipt, source: Source, entries: Callable[[], Iterable[ImageEntry]]
+) -> bool:
+    """Return whether no image that could not be read for a shard can be read now.
+
+    If one can, the shard is to be written again.
 
     Args:
-        source: that its images are in.
+        source: of its images.
+        entries: lists its images; only called if one of them could not be read.
     """
     refused = of_outcome(receipt.findings, "refused")
-    unread = (finding.path for finding in refused if finding.reason == "unreadable")
-    own = (path for path in unread if stays_within(path, source))
-    return not any(_can_be_read(os.path.join(source, path)) for path in own)
+    unread = {finding.path for finding in refused if finding.reason == "unreadable"}
+    if not unread:
+        return True
+    return not any(_can_be_read(source, e) for e in entries() if e.name in unread)
 
 
-def _can_be_read(path: str) -> bool:
+def _can_be_read(source: Source, entry: ImageEntry) -> bool:
     try:
-        store.require_readable(path)
+        next(source.read_in_pieces(entry), None)
     except OSError:
         return False
     return True
@@ -195,7 +202,7 @@ class _ShardWriter:
         # Another attempt's file: its process has died at this shard, or hangs there.
         with (
             GuardedProcessor(plan.settings, timeout, isolated=bool(file.others)) as processor,
-            _read_ahead(self._journal.entries(plan, self._shard), plan.source) as images,
+            _read_ahead(self._journal.entries(plan, self._shard), self._opened.source) as images,
         ):
             for entry, read in images:
                 data = b""
@@ -250,14 +257,10 @@ class _ShardWriter:
         )
 
 
-def _read_ahead(entries: Iterable[ImageEntry], source: str) -> ReadAhead[ImageEntry]:
-    """The images of a shard, each with what reads it."""
-    return ReadAhead(
-        entries,
-        lambda entry: store.read_file(entry.path, entry.stamp),
-        lambda entry: entry.stamp.size,
-        depth_of(source, store.most_at_once(source)),
-    )
+def _read_ahead(entries: Iterable[ImageEntry], source: Source) -> ReadAhead[ImageEntry]:
+    """Return the images of a shard, each with what reads it."""
+    depth = depth_of(source.storage, store.most_at_once(source.storage))
+    return ReadAhead(entries, source.read, lambda entry: entry.stamp.size, depth)
 
 
 class _Reader:
@@ -299,7 +302,7 @@ class _Reader:
 
 def _by_name(entry: ImageEntry, error: RefusedImage) -> RefusedImage:
     """Why an image is refused, where its bytes tell nothing and its name does."""
-    extension = extension_of(entry.relative)
+    extension = extension_of(entry.raw_name)
     if error.reason != "not an image" or extension not in UNREAD:
         return error
     return RefusedImage("unsupported", f"{extension.decode().upper()}, which no decoder here reads")

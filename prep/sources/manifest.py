@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from prep.sources.base import ImageEntry
 from prep.storage import store
-from prep.storage.location import leading_out, locate
+from prep.storage.location import leading_out
+from prep.storage.newfile import Stamp
 from prep.text import quoted
 
 # Rows that are read together. Small enough that a shard of a few images costs little.
@@ -32,6 +35,10 @@ _COLUMNS = {
 }
 #: Their names.
 COLUMNS = tuple(_COLUMNS)
+# Where the bytes of an image are, if its name does not tell: a file, as its source names it, and
+# where in it they begin; -1 if they are all of it.
+_PLACES = {"file": pa.large_binary(), "offset": pa.int64()}
+_NAMES = ("path", "file")
 # Those that this package writes with. Others may hold a thousand times their size.
 _CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
 # By which paths may be longer than the file that they are in; Snappy copies at most 64 bytes for
@@ -39,35 +46,10 @@ _CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
 _MOST_INFLATED = 32
 _SPARE = 1 << 16
 _LONGEST_PATH = 4096  # bytes
+_DICTIONARY = pa.dictionary(pa.int32(), pa.binary())
 _EMPTY = pa.schema(list(_COLUMNS.items())).empty_table()
 
 T = TypeVar("T")
-
-
-class ImageEntry(NamedTuple):
-    """One image of a shard.
-
-    Attributes:
-        root: the source, with a separator at its end.
-        relative: path in it. Both are bytes, for a file name need not be text.
-        class_name: the folder it was found in.
-        stamp: what it was like when it was listed.
-    """
-
-    root: bytes
-    relative: bytes
-    class_name: str
-    stamp: store.Stamp
-
-    @property
-    def path(self) -> bytes:
-        """Absolute."""
-        return self.root + self.relative
-
-    @property
-    def name(self) -> str:
-        """Relative, as text."""
-        return os.fsdecode(self.relative)
 
 
 def to_parquet(images: pa.Table) -> bytes:
@@ -77,8 +59,17 @@ def to_parquet(images: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def read(path: Path, columns: Sequence[str] = COLUMNS) -> pa.Table:
-    """All rows of an image list, with some columns or all.
+def columns_of(images: pa.Table) -> list[str]:
+    """Return the columns that a manifest of these images has, in their order."""
+    return [name for name in (*_COLUMNS, *_PLACES) if name in images.column_names]
+
+
+def read(path: Path, columns: Sequence[str] = ()) -> pa.Table:
+    """Read all rows of a manifest.
+
+    Args:
+        path: its file.
+        columns: the columns wanted; all that it has, if none are named.
 
     Raises:
         OSError, ArrowException: it can't be read.
@@ -93,7 +84,7 @@ def read(path: Path, columns: Sequence[str] = COLUMNS) -> pa.Table:
 
 def _all_rows(images: _Opened | _KeptOpen, columns: Sequence[str]) -> pa.Table:
     groups = [images.read_row_group(group, columns) for group in range(images.groups)]
-    return pa.concat_tables(groups) if groups else _EMPTY.select(list(columns))
+    return pa.concat_tables(groups) if groups else _EMPTY.select(list(columns or COLUMNS))
 
 
 def count(path: Path) -> int:
@@ -107,30 +98,40 @@ def count(path: Path) -> int:
 
 
 def entries(path: Path, source: str, classes: Sequence[str], rows: range) -> Iterator[ImageEntry]:
-    """Some rows of an image list, in their order.
+    """Yield some images of a manifest, in its order.
 
     Args:
-        path: the list.
-        source: what its paths are relative to.
-        classes: those of the plan, by their number.
-        rows: which.
+        path: its file.
+        source: the name of the source, which decides which names are allowed.
+        classes: of the plan, by their number.
+        rows: which images.
 
     Raises:
-        OSError, ArrowException: it can't be read.
-        ValueError: it is none, or its rows can't be of this source and these classes.
+        OSError, ArrowException: the file can't be read.
+        ValueError: it is no manifest, or not one of this source and these classes.
     """
-    root = os.path.join(os.fsencode(str(locate(source))), b"")
     with _opened(path) as images:
         for group in range(rows.start // _ROW_GROUP, -(-rows.stop // _ROW_GROUP)):
             first = group * _ROW_GROUP
-            found = images.read_row_group(group, COLUMNS)
+            found = images.read_row_group(group)
             start, stop = max(rows.start - first, 0), rows.stop - first
             wanted = found.slice(start, stop - start)
             require_within(wanted["path"], source)
             require_numbered(wanted["class"].to_numpy(), len(classes))
-            columns = (column.to_pylist() for column in wanted.columns)
-            for name, class_, size, mtime in zip(*columns, strict=True):
-                yield ImageEntry(root, name, classes[class_], store.Stamp(size, mtime))
+            yield from entries_of(wanted, classes)
+
+
+def entries_of(images: pa.Table, classes: Sequence[str]) -> Iterator[ImageEntry]:
+    """Yield the images of a table with the columns of a manifest."""
+    paths, numbers, sizes, mtimes = (images[name].to_pylist() for name in COLUMNS)
+    files, offsets = paths, itertools.repeat(-1, len(paths))
+    if "file" in images.column_names:
+        files, offsets = images["file"].to_pylist(), images["offset"].to_pylist()
+    for path, number, size, mtime, file, offset in zip(
+        paths, numbers, sizes, mtimes, files, offsets, strict=True
+    ):
+        at = None if offset < 0 else offset
+        yield ImageEntry(path, classes[number], Stamp(size, mtime), file, at)
 
 
 def require_within(paths: pa.ChunkedArray, source: str) -> None:
@@ -160,14 +161,17 @@ class _Opened:
     """
 
     def __init__(self, file: Path | BinaryIO | pa.NativeFile, size: int) -> None:
-        self._file = pq.ParquetFile(file, read_dictionary=["path"])
+        metadata = pq.read_metadata(file)
+        there = [name for name in _NAMES if name in metadata.schema.names]
+        self._file = pq.ParquetFile(file, metadata=metadata, read_dictionary=there)
         self._size = size
-        metadata = self._file.metadata
         self.rows = int(metadata.num_rows)
         self.groups = int(metadata.num_row_groups)
         found = {field.name: field.type for field in self._file.schema_arrow}
-        if found != _COLUMNS | {"path": pa.dictionary(pa.int32(), pa.binary())}:
-            raise ValueError(f"other columns or kinds than {', '.join(_COLUMNS)}")
+        expected = _COLUMNS | _PLACES if "file" in found else _COLUMNS
+        self._columns = tuple(expected)
+        if found != expected | {name: _DICTIONARY for name in _NAMES if name in expected}:
+            raise ValueError(f"other columns or kinds than {', '.join(expected)}")
         # Each row has a path of its own, which takes a byte and more, however well it compresses.
         if not 0 <= self.rows <= size or self.groups != -(-self.rows // _ROW_GROUP):
             raise ValueError(f"{self.rows:,} rows in {self.groups:,} parts in {size:,} bytes")
@@ -175,8 +179,9 @@ class _Opened:
     def close(self) -> None:
         self._file.close()
 
-    def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
-        """Some columns of a part; raises IndexError where there is none, and as the class."""
+    def read_row_group(self, group: int, columns: Sequence[str] = ()) -> pa.Table:
+        """Read some columns of a part, or all; raise IndexError if there is no such part."""
+        columns = columns or self._columns
         if group >= self.groups:
             raise IndexError(group)
         metadata = self._file.metadata.row_group(group)
@@ -191,9 +196,10 @@ class _Opened:
             raise ValueError(f"values are absent from part {group}")
         if "size" in columns and pc.min(table["size"]).as_py() < 0:
             raise ValueError(f"a negative size in part {group}")
-        if "path" in columns:
-            paths = self._decoded(table["path"])
-            table = table.set_column(list(columns).index("path"), "path", paths)
+        for name in _NAMES:
+            if name in columns:
+                decoded = self._decoded(table[name])
+                table = table.set_column(list(columns).index(name), name, decoded)
         return table
 
     def _decoded(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -206,7 +212,7 @@ class _Opened:
             total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
         if total > _MOST_INFLATED * self._size + _SPARE:
             raise ValueError(f"{total:,} bytes of paths in a file of {self._size:,}")
-        return paths.cast(_COLUMNS["path"])
+        return paths.cast(pa.large_binary())
 
 
 @contextlib.contextmanager
@@ -247,7 +253,7 @@ class _KeptOpen:
     def groups(self) -> int:
         return self._ask(lambda images: images.groups)
 
-    def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
+    def read_row_group(self, group: int, columns: Sequence[str] = ()) -> pa.Table:
         return self._ask(lambda images: images.read_row_group(group, columns))
 
     def _ask(self, question: Callable[[_Opened], T]) -> T:

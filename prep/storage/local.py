@@ -24,7 +24,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from prep.storage import folders
-from prep.storage.newfile import SUFFIX, NewFile, Stamp, is_temporary, tag_of, temporary_name
+from prep.storage.newfile import (
+    SUFFIX,
+    FileChanged,
+    NewFile,
+    Stamp,
+    is_temporary,
+    tag_of,
+    temporary_name,
+)
 
 _BUFFER = 1 << 20  # 1 MiB
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -54,6 +62,19 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
             after = os.fstat(descriptor)
             expected.require(after.st_size, after.st_mtime_ns)
         return data
+
+
+def read_range(path: str | bytes, offset: int, length: int) -> bytes:
+    """Return part of the contents of a regular file.
+
+    Raises:
+        FileChanged: it ends before.
+        OSError: it can't be read, or is something else.
+    """
+    with _opened(path) as (descriptor, status):
+        if status.st_size < offset + length:
+            raise FileChanged(f"changed since it was listed: ends at byte {status.st_size:,}")
+        return os.pread(descriptor, length, offset)
 
 
 def read_at_most(path: Path, largest: int) -> bytes:

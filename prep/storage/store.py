@@ -119,6 +119,7 @@ __all__ = [
     "read_file",
     "read_in_pieces",
     "read_patiently",
+    "read_range",
     "remove",
     "remove_folder",
     "remove_leftovers",
@@ -188,6 +189,22 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     data, size, mtime = found.read(expected.size if expected else None)
     if expected is not None:
         expected.require(size, mtime)
+    return data
+
+
+def read_range(path: str | bytes, offset: int, length: int) -> bytes:
+    """Return part of the contents of a regular file, or of an object: one request, and no more.
+
+    Raises:
+        FileChanged: it ends before.
+        OSError: it can't be read, or is something else.
+    """
+    found = _in_storage(path)
+    if found is None:
+        return local.read_range(path, offset, length)
+    data = found.read_range(offset, length)
+    if len(data) != length:
+        raise FileChanged(f"changed since it was listed: {len(data):,} bytes of {length:,}")
     return data
 
 

@@ -209,7 +209,7 @@ def unread(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Written, Callab
         return read(path, expected)
 
     monkeypatch.setattr(store, "read_file", read_file)
-    monkeypatch.setattr("prep.shards.writer._can_be_read", lambda path: not forbidden)
+    monkeypatch.setattr("prep.shards.writer._can_be_read", lambda *_: not forbidden)
     written = Written(home)
     write_serially(written.plan.shards, written.run())
     return written, forbidden.clear

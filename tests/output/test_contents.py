@@ -22,13 +22,16 @@ from prep.output.report.duplicates import (
     UNKNOWN,
     Copies,
     Copy,
-    checksum_files,
+    checksum_images,
     find_identical,
     summarise_copies,
 )
 from prep.output.report.listings import decode_cell, publish_table
 from prep.output.report.report import RunReport
+from prep.sources.base import ImageEntry
+from prep.sources.folders.source import FolderSource
 from prep.storage import store
+from prep.storage.newfile import Stamp
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 
@@ -199,6 +202,10 @@ def test_duplicates_are_dropped_from_the_larger_split(
     assert report.duplicates == NOTHING
 
 
+def entry(path: bytes) -> ImageEntry:
+    return ImageEntry(path, "cat", Stamp(0, 0), path)
+
+
 @given(st.lists(st.binary(max_size=3), max_size=30))
 def test_identical_files_are_found_whatever_they_are(
     tmp_path_factory: pytest.TempPathFactory, files: list[bytes]
@@ -208,7 +215,7 @@ def test_identical_files_are_found_whatever_they_are(
     for path, data in zip(paths, files, strict=True):
         (root / path.decode()).write_bytes(data)
     sizes = np.array([len(data) for data in files], np.int64)
-    found = find_identical(sizes, checksum_files(str(root), paths))
+    found = find_identical(sizes, checksum_images(FolderSource(str(root)), [*map(entry, paths)]))
     # The checksum of nothing is that of what can't be read.
     expected: dict[bytes, list[int]] = {}
     for row, data in enumerate(files):
@@ -218,7 +225,7 @@ def test_identical_files_are_found_whatever_they_are(
 
 
 def test_what_cannot_be_read_has_no_checksum(tmp_path: Path) -> None:
-    assert checksum_files(str(tmp_path), [b"absent"]).tolist() == [UNKNOWN]
+    assert checksum_images(FolderSource(str(tmp_path)), [entry(b"absent")]).tolist() == [UNKNOWN]
 
 
 def test_changed_images_are_counted_and_named(source: Path, tmp_path: Path, client: Client) -> None:

@@ -25,7 +25,8 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import default_images_per_shard, plan_shards
 from prep.settings import MOST_SHARDS, require_split_name
 from prep.shards.writer import RunRef, write_shard
-from prep.sources.folders.scan import Catalog, scan_folders
+from prep.sources.base import Catalog
+from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
@@ -42,7 +43,7 @@ def plan_of(catalog: Catalog, **values: Any) -> RunPlan:
     labels = values.pop("labels", None) or LabelMap.build(catalog.classes)
     mean = values.pop("mean", None)
     versions = values.pop("versions", VERSIONS)
-    config = Config(**{"source": catalog.root, "output": "shards", **values})
+    config = Config(**{"source": catalog.source, "output": "shards", **values})
     return make_plan(config, catalog, labels, mean, versions)
 
 
@@ -54,7 +55,7 @@ def catalog_of(sizes: dict[str, int]) -> Catalog:
     """A catalog of images that need not exist."""
     rows = [(i, n) for i, size in enumerate(sizes.values()) for n in range(size)]
     return Catalog(
-        root="/photos",
+        source="/photos",
         splits=tuple(sizes),
         classes=("even", "odd"),
         images=pa.table(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from prep.errors import SourceError
-from prep.sources.folders.scan import Catalog, scan_folders
+from prep.sources.base import Catalog
+from prep.sources.folders.scan import scan_folders
 from tests.support.pictures import write_tree
 
 ONE = {"a.jpg": b"1"}
@@ -244,7 +245,7 @@ def test_the_root_is_absolute_so_that_it_holds_elsewhere(
 ) -> None:
     write_tree(tmp_path, {"train": {"cat": ONE}})
     monkeypatch.chdir(tmp_path.parent)
-    assert scan_folders(tmp_path.name).root == str(tmp_path)
+    assert scan_folders(tmp_path.name).source == str(tmp_path)
 
 
 def test_thumbnails_below_the_classes_do_not_make_splits_of_them(tmp_path: Path) -> None:

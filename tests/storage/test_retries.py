@@ -18,7 +18,7 @@ import prep
 from prep.errors import RefusedImage, ShardError
 from prep.settings import ImageSettings
 from prep.shards.writer import _Reader as Reader
-from prep.sources.manifest import ImageEntry
+from prep.sources.base import ImageEntry
 from prep.storage.newfile import Stamp
 from prep.storage.retry import Retries, lasted
 from tests.support.clusters import contents
@@ -272,7 +272,7 @@ def test_an_image_that_is_never_answered_is_refused_and_a_source_that_is_away_is
             raise TimeoutError(errno.ETIMEDOUT, "no answer")
         return b"image"
 
-    entry = ImageEntry(b"/photos/", b"a.jpg", "cat", Stamp(5, 0))
+    entry = ImageEntry(b"a.jpg", "cat", Stamp(5, 0), b"a.jpg")
     for _ in range(3):
         with pytest.raises(RefusedImage, match="unreadable"):
             reader.read(entry, read)

@@ -59,7 +59,8 @@ def check(
     config = config_of(config_files, {**elsewhere, **given})
     config.grant()
     whole = bool(config_files)
-    readable = checks.samples_of(config.source) if whole or "source" in given else []
+    asked = isinstance(config.source, str) and (whole or "source" in given)
+    readable = checks.samples_of(str(config.source)) if asked else []
     writable = absolute(config.output) if whole or "output" in given else None
     with opened(choice) as client:
         wanted = choice.workers or choice.spec().workers or 1

@@ -18,8 +18,9 @@ from prep.cli.files import writable, write
 from prep.cli.parameters import Path, place
 from prep.errors import ConfigError, SourceError
 from prep.settings import KEYS, Key
+from prep.sources.base import Catalog
 from prep.sources.folders.names import LABEL_MAP
-from prep.sources.folders.scan import Catalog, scan_folders
+from prep.sources.folders.scan import scan_folders
 from prep.storage.arguments import typed
 from prep.storage.location import absolute, locate
 from prep.storage.urls import is_url
@@ -44,7 +45,7 @@ def find_source(folder: str) -> Catalog:
     except SourceError as error:
         found = [] if is_url(folder) else list(_sources_in(folder))
         if len(found) > 1:
-            names = " and ".join(quoted(catalog.root) for catalog in found[:2])
+            names = " and ".join(quoted(catalog.source) for catalog in found[:2])
             raise SourceError(
                 f"source: several folders of images in {quoted(folder)}, such as "
                 f"{names}; name one of them"
@@ -105,7 +106,7 @@ def _head(catalog: Catalog) -> str:
     lines += [f"  {name}: {count:,}" for name, count in list(names.items())[:_CLASSES_SHOWN]]
     if len(names) > _CLASSES_SHOWN:
         lines.append(f"  and {len(names) - _CLASSES_SHOWN:,} smaller ones")
-    if locate(os.path.join(catalog.root, LABEL_MAP)).is_file():
+    if locate(os.path.join(catalog.source, LABEL_MAP)).is_file():
         lines.append(f"Their numbers are those of {LABEL_MAP} in the source.")
     lines += [f"Passed over: {i.count:,} × {i.reason}." for i in catalog.ignored]
     return "\n".join(f"# {one_line(line)}".rstrip() for line in lines)
@@ -182,7 +183,7 @@ def init(source: str | None, output: str | None, config_file: str, overwrite: bo
         )
     folder = os.curdir if source is None else typed("source", source)
     catalog = find_source(folder)
-    found = folder if catalog.root == absolute(folder) else os.path.relpath(catalog.root)
+    found = folder if catalog.source == absolute(folder) else os.path.relpath(catalog.source)
     shards = "shards" if output is None else typed("output", output)
     write(file, starter_config(catalog, found, shards).encode())
     images, classes = catalog.images.num_rows, len(catalog.classes)

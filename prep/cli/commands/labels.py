@@ -9,7 +9,7 @@ import click
 from prep.cli.files import writable, write_json
 from prep.cli.parameters import place
 from prep.cli.talk import Talk, talk_options
-from prep.sources.folders.names import Layout, OnStray
+from prep.sources.folders.names import FolderLayout, OnStray
 from prep.storage.arguments import admit
 from prep.text import counted, one_line
 
@@ -26,12 +26,12 @@ from prep.text import counted, one_line
     folder=False,
 )
 @click.option(
-    "--layout", type=click.Choice(get_args(Layout)), default="auto", help="As for prep run."
+    "--layout", type=click.Choice(get_args(FolderLayout)), default="auto", help="As for prep run."
 )
 @click.option(
     "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As for prep run."
 )
-def labels(source: str, output: str, layout: Layout, on_stray: OnStray, talk: Talk) -> None:
+def labels(source: str, output: str, layout: FolderLayout, on_stray: OnStray, talk: Talk) -> None:
     """Number the classes of SOURCE by name, and write the label map."""
     from prep.output.report.verdict import Verdict
     from prep.sources.folders.scan import scan_folders

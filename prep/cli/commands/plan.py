@@ -36,7 +36,7 @@ def plan(config: Config, workers: int | None, talk: Talk) -> None:
     from prep.output.report.verdict import Verdict
 
     with stages_for("planning", talk.progress("planning")) as stages:
-        stages.doing(f"listing {one_line(config.source)}")
+        stages.doing(f"listing {one_line(str(config.source))}")
         made = outlook.plan(config)
         stages.doing("trying some images")
         guess = estimate(made, workers)

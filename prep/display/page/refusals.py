@@ -18,8 +18,7 @@ from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings
 from prep.shards.isolation.child import IsolatedProcessor
-from prep.sources.manifest import ImageEntry
-from prep.storage import store
+from prep.sources.base import ImageEntry
 
 # Of others there is nothing to see, or they were refused for what they do to a decoder.
 _HARMLESS = ("truncated", "damaged", "too small")
@@ -46,6 +45,7 @@ def look_at_refused(
 
     Those that are gone or have changed, and all that is worse than damaged, are left out.
     """
+    source = journal.source(plan)
     processor = IsolatedProcessor(_lenient(plan.settings), _TIMEOUT)
     deadline = time.monotonic() + _PATIENCE
     seen = []
@@ -54,8 +54,9 @@ def look_at_refused(
             if time.monotonic() > deadline:
                 break
             with contextlib.suppress(RefusedImage, OSError):
-                thumbnail = processor(_read(entry)).image
-                seen.append(Glimpse(finding=finding, thumbnail=thumbnail))
+                if entry.stamp.size <= _LARGEST_FILE:
+                    thumbnail = processor(source.read(entry)).image
+                    seen.append(Glimpse(finding=finding, thumbnail=thumbnail))
     finally:
         processor.close()
     return sorted(seen, key=lambda glimpse: (glimpse.finding.reason, glimpse.finding.path))
@@ -95,10 +96,3 @@ def _candidates(
                     yield entry, finding
                 if tried == _MOST_TRIED:
                     return
-
-
-def _read(entry: ImageEntry) -> bytes:
-    """Raises OSError where the image is not there as it was."""
-    if store.stamp_of(entry.path).size > _LARGEST_FILE:
-        raise OSError("too large to be looked at")
-    return store.read_file(entry.path, entry.stamp)

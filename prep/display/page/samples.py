@@ -30,7 +30,7 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import read_chosen
-from prep.sources.manifest import ImageEntry
+from prep.sources.base import ImageEntry
 from prep.storage import store
 
 #: Pixels on each side of a thumbnail. Where there are many, they are smaller.
@@ -242,7 +242,7 @@ def thumbnails_of(journal: Journal, facts: Facts, rows: Iterable[int]) -> dict[i
             continue
         with contextlib.suppress(OSError, RecordError, ValueError, pa.ArrowException):
             entries = written_entries(journal, plan, shard, receipt)
-            numbers = {n: e.relative for n, e in enumerate(entries) if e.relative in paths}
+            numbers = {n: e.raw_name for n, e in enumerate(entries) if e.raw_name in paths}
             for n, pixels in read_pixels(journal, plan, receipt, numbers):
                 found[row_of[numbers[n]]] = thumbnail(pixels)
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from prep.display.page.facts import Facts
+from prep.sources.registry import reopen_source
 from prep.storage.urls import is_url
 from prep.text import one_line
 
@@ -50,6 +51,6 @@ def data_url(jpeg: bytes) -> str:
 
 def _address(facts: Facts, path: str) -> str:
     """Where a browser on this machine finds the file, if the plan is its user's own."""
-    if not facts.own or is_url(facts.plan.source):
-        return ""
-    return "file://" + quote(os.fsencode(os.path.join(facts.plan.source, path)))
+    source = reopen_source(facts.plan.source, facts.root)
+    found = source.location(os.fsencode(path)) if facts.own else None
+    return "" if found is None or is_url(found) else "file://" + quote(os.fsencode(found))

@@ -35,7 +35,7 @@ from prep.execution.preflight.findings import (
 )
 from prep.execution.preflight.poll import Poll
 from prep.execution.preflight.shared_files import Sharing
-from prep.sources.folders.root import require_folder
+from prep.sources.folders.tree import require_images_folder
 from prep.storage.location import locate
 from prep.storage.store import require_answer
 from prep.storage.urls import is_url
@@ -232,7 +232,7 @@ def samples_of(source: str) -> list[str]:
         StorageUnavailable: it is in a storage that does not answer.
     """
     if not is_url(source):
-        require_folder(source)
+        require_images_folder(source)
         source = os.path.abspath(source)
     place = locate(source)
     try:

@@ -25,11 +25,10 @@ import xxhash
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
+from prep.sources.base import Catalog, ImageEntry, Source
 from prep.sources.folders.ignored import Ignored
 from prep.sources.folders.names import training_splits
-from prep.sources.folders.scan import Catalog
-from prep.storage import store
-from prep.storage.location import locate
+from prep.sources.manifest import entries_of
 from prep.storage.retry import Retries
 
 Checksums = npt.NDArray[np.uint64]
@@ -84,24 +83,19 @@ _PAUSES = (0.1, 0.5, 2.0)  # seconds before a file is tried again
 _CHUNK = 64  # files that a thread takes at once
 
 
-def checksum_files(root: str, paths: Sequence[bytes]) -> Checksums:
-    """The checksum of each file; ``UNKNOWN`` where it can't be read.
+def checksum_images(source: Source, entries: Sequence[ImageEntry]) -> Checksums:
+    """Return the checksum of each image file; ``UNKNOWN`` where it can't be read."""
 
-    Args:
-        root: the folder that ``paths`` are relative to.
-    """
-    folder = os.path.join(os.fsencode(str(locate(root))), b"")
-
-    def checksum_of(path: bytes) -> int:
+    def checksum_of(entry: ImageEntry) -> int:
         def read() -> int:
-            return checksum_of_pieces(store.read_in_pieces(folder + path))
+            return checksum_of_pieces(source.read_in_pieces(entry))
 
         try:
             return Retries().call(read, _PAUSES)
         except OSError:
             return UNKNOWN
 
-    return np.fromiter(_in_threads(checksum_of, paths), np.uint64, len(paths))
+    return np.fromiter(_in_threads(checksum_of, entries), np.uint64, len(entries))
 
 
 def find_identical(sizes: npt.NDArray[np.int64], checksums: Checksums) -> list[list[int]]:
@@ -122,8 +116,8 @@ def find_identical(sizes: npt.NDArray[np.int64], checksums: Checksums) -> list[l
     ]
 
 
-def without_duplicates(catalog: Catalog) -> Catalog:
-    """The same catalog with one image of each group of identical ones.
+def without_duplicates(catalog: Catalog, source: Source) -> Catalog:
+    """Return the catalog of a source with one image of each group of identical ones.
 
     The one in the smallest split stays: a test image that is among the training images too is one
     that says little, and is worth more than one of many to train on. Within a split, the first by
@@ -135,7 +129,8 @@ def without_duplicates(catalog: Catalog) -> Catalog:
     paths = images["path"].to_pylist()
     checksums: Checksums = np.full(len(paths), UNKNOWN, np.uint64)
     alike = np.flatnonzero(_is_repeated(sizes))
-    checksums[alike] = checksum_files(catalog.root, [paths[row] for row in alike.tolist()])
+    entries = [*entries_of(images.take(alike), catalog.classes)]
+    checksums[alike] = checksum_images(source, entries)
     images_in_split = np.bincount(split)
     dropped: list[int] = []
     for group in find_identical(sizes, checksums):
@@ -259,14 +254,16 @@ def _count_leaks(leaking: Iterable[Copies], images: Mapping[str, int]) -> dict[s
     return leaks
 
 
-def changed_since_written(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[str]:
-    """Paths of images whose files hold other bytes now than when they were read."""
-    paths = plan.manifest["path"].to_pylist()
+def changed_since_written(
+    plan: RunPlan, source: Source, receipts: Iterable[ShardReceipt]
+) -> list[str]:
+    """Return the names of images whose files hold other bytes now than when they were read."""
     then = _checksums_by_row(plan.images, plan.shards, receipts)
     rows = np.flatnonzero(then != UNKNOWN)
-    now = checksum_files(plan.source, [paths[row] for row in rows.tolist()])
+    entries = [*entries_of(plan.manifest.take(rows), plan.classes)]
+    now = checksum_images(source, entries)
     changed = (now != then[rows]) & (now != UNKNOWN)
-    return [os.fsdecode(paths[row]) for row in rows[changed].tolist()]
+    return [entries[n].name for n in np.flatnonzero(changed).tolist()]
 
 
 def _checksums_by_row(

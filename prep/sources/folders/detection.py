@@ -9,7 +9,13 @@ from typing import NoReturn
 
 from prep.errors import SourceError
 from prep.settings import DEFAULT_SPLIT
-from prep.sources.folders.names import Layout, is_container, is_list, named_like_splits, role_of
+from prep.sources.folders.names import (
+    FolderLayout,
+    is_container,
+    is_list,
+    named_like_splits,
+    role_of,
+)
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted, some
 
@@ -38,7 +44,7 @@ class Shape:
         return _ROOT not in self.folders.values()
 
 
-def find_shape(tree: Tree, wanted: Sequence[str] | None, layout: Layout) -> Shape:
+def find_shape(tree: Tree, wanted: Sequence[str] | None, layout: FolderLayout) -> Shape:
     """Decide what the folders are: by what was asked for, or else by where images lie.
 
     Raises:
@@ -124,7 +130,7 @@ def _of_named_splits(tree: Tree, wanted: Sequence[str]) -> Shape:
     return Shape(chosen=chosen, folders={name: name for name in classes}, classes=classes)
 
 
-def _of_what_is_there(tree: Tree, wanted: Sequence[str] | None, layout: Layout) -> Shape:
+def _of_what_is_there(tree: Tree, wanted: Sequence[str] | None, layout: FolderLayout) -> Shape:
     found = tree.folders(tree.folder(_ROOT).below())
     classes = {folder.path: _filled(tree, folder) for folder in found}
     splits = {path: names for path, names in classes.items() if names}

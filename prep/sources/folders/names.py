@@ -94,7 +94,7 @@ def alike(classes: Iterable[str]) -> list[list[str]]:
     return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
-Layout = Literal["auto", "classes", "splits"]
+FolderLayout = Literal["auto", "classes", "splits"]
 OnStray = Literal["fail", "skip"]
 Role = Literal["train", "validation", "test", "other"]
 

@@ -9,37 +9,16 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
+from prep.sources.base import Catalog
 from prep.sources.folders.detection import Shape, find_shape, require_class_names
-from prep.sources.folders.ignored import OTHER, Ignored, Passed
-from prep.sources.folders.names import EXTENSIONS, Layout, OnStray, plain_extension
-from prep.sources.folders.root import require_folder
+from prep.sources.folders.ignored import OTHER, Passed
+from prep.sources.folders.names import EXTENSIONS, FolderLayout, OnStray, plain_extension
 from prep.sources.folders.survey import survey
-from prep.sources.folders.tree import Folder, Tree
+from prep.sources.folders.tree import Folder, Tree, require_images_folder
 from prep.storage.location import absolute
 from prep.text import counted, quoted
 
 _JPEG = frozenset(["jpg", "jpeg", "jpe", "jfif"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalog:
-    """All images of the chosen splits.
-
-    Attributes:
-        root: the source folder.
-        splits: the splits that have images, in the order asked for, or by name.
-        classes: the classes of all splits, whether chosen or not, by name.
-        images: one row an image, sorted by split, class and name: ``split`` and ``class`` (int32,
-            positions in the above), ``path`` (binary, relative to the root), ``size`` (int64,
-            bytes) and ``mtime`` (int64, nanoseconds).
-        ignored: what else lies there.
-    """
-
-    root: str
-    splits: tuple[str, ...]
-    classes: tuple[str, ...]
-    images: pa.Table
-    ignored: tuple[Ignored, ...]
 
 
 @dataclass(slots=True)
@@ -74,7 +53,7 @@ def scan_folders(
     splits: Sequence[str] | None = None,
     image_type: str | None = None,
     *,
-    layout: Layout = "auto",
+    layout: FolderLayout = "auto",
     on_stray: OnStray = "fail",
     output: bytes | None = None,
 ) -> Catalog:
@@ -97,7 +76,7 @@ def scan_folders(
     if image_type is not None:
         image_type = _require_extension(image_type)
         extensions = frozenset([os.fsencode(image_type.lower())])
-    require_folder(source)
+    require_images_folder(source)
     tree = Tree(source, extensions)
     shape = find_shape(tree, splits, layout)
     passed, strays = survey(tree, shape, output, beside_splits=splits is None)
@@ -110,7 +89,7 @@ def scan_folders(
         require_class_names(tree, shape)
     classes = sorted(set().union(*shape.classes.values()))
     return Catalog(
-        root=absolute(source),
+        source=absolute(source),
         splits=tuple(map(os.fsdecode, shape.chosen)),
         classes=tuple(map(os.fsdecode, classes)),
         images=_columns(tree, shape, classes).table(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from prep.errors import SourceError
@@ -16,7 +17,7 @@ from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is
 from prep.storage import store
 from prep.storage.location import locate
 from prep.storage.remote import RemotePath, Status
-from prep.text import reason_and_file
+from prep.text import quoted, reason_and_file
 
 
 class StatusLike(Protocol):
@@ -55,12 +56,28 @@ class Listing(Protocol):
         """What a folder is called where links have been followed."""
 
 
-def listing_of(source: str) -> Listing:
-    """The listing of a source: a folder of this machine, or one in a storage."""
+def require_images_folder(source: str) -> None:
+    """Raise SourceError unless there is such a folder; StorageUnavailable if nobody answers."""
     place = locate(source)
-    return (
-        StoreListing(place) if isinstance(place, RemotePath) else LocalListing(os.fsencode(place))
-    )
+    try:
+        found = place.is_dir()
+        absent = None if found else store.absent_bucket(place)
+    except OSError as error:
+        store.require_answer(place, error, "source: can't be opened")
+        raise SourceError(f"source: can't be opened: {reason_and_file(error)}") from None
+    if absent:
+        raise SourceError(f"source: {quoted(source)}: {absent} does not exist; expected a bucket")
+    if not found:
+        raise SourceError(
+            f"source: {quoted(source)} {_instead(place)}; expected a folder of images"
+        )
+
+
+def _instead(place: Path) -> str:
+    """Say what there is in place of a folder."""
+    if place.exists():
+        return "is a file" if place.is_file() else "is not a folder"
+    return "is a broken link" if place.is_symlink() else "does not exist"
 
 
 class LocalListing:
@@ -169,7 +186,12 @@ class Tree:
 
     def __init__(self, source: str, extensions: frozenset[bytes] = EXTENSIONS) -> None:
         self.source = source
-        self._listing = listing_of(source)
+        place = locate(source)
+        self._listing: Listing = (
+            StoreListing(place)
+            if isinstance(place, RemotePath)
+            else LocalListing(os.fsencode(place))
+        )
         self._extensions = extensions
         self._read: dict[bytes, Folder] = {}
 

@@ -1,0 +1,340 @@
+"""Images given as a list in Python: ``prep.Config(source=[(image, label), …], …)``.
+
+Bytes and arrays are written once, when a run begins, to one file beside the manifest, for workers
+may be other processes on other hosts. Files that the list names are read where they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import re
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prep.errors import ConfigError, SourceError
+from prep.settings import DEFAULT_SPLIT, require_split_name
+from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
+from prep.storage import store
+from prep.storage.arguments import typed
+from prep.storage.location import is_url, locate
+from prep.storage.newfile import FileChanged, Stamp
+from prep.text import counted, kind_of, quoted, reason_of, shown, some
+
+if TYPE_CHECKING:
+    from prep.sources.labels import LabelMap
+
+_NAME = re.compile(r"list of [\d,]+ images?")
+_FILE = re.compile(rb"images-[0-9a-f]{32}\.bin")
+_INT64 = range(-(1 << 63), 1 << 63)
+_ANY_IMAGE = "the bytes of an image file, its path, or a uint8 array of (H, W, 3) or (H, W)"
+# What only a source of folders looks at, and its default.
+_OF_FOLDERS = {"image_type": None, "layout": "auto", "on_stray": "fail"}
+
+
+class _Item(NamedTuple):
+    """One image as it was given: the path of its file, or else bytes or an array."""
+
+    image: Any
+    path: str | None
+    label: str | int
+    split: str
+
+
+class ListedImages(Source):
+    """A list of images and labels, as a configuration holds it.
+
+    Args:
+        items: ``(image, label)`` or ``(image, label, split)`` each. An image is the bytes of an
+            image file, the path of one, or a uint8 array of (H, W, 3), RGB, or (H, W), grayscale.
+            A label is the name of a class, or its number. Arrays are copied when the list is
+            first planned.
+
+    Raises:
+        ConfigError: an item is none of that; the message says which, counted from 0.
+    """
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        if not items:
+            raise ConfigError("source: got an empty list; expected (image, label) pairs")
+        first = items[0]
+        self._items = [_item_of(number, item, first) for number, item in enumerate(items)]
+        self.name = self.storage = f"list of {counted(len(items), 'image')}"
+
+    def __str__(self) -> str:
+        """Return its name, which reports show in its place."""
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def catalog(self, wanted: Wanted) -> Catalog:
+        import numpy as np
+        import pyarrow as pa
+
+        _require_defaults(wanted)
+        splits = self._splits(wanted.splits)
+        classes = sorted({item.label for item in self._items}, key=_in_order)
+        number = {label: index for index, label in enumerate(classes)}
+        found = [
+            (splits.index(item.split), number[item.label], entry)
+            for item, entry in zip(self._items, self._entries(), strict=True)
+            if item.split in splits
+        ]
+        found.sort(key=lambda row: row[:2])
+        rows = [entry for _, _, entry in found]
+        columns = {
+            "split": pa.array([split for split, _, _ in found], pa.int32()),
+            "class": pa.array([class_ for _, class_, _ in found], pa.int32()),
+            "path": pa.array([entry.raw_name for entry in rows], pa.large_binary()),
+            "size": pa.array([entry.stamp.size for entry in rows], pa.int64()),
+            "mtime": pa.array(np.array([entry.stamp.mtime for entry in rows], np.int64)),
+            "file": pa.array([entry.file for entry in rows], pa.large_binary()),
+            "offset": pa.array([-1 if e.offset is None else e.offset for e in rows], pa.int64()),
+        }
+        return Catalog(
+            source=self.name,
+            splits=splits,
+            classes=tuple(map(str, classes)),
+            images=pa.table(columns),
+        )
+
+    def label_map(self) -> tuple[LabelMap, str] | None:
+        from prep.sources.labels import LabelMap
+
+        labels = {item.label for item in self._items}
+        if not all(isinstance(label, int) for label in labels):
+            return None
+        numbers = {str(label): label for label in sorted(labels, key=_in_order)}
+        return LabelMap(numbers=numbers), "the labels of the list"  # type: ignore[arg-type]
+
+    @functools.cached_property
+    def kept(self) -> Kept | None:  # type: ignore[override]
+        """The file of all images that were given as bytes or arrays."""
+        import xxhash
+
+        pieces = [_bytes_of(item.image) for item in self._items if item.path is None]
+        if not pieces:
+            return None
+        digest = xxhash.xxh3_128()
+        for piece in pieces:
+            digest.update(len(piece).to_bytes(8, "little"))
+            digest.update(piece)
+        return Kept(name=f"images-{digest.hexdigest()}.bin", pieces=pieces)
+
+    @functools.cached_property
+    def _by_offset(self) -> dict[int, bytes]:
+        pieces = self.kept.pieces if self.kept else ()
+        offsets = accumulate(map(len, pieces), initial=0)
+        return dict(zip(offsets, pieces, strict=False))
+
+    def read(self, entry: ImageEntry) -> bytes:
+        if entry.offset is None:
+            return store.read_file(str(locate(os.fsdecode(entry.file))), entry.stamp)
+        return self._by_offset[entry.offset][: entry.stamp.size]
+
+    def stamp(self, entry: ImageEntry) -> Stamp:
+        return entry.stamp if entry.offset is not None else _stamp_of_file(entry)
+
+    def location(self, file: bytes) -> str | None:
+        return os.fsdecode(file) if os.path.isabs(file) else None
+
+    def _splits(self, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+        found = sorted({item.split for item in self._items})
+        absent = [name for name in wanted or () if name not in found]
+        if absent:
+            raise SourceError(
+                f"splits: no images of {some([*map(quoted, absent)])} in the list; splits found: "
+                f"{some([*map(quoted, found)])}"
+            )
+        return wanted or tuple(found)
+
+    def _entries(self) -> list[ImageEntry]:
+        kept = self.kept
+        pieces = iter(kept.pieces if kept else ())
+        entries, offset = [], 0
+        for number, item in enumerate(self._items):
+            if item.path is None:
+                data = next(pieces)
+                name, file, at = f"{number:06d}", kept.name if kept else "", offset
+                stamp = Stamp(len(data), _checksum(data))
+                offset += len(data)
+            else:
+                name, file, at = f"{number:06d}-{os.path.basename(item.path)}", item.path, None
+                stamp = _listed(number, item.path)
+            entries.append(
+                ImageEntry(os.fsencode(name), str(item.label), stamp, os.fsencode(file), at)
+            )
+        return entries
+
+
+class KeptImages(Source):
+    """A list of images as workers and later runs find it: by its manifest.
+
+    Args:
+        name: what the plan calls it.
+        folder: of the manifest.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.storage = str(folder)
+        self._folder = folder
+
+    @staticmethod
+    def claims(name: str) -> bool:
+        """Return whether a plan's source is a list."""
+        return _NAME.fullmatch(name) is not None
+
+    def catalog(self, wanted: Wanted) -> Catalog:
+        raise SourceError(
+            f"source: the {self.name} was given in Python, and is not there any more; repeat the "
+            "run with that list"
+        )
+
+    def read(self, entry: ImageEntry) -> bytes:
+        if entry.offset is None:
+            return store.read_file(self._path(entry), entry.stamp)
+        data = store.read_range(self._path(entry), entry.offset, entry.stamp.size)
+        if _checksum(data) != entry.stamp.mtime:
+            raise FileChanged("changed since it was listed: other contents")
+        return data
+
+    def stamp(self, entry: ImageEntry) -> Stamp:
+        if entry.offset is None:
+            return _stamp_of_file(entry)
+        self.read(entry)
+        return entry.stamp
+
+    def location(self, file: bytes) -> str | None:
+        return os.fsdecode(file) if os.path.isabs(file) else None
+
+    def _path(self, entry: ImageEntry) -> str:
+        """Return where an entry's file is, if it can be one of a list."""
+        if entry.offset is None and os.path.isabs(entry.file):
+            return str(locate(os.fsdecode(entry.file)))
+        if entry.offset is not None and _FILE.fullmatch(entry.file):
+            return str(self._folder / os.fsdecode(entry.file))
+        raise OSError(errno.EINVAL, "no file that a list of images has")
+
+
+def _item_of(number: int, item: object, first: object) -> _Item:
+    where = f"source: item {number}"
+    if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+        got = f"{len(item)} values" if isinstance(item, tuple | list) else kind_of(item)
+        raise ConfigError(f"{where}: got {got}; expected (image, label) or (image, label, split)")
+    if len(item) != len(first):  # type: ignore[arg-type]
+        raise ConfigError(
+            f"{where}: got {len(item)} values, and item 0 has {len(first)}; "  # type: ignore[arg-type]
+            "expected a split for all items, or for none"
+        )
+    split = item[2] if len(item) == 3 else DEFAULT_SPLIT
+    try:
+        require_split_name(split)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    label = _label_of(where, item[1])
+    if isinstance(label, int) != isinstance(_plain(first[1]), int):  # type: ignore[index]
+        raise ConfigError(
+            f"{where}: got the label {shown(label)}, and item 0 has {shown(first[1])}; "  # type: ignore[index]
+            "expected names of classes for all items, or numbers for all"
+        )
+    return _Item(*_image_of(where, item[0]), label, split)
+
+
+def _plain(label: object) -> object:
+    """Return a label as Python's own number, if it is one of NumPy's."""
+    if hasattr(label, "dtype") and getattr(label, "shape", None) == ():
+        return label.item()  # type: ignore[attr-defined]
+    return label
+
+
+def _label_of(where: str, given: object) -> str | int:
+    label = _plain(given)
+    if isinstance(label, int) and not isinstance(label, bool) and label in _INT64:
+        return label
+    if isinstance(label, str) and label and "\0" not in label and _is_text(label):
+        return str(label)
+    got = shown(label) if isinstance(label, str | int | float) else kind_of(label)
+    raise ConfigError(f"{where}: got the label {got}; expected the name of a class, or its number")
+
+
+def _is_text(label: str) -> bool:
+    try:
+        label.encode()
+    except UnicodeEncodeError:  # Half of a surrogate pair.
+        return False
+    return True
+
+
+def _image_of(where: str, image: Any) -> tuple[Any, str | None]:
+    """Return an image, and its path if it is a file."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image), None
+    if isinstance(image, str | os.PathLike):
+        path = typed(where.removeprefix("source: "), image)
+        if is_url(path):
+            raise ConfigError(
+                f"{where}: got a URL; expected {_ANY_IMAGE}: download the file, or give a folder's "
+                "URL as the source"
+            )
+        return None, os.path.abspath(path)
+    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+        raise ConfigError(f"{where}: got {kind_of(image)}; expected {_ANY_IMAGE}")
+    shape = tuple(image.shape)
+    fits = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+    if str(image.dtype) != "uint8" or not fits or 0 in shape:
+        size = " × ".join(map(str, shape)) or "no dimensions"
+        raise ConfigError(
+            f"{where}: got an array of {image.dtype}, {size}; expected uint8, H × W × 3 (RGB) or "
+            "H × W (grayscale)"
+        )
+    return image, None
+
+
+def _require_defaults(wanted: Wanted) -> None:
+    for key, default in _OF_FOLDERS.items():
+        value = getattr(wanted, key)
+        if value != default:
+            raise ConfigError(
+                f"{key}: got {shown(value)}, which says something of folders, and the source is a "
+                "list; leave it out"
+            )
+
+
+def _in_order(label: str | int) -> Any:
+    return label if isinstance(label, int) else os.fsencode(label)
+
+
+def _bytes_of(image: Any) -> bytes:
+    """Return an image file: an array becomes a PNG, which holds the same samples."""
+    if isinstance(image, bytes):
+        return image
+    import numpy as np
+
+    from prep.images.encode import encode_png
+
+    return encode_png(np.asarray(image))
+
+
+def _checksum(data: bytes) -> int:
+    """Return 64 bits that take the place of a file's time in a stamp."""
+    import xxhash
+
+    return int.from_bytes(xxhash.xxh3_64_digest(data), "big", signed=True)
+
+
+def _stamp_of_file(entry: ImageEntry) -> Stamp:
+    return store.stamp_of(str(locate(os.fsdecode(entry.file))))
+
+
+def _listed(number: int, path: str) -> Stamp:
+    try:
+        return store.stamp_of(path)
+    except OSError as error:
+        raise SourceError(
+            f"source: item {number}: {quoted(path)} can't be read: {reason_of(error)}"
+        ) from None

@@ -1,0 +1,33 @@
+"""The kinds of sources: the only place that knows more than one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prep.sources.base import Source
+from prep.sources.folders.source import FolderSource
+from prep.sources.memory import KeptImages
+from prep.storage.location import absolute
+
+# The first that claims a name opens it.
+_KINDS: tuple[type[FolderSource | KeptImages], ...] = (KeptImages, FolderSource)
+
+
+def open_source(source: str | Source) -> Source:
+    """Return the source that a configuration names or holds."""
+    return source if isinstance(source, Source) else FolderSource(absolute(source))
+
+
+def is_source_name(name: str) -> bool:
+    """Return whether a plan can name its source so."""
+    return any(kind.claims(name) for kind in _KINDS)
+
+
+def reopen_source(name: str, folder: Path) -> Source:
+    """Return the source that a plan names.
+
+    Args:
+        name: a name of which :func:`is_source_name` is true.
+        folder: the folder of the plan and its manifest.
+    """
+    return next(kind(name, folder) for kind in _KINDS if kind.claims(name))
