@@ -1,4 +1,4 @@
-"""All errors, as one tree.
+"""All exceptions, as one tree.
 
 ::
 
@@ -38,11 +38,11 @@ class PrepError(Exception):
     """Base class of all errors that prep raises on purpose."""
 
     exit_code = 1
-    #: The traceback that IPython has shown the caller's part of, and in which of its cells.
+    #: The traceback that IPython has shown in part, and the number of the cell.
     _shown: tuple[int, int] | None = None
 
     def _render_traceback_(self) -> list[str]:
-        """Lay out the lines that led to this package; all lines for ``%tb``, in a later cell.
+        """Return the traceback down to this package; all of it for ``%tb``, in a later cell.
 
         IPython asks any exception for this, unless the user has set a handler of their own.
         https://ipython.readthedocs.io/en/stable/config/integrating.html
@@ -180,9 +180,9 @@ class Interrupted(PrepError, KeyboardInterrupt):
 
 @contextlib.contextmanager
 def _alone(error: BaseException) -> Iterator[None]:
-    """Hide for the length of the block what an error came of."""
+    """Hide the cause and context of an error for the length of the block."""
     cause, suppressed = error.__cause__, error.__suppress_context__
-    error.__cause__ = None  # Which has the context suppressed, too.
+    error.__cause__ = None  # This suppresses the context, too.
     try:
         yield
     finally:
@@ -190,7 +190,7 @@ def _alone(error: BaseException) -> Iterator[None]:
 
 
 def _callers(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback before the first line of this package."""
+    """Return the part of a traceback before the first line of this package."""
     if trace is None or trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "prep":
         return None
     rest = _callers(trace.tb_next)
@@ -198,7 +198,7 @@ def _callers(trace: TracebackType | None) -> TracebackType | None:
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came of, the first cause last."""
+    """Yield an error and its causes, the root cause last."""
     seen: set[int] = set()
     part: BaseException | None = error
     while part is not None and id(part) not in seen:

@@ -1,11 +1,11 @@
-"""Text that comes from outside: JSON, YAML and TOML, of bounded size and depth, no key twice.
+"""Text from outside: JSON, YAML and TOML, of bounded size and depth, without duplicate keys.
 
-Python's parsers let the last of two keys win, and say nothing; run out of stack where something is
-nested deeply; and take whatever size there is.
+Python's parsers silently let the last of two equal keys win, run out of stack on deep nesting, and
+accept any size. The functions here raise ValueError. Its message says where the syntax is wrong,
+but does not quote the line, which may hold a password.
 
-Objects of JSON that somebody else may have written, their members checked as they are taken.
-
-Environment variables in text.
+:class:`Fields` checks the members of JSON objects that somebody else may have written, and
+:func:`expand` replaces environment variables.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import yaml
 
 T = TypeVar("T")
 
-#: Where something stands in a file: the keys, and numbers in lists, that lead to it.
+#: A place in a file: the keys, and indexes in lists, that lead to it.
 KeyPath = tuple[str | int, ...]
 
-#: Bytes of a file that is parsed; those of a user are far smaller.
+#: The largest file that is parsed, in bytes; those of users are far smaller.
 LARGEST = 64 << 20  # 64 MiB
-_LARGEST_YAML = 4 << 20  # 4 MiB; its parser takes 20 s for that, and a gigabyte
-_DEEPEST = 64  # lists and mappings within each other
+_LARGEST_YAML = 4 << 20  # 4 MiB; PyYAML takes 20 s and a gigabyte for that
+_DEEPEST = 64  # nested lists and mappings
 _MOST_NODES = 1_000_000  # in YAML, where a short alias may stand for a long list
 _MOST_VALUES = 8_000_000  # in JSON, where an object weighs as much as four values
 _TEXT_IN_JSON = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -40,21 +40,13 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: str | os.PathLike[str], largest: int = LARGEST) -> str:
-    """Read a UTF-8 text file, and no more of it than may be parsed.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it is too large, or no UTF-8.
-    """
+    """Read a UTF-8 text file; raise ValueError if it is larger than ``largest``, or not UTF-8."""
     with open(path, "rb") as file:
         return text_of(file.read(largest + 1), largest)
 
 
 def text_of(data: bytes, largest: int = LARGEST) -> str:
-    r"""Decode the contents of a text file, with or without a byte order mark.
-
-    Raises:
-        ValueError: it is too large, or no UTF-8.
+    r"""Decode the contents of a UTF-8 text file, with or without a byte order mark.
 
     >>> text_of(b"\xef\xbb\xbfsize: 224")
     'size: 224'
@@ -72,15 +64,7 @@ def text_of(data: bytes, largest: int = LARGEST) -> str:
 
 
 def parse_json(text: str | bytes, largest: int = LARGEST) -> Any:
-    """Parse JSON.
-
-    Args:
-        text: what to parse; bytes are taken for UTF-8.
-        largest: characters or bytes that it may have.
-
-    Raises:
-        ValueError: it is no JSON, too large, nested too deeply, or gives a key twice; the message
-            says which.
+    """Parse JSON, text or UTF-8, of at most ``largest`` characters or bytes.
 
     >>> parse_json('{"size": 224, "size": 256}')
     Traceback (most recent call last):
@@ -102,11 +86,7 @@ def parse_json(text: str | bytes, largest: int = LARGEST) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Parse TOML.
-
-    Raises:
-        ValueError: it is no TOML, or too large, or nested too deeply; the message says which.
-    """
+    """Parse TOML."""
     _require_size(len(text), LARGEST)
     value = _shallow(tomllib.loads, text)
     _require_shallow(value, len(text))
@@ -114,13 +94,13 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML.
-
-    Raises:
-        ValueError: it is no YAML, too large, nested too deeply, or gives a key twice; the message
-            says which.
-    """
+    """Parse YAML 1.1, with the tags of the standard types only."""
     return _parse_yaml(text, _Loader).value
+
+
+def parse_marked_yaml(text: str) -> MarkedYaml:
+    """Parse YAML like :func:`parse_yaml`, and keep line numbers for messages."""
+    return _parse_yaml(text, _MarkingLoader)
 
 
 def _parse_yaml(text: str, kind: type[_Loader]) -> MarkedYaml:
@@ -131,12 +111,15 @@ def _parse_yaml(text: str, kind: type[_Loader]) -> MarkedYaml:
         if node is None:
             return MarkedYaml(None, {})
         _require_shallow(node, _MOST_NODES, ", or a part contains itself (&name, *name)")
-        # Before the construction, which takes merges (<<) apart.
-        lines = dict(_lines(node, ()))
+        lines = dict(_lines(node, ()))  # before the construction resolves merges (<<)
         return MarkedYaml(loader.construct_document(node), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{where}{error.problem}") from None
     except yaml.YAMLError as error:
-        raise ValueError(_without_lines(error)) from None
-    except (TypeError, KeyError, AttributeError, OverflowError):  # Of !!bool maybe, for instance.
+        raise ValueError(str(error)) from None
+    except (TypeError, KeyError, AttributeError, OverflowError):  # of !!bool maybe, for instance
         raise ValueError("a value does not match its tag (!!…)") from None
 
 
@@ -146,7 +129,7 @@ def _require_size(size: int, largest: int) -> None:
 
 
 def _require_few_values(text: str) -> None:
-    """Raise ValueError where JSON would take much more memory than its text: ``[],[],[],…``."""
+    """Raise ValueError if JSON would take much more memory than its text: ``[],[],[],…``."""
     if _weight(text) > _MOST_VALUES and _weight(_TEXT_IN_JSON.sub("", text)) > _MOST_VALUES:
         raise ValueError(f"more than {_MOST_VALUES:,} values")
 
@@ -163,12 +146,12 @@ def _shallow(parse: Callable[..., T], *args: Any, **options: Any) -> T:
 
 
 def _require_shallow(top: Any, most: int, or_else: str = "") -> None:
-    """Raise ValueError where something holds itself, is nested too deeply, or has too many members.
+    """Raise ValueError if something contains itself, is nested too deeply, or has too many members.
 
     Args:
-        top: JSON's lists and mappings, or YAML's nodes.
-        most: how many members there may be at any depth; what is there twice counts twice.
-        or_else: what may be wrong instead of the depth.
+        top: lists and mappings, or YAML nodes.
+        most: the largest number of members at any depth; aliases count each time.
+        or_else: another possible cause, for the message about depth.
     """
     layer = [members] if (members := _members(top)) is not None else []
     for _ in range(_DEEPEST):
@@ -183,7 +166,7 @@ def _require_shallow(top: Any, most: int, or_else: str = "") -> None:
 
 
 def _members(value: Any) -> Collection[Any] | None:
-    """What is in a list or a mapping; None for anything else."""
+    """Return the members of a list or a mapping; None for anything else."""
     if isinstance(value, dict):
         return value.values()
     if isinstance(value, yaml.MappingNode):
@@ -202,26 +185,18 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-def _without_lines(error: yaml.YAMLError) -> str:
-    """What is wrong and where, but not what stands there: it may be a password."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"  # type: ignore[attr-defined]
-
-
 class PlainText(str):
-    """Text that stood in a YAML file without quotes."""
+    """Text without quotes in a YAML file."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedYaml:
-    """What a YAML file holds, and where.
+    """The value of a YAML file, with line numbers.
 
     Attributes:
-        value: what it holds. Text without quotes is :class:`PlainText`.
+        value: text without quotes is :class:`PlainText`.
         lines: the line, from 1, of each key and each member of a list.
     """
 
@@ -229,24 +204,13 @@ class MarkedYaml:
     lines: dict[KeyPath, int]
 
     def line_of(self, path: KeyPath) -> int | None:
-        """The line of what is there, or of the nearest thing around it."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
-        return None
-
-
-def parse_marked_yaml(text: str) -> MarkedYaml:
-    """The same as :func:`parse_yaml`, for files that errors are to be found in.
-
-    Raises:
-        ValueError: as there.
-    """
-    return _parse_yaml(text, _MarkingLoader)
+        """Return the line of a place, or of the innermost place around it that has one."""
+        around = (path[:length] for length in range(len(path), 0, -1))
+        return next((self.lines[place] for place in around if place in self.lines), None)
 
 
 def scalar_of(text: str) -> str | int | float | bool | None:
-    """What YAML takes a word without quotes for.
+    """Return the value of a word without quotes in YAML.
 
     >>> scalar_of("4"), scalar_of("true"), scalar_of("4 cores")
     (4, True, '4 cores')
@@ -282,14 +246,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Makes no objects but those of JSON and dates."""
+    """Refuse duplicate keys."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Before merges (<<), for what a mapping says itself is meant to win over those.
+        # Before merges (<<), which a mapping's own keys override.
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         seen: set[str] = set()
-        for key in keys:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise ValueError(f"line {key.start_mark.line + 1}: given twice: {key.value!r}")
             seen.add(key.value)
@@ -297,17 +260,16 @@ class _Loader(yaml.SafeLoader):
 
 
 class _MarkingLoader(_Loader):
-    """Tells text that stood without quotes from other text."""
+    """Return text without quotes as :class:`PlainText`."""
+
+    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        text = self.construct_scalar(node)
+        return PlainText(text) if node.style is None else str(text)
 
 
-def _text(loader: _MarkingLoader, node: yaml.ScalarNode) -> str:
-    text = loader.construct_scalar(node)
-    return PlainText(text) if node.style is None else str(text)
+_MarkingLoader.add_constructor("tag:yaml.org,2002:str", _MarkingLoader.construct_yaml_str)
 
-
-_MarkingLoader.add_constructor("tag:yaml.org,2002:str", _text)
-
-#: The most that a whole number may be, where nothing smaller is said.
+#: The default upper limit of whole numbers.
 LARGEST_WHOLE = (1 << 63) - 1
 _LONGEST_TEXT = 1 << 16  # characters
 _LONGEST_SHOWN = 80
@@ -315,17 +277,14 @@ _ABSENT: Any = object()
 
 
 class Fields:
-    """The members of one object.
+    """The members of a JSON object.
 
-    Each method takes a member out and gives it back, if it is what is asked for; a default stands
-    for one that is absent. Whoever has taken all that there may be calls :meth:`end`.
+    Each method takes out a member and returns it, or the default if it is absent; a member of
+    another kind raises ValueError. :meth:`end` refuses members that nobody took.
 
     Args:
-        value: what JSON held.
-        what: what it is to be, for messages.
-
-    Raises:
-        ValueError: it is no object, or a member is not what is asked for; the message names it.
+        value: parsed JSON.
+        what: a name for the object, for messages.
 
     >>> Fields({"index": -1}, "a receipt").whole("index")
     Traceback (most recent call last):
@@ -376,7 +335,7 @@ class Fields:
         return counts(self.any(name), name, least)
 
     def end(self) -> None:
-        """Raise ValueError where members are left that nobody took."""
+        """Raise ValueError if members are left that nobody took."""
         if self._left:
             unknown = _shown(next(iter(self._left)))
             raise ValueError(f"expected {self._what} of known members, found {unknown}")
@@ -414,14 +373,16 @@ def counts(value: object, name: str, least: int = 0) -> dict[str, int]:
 
 
 def refuse(name: str, expected: str, found: object) -> NoReturn:
-    """Raise ValueError; a long value is shortened."""
+    """Raise ValueError; a long value is abbreviated."""
     raise ValueError(f"{name}: expected {expected}, found {_shown(found)}")
 
 
 def _shown(value: object) -> str:
-    """Show a value as JSON has it, if it is short."""
-    if isinstance(value, Mapping | list | tuple):
-        return "an object" if isinstance(value, Mapping) else "a list"
+    """Return a value as JSON, abbreviated."""
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "a list"
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
@@ -433,15 +394,15 @@ _VARIABLE = re.compile(
 
 
 def expand(text: str, variables: Mapping[str, str], *, bare: bool = False) -> str:
-    """Replace ``${NAME}`` and ``${NAME:-default}``, once, and ``$$`` by a dollar.
+    """Replace ``${NAME}`` and ``${NAME:-default}``, not recursively, and ``$$`` by a dollar.
 
-    The default stands in for a variable that is not set, or is empty. Any other dollar stays.
+    The default replaces a variable that is unset or empty. Any other dollar stays.
 
     Args:
         bare: whether to replace ``$NAME`` as well.
 
     Raises:
-        ValueError: a variable is not set and has no default, or this is neither.
+        ValueError: a variable is unset and has no default, or a ``${`` is not of these forms.
 
     >>> expand("${HOME}/${SET:-photos}, $$5", {"HOME": "/home/me"})
     '/home/me/photos, $5'

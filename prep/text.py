@@ -1,4 +1,4 @@
-"""Numbers and names, for people to read."""
+"""Numbers, names and errors as text for people."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 _NAMED = 5
-_SENTENCE = 3  # spaces that a text has, to be understood without the type of its error
-_MOST_BITS = 1024  # of a number that is shown: Python refuses to write very long ones
+_SENTENCE = 3  # spaces in a message that is clear without the type of its error
+_MOST_BITS = 1024  # of an integer that is shown: Python refuses to format very long ones
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 
 
@@ -24,7 +24,7 @@ class Displayable:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts.
+    """Return a number with its noun in the singular or plural.
 
     >>> counted(1, "shard"), counted(2000, "image"), counted(2, "class")
     ('1 shard', '2,000 images', '2 classes')
@@ -34,7 +34,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def some(names: Sequence[str], separator: str = ", ") -> str:
-    """The first of them, and how many there are beside.
+    """Join the first few names, with the number of the others.
 
     >>> some(["a", "b"]), some([str(i) for i in range(2000)])
     ('a, b', '0, 1, 2, 3, 4 and 1,995 more')
@@ -44,7 +44,7 @@ def some(names: Sequence[str], separator: str = ", ") -> str:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """What to say of a name that is not known: which one may be meant, or else which there are.
+    """Return the message for an unknown name: the nearest known one, or the list of them.
 
     >>> unknown("key", "ouptut", ["source", "output"])
     "unknown key; did you mean 'output'?"
@@ -58,7 +58,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """Which known name may be meant by one that is not.
+    """Return the known name nearest to an unknown one; None if none is near.
 
     >>> nearest("ouptut", ["source", "output"]), nearest("colour", ["source", "output"])
     ('output', None)
@@ -69,7 +69,7 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
 
 
 def brief(value: object, most: int = 200) -> str:
-    """A value as text, but not all of it if it is long.
+    """Return a value as text, abbreviated.
 
     >>> brief([1, 2]), brief("abcdef", 3)
     ('[1, 2]', 'abc…')
@@ -79,7 +79,7 @@ def brief(value: object, most: int = 200) -> str:
 
 
 def quoted(text: str | os.PathLike[str], most: int = 120) -> str:
-    r"""Put what a user typed, or a name that was found, in quotes, on one line and not too long.
+    r"""Put a name or a user's input in quotes, on one line, abbreviated in the middle.
 
     >>> print(quoted("photos"), quoted("it's"), quoted("a" + chr(10)), quoted("x" * 30, 9))
     'photos' "it's" 'a\n' 'xxxx…xxxx'
@@ -93,7 +93,7 @@ def quoted(text: str | os.PathLike[str], most: int = 120) -> str:
 
 
 def shown(value: object, most: int = 120) -> str:
-    """Show a value as a person would type it, whatever type it has here.
+    """Return a value as a person would type it.
 
     >>> shown("photos"), shown(None), shown(True), shown(0.5), shown(b"photos")
     ("'photos'", 'nothing', 'true', '0.5', "'photos'")
@@ -119,7 +119,7 @@ def shown(value: object, most: int = 120) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What kind of value it is, where it is not to be shown itself.
+    """Return the kind of a value in words.
 
     >>> kind_of([1]), kind_of({}), kind_of(1.5), kind_of(None), kind_of(range(1))
     ('a list', 'a mapping', 'a number', 'nothing', 'a range')
@@ -142,7 +142,7 @@ def kind_of(value: object) -> str:
 
 
 def unit_of(size: float) -> tuple[float, str]:
-    """The unit that suits a size, given in bytes: how many bytes it is, and its name.
+    """Return the unit for a size in bytes: (bytes per unit, name).
 
     >>> unit_of(25_000), unit_of(999_960), unit_of(0)
     ((1000.0, 'kB'), (1000000.0, 'MB'), (1, 'B'))
@@ -151,7 +151,7 @@ def unit_of(size: float) -> tuple[float, str]:
 
 
 def size_text(size: float) -> str:
-    """A size, given in bytes.
+    """Format a size in bytes.
 
     >>> size_text(512), size_text(2_500_000), size_text(25e9), size_text(1.4e12)
     ('512 B', '2.5 MB', '25.0 GB', '1.4 TB')
@@ -161,7 +161,7 @@ def size_text(size: float) -> str:
 
 
 def rate(per_second: float) -> str:
-    """How many a second, and a fraction where there are few.
+    """Format a rate per second.
 
     >>> rate(1234.5), rate(0.42)
     ('1,234', '0.42')
@@ -170,7 +170,7 @@ def rate(per_second: float) -> str:
 
 
 def measured(seconds: float) -> str:
-    """A time that was measured, in the unit that suits it.
+    """Format a measured time, in seconds, to a tenth if it is short.
 
     >>> measured(2.14), measured(600)
     ('2.1 s', '10 min')
@@ -179,7 +179,7 @@ def measured(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time, given in seconds, in the unit that suits it.
+    """Format a duration, in seconds.
 
     >>> duration(12), duration(600), duration(7200)
     ('12 s', '10 min', '2.0 h')
@@ -192,7 +192,7 @@ def duration(seconds: float) -> str:
 
 
 def triple(values: Mapping[str, float] | None) -> str:
-    """Three channels in a row.
+    """Format the values of three channels in a row.
 
     >>> triple({"R": 1, "G": 2, "B": 3})
     'R 1.000  G 2.000  B 3.000'
@@ -201,7 +201,7 @@ def triple(values: Mapping[str, float] | None) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong with a file, in one line: what the system says, without its number.
+    """Return an error's message in one line, without the number of an OSError.
 
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "photos"))
     'No such file or directory'
@@ -211,14 +211,14 @@ def reason_of(error: BaseException) -> str:
 
 
 def failure(error: BaseException) -> str:
-    """What went wrong, for a message about something else, of which it is the cause.
+    """Return an error in one line, as the cause within another message.
 
     >>> failure(IsADirectoryError(21, "Is a directory", "out/a"))
     "Is a directory: 'out/a'"
     >>> failure(ZeroDivisionError("by zero"))
     'ZeroDivisionError: by zero'
     """
-    if type(error).__module__ == "prep.errors":  # They say all that there is to say.
+    if type(error).__module__ == "prep.errors":  # Its messages are complete.
         return one_line(str(error))
     if isinstance(error, OSError):
         return reason_and_file(error)
@@ -226,7 +226,7 @@ def failure(error: BaseException) -> str:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What a library says, with the type of its error where it says too little without.
+    """Return a library's message, with the type of the error if the message is short.
 
     >>> sentence_of(ValueError("unable to find the file")), sentence_of(KeyError("size"))
     ('unable to find the file', "KeyError: 'size'")
@@ -236,7 +236,7 @@ def sentence_of(error: BaseException) -> str:
 
 
 def opening(data: bytes) -> str:
-    """How a file begins: as text, if it is some, or as hexadecimal bytes.
+    """Describe the first bytes of a file, as text or in hexadecimal.
 
     >>> opening(b"<!doctype html><html>"), opening(bytes(9))
     ("begins with the text '<!doctype html>'", 'begins with the bytes 00 00 00 00 00 00 00 00')
@@ -248,7 +248,7 @@ def opening(data: bytes) -> str:
 
 
 def reason_and_file(error: Exception) -> str:
-    """The same, with the file or URL, where the system says which.
+    """Return an error's message in one line, with the file or URL of an OSError.
 
     >>> reason_and_file(FileNotFoundError(2, "No such file or directory", b"photos"))
     "No such file or directory: 'photos'"
@@ -259,7 +259,7 @@ def reason_and_file(error: Exception) -> str:
 
 
 def distinct_lines(names: Iterable[str]) -> list[str]:
-    r"""Each name on one line, and no two alike, though two names may look alike.
+    r"""Return each name on one line, with numbers added to those that would look alike.
 
     >>> print(*distinct_lines(["a" + chr(10), "a\\n", "b"]), sep=", ")
     a\n, a\n (2), b
@@ -274,7 +274,7 @@ def distinct_lines(names: Iterable[str]) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    r"""File names may hold line breaks, control characters and broken text; a terminal must not.
+    r"""Escape line breaks, control characters and broken text, which file names may hold.
 
     >>> print(one_line("two" + chr(10) + "lines"))
     two\nlines

@@ -1,6 +1,6 @@
-"""A cluster file as it stands: its profiles, and on which line what is.
+"""A cluster file: its profiles, with line numbers for messages.
 
-What is at the top of the file holds for all profiles, and a profile overrides it.
+Keys at the top of the file apply to all profiles; a profile overrides them.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from prep.parsing import (
 )
 from prep.text import reason_of, shown, unknown
 
-#: The profile that is used where none is named.
+#: The profile that is used by default.
 DEFAULT_PROFILE = "local"
 
-# How a cluster is had. A profile that says so itself takes nothing of it from the top of the file.
+# How to get a cluster. A profile with any of these keys inherits none of them.
 _HOW = ("module", "class", "args", "kwargs", "address", "scheduler_file")
-# How many workers it has. The same goes for these.
+# The number of workers. The same applies to these.
 _HOW_MANY = ("workers", "adapt")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a spec stands, for errors. It makes no difference to what the spec says.
+    """The place of a spec, for messages. Specs that differ in it alone are equal.
 
     Attributes:
-        file: what the file is called; None for a spec that was made otherwise.
-        content: what is in the file.
-        profile: which of its profiles the spec is; None for what is at the top.
+        file: the name of the file; None for a spec that is not from a file.
+        content: of the file.
+        profile: the name of the profile; None for the top of the file.
     """
 
     file: str | None = field(default=None, compare=False)
@@ -47,11 +47,11 @@ class Origin:
     profile: str | None = field(default=None, compare=False)
 
     def error(self, path: KeyPath, message: str) -> ConfigError:
-        """What is wrong with something of the merged spec, with its file, line and key."""
+        """Return an error at a place in the merged spec, with file, line and key."""
         return self.error_at(self._place(path), message)
 
     def error_at(self, place: KeyPath, message: str) -> ConfigError:
-        """The same, for a place in the file."""
+        """Return an error at a place in the file, with file, line and key."""
         line = self.content.line_of(place)
         file = f" {self.file}" if self.file is not None else ""
         where = f", line {line}" if line is not None else ""
@@ -79,10 +79,10 @@ class ClusterFile:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str] | None, known: Collection[str]) -> ClusterFile:
-        """Reads it; by default, the one that comes with the package.
+        """Read a cluster file, by default that of the package.
 
         Raises:
-            ConfigError: it can't be read, or has other keys than those that are known.
+            ConfigError: it can't be read, or has unknown keys.
         """
         file = str(resources.files("prep") / "cluster.yaml") if path is None else os.fspath(path)
         try:
@@ -94,11 +94,11 @@ class ClusterFile:
         return read
 
     def profile(self, name: str | None) -> tuple[dict[str, Any], Origin]:
-        """A profile, merged over the top and its variables replaced, and where that stands.
+        """Return a profile, merged over the top of the file and with its variables replaced.
 
         Raises:
-            ConfigError: there is none of that name, or a variable is not set, or is empty where
-                the way to a cluster should be.
+            ConfigError: there is no such profile, or a variable is not set, or is empty in a key
+                that says how to get a cluster.
         """
         top = {key: value for key, value in self.content.value.items() if key != "profiles"}
         origin = Origin(self.name, self.content, self._choose(name))
@@ -119,7 +119,7 @@ class ClusterFile:
         return Origin(self.name, self.content).error_at(place, message)
 
     def _require_mappings(self, known: Collection[str]) -> None:
-        """A typing error in a profile is told even if another one is used."""
+        """Check the keys of all profiles, not only of the one in use."""
         if self.content.value is None:
             raise self._error((), "the file is empty; expected keys and values")
         if not isinstance(self.content.value, dict):
@@ -138,7 +138,7 @@ class ClusterFile:
                     raise self._error((*place, key), unknown("key", key, sorted(known)))
 
     def _choose(self, profile: str | None) -> str | None:
-        """The name of the profile to use; None for what is at the top of the file."""
+        """Return the name of the profile to use; None for the top of the file."""
         if profile is None and DEFAULT_PROFILE in self._profiles:
             return DEFAULT_PROFILE
         if profile is None and (not self._profiles or set(_HOW) & set(self.content.value)):
@@ -154,7 +154,7 @@ class ClusterFile:
 
 
 def _expanded(value: Any, origin: Origin, path: KeyPath) -> Any:
-    """A value of the merged spec with its variables replaced, in plain Python types."""
+    """Return a value of the merged spec with its variables replaced, in plain Python types."""
     if isinstance(value, dict):
         return {
             str(key) if isinstance(key, str) else key: _expanded(item, origin, (*path, key))
@@ -174,7 +174,7 @@ def _expanded(value: Any, origin: Origin, path: KeyPath) -> Any:
 
 
 def _merged(top: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What is at the top of a file, overridden by a profile."""
+    """Return the keys at the top of a file, overridden by those of a profile."""
     left = dict(top)
     for group in (_HOW, _HOW_MANY):
         if any(key in own for key in group):
