@@ -133,8 +133,8 @@ def _stored_report(journal: Journal) -> RunReport | None:
 def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterator[None]:
     """Ignore a write error if the stored report says the same of all images that were written.
 
-    A finished output may lie where nothing can be written, while files come to the source that are
-    passed over. Nor did earlier versions tell as much of duplicates.
+    A finished output may have been moved to where nothing can be written, while files come to the
+    source that are passed over. Nor did earlier versions tell as much of duplicates.
     """
     try:
         yield
@@ -142,7 +142,11 @@ def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterat
         if stored is None:
             raise
         report = dataclasses.replace(
-            report, passed_over=stored.passed_over, duplicates=stored.duplicates
+            report,
+            passed_over=stored.passed_over,
+            duplicates=stored.duplicates,
+            output=stored.output,
+            config={**report.config, "output": stored.config.get("output")},
         )
         if stored != _resumed_as(report, stored):
             raise

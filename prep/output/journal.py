@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -145,7 +146,9 @@ class Journal:
             return None
 
     def holds(self, plan: RunPlan) -> bool:
-        """Tell whether nothing of a plan is left for ``begin`` to publish.
+        """Return whether nothing of a plan is left for ``begin`` to publish.
+
+        The output may have been moved since: where it was then makes no difference.
 
         Raises:
             StorageUnavailable: a storage does not say.
@@ -407,11 +410,17 @@ class Journal:
 
     def _holds_plan(self, plan: RunPlan) -> bool:
         stored = self.stored_plan()
-        return stored is not None and stored.to_json() == plan.to_json()
+        return stored is not None and _without_place(stored) == _without_place(plan)
 
     def _holds_manifest(self, plan: RunPlan) -> bool:
         held = self.manifest()
         return held is not None and bool(held.equals(plan.manifest))
+
+
+def _without_place(plan: RunPlan) -> dict[str, Any]:
+    values = plan.to_json()
+    del values["config"]["output"]
+    return values
 
 
 def _size(path: Path) -> int | None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -323,3 +323,41 @@ def test_an_output_that_can_not_be_written_to_is_told_of(small_disk: Path) -> No
     assert shown.stderr.splitlines()[-1] == told
     with pytest.raises(OutputConflict, match="Read-only file system"):
         prep.run(config())
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Make folders read-only until the test ends, also for root."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root, to mount a folder read-only")
+    with contextlib.ExitStack() as stack:
+
+        def make(folder: Path) -> None:
+            subprocess.run(["mount", "--bind", folder, folder], check=True)
+            stack.callback(subprocess.run, ["umount", folder], check=True)
+            subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+
+        yield make
+
+
+def test_a_finished_output_that_was_moved_is_complete(
+    home: Path, read_only: Callable[[Path], None]
+) -> None:
+    prep.run(config())
+    (home / "out").rename(home / "moved")
+    read_only(home / "moved")
+    before = contents(home / "moved", "**/*.*")
+    state = prep.plan(config(output="moved")).state
+    assert state is not None
+    assert (state.complete, state.obstacle) == (True, None)
+    assert prep.run(config(output="moved")).was_complete
+    assert contents(home / "moved", "**/*.*") == before
+
+
+def test_the_report_of_a_finished_output_that_was_moved_says_where_it_is(home: Path) -> None:
+    prep.run(config())
+    (home / "out").rename(home / "moved")
+    assert prep.run(config(output="moved")).was_complete
+    report = json.loads((home / "moved/report.json").read_text())
+    assert (report["output"], report["config"]["output"]) == (str(home / "moved"), "moved")
+    assert prep.verify("moved").clean
