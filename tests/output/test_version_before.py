@@ -1,0 +1,82 @@
+"""Outputs that version 0.1.0 has begun or finished; see ``version_0_1_0/README.md``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prep
+from tests.support.clusters import contents
+
+MADE = Path(__file__).with_name("version_0_1_0")
+MODIFIED = 1_000_000_000  # seconds since 1970
+OF_ONE_ATTEMPT = ("seconds", "worker", "began")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, elsewhere than it was made: plans hold the absolute path of the source."""
+    shutil.copytree(MADE, tmp_path, dirs_exist_ok=True)
+    for photo in tmp_path.glob("photos/*/*/*"):
+        os.utime(photo, (MODIFIED, MODIFIED))
+    plan = json.loads((tmp_path / "complete/.prep/plan.json").read_text())
+    versions = {
+        name.removeprefix("version of "): version
+        for name, version in plan["fingerprint"].items()
+        if name.startswith("version of ")
+    }
+    # Other libraries would make it another run, whatever bytes they write.
+    monkeypatch.setattr("prep.operations.plan.versions_here", lambda: versions)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def config(output: str) -> prep.Config:
+    return prep.Config(source="photos", output=output, size=16, images_per_shard=3)
+
+
+def receipts(output: Path) -> dict[str, dict[str, Any]]:
+    found = {
+        name: json.loads(data) for name, data in contents(output, ".prep/receipts/*/*").items()
+    }
+    return {
+        name: {key: value for key, value in receipt.items() if key not in OF_ONE_ATTEMPT}
+        for name, receipt in found.items()
+    }
+
+
+def test_a_stopped_output_is_continued_to_the_bytes_that_the_version_before_wrote(
+    home: Path,
+) -> None:
+    stopped, complete = home / "stopped", home / "complete"
+    assert prep.verify(stopped).committed == 3
+    state = prep.plan(config("stopped")).state
+    assert state is not None
+    assert (state.committed, state.images_left) == (3, 4)
+    report = prep.run(config("stopped"))
+    assert (report.resumed_shards, report.shards) == (3, 5)
+    for files in ("*/*.tfrecord", "*.csv", "mean_rgb.json", "label_map.json"):
+        assert contents(stopped, files) == contents(complete, files)
+    assert receipts(stopped) == receipts(complete)
+    assert list(stopped.glob("**/*.partial")) == []
+    assert prep.verify(stopped).clean
+
+
+def test_a_complete_output_is_clean_and_there_is_nothing_to_do(home: Path) -> None:
+    before = contents(home / "complete", "**/*.*")
+    assert prep.verify("complete").clean
+    plan = prep.plan(config("complete"))
+    assert plan.state is not None
+    assert plan.state.complete
+    assert prep.run(config("complete")).was_complete
+    after = contents(home / "complete", "**/*.*")
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {".prep/plan.json", "report.json"}  # They name the places anew.
+    then, now = (json.loads(files[".prep/plan.json"]) for files in (before, after))
+    assert list(now) == list(then)
+    assert now == {**then, "source": str(home / "photos")}
