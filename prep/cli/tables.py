@@ -29,7 +29,7 @@ from prep.storage.location import locate
 from prep.text import counted, duration, one_line, size_text, triple
 
 if TYPE_CHECKING:
-    from prep.execution.preflight.findings import ClusterCheck
+    from prep.execution.preflight.rules import ClusterCheck
     from prep.operations.mean import MeanReport
     from prep.operations.verify import VerificationReport
     from prep.output.report.report import RunReport
@@ -104,11 +104,11 @@ def print_cluster_check(check: ClusterCheck) -> None:
         )
     console = Console()
     console.print(table)
-    for trouble in check.troubles:
-        text = Text(f"{trouble.level}: ", style="red" if trouble.level == "error" else "yellow")
-        text.append(f"{one_line(trouble.where)}: {one_line(trouble.what)}", style="default")
+    for finding in check.findings:
+        text = Text(f"{finding.level}: ", style="red" if finding.level == "error" else "yellow")
+        text.append(f"{one_line(finding.where)}: {one_line(finding.what)}", style="default")
         console.print(text, soft_wrap=True)
-        console.print(Text(f"  → {trouble.remedy}"), soft_wrap=True)
+        console.print(Text(f"  → {finding.remedy}"), soft_wrap=True)
     console.print(Text(check.summary()))
 
 

@@ -30,16 +30,16 @@ from prep.execution.clusters.plugins import leave_workers, mount_on_workers, pre
 from prep.execution.clusters.session import usable_client
 from prep.execution.preflight import checks, poll, probes, shared_files, software
 from prep.execution.preflight.checks import await_worker, check_cluster, require_fit, samples_of
-from prep.execution.preflight.findings import (
-    Trouble,
+from prep.execution.preflight.rules import (
+    check_process,
+    check_scheduler,
+    check_timeout,
+    compare_software,
     merged,
-    process_troubles,
-    scheduler_troubles,
-    silence_troubles,
-    software_troubles,
 )
 from prep.execution.worker import WorkerSetup
 from prep.monitoring.messages import MISFITS
+from prep.output.findings import Finding
 from prep.storage import location
 from prep.storage.backends.filesystems import OPTIONS
 from prep.storage.location import Access
@@ -50,9 +50,9 @@ from tests.support.pictures import write_tree
 HERE = software.describe_process()
 
 
-def told(troubles: Any) -> dict[str, str]:
+def told(findings: Any) -> dict[str, str]:
     """How bad each is."""
-    return {trouble.what: trouble.level for trouble in troubles}
+    return {finding.what: finding.level for finding in findings}
 
 
 def with_version(name: str, version: str | None) -> dict[str, Any]:
@@ -72,13 +72,13 @@ def test_the_facts_need_no_package_of_ours() -> None:
     assert facts["versions"]["python"] == HERE["versions"]["python"]
     assert facts["versions"]["prep"] is None
     assert "ModuleNotFoundError" in facts["broken"]["opencv"]
-    levels = told(software_troubles(HERE, facts))
+    levels = told(compare_software(HERE, facts))
     assert any(what.startswith("prep can't be imported by") for what in levels)
     assert set(levels.values()) == {"error"}
 
 
-def test_the_same_software_is_no_trouble() -> None:
-    assert list(software_troubles(HERE, HERE)) == []
+def test_the_same_software_is_no_finding() -> None:
+    assert list(compare_software(HERE, HERE)) == []
     assert {"prep", "opencv", "numpy", "dask", "distributed", "python"} <= HERE["versions"].keys()
 
 
@@ -106,47 +106,47 @@ def test_another_version_is_as_bad_as_what_it_does(
     name: str, version: str | None, of_worker: str, of_scheduler: str
 ) -> None:
     there = with_version(name, version)
-    (worker,) = software_troubles(HERE, there)
-    (scheduler,) = software_troubles(HERE, there, scheduler=True)
+    (worker,) = compare_software(HERE, there)
+    (scheduler,) = compare_software(HERE, there, scheduler=True)
     assert (worker.level, scheduler.level) == (of_worker, of_scheduler)
     assert name in worker.what
     assert str(version) in worker.what or version is None
 
 
 def test_the_same_version_of_another_state_is_told() -> None:
-    (trouble,) = software_troubles(HERE, {**HERE, "code": "0" * 64})
-    assert trouble.level == "warning"
-    assert "other code" in trouble.what
+    (finding,) = compare_software(HERE, {**HERE, "code": "0" * 64})
+    assert finding.level == "warning"
+    assert "other code" in finding.what
 
 
 def test_what_is_odd_about_a_process_is_told() -> None:
     well = {"nthreads": 1, "nanny": "tcp://127.0.0.1:1"}
     at = HERE["time"]
-    assert list(process_troubles(HERE, HERE, well, at - 1, at + 1)) == []
-    late = list(process_troubles(HERE, HERE, well, at + 60, at + 61))
-    early = list(process_troubles(HERE, HERE, well, at - 61, at - 60))
+    assert list(check_process(HERE, HERE, well, at - 1, at + 1)) == []
+    late = list(check_process(HERE, HERE, well, at + 60, at + 61))
+    early = list(check_process(HERE, HERE, well, at - 61, at - 60))
     what = "its clock is 60 s off: file times and certificates may be wrong, shards are not"
     assert told(late) == told(early) == {what: "warning"}
     odd = {"nthreads": 4, "nanny": None}
     other = {**HERE, "machine": "riscv64"}
-    assert len(list(process_troubles(HERE, other, odd, at, at))) == 3
+    assert len(list(check_process(HERE, other, odd, at, at))) == 3
 
 
 def test_settings_of_a_scheduler_that_cost_time_are_told() -> None:
     def of(saturation: object, failures: object) -> int:
         config = {"worker-saturation": saturation, "allowed-failures": failures}
-        return len(list(scheduler_troubles({"config": config})))
+        return len(list(check_scheduler({"config": config})))
 
     assert [of(1.0, 10), of(1.1, 3), of(None, None), of("inf", 10), of(1.0, 0)] == [0, 0, 0, 1, 1]
 
 
 def test_too_little_patience_with_silence_is_told() -> None:
     def of(timeout: object) -> int:
-        return len(list(silence_troubles({"config": {"timeouts.tcp": timeout}})))
+        return len(list(check_timeout({"config": {"timeouts.tcp": timeout}})))
 
-    (trouble,) = silence_troubles({"config": {"timeouts.tcp": "30s"}})
-    assert trouble.what.startswith("it will drop hosts that are cut off for 30 s, and end their w")
-    assert trouble.remedy == "start it with DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=120s"
+    (finding,) = check_timeout({"config": {"timeouts.tcp": "30s"}})
+    assert finding.what.startswith("it will drop hosts that are cut off for 30 s, and end their w")
+    assert finding.remedy == "start it with DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=120s"
     assert [of("30s"), of(59), of("1 minute"), of("120s"), of(None), of("soon")] == [
         1,
         1,
@@ -157,13 +157,13 @@ def test_too_little_patience_with_silence_is_told() -> None:
     ]
 
 
-def test_the_same_trouble_of_many_is_told_once() -> None:
-    one = Trouble(level="warning", where="", what="slow", remedy="buy")
-    other = Trouble(level="error", where="", what="broken", remedy="mend")
+def test_a_finding_of_many_processes_is_reported_once() -> None:
+    one = Finding(level="warning", where="", what="slow", remedy="buy")
+    other = Finding(level="error", where="", what="broken", remedy="mend")
     found = merged({"a": [one], "b": [one, other], "c": [one]}, 3)
     assert [(t.level, t.where) for t in found] == [("error", "b"), ("warning", "all 3 workers")]
     everywhere = merged({"scheduler": [one], "a": [one], "b": [one]}, 2)
-    assert [trouble.where for trouble in everywhere] == ["all 2 workers and the scheduler"]
+    assert [finding.where for finding in everywhere] == ["all 2 workers and the scheduler"]
     assert merged({"scheduler": [one], "a": [one]}, 2)[0].where == "scheduler, a"
     many = merged({f"w{i}": [one] for i in range(9)}, 20)
     assert many[0].where == "w0, w1, w2 and 6 more"
@@ -245,10 +245,10 @@ def test_workers_that_were_started_here_are_asked_nothing(
     require_fit(client, readable=["/photos/none.jpg"], writable="/none")
 
 
-def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) -> None:
+def test_a_cluster_that_is_well_has_no_findings(client: Client, source: Path) -> None:
     output = source.parent / "new/out"
     found = check_cluster(client, readable=samples_of(str(source)), writable=str(output))
-    assert found.troubles == ()
+    assert found.findings == ()
     (host,) = found.hosts
     assert (host.workers, host.threads) == (2, 2)
     assert host.free is not None
@@ -256,9 +256,9 @@ def test_a_cluster_that_is_well_has_no_troubles(client: Client, source: Path) ->
 
 
 def test_workers_that_did_not_come_are_told_of(client: Client) -> None:
-    (trouble,) = check_cluster(client, workers=3).warnings
-    assert trouble.what == "2 of 3 workers have connected; a run begins with these"
-    assert check_cluster(client, workers=2).troubles == ()
+    (finding,) = check_cluster(client, workers=3).warnings
+    assert finding.what == "2 of 3 workers have connected; a run begins with these"
+    assert check_cluster(client, workers=2).findings == ()
 
 
 def test_a_folder_without_images_is_passed_over_for_one_to_look_at(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_check_leaves_nothing_where_a_host_has_no_such_folder(
     finally:
         leave_workers(client)
         wait_until(lambda: found_by(client, output) == {output})
-    assert any("does not see what it writes" in trouble.what for trouble in found.errors)
+    assert any("does not see what it writes" in finding.what for finding in found.errors)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,8 +317,8 @@ def test_a_worker_that_does_not_answer_is_told(
             found = check_cluster(client)
         finally:
             os.kill(pid, signal.SIGCONT)
-    (trouble,) = found.errors
-    assert "does not answer" in trouble.what
+    (finding,) = found.errors
+    assert "does not answer" in finding.what
 
 
 @pytest.mark.parametrize("text", ["soon", "[1]"])
@@ -456,7 +456,7 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
         wait_until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2)
         samples = samples_of(str(source))
         well = check_cluster(client, readable=samples, writable=output)
-        assert well.troubles == ()
+        assert well.findings == ()
         assert [host.address for host in well.hosts] == ["127.0.0.1", "127.0.0.2"]
         cases: dict[Breaking, str] = {
             not_shared: "does not see what it writes",
@@ -475,7 +475,7 @@ def test_hosts_that_do_not_see_the_same_files_are_told(
                 require_fit(client, readable=samples, writable=output)
         leave_workers(client)
         wait_until(lambda: found_by(client, output) == {output})
-        assert check_cluster(client, readable=samples, writable=output).troubles == ()
+        assert check_cluster(client, readable=samples, writable=output).findings == ()
     assert not Path(output).exists()
 
 
@@ -504,8 +504,8 @@ class Blind:
             return {worker: ["FileNotFoundError: …"] * len(args[0]) for worker in workers}
         return {worker: function(*args) for worker in workers}
 
-    def add(self, process: str, troubles: Any) -> None:
-        self.told += [f"{process} {trouble.what}" for trouble in troubles]
+    def add(self, process: str, findings: Any) -> None:
+        self.told += [f"{process} {finding.what}" for finding in findings]
 
 
 def test_hosts_that_see_nothing_are_waited_for_together(
@@ -524,15 +524,15 @@ def test_a_cluster_without_workers_is_told_and_waited_for(source: Path, tmp_path
     with foreign_cluster(tmp_path, workers=0) as address, Client(address) as client:
         with pytest.raises(ClusterError, match="no workers for 1 s; start some"):
             await_worker(client, 1.0)
-        (trouble,) = check_cluster(client).errors
-        assert trouble.what == "it has no workers"
+        (finding,) = check_cluster(client).errors
+        assert finding.what == "it has no workers"
         value = {"version": 1, "address": address, "config": {"prep.wait-for-workers": "1s"}}
         (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(value))
         done = run_prep("cluster", "check", "--cluster", tmp_path / "cluster.yaml", "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert found["hosts"] == []
-    assert [trouble["what"] for trouble in found["troubles"]] == ["it has no workers"]
+    assert [finding["what"] for finding in found["troubles"]] == ["it has no workers"]
     assert "run the same command again" not in done.stderr
 
 
@@ -550,7 +550,7 @@ def test_the_command_prints_hosts_and_what_to_do(source: Path, tmp_path: Path) -
     assert "127.0.0.1" in table.stdout
     found = json.loads(as_json.stdout)
     assert [host["threads"] for host in found["hosts"]] == [2]
-    assert {trouble["level"] for trouble in found["troubles"]} == {"warning"}
+    assert {finding["level"] for finding in found["troubles"]} == {"warning"}
     assert len(found["troubles"]) == 3
     (impatient,) = (t for t in found["troubles"] if "timeouts.tcp" in t["what"])
     assert impatient["where"].startswith("scheduler, tcp://127.0.0.1")

@@ -1,4 +1,4 @@
-"""What a cluster file says: which cluster to start, or where one is.
+"""A cluster spec: which cluster to start, or where one runs.
 
 The format is that of dask-ctl's cluster specs, with named profiles; see
 :mod:`prep.execution.clusters.spec_file`.
@@ -27,12 +27,11 @@ from prep.parsing import KeyPath
 from prep.storage.arguments import typed
 from prep.text import shown, unknown
 
-# A spec names the class to start, and so is code. Only Dask's own packages are taken from, unless
-# whoever runs it says that the file is to be trusted.
+# A spec names a class to call, so it is code. It may name classes of these packages alone, unless
+# the user trusts the file.
 _TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
 
-
-# What pydantic calls its errors, and what was expected then.
+# What was expected, by the beginning of the names of pydantic's errors.
 _EXPECTED = {
     "literal_error": "{expected}",
     "greater_than_equal": "at least {ge}",
@@ -46,13 +45,12 @@ _EXPECTED = {
     "tuple": "a list",
 }
 
-
-#: What Dask's setting ``prep.wait-for-workers`` is where nobody has set it.
+#: The default of Dask's setting ``prep.wait-for-workers``.
 WAIT_FOR_WORKERS = "30 minutes"
 
 
 def is_time(value: Any) -> bool:
-    """Whether Dask takes this for a time.
+    """Return whether Dask takes this for a time.
 
     >>> is_time("5s"), is_time(5), is_time("soon"), is_time(None)
     (True, True, False, False)
@@ -69,10 +67,10 @@ class _Part(BaseModel):
 
 
 class Adapt(_Part):
-    """Between how many workers a cluster grows and shrinks, and how: what Dask's classes take.
+    """Limits within which a cluster grows and shrinks: the keywords of Dask's ``adapt``.
 
-    Other numbers than those of workers are for what has them: jobs of batch systems, and workers
-    that say how many cores and how much memory they have.
+    Limits of jobs are for batch systems; limits of cores and memory, for workers that say how much
+    they have.
     """
 
     minimum: int = Field(0, ge=0)
@@ -88,7 +86,7 @@ class Adapt(_Part):
     maximum_memory: str | None = None
 
     def keywords(self) -> dict[str, Any]:
-        """What is given of it."""
+        """Return the keywords that are given."""
         return self.model_dump(exclude_none=True)
 
     @field_validator("interval", "target_duration")
@@ -106,19 +104,22 @@ class Adapt(_Part):
 
 
 class Certificate(_Part):
-    """What one side of a connection proves itself with: PEM files. The key may be in ``cert``."""
+    """The PEM files with which one side of a connection identifies itself.
+
+    The key may be in the file ``cert``.
+    """
 
     cert: str
     key: str | None = None
 
 
 class SecuritySpec(_Part):
-    """TLS: credentials that are made for one cluster and kept in memory, or given files.
+    """TLS, with temporary credentials for one cluster, kept in memory, or with files.
 
     Attributes:
-        temporary: make them; for clusters that are started here.
+        temporary: whether to make credentials; for clusters that are started here.
         ca_file: the authority whose certificates are accepted.
-        client, scheduler, worker: who proves itself with what; by default, as the client does.
+        client, scheduler, worker: certificate of each role; by default, the client's.
         require_encryption: whether to refuse connections without TLS.
     """
 
@@ -140,16 +141,16 @@ class SecuritySpec(_Part):
 
 
 class ClusterSpec(_Part):
-    """One way to a cluster: a class to start one with, or where one is.
+    """A class to start a cluster with, or the place of a cluster that runs.
 
     Attributes:
-        module, class_, args, kwargs: what to start, and how to call it.
+        module, class_, args, kwargs: the class, and how to call it.
         address, scheduler_file: of a scheduler that runs already.
-        workers, adapt: how many workers to start.
+        workers, adapt: number of workers to start, or its limits.
         config: Dask's configuration, applied before anything starts.
-        mounts: by folder, and then by pattern on the names and addresses of hosts, where these
-            hosts see that folder.
-        security: encryption and proof of identity, if any.
+        mounts: by folder, and then by pattern on the names and addresses of hosts: where these
+            hosts see the folder.
+        security: encryption and certificates, if any.
     """
 
     version: Literal[1]
@@ -173,26 +174,21 @@ class ClusterSpec(_Part):
             raise ValueError(
                 "expected one of: module and class, to start a cluster; address; scheduler_file"
             )
-        if self.exists and (self.module or self.class_ or self.args or self.kwargs):
-            given = next(
-                key for key in ("module", "class_", "args", "kwargs") if getattr(self, key)
-            )
-            raise _Misplaced(
-                given.removesuffix("_"),
-                "module, class, args, kwargs: only for a cluster to start, not for a running one",
-            )
-        if self.exists and (self.workers or self.adapt):
-            raise _Misplaced(
-                "workers" if self.workers else "adapt",
-                "workers, adapt: only for a cluster to start, not for a running one",
-            )
+        for keys in (("module", "class_", "args", "kwargs"), ("workers", "adapt")):
+            for key in keys if self.exists else ():
+                if getattr(self, key):
+                    names = ", ".join(keys).replace("_", "")
+                    raise _Misplaced(
+                        key.removesuffix("_"),
+                        f"{names}: only for a cluster to start, not for a running one",
+                    )
         if self.workers and self.adapt:
             raise _Misplaced("adapt", "expected workers or adapt, not both")
         return self
 
     @property
     def exists(self) -> bool:
-        """Whether the cluster is there already, started by somebody else."""
+        """Whether the cluster runs already, started by somebody else."""
         return self.address is not None or self.scheduler_file is not None
 
     @field_validator("mounts")
@@ -212,15 +208,16 @@ class ClusterSpec(_Part):
         *,
         trust: bool = False,
     ) -> ClusterSpec:
-        """Reads a profile of a cluster file, its environment variables expanded.
+        """Read a profile of a cluster file, with its environment variables expanded.
 
         Args:
             path: the file; by default, the one that comes with the package.
-            profile: which; by default ``local``, or what is at the top of a file without that.
+            profile: its name; by default ``local``, or the top level of a file without that.
             trust: whether classes of packages other than Dask's own may be started.
 
         Raises:
-            ConfigError: it can't be read, has no such profile, or is no such file.
+            ConfigError: the file can't be read, has no such profile, or is not a valid cluster
+            file.
         """
         known = {field.alias or name for name, field in cls.model_fields.items()}
         file = None if path is None else typed("cluster", path)
@@ -230,8 +227,8 @@ class ClusterSpec(_Part):
             raise spec.error(
                 ("module",),
                 f"got {shown(spec.module)}; expected one of Dask's own packages "
-                f"({', '.join(_TRUSTED)}) "
-                "unless you trust this file; if you do, pass `prep.cluster(…, trust=True)`",
+                f"({', '.join(_TRUSTED)}) unless you trust this file; if you do, pass "
+                "`prep.cluster(…, trust=True)`",
             )
         return spec
 
@@ -242,24 +239,24 @@ class ClusterSpec(_Part):
             spec._origin = origin
             return spec
         except ValidationError as error:
-            told = _told(error, origin)
-        # Raised here, for what is being handled stays with an error, and holds all values.
-        raise told
+            described = _described(error, origin)
+        # Not raised above: the context of an error would keep pydantic's, with all values.
+        raise described
 
     def error(self, path: KeyPath, message: str) -> ConfigError:
-        """What is wrong with a part of it, with file, line and key."""
+        """Return an error about a part of the spec, with its file, line and key."""
         return self._origin.error(path, message)
 
 
 class _Misplaced(ValueError):
-    """What is wrong with a part that stands in the file, beside others."""
+    """An error about a key that does not go together with others."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
         self.key = key
 
 
-# What stands under a key, for those that take no other keys than their own.
+# The models of parts that take no keys but their own, by key.
 _PARTS: dict[str, type[_Part]] = {
     "adapt": Adapt,
     "security": SecuritySpec,
@@ -267,8 +264,8 @@ _PARTS: dict[str, type[_Part]] = {
 }
 
 
-def _told(error: ValidationError, origin: Origin) -> ConfigError:
-    """The first of what is wrong, in our own words."""
+def _described(error: ValidationError, origin: Origin) -> ConfigError:
+    """Return the first of pydantic's errors, in our own words."""
     first = error.errors()[0]
     kind, context = first["type"], first.get("ctx", {})
     loc = tuple("class" if part == "class_" else part for part in first["loc"])

@@ -1,4 +1,4 @@
-"""Whether a cluster can do the work that it is given: found out before the work begins."""
+"""Check a cluster before the work begins, and wait for its workers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,9 @@ from prep.errors import ClusterError, SourceError
 from prep.execution.clusters.jobqueue import describe_jobs, describe_rejected, require_jobs
 from prep.execution.clusters.plugins import prepare_workers
 from prep.execution.futures import no_workers, number_of_workers, patience_for_workers
-from prep.execution.preflight import probes, software
-from prep.execution.preflight.findings import (
-    ClusterCheck,
-    Facts,
-    HostState,
-    job_troubles,
-    merged,
-    process_troubles,
-    scheduler_troubles,
-    setup_troubles,
-    silence_troubles,
-    silent,
-    software_troubles,
-    worker_troubles,
-)
+from prep.execution.preflight import probes, rules, software
 from prep.execution.preflight.poll import Poll
+from prep.execution.preflight.rules import ClusterCheck, Facts, HostState
 from prep.execution.preflight.shared_files import Sharing
 from prep.sources.folders.tree import require_images_folder
 from prep.storage.location import locate
@@ -52,75 +39,71 @@ _DESCRIBE = "(exec(source, namespace), namespace['describe_process']())[1]"
 def require_fit(
     client: Client, *, readable: Sequence[str] = (), writable: str | None = None
 ) -> None:
-    """Makes sure, before a run, that it would not fail for what its cluster lacks.
+    """Raise ClusterError if a run would fail on its cluster; warn of what would cost time.
 
-    Workers that this process has started on this machine are as it is: these are asked nothing.
+    Workers that this process has started on this machine are like it, and are not asked.
 
     Args:
         readable: files that all workers must be able to read, and see as they are here.
         writable: folder that all workers must be able to write to.
 
     Raises:
-        ClusterError: it would, or there are no workers.
+        ClusterError: the run would fail, or there are no workers.
     """
     if isinstance(client.cluster, LocalCluster):
         return
     await_worker(client)
     found = check_cluster(client, readable=readable, writable=writable)
-    for trouble in found.warnings:
-        _LOGGER.warning("prep: %s", trouble)
+    for finding in found.warnings:
+        _LOGGER.warning("prep: %s", finding)
     if found.errors:
         raise ClusterError(
             "the cluster is not fit for this run (prep cluster check says more):",
-            *(one_line(str(trouble)) for trouble in found.errors),
+            *(one_line(str(finding)) for finding in found.errors),
         )
 
 
 def await_worker(client: Client, patience: float | None = None) -> None:
-    """Waits until a worker is there; an adaptive cluster is given reason to start one.
+    """Wait for a first worker. A task gives an adaptive cluster a reason to start one.
 
-    It may be busy with what others have given it: then a run waits for its turn.
+    The worker may be busy with the tasks of others: then a run waits for its turn.
 
     Args:
-        patience: seconds to wait at most; by default what Dask's configuration says.
+        patience: seconds to wait at most; by default, Dask's setting ``prep.wait-for-workers``.
 
     Raises:
-        ClusterError: none came, or none will come.
+        ClusterError: no worker came, or none will come.
     """
     patience = patience_for_workers() if patience is None else patience
     began = time.monotonic()
-    asked = client.submit(os.getpid, pure=False)
+    task = client.submit(os.getpid, pure=False)
     say = _SAID_AFTER
     try:
-        while not (asked.done() or number_of_workers(client)):
+        while not (task.done() or number_of_workers(client)):
             require_jobs(client.cluster)
             waited = time.monotonic() - began
             if patience is not None and waited > patience:
                 raise ClusterError(no_workers(patience, client.cluster))
             if waited > say:
-                told = "; ".join(["waiting for workers", *describe_jobs(client.cluster)])
-                _LOGGER.warning("prep: %s; Ctrl-C stops", told)
+                state = "; ".join(["waiting for workers", *describe_jobs(client.cluster)])
+                _LOGGER.warning("prep: %s; Ctrl-C stops", state)
                 say *= _SAID_AGAIN
             time.sleep(0.05)
     finally:
-        asked.release()
+        task.release()
 
 
 def await_workers(client: Client, number: int, patience: float) -> None:
-    """Gives workers time to come, for a look at the cluster: that there are none is a finding.
+    """Give workers time to come before a check, which reports it if there are none.
 
     Args:
-        patience: seconds to wait for others, once one is there.
+        number: number of workers to wait for.
+        patience: seconds to wait for the others, once the first has come.
     """
     with contextlib.suppress(ClusterError):
         await_worker(client)
-        await_others(client, number, patience)
-
-
-def await_others(client: Client, number: int, patience: float) -> None:
-    """Waits until so many workers are there, but no longer than so many seconds."""
-    with contextlib.suppress(TimeoutError):
-        client.wait_for_workers(number, timeout=patience)
+        with contextlib.suppress(TimeoutError):
+            client.wait_for_workers(number, timeout=patience)
 
 
 def check_cluster(
@@ -130,17 +113,17 @@ def check_cluster(
     writable: str | None = None,
     workers: int | None = None,
 ) -> ClusterCheck:
-    """Finds out what is wrong with a cluster for a run, and what to do about it.
+    """Return what is wrong with a cluster for a run, and what to do about it.
 
     Args:
         readable, writable: as for :func:`require_fit`.
-        workers: how many there should be, if that is known.
+        workers: number of workers that there should be, if known.
     """
     return _Check(client).carry_out(readable, writable, workers)
 
 
 class _Check:
-    """Asks all processes of a cluster what they are like."""
+    """A check of all processes of a cluster."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -152,9 +135,11 @@ class _Check:
     ) -> ClusterCheck:
         poll = self._poll
         cluster, there = self._client.cluster, len(poll.workers)
-        poll.add("scheduler", worker_troubles(there, workers, describe_jobs(cluster)))
-        if there:  # Or else it is told why there are none.
-            poll.add("batch system", job_troubles(describe_rejected(cluster)))
+        poll.add("scheduler", rules.check_number_of_workers(there, workers, describe_jobs(cluster)))
+        rejected = describe_rejected(cluster)
+        if there and rejected is not None:  # Without workers, that finding says it.
+            remedy = "correct that in the cluster file, or ask for fewer workers"
+            poll.add("batch system", [rules.warning(rejected, remedy)])
         self._ask_scheduler()
         self._ask_software()
         sharing = Sharing(poll, {worker: self._host(worker) for worker in self._facts})
@@ -162,9 +147,10 @@ class _Check:
             self._set_up()
             sharing.look(readable, writable)
         names = {w: f"{w} on {facts['host']}" for w, facts in self._facts.items()}
-        troubles = {names.get(process, process): found for process, found in poll.troubles.items()}
+        findings = {names.get(process, process): found for process, found in poll.findings.items()}
         return ClusterCheck(
-            hosts=tuple(self._hosts(sharing.free)), troubles=merged(troubles, len(poll.workers))
+            hosts=tuple(self._hosts(sharing.free)),
+            findings=rules.merged(findings, len(poll.workers)),
         )
 
     def _ask_scheduler(self) -> None:
@@ -172,11 +158,11 @@ class _Check:
         try:
             there = self._client.run_on_scheduler(eval, _DESCRIBE, _namespace())
         except Exception as problem:
-            self._poll.add("scheduler", [silent(problem)])
+            self._poll.add("scheduler", [rules.not_answering(problem)])
             return
-        self._poll.add("scheduler", software_troubles(here, there, scheduler=True))
-        self._poll.add("scheduler", scheduler_troubles(there))
-        self._poll.add("scheduler", silence_troubles(there))
+        self._poll.add("scheduler", rules.compare_software(here, there, scheduler=True))
+        self._poll.add("scheduler", rules.check_scheduler(there))
+        self._poll.add("scheduler", rules.check_timeout(there))
 
     def _ask_software(self) -> None:
         here, poll = software.describe_process(), self._poll
@@ -184,19 +170,19 @@ class _Check:
         self._facts = poll.ask(list(poll.workers), eval, _DESCRIBE, _namespace())
         ended = time.time()
         for worker, there in self._facts.items():
-            poll.add(worker, software_troubles(here, there))
-            poll.add(worker, silence_troubles(there))
-            poll.add(worker, process_troubles(here, there, poll.workers[worker], began, ended))
+            poll.add(worker, rules.compare_software(here, there))
+            poll.add(worker, rules.check_timeout(there))
+            poll.add(worker, rules.check_process(here, there, poll.workers[worker], began, ended))
 
     def _set_up(self) -> None:
         poll = self._poll
         try:
             prepare_workers(self._client)
         except Exception as problem:
-            poll.add("workers", [silent(problem)])
+            poll.add("workers", [rules.not_answering(problem)])
             return
         for worker, probe in poll.ask(list(poll.workers), probes.probe_process).items():
-            poll.add(worker, setup_troubles(probe))
+            poll.add(worker, rules.check_setup(probe))
 
     def _host(self, worker: str) -> str:
         return f"{self._facts[worker]['host']} {self._poll.workers[worker]['host']}"
@@ -225,11 +211,11 @@ def _namespace() -> dict[str, Any]:
 
 
 def samples_of(source: str) -> list[str]:
-    """A file of a source, to be looked for by others; none where it has none.
+    """Return a file of a source for workers to read; none if the source is empty.
 
     Raises:
-        SourceError: it is no folder, or can't be listed.
-        StorageUnavailable: it is in a storage that does not answer.
+        SourceError: the source is no folder, or can't be listed.
+        StorageUnavailable: its storage does not answer.
     """
     if not is_url(source):
         require_images_folder(source)
@@ -244,7 +230,7 @@ def samples_of(source: str) -> list[str]:
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    """What is to be read in a folder and below, folder by folder, by the rest of its path."""
+    """Yield the paths of files below a folder, relative to it and with a leading slash."""
     visible = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     for entry in sorted(visible, key=lambda entry: entry.name):
         if entry.is_dir():

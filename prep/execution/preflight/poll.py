@@ -1,4 +1,4 @@
-"""Questions to all workers of a cluster, and what is found wrong with them."""
+"""Ask all workers of a cluster, and collect findings by process."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 
 from distributed import Client
 
-from prep.execution.preflight.findings import Trouble, silent
+from prep.execution.preflight.rules import not_answering
 from prep.monitoring.link import scheduler_identity
+from prep.output.findings import Finding
 
 _ANSWERS_WITHIN = 60.0  # seconds; libraries are loaded from a slow disk meanwhile
 
 
 class Poll:
-    """Asks workers, and collects what is wrong.
+    """Questions to the workers of a cluster, and findings.
 
     Attributes:
-        workers: what the scheduler knows of each worker, by its address.
-        troubles: what is wrong, by process.
+        workers: what the scheduler knows of each worker, by address.
+        findings: by process.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.workers: Mapping[str, Any] = scheduler_identity(client)["workers"]
-        self.troubles: dict[str, list[Trouble]] = {}
+        self.findings: dict[str, list[Finding]] = {}
 
     @property
     def has_errors(self) -> bool:
-        return any(t.level == "error" for found in self.troubles.values() for t in found)
+        return any(one.level == "error" for found in self.findings.values() for one in found)
 
-    def add(self, process: str, troubles: Iterable[Trouble]) -> None:
-        """Notes what is wrong with a process."""
-        self.troubles.setdefault(process, []).extend(troubles)
+    def add(self, process: str, findings: Iterable[Finding]) -> None:
+        """Note findings of a process."""
+        self.findings.setdefault(process, []).extend(findings)
 
     def ask(self, workers: list[str], function: Callable[..., Any], *args: Any) -> dict[str, Any]:
-        """Calls a function on workers, at the same time.
+        """Call a function on several workers at once, and return the answers by worker.
 
-        Returns:
-            The answers. Those that don't answer are in trouble.
+        A worker that does not answer is left out, and becomes a finding.
         """
 
         async def ask(worker: str) -> Any:
@@ -55,5 +55,5 @@ class Poll:
         answers = dict(zip(workers, self._client.sync(ask_all), strict=True))
         for worker, answer in answers.items():
             if isinstance(answer, Exception):
-                self.add(worker, [silent(answer)])
+                self.add(worker, [not_answering(answer)])
         return {w: answer for w, answer in answers.items() if not isinstance(answer, Exception)}

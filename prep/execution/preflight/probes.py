@@ -1,4 +1,4 @@
-"""What a worker can do, tried out in its process."""
+"""Try out, in a worker's process, what it can do."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _ROUNDS = 8
 
 
 def probe_process() -> dict[str, Any]:
-    """Whether this process is set up as it should be.
+    """Return whether this process is set up as it should be.
 
     Returns:
-        ``keeps_memory``: whether freed memory of image size is used again, instead of being handed
-        back; ``opencv_threads``: how many threads OpenCV uses.
+        ``keeps_memory``, see :func:`keeps_memory`, and ``opencv_threads``, the number of OpenCV's
+        threads.
     """
     return {"keeps_memory": keeps_memory(), "opencv_threads": opencv_threads()}
 
 
 def keeps_memory() -> bool:
-    """Whether a buffer that is freed and taken again comes without new pages.
+    """Return whether freed memory of image size is kept, instead of returned to the system.
 
-    Told by page faults: a buffer that was handed back costs one for each of its pages again.
+    A buffer that was returned costs a page fault for each of its pages when it is taken again.
     """
     _touch()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -50,7 +50,7 @@ def _touch() -> None:
 
 
 def read_digests(paths: Sequence[str]) -> list[str]:
-    """For each file a digest of what is in it here, or why it can't be read."""
+    """Return, for each file, the digest of its contents, or why it can't be read."""
     return [_read_digest(path) for path in paths]
 
 
@@ -58,36 +58,37 @@ def _read_digest(path: str) -> str:
     try:
         return digest_of(locate(path).read_bytes())
     except OSError as error:
-        return _told(error)
+        return _reason(error)
 
 
 def digest_of(data: bytes) -> str:
+    """Return the SHA-256 digest of some contents, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def is_digest(text: str) -> bool:
-    """Whether this is from :func:`digest_of`, and not the text of an error."""
+    """Return whether this is from :func:`digest_of`, and not the text of an error."""
     return ":" not in text
 
 
 def write_file(folder: str, name: str, data: bytes) -> str | None:
-    """Puts a file into a folder, as shards are; gives back what is wrong, if anything."""
+    """Write a file as shards are written; return what is wrong, if anything."""
     try:
         store.publish(locate(folder) / name, data, within=locate(folder))
     except OSError as error:
-        return _told(error)
+        return _reason(error)
     return None
 
 
 def remove_files(folder: str, names: Sequence[str]) -> None:
-    """Removes what others and this process have put there."""
+    """Remove files from a folder, as far as they are there."""
     for name in names:
         with contextlib.suppress(OSError):
             store.remove(locate(folder) / name, within=locate(folder))
 
 
 def new_folders(folder: str) -> list[str]:
-    """Those that writing to this one would make here, the innermost first."""
+    """Return the folders that a write to this one would create, the innermost first."""
     if is_url(folder):
         return []
     place = locate(folder)
@@ -95,14 +96,14 @@ def new_folders(folder: str) -> list[str]:
 
 
 def remove_folders(folders: Sequence[str]) -> None:
-    """Removes those that a probe has made, as far as nothing is in them."""
+    """Remove folders, as far as they are empty."""
     for folder in folders:
         with contextlib.suppress(OSError):
             os.rmdir(folder)
 
 
 def free_space(folder: str) -> int | None:
-    """Bytes that are free there; None where that is not known."""
+    """Return the bytes free at a folder; None if not known."""
     if is_url(folder):
         return None
     path = locate(folder)
@@ -113,5 +114,5 @@ def free_space(folder: str) -> int | None:
     return None
 
 
-def _told(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return f"{type(error).__name__}: {error.strerror or error}"

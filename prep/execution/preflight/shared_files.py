@@ -1,4 +1,4 @@
-"""Whether all hosts of a cluster see the same files, and can write where the output is to be."""
+"""Check that all hosts of a cluster see the same files, and can write to the output."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from prep.execution.preflight import probes
-from prep.execution.preflight.findings import Trouble, error, space_trouble
 from prep.execution.preflight.poll import Poll
+from prep.execution.preflight.rules import check_space, error
+from prep.output.findings import Finding
 from prep.storage import store
 from prep.storage.urls import is_url
 
@@ -16,13 +17,14 @@ _SEEN_WITHIN = 10.0  # seconds for a file of one host to be seen by another
 
 
 class Sharing:
-    """Has one worker of each host look at files, for those of one host see the same.
+    """A check of the files that one worker of each host sees.
 
     Args:
-        hosts: by worker, a name of its host.
+        poll: asks the workers, and collects the findings.
+        hosts: the name of each worker's host.
 
     Attributes:
-        free: bytes that are free at the output, by host; None where not known.
+        free: bytes free at the output, by host; None if not known.
     """
 
     def __init__(self, poll: Poll, hosts: Mapping[str, str]) -> None:
@@ -32,11 +34,11 @@ class Sharing:
         self.free: dict[str, int | None] = {}
 
     def look(self, readable: Sequence[str], writable: str | None) -> None:
-        """Notes what is wrong.
+        """Look at files, and add findings to the poll.
 
         Args:
-            readable: files that must be there, and be as they are here.
-            writable: folder in which each host must be able to put files, for all others to see.
+            readable: files that must have the same contents as here.
+            writable: folder in which each host must be able to write files that all others see.
         """
         self._require_readable(readable)
         if writable is not None:
@@ -54,12 +56,12 @@ class Sharing:
     def _look_for_space(self, folder: str) -> None:
         for worker, free in self._poll.ask(self._chosen, probes.free_space, folder).items():
             self.free[self._hosts[worker]] = free
-            self._poll.add(worker, space_trouble(free) if free is not None else ())
+            self._poll.add(worker, check_space(free))
 
     def _require_shared(self, folder: str) -> None:
-        """Has each host write a file, and all others look at it.
+        """Have each host write a file, and all others look at it.
 
-        If this is killed, the next run takes the files for leftovers, and removes them.
+        If this process is killed, the next run removes the files as leftovers.
         """
         new = probes.new_folders(folder)
         new_there = self._poll.ask(self._chosen, probes.new_folders, folder)
@@ -74,7 +76,7 @@ class Sharing:
             probes.remove_folders(new)
 
     def _written(self, folder: str, names: Mapping[str, str]) -> dict[str, str]:
-        """The files that could be written, by worker."""
+        """Have each worker write its file, and return the names of those that could be written."""
         written = {}
         for worker, name in names.items():
             answers = self._poll.ask([worker], probes.write_file, folder, name, name.encode())
@@ -107,13 +109,13 @@ class Sharing:
             self._poll.add(reader, [_unshared(folder, "it does not see what other hosts write")])
 
     def _look_at(self, readers: list[str], paths: list[str], expected: list[str]) -> list[str]:
-        """Those who find something else; that some do not answer is told already."""
+        """Return the readers that find other contents. Those that do not answer are findings."""
         answers = self._poll.ask(readers, probes.read_digests, paths)
         return [reader for reader, found in answers.items() if found != expected]
 
 
 def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
-    """The numbers of those that do not become as expected: file servers take their time."""
+    """Return the numbers of files that do not become as expected in time."""
     deadline = time.monotonic() + _SEEN_WITHIN
     while True:
         found = look()
@@ -123,7 +125,7 @@ def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
         time.sleep(0.1)
 
 
-def _unreadable(path: str, found: str) -> Trouble:
+def _unreadable(path: str, found: str) -> Finding:
     seen = "the file has other contents there" if probes.is_digest(found) else found
     remedy = (
         "mount the source under the same path on all hosts, or give the host's own path under "
@@ -132,7 +134,7 @@ def _unreadable(path: str, found: str) -> Trouble:
     return error(f"it can't read {path} ({seen})", _STORAGE if is_url(path) else remedy)
 
 
-def _unwritable(folder: str, found: str) -> Trouble:
+def _unwritable(folder: str, found: str) -> Finding:
     remedy = (
         "let the worker's account write there, or give the host's own path under mounts in the "
         "cluster file"
@@ -140,7 +142,7 @@ def _unwritable(folder: str, found: str) -> Trouble:
     return error(f"it can't write to {folder} ({found})", _STORAGE if is_url(folder) else remedy)
 
 
-def _unshared(folder: str, what: str) -> Trouble:
+def _unshared(folder: str, what: str) -> Finding:
     return error(
         f"{what}, in {folder}",
         "mount one shared folder under the same path on all hosts, or give the host's own path "

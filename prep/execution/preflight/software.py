@@ -1,7 +1,7 @@
-"""What is installed where this runs; needs neither this package nor any other.
+"""Find out what is installed in a process, without this package or any other.
 
-Its text is sent to workers and schedulers that may lack this package, or have another version of it
-or of Python, and run there. So it is one function, which imports all that it uses.
+The text of this module is sent to workers and schedulers, which may lack this package, or have
+another version of it or of Python. So it is one function, which imports all that it uses.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def describe_process() -> dict[str, Any]:
-    """Facts about this process and its host, in plain types.
+    """Return facts about this process and its host, in plain types.
 
     Returns:
-        ``versions`` has None for what is absent, and ``broken`` says why it can't be imported.
-        ``code`` is a digest of this package's source files, so that two states of one version can
-        be told apart.
+        ``versions`` has None for absent packages, and ``broken`` says why they can't be imported.
+        ``code`` is a digest of this package's source files, which tells two states of one version
+        apart.
     """
     import hashlib
     import importlib
