@@ -19,10 +19,12 @@ from prep.text import unknown
 
 if TYPE_CHECKING:
     from prep.config import Config
+    from prep.display.callbacks import JsonLinesCallback, TqdmCallback
     from prep.display.page.page import report_page
     from prep.errors import PrepError
     from prep.execution.clusters.connect import cluster
     from prep.execution.clusters.session import close_cluster
+    from prep.monitoring.callbacks import Callback, StopRun
     from prep.operations.background import RunHandle, start
     from prep.operations.mean import MeanReport, mean_rgb
     from prep.operations.outlook import plan
@@ -34,12 +36,16 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Callback",
     "Config",
+    "JsonLinesCallback",
     "MeanReport",
     "PrepError",
     "RunHandle",
     "RunPlan",
     "RunReport",
+    "StopRun",
+    "TqdmCallback",
     "VerificationReport",
     "close_cluster",
     "cluster",
@@ -53,12 +59,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "monitoring.callbacks",
     "Config": "config",
+    "JsonLinesCallback": "display.callbacks",
     "MeanReport": "operations.mean",
     "PrepError": "errors",
     "RunHandle": "operations.background",
     "RunPlan": "planning.plan",
     "RunReport": "output.report.report",
+    "StopRun": "monitoring.callbacks",
+    "TqdmCallback": "display.callbacks",
     "VerificationReport": "operations.verify",
     "close_cluster": "execution.clusters.session",
     "cluster": "execution.clusters.connect",

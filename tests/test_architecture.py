@@ -57,12 +57,16 @@ def test_what_is_slow_to_load_is_not_loaded_before_it_is_needed(code: str) -> No
 
 def test_the_public_names_are_these_and_all_of_them_exist() -> None:
     assert prep.__all__ == [
+        "Callback",
         "Config",
+        "JsonLinesCallback",
         "MeanReport",
         "PrepError",
         "RunHandle",
         "RunPlan",
         "RunReport",
+        "StopRun",
+        "TqdmCallback",
         "VerificationReport",
         "close_cluster",
         "cluster",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from prep.display.stages import ShowOn
+    from prep.monitoring.callbacks import Callback
     from prep.output.report.verdict import Verdict
 
 
@@ -40,17 +40,21 @@ class Talk:
         """Whether to print results for people to read."""
         return not (self.quiet or self.as_json)
 
-    def progress(self, title: str) -> ShowOn:
-        """What to show the progress of an operation on.
+    def callbacks(self, title: str) -> list[Callback]:
+        """Return what shows an operation to people or programs, if anything does.
 
         Args:
             title: what the operation is called.
         """
-        if self.quiet or not self.as_json:
-            return not self.quiet
-        from prep.display.events import JsonLines
+        if self.quiet:
+            return []
+        if self.as_json:
+            from prep.display.callbacks import CommandEvents
 
-        return JsonLines(title)
+            return [CommandEvents(title, sys.stdout)]
+        from prep.display.displays import display_for
+
+        return display_for(title, progress=True)
 
     def started(self, command: str) -> None:
         from prep.settings import version
@@ -88,9 +92,9 @@ class Talk:
     def tell(self, event: str, values: Mapping[str, Any]) -> None:
         """Tell programs of an event, if any listens."""
         if self.as_json:
-            from prep.display.events import emit
+            from prep.display.callbacks import JsonLinesCallback
 
-            emit(event, values)
+            JsonLinesCallback(sys.stdout).write(event, values)
 
 
 def talk_options(command: Command) -> Command:

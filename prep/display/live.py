@@ -1,4 +1,4 @@
-"""How far a run has come → HTML and plain text."""
+"""A panel in a notebook that shows how far an operation has come."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prep.display.links import file_link
+from prep.display.links import dashboard_links, file_link
 from prep.display.notebook import Output
-from prep.monitoring.counts import LiveCounts
-from prep.output.report.verdict import Verdict
+from prep.monitoring.callbacks import Callback, RunEnded, RunStarted, StageStarted, WorkStarted
+from prep.monitoring.counts import LiveCounts, SplitCounts
+from prep.output.report.report import RunReport
+from prep.output.report.verdict import RUNNING, Verdict
 from prep.text import counted, duration, one_line, size_text
 
 _EVERY = 0.45  # seconds between two pictures; heartbeats come twice a second
@@ -179,3 +181,62 @@ class Screen:
         """Shows it once more wherever it is seen."""
         self._shown_at = time.monotonic()
         self._output.update()
+
+
+class Panel(Callback):
+    """Shows the events of an operation on a screen."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def stage_started(self, event: StageStarted) -> None:
+        self._screen.change(verdict=Verdict(), doing=event.doing)
+
+    def run_started(self, event: RunStarted) -> None:
+        if event.complete:
+            self._screen.change(note="already complete, nothing to do")
+
+    def work_started(self, event: WorkStarted) -> None:
+        self._screen.change(
+            verdict=RUNNING,
+            planned=event.planned,
+            unit=event.unit,
+            shards=event.shards,
+            links=dashboard_links(event.dashboard, event.page) if event.dashboard else {},
+            note=event.note or "",
+            counts=LiveCounts(),
+        )
+
+    def progress(self, event: LiveCounts) -> None:
+        self._screen.advance(event)
+
+    def run_ended(self, event: RunEnded) -> None:
+        if isinstance(event.report, RunReport):
+            counts = _final(event.report, self._screen.scene.counts)
+            self._screen.change(counts=counts, report=event.report.page or "")
+        self._screen.conclude(event.verdict)
+
+
+def _final(report: RunReport, last: LiveCounts) -> LiveCounts:
+    """Return the counts that were shown last, or those of the report if nothing was done."""
+    images = report.images
+    if last.planned == last.images == images["planned"]:
+        return last
+    return LiveCounts(
+        planned=images["planned"],
+        images=images["planned"],
+        refused=images["refused"],
+        shards=report.shards,
+        bytes_read=report.source_bytes,
+        bytes_written=report.bytes,
+        splits={
+            name: SplitCounts(
+                planned=split["planned"], done=split["planned"], refused=split["refused"]
+            )
+            for name, split in report.splits.items()
+        },
+        shard_states={"resumed": report.shards},
+        reasons=report.refused_by_reason(),
+        mean=report.mean,
+        std=report.std,
+    )

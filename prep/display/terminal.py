@@ -1,4 +1,4 @@
-"""Live counts → a terminal: drawn in place, or a line now and then where that can't be."""
+"""Displays on standard error: drawn in place at a terminal, or a line now and then."""
 
 from __future__ import annotations
 
@@ -7,27 +7,15 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from prep.display.progress import (
-    Display,
-    Stages,
-    Work,
-    bar,
-    describe,
-    describe_shards,
-    only_committed,
-    share_done,
-)
+from prep.display.progress import bar, dashboard_of, describe, describe_shards, share_done
 from prep.execution.interrupts import deferred, noticing
+from prep.monitoring.callbacks import Callback, RunEnded, StageStarted, WorkStarted
 from prep.monitoring.counts import LiveCounts
-from prep.output.receipt import SplitTotals
-from prep.output.report.verdict import Verdict
 
 _FINISHING, _STOPPING = "finishing", "stopping"
 _LEAST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds between two lines
@@ -35,92 +23,67 @@ _LEAST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds between two lines
 _STAGE_AFTER = 0.5
 
 
-class _State(Stages):
-    """What is being done, and how far it has come, as one that draws it needs to know."""
+class _Shown(Callback):
+    """What an operation does, and how far it has come, for displays that draw it themselves."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, console: Console) -> None:
         self.title = title
         self.what = ""
         self.since = time.monotonic()
-        self.work: Work | None = None
+        self.work: WorkStarted | None = None
         self.counts = LiveCounts()
+        self._console = console
+        self._started = False
+        self._open = contextlib.ExitStack()
 
-    def doing(self, what: str) -> None:
-        self.what, self.since, self.work = what, time.monotonic(), None
+    def stage_started(self, event: StageStarted) -> None:
+        if not self._started:
+            self._started = True
+            self.start()
+        self.what, self.since, self.work = event.doing, time.monotonic(), None
         self.changed()
 
-    def __call__(self, work: Work) -> Display:
-        return _Part(self, work)
-
-    def begin(self, work: Work) -> None:
-        self.title, self.work, self.counts = work.title, work, LiveCounts()
+    def work_started(self, event: WorkStarted) -> None:
+        self.title, self.work, self.counts = event.title, event, LiveCounts()
         self.what = ""
         self.changed()
 
-    def update(self, counts: LiveCounts) -> None:
-        self.counts = counts
+    def progress(self, event: LiveCounts) -> None:
+        self.counts = event
+        if event.verdict.ended:
+            self.what = _FINISHING
+            self.changed()
 
-    def complete(self) -> None:
-        """All of the work is done, and what remains is not counted."""
-        self.what = _FINISHING
-        self.changed()
+    def start(self) -> None:
+        """Begin to show the operation."""
 
     def changed(self) -> None:
-        """What is done is something else now."""
+        """Show that the operation does something else now."""
 
-    def stopped(self, shards: int, totals: SplitTotals | None) -> None:
-        self.counts = only_committed(self.counts, shards, totals)
-
-    def ended(self, verdict: Verdict) -> str | None:
-        """Return how far the work had come that was cut short so; None where none was."""
-        if self.work is None or self.what == _FINISHING:
+    def ended(self, event: RunEnded) -> str | None:
+        """Return how far work had come that an error has cut short; None if none was."""
+        if event.error is None or self.work is None or self.what == _FINISHING:
             return None
         counts = dataclasses.replace(
             self.counts, images_per_second=None, seconds_left=None, without_workers=None
         )
-        return f"{verdict.state} at {' · '.join(_figures(self.work, counts))}"
+        return f"{event.verdict.state} at {' · '.join(_figures(self.work, counts))}"
 
 
-class _Part:
-    """Some work of an operation, which is shown as that is."""
-
-    def __init__(self, state: _State, work: Work) -> None:
-        self._state = state
-        self._work = work
-
-    def __enter__(self) -> _Part:
-        self._state.begin(self._work)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._state.complete()
-
-    def update(self, counts: LiveCounts) -> None:
-        self._state.update(counts)
-
-
-class AtTerminal(_State):
+class AtTerminal(_Shown):
     """Draws what is being done, and then a bar and numbers, in place.
 
     All is drawn by a thread of its own, four times a second.
     """
 
     def __init__(self, title: str, console: Console) -> None:
-        super().__init__(title)
+        super().__init__(title, console)
         self._stopping = False
-        self._console = console
-        self._open = contextlib.ExitStack()
         self._live = Live(
             get_renderable=self._picture, console=console, refresh_per_second=4, transient=True
         )
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         try:
             with deferred():
                 self._open.enter_context(noticing(self._notice))
@@ -128,18 +91,12 @@ class AtTerminal(_State):
         except KeyboardInterrupt:  # It came meanwhile, and nobody else would take the bar away.
             self._close()
             raise
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def run_ended(self, event: RunEnded) -> None:
         # An impatient Ctrl-C would leave the bar, and what is printed next beside it.
         with deferred():
             self._close()
-            told = self.ended(Verdict.of_error(error)) if error is not None else None
+            told = self.ended(event)
             if told is not None:
                 with contextlib.suppress(OSError):
                     self._console.print(Text(f"{self.title}: {told}"), soft_wrap=True)
@@ -165,7 +122,7 @@ class AtTerminal(_State):
         if work is not None:
             yield self._bar(work)
             yield Text(describe(work, counts))
-            dashboard = f"dashboard {work.address}" if work.dashboard else None
+            dashboard = f"dashboard {dashboard_of(work)}" if work.dashboard else None
             parts = filter(None, [describe_shards(work, counts), dashboard])
             yield Text(" · ".join(parts))
             if work.note:
@@ -176,7 +133,7 @@ class AtTerminal(_State):
             passed = int(time.monotonic() - self.since) if work is None else 0
             yield Text(f"{self.what} …" + (f" {passed} s" if passed else ""))
 
-    def _bar(self, work: Work) -> Text:
+    def _bar(self, work: WorkStarted) -> Text:
         title = f"{work.title} "
         percentage = f" {share_done(work, self.counts):>4.0%}"
         width = max(self._console.width - len(title) - len(percentage), 1)
@@ -184,37 +141,28 @@ class AtTerminal(_State):
         return Text.assemble((title, "bold"), drawn, percentage)
 
 
-class AsLines(_State):
+class AsLines(_Shown):
     """Prints a line now and then, for logs, pipes, and terminals that can't move their cursor."""
 
     def __init__(self, title: str, console: Console) -> None:
-        super().__init__(title)
-        self._console = console
+        super().__init__(title, console)
         self._began = self._shown = time.monotonic()
         self._last = ""
         self._later: threading.Timer | None = None
-        self._open = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         self._open.enter_context(noticing(lambda: self._print(f"{_STOPPING} …")))
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def run_ended(self, event: RunEnded) -> None:
         if self._later is not None:
             self._later.cancel()
-        told = self.ended(Verdict.of_error(error)) if error is not None else None
         with contextlib.suppress(OSError):  # The terminal may be gone.
-            self._print(told or "")
+            self._print(self.ended(event) or "")
         self._open.close()
 
-    def doing(self, what: str) -> None:
+    def stage_started(self, event: StageStarted) -> None:
         self._tell_stage()
-        super().doing(what)
+        super().stage_started(event)
         self._later = threading.Timer(_STAGE_AFTER, self._tell_stage)
         self._later.daemon = True
         self._later.start()
@@ -226,21 +174,21 @@ class AsLines(_State):
             later.cancel()
             self._print(f"{self.what} …")
 
-    def begin(self, work: Work) -> None:
+    def work_started(self, event: WorkStarted) -> None:
         self._tell_stage()
-        super().begin(work)
+        super().work_started(event)
 
     def changed(self) -> None:
         if self.work is None:
             return
         if self.what != _FINISHING:
             self._began = time.monotonic()
-            self._print(f"dashboard {self.work.address}" if self.work.dashboard else "")
+            self._print(f"dashboard {dashboard_of(self.work)}" if self.work.dashboard else "")
             self._print(self.work.note or "")
         self._show()
 
-    def update(self, counts: LiveCounts) -> None:
-        super().update(counts)
+    def progress(self, event: LiveCounts) -> None:
+        super().progress(event)
         now = time.monotonic()
         if now - self._shown >= pause_after(now - self._began):
             self._show()
@@ -266,7 +214,7 @@ def pause_after(seconds: float) -> float:
     return min(max(seconds / 12, _LEAST_PAUSE), _LONGEST_PAUSE)
 
 
-def _figures(work: Work, counts: LiveCounts) -> Iterator[str]:
+def _figures(work: WorkStarted, counts: LiveCounts) -> Iterator[str]:
     yield f"{share_done(work, counts):.0%}"
     yield describe(work, counts)
     shards = describe_shards(work, counts)

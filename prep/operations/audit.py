@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prep.display.progress import ShowWork, Work
 from prep.errors import StorageUnavailable
 from prep.execution.executor import Executor
+from prep.monitoring.callbacks import Events, WorkStarted
 from prep.monitoring.counters import shard_key
-from prep.monitoring.counts import LiveCounts, Pace
+from prep.operations.work import count_tasks
 from prep.output.findings import Finding, mismatch
 from prep.output.inventory import Inventory
 from prep.output.journal import Journal
@@ -72,7 +71,7 @@ def audit(
     stored: RunPlan,
     shards: Sequence[ShardSpec],
     executor: Executor,
-    show_work: ShowWork,
+    events: Events,
     known: Sequence[ShardInspection] = (),
 ) -> Audit:
     """Read an output again.
@@ -86,7 +85,7 @@ def audit(
     """
     seen = {inspection.shard for inspection in known}
     unseen = [shard for shard in shards if shard not in seen]
-    inspections = [*known, *_inspect_all(unseen, journal, stored, executor, show_work)]
+    inspections = [*known, *_inspect_all(unseen, journal, stored, executor, events)]
     inspections.sort(key=lambda inspection: inspection.shard.start)
     try:
         whole = len(shards) == len(stored.shards)
@@ -124,34 +123,23 @@ def _inspect_all(
     journal: Journal,
     stored: RunPlan,
     executor: Executor,
-    show_work: ShowWork,
+    events: Events,
 ) -> list[ShardInspection]:
     if not shards:
         return []
     run = RunRef(output=journal.output, digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
-    work = Work(
+    work = WorkStarted(
         title="verifying",
         planned=sum(shard.images for shard in shards),
         shards=len(shards),
         dashboard=executor.dashboard,
     )
+    count = count_tasks(events, work, [shard.images for shard in shards])
     found: list[ShardInspection] = []
-    with show_work(work) as display:
-        began, pace, images = time.monotonic(), Pace(), 0
-        for done in executor.map(functools.partial(inspect_shard, run=run), shards):
-            if done.task is not None:
-                shard = shards[done.task]
-                found.append(done.result or _failed(done.error, shard))
-                images += shard.images
-            now = time.monotonic()
-            counts = LiveCounts(
-                planned=work.planned,
-                shards=len(found),
-                images=images,
-                seconds=now - began,
-                without_workers=done.missing,
-            )
-            display.update(pace.add_rates(counts, now))
+    for done in executor.map(functools.partial(inspect_shard, run=run), shards):
+        if done.task is not None:
+            found.append(done.result or _failed(done.error, shards[done.task]))
+        count(done)
     return found
 
 

@@ -7,18 +7,19 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from prep.config import AnyConfig, Config
-from prep.display.live import Screen
-from prep.display.stages import STARTING, StagesOnScreen, opening_scene
+from prep.display.displays import opening_scene
+from prep.display.live import Panel, Screen
 from prep.execution.clusters.choice import ClusterChoice, choice_of, in_notebook
 from prep.execution.clusters.session import require_usable, session_client, usable_client
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import before_exit
+from prep.monitoring.callbacks import Callback, CancelToken, require_callbacks
 from prep.monitoring.counts import LiveCounts
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport
@@ -39,6 +40,7 @@ def start(
     overwrite: bool = False,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> RunHandle:
     """Start a run in the background, and return at once.
 
@@ -50,6 +52,7 @@ def start(
         config: what to do; as for ``prep.run``.
         client: a Dask client to use, and leave running.
         workers, overwrite, cluster, profile: as for ``prep.run``.
+        callbacks: as for ``prep.run``; they are called in the thread of the run.
 
     Returns:
         A handle, which shows the run's progress in a notebook.
@@ -72,7 +75,7 @@ def start(
     config.grant()
     if isinstance(config.source, str):
         require_images_folder(config.source)
-    handle = RunHandle(config)
+    handle = RunHandle(config, require_callbacks(callbacks))
     handle._begin(functools.partial(_on, client, choice), overwrite)
     return handle
 
@@ -81,8 +84,8 @@ def start(
 def _on(
     client: Client | None, choice: ClusterChoice, _: Workload, tell: Callable[[str], None]
 ) -> Iterator[Executor]:
-    """A cluster, however little there is to do: the next run finds it there."""
-    tell(STARTING)
+    """Use a cluster, however little there is to do: the next run finds it there."""
+    tell("starting the cluster")
     with usable_client(client, choice) if client else session_client(choice) as used:
         yield DaskExecutor(used)
 
@@ -94,11 +97,12 @@ class RunHandle:
     A run that is still going when the process ends is stopped; its committed shards are kept.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, callbacks: Iterable[Callback] = ()) -> None:
         self._config = config
         self._screen = Screen(opening_scene(config))
+        self._callbacks = [Panel(self._screen), *callbacks]
         self._outcome: Future[RunReport] = Future()
-        self._stop = threading.Event()
+        self._token = CancelToken()
 
     @property
     def state(self) -> State:
@@ -153,7 +157,7 @@ class RunHandle:
         Raises:
             TimeoutError: the run has not stopped yet, but will.
         """
-        self._stop.set()
+        self._token.cancel()
         try:
             self._outcome.exception(timeout)
         except TimeoutError:
@@ -175,9 +179,10 @@ class RunHandle:
         try:
             report = carry_out(
                 self._config,
-                functools.partial(self._start_executor, start),
+                start,
                 overwrite=overwrite,
-                progress=StagesOnScreen(self._screen, self._check),
+                callbacks=self._callbacks,
+                token=self._token,
             )
         except BaseException as error:
             self._outcome.set_exception(error)
@@ -185,19 +190,6 @@ class RunHandle:
             self._outcome.set_result(report)
         finally:
             _unfinished.discard(self)
-
-    @contextlib.contextmanager
-    def _start_executor(
-        self, start: Start, workload: Workload, tell: Callable[[str], None]
-    ) -> Iterator[Executor]:
-        with start(workload, tell) as executor:
-            self._check()
-            yield executor
-
-    def _check(self) -> None:
-        """Does what Ctrl-C does, once the run is to stop."""
-        if self._stop.is_set():
-            raise KeyboardInterrupt
 
     def __repr__(self) -> str:
         return f"RunHandle({self._screen.scene.text()})"
@@ -219,7 +211,7 @@ _unfinished: weakref.WeakSet[RunHandle] = weakref.WeakSet()
 def _stop_all() -> None:
     handles = list(_unfinished)
     for handle in handles:
-        handle._stop.set()
+        handle._token.cancel()
     for handle in handles:
         with contextlib.suppress(TimeoutError):
             handle.cancel(_AT_EXIT)

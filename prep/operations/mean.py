@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from prep.display.progress import ShowWork, Work
-from prep.display.stages import ShowOn, stages_for
+from prep.display.displays import display_for
 from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
-from prep.execution.executor import Done, Executor, Workload
+from prep.execution.executor import Executor, Workload
 from prep.execution.placing import placed, require_usable
 from prep.images.decoders.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
-from prep.monitoring.counts import LiveCounts, Pace
+from prep.monitoring.callbacks import Callback, Events, WorkStarted, emitting
+from prep.operations.work import count_tasks
 from prep.output.opened import known_encoding
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
@@ -109,9 +108,10 @@ def mean_rgb(
     workers: int | None = None,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
-    progress: ShowOn = None,
+    progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
+    callbacks: Iterable[Callback] = (),
 ) -> MeanReport:
     """Compute the mean RGB of image files, or of the images in TFRecord shards.
 
@@ -129,6 +129,7 @@ def mean_rgb(
         progress: whether to show progress on standard error; if None, only at a terminal.
         storage_options: options of the storage, for URLs; see :class:`prep.Config`.
         dashboard: use a cluster, which has a dashboard, even for few images.
+        callbacks: objects to call as the work goes on; see :class:`prep.Callback`.
 
     Raises:
         ConfigError: an argument has a value that is not allowed.
@@ -142,8 +143,8 @@ def mean_rgb(
     choice = choice_of(cluster, profile, workers, dashboard)
     require_usable(client, choice)
     given = [inputs] if isinstance(inputs, str | os.PathLike) else [*inputs]
-    with stages_for("mean RGB", progress) as stages:
-        stages.doing(f"listing {some([one_line(os.fspath(each)) for each in given])}")
+    with emitting([*display_for("mean RGB", progress), *callbacks]) as events:
+        events.stage(f"listing {some([one_line(os.fspath(each)) for each in given])}")
         places = [admit("input", each, storage_options) for each in given]
         # Workers may have other working directories.
         files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
@@ -153,10 +154,12 @@ def mean_rgb(
         chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
         images = _images_in_shards(files) if shards else len(files)
         workload = Workload(images=images, parts=len(chunks))
-        with placed(client, choice, workload, stages.doing) as executor:
+        with placed(client, choice, workload, events.stage) as executor:
             executor.require_fit(readable=files[:1])
-            part = _sum_up(chunks, executor, stages, shards=shards)
-    return _conclude(part, weight)
+            part = _sum_up(chunks, executor, events, shards=shards)
+        report = _conclude(part, weight)
+        events.end(report)
+    return report
 
 
 def _images_in_shards(files: Sequence[str]) -> int:
@@ -273,29 +276,17 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
 
 
 def _sum_up(
-    chunks: Sequence[Sequence[str]], executor: Executor, show_work: ShowWork, *, shards: bool
+    chunks: Sequence[Sequence[str]], executor: Executor, events: Events, *, shards: bool
 ) -> Part:
     function: Callable[[Iterable[str]], Part] = sum_shards if shards else sum_images
-    planned = sum(map(len, chunks))
-    work = Work(
+    work = WorkStarted(
         title="mean RGB",
-        planned=planned,
+        planned=sum(map(len, chunks)),
         unit="shards" if shards else "images",
         dashboard=executor.dashboard,
     )
-    with show_work(work) as display:
-        began, pace, files = time.monotonic(), Pace(), 0
-
-        def show(done: Done[Part]) -> None:
-            nonlocal files
-            files += 0 if done.task is None else len(chunks[done.task])
-            now = time.monotonic()
-            counts = LiveCounts(
-                planned=planned, images=files, seconds=now - began, without_workers=done.missing
-            )
-            display.update(pace.add_rates(counts, now))
-
-        return executor.reduce(function, chunks, merge_parts, show)
+    count = count_tasks(events, work, [len(chunk) for chunk in chunks])
+    return executor.reduce(function, chunks, merge_parts, count)
 
 
 def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:

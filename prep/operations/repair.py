@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
-from prep.display.progress import Display, ShowWork, Work
 from prep.errors import PrepError
 from prep.execution.executor import Executor
-from prep.monitoring.counts import LiveCounts
+from prep.monitoring.callbacks import Events
 from prep.operations.audit import Audit
 from prep.operations.plan import plan_as_stored
 from prep.operations.publish import publish
-from prep.operations.writing import Writing
+from prep.operations.work import Commits, Run, write_missing
 from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
 from prep.output.opened import versions_here
-from prep.output.receipt import of_outcome, total_receipts
+from prep.output.receipt import of_outcome
 from prep.output.report.duplicates import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
@@ -42,13 +40,13 @@ class Repair:
         stored: RunPlan,
         found: Audit,
         executor: Executor,
-        show_work: ShowWork,
+        events: Events,
     ) -> None:
         self._journal = journal
         self._stored = stored
         self._found = found
         self._executor = executor
-        self._show_work = show_work
+        self._events = events
         self._notes: list[Finding] = []
 
     def carry_out(self) -> list[Finding]:
@@ -102,10 +100,18 @@ class Repair:
             store.make_folder(layout.root / shard.split, within=layout.root)
             store.remove(layout.receipt(shard.split, shard.index), within=layout.root)
         if chosen:
-            others = total_receipts(self._journal.committed(made))
-            # What is measured of a repair says nothing of how the output was made.
-            work = Writing(made, chosen, self._journal, self._executor, others, remember=False)
-            work.carry_out(functools.partial(_show, chosen, self._show_work))
+            receipts = self._journal.committed(made)
+            run = Run(
+                plan=made,
+                journal=self._journal,
+                receipts=receipts,
+                missing=chosen,
+                events=self._events,
+                commits=Commits(self._events, self._journal, receipts),
+                began=time.perf_counter(),
+                repairs=True,
+            )
+            write_missing(run, self._executor)
         for shard in chosen:
             self._compare(before[shard])
 
@@ -203,44 +209,3 @@ class Repair:
         return str(path.relative_to(self._journal.layout.root))
 
 
-def _show(chosen: Sequence[ShardSpec], show_work: ShowWork, work: Work) -> Display:
-    """Return what shows how a repair gets on: nothing but the shards that are written again."""
-    images = sum(shard.images for shard in chosen)
-    theirs = dataclasses.replace(
-        work, title="repairing", planned=images, shards=len(chosen), page="status"
-    )
-    sound = (work.planned - images, (work.shards or 0) - len(chosen))
-    return _WithoutSound(show_work(theirs), *sound)
-
-
-class _WithoutSound:
-    """Shows counts without those of the shards that were sound."""
-
-    def __init__(self, display: Display, images: int, shards: int) -> None:
-        self._display = display
-        self._images = images
-        self._shards = shards
-
-    def __enter__(self) -> Display:
-        self._display = self._display.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._display.__exit__(kind, error, trace)
-
-    def update(self, counts: LiveCounts) -> None:
-        self._display.update(
-            dataclasses.replace(
-                counts,
-                planned=counts.planned - self._images,
-                images=counts.images - self._images,
-                shards=counts.shards - self._shards,
-                splits={},
-                shard_states={},
-            )
-        )

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from prep.display.stages import ShowOn, stages_for
+from prep.display.displays import display_for
 from prep.errors import OutputConflict, PrepError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Workload
 from prep.execution.placing import placed, require_usable
+from prep.monitoring.callbacks import Callback, emitting
 from prep.operations.audit import Audit, audit, shards_to_read
 from prep.operations.repair import Repair
 from prep.output.findings import Finding
@@ -104,9 +105,10 @@ def verify(
     workers: int | None = None,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
-    progress: ShowOn = None,
+    progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
     dashboard: bool = False,
+    callbacks: Iterable[Callback] = (),
 ) -> VerificationReport:
     """Read all of an output again, and report what is wrong with it.
 
@@ -131,6 +133,7 @@ def verify(
         storage_options: options of the output's storage; see :class:`prep.Config`. A repair uses
             them for the source, too, unless they are given by key.
         dashboard: use a cluster, which has a dashboard, even for few images.
+        callbacks: objects to call as the work goes on; see :class:`prep.Callback`.
 
     Raises:
         SourceError: the folder is not an output of this package.
@@ -148,23 +151,25 @@ def verify(
         require_trusted(journal.layout, stored, trust_plan)
         admit("source", Stored(stored.source), storage_options)
     require_usable(client, choice)
-    with contextlib.ExitStack() as stack:
-        stages = stack.enter_context(stages_for("verifying", progress))
-        if repair:
-            stack.enter_context(journal.lock())
+    with (
+        emitting([*display_for("verifying", progress), *callbacks]) as events,
+        journal.lock() if repair else contextlib.nullcontext(),
+    ):
         running = not repair and _is_held(journal)
         shards = shards_to_read(journal, stored)
         workload = Workload(images=sum(shard.images for shard in shards), parts=len(shards))
-        used = stack.enter_context(placed(client, choice, workload, stages.doing))
-        writable = journal.output if repair else None
-        used.require_fit(readable=[str(journal.layout.plan)], writable=writable)
-        before = audit(journal, stored, shards, used, stages)
-        if not repair or not before.problems:
-            return replace(_report(journal, stored, before), running=running)
-        notes = Repair(journal, stored, before, used, stages).carry_out()
-        sound = [inspection for inspection in before.shards if not inspection.problems]
-        after = audit(journal, stored, shards, used, stages, sound)
-        return _report(journal, stored, after, before, notes)
+        with placed(client, choice, workload, events.stage) as executor:
+            writable = journal.output if repair else None
+            executor.require_fit(readable=[str(journal.layout.plan)], writable=writable)
+            before = audit(journal, stored, shards, executor, events)
+            report = replace(_report(journal, stored, before), running=running)
+            if repair and before.problems:
+                notes = Repair(journal, stored, before, executor, events).carry_out()
+                sound = [inspection for inspection in before.shards if not inspection.problems]
+                after = audit(journal, stored, shards, executor, events, sound)
+                report = _report(journal, stored, after, before, notes)
+        events.end(report)
+    return report
 
 
 def _open(output: str | os.PathLike[str]) -> tuple[Journal, RunPlan]:

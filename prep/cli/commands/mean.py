@@ -87,7 +87,8 @@ def mean(
         weight=weight,  # type: ignore[arg-type]
         tfrecord=tfrecord,
         cluster=choice,
-        progress=talk.progress("mean RGB"),
+        progress=False,
+        callbacks=talk.callbacks("mean RGB"),
         storage_options=storage_options,
     )
     write_json(file, report.to_json())

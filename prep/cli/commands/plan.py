@@ -30,15 +30,15 @@ def plan(config: Config, workers: int | None, talk: Talk) -> None:
     """
     require_source(config)
     from prep.cli.tables import print_plan
-    from prep.display.stages import stages_for
+    from prep.monitoring.callbacks import emitting
     from prep.operations import outlook
     from prep.operations.plan import estimate
     from prep.output.report.verdict import Verdict
 
-    with stages_for("planning", talk.progress("planning")) as stages:
-        stages.doing(f"listing {one_line(str(config.source))}")
+    with emitting(talk.callbacks("planning")) as events:
+        events.stage(f"listing {one_line(str(config.source))}")
         made = outlook.plan(config)
-        stages.doing("trying some images")
+        events.stage("trying some images")
         guess = estimate(made, workers)
     if talk.to_people:
         print_plan(made, guess)

@@ -101,7 +101,7 @@ def run(
     if not keep_dashboard:
         from prep.operations import run as runs
 
-        run_it = functools.partial(runs.run, config, cluster=choice)
+        run_it = functools.partial(runs.run, config, cluster=choice, progress=False)
         _run_and_tell(run_it, overwrite, talk)
         return
     from prep.execution.placing import placed, require_usable
@@ -122,7 +122,7 @@ def _run_and_tell(run_it: Callable[..., RunReport], overwrite: bool, talk: Talk)
     from prep.cli.tables import print_report
 
     try:
-        report = run_it(overwrite=overwrite, progress=talk.progress("preparing"))
+        report = run_it(overwrite=overwrite, callbacks=talk.callbacks("preparing"))
     except TooManyRefused as error:
         if talk.to_people and error.report is not None:
             print_report(error.report)

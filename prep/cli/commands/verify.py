@@ -56,7 +56,8 @@ def verify(
         repair=repair,
         trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
         cluster=choice,
-        progress=talk.progress("verifying"),
+        progress=False,
+        callbacks=talk.callbacks("verifying"),
         storage_options=storage_options,
     )
     if talk.to_people or not (report.clean or talk.as_json):
