@@ -27,10 +27,11 @@ from distributed import Client
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
-from prep.display.stages import stages_for
+from prep.display.displays import display_for
 from prep.execution.bags import write_on_cluster
 from prep.execution.dask import DaskExecutor
-from prep.operations.writing import Writing
+from prep.monitoring.callbacks import emitting
+from prep.operations.work import Commits, Run, write_missing
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.shards.writer import RunRef
@@ -71,9 +72,17 @@ def measure(source: Path, output: Path, client: Client, *, watched: bool) -> Cos
     own = psutil.Process()
     before, started = sum(own.cpu_times()[:2]), time.perf_counter()
     if watched:
-        work = Writing(made, made.shards, journal, DaskExecutor(client), {})
-        with stages_for("preparing", progress=True) as stages:
-            work.carry_out(stages)
+        with emitting(display_for("preparing", progress=True)) as events:
+            run = Run(
+                plan=made,
+                journal=journal,
+                receipts=(),
+                missing=made.shards,
+                events=events,
+                commits=Commits(events, journal, ()),
+                began=started,
+            )
+            write_missing(run, DaskExecutor(client))
     else:
         write_on_cluster(made.shards, _run_ref(made, output), client)
     seconds = time.perf_counter() - started

@@ -61,7 +61,8 @@ def bar(work: WorkStarted, counts: LiveCounts, width: int, *, plain: bool = Fals
 
     Whatever was refused is seen, however little it is.
 
-    >>> bar(WorkStarted(title="", planned=1000), LiveCounts(images=500, refused=1), 12, plain=True).plain
+    >>> work = WorkStarted(title="", planned=1000)
+    >>> bar(work, LiveCounts(images=500, refused=1), 12, plain=True).plain
     '#####x------'
     """
     done = int(share_done(work, counts) * width)

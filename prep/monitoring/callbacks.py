@@ -245,7 +245,7 @@ class Events:
         self.counts = event if isinstance(event, LiveCounts) else self.counts
         faults = self._call(self._callbacks, event)
         if faults:
-            self._faulty += [callback for callback, _ in faults]
+            self._faulty += [each for each, error in faults if isinstance(error, Exception)]
             self._callbacks = [c for c in self._callbacks if all(c is not f for f in self._faulty)]
             raise faults[0][1]
 
@@ -261,20 +261,22 @@ class Events:
         verdict = report.verdict if report is not None else verdict
         event = RunEnded(verdict=verdict, report=report, error=error)
         for _, fault in self._call([*self._callbacks, *self._faulty], event):
-            if error is None:
+            if error is None or not isinstance(fault, Exception):
                 raise fault
             _LOGGER.warning("prep: a callback failed: %s", failure(fault))
 
-    def _call(self, callbacks: Iterable[Callback], event: Any) -> list[tuple[Callback, Exception]]:
+    def _call(
+        self, callbacks: Iterable[Callback], event: Any
+    ) -> list[tuple[Callback, BaseException]]:
         """Call all callbacks, and return those that raise an error, with the error."""
         name = _METHODS[type(event)]
-        faults: list[tuple[Callback, Exception]] = []
+        faults: list[tuple[Callback, BaseException]] = []
         for callback in callbacks:
             try:
                 getattr(callback, name)(event)
             except StopRun as stop:
                 self.token.cancel(one_line(str(stop)) or "by a callback")
-            except Exception as error:
+            except BaseException as error:  # Ctrl-C, too: the others are to miss nothing.
                 faults.append((callback, error))
         return faults
 
@@ -297,7 +299,7 @@ def emitting(callbacks: Iterable[Callback], token: CancelToken | None = None) ->
 
 def require_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     """Return callbacks as a list; raise ConfigError if one of them is none."""
-    given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    given = list(callbacks)
     for callback in given:
         if not isinstance(callback, Callback):
             raise ConfigError(

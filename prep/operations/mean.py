@@ -286,7 +286,8 @@ def _sum_up(
         dashboard=executor.dashboard,
     )
     count = count_tasks(events, work, [len(chunk) for chunk in chunks])
-    return executor.reduce(function, chunks, merge_parts, count)
+    part: Part = executor.reduce(function, chunks, merge_parts, count)
+    return part
 
 
 def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:

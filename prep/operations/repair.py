@@ -207,5 +207,3 @@ class Repair:
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self._journal.layout.root))
-
-

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prep.config import AnyConfig, Config
-from prep.display.live import display_of_run
+from prep.display.displays import display_of_run
 from prep.errors import Interrupted, OutputConflict, PrepError, ShardError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, Workload
@@ -132,7 +132,8 @@ def carry_out(
         with contextlib.nullcontext() if finished else journal.lock():
             if not finished:  # Once more, for another run may just have ended.
                 found = look(journal, planned, overwrite=overwrite, locked=True)
-            plan, receipts = found.plan, found.receipts
+            plan = found.plan
+            receipts: Sequence[ShardReceipt] = found.receipts
             run = Run(
                 plan=plan,
                 journal=journal,
@@ -196,7 +197,7 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
     return receipts, effort
 
 
-def _write_until_committed(run: Run, executor: Executor) -> Sequence[ShardReceipt]:
+def _write_until_committed(run: Run, executor: Executor) -> list[ShardReceipt]:
     """Write shards until the receipts of all are there, and return these.
 
     Raises:

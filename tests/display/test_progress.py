@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from prep.display.events import JsonLines
-from prep.display.progress import Stages, Work, describe_shards
+from prep.display.callbacks import CommandEvents
+from prep.display.progress import describe_shards
 from prep.display.terminal import AsLines, AtTerminal
+from prep.errors import Interrupted
+from prep.monitoring.callbacks import Callback, WorkStarted, emitting
 from prep.monitoring.counts import LiveCounts
-from prep.output.receipt import ImageNote, Totals
 from tests.support.clusters import Terminal, run_prep, wait_until
 from tests.support.pictures import link_photos
 
@@ -75,7 +75,7 @@ def test_it_shows_shards_and_the_dashboard_s_address(shown: str) -> None:
 
 
 def test_it_tells_at_once_of_shards_that_could_not_be_written() -> None:
-    work = Work(title="preparing", planned=90, dashboard="", shards=9)
+    work = WorkStarted(title="preparing", planned=90, dashboard="", shards=9)
     counts = LiveCounts(shards=4, shard_states={"committed": 4, "failed": 2, "waiting": 3})
     assert describe_shards(work, counts) == "4 of 9 shards, 2 failed"
 
@@ -89,24 +89,21 @@ def test_what_was_stopped_is_told_by_what_stays_of_it(kind: type[AsLines | AtTer
 
 
 def test_events_end_with_what_stays_of_what_was_stopped() -> None:
-    events: list[tuple[str, Mapping[str, Any]]] = []
-    _stop_halfway(JsonLines("preparing", lambda name, values: events.append((name, values))))
-    name, last = events[-1]
-    told = [last[key] for key in ("done", "written", "refused", "shards")]
-    assert (name, told) == ("progress", [40, 39, 1, 4])
+    said = io.StringIO()
+    _stop_halfway(CommandEvents("preparing", said))
+    last = json.loads(said.getvalue().splitlines()[-1])
+    told = [last[key] for key in ("event", "done", "written", "refused", "shards")]
+    assert told == ["progress", 40, 39, 1, 4]
 
 
-def _stop_halfway(stages: Stages) -> None:
+def _stop_halfway(display: Callback) -> None:
     """Four shards are committed; two of them were seen to be, and a part of a fifth one."""
-    refused = ImageNote(path="a", outcome="refused", reason="empty", detail="", class_name="cat")
-    committed = Totals(shards=4, written={"cat": 39}, findings=(refused,))
-    with contextlib.suppress(KeyboardInterrupt), stages:
-        try:
-            with stages(Work(title="preparing", planned=100, shards=10)) as display:
-                display.update(LiveCounts(planned=100, images=27, refused=3, shards=2))
-                raise KeyboardInterrupt
-        finally:
-            stages.stopped(4, {"train": committed})
+    with contextlib.suppress(KeyboardInterrupt), emitting([display]) as events:
+        events.stage("listing")
+        events.emit(WorkStarted(title="preparing", planned=100, shards=10))
+        events.emit(LiveCounts(planned=100, images=27, refused=3, shards=2))
+        events.emit(LiveCounts(planned=100, images=40, refused=1, shards=4))
+        raise Interrupted("stopped: 4 of 10 shards are committed")
 
 
 def test_the_display_gives_way_to_the_summary(shown: str) -> None:

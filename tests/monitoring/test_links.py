@@ -90,8 +90,8 @@ def no_cluster(_: Any) -> Any:
 
 # What is done to an output, where it comes to no work.
 IDLE: dict[str, Callable[[Path], Any]] = {
-    "run": lambda home: carry_out(config(home), no_cluster, overwrite=False, progress=False),
-    "overwrite": lambda home: carry_out(config(home), no_cluster, overwrite=True, progress=False),
+    "run": lambda home: carry_out(config(home), no_cluster, overwrite=False),
+    "overwrite": lambda home: carry_out(config(home), no_cluster, overwrite=True),
     "verify": lambda home: prep.verify(home / "out"),
     "repair": lambda home: prep.verify(home / "out", repair=True),
     "report": lambda home: prep.report_page(home / "out"),

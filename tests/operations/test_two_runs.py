@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import itertools
 import json
 import os
@@ -22,15 +21,13 @@ import pytest
 from distributed import Client
 
 import prep
-from prep.display.progress import Silent, Work
 from prep.errors import OutputConflict, ShardError
 from prep.execution.bags import write_serially
-from prep.execution.clusters.choice import ANY_CLUSTER
-from prep.execution.placing import placed
 from prep.images.decoders.process import configure_process
+from prep.monitoring.callbacks import Callback, ImageRefused, ShardCommitted, WorkStarted
+from prep.monitoring.counts import LiveCounts
 from prep.operations.outlook import require_none_refused
 from prep.operations.publish import publish
-from prep.operations.run import carry_out
 from prep.output import lease
 from prep.output.journal import Journal
 from prep.output.lease import Lease, leased
@@ -38,6 +35,7 @@ from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.making import Effort
 from prep.shards.writer import RunRef, write_shard
 from prep.storage.newfile import Stamp
+from tests.support.callbacks import Recorder
 from tests.support.clusters import PREP, contents, wait_until
 from tests.support.pictures import jpeg, picture, write_tree
 
@@ -58,38 +56,39 @@ def config(home: Path, output: str = "out", **more: Any) -> prep.Config:
     return prep.Config(source=str(home / "source"), output=str(home / output), **values)
 
 
-class Thief(Silent):
+class Thief(Callback):
     """Takes receipts away when all shards of a run are written."""
 
     def __init__(self, receipts: Path, counts: list[int]) -> None:
         self._receipts = receipts
         self._counts = counts
 
-    def __exit__(self, *_: object) -> None:
+    def progress(self, event: LiveCounts) -> None:
+        if not event.verdict.ended:
+            return
         for path in sorted(self._receipts.glob("*/*.json"))[: self._counts.pop()]:
             path.unlink()
 
 
-def run_with_thief(home: Path, client: Client, counts: list[int]) -> prep.RunReport:
-    receipts = home / "out/.prep/receipts"
-
-    def thief(work: Work) -> Thief:
-        return Thief(receipts, counts)
-
-    made = config(home)
-    return carry_out(
-        made, functools.partial(placed, client, ANY_CLUSTER), overwrite=False, progress=thief
-    )
+def run_with_thief(
+    home: Path, client: Client, counts: list[int], *more: Callback
+) -> prep.RunReport:
+    thief = Thief(home / "out/.prep/receipts", counts)
+    return prep.run(config(home), client, callbacks=[thief, *more])
 
 
 def test_shards_whose_receipts_are_gone_at_the_end_are_written_again(
     home: Path, client: Client
 ) -> None:
     expected = prep.run(config(home, "undisturbed"), client)
-    report = run_with_thief(home, client, [0, 4])
+    told = Recorder()
+    report = run_with_thief(home, client, [0, 4], told)
     for name in ("images", "shards", "splits", "classes", "duplicates", "refused", "mean"):
         assert getattr(report, name) == getattr(expected, name)
     assert report.resumed_shards == 0
+    assert len({shard.path for shard in told.of(ShardCommitted)}) == SHARDS
+    assert len(told.of(ShardCommitted)) == SHARDS  # Though four of them were committed twice.
+    assert len(told.of(ImageRefused)) == 1
     assert len(list(home.glob("out/.prep/receipts/*/*.json"))) == SHARDS
     for name in ("duplicates.csv", "refused.csv", "mean_rgb.json", "train"):
         pattern = f"{name}*" if "." in name else f"{name}/*"
@@ -312,17 +311,12 @@ def test_a_run_that_dies_early_has_withdrawn_nothing(home: Path, client: Client)
     gone = home / "out/train/train-00002-of-00006.tfrecord"
     gone.unlink()
 
-    class Killer(Silent):
-        def __enter__(self) -> Silent:
+    class Killer(Callback):
+        def work_started(self, event: WorkStarted) -> None:
             raise Killed
 
     with pytest.raises(Killed):
-        carry_out(
-            config(home),
-            functools.partial(placed, client, ANY_CLUSTER),
-            overwrite=False,
-            progress=lambda work: Killer(),
-        )
+        prep.run(config(home), client, callbacks=[Killer()])
     assert contents(home / "out/.prep/receipts") == before
     assert prep.run(config(home), client).resumed_shards == SHARDS - 1
     assert json.loads((home / "out/report.json").read_text())["shards"] == SHARDS

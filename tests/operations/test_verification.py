@@ -18,9 +18,9 @@ from distributed import Client
 
 import prep
 from prep.cli.tables import print_verification
-from prep.display.progress import Silent, Work
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.images.decoders.process import configure_process
+from prep.monitoring.callbacks import RunEnded, ShardCommitted, WorkStarted
 from prep.monitoring.counts import LiveCounts
 from prep.operations.verify import VerificationReport
 from prep.output.findings import mismatch
@@ -28,6 +28,7 @@ from prep.output.journal import Journal
 from prep.shards.formats.example import example, label_entry, parse_example
 from prep.shards.formats.tfrecord import RecordWriter, read_records
 from prep.shards.writer import RunRef, write_shard
+from tests.support.callbacks import Recorder
 from tests.support.clusters import Terminal, contents, run_prep, wait_until
 from tests.support.pictures import image_file, jpeg, picture, write_tree
 
@@ -782,31 +783,19 @@ def test_a_run_that_had_committed_nothing(source: Path, tmp_path: Path, client: 
     )
 
 
-class Spy(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.counts: list[LiveCounts] = []
-
-    def update(self, counts: LiveCounts) -> None:
-        self.counts.append(counts)
-
-
 def test_a_repair_shows_the_shards_that_it_repairs(plain: Output, client: Client) -> None:
     plain.shard.unlink()
-    spies: list[Spy] = []
-
-    def spy(work: Work) -> Spy:
-        spies.append(Spy(work))
-        return spies[-1]
-
-    report = prep.verify(plain.root, client, repair=True, progress=spy)  # type: ignore[arg-type]
-    first, repairing, again = spies
-    assert (first.work.planned, first.work.shards) == (26, 5)
-    assert (repairing.work.title, repairing.work.shards) == ("repairing", 1)
-    assert repairing.work.planned == repairing.counts[-1].images == again.work.planned
-    assert repairing.counts[-1].shards == again.work.shards == 1
+    told = Recorder()
+    report = prep.verify(plain.root, client, repair=True, callbacks=[told])
+    first, repairing, again = told.of(WorkStarted)
+    assert (first.planned, first.shards) == (26, 5)
+    assert (repairing.title, repairing.shards) == ("repairing", 1)
+    counts = told.events[told.events.index(repairing) : told.events.index(again)]
+    last = [event for event in counts if isinstance(event, LiveCounts)][-1]
+    assert repairing.planned == last.images == again.planned
+    assert last.shards == again.shards == 1
+    assert [shard.path for shard in told.of(ShardCommitted)] == [str(plain.shard)]
+    assert told.events[-1] == RunEnded(verdict=report.verdict, report=report)
     assert [problem.where for problem in report.repaired] == [SHARD]
 
 

@@ -410,7 +410,7 @@ def test_labels_that_move_are_named_before_anything_is_replaced(
         caplog.at_level(logging.WARNING, logger="prep"),
         pytest.raises(prep.PrepError, match="stopped"),
     ):
-        carry_out(config, start, overwrite=True, progress=False)
+        carry_out(config, start, overwrite=True)
     assert [expected in message for message in caplog.messages] == [True]
     assert contents(tmp_path / "out", "*.json") == before
 
