@@ -115,19 +115,18 @@ def evict(source: Path) -> None:
 def _set(way: str, seconds: float, *, ahead: bool) -> None:
     """In a worker: every read takes so much longer, and files are read ahead if they may be."""
     from prep.shards import writer
+    from prep.sources.folders import source
     from prep.sources.prefetch.depth import Depth
-    from prep.storage import store
+    from prep.storage.locate import read_file
+    from prep.storage.location import Stamp
 
-    read_file = vars(store).setdefault("_undelayed", store.read_file)
-
-    def read_late(path: str | bytes, expected: store.Stamp | None = None) -> bytes:
+    def read_late(path: str | bytes, expected: Stamp | None = None) -> bytes:
         time.sleep(seconds)
-        data: bytes = read_file(path, expected)
-        return data
+        return read_file(path, expected)
 
-    store.read_file = read_late if seconds else read_file
+    vars(source)["read_file"] = read_late if seconds else read_file
     # Each way learns for itself, and keeps what it has learnt.
-    learnt = vars(store).setdefault("_learnt", {})
+    learnt = vars(writer).setdefault("_learnt", {})
     depth = learnt.setdefault(way, Depth() if ahead else Depth(most=0))
     vars(writer)["depth_of"] = lambda *_: depth
 

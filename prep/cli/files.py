@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError
 from prep.storage.arguments import typed
+from prep.storage.local import LocalPath
 from prep.storage.urls import is_url
 from prep.text import quoted, reason_of
 
 
-def local_path(output: str) -> Path:
+def local_path(output: str) -> LocalPath:
     """Return the path that OUTPUT means; raise ConfigError where it is a URL."""
     path = typed("output", output)
     if is_url(path):
         raise ConfigError(f"output: got {quoted(path)}; expected a path on this machine")
-    return Path(path)
+    return LocalPath(path)
 
 
-def writable(output: str) -> Path:
+def writable(output: str) -> LocalPath:
     """Return the path that OUTPUT means; raise ConfigError if no file can be written there.
 
     That is found out before the work: by making a file in the folder, which is gone at once.
@@ -40,25 +40,21 @@ def writable(output: str) -> Path:
     return path
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: LocalPath, value: Any) -> None:
     """Write a JSON file as a whole; raise ConfigError where that fails."""
-    from prep.storage import store
-
     try:
-        store.publish_json(path, value, within=path.parent)
+        path.publish_json(value, within=path.parent)
     except OSError as error:
         raise _not_written(path, error) from None
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: LocalPath, data: bytes) -> None:
     """Write a file as a whole; raise ConfigError where that fails."""
-    from prep.storage import store
-
     try:
-        store.publish(path, data, within=path.parent)
+        path.publish(data, within=path.parent)
     except OSError as error:
         raise _not_written(path, error) from None
 
 
-def _not_written(path: Path, error: OSError) -> ConfigError:
+def _not_written(path: LocalPath, error: OSError) -> ConfigError:
     return ConfigError(f"output: can't write {quoted(path)}: {reason_of(error)}")

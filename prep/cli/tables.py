@@ -25,7 +25,7 @@ from prep.operations.plan import Estimate
 from prep.output.findings import Finding
 from prep.planning.facts import OBSTACLE, plan_facts
 from prep.planning.plan import RunPlan
-from prep.storage.location import locate
+from prep.storage.locate import locate
 from prep.text import counted, duration, one_line, size_text, triple
 
 if TYPE_CHECKING:

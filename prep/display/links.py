@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import psutil
 
+from prep.storage.location import Location
+
 _DASK_PAGE = "/status"
 _DEFAULT_TEMPLATE = "{scheme}://{host}:{port}/status"
 
@@ -35,13 +37,14 @@ def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
     )
 
 
-def address_of(path: Path) -> str:
+def address_of(path: Location) -> str:
     """The address of a file here, or in a storage, as a browser takes it.
 
-    >>> address_of(Path("/data/my out/report.html"))
+    >>> from prep.storage.local import LocalPath
+    >>> address_of(LocalPath("/data/my out/report.html"))
     'file:///data/my%20out/report.html'
     """
-    return path.absolute().as_uri() if isinstance(path, Path) else str(path)
+    return path.as_uri()
 
 
 def links_from(

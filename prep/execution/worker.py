@@ -26,8 +26,7 @@ from prep.shards import writer
 from prep.shards.isolation.watchdog import WATCHDOG
 from prep.shards.writer import RunRef
 from prep.sources import manifest
-from prep.storage.location import Access
-from prep.storage.location import access as current_access
+from prep.storage.locate import Access, granted
 from prep.text import one_line
 
 _THUMBNAIL = 96  # pixels
@@ -46,7 +45,7 @@ class WorkerSetup(WorkerPlugin):
 
     def __init__(self, holder: str, access: Access | None = None) -> None:
         self.name = f"{self.kind}:{holder}"
-        self._access = access or current_access()
+        self._access = access or granted()
 
     def setup(self, worker: Worker) -> None:
         self._access.apply(self.name)

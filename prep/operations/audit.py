@@ -20,7 +20,6 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection, inspect_shard
 from prep.shards.writer import RunRef
-from prep.storage import store
 from prep.text import failure
 
 
@@ -61,7 +60,7 @@ def shards_to_read(journal: Journal, stored: RunPlan) -> tuple[ShardSpec, ...]:
         if journal.layout.report.exists():
             return stored.shards
     except OSError as error:
-        store.require_answer(journal.layout.root, error)
+        journal.layout.root.require_answer(error)
         return stored.shards
     return tuple(journal.with_receipts(stored.shards))
 
@@ -91,7 +90,7 @@ def audit(
         whole = len(shards) == len(stored.shards)
         return _look_beside(Inventory(journal, stored), inspections, whole=whole)
     except OSError as error:
-        store.require_answer(journal.layout.root, error)
+        journal.layout.root.require_answer(error)
         raise
 
 

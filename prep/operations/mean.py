@@ -27,9 +27,8 @@ from prep.shards.formats.tfrecord import read_records
 from prep.sources.folders.names import EXTENSIONS
 from prep.sources.prefetch.depth import depth_of
 from prep.sources.prefetch.window import ReadAhead
-from prep.storage import store
 from prep.storage.arguments import admit
-from prep.storage.location import absolute, locate
+from prep.storage.locate import absolute, locate, read_file
 from prep.storage.urls import is_url
 from prep.text import (
     Displayable,
@@ -201,10 +200,10 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
 def _files_below(url: str) -> list[str]:
     place = locate(url)
     try:
-        found = [str(path) for path in store.walk(place) if not path.name.startswith(".")]
-        absent = None if found else store.absent_bucket(place)
+        found = [str(path) for path in place.files_below() if not path.name.startswith(".")]
+        absent = None if found else place.absent_bucket()
     except OSError as error:
-        store.require_answer(place, error, "input: can't be listed")
+        place.require_answer(error, "input: can't be listed")
         raise SourceError(f"input: can't be listed: {reason_and_file(error)}") from None
     if absent:
         raise SourceError(f"input: {quoted(url)}: {absent} does not exist; expected a bucket")
@@ -212,7 +211,7 @@ def _files_below(url: str) -> list[str]:
 
 
 def _read(path: str) -> bytes:
-    return store.read_file(str(locate(path)))
+    return read_file(str(locate(path)))
 
 
 def sum_images(paths: Iterable[str]) -> Part:
@@ -222,19 +221,19 @@ def sum_images(paths: Iterable[str]) -> Part:
         StorageUnavailable: it does not answer; a mean of what else is there would be another one.
     """
     paths = list(paths)
-    depth = depth_of("mean", store.most_at_once(paths[0]) if paths else None)
+    depth = depth_of("mean", locate(paths[0]).most_at_once if paths else None)
     decoder = Decoder()
     images: list[ChannelStats] = []
     refused: list[ImageNote] = []
     with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth) as files:
         for path, read in files:
             try:
-                data = store.patiently(locate(path), read)
+                data = locate(path).patiently(read)
                 images.append(channel_sums(decoder.decode(data).pixels))
             except RefusedImage as error:
                 refused.append(ImageNote(path=path, reason=error.reason, detail=error.detail[:200]))
             except OSError as error:
-                store.require_answer(locate(path), error)
+                locate(path).require_answer(error)
                 refused.append(ImageNote(path=path, reason="unreadable", detail=reason_of(error)))
     return Part(stats=MixedStats.of(images), refused=tuple(refused))
 
@@ -263,7 +262,7 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
     decoder = Decoder()
     number = 0
     try:
-        with store.open_regular(locate(path)) as file:
+        with locate(path).open_regular() as file:
             for record in read_records(file):
                 image = parse_example(record).image
                 yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
@@ -271,7 +270,7 @@ def _images_of_shard(path: str) -> Iterator[ChannelStats]:
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None
     except OSError as error:
-        store.require_answer(locate(path), error)
+        locate(path).require_answer(error)
         raise RecordError(f"{path}: can't be read: {reason_of(error)}") from None
 
 

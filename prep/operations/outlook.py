@@ -24,7 +24,7 @@ from prep.planning.shards import ShardSpec
 from prep.shards.writer import is_settled
 from prep.sources.base import ImageEntry
 from prep.sources.manifest import entries_of
-from prep.storage import store
+from prep.storage.location import Location
 from prep.text import quoted
 
 
@@ -144,12 +144,10 @@ def _refused(receipts: Iterable[ShardReceipt]) -> list[ImageNote]:
     return [f for receipt in receipts for f in of_outcome(receipt.findings, "refused")]
 
 
-def _free_space(root: Path) -> int | None:
+def _free_space(root: Location) -> int | None:
     """Bytes that are free where an output lies or is to lie; None where that is not known."""
-    if store.is_remote(root):
-        return None
     with contextlib.suppress(OSError):
-        return shutil.disk_usage(_nearest(root)).free
+        return shutil.disk_usage(_nearest(root.local)).free if root.local else None
     return None
 
 
@@ -173,10 +171,10 @@ def _require_free(journal: Journal, plan: RunPlan) -> str | None:
     """Make sure that a run could take an output and write to it; who may be at work there."""
     layout = journal.layout
     try:
-        if not store.is_remote(layout.root):
-            splits = [layout.root / name for name in plan.counts]
-            for folder in (layout.root, layout.state, *splits):
-                _require_writable(folder)
+        splits = [layout.root / name for name in plan.counts]
+        for folder in (layout.root, layout.state, *splits):
+            if folder.local:
+                _require_writable(folder.local)
         suspect = require_unheld(layout.lock)
     except OSError as error:
         raise journal.not_writable(error) from None

@@ -31,8 +31,7 @@ from prep.sources.folders.names import alike
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source, reopen_source
-from prep.storage import store
-from prep.storage.location import locate
+from prep.storage.locate import locate
 from prep.text import quoted, reason_of, shown
 
 _SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
@@ -216,11 +215,10 @@ def read_mean(path: str) -> RGB:
     """
     place = locate(path)
     try:
-        remote = store.is_remote(place)
-        value = parse_json(store.read_patiently(place) if remote else read_text(place))
+        value = parse_json(read_text(place.local) if place.local else place.read_patiently())
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
-            store.require_answer(place, error)
+            place.require_answer(error)
         raise ConfigError(
             f"mean_file: {quoted(path)} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
         ) from None

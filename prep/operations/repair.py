@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from prep.errors import PrepError
 from prep.execution.executor import Executor
@@ -24,11 +23,11 @@ from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection
 from prep.sources.base import ImageEntry
 from prep.sources.manifest import entries_of
-from prep.storage import store
-from prep.storage.location import locate
+from prep.storage.locate import locate
+from prep.storage.location import FileChanged, Location, Stamp
 from prep.text import counted, quoted, reason_and_file
 
-_CHANGED = (FileNotFoundError, NotADirectoryError, store.FileChanged)
+_CHANGED = (FileNotFoundError, NotADirectoryError, FileChanged)
 
 
 class Repair:
@@ -65,8 +64,8 @@ class Repair:
         layout = self._journal.layout
         for problem in self._found.beside:
             if problem.remedy == "remove":
-                store.remove(layout.root / problem.where, within=layout.root)
-        store.publish_json(layout.labels, self._stored.labels.to_json(), within=layout.root)
+                (layout.root / problem.where).remove_file(within=layout.root)
+        layout.labels.publish_json(self._stored.labels.to_json(), within=layout.root)
         made = self._found.plan or self._plan_anew()
         if made is not None:
             self._rewrite(made)
@@ -97,8 +96,8 @@ class Repair:
         chosen = [shard for shard in self._found.broken if not self._changed(made, before[shard])]
         layout = self._journal.layout
         for shard in chosen:
-            store.make_folder(layout.root / shard.split, within=layout.root)
-            store.remove(layout.receipt(shard.split, shard.index), within=layout.root)
+            (layout.root / shard.split).make_folder(within=layout.root)
+            layout.receipt(shard.split, shard.index).remove_file(within=layout.root)
         if chosen:
             receipts = self._journal.committed(made)
             run = Run(
@@ -157,18 +156,18 @@ class Repair:
         rows = made.manifest.slice(shard.start, shard.images)
         entries = list(entries_of(rows, made.classes))
 
-        def found(entry: ImageEntry) -> store.Stamp:
+        def found(entry: ImageEntry) -> Stamp:
             try:
-                return store.patiently(place, lambda: source.stamp(entry))
+                return place.patiently(lambda: source.stamp(entry))
             except OSError as error:
-                if store.is_remote(place) and not isinstance(error, _CHANGED):
+                if place.is_remote and not isinstance(error, _CHANGED):
                     raise PrepError(
                         f"source: can't be read: {reason_and_file(error)}; no shard was written "
                         "again"
                     ) from None
-                return store.Stamp(0, 0)
+                return Stamp(0, 0)
 
-        for entry, now in zip(entries, store.each(found, entries, place), strict=True):
+        for entry, now in zip(entries, place.each(found, entries), strict=True):
             if now != entry.stamp:
                 yield entry.name
 
@@ -194,7 +193,7 @@ class Repair:
             self._journal.require_lock(ask=True)
             publish(made, self._journal, receipts, source_was_read=False)
 
-    def _note(self, path: Path, found: str) -> None:
+    def _note(self, path: Location, found: str) -> None:
         self._notes.append(
             mismatch(
                 where=self._shown(path),
@@ -205,5 +204,5 @@ class Repair:
             )
         )
 
-    def _shown(self, path: Path) -> str:
+    def _shown(self, path: Location) -> str:
         return str(path.relative_to(self._journal.layout.root))

@@ -33,7 +33,7 @@ from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source
-from prep.storage import store
+from prep.storage.backends.filesystems import answering_within
 from prep.text import counted, one_line, quoted
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _stopped(run: Run, error: BaseException) -> Interrupted:
 
 def _what_is_committed(plan: RunPlan, journal: Journal) -> Sequence[ShardReceipt] | None:
     """Return the receipts of all shards; None if the storage, maybe why it stops, is silent."""
-    with contextlib.suppress(OSError, PrepError, KeyboardInterrupt), store.answering_within():
+    with contextlib.suppress(OSError, PrepError, KeyboardInterrupt), answering_within():
         return journal.committed(plan)
     return None
 

@@ -41,7 +41,7 @@ from prep.output.report.verdict import RUNNING, Verdict
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import RunRef
-from prep.storage import store
+from prep.storage.backends.filesystems import answering_within
 from prep.text import distinct_lines, one_line
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Commits:
             # What a storage does not tell now is told at the end of the run.
             with contextlib.suppress(StorageUnavailable):
                 root = self._journal.layout.root
-                found = list(store.each(self._journal.stored_receipt, shards, root))
+                found = list(root.each(self._journal.stored_receipt, shards))
                 self.tell(receipt for receipt in found if receipt is not None)
 
     def tell(self, receipts: Iterable[ShardReceipt]) -> None:
@@ -159,7 +159,7 @@ def write_missing(run: Run, executor: Executor) -> None:
         watch.end_well(merge_totals([before, written]))
     except BaseException as error:
         # A storage that does not answer may be why it ends.
-        with deferred(), store.answering_within():
+        with deferred(), answering_within():
             watch.end_with(error)
         raise
 

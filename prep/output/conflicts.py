@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from prep.errors import OutputConflict
 from prep.output.journal import Journal
 from prep.planning.fingerprint import IMAGES, LABELS, describe_changes, label_changes
 from prep.planning.plan import RunPlan
-from prep.storage import store
+from prep.storage.location import Location
 
 
 def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) -> None:
@@ -51,14 +50,14 @@ def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[str]:
     return list(found.values())
 
 
-def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Path]:
+def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Location]:
     """What a reader would take for part of this plan's output, or what would be replaced.
 
     Args:
         ours: whether this plan is known to be what the output holds.
     """
     layout = journal.layout
-    there = store.sizes(layout.root)
+    there = layout.root.sizes()
     for path in layout.results:
         if there is not None and path.name not in there:
             continue
@@ -71,6 +70,6 @@ def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Path
                 yield path
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(path: Location) -> bool:
     """Whether it is a folder itself: a link to one is replaced as a file is."""
     return path.is_dir() and not path.is_symlink()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from prep.output.report.report import RunReport
 from prep.parsing import LARGEST, parse_json
 from prep.planning.fingerprint import IMAGES
 from prep.planning.plan import RunPlan
-from prep.storage import store
+from prep.storage.location import Location
 from prep.text import reason_of
 
 _LONGEST = 120  # characters of what a file holds, to be shown
@@ -58,7 +57,7 @@ class Inventory:
             whole = self._journal.whole_plan(stored)
         except (OSError, ValueError, IndexError, pa.ArrowException) as error:
             if isinstance(error, OSError):
-                store.require_answer(self._layout.root, error)
+                self._layout.root.require_answer(error)
             found = f"one that can't be read ({_why(error)})"
             return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
         planned, there = stored.fingerprint, whole.fingerprint
@@ -92,7 +91,7 @@ class Inventory:
                 if path.suffix == ".json" and path not in receipts:
                     yield self._stray(path, "only the receipts of the plan")
         for folder in self._folders() if leftovers else ():
-            for path in store.leftovers(folder):
+            for path in folder.leftovers():
                 yield self._stray(path, "no temporary files")
 
     def unrelated(self) -> Iterator[str]:
@@ -134,7 +133,7 @@ class Inventory:
             stored = RunReport.read(self._journal.output)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):
-                store.require_answer(self._layout.report, error)
+                self._layout.report.require_answer(error)
             found = _what(self._layout.report, None)
             yield self._problem(self._layout.report, "the report", found, "remake")
             return
@@ -145,30 +144,30 @@ class Inventory:
             found = f"other values of {', '.join(differing)}"
             yield self._problem(self._layout.report, "what the receipts say", found, "remake")
 
-    def _folders(self) -> Iterator[Path]:
+    def _folders(self) -> Iterator[Location]:
         layout = self._layout
         yield from (layout.root, layout.state)
         for split in self._stored.splits:
             yield from (layout.root / split, layout.receipts / split)
 
-    def _stray(self, path: Path, expected: str) -> Finding:
+    def _stray(self, path: Location, expected: str) -> Finding:
         removable = path.is_symlink() or not path.is_dir()
         found = "this file" if removable else "a folder that prep did not make"
         return self._problem(path, expected, found, "remove" if removable else "none")
 
-    def _problem(self, path: Path, expected: str, found: str, remedy: Remedy) -> Finding:
+    def _problem(self, path: Location, expected: str, found: str, remedy: Remedy) -> Finding:
         return mismatch(self._name(path), expected, found, remedy)
 
-    def _name(self, path: Path) -> str:
+    def _name(self, path: Location) -> str:
         return str(path.relative_to(self._layout.root))
 
 
-def _files_in(folder: Path) -> list[Path]:
+def _files_in(folder: Location) -> list[Location]:
     """What lies in a folder, by name; nothing where there is none."""
     try:
-        return store.patiently(folder, lambda: sorted(folder.iterdir()))
+        return folder.patiently(lambda: sorted(folder.iterdir()))
     except OSError as error:
-        store.require_answer(folder, error)
+        folder.require_answer(error)
         return []
 
 
@@ -178,17 +177,17 @@ def _why(error: Exception) -> str:
     return reason_of(error) if ours or isinstance(error, OSError) else type(error).__name__
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Location) -> Any:
     try:
-        return parse_json(store.read_at_most(path, LARGEST))
+        return parse_json(path.read_at_most(LARGEST))
     except OSError as error:
-        store.require_answer(path, error)
+        path.require_answer(error)
     except ValueError:
         pass
     return None
 
 
-def _what(path: Path, value: Any) -> str:
+def _what(path: Location, value: Any) -> str:
     if value is not None:
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= _LONGEST else "another"

@@ -6,7 +6,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -26,8 +25,8 @@ from prep.sources import manifest
 from prep.sources.base import ImageEntry, Kept, Source
 from prep.sources.labels import LabelMap
 from prep.sources.registry import reopen_source
-from prep.storage import store
-from prep.storage.location import absolute, locate
+from prep.storage.locate import absolute, locate
+from prep.storage.location import Location
 from prep.text import quoted, reason_and_file, reason_of
 
 _LARGEST_RECEIPT = 256 << 20  # bytes, with the checksums of 16 million images
@@ -82,7 +81,7 @@ class Journal:
         try:
             self._lease.require(ask=ask)
         except OSError as error:
-            store.require_answer(self.layout.root, error, "output: can't be read")
+            self.layout.root.require_answer(error, "output: can't be read")
             raise OutputConflict(
                 f"output: can't read {self.layout.root}: {reason_of(error)}"
             ) from None
@@ -94,7 +93,7 @@ class Journal:
             StorageUnavailable: a storage does not answer, in place of that.
         """
         root = self.layout.root
-        store.require_answer(root, error, "output: can't be written to")
+        root.require_answer(error, "output: can't be written to")
         told = reason_of(error) if error.filename == str(root) else reason_and_file(error)
         return OutputConflict(f"output: can't write to {root}: {told}")
 
@@ -110,19 +109,19 @@ class Journal:
         """
         root = self.layout.root
         try:
-            store.patiently(root, lambda: self._require_folders(splits))
+            root.patiently(lambda: self._require_folders(splits))
         except OSError as error:  # On this machine, whatever comes next says the same.
-            store.require_answer(root, error)
+            root.require_answer(error)
 
     def _require_folders(self, splits: Iterable[str]) -> None:
         layout, root = self.layout, self.layout.root
-        if not store.has_links(root):
+        if not root.has_links:
             return
         for folder in (layout.state, layout.receipts):
-            store.require_folder(folder, within=root)
+            folder.require_unlinked(within=root)
         for split in {*splits, *self._splits_with_receipts()}:
             for folder in (root / split, layout.receipts / split):
-                store.require_folder(folder, within=root)
+                folder.require_unlinked(within=root)
 
     def stored_plan(self) -> RunPlan | None:
         """The plan that this output holds; see :func:`prep.output.plans.read_plan`."""
@@ -137,10 +136,10 @@ class Journal:
             if stored := self.stored_plan():
                 return stored.labels
         try:
-            value = parse_json(store.read_at_most(self.layout.labels, LARGEST))
+            value = parse_json(self.layout.labels.read_at_most(LARGEST))
             return LabelMap.parse(value)
         except OSError as error:
-            store.require_answer(self.layout.root, error)
+            self.layout.root.require_answer(error)
             return None
         except (ValueError, LabelError):
             return None
@@ -156,7 +155,7 @@ class Journal:
         try:
             there = self.layout.labels.exists() and self._holds_plan(plan)
         except OSError as error:
-            store.require_answer(self.layout.root, error)
+            self.layout.root.require_answer(error)
             return False
         return there and self._holds_manifest(plan) and self._keeps(self.source(plan).kept)
 
@@ -180,30 +179,30 @@ class Journal:
         try:
             for split in plan.counts:
                 for folder in (layout.root / split, layout.receipts / split):
-                    store.make_folder(folder, within=root)
+                    folder.make_folder(within=root)
             with contextlib.suppress(OSError):  # It may be forbidden; and no reader sees them.
-                store.abort_uploads(root, layout.holds)
+                root.abort_uploads(layout.holds)
             self.remove_leftovers(plan, keep_names=True)
             self._keep(self.source(plan).kept)
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
-                store.publish(layout.manifest, manifest.to_parquet(plan.manifest), within=root)
+                layout.manifest.publish(manifest.to_parquet(plan.manifest), within=root)
             if stored is None or not layout.labels.exists():
-                store.publish_json(layout.labels, plan.labels.to_json(), within=root)
+                layout.labels.publish_json(plan.labels.to_json(), within=root)
             if stored is None or stored.to_json() != plan.to_json():
-                store.publish_json(layout.plan, plan.to_json(), within=root)
+                layout.plan.publish_json(plan.to_json(), within=root)
         except OSError as error:
             raise self.not_writable(error) from None
 
     def remove_leftovers(self, plan: RunPlan, *, keep_names: bool = False) -> None:
-        """Remove what dead attempts have left; see :mod:`prep.storage.outputs`."""
+        """Remove what dead attempts have left; see :class:`prep.storage.location.Location`."""
         layout = self.layout
         splits = (
             folder / split for folder in (layout.root, layout.receipts) for split in plan.counts
         )
         alone = self._lease is not None
         for folder in (layout.root, layout.state, *splits):
-            store.remove_leftovers(folder, within=layout.root, keep_names=keep_names, alone=alone)
+            folder.remove_leftovers(within=layout.root, keep_names=keep_names, alone=alone)
 
     def clear(self, plan: RunPlan) -> None:
         """Remove what an earlier run has put here, and files that would be taken for ours.
@@ -222,12 +221,12 @@ class Journal:
         files = [*layout.results, *(s for split in splits for s in self.shard_files(split))]
         for path in files:
             if path.is_file() or path.is_symlink():
-                store.remove(path, within=root)
+                path.remove_file(within=root)
         for split in splits - set(plan.counts):
-            store.remove_leftovers(root / split, within=root)
+            (root / split).remove_leftovers(within=root)
             with contextlib.suppress(OSError):  # Something of the user's is in there.
-                store.remove_folder(root / split, within=root)
-        store.empty_folder(layout.state, within=root, keep=is_lock_name)  # We hold it.
+                (root / split).remove_folder(within=root)
+        layout.state.empty_folder(within=root, keep=is_lock_name)  # We hold it.
 
     def receipt(
         self,
@@ -256,7 +255,7 @@ class Journal:
         try:
             size = _size(file) if sizes is None else sizes.get(file.name)
         except OSError as error:
-            store.require_answer(self.layout.root, error)
+            self.layout.root.require_answer(error)
             return False
         return size == receipt.bytes
 
@@ -269,7 +268,7 @@ class Journal:
         try:
             receipt = self.read_receipt(shard.split, shard.index)
         except OSError as error:
-            store.require_answer(self.layout.root, error)
+            self.layout.root.require_answer(error)
             return None
         except ValueError:
             return None
@@ -284,7 +283,7 @@ class Journal:
         """
         path = self.layout.receipt(split, index)
         receipt = ShardReceipt.from_json(
-            parse_json(store.read_at_most(path, _LARGEST_RECEIPT), _LARGEST_RECEIPT)
+            parse_json(path.read_at_most(_LARGEST_RECEIPT), _LARGEST_RECEIPT)
         )
         if (receipt.split, receipt.index) != (split, index):
             raise ValueError(f"it is that of shard {receipt.index} of {quoted(receipt.split)}")
@@ -299,12 +298,12 @@ class Journal:
         """The receipts of those shards that are committed under a fingerprint, in their order."""
         shards = self._with_receipt(shards)
         splits = {shard.split for shard in shards}
-        sizes = {split: store.sizes(self.layout.root / split) for split in splits}
+        sizes = {split: (self.layout.root / split).sizes() for split in splits}
 
         def receipt(shard: ShardSpec) -> ShardReceipt | None:
             return self.receipt(shard, digest, sizes[shard.split])
 
-        found = store.each(receipt, shards, self.layout.root)
+        found = self.layout.root.each(receipt, shards)
         return [receipt for receipt in found if receipt is not None]
 
     def with_receipts(self, shards: Sequence[ShardSpec]) -> list[ShardSpec]:
@@ -319,16 +318,16 @@ class Journal:
 
     def _receipts_of(self, split: str) -> set[str]:
         try:
-            return set(store.names_in(self.layout.receipts / split, ""))
+            return set((self.layout.receipts / split).names(""))
         except OSError as error:
-            store.require_answer(self.layout.root, error)
+            self.layout.root.require_answer(error)
             return set()
 
     def _with_receipt(self, shards: Iterable[ShardSpec]) -> list[ShardSpec]:
         """Those that may have one: a storage's folders are listed, for it is slow to answer."""
         shards = list(shards)
         splits = {shard.split for shard in shards}
-        held = {split: store.sizes(self.layout.receipts / split) for split in splits}
+        held = {split: (self.layout.receipts / split).sizes() for split in splits}
 
         def may_have(shard: ShardSpec) -> bool:
             names = held[shard.split]
@@ -340,7 +339,7 @@ class Journal:
         """Removes a shard's receipt, unless it is true of a file with this digest."""
         receipt = self.stored_receipt(shard)
         if receipt is not None and receipt.sha256 != sha256:
-            store.remove(self.layout.receipt(shard.split, shard.index), within=self.layout.root)
+            self.layout.receipt(shard.split, shard.index).remove_file(within=self.layout.root)
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publishes a receipt. The shard's file must be in its place, and on disk.
@@ -349,7 +348,7 @@ class Journal:
         """
         path = self.layout.receipt(receipt.split, receipt.index)
         within = self.layout.root
-        store.publish_json(path, receipt.to_json(), within=within, durable=False)
+        path.publish_json(receipt.to_json(), within=within, durable=False)
 
     def entries(self, plan: RunPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
@@ -378,7 +377,7 @@ class Journal:
         except (OSError, ValueError, pa.ArrowException):
             return None
 
-    def shard_files(self, split: str) -> Iterator[Path]:
+    def shard_files(self, split: str) -> Iterator[Location]:
         """Whatever is named as a shard of a split is, of this plan or not."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in (self.layout.root / split).iterdir():
@@ -394,7 +393,7 @@ class Journal:
         """Publish the images that workers could not reach otherwise, unless they are there."""
         if kept is not None and not self._keeps(kept):
             within = self.layout.root
-            with store.create(self.layout.state / kept.name, within=within) as file:
+            with (self.layout.state / kept.name).create(within=within) as file:
                 for piece in kept.pieces:
                     file.write(piece)
 
@@ -423,7 +422,7 @@ def _without_place(plan: RunPlan) -> dict[str, Any]:
     return values
 
 
-def _size(path: Path) -> int | None:
+def _size(path: Location) -> int | None:
     """That of a regular file; None of anything else, such as a pipe, that readers would wait at."""
     status = path.stat()
     return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from prep.settings import RESULTS, shard_name
+from prep.storage.location import Location
 
 _SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5,}-of-\d{5,}\.tfrecord", re.DOTALL)
 
@@ -46,12 +46,13 @@ def is_shard_name(name: str, split: str) -> bool:
 class OutputLayout:
     """Paths in one output folder."""
 
-    root: Path
+    root: Location
 
     def holds(self, name: str) -> bool:
         """Whether a name, relative to the root, is one that is given to something of ours.
 
-        >>> OutputLayout(Path("shards")).holds("train/train-00000-of-00214.tfrecord")
+        >>> from prep.storage.local import LocalPath
+        >>> OutputLayout(LocalPath("shards")).holds("train/train-00000-of-00214.tfrecord")
         True
         """
         folder, _, last = name.rpartition("/")
@@ -59,57 +60,57 @@ class OutputLayout:
             return True
         return bool(folder) and is_shard_name(last, folder)
 
-    def shard(self, split: str, index: int, count: int) -> Path:
+    def shard(self, split: str, index: int, count: int) -> Location:
         return self.root / split / shard_name(split, index, count)
 
-    def receipt(self, split: str, index: int) -> Path:
+    def receipt(self, split: str, index: int) -> Location:
         return self.receipts / split / f"{index:05d}.json"
 
     @property
-    def state(self) -> Path:
+    def state(self) -> Location:
         return self.root / ".prep"
 
     @property
-    def plan(self) -> Path:
+    def plan(self) -> Location:
         return self.state / "plan.json"
 
     @property
-    def manifest(self) -> Path:
+    def manifest(self) -> Location:
         return self.state / "manifest.parquet"
 
     @property
-    def receipts(self) -> Path:
+    def receipts(self) -> Location:
         return self.state / "receipts"
 
     @property
-    def mean(self) -> Path:
+    def mean(self) -> Location:
         return self.root / "mean_rgb.json"
 
     @property
-    def labels(self) -> Path:
+    def labels(self) -> Location:
         return self.root / "label_map.json"
 
     @property
-    def report(self) -> Path:
+    def report(self) -> Location:
         return self.root / "report.json"
 
     @property
-    def page(self) -> Path:
+    def page(self) -> Location:
         """The report, to look at."""
         return self.root / "report.html"
 
     @property
-    def refused(self) -> Path:
+    def refused(self) -> Location:
         """Or the same as Parquet, if it is long."""
         return self.root / "refused.csv"
 
     @property
-    def duplicates(self) -> Path:
+    def duplicates(self) -> Location:
         """Or the same as Parquet, if it is long."""
         return self.root / "duplicates.csv"
 
     @property
-    def tables(self) -> tuple[Path, ...]:
+    def tables(self) -> tuple[Location, ...]:
         """Refused images and duplicates, in either form."""
         return tuple(
             path.with_suffix(suffix)
@@ -118,14 +119,14 @@ class OutputLayout:
         )
 
     @property
-    def history(self) -> Path:
+    def history(self) -> Location:
         return self.state / "history.json"
 
     @property
-    def results(self) -> tuple[Path, ...]:
+    def results(self) -> tuple[Location, ...]:
         """All that is published beside the shards."""
         return tuple(self.root / name for name in sorted(RESULTS))
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> Location:
         return self.state / "lock"

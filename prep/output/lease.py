@@ -30,7 +30,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prep.errors import OutputConflict
-from prep.storage import store
+from prep.storage.backends.filesystems import answering_within, in_a_hurry
+from prep.storage.location import Location
 from prep.text import one_line
 
 LEASE = 60.0  # seconds
@@ -131,7 +132,7 @@ class Owner:
         return _started(self.process) in (self.started, "")
 
 
-def conflict(folder: Path, owner: Owner | None) -> OutputConflict:
+def conflict(folder: Location, owner: Owner | None) -> OutputConflict:
     """The error of who finds an output held.
 
     Args:
@@ -148,7 +149,7 @@ def conflict(folder: Path, owner: Owner | None) -> OutputConflict:
 class Lease:
     """The hold of one run on an output; see :func:`leased`."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Location, seconds: float) -> None:
         self._folder = folder
         self._root = folder.parent  # Of the output.
         self._seconds = seconds
@@ -177,7 +178,7 @@ class Lease:
             file = self._file(self._number)
             # There may be another run's, or ours, if an answer was lost.
             with contextlib.suppress(FileExistsError):
-                store.put_if_absent(file, self._content(), within=self._root)
+                file.put_if_absent(self._content(), within=self._root)
         self._remove_lower()
         self._keeper.start()
 
@@ -204,7 +205,7 @@ class Lease:
         _held.discard(self._owner.token)
         self._ended.set()
         if self._keeper.is_alive():
-            self._keeper.join(_IN_A_HURRY if store.in_a_hurry() else _PATIENCE)
+            self._keeper.join(_IN_A_HURRY if in_a_hurry() else _PATIENCE)
         elif self._number:
             with contextlib.suppress(OSError, OutputConflict):
                 self._let_go()
@@ -226,16 +227,16 @@ class Lease:
         self._lost = not self._is_ours()
         if not self._lost:
             self._renewals += 1
-            store.put_over(self._file(self._number), self._content(), within=self._root)
+            self._file(self._number).put_over(self._content(), within=self._root)
 
     def _let_go(self) -> None:
         self._lost = not self._is_ours()
         if self._lost:
             return
-        if all(map(is_lock_name, store.names_in(self._folder, ""))):
-            store.remove(self._file(self._number), within=self._root)  # Nothing has come of it.
+        if all(map(is_lock_name, self._folder.names(""))):
+            self._file(self._number).remove_file(within=self._root)  # Nothing has come of it.
         else:
-            store.put_over(self._file(self._number), _NOBODY, within=self._root)
+            self._file(self._number).put_over(_NOBODY, within=self._root)
 
     def _watch(self, number: int, data: bytes) -> None:
         """Returns once an owner is known to be dead, or to have let go.
@@ -276,7 +277,7 @@ class Lease:
             if not number:
                 break
             try:
-                return number, store.read_at_most(self._file(number), _MOST)
+                return number, self._file(number).read_at_most(_MOST)
             except ValueError:  # No owner has written so much.
                 break
             except FileNotFoundError:
@@ -291,16 +292,16 @@ class Lease:
         return highest == self._number and owner is not None and owner.token == self._owner.token
 
     def _numbers(self) -> list[int]:
-        names = store.names_in(self._folder, _PREFIX)
+        names = self._folder.names(_PREFIX)
         return [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
 
     def _remove_lower(self) -> None:
         for number in self._numbers() if self._number > 1 else ():
             if number < self._number:
                 with contextlib.suppress(OSError):
-                    store.remove(self._file(number), within=self._root)
+                    self._file(number).remove_file(within=self._root)
 
-    def _file(self, number: int) -> Path:
+    def _file(self, number: int) -> Location:
         return self._folder / f"{_PREFIX}-{number:06d}"
 
     def _content(self) -> bytes:
@@ -309,7 +310,7 @@ class Lease:
         return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def lease_owner(folder: Path) -> Owner | None:
+def lease_owner(folder: Location) -> Owner | None:
     """Tell whose lease is in a folder, be they alive or not; None where it is nobody's.
 
     Raises:
@@ -319,7 +320,7 @@ def lease_owner(folder: Path) -> Owner | None:
 
 
 @contextlib.contextmanager
-def leased(folder: Path, seconds: float | None = None) -> Iterator[Lease]:
+def leased(folder: Location, seconds: float | None = None) -> Iterator[Lease]:
     """Holds an output for the length of the block, as long as this process is heard of.
 
     Args:
@@ -331,14 +332,14 @@ def leased(folder: Path, seconds: float | None = None) -> Iterator[Lease]:
         OutputConflict: another process holds it, and says which; or has taken it meanwhile.
         OSError: the output can't be written to.
     """
-    new = store.absent_folders(folder)
-    store.make_folder(folder, within=folder.parent)
+    new = folder.absent_folders()
+    folder.make_folder(within=folder.parent)
     lease = Lease(folder, LEASE if seconds is None else seconds)
     try:
         lease.acquire()
         yield lease
     except BaseException:
-        with store.answering_within():  # That the storage is away may be why.
+        with answering_within():  # That the storage is away may be why.
             lease.release()
         raise
     else:

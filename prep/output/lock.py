@@ -13,19 +13,20 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TextIO
 
 from prep.errors import OutputConflict
 from prep.output.lease import Lease, Owner, conflict, lease_owner, leased
-from prep.storage import folders, store
-from prep.storage.local import NO_LOCKS
+from prep.storage import folders
+from prep.storage.local import LocalPath
+from prep.storage.location import Location
+from prep.storage.newfile import NO_LOCKS
 
 _MOST = 4096  # characters that are read of who holds a lock
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, within: Path | None = None) -> Iterator[Lease | None]:
+def exclusive(path: Location, *, within: Location | None = None) -> Iterator[Lease | None]:
     """Holds the lock at ``path`` for the length of the block; gives the lease that it is, if it is.
 
     Where nothing came to lie beside it, it is removed at the end, with the folders it was made in.
@@ -39,12 +40,13 @@ def exclusive(path: Path, *, within: Path | None = None) -> Iterator[Lease | Non
             that is no lock, in its place.
         OSError: the file can't be made.
     """
-    if store.is_remote(path):
+    if path.local is None:
         with leased(path.parent) as lease:
             yield lease
         return
+    path, root = path.local, (within or path.parent).local
     new = _new_folders(path.parent)
-    with _locked(path, within or path.parent) as (folder, file, locked):
+    with _locked(path, root or path.parent) as (folder, file, locked):
         try:
             if locked:
                 file.truncate(0)
@@ -59,7 +61,7 @@ def exclusive(path: Path, *, within: Path | None = None) -> Iterator[Lease | Non
             _remove_if_alone(path, folder, new)
 
 
-def require_unheld(path: Path) -> Owner | None:
+def require_unheld(path: Location) -> Owner | None:
     """Make sure that no run is at work in an output, as far as that shows without its lock.
 
     Nothing is written, and no run that begins just now is disturbed.
@@ -74,7 +76,7 @@ def require_unheld(path: Path) -> Owner | None:
         OutputConflict: a run is at work.
         OSError: it can't be told.
     """
-    if not store.is_remote(path):
+    if not path.is_remote:
         _require_unlocked(path)
     owner = lease_owner(path.parent)
     alive = owner.is_alive() if owner else False
@@ -83,9 +85,9 @@ def require_unheld(path: Path) -> Owner | None:
     return owner if alive is None else None
 
 
-def _require_unlocked(path: Path) -> None:
+def _require_unlocked(path: Location) -> None:
     try:
-        file = store.open_regular(path)
+        file = path.open_regular()
     except (FileNotFoundError, NotADirectoryError):
         return
     with file:
@@ -103,7 +105,7 @@ def _require_unlocked(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, within: Path) -> Iterator[tuple[int, TextIO, bool]]:
+def _locked(path: LocalPath, within: LocalPath) -> Iterator[tuple[int, TextIO, bool]]:
     """Its folder; the file, still in its place, for its last holder may remove it; if locked."""
     while True:
         with folders.opened(path.parent, within, make=True) as folder, _open(folder, path) as file:
@@ -113,7 +115,7 @@ def _locked(path: Path, within: Path) -> Iterator[tuple[int, TextIO, bool]]:
                 return
 
 
-def _open(folder: int, path: Path) -> TextIO:
+def _open(folder: int, path: LocalPath) -> TextIO:
     """Opens the file without following a link, and never one that has another name besides.
 
     Nothing is written to it yet.
@@ -134,7 +136,7 @@ def _open(folder: int, path: Path) -> TextIO:
     return open(descriptor, "a+", encoding="utf-8")
 
 
-def _lock(file: TextIO, path: Path) -> bool:
+def _lock(file: TextIO, path: LocalPath) -> bool:
     """Locks the file, and says whether there is such a thing here."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,12 +158,12 @@ def _is_at(file: TextIO, folder: int, name: str) -> bool:
     return os.path.samestat(os.fstat(file.fileno()), there)
 
 
-def _new_folders(folder: Path) -> list[Path]:
+def _new_folders(folder: LocalPath) -> list[LocalPath]:
     """Those that making this one would make, the innermost first."""
     return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
 
-def _remove_if_alone(path: Path, folder: int, new: list[Path]) -> None:
+def _remove_if_alone(path: LocalPath, folder: int, new: list[LocalPath]) -> None:
     with contextlib.suppress(OSError):
         if path.parent in new and os.listdir(folder) == [path.name]:
             os.unlink(path.name, dir_fd=folder)

@@ -13,7 +13,6 @@ from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings import RGB, Encoding, version
 from prep.sources.base import Source
-from prep.storage import store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ def open_plan(output: str, digest: str, run: str) -> OpenedPlan:
     """
     journal = Journal(output)
     # In this order: if it is replaced in between, the identity is that of a file that is gone.
-    identity = store.identity(journal.layout.plan)
+    identity = journal.layout.plan.identity()
     plan = journal.stored_plan()
     if plan is None:
         raise not_seen(output)

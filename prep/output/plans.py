@@ -20,7 +20,6 @@ from prep.planning.shards import count_shards
 from prep.planning.stored import plan_from_json
 from prep.sources import manifest
 from prep.sources.memory import KeptImages
-from prep.storage import store
 from prep.text import one_line, quoted, reason_of, shown
 
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
@@ -34,7 +33,7 @@ def read_plan(layout: OutputLayout) -> RunPlan | None:
         StorageUnavailable: a storage does not answer.
     """
     try:
-        value = parse_json(store.read_at_most(layout.plan, LARGEST))
+        value = parse_json(layout.plan.read_at_most(LARGEST))
         if isinstance(value, dict) and value.get("format") != FORMAT:
             raise PrepError(
                 f"{layout.plan}: format {shown(value.get('format'))}, expected "
@@ -44,7 +43,7 @@ def read_plan(layout: OutputLayout) -> RunPlan | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        store.require_answer(layout.root, error)
+        layout.root.require_answer(error)
         # What is there may be as it should be: this is no reason to replace it.
         raise PrepError(
             f"{layout.plan}: can't be read: {reason_of(error)}; make it "
@@ -62,7 +61,7 @@ def no_plan(layout: OutputLayout) -> SourceError:
     absent, there = None, True
     root = quoted(str(layout.root))
     with contextlib.suppress(OSError):
-        absent = store.absent_bucket(layout.root)
+        absent = layout.root.absent_bucket()
         there = layout.root.exists()
     if absent:
         return SourceError(f"output: {root}: {absent} does not exist; expected a bucket")
@@ -87,7 +86,7 @@ def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
         listed = f"{manifest.count(layout.manifest):,} images"
     except (OSError, ValueError, pa.ArrowException) as error:
         if isinstance(error, OSError):
-            store.require_answer(layout.root, error)
+            layout.root.require_answer(error)
         listed = "nothing that can be read"
     if listed != f"{images:,} images":
         raise PrepError(
@@ -127,11 +126,11 @@ def owner(layout: OutputLayout) -> str | None:
 
     A storage does not say who wrote an object.
     """
-    if store.is_remote(layout.root):
-        return "is in a storage, which does not say who owns it"
     for path in (layout.root, layout.state, layout.plan, layout.manifest):
+        if path.local is None:
+            return "is in a storage, which does not say who owns it"
         with contextlib.suppress(FileNotFoundError):
-            uid = path.stat().st_uid
+            uid = path.local.stat().st_uid
             if uid != os.geteuid():
                 return f"belongs to {_name(uid)}, or may come from them"
     return None

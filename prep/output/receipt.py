@@ -20,7 +20,7 @@ from prep.images.stats import ChannelStats
 from prep.images.traits import Traits
 from prep.parsing import LARGEST_WHOLE, Fields, refuse
 from prep.settings import MOST_SHARDS, require_split_name, shard_name
-from prep.storage.location import stays_within
+from prep.storage.urls import stays_within
 
 # Of a receipt that was written before they were noted.
 _NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}

@@ -23,7 +23,6 @@ from prep.planning.shards import ShardSpec
 from prep.shards.check_records import inspect_file
 from prep.shards.writer import RunRef
 from prep.sources.base import ImageEntry
-from prep.storage import store
 from prep.text import brief, reason_of
 
 
@@ -39,12 +38,12 @@ def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceip
         receipt = journal.read_receipt(shard.split, shard.index)
     except FileNotFoundError:
         file = journal.layout.shard(shard.split, shard.index, shard.count)
-        there = store.patiently(file, file.exists)
+        there = file.patiently(file.exists)
         found = "a file without one" if there else "none, and no file: it was not written"
         return problem(f"the receipt of {file.name}", found)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
-            store.require_answer(path, error)
+            path.require_answer(error)
         return problem("a receipt", f"one that can't be read: {reason_of(error)}")
     if receipt.fingerprint != digest:
         found = f"that of another ({str(receipt.fingerprint)[:12]}…)"
@@ -163,7 +162,7 @@ def _entries(journal: Journal, plan: RunPlan, shard: ShardSpec) -> list[ImageEnt
     try:
         return list(journal.entries(plan, shard))
     except OSError as error:
-        store.require_answer(journal.layout.root, error)
+        journal.layout.root.require_answer(error)
         return None
     except (IndexError, ValueError, pa.ArrowException):
         return None

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -20,7 +19,7 @@ from prep.planning.plan import RunPlan
 from prep.shards.formats.example import image_of, label_entry, parse_example
 from prep.shards.formats.tfrecord import compression_of, crc32c, read_records
 from prep.sources.labels import LabelMap
-from prep.storage import store
+from prep.storage.location import Location
 from prep.storage.retry import Retries
 from prep.text import counted, quoted
 
@@ -29,7 +28,7 @@ _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again,
 
 
 def inspect_file(
-    path: Path, plan: RunPlan, receipt: ShardReceipt, classes: Sequence[str] | None
+    path: Location, plan: RunPlan, receipt: ShardReceipt, classes: Sequence[str] | None
 ) -> tuple[int, list[Difference]]:
     """How many records could be read, and what is wrong with them and with their file.
 
@@ -47,13 +46,13 @@ def inspect_file(
     except FileNotFoundError:
         return 0, [("a shard", "no file")]
     except OSError as error:
-        store.require_answer(path, error)
+        path.require_answer(error)
         return 0, [("a shard", f"one that can't be read: {error.strerror or error}")]
 
 
-def _file_differences(path: Path, receipt: ShardReceipt) -> Iterator[Difference]:
+def _file_differences(path: Location, receipt: ShardReceipt) -> Iterator[Difference]:
     """Size and digest of the file; raises OSError where it can't be read."""
-    with store.open_regular(path) as file:
+    with path.open_regular() as file:
         size = file.seek(0, os.SEEK_END)
         if size != receipt.bytes:
             yield counted(receipt.bytes, "byte"), counted(size, "byte")
@@ -100,9 +99,9 @@ class _Reading:
         self._by_label: dict[tuple[int, ...], int] = {}
         self.records = 0
 
-    def differences(self, path: Path) -> list[Difference]:
+    def differences(self, path: Location) -> list[Difference]:
         """What is wrong with the records of the file; raises OSError where it can't be read."""
-        with store.open_regular(path) as file:
+        with path.open_regular() as file:
             self._read(file)
             if self.records != self._receipt.images:
                 file.seek(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from prep.errors import PrepError, RecordError, SourceError
 from prep.images.decoders.decode import Decoder
@@ -16,9 +15,8 @@ from prep.planning.plan import RunPlan
 from prep.shards.formats.example import Example, parse_example
 from prep.shards.formats.tfrecord import count_records, read_chosen
 from prep.sources.base import ImageEntry
-from prep.storage import store
-from prep.storage.location import absolute, locate
-from prep.storage.urls import is_url
+from prep.storage.locate import locate
+from prep.storage.location import Location
 from prep.text import counted, quoted, reason_and_file, reason_of
 
 _SUFFIX = ".tfrecord"
@@ -103,18 +101,18 @@ def find_record(place: str, number: int) -> FoundRecord:
     )
 
 
-def _shards(place: str) -> Sequence[Path]:
+def _shards(place: str) -> Sequence[Location]:
     where = locate(place)
     try:
-        if is_url(place):
-            found = [path for path in store.walk(where) if path.name.endswith(_SUFFIX)]
+        if where.local is None:
+            found = [path for path in where.files_below() if path.name.endswith(_SUFFIX)]
         elif where.is_dir():
             # Its own, as of a split; or those of all splits, as of an output.
-            found = [*where.glob(_SHARDS), *where.glob(f"*/{_SHARDS}")]
+            found = [*where.local.glob(_SHARDS), *where.local.glob(f"*/{_SHARDS}")]
         else:
             found = [where] if where.exists() else []
     except OSError as error:
-        store.require_answer(where, error)
+        where.require_answer(error)
         raise SourceError(f"shard: can't be listed: {reason_and_file(error)}") from None
     if not found:
         what = f"holds no shards ({_SHARDS})" if where.exists() else "does not exist"
@@ -122,10 +120,10 @@ def _shards(place: str) -> Sequence[Path]:
     return sorted(found)
 
 
-def _read(path: Path, number: int) -> tuple[Example | None, int]:
+def _read(path: Location, number: int) -> tuple[Example | None, int]:
     """The record, or else how many there are."""
     try:
-        with store.open_regular(path) as file:
+        with path.open_regular() as file:
             for _, data in read_chosen(file, [number]):
                 return parse_example(data), 0
             file.seek(0)
@@ -133,13 +131,12 @@ def _read(path: Path, number: int) -> tuple[Example | None, int]:
     except RecordError as error:
         raise RecordError(f"{path}: {error}") from None
     except OSError as error:
-        store.require_answer(path, error)
+        path.require_answer(error)
         raise SourceError(f"shard: {quoted(str(path))} can't be read: {reason_of(error)}") from None
 
 
-def _found(path: Path, number: int, example: Example) -> FoundRecord:
-    shard = absolute(str(path))
-    plan, entry = _origin(Path(shard) if not is_url(shard) else path, number)
+def _found(path: Location, number: int, example: Example) -> FoundRecord:
+    plan, entry = _origin(path, number)
     encoding, mean = (plan.settings.encoding, plan.settings.mean) if plan else (None, None)
     try:
         pixels = pixels_of_record(example.image, encoding, mean, Decoder())
@@ -170,7 +167,7 @@ def _kind(image: bytes) -> str | None:
     return next((kind for head, kind in _BEGINNINGS.items() if image.startswith(head)), None)
 
 
-def _origin(shard: Path, number: int) -> tuple[RunPlan | None, ImageEntry | None]:
+def _origin(shard: Location, number: int) -> tuple[RunPlan | None, ImageEntry | None]:
     """The plan of the output that a shard lies in, and the image that became the record.
 
     Nothing of it is needed: what is not known, or can't be read, is left out.
@@ -184,7 +181,7 @@ def _origin(shard: Path, number: int) -> tuple[RunPlan | None, ImageEntry | None
     return plan, None
 
 
-def _entries(journal: Journal, plan: RunPlan, shard: Path, number: int) -> Iterator[ImageEntry]:
+def _entries(journal: Journal, plan: RunPlan, shard: Location, number: int) -> Iterator[ImageEntry]:
     """The image of a record, if the shard is committed: which were refused is known only then."""
     for spec in plan.shards:
         if journal.layout.shard(spec.split, spec.index, spec.count).name != shard.name:

@@ -28,7 +28,8 @@ from prep.sources.base import ImageEntry, Source
 from prep.sources.folders.names import UNREAD, extension_of
 from prep.sources.prefetch.depth import depth_of
 from prep.sources.prefetch.window import ReadAhead
-from prep.storage import store
+from prep.storage.locate import locate
+from prep.storage.newfile import NewFile
 from prep.storage.retry import Retries, is_transient
 from prep.text import quoted
 
@@ -160,14 +161,14 @@ class _ShardWriter:
         layout = self._journal.layout
         path = layout.shard(shard.split, shard.index, shard.count)
         within, tag = layout.root, f"{shard.index:05d}"
-        with store.create(
-            path, within=within, tag=tag, before_publishing=lambda: self._make_way(file.sha256)
+        with path.create(
+            within=within, tag=tag, before_publishing=lambda: self._make_way(file.sha256)
         ) as file:
             self._write_records(file, tally)
         receipt = self._receipt(file, tally)
         self._require_plan()
         self._journal.commit(receipt)
-        store.remove_leftovers(path.parent, tag, within=within)
+        path.parent.remove_leftovers(tag, within=within)
         return receipt
 
     def _make_way(self, sha256: str) -> None:
@@ -188,13 +189,13 @@ class _ShardWriter:
 
     def _require_plan(self) -> None:
         """Raises an error where the output no longer holds the plan that this is part of."""
-        identity = store.identity(self._journal.layout.plan)
+        identity = self._journal.layout.plan.identity()
         if identity is None:
             raise not_seen(self._run.output)
         if identity != self._opened.identity:
             raise taken_over(self._run.output)
 
-    def _write_records(self, file: store.NewFile, tally: Tally) -> None:
+    def _write_records(self, file: NewFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout
         labels = {name: label_entry(plan.labels.feature(name)) for name in plan.labels.numbers}
         writer = RecordWriter(file, plan.compression)
@@ -231,7 +232,7 @@ class _ShardWriter:
                 "repair or remove it, or leave on_bad_image at 'refuse' to go on without it"
             ) from None
 
-    def _receipt(self, file: store.NewFile, tally: Tally) -> ShardReceipt:
+    def _receipt(self, file: NewFile, tally: Tally) -> ShardReceipt:
         shard = self._shard
         return ShardReceipt(
             split=shard.split,
@@ -259,7 +260,7 @@ class _ShardWriter:
 
 def _read_ahead(entries: Iterable[ImageEntry], source: Source) -> ReadAhead[ImageEntry]:
     """Return the images of a shard, each with what reads it."""
-    depth = depth_of(source.storage, store.most_at_once(source.storage))
+    depth = depth_of(source.storage, locate(source.storage).most_at_once)
     return ReadAhead(entries, source.read, lambda entry: entry.stamp.size, depth)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from prep.storage.newfile import Stamp
+from prep.storage.location import Stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa

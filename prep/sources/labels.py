@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prep.errors import LabelError, StorageUnavailable
+from prep.errors import LabelError
 from prep.parsing import parse_json, read_text
-from prep.storage.location import locate
-from prep.storage.remote import RemotePath
-from prep.storage.retry import is_transient
+from prep.storage.locate import locate
 from prep.text import counted, quoted, reason_of, some
 
 # All lists are kept in each output's plan, which is parsed as any other file is.
@@ -54,14 +52,12 @@ class LabelMap:
             StorageUnavailable: it is in a storage that does not answer.
         """
         where, place = f"label map {quoted(path)}", locate(path)
-        remote = isinstance(place, RemotePath)
         try:
-            value = parse_json(place.read_bytes() if remote else read_text(place))
+            value = parse_json(read_text(place.local) if place.local else place.read_bytes())
         except (OSError, ValueError) as error:
-            told = f"{where}: can't be read: {reason_of(error)}"
-            if remote and isinstance(error, OSError) and is_transient(error):
-                raise StorageUnavailable(f"{told}; try again later") from None
-            raise LabelError(told) from None
+            if isinstance(error, OSError):
+                place.require_answer(error, "label map: can't be read")
+            raise LabelError(f"{where}: can't be read: {reason_of(error)}") from None
         return cls.parse(value, where=where)
 
     @classmethod

@@ -10,7 +10,6 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -20,9 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prep.sources.base import ImageEntry
-from prep.storage import store
-from prep.storage.location import leading_out
-from prep.storage.newfile import Stamp
+from prep.storage.location import Location, Stamp
+from prep.storage.urls import leading_out
 from prep.text import quoted
 
 # Rows that are read together. Small enough that a shard of a few images costs little.
@@ -64,7 +62,7 @@ def columns_of(images: pa.Table) -> list[str]:
     return [name for name in (*_COLUMNS, *_PLACES) if name in images.column_names]
 
 
-def read(path: Path, columns: Sequence[str] = ()) -> pa.Table:
+def read(path: Location, columns: Sequence[str] = ()) -> pa.Table:
     """Read all rows of a manifest.
 
     Args:
@@ -75,8 +73,8 @@ def read(path: Path, columns: Sequence[str] = ()) -> pa.Table:
         OSError, ArrowException: it can't be read.
         ValueError: it is none, or not one that this package has written.
     """
-    if store.is_remote(path):  # In one request.
-        data = store.read_patiently(path)
+    if path.is_remote:  # In one request.
+        data = path.read_patiently()
         return _all_rows(_Opened(pa.BufferReader(data), len(data)), columns)
     with _opened(path) as images:
         return _all_rows(images, columns)
@@ -87,7 +85,7 @@ def _all_rows(images: _Opened | _KeptOpen, columns: Sequence[str]) -> pa.Table:
     return pa.concat_tables(groups) if groups else _EMPTY.select(list(columns or COLUMNS))
 
 
-def count(path: Path) -> int:
+def count(path: Location) -> int:
     """How many rows an image list has.
 
     Raises:
@@ -97,7 +95,9 @@ def count(path: Path) -> int:
         return images.rows
 
 
-def entries(path: Path, source: str, classes: Sequence[str], rows: range) -> Iterator[ImageEntry]:
+def entries(
+    path: Location, source: str, classes: Sequence[str], rows: range
+) -> Iterator[ImageEntry]:
     """Yield some images of a manifest, in its order.
 
     Args:
@@ -160,7 +160,7 @@ class _Opened:
         ValueError: its form is another.
     """
 
-    def __init__(self, file: Path | BinaryIO | pa.NativeFile, size: int) -> None:
+    def __init__(self, file: Location | BinaryIO | pa.NativeFile, size: int) -> None:
         metadata = pq.read_metadata(file)
         there = [name for name in _NAMES if name in metadata.schema.names]
         self._file = pq.ParquetFile(file, metadata=metadata, read_dictionary=there)
@@ -216,9 +216,9 @@ class _Opened:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[_Opened | _KeptOpen]:
-    if store.is_remote(path):
-        yield _keep_open(path, store.patiently(path, lambda: store.identity(path)))
+def _opened(path: Location) -> Iterator[_Opened | _KeptOpen]:
+    if path.is_remote:
+        yield _keep_open(path, path.patiently(lambda: path.identity()))
         return
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # Reading from a pipe would never end.
@@ -233,14 +233,14 @@ def close() -> None:
 
 
 @lru_cache(maxsize=1)
-def _keep_open(path: Path, identity: object) -> _KeptOpen:
+def _keep_open(path: Location, identity: object) -> _KeptOpen:
     return _KeptOpen(path)
 
 
 class _KeptOpen:
     """An image list in a storage, kept open, for opening it takes several requests."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         self._path = path
         self._file: _Opened | None = None
         self._lock = threading.Lock()  # It has one position, and threads read different shards.
@@ -258,12 +258,12 @@ class _KeptOpen:
 
     def _ask(self, question: Callable[[_Opened], T]) -> T:
         with self._lock:
-            return store.patiently(self._path, lambda: self._answer(question))
+            return self._path.patiently(lambda: self._answer(question))
 
     def _answer(self, question: Callable[[_Opened], T]) -> T:
         try:
             if self._file is None:
-                file = self._path.open("rb")
+                file = self._path.open_regular()
                 self._file = _Opened(file, file.seek(0, os.SEEK_END))
             return question(self._file)
         except (OSError, pa.ArrowException):

@@ -12,16 +12,15 @@ import os
 import re
 from collections.abc import Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prep.errors import ConfigError, SourceError
 from prep.settings import DEFAULT_SPLIT, require_split_name
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
-from prep.storage import store
 from prep.storage.arguments import typed
-from prep.storage.location import is_url, locate
-from prep.storage.newfile import FileChanged, Stamp
+from prep.storage.locate import locate, read_file, read_range, stamp_of
+from prep.storage.location import FileChanged, Location, Stamp
+from prep.storage.urls import is_url
 from prep.text import counted, kind_of, quoted, reason_of, shown, some
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class ListedImages(Source):
 
     def read(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:
-            return store.read_file(str(locate(os.fsdecode(entry.file))), entry.stamp)
+            return read_file(str(locate(os.fsdecode(entry.file))), entry.stamp)
         return self._by_offset[entry.offset][: entry.stamp.size]
 
     def stamp(self, entry: ImageEntry) -> Stamp:
@@ -179,7 +178,7 @@ class KeptImages(Source):
         folder: of the manifest.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Location) -> None:
         self.name = name
         self.storage = str(folder)
         self._folder = folder
@@ -197,8 +196,8 @@ class KeptImages(Source):
 
     def read(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:
-            return store.read_file(self._path(entry), entry.stamp)
-        data = store.read_range(self._path(entry), entry.offset, entry.stamp.size)
+            return read_file(self._path(entry), entry.stamp)
+        data = read_range(self._path(entry), entry.offset, entry.stamp.size)
         if _checksum(data) != entry.stamp.mtime:
             raise FileChanged("changed since it was listed: other contents")
         return data
@@ -328,12 +327,12 @@ def _checksum(data: bytes) -> int:
 
 
 def _stamp_of_file(entry: ImageEntry) -> Stamp:
-    return store.stamp_of(str(locate(os.fsdecode(entry.file))))
+    return stamp_of(str(locate(os.fsdecode(entry.file))))
 
 
 def _listed(number: int, path: str) -> Stamp:
     try:
-        return store.stamp_of(path)
+        return stamp_of(path)
     except OSError as error:
         raise SourceError(
             f"source: item {number}: {quoted(path)} can't be read: {reason_of(error)}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prep.sources.base import Source
 from prep.sources.folders.source import FolderSource
 from prep.sources.memory import KeptImages
-from prep.storage.location import absolute
+from prep.storage.locate import absolute
+from prep.storage.location import Location
 
 # The first that claims a name opens it.
 _KINDS: tuple[type[FolderSource | KeptImages], ...] = (KeptImages, FolderSource)
@@ -23,7 +22,7 @@ def is_source_name(name: str) -> bool:
     return any(kind.claims(name) for kind in _KINDS)
 
 
-def reopen_source(name: str, folder: Path) -> Source:
+def reopen_source(name: str, folder: Location) -> Source:
     """Return the source that a plan names.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 
 from prep.errors import ConfigError
 from prep.parsing import expand, parse_json, read_text
-from prep.storage.location import grant, split_options
+from prep.storage.options import grant, split_options
 from prep.storage.urls import hide_credentials, is_url, lacks_slash, local_path, require_supported
 from prep.text import kind_of, quoted, unknown
 

@@ -110,7 +110,7 @@ def require_no_link(folder: int, name: str, path: Path) -> None:
     raise link_in_the_way(path, target)
 
 
-def link_in_the_way(path: Path, target: str) -> OutputConflict:
+def link_in_the_way(path: object, target: str) -> OutputConflict:
     """The error of whoever finds a link where something of ours is to be.
 
     Args:

@@ -1,245 +1,376 @@
-"""Where a path or URL leads, from this process, and how what is there is opened.
+"""The interface of a location: a file or folder on this machine's disks, or in a storage.
 
-``storage_options`` as a user gives them → which hold for which URL.
-
-What it takes to open locations, kept apart from them for the length of the process.
-
-Plans, receipts, tasks and reports hold plain paths and URLs. Options of a storage, for there may be
-credentials among them, and where this host sees a folder that others see under another path, are
-granted to a process and never shown.
-
-Whether a path that somebody else may have written stays within the source that it is of.
-
-Links in the source are followed: what they lead to is its owner's business.
+Code outside of this package knows :class:`Location` alone. What only one kind has is reached
+through :attr:`Location.local`, so the type checker sees what the other lacks.
 """
 
 from __future__ import annotations
 
+import abc
+import errno
+import json
 import os
-import pickle
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BufferedReader
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from prep.storage.backends.filesystems import (
-    OPTIONS,
-    Claims,
-    answering_within,
-    asking_in_threads,
-    forget_filesystems,
-    in_a_hurry,
-)
-from prep.storage.remote import RemotePath, Status
-from prep.storage.urls import (
-    Bare,
-    canonical,
-    hide_credentials,
-    is_url,
-    lacks_slash,
-    local_path,
-    require_supported,
-    without_credentials,
-)
+if TYPE_CHECKING:
+    from prep.storage.local import LocalPath
+    from prep.storage.newfile import NewFile
 
-__all__ = [
-    "Access",
-    "Bare",
-    "Mounts",
-    "RemotePath",
-    "Status",
-    "absolute",
-    "access",
-    "answering_within",
-    "asking_in_threads",
-    "grant",
-    "hide_credentials",
-    "in_a_hurry",
-    "is_url",
-    "lacks_slash",
-    "local_path",
-    "locate",
-    "require_supported",
-    "split_options",
-    "without_credentials",
-]
+S = TypeVar("S")
+T = TypeVar("T")
+
+# What filesystems keep of a time: SMB 100 ns, others a microsecond or a second. Two machines may
+# see the same file through different ones.
+_TIME_UNITS = (100, 1_000, 1_000_000_000)  # nanoseconds
 
 
-def split_options(
-    values: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Takes credentials out of URLs, and says which options hold for each.
-
-    Args:
-        values: what may be a URL, by its key.
-        given: options that hold for all, or by key.
-
-    Returns:
-        The values without credentials, and the options by key; keys without any are left out.
-
-    Raises:
-        ValueError: the options are partly by key, and partly not; most storages say nothing of
-            options that they don't know.
-
-    >>> split_options({"source": "s3://a:secret@bucket", "output": "out"}, {"use_ssl": False})
-    ({'source': 's3://bucket', 'output': 'out'}, {'source': {'use_ssl': False, 'key': 'a', \
-'secret': 'secret'}})
-    """
-    by_key = not values.keys().isdisjoint(given)
-    if by_key:
-        _require_by_key(values, given)
-    shown: dict[str, Any] = {}
-    options: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        shown[key] = local_path(value) if isinstance(value, str) else value
-        if not isinstance(shown[key], str) or not is_url(shown[key]):
-            continue
-        bare = without_credentials(shown[key])
-        shown[key] = bare.url
-        options[key] = {**(given.get(key, {}) if by_key else given), **bare.options}
-    return shown, {key: value for key, value in options.items() if value}
+class FileChanged(OSError):
+    """A file is not what it was when it was listed."""
 
 
-def _require_by_key(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    # What is in them is not shown.
-    unknown = sorted(str(key) for key in given if key not in values)
-    plain = sorted(key for key, value in given.items() if not isinstance(value, Mapping))
-    if unknown or plain:
-        known = next(key for key in given if key in values)
-        what = "no such key" if unknown else "no mapping"
-        raise ValueError(
-            f"storage_options: given by key, for {known!r} is among them, but {what}: "
-            f"{', '.join(unknown or plain)}; expected a mapping for each of {', '.join(values)}"
-        )
+class Stamp(NamedTuple):
+    """Which contents a file had: its size in bytes, and the time of its last change in ns."""
+
+    size: int
+    mtime: int
+
+    def require(self, size: int, mtime: int | None) -> None:
+        """Raise FileChanged if size or time are others; a time of None is not compared."""
+        if size != self.size:
+            raise FileChanged(
+                f"changed since it was listed: {self.size:,} bytes then, {size:,} now"
+            )
+        if mtime is not None and not _same_time(mtime, self.mtime):
+            raise FileChanged("changed since it was listed: written to in the meantime")
 
 
-_MOUNTS: Claims[str] = Claims()
+def _same_time(a: int, b: int) -> bool:
+    """Return True if two times are equal, or one is the other in a coarser unit."""
+    return a == b or any(
+        a // unit == b // unit and 0 in (a % unit, b % unit) for unit in _TIME_UNITS
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """All options that were granted to one process, to be granted in another; they are not shown.
-
-    Mounts are not among them, for each host has its own.
+class Status(NamedTuple):
+    """Type, size and time of what is at a location, named as in ``os.stat_result``.
 
     Attributes:
-        options: fsspec's ``storage_options``, by the URL at and below which they hold.
+        st_mtime_ns: 0 if the storage does not say.
+        version: differs for other contents (an ETag); empty if the storage has none.
     """
 
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    st_mode: int
+    st_size: int
+    st_mtime_ns: int
+    version: str = ""
 
-    def __reduce__(self) -> Any:
-        # At DEBUG, Dask logs the messages that it sends. What is in them can be told apart again by
-        # whoever means to: this keeps it from being read by chance, and is no encryption.
-        data = pickle.dumps(dict(self.options))
-        pad = os.urandom(len(data))
-        return _unscrambled, (_scrambled(data, pad), pad)
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.st_mode)
 
-    def apply(self, holder: str) -> None:
-        """Grants all of it in this process, beside what was granted for others.
+
+class Location(abc.ABC):
+    """A file or folder, be it there or not.
+
+    Whatever can't be done raises OSError, with a number that says whether it may pass. All that
+    changes an output is told ``within`` which output: on this machine's disks, no symbolic link
+    below that folder is followed. Without it, the folder of the file counts as the output.
+    """
+
+    __slots__ = ()
+
+    # What it is, and what can be done there
+
+    @property
+    @abc.abstractmethod
+    def local(self) -> LocalPath | None:
+        """This location if it is on this machine's disks; None if it is in a storage."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is in a storage: each question takes a while, and nobody has locks."""
+        return self.local is None
+
+    @property
+    @abc.abstractmethod
+    def has_links(self) -> bool:
+        """Whether there may be symbolic links; raises OSError if a storage does not say."""
+
+    @property
+    def most_at_once(self) -> int | None:
+        """The number of requests that a storage takes at the same time; None for a disk."""
+        return None
+
+    # Its names
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def suffix(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def parent(self) -> Self: ...
+
+    @abc.abstractmethod
+    def __truediv__(self, name: str, /) -> Self: ...
+
+    @abc.abstractmethod
+    def __lt__(self, other: Self, /) -> bool: ...
+
+    @abc.abstractmethod
+    def with_suffix(self, suffix: str) -> Self: ...
+
+    @abc.abstractmethod
+    def relative_to(self, other: Self, /) -> PurePosixPath:
+        """Return the path from ``other`` to here; raise ValueError if it is not below."""
+
+    @abc.abstractmethod
+    def as_uri(self) -> str:
+        """Return the address that a browser takes."""
+
+    # Questions
+
+    @abc.abstractmethod
+    def stat(self) -> os.stat_result | Status: ...
+
+    @abc.abstractmethod
+    def exists(self) -> bool: ...
+
+    @abc.abstractmethod
+    def is_file(self) -> bool: ...
+
+    @abc.abstractmethod
+    def is_dir(self) -> bool: ...
+
+    @abc.abstractmethod
+    def is_symlink(self) -> bool:
+        """Return True for a link itself; False where the storage can't be asked."""
+
+    @abc.abstractmethod
+    def iterdir(self) -> Iterator[Self]: ...
+
+    @abc.abstractmethod
+    def listed(self) -> list[tuple[str, Status]]:
+        """Return names and status of what is in this folder, in the order of the names.
+
+        An empty name stands for keys of an object store below ``folder//``: no path leads there.
+        """
+
+    @abc.abstractmethod
+    def names(self, prefix: str = "") -> list[str]:
+        """Return the names in this folder that begin with ``prefix``; none if it is absent."""
+
+    def sizes(self) -> dict[str, int] | None:
+        """Return the sizes of all that is in this folder, by name, if one request tells them.
+
+        None for a folder on a disk: there, it is quicker to ask for what is wanted.
+        """
+        return None
+
+    @abc.abstractmethod
+    def identity(self) -> tuple[int | str, ...] | None:
+        """Return what differs for any other file put here; None if there is no file."""
+
+    def absent_bucket(self) -> str | None:
+        """Return the URL of the bucket that this would be in, if there is no such bucket."""
+        return None
+
+    def absent_folders(self) -> list[Self]:
+        """Return this folder and its parent, as far as they have to be made, this one first."""
+        return [place for place in (self, self.parent) if not place.exists()]
+
+    def files_below(self) -> Iterator[Self]:
+        """Yield this file, or all files below this folder, level by level.
+
+        Raises:
+            OSError: it can't be listed, or there are files that no path leads to.
+        """
+        if not self.patiently(self.is_dir):
+            yield from [self] if self.is_file() else []
+            return
+        folders = [self]
+        while folders:
+            listed = list(self.each(type(self).listed, folders))
+            found: list[tuple[Self, bool]] = []
+            for folder, entries in zip(folders, listed, strict=True):
+                if any(not name for name, _ in entries):
+                    raise OSError(errno.EINVAL, "no path leads to what is there", f"{folder}//")
+                found += [(folder / name, status.is_folder) for name, status in entries]
+            yield from (place for place, is_folder in found if not is_folder)
+            folders = [place for place, is_folder in found if is_folder]
+
+    # Reading
+
+    @abc.abstractmethod
+    def read_bytes(self) -> bytes: ...
+
+    def read_patiently(self) -> bytes:
+        """Return the contents of a small file; in a storage, try again if that may help."""
+        return self.patiently(self.read_bytes)
+
+    @abc.abstractmethod
+    def read_at_most(self, largest: int) -> bytes:
+        """Return the contents of a regular file that somebody else may have put here.
+
+        Raises:
+            OSError: it can't be read, or is something else.
+            ValueError: it is larger, and was not read.
+        """
+
+    @abc.abstractmethod
+    def open_regular(self) -> BufferedReader:
+        """Open a regular file, or an object, for reading.
+
+        Raises:
+            OSError: it can't be opened, or is something else (a pipe would block for ever).
+        """
+
+    # Waiting for a storage
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """Call ``action``; in a storage, again while it fails for a reason that may pass.
 
         Args:
-            holder: whom it is for; what was granted for the same one before is replaced.
+            action: asks something of this location; leaves nothing half-done when it fails.
+
+        Raises:
+            OSError: the last failure.
         """
-        OPTIONS.hold(holder, self.options)
+        return action()
 
-    def withdraw(self, holder: str) -> None:
-        """Takes it back, unless something else was granted for the same one meanwhile."""
-        OPTIONS.release(holder, self.options)
-        forget_filesystems()  # They hold what they were opened with.
+    def each(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Call a function for each item, and yield the results in their order.
 
+        In a storage, many calls run at the same time. All items are about this location.
+        """
+        return map(function, items)
 
-def _scrambled(data: bytes, pad: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(data, pad, strict=True))
+    def require_answer(self, error: OSError, what: str = "can't be read") -> None:
+        """Raise StorageUnavailable if an error tells only that a storage did not answer.
 
-
-def _unscrambled(data: bytes, pad: bytes) -> Access:
-    return Access(options=pickle.loads(_scrambled(data, pad)))
-
-
-def access() -> Access:
-    """What was granted in this process so far."""
-    return Access(options=dict(OPTIONS.all()))
-
-
-def grant(url: str, options: Mapping[str, Any]) -> None:
-    """Has everything at and below a URL opened with these options from now on.
-
-    Args:
-        options: what fsspec calls ``storage_options``.
-    """
-    OPTIONS.set(canonical(url).rstrip("/"), dict(options))
-
-
-@dataclass(frozen=True, slots=True)
-class Mounts:
-    """Where this host sees folders that others see under other paths.
-
-    Attributes:
-        folders: by the path that others use, the one here.
-    """
-
-    folders: Mapping[str, str]
-
-    def apply(self, holder: str) -> None:
-        """Has the folders, and all below them, found here, beside those of others.
+        On this machine's disks, an error that stays is a finding.
 
         Args:
-            holder: whom it is for; what was mounted for the same one before is replaced.
+            what: what can't be done, and with what.
         """
-        _MOUNTS.hold(holder, self.folders)
+        return
 
-    def withdraw(self, holder: str) -> None:
-        """Ends that, unless other folders were mounted for the same one meanwhile."""
-        _MOUNTS.release(holder, self.folders)
+    # Changing it
 
-    @classmethod
-    def of(cls, folders: Mapping[str, str]) -> Mounts:
-        """With paths as they are looked up."""
-        return cls(
-            {os.path.normpath(path): os.path.abspath(here) for path, here in folders.items()}
-        )
+    @abc.abstractmethod
+    def create(
+        self,
+        *,
+        within: Self | None = None,
+        durable: bool = True,
+        tag: str = "",
+        before_publishing: Callable[[], None] | None = None,
+    ) -> NewFile:
+        """Return a new file that will appear here whole, or not at all.
 
+        Args:
+            durable: wait until it is on disk. Otherwise a power failure may undo it; a storage
+                always says when it has it.
+            tag: digits by which attempts at the same file see each other's.
+            before_publishing: called right before the file appears; what it raises prevents that.
+        """
 
-def absolute(path: str | os.PathLike[str] | RemotePath) -> str:
-    """The same without regard to the working directory; of a URL of this machine, its path."""
-    name = local_path(str(path) if isinstance(path, RemotePath) else os.fspath(path))
-    return str(RemotePath(name)) if is_url(name) else os.path.abspath(name)
+    def publish(self, data: bytes, *, within: Self | None = None, durable: bool = True) -> None:
+        """Write a small file that appears whole, or not at all."""
+        with self.create(within=within, durable=durable) as file:
+            file.write(data)
 
+    def publish_json(self, value: Any, *, within: Self | None = None, durable: bool = True) -> None:
+        """Publish ``value`` as indented JSON; names that are not valid Unicode are escaped."""
+        data = (json.dumps(value, indent=2) + "\n").encode()
+        self.publish(data, within=within, durable=durable)
 
-def locate(path: str | os.PathLike[str] | RemotePath) -> Path:
-    """The path or URL, as something to open: a ``Path``, or what is used like one."""
-    if isinstance(path, RemotePath):
-        return cast(Path, path)
-    name = local_path(os.fspath(path))
-    if is_url(name):
-        # It has those of a Path's methods that are used here, though it is none.
-        return cast(Path, RemotePath(name))
-    absolute = os.path.abspath(name)
-    mounts = _MOUNTS.all()
-    for root in sorted(mounts, key=len, reverse=True):
-        if absolute == root or absolute.startswith(root.rstrip("/") + "/"):
-            return Path(mounts[root], os.path.relpath(absolute, root))
-    return Path(absolute)
+    @abc.abstractmethod
+    def put_if_absent(self, data: bytes, *, within: Self | None = None) -> None:
+        """Make a small file, unless there is one here already.
 
+        Of several processes at the same time, one succeeds: on this machine, and in storages that
+        decide that. In others, the last one may replace what the first has made.
 
-# Empty parts, "." and ".."; in URLs also encoded, for a server decodes them.
-_LEADS_OUT = r"(\A|/)\.{{0,2}}(/|{end})|\x00"
-_LEADS_OUT_OF_URL = r"(?i)(\A|/|%2f|%5c)(\.|%2e){{0,2}}(/|%2f|%5c|{end})|\x00|%00"
-_END_OF_TEXT = r"\Z"  # Python's; RE2, which Arrow has, calls it \z.
+        Raises:
+            FileExistsError: there is one; it may be this process's own, if an answer was lost.
+            OSError: it can't be made.
+        """
 
+    @abc.abstractmethod
+    def put_over(self, data: bytes, *, within: Self | None = None) -> None:
+        """Replace the contents of a small file.
 
-def leading_out(source: str, end_of_text: str = _END_OF_TEXT) -> str:
-    """The regular expression that is found in paths which do not stay within a source."""
-    pattern = _LEADS_OUT_OF_URL if is_url(source) else _LEADS_OUT
-    return pattern.format(end=end_of_text)
+        Raises:
+            FileNotFoundError: there is none. A storage makes it then.
+            OSError: it can't be written to.
+        """
 
+    @abc.abstractmethod
+    def make_folder(self, *, within: Self) -> None:
+        """Make this folder and all above it, as far as they are absent."""
 
-def stays_within(path: str, source: str = "") -> bool:
-    """Whether a relative path leads to something below a source.
+    @abc.abstractmethod
+    def remove_file(self, *, within: Self) -> None:
+        """Remove this file, if it exists; of a symbolic link, the link itself."""
 
-    >>> stays_within("train/cat/1.jpg"), stays_within("../1.jpg"), stays_within("/etc/passwd")
-    (True, False, False)
-    """
-    return re.search(leading_out(source), path) is None
+    @abc.abstractmethod
+    def remove_folder(self, *, within: Self) -> None:
+        """Remove this folder; raise OSError if it is not empty."""
+
+    @abc.abstractmethod
+    def rmdir(self) -> None:
+        """Remove this empty folder, wherever its path leads."""
+
+    @abc.abstractmethod
+    def empty_folder(self, *, within: Self, keep: Callable[[str], bool]) -> None:
+        """Remove all that is in this folder, if it exists, but names that ``keep`` accepts."""
+
+    @abc.abstractmethod
+    def require_unlinked(self, *, within: Self) -> None:
+        """Raise OutputConflict if this folder, or one above it, is a symbolic link.
+
+        Raises:
+            OSError: a storage does not say.
+        """
+
+    @abc.abstractmethod
+    def leftovers(self) -> Sequence[Self]:
+        """Return the files with temporary names in this folder: of attempts dead or alive."""
+
+    @abc.abstractmethod
+    def remove_leftovers(
+        self,
+        tag: str | None = None,
+        *,
+        within: Self | None = None,
+        keep_names: bool = False,
+        alone: bool = False,
+    ) -> None:
+        """Remove what dead attempts left in this folder under temporary names.
+
+        In a storage, where dead ones can't be told from live ones, this removes the traces of
+        both, which does the live ones no harm.
+
+        Args:
+            tag: remove only those with this tag.
+            keep_names: of those with a tag, remove the contents, but keep the trace that an
+                attempt has died here.
+            alone: nobody else has any business here; without locks, all attempts count as dead.
+        """
+
+    def abort_uploads(self, ours: Callable[[str], bool]) -> None:
+        """Have a storage forget unfinished uploads in parts below this folder.
+
+        Args:
+            ours: returns True for a relative name that we would upload to.
+        """
+        return

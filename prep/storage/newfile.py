@@ -1,23 +1,38 @@
-"""Temporary names: hidden, unique to the attempt, and told from everybody else's.
+"""New files that appear whole or not at all, and the temporary names that they have until then.
 
-A file that is being written, wherever it is to appear.
+A reader never sees half a file: it is written under a temporary name that is unique to the attempt,
+flushed to disk, and only then renamed. Two processes that write the same file at the same time
+therefore do each other no harm; the last one to finish wins. No link below an output is followed
+on the way (see ``folders``); one that bears the name of the file is itself replaced.
 
-Which contents a file had when it was listed.
+Who writes a file holds a lock on it, which the kernel lets go of when the process ends, however
+that comes about. So what a dead attempt has left is told from what a live one is at. Where the
+filesystem has no locks it can't be told, and is left, unless whoever asks is alone in the output.
 """
 
 from __future__ import annotations
 
 import abc
+import contextlib
+import errno
+import fcntl
 import hashlib
+import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import BinaryIO, Self
+
+from prep.storage import folders
 
 SUFFIX = ".partial"
 _NAME = re.compile(rf"\.(?:(?P<tag>\d+)\.)?[0-9a-f]{{32}}{re.escape(SUFFIX)}")
+_BUFFER = 1 << 20  # 1 MiB
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+#: What filesystems without locks answer with.
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def temporary_name(tag: str = "") -> str:
@@ -64,8 +79,8 @@ class NewFile(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def others(self) -> Sequence[Path]:
-        """What other attempts at the same thing have left, or are at."""
+    def others(self) -> Sequence[str]:
+        """The temporary names of other attempts at the same thing, dead or alive."""
 
     @abc.abstractmethod
     def __enter__(self) -> Self: ...
@@ -79,33 +94,183 @@ class NewFile(abc.ABC):
     ) -> None: ...
 
 
-# What filesystems keep of a time: SMB 100 ns, others a microsecond or a second. Two machines may
-# see the same file through different ones.
-_TIME_UNITS = (100, 1_000, 1_000_000_000)  # nanoseconds
+class AtomicFile(NewFile):
+    """One on this machine.
+
+    Args:
+        path: where it is to appear.
+        within: the output that it is in, below which no link is followed; by default, the folder
+            that the file is in.
+        durable: whether to wait until it is on disk. Otherwise a power failure may undo it.
+        tag: digits to put into the temporary name, by which :attr:`others` finds attempts at the
+            same thing.
+        before_publishing: is called right before the file appears; what it raises prevents that.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        within: Path | None = None,
+        durable: bool = True,
+        tag: str = "",
+        before_publishing: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._path = path
+        self._within = within or path.parent
+        self._durable = durable
+        self._tag = tag
+        self._before_publishing = before_publishing
+        self._handed_over = 0
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            folder = folders.opened(self._path.parent, self._within, make=True)
+            self._folder = stack.enter_context(folder)
+            with folders.naming(self._path):
+                self._temporary, self._file = _create(self._folder, self._tag)
+            self._open = stack.pop_all()
+        return self
+
+    @property
+    def others(self) -> list[str]:
+        found = temporaries(self._folder, self._tag)
+        return [name for name in found if name != self._temporary]
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        super().write(data)
+        if self.size - self._handed_over >= _BUFFER and self._durable:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Has the system begin to write to disk, so that little is left to wait for at the end.
+
+        Linux does that when told that the pages are not needed any more.
+        """
+        self._file.flush()
+        if hasattr(os, "posix_fadvise"):
+            start, length = self._handed_over, self.size - self._handed_over
+            os.posix_fadvise(self._file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
+        self._handed_over = self.size
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._open:
+            try:
+                with self._file:  # Closed after it is renamed, for that lets go of the lock.
+                    if kind is None:
+                        self._publish()
+                if kind is None and self._durable:
+                    os.fsync(self._folder)  # Makes the rename survive a power failure.
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._temporary, dir_fd=self._folder)
+
+    def _publish(self) -> None:
+        self._complete()
+        if self._before_publishing is not None:
+            self._before_publishing()
+        names = (self._temporary, self._path.name)
+        with folders.naming(self._path):
+            os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def _complete(self) -> None:
+        self._file.flush()
+        if self._durable:
+            os.fsync(self._file.fileno())
+        # Some file servers tell only at closing that there was no room: this closes it once before.
+        os.close(os.dup(self._file.fileno()))
 
 
-class FileChanged(OSError):
-    """A file is not what it was when it was listed."""
+def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
+    """Opens a file under a temporary name, and locks it."""
+    while True:
+        name = temporary_name(tag)
+        file = os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb", buffering=_BUFFER)
+        try:
+            _lock(file.fileno())
+            if os.fstat(file.fileno()).st_nlink:
+                return name, file
+        except BlockingIOError:
+            pass
+        except BaseException:
+            file.close()
+            os.unlink(name, dir_fd=folder)
+            raise
+        file.close()  # Somebody who clears leftovers took it for one before it was locked.
 
 
-class Stamp(NamedTuple):
-    """Which contents a file had: its size in bytes, and the time of its last change in ns."""
+def _lock(descriptor: int) -> bool:
+    """Locks a file, and says whether there is such a thing here.
 
-    size: int
-    mtime: int
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
 
-    def require(self, size: int, mtime: int | None) -> None:
-        """Raises FileChanged where these are of other contents; a time of None says nothing."""
-        if size != self.size:
-            raise FileChanged(
-                f"changed since it was listed: {self.size:,} bytes then, {size:,} now"
-            )
-        if mtime is not None and not _same_time(mtime, self.mtime):
-            raise FileChanged("changed since it was listed: written to in the meantime")
+
+def remove_leftovers(
+    path: Path,
+    tag: str | None = None,
+    *,
+    within: Path | None = None,
+    keep_names: bool = False,
+    alone: bool = False,
+) -> None:
+    """Removes what dead attempts left in a folder under temporary names.
+
+    Args:
+        path: of the folder.
+        tag: only those with this tag.
+        within: the output that it is in, below which no link is followed.
+        keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
+            has died there.
+        alone: whether all of them are to be taken for dead where the filesystem has no locks. One
+            that is alive after all then fails when it would publish its file.
+    """
+    with contextlib.suppress(OSError), folders.opened(path, within or path) as folder:
+        for name in temporaries(folder, tag):
+            # It may have become a file, or be another user's.
+            with contextlib.suppress(OSError):
+                keep_name = keep_names and tag_of(name) is not None
+                _remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
 
 
-def _same_time(a: int, b: int) -> bool:
-    """Whether two times are the same, or one is the other as another filesystem keeps it."""
-    return a == b or any(
-        a // unit == b // unit and 0 in (a % unit, b % unit) for unit in _TIME_UNITS
+def _remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> None:
+    mode = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(name, mode, dir_fd=folder)
+    try:
+        locked = _lock(descriptor)
+        if not (locked or alone):
+            return
+        if keep_name and locked:
+            if folders.is_alone(os.fstat(descriptor)):
+                os.ftruncate(descriptor, 0)
+            return
+        if keep_name:  # Under another name: a live one would publish what is here, with a hole.
+            trace = temporary_name(tag_of(name) or "")
+            os.close(os.open(trace, _NEW, 0o666, dir_fd=folder))
+        os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(descriptor)
+
+
+def temporaries(folder: int | Path, tag: str | None) -> list[str]:
+    """The temporary names in a folder, in their order; those with this tag, if one is given."""
+    return sorted(
+        name for name in os.listdir(folder) if name.endswith(SUFFIX) and is_temporary(name, tag)
     )

@@ -1,6 +1,4 @@
-"""A place in a storage, used like a ``pathlib.Path``.
-
-Files of a storage: published whole, without a rename where there is no such thing.
+"""Files and folders in a storage, and files that are written there.
 
 What is written is kept here until it is complete: in memory, and if it grows large, in a temporary
 file. Then it is uploaded at once. An object store shows it under its final name when all of it is
@@ -14,42 +12,44 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any, NamedTuple, Self, cast
+from typing import IO, Any, Self, TypeVar
 
+from prep.errors import StorageUnavailable
+from prep.storage import folders
 from prep.storage.backends import stores
-from prep.storage.backends.filesystems import PATIENCE, Requests, most_at_once
+from prep.storage.backends.filesystems import (
+    PATIENCE,
+    Requests,
+    asking_in_threads,
+    in_a_hurry,
+    most_at_once,
+)
+from prep.storage.location import Location, Status
 from prep.storage.newfile import NewFile, is_temporary, tag_of, temporary_name
+from prep.storage.retry import Retries, is_transient, lasted
 from prep.storage.urls import bucket_of, canonical, protocol_of
+from prep.text import reason_and_file
 
+S = TypeVar("S")
+T = TypeVar("T")
+
+#: Requests to a storage that wait for their answers at the same time.
+AT_ONCE = 32
 _SLOWEST = 100_000  # bytes a second: an upload that is slower than that is given up
+_PAUSES = (0.5, 2.0, 5.0)  # seconds before a storage is asked again
+_PIECE = 1 << 20  # 1 MiB
+_IN_MEMORY = 64 << 20  # 64 MiB
 
 
-class Status(NamedTuple):
-    """What is at a place; as far as it goes, named as in ``os.stat_result``.
-
-    Attributes:
-        st_mtime_ns: 0 where the storage does not say.
-        version: tells these contents from others, where the storage has such a thing.
-    """
-
-    st_mode: int
-    st_size: int
-    st_mtime_ns: int
-    version: str = ""
-
-    @property
-    def is_folder(self) -> bool:
-        return stat.S_ISDIR(self.st_mode)
-
-
-class RemotePath:
+class RemotePath(Location):
     """A URL, and what is done with what is there.
 
     It holds no options: they are looked up, by its URL, in the process that it is used in. All that
@@ -76,11 +76,15 @@ class RemotePath:
     def __hash__(self) -> int:
         return hash(self._url)
 
-    def __lt__(self, other: RemotePath) -> bool:
+    def __lt__(self, other: RemotePath, /) -> bool:
         return self._url < other._url
 
-    def __truediv__(self, name: str | PurePosixPath) -> RemotePath:
+    def __truediv__(self, name: str | PurePosixPath, /) -> RemotePath:
         return RemotePath(f"{self._url}/{name}")
+
+    @property
+    def local(self) -> None:
+        return None
 
     @property
     def name(self) -> str:
@@ -97,12 +101,11 @@ class RemotePath:
     def with_suffix(self, suffix: str) -> RemotePath:
         return self.parent / PurePosixPath(self.name).with_suffix(suffix).name
 
-    def relative_to(self, other: RemotePath) -> PurePosixPath:
-        """Raises ValueError where this is not below ``other``."""
+    def relative_to(self, other: RemotePath, /) -> PurePosixPath:
         return PurePosixPath(self._url).relative_to(str(other))
 
-    def absolute(self) -> RemotePath:
-        return self
+    def as_uri(self) -> str:
+        return self._url
 
     @property
     def puts_whole(self) -> bool:
@@ -111,13 +114,11 @@ class RemotePath:
 
     @property
     def most_at_once(self) -> int:
-        """How many requests are to wait for their answers at the same time, at the most."""
         with self._requests.as_os_errors():
             return most_at_once(self._url)
 
     @property
     def has_links(self) -> bool:
-        """Whether there are symbolic links there, and it can be asked which names are such."""
         return stores.is_sftp(self._requests.filesystem)
 
     def stat(self) -> Status:
@@ -133,11 +134,9 @@ class RemotePath:
         return stat.S_ISDIR(self._mode())
 
     def is_symlink(self) -> bool:
-        """Whether it is a link itself; where that can't be asked, only what it leads to counts."""
         return self.has_links and bool(self._requests.call(stores.is_link_over_sftp))
 
     def absent_bucket(self) -> str | None:
-        """The URL of the bucket that this would be in, if there is no such bucket."""
         bucket = bucket_of(self._url)
         try:
             if bucket is not None:  # It is asked for with the options of this place.
@@ -153,10 +152,36 @@ class RemotePath:
             return 0
 
     def iterdir(self) -> Iterator[RemotePath]:
-        for name, _ in self.listed():
+        for name, _ in self._listed():
             yield self / name
 
-    def listed(self, prefix: str = "", *, nameless: bool = False) -> list[tuple[str, Status]]:
+    def listed(self) -> list[tuple[str, Status]]:
+        return self.patiently(functools.partial(self._listed, nameless=True))
+
+    def names(self, prefix: str = "") -> list[str]:
+        try:
+            found = self.patiently(functools.partial(self._listed, prefix))
+        except FileNotFoundError:
+            return []
+        return [name for name, _ in found]
+
+    def sizes(self) -> dict[str, int]:
+        try:
+            return {name: status.st_size for name, status in self.listed() if name}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
+    def identity(self) -> tuple[int | str, ...] | None:
+        try:
+            status = self.stat()
+        except FileNotFoundError:
+            return None
+        return (status.version, status.st_size, status.st_mtime_ns)
+
+    def absent_folders(self) -> list[RemotePath]:
+        return [] if self.puts_whole else super().absent_folders()
+
+    def _listed(self, prefix: str = "", *, nameless: bool = False) -> list[tuple[str, Status]]:
         """What is in this folder, by name; only what begins with ``prefix``.
 
         Args:
@@ -213,10 +238,45 @@ class RemotePath:
         data: bytes = self._requests.ask("cat_file", start=offset, end=offset + length)
         return data
 
-    def open(self, mode: str = "rb") -> io.BufferedReader:
-        """To read it piece by piece."""
-        assert mode == "rb"
+    def read_at_most(self, largest: int) -> bytes:
+        found = self.patiently(functools.partial(self.read, most=largest))
+        if found.size > largest:
+            raise ValueError(f"it has {found.size:,} bytes; at most {largest:,} are read")
+        return found.data
+
+    def open_regular(self) -> io.BufferedReader:
         return self._requests.open()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the contents, a megabyte at a time."""
+        with self.open_regular() as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        return action() if in_a_hurry() else Retries().call(action, _PAUSES)
+
+    def each(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        threads = min(AT_ONCE, self.most_at_once)
+        # In this order: at the end, the pool waits for its threads.
+        with ThreadPoolExecutor(threads) as pool, asking_in_threads() as call:
+            yield from pool.map(functools.partial(call, function), items)
+
+    def require_answer(self, error: OSError, what: str = "can't be read") -> None:
+        if is_transient(error):
+            unavailable = StorageUnavailable(f"{what}: {reason_and_file(error)}; try again later")
+            unavailable.lasted = lasted(error)
+            raise unavailable from None
+
+    def create(
+        self,
+        *,
+        within: RemotePath | None = None,
+        durable: bool = True,
+        tag: str = "",
+        before_publishing: Callable[[], None] | None = None,
+    ) -> NewFile:
+        return Upload(self, tag=tag, before_publishing=before_publishing)
 
     def upload(self, source: bytes | Path) -> None:
         """Puts these bytes, or those of a local file, here."""
@@ -240,15 +300,10 @@ class RemotePath:
         else:
             self._requests.put_file(source, patience=patience, **stores.part_size(fs))
 
-    def create(self, data: bytes) -> None:
-        """Puts these bytes here, unless something is here already.
+    def put_over(self, data: bytes, *, within: RemotePath | None = None) -> None:
+        self.upload(data)
 
-        Between several at the same time the storage decides, where it is known how to have it do
-        so; elsewhere, the last one may replace what the first has put here.
-
-        Raises:
-            FileExistsError: something is here; it may be what this has put, if an answer was lost.
-        """
+    def put_if_absent(self, data: bytes, *, within: RemotePath | None = None) -> None:
         fs = self._requests.filesystem
         try:
             if stores.is_sftp(fs):
@@ -271,34 +326,68 @@ class RemotePath:
             if not missing_ok:
                 raise
 
-    def mkdir(self, parents: bool = False, exist_ok: bool = False) -> None:
+    def make_folder(self, *, within: RemotePath | None = None) -> None:
         if not self.puts_whole:
-            self._requests.ask("makedirs", exist_ok=exist_ok)
+            self._requests.ask("makedirs", exist_ok=True)
+
+    def remove_file(self, *, within: RemotePath | None = None) -> None:
+        self.unlink(missing_ok=True)
+
+    def remove_folder(self, *, within: RemotePath | None = None) -> None:
+        self.rmdir()
 
     def rmdir(self) -> None:
         if not self.puts_whole:
             self._requests.ask("rmdir")
 
-    def unfinished_uploads(self) -> list[tuple[RemotePath, str]]:
-        """Uploads in parts that were begun below here and not finished, and their ids."""
-        if not stores.is_s3(self._requests.filesystem):
-            return []
-        found = self._requests.call(stores.unfinished_in_s3)
-        here = self._requests.path.rstrip("/") + "/"
-        return [(self / path.removeprefix(here), upload) for path, upload in found]
+    def empty_folder(
+        self, *, within: RemotePath | None = None, keep: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for name, status in self._listed():
+                if status.is_folder:
+                    (self / name).empty_folder()
+                    (self / name).rmdir()
+                elif not keep(name):
+                    (self / name).unlink(missing_ok=True)
 
-    def abort_upload(self, upload: str) -> None:
-        self._requests.call(stores.abort_in_s3, upload)
+    def require_unlinked(self, *, within: RemotePath | None = None) -> None:
+        if self.is_symlink():
+            raise folders.link_in_the_way(self, "another place there")
+
+    def leftovers(self, tag: str | None = None) -> list[RemotePath]:
+        with contextlib.suppress(FileNotFoundError):
+            listed = self._listed(prefix=f".{tag}." if tag else ".")
+            return [self / name for name, _ in listed if is_temporary(name, tag)]
+        return []
+
+    def remove_leftovers(
+        self,
+        tag: str | None = None,
+        *,
+        within: RemotePath | None = None,
+        keep_names: bool = False,
+        alone: bool = False,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            for path in self.leftovers(tag):
+                if not (keep_names and tag_of(path.name) is not None):
+                    path.unlink(missing_ok=True)
+
+    def abort_uploads(self, ours: Callable[[str], bool]) -> None:
+        if not stores.is_s3(self._requests.filesystem):
+            return
+        here = self._requests.path.rstrip("/") + "/"
+        for path, upload in self._requests.call(stores.unfinished_in_s3):
+            name = path.removeprefix(here)
+            if ours(name):
+                (self / name)._requests.call(stores.abort_in_s3, upload)
 
 
 def _status(info: dict[str, Any]) -> Status:
     kind = stat.S_IFDIR if info["type"] == "directory" else stat.S_IFREG
     version = str(info.get("ETag") or info.get("etag") or "")
     return Status(kind, info.get("size") or 0, stores.time_of(info), version)
-
-
-_IN_MEMORY = 64 << 20  # 64 MiB
-_PIECE = 1 << 20  # 1 MiB
 
 
 class Upload(NewFile):
@@ -317,19 +406,20 @@ class Upload(NewFile):
         self._before_publishing = before_publishing
         self._temporary = path.parent / temporary_name(tag)
         self._spool = _Spool()
-        self._others: list[RemotePath] = []
+        self._others: list[str] = []
 
     @property
-    def others(self) -> list[Path]:
-        return cast(list[Path], self._others)
+    def others(self) -> list[str]:
+        return self._others
 
     def __enter__(self) -> Self:
         if self._tag:
             with ThreadPoolExecutor(1) as pool:  # To wait for two answers at once.
                 marked = pool.submit(_put, self._temporary, b"")
-                found = temporaries(self._path.parent, self._tag)
+                found = self._path.parent.leftovers(self._tag)
                 marked.result()
-            self._others = [other for other in found if other.name != self._temporary.name]
+            names = [other.name for other in found]
+            self._others = [name for name in names if name != self._temporary.name]
         return self
 
     def write(self, data: bytes) -> None:
@@ -412,42 +502,5 @@ def _put(path: RemotePath, content: bytes | Path) -> None:
     except FileNotFoundError:
         if path.puts_whole:
             raise
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.make_folder()
         path.upload(content)
-
-
-def read_in_pieces(path: RemotePath) -> Iterator[bytes]:
-    """The contents, a megabyte at a time."""
-    with path.open() as file:
-        while piece := file.read(_PIECE):
-            yield piece
-
-
-def temporaries(folder: RemotePath, tag: str | None) -> list[RemotePath]:
-    """What bears a temporary name, and this tag, if one is given."""
-    with contextlib.suppress(FileNotFoundError):
-        listed = folder.listed(prefix=f".{tag}." if tag else ".")
-        return [folder / name for name, _ in listed if is_temporary(name, tag)]
-    return []
-
-
-def remove_leftovers(folder: RemotePath, tag: str | None = None, *, keep_names: bool) -> None:
-    """Removes what bears a temporary name; with ``keep_names``, only what has no tag.
-
-    What can't be removed stays; no reader takes it for anything.
-    """
-    with contextlib.suppress(OSError):
-        for path in temporaries(folder, tag):
-            if not (keep_names and tag_of(path.name) is not None):
-                path.unlink(missing_ok=True)
-
-
-def empty(folder: RemotePath, keep: Callable[[str], bool] = lambda _: False) -> None:
-    """Removes all that is in a folder, if there is one, but for files to be kept by their names."""
-    with contextlib.suppress(FileNotFoundError):
-        for name, status in folder.listed():
-            if status.is_folder:
-                empty(folder / name)
-                (folder / name).rmdir()
-            elif not keep(name):
-                (folder / name).unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from prep.errors import SourceError
@@ -15,7 +14,7 @@ from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings, install_command
 from prep.shards.formats.tfrecord import read_records
 from prep.storage.arguments import admit
-from prep.storage.store import is_remote
+from prep.storage.location import Location
 from prep.text import quoted, shown
 
 try:
@@ -69,14 +68,14 @@ def load(
     )
 
 
-def _records(files: Sequence[Path], plan: RunPlan) -> tf.data.Dataset:
-    if not any(map(is_remote, files)):
-        names = [os.fsencode(file) for file in files]
+def _records(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
+    if not any(file.is_remote for file in files):
+        names = [os.fsencode(str(file)) for file in files]
         return tf.data.TFRecordDataset(names, compression_type=plan.compression or "")
 
     def read() -> Iterator[bytes]:
         for path in files:
-            with path.open("rb") as file:
+            with path.open_regular() as file:
                 yield from read_records(file, plan.largest_record)
 
     return tf.data.Dataset.from_generator(

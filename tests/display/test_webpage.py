@@ -38,7 +38,8 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import ImageNote
 from prep.output.report.history import History, Recorder, Sample, add_history, read_histories
 from prep.output.report.verdict import Verdict
-from prep.storage import store
+from prep.storage.local import LocalPath
+from prep.storage.locate import locate
 from tests.support.clusters import run_prep
 from tests.support.pictures import jpeg, picture, write_tree
 
@@ -299,7 +300,7 @@ def test_a_run_is_no_worse_without_it(
     def read_only(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise PermissionError(13, f"Read-only file system\n{path.name}")
 
-    monkeypatch.setattr(store, "publish", read_only)
+    monkeypatch.setattr(LocalPath, "publish", read_only)
     with caplog.at_level(logging.WARNING, "prep"):
         assert prep.run(config(home), client).images["written"] == 15
     (said,) = [record.getMessage() for record in caplog.records if record.name == "prep"]
@@ -336,7 +337,9 @@ def test_an_output_that_is_not_finished_says_how_the_last_run_has_ended(home: Pa
         (Verdict("failed", "No space left on device"), "The last run failed: No space left"),
         (Verdict("stopped"), "The last run was stopped."),
     ):
-        add_history(OutputLayout(home / "out"), dataclasses.replace(a_history(), verdict=verdict))
+        add_history(
+            OutputLayout(locate(home / "out")), dataclasses.replace(a_history(), verdict=verdict)
+        )
         page = _Page(prep.report_page(home / "out"))
         assert f"Not finished: 4 of 5 shards are committed. {said}" in page.text
         # Of train, a part is missing.
@@ -463,7 +466,7 @@ def a_history(began: float = 1.7e9, workers: int = 2, samples_: int = 20) -> His
 
 
 def test_histories_add_up_part_by_part(tmp_path: Path) -> None:
-    layout = OutputLayout(tmp_path)
+    layout = OutputLayout(locate(tmp_path))
     assert read_histories(layout) == []
     for part in range(25):
         add_history(layout, a_history(began=part, samples_=2))
@@ -473,13 +476,13 @@ def test_histories_add_up_part_by_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"a": 1}', b'[{"began": 1}]', b'[{"began'])
 def test_a_broken_history_says_that_nothing_was_measured(content: bytes, home: Path) -> None:
     (home / "out/.prep/history.json").write_bytes(content)
-    assert read_histories(OutputLayout(home / "out")) == []
+    assert read_histories(OutputLayout(locate(home / "out"))) == []
     assert "were not measured" in _Page(prep.report_page(home / "out")).text
 
 
 @pytest.mark.parametrize("workers", [1, 20])
 def test_throughput_and_processors_over_the_parts_of_a_run(workers: int, home: Path) -> None:
-    layout = OutputLayout(home / "out")
+    layout = OutputLayout(locate(home / "out"))
     layout.history.unlink()  # Of the run that has made it.
     add_history(layout, a_history(workers=workers))
     add_history(layout, a_history(began=1.8e9, workers=workers))

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page
 import prep
 from prep.output.layout import OutputLayout
 from prep.output.report.history import History, Recorder, Sample, add_history
+from prep.storage.locate import locate
 from tests.support.browser import SCREENSHOTS, screenshot
 from tests.support.pictures import jpeg, picture, write_tree
 
@@ -39,7 +40,7 @@ def output(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
     config = prep.Config(source=home / "in", output=home / "out", size=64, images_per_shard=4)
     prep.run(config, client)
     for began in (1.7e9, 1.7e9 + 4000):
-        add_history(OutputLayout(home / "out"), made_up_history(began))
+        add_history(OutputLayout(locate(home / "out")), made_up_history(began))
     prep.report_page(home / "out")
     return home / "out"
 

@@ -40,9 +40,8 @@ from prep.execution.preflight.rules import (
 from prep.execution.worker import WorkerSetup
 from prep.monitoring.messages import MISFITS
 from prep.output.findings import Finding
-from prep.storage import location
-from prep.storage.backends.filesystems import OPTIONS
-from prep.storage.location import Access
+from prep.storage.locate import Access, Mounts, locate
+from prep.storage.options import OPTIONS, grant
 from tests.support.clusters import contents, run_prep, wait_until
 from tests.support.foreign import foreign_cluster
 from tests.support.pictures import write_tree
@@ -407,7 +406,7 @@ def test_a_worker_that_does_not_see_the_files_leaves_the_work_to_others(
 
 def lose(folder: str, elsewhere: str) -> None:
     """Has this process look for a folder elsewhere, and not for long."""
-    location.Mounts.of({folder: elsewhere}).apply("the test")
+    Mounts.of({folder: elsewhere}).apply("the test")
     worker._SEEN_WITHIN = 0.5
 
 
@@ -595,7 +594,7 @@ def cluster_file(folder: Path, address: str, mounts: Mapping[str, Mapping[str, s
 
 def found_by(client: Client, path: str) -> set[str]:
     """Where its workers find it; they have nothing of these tests."""
-    return set(client.run(lambda: str(location.locate(path))).values())
+    return set(client.run(lambda: str(locate(path))).values())
 
 
 def key_for(url: str) -> str | None:
@@ -635,7 +634,7 @@ def test_options_of_all_clients_are_there_as_long_as_these(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_options_go_when_the_last_run_of_a_client_ends() -> None:
-    location.grant("s3://one", {"key": "one"})
+    grant("s3://one", {"key": "one"})
     try:
         with prep.cluster(workers=1) as client, Client(client.scheduler.address) as own:
             with usable_client(own, ANY_CLUSTER):
@@ -648,4 +647,4 @@ def test_options_go_when_the_last_run_of_a_client_ends() -> None:
                 prepare_workers(own)
                 assert keys_of(client) == {("one", None)}
     finally:
-        location.grant("s3://one", {})
+        grant("s3://one", {})

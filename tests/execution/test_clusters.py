@@ -512,7 +512,7 @@ def test_hosts_see_source_and_output_where_they_are_mounted_there(
 
 
 def _opened_of(path: str) -> str:
-    from prep.storage.location import locate
+    from prep.storage.locate import locate
 
     return str(locate(path))
 

@@ -22,9 +22,8 @@ from prep.output.layout import OutputLayout
 from prep.output.lease import leased
 from prep.output.lock import exclusive
 from prep.shards.writer import RunRef, write_shard
-from prep.storage import store
-from prep.storage.local import AtomicFile
-from prep.storage.newfile import temporary_name
+from prep.storage.local import LocalPath
+from prep.storage.newfile import AtomicFile, temporary_name
 from tests.support.clusters import run_prep
 from tests.support.pictures import write_tree
 from tests.support.storages import Sftp
@@ -42,17 +41,20 @@ def home(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(home: Path, tmp_path: Path) -> Path:
+def place(home: Path, tmp_path: Path) -> LocalPath:
     """The same, to be spoilt, with somebody else's files beside it."""
     (tmp_path / "photos").symlink_to(home / "photos")
     shutil.copytree(home / "out", tmp_path / "out")
     theirs = tmp_path / "theirs"
     (theirs / "receipts/train").mkdir(parents=True)
     for folder in (theirs, theirs / "receipts", theirs / "receipts/train"):
-        for name in (*map(os.path.basename, names_in(tmp_path / "out")), temporary_name("00000")):
+        for name in (
+            *map(os.path.basename, names_in(LocalPath(tmp_path / "out"))),
+            temporary_name("00000"),
+        ):
             if not (folder / name).exists():
                 (folder / name).write_text("precious")
-    return tmp_path
+    return LocalPath(tmp_path)
 
 
 def config(home: Path, **values: Any) -> prep.Config:
@@ -60,7 +62,7 @@ def config(home: Path, **values: Any) -> prep.Config:
     return prep.Config(source=str(home / "photos"), output=str(home / "out"), **values)
 
 
-def names_in(root: Path) -> list[str]:
+def names_in(root: LocalPath) -> list[str]:
     """Whatever we call something in an output, by its path there."""
     layout = OutputLayout(root)
     files = [*layout.results, layout.lock, layout.plan, layout.manifest, layout.history]
@@ -101,7 +103,7 @@ IDLE: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("act", IDLE)
 @pytest.mark.parametrize("name", [".prep", ".prep/receipts", ".prep/receipts/val", "val"])
 def test_a_link_in_the_place_of_a_folder_is_an_error_before_any_work(
-    name: str, act: str, place: Path
+    name: str, act: str, place: LocalPath
 ) -> None:
     """Be it one to what was there: somebody may have moved it to another disk."""
     link = place / "out" / name
@@ -117,7 +119,7 @@ def test_a_link_in_the_place_of_a_folder_is_an_error_before_any_work(
 
 
 @pytest.mark.parametrize("name", ["gone", ".prep/receipts/gone"])
-def test_so_is_one_that_stands_for_a_split_of_an_earlier_run(name: str, place: Path) -> None:
+def test_so_is_one_that_stands_for_a_split_of_an_earlier_run(name: str, place: LocalPath) -> None:
     out = place / "out"
     (out / ".prep/receipts/gone").mkdir()
     (place / "theirs/gone-00000-of-00001.tfrecord").write_text("precious")
@@ -132,7 +134,7 @@ def test_so_is_one_that_stands_for_a_split_of_an_earlier_run(name: str, place: P
 @pytest.mark.parametrize("command", ["run", "verify"])
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link"])
 def test_a_lock_that_is_somebody_elses_file_is_not_emptied(
-    kind: str, command: str, place: Path
+    kind: str, command: str, place: LocalPath
 ) -> None:
     lock, precious = place / "out/.prep/lock", place / "theirs/lock"
     lock.unlink(missing_ok=True)
@@ -155,7 +157,7 @@ def test_a_lock_that_is_somebody_elses_file_is_not_emptied(
 
 @pytest.mark.parametrize("act", ["run", "overwrite", "repair"])
 def test_a_link_that_bears_the_name_of_a_file_is_itself_replaced(
-    act: str, place: Path, home: Path, client: Client
+    act: str, place: LocalPath, home: Path, client: Client
 ) -> None:
     """Whatever it points to: that a link was there, is all that is lost."""
     out = place / "out"
@@ -180,7 +182,7 @@ def test_a_link_that_bears_the_name_of_a_file_is_itself_replaced(
         assert (out / shard.relative_to(home / "out")).read_bytes() == shard.read_bytes()
 
 
-def test_a_dangling_link_is_somebodys_too(place: Path) -> None:
+def test_a_dangling_link_is_somebodys_too(place: LocalPath) -> None:
     """Not ours to replace where this output is not known to hold our run."""
     shutil.rmtree(place / "out")
     (place / "out").mkdir()
@@ -192,7 +194,7 @@ def test_a_dangling_link_is_somebodys_too(place: Path) -> None:
     assert os.readlink(place / "out/report.json") == "/nowhere"
 
 
-def test_starting_afresh_removes_links_and_not_what_they_point_to(place: Path) -> None:
+def test_starting_afresh_removes_links_and_not_what_they_point_to(place: LocalPath) -> None:
     out = place / "out"
     for name in (".prep/link", ".prep/receipts/train/link", "train/train-00007-of-00009.tfrecord"):
         (out / name).symlink_to(place / "theirs")
@@ -205,7 +207,7 @@ def test_starting_afresh_removes_links_and_not_what_they_point_to(place: Path) -
     assert state_of(place / "theirs") == before
 
 
-def test_an_output_may_itself_be_reached_through_links(place: Path, client: Client) -> None:
+def test_an_output_may_itself_be_reached_through_links(place: LocalPath, client: Client) -> None:
     (place / "out").rename(place / "theirs/disk")
     (place / "out").symlink_to("theirs/disk")
     (place / "out/val/val-00000-of-00002.tfrecord").unlink()
@@ -214,7 +216,7 @@ def test_an_output_may_itself_be_reached_through_links(place: Path, client: Clie
     assert prep.verify(place / "out", client).problems == ()
 
 
-def test_an_output_that_is_a_link_to_nothing_is_an_error(place: Path) -> None:
+def test_an_output_that_is_a_link_to_nothing_is_an_error(place: LocalPath) -> None:
     shutil.rmtree(place / "out")
     (place / "out").symlink_to("theirs/new")
     before = state_of(place)
@@ -235,7 +237,9 @@ def begin(made: prep.RunPlan) -> RunRef:
 
 
 @pytest.mark.parametrize("name", ["train", ".prep/receipts", ".prep/receipts/train"])
-def test_a_folder_that_has_become_a_link_is_not_written_through(name: str, place: Path) -> None:
+def test_a_folder_that_has_become_a_link_is_not_written_through(
+    name: str, place: LocalPath
+) -> None:
     made = prep.plan(config(place))
     run = begin(made)
     shutil.rmtree(place / "out" / name)
@@ -246,7 +250,9 @@ def test_a_folder_that_has_become_a_link_is_not_written_through(name: str, place
     assert state_of(place / "theirs") == before
 
 
-def test_one_that_becomes_a_link_while_a_file_is_written_leads_nowhere_else(place: Path) -> None:
+def test_one_that_becomes_a_link_while_a_file_is_written_leads_nowhere_else(
+    place: LocalPath,
+) -> None:
     folder, moved, theirs = place / "out/train", place / "out/moved", place / "theirs"
     before = state_of(theirs)
 
@@ -264,20 +270,20 @@ def test_one_that_becomes_a_link_while_a_file_is_written_leads_nowhere_else(plac
 @pytest.mark.parametrize(
     "change",
     [
-        lambda path, out: store.publish(path, b"", within=out),
-        lambda path, out: store.remove(path, within=out),
-        lambda path, out: store.make_folder(path / "new", within=out),
-        lambda path, out: store.remove_folder(path, within=out),
-        lambda path, out: store.empty_folder(path.parent, within=out, keep=lambda _: False),
+        lambda path, out: path.publish(b"", within=out),
+        lambda path, out: path.remove_file(within=out),
+        lambda path, out: (path / "new").make_folder(within=out),
+        lambda path, out: path.remove_folder(within=out),
+        lambda path, out: path.parent.empty_folder(within=out, keep=lambda _: False),
         lambda path, out: exclusive(path, within=out).__enter__(),
-        lambda path, out: store.put_if_absent(path / "new", b"", within=out),
-        lambda path, out: store.put_over(path, b"", within=out),
+        lambda path, out: (path / "new").put_if_absent(b"", within=out),
+        lambda path, out: path.put_over(b"", within=out),
     ],
     ids=["publish", "remove", "make", "remove folder", "empty", "lock", "put", "put over"],
 )
 @pytest.mark.parametrize("through", ["link", "..", "absolute"])
 def test_nothing_is_changed_outside(
-    change: Callable[[Path, Path], None], through: str, place: Path
+    change: Callable[[LocalPath, LocalPath], None], through: str, place: LocalPath
 ) -> None:
     out = place / "out"
     (out / "link").symlink_to(place / "theirs")
@@ -292,7 +298,7 @@ def test_nothing_is_changed_outside(
     assert state_of(place) == before
 
 
-def test_leftovers_of_dead_attempts_are_not_looked_for_behind_links(place: Path) -> None:
+def test_leftovers_of_dead_attempts_are_not_looked_for_behind_links(place: LocalPath) -> None:
     out, theirs = place / "out", place / "theirs"
     precious = theirs / temporary_name("00001")
     precious.write_text("precious")
@@ -303,15 +309,15 @@ def test_leftovers_of_dead_attempts_are_not_looked_for_behind_links(place: Path)
     os.link(precious, same)
     before = state_of(theirs)
     for keep in (True, False):
-        store.remove_leftovers(out / "train", within=out, keep_names=keep)
+        (out / "train").remove_leftovers(within=out, keep_names=keep)
         with pytest.raises(OutputConflict):
-            store.remove_leftovers(out / "val", within=out, keep_names=keep)
+            (out / "val").remove_leftovers(within=out, keep_names=keep)
         assert state_of(theirs) == before
         assert same.exists() is keep  # Another name of somebody's file is no file of ours.
 
 
 def test_on_a_server_links_are_looked_for_before_the_work(
-    place: Path, sftp: Sftp, client: Client
+    place: LocalPath, sftp: Sftp, client: Client
 ) -> None:
     shutil.copytree(place / "out", sftp.folder / "out")
     (sftp.folder / "out/.prep/receipts").rename(sftp.folder / "theirs")
@@ -327,7 +333,7 @@ def test_on_a_server_links_are_looked_for_before_the_work(
 # All of it at random
 
 
-def a_link(chance: random.Random, link: Path, place: Path) -> str:
+def a_link(chance: random.Random, link: Path, place: LocalPath) -> str:
     """Puts a link of some kind in the place of whatever is there; says what it did."""
     theirs = place / "theirs"
     kind = chance.choice(
@@ -372,7 +378,7 @@ def acts(client: Client) -> dict[str, Callable[[Path], Any]]:
     }
 
 
-def links_at_random(seed: int, place: Path, client: Client) -> None:
+def links_at_random(seed: int, place: LocalPath, client: Client) -> None:
     """Puts some links into an output, whole or not, does something there, and looks around."""
     chance = random.Random(seed)
     out, theirs = place / "out", place / "theirs"
@@ -405,7 +411,7 @@ def _quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_quick_pages")
 @pytest.mark.parametrize("seed", range(12))
-def test_random_links_lead_nowhere(seed: int, place: Path, client: Client) -> None:
+def test_random_links_lead_nowhere(seed: int, place: LocalPath, client: Client) -> None:
     links_at_random(seed, place, client)
 
 
@@ -413,11 +419,11 @@ def test_random_links_lead_nowhere(seed: int, place: Path, client: Client) -> No
 @pytest.mark.timeout(3600)
 @pytest.mark.pages
 @pytest.mark.parametrize("seed", range(100, 250))
-def test_many_random_links_lead_nowhere(seed: int, place: Path, client: Client) -> None:
+def test_many_random_links_lead_nowhere(seed: int, place: LocalPath, client: Client) -> None:
     links_at_random(seed, place, client)
 
 
-def test_what_is_in_the_way_is_told_by_its_path(place: Path) -> None:
+def test_what_is_in_the_way_is_told_by_its_path(place: LocalPath) -> None:
     """Not by a temporary name, nor by one that is relative to an open folder."""
     out = place / "out"
     for name, act in {
@@ -442,7 +448,7 @@ def test_what_is_in_the_way_is_told_by_its_path(place: Path) -> None:
             aside.rename(file)
 
 
-def test_a_page_that_can_not_be_written_is_named(place: Path) -> None:
+def test_a_page_that_can_not_be_written_is_named(place: LocalPath) -> None:
     page = place / "out/report.html"
     page.unlink()
     page.mkdir()
@@ -450,7 +456,7 @@ def test_a_page_that_can_not_be_written_is_named(place: Path) -> None:
     assert done.stderr.splitlines() == [f"prep: can't write the page: Is a directory: '{page}'"]
 
 
-def test_a_lease_that_is_a_pipe_is_named(place: Path) -> None:
+def test_a_lease_that_is_a_pipe_is_named(place: LocalPath) -> None:
     lease = place / "out/.prep/lock-000001"
     os.mkfifo(lease)
     with pytest.raises(OSError, match="not a regular file") as error, leased(lease.parent, 0.1):

@@ -18,10 +18,10 @@ from prep.execution.bags import write_on_cluster, write_serially
 from prep.output.journal import Journal
 from prep.shards.tally import Tally
 from prep.shards.writer import RunRef, write_shard
-from prep.storage.local import AtomicFile
-from prep.storage.newfile import FileChanged, Stamp
-from prep.storage.outputs import remove_leftovers
-from prep.storage.store import read_file
+from prep.storage.local import LocalPath
+from prep.storage.locate import read_file
+from prep.storage.location import FileChanged, Stamp
+from prep.storage.newfile import AtomicFile
 from tests.support.clusters import contents, wait_until
 from tests.support.pictures import jpeg, picture, write_tree
 
@@ -217,8 +217,8 @@ def test_attempts_at_the_same_time_do_each_other_no_harm(home: Path) -> None:
 def test_what_is_being_written_is_no_leftover(tmp_path: Path) -> None:
     with AtomicFile(tmp_path / "file", tag="00012") as file:
         file.write(b"whole")
-        remove_leftovers(tmp_path)
-        remove_leftovers(tmp_path, "00012")
+        LocalPath(tmp_path).remove_leftovers()
+        LocalPath(tmp_path).remove_leftovers("00012")
     assert contents(tmp_path) == {"file": b"whole"}
 
 
@@ -239,11 +239,11 @@ def test_a_name_may_stay_as_a_trace(tmp_path: Path) -> None:
     nobody = tmp_path / f".{uuid.uuid4().hex}.partial"
     for path in (dead, nobody):
         path.write_bytes(b"half")
-    remove_leftovers(tmp_path, keep_names=True)
+    LocalPath(tmp_path).remove_leftovers(keep_names=True)
     assert contents(tmp_path, ".*") == {dead.name: b""}
-    remove_leftovers(tmp_path, "00013")
+    LocalPath(tmp_path).remove_leftovers("00013")
     assert dead.exists()
-    remove_leftovers(tmp_path, "00012")
+    LocalPath(tmp_path).remove_leftovers("00012")
     assert not dead.exists()
 
 
@@ -254,7 +254,7 @@ def test_a_file_taken_for_a_leftover_before_it_is_locked_is_made_anew(tmp_path: 
 
     def clear() -> None:
         while not done.is_set():
-            remove_leftovers(tmp_path)
+            LocalPath(tmp_path).remove_leftovers()
             cleared.set()
 
     thread = threading.Thread(target=clear)

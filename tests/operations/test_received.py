@@ -53,7 +53,8 @@ from prep.shards.formats.tfrecord import frame, masked_crc, read_chosen, read_re
 from prep.shards.writer import RunRef, write_shard
 from prep.sources import manifest
 from prep.sources.labels import LabelMap
-from prep.storage import location
+from prep.storage.local import LocalPath
+from prep.storage.locate import locate
 from tests.support.clusters import Terminal, contents, wait_until
 from tests.support.pictures import jpeg, picture, write_tree
 
@@ -418,10 +419,10 @@ def test_an_image_list_that_holds_far_more_than_its_bytes_takes_no_memory(
     before = pa.total_allocated_bytes()
     pool = pa.default_memory_pool()
     with pytest.raises(ValueError, match=r"bytes of paths|compression|rows"):
-        manifest.read(received.root / MANIFEST)
+        manifest.read(locate(received.root / MANIFEST))
     assert pool.bytes_allocated() - before < 1 << 20
     with pytest.raises(ValueError, match=r"bytes of paths|compression"):
-        list(manifest.entries(received.root / MANIFEST, "/in", ["cat"], range(10)))
+        list(manifest.entries(locate(received.root / MANIFEST), "/in", ["cat"], range(10)))
 
 
 def test_an_image_list_of_another_form_is_none(received: Received) -> None:
@@ -438,7 +439,7 @@ def test_an_image_list_of_another_form_is_none(received: Received) -> None:
         assert examine(received.root).plan is None
     pq.write_table(table, path, row_group_size=5)
     with pytest.raises(ValueError, match="13 rows in 3 parts"):
-        manifest.read(path)
+        manifest.read(locate(path))
     path.write_bytes(b"PAR1" + b"\xff" * 100 + b"PAR1")
     assert examine(received.root).plan is None
 
@@ -722,7 +723,7 @@ def test_a_storage_does_not_tell_whose_plan_it_is(received: Received) -> None:
     stored = received.journal.stored_plan()
     assert stored is not None
     require_trusted(received.journal.layout, stored, None)
-    elsewhere = OutputLayout(location.locate("memory://bucket/out"))
+    elsewhere = OutputLayout(locate("memory://bucket/out"))
     with pytest.raises(UntrustedPlan, match="in a storage, which does not say who owns it"):
         require_trusted(elsewhere, stored, None)
     require_trusted(elsewhere, stored, True)
@@ -802,8 +803,8 @@ def cells_of(data: bytes, delimiter: str) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_cell_is_harmless_and_names_the_file_exactly(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "list.csv"
-    publish_table(path, ("path", "reason"), [(name, "not an image")], within=tmp_path)
+    path = LocalPath(tmp_path / "list.csv")
+    publish_table(path, ("path", "reason"), [(name, "not an image")], within=path.parent)
     data = path.read_bytes()
     assert data.decode().replace("\n", "").isprintable()
     assert data.count(b"\n") == 2
@@ -814,7 +815,7 @@ def test_a_cell_is_harmless_and_names_the_file_exactly(name: str, tmp_path: Path
         (row,) = csv.DictReader(file)
     assert decode_cell(row["path"]) == name
     publish_table(
-        path, ("path", "reason"), [(name, "not an image")] * 2, within=tmp_path, most_in_csv=1
+        path, ("path", "reason"), [(name, "not an image")] * 2, within=path.parent, most_in_csv=1
     )
     (first, _) = pq.read_table(tmp_path / "list.parquet").to_pylist()
     assert first == {"path": os.fsencode(name), "reason": "not an image"}

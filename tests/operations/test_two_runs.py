@@ -34,7 +34,8 @@ from prep.output.lease import Lease, leased
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.making import Effort
 from prep.shards.writer import RunRef, write_shard
-from prep.storage.newfile import Stamp
+from prep.storage.locate import read_file
+from prep.storage.location import Stamp
 from tests.support.callbacks import Recorder
 from tests.support.clusters import PREP, contents, wait_until
 from tests.support.pictures import jpeg, picture, write_tree
@@ -198,16 +199,13 @@ def test_what_workers_tell_is_what_receipts_say(home: Path) -> None:
 def unread(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Written, Callable[[], None]]:
     """Shards for which an image could not be read, and what makes it readable."""
     forbidden = {"cat/0003.jpg"}
-    from prep.storage import store
 
-    read = store.read_file
-
-    def read_file(path: bytes, expected: Stamp | None = None) -> bytes:
+    def read(path: bytes, expected: Stamp | None = None) -> bytes:
         if any(path.endswith(name.encode()) for name in forbidden):
             raise PermissionError(13, "Permission denied")
-        return read(path, expected)
+        return read_file(path, expected)
 
-    monkeypatch.setattr(store, "read_file", read_file)
+    monkeypatch.setattr("prep.sources.folders.source.read_file", read)
     monkeypatch.setattr("prep.shards.writer._can_be_read", lambda *_: not forbidden)
     written = Written(home)
     write_serially(written.plan.shards, written.run())

@@ -30,8 +30,8 @@ from prep.output.report.listings import decode_cell, publish_table
 from prep.output.report.report import RunReport
 from prep.sources.base import ImageEntry
 from prep.sources.folders.source import FolderSource
-from prep.storage import store
-from prep.storage.newfile import Stamp
+from prep.storage.local import LocalPath
+from prep.storage.location import Stamp
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 
@@ -177,8 +177,8 @@ def test_an_output_from_before_leaks_were_counted_may_lie_where_nothing_can_be_w
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "publish", read_only)
-        patch.setattr(store, "publish_json", read_only)
+        patch.setattr(LocalPath, "publish", read_only)
+        patch.setattr(LocalPath, "publish_json", read_only)
         assert prep.run(wanted, client).duplicates["leaks"] == {"val": {"train": 1}}
         (tmp_path / "out/report.json").write_text(json.dumps({**value, "bytes": 1}))
         with pytest.raises(prep.PrepError, match="the report can't be written"):
@@ -273,6 +273,7 @@ def test_refused_images_are_listed(source: Path, tmp_path: Path, client: Client)
 
 def test_a_long_list_is_written_as_parquet_and_a_short_one_as_csv(tmp_path: Path) -> None:
     rows = [(f"{number}.jpg", "caf\udce9") for number in range(5)]
+    tmp_path = LocalPath(tmp_path)
     publish_table(tmp_path / "list.csv", ("path", "reason"), rows, within=tmp_path, most_in_csv=4)
     found = pq.read_table(tmp_path / "list.parquet").to_pylist()
     assert [row["path"] for row in found] == [row[0].encode() for row in rows]

@@ -23,9 +23,10 @@ from prep.errors import OutputConflict
 from prep.output import lease as leases
 from prep.output.journal import Journal
 from prep.output.lease import Owner, leased
-from prep.storage import location, store
-from prep.storage.backends.filesystems import OPTIONS
-from prep.storage.location import locate
+from prep.storage.locate import locate
+from prep.storage.location import Location
+from prep.storage.newfile import temporary_name
+from prep.storage.options import OPTIONS, grant
 from tests.support.pictures import write_tree
 from tests.support.storages import S3, Sftp
 
@@ -33,7 +34,8 @@ from tests.support.storages import S3, Sftp
 OWNER = """
 import json, sys
 from prep.output import lease as leases
-from prep.storage.location import grant, locate
+from prep.storage.locate import locate
+from prep.storage.options import grant
 leases._machine = lambda: "elsewhere"
 state = locate(sys.argv[1])
 grant(str(state.parent), json.loads(sys.argv[3]))
@@ -45,22 +47,22 @@ HOUR = 3600.0
 
 
 @pytest.fixture(params=["folder", "store", pytest.param("server", marks=pytest.mark.slow)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     """The state of an output in which something is already."""
-    found = tmp_path / "out/.prep"
+    found = locate(tmp_path / "out/.prep")
     if request.param != "folder":
         there: S3 | Sftp = request.getfixturevalue("s3" if request.param == "store" else "sftp")
-        location.grant(there.url, there.options)
+        grant(there.url, there.options)
         found = locate(f"{there.url}/out/.prep")
-    store.publish(found / "plan.json", b"{}")
+    (found / "plan.json").publish(b"{}")
     return found
 
 
-def names(place: Path) -> list[str]:
-    return store.names_in(place, "lock")
+def names(place: Location) -> list[str]:
+    return place.names("lock")
 
 
-def start_owner(place: Path, seconds: float) -> subprocess.Popen[str]:
+def start_owner(place: Location, seconds: float) -> subprocess.Popen[str]:
     options = json.dumps(dict(OPTIONS.of(str(place))))
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(place), str(seconds), options],
@@ -73,9 +75,9 @@ def start_owner(place: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def leave(place: Path, owner: Owner) -> None:
+def leave(place: Location, owner: Owner) -> None:
     """As one does that dies."""
-    store.put_if_absent(place / "lock-000001", json.dumps(asdict(owner)).encode())
+    (place / "lock-000001").put_if_absent(json.dumps(asdict(owner)).encode())
 
 
 def died() -> int:
@@ -85,7 +87,7 @@ def died() -> int:
     return process.pid
 
 
-def test_a_lease_is_free_again_after_the_block_and_numbers_go_up(place: Path) -> None:
+def test_a_lease_is_free_again_after_the_block_and_numbers_go_up(place: Location) -> None:
     for number in (1, 2, 3):
         with leased(place, HOUR) as lease:
             assert names(place) == [f"lock-{number:06d}"]
@@ -96,7 +98,7 @@ def test_a_lease_is_free_again_after_the_block_and_numbers_go_up(place: Path) ->
 
 
 def test_an_owner_that_is_alive_on_another_machine_is_waited_for_and_told(
-    place: Path, caplog: pytest.LogCaptureFixture
+    place: Location, caplog: pytest.LogCaptureFixture
 ) -> None:
     with start_owner(place, 0.5) as process:
         held = f"process {process.pid} on .*, since "
@@ -111,7 +113,7 @@ def test_an_owner_that_is_alive_on_another_machine_is_waited_for_and_told(
         assert names(place) == ["lock-000002"]
 
 
-def test_an_owner_that_has_died_on_another_machine_loses_it_in_time(place: Path) -> None:
+def test_an_owner_that_has_died_on_another_machine_loses_it_in_time(place: Location) -> None:
     with start_owner(place, HOUR) as process:
         process.kill()
     with leased(place, 0.5) as lease:
@@ -119,7 +121,7 @@ def test_an_owner_that_has_died_on_another_machine_loses_it_in_time(place: Path)
         lease.require(ask=True)
 
 
-def test_an_owner_that_has_died_on_this_machine_loses_it_at_once(place: Path) -> None:
+def test_an_owner_that_has_died_on_this_machine_loses_it_at_once(place: Location) -> None:
     leave(place, Owner(process=died()))
     with leased(place, HOUR):
         assert names(place) == ["lock-000002"]
@@ -138,8 +140,8 @@ def test_what_tells_of_no_owner_is_watched_as_one_that_has_just_begun(
     written: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "lock-000007").write_bytes(written)
-    with leased(tmp_path, 0.1):
-        assert names(tmp_path) == ["lock-000008"]
+    with leased(locate(tmp_path), 0.1):
+        assert names(locate(tmp_path)) == ["lock-000008"]
     assert caplog.text.count("one that has just started") == 1
 
 
@@ -147,10 +149,10 @@ def test_who_holds_it_is_read_from_a_file_of_moderate_size_alone(tmp_path: Path)
     file = tmp_path / "lock-000001"
     with open(file, "wb") as sparse:
         sparse.truncate(1 << 40)
-    with leased(tmp_path, 0.1):
-        assert names(tmp_path) == ["lock-000002"]
+    with leased(locate(tmp_path), 0.1):
+        assert names(locate(tmp_path)) == ["lock-000002"]
     os.mkfifo(file)
-    with pytest.raises(OSError, match="not a regular file"), leased(tmp_path, 0.1):
+    with pytest.raises(OSError, match="not a regular file"), leased(locate(tmp_path), 0.1):
         pass
 
 
@@ -158,11 +160,11 @@ def test_names_that_no_lease_has_are_nobodys(tmp_path: Path) -> None:
     others = {"lock-0000001", "lock-000001.bak", "lock-\u0660\u0660\u0660\u0660\u0660\u0661"}
     for name in others:
         (tmp_path / name).write_bytes(b"{}")
-    with leased(tmp_path, HOUR):
-        assert {*names(tmp_path)} == {"lock-000001", *others}
+    with leased(locate(tmp_path), HOUR):
+        assert {*names(locate(tmp_path))} == {"lock-000001", *others}
 
 
-def test_of_many_contenders_for_a_dead_lease_one_has_it(place: Path) -> None:
+def test_of_many_contenders_for_a_dead_lease_one_has_it(place: Location) -> None:
     leave(place, Owner(process=died()))
     count = 8
     began, tried = threading.Barrier(count, timeout=120), threading.Barrier(count, timeout=120)
@@ -186,7 +188,7 @@ def test_of_many_contenders_for_a_dead_lease_one_has_it(place: Path) -> None:
 
 
 def test_who_was_suspended_learns_of_it_and_does_not_end_well(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if it were: it does not renew its lease for an hour."""
 
@@ -197,7 +199,7 @@ def test_who_was_suspended_learns_of_it_and_does_not_end_well(
                 late.require()  # It does not know yet.
                 late._renewals += 1
                 with contextlib.suppress(FileNotFoundError):  # A store makes it anew.
-                    store.put_over(place / "lock-000001", late._content())
+                    (place / "lock-000001").put_over(late._content())
                 lease.require(ask=True)
                 with pytest.raises(OutputConflict, match="this one was silent"):
                     late.require(ask=True)
@@ -209,21 +211,22 @@ def test_who_was_suspended_learns_of_it_and_does_not_end_well(
 
 
 def test_an_answer_that_was_lost_is_no_other_owner(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = store.put_if_absent
+    kind = type(place)
+    put = kind.put_if_absent
 
-    def unheard(path: Path, data: bytes, **where: Any) -> None:
+    def unheard(path: Location, data: bytes, **where: Any) -> None:
         put(path, data, **where)
         raise FileExistsError
 
-    monkeypatch.setattr(store, "put_if_absent", unheard)
+    monkeypatch.setattr(kind, "put_if_absent", unheard)
     with leased(place, HOUR) as lease:
         lease.require(ask=True)
 
 
 def test_a_store_that_does_not_know_put_if_absent_will_do(s3: S3) -> None:
-    location.grant(s3.url, s3.options)
+    grant(s3.url, s3.options)
     folder = locate(f"{s3.url}/out/.prep")
     s3.fail(1, status="501", method="PUT", match="lock-000001")
     with leased(folder, HOUR) as lease:
@@ -239,7 +242,7 @@ def test_an_output_that_is_held_in_a_store_is_refused_to_all_others(
     source = write_tree(tmp_path / "source", {"train": {"cat": 4}})
     output = f"{s3.url}/out"
     config = prep.Config(source=str(source), output=output, size=32, storage_options=s3.options)
-    location.grant(s3.url, s3.options)
+    grant(s3.url, s3.options)
     state = locate(f"{output}/.prep")
     held = f"another run is at work in {output} \\(process {os.getpid()} on "
     with leased(state), pytest.raises(OutputConflict, match=held):
@@ -267,16 +270,16 @@ def test_a_lease_outlives_what_it_was_taken_to_remove(
     source = write_tree(tmp_path / "source", {"train": {"cat": 4}})
     plan = prep.plan(prep.Config(source=str(source), output=str(tmp_path / "out"), size=32))
     journal = Journal(tmp_path / "out")
-    train = tmp_path / "out/train"
+    train = locate(tmp_path / "out/train")
     with journal.lock():
         journal.begin(plan)
-        left = train / store.temporary_name("00000")
+        left = train / temporary_name("00000")
         left.write_bytes(b"half a shard")
         journal.begin(plan)
-        (trace,) = store.leftovers(train)
+        (trace,) = train.leftovers()
         assert trace.read_bytes() == b""
         assert trace != left  # Who is at that after all can't publish it.
         journal.remove_leftovers(plan)
-        assert store.leftovers(train) == []
+        assert train.leftovers() == []
         journal.clear(plan)
         journal.require_lock(ask=True)

@@ -15,6 +15,7 @@ import pytest
 
 from prep.errors import OutputConflict
 from prep.output.lock import exclusive
+from prep.storage.local import LocalPath
 from tests.support.clusters import PREP, contents, run_prep, wait_until
 from tests.support.pictures import link_photos
 
@@ -57,7 +58,7 @@ def test_the_second_run_is_told_who_holds_the_output_and_a_dead_holder_does_not_
 
 
 def test_a_lock_is_free_again_after_the_block(tmp_path: Path) -> None:
-    path = tmp_path / ".prep/lock"
+    path = LocalPath(tmp_path / ".prep/lock")
     for _ in range(2):
         with exclusive(path), pytest.raises(OutputConflict, match=f"process {os.getpid()} on"):
             exclusive(path).__enter__()
@@ -71,7 +72,7 @@ def test_a_lock_is_free_again_after_the_block(tmp_path: Path) -> None:
 
 
 def test_of_a_lock_nothing_is_left_but_beside_what_came_of_it(tmp_path: Path) -> None:
-    path = tmp_path / "new/out/.prep/lock"
+    path = LocalPath(tmp_path / "new/out/.prep/lock")
     with exclusive(path):
         assert path.exists()
     assert list(tmp_path.iterdir()) == []
@@ -89,7 +90,7 @@ def test_of_a_lock_nothing_is_left_but_beside_what_came_of_it(tmp_path: Path) ->
 def test_a_lock_that_its_holder_has_just_removed_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "lock"
+    path = LocalPath(tmp_path / "lock")
     flock, asked = fcntl.flock, []
 
     def removed_meanwhile(file: Any, operation: int) -> None:
@@ -112,7 +113,7 @@ def test_where_there_are_no_locks_a_lease_stands_in(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    path = tmp_path / "new/out/.prep/lock"
+    path = LocalPath(tmp_path / "new/out/.prep/lock")
     for _ in range(2):
         with exclusive(path) as lease:
             assert lease is not None

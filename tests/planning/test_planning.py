@@ -28,6 +28,7 @@ from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import Catalog
 from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
+from prep.storage.locate import locate
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 
@@ -385,7 +386,7 @@ def test_what_no_split_can_be_called(name: object, why: str) -> None:
 @pytest.mark.parametrize("name", ["train", "x" * 227, "two words", "a\nb", "\udcff", "Zürich", "-"])
 def test_what_a_split_can_be_called(name: str, tmp_path: Path) -> None:
     assert require_split_name(name) == name
-    shard = OutputLayout(tmp_path).shard(name, MOST_SHARDS - 1, MOST_SHARDS)
+    shard = OutputLayout(locate(tmp_path)).shard(name, MOST_SHARDS - 1, MOST_SHARDS)
     shard.parent.mkdir()
     shard.touch()
 

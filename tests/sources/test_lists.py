@@ -23,7 +23,7 @@ from prep.shards.formats.tfrecord import read_records
 from prep.shards.writer import RunRef
 from prep.sources.base import ImageEntry
 from prep.sources.memory import KeptImages
-from prep.storage.newfile import FileChanged, Stamp
+from prep.storage.location import FileChanged, Stamp
 from tests.support.clusters import contents
 from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.storages import S3

@@ -25,10 +25,12 @@ from prep.execution.bags import write_serially
 from prep.operations.mean import sum_images
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
+from prep.sources.folders import source
 from prep.sources.prefetch.depth import Depth, depth_of, forget_depths
 from prep.sources.prefetch.pool import POOL, Pool
 from prep.sources.prefetch.window import ReadAhead
-from prep.storage import store
+from prep.storage.locate import read_file
+from prep.storage.location import Stamp
 from tests.support.clusters import contents, wait_until
 from tests.support.pictures import write_tree
 
@@ -460,13 +462,13 @@ def write(home: Path, out: str) -> tuple[dict[str, bytes], list[Any]]:
 
 def patch_reading(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]) -> None:
     """Has ``before`` called with each path before an image is read."""
-    read_file = store.read_file
 
-    def read(path: Any, expected: store.Stamp | None = None) -> bytes:
+    def read(path: Any, expected: Stamp | None = None) -> bytes:
         before(path)
         return read_file(path, expected)
 
-    monkeypatch.setattr(store, "read_file", read)
+    for module in ("sources.folders.source", "operations.mean"):
+        monkeypatch.setattr(f"prep.{module}.read_file", read)
 
 
 def test_a_shard_is_the_same_whether_or_not_it_is_read_ahead(
@@ -540,11 +542,10 @@ def test_the_mean_of_images_is_the_same_whether_or_not_they_are_read_ahead(
 
 # These run in the workers.
 def _answer_late(seconds: float) -> None:
-    read_file = store.read_file
     lock = threading.Lock()
     counts = {"now": 0, "most": 0}
 
-    def read(path: bytes, expected: store.Stamp | None = None) -> bytes:
+    def read(path: bytes, expected: Stamp | None = None) -> bytes:
         with lock:
             counts["now"] += 1
             counts["most"] = max(counts["most"], counts["now"])
@@ -555,13 +556,13 @@ def _answer_late(seconds: float) -> None:
             with lock:
                 counts["now"] -= 1
 
-    read.undo, read.counts = read_file, counts  # type: ignore[attr-defined]
-    store.read_file = read
+    read.counts = counts  # type: ignore[attr-defined]
+    vars(source)["read_file"] = read
 
 
 def _answer_at_once() -> int:
-    read: Any = store.read_file
-    store.read_file = read.undo
+    read: Any = vars(source)["read_file"]
+    vars(source)["read_file"] = read_file
     most: int = read.counts["most"]
     return most
 

@@ -15,9 +15,11 @@ import pytest
 from distributed import Client
 
 import prep
-from prep.storage import location
-from prep.storage import store as storage
 from prep.storage.backends.filesystems import forget_filesystems
+from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
+from prep.storage.location import FileChanged, Stamp
+from prep.storage.options import grant
+from prep.storage.remote import RemotePath
 from prep.storage.retry import is_transient
 from tests.support.clusters import wait_until
 from tests.support.emulators import Azure, Server, WebDav
@@ -31,8 +33,8 @@ NAMES = ("ä ?#%41.jpg", " x ", "a+b&c=d,e@f:g'(h)!~*$[i].jpg", "a%20b", "?versi
 @pytest.fixture
 def place(emulated: Store) -> Path:
     """The storage, as what is opened."""
-    location.grant(emulated.url, emulated.options)
-    return location.locate(emulated.url)
+    grant(emulated.url, emulated.options)
+    return locate(emulated.url)
 
 
 def server_of(store: Any) -> Server:
@@ -41,13 +43,13 @@ def server_of(store: Any) -> Server:
 
 
 def test_a_name_is_the_same_in_each(emulated: Store, place: Path) -> None:
-    (place / "photos").mkdir(parents=True, exist_ok=True)
+    (place / "photos").make_folder(within=place)
     for name in NAMES:
         path = str(place / "photos" / name)
         # Not by a name beside it: WsgiDAV cuts what it is to be renamed to at a question mark.
-        location.RemotePath(path).upload(name.encode())
-        assert storage.read_file(path, storage.stamp_of(path)) == name.encode()
-        assert b"".join(storage.read_in_pieces(path)) == name.encode()
+        RemotePath(path).upload(name.encode())
+        assert read_file(path, stamp_of(path)) == name.encode()
+        assert b"".join(read_in_pieces(path)) == name.encode()
     assert emulated.contents("photos") == {name: name.encode() for name in NAMES}
     assert {path.name for path in (place / "photos").iterdir()} == set(NAMES)
     for name in NAMES:
@@ -63,8 +65,8 @@ def test_files_are_told_from_folders_and_from_nothing(emulated: Store, place: Pa
     assert (place / "photos/cat/a.jpg").is_file()
     assert not (place / "photos/cat/none").exists()
     with pytest.raises(NotADirectoryError):
-        storage.listing_of(place / "photos/cat/a.jpg")  # type: ignore[arg-type]
-    for ask in (storage.read_file, storage.stamp_of):
+        (place / "photos/cat/a.jpg").listed()
+    for ask in (read_file, stamp_of):
         with pytest.raises(FileNotFoundError):
             ask(str(place / "photos/none.jpg"))
 
@@ -72,11 +74,11 @@ def test_files_are_told_from_folders_and_from_nothing(emulated: Store, place: Pa
 def test_of_those_that_put_a_file_where_there_is_none_one_does(
     emulated: Store, place: Path
 ) -> None:
-    (place / "state").mkdir(parents=True, exist_ok=True)
+    (place / "state").make_folder(within=place)
 
     def put(number: int) -> bool:
         with contextlib.suppress(FileExistsError):
-            storage.put_if_absent(place / "state" / "lock", b"%d" % number)
+            (place / "state" / "lock").put_if_absent(b"%d" % number)
             return True
         return False
 
@@ -92,12 +94,12 @@ def test_a_large_file_goes_from_disk_and_leaves_nothing_there(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("prep.storage.remote._IN_MEMORY", 1 << 20)
     pieces = [bytes([number]) * (3 << 20) for number in range(4)]
-    with storage.create(place / "out" / "file") as file:
+    with (place / "out" / "file").create() as file:
         for piece in pieces:
             file.write(piece)
     assert list(tmp_path.iterdir()) == []
     assert emulated.contents("out") == {"file": b"".join(pieces)}
-    assert b"".join(storage.read_in_pieces(str(place / "out/file"))) == b"".join(pieces)
+    assert b"".join(read_in_pieces(str(place / "out/file"))) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("emulated", ["azure", "webdav"], indirect=True)
@@ -106,13 +108,13 @@ def test_a_file_that_has_changed_is_not_read_as_what_it_was(emulated: Store, pla
     """Google's storage tells the time of a change in a listing alone."""
     emulated.write("a.jpg", b"image")
     path = str(place / "a.jpg")
-    stamp = storage.stamp_of(path)
+    stamp = stamp_of(path)
     for other, says in (
-        (storage.Stamp(stamp.size + 1, stamp.mtime), "6 bytes then, 5 now"),
-        (storage.Stamp(stamp.size, stamp.mtime - 10**9), "written to in the meantime"),
+        (Stamp(stamp.size + 1, stamp.mtime), "6 bytes then, 5 now"),
+        (Stamp(stamp.size, stamp.mtime - 10**9), "written to in the meantime"),
     ):
-        with pytest.raises(storage.FileChanged, match=says):
-            storage.read_file(path, other)
+        with pytest.raises(FileChanged, match=says):
+            read_file(path, other)
 
 
 @pytest.mark.parametrize("emulated", ["azure", "gcs"], indirect=True)
@@ -142,9 +144,9 @@ def test_who_is_not_let_in_is_told_so(azure: Azure, webdav: WebDav) -> None:
         (f"{webdav.url}/wrong", {"password": "wrong-one"}),
         (f"{webdav.url}/nobody".replace(f"{KEY}@", ""), {}),
     ):
-        location.grant(url, options)
+        grant(url, options)
         with pytest.raises(PermissionError) as error:
-            storage.read_file(f"{url}/a.jpg")
+            read_file(f"{url}/a.jpg")
         assert not is_transient(error.value)
         assert not any(secret in str(error.value) for secret in (SECRET, wrong, "wrong-one"))
         assert "\n" not in str(error.value)
@@ -172,8 +174,8 @@ def test_webdav_is_logged_in_to_by_url_options_or_environment(
     monkeypatch.setenv("WEBDAV_USERNAME", KEY)
     monkeypatch.setenv("WEBDAV_PASSWORD", SECRET)
     forget_filesystems()  # As a process that begins with these variables.
-    location.grant(f"{plain}/photos/train", {})  # The nearest options hold, and these are none.
-    assert location.locate(f"{plain}/photos/train/cat/a.jpg").is_file()
+    grant(f"{plain}/photos/train", {})  # The nearest options hold, and these are none.
+    assert locate(f"{plain}/photos/train/cat/a.jpg").is_file()
 
 
 @pytest.mark.slow

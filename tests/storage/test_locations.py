@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prep
-from prep.storage import location
 from prep.storage.arguments import admit
 from prep.storage.backends.faults import as_os_errors
-from prep.storage.backends.filesystems import OPTIONS, filesystem
+from prep.storage.backends.filesystems import filesystem
+from prep.storage.locate import Access, Mounts, absolute, locate
+from prep.storage.options import OPTIONS, grant
+from prep.storage.remote import RemotePath
 from prep.storage.retry import is_transient
 
 
@@ -29,7 +31,7 @@ def config(**values: Any) -> prep.Config:
 def test_a_url_of_this_machines_files_is_their_path(tmp_path: Path) -> None:
     made = config(source=f"file://{tmp_path}/a%20b", output="local:///out")
     assert (made.source, made.output) == (f"{tmp_path}/a b", "/out")
-    assert location.locate(f"file://{tmp_path}") == tmp_path
+    assert locate(f"file://{tmp_path}") == tmp_path
 
 
 def test_options_are_for_all_urls_or_for_each() -> None:
@@ -154,22 +156,22 @@ def test_a_protocol_is_the_same_in_upper_case() -> None:
     assert made.source == "s3://Bucket/Photos"
     made.grant()
     assert OPTIONS.of("s3://Bucket/Photos/train") == {"key": "known"}
-    location.grant("S3://Upper/a", {"key": "upper"})
+    grant("S3://Upper/a", {"key": "upper"})
     assert OPTIONS.of("s3://Upper/a/b") == OPTIONS.of("S3://Upper/a/b") == {"key": "upper"}
-    assert location.absolute("S3://Upper/a/") == "s3://Upper/a"
-    assert location.locate("S3://Upper/a") == location.RemotePath("s3://Upper/a")
+    assert absolute("S3://Upper/a/") == "s3://Upper/a"
+    assert locate("S3://Upper/a") == RemotePath("s3://Upper/a")
 
 
 def test_the_nearest_options_hold() -> None:
-    location.grant("s3://nearest", {"key": "far"})
-    location.grant("s3://nearest/a/", {"key": "near"})
+    grant("s3://nearest", {"key": "far"})
+    grant("s3://nearest/a/", {"key": "near"})
     assert OPTIONS.of("s3://nearest/a/b") == {"key": "near"}
     assert OPTIONS.of("s3://nearest/ab") == {"key": "far"}
     assert OPTIONS.of("s3://nearest-not") == {}
 
 
 def test_access_goes_to_another_process_and_hides_its_options() -> None:
-    access = location.Access(options={"s3://b": {"secret": "s3cr3t"}})
+    access = Access(options={"s3://b": {"secret": "s3cr3t"}})
     sent = pickle.dumps(access)
     assert b"s3cr3t" not in sent
     assert pickle.loads(sent) == access
@@ -182,13 +184,13 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 @given(st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4))
 def test_a_name_is_what_it_is_whatever_is_in_it(names: list[str]) -> None:
     """As pathlib has it: neither '?' nor '#' nor '%' means anything."""
-    there, here = location.RemotePath("s3://bucket/root"), Path("/root")
+    there, here = RemotePath("s3://bucket/root"), Path("/root")
     for name in names:
         there, here = there / name, here / name
     assert there.name == here.name
     assert there._requests.path == f"bucket{here}"
     assert there.parent.name == here.parent.name
-    root = location.RemotePath("s3://bucket/root")
+    root = RemotePath("s3://bucket/root")
     assert str(there.relative_to(root)) == str(here.relative_to("/root"))
     assert pickle.loads(pickle.dumps(there)) == there
 
@@ -234,12 +236,12 @@ def test_an_interrupt_is_none_of_them() -> None:
 
 
 @pytest.fixture
-def mounted() -> Iterator[Callable[..., location.Mounts]]:
+def mounted() -> Iterator[Callable[..., Mounts]]:
     """Mounts folders for somebody, for the length of the test."""
-    done: list[tuple[str, location.Mounts]] = []
+    done: list[tuple[str, Mounts]] = []
 
-    def mount(holder: str, folders: Mapping[str, str]) -> location.Mounts:
-        mounts = location.Mounts.of(folders)
+    def mount(holder: str, folders: Mapping[str, str]) -> Mounts:
+        mounts = Mounts.of(folders)
         mounts.apply(holder)
         done.append((holder, mounts))
         return mounts
@@ -250,20 +252,20 @@ def mounted() -> Iterator[Callable[..., location.Mounts]]:
 
 
 def test_a_mounted_folder_is_found_where_it_is(
-    tmp_path: Path, mounted: Callable[..., location.Mounts]
+    tmp_path: Path, mounted: Callable[..., Mounts]
 ) -> None:
     mounted("one", {"/nowhere/photos/": str(tmp_path)})
-    assert location.locate("/nowhere/photos/train") == tmp_path / "train"
-    assert location.locate("/nowhere/photos2") == Path("/nowhere/photos2")
-    assert location.absolute("/nowhere/photos/train") == "/nowhere/photos/train"
-    assert os.fspath(location.locate("/nowhere/photos")) == str(tmp_path)
+    assert locate("/nowhere/photos/train") == tmp_path / "train"
+    assert locate("/nowhere/photos2") == Path("/nowhere/photos2")
+    assert absolute("/nowhere/photos/train") == "/nowhere/photos/train"
+    assert os.fspath(locate("/nowhere/photos")) == str(tmp_path)
 
 
 def test_what_others_mount_takes_nothing_from_whoever_was_first(
-    mounted: Callable[..., location.Mounts],
+    mounted: Callable[..., Mounts],
 ) -> None:
     def found() -> list[str]:
-        return [str(location.locate(path)) for path in ("/nowhere/a", "/nowhere/b")]
+        return [str(locate(path)) for path in ("/nowhere/a", "/nowhere/b")]
 
     first = mounted("first", {"/nowhere/a": "/1/a"})
     second = mounted("second", {"/nowhere/a": "/2/a", "/nowhere/b": "/2/b"})
@@ -278,8 +280,8 @@ def test_what_others_mount_takes_nothing_from_whoever_was_first(
 
 
 def test_options_of_several_add_up_and_ones_own_come_first() -> None:
-    theirs = location.Access(options={"s3://theirs": {"key": "t"}, "s3://own": {"key": "t"}})
-    location.grant("s3://own", {"key": "own"})
+    theirs = Access(options={"s3://theirs": {"key": "t"}, "s3://own": {"key": "t"}})
+    grant("s3://own", {"key": "own"})
     theirs.apply("them")
     assert OPTIONS.of("s3://own/a") == {"key": "own"}
     assert OPTIONS.of("s3://theirs/a") == {"key": "t"}
@@ -289,7 +291,7 @@ def test_options_of_several_add_up_and_ones_own_come_first() -> None:
 
 
 def test_nothing_stays_open_with_options_that_were_taken_back() -> None:
-    theirs = location.Access(options={"memory://theirs": {"secret": "s"}})
+    theirs = Access(options={"memory://theirs": {"secret": "s"}})
     theirs.apply("them")
     opened = weakref.ref(filesystem("memory://theirs/a"))
     assert opened() is filesystem("memory://theirs/b")

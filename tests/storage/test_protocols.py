@@ -16,9 +16,10 @@ from fsspec.registry import known_implementations
 
 import prep
 from prep.errors import ConfigError
-from prep.storage import location, store
 from prep.storage.arguments import admit
 from prep.storage.backends.filesystems import filesystem
+from prep.storage.locate import read_file
+from prep.storage.options import grant
 from tests.support.clusters import run_prep
 
 PROTOCOLS = sorted({*fsspec.available_protocols(), *known_implementations} - {"file", "local"})
@@ -142,7 +143,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 _ASK = """
 import os, sys, time
-from prep.storage.location import locate
+from prep.storage.locate import locate
 began = time.monotonic()
 for _ in range(3):
     try:
@@ -178,9 +179,9 @@ def test_that_there_are_no_credentials_of_azure_is_said_in_a_line(
 ) -> None:
     pytest.importorskip("adlfs", reason="no Azure storage: adlfs is not installed")
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")  # The one that asks nobody.
-    location.grant("abfs://of-nobody", {"account_name": "nobody"})
+    grant("abfs://of-nobody", {"account_name": "nobody"})
     with pytest.raises(PermissionError, match="no credentials found: run 'az login'") as error:
-        store.read_file("abfs://of-nobody/photos/a.jpg")
+        read_file("abfs://of-nobody/photos/a.jpg")
     assert "\n" not in str(error.value)
 
 
@@ -210,5 +211,5 @@ def test_an_option_that_no_storage_takes_is_named(
 def test_options_that_are_passed_on_unseen_are_taken() -> None:
     """They are in no signature, and are like nothing that is."""
     url = f"s3://bucket-{uuid.uuid4().hex}/x"
-    location.grant(url, {"listings_expiry_time": 5, "use_listings_cache": False, "anon": True})
+    grant(url, {"listings_expiry_time": 5, "use_listings_cache": False, "anon": True})
     assert filesystem(url).anon

@@ -19,7 +19,7 @@ from prep.errors import RefusedImage, ShardError
 from prep.settings import ImageSettings
 from prep.shards.writer import _Reader as Reader
 from prep.sources.base import ImageEntry
-from prep.storage.newfile import Stamp
+from prep.storage.location import Stamp
 from prep.storage.retry import Retries, lasted
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
@@ -170,11 +170,12 @@ def test_a_source_that_is_away_does_not_lose_its_images(
 HELD = """
 import sys
 from pathlib import Path
-from prep.storage.store import AtomicFile, remove_leftovers
+from prep.storage.local import LocalPath
+from prep.storage.newfile import AtomicFile
 folder = Path(sys.argv[1])
 with AtomicFile(folder / "file") as file:
     file.write(b"whole")
-    remove_leftovers(folder)
+    LocalPath(folder).remove_leftovers()
 """
 
 

@@ -33,8 +33,11 @@ from prep.operations.run import _what_is_committed as what_is_committed
 from prep.output.journal import Journal
 from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
-from prep.storage import location, store
-from prep.storage.backends.filesystems import filesystem
+from prep.storage.backends.filesystems import answering_within, filesystem
+from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
+from prep.storage.location import Stamp
+from prep.storage.options import grant
+from prep.storage.remote import RemotePath
 from prep.storage.retry import is_transient
 from tests.support.clusters import Terminal, wait_until
 from tests.support.pictures import link_photos, write_tree
@@ -54,37 +57,37 @@ _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset.
 @pytest.fixture
 def place(s3: S3) -> Path:
     """The bucket, as what is opened."""
-    location.grant(s3.url, s3.options)
-    return location.locate(s3.url)
+    grant(s3.url, s3.options)
+    return locate(s3.url)
 
 
-def raised(path: Path, expected: store.Stamp | None = None) -> OSError:
+def raised(path: Path, expected: Stamp | None = None) -> OSError:
     with pytest.raises(OSError) as error:  # noqa: PT011 (which, is what is asked)
-        store.read_file(str(path), expected)
+        read_file(str(path), expected)
     assert not any(secret in str(error.value) for secret in (KEY, SECRET))
     return error.value
 
 
 def test_an_image_costs_one_request(s3: S3, place: Path) -> None:
     s3.fs.pipe_file(f"{s3.bucket}/photos/ä ?#%41.jpg", b"image")
-    stamp = store.stamp_of(str(place / "photos/ä ?#%41.jpg"))
+    stamp = stamp_of(str(place / "photos/ä ?#%41.jpg"))
     before = len(s3.requests())
-    assert store.read_file(f"{s3.url}/photos/ä ?#%41.jpg".encode(), stamp) == b"image"
+    assert read_file(f"{s3.url}/photos/ä ?#%41.jpg".encode(), stamp) == b"image"
     assert [request[0] for request in s3.requests()[before:]] == ["GET"]
 
 
 def test_an_object_that_has_changed_is_not_read_as_what_it_was(s3: S3, place: Path) -> None:
     s3.fs.pipe_file(f"{s3.bucket}/a.jpg", b"image")
-    stamp = store.stamp_of(str(place / "a.jpg"))
-    longer = store.Stamp(stamp.size + 1, stamp.mtime)
+    stamp = stamp_of(str(place / "a.jpg"))
+    longer = Stamp(stamp.size + 1, stamp.mtime)
     assert "6 bytes then, 5 now" in str(raised(place / "a.jpg", longer))
-    earlier = store.Stamp(stamp.size, stamp.mtime - 10**9)
+    earlier = Stamp(stamp.size, stamp.mtime - 10**9)
     assert "written to in the meantime" in str(raised(place / "a.jpg", earlier))
 
 
 def test_what_can_not_be_read_says_whether_it_may_pass(s3: S3) -> None:
-    location.grant(s3.url, s3.hasty)
-    place = location.locate(s3.url)
+    grant(s3.url, s3.hasty)
+    place = locate(s3.url)
     absent = raised(place / "absent.jpg")
     assert isinstance(absent, FileNotFoundError)
     s3.fs.pipe_file(f"{s3.bucket}/a.jpg", b"image")
@@ -99,13 +102,13 @@ def test_what_can_not_be_read_says_whether_it_may_pass(s3: S3) -> None:
         assert isinstance(error, kind), status
         assert is_transient(error) is passes, status
         s3.fail(0)
-    assert store.read_file(str(place / "a.jpg")) == b"image"
+    assert read_file(str(place / "a.jpg")) == b"image"
 
 
 def test_a_server_that_is_not_there_is_an_error_that_may_pass(s3: S3) -> None:
     url = f"s3://{s3.bucket}-elsewhere"
-    location.grant(url, {**s3.hasty, "endpoint_url": f"http://127.0.0.1:{free_port()}"})
-    error = raised(location.locate(url) / "a.jpg")
+    grant(url, {**s3.hasty, "endpoint_url": f"http://127.0.0.1:{free_port()}"})
+    error = raised(locate(url) / "a.jpg")
     assert is_transient(error)
     with pytest.raises(StorageUnavailable, match="can't be opened"):
         scan_folders(url)
@@ -139,8 +142,8 @@ def test_a_connection_that_breaks_is_told_of_by_what_needed_it_alone(
     caplog.clear()
     with hanging_up() as endpoint:
         url = f"s3://{s3.bucket}-broken"
-        location.grant(url, {**s3.hasty, "endpoint_url": endpoint})
-        place = location.locate(url)
+        grant(url, {**s3.hasty, "endpoint_url": endpoint})
+        place = locate(url)
 
         def upload(number: int) -> OSError:
             with pytest.raises(OSError, match="Could not connect") as error:
@@ -174,7 +177,7 @@ def test_what_else_goes_wrong_in_the_background_is_logged(
         (scan_folders, "source: can't be opened: "),
         (samples_of, "source: can't be listed: "),
         (lambda url: find_files(url, None), "input: can't be listed: "),
-        (LabelMap.read, "label map 'memory://away/it': can't be read: "),
+        (LabelMap.read, "label map: can't be read: "),
     ],
 )
 def test_that_a_store_does_not_answer_is_no_wrong_request(
@@ -183,7 +186,7 @@ def test_that_a_store_does_not_answer_is_no_wrong_request(
     def refused(*_: object, **__: object) -> object:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
-    monkeypatch.setattr("prep.storage.store._PAUSES", (0,))
+    monkeypatch.setattr("prep.storage.remote._PAUSES", (0,))
     for name in ("info", "ls", "cat_file", "open"):
         monkeypatch.setattr(MemoryFileSystem, name, refused)
     with pytest.raises(StorageUnavailable) as error:
@@ -200,7 +203,7 @@ def test_that_a_store_stops_to_answer_is_no_wrong_request_either(
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
     MemoryFileSystem().pipe_file("/leaves/train/cat/a.jpg", b"image")
-    monkeypatch.setattr("prep.storage.store.listing_of", refused)
+    monkeypatch.setattr("prep.storage.remote.RemotePath.listed", refused)
     with pytest.raises(StorageUnavailable, match="source: can't list a folder: "):
         scan_folders("memory://leaves")
 
@@ -214,15 +217,15 @@ def test_no_credentials_are_an_error_that_does_not_pass(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     url = f"s3://{s3.bucket}-nobody"
-    location.grant(url, {"endpoint_url": s3.endpoint, "anon": False})
-    assert raised(location.locate(url) / "a.jpg").errno == errno.EACCES
+    grant(url, {"endpoint_url": s3.endpoint, "anon": False})
+    assert raised(locate(url) / "a.jpg").errno == errno.EACCES
 
 
 def test_a_plan_that_is_not_for_us_is_no_reason_to_overwrite_it(s3: S3, place: Path) -> None:
     s3.fs.pipe_file(f"{s3.bucket}/shards/.prep/plan.json", b"{}")
     s3.fail(100, status="403", match="plan.json")
     with pytest.raises(prep.PrepError, match=r"plan.json: can't be read: .*Forbidden") as error:
-        Journal(place / "shards").stored_plan()
+        Journal(str(place / "shards")).stored_plan()
     s3.fail(0)
     assert "overwrite" not in str(error.value)
 
@@ -242,29 +245,30 @@ def test_a_run_is_stopped_though_the_store_does_not_say_what_is_committed(
 
 
 @pytest.fixture
-def silent(s3: S3) -> Iterator[Path]:
+def silent(s3: S3) -> Iterator[RemotePath]:
     """A bucket of a server that takes connections, and answers nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"s3://{s3.bucket}-silent"
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
-        location.grant(url, {**s3.options, "endpoint_url": endpoint})
-        yield location.locate(url)
+        grant(url, {**s3.options, "endpoint_url": endpoint})
+        yield locate(url)
 
 
-def test_who_is_in_a_hurry_waits_for_no_answer_longer_than_that(silent: Path) -> None:
+def test_who_is_in_a_hurry_waits_for_no_answer_longer_than_that(silent: RemotePath) -> None:
     began = time.monotonic()
-    with store.answering_within(0.5):
-        for ask in (store.read_patiently, store.sizes, store.read_patiently):
+    with answering_within(0.5):
+        place = silent / "a"
+        for ask in (place.read_patiently, place.sizes, place.read_patiently):
             with pytest.raises(OSError, match="silent") as error:
-                ask(silent / "a")
+                ask()
             assert is_transient(error.value)
         with pytest.raises(OSError, match="silent"):  # Threads are in a hurry, too.
-            list(store.each(store.stamp_of, [str(silent / "a")] * 3, silent))
+            list(silent.each(stamp_of, [str(silent / "a")] * 3))
     assert time.monotonic() - began < 40  # One answer alone is waited for for longer.
 
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
-def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: Path) -> None:
+def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: RemotePath) -> None:
     def press() -> None:
         wait_until(lambda: sum(t.name.startswith("ThreadPool") for t in threading.enumerate()) >= 2)
         os.kill(os.getpid(), signal.SIGINT)
@@ -273,7 +277,7 @@ def test_who_is_stopped_waits_for_no_thread_that_waits_for_a_store(silent: Path)
     thread = threading.Thread(target=press)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        list(store.each(store.read_patiently, [silent / "a", silent / "b"], silent))
+        list(silent.each(RemotePath.read_patiently, [silent / "a", silent / "b"]))
     thread.join()
     assert time.monotonic() - began < 40  # One answer alone is waited for for longer.
 
@@ -320,14 +324,14 @@ def seconds_to_stop(folder: Path, away: signal.Signals, times: int) -> float:
 
 def test_a_file_appears_whole_or_not_at_all(s3: S3, place: Path) -> None:
     path = place / "out" / "file"
-    with store.create(path, tag="00001") as file:
+    with path.create(tag="00001") as file:
         file.write(b"one")
         (marker,) = s3.contents("out")
         assert marker.startswith(".00001.")
-        with store.create(path, tag="00001") as other:
-            assert [left.name for left in other.others] == [marker]
+        with path.create(tag="00001") as other:
+            assert other.others == [marker]
     assert s3.contents("out") == {"file": b"one"}
-    with pytest.raises(KeyboardInterrupt), store.create(path, tag="00001") as file:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), path.create(tag="00001") as file:  # noqa: PT012
         file.write(b"two")
         raise KeyboardInterrupt
     assert s3.contents("out") == {"file": b"one"}
@@ -335,7 +339,7 @@ def test_a_file_appears_whole_or_not_at_all(s3: S3, place: Path) -> None:
     def refuse() -> None:
         raise ValueError("no")
 
-    with pytest.raises(ValueError, match="no"), store.create(path, before_publishing=refuse) as f:
+    with pytest.raises(ValueError, match="no"), path.create(before_publishing=refuse) as f:
         f.write(b"three")
     assert s3.contents("out") == {"file": b"one"}
 
@@ -346,14 +350,14 @@ def test_a_large_file_goes_in_parts_from_disk_and_leaves_nothing_there(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pieces = [bytes([number]) * (9 << 20) for number in range(9)]
-    with store.create(place / "out" / "file") as file:
+    with (place / "out" / "file").create() as file:
         for piece in pieces:
             file.write(piece)
         opened = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
         assert [target for target in opened if target.startswith(f"{tmp_path}/")]
         assert list(tmp_path.iterdir()) == []  # Whoever is killed here leaves nothing.
     assert s3.fs.cat_file(f"{s3.bucket}/out/file") == b"".join(pieces)
-    assert b"".join(store.read_in_pieces(str(place / "out/file"))) == b"".join(pieces)
+    assert b"".join(read_in_pieces(str(place / "out/file"))) == b"".join(pieces)
     assert [r for r in s3.requests() if "uploadId" in r[1] and r[0] == "PUT"]
 
 
@@ -372,7 +376,7 @@ def test_listing_takes_a_request_for_a_thousand_objects_and_not_one_for_each(s3:
     s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0001/", b"some tools put something into it")
     s3.fs.pipe_file(f"{s3.bucket}/photos/train/n0000/.hidden.jpg", b"x")
     s3.fs.pipe_file(f"{s3.bucket}/photos/train/notes.txt", b"x")
-    location.grant(s3.url, s3.options)
+    grant(s3.url, s3.options)
     before = len(s3.requests())
     catalog = scan_folders(f"{s3.url}/photos")
     asked = s3.requests()[before:]

@@ -20,8 +20,8 @@ import prep
 from prep.operations.outlook import plan
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import RunRef
-from prep.storage import location
 from prep.storage.backends.faults import redacted
+from prep.storage.locate import granted, locate
 from tests.support.clusters import run_prep
 from tests.support.pictures import write_tree
 from tests.support.storages import KEY, S3, SECRET, Store
@@ -84,7 +84,7 @@ def test_the_configuration_keeps_them_apart(s3: S3) -> None:
     assert [shows(text) for text in shown] == [[]] * 4
     assert "storage_options" not in config.model_dump()
     config.grant()
-    assert shows(repr(location.access())) == []
+    assert shows(repr(granted())) == []
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_tasks_do_not_carry_them(s3: S3) -> None:
     config.grant()
     shard = ShardSpec(split="train", index=0, count=1, start=0, stop=4)
     run = RunRef(output=config.output, digest="0" * 64, run="1")
-    place = location.locate(config.output)
+    place = locate(config.output)
     for value in (shard, run, place, place / "train"):
         assert shows(pickle.dumps(value)) == []
         assert shows(cloudpickle.dumps(value)) == []

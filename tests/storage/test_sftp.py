@@ -13,7 +13,8 @@ from distributed import Client
 
 import prep
 from prep.sources import manifest
-from prep.storage import location, store
+from prep.storage.locate import locate, read_file, stamp_of
+from prep.storage.options import grant
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 from tests.support.storages import Sftp
@@ -23,19 +24,19 @@ SETTINGS: Any = {"size": 32, "images_per_shard": 4}
 
 @pytest.fixture
 def place(sftp: Sftp) -> Path:
-    location.grant(sftp.url, sftp.options)
-    return location.locate(sftp.url)
+    grant(sftp.url, sftp.options)
+    return locate(sftp.url)
 
 
 def test_a_file_is_uploaded_beside_its_name_and_renamed(sftp: Sftp, place: Path) -> None:
     path = place / "new" / "folder" / "file"
     for content in (b"one", b"two" * 10**6):  # The second replaces the first.
-        with store.create(path, tag="00001") as file:
+        with path.create(tag="00001") as file:
             file.write(content)
             (marker,) = os.listdir(sftp.folder / "new/folder") if content == b"one" else [".00001."]
             assert marker.startswith(".00001.")
         assert contents(sftp.folder) == {"new/folder/file": content}
-    with pytest.raises(KeyboardInterrupt), store.create(path, tag="00001") as file:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), path.create(tag="00001") as file:  # noqa: PT012
         file.write(b"three")
         raise KeyboardInterrupt
     assert contents(sftp.folder) == {"new/folder/file": b"two" * 10**6}
@@ -44,13 +45,13 @@ def test_a_file_is_uploaded_beside_its_name_and_renamed(sftp: Sftp, place: Path)
 def test_a_file_is_read_as_it_was_listed_or_not_at_all(sftp: Sftp, place: Path) -> None:
     name = "ä ?#%41.jpg"
     (sftp.folder / name).write_bytes(b"image")
-    stamp = store.stamp_of(str(place / name))
-    assert store.read_file(f"{sftp.url}/{name}", stamp) == b"image"
+    stamp = stamp_of(str(place / name))
+    assert read_file(f"{sftp.url}/{name}", stamp) == b"image"
     os.utime(sftp.folder / name, (1, 1))
     with pytest.raises(OSError, match="written to in the meantime"):
-        store.read_file(f"{sftp.url}/{name}", stamp)
+        read_file(f"{sftp.url}/{name}", stamp)
     with pytest.raises(FileNotFoundError):
-        store.read_file(f"{sftp.url}/absent.jpg")
+        read_file(f"{sftp.url}/absent.jpg")
     assert [path.name for path in place.iterdir()] == [name]
     assert not (place / "absent").exists()
 
@@ -60,13 +61,13 @@ def test_a_server_whose_key_is_not_known_is_not_trusted(
 ) -> None:
     options = {name: value for name, value in sftp.options.items() if name != "host_key_policy"}
     monkeypatch.setenv("HOME", str(tmp_path))
-    location.grant(sftp.url, options)
+    grant(sftp.url, options)
     with pytest.raises(PermissionError, match="is not trusted: no key of it is in"):
-        store.read_file(f"{sftp.url}/file")
+        read_file(f"{sftp.url}/file")
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh/known_hosts").write_text(sftp.known_hosts.read_text())
     (sftp.folder / "file").write_bytes(b"1")
-    assert store.read_file(f"{sftp.url}/file") == b"1"
+    assert read_file(f"{sftp.url}/file") == b"1"
 
 
 def test_a_wrong_password_is_shown_nowhere(sftp: Sftp) -> None:
@@ -90,18 +91,18 @@ def test_options_that_another_storage_was_given_as_well_are_to_be_given_by_key(
     config = prep.Config(source=source, output=f"{sftp.url}/shards", storage_options=options)
     config.grant()
     with pytest.raises(OSError, match="storage_options: sftp:// knows no 'anon'") as error:
-        location.locate(config.output).exists()
+        locate(config.output).exists()
     told = "'anon', which was given for s3 as well: storage_options that are not by key hold for"
     assert (told in str(error.value)) is not by_key
 
 
 def test_a_folder_is_listed_though_the_connection_has_broken(sftp: Sftp, place: Path) -> None:
     (sftp.folder / "file").write_bytes(b"1")
-    assert store.sizes(place) == {"file": 1}
+    assert place.sizes() == {"file": 1}
     sftp.kill_sessions()
-    assert store.sizes(place) == {"file": 1}
+    assert place.sizes() == {"file": 1}
     sftp.kill_sessions()
-    assert [path.name for path in store.walk(place)] == ["file"]
+    assert [path.name for path in place.files_below()] == ["file"]
 
 
 def test_a_server_is_asked_over_a_few_connections(sftp: Sftp, place: Path) -> None:
@@ -114,12 +115,12 @@ def test_a_server_is_asked_over_a_few_connections(sftp: Sftp, place: Path) -> No
         return sum(bool(c.raddr) and c.raddr.port == sftp.port for c in opened)
 
     def read(number: int) -> bytes:
-        found = store.read_file(f"{sftp.url}/{number}")
+        found = read_file(f"{sftp.url}/{number}")
         most.append(connections())
         return found
 
     before = connections()
-    assert list(store.each(read, range(24), place)) == [b"1"] * 24
+    assert list(place.each(read, range(24))) == [b"1"] * 24
     assert before < max(most) <= before + 6
 
 
@@ -137,8 +138,8 @@ def test_an_image_list_is_read_on_over_a_new_connection(sftp: Sftp, place: Path)
         }
     )
     path = place / "images.parquet"
-    store.publish(path, manifest.to_parquet(table))
-    assert store.stamp_of(str(path)).size > 4 << 20  # More than is read ahead.
+    path.publish(manifest.to_parquet(table))
+    assert stamp_of(str(path)).size > 4 << 20  # More than is read ahead.
 
     def sizes(start: int, stop: int) -> list[int]:
         rows = manifest.entries(path, "/photos", ["cat"], range(start, stop))

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from prep.storage.local import AtomicFile
-from prep.storage.outputs import publish_json, remove_leftovers
-from prep.storage.store import read_file
+from prep.storage.local import LocalPath
+from prep.storage.locate import read_file
+from prep.storage.newfile import AtomicFile
 
 
 def everything(folder: Path) -> list[str]:
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, size: int) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from prep.storage.store import AtomicFile
+from prep.storage.newfile import AtomicFile
 with AtomicFile(Path(sys.argv[1])) as file:
     file.write(bytes(3 << 20))
     os.kill(os.getpid(), signal.SIGKILL)
@@ -137,7 +137,7 @@ def test_a_killed_writer_leaves_nothing_that_a_reader_sees(tmp_path: Path) -> No
     assert killed.returncode == -9
     assert len(everything(tmp_path)) == 1  # It was at work there.
     assert seen(tmp_path) == []
-    remove_leftovers(tmp_path)
+    LocalPath(tmp_path).remove_leftovers()
     assert everything(tmp_path) == []
 
 
@@ -145,7 +145,7 @@ def test_only_our_own_leftovers_are_removed(tmp_path: Path) -> None:
     theirs = ["film.mkv.partial", ".film.mkv.partial", ".partial", "train-0.tfrecord", ".hidden"]
     for name in theirs:
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path)
+    LocalPath(tmp_path).remove_leftovers()
     assert everything(tmp_path) == sorted(theirs)
 
 
@@ -170,7 +170,7 @@ def test_others_may_read_what_they_may_read_of_other_files(tmp_path: Path) -> No
 
 def test_json_survives_with_names_that_are_no_unicode(tmp_path: Path) -> None:
     value = {"caf\udce9": [1, None, "größe"]}
-    publish_json(tmp_path / "file", value)
+    LocalPath(tmp_path / "file").publish_json(value)
     assert json.loads((tmp_path / "file").read_bytes()) == value
 
 

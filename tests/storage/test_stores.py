@@ -13,8 +13,7 @@ import prep
 from prep.errors import SourceError
 from prep.operations.mean import find_files
 from prep.sources.folders.scan import scan_folders
-from prep.storage import location
-from prep.storage.backends.filesystems import OPTIONS
+from prep.storage.options import OPTIONS, grant
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 from tests.support.storages import S3, Store
@@ -209,7 +208,7 @@ def test_an_output_that_holds_another_run_is_left_alone_unless_asked_for(
 
 
 def test_keys_that_no_path_leads_to_are_told_of(s3: S3) -> None:
-    location.grant(s3.url, s3.options)
+    grant(s3.url, s3.options)
     for key in ("cat/a.jpg", "cat//b.jpg", "/c.jpg"):
         s3.fs.pipe_file(f"{s3.bucket}/train/{key}", b"image")
     s3.fs.call_s3("put_object", Bucket=s3.bucket, Key="train/cat/", Body=b"")  # As consoles do.

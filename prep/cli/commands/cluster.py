@@ -51,7 +51,7 @@ def check(
     from prep.cli.tables import print_cluster_check
     from prep.execution.clusters.connect import opened
     from prep.execution.preflight import checks
-    from prep.storage.location import absolute
+    from prep.storage.locate import absolute
 
     given = {"source": source, "output": output, "storage_options": storage_options}
     given = {key: value for key, value in given.items() if value is not None}

@@ -22,7 +22,7 @@ from prep.sources.base import Catalog
 from prep.sources.folders.names import LABEL_MAP
 from prep.sources.folders.scan import scan_folders
 from prep.storage.arguments import typed
-from prep.storage.location import absolute, locate
+from prep.storage.locate import absolute, locate
 from prep.storage.urls import is_url
 from prep.text import counted, one_line, quoted
 

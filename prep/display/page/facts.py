@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from prep.planning.plan import RunPlan, count_classes
 from prep.settings import version
 from prep.sources.folders.names import training_splits
 from prep.sources.manifest import COLUMNS, require_numbered, require_within
+from prep.storage.location import Location
 from prep.text import reason_of
 
 
@@ -43,7 +43,7 @@ class Facts:
         own: whether the plan is this user's own, so that its source may be looked into.
     """
 
-    root: Path
+    root: Location
     plan: RunPlan
     receipts: tuple[ShardReceipt, ...]
     report: RunReport | None

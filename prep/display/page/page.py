@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from bokeh.core.property.validation import validate
@@ -34,8 +33,8 @@ from prep.output.journal import Journal
 from prep.output.plans import no_plan, owner, require_listed
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
-from prep.storage import store
 from prep.storage.arguments import admit
+from prep.storage.location import Location
 from prep.text import one_line
 
 #: What makes the sections, in their order.
@@ -60,7 +59,7 @@ _HEAD = 4096  # bytes, among which it is
 
 def report_page(
     output: str | PathLike[str], storage_options: Mapping[str, Any] | None = None
-) -> Path:
+) -> Location:
     """Make ``report.html`` of an output, finished or not, and return its path.
 
     The page is one file that needs no network. Its pictures are of a sample of the shards.
@@ -103,12 +102,12 @@ def update_page(journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt
 
 def _publish(journal: Journal, facts: Facts) -> None:
     layout = journal.layout
-    store.publish(layout.page, make_page(journal, facts), within=layout.root)
+    layout.page.publish(make_page(journal, facts), within=layout.root)
 
 
-def _is_made_from(page: Path, digest: str) -> bool:
+def _is_made_from(page: Location, digest: str) -> bool:
     try:
-        with store.open_regular(page) as file:
+        with page.open_regular() as file:
             return _MADE_FROM.format(digest).encode() in file.read(_HEAD)
     except OSError:
         return False

@@ -31,7 +31,6 @@ from prep.planning.shards import ShardSpec
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import read_chosen
 from prep.sources.base import ImageEntry
-from prep.storage import store
 
 #: Pixels on each side of a thumbnail. Where there are many, they are smaller.
 THUMBNAIL = 128
@@ -110,7 +109,7 @@ def read_pixels(
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the number and the pixels of some of a shard's records."""
     squares = CropReader(plan.settings)
-    with store.open_regular(journal.layout.root / receipt.file) as file:
+    with (journal.layout.root / receipt.file).open_regular() as file:
         for number, data in read_chosen(file, numbers, plan.largest_record):
             yield number, squares.pixels(parse_example(data).image)
 

@@ -20,7 +20,7 @@ from distributed import Client, Worker, WorkerPlugin
 
 from prep.execution.workarounds import after_replacement
 from prep.execution.worker import WorkerSetup
-from prep.storage import location
+from prep.storage.locate import Mounts
 
 #: By folder, and then by pattern on the names and addresses of hosts: where these see the folder.
 MountsByHost = Mapping[str, Mapping[str, str]]
@@ -41,11 +41,11 @@ class WorkerMounts(WorkerPlugin):
     def __init__(self, mounts: MountsByHost, owner: str) -> None:
         self.name = f"{self.kind}:{owner}"
         self._by_host = {folder: dict(by_host) for folder, by_host in mounts.items()}
-        self._mounted = location.Mounts({})
+        self._mounted = Mounts({})
 
     def setup(self, worker: Worker) -> None:
         """Mount the folders in this process."""
-        self._mounted = location.Mounts.of(mounts_of(self._by_host, names_of(worker.ip)))
+        self._mounted = Mounts.of(mounts_of(self._by_host, names_of(worker.ip)))
         self._mounted.apply(self.name)
 
     def teardown(self, worker: Worker) -> None:

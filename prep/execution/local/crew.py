@@ -27,7 +27,7 @@ from prep.execution.executor import Done
 from prep.execution.interrupts import deferred
 from prep.execution.local.messages import END_WITHIN, Job, Look, Ready, Result, Setup
 from prep.execution.local.resources import memory
-from prep.storage.location import access
+from prep.storage.locate import granted
 from prep.text import reason_of
 
 _TICK = 0.5  # seconds
@@ -219,7 +219,7 @@ class _Member:
                 f"a worker process can't be started: {reason_of(error)}; ask for fewer `workers`"
             ) from None
         self._watched = psutil.Process(self.process.pid)
-        self._send(Setup(access()))
+        self._send(Setup(granted()))
 
     def give(self, job: Job) -> None:
         self.task = job.task

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prep.storage.location import Access
+from prep.storage.locate import Access
 
 #: Seconds for a process to leave the image that it is at, once nobody needs it any more.
 END_WITHIN = 3.0

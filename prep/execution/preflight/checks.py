@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from distributed import Client, LocalCluster
@@ -23,8 +22,8 @@ from prep.execution.preflight.poll import Poll
 from prep.execution.preflight.rules import ClusterCheck, Facts, HostState
 from prep.execution.preflight.shared_files import Sharing
 from prep.sources.folders.tree import require_images_folder
-from prep.storage.location import locate
-from prep.storage.store import require_answer
+from prep.storage.locate import locate
+from prep.storage.location import Location
 from prep.storage.urls import is_url
 from prep.text import one_line, reason_and_file
 
@@ -224,12 +223,12 @@ def samples_of(source: str) -> list[str]:
     try:
         first = next(_files_below(place), None)
     except OSError as error:
-        require_answer(place, error, "source: can't be listed")
+        place.require_answer(error, "source: can't be listed")
         raise SourceError(f"source: can't be listed: {reason_and_file(error)}") from None
     return [] if first is None else [source.rstrip("/") + first]
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+def _files_below(folder: Location) -> Iterator[str]:
     """Yield the paths of files below a folder, relative to it and with a leading slash."""
     visible = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     for entry in sorted(visible, key=lambda entry: entry.name):

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prep.images.decoders.process import opencv_threads
-from prep.storage import store
-from prep.storage.location import locate
-from prep.storage.urls import is_url
+from prep.storage.locate import locate
 
 # Like the buffers of a large photo: beyond what glibc keeps by itself.
 _BUFFER = 8 << 20  # 8 MiB
@@ -74,7 +72,7 @@ def is_digest(text: str) -> bool:
 def write_file(folder: str, name: str, data: bytes) -> str | None:
     """Write a file as shards are written; return what is wrong, if anything."""
     try:
-        store.publish(locate(folder) / name, data, within=locate(folder))
+        (locate(folder) / name).publish(data, within=locate(folder))
     except OSError as error:
         return _reason(error)
     return None
@@ -84,15 +82,14 @@ def remove_files(folder: str, names: Sequence[str]) -> None:
     """Remove files from a folder, as far as they are there."""
     for name in names:
         with contextlib.suppress(OSError):
-            store.remove(locate(folder) / name, within=locate(folder))
+            (locate(folder) / name).remove_file(within=locate(folder))
 
 
 def new_folders(folder: str) -> list[str]:
     """Return the folders that a write to this one would create, the innermost first."""
-    if is_url(folder):
-        return []
-    place = locate(folder)
-    return [str(path) for path in (place, *place.parents) if not os.path.lexists(path)]
+    place = locate(folder).local
+    above = (place, *place.parents) if place else ()
+    return [str(path) for path in above if not os.path.lexists(path)]
 
 
 def remove_folders(folders: Sequence[str]) -> None:
@@ -104,13 +101,11 @@ def remove_folders(folders: Sequence[str]) -> None:
 
 def free_space(folder: str) -> int | None:
     """Return the bytes free at a folder; None if not known."""
-    if is_url(folder):
-        return None
-    path = locate(folder)
+    path = locate(folder).local
     with contextlib.suppress(OSError):
-        while not path.exists():
+        while path and not path.exists():
             path = path.parent
-        return shutil.disk_usage(path).free
+        return shutil.disk_usage(path).free if path else None
     return None
 
 

@@ -9,7 +9,7 @@ from prep.execution.preflight import probes
 from prep.execution.preflight.poll import Poll
 from prep.execution.preflight.rules import check_space, error
 from prep.output.findings import Finding
-from prep.storage import store
+from prep.storage.newfile import temporary_name
 from prep.storage.urls import is_url
 
 _STORAGE = "check that it exists, and that the options or the host's credentials permit access"
@@ -65,7 +65,7 @@ class Sharing:
         """
         new = probes.new_folders(folder)
         new_there = self._poll.ask(self._chosen, probes.new_folders, folder)
-        names = {worker: store.temporary_name() for worker in self._chosen}
+        names = {worker: temporary_name() for worker in self._chosen}
         try:
             self._require_seen(folder, self._written(folder, names))
         finally:  # A check leaves nothing behind, here or there.

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from prep.output.layout import OutputLayout
 from prep.output.report.verdict import Verdict
 from prep.parsing import LARGEST, Fields, number, parse_json, refuse
-from prep.storage import store
 
 _MOST_PARTS = 20
 
@@ -24,7 +23,7 @@ _MOST_PARTS = 20
 def read_histories(layout: OutputLayout) -> list[History]:
     """What was measured in each part of the run, the oldest first; nothing where none was."""
     try:
-        parts = parse_json(store.read_at_most(layout.history, LARGEST))
+        parts = parse_json(layout.history.read_at_most(LARGEST))
         listed = parts if isinstance(parts, list) else []
         return [History.from_json(part) for part in listed[-_MOST_PARTS:]]
     except (OSError, ValueError):
@@ -39,7 +38,7 @@ def add_history(layout: OutputLayout, history: History) -> None:
     """
     parts = [*read_histories(layout), history][-_MOST_PARTS:]
     data = json.dumps([part.to_json() for part in parts]).encode()
-    store.publish(layout.history, data, within=layout.root, durable=False)
+    layout.history.publish(data, within=layout.root, durable=False)
 
 
 #: A core is busy above this, in percent.

@@ -19,7 +19,6 @@ import io
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +26,7 @@ import pyarrow.parquet as pq
 from prep.output.layout import OutputLayout
 from prep.output.receipt import SplitTotals
 from prep.output.report.duplicates import Copies
-from prep.storage import store
+from prep.storage.location import Location
 
 _FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
 _DUPLICATES = ("group", "path", "class", "split", "leak", "conflict")
@@ -76,11 +75,11 @@ def publish_duplicates(layout: OutputLayout, found: Sequence[Copies]) -> None:
 
 
 def publish_table(
-    path: Path,
+    path: Location,
     names: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    within: Path,
+    within: Location,
     most_in_csv: int = _MOST_IN_CSV,
 ) -> None:
     """Writes rows of text under ``path``, or beside it as Parquet; the other is removed.
@@ -91,7 +90,7 @@ def publish_table(
     if len(rows) <= most_in_csv:
         data = _csv(names, rows)
         if not _holds(path, data):
-            store.publish(path, data, within=within)
+            path.publish(data, within=within)
         _remove(parquet, within)
         return
     columns = {
@@ -102,7 +101,7 @@ def publish_table(
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
-    store.publish(parquet, bytes(sink.getvalue()), within=within)
+    parquet.publish(bytes(sink.getvalue()), within=within)
     _remove(path, within)
 
 
@@ -144,17 +143,17 @@ def _bytes(text: str) -> bytes:
         return text.encode(errors="surrogatepass")
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _holds(path: Location, data: bytes) -> bool:
     """Whether this is what a file holds; a larger one is not read."""
     try:
-        return store.read_at_most(path, len(data)) == data
+        return path.read_at_most(len(data)) == data
     except OSError as error:
-        store.require_answer(path, error)
+        path.require_answer(error)
     except ValueError:
         pass
     return False
 
 
-def _remove(path: Path, within: Path) -> None:
+def _remove(path: Location, within: Location) -> None:
     if path.exists():  # Only then: a finished output may lie where nothing can be written.
-        store.remove(path, within=within)
+        path.remove_file(within=within)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from prep.images.depths import Depths, depth_warnings
@@ -15,8 +15,7 @@ from prep.output.report.stored import checked
 from prep.output.report.summary import rows_of
 from prep.output.report.verdict import Verdict
 from prep.parsing import LARGEST, parse_json
-from prep.storage import store
-from prep.storage.location import locate
+from prep.storage.locate import locate
 from prep.text import Displayable
 
 _LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
@@ -104,7 +103,7 @@ class RunReport(Displayable):
         return {**values, **lists, "verdict": self.verdict.to_json()}
 
     @classmethod
-    def read(cls, output: str | Path) -> RunReport:
+    def read(cls, output: str | os.PathLike[str]) -> RunReport:
         """Reads ``report.json`` of an output folder.
 
         Raises:
@@ -112,7 +111,7 @@ class RunReport(Displayable):
             ValueError: it is not a report, or one that can't be; the message says why.
         """
         path = OutputLayout(locate(output)).report
-        return cls.from_json(parse_json(store.read_at_most(path, _LARGEST), _LARGEST))
+        return cls.from_json(parse_json(path.read_at_most(_LARGEST), _LARGEST))
 
     @classmethod
     def from_json(cls, value: object) -> RunReport:
@@ -123,16 +122,16 @@ class RunReport(Displayable):
         """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
         self.publish_mean()
         layout = OutputLayout(locate(self.output))
-        store.publish_json(layout.report, self.to_json(), within=layout.root)
+        layout.report.publish_json(self.to_json(), within=layout.root)
 
     def publish_mean(self) -> None:
         """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
         layout = OutputLayout(locate(self.output))
         with contextlib.suppress(OSError, ValueError):
-            if parse_json(store.read_at_most(layout.mean, LARGEST)) == self.mean_file:
+            if parse_json(layout.mean.read_at_most(LARGEST)) == self.mean_file:
                 return
         if self.mean_file is not None:
-            store.publish_json(layout.mean, self.mean_file, within=layout.root)
+            layout.mean.publish_json(self.mean_file, within=layout.root)
 
     @property
     def mean_file(self) -> dict[str, Any] | None:
@@ -154,7 +153,7 @@ class RunReport(Displayable):
     def page(self) -> str | None:
         """The path of ``report.html``; None where there is none, or a browser can't open it."""
         path = OutputLayout(locate(self.output)).page
-        return str(path) if isinstance(path, Path) and path.is_file() else None
+        return str(path) if path.local and path.is_file() else None
 
     def refused_by_reason(self) -> dict[str, int]:
         """How many images were refused for each reason, the most frequent first."""

@@ -15,7 +15,7 @@ from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, FolderLayout, OnStray, plain_extension
 from prep.sources.folders.survey import survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
-from prep.storage.location import absolute
+from prep.storage.locate import absolute
 from prep.text import counted, quoted
 
 _JPEG = frozenset(["jpg", "jpeg", "jpe", "jfif"])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prep.errors import ConfigError, LabelError
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
-from prep.storage import store
-from prep.storage.location import absolute, locate
-from prep.storage.newfile import Stamp
+from prep.storage.locate import absolute, locate, read_file, read_in_pieces, stamp_of
+from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
 from prep.text import quoted
 
@@ -27,7 +25,7 @@ class FolderSource(Source):
         name: its absolute path or its URL.
     """
 
-    def __init__(self, name: str, _folder: Path | None = None) -> None:
+    def __init__(self, name: str, _folder: Location | None = None) -> None:
         self.name = self.storage = name
         self._place = locate(name)
         self._root = os.path.join(os.fsencode(str(self._place)), b"")
@@ -75,13 +73,13 @@ class FolderSource(Source):
         return None
 
     def read(self, entry: ImageEntry) -> bytes:
-        return store.read_file(self._root + entry.file, entry.stamp)
+        return read_file(self._root + entry.file, entry.stamp)
 
     def read_in_pieces(self, entry: ImageEntry) -> Iterator[bytes]:
-        return store.read_in_pieces(self._root + entry.file)
+        return read_in_pieces(self._root + entry.file)
 
     def stamp(self, entry: ImageEntry) -> Stamp:
-        return store.stamp_of(self._root + entry.file)
+        return stamp_of(self._root + entry.file)
 
     def location(self, file: bytes) -> str | None:
         return os.path.join(self.name, os.fsdecode(file))

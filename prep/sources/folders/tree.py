@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is_document
-from prep.storage import store
-from prep.storage.location import locate
-from prep.storage.remote import RemotePath, Status
+from prep.storage.locate import locate
+from prep.storage.location import Location, Status
 from prep.text import quoted, reason_and_file
 
 
@@ -61,9 +59,9 @@ def require_images_folder(source: str) -> None:
     place = locate(source)
     try:
         found = place.is_dir()
-        absent = None if found else store.absent_bucket(place)
+        absent = None if found else place.absent_bucket()
     except OSError as error:
-        store.require_answer(place, error, "source: can't be opened")
+        place.require_answer(error, "source: can't be opened")
         raise SourceError(f"source: can't be opened: {reason_and_file(error)}") from None
     if absent:
         raise SourceError(f"source: {quoted(source)}: {absent} does not exist; expected a bucket")
@@ -73,7 +71,7 @@ def require_images_folder(source: str) -> None:
         )
 
 
-def _instead(place: Path) -> str:
+def _instead(place: Location) -> str:
     """Say what there is in place of a folder."""
     if place.exists():
         return "is a file" if place.is_file() else "is not a folder"
@@ -126,7 +124,7 @@ class StoreListing:
     many requests as there are thousands of objects, or folders, and never one an object.
     """
 
-    def __init__(self, root: RemotePath) -> None:
+    def __init__(self, root: Location) -> None:
         self._root = root
         self._known: dict[bytes, list[StoredEntry]] = {}
 
@@ -141,12 +139,12 @@ class StoreListing:
 
     def prepare(self, folders: Sequence[bytes]) -> None:
         missing = [folder for folder in folders if folder not in self._known]
-        found = store.each(self._list, missing, locate(self._root))
+        found = self._root.each(self._list, missing)
         self._known.update(zip(missing, found, strict=True))
 
     def _list(self, folder: bytes) -> list[StoredEntry]:
         place = self._root / os.fsdecode(folder) if folder else self._root
-        listed = store.listing_of(place)
+        listed = place.listed()
         return [StoredEntry(os.fsencode(name), status) for name, status in listed]
 
 
@@ -188,9 +186,7 @@ class Tree:
         self.source = source
         place = locate(source)
         self._listing: Listing = (
-            StoreListing(place)
-            if isinstance(place, RemotePath)
-            else LocalListing(os.fsencode(place))
+            LocalListing(os.fsencode(place.local)) if place.local else StoreListing(place)
         )
         self._extensions = extensions
         self._read: dict[bytes, Folder] = {}
@@ -247,7 +243,7 @@ class Tree:
 
     def _not_listed(self, error: OSError) -> SourceError:
         what = "source: can't list a folder"
-        store.require_answer(locate(self.source), error, what)
+        locate(self.source).require_answer(error, what)
         return SourceError(f"{what}: {reason_and_file(error)}")
 
     def _list_whole(self, path: bytes) -> Folder:

@@ -23,66 +23,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar, copy_context
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prep.storage.backends import stores
 from prep.storage.backends.faults import as_os_errors
 from prep.storage.backends.protocols import filesystem_class
-from prep.storage.urls import canonical, protocol_of
+from prep.storage.options import OPTIONS
+from prep.storage.urls import protocol_of
 
 if TYPE_CHECKING:
     import asyncio
 
 
-T = TypeVar("T")
-
-
-class Claims(Generic[T]):
-    """Values by name, of several holders; they add up.
-
-    Where two ask for something else under one name, the first has its way until it lets go: nobody
-    who comes later takes from somebody at work what that relies on. What the process itself sets
-    comes before all others, and can be set anew.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._own: dict[str, T] = {}
-        self._held: dict[str, Mapping[str, T]] = {}
-        self._all: Mapping[str, T] = {}
-
-    def set(self, name: str, value: T) -> None:
-        """Has it be so for the length of the process."""
-        with self._lock:
-            self._own[name] = value
-            self._add_up()
-
-    def hold(self, holder: str, values: Mapping[str, T]) -> None:
-        """Has it be so until the holder lets go; what it has asked for before is replaced."""
-        with self._lock:
-            self._held[holder] = values
-            self._add_up()
-
-    def release(self, holder: str, values: Mapping[str, T]) -> None:
-        """Lets go of these values, unless the holder has asked for others meanwhile."""
-        with self._lock:
-            if self._held.get(holder) is values:
-                del self._held[holder]
-                self._add_up()
-
-    def all(self) -> Mapping[str, T]:
-        """What holds at present; does not change any more."""
-        return self._all
-
-    def _add_up(self) -> None:
-        # Made anew and put in place whole, for other threads look at it meanwhile.
-        added: dict[str, T] = {}
-        for values in reversed(self._held.values()):
-            added.update(values)
-        self._all = {**added, **self._own}
-
-
 S = TypeVar("S")
+T = TypeVar("T")
 
 _IN_A_HURRY = 1.5  # seconds
 _LOOK = 0.5  # seconds: how often it is looked whether an answer is still of use
@@ -179,18 +133,6 @@ _KEEPALIVE = 30  # seconds
 # as many as an SSH server lets in at once besides others.
 _MOST_AT_ONCE, _MOST_CONNECTIONS = 128, 6
 
-
-class Options(Claims[Mapping[str, Any]]):
-    """``storage_options`` by the URL at and below which they hold."""
-
-    def of(self, url: str) -> Mapping[str, Any]:
-        """Those of the nearest place at or above a URL for which any were granted."""
-        url, granted = canonical(url), self.all()
-        roots = [root for root in granted if url == root or url.startswith(f"{root}/")]
-        return granted[max(roots, key=len)] if roots else {}
-
-
-OPTIONS = Options()
 
 # Filesystems that wait for many answers at once may be used from all threads; others are asked from
 # one at a time, so each thread has its own.

@@ -15,7 +15,6 @@ from prep.images.dimensions import Dimensions
 from prep.images.encode import Thumbnailer
 from prep.images.mean_image import GRID
 from prep.images.traits import Group, Seen, Traits
-from prep.storage import store
 from prep.text import counted, one_line
 
 _MARKS = {
@@ -157,7 +156,7 @@ def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, st
     """What makes a picture of an image, with what is said of it."""
     facts = view.facts
     starts = {(shard.split, shard.index): shard.start for shard in facts.plan.shards}
-    slow = facts.plan.compression is not None or store.is_remote(facts.root)
+    slow = facts.plan.compression is not None or facts.root.is_remote
     some = chain.from_iterable(images[: _MOST_IF_SLOW if slow else None] for images in lists)
 
     def row_of(image: Seen) -> int:

@@ -6,7 +6,6 @@ from collections import Counter
 
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
-from prep.storage import store
 
 
 def load(view: View) -> Section | None:
@@ -17,7 +16,7 @@ def load(view: View) -> Section | None:
         return None
     values = {
         "root": str(facts.root),
-        "remote": store.is_remote(facts.root),  # TensorFlow mostly can't open its URLs.
+        "remote": facts.root.is_remote,  # TensorFlow mostly can't open its URLs.
         "split": splits[0],
         "missing": [split for split in facts.splits if split not in splits],
         "size": plan.settings.size,

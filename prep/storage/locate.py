@@ -1,0 +1,193 @@
+"""From a string to a location: where a path or URL leads from this process, and reading there.
+
+A host may see folders that others see under another path; see :class:`Mounts`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prep.storage import local
+from prep.storage.backends.filesystems import forget_filesystems
+from prep.storage.local import LocalPath
+from prep.storage.location import FileChanged, Location, Stamp
+from prep.storage.options import OPTIONS, Claims
+from prep.storage.remote import RemotePath
+from prep.storage.urls import is_url, local_path
+
+_URL = b"://"
+_MOUNTS: Claims[str] = Claims()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """All options that were granted to one process, to be granted in another; they are not shown.
+
+    Mounts are not among them, for each host has its own.
+
+    Attributes:
+        options: fsspec's ``storage_options``, by the URL at and below which they hold.
+    """
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> Any:
+        # At DEBUG, Dask logs the messages that it sends. What is in them can be told apart again by
+        # whoever means to: this keeps it from being read by chance, and is no encryption.
+        data = pickle.dumps(dict(self.options))
+        pad = os.urandom(len(data))
+        return _unscrambled, (_scrambled(data, pad), pad)
+
+    def apply(self, holder: str) -> None:
+        """Grants all of it in this process, beside what was granted for others.
+
+        Args:
+            holder: whom it is for; what was granted for the same one before is replaced.
+        """
+        OPTIONS.hold(holder, self.options)
+
+    def withdraw(self, holder: str) -> None:
+        """Takes it back, unless something else was granted for the same one meanwhile."""
+        OPTIONS.release(holder, self.options)
+        forget_filesystems()  # They hold what they were opened with.
+
+
+def _scrambled(data: bytes, pad: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(data, pad, strict=True))
+
+
+def _unscrambled(data: bytes, pad: bytes) -> Access:
+    return Access(options=pickle.loads(_scrambled(data, pad)))
+
+
+def granted() -> Access:
+    """Return all that was granted in this process so far."""
+    return Access(options=dict(OPTIONS.all()))
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Where this host sees folders that others see under other paths.
+
+    Attributes:
+        folders: by the path that others use, the one here.
+    """
+
+    folders: Mapping[str, str]
+
+    def apply(self, holder: str) -> None:
+        """Has the folders, and all below them, found here, beside those of others.
+
+        Args:
+            holder: whom it is for; what was mounted for the same one before is replaced.
+        """
+        _MOUNTS.hold(holder, self.folders)
+
+    def withdraw(self, holder: str) -> None:
+        """Ends that, unless other folders were mounted for the same one meanwhile."""
+        _MOUNTS.release(holder, self.folders)
+
+    @classmethod
+    def of(cls, folders: Mapping[str, str]) -> Mounts:
+        """With paths as they are looked up."""
+        return cls(
+            {os.path.normpath(path): os.path.abspath(here) for path, here in folders.items()}
+        )
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path made absolute, or a URL in its usual form; of a file: URL, its path."""
+    name = local_path(os.fspath(path))
+    return str(RemotePath(name)) if is_url(name) else os.path.abspath(name)
+
+
+def locate(path: str | os.PathLike[str] | Location) -> Location:
+    """Return the location that a path or URL leads to from this process."""
+    if isinstance(path, Location):
+        return path
+    name = local_path(os.fspath(path))
+    if is_url(name):
+        return RemotePath(name)
+    absolute = os.path.abspath(name)
+    mounts = _MOUNTS.all()
+    for root in sorted(mounts, key=len, reverse=True):
+        if absolute == root or absolute.startswith(root.rstrip("/") + "/"):
+            return LocalPath(mounts[root], os.path.relpath(absolute, root))
+    return LocalPath(absolute)
+
+
+def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
+    """Return the contents of a regular file, or of an object in a storage: one request, no more.
+
+    Args:
+        path: an absolute path, or a URL.
+        expected: what it must be. Of an object, its time is compared where the storage tells it in
+            the same reply (S3, SFTP).
+
+    Raises:
+        FileChanged: it is not what was expected, or is being written to.
+        OSError: it can't be read, or is something else (a pipe would block for ever).
+    """
+    found = _in_storage(path)
+    if found is None:
+        return local.read_file(path, expected)
+    data, size, mtime = found.read(expected.size if expected else None)
+    if expected is not None:
+        expected.require(size, mtime)
+    return data
+
+
+def read_range(path: str | bytes, offset: int, length: int) -> bytes:
+    """Return part of the contents of a regular file, or of an object: one request, and no more.
+
+    Raises:
+        FileChanged: it ends before.
+        OSError: it can't be read, or is something else.
+    """
+    found = _in_storage(path)
+    if found is None:
+        return local.read_range(path, offset, length)
+    data = found.read_range(offset, length)
+    if len(data) != length:
+        raise FileChanged(f"changed since it was listed: {len(data):,} bytes of {length:,}")
+    return data
+
+
+def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
+    """Yield the contents of a file, a megabyte at a time.
+
+    Raises:
+        OSError: it can't be read, or is something else.
+    """
+    found = _in_storage(path)
+    return local.read_in_pieces(path) if found is None else found.pieces()
+
+
+def require_readable(path: str | bytes) -> None:
+    """Raise OSError where :func:`read_file` would."""
+    for _ in read_in_pieces(path):
+        break
+
+
+def stamp_of(path: str | bytes) -> Stamp:
+    """Return size and time of a file.
+
+    Raises:
+        OSError: there is none, or it can't be asked.
+    """
+    found = _in_storage(path)
+    status = os.stat(path) if found is None else found.stat()
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _in_storage(path: str | bytes) -> RemotePath | None:
+    # For each image; an absolute path never holds two slashes after a colon.
+    name = path if isinstance(path, bytes) else os.fsencode(path)
+    if _URL not in name:
+        return None
+    found = locate(os.fsdecode(name))
+    return found if isinstance(found, RemotePath) else None
