@@ -18,8 +18,8 @@ from distributed.scheduler import heartbeat_interval
 from rich.console import Console
 from rich.table import Table
 
-from prep.monitoring.messages import ProcessMessage, TallyMessage
-from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook, totals_message
+from prep.monitoring.heartbeat import ProcessMessage, TallyMessage, totals_message
+from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook
 from prep.output.receipt import SplitTotals
 
 _SHARDS = 100_000

@@ -41,8 +41,9 @@ from prep.execution.bags import write_on_cluster
 from prep.images.dimensions import Dimensions
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState
+from prep.monitoring.heartbeat import totals_message
 from prep.monitoring.link import RunLink, open_link
-from prep.monitoring.runwatch import RunInfo, totals_message
+from prep.monitoring.runwatch import RunInfo
 from prep.output.receipt import ShardReceipt
 from prep.output.report.duplicates import to_text
 from prep.output.report.verdict import Verdict

@@ -26,7 +26,7 @@ from prep.execution.workarounds import result_of
 from prep.execution.worker import stop_shards, write_shard_task
 from prep.monitoring.counters import shard_key
 from prep.monitoring.counts import ShardState
-from prep.monitoring.messages import task_name
+from prep.monitoring.heartbeat import task_name
 from prep.output.receipt import ShardReceipt, SplitTotals, merge_totals, total_receipts
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import RunRef

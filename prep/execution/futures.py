@@ -17,8 +17,8 @@ from prep.errors import ClusterError, ConfigError
 from prep.execution.clusters.jobqueue import describe_jobs, require_jobs
 from prep.execution.clusters.spec import WAIT_FOR_WORKERS
 from prep.execution.workarounds import SCHEDULER_GONE, result_of
+from prep.monitoring.heartbeat import MISFITS
 from prep.monitoring.link import scheduler_identity
-from prep.monitoring.messages import MISFITS
 from prep.text import duration, shown
 
 _EVERY = 2.0  # seconds between two looks

@@ -17,7 +17,7 @@ from prep.images.decoders.decode import Decoder
 from prep.images.decoders.process import configure_process
 from prep.images.encode import Thumbnailer, pixels_of_record
 from prep.monitoring.counters import COUNTERS
-from prep.monitoring.messages import METRIC, MISFITS, SQUARE_CALL, SquareMessage
+from prep.monitoring.heartbeat import CROP_CALL, METRIC, MISFITS, CropMessage
 from prep.monitoring.metrics import export_counters
 from prep.output.opened import OpenedPlan, open_plan
 from prep.output.receipt import ShardReceipt
@@ -54,7 +54,7 @@ class WorkerSetup(WorkerPlugin):
         if worker.nanny:  # It starts the process anew. Without one, this may be anyone's process.
             WATCHDOG.enable()
         worker.metrics[METRIC] = lambda _: COUNTERS.snapshot()
-        worker.handlers[SQUARE_CALL] = show_square
+        worker.handlers[CROP_CALL] = show_crop
         export_counters()
 
     def teardown(self, worker: Worker) -> None:
@@ -65,17 +65,17 @@ class WorkerSetup(WorkerPlugin):
         manifest.close()  # It was opened with that.
 
 
-async def show_square() -> SquareMessage | None:
+async def show_crop() -> CropMessage | None:
     """An image that was just written, as a small JPEG; None if there is no new one yet."""
-    square = COUNTERS.spotlight.take()
-    if square is None:
+    crop = COUNTERS.spotlight.take()
+    if crop is None:
         return None
-    settings = square.settings
-    pixels = pixels_of_record(square.image, settings.encoding, settings.mean, Decoder())
+    settings = crop.settings
+    pixels = pixels_of_record(crop.image, settings.encoding, settings.mean, Decoder())
     return {
-        "run": square.run,
-        "split": one_line(square.split),
-        "class_name": one_line(square.class_name),
+        "run": crop.run,
+        "split": one_line(crop.split),
+        "class_name": one_line(crop.class_name),
         "jpeg": Thumbnailer(_THUMBNAIL)(pixels),
     }
 

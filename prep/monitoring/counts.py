@@ -1,15 +1,11 @@
-"""How far a run has come, as it is shown at a terminal, in a notebook and in the dashboard.
-
-Rates and the time that is left, from what was done so far.
-"""
+"""The progress of a run, as the terminal, notebooks and the dashboard show it, and its rates."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from prep.output.report.verdict import Verdict
 
@@ -104,50 +100,43 @@ class LiveCounts:
         return cls(**{**value, "verdict": verdict, "splits": splits, "latest": latest})
 
 
-_SETTLE = 1.0  # seconds before a rate means anything
-_LATELY = 30.0  # seconds that a rate is taken over
-
-
-class _Mark(NamedTuple):
-    time: float
-    images: int
-    read: int
-    written: int
+_AT_LEAST = 1.0  # seconds before a rate means anything
+_AT_MOST = 30.0  # seconds that a rate is taken over
 
 
 class Pace:
-    """Adds rates to counts.
+    """Adds recent rates to counts.
 
     The clock starts with the first image: starting workers says nothing about the speed of work.
     """
 
     def __init__(self) -> None:
-        self._marks: deque[_Mark] = deque()
-        self._before: int | None = None
+        self._marks: deque[tuple[float, LiveCounts]] = deque()
+        self._images_before: int | None = None
 
     def add_rates(self, counts: LiveCounts, now: float) -> LiveCounts:
-        """The same counts with the rates of late.
+        """Return the counts with rates, and the time left at that of the images.
 
         Args:
-            now: in seconds, of a clock that only goes forward.
+            counts: of the run, later than those of the last call.
+            now: in seconds, by a clock that only goes forward.
         """
-        mark = _Mark(now, counts.images, counts.bytes_read, counts.bytes_written)
-        if self._before is None:
-            self._before = counts.images
-        if not self._marks and counts.images == self._before:
+        if self._images_before is None:
+            self._images_before = counts.images
+        if not self._marks and counts.images == self._images_before:
             return counts
-        self._marks.append(mark)
-        while now - self._marks[0].time > _LATELY and len(self._marks) > 2:
+        self._marks.append((now, counts))
+        while now - self._marks[0][0] > _AT_MOST and len(self._marks) > 2:
             self._marks.popleft()
-        first = self._marks[0]
-        seconds = now - first.time
-        if seconds < _SETTLE or mark.images <= first.images:
+        began, first = self._marks[0]
+        seconds = now - began
+        if seconds < _AT_LEAST or counts.images <= first.images:
             return counts
-        rate = (mark.images - first.images) / seconds
-        return dataclasses.replace(
+        rate = (counts.images - first.images) / seconds
+        return replace(
             counts,
             images_per_second=rate,
-            read_per_second=max(mark.read - first.read, 0) / seconds,
-            written_per_second=max(mark.written - first.written, 0) / seconds,
+            read_per_second=max(counts.bytes_read - first.bytes_read, 0) / seconds,
+            written_per_second=max(counts.bytes_written - first.bytes_written, 0) / seconds,
             seconds_left=max(counts.planned - counts.images, 0) / rate,
         )

@@ -1,4 +1,4 @@
-"""A client's view of its run: what the scheduler knows of it, or what it finds out itself."""
+"""A client's view of its run: through the scheduler's plugin, or without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from distributed import Client
 
 from prep.monitoring.counts import LiveCounts, ShardState
-from prep.monitoring.messages import TallyMessage
+from prep.monitoring.heartbeat import TallyMessage
 from prep.monitoring.plugin import BEGIN_CALL, END_CALL, LOOK_CALL, RunsPlugin
 from prep.monitoring.registry import worker_looks
 from prep.monitoring.runwatch import RunInfo, RunWatch
@@ -26,32 +26,32 @@ T = TypeVar("T")
 
 
 class RunLink(Protocol):
-    """Where to look up how far a run has come.
+    """Where a client looks up the progress of its run.
 
     Attributes:
-        note: what a user should know of it, if anything.
+        note: what the user should know, if anything.
     """
 
     note: str | None
 
     def settled(self, task: int, state: ShardState) -> None:
-        """The client has seen a task of the run end."""
+        """Note that the client has seen a task of the run end."""
 
-    def look(self) -> LiveCounts: ...
+    def look(self) -> LiveCounts:
+        """Return the progress of the run."""
 
     def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
-        """The run has ended; see :meth:`prep.monitoring.runwatch.RunWatch.finish`.
+        """End the watch, and return the measurements; None if the scheduler is gone.
 
-        Returns:
-            What was measured; None where the scheduler is gone.
+        See :meth:`prep.monitoring.runwatch.RunWatch.finish`.
         """
 
 
 def open_link(client: Client, info: RunInfo) -> RunLink:
-    """Begins to watch a run.
+    """Begin to watch a run.
 
-    On a scheduler that takes no plugins, or has another version of this package, it is the client
-    that puts together what the workers tell: then there is no page in the dashboard.
+    If the scheduler takes no plugins, or has another version of this package, the client puts
+    together what workers report, and there is no page in the dashboard.
     """
     try:
         install_page(client)
@@ -82,7 +82,7 @@ def scheduler_identity(
 
 
 def install_page(client: Client) -> None:
-    """Adds the page ``/prep`` to the dashboard of a client's scheduler, if it has none yet."""
+    """Add the page ``/prep`` to the dashboard of a client's scheduler, unless it is there."""
     client.register_plugin(RunsPlugin())
 
 
@@ -91,6 +91,8 @@ def _no_page(reason: str) -> str:
 
 
 class _SchedulerLink:
+    """Asks the plugin on the scheduler."""
+
     def __init__(self, client: Client, info: RunInfo, note: str | None) -> None:
         self.note = note
         self._client = client
@@ -98,7 +100,7 @@ class _SchedulerLink:
         self._counts = LiveCounts(verdict=RUNNING, planned=sum(info.splits.values()))
 
     def settled(self, task: int, state: ShardState) -> None:
-        """It knows."""
+        """Do nothing: the scheduler knows."""
 
     def look(self) -> LiveCounts:
         self._counts = self._call(LOOK_CALL, LiveCounts.from_json) or self._counts
@@ -108,10 +110,7 @@ class _SchedulerLink:
         return self._call(END_CALL, History.from_json, verdict=verdict.to_json(), totals=totals)
 
     def _call(self, name: str, parse: Callable[[Any], T], **arguments: Any) -> T | None:
-        """What the scheduler answers; None if it does not, for a run is no worse for that.
-
-        If it is gone, the futures tell.
-        """
+        """Return the scheduler's answer; None if there is none. If it is gone, futures say so."""
         if self._client.status != "running":
             return None
         try:
@@ -127,6 +126,8 @@ class _SchedulerLink:
 
 
 class _ClientLink:
+    """Asks the scheduler for the metrics of its workers."""
+
     def __init__(self, client: Client, info: RunInfo, note: str) -> None:
         self.note: str | None = note
         self._client = client

@@ -1,6 +1,6 @@
-"""What this process counts, for Prometheus: under ``/metrics`` of each worker.
+"""Metrics for Prometheus: counts of a process, and on the scheduler the progress of a run.
 
-What the scheduler knows of runs, for Prometheus: under its ``/metrics``.
+Dask serves them under ``/metrics`` of each worker and of the scheduler.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ class _WorkerCollector(Collector):
 
 @functools.cache
 def export_counters() -> None:
-    """Has ``/metrics`` tell of this process, from now on."""
+    """Add the counts of this process to its ``/metrics``."""
     REGISTRY.register(_WorkerCollector())
 
 
 class _RunCollector(Collector):
-    """Tells of the scheduler that was started last, of those of this process that are not closed.
+    """The current run of the scheduler that was started last, among those of this process.
 
-    Prometheus knows one registry of a process, whichever scheduler's page is asked for it.
+    Prometheus has one registry in a process, whichever scheduler serves it.
     """
 
     def __init__(self) -> None:
-        self.told: list[Runs] = []
+        self.exported: list[Runs] = []
 
     def collect(self) -> Iterator[Metric]:
-        watch = self.told[-1].current if self.told else None
+        watch = self.exported[-1].current if self.exported else None
         if watch is not None:
             yield from _metrics(watch.counts)
 
@@ -66,7 +66,7 @@ def _metrics(counts: LiveCounts) -> Iterator[Metric]:
     states = {state: float(state == counts.verdict.state) for state in STATES}
     splits = counts.splits.items()
     yield _by("run_state", "1 for the state of the run, 0 for all others", "state", states)
-    yield _by("images_done", "Images settled", "split", {s: c.done for s, c in splits})
+    yield _by("images_done", "Images done", "split", {s: c.done for s, c in splits})
     yield _by("images_written", "Images written", "split", {s: c.written for s, c in splits})
     yield _by("images_refused", "Images refused", "split", {s: c.refused for s, c in splits})
     yield _by("images_planned", "Images planned", "split", {s: c.planned for s, c in splits})
@@ -95,15 +95,15 @@ _COLLECTOR = _RunCollector()
 
 
 def export_runs(runs: Runs) -> None:
-    """Has ``/metrics`` of this process tell of these runs, and of no others until they are over."""
-    if not _COLLECTOR.told:
+    """Add the runs of a scheduler to ``/metrics`` of this process, in place of earlier ones."""
+    if not _COLLECTOR.exported:
         REGISTRY.register(_COLLECTOR)
-    _COLLECTOR.told.append(runs)
+    _COLLECTOR.exported.append(runs)
 
 
-def withdraw_metrics(runs: Runs) -> None:
-    """Has ``/metrics`` tell of them no longer."""
-    if runs in _COLLECTOR.told:
-        _COLLECTOR.told.remove(runs)
-        if not _COLLECTOR.told:
+def withdraw_runs(runs: Runs) -> None:
+    """Remove the runs of a scheduler from ``/metrics``."""
+    if runs in _COLLECTOR.exported:
+        _COLLECTOR.exported.remove(runs)
+        if not _COLLECTOR.exported:
             REGISTRY.unregister(_COLLECTOR)

@@ -1,4 +1,4 @@
-"""Keeps watch of runs on the scheduler, for the dashboard and for clients that ask."""
+"""The scheduler plugin that watches runs, for the dashboard and for clients that ask."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from prep.monitoring.counts import ShardState
 from prep.monitoring.dashboard.pages import add_pages
 from prep.monitoring.dashboard.sheet import ContactSheet
 from prep.monitoring.dashboard.shown import Shown
-from prep.monitoring.messages import TallyMessage, task_of
-from prep.monitoring.metrics import export_runs, withdraw_metrics
+from prep.monitoring.heartbeat import TallyMessage, task_of
+from prep.monitoring.metrics import export_runs, withdraw_runs
 from prep.monitoring.noise import keep_layout_of_groups, silence_closed_pages
 from prep.monitoring.registry import Runs, worker_looks
 from prep.monitoring.runwatch import RunInfo, WorkerLook
 from prep.output.report.verdict import Verdict
 
-#: What clients call: at the begin of a run, while it goes on, and at its end.
+#: The calls of clients: at the beginning of a run, during it, and at its end.
 BEGIN_CALL, LOOK_CALL, END_CALL = "prep_begin", "prep_look", "prep_end"
 
 _LOOK_EVERY = 500  # milliseconds; heartbeats come no more often
@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 
 class RunsPlugin(SchedulerPlugin):
-    """Knows the runs on a scheduler and how far each has come, and shows it on a page.
+    """Watches the runs of a scheduler, and shows them on a page.
 
-    Whoever registers a second one gets the first.
+    Registering a second one changes nothing.
     """
 
     name = "prep-runs"
@@ -48,9 +48,9 @@ class RunsPlugin(SchedulerPlugin):
     _started = False
 
     async def start(self, scheduler: Scheduler) -> None:
-        """Begins to answer clients, and adds the page and the metrics; once.
+        """Add the calls, the page and the metrics.
 
-        A scheduler that starts calls it again, for all that its preloads have registered.
+        A scheduler that starts calls this a second time for plugins that a preload has registered.
         """
         if self._started:
             return
@@ -75,43 +75,41 @@ class RunsPlugin(SchedulerPlugin):
             return f"{type(error).__name__}: {error}"
 
     async def close(self) -> None:
-        """Ends with the scheduler."""
+        """End with the scheduler."""
         self._looks.stop()
-        withdraw_metrics(self._runs)
+        withdraw_runs(self._runs)
 
-    # What clients call
+    # Calls of clients
 
     async def begin(self, info: dict[str, Any], client: str) -> str | None:
-        """A client begins a run; it is told why there is no page, if there is none."""
+        """Begin to watch a run; return why there is no page, if there is none."""
         self._runs.begin(RunInfo.from_json(info), time.monotonic(), client)
         self._looks.start()
         return self._no_page
 
     async def look(self, run: str) -> dict[str, Any]:
-        """How far a run has come; see :class:`prep.monitoring.counts.LiveCounts`."""
+        """Return the progress of a run, a :class:`prep.monitoring.counts.LiveCounts` as JSON."""
         return self._runs[run].look(time.monotonic(), self._workers()).to_json()
 
     async def end(
         self, run: str, verdict: dict[str, Any], totals: TallyMessage | None
     ) -> dict[str, Any]:
-        """A run has ended; gives back its :class:`prep.output.report.history.History`."""
+        """End a watch; return its :class:`prep.output.report.history.History` as JSON."""
         ended = Verdict.from_json(verdict)
         return self._runs[run].finish(ended, time.monotonic(), totals).to_json()
 
-    # What the scheduler calls
+    # Calls of the scheduler
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        """A task has changed its state."""
+        """Note the new state of a task."""
         state, named = _STATE_OF_TASK.get(finish), task_of(key)
-        if state is None or named is None:
-            return
-        run, task = named
-        watch = self._runs.get(run)
-        if watch is not None:
-            watch.shard_is(task, state)
+        if state is not None and named is not None:
+            run, task = named
+            if (watch := self._runs.get(run)) is not None:
+                watch.shard_is(task, state)
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:
-        """A client is gone."""
+        """End the watches of a client that is gone."""
         self._runs.abandon(client, time.monotonic())
 
     def _look(self) -> None:

@@ -1,11 +1,11 @@
-"""The runs that a scheduler, or a client, keeps watch of."""
+"""The runs that a scheduler watches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prep.monitoring.messages import METRIC
+from prep.monitoring.heartbeat import METRIC
 from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook
 from prep.output.report.verdict import Verdict
 
@@ -14,7 +14,7 @@ _ABANDONED = Verdict("stopped", "the process that ran it is gone")
 
 
 class Runs:
-    """The runs that go on, and the last few of those that have ended."""
+    """The runs that continue, and the last few that have ended."""
 
     def __init__(self) -> None:
         self._watches: dict[str, RunWatch] = {}
@@ -28,21 +28,21 @@ class Runs:
 
     @property
     def current(self) -> RunWatch | None:
-        """The run that began last: of those that go on, or else of all."""
+        """The run that began last among those that continue, or else among all."""
         return next(reversed(self.running or list(self._watches.values())), None)
 
     @property
     def newest_first(self) -> list[RunWatch]:
-        """All that are remembered."""
+        """All runs that are remembered."""
         return list(reversed(self._watches.values()))
 
     @property
     def running(self) -> list[RunWatch]:
-        """Those that have not ended."""
+        """The runs that have not ended."""
         return [watch for watch in self._watches.values() if not watch.verdict.ended]
 
     def begin(self, info: RunInfo, now: float, owner: str = "") -> None:
-        """A run begins, which is that of a client ``owner``."""
+        """Begin to watch a run of the client ``owner``."""
         self._watches[info.run] = RunWatch(info, now)
         self._owners[info.run] = owner
         ended = [run for run, watch in self._watches.items() if watch.verdict.ended]
@@ -50,12 +50,12 @@ class Runs:
             del self._watches[old], self._owners[old]
 
     def abandon(self, owner: str, now: float) -> None:
-        """A client is gone, and with it those of its runs that had not ended."""
+        """End the watches of a client that is gone."""
         for watch in self.running:
             if self._owners[watch.info.run] == owner:
                 watch.finish(_ABANDONED, now)
 
 
 def worker_looks(metrics: Iterable[Mapping[str, Any]]) -> list[WorkerLook]:
-    """What is to be known of workers, by the metrics of their last heartbeats."""
+    """Return the workers' last heartbeats that have a message, from their metrics."""
     return [WorkerLook(each[METRIC], each.get("cpu", 0.0)) for each in metrics if each.get(METRIC)]

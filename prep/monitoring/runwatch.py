@@ -1,9 +1,9 @@
-"""Workers' heartbeats → how far a run has come."""
+"""The progress of a run, put together from workers' heartbeats and the states of its tasks."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, get_args
@@ -13,20 +13,18 @@ import numpy.typing as npt
 
 from prep.images.stats import ChannelStats, by_channel
 from prep.monitoring.counts import LiveCounts, Pace, RefusedName, ShardState, SplitCounts
-from prep.monitoring.messages import ProcessMessage, RunMessage, TallyMessage
-from prep.output.receipt import SplitTotals, Totals
+from prep.monitoring.heartbeat import ProcessMessage, RunMessage, Sums, TallyMessage
 from prep.output.report.history import History, Recorder, Sample
 from prep.output.report.verdict import RUNNING, Verdict
 from prep.planning.shards import Partition, plan_shards
 from prep.sources.folders.names import training_splits
-from prep.text import one_line
 
 SHARD_STATES: tuple[ShardState, ...] = get_args(ShardState)
 _NUMBER = {state: number for number, state in enumerate(SHARD_STATES)}
 _DONE = (_NUMBER["committed"], _NUMBER["resumed"])
-_LATEST = 8  # names of refused images that are kept
+_LATEST = 8  # refused images that are kept by name
 _SAMPLE_EVERY = 1.0  # seconds
-_WORKERS_SAMPLED = 64  # beyond that, hosts say enough
+_WORKERS_SAMPLED = 64  # beyond that, hosts are enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +33,16 @@ class RunInfo:
 
     Attributes:
         run: its id.
-        output: where it writes to.
-        page: the address of what is to be looked at when it is done.
+        output: the folder or URL that it writes to.
+        page: the address of the report that it will write.
         began: in seconds since 1970.
         elapsed: seconds since then.
         splits: images planned, by split, in the order of the plan.
         images_per_shard, partition: as in the plan.
-        missing: which shards are to be written, counted through all splits, in the order of their
-            tasks; all others are there from before.
+        missing: the shards to write, numbered through all splits, in the order of their tasks; all
+            others are committed.
         classes: images planned by class, at most ``CLASSES_COUNTED``, in the order of the plan.
-        before: what is committed already.
+        before: the totals of what is committed.
     """
 
     run: str
@@ -67,126 +65,74 @@ class RunInfo:
         return cls(**value)
 
 
-def totals_message(totals: SplitTotals, classes: Iterable[str]) -> TallyMessage:
-    """What receipts have added up to, in the form in which workers tell of it.
-
-    Args:
-        classes: those that are counted, in their order.
-    """
-    everything = sum(totals.values(), Totals())
-    refused = everything.refused
-    return {
-        "read": everything.source_bytes,
-        "written": everything.bytes,
-        "refused": dict(Counter(finding.reason for finding in refused)),
-        "refused_in": {one_line(split): len(t.refused) for split, t in totals.items()},
-        "stats": {
-            one_line(split): [s.images, s.pixels, *s.sums, *s.squares]
-            for split, s in ((split, t.stats) for split, t in totals.items())
-        },
-        "classes": np.array([everything.written.get(c, 0) for c in classes], np.uint32).tobytes(),
-        "latest": [
-            [one_line(f.path), f.reason, one_line(f.detail)] for f in refused[: -_LATEST - 1 : -1]
-        ],
-    }
-
-
 class WorkerLook(NamedTuple):
-    """What a worker's last heartbeat told: our message, and its processor time in percent."""
+    """A worker's last heartbeat: its message, and the processor time of the process in percent."""
 
     message: ProcessMessage
     cpu: float
 
 
-class _Sums:
-    """Tallies added up; they can be taken out again."""
-
-    def __init__(self, splits: Iterable[str], classes: int) -> None:
-        self.read = 0
-        self.written = 0
-        self.refused: Counter[str] = Counter()
-        self.refused_in: Counter[str] = Counter()
-        self.stats = {split: [0] * 8 for split in splits}
-        self.classes: npt.NDArray[np.int64] = np.zeros(classes, np.int64)
-
-    def add(self, tally: TallyMessage, sign: int = 1) -> None:
-        self.read += sign * tally["read"]
-        self.written += sign * tally["written"]
-        for reason, count in tally["refused"].items():
-            self.refused[reason] += sign * count
-        for split, count in tally["refused_in"].items():
-            self.refused_in[split] += sign * count
-        for split, values in tally["stats"].items():
-            ours = self.stats.setdefault(split, [0] * 8)
-            for i, value in enumerate(values):
-                ours[i] += sign * value
-        counts = np.frombuffer(tally["classes"], np.uint32)[: len(self.classes)]
-        self.classes[: len(counts)] += sign * counts.astype(np.int64)
-
-
 class RunWatch:
-    """Puts together what is known of a run.
+    """The progress of one run.
 
-    Images are counted by shards, exactly: all of a committed one, and of one under way what its
-    worker has told of. All else is what the workers have told, those too that are gone: it can
-    be off by what a lost worker did not come to tell, and by shards that were written twice, until
-    the end of the run sets it right.
+    Images are counted by shard, exactly: all images of a committed shard, and those that a worker
+    has reported of a shard that is being written. All other numbers are sums of what workers have
+    reported, also those that are gone. They may be off by what a lost worker did not report, and by
+    shards that were written twice, until the totals of the receipts replace them at the end.
 
-    Args:
-        now: in seconds, of a clock that only goes forward; so in all methods.
+    ``now`` is the time in seconds, by a clock that only goes forward, in all methods.
+
+    Attributes:
+        verdict: the state of the run.
+        shard_states: the state of each shard, as its index in ``SHARD_STATES``; uint8.
+        recorder: the measurements so far, about one a second.
     """
 
     def __init__(self, info: RunInfo, now: float) -> None:
         self.info = info
         self._began = now - info.elapsed
-        #: How the run stands.
         self.verdict = RUNNING
         shards = plan_shards(info.splits, info.images_per_shard, info.partition)
         self._names = {f"{shard.split}/{shard.index}": n for n, shard in enumerate(shards)}
         self._images = np.array([shard.images for shard in shards], np.int64)
         numbers = {split: number for number, split in enumerate(info.splits)}
         self._split = np.array([numbers[shard.split] for shard in shards], np.int64)
-        #: The state of each shard, as its number in ``SHARD_STATES``; uint8.
         self.shard_states = np.full(len(shards), _NUMBER["resumed"], np.uint8)
         self.shard_states[list(info.missing)] = _NUMBER["waiting"]
         self._images_before = int(self._images[np.isin(self.shard_states, _DONE)].sum())
-        self._sums = _Sums(info.splits, len(info.classes))
+        self._sums = Sums(len(info.classes))
         self._sums.add(info.before)
-        self._told: dict[str, RunMessage] = {}
-        self._looked_at: dict[str, ProcessMessage] = {}
+        self._reported: dict[str, RunMessage] = {}
+        self._seen: dict[str, ProcessMessage] = {}
         self._latest: deque[RefusedName] = deque(maxlen=_LATEST)
         self._add_latest(info.before["latest"])
         self._pace = Pace()
-        #: What was measured so far, about once a second.
         self.recorder = Recorder(info.began)
         self._next_sample = 0.0
         self._counts = self._count(info.elapsed)
 
-    # What happens
-
     def shard_is(self, task: int, state: ShardState) -> None:
-        """The shard of this task (see ``RunInfo.missing``) has come to this state.
+        """Note the state of a task's shard, by its index in ``RunInfo.missing``.
 
-        A committed one stays that, even if Dask loses the result and runs the task again.
+        A committed shard remains so, even if Dask loses the result and runs the task again.
         """
         number = self.info.missing[task]
         if not self.verdict.ended and self.shard_states[number] not in _DONE:
             self.shard_states[number] = _NUMBER[state]
 
     def look(self, now: float, workers: Iterable[WorkerLook]) -> LiveCounts:
-        """Takes in what all workers that are there have told last."""
+        """Take in the last heartbeats of all workers that are there."""
         if self.verdict.ended:
             return self._counts
         present = {look.message["process"]: look for look in workers}
-        for process in self._told.keys() - present.keys():
-            if self._told[process]["active"]:
-                self._replace(process, {**self._told[process], "active": {}})
+        for process in self._reported.keys() - present.keys():
+            self._drop_active(process)
         for process, look in present.items():
-            if self._looked_at.get(process) is not look.message:
-                self._looked_at[process] = look.message
-                told = look.message["runs"].get(self.info.run)
-                if told is not None:
-                    self._replace(process, told)
+            if self._seen.get(process) is not look.message:
+                self._seen[process] = look.message
+                report = look.message["runs"].get(self.info.run)
+                if report is not None:
+                    self._replace(process, report)
         seconds = now - self._began
         self._counts = self._pace.add_rates(self._count(seconds), now)
         if now >= self._next_sample:
@@ -195,12 +141,14 @@ class RunWatch:
         return self._counts
 
     def finish(self, verdict: Verdict, now: float, totals: TallyMessage | None = None) -> History:
-        """Ends the watch; of one that has ended it changes the verdict alone.
+        """End the watch, and return the measurements. If it has ended, only change the verdict.
+
+        From then on, rates are those of the whole run.
 
         Args:
-            verdict: what has come of the run. The rates then are those of the whole run.
-            totals: of all receipts, those from before included, if the run is done; see
-                :func:`totals_message`.
+            verdict: how the run has ended.
+            totals: of all receipts, also earlier ones, if the run is complete; see
+                :func:`prep.monitoring.heartbeat.totals_message`.
         """
         if not self.verdict.ended:
             self._close(now, totals)
@@ -210,49 +158,54 @@ class RunWatch:
 
     def _close(self, now: float, totals: TallyMessage | None) -> None:
         if totals is not None:
-            self._set_right(totals)
-        for process, told in list(self._told.items()):  # What was begun and not finished is lost.
-            self._replace(process, {**told, "active": {}})
-        under_way = self.shard_states == _NUMBER["running"]
-        self.shard_states[under_way] = _NUMBER["waiting"]
+            self._replace_all(totals)
+        for process in self._reported:
+            self._drop_active(process)
+        running = self.shard_states == _NUMBER["running"]
+        self.shard_states[running] = _NUMBER["waiting"]
         seconds = now - self._began
         self._counts = self._on_average(self._count(seconds))
         self.recorder.add(_sample(seconds, self._counts, ()))
 
-    def _replace(self, process: str, told: RunMessage) -> None:
-        before = self._told.get(process)
-        self._told[process] = told
+    def _replace(self, process: str, report: RunMessage) -> None:
+        """Replace what a process has reported before."""
+        before = self._reported.get(process)
+        self._reported[process] = report
         known = set()
         for tally in _tallies(before) if before is not None else ():
             self._sums.add(tally, -1)
             known |= {image[0] for image in tally["latest"]}
-        for tally in _tallies(told):
+        for tally in _tallies(report):
             self._sums.add(tally)
             self._add_latest(image for image in tally["latest"] if image[0] not in known)
+
+    def _drop_active(self, process: str) -> None:
+        """Subtract the shards that a process has begun and will not finish."""
+        if self._reported[process]["active"]:
+            self._replace(process, {**self._reported[process], "active": {}})
 
     def _add_latest(self, images: Iterable[Sequence[str]]) -> None:
         for path, reason, detail in reversed(list(images)):
             self._latest.appendleft(RefusedName(path=path, reason=reason, detail=detail))
 
-    def _set_right(self, totals: TallyMessage) -> None:
-        self._sums = _Sums(self.info.splits, len(self.info.classes))
+    def _replace_all(self, totals: TallyMessage) -> None:
+        """Replace everything that was reported by the totals of all receipts."""
+        self._sums = Sums(len(self.info.classes))
         self._sums.add(totals)
         known = {image.path for image in self._latest}
         self._add_latest(image for image in totals["latest"] if image[0] not in known)
-        self._told.clear()
+        self._reported.clear()
         pending = ~np.isin(self.shard_states, _DONE)
         self.shard_states[pending] = _NUMBER["committed"]
 
-    # What is to be seen
-
     @property
     def counts(self) -> LiveCounts:
-        """As of the last look."""
+        """The counts of the last look."""
         return self._counts
 
     @property
     def classes_done(self) -> npt.NDArray[np.int64]:
-        """Images written, of each class in ``info.classes``."""
+        """Images written of each class in ``info.classes``; int64."""
         return self._sums.classes
 
     def _count(self, seconds: float) -> LiveCounts:
@@ -266,7 +219,7 @@ class RunWatch:
             for number, (split, planned) in enumerate(self.info.splits.items())
         }
         states = np.bincount(self.shard_states, minlength=len(SHARD_STATES)).tolist()
-        stats = self._reference()
+        stats = self._training_stats()
         return LiveCounts(
             verdict=self.verdict,
             planned=sum(self.info.splits.values()),
@@ -285,7 +238,7 @@ class RunWatch:
         )
 
     def _on_average(self, counts: LiveCounts) -> LiveCounts:
-        """With the rates of the whole run, from when there were workers."""
+        """Return the counts with the rates of the whole run, without the start of the workers."""
         worked = counts.seconds - self.info.elapsed
         if worked <= 0:
             return counts
@@ -302,19 +255,20 @@ class RunWatch:
         done = np.bincount(
             self._split[finished], self._images[finished], minlength=len(self.info.splits)
         ).astype(int)
-        under_way: dict[int, int] = {}  # A shard that two workers are at counts once.
-        for told in self._told.values():
-            for name, shard in told["active"].items():
+        active: dict[int, int] = {}  # A shard that two workers write counts once.
+        for report in self._reported.values():
+            for name, shard in report["active"].items():
                 number = self._names.get(name)
                 if number is not None and not finished[number]:
-                    under_way[number] = max(under_way.get(number, 0), shard["images"])
-        for number, images in under_way.items():
+                    active[number] = max(active.get(number, 0), shard["images"])
+        for number, images in active.items():
             done[self._split[number]] += images
         return [int(images) for images in done]
 
-    def _reference(self) -> ChannelStats:
-        """The sums that the mean is taken of."""
-        chosen = [self._sums.stats[split] for split in training_splits(self.info.splits)]
+    def _training_stats(self) -> ChannelStats:
+        """Return the channel sums that the mean is computed from."""
+        splits = training_splits(self.info.splits)
+        chosen = [self._sums.stats.get(split, [0] * 8) for split in splits]
         images, pixels, *rest = (sum(column) for column in zip(*chosen, strict=True))
         return ChannelStats(
             images=images,
@@ -324,9 +278,9 @@ class RunWatch:
         )
 
 
-def _tallies(told: RunMessage) -> Iterator[TallyMessage]:
-    yield told["finished"]
-    yield from told["active"].values()
+def _tallies(report: RunMessage) -> Iterator[TallyMessage]:
+    yield report["finished"]
+    yield from report["active"].values()
 
 
 def _sample(seconds: float, counts: LiveCounts, workers: Iterable[WorkerLook]) -> Sample:

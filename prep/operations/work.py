@@ -25,8 +25,8 @@ from prep.monitoring.callbacks import (
 )
 from prep.monitoring.counters import shard_key
 from prep.monitoring.counts import LiveCounts, Pace, ShardState
-from prep.monitoring.messages import CLASSES_COUNTED, TallyMessage
-from prep.monitoring.runwatch import RunInfo, totals_message
+from prep.monitoring.heartbeat import CLASSES_COUNTED, TallyMessage, totals_message
+from prep.monitoring.runwatch import RunInfo
 from prep.output.journal import Journal
 from prep.output.receipt import (
     ShardReceipt,

@@ -38,7 +38,7 @@ from prep.execution.preflight.rules import (
     merged,
 )
 from prep.execution.worker import WorkerSetup
-from prep.monitoring.messages import MISFITS
+from prep.monitoring.heartbeat import MISFITS
 from prep.output.findings import Finding
 from prep.storage.locate import Access, Mounts, locate
 from prep.storage.options import OPTIONS, grant

@@ -97,7 +97,7 @@ def test_a_stopped_run_ends_at_its_next_image(plan: RunPlan) -> None:
         late.image_settled("cat", b"")
 
 
-def test_a_square_is_kept_only_if_somebody_asks(plan: RunPlan) -> None:
+def test_a_crop_is_kept_only_if_somebody_asks(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "run", plan) as counter:
         counter.image_settled("cat", b"1")
@@ -105,9 +105,9 @@ def test_a_square_is_kept_only_if_somebody_asks(plan: RunPlan) -> None:
         counter.image_settled("cat", None)  # It was refused.
         counter.image_settled("dog", b"2")
         counter.image_settled("cat", b"3")
-        square = counters.spotlight.take()
-        assert square is not None
-        assert (square.split, square.class_name, square.image) == ("train", "dog", b"2")
+        crop = counters.spotlight.take()
+        assert crop is not None
+        assert (crop.split, crop.class_name, crop.image) == ("train", "dog", b"2")
         assert counters.spotlight.take() is None
 
 

@@ -32,7 +32,7 @@ from prep.execution import outcomes as outages
 from prep.execution.bags import write_on_cluster
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState
-from prep.monitoring.messages import task_of
+from prep.monitoring.heartbeat import task_of
 from prep.output.receipt import ShardReceipt
 from prep.output.report.duplicates import to_text
 from prep.planning.shards import ShardSpec, plan_shards

@@ -21,7 +21,7 @@ import psutil
 from prep.execution.local.messages import END_WITHIN, Job, Look, Ready, Result
 from prep.images.decoders.process import configure_process
 from prep.monitoring.counters import COUNTERS
-from prep.monitoring.messages import METRIC
+from prep.monitoring.heartbeat import METRIC
 from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG
 
 _HOLDER = "crew"

@@ -19,7 +19,7 @@ from prep.execution.local.resources import cores
 from prep.execution.local.tasks import write_counted
 from prep.execution.outcomes import Outage, describe_failed
 from prep.monitoring.counts import LiveCounts, ShardState
-from prep.monitoring.messages import TallyMessage
+from prep.monitoring.heartbeat import TallyMessage
 from prep.monitoring.registry import worker_looks
 from prep.monitoring.runwatch import RunInfo, RunWatch
 from prep.output.receipt import SplitTotals, merge_totals

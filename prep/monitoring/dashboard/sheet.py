@@ -10,7 +10,7 @@ from typing import Any
 
 from distributed import Scheduler
 
-from prep.monitoring.messages import METRIC, SQUARE_CALL, SquareMessage
+from prep.monitoring.heartbeat import CROP_CALL, METRIC, CropMessage
 
 _KEPT = 18
 _AT_ONCE = 4  # workers asked
@@ -28,14 +28,14 @@ class ContactSheet:
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self.squares: deque[SquareMessage] = deque(maxlen=_KEPT)
+        self.squares: deque[CropMessage] = deque(maxlen=_KEPT)
         self.version = 0
         self._scheduler = scheduler
         self._looked_at = 0.0
         self._asked = 0.0
         self._asking: asyncio.Task[None] | None = None
 
-    def look(self) -> deque[SquareMessage]:
+    def look(self) -> deque[CropMessage]:
         """The squares; and has them kept up to date for a while."""
         self._looked_at = time.monotonic()
         return self.squares
@@ -56,9 +56,7 @@ class ContactSheet:
         answers: dict[str, Any] = {}
         try:
             answers = await asyncio.wait_for(
-                self._scheduler.broadcast(
-                    msg={"op": SQUARE_CALL}, workers=asked, on_error="ignore"
-                ),
+                self._scheduler.broadcast(msg={"op": CROP_CALL}, workers=asked, on_error="ignore"),
                 _PATIENCE,
             )
         except OSError:  # It is gone; the next ones will answer.
