@@ -376,7 +376,7 @@ def _length(name: str) -> int:
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """The file name of shard ``index`` of ``count``.
+    """Return the file name of shard ``index`` of ``count``.
 
     >>> shard_name("train", 0, 214)
     'train-00000-of-00214.tfrecord'

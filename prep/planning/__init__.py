@@ -1,1 +1,14 @@
-"""Images and a configuration → a plan: the same for one worker and for a thousand."""
+"""Plans: which images go to which shards, as pure data.
+
+- ``making``: make a plan of images, labels and a configuration.
+- ``plan``: the plan itself. A worker and a reader have one that was read from ``plan.json``.
+- ``shards``: how the images of a split are spread over its shards.
+- ``fingerprint``: everything that decides the bytes of an output, by name.
+- ``stored``: read ``plan.json``, which others may have written.
+- ``facts``: facts about a plan, in words.
+
+The rule: a plan follows from images, labels, configuration and versions alone. So it is the same on
+any machine and for any number of workers. What decides the bytes belongs in the fingerprint: a key
+of the configuration is marked so in :mod:`prep.settings`, and tests/planning/test_fingerprint.py
+holds that the next run sees a change of it.
+"""

@@ -1,4 +1,4 @@
-"""What there is to say of a plan, in words."""
+"""Facts about a plan, in words."""
 
 from __future__ import annotations
 

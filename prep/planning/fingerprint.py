@@ -1,7 +1,4 @@
-"""What is different between the images, or the labels, of two plans, in words.
-
-What decides the bytes of an output, by name.
-"""
+"""Fingerprints: everything that decides the bytes of an output, by name, and what has changed."""
 
 from __future__ import annotations
 
@@ -24,9 +21,9 @@ from prep.text import quoted, some
 
 
 def describe_changes(then: pa.Table, now: pa.Table) -> str:
-    """Counts what was added, is gone, or has changed between two manifests, with an example each.
+    """Count the images added, gone and changed between two manifests, with an example of each.
 
-    An image has changed if its size or its time of change has.
+    An image has changed if its size or its modification time has.
     """
     both = then.select(["path", "size", "mtime"]).join(
         now.select(["path", "size", "mtime"]),
@@ -59,12 +56,12 @@ def _count(rows: pa.Table, what: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelChanges:
-    """What differs between two label maps, each class with its number.
+    """Differences between two label maps, each class with its number.
 
     Attributes:
-        moved: classes with other numbers than before.
-        new, gone: classes of one of them alone.
-        widths: how long the one-hot lists are, where that differs.
+        moved: classes whose number has changed.
+        new, gone: classes in only one of the maps.
+        widths: the lengths of the one-hot lists, if they differ.
     """
 
     moved: tuple[str, ...]
@@ -105,12 +102,12 @@ def _kind(labels: LabelMap) -> str:
     return "numbers" if labels.width is None else f"one-hot lists of {labels.width}"
 
 
-#: The parts of a fingerprint that stand for all images together, and all labels.
+#: The parts of a fingerprint that stand for all images, and for all labels.
 IMAGES = "images"
 LABELS = "label map"
 _VERSION_OF = "version of "
 PARTITION = "partition"
-# Left out where they are these: outputs of a time before there was a choice are continued.
+# Left out if they have these values, so that outputs begun before there was a choice continue.
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
     PARTITION: "filled",
@@ -119,7 +116,7 @@ _IMPLIED: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What has a say in the output's bytes, by name, so that a difference can be named.
+    """Everything that decides the output's bytes, by name, so that a difference can be named.
 
     >>> Fingerprint(parts={"size": 256}).differences(Fingerprint(parts={"size": 224}))
     ['size: 256 there, 224 here']
@@ -143,17 +140,17 @@ class Fingerprint:
         return partition
 
     def with_partition(self, partition: Partition) -> Fingerprint:
-        """The same with another partition."""
+        """Return a copy with another partition."""
         others = self.without(PARTITION).parts
         return Fingerprint(parts=_without_implied({**others, PARTITION: partition}))
 
     def without(self, part: str) -> Fingerprint:
-        """The same without one of its parts."""
+        """Return a copy without one of its parts."""
         return Fingerprint(parts={k: v for k, v in self.parts.items() if k != part})
 
     @property
     def versions(self) -> dict[str, str]:
-        """The versions of the libraries among the parts."""
+        """The versions of the libraries."""
         return {
             name.removeprefix(_VERSION_OF): version
             for name, version in self.parts.items()
@@ -161,7 +158,7 @@ class Fingerprint:
         }
 
     def differences(self, here: Fingerprint) -> list[str]:
-        """In which parts ``here`` differs from this one."""
+        """Name each part in which ``here`` differs from this fingerprint, with both values."""
         then, now = {**_IMPLIED, **self.parts}, {**_IMPLIED, **here.parts}
         return [
             f"{name}: {_brief(then.get(name))} there, {_brief(now.get(name))} here"
@@ -180,7 +177,7 @@ def make_fingerprint(
     labels: LabelMap,
     manifest: pa.Table,
 ) -> Fingerprint:
-    """The fingerprint of a plan that consists of these."""
+    """Return the fingerprint of a plan that consists of these."""
     return Fingerprint(
         parts=_config_parts(config, images_per_shard, partition, mean)
         | {f"{_VERSION_OF}{name}": version for name, version in versions.items()}
@@ -217,7 +214,7 @@ def _config_parts(
         "mean": list(mean) if mean else None,
     }
     if config.interpolation in ("cubic", "lanczos"):
-        parts["kernel"] = "antialiased"  # Outputs of a time when they aliased are not gone on with.
+        parts["kernel"] = "antialiased"  # Outputs begun when kernels aliased are not continued.
     return _without_implied(parts)
 
 

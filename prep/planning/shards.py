@@ -1,4 +1,4 @@
-"""How the images of a split are spread over its shards."""
+"""Shards of a plan: how the images of a split are spread over them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 from prep.errors import ConfigError
 from prep.settings import MOST_SHARDS
 
-#: ``even``: shards of a split differ by one image at the most. ``filled``: all are full but the
-#: last, as in outputs of earlier versions.
+#: ``even``: shards of a split differ by at most one image. ``filled``: all but the last are full,
+#: as in outputs of earlier versions.
 Partition = Literal["even", "filled"]
 
 _LARGEST_DEFAULT_SHARD = 1000
@@ -37,7 +37,7 @@ class ShardSpec:
 def plan_shards(
     images: Mapping[str, int], images_per_shard: int, partition: Partition = "even"
 ) -> tuple[ShardSpec, ...]:
-    """Spreads the rows of each split over shards of at most ``images_per_shard``.
+    """Spread the rows of each split over shards of at most ``images_per_shard`` images.
 
     Raises:
         ConfigError: there would be more shards than an output may have.
@@ -65,10 +65,10 @@ def plan_shards(
 
 
 def count_shards(images: Mapping[str, int], images_per_shard: int) -> int:
-    """How many shards that makes; counting them takes no memory.
+    """Count the shards of a plan, which takes no memory.
 
     Raises:
-        ConfigError: more than an output may have.
+        ConfigError: there are more than an output may have.
     """
     shards = sum(-(-number // images_per_shard) for number in images.values())
     if shards > MOST_SHARDS:
@@ -81,9 +81,9 @@ def count_shards(images: Mapping[str, int], images_per_shard: int) -> int:
 
 
 def default_images_per_shard(images: int) -> int:
-    """About 128 shards, of at least 32 and at most 1000 images.
+    """Return the size of shards that makes about 128 of them, of 32 to 1000 images each.
 
-    It depends on nothing but the number of images, so that the output is the same on any machine.
+    It depends on the number of images alone, so that the output is the same on any machine.
 
     >>> [default_images_per_shard(n) for n in (400, 20_000, 1_281_167)]
     [32, 156, 1000]
