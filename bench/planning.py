@@ -31,7 +31,7 @@ from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.receipt import total_receipts
 from prep.output.report.duplicates import copies_in_run, to_text
-from prep.planning.making import make_plan
+from prep.planning.planner import make_plan
 from prep.planning.plan import RunPlan
 from prep.sources.base import Catalog
 from prep.sources.labels import LabelMap

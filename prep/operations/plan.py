@@ -23,8 +23,8 @@ from prep.output.journal import Journal
 from prep.output.opened import versions_here
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
-from prep.planning.making import make_plan
 from prep.planning.plan import RunPlan
+from prep.planning.planner import make_plan
 from prep.settings import RGB, require_split_name
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike

@@ -1,6 +1,6 @@
 """Plans: which images go to which shards, as pure data.
 
-- ``making``: make a plan of images, labels and a configuration.
+- ``planner``: make a plan of images, labels and a configuration.
 - ``plan``: the plan itself. A worker and a reader have one that was read from ``plan.json``.
 - ``shards``: how the images of a split are spread over its shards.
 - ``fingerprint``: everything that decides the bytes of an output, by name.

@@ -1,4 +1,4 @@
-"""Totals → the report of a run."""
+"""Make the report of a run from its plan and the totals of its receipts."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prep import settings
 from prep.images.decoders.process import codec_versions
-from prep.images.stats import ChannelStats, by_channel
+from prep.images.stats import by_channel
 from prep.images.traits import Seen
-from prep.output.receipt import ImageNote, SplitTotals, Totals, of_outcome
+from prep.output.receipt import SplitTotals, Totals, of_outcome
 from prep.output.report.report import RunReport
 from prep.output.report.stored import describe_traits
 from prep.planning.plan import RunPlan
+from prep.settings import version
 from prep.sources.folders.names import training_splits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """What it took.
+    """What a run took.
 
     Attributes:
-        seconds: from plan to report.
-        start_seconds: of these, until the first shard could be begun.
-        images: how many were settled in that time.
-        resumed_shards: how many were committed before.
+        seconds: duration, from plan to report.
+        start_seconds: the part of it before the first shard was begun.
+        images: number of images written or refused in that time.
+        resumed_shards: number of shards that were committed before.
     """
 
     seconds: float
@@ -50,71 +50,85 @@ def make_report(
     effort: Effort,
     duplicates: Mapping[str, Any],
 ) -> RunReport:
-    """Puts a report together.
+    """Return the report of a run.
 
     Args:
         totals: of all shards, those from before included.
         duplicates: see :class:`RunReport`.
     """
-    everything = sum(totals.values(), Totals())
-    planned = {split: sum(classes.values()) for split, classes in plan.counts.items()}
-    mean_of = training_splits(plan.counts)
-    reference = sum((totals[split] for split in mean_of), Totals()).stats
+    mean_of = training_splits(plan.splits)
     return RunReport(
         output=output,
-        images={
-            "planned": plan.images,
-            "written": everything.images,
-            "refused": len(everything.refused),
-        },
-        repaired=len(of_outcome(everything.findings, "repaired")),
-        damaged=len(of_outcome(everything.findings, "damaged")),
         duplicates=duplicates,
-        shards=everything.shards,
-        bytes=everything.bytes,
-        source_bytes=everything.source_bytes,
         seconds=round(effort.seconds, 3),
         start_seconds=round(effort.start_seconds, 3),
         images_per_second=effort.images_per_second,
         resumed_shards=effort.resumed_shards,
-        retries=everything.retries,
-        **_moments(reference),
-        splits={
-            split: {
-                "planned": planned[split],
-                "written": t.images,
-                "refused": len(t.refused),
-                "shards": t.shards,
-                "bytes": t.bytes,
-                **_moments(t.stats),
-            }
-            for split, t in ((split, totals[split]) for split in plan.counts)
-        },
-        classes={split: dict(sorted(totals[split].written.items())) for split in plan.counts},
-        refused=tuple(map(_refusal, sorted(everything.refused, key=lambda f: f.path))),
+        mean_of=mean_of,
+        **_moments(sum((totals[split] for split in mean_of), Totals())),
+        **_numbers(plan, sum(totals.values(), Totals())),
+        **_by_split(plan, totals),
         config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
-        depths={s: totals[s].depths.for_report() for s in plan.counts if totals[s].depths.classes},
-        traits={
-            s: describe_traits(totals[s].traits, _path_in(plan))
-            for s in plan.counts
-            if totals[s].traits.images
-        },
-        mean_image={
-            s: totals[s].mean_image.for_report() for s in plan.counts if totals[s].mean_image.images
-        },
-        mean_of=mean_of,
-        passed_over=tuple(asdict(ignored) for ignored in plan.ignored),
+        passed_over=tuple(map(asdict, plan.ignored)),
         refusals_allowed=plan.refusals_allowed,
     )
 
 
+def _numbers(plan: RunPlan, totals: Totals) -> dict[str, Any]:
+    """Return the numbers of the whole run, and the refused images."""
+    refused = sorted(totals.refused, key=lambda note: note.path)
+    return {
+        "images": {"planned": plan.images, "written": totals.images, "refused": len(refused)},
+        "repaired": len(of_outcome(totals.findings, "repaired")),
+        "damaged": len(of_outcome(totals.findings, "damaged")),
+        "shards": totals.shards,
+        "bytes": totals.bytes,
+        "source_bytes": totals.source_bytes,
+        "retries": totals.retries,
+        "refused": tuple(
+            {"path": note.path, "reason": note.reason, "detail": note.detail} for note in refused
+        ),
+    }
+
+
+def _by_split(plan: RunPlan, totals: SplitTotals) -> dict[str, Any]:
+    """Return what a report has split by split."""
+    found = {split: totals[split] for split in plan.splits}
+    path_of = _path_in(plan)
+    return {
+        "splits": {
+            split: {
+                "planned": plan.splits[split],
+                "written": total.images,
+                "refused": len(total.refused),
+                "shards": total.shards,
+                "bytes": total.bytes,
+                **_moments(total),
+            }
+            for split, total in found.items()
+        },
+        "classes": {split: dict(sorted(total.written.items())) for split, total in found.items()},
+        "depths": {s: t.depths.for_report() for s, t in found.items() if t.depths.classes},
+        "traits": {
+            s: describe_traits(t.traits, path_of) for s, t in found.items() if t.traits.images
+        },
+        "mean_image": {
+            s: t.mean_image.for_report() for s, t in found.items() if t.mean_image.images
+        },
+    }
+
+
+def _moments(totals: Totals) -> dict[str, Any]:
+    return {"mean": by_channel(totals.stats.mean()), "std": by_channel(totals.stats.std())}
+
+
 def all_versions() -> dict[str, str]:
-    """Versions of Python, this package, and the libraries at work."""
+    """Return the versions of Python, this package, and the libraries at work."""
     packages = ("dask", "distributed", "pyarrow")
     return {
-        "prep": settings.version(),
+        "prep": version(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
         **codec_versions(),
@@ -122,7 +136,7 @@ def all_versions() -> dict[str, str]:
 
 
 def _path_in(plan: RunPlan) -> Callable[[Seen], str]:
-    """What gives the path of an image, relative to the source."""
+    """Return the function that gives an image's path, relative to the source."""
     starts = {(shard.split, shard.index): shard.start for shard in plan.shards}
     paths = plan.manifest["path"]
 
@@ -130,11 +144,3 @@ def _path_in(plan: RunPlan) -> Callable[[Seen], str]:
         return os.fsdecode(paths[starts[image.split, image.shard] + image.row].as_py())
 
     return path_of
-
-
-def _moments(stats: ChannelStats) -> dict[str, Any]:
-    return {"mean": by_channel(stats.mean()), "std": by_channel(stats.std())}
-
-
-def _refusal(finding: ImageNote) -> dict[str, str]:
-    return {"path": finding.path, "reason": finding.reason, "detail": finding.detail}
