@@ -30,9 +30,10 @@ from prep.config import Config
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.receipt import total_receipts
-from prep.output.report.duplicates import copies_in_run, to_text
-from prep.planning.planner import make_plan
+from prep.output.report.checksums import to_text
+from prep.output.report.duplicates import copies_in_run
 from prep.planning.plan import RunPlan
+from prep.planning.planner import make_plan
 from prep.sources.base import Catalog
 from prep.sources.labels import LabelMap
 

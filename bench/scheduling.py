@@ -45,7 +45,7 @@ from prep.monitoring.heartbeat import totals_message
 from prep.monitoring.link import RunLink, open_link
 from prep.monitoring.runwatch import RunInfo
 from prep.output.receipt import ShardReceipt
-from prep.output.report.duplicates import to_text
+from prep.output.report.checksums import to_text
 from prep.output.report.verdict import Verdict
 from prep.planning.shards import ShardSpec, plan_shards
 from prep.shards.writer import RunRef

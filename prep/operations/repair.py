@@ -17,7 +17,7 @@ from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
 from prep.output.opened import versions_here
 from prep.output.receipt import of_outcome
-from prep.output.report.duplicates import from_text
+from prep.output.report.checksums import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection

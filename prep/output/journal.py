@@ -16,7 +16,7 @@ from prep.output.lease import Lease, is_lock_name
 from prep.output.lock import exclusive
 from prep.output.plans import read_plan
 from prep.output.receipt import ShardReceipt, of_outcome
-from prep.output.report.duplicates import DIGITS
+from prep.output.report.checksums import DIGITS
 from prep.parsing import LARGEST, parse_json
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec

@@ -1,6 +1,6 @@
-"""What came of a shard, and how receipts add up to a run.
+"""Receipts: the proof that a shard is committed, and how receipts add up to a run.
 
-Merging is associative and commutative but for the order of the findings, which the end sorts.
+Adding up is associative and commutative, but for the order of the notes, which the report sorts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from prep.parsing import LARGEST_WHOLE, Fields, refuse
 from prep.settings import MOST_SHARDS, require_split_name, shard_name
 from prep.storage.urls import stays_within
 
-# Of a receipt that was written before they were noted.
+# What a receipt stands for that was written before these were noted.
 _NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
 _NO_DEPTHS: Mapping[str, Any] = {"classes": {}}
 _NO_TRAITS: Mapping[str, Any] = Traits().to_json()
@@ -35,15 +35,15 @@ Outcome = Literal["refused", "repaired", "damaged"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageNote:
-    """An image that was not simply written.
+    """A note about an image that was not simply written.
 
     Attributes:
         path: relative to the source.
-        outcome: ``refused`` and so not written; ``repaired``: written, nothing of it is lost;
-            ``damaged``: written although some of it is lost, as the user asked.
+        outcome: ``refused``: not written; ``repaired``: written, and nothing of it is lost;
+            ``damaged``: written although part of it is lost, as the user asked.
         reason: a word or two, for counting.
         detail: what exactly was found.
-        class_name: the folder it lies in.
+        class_name: its class.
     """
 
     path: str
@@ -54,7 +54,7 @@ class ImageNote:
 
     @classmethod
     def from_json(cls, value: object) -> ImageNote:
-        """Raises ValueError where the value is not a finding."""
+        """Read what ``dataclasses.asdict`` gave; raise ValueError if it is not that."""
         fields = Fields(value, "an image that was found")
         path = fields.text("path")
         if not stays_within(path):
@@ -78,7 +78,7 @@ def _outcome(value: object) -> Outcome:
 
 
 def of_outcome(findings: Iterable[ImageNote], outcome: Outcome) -> tuple[ImageNote, ...]:
-    """Those findings that came to this."""
+    """Return the notes with this outcome."""
     return tuple(finding for finding in findings if finding.outcome == outcome)
 
 
@@ -94,17 +94,17 @@ class ShardReceipt:
         written: number of records, by class.
         source_bytes: bytes of all image files that were read for it.
         checksums: of each image file as it was read, in the order of the manifest; see
-            :mod:`prep.output.report.duplicates`.
-        stats: channel sums of the squares written.
-        findings: the images that were not written, or not as they were.
+            :mod:`prep.output.report.checksums`.
+        stats: channel sums of the centre crops written.
+        findings: notes about the images that were not written, or not as they were.
         seconds: how long it took.
         worker: host and process that wrote it.
         retries: how often reading or writing had to be tried again.
-        began: when it was begun, in seconds since 1970; 0 where that was not noted.
-        dimensions: of the images written; of none where they were not noted.
-        depths: of those images written that claim 16 bits a sample; of none where not noted.
-        traits: kinds and extremes of the images written; of none where they were not noted.
-        mean_image: of the squares written; of none where it was not noted.
+        began: when it was begun, in seconds since 1970; 0 if that was not noted.
+        dimensions: of the images written. Like all that follow, of no images if not noted.
+        depths: of those images written that claim 16 bits per sample.
+        traits: kinds and extremes of the images written.
+        mean_image: of the centre crops written.
     """
 
     split: str
@@ -133,10 +133,10 @@ class ShardReceipt:
 
     @classmethod
     def from_json(cls, value: object) -> ShardReceipt:
-        """Read what :meth:`to_json` gave, and nothing that no shard could have.
+        """Read what :meth:`to_json` gave, and refuse what no shard could have.
 
         Raises:
-            ValueError: it is not a receipt, or one that can't be; the message says why.
+            ValueError: it is not a receipt, or not a possible one; the message says why.
         """
         fields = Fields(value, "a receipt")
         split, index = require_split_name(fields.text("split")), fields.whole("index")
@@ -186,13 +186,13 @@ def _hexadecimal(text: str, name: str) -> str:
 
 
 def _interned(written: Mapping[str, int]) -> dict[str, int]:
-    """The same; class names come again in each receipt of a run."""
+    """Intern the class names, which every receipt of a run repeats."""
     return {sys.intern(name): number for name, number in written.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Receipts of some shards of one split, added up."""
+    """The sum of the receipts of some shards of one split."""
 
     shards: int = 0
     bytes: int = 0
@@ -211,7 +211,7 @@ class Totals:
 
     @classmethod
     def sum(cls, parts: Sequence[Totals]) -> Totals:
-        """All of them added up, in as much time as they are long."""
+        """Add up many totals in linear time."""
         return cls(
             shards=sum(part.shards for part in parts),
             bytes=sum(part.bytes for part in parts),
@@ -233,7 +233,7 @@ class Totals:
 
     @property
     def refused(self) -> tuple[ImageNote, ...]:
-        """The images that were not written."""
+        """Notes about the images that were not written."""
         return of_outcome(self.findings, "refused")
 
 
@@ -241,7 +241,7 @@ SplitTotals = Mapping[str, Totals]
 
 
 def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
-    """Adds receipts up, split by split."""
+    """Add receipts up, split by split."""
     return merge_totals(
         {
             receipt.split: Totals(
@@ -263,7 +263,7 @@ def total_receipts(receipts: Iterable[ShardReceipt]) -> SplitTotals:
 
 
 def merge_totals(parts: Iterable[SplitTotals]) -> SplitTotals:
-    """Adds totals up, split by split."""
+    """Add totals up, split by split."""
     found: dict[str, list[Totals]] = {}
     for part in parts:
         for split, totals in part.items():

@@ -17,7 +17,7 @@ from prep.output.findings import Difference, Finding, mismatch
 from prep.output.journal import Journal
 from prep.output.opened import open_plan
 from prep.output.receipt import ShardReceipt, of_outcome
-from prep.output.report.duplicates import DIGITS
+from prep.output.report.checksums import DIGITS
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check_records import inspect_file

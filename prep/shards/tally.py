@@ -12,7 +12,7 @@ from prep.images.processor import Processed
 from prep.images.stats import ChannelStats
 from prep.images.traits import Noted, Traits
 from prep.output.receipt import ImageNote, Outcome
-from prep.output.report.duplicates import checksum
+from prep.output.report.checksums import checksum
 
 _LONGEST_DETAIL = 200
 

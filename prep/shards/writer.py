@@ -17,7 +17,7 @@ from prep.images.dimensions import Dimensions
 from prep.output.journal import Journal
 from prep.output.opened import OpenedPlan, not_seen, open_plan, taken_over
 from prep.output.receipt import ShardReceipt, of_outcome
-from prep.output.report.duplicates import to_text
+from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec
 from prep.settings import ImageSettings, shard_name
 from prep.shards.formats.example import example, label_entry

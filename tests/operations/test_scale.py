@@ -34,7 +34,7 @@ from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState
 from prep.monitoring.heartbeat import task_of
 from prep.output.receipt import ShardReceipt
-from prep.output.report.duplicates import to_text
+from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec, plan_shards
 from prep.shards.writer import RunRef
 from tests.support.clusters import wait_until

@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 import prep
 from prep.errors import OutputConflict, TooManyRefused
-from prep.output.report.duplicates import (
-    UNKNOWN,
-    Copies,
-    Copy,
-    checksum_images,
-    find_identical,
-    summarise_copies,
-)
+from prep.output.report.checksums import UNKNOWN, checksum_images, find_identical
+from prep.output.report.duplicates import Copies, Copy, summarise_copies
 from prep.output.report.listings import decode_cell, publish_table
 from prep.output.report.report import RunReport
 from prep.sources.base import ImageEntry

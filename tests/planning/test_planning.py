@@ -20,8 +20,8 @@ from prep.errors import ConfigError, SourceError
 from prep.operations.plan import as_begun, plan_as_stored, plan_images
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
-from prep.planning.planner import make_plan, shuffled
 from prep.planning.plan import RunPlan
+from prep.planning.planner import make_plan, shuffled
 from prep.planning.shards import default_images_per_shard, plan_shards
 from prep.settings import MOST_SHARDS, require_split_name
 from prep.shards.writer import RunRef, write_shard

@@ -1,10 +1,4 @@
-"""Checksums of image files, by which they are recognised again.
-
-XXH3 with 64 bits, at a hundredth of the cost of decoding. By chance, two different files have the
-same in one of 40 million sets of a million files. It is no protection against forgery.
-
-What is in image files: which are the same byte for byte, and which have changed.
-"""
+"""Duplicates: images with the same bytes, in a source or in a run; and images that have changed."""
 
 from __future__ import annotations
 
@@ -12,108 +6,28 @@ import itertools
 import os
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 
 from prep.output.receipt import ShardReceipt, of_outcome
+from prep.output.report.checksums import (
+    UNKNOWN,
+    Checksums,
+    checksum_images,
+    find_identical,
+    from_text,
+)
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.sources.base import Catalog, ImageEntry, Source
+from prep.sources.base import Catalog, Source
 from prep.sources.folders.ignored import Ignored
 from prep.sources.folders.names import training_splits
 from prep.sources.manifest import entries_of
-from prep.storage.retry import Retries
-
-Checksums = npt.NDArray[np.uint64]
-
-#: The checksum of nothing, and of what could not be read.
-UNKNOWN = 0
-#: Hexadecimal digits of one, as text.
-DIGITS = 16
-
-
-def checksum(data: bytes) -> int:
-    """The checksum of a file's contents."""
-    return xxhash.xxh3_64_intdigest(data) if data else UNKNOWN
-
-
-def checksum_of_pieces(pieces: Iterable[bytes]) -> int:
-    """The same of contents that come in pieces.
-
-    >>> checksum_of_pieces([b"ab", b"c"]) == checksum(b"abc")
-    True
-    """
-    digest, size = xxhash.xxh3_64(), 0
-    for piece in pieces:
-        digest.update(piece)
-        size += len(piece)
-    return digest.intdigest() if size else UNKNOWN
-
-
-def to_text(checksums: Iterable[int]) -> str:
-    """Hexadecimal digits, ``DIGITS`` for each.
-
-    >>> to_text([1, 255])
-    '000000000000000100000000000000ff'
-    """
-    return "".join(f"{value:016x}" for value in checksums)
-
-
-def from_text(text: str) -> Checksums:
-    """The reverse of :func:`to_text`.
-
-    >>> from_text("000000000000000100000000000000ff").tolist()
-    [1, 255]
-    """
-    return np.frombuffer(bytes.fromhex(text), ">u8").astype(np.uint64)
-
-
-S = TypeVar("S")
-T = TypeVar("T")
-
-_THREADS_PER_CORE = 4  # Most of the time goes into waiting for a disk.
-_PAUSES = (0.1, 0.5, 2.0)  # seconds before a file is tried again
-_CHUNK = 64  # files that a thread takes at once
-
-
-def checksum_images(source: Source, entries: Sequence[ImageEntry]) -> Checksums:
-    """Return the checksum of each image file; ``UNKNOWN`` where it can't be read."""
-
-    def checksum_of(entry: ImageEntry) -> int:
-        def read() -> int:
-            return checksum_of_pieces(source.read_in_pieces(entry))
-
-        try:
-            return Retries().call(read, _PAUSES)
-        except OSError:
-            return UNKNOWN
-
-    return np.fromiter(_in_threads(checksum_of, entries), np.uint64, len(entries))
-
-
-def find_identical(sizes: npt.NDArray[np.int64], checksums: Checksums) -> list[list[int]]:
-    """Rows of files with the same bytes, in groups of two and more, each in ascending order.
-
-    >>> find_identical(np.array([3, 5, 3, 3]), np.array([7, 7, 7, 8], np.uint64))
-    [[0, 2]]
-    """
-    known = np.flatnonzero(checksums != UNKNOWN)
-    order = known[np.lexsort((known, sizes[known], checksums[known]))]
-    differs = (np.diff(checksums[order]) != 0) | (np.diff(sizes[order]) != 0)
-    starts = np.concatenate([[0], np.flatnonzero(differs) + 1])
-    stops = np.append(starts[1:], len(order))
-    large = stops - starts > 1  # Few, of what may be millions.
-    return [
-        order[start:stop].tolist()
-        for start, stop in zip(starts[large].tolist(), stops[large].tolist(), strict=True)
-    ]
 
 
 def without_duplicates(catalog: Catalog, source: Source) -> Catalog:
@@ -174,7 +88,7 @@ class Copies:
         return len({image.class_name for image in self.images}) > 1
 
     def unlike(self, name: Literal["split", "class_name"]) -> tuple[Copy, Copy]:
-        """The first of them, and the first of another split or class; of none, the second."""
+        """Return the first image, and the first of another split or class, or else the second."""
         first, second, *_ = self.images
         others = (image for image in self.images if getattr(image, name) != getattr(first, name))
         return first, next(others, second)
@@ -186,9 +100,9 @@ def copies_in_run(
     shards: Sequence[ShardSpec],
     receipts: Iterable[ShardReceipt],
 ) -> list[Copies]:
-    """Images whose files had the same bytes when they were read, those of the first image first.
+    """Return images whose files had the same bytes when they were read, in the manifest's order.
 
-    Only images that were written: one that was refused is in no split, and in no class.
+    Refused images are left out: they are in no split and in no class.
 
     Args:
         manifest: ``path``, ``size`` and ``class`` of each image.
@@ -219,7 +133,7 @@ def copies_in_run(
 
 
 def summarise_copies(found: Sequence[Copies], images: Mapping[str, int]) -> dict[str, Any]:
-    """What a report says of them; see :class:`prep.output.report.report.RunReport`.
+    """Return what :class:`prep.output.report.report.RunReport` says of duplicates.
 
     Args:
         images: planned, by split.
@@ -242,7 +156,7 @@ def summarise_copies(found: Sequence[Copies], images: Mapping[str, int]) -> dict
 
 
 def _count_leaks(leaking: Iterable[Copies], images: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """By split, how many of its images are also in each split that one trains on before it."""
+    """Count the images of each split that are also in a split that one trains on before it."""
     training = training_splits(images)
     order = sorted(images, key=lambda split: (split not in training, -images[split]))
     leaks: dict[str, dict[str, int]] = {}
@@ -269,7 +183,7 @@ def changed_since_written(
 def _checksums_by_row(
     images: int, shards: Iterable[ShardSpec], receipts: Iterable[ShardReceipt]
 ) -> Checksums:
-    """What the receipts tell of each row of the manifest; ``UNKNOWN`` for other shards' rows."""
+    """Return the checksum of each row of the manifest; ``UNKNOWN`` without a receipt of it."""
     first_row = _first_rows(shards)
     checksums: Checksums = np.full(images, UNKNOWN, np.uint64)
     for receipt in receipts:
@@ -301,10 +215,3 @@ def _is_repeated(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     repeated: npt.NDArray[np.bool_] = counts[inverse] > 1
     return repeated
-
-
-def _in_threads(function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
-    chunks = [items[at : at + _CHUNK] for at in range(0, len(items), _CHUNK)]
-    with ThreadPoolExecutor((os.cpu_count() or 1) * _THREADS_PER_CORE) as pool:
-        for results in pool.map(lambda chunk: [function(item) for item in chunk], chunks):
-            yield from results

@@ -1,7 +1,4 @@
-"""What was measured while an output was made, part by part of its run.
-
-What was measured while a run ran, from its first second to its last.
-"""
+"""Histories: what was measured while a run ran, a history for each time that it was continued."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _MOST_PARTS = 20
 
 
 def read_histories(layout: OutputLayout) -> list[History]:
-    """What was measured in each part of the run, the oldest first; nothing where none was."""
+    """Return the histories of an output, the oldest first; none, if they can't be read."""
     try:
         parts = parse_json(layout.history.read_at_most(LARGEST))
         listed = parts if isinstance(parts, list) else []
@@ -31,7 +28,7 @@ def read_histories(layout: OutputLayout) -> list[History]:
 
 
 def add_history(layout: OutputLayout, history: History) -> None:
-    """Remembers what was measured in another part of the run, and forgets the oldest of many.
+    """Add a history to those of an output, and drop the oldest of many.
 
     Raises:
         OSError: it can't be written.
@@ -59,8 +56,8 @@ class Sample:
     Attributes:
         seconds: since the run began.
         images, bytes_read, bytes_written: so far; see :class:`prep.monitoring.counts.LiveCounts`.
-        workers: processor time that each worker process takes, in percent of one core.
-        hosts: processor time that is in use on each host, in percent of all of its cores.
+        workers: processor time of each worker process, in percent of one core.
+        hosts: processor time of each host, in percent of all of its cores.
     """
 
     seconds: float
@@ -79,11 +76,10 @@ class History:
         began: when the run began, in seconds since 1970.
         seconds: of each sample, since then.
         images, bytes_read, bytes_written: so far.
-        workers, hosts: processor time in percent, by name (``host:process``, ``host``); None where
-            one was not there.
-        busy: for each worker and host, the share of the time, 0 to 1, in which it was at 95 % or
-            above.
-        verdict: how it has ended.
+        workers, hosts: processor time in percent, by name (``host:process``, ``host``); None while
+            it was not there.
+        busy: share of the time, 0 to 1, in which each worker and host was at 95 % or above.
+        verdict: how the run has ended.
     """
 
     began: float
@@ -101,7 +97,7 @@ class History:
 
     @classmethod
     def from_json(cls, value: object) -> History:
-        """Raises ValueError where the value is not a history."""
+        """Read what :meth:`to_json` gave; raise ValueError if it is not that."""
         fields = Fields(value, "a history")
         history = cls(
             began=fields.number("began", most=_LATEST),
@@ -130,17 +126,17 @@ def _table(fields: Fields, name: str) -> dict[str, tuple[float | None, ...]]:
 
 
 def _column(values: object, name: str, *, gaps: bool = False) -> tuple[Any, ...]:
-    """Numbers, or also None where there may be gaps; raises ValueError for anything else."""
+    """Return a list of numbers, or of None if gaps are allowed; raise ValueError otherwise."""
     if not isinstance(values, (list, tuple)) or len(values) > 2 * _MOST_SAMPLES:
         refuse(name, f"a list of at most {2 * _MOST_SAMPLES:,} numbers", values)
     return tuple(None if gaps and v is None else number(v, name, most=_MOST) for v in values)
 
 
 def rates(seconds: Sequence[float], amounts: Sequence[float]) -> npt.NDArray[np.float64]:
-    """By how much an amount rises in a second, averaged over a while around each sample.
+    """Return by how much an amount rises per second, averaged over a window around each sample.
 
     Args:
-        seconds: when each was measured, rising; as many as there are ``amounts``.
+        seconds: when each of the ``amounts`` was measured, in ascending order.
 
     >>> rates([0.0, 2.0, 4.0], [0, 20, 40]).tolist()
     [10.0, 10.0, 10.0]
@@ -156,11 +152,11 @@ def rates(seconds: Sequence[float], amounts: Sequence[float]) -> npt.NDArray[np.
 
 
 class Recorder:
-    """Collects samples, and thins them out when there are too many."""
+    """Collects samples, and thins them out if there are too many."""
 
     def __init__(self, began: float) -> None:
         self._began = began
-        #: Those that are kept, in their order.
+        #: The samples that are kept, in their order.
         self.samples: list[Sample] = []
         #: Of how many samples one is kept.
         self.every = 1
@@ -170,7 +166,7 @@ class Recorder:
         self._busy: dict[str, int] = {}
 
     def add(self, sample: Sample) -> None:
-        """Takes a sample; they come at regular times."""
+        """Add a sample; samples come at regular intervals."""
         for name, percent in (*sample.workers.items(), *sample.hosts.items()):
             self._looks[name] = self._looks.get(name, 0) + 1
             self._percents[name] = self._percents.get(name, 0.0) + percent
@@ -185,17 +181,17 @@ class Recorder:
             self.every *= 2
 
     def busy(self) -> dict[str, float]:
-        """For each worker and host, the share of the time in which it was busy, 0 to 1."""
+        """Return the share of the time, 0 to 1, in which each worker and host was busy."""
         return {name: round(self._busy[name] / looks, 4) for name, looks in self._looks.items()}
 
     def mean_percent(self, names: Collection[str]) -> float | None:
-        """Processor time of these workers, or hosts, on average; None where none was measured."""
+        """Return the mean processor time of these workers or hosts; None if none was measured."""
         looks = sum(self._looks.get(name, 0) for name in names)
         percents = sum(self._percents.get(name, 0.0) for name in names)
         return percents / looks if looks else None
 
     def history(self, verdict: Verdict = _DONE) -> History:
-        """What has come together so far."""
+        """Return the history so far."""
         samples = self.samples
         return History(
             began=self._began,

@@ -19,7 +19,7 @@ from prep.storage.locate import locate
 from prep.text import Displayable
 
 _LARGEST = 256 << 20  # bytes of a report.json, with a million refused images
-# What is a list in JSON, and a tuple here.
+# Attributes that are lists in JSON, and tuples here.
 _LISTS = ("refused", "mean_of", "passed_over")
 
 
@@ -104,28 +104,28 @@ class RunReport(Displayable):
 
     @classmethod
     def read(cls, output: str | os.PathLike[str]) -> RunReport:
-        """Reads ``report.json`` of an output folder.
+        """Read ``report.json`` of an output folder.
 
         Raises:
             OSError: there is none.
-            ValueError: it is not a report, or one that can't be; the message says why.
+            ValueError: it is not a report, or not a possible one; the message says why.
         """
         path = OutputLayout(locate(output)).report
         return cls.from_json(parse_json(path.read_at_most(_LARGEST), _LARGEST))
 
     @classmethod
     def from_json(cls, value: object) -> RunReport:
-        """Read what :meth:`to_json` gave; raises ValueError where it is not that."""
+        """Read what :meth:`to_json` gave; raise ValueError if it is not that."""
         return cls(**checked(value))
 
     def publish(self) -> None:
-        """Writes ``report.json``, and ``mean_rgb.json`` where there is a mean."""
+        """Write ``report.json``, and ``mean_rgb.json`` if there is a mean."""
         self.publish_mean()
         layout = OutputLayout(locate(self.output))
         layout.report.publish_json(self.to_json(), within=layout.root)
 
     def publish_mean(self) -> None:
-        """Writes ``mean_rgb.json``, unless it is there already, or there is no mean."""
+        """Write ``mean_rgb.json``, unless it is there already, or there is no mean."""
         layout = OutputLayout(locate(self.output))
         with contextlib.suppress(OSError, ValueError):
             if parse_json(layout.mean.read_at_most(LARGEST)) == self.mean_file:
@@ -151,21 +151,21 @@ class RunReport(Displayable):
 
     @property
     def page(self) -> str | None:
-        """The path of ``report.html``; None where there is none, or a browser can't open it."""
+        """The path of ``report.html``; None if there is none, or a browser can't open it."""
         path = OutputLayout(locate(self.output)).page
         return str(path) if path.local and path.is_file() else None
 
     def refused_by_reason(self) -> dict[str, int]:
-        """How many images were refused for each reason, the most frequent first."""
+        """Count the refused images by reason, the most frequent first."""
         return dict(Counter(image["reason"] for image in self.refused).most_common())
 
     def depth_warnings(self) -> list[str]:
-        """What ``depth`` does not fit, in words."""
+        """Describe images of 16 bits that ``depth`` does not fit."""
         depths = {split: Depths.of_report(found) for split, found in self.depths.items()}
         return depth_warnings(depths, self.config.get("depth", 16))
 
     def rows(self) -> list[tuple[str, str]]:
-        """The summary, as pairs of a name and a value."""
+        """Return the summary, as pairs of a name and a value."""
         return rows_of(self)
 
     def __repr__(self) -> str:

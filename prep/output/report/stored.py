@@ -1,7 +1,4 @@
-"""What a report says of the kinds and extremes of images.
-
-Read what is stored of a report, which others may have written.
-"""
+"""Read ``report.json``, which others may have written."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ def describe_traits(traits: Traits, path_of: Callable[[Seen], str]) -> dict[str,
 
 
 def stored_traits(value: object) -> dict[str, Any]:
-    """Return what :func:`describe_traits` gave; raise ValueError where it is not that."""
+    """Return what :func:`describe_traits` gave; raise ValueError if it is not that."""
     fields = Fields(value, "traits")
     extremes = Fields(fields.any("extremes"), "extremes")
     stored = {
@@ -80,7 +77,7 @@ _EXAMPLES = {"leak", "conflict"}
 
 
 def checked(value: object) -> dict[str, Any]:
-    """Return the attributes of a report; raise ValueError where they can't be that."""
+    """Return the attributes of a stored report; raise ValueError if it is not a possible one."""
     fields = Fields(value, "a report")
     images = fields.counts("images")
     splits = {name: _split(of) for name, of in fields.object("splits").items()}
@@ -132,7 +129,7 @@ def checked(value: object) -> dict[str, Any]:
 
 
 def _allowed(images: dict[str, int], config: dict[str, Any]) -> int:
-    """Tell how many images could be refused, of a report that was stored before it said so."""
+    """Return how many images could be refused, for a report of a version that did not say so."""
     share = number(config.get("max_refused", 0.0), "max_refused", most=1)
     return refusals_allowed(images["planned"], share, asked=False)
 

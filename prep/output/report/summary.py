@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def rows_of(report: RunReport) -> list[tuple[str, str]]:
-    """The summary, as pairs of a name and a value."""
+    """Return the summary, as pairs of a name and a value."""
     images = report.images
     rows = [
         (
@@ -59,7 +59,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
 
 
 def _describe_time(report: RunReport) -> str:
-    """Tell work from what comes before it, and what was done now from what was done then."""
+    """Describe how long the work took, and what came before it."""
     work = f"{measured(report.seconds - report.start_seconds)} of work"
     if report.images_per_second:
         work += f": {rate(report.images_per_second)} images/s"
@@ -69,7 +69,7 @@ def _describe_time(report: RunReport) -> str:
 
 
 def describe_passed(passed: Mapping[str, Any]) -> str:
-    """Tell what was passed over for one reason."""
+    """Describe what was passed over for one reason."""
     return f"{passed['count']:,} × {passed['reason']}, such as {shown(passed['example'])}"
 
 
@@ -94,7 +94,7 @@ def _duplicate_rows(report: RunReport) -> list[tuple[str, str]]:
 
 
 def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> list[str]:
-    """Which splits hold copies of images of others, and how many.
+    """Describe which splits hold copies of images of others, and how many.
 
     Args:
         duplicates: of a report.
@@ -112,7 +112,7 @@ def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> 
 
 
 def describe_conflicts(duplicates: Mapping[str, Any]) -> str:
-    """How many images lie in more than one class."""
+    """Describe how many images lie in more than one class."""
     number = duplicates["conflicts"]
     return f"{counted(number, 'image')} {'lies' if number == 1 else 'lie'} in more than one class"
 

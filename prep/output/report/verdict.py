@@ -53,7 +53,7 @@ class Verdict:
 
     @classmethod
     def of_error(cls, error: BaseException) -> Verdict:
-        """Tell how a run has ended that raised this.
+        """Return the verdict on a run that has raised this.
 
         >>> str(Verdict.of_error(KeyboardInterrupt())), str(Verdict.of_error(OSError("disk full")))
         ('stopped', 'failed: disk full')
@@ -66,7 +66,7 @@ class Verdict:
 
     @classmethod
     def of_counts(cls, planned: int, refused: int, allowed: int) -> Verdict:
-        """Tell how a run has ended all of whose shards are committed.
+        """Return the verdict on a run all of whose shards are committed.
 
         >>> Verdict.of_counts(40, 3, allowed=2)
         Verdict(state='too many refused', reason='3 of 40 images were refused (7.5%), more than \
@@ -86,7 +86,7 @@ max_refused allows (2)')
 
     @classmethod
     def from_json(cls, value: object) -> Verdict:
-        """Read what :meth:`to_json` gave; raises ValueError where it is not that."""
+        """Read what :meth:`to_json` gave; raise ValueError if it is not that."""
         fields = Fields(value, "a verdict")
         state, reason = fields.any("state"), fields.text("reason")
         fields.end()
