@@ -151,7 +151,7 @@ def _commit_all(journal: Journal, made: RunPlan) -> None:
     """Receipts of shards that are there, and empty."""
     random = np.random.default_rng(0)
     for shard in made.shards:
-        path = journal.layout.shard(shard.split, shard.index, shard.count)
+        path = journal.layout.shard(shard)
         path.publish(b"", durable=False)
         receipt = receipt_of(shard, made.fingerprint.digest)
         file = str(path.relative_to(journal.layout.root))

@@ -25,8 +25,7 @@ from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check import inspect_shard
-from prep.shards.formats.example import parse_example
-from prep.shards.formats.tfrecord import read_records
+from prep.shards.formats.tfrecord import FORMAT
 from prep.shards.writer import RunRef
 
 _IMAGES_PER_SHARD = 50  # so few that both of a turn meet the same weather
@@ -65,7 +64,7 @@ def _round(output: Path, plan: RunPlan) -> float:
     buffer = np.empty(SIZE * SIZE * 3, np.uint8)
     ratios = []
     for shard in plan.shards:
-        path = Journal(output).layout.shard(shard.split, shard.index, shard.count)
+        path = Journal(output).layout.shard(shard)
         bare = _seconds(_decode_all, path, buffer)
         ratios.append(bare / _seconds(_verify, shard, reference))
     return statistics.median(ratios)
@@ -73,8 +72,8 @@ def _round(output: Path, plan: RunPlan) -> float:
 
 def _decode_all(path: Path, buffer: Pixels) -> None:
     with open(path, "rb") as file:
-        for record in read_records(file):
-            simplejpeg.decode_jpeg(parse_example(record).image, "RGB", buffer=buffer, strict=True)
+        for record in FORMAT.records(file):
+            simplejpeg.decode_jpeg(FORMAT.parse(record).image, "RGB", buffer=buffer, strict=True)
 
 
 def _verify(shard: ShardSpec, reference: RunRef) -> None:

@@ -32,12 +32,14 @@ from prep.errors import ConfigError, UsageError
 from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
 from prep.settings import (
     ARTICLE_KEYS,
+    FORMATS,
     KEYS,
     REQUIRED,
     RGB,
     Compression,
     Damaged,
     Encoding,
+    Format,
     Icc,
     ImageSettings,
     Interpolation,
@@ -238,6 +240,7 @@ class Config(Displayable, BaseModel):
     size: Whole = field("size")
     quality: Whole = field("quality")
     images_per_shard: Whole | None = field("images_per_shard")
+    format: Format = field("format")
     compression: AnyCompression = field("compression")
     seed: Whole = field("seed")
     interpolation: Interpolation = field("interpolation")
@@ -363,6 +366,15 @@ class Config(Displayable, BaseModel):
         shown, options = split(values, self.storage_options)
         if shown != values or options != self.storage_options:
             self.__dict__.update(shown, storage_options=options or None)
+        return self
+
+    @model_validator(mode="after")
+    def _compression_suits_the_format(self) -> Config:
+        if self.compression not in (None, *FORMATS[self.format].compressions):
+            raise ConfigError(
+                f"compression: got {self.compression}, which shards of format {self.format} can't "
+                "have; leave compression out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ Encoding = Literal["jpeg", "raw", "float32"]
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]
+Format = Literal["tfrecord", "webdataset"]
 #: Red, green and blue, each from 0 to 255.
 RGB = tuple[float, float, float]
 
@@ -39,6 +40,23 @@ RESULTS = frozenset(
         ),
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFile:
+    """The files that a record format makes: how their names end, and how they may be compressed."""
+
+    suffix: str
+    compressions: tuple[Compression, ...] = ()
+
+
+#: The registry of record formats, a line each. ``prep.shards.formats`` has a module of each name.
+FORMATS: dict[Format, ShardFile] = {
+    "tfrecord": ShardFile(suffix=".tfrecord", compressions=("GZIP", "ZLIB")),
+    "webdataset": ShardFile(suffix=".tar"),
+}
+#: The format of outputs that were begun before there was a choice.
+DEFAULT_FORMAT: Format = "tfrecord"
 
 #: The keys of the article's JSON config, and what they are called here.
 ARTICLE_KEYS = {
@@ -180,9 +198,15 @@ KEYS: dict[str, Key] = {
         bounds=(1, None),
         decides_bytes=True,
     ),
+    "format": Key(
+        default=DEFAULT_FORMAT,
+        help="Format of the shards: tfrecord (tf.train.Examples), or webdataset (tar files).",
+        words=get_args(Format),
+        decides_bytes=True,
+    ),
     "compression": Key(
         default=None,
-        help="Compression of the shards: none, GZIP or ZLIB.",
+        help="Compression of TFRecord shards: none, GZIP or ZLIB.",
         words=("none", *get_args(Compression)),
         decides_bytes=True,
     ),
@@ -375,13 +399,13 @@ def _length(name: str) -> int:
         return _LONGEST_NAME + 1
 
 
-def shard_name(split: str, index: int, count: int) -> str:
+def shard_name(split: str, index: int, count: int, format: Format = DEFAULT_FORMAT) -> str:
     """Return the file name of shard ``index`` of ``count``.
 
     >>> shard_name("train", 0, 214)
     'train-00000-of-00214.tfrecord'
     """
-    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+    return f"{split}-{index:05d}-of-{count:05d}{FORMATS[format].suffix}"
 
 
 def rgb_of(colour: str) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 
 from prep.display.markup import Curve, curve
-from prep.display.page.samples import read_pixels, written_entries
+from prep.display.page.samples import read_pixels
 from prep.images.encode import Thumbnailer
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
@@ -44,7 +44,7 @@ def _images(journal: Journal, plan: RunPlan) -> list[tuple[str, str]]:
         receipt = journal.receipt(shard, plan.fingerprint.digest)
         if receipt is None:
             continue
-        entries = written_entries(journal, plan, shard, receipt)[:_RECORDS]
+        entries = receipt.written_among(journal.entries(plan, shard))[:_RECORDS]
         wanted = _choose([entry.class_name for entry in entries], found)
         for number, pixels in read_pixels(journal, plan, receipt, wanted):
             found[wanted[number]] = base64.b64encode(thumbnail(pixels)).decode()

@@ -22,8 +22,7 @@ from prep.operations.work import count_tasks
 from prep.output.opened import known_encoding
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
-from prep.shards.formats.example import parse_example
-from prep.shards.formats.tfrecord import read_records
+from prep.shards.formats.base import format_of_file, shards_among
 from prep.sources.folders.names import EXTENSIONS
 from prep.sources.prefetch.depth import depth_of
 from prep.sources.prefetch.window import ReadAhead
@@ -53,7 +52,6 @@ _BYTES_PER_RECORD = 20_000
 _IMAGES_PER_SHARD = 1000
 # Sizes are not known before files are read. As many are read ahead as fit if all are as large.
 _LARGE_IMAGE = 1 << 20  # 1 MiB
-_SHARD_SUFFIX = ".tfrecord"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +110,7 @@ def mean_rgb(
     dashboard: bool = False,
     callbacks: Iterable[Callback] = (),
 ) -> MeanReport:
-    """Compute the mean RGB of image files, or of the images in TFRecord shards.
+    """Compute the mean RGB of image files, or of the images in shards.
 
     Args:
         inputs: a folder (with all folders below it), a file, or a glob pattern (``**`` for any
@@ -122,7 +120,8 @@ def mean_rgb(
         weight: ``image`` is the article's definition, the mean of the images' means; ``pixel`` is
             the mean over all pixels. The images in shards are all of one size, so the two are the
             same.
-        tfrecord: whether the files are shards; by default, whether all are named so.
+        tfrecord: whether the files are shards, TFRecord or WebDataset; by default, whether all
+            are named so.
         workers: number of workers of a cluster that is started.
         cluster, profile: as for ``prep.run``.
         progress: whether to show progress on standard error; if None, only at a terminal.
@@ -148,8 +147,7 @@ def mean_rgb(
         # Workers may have other working directories.
         files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
         files = list(dict.fromkeys(files))  # Patterns may overlap.
-        named_so = all(file.endswith(_SHARD_SUFFIX) for file in files)
-        shards = tfrecord if tfrecord is not None else named_so
+        shards = tfrecord if tfrecord is not None else len(shards_among(files)) == len(files)
         chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
         images = _images_in_shards(files) if shards else len(files)
         workload = Workload(images=images, parts=len(chunks))
@@ -193,7 +191,7 @@ def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
             sorted(p for p in glob.iglob(inputs, recursive=True) if os.path.isfile(p)), inputs
         )
     images = sorted(path for path in candidates if _is_image_name(path))
-    shards = sorted(path for path in candidates if path.endswith(_SHARD_SUFFIX))
+    shards = shards_among(candidates)
     return _some(shards if tfrecord or (tfrecord is None and not images) else images, inputs)
 
 
@@ -239,7 +237,7 @@ def sum_images(paths: Iterable[str]) -> Part:
 
 
 def sum_shards(paths: Iterable[str]) -> Part:
-    """Sums over the images in TFRecord files.
+    """Add up the images in shards.
 
     Raises:
         RecordError: a file or a record in it is damaged, or can't be read.
@@ -260,11 +258,11 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 def _images_of_shard(path: str) -> Iterator[ChannelStats]:
     encoding, mean = known_encoding(path) or (None, None)
     decoder = Decoder()
-    number = 0
+    format, number = format_of_file(path), 0
     try:
         with locate(path).open_regular() as file:
-            for record in read_records(file):
-                image = parse_example(record).image
+            for record in format.records(file):
+                image = format.parse(record).image
                 yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
                 number += 1
     except RecordError as error:
@@ -320,6 +318,6 @@ def _some(files: list[str], inputs: str) -> list[str]:
     if not files:
         raise SourceError(
             f"input: nothing found for {quoted(inputs)}; expected a folder, a file, or a quoted "
-            "glob pattern of images or .tfrecord files"
+            "glob pattern of images or shards"
         )
     return files

@@ -139,7 +139,7 @@ class Repair:
         changed = [name for name in self._changed_images(made, shard) if name not in gone]
         if changed:
             self._note(
-                self._journal.layout.shard(shard.split, shard.index, shard.count),
+                self._journal.layout.shard(shard),
                 f"{counted(len(changed), 'image')} of its {shard.images} changed or gone, such as "
                 f"{quoted(changed[0])}",
             )
@@ -182,7 +182,7 @@ class Repair:
         other = int((old != new).sum())
         if other:
             self._note(
-                self._journal.layout.shard(shard.split, shard.index, shard.count),
+                self._journal.layout.shard(shard),
                 f"{counted(other, 'image')} of its {shard.images} to have other contents, though "
                 "of the same size and time; it was written again with these",
             )

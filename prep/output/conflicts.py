@@ -63,7 +63,7 @@ def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Loca
             continue
         if _is_folder(path) or (not ours and (path.exists() or path.is_symlink())):
             yield path
-    expected = {layout.shard(s.split, s.index, s.count) for s in plan.shards} if ours else set()
+    expected = {layout.shard(s) for s in plan.shards} if ours else set()
     for split in plan.counts:
         for path in journal.shard_files(split):
             if path not in expected or _is_folder(path):

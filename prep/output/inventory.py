@@ -80,7 +80,7 @@ class Inventory:
             leftovers: whether temporary files of attempts that have ended are wrong, too.
         """
         layout, shards = self._layout, self._stored.shards
-        files = {layout.shard(shard.split, shard.index, shard.count) for shard in shards}
+        files = {layout.shard(shard) for shard in shards}
         for split in self._stored.splits:
             for path in _files_in(layout.root / split):
                 if is_shard_name(path.name, split) and path not in files:

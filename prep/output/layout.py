@@ -3,7 +3,7 @@
 ::
 
     OUTPUT/
-      train/train-00000-of-00214.tfrecord   what is trained on
+      train/train-00000-of-00214.tfrecord   what is trained on (or another format's suffix)
       mean_rgb.json  label_map.json  report.json  report.html
       refused.csv  duplicates.csv
       .prep/plan.json                       what this output is to hold
@@ -17,10 +17,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from prep.settings import RESULTS, shard_name
+from prep.planning.shards import ShardSpec
+from prep.settings import FORMATS, RESULTS
 from prep.storage.location import Location
 
-_SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5,}-of-\d{5,}\.tfrecord", re.DOTALL)
+_SUFFIXES = "|".join(re.escape(file.suffix) for file in FORMATS.values())
+_SHARD_NAME = re.compile(rf"(?P<split>.+)-\d{{5,}}-of-\d{{5,}}(?:{_SUFFIXES})", re.DOTALL)
 
 
 def split_of(name: str) -> str | None:
@@ -60,8 +62,8 @@ class OutputLayout:
             return True
         return bool(folder) and is_shard_name(last, folder)
 
-    def shard(self, split: str, index: int, count: int) -> Location:
-        return self.root / split / shard_name(split, index, count)
+    def shard(self, shard: ShardSpec) -> Location:
+        return self.root / shard.split / shard.name
 
     def receipt(self, split: str, index: int) -> Location:
         return self.receipts / split / f"{index:05d}.json"

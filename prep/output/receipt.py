@@ -19,7 +19,8 @@ from prep.images.mean_image import MeanImage
 from prep.images.stats import ChannelStats
 from prep.images.traits import Traits
 from prep.parsing import LARGEST_WHOLE, Fields, refuse
-from prep.settings import MOST_SHARDS, require_split_name, shard_name
+from prep.settings import FORMATS, MOST_SHARDS, require_split_name, shard_name
+from prep.sources.base import ImageEntry
 from prep.storage.urls import stays_within
 
 # What a receipt stands for that was written before these were noted.
@@ -167,16 +168,24 @@ class ShardReceipt:
             mean_image=MeanImage.from_json(fields.any("mean_image", _NO_MEAN_IMAGE)),
         )
         fields.end()
-        name = shard_name(receipt.split, receipt.index, receipt.count)
-        shard = os.path.join(receipt.split, name)
-        if receipt.file != shard:
-            refuse("file", repr(shard), receipt.file)
+        if receipt.file not in (names := _shard_files(split, index, receipt.count)):
+            refuse("file", " or ".join(map(repr, names)), receipt.file)
         return receipt
 
     @property
     def images(self) -> int:
         """Number of records."""
         return sum(self.written.values())
+
+    def written_among(self, entries: Iterable[ImageEntry]) -> list[ImageEntry]:
+        """Return the image of each record, in order, given all images of the shard."""
+        refused = {note.path for note in of_outcome(self.findings, "refused")}
+        return [entry for entry in entries if entry.name not in refused]
+
+
+def _shard_files(split: str, index: int, count: int) -> list[str]:
+    """Return what a shard's file can be called, relative to the output, by format."""
+    return [os.path.join(split, shard_name(split, index, count, format)) for format in FORMATS]
 
 
 def _hexadecimal(text: str, name: str) -> str:

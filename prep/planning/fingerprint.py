@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from prep.config import Config
 from prep.planning.shards import Partition
-from prep.settings import RGB, fingerprint_part
+from prep.settings import DEFAULT_FORMAT, RGB, fingerprint_part
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import columns_of
 from prep.text import quoted, some
@@ -110,6 +110,7 @@ PARTITION = "partition"
 # Left out if they have these values, so that outputs begun before there was a choice continue.
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
+    "format": DEFAULT_FORMAT,
     PARTITION: "filled",
 }
 

@@ -18,7 +18,7 @@ from prep.errors import PrepError
 from prep.planning.facts import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSpec, plan_shards
-from prep.settings import RGB, Compression, ImageSettings
+from prep.settings import DEFAULT_FORMAT, RGB, Compression, ImageSettings
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap
 from prep.text import Displayable, counted, one_line
@@ -133,7 +133,8 @@ class RunPlan(Displayable):
     @cached_property
     def shards(self) -> tuple[ShardSpec, ...]:
         """The manifest's rows in each shard."""
-        return plan_shards(self.splits, self.images_per_shard, self.fingerprint.partition)
+        partition, format = self.fingerprint.partition, self.config.format
+        return plan_shards(self.splits, self.images_per_shard, partition, format)
 
     def with_partition(self, partition: Partition) -> RunPlan:
         """Return a plan that spreads the same images over shards in another way."""
@@ -170,11 +171,14 @@ class RunPlan(Displayable):
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of ``plan.json``; :mod:`prep.planning.stored` reads them."""
+        config = self.config.model_dump(mode="json")
+        if self.config.format == DEFAULT_FORMAT:  # Plans of earlier versions do not name it.
+            del config["format"]
         return {
             "format": FORMAT,
             "digest": self.fingerprint.digest,
             "fingerprint": dict(self.fingerprint.parts),
-            "config": self.config.model_dump(mode="json"),
+            "config": config,
             "source": self.source,
             "settings": asdict(self.settings),
             "compression": self.compression,

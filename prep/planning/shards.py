@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 from prep.errors import ConfigError
-from prep.settings import MOST_SHARDS
+from prep.settings import DEFAULT_FORMAT, MOST_SHARDS, Format, shard_name
 
 #: ``even``: shards of a split differ by at most one image. ``filled``: all but the last are full,
 #: as in outputs of earlier versions.
@@ -21,13 +21,22 @@ _DEFAULT_SHARDS = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSpec:
-    """Shard ``index`` of the ``count`` of its split: rows ``start`` to ``stop`` of the manifest."""
+    """Shard ``index`` of the ``count`` of its split: rows ``start`` to ``stop`` of the manifest.
+
+    ``format`` is that of its file.
+    """
 
     split: str
     index: int
     count: int
     start: int
     stop: int
+    format: Format = DEFAULT_FORMAT
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return shard_name(self.split, self.index, self.count, self.format)
 
     @property
     def images(self) -> int:
@@ -35,7 +44,10 @@ class ShardSpec:
 
 
 def plan_shards(
-    images: Mapping[str, int], images_per_shard: int, partition: Partition = "even"
+    images: Mapping[str, int],
+    images_per_shard: int,
+    partition: Partition = "even",
+    format: Format = DEFAULT_FORMAT,
 ) -> tuple[ShardSpec, ...]:
     """Spread the rows of each split over shards of at most ``images_per_shard`` images.
 
@@ -57,7 +69,7 @@ def plan_shards(
         else:
             bounds = [*range(first, first + number, images_per_shard), first + number]
         shards += (
-            ShardSpec(split=split, index=index, count=count, start=start, stop=stop)
+            ShardSpec(split=split, index=index, count=count, start=start, stop=stop, format=format)
             for index, (start, stop) in enumerate(pairwise(bounds))
         )
         first += number

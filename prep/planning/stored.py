@@ -12,7 +12,7 @@ from prep.parsing import Fields, number, refuse, text
 from prep.planning.fingerprint import PARTITION, Fingerprint, make_fingerprint
 from prep.planning.plan import RunPlan
 from prep.planning.shards import count_shards
-from prep.settings import RGB, require_split_name
+from prep.settings import DEFAULT_FORMAT, RGB, require_split_name
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import require_numbered, require_within
 from prep.sources.registry import is_source_name
@@ -52,6 +52,7 @@ def plan_from_json(value: object) -> RunPlan:
         ("images_per_shard", per_shard, config.images_per_shard or per_shard),
         # What earlier versions wrote is told by its absence.
         ("partition", parts.get(PARTITION, "even"), "even"),
+        ("format", parts.get("format", DEFAULT_FORMAT), config.format),
         ("splits", parts.get("splits"), list(images)),
         ("classes", len(set(plan.classes)), max(len(classes), 1)),
     ):

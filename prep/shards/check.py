@@ -1,7 +1,4 @@
-"""What a shard's receipt says, held against the plan.
-
-A shard as a whole: its receipt first, then the file.
-"""
+"""Check a shard: its receipt against the plan, then its file against both."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from prep.text import brief, reason_of
 
 
 def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceipt | Finding:
-    """The receipt of a shard; what is wrong, where there is none of this plan."""
+    """Return the receipt of a shard, or why there is none of this plan."""
     path = journal.layout.receipt(shard.split, shard.index)
 
     def problem(expected: str, found: str) -> Finding:
@@ -37,7 +34,7 @@ def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceip
     try:
         receipt = journal.read_receipt(shard.split, shard.index)
     except FileNotFoundError:
-        file = journal.layout.shard(shard.split, shard.index, shard.count)
+        file = journal.layout.shard(shard)
         there = file.patiently(file.exists)
         found = "a file without one" if there else "none, and no file: it was not written"
         return problem(f"the receipt of {file.name}", found)
@@ -58,11 +55,11 @@ def receipt_differences(
     file: str,
     entries: Sequence[ImageEntry] | None,
 ) -> Iterator[Difference]:
-    """In what a receipt does not agree with the plan, or with itself.
+    """Compare a receipt with the plan, and with itself.
 
     Args:
-        file: where the shard is to be, relative to the output.
-        entries: its images; None where the image list can't be read.
+        file: path of the shard, relative to the output.
+        entries: its images; None if the manifest can't be read.
     """
     written, refused = receipt.images, of_outcome(receipt.findings, "refused")
     largest = plan.most_bytes(written)
@@ -90,7 +87,7 @@ def receipt_differences(
     more = [name for name, images in deep.items() if images > receipt.written.get(name, 0)]
     pairs["classes with more images of 16 bits than images"] = ([], more)
     if entries is not None:
-        by_class = dict(Counter(classes_written(receipt, entries)))
+        by_class = dict(Counter(entry.class_name for entry in receipt.written_among(entries)))
         names = {entry.name for entry in entries}
         strange = {finding.path for finding in receipt.findings} - names
         pairs["images by class"] = (by_class, receipt.written)
@@ -98,12 +95,6 @@ def receipt_differences(
     for what, (expected, found) in pairs.items():
         if expected != found:
             yield f"{what}: {brief(expected)}", brief(found)
-
-
-def classes_written(receipt: ShardReceipt, entries: Sequence[ImageEntry]) -> list[str]:
-    """The class of each record of a shard, in their order."""
-    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
-    return [entry.class_name for entry in entries if entry.name not in refused]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +115,12 @@ class ShardInspection:
 
 
 def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
-    """Reads all of a shard again, and says what is not as the plan and the receipt have it.
+    """Read all of a shard, and compare it with its plan and receipt.
 
     Raises:
         OutputConflict: the output holds another plan now.
-        OutputNotSeen: this host sees none in it.
-        StorageUnavailable: it can't be told, for a storage does not answer.
+        OutputNotSeen: this host sees no plan in it.
+        StorageUnavailable: a storage does not answer.
     """
     configure_process()
     journal = Journal(run.output)
@@ -137,7 +128,7 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     receipt = read_receipt(journal, shard, run.digest)
     if isinstance(receipt, Finding):
         return ShardInspection(shard=shard, problems=(receipt,))
-    path = journal.layout.shard(shard.split, shard.index, shard.count)
+    path = journal.layout.shard(shard)
     entries = _entries(journal, plan, shard)
     file, receipt_file = (
         str(place.relative_to(journal.layout.root))
@@ -146,8 +137,8 @@ def inspect_shard(shard: ShardSpec, run: RunRef) -> ShardInspection:
     wrong = _problems(receipt_file, receipt_differences(receipt, shard, plan, file, entries))
     if wrong:  # There is nothing to hold the shard against.
         return ShardInspection(shard=shard, problems=wrong)
-    classes = None if entries is None else classes_written(receipt, entries)
-    records, differences = inspect_file(path, plan, receipt, classes)
+    written = None if entries is None else receipt.written_among(entries)
+    records, differences = inspect_file(path, plan, receipt, written)
     return ShardInspection(
         shard=shard, records=records, receipt=receipt, problems=_problems(file, differences)
     )
@@ -158,7 +149,7 @@ def _problems(where: str, differences: Iterable[Difference]) -> tuple[Finding, .
 
 
 def _entries(journal: Journal, plan: RunPlan, shard: ShardSpec) -> list[ImageEntry] | None:
-    """The images of a shard; None where the image list can't be read, which is told elsewhere."""
+    """Return the images of a shard; None if the manifest can't be read, which is told elsewhere."""
     try:
         return list(journal.entries(plan, shard))
     except OSError as error:

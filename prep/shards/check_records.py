@@ -1,10 +1,11 @@
-"""What is in the file of a shard: its bytes, and its records one by one."""
+"""Check the file of a shard: its bytes as a whole, and its records one by one."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -16,28 +17,30 @@ from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
-from prep.shards.formats.example import image_of, label_entry, parse_example
-from prep.shards.formats.tfrecord import compression_of, crc32c, read_records
+from prep.shards.formats.base import Sample, crc32c, record_format, record_key
+from prep.sources.base import ImageEntry
 from prep.sources.labels import LabelMap
 from prep.storage.location import Location
 from prep.storage.retry import Retries
 from prep.text import counted, quoted
 
-_RECORDS_NAMED = 3  # of those in a shard that something is wrong with
+_RECORDS_NAMED = 3  # at most, of the records of a shard that are wrong
 _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again, from its start
 
 
 def inspect_file(
-    path: Location, plan: RunPlan, receipt: ShardReceipt, classes: Sequence[str] | None
+    path: Location, plan: RunPlan, receipt: ShardReceipt, entries: Sequence[ImageEntry] | None
 ) -> tuple[int, list[Difference]]:
-    """How many records could be read, and what is wrong with them and with their file.
+    """Return how many records can be read, and what is wrong with them and with their file.
 
     Args:
-        classes: of each record, in their order; None where that is not known.
+        path: the shard.
+        plan, receipt: what it should hold.
+        entries: the image of each record, in order; None if unknown.
     """
 
     def read() -> tuple[int, list[Difference]]:
-        reading = _Reading(plan, receipt, classes)
+        reading = _Reading(plan, receipt, entries)
         found = [*_file_differences(path, receipt), *reading.differences(path)]
         return reading.records, found
 
@@ -51,7 +54,7 @@ def inspect_file(
 
 
 def _file_differences(path: Location, receipt: ShardReceipt) -> Iterator[Difference]:
-    """Size and digest of the file; raises OSError where it can't be read."""
+    """Compare the size and digest of the file; raise OSError if it can't be read."""
     with path.open_regular() as file:
         size = file.seek(0, os.SEEK_END)
         if size != receipt.bytes:
@@ -63,44 +66,25 @@ def _file_differences(path: Location, receipt: ShardReceipt) -> Iterator[Differe
         yield f"SHA-256 {receipt.sha256:.12}…", f"{digest:.12}…"
 
 
-class _Labels:
-    """The labels of classes as they are stored, each made once it is needed."""
-
-    def __init__(self, labels: LabelMap) -> None:
-        self._labels = labels
-        self._entries: dict[str, bytes] = {}
-
-    def entry(self, name: str) -> bytes:
-        entry = self._entries.get(name)
-        if entry is None:
-            entry = self._entries[name] = label_entry(self._labels.feature(name))
-        return entry
-
-    def describe(self, label: Sequence[int]) -> str:
-        """A label as it stands in the map, with a class that it may stand for."""
-        number = label[0] if self._labels.width is None else label.index(1) if 1 in label else -1
-        names = [n for n, value in self._labels.numbers.items() if value == number]
-        if not names or tuple(label) != self._labels.feature(names[0]):
-            return f"label {str(list(label))[:40]}, which is not in the map"
-        return f"label {number} ({quoted(names[0])})"
-
-
 class _Reading:
-    """Goes over the records of a shard, and keeps count of what is in them."""
+    """One reading of the records of a shard, and what it finds."""
 
-    def __init__(self, plan: RunPlan, receipt: ShardReceipt, classes: Sequence[str] | None) -> None:
+    def __init__(
+        self, plan: RunPlan, receipt: ShardReceipt, entries: Sequence[ImageEntry] | None
+    ) -> None:
         self._plan = plan
         self._receipt = receipt
-        self._classes = classes
-        self._labels = _Labels(plan.labels)
+        self._entries = entries
+        self._format = record_format(plan.config.format)
+        self._encode = self._format.encoder(plan.settings, plan.labels)
         self._squares = CropReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
-        self._by_label: dict[tuple[int, ...], int] = {}
+        self._by_label = Counter[tuple[int, ...]]()
         self.records = 0
 
     def differences(self, path: Location) -> list[Difference]:
-        """What is wrong with the records of the file; raises OSError where it can't be read."""
+        """Return what is wrong with the records; raise OSError if the file can't be read."""
         with path.open_regular() as file:
             self._read(file)
             if self.records != self._receipt.images:
@@ -113,50 +97,42 @@ class _Reading:
     def _read(self, file: BinaryIO) -> None:
         expected = self._plan.compression
         try:
-            found = compression_of(file)
+            found = self._format.compression_of(file)
             if found != expected and self._receipt.bytes:
                 self._wrong.append((f"compression {expected}", f"{found}"))
             for data in self._records(file):
-                self._take(data)
+                number, self.records = self.records, self.records + 1
+                try:
+                    self._stats += self._squares.sums(self._image(data, number))
+                except RecordError as error:
+                    self._wrong.append((f"record {number} to be whole", str(error)))
         except RecordError as error:
             self._wrong.append((f"record {self.records} to be whole", str(error)))
 
     def _records(self, file: BinaryIO) -> Iterator[bytes]:
-        """What a file may hold by plan and receipt, and twice as many records to say what came."""
+        """Yield up to twice as many records as there should be, to say how many there are."""
         most = 2 * self._receipt.images + _RECORDS_NAMED
-        return read_records(file, self._plan.largest_record, most)
-
-    def _take(self, data: bytes) -> None:
-        number = self.records
-        self.records += 1
-        try:
-            self._stats += self._squares.sums(self._image(data, number))
-        except RecordError as error:
-            self._wrong.append((f"record {number} to be whole", str(error)))
+        return self._format.records(file, self._plan.largest_record, most)
 
     def _image(self, data: bytes, number: int) -> bytes:
-        name = self._class_of(number)
-        if name is not None:
-            image = image_of(data, self._labels.entry(name))
-            if image is not None:
-                return image
-        example = parse_example(data)
-        if name is not None and example.label != self._plan.labels.feature(name):
-            expected = self._labels.describe(self._plan.labels.feature(name))
-            found = self._labels.describe(example.label)
-            self._wrong.append((f"record {number} to have {expected}", found))
-        elif name is not None:
-            raise RecordError("it holds more than an image and a label, or in another form")
-        self._by_label[example.label] = self._by_label.get(example.label, 0) + 1
-        return example.image
-
-    def _class_of(self, number: int) -> str | None:
-        if self._classes is None or number >= len(self._classes):
-            return None
-        return self._classes[number]
+        """Return the image of a record, which is held against what it was made of, if known."""
+        record = self._format.parse(data)
+        if self._entries is None or number >= len(self._entries):
+            self._by_label[record.label] += 1
+            return record.image
+        entry = self._entries[number]
+        key = record_key(self._receipt.index, number)
+        if self._encode(Sample(record.image, entry.class_name, entry.name, key)) == data:
+            return record.image
+        label = self._plan.labels.feature(entry.class_name)
+        if record.label == label:
+            raise RecordError("its image and label are followed by more, or in another form")
+        expected, found = (_describe(self._plan.labels, each) for each in (label, record.label))
+        self._wrong.append((f"record {number} to have {expected}", found))
+        return record.image
 
     def _sums_differ(self, file: BinaryIO) -> Iterator[Difference]:
-        """Sums are exact, but for those of JPEGs: they were taken before encoding."""
+        """Compare sums: exactly, except those of JPEGs, which were taken before encoding."""
         expected, found = self._receipt.stats, self._stats
         mean = self._squares.grids.mean()
         if mean.images and self._receipt.mean_image.images and mean != self._receipt.mean_image:
@@ -178,10 +154,12 @@ class _Reading:
                     yield f"a mean of {a:.3f} ± {near + more:.3f} in {channel}", f"{b:.3f}"
 
     def _clipping(self, file: BinaryIO) -> Sequence[float]:
-        """Looked at only where the mean is off by more than a photo's ever is."""
+        """Return what clipping adds to the tolerance; only photos that are none need it."""
         file.seek(0)
         found = [
-            clipping_tolerance(self._squares.pixels(parse_example(data).image), self._plan.settings)
+            clipping_tolerance(
+                self._squares.pixels(self._format.parse(data).image), self._plan.settings
+            )
             for data in self._records(file)
         ]
         return [float(mean) for mean in np.mean(found, axis=0)]
@@ -193,24 +171,32 @@ class _Reading:
             wrong.append(("no more than that", f"{len(self._wrong) - len(wrong)} more"))
         if self.records != expected:
             wrong.insert(0, (f"{expected} records", f"{self.records}"))
-        if self._classes is None and not wrong:
+        if self._entries is None and not wrong:
             wrong += self._labels_differ()
         return wrong
 
     def _labels_differ(self) -> Iterator[Difference]:
-        """Without the image list, labels can be counted at least."""
-        expected: dict[tuple[int, ...], int] = {}
+        """Compare how often each label occurs, which needs no manifest."""
+        expected = Counter[tuple[int, ...]]()
         for name, count in self._receipt.written.items():
-            label = self._plan.labels.feature(name)
-            expected[label] = expected.get(label, 0) + count
+            expected[self._plan.labels.feature(name)] += count
         for label in sorted(expected.keys() | self._by_label.keys()):
-            wanted, found = expected.get(label, 0), self._by_label.get(label, 0)
+            wanted, found = expected[label], self._by_label[label]
             if wanted != found:
-                yield f"{wanted} records of {self._labels.describe(label)}", f"{found}"
+                yield f"{wanted} records of {_describe(self._plan.labels, label)}", f"{found}"
+
+
+def _describe(labels: LabelMap, label: Sequence[int]) -> str:
+    """Return a label as it stands in the map, with a class that it may stand for."""
+    number = label[0] if labels.width is None else label.index(1) if 1 in label else -1
+    names = [name for name, value in labels.numbers.items() if value == number]
+    if not names or tuple(label) != labels.feature(names[0]):
+        return f"label {str(list(label))[:40]}, which is not in the map"
+    return f"label {number} ({quoted(names[0])})"
 
 
 def _repeated(records: Iterator[bytes]) -> Iterator[Difference]:
-    """Records that come more than once, as far as they can be read."""
+    """Name records that occur more than once, as far as they can be read."""
     seen: dict[int, int] = {}
     with contextlib.suppress(RecordError):
         for number, data in enumerate(records):

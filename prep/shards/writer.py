@@ -19,9 +19,8 @@ from prep.output.opened import OpenedPlan, not_seen, open_plan, taken_over
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec
-from prep.settings import ImageSettings, shard_name
-from prep.shards.formats.example import example, label_entry
-from prep.shards.formats.tfrecord import RecordWriter
+from prep.settings import ImageSettings
+from prep.shards.formats.base import Sample, record_format, record_key
 from prep.shards.isolation.guarded import GuardedProcessor
 from prep.shards.tally import Tally
 from prep.sources.base import ImageEntry, Source
@@ -159,7 +158,7 @@ class _ShardWriter:
         if self._observer is not None:
             self._observer.attempt_begun(tally)
         layout = self._journal.layout
-        path = layout.shard(shard.split, shard.index, shard.count)
+        path = layout.shard(shard)
         within, tag = layout.root, f"{shard.index:05d}"
         with path.create(
             within=within, tag=tag, before_publishing=lambda: self._make_way(file.sha256)
@@ -197,8 +196,9 @@ class _ShardWriter:
 
     def _write_records(self, file: NewFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout
-        labels = {name: label_entry(plan.labels.feature(name)) for name in plan.labels.numbers}
-        writer = RecordWriter(file, plan.compression)
+        format = record_format(plan.config.format)
+        encode = format.encoder(plan.settings, plan.labels)
+        writer = format.writer(file, plan.compression)
         reader = _Reader(plan.settings, self.retries)
         # Another attempt's file: its process has died at this shard, or hangs there.
         with (
@@ -217,7 +217,8 @@ class _ShardWriter:
                     tally.refuse(entry.name, entry.class_name, data, refusal)
                 else:
                     image = processed.image
-                    writer.write(example(image, labels[entry.class_name]))
+                    key = record_key(self._shard.index, tally.images - tally.refused)
+                    writer.write(encode(Sample(image, entry.class_name, entry.name, key)))
                     tally.accept(entry.name, entry.class_name, data, processed)
                     tally.file_bytes = file.size
                 if self._observer is not None:
@@ -239,7 +240,7 @@ class _ShardWriter:
             index=shard.index,
             count=shard.count,
             fingerprint=self._run.digest,
-            file=os.path.join(shard.split, shard_name(shard.split, shard.index, shard.count)),
+            file=os.path.join(shard.split, shard.name),
             bytes=file.size,
             sha256=file.sha256,
             written=dict(sorted(tally.written.items())),

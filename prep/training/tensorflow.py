@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from prep.output.plans import require_listed
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings, install_command
-from prep.shards.formats.tfrecord import read_records
+from prep.shards.formats.base import record_format
 from prep.storage.arguments import admit
 from prep.storage.location import Location
 from prep.text import quoted, shown
@@ -24,6 +25,9 @@ except ModuleNotFoundError as error:
         f"prep.load needs TensorFlow, which is not installed: {install_command('tensorflow')}",
         name=error.name,
     ) from None
+
+
+_READ_TOGETHER = 16  # records; as float32 of 256 by 256 pixels, 12 MiB
 
 
 def load(
@@ -39,8 +43,8 @@ def load(
     The cardinality is set, so Keras knows the length of an epoch.
 
     Args:
-        output: an output folder, or its URL. TensorFlow reads folders itself; storages are read in
-            Python, which is enough for about ten thousand images a second.
+        output: an output folder, or its URL. TensorFlow itself reads TFRecords in folders. Tar
+            files, and whatever is in a storage, are read in Python.
         split: name of the split.
         storage_options: options of the storage, for URLs; see :class:`prep.Config`.
 
@@ -60,31 +64,52 @@ def load(
     require_listed(journal.layout, plan)
     receipts = _receipts(journal, plan, split)
     totals = total_receipts(receipts)[split]
-    parse = _parser(plan.settings, plan.labels.width)
     files = [journal.layout.root / receipt.file for receipt in receipts]
-    records = _records(files, plan)
-    return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).apply(
-        tf.data.experimental.assert_cardinality(totals.images)
-    )
+    native = plan.config.format == "tfrecord" and not any(file.is_remote for file in files)
+    dataset = _read_natively(files, plan) if native else _read_in_python(files, plan)
+    return dataset.apply(tf.data.experimental.assert_cardinality(totals.images))
 
 
-def _records(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
-    if not any(file.is_remote for file in files):
-        names = [os.fsencode(str(file)) for file in files]
-        return tf.data.TFRecordDataset(names, compression_type=plan.compression or "")
+def _read_natively(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
+    """Return (image, label) of TFRecord files in folders, which TensorFlow reads itself."""
+    decode, width = _decoder(plan.settings), plan.labels.width
+    features = {
+        "image_raw": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([] if width is None else [width], tf.int64),
+    }
 
-    def read() -> Iterator[bytes]:
+    def parse(record: tf.Tensor) -> Any:
+        example = tf.io.parse_single_example(record, features)
+        return decode(example["image_raw"], example["label"])
+
+    names = [os.fsencode(str(file)) for file in files]
+    dataset = tf.data.TFRecordDataset(names, compression_type=plan.compression or "")
+    return dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _read_in_python(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
+    """Return (image, label) of shards of any format, in any storage."""
+    format, width = record_format(plan.config.format), plan.labels.width
+
+    def read() -> Iterator[tuple[Sequence[bytes], Sequence[Any]]]:
         for path in files:
             with path.open_regular() as file:
-                yield from read_records(file, plan.largest_record)
+                records = map(format.parse, format.records(file, plan.largest_record))
+                # A call of TensorFlow from Python takes as long as reading several records.
+                while batch := list(itertools.islice(records, _READ_TOGETHER)):
+                    images, labels = zip(*batch, strict=True)
+                    yield images, labels if width else [label for (label,) in labels]
 
-    return tf.data.Dataset.from_generator(
-        read, output_signature=tf.TensorSpec(shape=(), dtype=tf.string)
+    signature = (
+        tf.TensorSpec(shape=[None], dtype=tf.string),
+        tf.TensorSpec(shape=[None] if width is None else [None, width], dtype=tf.int64),
     )
+    dataset = tf.data.Dataset.from_generator(read, output_signature=signature).unbatch()
+    return dataset.map(_decoder(plan.settings), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]:
-    """The receipts of all shards of a split, in their order."""
+    """Return the receipts of all shards of a split, in order."""
     if split not in plan.splits:
         raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.splits))}")
     shards = [shard for shard in plan.shards if shard.split == split]
@@ -98,23 +123,15 @@ def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]
     return receipts
 
 
-def _parser(settings: ImageSettings, width: int | None) -> Any:
-    features = {
-        "image_raw": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([] if width is None else [width], tf.int64),
-    }
+def _decoder(settings: ImageSettings) -> Any:
     shape = (settings.size, settings.size, 3)
 
-    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        example = tf.io.parse_single_example(record, features)
+    def decode(data: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if settings.encoding == "jpeg":
             # The default is a faster and less exact transform, a level or so too dark on average.
-            image = tf.io.decode_jpeg(
-                example["image_raw"], channels=3, dct_method="INTEGER_ACCURATE"
-            )
+            image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
         else:
-            kind = tf.uint8 if settings.encoding == "raw" else tf.float32
-            image = tf.io.decode_raw(example["image_raw"], kind)
-        return tf.reshape(image, shape), example["label"]
+            image = tf.io.decode_raw(data, tf.uint8 if settings.encoding == "raw" else tf.float32)
+        return tf.reshape(image, shape), label
 
-    return parse
+    return decode

@@ -21,6 +21,7 @@ from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.lease import leased
 from prep.output.lock import exclusive
+from prep.settings import shard_name
 from prep.shards.writer import RunRef, write_shard
 from prep.storage.local import LocalPath
 from prep.storage.newfile import AtomicFile, temporary_name
@@ -69,7 +70,7 @@ def names_in(root: LocalPath) -> list[str]:
     folders = [layout.state, layout.receipts]
     for split in SPLITS:
         folders += [root / split, layout.receipts / split]
-        files += [layout.receipt(split, 0), layout.shard(split, 1, 2)]
+        files += [layout.receipt(split, 0), root / split / shard_name(split, 1, 2)]
     files += [folder / temporary_name(tag) for folder in folders for tag in ("", "00000")]
     return [str(path.relative_to(root)) for path in (*folders, *files)]
 
@@ -163,9 +164,18 @@ def test_a_link_that_bears_the_name_of_a_file_is_itself_replaced(
     out = place / "out"
     layout = OutputLayout(out)
     if act != "overwrite":  # Which starts afresh: without a plan, nothing is known of the others.
-        links = [layout.manifest, layout.shard("train", 0, 2), layout.receipt("val", 1)]
+        links = [
+            layout.manifest,
+            out / "train" / shard_name("train", 0, 2),
+            layout.receipt("val", 1),
+        ]
     else:
-        links = [layout.plan, layout.shard("train", 0, 2), layout.receipt("val", 1), layout.history]
+        links = [
+            layout.plan,
+            out / "train" / shard_name("train", 0, 2),
+            layout.receipt("val", 1),
+            layout.history,
+        ]
     links += [layout.report, layout.mean, layout.refused]
     targets = [place / "theirs/lock", place / "theirs", Path("/nowhere"), Path("loop")]
     for number, link in enumerate(links):

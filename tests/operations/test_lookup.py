@@ -115,7 +115,7 @@ def test_shards_of_others_are_shown_as_far_as_they_tell(tmp_path: Path) -> None:
 
 def test_what_is_no_shard_or_no_record_is_told_in_a_line(source: Path, tmp_path: Path) -> None:
     assert "does not exist; expected a shard" in shown(tmp_path / "absent", code=2)
-    assert "holds no shards (*.tfrecord)" in shown(source / "val", code=2)
+    assert "holds no shards; expected a shard (*.tfrecord, *.tar)" in shown(source / "val", code=2)
     told = shown(next(source.glob("val/cat/*")), code=1)
     assert "expected a TFRecord file" in told
     assert told.count("\n") == 1

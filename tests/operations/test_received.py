@@ -49,7 +49,7 @@ from prep.planning.fingerprint import make_fingerprint
 from prep.settings import MOST_SHARDS
 from prep.shards.check import inspect_shard
 from prep.shards.formats.example import parse_example
-from prep.shards.formats.tfrecord import frame, masked_crc, read_chosen, read_records
+from prep.shards.formats.tfrecord import FORMAT, frame, masked_crc
 from prep.shards.writer import RunRef, write_shard
 from prep.sources import manifest
 from prep.sources.labels import LabelMap
@@ -639,7 +639,7 @@ def traced(action: Callable[[], object]) -> int:
 def _refused(data: bytes, **bounds: Any) -> Callable[[], None]:
     def read() -> None:
         with pytest.raises(RecordError):
-            for _ in read_records(io.BytesIO(data), **bounds):
+            for _ in FORMAT.records(io.BytesIO(data), **bounds):
                 pass
 
     return read
@@ -652,12 +652,12 @@ def test_what_inflates_without_end_takes_no_memory() -> None:
     long = frame(bytes(16 << 20))
     inflating = gzip.compress(long, 9)
     assert traced(_refused(inflating, largest=1 << 20)) < 8 << 20
-    assert [len(data) for data in read_records(io.BytesIO(inflating))] == [16 << 20]
+    assert [len(data) for data in FORMAT.records(io.BytesIO(inflating))] == [16 << 20]
 
 
 def test_more_records_than_there_may_be_end_the_reading() -> None:
     small = gzip.compress(frame(b"") * 1_000_000)
-    found = read_records(io.BytesIO(small), most=10)
+    found = FORMAT.records(io.BytesIO(small), most=10)
     assert [next(found) for _ in range(10)] == [b""] * 10
     with pytest.raises(RecordError, match="more than 10 records"):
         next(found)
@@ -670,7 +670,7 @@ def test_a_record_that_claims_more_than_any_has_is_not_waited_for(length: int) -
     for whole in (data, gzip.compress(data)):
         assert traced(_refused(whole)) < 8 << 20
         with pytest.raises(RecordError, match="claims"):
-            list(read_chosen(io.BytesIO(whole), {1}))
+            list(FORMAT.chosen(io.BytesIO(whole), {1}))
 
 
 def test_a_compressed_shard_that_is_a_bomb_is_found_and_named(received: Received) -> None:

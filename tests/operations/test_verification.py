@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -25,9 +26,10 @@ from prep.monitoring.counts import LiveCounts
 from prep.operations.verify import VerificationReport
 from prep.output.findings import mismatch
 from prep.output.journal import Journal
-from prep.shards.formats.example import example, label_entry, parse_example
-from prep.shards.formats.tfrecord import RecordWriter, read_records
+from prep.settings import FORMATS, Compression, Encoding, Format, ImageSettings
+from prep.shards.formats.base import Record, RecordFormat, Sample, record_format
 from prep.shards.writer import RunRef, write_shard
+from prep.sources.labels import LabelMap
 from tests.support.callbacks import Recorder
 from tests.support.clusters import Terminal, contents, run_prep, wait_until
 from tests.support.pictures import image_file, jpeg, picture, write_tree
@@ -42,22 +44,34 @@ ONE_HOT = {"bird": [0, 0, 1], "cat": [1, 0, 0], "dog": [0, 1, 0]}
 class Form:
     """How an output is written."""
 
-    encoding: str = "jpeg"
-    compression: str | None = None
+    format: Format = "tfrecord"
+    encoding: Encoding = "jpeg"
+    compression: Compression | None = None
     label_map: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        return f"{self.encoding}-{self.compression}{'-one-hot' if self.label_map else ''}"
+        one_hot = "-one-hot" if self.label_map else ""
+        return f"{self.format}-{self.encoding}-{self.compression}{one_hot}"
 
 
 FORMS = [
     Form(),
     Form(compression="GZIP", label_map=ONE_HOT),
-    Form(encoding="raw", label_map=ONE_HOT),
+    Form(format="webdataset", encoding="raw", label_map=ONE_HOT),
     Form(encoding="raw", compression="ZLIB"),
     Form(encoding="float32", compression="GZIP"),
 ]
 PLAIN = FORMS[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(LabelMap):
+    """A label map that has any label, also one that no file could give."""
+
+    it: tuple[int, ...]
+
+    def feature(self, name: str) -> tuple[int, ...]:
+        return self.it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,20 +83,42 @@ class Output:
     before: dict[str, Any]
 
     @property
+    def name(self) -> str:
+        return SHARD.replace(".tfrecord", FORMATS[self.form.format].suffix)
+
+    @property
     def shard(self) -> Path:
-        return self.root / SHARD
+        return self.root / self.name
 
     @property
     def receipt(self) -> Path:
         return self.root / RECEIPT
 
+    @property
+    def format(self) -> RecordFormat:
+        return record_format(self.form.format)
+
     def records(self) -> list[bytes]:
         with open(self.shard, "rb") as file:
-            return list(read_records(file))
+            return list(self.format.records(file))
+
+    def record(self, number: int) -> Record:
+        return self.format.parse(self.records()[number])
+
+    def replace(self, number: int, image: bytes, label: tuple[int, ...]) -> None:
+        """Puts another image or label into a record, and a receipt that agrees with the file."""
+        settings = ImageSettings(size=SIZE, encoding=self.form.encoding)
+        number, width = (label[0], None) if len(label) == 1 else (label.index(1), len(label))
+        labels = Labels(numbers={"it": number}, width=width, it=label)
+        records = self.records()
+        sample = Sample(image, "it", "it.jpg", f"00001-{number:06d}")
+        records[number] = self.format.encoder(settings, labels)(sample)
+        self.write(records)
+        self.forge()
 
     def write(self, records: list[bytes]) -> None:
         with open(self.shard, "wb") as file:
-            writer = RecordWriter(file, self.form.compression)  # type: ignore[arg-type]
+            writer = self.format.writer(file, self.form.compression)
             for record in records:
                 writer.write(record)
             writer.finish()
@@ -141,8 +177,9 @@ def prepared(
                 output=str(folder / "out"),
                 size=SIZE,
                 images_per_shard=6,
-                encoding=form.encoding,  # type: ignore[arg-type]
-                compression=form.compression,  # type: ignore[arg-type]
+                format=form.format,
+                encoding=form.encoding,
+                compression=form.compression,
                 label_map=form.label_map,
                 mean_file=str(mean) if form.encoding == "float32" else None,
             )
@@ -190,134 +227,126 @@ Damage = Callable[[Output], tuple[str, str]]
 
 def empty_file(output: Output) -> tuple[str, str]:
     output.shard.write_bytes(b"")
-    return SHARD, r"expected \d+ records; found 0"
+    return output.name, r"expected \d+ records; found 0"
 
 
 def no_file(output: Output) -> tuple[str, str]:
     output.shard.unlink()
-    return SHARD, "expected a shard; found no file"
+    return output.name, "expected a shard; found no file"
 
 
 def a_flipped_bit(output: Output) -> tuple[str, str]:
     data = bytearray(output.shard.read_bytes())
     data[len(data) // 2] ^= 4
     output.shard.write_bytes(data)
-    return SHARD, "expected SHA-256"
+    return output.name, "expected SHA-256"
 
 
 def a_cut_within_a_record(output: Output) -> tuple[str, str]:
     data = output.shard.read_bytes()
     output.shard.write_bytes(data[: len(data) * 4 // 7])
-    return SHARD, "(the file ends within a record|ends before its trailer)"
+    return output.name, "(the file ends within a record|ends before its trailer)"
 
 
 def a_cut_after_a_record(output: Output) -> tuple[str, str]:
     records = output.records()
     output.write(records[:-2])
-    return SHARD, f"expected {len(records)} records; found {len(records) - 2}"
+    return output.name, f"expected {len(records)} records; found {len(records) - 2}"
 
 
 def a_dropped_record(output: Output) -> tuple[str, str]:
     records = output.records()
     output.write(records[:2] + records[3:])
-    return SHARD, f"expected {len(records)} records; found {len(records) - 1}"
+    return output.name, f"expected {len(records)} records; found {len(records) - 1}"
 
 
 def a_doubled_record(output: Output) -> tuple[str, str]:
     records = output.records()
     output.write(records[:3] + records[2:])
-    return SHARD, "expected record 3 to be its own; found record 2 once more"
+    return output.name, "expected record 3 to be its own; found record 2 once more"
 
 
 def exchanged_records(output: Output) -> tuple[str, str]:
     records = output.records()
     output.write([records[1], records[0], *records[2:]])
-    return SHARD, r"expected (SHA-256|[\d,]+ bytes)"  # Compressed, they may have another size.
+    return (
+        output.name,
+        r"expected (SHA-256|[\d,]+ bytes)",
+    )  # Compressed, they may have another size.
 
 
 def bytes_after_the_end(output: Output) -> tuple[str, str]:
     with open(output.shard, "ab") as file:
         file.write(b"more")
-    return SHARD, r"expected [\d,]+ bytes; found [\d,]+ bytes"
+    return output.name, r"expected [\d,]+ bytes; found [\d,]+ bytes"
 
 
 def no_trailer(output: Output) -> tuple[str, str]:
-    """Where there is none, the last record's checksum is lost instead."""
-    output.shard.write_bytes(output.shard.read_bytes()[:-4])
-    return SHARD, "(the compressed stream ends before its trailer|ends within a record)"
+    """Where there is none, the end of the last record or of the archive is lost instead."""
+    data = output.shard.read_bytes()
+    length = sum(map(len, output.records())) + 512 if data.endswith(bytes(1024)) else -4
+    output.shard.write_bytes(data[:length])
+    return output.name, "(ends before its trailer|ends within (a record|the end of the archive))"
 
 
 def a_file_of_another_kind(output: Output) -> tuple[str, str]:
     output.shard.write_bytes(b"<!doctype html>")
-    return SHARD, "expected a TFRecord file"
+    return output.name, "(expected a TFRecord file|the file ends before the archive does)"
 
 
 def other_compression(output: Output) -> tuple[str, str]:
     """The same records, and a receipt that agrees with the file."""
-    other = None if output.form.compression else "GZIP"
-    records = output.records()
-    Output(root=output.root, form=Form(compression=other), before={}).write(records)
+    if output.form.format == "webdataset":
+        output.shard.write_bytes(gzip.compress(output.shard.read_bytes()))
+    else:
+        other: Compression | None = None if output.form.compression else "GZIP"
+        records = output.records()
+        Output(root=output.root, form=Form(compression=other), before={}).write(records)
     output.forge()
-    return SHARD, "expected compression"
+    return output.name, "(expected compression|expected the header of a tar file)"
 
 
 def an_image_that_is_none(output: Output) -> tuple[str, str]:
     """In a whole record, and with a receipt that agrees with the file."""
-    records = output.records()
-    image, label = parse_example(records[1])
-    records[1] = example(image[: len(image) // 2], label_entry(label))
-    output.write(records)
-    output.forge()
-    return SHARD, "expected record 1 to be whole"
+    image, label = output.record(1)
+    output.replace(1, image[: len(image) // 2], label)
+    return output.name, "expected record 1 to be whole"
 
 
 def an_image_of_another_size(output: Output) -> tuple[str, str]:
-    records = output.records()
     pixels = picture(SIZE, SIZE + 1)
     image = {
         "jpeg": jpeg(pixels),
         "raw": pixels.tobytes(),
         "float32": pixels.astype("<f4").tobytes(),
     }[output.form.encoding]
-    records[0] = example(image, label_entry(parse_example(records[0]).label))
-    output.write(records)
-    output.forge()
-    return SHARD, "record 0 to be whole; found expected"
+    output.replace(0, image, output.record(0).label)
+    return output.name, "record 0 to be whole; found expected"
 
 
 def an_image_of_another_kind(output: Output) -> tuple[str, str]:
     """A PNG: our readers take one as well, but it was not written by us."""
-    records = output.records()
     image = image_file(picture(SIZE, SIZE), "PNG")
-    records[0] = example(image, label_entry(parse_example(records[0]).label))
-    output.write(records)
-    output.forge()
-    return SHARD, "expected record 0 to be whole"
-
-
-def labelled(output: Output, label: tuple[int, ...]) -> None:
-    records = output.records()
-    records[0] = example(parse_example(records[0]).image, label_entry(label))
-    output.write(records)
-    output.forge()
+    output.replace(0, image, output.record(0).label)
+    return output.name, "expected record 0 to be whole"
 
 
 def a_label_of_another_class(output: Output) -> tuple[str, str]:
-    label = parse_example(output.records()[0]).label
-    labelled(output, ((label[0] + 1) % 3,) if len(label) == 1 else label[1:] + label[:1])
-    return SHARD, r"expected record 0 to have label \d \('\w+'\); found label \d \('\w+'\)"
+    image, label = output.record(0)
+    output.replace(0, image, ((label[0] + 1) % 3,) if len(label) == 1 else label[1:] + label[:1])
+    return output.name, r"expected record 0 to have label \d \('\w+'\); found label \d \('\w+'\)"
 
 
 def a_label_of_no_class(output: Output) -> tuple[str, str]:
-    label = parse_example(output.records()[0]).label
-    labelled(output, (77,) if len(label) == 1 else (1, 1, 1))
-    return SHARD, "which is not in the map"
+    image, label = output.record(0)
+    output.replace(0, image, (77,) if len(label) == 1 else (1, 1, 1))
+    return output.name, "which is not in the map"
 
 
 def wrong_sums(output: Output) -> tuple[str, str]:
     stats = json.loads(output.receipt.read_bytes())["stats"]
     output.change_receipt(stats={**stats, "sums": [s - s // 10 for s in stats["sums"]]})
-    return SHARD, "(expected sums|expected a mean of)"
+    return output.name, "(expected sums|expected a mean of)"
 
 
 def no_receipt(output: Output) -> tuple[str, str]:
@@ -519,7 +548,7 @@ def test_damage_beside_the_shards_is_found_named_and_repaired(
 
 def test_much_damage_at_once(output: Output, client: Client) -> None:
     empty_file(output)
-    wheres = {SHARD}
+    wheres = {output.name}
     for damage in (
         a_shard_of_another_count,
         what_a_killed_attempt_left,
@@ -527,8 +556,9 @@ def test_much_damage_at_once(output: Output, client: Client) -> None:
         no_image_list,
     ):
         wheres.add(damage(output)[0])
-    (output.root / "val/val-00000-of-00001.tfrecord").unlink()
-    wheres.add("val/val-00000-of-00001.tfrecord")
+    other = output.name.replace("train", "val").replace("1-of-00004", "0-of-00001")
+    (output.root / other).unlink()
+    wheres.add(other)
     a_wrong_mean(output)  # Which can't be told before the image list is there again.
     report = prep.verify(output.root, client)
     assert {problem.where for problem in report.problems} == wheres

@@ -82,7 +82,7 @@ def test_it_shows_what_differs_from_the_default_first() -> None:
     assert names.findall(folded) == [
         name for name in Config.model_fields if name not in names.findall(first)
     ]
-    assert "<summary>24 more keys, at their default</summary>" in folded
+    assert "<summary>25 more keys, at their default</summary>" in folded
     assert "s3cret" not in html + repr(made)
 
 

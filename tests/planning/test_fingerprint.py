@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "size": (224, {}),
     "quality": (80, {}),
     "images_per_shard": (4, {}),
+    "format": ("webdataset", {}),
     "compression": ("GZIP", {}),
     "seed": (1, {}),
     "interpolation": ("linear", {}),

@@ -22,7 +22,7 @@ from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan, shuffled
-from prep.planning.shards import default_images_per_shard, plan_shards
+from prep.planning.shards import ShardSpec, default_images_per_shard, plan_shards
 from prep.settings import MOST_SHARDS, require_split_name
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import Catalog
@@ -386,7 +386,8 @@ def test_what_no_split_can_be_called(name: object, why: str) -> None:
 @pytest.mark.parametrize("name", ["train", "x" * 227, "two words", "a\nb", "\udcff", "Zürich", "-"])
 def test_what_a_split_can_be_called(name: str, tmp_path: Path) -> None:
     assert require_split_name(name) == name
-    shard = OutputLayout(locate(tmp_path)).shard(name, MOST_SHARDS - 1, MOST_SHARDS)
+    spec = ShardSpec(split=name, index=MOST_SHARDS - 1, count=MOST_SHARDS, start=0, stop=1)
+    shard = OutputLayout(locate(tmp_path)).shard(spec)
     shard.parent.mkdir()
     shard.touch()
 

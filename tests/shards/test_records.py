@@ -15,13 +15,7 @@ from hypothesis import strategies as st
 from prep.errors import RecordError
 from prep.settings import Compression
 from prep.shards.formats.example import example, label_entry, parse_example
-from prep.shards.formats.tfrecord import (
-    RecordWriter,
-    detect_compression,
-    frame,
-    read_chosen,
-    read_records,
-)
+from prep.shards.formats.tfrecord import FORMAT, detect_compression, frame
 from tests.support.pictures import short
 
 COMPRESSIONS: tuple[Compression | None, ...] = (None, "GZIP", "ZLIB")
@@ -49,7 +43,7 @@ def tf_example(**features: tf.train.Feature) -> bytes:
 def written(records: Iterable[bytes], compression: Compression | None = None) -> bytes:
     """The bytes of a file of ours."""
     file = io.BytesIO()
-    writer = RecordWriter(file, compression)
+    writer = FORMAT.writer(file, compression)
     for record in records:
         writer.write(record)
     writer.finish()
@@ -66,7 +60,7 @@ def written_by_tf(records: Iterable[bytes], compression: Compression | None, pat
 
 
 def read(data: bytes) -> list[bytes]:
-    return list(read_records(io.BytesIO(data)))
+    return list(FORMAT.records(io.BytesIO(data)))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +213,7 @@ def test_a_changed_bit_is_found(at: int, message: str) -> None:
     first = frame(b"whole")
     damaged = bytearray(first + frame(b"abc") + frame(b"more"))
     damaged[len(first) + at] ^= 1
-    records = read_records(io.BytesIO(bytes(damaged)))
+    records = FORMAT.records(io.BytesIO(bytes(damaged)))
     assert next(records) == b"whole"
     with pytest.raises(RecordError, match=f"checksum of a record's {message}, at byte 21"):
         next(records)
@@ -278,25 +272,35 @@ def test_what_follows_a_stream_is_not_passed_over_in_silence(compression: Compre
         read(written([b"abc"], compression) + b"something else")
 
 
-@given(
-    st.lists(st.binary(max_size=40), max_size=8),
-    st.sets(st.integers(0, 9), max_size=5),
-    st.sampled_from([None, "GZIP", "ZLIB"]),
-)
-def test_chosen_records_are_those_with_their_numbers(
-    records: list[bytes], numbers: set[int], compression: Compression | None
+def is_even(number: int) -> bool:
+    return number % 2 == 0
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), st.sampled_from(COMPRESSIONS))
+def test_records_that_are_not_wanted_are_counted(
+    records: list[bytes], compression: Compression | None
 ) -> None:
-    found = list(read_chosen(io.BytesIO(written(records, compression)), numbers))
-    assert found == [(n, data) for n, data in enumerate(records) if n in numbers]
+    file = io.BytesIO(written(records, compression))
+    found = list(FORMAT.scan(file, wanted=is_even))
+    assert found == [data if is_even(n) else None for n, data in enumerate(records)]
+    file.seek(0)
+    assert FORMAT.count(file) == len(records)
 
 
-def test_of_chosen_records_checksums_are_checked_and_of_others_the_lengths() -> None:
+def test_chosen_records_are_those_with_their_numbers() -> None:
+    records = [example(b"%d" % n, label_entry([n])) for n in range(5)]
+    file = io.BytesIO(written(records))
+    assert list(FORMAT.chosen(file, {9, 3, 1})) == [(n, (b"%d" % n, (n,))) for n in (1, 3)]
+    assert list(FORMAT.chosen(file, ())) == []
+
+
+def test_of_wanted_records_checksums_are_checked_and_of_others_the_lengths() -> None:
     data = bytearray(written([b"first", b"second", b"third"]))
     second = len(written([b"first"]))
     data[second + 14] ^= 1  # in its data
-    assert list(read_chosen(io.BytesIO(data), {2})) == [(2, b"third")]
+    assert list(FORMAT.scan(io.BytesIO(data), wanted=is_even)) == [b"first", None, b"third"]
     with pytest.raises(RecordError, match=f"record's data, at byte {second}"):
-        list(read_chosen(io.BytesIO(data), {1, 2}))
+        read(bytes(data))
     data[second + 3] ^= 1  # in its length
     with pytest.raises(RecordError, match=f"record's length, at byte {second}"):
-        list(read_chosen(io.BytesIO(data), {2}))
+        FORMAT.count(io.BytesIO(data))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value=True,
     metavar="BOOL",
-    help="Whether INPUT is TFRecord shards. [told by its name]",
+    help="Whether INPUT is shards, TFRecord or WebDataset. [told by its name]",
 )
 @click.option(
     "--weight",

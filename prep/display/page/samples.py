@@ -25,11 +25,9 @@ from prep.images.decoders.base import Pixels
 from prep.images.encode import Thumbnailer
 from prep.images.readback import CropReader
 from prep.output.journal import Journal
-from prep.output.receipt import ShardReceipt, of_outcome
+from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
-from prep.planning.shards import ShardSpec
-from prep.shards.formats.example import parse_example
-from prep.shards.formats.tfrecord import read_chosen
+from prep.shards.formats.base import record_format
 from prep.sources.base import ImageEntry
 
 #: Pixels on each side of a thumbnail. Where there are many, they are smaller.
@@ -96,22 +94,14 @@ def thumbnails_per_class(classes: int) -> int:
     return max(1, min(_MOST_PER_CLASS, _MOST_THUMBNAILS // max(classes, 1)))
 
 
-def written_entries(
-    journal: Journal, plan: RunPlan, shard: ShardSpec, receipt: ShardReceipt
-) -> list[ImageEntry]:
-    """The image that each record of a shard was made of."""
-    refused = {finding.path for finding in of_outcome(receipt.findings, "refused")}
-    return [entry for entry in journal.entries(plan, shard) if entry.name not in refused]
-
-
 def read_pixels(
     journal: Journal, plan: RunPlan, receipt: ShardReceipt, numbers: Collection[int]
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the number and the pixels of some of a shard's records."""
-    squares = CropReader(plan.settings)
+    format, squares = record_format(plan.config.format), CropReader(plan.settings)
     with (journal.layout.root / receipt.file).open_regular() as file:
-        for number, data in read_chosen(file, numbers, plan.largest_record):
-            yield number, squares.pixels(parse_example(data).image)
+        for number, record in format.chosen(file, numbers, plan.largest_record):
+            yield number, squares.pixels(record.image)
 
 
 def spread(count: int) -> list[int]:
@@ -174,7 +164,7 @@ class _Sampler:
     def _read(self, receipt: ShardReceipt, counted: int) -> None:
         """Takes from a shard what is wanted, the first ``counted`` records for the histogram."""
         shard = self._shards[receipt.split, receipt.index]
-        entries = written_entries(self._journal, self._facts.plan, shard, receipt)
+        entries = receipt.written_among(self._journal.entries(self._facts.plan, shard))
         entries = entries[: self._within_reach(receipt)]
         shown = self._choose(entries)
         numbers = shown | set(range(min(counted, len(entries))))
@@ -240,7 +230,7 @@ def thumbnails_of(journal: Journal, facts: Facts, rows: Iterable[int]) -> dict[i
         if receipt is None:
             continue
         with contextlib.suppress(OSError, RecordError, ValueError, pa.ArrowException):
-            entries = written_entries(journal, plan, shard, receipt)
+            entries = receipt.written_among(journal.entries(plan, shard))
             numbers = {n: e.raw_name for n, e in enumerate(entries) if e.raw_name in paths}
             for n, pixels in read_pixels(journal, plan, receipt, numbers):
                 found[row_of[numbers[n]]] = thumbnail(pixels)

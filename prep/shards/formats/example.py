@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from prep.errors import RecordError
+from prep.shards.formats.base import Record
+
+_Bytes = bytes | memoryview
 
 
 def _varint(value: int) -> bytes:
-    """Base-128 varint; negative numbers as their 64-bit two's complement."""
+    """Return a base-128 varint; negative numbers as their 64-bit two's complement."""
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:
@@ -28,7 +30,7 @@ def _varint(value: int) -> bytes:
 
 
 def _header(number: int, length: int) -> bytes:
-    """What stands before the ``length`` bytes of a length-delimited (wire type 2) field."""
+    """Return the tag and length of a length-delimited (wire type 2) field."""
     return bytes((number << 3 | 2,)) + _varint(length)
 
 
@@ -38,19 +40,10 @@ def _field(number: int, payload: bytes) -> bytes:
 
 _LONGEST_LABEL = 1 << 20  # integers
 _IMAGE_KEY = _field(1, b"image_raw")
-# What stands before each length in the head of an example, and whether it is one that ends with
-# the image, and not with the label.
-_NESTING = (
-    (b"\x0a", False),
-    (b"\x0a", True),
-    (_IMAGE_KEY + b"\x12", True),
-    (b"\x0a", True),
-    (b"\x0a", True),
-)
 
 
 def label_entry(values: Sequence[int]) -> bytes:
-    """The feature-map entry for ``label``: an Int64List, packed.
+    """Return the feature-map entry for ``label``: an Int64List, packed.
 
     It is the same for all images of a class, so callers build it once per class.
     """
@@ -59,7 +52,7 @@ def label_entry(values: Sequence[int]) -> bytes:
 
 
 def example(image: bytes, label: bytes) -> bytes:
-    """A serialized tf.train.Example with the features ``image_raw`` and ``label``.
+    """Return a serialized tf.train.Example with the features ``image_raw`` and ``label``.
 
     Args:
         image: the value of ``image_raw``.
@@ -79,56 +72,20 @@ def example(image: bytes, label: bytes) -> bytes:
     return b"".join((head, image, label))
 
 
-def image_of(data: bytes, label: bytes) -> bytes | None:
-    """The image of an example that is just what :func:`example` makes of it and this label entry.
-
-    None if it is another; :func:`parse_example` tells what it is, in more time.
-
-    >>> image_of(example(b"x", label_entry([7])), label_entry([7]))
-    b'x'
-    """
-    end = len(data) - len(label)
-    at = 0
-    try:
-        # The lengths, from the outside in: the features and, of the image alone, its entry, the
-        # entry's value, its list, its bytes.
-        for start, stop in _NESTING:
-            if not data.startswith(start, at):
-                return None
-            length, at = _read_varint(data, at + len(start))
-            if at + length != (end if stop else len(data)):
-                return None
-    except (IndexError, ValueError):
-        return None
-    return data[at:end] if data.endswith(label) else None
-
-
-class Example(NamedTuple):
-    """The two features of a record.
-
-    Attributes:
-        image: the bytes of ``image_raw``.
-        label: the integers of ``label``: one, or a one-hot list.
-    """
-
-    image: bytes
-    label: tuple[int, ...]
-
-
-def parse_example(data: bytes) -> Example:
-    """Reads ``image_raw`` and ``label`` out of a serialized tf.train.Example.
+def parse_example(data: bytes) -> Record:
+    """Return ``image_raw`` and ``label`` of a serialized tf.train.Example.
 
     Other features are passed over, so records made by others can be read too.
 
     Raises:
         RecordError: it is not an Example, or a feature is missing or of another kind.
     """
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, _Bytes] = {}
     try:
-        for entry in _subfields(data, 1, 1):
+        for entry in _subfields(memoryview(data), 1, 1):
             fields = dict(_fields(entry))
-            found[_as_bytes(fields[1])] = _as_bytes(fields.get(2, b""))
-        image = next(_subfields(found[b"image_raw"], 1, 1))
+            found[bytes(_message(fields[1]))] = _message(fields.get(2, b""))
+        image = bytes(next(_subfields(found[b"image_raw"], 1, 1)))
         label = tuple(itertools.islice(_int64_list(found[b"label"]), _LONGEST_LABEL + 1))
     except KeyError as error:
         raise RecordError(
@@ -142,10 +99,10 @@ def parse_example(data: bytes) -> Example:
         raise RecordError("feature 'label' is not a list of integers")
     if len(label) > _LONGEST_LABEL:
         raise RecordError(f"feature 'label' has more than {_LONGEST_LABEL:,} integers")
-    return Example(image, label)
+    return Record(image, label)
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: _Bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]
@@ -156,8 +113,8 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number of more than 64 bits")
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """(field number, value) for the fields of a message, in order."""
+def _fields(data: _Bytes) -> Iterator[tuple[int, _Bytes | int]]:
+    """Yield (field number, value) for the fields of a message, in order."""
     at = 0
     while at < len(data):
         tag, at = _read_varint(data, at)
@@ -178,28 +135,31 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
         at += length
 
 
-def _as_bytes(value: bytes | int) -> bytes:
+def _message(value: _Bytes | int) -> _Bytes:
     if isinstance(value, int):
         raise ValueError("a number where a message was expected")
     return value
 
 
-def _subfields(data: bytes, *path: int) -> Iterator[bytes]:
-    """The length-delimited fields reached by following ``path`` of field numbers."""
+def _subfields(data: _Bytes, *path: int) -> Iterator[_Bytes]:
+    """Yield the length-delimited fields reached by following ``path`` of field numbers."""
     for number, value in _fields(data):
         if number == path[0]:
-            inner = _as_bytes(value)
+            inner = _message(value)
             if len(path) == 1:
                 yield inner
             else:
                 yield from _subfields(inner, *path[1:])
 
 
-def _int64_list(feature: bytes) -> Iterator[int]:
-    """The integers of a Feature's Int64List, whether packed or not."""
+def _int64_list(feature: _Bytes) -> Iterator[int]:
+    """Yield the integers of a Feature's Int64List, whether packed or not."""
     for int64_list in _subfields(feature, 3):
         for _, value in _fields(int64_list):
-            packed = value if isinstance(value, bytes) else _varint(value)
+            packed = _varint(value) if isinstance(value, int) else bytes(value)
+            if packed.isascii():  # Each byte is a number: a label, or a one-hot list.
+                yield from packed
+                continue
             at = 0
             while at < len(packed):
                 number, at = _read_varint(packed, at)

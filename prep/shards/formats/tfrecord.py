@@ -1,6 +1,6 @@
 """TFRecord framing, written and read without TensorFlow.
 
-Importing TensorFlow costs a worker seconds and hundreds of size_text, and its writer a fifth of the
+Importing TensorFlow costs a worker seconds and hundreds of megabytes, and its writer a fifth of the
 throughput; the format is small enough to write by hand. The tests hold every byte against
 TensorFlow's own.
 
@@ -15,13 +15,23 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
-import google_crc32c
-
 from prep.errors import RecordError
-from prep.settings import Compression
+from prep.settings import Compression, ImageSettings
+from prep.shards.formats.base import (
+    LARGEST_RECORD,
+    Encoder,
+    Record,
+    RecordFormat,
+    Sample,
+    Writable,
+    crc32c,
+    every,
+)
+from prep.shards.formats.example import example, label_entry, parse_example
+from prep.sources.labels import LabelMap
 
 # zlib's wbits: 15 is the 32 KiB window; adding 16 asks for the gzip wrapper.
 _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
@@ -29,32 +39,17 @@ _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
 # (2.5 %), and level 1 finds as much of that as level 6 does.
 _COMPRESSION_LEVEL = 1
 _CHUNK = 1 << 18  # 256 KiB
-#: Bytes of a record, where it is not known how large it may be: the largest that we write, in
-#: float32 and 4096 by 4096 pixels, has 201 million.
-LARGEST_RECORD = 256 << 20  # 256 MiB
 _MASK_DELTA = 0xA282EAD8
 
 
-class Writable(Protocol):
-    """Anything that takes bytes."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli)."""
-    crc: int = google_crc32c.value(data)
-    return crc
-
-
 def masked_crc(data: bytes) -> int:
-    """CRC-32C, rotated right by 15 bits and offset, as TFRecord stores it."""
+    """Return the CRC-32C, rotated right by 15 bits and offset, as TFRecord stores it."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF
 
 
 def frame(data: bytes) -> bytes:
-    """One TFRecord: length, its CRC, data, its CRC.
+    """Return one TFRecord: length, its CRC, data, its CRC.
 
     >>> frame(b"abc").hex()
     '0300000000000000b099490e6162636e57f121'
@@ -70,11 +65,8 @@ def frame(data: bytes) -> bytes:
     )
 
 
-class RecordWriter:
-    """Writes records to an open binary file, compressed as a whole if asked.
-
-    It neither opens nor closes the file. Call :meth:`finish` after the last record.
-    """
+class TFRecordWriter:
+    """Writes TFRecords, compressed as a whole if asked."""
 
     def __init__(self, file: Writable, compression: Compression | None = None) -> None:
         self._file = file
@@ -84,17 +76,19 @@ class RecordWriter:
             else None
         )
 
-    def write(self, data: bytes) -> None:
-        framed = frame(data)
+    def write(self, record: bytes) -> None:
+        """Write a record in its frame."""
+        framed = frame(record)
         self._file.write(self._compressor.compress(framed) if self._compressor else framed)
 
     def finish(self) -> None:
+        """Write what the compression still holds."""
         if self._compressor:
             self._file.write(self._compressor.flush())
 
 
 def detect_compression(head: bytes) -> Compression | None:
-    """Tells from the first 12 bytes of a TFRecord file how it is compressed.
+    """Tell from the first 12 bytes of a TFRecord file how it is compressed.
 
     A plain file starts with a length and that length's own checksum, which no compressed file
     does by chance; a gzip member starts with 1f 8b, a zlib stream with a header divisible by 31.
@@ -113,102 +107,61 @@ def detect_compression(head: bytes) -> Compression | None:
     raise RecordError("expected a TFRecord file (plain, GZIP or ZLIB), found something else")
 
 
-def compression_of(file: BinaryIO) -> Compression | None:
-    """How an open TFRecord file is compressed; leaves it at its start.
+class TFRecord(RecordFormat):
+    """TFRecord files of tf.train.Examples with the features ``image_raw`` and ``label``."""
 
-    Raises:
-        RecordError: it is not a TFRecord file.
-    """
-    head = file.read(12)
-    file.seek(0)
-    return detect_compression(head)
+    def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
+        """Return the function that makes a serialized Example."""
+        entries: dict[str, bytes] = {}
 
+        def encode(sample: Sample) -> bytes:
+            entry = entries.get(sample.class_name)
+            if entry is None:
+                entry = label_entry(labels.feature(sample.class_name))
+                entries[sample.class_name] = entry
+            return example(sample.image, entry)
 
-def read_records(
-    file: BinaryIO, largest: int = LARGEST_RECORD, most: int | None = None
-) -> Iterator[bytes]:
-    """Yields the data of each record of a TFRecord file, its compression detected.
+        return encode
 
-    No more than one record, and a few size_text, are in memory, whatever the file claims.
+    def writer(self, file: Writable, compression: Compression | None = None) -> TFRecordWriter:
+        """Return the writer of a new file."""
+        return TFRecordWriter(file, compression)
 
-    Args:
-        largest: bytes that a record may have.
-        most: how many records there may be.
+    def scan(
+        self, file: BinaryIO, largest: int = LARGEST_RECORD, wanted: Callable[[int], bool] = every
+    ) -> Iterator[bytes | None]:
+        """Yield the data of each record; the file's compression is detected."""
+        compression = self.compression_of(file)
+        stream = _Inflater(file, _WBITS[compression]) if compression else file
+        position = number = 0
+        while header := stream.read(12):
+            length = _length(header, position, largest)
+            if wanted(number):
+                yield _data(stream, length, position)
+            else:
+                stream.seek(length + 4, os.SEEK_CUR)
+                yield None
+            position += length + 16
+            number += 1
 
-    Raises:
-        RecordError: a checksum is wrong, the file ends within a record or a compressed stream, or
-            there is more than there may be.
-    """
-    stream = _stream(file)
-    position = number = 0
-    while header := stream.read(12):
-        if number == most:
-            raise RecordError(f"there are more than {most:,} records")
-        data = _record(header, stream, position, largest)
-        yield data
-        position += len(data) + 16
-        number += 1
+    def parse(self, record: bytes) -> Record:
+        """Return the two features of an Example, whatever else it has."""
+        return parse_example(record)
 
-
-def count_records(file: BinaryIO, largest: int = LARGEST_RECORD) -> int:
-    """Counts the records of a TFRecord file, and passes over their data where it can.
-
-    Raises:
-        RecordError: as :func:`read_records`, but for the data that is passed over.
-    """
-    stream = _stream(file)
-    position = number = 0
-    while header := stream.read(12):
-        length = _length(header, position, largest)
-        _pass_over(length + 4, stream, file)
-        position += length + 16
-        number += 1
-    return number
+    def compression_of(self, file: BinaryIO) -> Compression | None:
+        """Return how an open file is compressed."""
+        head = file.read(12)
+        file.seek(0)
+        return detect_compression(head)
 
 
-def read_chosen(
-    file: BinaryIO, numbers: Collection[int], largest: int = LARGEST_RECORD
-) -> Iterator[tuple[int, bytes]]:
-    """Yields (number, data) of some records of a TFRecord file, counted from 0, in their order.
-
-    Of a file that isn't compressed, the others are passed over unread.
-
-    Args:
-        largest: bytes that a record may have.
-
-    Raises:
-        RecordError: as :func:`read_records`, but for the data that is passed over.
-    """
-    stream = _stream(file)
-    position = 0
-    for number in range(max(numbers, default=-1) + 1):
-        header = stream.read(12)
-        if not header:
-            return
-        if number in numbers:
-            data = _record(header, stream, position, largest)
-            yield number, data
-            position += len(data) + 16
-            continue
-        length = _length(header, position, largest)
-        _pass_over(length + 4, stream, file)
-        position += length + 16
-
-
-def _pass_over(size: int, stream: _Readable, file: BinaryIO) -> None:
-    if isinstance(stream, _Inflater):
-        stream.read(size)
-    else:
-        file.seek(size, os.SEEK_CUR)
-
-
-def _stream(file: BinaryIO) -> _Readable:
-    compression = compression_of(file)
-    return _Inflater(file, _WBITS[compression]) if compression else file
+FORMAT = TFRecord()
 
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, size: int, whence: int, /) -> object: ...
 
 
 def _length(header: bytes, position: int, largest: int) -> int:
@@ -224,8 +177,7 @@ def _length(header: bytes, position: int, largest: int) -> int:
     return length
 
 
-def _record(header: bytes, stream: _Readable, position: int, largest: int) -> bytes:
-    length = _length(header, position, largest)
+def _data(stream: _Readable, length: int, position: int) -> bytes:
     body = stream.read(length + 4)
     if len(body) < length + 4:
         raise RecordError(f"the file ends within a record, at byte {position}")
@@ -255,8 +207,13 @@ class _Inflater:
         del self._buffer[:size]
         return out
 
+    def seek(self, size: int, whence: int) -> None:
+        """Pass over ``size`` bytes from here on."""
+        assert whence == os.SEEK_CUR
+        self.read(size)
+
     def _fill(self) -> bool:
-        """Inflates another piece; False at the end of the file."""
+        """Inflate another piece; return False at the end of the file."""
         left = self._inflate.unconsumed_tail
         chunk = left or self._inflate.unused_data or self._file.read(_CHUNK)
         if self._inflate.eof and chunk:

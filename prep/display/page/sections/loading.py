@@ -16,8 +16,9 @@ def load(view: View) -> Section | None:
         return None
     values = {
         "root": str(facts.root),
-        "remote": facts.root.is_remote,  # TensorFlow mostly can't open its URLs.
+        "remote": facts.root.is_remote,  # Libraries mostly can't open its URLs.
         "split": splits[0],
+        "format": plan.config.format,
         "missing": [split for split in facts.splits if split not in splits],
         "size": plan.settings.size,
         "encoding": plan.settings.encoding,

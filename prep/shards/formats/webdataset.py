@@ -1,0 +1,309 @@
+"""WebDataset shards: tar files in which the members of an image follow each other.
+
+For each image, ``KEY.jpg`` (or ``KEY.npy`` for samples that are no JPEG), ``KEY.cls`` with the
+number of its class, and ``KEY.json``: ``class``, ``label`` as the label map has it, ``name`` of the
+source image, and ``crc32c`` of the first member, for a tar file has no checksum of data. The bytes
+depend on the samples alone: they hold no time and no user.
+
+Sources: the `ustar`_ format of POSIX, the `naming of members`_ of WebDataset, and `npy`_.
+
+.. _ustar: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
+.. _naming of members: https://github.com/webdataset/webdataset
+.. _npy: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from prep.errors import RecordError
+from prep.settings import Compression, ImageSettings
+from prep.shards.formats.base import (
+    LARGEST_RECORD,
+    Encoder,
+    Record,
+    RecordFormat,
+    Sample,
+    Writable,
+    crc32c,
+    every,
+)
+from prep.sources.labels import LabelMap
+
+_BLOCK = 512
+_CHUNK = 20 * _BLOCK  # A tar file's length is a multiple of it.
+_NAME, _SIZE, _CHECKSUM, _KIND = slice(100), slice(124, 136), slice(148, 156), slice(156, 157)
+_PREFIX = slice(345, 500)
+_PLAIN = (b"0", b"\0")
+_EXTENDED = (b"x", b"g")  # pax: what the next header, or all of them, can't hold
+_IMAGES = ("jpg", "jpeg", "png", "webp", "npy")
+
+
+def _header(name: str, size: int) -> bytes:
+    """Return the ustar header of a plain file: mode 0644, of nobody, at time 0."""
+    start = b"%b0000644\0%b%b%011o\0%011o\0" % (
+        name.encode().ljust(100, b"\0"),
+        b"0000000\0",
+        b"0000000\0",
+        size,
+        0,
+    )
+    end = b"0".ljust(101, b"\0") + b"ustar\00000".ljust(255, b"\0")
+    checksum = sum(start) + 8 * ord(" ") + sum(end)
+    return b"%b%06o\0 %b" % (start, checksum, end)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % _BLOCK)
+
+
+def _member(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    return _header(name, len(data)), data, _padding(len(data))
+
+
+def _npy_header(settings: ImageSettings) -> bytes:
+    """Return what stands before samples in a ``.npy`` file, as NumPy writes it."""
+    kind = "|u1" if settings.encoding == "raw" else "<f4"
+    shape = (settings.size, settings.size, 3)
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00v\x00" + text.encode().ljust(117) + b"\n"
+
+
+class TarWriter:
+    """Writes records, which are whole members, and the end of the archive."""
+
+    def __init__(self, file: Writable) -> None:
+        self._file = file
+        self._size = 0
+
+    def write(self, record: bytes) -> None:
+        """Write the members of an image."""
+        self._file.write(record)
+        self._size += len(record)
+
+    def finish(self) -> None:
+        """Write two blocks of zeros, and more up to the usual length of a tar file."""
+        end = self._size + 2 * _BLOCK
+        self._file.write(bytes(2 * _BLOCK + -end % _CHUNK))
+
+
+class WebDataset(RecordFormat):
+    """Tar files as the ``webdataset`` library reads them."""
+
+    def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
+        """Return the function that makes the members of an image."""
+        extension = "jpg" if settings.encoding == "jpeg" else "npy"
+        before = b"" if settings.encoding == "jpeg" else _npy_header(settings)
+        classes: dict[str, tuple[bytes, str]] = {}
+
+        def encode(sample: Sample) -> bytes:
+            name, key = sample.class_name, sample.key
+            if name not in classes:
+                feature = labels.feature(name)
+                label = feature[0] if labels.width is None else feature
+                about = json.dumps({"class": name, "label": label})[:-1]
+                classes[name] = b"%d" % labels.numbers[name], about
+            number, about = classes[name]
+            image = before + sample.image
+            about += f', "name": {json.dumps(sample.name)}, "crc32c": "{crc32c(image):08x}"}}'
+            members = (
+                *_member(f"{key}.{extension}", image),
+                *_member(f"{key}.cls", number),
+                *_member(f"{key}.json", about.encode()),
+            )
+            return b"".join(members)
+
+        return encode
+
+    def writer(self, file: Writable, compression: Compression | None = None) -> TarWriter:
+        """Return the writer of a new file."""
+        assert compression is None
+        return TarWriter(file)
+
+    def scan(
+        self, file: BinaryIO, largest: int = LARGEST_RECORD, wanted: Callable[[int], bool] = every
+    ) -> Iterator[bytes | None]:
+        """Yield the members of each image, one after the other."""
+        archive = _Archive(file)
+        number, key, extensions = -1, "", set[str]()
+        held: list[bytes] = []
+        for member in archive.members():
+            if member.key != key or member.extension in extensions:
+                if number >= 0:
+                    yield b"".join(held) if held else None
+                number, key, extensions, held = number + 1, member.key, set(), []
+            extensions.add(member.extension)
+            if wanted(number):
+                held.append(archive.read(member, largest - sum(map(len, held))))
+        if number >= 0:
+            yield b"".join(held) if held else None
+        archive.require_end()
+
+    def parse(self, record: bytes) -> Record:
+        """Return the image and label of members, with the checksum of the image checked if known.
+
+        The label is that of ``.json`` if it has one, which may be a one-hot list, or else the
+        number in ``.cls``.
+        """
+        members = dict(_members(record))
+        extension = next((name for name in _IMAGES if name in members), None)
+        if extension is None or "cls" not in members:
+            raise RecordError(
+                f"expected members {', '.join(_IMAGES)} and cls, found {', '.join(members)}"
+            )
+        image = members[extension]
+        try:
+            label: tuple[int, ...] = (int(members["cls"]),)
+            about = json.loads(members.get("json", b"{}"))
+        except ValueError as error:
+            raise RecordError(f"expected a number in .cls and JSON in .json: {error}") from None
+        if isinstance(about, dict):
+            checksum = f"{crc32c(image):08x}"
+            if about.get("crc32c", checksum) != checksum:
+                raise RecordError(f"wrong checksum of its {extension}")
+            label = _label(about.get("label"), label)
+        return Record(_samples(image) if extension == "npy" else image, label)
+
+
+FORMAT = WebDataset()
+
+
+class _Member(NamedTuple):
+    """What a header says.
+
+    Attributes:
+        key, extension: the name up to the first dot of its last part, and what follows.
+        size: bytes of its data.
+        length: of header, data and padding.
+        is_plain: whether it is a file, and not something about the next one.
+    """
+
+    key: str
+    extension: str
+    size: int
+    is_plain: bool
+
+    @property
+    def length(self) -> int:
+        return _BLOCK + self.size + -self.size % _BLOCK
+
+
+class _Archive:
+    """A tar file that is read from its start."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._header = b""
+        self._position = 0
+
+    def members(self) -> Iterator[_Member]:
+        """Yield the plain files up to the end of the archive."""
+        while True:
+            self._header = self._file.read(_BLOCK)
+            if len(self._header) < _BLOCK:
+                raise self._error("the file ends before the archive does")
+            if not self._header.strip(b"\0"):
+                return
+            try:
+                member = _parse_header(self._header)
+            except ValueError as error:
+                raise self._error(str(error)) from None
+            if member.is_plain:
+                yield member
+            self._position += member.length
+            self._file.seek(self._position)
+
+    def read(self, member: _Member, most: int) -> bytes:
+        """Return header, data and padding of the member at hand, of at most so many bytes."""
+        if member.length > most:
+            raise self._error(f"a record claims {member.size:,} bytes more than are read")
+        body = self._file.read(member.length - _BLOCK)
+        if len(body) < member.length - _BLOCK:
+            raise self._error("the file ends within a record")
+        return self._header + body
+
+    def require_end(self) -> None:
+        """Raise RecordError unless at least one more block follows, and zeros alone."""
+        zeros = 0
+        while chunk := self._file.read(_CHUNK):
+            if chunk.strip(b"\0"):
+                raise self._error("there is something after the end of the archive")
+            zeros += len(chunk)
+        if zeros < _BLOCK:
+            raise self._error("the file ends within the end of the archive")
+
+    def _error(self, what: str) -> RecordError:
+        return RecordError(f"{what}, at byte {self._position}")
+
+
+def _parse_header(header: bytes) -> _Member:
+    """Return what a header says of its member; raise ValueError if it is damaged."""
+    checksum, size = (_octal(header[field]) for field in (_CHECKSUM, _SIZE))
+    if checksum != sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" "):
+        raise ValueError("wrong checksum of a member's header")
+    kind = header[_KIND]
+    if kind not in (*_PLAIN, *_EXTENDED):
+        raise ValueError("expected plain files in the archive, found another kind")
+    prefix, name = (
+        header[field].partition(b"\0")[0].decode(errors="replace") for field in (_PREFIX, _NAME)
+    )
+    folder, _, last = name.rpartition("/")
+    stem, _, extension = last.partition(".")
+    return _Member(f"{prefix}/{folder}/{stem}", extension.lower(), size, kind in _PLAIN)
+
+
+def _octal(field: bytes) -> int:
+    """Return the number of a header's field; raise ValueError if it is none."""
+    digits = field.strip(b" \0")
+    if not digits or digits.strip(b"01234567"):
+        raise ValueError("expected the header of a tar file")
+    return int(digits, 8)
+
+
+def _members(record: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield (extension, data) of the members of a record."""
+    position = 0
+    while position < len(record):
+        member = _parse_header(record[position : position + _BLOCK])
+        start = position + _BLOCK
+        end = start + member.size
+        position += member.length
+        if record[end:position].strip(b"\0"):
+            raise RecordError(f"expected zeros after its {member.extension}, found something else")
+        yield member.extension, record[start:end]
+
+
+def _label(value: object, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a label as JSON has it; raise RecordError if it is not that of ``.cls``."""
+    if value is None:
+        return otherwise
+    numbers = value if isinstance(value, list) else [value]
+    if not all(type(number) is int for number in numbers):
+        raise RecordError("expected a label of whole numbers in .json, found something else")
+    number = numbers[0] if len(numbers) == 1 else numbers.index(1) if 1 in numbers else None
+    if (number,) != otherwise:
+        raise RecordError(f"expected one label, found {otherwise[0]} in .cls and another in .json")
+    return tuple(numbers)
+
+
+def _samples(data: bytes) -> bytes:
+    """Return the samples of a ``.npy`` file; raise RecordError if it is no square of RGB."""
+    file = io.BytesIO(data)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("another version")
+        shape, turned, kind = np.lib.format.read_array_header_1_0(file)
+    except (ValueError, EOFError) as error:
+        raise RecordError(f"expected a .npy file: {error}") from None
+    samples = data[file.tell() :]
+    fits = len(samples) == np.prod(shape) * kind.itemsize
+    if turned or len(shape) != 3 or shape[2] != 3 or kind.str not in ("|u1", "<f4") or not fits:
+        raise RecordError(
+            f"expected uint8 or float32 samples of RGB, found {kind} of shape {shape}"
+        )
+    return samples
