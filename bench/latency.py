@@ -12,6 +12,7 @@ of cold files are let go of by this system; what lies below it may still have th
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -114,9 +115,8 @@ def evict(source: Path) -> None:
 
 def _set(way: str, seconds: float, *, ahead: bool) -> None:
     """In a worker: every read takes so much longer, and files are read ahead if they may be."""
-    from prep.shards import writer
+    from prep.sources import prefetch
     from prep.sources.folders import source
-    from prep.sources.prefetch.depth import Depth
     from prep.storage.locate import read_file
     from prep.storage.location import Stamp
 
@@ -126,9 +126,9 @@ def _set(way: str, seconds: float, *, ahead: bool) -> None:
 
     vars(source)["read_file"] = read_late if seconds else read_file
     # Each way learns for itself, and keeps what it has learnt.
-    learnt = vars(writer).setdefault("_learnt", {})
-    depth = learnt.setdefault(way, Depth() if ahead else Depth(most=0))
-    vars(writer)["depth_of"] = lambda *_: depth
+    learnt = vars(source).setdefault("_learnt", {})
+    prefetch._DEPTHS = learnt.setdefault(way, {})
+    prefetch._TOLERATED = 0.02 if ahead else math.inf
 
 
 def _tell(ways: Sequence[Way], costs: dict[Way, list[Cost]], first: dict[Way, Cost]) -> None:

@@ -24,8 +24,7 @@ from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
 from prep.shards.formats.base import format_of_file, shards_among
 from prep.sources.folders.names import EXTENSIONS
-from prep.sources.prefetch.depth import depth_of
-from prep.sources.prefetch.window import ReadAhead
+from prep.sources.prefetch import ReadAhead
 from prep.storage.arguments import admit
 from prep.storage.locate import absolute, locate, read_file
 from prep.storage.urls import is_url
@@ -219,11 +218,11 @@ def sum_images(paths: Iterable[str]) -> Part:
         StorageUnavailable: it does not answer; a mean of what else is there would be another one.
     """
     paths = list(paths)
-    depth = depth_of("mean", locate(paths[0]).most_at_once if paths else None)
+    storage = paths[0] if paths and is_url(paths[0]) else os.sep
     decoder = Decoder()
     images: list[ChannelStats] = []
     refused: list[ImageNote] = []
-    with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, depth) as files:
+    with ReadAhead(paths, _read, lambda _: _LARGE_IMAGE, storage) as files:
         for path, read in files:
             try:
                 data = locate(path).patiently(read)

@@ -25,9 +25,7 @@ from prep.shards.isolation.guarded import GuardedProcessor
 from prep.shards.tally import Tally
 from prep.sources.base import ImageEntry, Source
 from prep.sources.folders.names import UNREAD, extension_of
-from prep.sources.prefetch.depth import depth_of
-from prep.sources.prefetch.window import ReadAhead
-from prep.storage.locate import locate
+from prep.sources.prefetch import ReadAhead
 from prep.storage.newfile import NewFile
 from prep.storage.retry import Retries, is_transient
 from prep.text import quoted
@@ -261,8 +259,7 @@ class _ShardWriter:
 
 def _read_ahead(entries: Iterable[ImageEntry], source: Source) -> ReadAhead[ImageEntry]:
     """Return the images of a shard, each with what reads it."""
-    depth = depth_of(source.storage, locate(source.storage).most_at_once)
-    return ReadAhead(entries, source.read, lambda entry: entry.stamp.size, depth)
+    return ReadAhead(entries, source.read, lambda entry: entry.stamp.size, source.storage)
 
 
 class _Reader:

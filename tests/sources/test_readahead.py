@@ -1,4 +1,4 @@
-"""Files are read before their turn: in order, within bounds, as many as it takes, or none."""
+"""Files are read before their turn: in order, within bounds, and only where that is worth it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from distributed import Client
@@ -25,10 +26,9 @@ from prep.execution.bags import write_serially
 from prep.operations.mean import sum_images
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
+from prep.sources import prefetch
 from prep.sources.folders import source
-from prep.sources.prefetch.depth import Depth, depth_of, forget_depths
-from prep.sources.prefetch.pool import POOL, Pool
-from prep.sources.prefetch.window import ReadAhead
+from prep.sources.prefetch import MEMORY, ReadAhead
 from prep.storage.locate import read_file
 from prep.storage.location import Stamp
 from tests.support.clusters import contents, wait_until
@@ -37,17 +37,26 @@ from tests.support.pictures import write_tree
 THREAD = "prep-read-ahead"
 
 
-def fixed(value: int) -> Depth:
-    """A depth that never changes."""
-    depth = Depth(most=value)
-    depth.value = value
-    depth.observes = lambda: False  # type: ignore[method-assign]
-    return depth
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Let each test begin as a new process does."""
+    with mock.patch.dict(prefetch._DEPTHS):
+        yield
+
+
+def slow(depth: int, storage: str = "/disk") -> str:
+    """A disk of which this process has learnt how far to read ahead."""
+    prefetch._DEPTHS[storage] = depth
+    return storage
 
 
 def is_ahead() -> bool:
     """Whether the calling thread reads ahead."""
     return threading.current_thread().name == THREAD
+
+
+def threads() -> int:
+    return sum(thread.name == THREAD for thread in threading.enumerate())
 
 
 class Server:
@@ -109,36 +118,27 @@ class Server:
 @settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(0, 60), max_size=40),
-    depth=st.integers(0, 16),
-    threads=st.integers(1, 8),
+    depth=st.integers(1, 16),
     whim=st.integers(0, 1 << 30),
 )
-def test_order_is_kept_and_memory_is_bounded(
-    sizes: list[int], depth: int, threads: int, whim: int
-) -> None:
-    pool = Pool(threads=threads, memory=50, idle=0.01)
-    numbers = range(len(sizes))
+def test_order_is_kept_and_memory_is_bounded(sizes: list[int], depth: int, whim: int) -> None:
     came = []
     with (
+        mock.patch.multiple(prefetch, _MEMORY=50, _MOST=depth),
         Server(sizes, random.Random(whim)) as server,
-        ReadAhead(numbers, server.read, sizes.__getitem__, fixed(depth), pool) as files,
+        ReadAhead(range(len(sizes)), server.read, sizes.__getitem__, slow(depth)) as files,
     ):
         for number, read in files:
             data = read()
             server.use(number)
             came.append((number, len(data)))
-            assert pool.threads <= threads
     assert came == list(enumerate(sizes))
     assert server.most <= 50
-    assert pool.held == 0
-    if depth == 0:
-        assert server.asked == []
-    if any(size > 50 for size in sizes):
-        assert all(sizes[number] <= 50 for number in server.asked)
+    assert MEMORY.held == 0
+    assert all(sizes[number] <= 50 for number in server.asked)
 
 
 def test_a_file_that_turns_out_larger_counts_as_what_it_is() -> None:
-    pool = Pool(memory=100)
     asked: list[int] = []
     both = threading.Barrier(2)
 
@@ -147,61 +147,74 @@ def test_a_file_that_turns_out_larger_counts_as_what_it_is() -> None:
         both.wait(timeout=60)
         return bytes(1000)
 
-    with ReadAhead(range(9), read, lambda _: 40, fixed(8), pool) as files:
+    with (
+        mock.patch.object(prefetch, "_MEMORY", 100),
+        ReadAhead(range(9), read, lambda _: 40, slow(8)) as files,
+    ):
         iterator = iter(files)
         _, first = next(iterator)
-        wait_until(lambda: pool.held == 2000)  # As many were let in as seemed to fit.
+        wait_until(lambda: MEMORY.held == 2000)  # As many were let in as seemed to fit.
         first()
-        assert pool.held == 1000
+        assert MEMORY.held == 1000
         next(iterator)  # There is no room for more.
         assert sorted(asked) == [0, 1]
-        assert pool.held == 1000
-    assert pool.held == 0
+    assert MEMORY.held == 0
 
 
-def test_as_many_are_read_at_once_as_it_is_deep() -> None:
-    """Were they read one after the other, or fewer at once, nobody would get past the barrier."""
-    together = threading.Barrier(32)
+def test_files_that_must_be_waited_for_are_read_further_ahead() -> None:
+    """Were fewer read at once than 32, or 64 later, nobody would get past the barriers."""
+    first, later = threading.Barrier(32), threading.Barrier(64)
 
     def read(number: int) -> bytes:
-        together.wait(timeout=60)
+        if number < 32:
+            first.wait(timeout=60)
+        elif number == 40:
+            wait_until(lambda: prefetch._DEPTHS["/disk"] == 64)  # Its turn has come.
+        elif number > 40:
+            later.wait(timeout=60)
         return b"%d" % number
 
-    with ReadAhead(range(64), read, lambda _: 1, fixed(31)) as files:
-        assert [read() for _, read in files] == [b"%d" % number for number in range(64)]
+    with (
+        mock.patch.object(prefetch, "_MOST", 64),
+        ReadAhead(range(105), read, lambda _: 1, slow(32)) as files,
+    ):
+        assert [read() for _, read in files] == [b"%d" % number for number in range(105)]
+    assert prefetch._DEPTHS["/disk"] == 64
 
 
-def test_without_depth_no_thread_is_started() -> None:
-    pool = Pool()
-    with ReadAhead(range(5), lambda _: b"1", lambda _: 1, fixed(0), pool) as files:
-        assert [read() for _, read in files] == [b"1"] * 5
-    assert pool.threads == 0
-
-
-def test_to_take_what_is_there_is_not_to_wait() -> None:
-    depth = Depth(most=2)
-    depth.value = 2
-    noted: list[float] = []
-    depth.observes = lambda: True  # type: ignore[method-assign]
-    depth.note = lambda elapsed, waited, *, spare: noted.append(waited)  # type: ignore[method-assign]
-    release = threading.Event()
+def test_a_disk_is_read_in_turn_until_it_keeps_its_reader_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(prefetch, "time", SimpleNamespace(perf_counter=lambda: now))
+    ahead: list[int] = []
 
     def read(number: int) -> bytes:
-        if number == 9 and is_ahead():
-            release.wait()
+        nonlocal now
+        if is_ahead():
+            ahead.append(number)
+        else:  # Of the first thousand, some are slow, as where others use the core.
+            seconds = 0.004 if number < 1000 and number % 20 == 0 else 0.0001
+            now += 0.005 if number >= 1000 else seconds
         return b"image"
 
-    with ReadAhead(range(10), read, lambda _: 5, depth, Pool()) as ahead:
-        for number, take in ahead:
-            job = ahead._current.job if ahead._current else None
-            assert job is not None
-            if number == 9:
-                threading.Timer(0.05, release.set).start()
-            else:
-                wait_until(lambda: job.finished)  # noqa: B023
-            take()
-    assert noted[:-1] == [0.0] * 8  # The first has none before it.
-    assert noted[-1] > 0.01
+    with ReadAhead(range(1100), read, lambda _: 5, "/disk") as files:
+        assert all(read() == b"image" for _, read in files)
+        assert sorted(ahead) == list(range(1005, 1100))
+    with ReadAhead(range(40), read, lambda _: 5, "/disk") as files:
+        ahead.clear()
+        assert all(read() == b"image" for _, read in files)
+    assert len(ahead) in (0, 40)  # It is remembered, unless the reads ahead were prompt.
+
+
+def test_a_disk_that_is_prompt_again_is_read_in_turn_again() -> None:
+    with ReadAhead(range(99), lambda _: b"1", lambda _: 1, slow(32)) as files:
+        assert [read() for _, read in files] == [b"1"] * 99
+    assert "/disk" not in prefetch._DEPTHS
+    wait_until(lambda: threads() == 0)
+    with ReadAhead(range(5), lambda _: b"1", lambda _: 1, "/disk") as files:
+        assert [read() for _, read in files] == [b"1"] * 5
+        assert threads() == 0
 
 
 @pytest.mark.parametrize("depth", [0, 1, 7])
@@ -215,7 +228,7 @@ def test_an_error_is_met_where_it_belongs_and_to_call_again_is_to_read_again(dep
             raise OSError(errno.EIO, f"file {number}")
         return b"%d" % number
 
-    with ReadAhead(range(12), read, lambda _: 1, fixed(depth)) as files:
+    with ReadAhead(range(12), read, lambda _: 1, slow(depth)) as files:
         for number, attempt in files:
             if number % 3 == 0:
                 for _ in range(2):
@@ -223,11 +236,10 @@ def test_an_error_is_met_where_it_belongs_and_to_call_again_is_to_read_again(dep
                         attempt()
             assert attempt() == b"%d" % number
     assert {n: times for n, times in tried.items() if n % 3 == 0} == dict.fromkeys((0, 3, 6, 9), 3)
-    assert POOL.held == 0
+    assert MEMORY.held == 0
 
 
 def test_whoever_stops_waits_for_no_read_and_leaves_nothing() -> None:
-    pool = Pool(threads=4, idle=0.01)
     answer = threading.Event()
     asked: list[int] = []
 
@@ -237,7 +249,7 @@ def test_whoever_stops_waits_for_no_read_and_leaves_nothing() -> None:
         return bytes(10)
 
     def stop() -> None:
-        with ReadAhead(range(100), read, lambda _: 10, fixed(20), pool) as files:
+        with ReadAhead(range(100), read, lambda _: 10, slow(4)) as files:
             next(iter(files))
             wait_until(lambda: len(asked) == 4)
             raise KeyboardInterrupt
@@ -245,11 +257,11 @@ def test_whoever_stops_waits_for_no_read_and_leaves_nothing() -> None:
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert not answer.is_set()  # None of those under way has come to its end.
-    assert pool.held > 0
+    assert MEMORY.held == 40
     answer.set()
-    wait_until(lambda: pool.threads == 0)
-    assert asked == asked[:4]  # What was only waiting for its turn was not read any more.
-    assert pool.held == 0
+    wait_until(lambda: threads() == 0)
+    assert len(asked) == 4  # What was only waiting for its turn was not read any more.
+    assert MEMORY.held == 0
 
 
 def test_where_no_thread_can_be_started_files_are_read_in_their_turn(
@@ -259,186 +271,46 @@ def test_where_no_thread_can_be_started_files_are_read_in_their_turn(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    pool = Pool()
-    with ReadAhead(range(9), lambda n: b"%d" % n, lambda _: 1, fixed(4), pool) as files:
+    with ReadAhead(range(9), lambda n: b"%d" % n, lambda _: 1, slow(4)) as files:
         assert [read() for _, read in files] == [b"%d" % number for number in range(9)]
-    assert (pool.threads, pool.held) == (0, 0)
+    assert MEMORY.held == 0
 
 
 def test_an_image_that_was_passed_over_takes_no_memory() -> None:
-    pool = Pool()
-    with ReadAhead(range(9), lambda _: bytes(10), lambda _: 10, fixed(2), pool) as files:
+    with ReadAhead(range(9), lambda _: bytes(10), lambda _: 10, slow(2)) as files:
         for number, read in files:
             if number % 2:
                 read()
-            assert pool.held <= 30
-        wait_until(lambda: pool.held == 0)
+        wait_until(lambda: MEMORY.held == 0)
 
 
 HANGING = """
 import os, threading
-from prep.sources.prefetch.depth import Depth
-from prep.sources.prefetch.window import ReadAhead
-depth = Depth()
-depth.value = 4
+from prep.sources import prefetch
+prefetch._DEPTHS["/disk"] = 4
 asked = threading.Event()
 def read(number):
     asked.set()
     os.read(os.pipe()[0], 1)  # Nobody will ever write to it.
-with ReadAhead(range(9), read, lambda _: 1, depth) as files:
+with prefetch.ReadAhead(range(9), read, lambda _: 1, "/disk") as files:
     next(iter(files))
     asked.wait()
 """
 
 
 def test_reads_that_hang_keep_no_process_from_ending() -> None:
-    subprocess.run([sys.executable, "-c", HANGING], check=True, timeout=30)
-
-
-# How deep
-
-
-class Simulated:
-    """A storage and somebody who uses what is read, in time that only counts.
-
-    Args:
-        latency: seconds until a request is answered.
-        busy: seconds that a file is worked on.
-        spacing: seconds that must lie between two answers: a storage that is at its end.
-    """
-
-    def __init__(self, latency: float, busy: float = 0.0012, spacing: float = 0.0) -> None:
-        self.latency, self.busy, self.spacing = latency, busy, spacing
-        self.now = self.waited = self._last = 0.0
-
-    def run(self, depth: Depth, images: int) -> float:
-        """Reads and works, and gives back the share of the time that went into waiting."""
-        began, before = self.now, self.waited
-        depth._clock = lambda: self.now
-        ready: deque[float] = deque()
-        looked: float | None = None
-        depth.begin()
-        for _ in range(images):
-            while len(ready) <= depth.value:
-                self._last = max(self.now + self.latency, self._last + self.spacing)
-                ready.append(self._last)
-            due, start = ready.popleft(), self.now
-            half = depth.value // 2 - 1
-            spare = not depth.value or len(ready) < depth.value or ready[half] <= start
-            self.now = max(start, due)
-            self.waited += self.now - start
-            if not depth.observes():
-                looked = None
-            else:
-                if looked is not None:
-                    depth.note(self.now - looked, self.now - start, spare=spare)
-                looked = self.now
-            self.now += self.busy
-        return (self.waited - before) / (self.now - began)
-
-
-@pytest.mark.parametrize("latency", [0.0005, 0.005, 0.03, 0.1])
-def test_it_grows_until_reads_are_not_waited_for(latency: float) -> None:
-    depth, server = Depth(), Simulated(latency)
-    server.run(depth, 2000)
-    assert server.run(depth, 5000) < 0.03
-    assert latency / server.busy < depth.value + 1 <= 4 * latency / server.busy + 3
-
-
-def test_it_has_learnt_all_within_a_second_or_two() -> None:
-    depth, server = Depth(), Simulated(0.03)
-    while server.now < 1.5:
-        server.run(depth, 20)
-    assert server.run(depth, 1000) < 0.05
-
-
-def test_it_stays_at_nothing_where_reads_are_not_waited_for() -> None:
-    depth = Depth()
-    Simulated(0.0).run(depth, 20_000)
-    assert depth.value == 0
-
-
-def test_a_storage_that_becomes_slow_is_noticed_within_seconds() -> None:
-    depth, server = Depth(), Simulated(0.0)
-    server.run(depth, 20_000)
-    server.latency, turned = 0.1, server.now
-    while depth.value == 0:
-        server.run(depth, 10)
-    assert server.now - turned < 3
-
-
-def test_a_read_in_a_hundred_that_waits_is_no_reason() -> None:
-    depth = Depth()
-    for number in range(10_000):
-        if depth.observes():
-            depth.note(0.0012, 0.001 if number % 100 == 0 else 0.0, spare=True)
-    assert depth.value == 0
-
-
-def test_it_shrinks_again_and_costs_nothing_in_the_end() -> None:
-    depth, server = Depth(), Simulated(0.03)
-    server.run(depth, 3000)
-    assert depth.value >= 16
-    server.latency = 0.0
-    server.run(depth, 5000)
-    assert depth.value == 0
-
-
-def test_what_was_a_mistake_is_made_ever_more_rarely() -> None:
-    """A storage that is just quick enough if one file is read ahead, but not without."""
-    depth, server = Depth(), Simulated(0.001)
-    server.run(depth, 20_000)
-    assert server.run(depth, 20_000) < 0.01
-
-
-def test_what_comes_and_goes_leaves_no_mark() -> None:
-    """What was right when it shrank is no mistake because it must grow again later."""
-    depth, server = Depth(), Simulated(0.0)
-    for _ in range(10):
-        server.latency = 0.03
-        server.run(depth, 3000)
-        assert depth.value >= 16
-        server.latency = 0.0
-        server.run(depth, 5000)
-        assert depth.value == 0
-
-
-def test_it_does_not_grow_where_that_helps_nothing() -> None:
-    depth, server = Depth(), Simulated(0.01, spacing=0.01)
-    server.run(depth, 20_000)
-    assert depth.value <= 8
-
-
-@given(
-    notes=st.lists(
-        st.tuples(st.floats(1e-6, 1), st.floats(0, 1), st.booleans()), min_size=1, max_size=300
-    ),
-    most=st.integers(0, 200),
-)
-def test_it_is_never_out_of_bounds(notes: list[tuple[float, float, bool]], most: int) -> None:
-    depth = Depth(most)
-    for elapsed, share, spare in notes:
-        depth.begin()
-        if depth.observes():
-            depth.note(elapsed, elapsed * share, spare=spare)
-        assert 0 <= depth.value <= most
-
-
-def test_what_was_learnt_is_kept_for_each_storage() -> None:
-    assert depth_of("/a") is depth_of("/a")
-    assert depth_of("/a") is not depth_of("/b")
+    subprocess.run([sys.executable, "-c", HANGING], check=True, timeout=60)
 
 
 # Shards
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
+def home(tmp_path: Path) -> Path:
     """A folder with a source."""
     tree = {"train": {"cat": 60, "dog": 50, "bad": {"empty.jpg": b"", "text.jpg": b"no image"}}}
     write_tree(tmp_path / "source", tree)
-    yield tmp_path
-    forget_depths()
+    return tmp_path
 
 
 def write(home: Path, out: str) -> tuple[dict[str, bytes], list[Any]]:
@@ -471,50 +343,30 @@ def patch_reading(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]
         monkeypatch.setattr(f"prep.{module}.read_file", read)
 
 
-def test_a_shard_is_the_same_whether_or_not_it_is_read_ahead(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    near = write(home, "near")
-    source = str(home / "source")
-    assert depth_of(source).value == 0
-    ahead: list[bytes] = []
-
-    def delay(path: bytes) -> None:
-        if is_ahead():
-            ahead.append(path)
-        time.sleep(0.01)
-
-    patch_reading(monkeypatch, delay)
-    forget_depths()
-    assert write(home, "far") == near
-    assert depth_of(source).value > 0
-    assert len(ahead) > 30
-    assert len(set(ahead)) == len(ahead)
-    assert POOL.held == 0
-
-
 def test_a_server_that_stumbles_with_all_reads_under_way_loses_no_image(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each image is tried again for itself, and not counted out for what happened to all."""
     near = write(home, "near")
-    depth_of(str(home / "source")).value = 64
-    failed: list[bytes] = []
+    ahead: list[bytes] = []
 
     def stumble(path: bytes) -> None:
         if is_ahead():
-            failed.append(path)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            ahead.append(path)
+            if len(ahead) % 2:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     patch_reading(monkeypatch, stumble)
+    slow(64, str(home / "source"))
     assert write(home, "far") == near
-    assert len(failed) >= 50
+    assert len(set(ahead)) == len(ahead) >= 50
+    assert MEMORY.held == 0
 
 
 def test_a_source_that_is_away_is_an_error_as_ever(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    depth_of(str(home / "source")).value = 16
+    slow(16, str(home / "source"))
 
     def vanish(path: bytes) -> None:
         shutil.rmtree(home / "source", ignore_errors=True)
@@ -523,17 +375,16 @@ def test_a_source_that_is_away_is_an_error_as_ever(
     with pytest.raises(FileNotFoundError):
         write(home, "out")
     assert not list((home / "out").glob("*/*.tfrecord*"))
-    wait_until(lambda: POOL.held == 0)
+    wait_until(lambda: MEMORY.held == 0)
 
 
 def test_the_mean_of_images_is_the_same_whether_or_not_they_are_read_ahead(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [*map(str, sorted(home.glob("source/*/*/*"))), str(home / "absent.jpg")]
-    forget_depths()
     near = sum_images(paths)
     assert len(near.refused) == 3
-    depth_of("mean").value = 8
+    slow(8, os.sep)
     ahead: list[str] = []
     patch_reading(monkeypatch, lambda path: ahead.append(path) if is_ahead() else None)
     assert sum_images(paths) == near
@@ -568,7 +419,7 @@ def _answer_at_once() -> int:
 
 
 def _threads_and_bytes() -> tuple[int, int]:
-    return sum(thread.name == THREAD for thread in threading.enumerate()), POOL.held
+    return threads(), MEMORY.held
 
 
 def test_workers_read_ahead_of_a_server_that_is_far_away(client: Client, tmp_path: Path) -> None:
