@@ -1,4 +1,4 @@
-"""The end of a process, or Ctrl-C, where it must not strike in the middle of something."""
+"""Ctrl-C and other signals that end a process: put off, turned into errors, or noticed early."""
 
 from __future__ import annotations
 
@@ -15,43 +15,42 @@ from typing import Any
 
 from prep.errors import chain_of
 
-# Ctrl-C; what batch systems end a job with; what a terminal that is closed sends.
+# Of Ctrl-C; of a batch system that ends a job; of a terminal that is closed.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A terminal sends these to all processes that were started at it.
 _TO_ALL = {signal.SIGINT, signal.SIGHUP}
 
 _stopped_by: signal.Signals | None = None
 
-# Of each deferred() that the main thread is in: what is done on signals outside of it, those that
-# are blocked there, and those that have arrived since.
+# For each deferred() that the main thread is in: the handlers and the blocked signals outside of
+# it, and the signals that have arrived since.
 _outside: list[tuple[dict[signal.Signals, Any], set[int], list[int]]] = []
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Lets the block end before Ctrl-C (or SIGTERM, or SIGHUP) takes effect.
+    """Put off Ctrl-C, SIGTERM and SIGHUP until the end of the block.
 
-    A cluster that is interrupted while it starts or closes leaves processes behind, and tracebacks
-    on the terminal. Processes that are started within never see Ctrl-C or SIGHUP: from a terminal
-    these reach them too, and they are to end in good order when the cluster is closed, not each at
-    once.
+    A cluster that is interrupted while it starts or closes would leave processes behind, and
+    tracebacks on the terminal. Processes that are started in the block never see Ctrl-C or SIGHUP,
+    which a terminal sends to them, too: they end when the cluster is closed.
 
-    A signal that a program around Python handles itself takes effect as that has it, at once.
+    Signals that the program around Python handles itself are not put off.
     """
     from multiprocessing import resource_tracker  # It takes a while to load.
 
-    # It is started along with the first process, and then lets SIGINT through again.
+    # It would be started along with the first process, and then let SIGINT through again.
     resource_tracker.ensure_running()
     arrived: list[int] = []
     previous: dict[signal.Signals, Any] = {}
-    main = threading.current_thread() is threading.main_thread()  # The only one that they disturb.
+    main = threading.current_thread() is threading.main_thread()  # No other gets signals.
     if main:
         for number in _SIGNALS:
-            # A handler that was not installed from Python is None, and could not be put back. What
-            # is ignored, as SIGHUP is under nohup, must not stand in for what comes after it.
+            # A handler that was not installed from Python is None, and could not be restored. A
+            # signal that is ignored, as SIGHUP is under nohup, must not hide a later one.
             if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 previous[number] = signal.signal(number, lambda number, _: arrived.append(number))
-    # What a process blocks, the processes that it starts block as well.
+    # Processes inherit the signals that are blocked.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_ALL)
     if main:
         _outside.append((previous, mask, arrived))
@@ -69,9 +68,9 @@ def deferred() -> Iterator[None]:
 
 @contextlib.contextmanager
 def heard() -> Iterator[None]:
-    """Lets Ctrl-C (and SIGTERM and SIGHUP) take effect at once again within :func:`deferred`.
+    """Have signals take effect at once again, within :func:`deferred`.
 
-    For waits in which there is nothing yet that would stay behind for good.
+    For waits in which there is nothing yet that could be left behind.
     """
     if threading.current_thread() is not threading.main_thread() or not _outside:
         yield
@@ -94,9 +93,9 @@ def heard() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_in_order() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP stop the block as Ctrl-C does: with a KeyboardInterrupt.
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the block, as Ctrl-C does.
 
-    A signal that is ignored stays so, as SIGHUP is under ``nohup``.
+    A signal that is ignored, as SIGHUP is under ``nohup``, remains so.
     """
     before: dict[signal.Signals, Any] = {}
     for number in _SIGNALS:
@@ -118,9 +117,9 @@ def _stop(number: int, _frame: object) -> None:
 
 
 def _let_go_of_the_terminal() -> None:
-    """Have what is printed from now on go nowhere, where the terminal is gone.
+    """Redirect what is printed from now on to the null device, if the terminal is gone.
 
-    To write to it would be an error, and end in disorder what is to end in order.
+    To write to it would be an error, in the middle of an orderly end.
     """
     for descriptor in range(3):
         try:
@@ -132,16 +131,16 @@ def _let_go_of_the_terminal() -> None:
 
 
 def stopped_by() -> signal.Signals:
-    """Which signal has stopped this process, as far as :func:`stopping_in_order` knows."""
+    """Return the signal that has stopped this process; SIGINT if none was seen."""
     return _stopped_by or signal.SIGINT
 
 
 @contextlib.contextmanager
 def noticing(tell: Callable[[], None]) -> Iterator[None]:
-    """Call ``tell``, in a thread of its own, as soon as a signal to stop arrives.
+    """Call ``tell`` in another thread as soon as a signal to stop arrives.
 
-    That is at once, even where the signal itself is put off, or Python waits for something. Where
-    signals are somebody else's, as in a thread or an event loop, it is never called.
+    That is at once, even if the signal is put off, or Python waits for something. If others handle
+    signals, as in a thread or an event loop, it is never called.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -164,7 +163,7 @@ def noticing(tell: Callable[[], None]) -> Iterator[None]:
 
 
 def _tell_of_signals(reader: int, tell: Callable[[], None]) -> None:
-    # While the main thread puts signals off, they arrive here.
+    # Signals that the main thread blocks arrive here.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_ALL)
     while arrived := os.read(reader, 64):
         if any(number in _SIGNALS for number in arrived):
@@ -173,18 +172,18 @@ def _tell_of_signals(reader: int, tell: Callable[[], None]) -> None:
 
 
 def pressed_again(error: BaseException) -> bool:
-    """Whether this is Ctrl-C that came while an earlier one was dealt with."""
+    """Return whether this is a Ctrl-C that came while an earlier one was handled."""
     presses = sum(isinstance(part, KeyboardInterrupt) for part in chain_of(error))
     return isinstance(error, KeyboardInterrupt) and presses > 1
 
 
 def before_exit(function: Callable[[], None]) -> None:
-    """Has a function called when the process is about to end; the last that came is called first.
+    """Call a function when the process is about to end, the last registered first.
 
-    Unlike what ``atexit`` calls, it finds Python's thread pools at work, which Dask needs in order
-    to let go of a cluster without complaint.
+    With ``atexit``, Python's thread pools would have ended before, and Dask needs them to close a
+    cluster without log lines (https://github.com/dask/distributed/issues/6255).
     """
-    importlib.import_module("concurrent.futures.thread")  # Which is to be called after it.
-    # Not documented, though there since Python 3.9. At worst, there are log lines at the end.
+    importlib.import_module("concurrent.futures.thread")  # Registered first, it is called last.
+    # Not documented, but there since Python 3.9.
     register = getattr(threading, "_register_atexit", atexit.register)
     register(function)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from distributed import Client
@@ -13,8 +12,8 @@ from distributed import Client
 from prep.monitoring.counts import LiveCounts, ShardState
 from prep.monitoring.heartbeat import TallyMessage
 from prep.monitoring.plugin import BEGIN_CALL, END_CALL, LOOK_CALL, RunsPlugin
-from prep.monitoring.registry import worker_looks
-from prep.monitoring.runwatch import RunInfo, RunWatch
+from prep.monitoring.registry import OwnWatch
+from prep.monitoring.runwatch import RunInfo
 from prep.output.report.history import History
 from prep.output.report.verdict import RUNNING, Verdict
 
@@ -60,7 +59,8 @@ def open_link(client: Client, info: RunInfo) -> RunLink:
         )
     except Exception as error:  # Whatever a foreign scheduler does not like.
         logger.debug("no plugin on the scheduler", exc_info=True)
-        return _ClientLink(client, info, _no_page(f"{type(error).__name__}: {error}"))
+        note = _no_page(f"{type(error).__name__}: {error}")
+        return OwnWatch(info, functools.partial(_metrics, client), note)
     return _SchedulerLink(client, info, _no_page(no_page) if no_page else None)
 
 
@@ -79,6 +79,11 @@ def scheduler_identity(
         scheduler.identity, n_workers=workers, callback_timeout=timeout
     )
     return known
+
+
+def _metrics(client: Client) -> list[Mapping[str, Any]]:
+    workers = scheduler_identity(client, timeout=_ANSWERS_WITHIN)["workers"]
+    return [worker["metrics"] for worker in workers.values()]
 
 
 def install_page(client: Client) -> None:
@@ -123,25 +128,3 @@ class _SchedulerLink:
         except Exception:
             logger.debug("the scheduler does not answer", exc_info=True)
             return None
-
-
-class _ClientLink:
-    """Asks the scheduler for the metrics of its workers."""
-
-    def __init__(self, client: Client, info: RunInfo, note: str) -> None:
-        self.note: str | None = note
-        self._client = client
-        self._watch = RunWatch(info, time.monotonic())
-
-    def settled(self, task: int, state: ShardState) -> None:
-        self._watch.shard_is(task, state)
-
-    def look(self) -> LiveCounts:
-        with contextlib.suppress(OSError):
-            workers = scheduler_identity(self._client, timeout=_ANSWERS_WITHIN)["workers"]
-            looks = worker_looks(worker["metrics"] for worker in workers.values())
-            return self._watch.look(time.monotonic(), looks)
-        return self._watch.counts
-
-    def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
-        return self._watch.finish(verdict, time.monotonic(), totals)

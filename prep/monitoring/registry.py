@@ -1,12 +1,16 @@
-"""The runs that a scheduler watches."""
+"""Watches of runs: those of a scheduler, and one in the process that has begun the run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from prep.monitoring.heartbeat import METRIC
+from prep.monitoring.counts import LiveCounts, ShardState
+from prep.monitoring.heartbeat import METRIC, TallyMessage
 from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook
+from prep.output.report.history import History
 from prep.output.report.verdict import Verdict
 
 _RUNS_REMEMBERED = 10
@@ -59,3 +63,34 @@ class Runs:
 def worker_looks(metrics: Iterable[Mapping[str, Any]]) -> list[WorkerLook]:
     """Return the workers' last heartbeats that have a message, from their metrics."""
     return [WorkerLook(each[METRIC], each.get("cpu", 0.0)) for each in metrics if each.get(METRIC)]
+
+
+class OwnWatch:
+    """A run that the process which has begun it watches itself.
+
+    Args:
+        info: of the run.
+        metrics: returns the last metrics of all workers; OSError if they are not to be had.
+        note: what the user should know, if anything.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo,
+        metrics: Callable[[], Iterable[Mapping[str, Any]]],
+        note: str | None = None,
+    ) -> None:
+        self.note = note
+        self._metrics = metrics
+        self._watch = RunWatch(info, time.monotonic())
+
+    def settled(self, task: int, state: ShardState) -> None:
+        self._watch.shard_is(task, state)
+
+    def look(self) -> LiveCounts:
+        with contextlib.suppress(OSError):
+            return self._watch.look(time.monotonic(), worker_looks(self._metrics()))
+        return self._watch.counts
+
+    def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
+        return self._watch.finish(verdict, time.monotonic(), totals)

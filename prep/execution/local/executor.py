@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,13 +17,9 @@ from prep.execution.local.crew import Crew
 from prep.execution.local.resources import cores
 from prep.execution.local.tasks import write_counted
 from prep.execution.outcomes import Outage, describe_failed
-from prep.monitoring.counts import LiveCounts, ShardState
-from prep.monitoring.heartbeat import TallyMessage
-from prep.monitoring.registry import worker_looks
-from prep.monitoring.runwatch import RunInfo, RunWatch
+from prep.monitoring.registry import OwnWatch
+from prep.monitoring.runwatch import RunInfo
 from prep.output.receipt import SplitTotals, merge_totals
-from prep.output.report.history import History
-from prep.output.report.verdict import Verdict
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import RunRef
 
@@ -62,8 +57,8 @@ class LocalExecutor:
         """Wait for a first process; they all are as this one is."""
         self._crew.wait_until_ready()
 
-    def watch(self, info: RunInfo) -> LocalLink:
-        return LocalLink(self._crew, info)
+    def watch(self, info: RunInfo) -> OwnWatch:
+        return OwnWatch(info, self._crew.looks)
 
     def missing(self) -> None:
         """There are always some."""
@@ -113,25 +108,6 @@ class LocalExecutor:
                 results.append(done.result)  # type: ignore[arg-type]
             seen(done)
         return merge(results)
-
-
-class LocalLink:
-    """A run's watch in the process that has begun it, fed by what the crew tells."""
-
-    note: str | None = None
-
-    def __init__(self, crew: Crew, info: RunInfo) -> None:
-        self._crew = crew
-        self._watch = RunWatch(info, time.monotonic())
-
-    def settled(self, task: int, state: ShardState) -> None:
-        self._watch.shard_is(task, state)
-
-    def look(self) -> LiveCounts:
-        return self._watch.look(time.monotonic(), worker_looks(self._crew.looks()))
-
-    def finish(self, verdict: Verdict, totals: TallyMessage | None = None) -> History | None:
-        return self._watch.finish(verdict, time.monotonic(), totals)
 
 
 @contextlib.contextmanager
