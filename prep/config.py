@@ -51,7 +51,7 @@ from prep.sources.folders.names import FolderLayout, OnStray
 from prep.sources.labels import LabelMap
 from prep.sources.memory import ListedImages
 from prep.storage.arguments import LOCATIONS, Stored, parse_count, read_options, split, typed
-from prep.storage.options import grant
+from prep.storage.backends.grants import grant
 from prep.storage.urls import hide_credentials
 from prep.text import (
     Displayable,

@@ -33,7 +33,7 @@ from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source
-from prep.storage.backends.filesystems import answering_within
+from prep.storage.retry import answering_within
 from prep.text import counted, one_line, quoted
 
 if TYPE_CHECKING:

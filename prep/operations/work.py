@@ -41,7 +41,7 @@ from prep.output.report.verdict import RUNNING, Verdict
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import RunRef
-from prep.storage.backends.filesystems import answering_within
+from prep.storage.retry import answering_within
 from prep.text import distinct_lines, one_line
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prep.errors import OutputConflict
-from prep.storage.backends.filesystems import answering_within, in_a_hurry
 from prep.storage.location import Location
+from prep.storage.retry import answering_within, in_a_hurry
 from prep.text import one_line
 
 LEASE = 60.0  # seconds

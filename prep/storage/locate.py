@@ -13,9 +13,9 @@ from typing import Any
 
 from prep.storage import local
 from prep.storage.backends.filesystems import forget_filesystems
+from prep.storage.backends.grants import OPTIONS, Claims
 from prep.storage.local import LocalPath
 from prep.storage.location import FileChanged, Location, Stamp
-from prep.storage.options import OPTIONS, Claims
 from prep.storage.remote import RemotePath
 from prep.storage.urls import is_url, local_path
 

@@ -40,8 +40,8 @@ from prep.execution.preflight.rules import (
 from prep.execution.worker import WorkerSetup
 from prep.monitoring.heartbeat import MISFITS
 from prep.output.findings import Finding
+from prep.storage.backends.grants import OPTIONS, grant
 from prep.storage.locate import Access, Mounts, locate
-from prep.storage.options import OPTIONS, grant
 from tests.support.clusters import contents, run_prep, wait_until
 from tests.support.foreign import foreign_cluster
 from tests.support.pictures import write_tree

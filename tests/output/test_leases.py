@@ -23,10 +23,10 @@ from prep.errors import OutputConflict
 from prep.output import lease as leases
 from prep.output.journal import Journal
 from prep.output.lease import Owner, leased
+from prep.storage.backends.grants import OPTIONS, grant
 from prep.storage.locate import locate
 from prep.storage.location import Location
 from prep.storage.newfile import temporary_name
-from prep.storage.options import OPTIONS, grant
 from tests.support.pictures import write_tree
 from tests.support.storages import S3, Sftp
 
@@ -35,7 +35,7 @@ OWNER = """
 import json, sys
 from prep.output import lease as leases
 from prep.storage.locate import locate
-from prep.storage.options import grant
+from prep.storage.backends.grants import grant
 leases._machine = lambda: "elsewhere"
 state = locate(sys.argv[1])
 grant(str(state.parent), json.loads(sys.argv[3]))

@@ -16,9 +16,9 @@ from distributed import Client
 
 import prep
 from prep.storage.backends.filesystems import forget_filesystems
+from prep.storage.backends.grants import grant
 from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import FileChanged, Stamp
-from prep.storage.options import grant
 from prep.storage.remote import RemotePath
 from prep.storage.retry import is_transient
 from tests.support.clusters import wait_until
@@ -92,7 +92,7 @@ def test_a_large_file_goes_from_disk_and_leaves_nothing_there(
     emulated: Store, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("prep.storage.remote._IN_MEMORY", 1 << 20)
+    monkeypatch.setattr("prep.storage.upload._IN_MEMORY", 1 << 20)
     pieces = [bytes([number]) * (3 << 20) for number in range(4)]
     with (place / "out" / "file").create() as file:
         for piece in pieces:

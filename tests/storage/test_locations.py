@@ -18,8 +18,8 @@ import prep
 from prep.storage.arguments import admit
 from prep.storage.backends.faults import as_os_errors
 from prep.storage.backends.filesystems import filesystem
+from prep.storage.backends.grants import OPTIONS, grant
 from prep.storage.locate import Access, Mounts, absolute, locate
-from prep.storage.options import OPTIONS, grant
 from prep.storage.remote import RemotePath
 from prep.storage.retry import is_transient
 

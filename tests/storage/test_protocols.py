@@ -18,8 +18,8 @@ import prep
 from prep.errors import ConfigError
 from prep.storage.arguments import admit
 from prep.storage.backends.filesystems import filesystem
+from prep.storage.backends.grants import grant
 from prep.storage.locate import read_file
-from prep.storage.options import grant
 from tests.support.clusters import run_prep
 
 PROTOCOLS = sorted({*fsspec.available_protocols(), *known_implementations} - {"file", "local"})

@@ -13,8 +13,8 @@ from distributed import Client
 
 import prep
 from prep.sources import manifest
+from prep.storage.backends.grants import grant
 from prep.storage.locate import locate, read_file, stamp_of
-from prep.storage.options import grant
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 from tests.support.storages import Sftp
