@@ -107,7 +107,10 @@ def depth_warning(deep: Deep, depth: int, where: str = "of those sampled", most:
         most: the number of bits in use in all images that ``depth`` applies to.
     """
     if deep.bits > depth:
-        return _too_bright(where, deep, depth)
+        return (
+            f"{_described(deep)} {where}: values above {(1 << depth) - 1:,}, which depth: {depth} "
+            f"makes white; prepare them with depth: {_holding(deep)}"
+        )
     if depth == FULL and deep.images and _holding(deep) < FULL:
         return _too_dark(where, deep, apart=most > _holding(deep))
     return ""
@@ -135,13 +138,6 @@ def _some_too_dark(where: str, dark: Mapping[str, Deep]) -> str:
         f"{_described(deep)} {where} in {counted(len(dark), 'class')} ({names}): no value "
         f"above {(1 << bits) - 1:,}, unlike in other classes. If they hold {bits} bits, they "
         f"{_levels(bits)}; prepare them apart, with depth: {bits}"
-    )
-
-
-def _too_bright(where: str, deep: Deep, depth: int) -> str:
-    return (
-        f"{_described(deep)} {where}: values above {(1 << depth) - 1:,}, which depth: {depth} "
-        f"makes white; prepare them with depth: {_holding(deep)}"
     )
 
 

@@ -31,7 +31,7 @@ class Dimensions:
     >>> few = Dimensions.of({(640, 480): 2, (500, 500): 1})
     >>> dict(few.aspects)
     {7: 2, 0: 1}
-    >>> (few + few).images
+    >>> Dimensions.sum([few, few]).images
     6
     """
 
@@ -47,9 +47,6 @@ class Dimensions:
             sides[math.floor(SIDES_PER_OCTAVE * math.log2(min(width, height)))] += images
             aspects[round(ASPECTS_PER_OCTAVE * math.log2(width / height))] += images
         return cls(sides=dict(sides), aspects=dict(aspects))
-
-    def __add__(self, other: Dimensions) -> Dimensions:
-        return Dimensions.sum([self, other])
 
     @classmethod
     def sum(cls, parts: Iterable[Dimensions]) -> Dimensions:

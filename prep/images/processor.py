@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prep.images.crop import make_crop
-from prep.images.decoders.base import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
+from prep.images.decoders.base import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.decoders.convert import crop_to_srgb
 from prep.images.decoders.decode import Decoder
 from prep.images.encode import make_encoder
@@ -43,7 +43,7 @@ class ImageProcessor:
     """Turn image files into encoded centre crops, in reused memory. Not thread-safe."""
 
     def __init__(self, settings: ImageSettings) -> None:
-        self._decoder = Decoder(_decoder_settings(settings))
+        self._decoder = Decoder(settings)
         self._crop = make_crop(settings.size, settings.interpolation)
         self._planes = [np.empty((settings.size, settings.size), np.uint8) for _ in range(3)]
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
@@ -78,15 +78,3 @@ class ImageProcessor:
     def _crop_of(self, decoded: Decoded) -> Pixels:
         crop = self._crop(decoded)
         return crop if decoded.profile is None else crop_to_srgb(crop, decoded.profile)
-
-
-def _decoder_settings(settings: ImageSettings) -> DecoderSettings:
-    return DecoderSettings(
-        max_pixels=settings.max_pixels,
-        max_aspect=settings.max_aspect,
-        min_size=settings.min_size,
-        background=settings.background,
-        keep_damaged=settings.damaged == "keep",
-        convert_profiles=settings.icc == "convert",
-        depth=settings.depth,
-    )

@@ -150,9 +150,6 @@ class Traits:
             },
         )
 
-    def __add__(self, other: Traits) -> Traits:
-        return Traits.sum([self, other])
-
     @classmethod
     def sum(cls, parts: Iterable[Traits]) -> Traits:
         """Add them up."""

@@ -65,8 +65,9 @@ def test_adding_up_does_not_depend_on_the_order(
     a: dict[tuple[int, int], int], b: dict[tuple[int, int], int], c: dict[tuple[int, int], int]
 ) -> None:
     x, y, z = map(Dimensions.of, (a, b, c))
-    assert (x + y) + z == x + (y + z) == (z + y) + x
-    assert (x + y + z).images == sum((*a.values(), *b.values(), *c.values()))
+    add = Dimensions.sum
+    assert add([add([x, y]), z]) == add([x, add([y, z])]) == add([z, y, x])
+    assert add([x, y, z]).images == sum((*a.values(), *b.values(), *c.values()))
 
 
 @given(st.integers(1, 70_000), st.integers(1, 70_000))

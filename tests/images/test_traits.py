@@ -185,8 +185,8 @@ def traits_of(shard: int, images: list[Any]) -> Traits:
 @given(NOTED, NOTED, NOTED)
 def test_adding_up_is_associative_and_keeps_the_first(a: Any, b: Any, c: Any) -> None:
     x, y, z = (traits_of(shard, images) for shard, images in enumerate((a, b, c)))
-    assert (x + y) + z == x + (y + z) == (z + y) + x
-    everything = x + y + z
+    add, everything = Traits.sum, Traits.sum([x, y, z])
+    assert add([add([x, y]), z]) == add([x, add([y, z])]) == add([z, y, x]) == everything
     assert everything.images == len(a) + len(b) + len(c)
     if everything.images:
         levels = sorted(image[2] for image in (*a, *b, *c))[:12]

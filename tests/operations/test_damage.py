@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import DecoderSettings, Note
+from prep.images.decoders.base import Note
 from prep.images.decoders.decode import Decoder, decode
 from prep.images.processor import ImageProcessor
 from prep.settings import ImageSettings
@@ -113,7 +113,7 @@ def test_a_damaged_image_is_kept_if_asked_for_and_noted(kind: str) -> None:
 
 
 def test_what_is_kept_is_what_was_not_lost() -> None:
-    decoded = Decoder(DecoderSettings(keep_damaged=True)).decode(HALF["baseline"])
+    decoded = Decoder(ImageSettings(damaged="keep")).decode(HALF["baseline"])
     whole = decode(jpeg(PICTURE))
     assert np.array_equal(decoded.pixels[:8], whole[:8])  # The upper rows were in the first half.
     assert not np.array_equal(decoded.pixels[-8:], whole[-8:])

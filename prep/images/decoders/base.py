@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from prep.errors import RefusedImage
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -64,16 +66,31 @@ class Decoded(NamedTuple):
         return (self.height, self.width) if swapped else (self.width, self.height)
 
 
-class DecoderSettings(NamedTuple):
-    """Which images to refuse, and how to convert those that are not simply RGB.
+class PillowInput(NamedTuple):
+    """Data for Pillow, and facts about it that Pillow misses or gets wrong.
 
-    See :class:`prep.Config` for each.
+    Attributes:
+        name: of the format; empty if the file has no known signature.
+        data: the file, or as much of it as is needed.
+        orientation: Exif orientation; None if Pillow finds the Exif.
+        profile: the ICC profile; None if Pillow finds it.
+        bits: per sample, where there may be more than eight.
+        by_libtiff: whether Pillow's own TIFF reader gets it wrong, and libtiff must read it.
+        negative: whether 16-bit gray comes out as its negative.
+        cut: whether the file ends before its pixels do.
+        samples: a description of its samples, for a refusal if Pillow can't identify the file.
+        note: what was repaired.
+        fault: the reason to refuse it, unless damaged images are kept.
     """
 
-    max_pixels: int = 100_000_000
-    max_aspect: float = 500.0
-    min_size: int = 1
-    background: tuple[int, int, int] = (255, 255, 255)
-    keep_damaged: bool = False
-    convert_profiles: bool = False
-    depth: int = 16
+    name: str
+    data: bytes
+    orientation: int | None = None
+    profile: bytes | None = None
+    bits: int = 16
+    by_libtiff: bool = False
+    negative: bool = False
+    cut: bool = False
+    samples: str = ""
+    note: Note | None = None
+    fault: RefusedImage | None = None

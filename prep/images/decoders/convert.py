@@ -20,10 +20,11 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFile
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import DecoderSettings, Pixels
+from prep.images.decoders.base import Pixels
 from prep.images.decoders.jpeg.jpeg2000 import jpeg2000_bits
 from prep.images.depths import FULL
 from prep.images.geometry import Area, whole
+from prep.settings import ImageSettings
 
 # ICC.1:2010, section 7.2.6: the profile's colour space → Pillow's mode.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -155,7 +156,7 @@ class GrayMeaning(NamedTuple):
 def to_rgb(
     image: Image.Image,
     area: Area,
-    settings: DecoderSettings,
+    settings: ImageSettings,
     deep: SixteenBits | None,
     gray: GrayMeaning,
 ) -> tuple[Pixels, int]:
@@ -243,10 +244,10 @@ def _bits_of(upper: npt.NDArray[Any]) -> int:
     return 8 + int(upper.max()).bit_length()
 
 
-def _opaque(band: Image.Image, settings: DecoderSettings) -> Pixels:
+def _opaque(band: Image.Image, settings: ImageSettings) -> Pixels:
     transparent = band.has_transparency_data
     profile = band.info.get("icc_profile")
-    if settings.convert_profiles and profile:
+    if settings.icc == "convert" and profile:
         band = _band_to_srgb(band, profile)
     if transparent:
         band = band.convert("RGBA")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Decoded, DecoderSettings, Pixels
+from prep.images.decoders.base import Decoded, Pixels
 from prep.images.decoders.jpeg.decoder import JpegDecoder
 from prep.images.decoders.jpeg.header import SOI
 from prep.images.decoders.pillow import decode_with_pillow
 from prep.images.geometry import AreaNeeded, whole
+from prep.settings import ImageSettings
 
 
 class Decoder:
     """Decode images one after the other into reused memory. Not thread-safe."""
 
-    def __init__(self, settings: DecoderSettings = DecoderSettings()) -> None:  # noqa: B008
+    def __init__(self, settings: ImageSettings = ImageSettings()) -> None:  # noqa: B008
         self._settings = settings
         self._jpeg = JpegDecoder(settings)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import DecoderSettings
+from prep.settings import ImageSettings
 from prep.text import opening
 
 MAX_SCANS = 200  # Real encoders write up to about a dozen.
@@ -25,7 +25,7 @@ _PIXELS_PER_BYTE = 10_000
 _ALWAYS_DECODED = 4_000_000  # pixels
 
 
-def check_size(height: int, width: int, settings: DecoderSettings) -> None:
+def check_size(height: int, width: int, settings: ImageSettings) -> None:
     """Raise RefusedImage if an image is too large, too small or too extreme."""
     if height * width > settings.max_pixels:
         raise RefusedImage(

@@ -7,13 +7,12 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Decoded, DecoderSettings, Kind, Note, Pixels
+from prep.images.decoders.base import Decoded, Kind, Note, PillowInput, Pixels
 from prep.images.decoders.convert import GrayMeaning, prepare, to_rgb, to_srgb
 from prep.images.decoders.formats import format_of
 from prep.images.decoders.ifd import exif_orientation
@@ -28,6 +27,7 @@ from prep.images.decoders.limits import (
 from prep.images.decoders.png import check_png_room, png_size, read_png
 from prep.images.decoders.tiff import read_tiff
 from prep.images.geometry import Area, AreaNeeded, whole
+from prep.settings import ImageSettings
 from prep.text import opening, sentence_of
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
@@ -36,38 +36,8 @@ _GRAY = ("1", "L", "LA", "La")  # Modes of more bits begin with I.
 _UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
 
 
-class _Source(NamedTuple):
-    """Data for Pillow, and facts about it that Pillow misses or gets wrong.
-
-    Attributes:
-        name: of the format; empty if the file has no known signature.
-        data: the file, or as much of it as is needed.
-        orientation: Exif orientation; None if Pillow finds the Exif.
-        profile: the ICC profile; None if Pillow finds it.
-        bits: per sample, where there may be more than eight.
-        by_libtiff: whether Pillow's own TIFF reader gets it wrong, and libtiff must read it.
-        negative: whether 16-bit gray comes out as its negative.
-        cut: whether the file ends before its pixels do.
-        samples: a description of its samples, for a refusal if Pillow can't identify the file.
-        note: what was repaired.
-        fault: the reason to refuse it, unless damaged images are kept.
-    """
-
-    name: str
-    data: bytes
-    orientation: int | None = None
-    profile: bytes | None = None
-    bits: int = 16
-    by_libtiff: bool = False
-    negative: bool = False
-    cut: bool = False
-    samples: str = ""
-    note: Note | None = None
-    fault: RefusedImage | None = None
-
-
 def decode_with_pillow(
-    data: bytes, settings: DecoderSettings, area_needed: AreaNeeded = whole
+    data: bytes, settings: ImageSettings, area_needed: AreaNeeded = whole
 ) -> Decoded:
     """Decode the first image of a file. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
     name = _readable_format(data)
@@ -78,32 +48,32 @@ def decode_with_pillow(
             raise source.fault
         return _decode(source, settings, area_needed)._replace(note=source.note)
     except RefusedImage as error:
-        if not settings.keep_damaged or error.reason not in ("truncated", "damaged"):
+        if settings.damaged != "keep" or error.reason not in ("truncated", "damaged"):
             raise
         note = Note("damaged", error.reason, error.detail)
     return _decode(source, settings, area_needed, lenient=True)._replace(note=note)
 
 
-def _source(name: str, data: bytes, settings: DecoderSettings) -> _Source:
+def _source(name: str, data: bytes, settings: ImageSettings) -> PillowInput:
     """Return what to give Pillow; raise RefusedImage if it can't read this kind correctly."""
     if name == "PNG":
         png = read_png(data)
-        return _Source(
+        return PillowInput(
             name,
             png.data,
             exif_orientation(png.exif),
-            profile=png.profile if settings.convert_profiles else None,
+            profile=png.profile if settings.icc == "convert" else None,
             bits=png.bits,
             note=png.note,
             fault=png.fault,
         )
     if name == "TIFF":
-        return _Source(name, **read_tiff(data)._asdict())
+        return read_tiff(data)
     orientation = None
     if name == "JPEG 2000":
         check_jpeg2000(data)
         orientation = exif_orientation(jpeg2000_exif(data))
-    return _Source(name, data, orientation, cut=is_cut_off(name, data))
+    return PillowInput(name, data, orientation, cut=is_cut_off(name, data))
 
 
 def convert_cmyk(data: bytes, profile: bytes) -> Pixels | None:
@@ -131,7 +101,7 @@ def _readable_format(data: bytes) -> str:
 _CLAIMED_SIZE = {"PNG": png_size, "WebP": webp_size, "AVIF": avif_size}
 
 
-def _check_claims(name: str, data: bytes, settings: DecoderSettings) -> None:
+def _check_claims(name: str, data: bytes, settings: ImageSettings) -> None:
     """Raise RefusedImage for implausible sizes in formats that Pillow reads on opening."""
     if name not in _CLAIMED_SIZE:
         return
@@ -146,7 +116,7 @@ def _check_claims(name: str, data: bytes, settings: DecoderSettings) -> None:
 
 
 def _decode(
-    source: _Source, settings: DecoderSettings, area_needed: AreaNeeded, *, lenient: bool = False
+    source: PillowInput, settings: ImageSettings, area_needed: AreaNeeded, *, lenient: bool = False
 ) -> Decoded:
     name, data = source.name, source.data
     try:
@@ -185,7 +155,7 @@ def _decode(
     return decoded._replace(top=area.top, left=area.left)
 
 
-def _unidentified(source: _Source) -> RefusedImage:
+def _unidentified(source: PillowInput) -> RefusedImage:
     """Return the refusal of a file that Pillow does not identify."""
     if source.samples and not source.cut:
         return RefusedImage("unsupported", f"{source.name} of {source.samples}")
@@ -233,7 +203,7 @@ def _reason(message: str) -> str:
     return "unsupported" if _UNSUPPORTED.search(message) else "damaged"
 
 
-def _gray_as_meant(image: Image.Image, source: _Source) -> GrayMeaning:
+def _gray_as_meant(image: Image.Image, source: PillowInput) -> GrayMeaning:
     """Return the meaning of gray samples, and correct a transparent gray of few bits."""
     if source.name == "PNG" and image.mode == "L" and "transparency" in image.info:
         # Pillow scales samples of two and four bits, but not the transparent one.
@@ -246,7 +216,7 @@ def _gray_as_meant(image: Image.Image, source: _Source) -> GrayMeaning:
 
 
 def _on_canvas(
-    pixels: Pixels, area: Area, frame: tuple[int, int, int, int], settings: DecoderSettings
+    pixels: Pixels, area: Area, frame: tuple[int, int, int, int], settings: ImageSettings
 ) -> Pixels:
     """Fill the pixels outside the frame of a GIF with the background, as browsers do.
 

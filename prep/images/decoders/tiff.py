@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from prep.errors import RefusedImage
+from prep.images.decoders.base import PillowInput
 from prep.images.decoders.ifd import ORIENTATION, Directory, first_directory, next_directory
 
 _UNASSIGNED = ORIENTATION + 1  # an unassigned tag
@@ -36,30 +36,8 @@ _COMPRESSIONS = frozenset(
 _MOST_PICTURES = 64  # searched for the first that is no thumbnail
 
 
-class Tiff(NamedTuple):
-    """A TIFF for Pillow, and how to read it.
-
-    Attributes:
-        data: a TIFF that begins with the picture to decode, and has no orientation.
-        orientation: Exif orientation of the picture.
-        by_libtiff: whether Pillow's own reader gets it wrong, and libtiff must read it.
-        negative: whether 16-bit gray comes out as its negative.
-        bits: per sample.
-        cut: whether the file ends before its samples do.
-        samples: a description of its samples; empty if the tags are incomplete.
-    """
-
-    data: bytes
-    orientation: int
-    by_libtiff: bool
-    negative: bool
-    bits: int
-    cut: bool
-    samples: str
-
-
-def read_tiff(data: bytes) -> Tiff:
-    """Find the picture of a TIFF: the first one that is no thumbnail.
+def read_tiff(data: bytes) -> PillowInput:
+    """Return a TIFF whose first picture is the first one that is no thumbnail, not turned.
 
     Raises:
         RefusedImage: the directories are cut off, or it is of a kind that no decoder here reads.
@@ -85,14 +63,15 @@ def read_tiff(data: bytes) -> Tiff:
         changes |= _change(picture, _PHOTOMETRIC, _BLACK_IS_ZERO)
     cut = any(offset + size > len(data) for offset, size in _stretches(picture))
     by_libtiff = picture.integer(_PLANES, 1) == 2 or picture.integer(_PHOTOMETRIC) == _YCBCR
-    return Tiff(
+    return PillowInput(
+        "TIFF",
         _changed(data, changes),
         picture.orientation,
-        by_libtiff,
-        negative,
-        bits,
-        cut,
-        _samples(picture),
+        bits=bits,
+        by_libtiff=by_libtiff,
+        negative=negative,
+        cut=cut,
+        samples=_samples(picture),
     )
 
 

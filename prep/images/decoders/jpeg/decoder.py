@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import JPEG, Decoded, DecoderSettings, Kind, Note, Pixels
+from prep.images.decoders.base import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.decoders.jpeg.header import JpegHeader, read_jpeg_header, read_profile
 from prep.images.decoders.jpeg.repair import (
     with_end,
@@ -30,6 +30,7 @@ from prep.images.decoders.limits import MAX_SCANS, check_least, check_room, chec
 from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
 from prep.images.geometry import shrink_factor
+from prep.settings import ImageSettings
 
 # Decoding into reused memory saves mapping and zeroing pages for every image. Larger images (from
 # 5.6 megapixels) are rare, and room for them would cost every worker memory.
@@ -72,7 +73,7 @@ _REMEDIES = (
 class JpegDecoder:
     """Decode JPEGs one after the other into reused memory. Not thread-safe."""
 
-    def __init__(self, settings: DecoderSettings) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
         self._kept: Pixels = np.empty(_KEPT_BYTES, np.uint8)
 
@@ -98,7 +99,7 @@ class JpegDecoder:
             pixels, factor, note = self._decode_with_remedies(data, header, factor, str(error))
         if fault is not None and (note is None or note.outcome != "damaged"):
             note = self._damaged(fault)
-        profile = read_profile(data) if self._settings.convert_profiles else None
+        profile = read_profile(data) if self._settings.icc == "convert" else None
         if profile is not None and len(components) == 3 * 4:
             converted = convert_cmyk(data, profile)
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
@@ -135,7 +136,7 @@ class JpegDecoder:
 
     def _damaged(self, error: RefusedImage) -> Note:
         """Return the note for a damaged image; raise the error if it is not kept, or can't be."""
-        if not self._settings.keep_damaged or error.reason not in ("truncated", "damaged"):
+        if self._settings.damaged != "keep" or error.reason not in ("truncated", "damaged"):
             raise error
         return Note("damaged", error.reason, error.detail)
 
