@@ -1,1 +1,18 @@
-"""Where images are, which class and split each is of, and how their bytes are read."""
+"""Where images are, and how their bytes are read.
+
+- ``base``: the seam. A :class:`~prep.sources.base.Source` lists entries and reads an entry's bytes.
+- ``registry``: the kinds of sources, one line each.
+- ``folders/``: class folders, on a disk or in a storage.
+- ``memory``: a list of images, as a notebook has it.
+- ``manifest``: the Parquet file of all images in an output; a shard reads its own rows.
+- ``labels``: from the name of a class to its number or one-hot list.
+- ``prefetch``: reads images before their turn, where reading keeps a core waiting.
+- ``demo``: makes a small image set to try things on.
+
+Nobody else joins the name of a source and that of an image, or opens an image file: a shard, an
+estimate, a repair and the report's page all ask ``Source.read``. Images are never decoded here.
+
+A new kind of source is one file with a subclass of ``Source``, and its line in ``registry``. If the
+name of an image does not tell where its bytes are, its catalog has the columns ``file`` and
+``offset``, which the manifest then keeps, too.
+"""

@@ -30,7 +30,7 @@ _MARKER = ".made-by-prep-demo"
 
 
 def make_images(root: Path, count: int, seed: int = 0) -> None:
-    """Makes ``root/<split>/<class>/*.jpg``: crops, zooms and flips of a few photos.
+    """Make ``root/<split>/<class>/*.jpg``: crops, zooms and flips of a few photos.
 
     Some are grayscale, some are stored turned with an Exif orientation, and the files named in
     ``_BROKEN`` can't be used.
@@ -59,10 +59,7 @@ def make_images(root: Path, count: int, seed: int = 0) -> None:
 
 
 def require_free(root: Path) -> None:
-    """Raises OutputConflict where ``root`` has images or shards not made by an earlier demo.
-
-    Or where it can't be a folder.
-    """
+    """Raise OutputConflict if ``root`` is no folder, or has images that no demo has made."""
     there = next(path for path in (root, *root.parents) if path.exists())
     if not there.is_dir():
         raise OutputConflict(f"output: {there} is not a folder; choose another one")
@@ -72,7 +69,7 @@ def require_free(root: Path) -> None:
 
 
 def where_to_look(root: Path) -> str:
-    """What there is to see after the demonstration."""
+    """Return what there is to see after the demonstration."""
     shards = root / "shards"
     places = {
         f"{shards}/train/": "the shards",

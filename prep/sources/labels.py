@@ -45,7 +45,7 @@ class LabelMap:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> LabelMap:
-        """Reads a JSON file.
+        """Read a JSON file.
 
         Raises:
             LabelError: it can't be read, or is not a label map.
@@ -62,7 +62,7 @@ class LabelMap:
 
     @classmethod
     def parse(cls, value: Any, where: str = "label map") -> LabelMap:
-        """Checks that all labels are integers, or all one-hot lists of one length.
+        """Read a mapping whose labels are integers, or all one-hot lists of one length.
 
         Raises:
             LabelError: they are not.
@@ -82,7 +82,7 @@ class LabelMap:
         )
 
     def require(self, classes: Iterable[str]) -> None:
-        """Raises LabelError where a class has no label; names the classes."""
+        """Raise LabelError if a class has no label."""
         absent = sorted(set(classes) - set(self.numbers))
         if absent:
             names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
@@ -142,14 +142,14 @@ class LabelMap:
             yield f"no images of {counted(len(unused), 'class')} in the map: {names}"
 
     def feature(self, name: str) -> tuple[int, ...]:
-        """The integers of a class's ``label`` feature: one, or ``width`` of them."""
+        """Return the integers of a class's ``label`` feature: one, or ``width`` of them."""
         number = self.numbers[name]
         if self.width is None:
             return (number,)
         return tuple(int(i == number) for i in range(self.width))
 
     def to_json(self) -> dict[str, int | list[int]]:
-        """The map as it is stored: numbers or one-hot lists."""
+        """Return the map as it is stored: numbers or one-hot lists."""
         if self.width is None:
             return dict(self.numbers)
         return {name: list(self.feature(name)) for name in self.numbers}

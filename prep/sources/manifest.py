@@ -1,4 +1,4 @@
-"""The image list of an output: a Parquet file, of which a shard reads its own rows."""
+"""The manifest of an output: a Parquet file of its images, of which a shard reads its own rows."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ COLUMNS = tuple(_COLUMNS)
 # where in it they begin; -1 if they are all of it.
 _PLACES = {"file": pa.large_binary(), "offset": pa.int64()}
 _NAMES = ("path", "file")
-# Those that this package writes with. Others may hold a thousand times their size.
+# The codecs that this package writes with. Others may hold a thousand times their size.
 _CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
-# By which paths may be longer than the file that they are in; Snappy copies at most 64 bytes for
-# each three of its own, and no path is in a list twice.
+# How many times longer than its file the paths in a manifest may be: Snappy copies at most 64 bytes
+# for each three of its own, and no path is in a manifest twice.
 _MOST_INFLATED = 32
 _SPARE = 1 << 16
 _LONGEST_PATH = 4096  # bytes
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 def to_parquet(images: pa.Table) -> bytes:
-    """An image list as the contents of its file; see :class:`prep.planning.plan.RunPlan`."""
+    """Return the contents of a manifest's file."""
     sink = pa.BufferOutputStream()
     pq.write_table(images, sink, row_group_size=_ROW_GROUP)
     return bytes(sink.getvalue())
@@ -86,7 +86,7 @@ def _all_rows(images: _Opened | _KeptOpen, columns: Sequence[str]) -> pa.Table:
 
 
 def count(path: Location) -> int:
-    """How many rows an image list has.
+    """Return how many rows a manifest has.
 
     Raises:
         OSError, ArrowException, ValueError: as for :func:`read`.
@@ -135,7 +135,7 @@ def entries_of(images: pa.Table, classes: Sequence[str]) -> Iterator[ImageEntry]
 
 
 def require_within(paths: pa.ChunkedArray, source: str) -> None:
-    """Raise ValueError where a path does not stay within the source, but for links there."""
+    """Raise ValueError if a path leads out of the source; where links lead is not asked."""
     strange = pc.match_substring_regex(paths, pattern=leading_out(source, r"\z"))
     if pc.any(strange, min_count=0).as_py():
         example = os.fsdecode(paths.filter(strange)[0].as_py())
@@ -143,13 +143,13 @@ def require_within(paths: pa.ChunkedArray, source: str) -> None:
 
 
 def require_numbered(rows: npt.NDArray[np.integer[Any]], classes: int) -> None:
-    """Raise ValueError where a number stands for no class."""
+    """Raise ValueError if a number stands for no class."""
     if len(rows) and not 0 <= rows.min() <= rows.max() < classes:
         raise ValueError(f"numbers of classes from {rows.min()} to {rows.max()}, of {classes}")
 
 
 class _Opened:
-    """An image list whose form is that of one of ours. What it says in its rows is not known.
+    """A manifest of the right form; its values are checked as they are read.
 
     Args:
         file: a path, or an open file.
@@ -157,7 +157,7 @@ class _Opened:
 
     Raises:
         OSError, ArrowException: it can't be read.
-        ValueError: its form is another.
+        ValueError: it has another form.
     """
 
     def __init__(self, file: Location | BinaryIO | pa.NativeFile, size: int) -> None:
@@ -203,7 +203,7 @@ class _Opened:
         return table
 
     def _decoded(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Paths as they are; a dictionary can make few bytes stand for very many."""
+        """Return paths in full; a dictionary can make few bytes stand for very many."""
         total = 0
         for chunk in paths.chunks:
             lengths = pc.binary_length(chunk.dictionary)
@@ -228,7 +228,7 @@ def _opened(path: Location) -> Iterator[_Opened | _KeptOpen]:
 
 
 def close() -> None:
-    """Closes the list that is kept open; whoever is reading it goes on."""
+    """Close the manifest that is kept open; whoever is reading it goes on."""
     _keep_open.cache_clear()
 
 
@@ -238,7 +238,7 @@ def _keep_open(path: Location, identity: object) -> _KeptOpen:
 
 
 class _KeptOpen:
-    """An image list in a storage, kept open, for opening it takes several requests."""
+    """A manifest in a storage, kept open, because opening it takes several requests."""
 
     def __init__(self, path: Location) -> None:
         self._path = path

@@ -1,7 +1,4 @@
-"""What lies in the folders of a source: asked folder by folder, or many folders at a time.
-
-The folders of a source, each read once.
-"""
+"""The folders of a source, each read once; in a storage, many at the same time."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from prep.storage.location import Location, Status
 from prep.text import quoted, reason_and_file
 
 
-class StatusLike(Protocol):
-    """As far as a catalog looks at it."""
+class FileStatus(Protocol):
+    """Size in bytes, and time of the last change in ns."""
 
     @property
     def st_size(self) -> int: ...
@@ -38,20 +35,20 @@ class Entry(Protocol):
     def name(self) -> bytes: ...
     def is_dir(self) -> bool: ...
     def is_symlink(self) -> bool: ...
-    def stat(self) -> StatusLike: ...
+    def stat(self) -> FileStatus: ...
 
 
 class Listing(Protocol):
     """The folders of a source, by their path relative to it."""
 
     def entries(self, folder: bytes) -> Iterator[Entry]:
-        """What is in a folder; raises OSError where it can't be listed."""
+        """Yield what is in a folder; raise OSError if it can't be listed."""
 
     def prepare(self, folders: Sequence[bytes]) -> None:
-        """Says which folders will be asked for next."""
+        """Announce which folders will be asked for next."""
 
     def real(self, folder: bytes) -> bytes:
-        """What a folder is called where links have been followed."""
+        """Return the path of a folder with all links followed."""
 
 
 def require_images_folder(source: str) -> None:
@@ -118,8 +115,6 @@ class StoredEntry(NamedTuple):
 class StoreListing:
     """Folders in a storage, many of them listed at the same time.
 
-    What was prepared is handed out once: whoever asks keeps it.
-
     An object store gives a thousand names in an answer, with size and time. So listing takes as
     many requests as there are thousands of objects, or folders, and never one an object.
     """
@@ -172,7 +167,7 @@ class Folder:
     passed: Passed = field(default_factory=Passed)
 
     def below(self) -> list[bytes]:
-        """Give the paths of the folders in it."""
+        """Return the paths of the folders in it."""
         return [os.path.join(self.path, name) for name in self.folders]
 
 
@@ -203,7 +198,7 @@ class Tree:
         return [self.folder(path) for path in paths]
 
     def holds_images(self, path: bytes) -> bool:
-        """Tell whether images lie in a folder, reading no more of it than need be."""
+        """Return whether images lie in a folder; read no more of it than necessary."""
         if path in self._read:
             return bool(self._read[path].images)
         return any(
@@ -211,7 +206,7 @@ class Tree:
         )
 
     def real(self, path: bytes) -> bytes:
-        """Tell what a folder is called where links have been followed."""
+        """Return the path of a folder with all links followed."""
         return self._listing.real(path)
 
     def walk(self, path: bytes, seen: set[bytes]) -> Iterator[Folder]:
@@ -229,7 +224,7 @@ class Tree:
             paths = [path for folder in found for path in folder.below()]
 
     def prepare(self, paths: Sequence[bytes]) -> None:
-        """Say which folders will be read next."""
+        """Announce which folders will be read next."""
         try:
             self._listing.prepare(paths)
         except OSError as error:
@@ -269,7 +264,7 @@ class Tree:
         return folder
 
     def _is_image(self, entry: Entry) -> bool:
-        """By its name alone: what it really is shows when it is read."""
+        """Return whether a file is named like an image; its contents are looked at later."""
         _, dot, extension = entry.name.rpartition(b".")
         return bool(dot) and extension.lower() in self._extensions and not _is_folder(entry)
 
