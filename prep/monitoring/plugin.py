@@ -11,9 +11,8 @@ from distributed import Scheduler, SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
 from prep.monitoring.counts import ShardState
-from prep.monitoring.dashboard.pages import add_pages
+from prep.monitoring.dashboard.mount import add_pages
 from prep.monitoring.dashboard.sheet import ContactSheet
-from prep.monitoring.dashboard.shown import Shown
 from prep.monitoring.heartbeat import TallyMessage, task_of
 from prep.monitoring.metrics import export_runs, withdraw_runs
 from prep.monitoring.noise import keep_layout_of_groups, silence_closed_pages
@@ -69,7 +68,7 @@ class RunsPlugin(SchedulerPlugin):
 
     def _add_pages(self) -> str | None:
         try:
-            return add_pages(self._scheduler, Shown(self._runs, self._sheet))
+            return add_pages(self._scheduler, self._runs, self._sheet)
         except Exception as error:  # Whatever this version of Dask or Bokeh has changed.
             logger.debug("the page of prep can't be shown", exc_info=True)
             return f"{type(error).__name__}: {error}"

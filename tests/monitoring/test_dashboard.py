@@ -22,7 +22,7 @@ from playwright.sync_api import Page
 
 import prep
 from prep.errors import BadImageError, PrepError, TooManyRefused
-from prep.monitoring.dashboard.figures import shard_grid
+from prep.monitoring.dashboard.charts import shard_grid
 from prep.output.report.verdict import STATES
 from tests.support.browser import screenshot
 from tests.support.clusters import run_prep, wait_until

@@ -1,20 +1,23 @@
-"""The colours of the pages.
-
-A figure under its heading, or a word in its place while there is too little to be drawn.
-"""
+"""What all parts of the pages share: colours, style, templates, figures and their headings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bokeh.models import BasicTicker, Column, NumeralTickFormatter, Range1d
 from bokeh.models.css import InlineStyleSheet
 from bokeh.models.widgets import Div
 from bokeh.plotting import figure
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from prep.monitoring.counts import ShardState
-from prep.output.report.verdict import State
+from prep.output.report.verdict import WRITTEN, State
+from prep.text import duration, one_line, size_text
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 TEXT = "#333333"
 GREY = "#8a8f98"
@@ -44,20 +47,53 @@ SHARD_COLOURS: Mapping[ShardState, str] = {
 }
 
 FEWEST_SAMPLES = 5  # of which a line is drawn
-_STYLE = f"""
-:host {{ color: {TEXT}; font: 14px Helvetica, Arial, sans-serif; width: 100%; }}
-.bk-clearfix {{ width: 100%; }}
-h2 {{ font-size: 14px; margin: 0 0 8px; overflow-wrap: anywhere; }}
-p {{ margin: 0; line-height: 1.5; color: #666; }}
-i {{ display: inline-block; width: 14px; height: 3px; margin: 0 5px 3px 12px; }}
-"""
+
+
+@cache
+def _macros() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=lambda value: one_line(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "thousands": "{:,.0f}".format,
+        "size": size_text,
+        "duration": duration,
+    }
+    environment.globals |= {
+        "state_colours": STATE_COLOURS,
+        "shard_colours": SHARD_COLOURS,
+        "blue": BLUE,
+        "red": RED,
+        "written": WRITTEN,
+    }
+    return environment.get_template("tiles.html.j2").module
+
+
+def fill(macro: str, /, *values: object) -> str:
+    """Return the HTML of a macro in ``templates/tiles``; all text in it is escaped."""
+    return str(getattr(_macros(), macro)(*values))
+
+
+@cache
+def _css() -> str:
+    return (TEMPLATES / "tiles.css").read_text()
+
+
+def stylesheet() -> InlineStyleSheet:
+    """Return the style of all texts, for a model that is not yet in a document."""
+    return InlineStyleSheet(css=_css())
 
 
 def make_figure(**options: Any) -> Any:
-    """A figure in the style of the page.
+    """Return a figure in the style of the page.
 
-    Its ranges are ours to set: one that follows the data is found out by the browser, which then
-    tells the server of it at every change.
+    Its ranges are ours to set: a range that follows the data is computed by the browser, which
+    then reports each change to the server.
     """
     made: Any = figure(
         x_range=Range1d(start=0, end=1),
@@ -83,36 +119,37 @@ def make_figure(**options: Any) -> Any:
 
 
 class Card:
-    """What is on the page of a figure.
+    """A figure under its heading, or a word in its place while there is too little to draw.
 
     Attributes:
         root: the model to place.
     """
 
     def __init__(self, made: Any, *, drawn: bool = True) -> None:
-        sheet = InlineStyleSheet(css=_STYLE)
-        self._head = Div(sizing_mode="stretch_width", margin=0, stylesheets=[sheet])
+        self._head = Div(sizing_mode="stretch_width", margin=0, stylesheets=[stylesheet()])
+        self._said = ("", "")
         self._made = made
         made.visible = drawn
         self.root = Column(children=[self._head, made], sizing_mode="stretch_both", margin=0)
 
-    def draw(self, heading: str) -> None:
+    def draw(self, heading: str, key: Mapping[str, str] | None = None) -> None:
         """Show the figure.
 
         Args:
-            heading: as HTML.
+            key: colours by what they stand for.
         """
-        self._set(f"<h2>{heading}</h2>", drawn=True)
+        self._set(heading, key, "")
 
     def say(self, heading: str, word: str) -> None:
         """Say why there is no figure."""
-        self._set(f"<h2>{heading}</h2><p>{word}</p>", drawn=False)
+        self._set(heading, None, word)
 
-    def _set(self, text: str, *, drawn: bool) -> None:
-        if self._head.text != text:
-            self._head.text = text
-        if self._made.visible != drawn:
-            self._made.visible = drawn
+    def _set(self, heading: str, key: Mapping[str, str] | None, word: str) -> None:
+        if (heading, word) == self._said:
+            return
+        self._said = heading, word
+        self._head.text = fill("head", heading, key, word)
+        self._made.visible = not word
 
 
 def show_times(made: Any, seconds: Sequence[float]) -> None:
@@ -122,10 +159,10 @@ def show_times(made: Any, seconds: Sequence[float]) -> None:
 
 
 def some_ticks(count: int, most: int) -> list[int]:
-    """All of ``range(count)``, or a part at regular distances.
+    """Return ``range(count)``, or a part of it at regular distances.
 
-    Tickers are given other ticks, and are not exchanged: Bokeh goes through all models of a page
-    for a new one.
+    Set the ticks of a ticker rather than replace it: for a new one, Bokeh goes through all models
+    of a page.
 
     >>> some_ticks(3, 4), some_ticks(100, 4)
     ([0, 1, 2], [0, 25, 50, 75])

@@ -1,4 +1,4 @@
-"""The list of runs, of which one can be chosen."""
+"""Which run a page shows, and the list to choose it from."""
 
 from __future__ import annotations
 
@@ -6,21 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from bokeh.models import Column
-from bokeh.models.css import InlineStyleSheet
 from bokeh.models.widgets import Div, RadioGroup
 
-from prep.monitoring.dashboard.cards import TEXT
-from prep.monitoring.dashboard.shown import Choice
+from prep.monitoring.dashboard.cards import stylesheet
 from prep.monitoring.registry import Runs
 from prep.monitoring.runwatch import RunWatch
 from prep.output.report.verdict import State
 
-_STYLE = f"""
-:host {{ color: {TEXT}; font: 14px Helvetica, Arial, sans-serif; width: 100%; }}
-h2 {{ font-size: 14px; margin: 0 0 4px; }}
-label {{ white-space: normal; padding-left: 20px; text-indent: -20px; margin-bottom: 3px; }}
-label span {{ overflow-wrap: anywhere; }}
-"""
 _MARKS: Mapping[State, str] = {
     "starting": "…",
     "running": "▶",
@@ -32,15 +24,33 @@ _MARKS: Mapping[State, str] = {
 }
 
 
+class Choice:
+    """The run that a page shows: the newest, unless somebody has chosen another one."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._chosen = ""
+
+    @property
+    def watch(self) -> RunWatch | None:
+        """The run; None if there is none yet."""
+        return self._runs.get(self._chosen) or self._runs.current
+
+    def choose(self, run: str) -> None:
+        """Show the run with this id; if it is the newest, follow the newest from now on."""
+        newest = self._runs.current
+        self._chosen = "" if newest is not None and newest.info.run == run else run
+
+
 class Chooser:
-    """Runs, the newest first, with what has come of them; nothing where there is but one."""
+    """A list of the runs and their states, the newest first; hidden while there is only one."""
 
     def __init__(self, runs: Runs, choice: Choice, chosen: Callable[[], None]) -> None:
         self._runs = runs
         self._choice = choice
         self._chosen = chosen
         self._order: list[str] = []
-        sheet = InlineStyleSheet(css=_STYLE)
+        sheet = stylesheet()
         title = Div(text="<h2>Runs, the newest first</h2>", margin=0, stylesheets=[sheet])
         self._group = RadioGroup(labels=[], margin=(0, 0, 12, 0), stylesheets=[sheet])
         self._group.on_change("active", self._clicked)
@@ -48,6 +58,7 @@ class Chooser:
         self.root.visible = False
 
     def update(self, watch: RunWatch) -> None:
+        """List the runs, with the one that is shown chosen."""
         watches = self._runs.newest_first
         self._order = [each.info.run for each in watches]
         labels = [_label(each) for each in watches]

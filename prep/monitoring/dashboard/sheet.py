@@ -1,4 +1,4 @@
-"""Squares as they are written, so that a wrong crop, rotation or colour is seen at once."""
+"""Images as they are written, so that a wrong crop, rotation or colour is seen at once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _INTEREST = 3.0  # seconds for which a look at the sheet keeps it up to date
 
 
 class ContactSheet:
-    """The squares written last. Workers are only asked for them while somebody looks.
+    """The images written last. Workers are asked for them only while somebody looks.
 
     Attributes:
         squares: the newest first.
-        version: a number that is another one whenever these are others.
+        version: a number that changes whenever these do.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -36,12 +36,12 @@ class ContactSheet:
         self._asking: asyncio.Task[None] | None = None
 
     def look(self) -> deque[CropMessage]:
-        """The squares; and has them kept up to date for a while."""
+        """Return the images, and keep them up to date for a while."""
         self._looked_at = time.monotonic()
         return self.squares
 
     def refresh(self) -> None:
-        """Asks a few workers for a square each, if it is time and anybody cares."""
+        """Ask a few workers for an image each, if it is time and somebody looks."""
         now = time.monotonic()
         if now - self._looked_at > _INTEREST or now - self._asked < _EVERY:
             return

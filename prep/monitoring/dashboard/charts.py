@@ -1,4 +1,4 @@
-"""The figures of shards and of classes: each brings itself up to date."""
+"""The figures of shards and of classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_CELLS_SEPARATED = 60  # in a row of shards
 
 
 class ShardsFigure:
-    """All shards, in their order, as a grid of cells that are coloured by their states."""
+    """All shards in their order, as a grid of cells coloured by state."""
 
     def __init__(self) -> None:
         self._seen = b""
@@ -48,6 +48,7 @@ class ShardsFigure:
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
+        """Show the state of a run."""
         states = watch.shard_states
         if states.tobytes() == self._seen:
             return
@@ -65,13 +66,13 @@ class ShardsFigure:
         self._card.draw(f"Shards: {', '.join(named)}")
 
     def _separate(self, rows: int, columns: int) -> None:
-        """Draws lines between cells, where there are not too many."""
+        """Draw lines between cells, unless there are too many."""
         for ticker, cells in zip(self._tickers, (columns, rows), strict=True):
             ticker.ticks = list(range(cells + 1)) if cells <= _MOST_CELLS_SEPARATED else []
 
 
 def shard_grid(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """States as rows of cells, the first on top at the left; NaN where there is no shard.
+    """Return states as rows of cells, the first at the top left; NaN where there is no shard.
 
     >>> shard_grid(np.array([0, 1, 2, 2], np.uint8))
     array([[ 2., nan, nan],
@@ -85,7 +86,7 @@ def shard_grid(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 class ClassesFigure:
-    """Images written of each class, the largest first, before the number that is planned."""
+    """Images written and planned of each class, the largest first."""
 
     def __init__(self) -> None:
         self._run = ""
@@ -107,6 +108,7 @@ class ClassesFigure:
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
+        """Show the state of a run."""
         if watch.info.run != self._run:
             self._begin(watch)
         done = watch.classes_done[self._order]

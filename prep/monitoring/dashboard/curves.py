@@ -1,6 +1,8 @@
-"""The figures of what is measured over time: each brings itself up to date."""
+"""The figures of what is measured over time."""
 
 from __future__ import annotations
+
+from collections import defaultdict
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +35,13 @@ _PERCENTS = [0, 25, 50, 75, 100]
 
 
 class Samples:
-    """Tells whether there is anything new to be drawn: measurements come once a second."""
+    """The samples that a figure has drawn; a new one comes once a second."""
 
     def __init__(self) -> None:
         self._seen: tuple[str, bool, int, int] = ("", False, 0, 0)
 
     def changed(self, watch: RunWatch) -> bool:
+        """Return whether there are others since the last call."""
         recorder = watch.recorder
         now = (watch.info.run, watch.verdict.ended, len(recorder.samples), recorder.every)
         before, self._seen = self._seen, now
@@ -46,7 +49,7 @@ class Samples:
 
 
 class RatesFigure:
-    """Images a second, and size_text a second in and out, over time."""
+    """Images per second, and bytes read and written per second, over time."""
 
     def __init__(self) -> None:
         self._samples = Samples()
@@ -63,6 +66,7 @@ class RatesFigure:
         self.bytes = Card(self._bytes, drawn=False)
 
     def update(self, watch: RunWatch) -> None:
+        """Show the state of a run."""
         if not self._samples.changed(watch):
             return
         samples = watch.recorder.samples
@@ -82,22 +86,18 @@ class RatesFigure:
             highest = max(float(data[name].max(initial=0)) for name in names)
             made.y_range.end = max(1.1 * highest, 1)
         self.images.draw("Images a second")
-        self.bytes.draw(f"Megabytes a second{_line(BLUE, 'read')}{_line(ORANGE, 'written')}")
-
-
-def _line(colour: str, name: str) -> str:
-    return f'<i style="background: {colour}"></i>{name}'
+        self.bytes.draw("Megabytes a second", {"read": BLUE, "written": ORANGE})
 
 
 def _too_few(watch: RunWatch) -> str:
-    """Why there is no figure."""
+    """Return why there is no figure."""
     if watch.verdict.ended:
         return "The run was too short to tell."
     return "Waiting for a few more measurements; there is one per second."
 
 
 class HostsFigure:
-    """Processor time in use on each host, over time."""
+    """Use of all cores of each host, over time."""
 
     def __init__(self) -> None:
         self._samples = Samples()
@@ -112,21 +112,26 @@ class HostsFigure:
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
+        """Show the state of a run."""
         if not self._samples.changed(watch):
             return
         samples = [sample for sample in watch.recorder.samples if sample.hosts]
         if len(samples) < FEWEST_SAMPLES:
             self._card.say("CPU of hosts", _too_few(watch))
             return
-        names = list(dict.fromkeys(n for s in samples for n in s.hosts))
-        lines = [[(s.seconds, s.hosts[n]) for s in samples if n in s.hosts] for n in names]
+        lines: defaultdict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+        for sample in samples:
+            for name, percent in sample.hosts.items():
+                xs, ys = lines[name]
+                xs.append(sample.seconds)
+                ys.append(percent)
         self._source.data = {
-            "xs": [np.array([x for x, _ in line]) for line in lines],
-            "ys": [np.array([y for _, y in line]) for line in lines],
-            "name": names,
+            "xs": [np.array(xs) for xs, _ in lines.values()],
+            "ys": [np.array(ys) for _, ys in lines.values()],
+            "name": list(lines),
         }
         show_times(self._made, [sample.seconds for sample in samples])
-        used = watch.recorder.mean_percent(names) or 0
+        used = watch.recorder.mean_percent(list(lines)) or 0
         self._card.draw(f"CPU of hosts: {used:.0f}% of all cores in use, on average")
 
 
@@ -135,7 +140,7 @@ def _percent_labels() -> PrintfTickFormatter:
 
 
 class WorkersFigure:
-    """Processor time that each worker takes, over time: a row a worker, dark where it is busy."""
+    """Use of the processor by each worker, over time: a row per worker, dark where it is busy."""
 
     def __init__(self) -> None:
         self._samples = Samples()
@@ -170,6 +175,7 @@ class WorkersFigure:
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
+        """Show the state of a run."""
         if not self._samples.changed(watch):
             return
         samples = [sample for sample in watch.recorder.samples if sample.workers]

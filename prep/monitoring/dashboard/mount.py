@@ -1,4 +1,4 @@
-"""Add pages to the dashboard of a scheduler that runs already."""
+"""Add the pages to the dashboard of a scheduler that runs already."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 from distributed import Scheduler
 from tornado.ioloop import IOLoop
 
-from prep.monitoring.dashboard.shown import Shown
+from prep.monitoring.dashboard.sheet import ContactSheet
+from prep.monitoring.registry import Runs
 
 _AFTER = "status"
 PAGE = "prep"
 
 
-def add_pages(scheduler: Scheduler, shown: Shown) -> str | None:
-    """Adds the page ``/prep``, and its plots as ``/individual-prep-…``.
+def add_pages(scheduler: Scheduler, runs: Runs, sheet: ContactSheet) -> str | None:
+    """Add the page ``/prep``, and its parts as ``/individual-prep-…``.
 
-    Dask has no interface for that. Its dashboard is one Bokeh application among the scheduler's
-    others, so a second one beside it does; the bar on top of each page, and the list of plots that
-    JupyterLab's extension reads, are those of the first.
+    Dask has no interface for this. Its dashboard is one of several Bokeh applications on the
+    scheduler's server, so this adds another, and enters it in the first one's menu and in its list
+    of plots, which JupyterLab's extension reads.
 
     Returns:
         Why they can't be added; None if they were.
@@ -29,7 +30,7 @@ def add_pages(scheduler: Scheduler, shown: Shown) -> str | None:
         from distributed.dashboard.core import BokehApplication
         from distributed.dashboard.scheduler import template_variables
 
-        from prep.monitoring.dashboard.page import APPLICATIONS
+        from prep.monitoring.dashboard.documents import APPLICATIONS
     except ImportError as error:
         return f"the scheduler has no dashboard: {error}"
     web: Any = scheduler.http_application
@@ -37,7 +38,7 @@ def add_pages(scheduler: Scheduler, shown: Shown) -> str | None:
     if first is None:
         return "the scheduler's dashboard is switched off"
     variables = template_variables(scheduler)
-    documents = {path: functools.partial(make, shown) for path, make in APPLICATIONS.items()}
+    documents = {path: functools.partial(fill, runs, sheet) for path, fill in APPLICATIONS.items()}
     ours: Any = BokehApplication(documents, scheduler, first.prefix, variables)
     web.add_application(ours)
     ours.initialize(IOLoop.current())

@@ -1,9 +1,8 @@
-"""The page ``/prep``, and its parts as pages of their own."""
+"""The documents of ``/prep``, and of each of its parts alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from bokeh.document import Document
@@ -14,20 +13,13 @@ from distributed.dashboard.components.scheduler import BOKEH_THEME
 from distributed.dashboard.components.scheduler import env as dask_templates
 from jinja2 import ChoiceLoader, FileSystemLoader
 
-from prep.monitoring.dashboard.chooser import Chooser
-from prep.monitoring.dashboard.figures import ClassesFigure, ShardsFigure
-from prep.monitoring.dashboard.shown import Choice, Shown
-from prep.monitoring.dashboard.tiles import (
-    EMPTY,
-    GoneTile,
-    LegendTile,
-    MeanTile,
-    ProgressTile,
-    RefusedTile,
-    SheetTile,
-    WaitingTile,
-)
-from prep.monitoring.dashboard.timelines import HostsFigure, RatesFigure, WorkersFigure
+from prep.monitoring.dashboard.cards import TEMPLATES, fill
+from prep.monitoring.dashboard.charts import ClassesFigure, ShardsFigure
+from prep.monitoring.dashboard.chooser import Choice, Chooser
+from prep.monitoring.dashboard.curves import HostsFigure, RatesFigure, WorkersFigure
+from prep.monitoring.dashboard.sheet import ContactSheet
+from prep.monitoring.dashboard.tiles import EmptyTile, FixedTile, SheetTile, Tile
+from prep.monitoring.registry import Runs
 from prep.monitoring.runwatch import RunWatch
 
 _UPDATE_EVERY = 1000  # milliseconds; measurements come no more often
@@ -38,7 +30,7 @@ document.getElementById("prep-gone").hidden = false
 addEventListener("online", () => location.reload())
 """
 _TEMPLATES = dask_templates.overlay(
-    loader=ChoiceLoader([dask_templates.loader, FileSystemLoader(Path(__file__).parent)])  # type: ignore[list-item]
+    loader=ChoiceLoader([dask_templates.loader, FileSystemLoader(TEMPLATES)])  # type: ignore[list-item]
 )
 
 
@@ -46,56 +38,57 @@ class Part(Protocol):
     """Something on a page."""
 
     def update(self, watch: RunWatch) -> None:
-        """Brings it up to date with a run."""
+        """Show the state of a run."""
 
 
 #: Makes a part, and its models by name.
-Make = Callable[[Shown], tuple[Part, Mapping[str, Model]]]
+Make = Callable[[ContactSheet], tuple[Part, Mapping[str, Model]]]
 #: Fills a document, given Dask's template variables.
-Fill = Callable[[Shown, Scheduler, Mapping[str, Any], Document], None]
+Fill = Callable[[Runs, ContactSheet, Scheduler, Mapping[str, Any], Document], None]
 
 
-def _rooted(kind: Callable[[], Any], name: str) -> Make:
-    def make(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
-        part = kind()
+def _rooted(name: str, kind: Callable[..., Any], *arguments: object) -> Make:
+    def make(sheet: ContactSheet) -> tuple[Part, Mapping[str, Model]]:
+        part = kind(*arguments)
         return part, {name: part.root}
 
     return make
 
 
-def _rates(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
+def _rates(sheet: ContactSheet) -> tuple[Part, Mapping[str, Model]]:
     part = RatesFigure()
     return part, {"images": part.images.root, "bytes": part.bytes.root}
 
 
-def _sheet(shown: Shown) -> tuple[Part, Mapping[str, Model]]:
-    part = SheetTile(shown.sheet)
+def _sheet(sheet: ContactSheet) -> tuple[Part, Mapping[str, Model]]:
+    part = SheetTile(sheet)
     return part, {"sheet": part.root}
 
 
 _PARTS: Mapping[str, Make] = {
-    "progress": _rooted(ProgressTile, "progress"),
+    "progress": _rooted("progress", Tile, "progress"),
     "rates": _rates,
-    "hosts-cpu": _rooted(HostsFigure, "hosts"),
-    "workers-cpu": _rooted(WorkersFigure, "workers"),
-    "shards": _rooted(ShardsFigure, "shards"),
-    "legend": _rooted(LegendTile, "legend"),
+    "hosts-cpu": _rooted("hosts", HostsFigure),
+    "workers-cpu": _rooted("workers", WorkersFigure),
+    "shards": _rooted("shards", ShardsFigure),
+    "legend": _rooted("legend", FixedTile, "legend"),
     "just-written": _sheet,
-    "classes": _rooted(ClassesFigure, "classes"),
-    "mean": _rooted(MeanTile, "mean"),
-    "refused": _rooted(RefusedTile, "refused"),
+    "classes": _rooted("classes", ClassesFigure),
+    "mean": _rooted("mean", Tile, "mean"),
+    "refused": _rooted("refused", Tile, "refused"),
 }
 
 
-def _document(
-    shown: Shown, make: list[Make], doc: Document, choice: Choice, *, choose: bool = False
+def _add_parts(
+    doc: Document, runs: Runs, sheet: ContactSheet, make: list[Make], *, choose: bool = False
 ) -> None:
-    """Fills a document with parts, and keeps them up to date.
+    """Add parts to a document, and keep them up to date.
 
     Args:
-        choose: whether there is a list of runs to choose from.
+        choose: whether to add a list of runs to choose from.
     """
-    made = [each(shown) for each in make]
+    choice = Choice(runs)
+    made = [each(sheet) for each in make]
     parts = [part for part, _ in made]
 
     def update() -> None:
@@ -109,7 +102,7 @@ def _document(
                 doc.unhold()
 
     if choose:
-        chooser = Chooser(shown.runs, choice, update)
+        chooser = Chooser(runs, choice, update)
         parts.append(chooser)
         made.append((chooser, {"runs": chooser.root}))
     for _, models in made:
@@ -119,24 +112,25 @@ def _document(
     update()
     doc.add_periodic_callback(update, _UPDATE_EVERY)
     doc.theme = BOKEH_THEME
-
-
-def _page(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
-    make = [*_PARTS.values(), _rooted(GoneTile, "gone")]
-    _document(shown, make, doc, Choice(shown.runs), choose=True)
-    _tell_when_gone(doc)
     doc.title = "Dask: prep"
+
+
+def _page(
+    runs: Runs, sheet: ContactSheet, _: Scheduler, extra: Mapping[str, Any], doc: Document
+) -> None:
+    _add_parts(doc, runs, sheet, [*_PARTS.values(), _rooted("gone", Tile, "gone")], choose=True)
+    _tell_when_gone(doc)
     doc.template = _TEMPLATES.get_template("page.html")
-    waiting = shown.runs.current is None
+    waiting = runs.current is None
     doc.template_variables.update(extra, waiting=waiting)
     if waiting:
         progress: Any = doc.get_model_by_name("progress")
-        progress.text = EMPTY
+        progress.text = fill("empty")
         progress.js_on_change("text", CustomJS(code=_BEGIN))
 
 
 def _tell_when_gone(doc: Document) -> None:
-    """Have the page say that its scheduler has gone, in place of Bokeh trying to get it back.
+    """Have the page say that its scheduler has gone, and keep Bokeh from trying to reconnect.
 
     Each try is an error on the browser's console. A browser that was offline loads the page anew.
     """
@@ -146,15 +140,15 @@ def _tell_when_gone(doc: Document) -> None:
 
 
 def _individual(make: Make) -> Fill:
-    def fill(shown: Shown, _: Scheduler, extra: Mapping[str, Any], doc: Document) -> None:
-        parts = [_rooted(WaitingTile, "waiting"), make]
-        _document(shown, parts, doc, Choice(shown.runs))
-        doc.title = "Dask: prep"
+    def fill_document(
+        runs: Runs, sheet: ContactSheet, _: Scheduler, extra: Mapping[str, Any], doc: Document
+    ) -> None:
+        _add_parts(doc, runs, sheet, [_rooted("waiting", EmptyTile), make])
 
-    return fill
+    return fill_document
 
 
-#: What fills the document of each path.
+#: Fills the document of each path.
 APPLICATIONS: Mapping[str, Fill] = {
     "/prep": _page,
     **{
