@@ -52,7 +52,7 @@ from prep.sources.labels import LabelMap
 from prep.sources.memory import ListedImages
 from prep.storage.arguments import LOCATIONS, Stored, parse_count, read_options, split, typed
 from prep.storage.backends.grants import grant
-from prep.storage.urls import hide_credentials
+from prep.storage.urls import hide_credentials, is_url
 from prep.text import (
     Displayable,
     brief,
@@ -338,6 +338,13 @@ class Config(Displayable, BaseModel):
         # It does not tell what was asked for, so what is as by default counts as not asked for.
         fields = cls.model_fields
         return cls(**{k: v for k, v in kept.items() if k not in fields or v != fields[k].default})
+
+    def require_source(self) -> None:
+        """Raise SourceError unless a source on this machine is a folder of images."""
+        from prep.sources.folders.tree import require_images_folder  # It takes a while to load.
+
+        if isinstance(self.source, str) and not is_url(self.source):
+            require_images_folder(self.source)
 
     def grant(self) -> None:
         """Let this process and its workers open the URLs with their options from now on."""

@@ -17,10 +17,6 @@ from prep.errors import ConfigError
 from prep.text import quoted
 
 if TYPE_CHECKING:
-    from prep.config import Config
-
-
-if TYPE_CHECKING:
     Kind = click.ParamType[str]
 else:
     Kind = click.ParamType  # It takes no parameters in all versions of click.
@@ -144,15 +140,3 @@ def either(name: str, argument: str | None, flag: str | None) -> str | None:
             "keep one of them"
         )
     return argument if flag is None else flag
-
-
-def require_source(config: Config) -> None:
-    """Raise SourceError where there is no such folder, before all that takes long to load.
-
-    A storage is asked only once, by the work itself.
-    """
-    from prep.sources.folders.tree import require_images_folder
-    from prep.storage.urls import is_url
-
-    if isinstance(config.source, str) and not is_url(config.source):
-        require_images_folder(config.source)

@@ -1,15 +1,8 @@
-"""Tables on standard output.
-
-Reports as tables on standard output.
-
-A plan as tables on standard output.
-
-What a verification has found, on standard output.
-"""
+"""Results as tables on standard output: of runs, plans, means, verifications and cluster checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,44 +12,31 @@ from rich.table import Table
 from rich.text import Text
 
 from prep.display.links import address_of
-from prep.execution.placing import FEW_IMAGES
-from prep.images.depths import depth_warning
-from prep.operations.plan import Estimate
-from prep.output.findings import Finding
-from prep.planning.facts import OBSTACLE, plan_facts
-from prep.planning.plan import RunPlan
-from prep.storage.locate import locate
-from prep.text import counted, duration, one_line, size_text, triple
+from prep.display.objects import class_table, plan_rows
+from prep.text import one_line, size_text, triple
 
 if TYPE_CHECKING:
     from prep.execution.preflight.rules import ClusterCheck
     from prep.operations.mean import MeanReport
+    from prep.operations.plan import Estimate
     from prep.operations.verify import VerificationReport
+    from prep.output.findings import Finding
     from prep.output.report.report import RunReport
-
-
-def linked(place: str) -> Text:
-    """Return a path or URL that can be clicked, where the terminal takes links."""
-    return Text.assemble((one_line(place), Style(link=address_of(locate(place)))))
-
-
-def print_pairs(rows: Iterable[tuple[str, str | Text]]) -> None:
-    """Print names and values, a row each."""
-    table = Table(show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value if isinstance(value, Text) else Text(one_line(value)))
-    Console().print(table)
-
+    from prep.planning.plan import RunPlan
 
 _REFUSED_SHOWN = 5
+_REMEDIES = {
+    "rewrite": "--repair writes the shard again",
+    "remake": "--repair makes it again",
+    "remove": "--repair removes it",
+    "none": "--repair can't help",
+}
 
 
 def print_report(report: RunReport) -> None:
-    """How a run has ended, what it has made, and the first of the images that it refused."""
+    """Print how a run has ended, its result, and the first of the images that it refused."""
     Console().print(_headline(report), soft_wrap=True)
-    print_pairs(
+    _print_pairs(
         (name, linked(value) if name == "report" else value) for name, value in report.rows()
     )
     if report.refused:
@@ -75,8 +55,8 @@ def _headline(report: RunReport) -> Text:
 
 
 def print_mean(report: MeanReport, output: str) -> None:
-    """Mean and standard deviation, and the first of the files that could not be read."""
-    print_pairs(
+    """Print mean and standard deviation, and the first of the files that could not be read."""
+    _print_pairs(
         [
             ("mean RGB", triple(report.mean)),
             ("std RGB", triple(report.std)),
@@ -85,23 +65,81 @@ def print_mean(report: MeanReport, output: str) -> None:
             ("written to", output),
         ]
     )
-    _print_refused((finding.path, finding.reason) for finding in report.refused)
+    _print_refused((note.path, note.reason) for note in report.refused)
+
+
+def print_plan(plan: RunPlan, guess: Estimate) -> None:
+    """Print what a run would do, and about how long that would take."""
+    classes = class_table(plan.counts, plan.labels.numbers)
+    shards = [sum(shard.split == name for shard in plan.shards) for name in plan.counts]
+    in_all = [sum(shards)] if len(shards) > 1 else []
+    table = Table("class")
+    for title in classes.titles[1:]:
+        table.add_column(Text(one_line(title)), justify="right")
+    for row in classes.rows:
+        table.add_row(*_cells(row))
+    table.add_section()
+    table.add_row(*_cells(classes.total))
+    table.add_row(*_cells(["shards", "", *shards, *in_all]))
+    Console().print(table)
+    _print_pairs(plan_rows(plan, guess))
+
+
+def _cells(row: Sequence[str | int]) -> list[Text]:
+    return [Text(f"{cell:,}" if isinstance(cell, int) else one_line(cell)) for cell in row]
+
+
+def print_verification(report: VerificationReport) -> None:
+    """Print one line if all is well; else what is wrong, what was expected, and how to repair it.
+
+    Where there is no terminal, each problem is a line of its own, with tabs in between.
+    """
+    if report.committed is not None and report.problems:  # First, how far it has come.
+        click.echo(one_line(report.summary()))
+    console = Console()
+    if console.is_terminal and report.problems:
+        console.print(problem_table(report.problems, console.width))
+    else:
+        for row in map(_problem_row, report.problems):
+            click.echo("\t".join(row))
+    for path in report.unrelated:
+        click.echo(f"left alone, not part of this output: {one_line(path)}")
+    for problem in report.repaired:
+        click.echo(f"repaired: {one_line(str(problem))}")
+    if report.committed is None or not report.problems:
+        click.echo(one_line(report.summary()))
+
+
+def problem_table(problems: Sequence[Finding], width: int) -> Table:
+    """Return what is wrong with an output as a table that fits a terminal of this width.
+
+    Names of files stay on one line if they take no more than half of it.
+    """
+    rows = [_problem_row(problem) for problem in problems]
+    table = Table()
+    whole = max(len(row[0]) for row in rows) <= width // 2
+    table.add_column("where", no_wrap=whole, overflow="fold")
+    for title in ("expected", "found", "remedy"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _problem_row(problem: Finding) -> list[str]:
+    shown = (problem.where, problem.expected, problem.found, _REMEDIES[problem.remedy])
+    return [one_line(text) for text in shown]
 
 
 def print_cluster_check(check: ClusterCheck) -> None:
-    """The hosts of a cluster, and what is wrong with them."""
+    """Print the hosts of a cluster, and what is wrong with them."""
     table = Table("host", "address")
     for title in ("workers", "threads", "cores", "memory", "free at the output"):
         table.add_column(title, justify="right")
     for host in check.hosts:
+        sizes = ("" if size is None else size_text(size) for size in (host.memory, host.free))
         numbers = (host.workers, host.threads, host.cores)
-        sizes = (host.memory, host.free)
-        table.add_row(
-            Text(one_line(host.name)),
-            host.address,
-            *(f"{number:,}" for number in numbers),
-            *("" if size is None else size_text(size) for size in sizes),
-        )
+        table.add_row(*_cells([host.name, host.address, *numbers, *sizes]))
     console = Console()
     console.print(table)
     for finding in check.findings:
@@ -112,104 +150,23 @@ def print_cluster_check(check: ClusterCheck) -> None:
     console.print(Text(check.summary()))
 
 
+def linked(place: str) -> Text:
+    """Return a path or URL that can be clicked, where the terminal takes links."""
+    return Text.assemble((one_line(place), Style(link=address_of(place))))
+
+
+def _print_pairs(rows: Iterable[tuple[str, str | Text]]) -> None:
+    table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value if isinstance(value, Text) else Text(one_line(value)))
+    Console().print(table)
+
+
 def _print_refused(refused: Iterable[tuple[str, str]]) -> None:
     refused = list(refused)
     for path, reason in refused[:_REFUSED_SHOWN]:
         click.echo(f"  {one_line(path)}: {reason}")
     if len(refused) > _REFUSED_SHOWN:
         click.echo(f"  … and {len(refused) - _REFUSED_SHOWN:,} more")
-
-
-_CLASSES_SHOWN = 20
-# What it takes to load the libraries and to start worker processes, or a cluster of this machine.
-_START_SECONDS, _CLUSTER_SECONDS = 1, 3
-
-
-def print_plan(plan: RunPlan, guess: Estimate) -> None:
-    """What a run would do, and about how long that would take."""
-    Console().print(_class_table(plan))
-    facts = plan_facts(plan, _expectations(plan, guess), guess.bytes_left)
-    print_pairs(fact for fact in facts if fact[0] != OBSTACLE)  # With that the command ends.
-
-
-def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
-    compressed = "" if plan.config.compression is None else " before compression"
-    yield "size", f"about {size_text(guess.bytes)}{compressed}"
-    if plan.state is None or not plan.state.complete:
-        seconds = f"about {duration(guess.seconds)}" if guess.seconds >= 1 else "less than 1 s"
-        cores = counted(guess.cores, "core")
-        start = _START_SECONDS if plan.images <= FEW_IMAGES else _CLUSTER_SECONDS
-        yield "time", f"{seconds} on {cores}, after about {start} s to start"
-    if warning := depth_warning(guess.deep, plan.config.depth):
-        yield "depth", warning
-    sampled = counted(guess.sampled, "image")
-    unusable = f"; {guess.refused:,} of them can't be used" if guess.refused else ""
-    yield "estimated", f"from {sampled}{unusable}"
-
-
-def _class_table(plan: RunPlan) -> Table:
-    """Labels and image counts by class, the largest where there are many; totals below."""
-    totals = plan.class_totals
-    columns: dict[str, Mapping[str, int]] = {one_line(split): n for split, n in plan.counts.items()}
-    if len(columns) > 1:
-        columns["in all"] = totals
-    largest = sorted(plan.classes, key=lambda name: -totals[name])
-    hidden = largest[_CLASSES_SHOWN:]
-    table = Table("class")
-    for title in ("label", *columns):
-        table.add_column(Text(title), justify="right")
-    for name in sorted(largest[:_CLASSES_SHOWN]):
-        counts = (classes.get(name, 0) for classes in columns.values())
-        _add_row(table, one_line(name), str(plan.labels.numbers.get(name, "none")), counts)
-    if hidden:
-        rest = (sum(c.get(n, 0) for n in hidden) for c in columns.values())
-        _add_row(table, f"{len(hidden):,} smaller classes", "", rest)
-    table.add_section()
-    _add_row(table, "images", "", (sum(classes.values()) for classes in columns.values()))
-    shards = [sum(s.split == name for s in plan.shards) for name in plan.counts]
-    _add_row(table, "shards", "", shards if len(shards) == 1 else [*shards, sum(shards)])
-    return table
-
-
-def _add_row(table: Table, name: str, label: str, counts: Iterable[int]) -> None:
-    table.add_row(Text(name), label, *(f"{count:,}" for count in counts))
-
-
-_REMEDIES = {
-    "rewrite": "--repair writes the shard again",
-    "remake": "--repair makes it again",
-    "remove": "--repair removes it",
-    "none": "--repair can't help",
-}
-
-
-def print_verification(report: VerificationReport) -> None:
-    """Print one line if all is well; else what is wrong, what was expected, and how to repair it.
-
-    Where there is no terminal, each problem is a line of its own, with tabs in between.
-    """
-    if report.committed is not None and report.problems:  # First, how far it has come.
-        click.echo(one_line(report.summary()))
-    _print_problems(report.problems)
-    for path in report.unrelated:
-        click.echo(f"left alone, not part of this output: {one_line(path)}")
-    for problem in report.repaired:
-        click.echo(f"repaired: {one_line(str(problem))}")
-    if report.committed is None or not report.problems:
-        click.echo(one_line(report.summary()))
-
-
-def _print_problems(problems: Iterable[Finding]) -> None:
-    console = Console()
-    rows = [
-        [one_line(text) for text in (p.where, p.expected, p.found, _REMEDIES[p.remedy])]
-        for p in problems
-    ]
-    if not console.is_terminal:
-        for row in rows:
-            click.echo("\t".join(row))
-    elif rows:
-        table = Table("where", "expected", "found", "remedy")
-        for row in rows:
-            table.add_row(*(Text(text, overflow="fold") for text in row))
-        console.print(table)

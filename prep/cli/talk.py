@@ -61,9 +61,17 @@ class Talk:
 
         self.tell("started", {"command": command, "version": version()})
 
-    def ended(self, verdict: Verdict, report: Mapping[str, Any] | None, exit_code: int = 0) -> None:
-        """Tell programs how a command has ended, and what has come of it."""
-        values = {"verdict": verdict.to_json(), "exit_code": exit_code}
+    def ended(
+        self, report: Mapping[str, Any], verdict: Verdict | None = None, exit_code: int = 0
+    ) -> None:
+        """Tell programs how a command has ended, and with what result.
+
+        Args:
+            verdict: by default, that it is done.
+        """
+        from prep.output.report.verdict import Verdict
+
+        values = {"verdict": (verdict or Verdict("done")).to_json(), "exit_code": exit_code}
         self.tell("ended", {**values, "error": None, "report": report})
 
     def failed(

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import psutil
 
-from prep.storage.location import Location
+from prep.storage.urls import is_url
 
 _DASK_PAGE = "/status"
 _DEFAULT_TEMPLATE = "{scheme}://{host}:{port}/status"
@@ -37,14 +37,13 @@ def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
     )
 
 
-def address_of(path: Location) -> str:
-    """The address of a file here, or in a storage, as a browser takes it.
+def address_of(place: str) -> str:
+    """Return the address in a browser of a path or URL.
 
-    >>> from prep.storage.local import LocalPath
-    >>> address_of(LocalPath("/data/my out/report.html"))
+    >>> address_of("/data/my out/report.html")
     'file:///data/my%20out/report.html'
     """
-    return path.as_uri()
+    return place if is_url(place) else Path(place).absolute().as_uri()
 
 
 def links_from(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prep.config import HIDDEN, Config
 from prep.display.links import file_link
+from prep.execution.placing import FEW_IMAGES
+from prep.images.depths import depth_warning
 from prep.output.report.report import RunReport
-from prep.planning.facts import plan_facts
+from prep.planning.facts import OBSTACLE, plan_facts
 from prep.planning.plan import RunPlan
-from prep.text import counted, triple
+from prep.text import counted, duration, size_text, triple
 
 if TYPE_CHECKING:
     from prep.operations.mean import MeanReport
+    from prep.operations.plan import Estimate
     from prep.operations.verify import VerificationReport
 
 _MOST_CLASSES = 20
+# Loading the libraries and starting worker processes, or a cluster of this machine.
+_START_SECONDS, _CLUSTER_SECONDS = 1, 3
 _SHOWN_OTHERWISE = ("refused", "mean RGB", "std RGB", "report")
 
 
@@ -106,6 +111,25 @@ _TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "MeanReport": ("mean", _mean),
     "VerificationReport": ("verification", _verification),
 }
+
+
+def plan_rows(plan: RunPlan, guess: Estimate) -> list[tuple[str, str]]:
+    """Return the facts of a plan and the estimate of its run, as names and values."""
+    facts = plan_facts(plan, _expectations(plan, guess), guess.bytes_left)
+    return [fact for fact in facts if fact[0] != OBSTACLE]  # With that the command ends.
+
+
+def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
+    compressed = "" if plan.config.compression is None else " before compression"
+    yield "size", f"about {size_text(guess.bytes)}{compressed}"
+    if plan.state is None or not plan.state.complete:
+        seconds = f"about {duration(guess.seconds)}" if guess.seconds >= 1 else "less than 1 s"
+        start = _START_SECONDS if plan.images <= FEW_IMAGES else _CLUSTER_SECONDS
+        yield "time", f"{seconds} on {counted(guess.cores, 'core')}, after about {start} s to start"
+    if warning := depth_warning(guess.deep, plan.config.depth):
+        yield "depth", warning
+    unusable = f"; {guess.refused:,} of them can't be used" if guess.refused else ""
+    yield "estimated", f"from {counted(guess.sampled, 'image')}{unusable}"
 
 
 class ClassTable(NamedTuple):

@@ -270,7 +270,7 @@ def _info(run: Run, name: str, before: SplitTotals) -> RunInfo:
     return RunInfo(
         run=name,
         output=one_line(run.journal.output),
-        page=address_of(run.journal.layout.page),
+        page=address_of(str(run.journal.layout.page)),
         began=time.time() - elapsed,
         elapsed=elapsed,
         splits=dict(zip(distinct_lines(plan.counts), planned, strict=True)),

@@ -68,26 +68,6 @@ def require_free(root: Path) -> None:
             raise OutputConflict(f"output: {folder} is there already; choose another folder")
 
 
-def where_to_look(root: Path) -> str:
-    """Return what there is to see after the demonstration."""
-    shards = root / "shards"
-    places = {
-        f"{shards}/train/": "the shards",
-        f"{shards}/mean_rgb.json": "the mean to subtract in training",
-        f"{shards}/report.html": "what came out, to look at in a browser",
-        f"{shards}/report.json": "all numbers, and each refused image with its reason",
-        f"{root}/images/": "what they were made of",
-    }
-    width = max(map(len, places))
-    return (
-        "\nLook at:\n"
-        + "".join(f"  {place:{width}}  {what}\n" for place, what in places.items())
-        + f"\nTrain on it ({install_command('tensorflow')}):\n"
-        "  import prep\n"
-        f'  dataset = prep.load("{shards}", "train").shuffle(1000).batch(32)\n'
-    )
-
-
 def _load_photos() -> dict[str, list[Image.Image]]:
     try:
         import skimage

@@ -95,7 +95,7 @@ def test_source_and_output_are_arguments_or_flags(
     command: str, arguments: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "config.json").write_text('{"source": "elsewhere", "output": "out"}')
-    function = "prep.operations.run.run" if command == "run" else "prep.operations.outlook.plan"
+    function = "prep.run" if command == "run" else "prep.plan"
     config = asked(monkeypatch, function, command, *arguments)["values"][0]
     assert (config.source, config.output) == ("photos", "out")
 
@@ -103,7 +103,7 @@ def test_source_and_output_are_arguments_or_flags(
 def test_other_commands_take_them_alike(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (["out"], ["-o", "out"], ["--output", "out"]):
         for command, function in (
-            ("verify", "prep.operations.verify.verify"),
+            ("verify", "prep.verify"),
             ("report", "prep.display.page.page.report_page"),
         ):
             assert asked(monkeypatch, function, command, *arguments)["values"][0] == "out"
@@ -143,6 +143,11 @@ def test_a_place_given_twice_and_differently_is_an_error(arguments: list[str]) -
             ["mean", "photos"],
             "output: missing; expected the path of a JSON file to write, after -o",
         ),
+        (
+            ["mean", "photos/train", "photos/val"],
+            "input: got 2 paths and no JSON file to write; name it after -o, as in prep mean "
+            "'photos/*/*' -o mean.json",
+        ),
     ],
     ids=str,
 )
@@ -151,7 +156,7 @@ def test_a_missing_place_is_named(arguments: list[str], said: str) -> None:
 
 
 def test_workers_have_a_letter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = asked(monkeypatch, "prep.operations.run.run", "run", "photos", "out", "-j", "3")
+    seen = asked(monkeypatch, "prep.run", "run", "photos", "out", "-j", "3")
     assert seen["cluster"].workers == 3
     for command, *arguments in (
         ["verify", "out"],
@@ -174,7 +179,7 @@ def test_a_pattern_that_the_shell_has_expanded_is_taken(
     paths = sorted(str(path.relative_to(home)) for path in home.glob("photos/*/*/*.jpg"))
     assert len(paths) == 6
     for arguments in (["-i", *paths, "-o", "m.json"], ["-o", "m.json", *paths]):
-        seen = asked(monkeypatch, "prep.operations.mean.mean_rgb", "mean", *arguments)
+        seen = asked(monkeypatch, "prep.mean_rgb", "mean", *arguments)
         assert seen["values"][0] == tuple(paths)
 
 
@@ -213,7 +218,7 @@ def test_counts_may_be_written_shortly(
 ) -> None:
     config = asked(
         monkeypatch,
-        "prep.operations.outlook.plan",
+        "prep.plan",
         "plan",
         "photos",
         "out",
@@ -239,7 +244,7 @@ def test_a_second_configuration_wins_over_the_first(
     (home / "b.json").write_text('{"crop_size": 32, "seed": 5}')
     config = asked(
         monkeypatch,
-        "prep.operations.outlook.plan",
+        "prep.plan",
         "plan",
         "-c",
         "a.yaml",

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 import prep
 from prep.cli.main import main
 from prep.errors import RecordError, SourceError
+from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
 from prep.shards.formats.example import example, label_entry
 from prep.shards.formats.tfrecord import frame
-from prep.shards.lookup import find_record
 from prep.shards.writer import RunRef, write_shard
 from prep.storage.arguments import admit
 from tests.support.pictures import jpeg, picture, write_tree

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed import Client
+from rich.console import Console
 
 import prep
-from prep.cli.tables import print_verification
+from prep.cli.tables import print_verification, problem_table
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.images.decoders.process import configure_process
 from prep.monitoring.callbacks import RunEnded, ShardCommitted, WorkStarted
@@ -855,6 +857,16 @@ def test_the_command(plain: Output) -> None:
     assert repaired.returncode == 0
     assert "problems repaired" in repaired.stdout
     assert state(plain.root) == plain.before
+
+
+def test_names_of_shards_stay_whole_in_a_table_of_80_columns() -> None:
+    found = "SHA-256 " + 64 * "f"
+    problems = [mismatch("train/train-00041-of-00042.tfrecord", "SHA-256 0", found, "rewrite")]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(problem_table(problems, console.width))
+    shown = console.export_text()
+    assert "│ train/train-00041-of-00042.tfrecord │" in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_problem_is_one_whole_line_where_there_is_no_terminal(

@@ -15,6 +15,7 @@ import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from prep.shards.lookup import find_record
 
 import prep
 from prep.errors import ConfigError, OutputConflict, RecordError
@@ -25,7 +26,6 @@ from prep.settings import Encoding, ImageSettings
 from prep.shards.check import inspect_shard
 from prep.shards.formats.base import Sample, format_of_file, record_key
 from prep.shards.formats.webdataset import FORMAT
-from prep.shards.lookup import find_record
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.labels import LabelMap
 from tests.support.pictures import jpeg, picture, write_tree

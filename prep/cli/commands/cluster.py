@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from prep.execution.clusters.choice import ClusterChoice
 
 
-_JOIN_WITHIN = 60.0  # seconds for workers to join before a cluster is looked at
-
-
 @click.group("cluster")
 def cluster() -> None:
     """Check a cluster."""
@@ -49,23 +46,14 @@ def check(
     Exits with 0 if a run would not fail for what the cluster lacks, and with 1 if it would.
     """
     from prep.cli.tables import print_cluster_check
-    from prep.execution.clusters.connect import opened
-    from prep.execution.preflight import checks
-    from prep.storage.locate import absolute
+    from prep.operations.tools.cluster_check import check_cluster
 
     given = {"source": source, "output": output, "storage_options": storage_options}
     given = {key: value for key, value in given.items() if value is not None}
     elsewhere = {} if config_files else {"source": os.curdir, "output": os.curdir}
     config = config_of(config_files, {**elsewhere, **given})
-    config.grant()
-    whole = bool(config_files)
-    asked = isinstance(config.source, str) and (whole or "source" in given)
-    readable = checks.samples_of(str(config.source)) if asked else []
-    writable = absolute(config.output) if whole or "output" in given else None
-    with opened(choice) as client:
-        wanted = choice.workers or choice.spec().workers or 1
-        checks.await_workers(client, wanted, _JOIN_WITHIN)
-        found = checks.check_cluster(client, readable=readable, writable=writable, workers=wanted)
+    asked = set(given) | ({"source", "output"} if config_files else set())
+    found = check_cluster(choice, config, read="source" in asked, write="output" in asked)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from prep.cli.files import local_path
 from prep.cli.options import workers_option
 from prep.cli.parameters import Count, place
-from prep.config import Config
-from prep.storage.arguments import Stored
+from prep.settings import install_command
 
 
 @click.command()
@@ -32,15 +33,27 @@ from prep.storage.arguments import Stored
 def demo(output: str | None, images: int, workers: int | None) -> None:
     """Make a small set of photos, a few of them broken, and prepare it."""
     from prep.cli.tables import print_report
-    from prep.operations import run
-    from prep.sources import demo as demonstration
+    from prep.operations.tools.first_steps import run_demo
 
     root = local_path("demo" if output is None else output)
-    demonstration.require_free(root)
-    source = root / "images"
-    click.echo(f"making {images} images in {source} …")
-    demonstration.make_images(source, images)
-    config = Config(source=Stored(source), output=Stored(root / "shards"), images_per_shard=50)
-    report = run.run(config, workers=workers, overwrite=True, progress=True)
-    print_report(report)
-    click.echo(demonstration.where_to_look(root))
+    print_report(run_demo(root, images, workers, click.echo))
+    click.echo(_where_to_look(root))
+
+
+def _where_to_look(root: Path) -> str:
+    shards = root / "shards"
+    places = {
+        f"{shards}/train/": "the shards",
+        f"{shards}/mean_rgb.json": "the mean to subtract in training",
+        f"{shards}/report.html": "the result, to look at in a browser",
+        f"{shards}/report.json": "all numbers, and each refused image with its reason",
+        f"{root}/images/": "the images",
+    }
+    width = max(map(len, places))
+    return (
+        "\nLook at:\n"
+        + "".join(f"  {place:{width}}  {what}\n" for place, what in places.items())
+        + f"\nTrain on it ({install_command('tensorflow')}):\n"
+        "  import prep\n"
+        f'  dataset = prep.load("{shards}", "train").shuffle(1000).batch(32)\n'
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from prep.cli.files import writable, write_json
 from prep.cli.parameters import place
 from prep.cli.talk import Talk, talk_options
-from prep.sources.folders.names import FolderLayout, OnStray
-from prep.storage.arguments import admit
+from prep.settings import KEYS
 from prep.text import counted, one_line
+
+if TYPE_CHECKING:
+    from prep.sources.folders.names import FolderLayout, OnStray
 
 
 @click.command()
@@ -26,21 +28,18 @@ from prep.text import counted, one_line
     folder=False,
 )
 @click.option(
-    "--layout", type=click.Choice(get_args(FolderLayout)), default="auto", help="As for prep run."
+    "--layout", type=click.Choice(KEYS["layout"].words), default="auto", help="As for prep run."
 )
 @click.option(
-    "--on-stray", type=click.Choice(get_args(OnStray)), default="fail", help="As for prep run."
+    "--on-stray", type=click.Choice(KEYS["on_stray"].words), default="fail", help="As for prep run."
 )
 def labels(source: str, output: str, layout: FolderLayout, on_stray: OnStray, talk: Talk) -> None:
     """Number the classes of SOURCE by name, and write the label map."""
-    from prep.output.report.verdict import Verdict
-    from prep.sources.folders.scan import scan_folders
-    from prep.sources.labels import LabelMap
+    from prep.operations.tools.first_steps import number_classes
 
     file = writable(output)
-    catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
-    label_map = LabelMap.build(catalog.classes)
+    label_map = number_classes(source, layout, on_stray)
     write_json(file, label_map.to_json())
     if talk.to_people:
         click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(str(file))}")
-    talk.ended(Verdict("done"), label_map.to_json())
+    talk.ended(label_map.to_json())

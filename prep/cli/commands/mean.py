@@ -12,6 +12,7 @@ from prep.cli.options import cluster_options, storage_option
 from prep.cli.parameters import Path
 from prep.cli.talk import Talk, talk_options
 from prep.errors import ConfigError
+from prep.text import counted
 
 if TYPE_CHECKING:
     from prep.execution.clusters.choice import ClusterChoice
@@ -74,15 +75,20 @@ def mean(
 
     INPUT is a folder, a file, or a pattern (** for any depth); or many of them.
     """
+    import prep
     from prep.cli.tables import print_mean
-    from prep.operations import mean as means
 
     if not (inputs := (*flagged, *arguments)):
         raise ConfigError("input: missing; expected a folder, files or a pattern")
+    if output is None and len(inputs) > 1:  # As where a shell has expanded a pattern.
+        raise ConfigError(
+            f"input: got {counted(len(inputs), 'path')} and no JSON file to write; name it after "
+            "-o, as in prep mean 'photos/*/*' -o mean.json"
+        )
     if output is None:
         raise ConfigError("output: missing; expected the path of a JSON file to write, after -o")
     file = writable(output)
-    report = means.mean_rgb(
+    report = prep.mean_rgb(
         inputs,
         weight=weight,  # type: ignore[arg-type]
         tfrecord=tfrecord,
@@ -94,4 +100,4 @@ def mean(
     write_json(file, report.to_json())
     if talk.to_people:
         print_mean(report, str(file))
-    talk.ended(report.verdict, report.to_json())
+    talk.ended(report.to_json(), report.verdict)

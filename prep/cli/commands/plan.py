@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prep.cli.options import config_options, workers_option
-from prep.cli.parameters import require_source
 from prep.cli.talk import Talk, talk_options
 from prep.text import one_line
 
@@ -28,40 +27,38 @@ def plan(config: Config, workers: int | None, talk: Talk) -> None:
     Exits with the code that a run would end with at once: if it could not begin, or if too many
     images were refused of what is complete.
     """
-    require_source(config)
+    config.require_source()  # Before all that takes long to load.
+    import prep
     from prep.cli.tables import print_plan
     from prep.monitoring.callbacks import emitting
-    from prep.operations import outlook
     from prep.operations.plan import estimate
-    from prep.output.report.verdict import Verdict
 
     with emitting(talk.callbacks("planning")) as events:
         events.stage(f"listing {one_line(str(config.source))}")
-        made = outlook.plan(config)
+        found = prep.plan(config)
         events.stage("trying some images")
-        guess = estimate(made, workers)
+        guess = estimate(found, workers)
     if talk.to_people:
-        print_plan(made, guess)
-    if made.state is not None and made.state.obstacle is not None:
-        raise made.state.obstacle
-    talk.ended(Verdict("done"), _as_json(made, guess))
+        print_plan(found, guess)
+    if found.state is not None and found.state.obstacle is not None:
+        raise found.state.obstacle
+    talk.ended(_as_json(found, guess))
 
 
-def _as_json(made: RunPlan, guess: Estimate) -> dict[str, Any]:
-    from prep.planning.plan import OutputState
-
-    state = made.state or OutputState()
+def _as_json(plan: RunPlan, guess: Estimate) -> dict[str, Any]:
+    state = plan.state
+    assert state is not None  # The output was looked at.
     return {
-        "source": made.source,
-        "output": made.config.output,
-        "images": made.images,
-        "source_bytes": made.source_bytes,
-        "splits": made.counts,
-        "labels": made.labels.to_json(),
-        "shards": len(made.shards),
-        "images_per_shard": made.images_per_shard,
-        "fingerprint": made.fingerprint.digest,
-        "passed_over": [asdict(ignored) for ignored in made.ignored],
+        "source": plan.source,
+        "output": plan.config.output,
+        "images": plan.images,
+        "source_bytes": plan.source_bytes,
+        "splits": plan.counts,
+        "labels": plan.labels.to_json(),
+        "shards": len(plan.shards),
+        "images_per_shard": plan.images_per_shard,
+        "fingerprint": plan.fingerprint.digest,
+        "passed_over": [asdict(ignored) for ignored in plan.ignored],
         "estimate": asdict(guess),
         "committed": state.committed,
         "images_left": state.images_left,

@@ -3,73 +3,48 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
 import signal
 import sys
 import termios
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import click
 
 from prep.cli.options import cluster_options, config_options
-from prep.cli.parameters import require_source
 from prep.cli.talk import Talk, talk_options
 from prep.errors import TooManyRefused
 
 if TYPE_CHECKING:
     from prep.config import Config
     from prep.execution.clusters.choice import ClusterChoice
-    from prep.execution.executor import Executor, Workload
-    from prep.operations.run import Start
     from prep.output.report.report import RunReport
 
 
-class Keep(contextlib.ExitStack):
-    """Has what a run starts stay until the end of the block.
+def _wait(link: str | None, *, quiet: bool) -> None:
+    """Keep a dashboard up until told to end it: by Enter, Ctrl-C, or a signal."""
+    from prep.display.links import page_link
 
-    Args:
-        start: starts it.
-    """
-
-    def __init__(self, start: Start) -> None:
-        super().__init__()
-        self._start = start
-        self._executor: Executor | None = None
-
-    def start(
-        self, workload: Workload, tell: Callable[[str], None]
-    ) -> AbstractContextManager[Executor]:
-        """Start it, for the run to use."""
-        self._executor = self.enter_context(self._start(workload, tell))
-        return contextlib.nullcontext(self._executor)
-
-    def wait(self, *, quiet: bool) -> None:
-        """Wait until told to end: by Enter, Ctrl-C, or a signal."""
-        from prep.display.links import page_link
-
-        if self._executor is None:
-            _say("no dashboard was started, for there was nothing to do", quiet=quiet)
-            return
-        at_terminal = _is_ours_to_read()
-        told = "Enter or Ctrl-C ends it" if at_terminal else "SIGTERM or SIGINT ends it"
-        address = page_link(self._executor.dashboard, "prep")
-        with contextlib.suppress(KeyboardInterrupt):
-            if at_terminal:
-                termios.tcflush(sys.stdin, termios.TCIFLUSH)  # Keys that were meant for the run.
-            _say(f"the dashboard stays up at {address}; {told}", quiet=quiet)
-            if at_terminal:
-                sys.stdin.readline()
-            else:
-                while True:
-                    signal.pause()
+    if link is None:
+        _say("no dashboard was started, for there was nothing to do", quiet=quiet)
+        return
+    at_terminal = _is_ours_to_read()
+    told = "Enter or Ctrl-C ends it" if at_terminal else "SIGTERM or SIGINT ends it"
+    with contextlib.suppress(KeyboardInterrupt):
+        if at_terminal:
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # Keys that were meant for the run.
+        _say(f"the dashboard stays up at {page_link(link, 'prep')}; {told}", quiet=quiet)
+        if at_terminal:
+            sys.stdin.readline()
+        else:
+            while True:
+                signal.pause()
 
 
 def _is_ours_to_read() -> bool:
-    """Whether somebody at a terminal types for this process; not in the background."""
+    """Return whether somebody at a terminal types for this process; not in the background."""
     stdin = sys.stdin
     return stdin is not None and stdin.isatty() and os.tcgetpgrp(stdin.fileno()) == os.getpgrp()
 
@@ -97,25 +72,22 @@ def run(
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    require_source(config)
+    config.require_source()  # Before all that takes long to load.
     if not keep_dashboard:
-        from prep.operations import run as runs
+        import prep
 
-        run_it = functools.partial(runs.run, config, cluster=choice, progress=False)
+        run_it = functools.partial(prep.run, config, cluster=choice, progress=False)
         _run_and_tell(run_it, overwrite, talk)
         return
-    from prep.execution.placing import placed, require_usable
-    from prep.operations.run import carry_out
+    from prep.operations.tools.kept_dashboard import KeptDashboard
 
-    choice = dataclasses.replace(choice, dashboard=True)
-    require_usable(None, choice)
-    with Keep(functools.partial(placed, None, choice)) as keep:
+    with KeptDashboard(choice) as kept:
         try:
-            _run_and_tell(functools.partial(carry_out, config, keep.start), overwrite, talk)
+            _run_and_tell(functools.partial(kept.run, config), overwrite, talk)
         except TooManyRefused:
-            keep.wait(quiet=not talk.to_people)
+            _wait(kept.link, quiet=not talk.to_people)
             raise
-        keep.wait(quiet=not talk.to_people)
+        _wait(kept.link, quiet=not talk.to_people)
 
 
 def _run_and_tell(run_it: Callable[..., RunReport], overwrite: bool, talk: Talk) -> None:
@@ -129,4 +101,4 @@ def _run_and_tell(run_it: Callable[..., RunReport], overwrite: bool, talk: Talk)
         raise
     if talk.to_people:
         print_report(report)
-    talk.ended(report.verdict, report.to_json())
+    talk.ended(report.to_json(), report.verdict)

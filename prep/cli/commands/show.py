@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,10 @@ from prep.cli.files import writable, write
 from prep.cli.options import storage_option
 from prep.cli.parameters import Count, Path
 from prep.errors import ConfigError
-from prep.storage.arguments import admit
-from prep.text import one_line, quoted
+from prep.text import counted, one_line, quoted
+
+if TYPE_CHECKING:
+    from prep.operations.tools.lookup import FoundRecord
 
 
 class _Number(Count):
@@ -52,11 +54,11 @@ def show(
     Records are counted from 0, the default. SHARD may be a folder, too: its shards are counted
     through, by name.
     """
-    from prep.shards.lookup import find_record
+    from prep.operations.tools.lookup import find_record
 
     file = None if output is None else writable(output)
-    found = find_record(admit("shard", shard, storage_options), number)
-    rows = found.rows()
+    found = find_record(shard, number, storage_options)
+    rows = _rows(found)
     if file is not None:
         _require_ending(file.suffix, found.suffixes)
         write(file, found.picture)
@@ -64,6 +66,22 @@ def show(
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         click.echo(f"{name:{width}}  {one_line(value)}")
+
+
+def _rows(found: FoundRecord) -> list[tuple[str, str]]:
+    one_hot = f" (one-hot of {len(found.label)})" if len(found.label) > 1 else ""
+    number = found.label.index(1) if one_hot and 1 in found.label else found.label[0]
+    stored = f"{found.kind} of {counted(len(found.picture), 'byte')}"
+    if found.samples:
+        stored = f"{found.samples} samples"
+    return [
+        ("shard", found.shard),
+        ("record", f"{found.number:,}"),
+        ("label", f"{number}{one_hot}"),
+        ("class", " or ".join(found.classes) or "not known"),
+        ("picture", f"{found.width} × {found.height}, {stored}"),
+        ("made of", found.source or "not known"),
+    ]
 
 
 def _require_ending(suffix: str, expected: tuple[str, ...]) -> None:

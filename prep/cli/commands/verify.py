@@ -48,10 +48,10 @@ def verify(
     Exits with 0 if nothing is wrong (any more), and with 1 if something is, or if the run was
     stopped.
     """
+    import prep
     from prep.cli.tables import print_verification
-    from prep.operations import verify as verification
 
-    report = verification.verify(
+    report = prep.verify(
         output,
         repair=repair,
         trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
@@ -63,7 +63,7 @@ def verify(
     if talk.to_people or not (report.clean or talk.as_json):
         print_verification(report)
     exit_code = 0 if report.clean else PrepError.exit_code
-    talk.ended(report.verdict, report.to_json(), exit_code)
+    talk.ended(report.to_json(), report.verdict, exit_code)
     if exit_code:
         sys.exit(exit_code)
 

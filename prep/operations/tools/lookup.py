@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prep.errors import PrepError, RecordError, SourceError
 from prep.images.decoders.decode import Decoder
@@ -14,6 +15,7 @@ from prep.planning.plan import RunPlan
 from prep.settings import FORMATS
 from prep.shards.formats.base import Record, format_of_file, shards_among
 from prep.sources.base import ImageEntry
+from prep.storage.arguments import admit
 from prep.storage.locate import locate
 from prep.storage.location import Location
 from prep.text import counted, quoted, reason_and_file, reason_of
@@ -55,41 +57,26 @@ class FoundRecord:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The endings of names of such pictures."""
+        """The extensions that a file with this picture may have."""
         return _SUFFIXES[self.kind]
 
-    def rows(self) -> list[tuple[str, str]]:
-        """Return names and values, to be printed."""
-        one_hot = f" (one-hot of {len(self.label)})" if len(self.label) > 1 else ""
-        number = self.label.index(1) if one_hot and 1 in self.label else self.label[0]
-        return [
-            ("shard", self.shard),
-            ("record", f"{self.number:,}"),
-            ("label", f"{number}{one_hot}"),
-            ("class", " or ".join(self.classes) or "not known"),
-            ("picture", f"{self.width} × {self.height}, {self._stored()}"),
-            ("made of", self.source or "not known"),
-        ]
 
-    def _stored(self) -> str:
-        if self.samples:
-            return f"{self.samples} samples"
-        return f"{self.kind} of {counted(len(self.picture), 'byte')}"
-
-
-def find_record(place: str, number: int) -> FoundRecord:
+def find_record(
+    shard: str, number: int, storage_options: Mapping[str, Any] | None = None
+) -> FoundRecord:
     """Find a record of a shard, or of the shards below a folder as if they were one.
 
     Args:
-        place: path or URL of a shard, or of a folder with shards in it.
+        shard: path or URL of a shard, or of a folder with shards in it.
         number: which record, counted from 0.
+        storage_options: options of its storage; see :class:`prep.Config`.
 
     Raises:
         SourceError: there are no shards, or not so many records.
         RecordError: the record is damaged.
         StorageUnavailable: it is in a storage that does not answer.
     """
-    passed = 0
+    place, passed = admit("shard", shard, storage_options), 0
     for path in _shards(place):
         record, records = _read(path, number - passed)
         if record is not None:

@@ -1,0 +1,45 @@
+"""A run whose cluster and dashboard stay up after it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+from prep.config import Config
+from prep.execution.clusters.choice import ClusterChoice
+from prep.execution.executor import Executor, Workload
+from prep.execution.placing import placed, require_usable
+from prep.monitoring.callbacks import Callback
+from prep.operations.run import carry_out
+from prep.output.report.report import RunReport
+
+
+class KeptDashboard(contextlib.ExitStack):
+    """Keep the cluster that a run starts until the end of the block.
+
+    Raises:
+        UsageError: no such cluster can be started.
+    """
+
+    def __init__(self, choice: ClusterChoice) -> None:
+        super().__init__()
+        self._choice = dataclasses.replace(choice, dashboard=True)
+        self._executor: Executor | None = None
+        require_usable(None, self._choice)
+
+    @property
+    def link(self) -> str | None:
+        """The address of the dashboard; None if there was nothing to do, and no cluster started."""
+        return self._executor.dashboard if self._executor else None
+
+    def run(self, config: Config, *, overwrite: bool, callbacks: Iterable[Callback]) -> RunReport:
+        """Prepare a source; see :func:`prep.run`."""
+        return carry_out(config, self._start, overwrite=overwrite, callbacks=callbacks)
+
+    def _start(
+        self, workload: Workload, tell: Callable[[str], None]
+    ) -> AbstractContextManager[Executor]:
+        self._executor = self.enter_context(placed(None, self._choice, workload, tell))
+        return contextlib.nullcontext(self._executor)
