@@ -156,7 +156,9 @@ def _commit_all(journal: Journal, made: RunPlan) -> None:
         receipt = receipt_of(shard, made.fingerprint.digest)
         file = str(path.relative_to(journal.layout.root))
         checksums = to_text(random.integers(1, 1 << 63, shard.images).tolist())
-        journal.commit(dataclasses.replace(receipt, bytes=0, file=file, checksums=checksums))
+        journal.receipts.commit(
+            dataclasses.replace(receipt, bytes=0, file=file, checksums=checksums)
+        )
 
 
 def table(found: Sequence[Planned]) -> Table:

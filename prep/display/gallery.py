@@ -41,7 +41,7 @@ def _images(journal: Journal, plan: RunPlan) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     thumbnail = Thumbnailer(_PIXELS)
     for shard in plan.shards[:_SHARDS]:
-        receipt = journal.receipt(shard, plan.fingerprint.digest)
+        receipt = journal.receipts.of(shard, plan.fingerprint.digest)
         if receipt is None:
             continue
         entries = receipt.written_among(journal.entries(plan, shard))[:_RECORDS]

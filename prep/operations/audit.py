@@ -62,7 +62,7 @@ def shards_to_read(journal: Journal, stored: RunPlan) -> tuple[ShardSpec, ...]:
     except OSError as error:
         journal.layout.root.require_answer(error)
         return stored.shards
-    return tuple(journal.with_receipts(stored.shards))
+    return tuple(journal.receipts.listed(stored.shards))
 
 
 def audit(

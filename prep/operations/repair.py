@@ -175,7 +175,7 @@ class Repair:
         """Notes where a shard was made of other bytes now: size and time don't tell of all."""
         shard = before.shard
         digest = self._stored.fingerprint.digest
-        after = self._journal.receipt(shard, digest)
+        after = self._journal.receipts.of(shard, digest)
         if before.receipt is None or after is None:
             return
         old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))

@@ -99,7 +99,7 @@ class Commits:
             # What a storage does not tell now is told at the end of the run.
             with contextlib.suppress(StorageUnavailable):
                 root = self._journal.layout.root
-                found = list(root.each(self._journal.stored_receipt, shards))
+                found = list(root.each(self._journal.receipts.stored, shards))
                 self.tell(receipt for receipt in found if receipt is not None)
 
     def tell(self, receipts: Iterable[ShardReceipt]) -> None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from prep.errors import LabelError, OutputConflict, PrepError
+from prep.output.committed import Receipts
 from prep.output.layout import OutputLayout, is_shard_name
 from prep.output.lease import Lease, is_lock_name
 from prep.output.lock import exclusive
 from prep.output.plans import read_plan
-from prep.output.receipt import ShardReceipt, of_outcome
-from prep.output.report.checksums import DIGITS
+from prep.output.receipt import ShardReceipt
 from prep.parsing import LARGEST, parse_json
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
@@ -27,9 +26,7 @@ from prep.sources.labels import LabelMap
 from prep.sources.registry import reopen_source
 from prep.storage.locate import absolute, locate
 from prep.storage.location import Location
-from prep.text import quoted, reason_and_file, reason_of
-
-_LARGEST_RECEIPT = 256 << 20  # bytes, with the checksums of 16 million images
+from prep.text import reason_and_file, reason_of
 
 
 class Journal:
@@ -37,12 +34,14 @@ class Journal:
 
     Attributes:
         output: its absolute path or its URL, as every process is told it.
-        layout: of the place where this process finds it.
+        layout: paths in the place where this process finds it.
+        receipts: which shards are committed.
     """
 
     def __init__(self, output: str | os.PathLike[str]) -> None:
         self.output = absolute(output)
         self.layout = OutputLayout(locate(self.output))
+        self.receipts = Receipts(self.layout)
         self._lease: Lease | None = None
 
     @contextlib.contextmanager
@@ -228,127 +227,9 @@ class Journal:
                 (root / split).remove_folder(within=root)
         layout.state.empty_folder(within=root, keep=is_lock_name)  # We hold it.
 
-    def receipt(
-        self,
-        shard: ShardSpec,
-        fingerprint: str,
-        sizes: Mapping[str, int] | None = None,
-    ) -> ShardReceipt | None:
-        """A shard's receipt, if the shard is committed under this fingerprint and still whole.
-
-        Args:
-            sizes: of the shards by the name of their files, where they are known already.
-
-        Raises:
-            StorageUnavailable: a storage does not say whether there is one.
-        """
-        receipt = self.stored_receipt(shard)
-        return receipt if receipt and self.is_true(receipt, fingerprint, sizes) else None
-
-    def is_true(
-        self, receipt: ShardReceipt, fingerprint: str, sizes: Mapping[str, int] | None = None
-    ) -> bool:
-        """Whether its shard is committed under this fingerprint, and whole; see :meth:`receipt`."""
-        if receipt.fingerprint != fingerprint:
-            return False
-        file = self.layout.root / receipt.file
-        try:
-            size = _size(file) if sizes is None else sizes.get(file.name)
-        except OSError as error:
-            self.layout.root.require_answer(error)
-            return False
-        return size == receipt.bytes
-
-    def stored_receipt(self, shard: ShardSpec) -> ShardReceipt | None:
-        """A shard's receipt, true or not; None where there is none that could be its own.
-
-        Raises:
-            StorageUnavailable: a storage does not say whether there is one.
-        """
-        try:
-            receipt = self.read_receipt(shard.split, shard.index)
-        except OSError as error:
-            self.layout.root.require_answer(error)
-            return None
-        except ValueError:
-            return None
-        return receipt if _fits(receipt, shard) else None
-
-    def read_receipt(self, split: str, index: int) -> ShardReceipt:
-        """Read the receipt of a shard, of any plan.
-
-        Raises:
-            OSError: it can't be read.
-            ValueError: it is no receipt, or another shard's.
-        """
-        path = self.layout.receipt(split, index)
-        receipt = ShardReceipt.from_json(
-            parse_json(path.read_at_most(_LARGEST_RECEIPT), _LARGEST_RECEIPT)
-        )
-        if (receipt.split, receipt.index) != (split, index):
-            raise ValueError(f"it is that of shard {receipt.index} of {quoted(receipt.split)}")
-        return receipt
-
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:
-        """The receipts of all shards of a plan that are committed, in the plan's order."""
-        digest = plan.fingerprint.digest
-        return self.receipts(plan.shards, digest)
-
-    def receipts(self, shards: Iterable[ShardSpec], digest: str) -> list[ShardReceipt]:
-        """The receipts of those shards that are committed under a fingerprint, in their order."""
-        shards = self._with_receipt(shards)
-        splits = {shard.split for shard in shards}
-        sizes = {split: (self.layout.root / split).sizes() for split in splits}
-
-        def receipt(shard: ShardSpec) -> ShardReceipt | None:
-            return self.receipt(shard, digest, sizes[shard.split])
-
-        found = self.layout.root.each(receipt, shards)
-        return [receipt for receipt in found if receipt is not None]
-
-    def with_receipts(self, shards: Sequence[ShardSpec]) -> list[ShardSpec]:
-        """Those of which there is a receipt, true or not.
-
-        Raises:
-            StorageUnavailable: a storage does not say.
-        """
-        names = {split: self._receipts_of(split) for split in {shard.split for shard in shards}}
-        receipt = self.layout.receipt
-        return [s for s in shards if receipt(s.split, s.index).name in names[s.split]]
-
-    def _receipts_of(self, split: str) -> set[str]:
-        try:
-            return set((self.layout.receipts / split).names(""))
-        except OSError as error:
-            self.layout.root.require_answer(error)
-            return set()
-
-    def _with_receipt(self, shards: Iterable[ShardSpec]) -> list[ShardSpec]:
-        """Those that may have one: a storage's folders are listed, for it is slow to answer."""
-        shards = list(shards)
-        splits = {shard.split for shard in shards}
-        held = {split: (self.layout.receipts / split).sizes() for split in splits}
-
-        def may_have(shard: ShardSpec) -> bool:
-            names = held[shard.split]
-            return names is None or self.layout.receipt(shard.split, shard.index).name in names
-
-        return [shard for shard in shards if may_have(shard)]
-
-    def withdraw(self, shard: ShardSpec, sha256: str) -> None:
-        """Removes a shard's receipt, unless it is true of a file with this digest."""
-        receipt = self.stored_receipt(shard)
-        if receipt is not None and receipt.sha256 != sha256:
-            self.layout.receipt(shard.split, shard.index).remove_file(within=self.layout.root)
-
-    def commit(self, receipt: ShardReceipt) -> None:
-        """Publishes a receipt. The shard's file must be in its place, and on disk.
-
-        The receipt itself may be lost in a power failure: then the shard is written once more.
-        """
-        path = self.layout.receipt(receipt.split, receipt.index)
-        within = self.layout.root
-        path.publish_json(receipt.to_json(), within=within, durable=False)
+        """Return the receipts of all shards of a plan that are committed, in the plan's order."""
+        return self.receipts.committed(plan.shards, plan.fingerprint.digest)
 
     def entries(self, plan: RunPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
         """The images of a shard, in the order in which they are written."""
@@ -400,8 +281,9 @@ class Journal:
     def _keeps(self, kept: Kept | None) -> bool:
         """Tell whether these images are beside the manifest, if there are any."""
         try:
-            return kept is None or _size(self.layout.state / kept.name) == kept.size
-        except FileNotFoundError:
+            return kept is None or (self.layout.state / kept.name).file_size() == kept.size
+        except OSError as error:
+            self.layout.root.require_answer(error)
             return False
 
     def _read_images(self, columns: Sequence[str] = ()) -> pa.Table:
@@ -420,16 +302,3 @@ def _without_place(plan: RunPlan) -> dict[str, Any]:
     values = plan.to_json()
     del values["config"]["output"]
     return values
-
-
-def _size(path: Location) -> int | None:
-    """That of a regular file; None of anything else, such as a pipe, that readers would wait at."""
-    status = path.stat()
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _fits(receipt: ShardReceipt, shard: ShardSpec) -> bool:
-    """Tell whether a receipt accounts for as many images as a shard has."""
-    images = receipt.images + len(of_outcome(receipt.findings, "refused"))
-    whole = images == shard.images and len(receipt.checksums) == DIGITS * images
-    return whole and receipt.count == shard.count

@@ -32,7 +32,7 @@ def read_receipt(journal: Journal, shard: ShardSpec, digest: str) -> ShardReceip
         return mismatch(where, expected, found, "rewrite")
 
     try:
-        receipt = journal.read_receipt(shard.split, shard.index)
+        receipt = journal.receipts.read(shard.split, shard.index)
     except FileNotFoundError:
         file = journal.layout.shard(shard)
         there = file.patiently(file.exists)

@@ -88,8 +88,8 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
         OSError: the shard could not be written, or the source can't be read any more.
     """
     journal = Journal(run.output)
-    held = journal.stored_receipt(shard)
-    if held and journal.is_true(held, run.digest):
+    held = journal.receipts.stored(shard)
+    if held and journal.receipts.is_true(held, run.digest):
         opened = _opened(run)
         if is_settled(held, opened.source, lambda: journal.entries(opened.plan, shard)):
             return held
@@ -164,7 +164,7 @@ class _ShardWriter:
             self._write_records(file, tally)
         receipt = self._receipt(file, tally)
         self._require_plan()
-        self._journal.commit(receipt)
+        self._journal.receipts.commit(receipt)
         path.parent.remove_leftovers(tag, within=within)
         return receipt
 
@@ -182,7 +182,7 @@ class _ShardWriter:
         """
         self._require_plan()
         if self._replaces:
-            self._journal.withdraw(self._shard, sha256)
+            self._journal.receipts.withdraw(self._shard, sha256)
 
     def _require_plan(self) -> None:
         """Raises an error where the output no longer holds the plan that this is part of."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -220,10 +218,7 @@ def _opened(path: Location) -> Iterator[_Opened | _KeptOpen]:
     if path.is_remote:
         yield _keep_open(path, path.patiently(lambda: path.identity()))
         return
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # Reading from a pipe would never end.
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    with contextlib.closing(_Opened(path, status.st_size)) as images:
+    with contextlib.closing(_Opened(path, path.file_size())) as images:
         yield images
 
 

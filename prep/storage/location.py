@@ -147,6 +147,17 @@ class Location(abc.ABC):
     @abc.abstractmethod
     def is_file(self) -> bool: ...
 
+    def file_size(self) -> int:
+        """Return the bytes of a regular file.
+
+        Raises:
+            OSError: there is none, or it is something else: reading from a pipe would never end.
+        """
+        status = self.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(self))
+        return status.st_size
+
     @abc.abstractmethod
     def is_dir(self) -> bool: ...
 

@@ -113,7 +113,7 @@ def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]
     if split not in plan.splits:
         raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.splits))}")
     shards = [shard for shard in plan.shards if shard.split == split]
-    found = (journal.receipt(shard, plan.fingerprint.digest) for shard in shards)
+    found = (journal.receipts.of(shard, plan.fingerprint.digest) for shard in shards)
     receipts = [receipt for receipt in found if receipt is not None]
     if len(receipts) < len(shards):
         raise SourceError(

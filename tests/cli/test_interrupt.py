@@ -109,7 +109,7 @@ def assert_committed_shards_are_whole(output: Path, images_per_shard: int) -> No
     plan = journal.stored_plan()
     assert plan is not None
     for path in output.glob(".prep/receipts/train/*.json"):
-        receipt = journal.receipt(plan.shards[int(path.stem)], plan.fingerprint.digest)
+        receipt = journal.receipts.of(plan.shards[int(path.stem)], plan.fingerprint.digest)
         assert receipt is not None
         dataset = tf.data.TFRecordDataset(str(output / receipt.file))
         assert sum(1 for _ in dataset) == images_per_shard

@@ -201,7 +201,7 @@ def totals_of(source: Path, output: Path, **options: Any) -> tuple[prep.RunPlan,
     for shard in made.shards:
         write_shard(shard, reference)
     digest = made.fingerprint.digest
-    receipts = [journal.receipt(shard, digest) for shard in made.shards]
+    receipts = [journal.receipts.of(shard, digest) for shard in made.shards]
     return made, total_receipts(receipt for receipt in receipts if receipt)
 
 

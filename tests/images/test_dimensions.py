@@ -88,7 +88,7 @@ def test_a_run_counts_its_images_in_its_receipts(tmp_path: Path, client: Client)
     journal = Journal(tmp_path / "out")
     stored = journal.stored_plan()
     assert stored is not None
-    receipt = journal.receipt(stored.shards[0], stored.fingerprint.digest)
+    receipt = journal.receipts.of(stored.shards[0], stored.fingerprint.digest)
     assert receipt is not None
     shapes = {size: 0 for _, size in FILES}
     for _, size in FILES:

@@ -285,7 +285,7 @@ def test_verify_holds_them_against_the_shard(change: str, tmp_path: Path) -> Non
     made = written(tmp_path, 12, encoding="raw")
     journal = Journal(made.config.output)
     path = journal.layout.receipt("train", 0)
-    receipt = journal.read_receipt("train", 0)
+    receipt = journal.receipts.read("train", 0)
     sums = receipt.mean_image.array()
     sums[0, 0, 0] = 1 if sums[0, 0, 0] == 0 else 0
     forged = MeanImage.of(10 if change == "images" else 11, sums.clip(max=2550))

@@ -208,7 +208,7 @@ def test_attempts_at_the_same_time_do_each_other_no_harm(home: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert list((home / "out/train").glob(".*")) == []
-    assert Journal(home / "out").receipt(made.shards[0], made.fingerprint.digest) is not None
+    assert Journal(home / "out").receipts.of(made.shards[0], made.fingerprint.digest) is not None
 
 
 # What attempts leave

@@ -496,7 +496,7 @@ def test_a_shard_is_looked_for_under_its_own_name_alone(received: Received) -> N
     received.change_receipt(file="../outside/train/train-00000-of-00001.tfrecord")
     stored = received.journal.stored_plan()
     assert stored is not None
-    assert received.journal.receipt(stored.shards[1], stored.fingerprint.digest) is None
+    assert received.journal.receipts.of(stored.shards[1], stored.fingerprint.digest) is None
 
 
 @pytest.mark.slow
@@ -575,14 +575,14 @@ def test_a_pipe_keeps_nobody_waiting(name: str, received: Received) -> None:
 
 
 def test_a_pipe_in_the_place_of_a_shard_without_records_is_not_opened(received: Received) -> None:
-    receipt = Journal(received.root).read_receipt("train", 1)
+    receipt = Journal(received.root).receipts.read("train", 1)
     empty = dataclasses.replace(receipt, bytes=0)
-    assert not Journal(received.root).is_true(empty, receipt.fingerprint)
+    assert not Journal(received.root).receipts.is_true(empty, receipt.fingerprint)
     (received.root / SHARD).write_bytes(b"")
-    assert Journal(received.root).is_true(empty, receipt.fingerprint)
+    assert Journal(received.root).receipts.is_true(empty, receipt.fingerprint)
     (received.root / SHARD).unlink()
     os.mkfifo(received.root / SHARD)
-    assert not Journal(received.root).is_true(empty, receipt.fingerprint)
+    assert not Journal(received.root).receipts.is_true(empty, receipt.fingerprint)
 
 
 def test_a_pipe_in_the_place_of_the_page_is_replaced(received: Received) -> None:
@@ -591,7 +591,9 @@ def test_a_pipe_in_the_place_of_the_page_is_replaced(received: Received) -> None
     journal = Journal(received.root)
     stored = journal.stored_plan()
     assert stored is not None
-    update_page(journal, stored, journal.receipts(stored.shards, stored.fingerprint.digest))
+    update_page(
+        journal, stored, journal.receipts.committed(stored.shards, stored.fingerprint.digest)
+    )
     assert (received.root / "report.html").read_bytes().startswith(b"<!doctype html>")
 
 

@@ -32,6 +32,7 @@ from prep.errors import (
 )
 from prep.execution.bags import write_on_cluster, write_serially
 from prep.images.processor import ImageProcessor
+from prep.output.committed import Receipts
 from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals
 from prep.planning.shards import ShardSpec
@@ -588,13 +589,13 @@ def test_a_complete_run_reads_each_receipt_once_when_run_again(
 ) -> None:
     prep.run(config(own_source, tmp_path / "out"), client)
     read: list[int] = []
-    receipt = Journal.receipt
+    receipt_of = Receipts.of
 
-    def counting(journal: Journal, shard: ShardSpec, *more: Any) -> Any:
+    def counting(receipts: Receipts, shard: ShardSpec, *more: Any) -> Any:
         read.append(shard.index)
-        return receipt(journal, shard, *more)
+        return receipt_of(receipts, shard, *more)
 
-    monkeypatch.setattr(Journal, "receipt", counting)
+    monkeypatch.setattr(Receipts, "of", counting)
     prep.run(config(own_source, tmp_path / "out"), client)
     assert read == [0, 1, 2]
 

@@ -29,6 +29,7 @@ from prep.monitoring.counts import LiveCounts
 from prep.operations.outlook import require_none_refused
 from prep.operations.publish import publish
 from prep.output import lease
+from prep.output.committed import Receipts
 from prep.output.journal import Journal
 from prep.output.lease import Lease, leased
 from prep.output.receipt import ShardReceipt, total_receipts
@@ -256,7 +257,7 @@ def test_no_receipt_vouches_for_a_shard_that_it_is_not_of(
     if death == "before the shard":
         monkeypatch.setattr("os.replace", killed)
     else:
-        monkeypatch.setattr(Journal, "commit", killed)
+        monkeypatch.setattr(Receipts, "commit", killed)
     with pytest.raises(Killed):
         write_shard(shard, written.run())
     monkeypatch.undo()
@@ -289,14 +290,14 @@ def test_a_late_twin_takes_no_receipt_away(
         def image_settled(self, class_name: str, image: bytes | None) -> None: ...
 
     committed: list[ShardReceipt] = []
-    commit = Journal.commit
+    commit = Receipts.commit
 
-    def once(journal: Journal, receipt: ShardReceipt) -> None:
+    def once(receipts: Receipts, receipt: ShardReceipt) -> None:
         if committed:
             raise Killed
-        commit(journal, receipt)
+        commit(receipts, receipt)
 
-    monkeypatch.setattr(Journal, "commit", once)
+    monkeypatch.setattr(Receipts, "commit", once)
     with pytest.raises(Killed):
         write_shard(shard, written.run(), Twin())
     assert written.receipts()[shard.index] == committed[0]

@@ -115,7 +115,7 @@ def read_facts(
         PrepError: its image list can't be read.
     """
     if receipts is None:
-        receipts = journal.receipts(plan.shards, plan.fingerprint.digest)
+        receipts = journal.receipts.committed(plan.shards, plan.fingerprint.digest)
     try:
         table = journal.image_list(*COLUMNS)  # All, for the page reads rows of it once more.
         require_within(table["path"], plan.source)

@@ -173,7 +173,7 @@ def _origin(shard: Location, number: int) -> tuple[RunPlan | None, ImageEntry | 
 def _entry(journal: Journal, plan: RunPlan, shard: str, number: int) -> ImageEntry | None:
     """Return the image of a record, if the shard is committed: its receipt names those refused."""
     spec = next((spec for spec in plan.shards if spec.name == shard), None)
-    if spec is None or (receipt := journal.receipt(spec, plan.fingerprint.digest)) is None:
+    if spec is None or (receipt := journal.receipts.of(spec, plan.fingerprint.digest)) is None:
         return None
     entries = receipt.written_among(journal.entries(plan, spec))
     return entries[number] if number < len(entries) else None
