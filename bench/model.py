@@ -2,7 +2,7 @@
 
 The figures that it begins with are those of SCALING.md, and can be given anew as flags. What comes
 out is arithmetic, not measurement: it takes it that work which shares nothing adds up, and says
-which of the parts that are shared (scheduler, network, image list) is full first.
+which of the parts that are shared (scheduler, network, manifest) is full first.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Expectation:
         shards: how many there are.
         scheduler, client: what share of a core they take; above 1 it is they who set the pace.
         read, written: bytes a second, of all workers together.
-        listed: bytes of the client's memory for the image list.
+        listed: bytes of the client's memory for the manifest.
     """
 
     seconds: float
@@ -107,7 +107,7 @@ def table(figures: Figures) -> Table:
     """All sets of images on all numbers of workers."""
     heads = ("images", "workers", "time", "shards", "scheduler", "client")
     shown = Table(title=f"shards of {figures.images_per_shard:,} images")
-    for head in (*heads, "read, MB/s", "written, MB/s", "image list, GB"):
+    for head in (*heads, "read, MB/s", "written, MB/s", "manifest, GB"):
         shown.add_column(head, justify="right")
     for row in rows(figures):
         shown.add_row(*row)

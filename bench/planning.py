@@ -52,7 +52,7 @@ class Planned:
     Attributes:
         seconds: of processor time of each step, by name.
         memory: bytes of resident memory at most, with the lists that a catalog is made from.
-        manifest: bytes of the image list on disk.
+        manifest: bytes of the manifest on disk.
         shard: seconds of processor time to read a shard's rows of it, as a worker does for each;
             the median.
     """
@@ -171,7 +171,7 @@ def table(found: Sequence[Planned]) -> Table:
         shown.add_row(f"{name}, s", *(f"{planned.seconds[name]:.2f}" for planned in found))
     shown.add_row("rows of a shard, ms", *(f"{planned.shard * 1000:.2f}" for planned in found))
     shown.add_row("memory, MiB", *(f"{planned.memory / _MIB:.0f}" for planned in found))
-    shown.add_row("image list, MiB", *(f"{planned.manifest / _MIB:.1f}" for planned in found))
+    shown.add_row("manifest, MiB", *(f"{planned.manifest / _MIB:.1f}" for planned in found))
     return shown
 
 

@@ -235,26 +235,23 @@ def require_listener(address: str, seconds: float = 5) -> None:
     patience = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
     deadline = time.monotonic() + min(seconds, patience)
     while True:
+        connected = False
         try:
             with socket.create_connection(place, timeout=patience) as connection:
-                if scheme == "tcp":  # With TLS it is the client that begins.
-                    _require_word(connection, patience)
+                connected = True
+                if scheme == "tcp":  # A process of Dask speaks first; with TLS, the client does.
+                    connection.recv(1)
             return
         except TimeoutError:
+            if connected:
+                raise TimeoutError(
+                    f"it accepts the connection, but says nothing for {patience:g} s"
+                ) from None
             raise
         except OSError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-
-
-def _require_word(connection: socket.socket, patience: float) -> None:
-    try:
-        connection.recv(1)  # A process of Dask speaks first.
-    except TimeoutError:
-        raise TimeoutError(
-            f"it accepts the connection, but says nothing for {patience:g} s"
-        ) from None
 
 
 def kill_workers(cluster: Any) -> None:
