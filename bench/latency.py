@@ -28,7 +28,8 @@ from distributed import Client
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
-from prep.execution.bags import write_on_cluster
+from prep.execution.dask import DaskExecutor
+from prep.execution.writing import write_shards
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
 
@@ -86,7 +87,7 @@ def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Co
     client.run(_set, str(way), way.delay / 1000, ahead=way.ahead)
     run = RunRef(output=str(SCRATCH), digest=made.fingerprint.digest, run=os.urandom(8).hex())
     busy, started = _busy(client), time.perf_counter()
-    write_on_cluster(made.shards, run, client)
+    write_shards(made.shards, run, DaskExecutor(client))
     seconds = time.perf_counter() - started
     return Cost(made.images / seconds, 1000 * (_busy(client) - busy) / made.images)
 

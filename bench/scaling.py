@@ -31,7 +31,8 @@ from rich.table import Table
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, QUALITY, SCRATCH, SIZE
-from prep.execution.bags import write_on_cluster
+from prep.execution.dask import DaskExecutor
+from prep.execution.writing import write_shards
 from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals
 from prep.shards.writer import RunRef
@@ -72,7 +73,7 @@ def measure(source: Path, output: Path, client: Client, images_per_shard: int) -
     os.sync()  # What was written before is not this one's to wait for.
     processes = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
     before, started = _cpu(processes), time.perf_counter()
-    totals = write_on_cluster(made.shards, run, client)
+    totals = write_shards(made.shards, run, DaskExecutor(client))
     seconds = time.perf_counter() - started
     return _rate(totals, seconds, _cpu(processes) - before)
 

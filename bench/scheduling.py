@@ -37,14 +37,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.monitor import peak_memory
-from prep.execution.bags import write_on_cluster
+from prep.execution.dask import DaskExecutor
+from prep.execution.executor import TaskEvent
+from prep.execution.writing import write_shards
 from prep.images.dimensions import Dimensions
 from prep.images.stats import ChannelStats
-from prep.monitoring.counts import ShardState
 from prep.monitoring.heartbeat import totals_message
 from prep.monitoring.link import RunLink, open_link
 from prep.monitoring.runwatch import RunInfo
-from prep.output.receipt import ShardReceipt
+from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
 from prep.output.report.checksums import to_text
 from prep.output.report.verdict import Verdict
 from prep.planning.shards import ShardSpec, plan_shards
@@ -130,9 +131,9 @@ def receipt_of(shard: ShardSpec, digest: str) -> ShardReceipt:
     )
 
 
-def write_nothing(shard: ShardSpec, run: RunRef) -> ShardReceipt:
-    """The task: what a shard would have come to."""
-    return receipt_of(shard, run.digest)
+def write_nothing(shard: ShardSpec, run: RunRef) -> SplitTotals:
+    """Return what a shard would have come to: the task."""
+    return total_receipts([receipt_of(shard, run.digest)])
 
 
 class _Watcher:
@@ -141,11 +142,11 @@ class _Watcher:
     def __init__(self, link: RunLink) -> None:
         self._link = link
 
-    def tick(self) -> None:
-        self._link.look()
-
-    def settled(self, task: int, state: ShardState) -> None:
-        self._link.settled(task, state)
+    def __call__(self, event: TaskEvent[Any]) -> None:
+        if event.task is None:
+            self._link.look()
+        else:
+            self._link.settled(event.task, "failed" if event.error else "committed")
 
 
 class _Meter:
@@ -178,15 +179,15 @@ def measure(shards: int, workers: int) -> Cost:
         specs = plan_shards({_SPLIT: shards * _IMAGES}, _IMAGES)
         pids = client.run(_pid).values()
         # Everything is loaded and connected, and told of the run.
-        write_on_cluster(
-            specs[:workers], RunRef(output="", digest="", run="warm"), client, write=write_nothing
-        )
+        executor = DaskExecutor(client)
+        warm = RunRef(output="", digest="", run="warm")
+        write_shards(specs[:workers], warm, executor, write=write_nothing)
         link = open_link(client, _info(run, shards))
         scheduler, own = _Meter(client.run_on_scheduler(_pid)), _Meter(_pid())
         meters = [_Meter(pid) for pid in pids]
         counted = _count(client)
         started = time.perf_counter()
-        totals = write_on_cluster(specs, run, client, _Watcher(link), write=write_nothing)
+        totals = write_shards(specs, run, executor, _Watcher(link), write=write_nothing)
         wall = time.perf_counter() - started
         cpu = scheduler.cpu(), own.cpu(), sum(meter.cpu() for meter in meters)
         assert totals[_SPLIT].shards == shards

@@ -28,8 +28,8 @@ import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
 from prep.display.displays import display_for
-from prep.execution.bags import write_on_cluster
 from prep.execution.dask import DaskExecutor
+from prep.execution.writing import write_shards
 from prep.monitoring.callbacks import emitting
 from prep.operations.work import Commits, Run, write_missing
 from prep.output.journal import Journal
@@ -84,7 +84,7 @@ def measure(source: Path, output: Path, client: Client, *, watched: bool) -> Cos
             )
             write_missing(run, DaskExecutor(client))
     else:
-        write_on_cluster(made.shards, _run_ref(made, output), client)
+        write_shards(made.shards, _run_ref(made, output), DaskExecutor(client))
     seconds = time.perf_counter() - started
     return Cost(
         images_per_second=made.images / seconds,

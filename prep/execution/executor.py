@@ -1,13 +1,12 @@
-"""What work is given to, whoever does it."""
+"""The interface of what does the work: workers of a Dask cluster, or processes of this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from prep.execution.bags import Observer
     from prep.monitoring.link import RunLink
     from prep.monitoring.runwatch import RunInfo
     from prep.output.receipt import SplitTotals
@@ -24,8 +23,8 @@ class Workload:
     """How much there is to do.
 
     Attributes:
-        images: how many are to be read.
-        parts: into how many tasks that is cut: more workers than that have nothing to do.
+        images: number of images to read.
+        parts: number of tasks; more workers than that have nothing to do.
     """
 
     images: int
@@ -33,13 +32,32 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done(Generic[T]):
-    """A task that is done; or none, where it is only time to show that the wait goes on.
+class Tasks(Generic[S, T]):
+    """A function to call for each item, and what to do with the results.
 
     Attributes:
-        task: which one, counted as they were given.
-        result: what it has given.
-        error: why it has given nothing.
+        function: called for one item, on a worker.
+        items: one for each task.
+        merge: adds results up, in any order and in several steps; None to have each result.
+        run: id of the run whose shards they write, which workers leave if the tasks are given up.
+        per_graph: most tasks that Dask is sent at once.
+    """
+
+    function: Callable[[S], T]
+    items: Sequence[S]
+    merge: Callable[[Iterable[T]], T] | None = None
+    run: str = ""
+    per_graph: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent(Generic[T]):
+    """A task has ended; or none has, and time has passed.
+
+    Attributes:
+        task: the number of its item; None if no task has ended.
+        result: what it has returned, unless results are merged.
+        error: what it has raised, or why it can't be done.
         missing: seconds for which there have been no workers; None while there are some.
     """
 
@@ -50,58 +68,40 @@ class Done(Generic[T]):
 
 
 class Executor(Protocol):
-    """Does what it is given, on as many cores as it has."""
+    """Runs tasks on as many cores as it has."""
 
     @property
     def dashboard(self) -> str:
-        """The address of Dask's dashboard; empty where there is none."""
+        """URL of Dask's dashboard; empty if there is none."""
+
+    @property
+    def threads(self) -> int:
+        """Number of tasks that can run at the same time."""
 
     def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
-        """Make sure that there are workers, and that work would not fail for what they lack.
+        """Raise ClusterError unless there are workers that can do the work.
 
         Args:
             readable: files that all must be able to read.
             writable: a folder that all must be able to write to.
-
-        Raises:
-            ClusterError: there are none, or it would.
         """
 
     def watch(self, info: RunInfo) -> RunLink:
         """Begin to watch a run."""
 
-    def missing(self) -> float | None:
-        """Return for how many seconds there have been no workers; None while there are some.
+    def write_shard(self, shard: ShardSpec, run: RunRef) -> SplitTotals:
+        """Write one shard, on a worker, and return what its receipt adds up to."""
 
-        Raises:
-            ClusterError: for too long.
-        """
-
-    def write(self, shards: Sequence[ShardSpec], run: RunRef, observer: Observer) -> SplitTotals:
-        """Write shards, and return what they add up to.
-
-        Raises:
-            BadImageError: an image was refused, and the run is to stop at that.
-            ShardError: shards failed. All others are committed.
-            StorageUnavailable: for long all failed, for a storage does not answer.
-        """
-
-    def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[Done[T]]:
-        """Yield what a function gives for each item as it is done; and, now and then, nothing."""
-
-    def reduce(
-        self,
-        function: Callable[[S], T],
-        items: Sequence[S],
-        merge: Callable[[Iterable[T]], T],
-        seen: Callable[[Done[T]], None],
-    ) -> T:
-        """Return what a function gives for all items, merged.
+    def run_tasks(self, tasks: Tasks[S, T], on_event: Callable[[TaskEvent[T]], None]) -> T | None:
+        """Run tasks until all have ended.
 
         Args:
-            merge: adds up results, in any order and in several steps.
-            seen: is told of each item that is done, and now and then of none.
+            on_event: called when a task has ended, and about twice a second. If it raises an
+                exception, the other tasks are given up.
+
+        Returns:
+            The merged result; None if results are not merged, or if tasks have failed.
 
         Raises:
-            Exception: what the function has raised first.
+            ClusterError: there were no workers for too long, or results were lost.
         """

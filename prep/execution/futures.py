@@ -1,34 +1,28 @@
-"""Wait for futures, as long as the cluster has workers that may complete them."""
+"""The workers of a cluster: how many there are, and how long to wait where there are none."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import Client, Future
+from distributed import Client
 
 from prep.errors import ClusterError, ConfigError
 from prep.execution.clusters.jobqueue import describe_jobs, require_jobs
 from prep.execution.clusters.spec import WAIT_FOR_WORKERS
-from prep.execution.workarounds import SCHEDULER_GONE, result_of
 from prep.monitoring.heartbeat import MISFITS
 from prep.monitoring.link import scheduler_identity
 from prep.text import duration, shown
 
 _EVERY = 2.0  # seconds between two looks
-_TICK = 0.5  # seconds
-
-T = TypeVar("T")
 
 
 class Attendance:
-    """Looks now and then whether there are workers, and ends the wait for some.
+    """Counts workers now and then, and ends the wait for some.
 
     Args:
         client: of the cluster.
@@ -53,7 +47,7 @@ class Attendance:
         self.missing: float | None = None
 
     def look(self) -> None:
-        """Is to be called often.
+        """Count workers, if it is time to; call it often.
 
         Raises:
             ClusterError: there have been none for too long, or none will come.
@@ -74,72 +68,22 @@ class Attendance:
             )
 
     def _left(self) -> list[str]:
-        """Why the last worker that could not do the work has gone, if any has."""
+        """Return why the last worker that could not do the work has gone, if any has."""
         with contextlib.suppress(OSError):
             events: Any = self._client.get_events(MISFITS)
             return [str(why) for _, why in events[-1:]]
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class Settled(Generic[T]):
-    """A task that is done; or none, where it is only time to show that the wait goes on.
-
-    Attributes:
-        future: of the task.
-        result: what it has given; None where it has failed, or was not asked for.
-        missing: seconds for which there have been no workers; None while there are some.
-    """
-
-    future: Future[T] | None = None
-    result: T | None = None
-    missing: float | None = None
-
-
-def as_settled(
-    client: Client, futures: Iterable[Future[T]], *, with_results: bool = True
-) -> Iterator[Settled[T]]:
-    """Yield tasks as they complete, and now and then an empty :class:`Settled` while none does.
-
-    Args:
-        with_results: whether to get what they have given; each takes a request.
-
-    Raises:
-        ClusterError: there are no workers for too long, or the scheduler is gone.
-    """
-    attendance = Attendance(client, patience_for_workers())
-    done: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
-    waiting = set(futures)
-    for future in waiting:
-        future.add_done_callback(done.put)
-    while waiting:
-        attendance.look()
-        try:
-            future = done.get(timeout=_TICK)
-        except queue.Empty:
-            yield Settled(missing=attendance.missing)
-            continue
-        if future.status == "cancelled":
-            raise ClusterError(SCHEDULER_GONE)
-        try:
-            wanted = with_results and future.status != "error"
-            result = result_of(future, _TICK) if wanted else None
-        except TimeoutError:  # It is done anew, as its worker is gone, or has to be asked again.
-            future.add_done_callback(done.put)
-            continue
-        waiting.discard(future)
-        yield Settled(future, result)
-
-
 def number_of_workers(client: Client) -> int | None:
-    """How many there are, busy or not; None where the scheduler does not say."""
+    """Return the number of workers, busy or not; None if the scheduler does not say."""
     with contextlib.suppress(OSError):
         return int(scheduler_identity(client, workers=0, timeout=_EVERY)["n_workers"])
     return None
 
 
 def patience_for_workers() -> float | None:
-    """Seconds to wait for workers where there are none; None for ever.
+    """Return how many seconds to wait for workers while there are none; None for ever.
 
     It is Dask's setting ``prep.wait-for-workers``.
 

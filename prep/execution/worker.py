@@ -1,4 +1,4 @@
-"""What a worker process needs once, and the task that it is given.
+"""A worker of a Dask cluster: its setup, and the task that writes a shard.
 
 What it counts travels to the scheduler with its heartbeats (``worker.metrics["prep"]``), so that
 progress shows during a long shard, not only after it.
@@ -13,6 +13,7 @@ from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from prep.errors import OutputNotSeen
 from prep.execution.workarounds import after_replacement, tune_allocator
+from prep.execution.writing import write_counted
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.process import configure_process
 from prep.images.encode import Thumbnailer, pixels_of_record
@@ -20,9 +21,8 @@ from prep.monitoring.counters import COUNTERS
 from prep.monitoring.heartbeat import CROP_CALL, METRIC, MISFITS, CropMessage
 from prep.monitoring.metrics import export_counters
 from prep.output.opened import OpenedPlan, open_plan
-from prep.output.receipt import ShardReceipt
+from prep.output.receipt import SplitTotals
 from prep.planning.shards import ShardSpec
-from prep.shards import writer
 from prep.shards.isolation.watchdog import WATCHDOG
 from prep.shards.writer import RunRef
 from prep.sources import manifest
@@ -66,7 +66,7 @@ class WorkerSetup(WorkerPlugin):
 
 
 async def show_crop() -> CropMessage | None:
-    """An image that was just written, as a small JPEG; None if there is no new one yet."""
+    """Return an image that was just written, as a small JPEG; None if there is no new one."""
     crop = COUNTERS.spotlight.take()
     if crop is None:
         return None
@@ -81,7 +81,7 @@ async def show_crop() -> CropMessage | None:
 
 
 async def stop_shards(run: str, patience: float) -> None:
-    """Stops a run's shards in this process, and waits for them to clean up after themselves.
+    """Stop a run's shards in this process, and wait until they have cleaned up.
 
     Args:
         run: the run's id.
@@ -93,23 +93,21 @@ async def stop_shards(run: str, patience: float) -> None:
         await asyncio.sleep(0.02)
 
 
-def write_shard_task(shard: ShardSpec, run: RunRef) -> ShardReceipt:
-    """The task that Dask runs: writes one shard, counting as it goes.
+def write_shard_task(shard: ShardSpec, run: RunRef) -> SplitTotals:
+    """Write one shard, if this worker can do that, and return what its receipt adds up to.
 
     Raises:
         Reschedule: this worker can't do what others can, so it leaves, and another one takes the
             shard. That is looked for before a run, too, but workers may join later.
     """
     try:
-        opened = _open_in_time(run)
-        misfit = opened.misfit
+        misfit = _open_in_time(run).misfit
     except OutputNotSeen as error:
         misfit = str(error)
     if misfit:
         _leave(misfit)
         raise Reschedule
-    with COUNTERS.shard(shard, run.run, opened.plan) as counter:
-        return writer.write_shard(shard, run, counter)
+    return write_counted(shard, run)
 
 
 def _open_in_time(run: RunRef) -> OpenedPlan:
@@ -125,7 +123,7 @@ def _open_in_time(run: RunRef) -> OpenedPlan:
 
 
 def _leave(why: str) -> None:
-    """Has this worker go for good: with an error, it would be given all that is to be done."""
+    """Close this worker for good: with an error, it would be given all that is to be done."""
     worker = get_worker()
     worker.log_event(MISFITS, why)
     worker.loop.add_callback(worker.close_gracefully, restart=False, reason=why)

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prep.errors import StorageUnavailable
-from prep.execution.executor import Executor
+from prep.errors import ClusterError, StorageUnavailable, WorkerDied
+from prep.execution.executor import Executor, TaskEvent, Tasks
 from prep.monitoring.callbacks import Events, WorkStarted
 from prep.monitoring.counters import shard_key
 from prep.operations.work import count_tasks
@@ -135,20 +135,26 @@ def _inspect_all(
     )
     count = count_tasks(events, work, [shard.images for shard in shards])
     found: list[ShardInspection] = []
-    for done in executor.map(functools.partial(inspect_shard, run=run), shards):
-        if done.task is not None:
-            found.append(done.result or _failed(done.error, shards[done.task]))
-        count(done)
+
+    def look(event: TaskEvent[ShardInspection]) -> None:
+        if event.task is not None:
+            found.append(event.result or _failed(event.error, shards[event.task]))
+        count(event)
+
+    function = functools.partial(inspect_shard, run=run)
+    executor.run_tasks(Tasks(function=function, items=shards), look)
     return found
 
 
 def _failed(error: BaseException | None, shard: ShardSpec) -> ShardInspection:
-    """What it comes to if a shard's inspection failed, as when it has killed its workers.
+    """Return what to report of a shard whose inspection failed, as when it killed its workers.
 
     Raises:
         StorageUnavailable: nothing can be told, for the storage does not answer.
+        ClusterError: nor can it, for the scheduler has gone.
     """
-    if isinstance(error, StorageUnavailable):
+    died = isinstance(error, WorkerDied)
+    if isinstance(error, StorageUnavailable | ClusterError) and not died:
         raise error
     problem = mismatch(
         where=shard_key(shard),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from prep.display.links import address_of
 from prep.errors import StorageUnavailable
-from prep.execution.executor import Done, Executor
+from prep.execution.executor import Executor, TaskEvent
 from prep.execution.interrupts import deferred, pressed_again
+from prep.execution.writing import write_shards
 from prep.monitoring.callbacks import (
     Callback,
     Events,
@@ -151,11 +152,11 @@ def write_missing(run: Run, executor: Executor) -> None:
     before = total_receipts(run.receipts)
     reference = _reference(run)
     link = executor.watch(_info(run, reference.run, before))
-    watch = _Watch(run, executor, link)
+    watch = _Watch(run, link)
     try:
         run.events.subscribe(watch)
         run.events.emit(_work(run, executor.dashboard, link.note))
-        written = executor.write(run.missing, reference, watch)
+        written = write_shards(run.missing, reference, executor, watch)
         watch.end_well(merge_totals([before, written]))
     except BaseException as error:
         # A storage that does not answer may be why it ends.
@@ -167,27 +168,31 @@ def write_missing(run: Run, executor: Executor) -> None:
 class _Watch(Callback):
     """Follows the shards of a run, and tells callbacks and the dashboard of them."""
 
-    def __init__(self, run: Run, executor: Executor, link: RunLink) -> None:
+    def __init__(self, run: Run, link: RunLink) -> None:
         self._run = run
-        self._executor = executor
         self._link = link
         self._committed: list[ShardSpec] = []
         self._verdict: Verdict | None = None
 
-    def tick(self) -> None:
-        self._run.journal.require_lock()
-        self._tell_of_commits()
-        counts = replace(self._link.look(), without_workers=self._executor.missing())
-        self._emit(counts)
-        if counts.images < counts.planned:  # Or else there is nothing left to stop.
-            self._run.events.token.require_going()
-
-    def settled(self, task: int, state: ShardState) -> None:
-        shard = self._run.missing[task]
+    def __call__(self, event: TaskEvent[Any]) -> None:
+        """Take in that a shard has ended, or look at all of them."""
+        if event.task is None:
+            self._look(event.missing)
+            return
+        state: ShardState = "committed" if event.error is None else "failed"
+        shard = self._run.missing[event.task]
         _LOGGER.debug("%s: %s", shard_key(shard), state)
         if state == "committed":
             self._committed.append(shard)
-        self._link.settled(task, state)
+        self._link.settled(event.task, state)
+
+    def _look(self, missing: float | None) -> None:
+        self._run.journal.require_lock()
+        counts = replace(self._link.look(), without_workers=missing)
+        self._emit(counts)
+        self._tell_of_commits()
+        if counts.images < counts.planned:  # Or else there is nothing left to stop.
+            self._run.events.token.require_going()
 
     def end_well(self, totals: SplitTotals) -> None:
         """End the watch of shards that are all committed."""
@@ -317,7 +322,7 @@ def only_committed(
 
 def count_tasks(
     events: Events, work: WorkStarted, images: Sequence[int]
-) -> Callable[[Done[Any]], None]:
+) -> Callable[[TaskEvent[Any]], None]:
     """Return a function that counts tasks as they end, and emits how far the work has come.
 
     Args:
@@ -327,7 +332,7 @@ def count_tasks(
     began, pace = time.monotonic(), Pace()
     tasks = done = 0
 
-    def count(event: Done[Any]) -> None:
+    def count(event: TaskEvent[Any]) -> None:
         nonlocal tasks, done
         if event.task is not None:
             tasks += 1

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +18,8 @@ from distributed import Client
 import prep
 from prep.cli.main import main
 from prep.errors import OutputConflict, PrepError, ShardError
-from prep.execution.bags import write_on_cluster
+from prep.execution.dask import DaskExecutor
+from prep.execution.writing import write_shards
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef, write_shard
 from prep.text import quoted, shown
@@ -163,11 +165,11 @@ def test_a_file_in_the_place_of_a_folder_is_named(home: Path) -> None:
 def test_shards_that_failed_are_told_with_what_the_system_said(home: Path, client: Client) -> None:
     made, run = begin(home)
 
-    def write(shard: prep.planning.shards.ShardSpec, ref: RunRef) -> None:
+    def write(shard: prep.planning.shards.ShardSpec, ref: RunRef) -> NoReturn:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), b"/out/train")
 
     with pytest.raises(ShardError) as error:
-        write_on_cluster(made.shards, run, client, write=write)
+        write_shards(made.shards, run, DaskExecutor(client), write=write)
     assert require_plain(str(error.value)).startswith(
         "2 shards failed: train/0, val/0 (Is a directory: '/out/train')"
     )

@@ -36,15 +36,16 @@ from distributed.deploy.cluster import Cluster
 
 import prep
 from prep.errors import ClusterError, ConfigError
-from prep.execution.bags import write_serially
 from prep.execution.clusters import connect as clusters
 from prep.execution.clusters import plugins
 from prep.execution.clusters.connect import cause, not_started
 from prep.execution.clusters.deployments import deployment_of
 from prep.execution.clusters.plugins import mounts_of
 from prep.execution.clusters.spec import ClusterSpec
-from prep.execution.futures import as_settled
+from prep.execution.dask import DaskExecutor
+from prep.execution.executor import Tasks
 from prep.execution.workarounds import configured, require_listener
+from prep.execution.writing import write_serially
 from prep.monitoring.noise import quietly
 from prep.operations.outlook import plan
 from prep.output.journal import Journal
@@ -910,11 +911,12 @@ def test_a_scheduler_that_goes_while_a_result_is_fetched_is_told_in_a_line(
 
     monkeypatch.setattr(Future, "result", lost)
     monkeypatch.setattr(Client, "_gather", lost_meanwhile)
-    with (
-        Client(processes=False, n_workers=1, dashboard_address=":0") as client,
-        pytest.raises(ClusterError, match="scheduler has gone; run the same command again"),
-    ):
-        list(as_settled(client, client.map(abs, [1, 2], pure=False)))
+    with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+        errors: list[BaseException | None] = []
+        tasks = Tasks(function=abs, items=[1, 2])
+        DaskExecutor(client).run_tasks(tasks, lambda event: errors.append(event.error))
+    assert isinstance(errors[-1], ClusterError)
+    assert str(errors[-1]) == "the cluster's scheduler has gone; run the same command again"
 
 
 def test_a_result_whose_question_is_given_up_is_asked_for_again(
@@ -931,6 +933,8 @@ def test_a_result_whose_question_is_given_up_is_asked_for_again(
 
     monkeypatch.setattr(Client, "_gather", given_up_once)
     with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
-        settled = as_settled(client, client.map(abs, [-1, -2], pure=False))
-        assert sorted(one.result for one in settled if one.future is not None) == [1, 2]
+        found: list[int | None] = []
+        tasks = Tasks(function=abs, items=[-1, -2])
+        DaskExecutor(client).run_tasks(tasks, lambda event: found.append(event.result))
+        assert sorted(filter(None, found)) == [1, 2]
     assert len(asked) == 3

@@ -14,7 +14,8 @@ from distributed import Client
 
 import prep
 from prep.errors import OutputConflict, OutputNotSeen
-from prep.execution.bags import write_on_cluster, write_serially
+from prep.execution.dask import DaskExecutor
+from prep.execution.writing import write_serially, write_shards
 from prep.output.journal import Journal
 from prep.shards.tally import Tally
 from prep.shards.writer import RunRef, write_shard
@@ -98,7 +99,7 @@ def test_an_image_that_is_not_what_it_was_is_refused(
     size = path.stat().st_size
     change(path)
     new_size = path.stat().st_size if path.exists() else 0
-    (total,) = write_on_cluster(made.shards, run_ref, client).values()
+    (total,) = write_shards(made.shards, run_ref, DaskExecutor(client)).values()
     (finding,) = total.refused
     assert (finding.path, finding.reason) == ("train/cat/0003.jpg", "unreadable")
     assert finding.detail == detail.format(size=f"{size:,}", new_size=f"{new_size:,}")

@@ -30,7 +30,8 @@ from prep.errors import (
     RefusedImage,
     ShardError,
 )
-from prep.execution.bags import write_on_cluster, write_serially
+from prep.execution.dask import DaskExecutor
+from prep.execution.writing import write_serially, write_shards
 from prep.images.processor import ImageProcessor
 from prep.output.committed import Receipts
 from prep.output.journal import Journal
@@ -153,7 +154,7 @@ def test_the_cluster_writes_what_the_serial_path_writes(
         prep.plan(config(source, tmp_path / "2")),
     )
     serial = write_serially(one.shards, begin(one))
-    distributed = write_on_cluster(other.shards, begin(other), client)
+    distributed = write_shards(other.shards, begin(other), DaskExecutor(client))
     assert sorted_totals(distributed) == sorted_totals(serial)
     assert len(shards(tmp_path / "1")) == len(one.shards) == 8
     assert shards(tmp_path / "2") == shards(tmp_path / "1")
@@ -388,7 +389,7 @@ def test_an_image_that_vanishes_after_the_plan_is_refused(
     made = prep.plan(config(own_source, tmp_path / "out"))
     run_ref = begin(made)
     (own_source / "train/cat/0003.jpg").unlink()
-    (total,) = write_on_cluster(made.shards, run_ref, client).values()
+    (total,) = write_shards(made.shards, run_ref, DaskExecutor(client)).values()
     assert [(r.path, r.reason) for r in total.refused] == [("train/cat/0003.jpg", "unreadable")]
     assert total.images == 11
 
@@ -913,7 +914,7 @@ def test_a_shard_that_cannot_be_written_is_named_and_the_others_are_committed(
     # A folder that is not empty can't be replaced by a file, not even by root.
     (output / place / "something").mkdir(parents=True)
     with pytest.raises(ShardError, match=r"1 shards? failed: train/1 \(Is a directory: "):
-        write_on_cluster(made.shards, run_ref, client)
+        write_shards(made.shards, run_ref, DaskExecutor(client))
     committed = output.glob(".prep/receipts/train/*.json")
     assert [path.name for path in sorted(committed) if path.is_file()] == [
         "00000.json",

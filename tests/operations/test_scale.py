@@ -27,13 +27,14 @@ from distributed.utils import nbytes
 
 import prep
 from prep.errors import BadImageError, ShardError, StorageUnavailable
-from prep.execution import bags
-from prep.execution import outcomes as outages
-from prep.execution.bags import write_on_cluster
+from prep.execution import dask, writing
+from prep.execution.dask import DaskExecutor
+from prep.execution.executor import TaskEvent
+from prep.execution.writing import write_shards
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState
 from prep.monitoring.heartbeat import task_of
-from prep.output.receipt import ShardReceipt
+from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
 from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec, plan_shards
 from prep.shards.writer import RunRef
@@ -47,7 +48,7 @@ CHECKSUMS = to_text(range(IMAGES))
 
 @pytest.fixture(autouse=True)
 def _small_bags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bags, "_LEAST", BAG)
+    monkeypatch.setattr(dask, "_LEAST", BAG)
 
 
 @pytest.fixture
@@ -62,10 +63,14 @@ def shards(number: int = SHARDS) -> tuple[ShardSpec, ...]:
 # What workers do
 
 
-def note(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def note(shard: ShardSpec, run: RunRef) -> SplitTotals:
     """Notes that the shard was written, once more, in a file in the output."""
     with open(Path(run.output, f"{shard.index}"), "a") as file:
         file.write("x")
+    return total_receipts([receipt_of(shard, run)])
+
+
+def receipt_of(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     return ShardReceipt(
         split=shard.split,
         index=shard.index,
@@ -84,28 +89,28 @@ def note(shard: ShardSpec, run: RunRef) -> ShardReceipt:
     )
 
 
-def note_slowly(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def note_slowly(shard: ShardSpec, run: RunRef) -> SplitTotals:
     time.sleep(0.02)
     return note(shard, run)
 
 
-def fail_sometimes(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def fail_sometimes(shard: ShardSpec, run: RunRef) -> SplitTotals:
     if shard.index % 50 == 3:
         raise OSError(f"no room for {shard.index}")
     return note(shard, run)
 
 
-def find_no_answer(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def find_no_answer(shard: ShardSpec, run: RunRef) -> SplitTotals:
     note_slowly(shard, run)
     raise OSError(errno.ETIMEDOUT, "no answer")
 
 
-def note_once_allowed(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def note_once_allowed(shard: ShardSpec, run: RunRef) -> SplitTotals:
     wait_until(Path(run.output, "allowed").exists)
     return note(shard, run)
 
 
-def refuse_an_image(shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def refuse_an_image(shard: ShardSpec, run: RunRef) -> SplitTotals:
     if shard.index == 30:
         raise BadImageError("an image was refused")
     return note_slowly(shard, run)
@@ -126,10 +131,11 @@ class Watcher:
     results: list[int] = field(default_factory=list)
     futures: list[int] = field(default_factory=list)
 
-    def tick(self) -> None: ...
-
-    def settled(self, task: int, state: ShardState) -> None:
-        self.states[task, state] += 1
+    def __call__(self, event: TaskEvent[Any]) -> None:
+        task = event.task
+        if task is None:
+            return
+        self.states[task, "failed" if event.error else "committed"] += 1
         if self.client is not None and task % 10 == 0:
             known, results = self.client.run_on_scheduler(_tasks)
             self.known.append(known)
@@ -161,7 +167,7 @@ def test_of_many_shards_only_a_few_are_held_at_once_by_anyone(
 
     monkeypatch.setattr(client, "_send_to_scheduler", counting)
     watcher = Watcher(client)
-    totals = write_on_cluster(shards(), run, client, watcher, write=note)
+    totals = write_shards(shards(), run, DaskExecutor(client), watcher, write=note)
     assert totals["train"].shards == SHARDS
     assert totals["train"].images == SHARDS * IMAGES
     assert totals["train"].bytes == sum(1 << i % 60 for i in range(SHARDS))
@@ -181,7 +187,9 @@ def test_of_many_shards_only_a_few_are_held_at_once_by_anyone(
 
 def test_earlier_bags_have_priority(run: RunRef, client: Client) -> None:
     with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(write_on_cluster, shards(), run, client, write=note_once_allowed)
+        work = pool.submit(
+            write_shards, shards(), run, DaskExecutor(client), write=note_once_allowed
+        )
         wait_until(lambda: client.run_on_scheduler(_tasks)[0] >= 2 * BAG)
         waiting = client.run_on_scheduler(_priorities)
         Path(run.output, "allowed").touch()
@@ -192,8 +200,8 @@ def test_earlier_bags_have_priority(run: RunRef, client: Client) -> None:
 def test_what_leaves_a_worker_is_what_adds_up(run: RunRef) -> None:
     """The checksums of 1,000 images are 16 kB, and on disk."""
     (shard,) = shards(1)
-    assert len(pickle.dumps(note(shard, run))) > 16_000
-    assert len(pickle.dumps(bags._write_partition(note, shard, run))) < 2_000
+    assert len(pickle.dumps(receipt_of(shard, run))) > 16_000
+    assert len(pickle.dumps(note(shard, run))) < 2_000
 
 
 def test_shards_that_fail_in_different_bags_are_named_and_all_others_are_written(
@@ -201,7 +209,7 @@ def test_shards_that_fail_in_different_bags_are_named_and_all_others_are_written
 ) -> None:
     watcher = Watcher()
     with pytest.raises(ShardError, match=r"4 shards failed: train/3 \(no room for 3\)"):
-        write_on_cluster(shards(), run, client, watcher, write=fail_sometimes)
+        write_shards(shards(), run, DaskExecutor(client), watcher, write=fail_sometimes)
     failed = set(range(3, SHARDS, 50))
     assert noted(run) == dict.fromkeys(set(range(SHARDS)) - failed, 1)
     assert watcher.states == Counter(
@@ -213,16 +221,16 @@ def test_shards_that_fail_in_different_bags_are_named_and_all_others_are_written
 def test_a_run_ends_where_for_long_all_shards_fail(
     run: RunRef, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outages, "_PATIENCE", 0.0)
+    monkeypatch.setattr(writing, "_PATIENCE", 0.0)
     with pytest.raises(StorageUnavailable, match=r"3 shards failed .*no answer.*run the same"):
-        write_on_cluster(shards(), run, client, write=find_no_answer)
+        write_shards(shards(), run, DaskExecutor(client), write=find_no_answer)
     wait_until(lambda: client.run_on_scheduler(_tasks) == (0, 0))
     assert len(noted(run)) < SHARDS
 
 
 def test_an_outage_is_one_only_if_all_fail_for_long() -> None:
     now = 0.0
-    outage = outages.Outage(lambda: now)
+    outage = writing.Outage(lambda: now)
     away = OSError(errno.ETIMEDOUT, "no answer")
 
     def fail(error: Exception, seconds: float) -> None:
@@ -248,7 +256,7 @@ def test_an_outage_is_one_only_if_all_fail_for_long() -> None:
 
 def test_a_run_that_stops_begins_no_more_bags(run: RunRef, client: Client) -> None:
     with pytest.raises(BadImageError):
-        write_on_cluster(shards(), run, client, write=refuse_an_image)
+        write_shards(shards(), run, DaskExecutor(client), write=refuse_an_image)
     wait_until(lambda: client.run_on_scheduler(_tasks) == (0, 0))
     assert max(noted(run)) < 30 + 3 * BAG
     assert not client.futures
@@ -259,7 +267,9 @@ def test_a_killed_worker_takes_with_it_what_was_not_added_up(run: RunRef) -> Non
     watcher = Watcher()
     with prep.cluster(workers=2) as own, ThreadPoolExecutor(1) as pool:
         victim = psutil.Process(next(iter(own.run(os.getpid).values())))
-        work = pool.submit(write_on_cluster, shards(), run, own, watcher, write=note_slowly)
+        work = pool.submit(
+            write_shards, shards(), run, DaskExecutor(own), watcher, write=note_slowly
+        )
         wait_until(lambda: len(watcher.states) > 2 * BAG)
         victim.kill()
         assert not work.done()
@@ -276,10 +286,12 @@ def test_where_the_scheduler_is_gone_the_run_ends_and_says_what_is_missing(run: 
     watcher = Watcher()
     with scheduler_of_its_own() as (scheduler, address), ThreadPoolExecutor(1) as pool:
         own = Client(address, set_as_default=False)
-        work = pool.submit(write_on_cluster, shards(), run, own, watcher, write=note_slowly)
+        work = pool.submit(
+            write_shards, shards(), run, DaskExecutor(own), watcher, write=note_slowly
+        )
         wait_until(lambda: len(watcher.states) > 2 * BAG)
         scheduler.kill()
-        with pytest.raises(ShardError, match="check that the scheduler still runs") as caught:
+        with pytest.raises(ShardError, match="scheduler has gone") as caught:
             work.result(timeout=120)
         own.close(timeout=1)
     committed = sum(state == "committed" for _, state in watcher.states)

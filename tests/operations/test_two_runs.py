@@ -22,7 +22,7 @@ from distributed import Client
 
 import prep
 from prep.errors import OutputConflict, ShardError
-from prep.execution.bags import write_serially
+from prep.execution.writing import write_serially
 from prep.images.decoders.process import configure_process
 from prep.monitoring.callbacks import Callback, ImageRefused, ShardCommitted, WorkStarted
 from prep.monitoring.counts import LiveCounts

@@ -14,7 +14,7 @@ from distributed import Client
 
 import prep
 from prep.errors import ConfigError, OutputConflict, SourceError
-from prep.execution.bags import write_serially
+from prep.execution.writing import write_serially
 from prep.operations.plan import estimate
 from prep.output.journal import Journal
 from prep.output.receipt import of_outcome

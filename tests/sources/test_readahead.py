@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prep
-from prep.execution.bags import write_serially
+from prep.execution.writing import write_serially
 from prep.operations.mean import sum_images
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef

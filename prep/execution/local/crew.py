@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from prep.errors import ClusterError, WorkerDied
-from prep.execution.executor import Done
+from prep.execution.executor import TaskEvent
 from prep.execution.interrupts import deferred
 from prep.execution.local.messages import END_WITHIN, Job, Look, Ready, Result, Setup
 from prep.execution.local.resources import memory
@@ -88,7 +88,9 @@ class Crew:
             for _ in self._listen(_TICK, deque()):
                 pass
 
-    def carry_out(self, function: Callable[..., Any], items: Sequence[Any]) -> Iterator[Done[Any]]:
+    def carry_out(
+        self, function: Callable[..., Any], items: Sequence[Any]
+    ) -> Iterator[TaskEvent[Any]]:
         """Yield what becomes of each item, as it is done; and nothing twice a second.
 
         Raises:
@@ -108,9 +110,9 @@ class Crew:
                 for member in self._members:
                     if member.task is not None:
                         member.ask()
-                yield Done()
+                yield TaskEvent()
 
-    def _listen(self, seconds: float, waiting: deque[int]) -> Iterator[Done[Any]]:
+    def _listen(self, seconds: float, waiting: deque[int]) -> Iterator[TaskEvent[Any]]:
         """Yield what the processes tell of tasks, if they do so in time."""
         by_connection = {member.connection: n for n, member in enumerate(self._members)}
         for connection in wait(list(by_connection), seconds):
@@ -123,14 +125,16 @@ class Crew:
                 continue
             if isinstance(message, Result):
                 member.task = None
-                yield Done(task=message.task, result=message.result, error=message.error)
+                yield TaskEvent(task=message.task, result=message.result, error=message.error)
             else:
                 member.take(message)
                 if isinstance(message, Ready):
                     self._false_starts = 0
         self._limit_memory()
 
-    def _replace(self, number: int, member: _Member, waiting: deque[int]) -> Iterator[Done[Any]]:
+    def _replace(
+        self, number: int, member: _Member, waiting: deque[int]
+    ) -> Iterator[TaskEvent[Any]]:
         """Put another process in the place of one that has died, and its task back."""
         status = member.end()
         task = member.task
@@ -141,7 +145,7 @@ class Crew:
             self._deaths[task] += 1
             if self._deaths[task] > _DEATHS_ALLOWED:
                 told = f"{self._deaths[task]} worker processes died at the same task"
-                yield Done(task=task, error=WorkerDied(f"{told} (exit status {status})"))
+                yield TaskEvent(task=task, error=WorkerDied(f"{told} (exit status {status})"))
             else:
                 waiting.appendleft(task)
         self._members[number] = _Member()

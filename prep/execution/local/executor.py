@@ -7,25 +7,15 @@ holds here, too; what is missing is the dashboard.
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from prep.errors import BadImageError, ShardError
-from prep.execution.executor import Done, Workload
+from prep.execution.executor import TaskEvent, Tasks, Workload
 from prep.execution.local.crew import Crew
 from prep.execution.local.resources import cores
-from prep.execution.local.tasks import write_counted
-from prep.execution.outcomes import Outage, describe_failed
+from prep.execution.writing import write_counted
 from prep.monitoring.registry import OwnWatch
 from prep.monitoring.runwatch import RunInfo
-from prep.output.receipt import SplitTotals, merge_totals
-from prep.planning.shards import ShardSpec
-from prep.shards.writer import RunRef
-
-if TYPE_CHECKING:
-    from prep.execution.bags import Observer
-
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -35,7 +25,7 @@ _IMAGES_PER_PROCESS = 100
 
 
 def processes_for(workload: Workload, workers: int | None) -> int:
-    """How many processes to start.
+    """Return how many processes to start.
 
     Args:
         workers: how many were asked for, if that is so.
@@ -45,13 +35,14 @@ def processes_for(workload: Workload, workers: int | None) -> int:
 
 
 class LocalExecutor:
-    """Gives work to the processes of a crew."""
+    """Runs tasks in the processes of a crew."""
 
     dashboard = ""
+    write_shard = staticmethod(write_counted)
 
-    def __init__(self, crew: Crew, size: int) -> None:
+    def __init__(self, crew: Crew, threads: int) -> None:
         self._crew = crew
-        self._size = size
+        self.threads = threads
 
     def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
         """Wait for a first process; they all are as this one is."""
@@ -60,54 +51,19 @@ class LocalExecutor:
     def watch(self, info: RunInfo) -> OwnWatch:
         return OwnWatch(info, self._crew.looks)
 
-    def missing(self) -> None:
-        """There are always some."""
-
-    def write(self, shards: Sequence[ShardSpec], run: RunRef, observer: Observer) -> SplitTotals:
-        written: list[SplitTotals] = []
-        failed: dict[int, BaseException] = {}
-        outage = Outage()
-        for done in self.map(functools.partial(write_counted, run=run), shards):
-            if done.task is None:
-                observer.tick()
-                continue
-            observer.settled(done.task, "failed" if done.error else "committed")
-            if isinstance(done.error, BadImageError):
-                raise done.error
-            if done.error is not None:
-                failed[done.task] = done.error
-                outage.failed(done.error, self._size)
-            else:
-                outage.committed()
-                written.append(done.result or {})
-        if failed:
-            raise ShardError(
-                describe_failed({shards[task]: failed[task] for task in sorted(failed)})
-            )
-        return merge_totals(written)
-
-    def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[Done[T]]:
+    def run_tasks(self, tasks: Tasks[S, T], on_event: Callable[[TaskEvent[T]], None]) -> T | None:
+        results: list[T] = []
+        failed = False
         try:
-            yield from self._crew.carry_out(function, items)
-        except BaseException:  # Whoever has had enough, too.
+            for event in self._crew.carry_out(tasks.function, tasks.items):
+                on_event(event)
+                failed = failed or event.error is not None
+                if event.task is not None and not failed and tasks.merge is not None:
+                    results.append(event.result)  # type: ignore[arg-type]
+        except BaseException:  # An exception of on_event, too.
             self._crew.close()
             raise
-
-    def reduce(
-        self,
-        function: Callable[[S], T],
-        items: Sequence[S],
-        merge: Callable[[Iterable[T]], T],
-        seen: Callable[[Done[T]], None],
-    ) -> T:
-        results: list[T] = []
-        for done in self.map(function, items):
-            if done.error is not None:
-                raise done.error
-            if done.task is not None:
-                results.append(done.result)  # type: ignore[arg-type]
-            seen(done)
-        return merge(results)
+        return None if failed or tasks.merge is None else tasks.merge(results)
 
 
 @contextlib.contextmanager
