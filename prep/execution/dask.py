@@ -26,8 +26,8 @@ from prep.execution.interrupts import deferred
 from prep.execution.preflight.checks import require_fit
 from prep.execution.workarounds import SCHEDULER_GONE, result_of
 from prep.execution.worker import stop_shards, write_shard_task
-from prep.monitoring.link import RunLink, open_link
 from prep.monitoring.heartbeat import task_name
+from prep.monitoring.link import RunLink, open_link
 from prep.monitoring.runwatch import RunInfo
 from prep.text import counted, failure
 
