@@ -6,6 +6,8 @@ may be other processes on other hosts. Files that the list names are read where 
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import errno
 import functools
 import os
@@ -43,7 +45,32 @@ class _Item(NamedTuple):
     split: str
 
 
-class ListedImages(Source):
+class _ImageList(Source):
+    """What a list is read by: files where they are, and pieces of the file that is kept."""
+
+    def read(self, entry: ImageEntry) -> bytes:
+        if entry.offset is None:
+            return read_file(_file_of(entry), entry.stamp)
+        data = self._piece(entry, entry.offset)
+        if _checksum(data) != entry.stamp.mtime:
+            raise FileChanged("changed since it was listed: other contents")
+        return data
+
+    def stamp(self, entry: ImageEntry) -> Stamp:
+        if entry.offset is None:
+            return stamp_of(_file_of(entry))
+        self.read(entry)
+        return entry.stamp
+
+    def location(self, file: bytes) -> str | None:
+        return os.fsdecode(file) if os.path.isabs(file) else None
+
+    @abc.abstractmethod
+    def _piece(self, entry: ImageEntry, offset: int) -> bytes:
+        """Return the bytes of an image that was given as bytes or as an array."""
+
+
+class ListedImages(_ImageList):
     """A list of images and labels, as a configuration holds it.
 
     Args:
@@ -130,16 +157,8 @@ class ListedImages(Source):
         offsets = accumulate(map(len, pieces), initial=0)
         return dict(zip(offsets, pieces, strict=False))
 
-    def read(self, entry: ImageEntry) -> bytes:
-        if entry.offset is None:
-            return read_file(str(locate(os.fsdecode(entry.file))), entry.stamp)
-        return self._by_offset[entry.offset][: entry.stamp.size]
-
-    def stamp(self, entry: ImageEntry) -> Stamp:
-        return entry.stamp if entry.offset is not None else _stamp_of_file(entry)
-
-    def location(self, file: bytes) -> str | None:
-        return os.fsdecode(file) if os.path.isabs(file) else None
+    def _piece(self, entry: ImageEntry, offset: int) -> bytes:
+        return self._by_offset[offset][: entry.stamp.size]
 
     def _splits(self, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
         found = sorted({item.split for item in self._items})
@@ -170,7 +189,7 @@ class ListedImages(Source):
         return entries
 
 
-class KeptImages(Source):
+class KeptImages(_ImageList):
     """A list of images as workers and later runs find it: by its manifest.
 
     Args:
@@ -194,79 +213,59 @@ class KeptImages(Source):
             "run with that list"
         )
 
-    def read(self, entry: ImageEntry) -> bytes:
-        if entry.offset is None:
-            return read_file(self._path(entry), entry.stamp)
-        data = read_range(self._path(entry), entry.offset, entry.stamp.size)
-        if _checksum(data) != entry.stamp.mtime:
-            raise FileChanged("changed since it was listed: other contents")
-        return data
-
-    def stamp(self, entry: ImageEntry) -> Stamp:
-        if entry.offset is None:
-            return _stamp_of_file(entry)
-        self.read(entry)
-        return entry.stamp
-
-    def location(self, file: bytes) -> str | None:
-        return os.fsdecode(file) if os.path.isabs(file) else None
-
-    def _path(self, entry: ImageEntry) -> str:
-        """Return where an entry's file is, if it can be one of a list."""
-        if entry.offset is None and os.path.isabs(entry.file):
-            return str(locate(os.fsdecode(entry.file)))
-        if entry.offset is not None and _FILE.fullmatch(entry.file):
-            return str(self._folder / os.fsdecode(entry.file))
-        raise OSError(errno.EINVAL, "no file that a list of images has")
+    def _piece(self, entry: ImageEntry, offset: int) -> bytes:
+        if not _FILE.fullmatch(entry.file):
+            raise _strange()
+        return read_range(str(self._folder / os.fsdecode(entry.file)), offset, entry.stamp.size)
 
 
-def _item_of(number: int, item: object, first: object) -> _Item:
+def _file_of(entry: ImageEntry) -> str:
+    """Return where this host sees the file of an image; raise OSError if no list can have it."""
+    if not os.path.isabs(entry.file):
+        raise _strange()
+    return str(locate(os.fsdecode(entry.file)))
+
+
+def _strange() -> OSError:
+    return OSError(errno.EINVAL, "no file that a list of images has")
+
+
+def _item_of(number: int, item: Any, first: Any) -> _Item:
+    """Return an item as it is kept; raise ConfigError if it is none, or not like the first."""
     where = f"source: item {number}"
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         got = f"{len(item)} values" if isinstance(item, tuple | list) else kind_of(item)
         raise ConfigError(f"{where}: got {got}; expected (image, label) or (image, label, split)")
-    if len(item) != len(first):  # type: ignore[arg-type]
+    if len(item) != len(first):
         raise ConfigError(
-            f"{where}: got {len(item)} values, and item 0 has {len(first)}; "  # type: ignore[arg-type]
-            "expected a split for all items, or for none"
+            f"{where}: got {len(item)} values, and item 0 has {len(first)}; expected a split for "
+            "all items, or for none"
         )
-    split = item[2] if len(item) == 3 else DEFAULT_SPLIT
+    image, given, split = (*item, DEFAULT_SPLIT)[:3]
     try:
         require_split_name(split)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
-    label = _label_of(where, item[1])
-    if isinstance(label, int) != isinstance(_plain(first[1]), int):  # type: ignore[index]
+    label = _label_of(where, given)
+    if isinstance(label, str) != isinstance(first[1], str):
         raise ConfigError(
-            f"{where}: got the label {shown(label)}, and item 0 has {shown(first[1])}; "  # type: ignore[index]
-            "expected names of classes for all items, or numbers for all"
+            f"{where}: got the label {shown(label)}, and item 0 has {shown(first[1])}; expected "
+            "names of classes for all items, or numbers for all"
         )
-    return _Item(*_image_of(where, item[0]), label, split)
+    return _Item(*_image_of(where, image), label, split)
 
 
-def _plain(label: object) -> object:
-    """Return a label as Python's own number, if it is one of NumPy's."""
-    if hasattr(label, "dtype") and getattr(label, "shape", None) == ():
-        return label.item()  # type: ignore[attr-defined]
-    return label
-
-
-def _label_of(where: str, given: object) -> str | int:
-    label = _plain(given)
+def _label_of(where: str, label: Any) -> str | int:
+    if hasattr(label, "dtype") and label.shape == ():
+        label = label.item()  # One of NumPy's numbers.
     if isinstance(label, int) and not isinstance(label, bool) and label in _INT64:
         return label
-    if isinstance(label, str) and label and "\0" not in label and _is_text(label):
-        return str(label)
+    if isinstance(label, str) and label and "\0" not in label:
+        with contextlib.suppress(UnicodeEncodeError):  # Half of a surrogate pair.
+            label.encode()
+            return str(label)
     got = shown(label) if isinstance(label, str | int | float) else kind_of(label)
     raise ConfigError(f"{where}: got the label {got}; expected the name of a class, or its number")
-
-
-def _is_text(label: str) -> bool:
-    try:
-        label.encode()
-    except UnicodeEncodeError:  # Half of a surrogate pair.
-        return False
-    return True
 
 
 def _image_of(where: str, image: Any) -> tuple[Any, str | None]:
@@ -324,10 +323,6 @@ def _checksum(data: bytes) -> int:
     import xxhash
 
     return int.from_bytes(xxhash.xxh3_64_digest(data), "big", signed=True)
-
-
-def _stamp_of_file(entry: ImageEntry) -> Stamp:
-    return stamp_of(str(locate(os.fsdecode(entry.file))))
 
 
 def _listed(number: int, path: str) -> Stamp:
