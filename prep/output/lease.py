@@ -1,16 +1,16 @@
-"""One run at a time where no kernel keeps a lock: in storages, and on some file servers.
+"""One run at a time where the kernel has no locks: in storages, and on some file servers.
 
-A lease is a small file that is put where there was none, so that one of several contenders makes
-it, and that its owner writes anew every now and then. Who has died does not, and loses it.
+A lease is a small file. It is only made if it is absent, so one of several contenders makes it. Its
+owner renews it every now and then. An owner that has died does not, and loses the lease.
 
-No clock is compared with another: a contender takes an owner for dead when it has watched the file
-stay the same for the whole time of a lease, by its own timer. On one machine it need not wait, for
-there it can be told whether the owner's process still runs.
+No two clocks are compared: a contender takes an owner for dead after it has watched the file stay
+the same for the whole time of a lease, by its own timer. It need not wait for an owner on its own
+machine, where it can see whether the process still runs.
 
-Each owner's file has a number of its own, higher than all before. So what an owner writes late, who
-was suspended for an hour and does not know yet, meets nobody else's file; and the first that it
-then learns is that its number is not the highest any more. Therefore the last file stays when a
-lease ends, saying that it is nobody's, as the file of a kernel's lock does.
+Each owner's file has a number of its own, higher than all before. So an owner that was suspended
+for an hour, and writes late, overwrites nobody else's file; and the next thing that it learns is
+that its number is not the highest any more. Therefore the last file stays when a lease ends, and
+says that it has no owner, as the file of a kernel's lock does.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ LEASE = 60.0  # seconds
 _RENEWALS = 3  # in the time of a lease
 _LOOKS = 30  # of a contender, in that time
 _LONGEST_PAUSE = 2.0  # seconds between two of them
-# Seconds for a lease to be let go of, before that is left to a thread.
+# Seconds to wait for the release of a lease, before that is left to a thread.
 _IN_A_HURRY, _PATIENCE = 1.5, 10.0
 
 _PREFIX = "lock"
 _NUMBERED = re.compile(rf"{_PREFIX}-(\d{{6}}|[1-9]\d{{6,}})", re.ASCII)
 _NOBODY = b"null\n"
-_MOST = 4096  # bytes that are read of who holds it
+_MOST = 4096  # bytes that are read of a lease
 _LOGGER = logging.getLogger("prep")
 
-# The tokens of what this process holds or is about to: not of what it could not let go of, for the
-# storage did not answer.
+# Tokens of the leases that this process holds or is about to hold; not of those that it could not
+# release because the storage did not answer.
 _held: set[str] = set()
 
 
 def is_lock_name(name: str) -> bool:
-    """Whether a file of an output's state is a lock, be it the kernel's or a lease.
+    """Return True for the name of a lock in an output's state: the kernel's, or a lease.
 
     >>> is_lock_name("lock"), is_lock_name("lock-000001"), is_lock_name("plan.json")
     (True, True, False)
@@ -62,10 +62,7 @@ def is_lock_name(name: str) -> bool:
 
 
 def _machine() -> str:
-    """Tells the processes that this one can look at from all others; empty where that is unknown.
-
-    Their numbers are those of one kernel, since it was started, and of one namespace.
-    """
+    """Return what identifies a booted kernel and a namespace of processes; empty if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -74,7 +71,7 @@ def _machine() -> str:
 
 
 def _started(process: int) -> str:
-    """When a process was started, as the kernel counts; empty where it has ended, or is unknown."""
+    """Return the kernel's time of a process's start; empty if it has ended, or is unknown."""
     try:
         state, *rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -87,8 +84,8 @@ class Owner:
     """A process that holds an output.
 
     Attributes:
-        since: when it began to, as its clock has it; for people.
-        machine, started: by which another process of the same machine sees whether it still runs.
+        since: the time by its own clock; for people.
+        machine, started: tell another process of the same machine whether it still runs.
         token: unique to the lease.
     """
 
@@ -101,7 +98,7 @@ class Owner:
 
     @classmethod
     def read(cls, data: bytes | str) -> Owner | None:
-        """The owner that a lock's file tells of; None where it tells of none."""
+        """Return the owner that a lock's file names; None if it names none."""
         try:
             value = json.loads(data)
             owner = cls(**{name: value[name] for name in cls.__slots__})
@@ -110,7 +107,7 @@ class Owner:
         return owner if owner._is_sound() else None
 
     def _is_sound(self) -> bool:
-        """Whether it is of the form that ours are: anybody may have written the file."""
+        """Return True if all values have the right types: anybody may have written the file."""
         texts = (self.host, self.since, self.machine, self.started, self.token)
         return type(self.process) is int and all(isinstance(text, str) for text in texts)
 
@@ -118,7 +115,7 @@ class Owner:
         return one_line(f"process {self.process} on {self.host}, since {self.since}")
 
     def is_alive(self) -> bool | None:
-        """Whether it is still at work; None where that can't be told from here."""
+        """Return True if it is still at work; None if that can't be told from here."""
         if not self.machine or self.machine != _machine():
             return None
         if self.process == os.getpid():
@@ -133,11 +130,11 @@ class Owner:
 
 
 def conflict(folder: Location, owner: Owner | None) -> OutputConflict:
-    """The error of who finds an output held.
+    """Return the error for an output that another run holds.
 
     Args:
-        folder: that the lock is in.
-        owner: None where it has not written down yet who it is.
+        folder: the lock's.
+        owner: None if it has not written its name yet.
     """
     return OutputConflict(
         f"output: another run is at work in {folder.parent} "
@@ -147,7 +144,7 @@ def conflict(folder: Location, owner: Owner | None) -> OutputConflict:
 
 
 class Lease:
-    """The hold of one run on an output; see :func:`leased`."""
+    """The lease of one run on an output; see :func:`leased`."""
 
     def __init__(self, folder: Location, seconds: float) -> None:
         self._folder = folder
@@ -163,10 +160,10 @@ class Lease:
         self._keeper = threading.Thread(target=self._keep, name="prep-lease", daemon=True)
 
     def acquire(self) -> None:
-        """Waits until the output is nobody's, or it is known that it is somebody's.
+        """Wait until the output has no owner, and take it.
 
         Raises:
-            OutputConflict: it is somebody's.
+            OutputConflict: it has one.
             OSError: it can't be written to.
         """
         _held.add(self._owner.token)  # Before its file is there for other threads to see.
@@ -183,14 +180,14 @@ class Lease:
         self._keeper.start()
 
     def owner(self) -> Owner | None:
-        """Who has written the last lease, alive or not."""
+        """Return the owner of the last lease, dead or alive."""
         return Owner.read(self._highest()[1])
 
     def require(self, *, ask: bool = False) -> None:
-        """Raises OutputConflict where it is known that another run has taken the output.
+        """Raise OutputConflict if another run has taken the output.
 
         Args:
-            ask: whether to look now; else, what was found when the lease was last renewed counts.
+            ask: look now; otherwise, the last renewal of the lease tells.
         """
         if ask and not self._is_ours():
             self._lost = True
@@ -201,7 +198,7 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Ends it: now, or where the output can't be written to, as soon as it can."""
+        """End the lease: now, or as soon as the output can be written to."""
         _held.discard(self._owner.token)
         self._ended.set()
         if self._keeper.is_alive():
@@ -211,7 +208,7 @@ class Lease:
                 self._let_go()
 
     def _keep(self) -> None:
-        """Renews it until it ends, and then lets go of it, however often that takes."""
+        """Renew the lease until it ends, then try to release it until that succeeds."""
         pause = self._seconds / _RENEWALS
         while not (self._lost or self._ended.wait(pause)):
             # It is ours as long as nobody else has taken it, though a link be in the way for now.
@@ -239,10 +236,10 @@ class Lease:
             self._file(self._number).put_over(_NOBODY, within=self._root)
 
     def _watch(self, number: int, data: bytes) -> None:
-        """Returns once an owner is known to be dead, or to have let go.
+        """Wait until an owner is known to be dead, or has released its lease.
 
         Raises:
-            OutputConflict: it is alive.
+            OutputConflict: the owner is alive.
         """
         owner = Owner.read(data)
         alive = owner.is_alive() if owner else None
@@ -270,7 +267,7 @@ class Lease:
                 raise conflict(self._folder, Owner.read(data_now))
 
     def _highest(self) -> tuple[int, bytes]:
-        """The number of the last lease, and what its file says; 0 where there is none."""
+        """Return the number and contents of the last lease; 0 if there is none."""
         number = 0
         for _ in range(_LOOKS):
             number = max(self._numbers(), default=0)
@@ -311,7 +308,7 @@ class Lease:
 
 
 def lease_owner(folder: Location) -> Owner | None:
-    """Tell whose lease is in a folder, be they alive or not; None where it is nobody's.
+    """Return the owner of the lease in a folder, dead or alive; None if it has none.
 
     Raises:
         OSError: it can't be read.
@@ -321,15 +318,14 @@ def lease_owner(folder: Location) -> Owner | None:
 
 @contextlib.contextmanager
 def leased(folder: Location, seconds: float | None = None) -> Iterator[Lease]:
-    """Holds an output for the length of the block, as long as this process is heard of.
+    """Hold the lease on an output for the length of the block.
 
     Args:
-        folder: of the output's state, in which the lease is to be; it is made if it is not there,
-            and removed again if nothing came of it.
-        seconds: after which an owner that has not been heard of loses it; by default, ``LEASE``.
+        folder: of the output's state. It is made if it is absent, and removed again if it is empty.
+        seconds: after which an owner that does not renew loses it; by default, ``LEASE``.
 
     Raises:
-        OutputConflict: another process holds it, and says which; or has taken it meanwhile.
+        OutputConflict: another process holds it (the message names it), or has taken it meanwhile.
         OSError: the output can't be written to.
     """
     new = folder.absent_folders()

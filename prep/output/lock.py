@@ -1,8 +1,8 @@
 """One run at a time in an output.
 
-The lock is the kernel's (flock), which lets go of it when its holder ends, however that comes
-about: there are no stale locks to recognise, and no clock to trust. What the file says is only for
-people: who holds it. Where there is no such lock, a lease stands in for it.
+The lock is the kernel's (flock), which releases it when its owner ends, however that comes about:
+there are no stale locks to recognise, and no clock to trust. The file names the owner, for people
+only. Without such locks, a lease takes their place.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ _MOST = 4096  # characters that are read of who holds a lock
 
 @contextlib.contextmanager
 def exclusive(path: Location, *, within: Location | None = None) -> Iterator[Lease | None]:
-    """Holds the lock at ``path`` for the length of the block; gives the lease that it is, if it is.
+    """Hold the lock at ``path`` for the length of the block; yield its lease, or None.
 
-    Where nothing came to lie beside it, it is removed at the end, with the folders it was made in.
+    If nothing lies beside the lock at the end, it is removed with the folders that it was made in.
 
     Args:
-        within: the output that it is in, below which no link is followed; by default, the folder
-            that the lock is in.
+        within: the output, below which no link is followed; by default, the lock's folder.
 
     Raises:
-        OutputConflict: another process holds it, and which; or there is a link, or something else
-            that is no lock, in its place.
+        OutputConflict: another process holds it; the message names the process. Or there is a
+            link, or something else that is no lock, in its place.
         OSError: the file can't be made.
     """
     if path.local is None:
@@ -62,7 +61,7 @@ def exclusive(path: Location, *, within: Location | None = None) -> Iterator[Lea
 
 
 def require_unheld(path: Location) -> Owner | None:
-    """Make sure that no run is at work in an output, as far as that shows without its lock.
+    """Raise OutputConflict if a run is at work in an output, without taking its lock.
 
     Nothing is written, and no run that begins just now is disturbed.
 
@@ -70,11 +69,11 @@ def require_unheld(path: Location) -> Owner | None:
         path: of the lock.
 
     Returns:
-        Who may be at work on another machine, which only waiting would tell.
+        The owner that may be at work on another machine, which only waiting would tell.
 
     Raises:
         OutputConflict: a run is at work.
-        OSError: it can't be told.
+        OSError: the lock can't be read.
     """
     if not path.is_remote:
         _require_unlocked(path)
@@ -106,20 +105,18 @@ def _require_unlocked(path: Location) -> None:
 
 @contextlib.contextmanager
 def _locked(path: LocalPath, within: LocalPath) -> Iterator[tuple[int, TextIO, bool]]:
-    """Its folder; the file, still in its place, for its last holder may remove it; if locked."""
+    """Yield the lock's folder, its file, and False if the filesystem has no locks."""
     while True:
         with folders.opened(path.parent, within, make=True) as folder, _open(folder, path) as file:
             locked = _lock(file, path)
+            # Its last owner may have removed it.
             if _is_at(file, folder, path.name):
                 yield folder, file, locked
                 return
 
 
 def _open(folder: int, path: LocalPath) -> TextIO:
-    """Opens the file without following a link, and never one that has another name besides.
-
-    Nothing is written to it yet.
-    """
+    """Open the file without following a link, or writing to it; refuse one with a hard link."""
     mode = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         with folders.naming(path):
@@ -137,7 +134,7 @@ def _open(folder: int, path: LocalPath) -> TextIO:
 
 
 def _lock(file: TextIO, path: LocalPath) -> bool:
-    """Locks the file, and says whether there is such a thing here."""
+    """Lock the file; return False if the filesystem has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -159,7 +156,7 @@ def _is_at(file: TextIO, folder: int, name: str) -> bool:
 
 
 def _new_folders(folder: LocalPath) -> list[LocalPath]:
-    """Those that making this one would make, the innermost first."""
+    """Return the folders that making this one would make, the innermost first."""
     return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
 

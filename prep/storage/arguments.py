@@ -74,7 +74,7 @@ def _expanded(key: str, text: str, *, dollars: bool) -> str:
 
 
 def _at_home(key: str, text: str) -> tuple[str, str]:
-    """What ``~`` or ``~user`` stands for, without a slash at its end, and the rest of the path."""
+    """Return the folder for ``~`` or ``~user``, without a final slash, and the rest of the path."""
     first, slash, rest = text.partition("/")
     home = os.path.expanduser(first)
     empty = first == "~" and os.environ.get("HOME") == ""  # It would be /.
@@ -135,7 +135,7 @@ def _require_name(key: str, text: str) -> None:
 
 
 def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> str:
-    """Has a URL opened with these options from now on, and gives back what of it may be shown.
+    """Open a URL with these options from now on; return it without credentials.
 
     Args:
         key: what it is called in an error message.
@@ -156,7 +156,7 @@ def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, 
 def split(
     values: Mapping[str, Any], storage_options: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """:func:`prep.storage.location.split_options`, with errors for users.
+    """Call :func:`split_options`, with errors for users.
 
     Raises:
         ConfigError: they are partly by key.
@@ -177,7 +177,7 @@ def _require_no_typo(storage_options: Mapping[str, Any]) -> None:
 
 
 def require_openable(key: str, url: str) -> None:
-    """Raises ConfigError, which says what to do, where a URL's storage can't be opened here."""
+    """Raise ConfigError, which says what to do, if a URL's storage can't be opened here."""
     files = ("label_map", "mean_file")
     try:
         require_supported(url, output=key == "output", folder=key not in files)
@@ -186,7 +186,7 @@ def require_openable(key: str, url: str) -> None:
 
 
 def read_options(value: Any) -> Any:
-    """``storage_options`` that were given as JSON text, or as ``@FILE``; others as they are.
+    """Return ``storage_options`` given as JSON text or as ``@FILE`` as a mapping, others as is.
 
     Raises:
         ConfigError: they can't be read; the message does not show them.
@@ -226,18 +226,17 @@ def parse_count(value: Any) -> Any:
 def split_options(
     values: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Takes credentials out of URLs, and says which options hold for each.
+    """Take credentials out of URLs, and return the options for each.
 
     Args:
-        values: what may be a URL, by its key.
-        given: options that hold for all, or by key.
+        values: paths and URLs by key.
+        given: options for all of them, or options by key.
 
     Returns:
         The values without credentials, and the options by key; keys without any are left out.
 
     Raises:
-        ValueError: the options are partly by key, and partly not; most storages say nothing of
-            options that they don't know.
+        ValueError: only some of the options are by key; most storages ignore unknown options.
 
     >>> split_options({"source": "s3://a:secret@bucket", "output": "out"}, {"use_ssl": False})
     ({'source': 's3://bucket', 'output': 'out'}, {'source': {'use_ssl': False, 'key': 'a', \

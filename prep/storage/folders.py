@@ -1,12 +1,11 @@
 """Folders of an output on this machine, opened without following a symbolic link.
 
-Whoever may write to an output may put a link where a folder of ours is expected, before a run or in
-the middle of one. What is written, replaced or removed by its path then is a file of somebody else.
-So a folder is opened from the output's root on, one name at a time, and no name may be that of a
-link (``O_NOFOLLOW``); all that happens in it happens by name below what was opened (``dir_fd``),
-wherever its path leads by then.
+Anybody who may write to an output may put a link in the place of a folder of ours, before a run or
+in the middle of one. A path through it leads to somebody else's files. So a folder is opened from
+the output's root on, one name at a time, and no name may be that of a link (``O_NOFOLLOW``). Files
+in it are named relative to the open folder (``dir_fd``), wherever its path leads by then.
 
-The root itself, and what lies above it, is what the user has chosen: links there are followed.
+The root itself, and what lies above it, is the user's choice: links there are followed.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from prep.errors import OutputConflict
@@ -27,12 +25,12 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @contextlib.contextmanager
 def opened(folder: Path, within: Path, *, make: bool = False) -> Iterator[int]:
-    """Opens a folder for the length of the block; gives its descriptor, for ``dir_fd``.
+    """Open a folder for the length of the block; yield its descriptor, for ``dir_fd``.
 
     Args:
         folder: at or below ``within``.
         within: the root below which no link is followed.
-        make: make it where it is absent, and all above it.
+        make: make it if it is absent, with all folders above it.
 
     Raises:
         OutputConflict: a link is in the way, or ``folder`` is not within ``within``.
@@ -57,7 +55,7 @@ def opened(folder: Path, within: Path, *, make: bool = False) -> Iterator[int]:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Has errors of the system in the block name this path, not a name in an open folder."""
+    """Make errors raised in the block name this path, not a name in an open folder."""
     try:
         yield
     except OSError as error:
@@ -65,7 +63,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _names(folder: Path, within: Path) -> tuple[str, ...]:
-    """Those of the folders from ``within`` down to this one."""
+    """Return the names of the folders from ``within`` down to this one."""
     depth = len(within.parts)
     names = folder.parts[depth:]
     if folder.parts[:depth] != within.parts or ".." in names:
@@ -102,7 +100,7 @@ def _open(outer: int, name: str, make: bool) -> int:
 
 
 def require_no_link(folder: int, name: str, path: Path) -> None:
-    """Raises OutputConflict where a name in an open folder is that of a symbolic link."""
+    """Raise OutputConflict if a name in an open folder is that of a symbolic link."""
     try:
         target = os.readlink(name, dir_fd=folder)
     except OSError:
@@ -111,10 +109,10 @@ def require_no_link(folder: int, name: str, path: Path) -> None:
 
 
 def link_in_the_way(path: object, target: str) -> OutputConflict:
-    """The error of whoever finds a link where something of ours is to be.
+    """Return the error for a symbolic link in the place of something of ours.
 
     Args:
-        target: what it points to.
+        target: what the link points to.
     """
     return OutputConflict(
         f"output: {path} is a symbolic link (to {one_line(target)}), and nothing in an output is "
@@ -124,40 +122,5 @@ def link_in_the_way(path: object, target: str) -> OutputConflict:
 
 
 def is_alone(status: os.stat_result) -> bool:
-    """Whether a file may be written to: it is one, and has no other name that others know it by."""
+    """Return True for a regular file without another hard link: it may be written to."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
-
-
-def remove(path: Path, within: Path) -> None:
-    """Removes a file, or a link itself; does nothing where there is none."""
-    with (
-        contextlib.suppress(FileNotFoundError),
-        opened(path.parent, within) as folder,
-        naming(path),
-    ):
-        os.unlink(path.name, dir_fd=folder)
-
-
-def remove_folder(path: Path, within: Path) -> None:
-    """Removes a folder that has nothing in it.
-
-    Raises:
-        OSError: it has, or is none.
-    """
-    with opened(path.parent, within) as folder, naming(path):
-        os.rmdir(path.name, dir_fd=folder)
-
-
-def empty(path: Path, within: Path, keep: Callable[[str], bool]) -> None:
-    """Removes all that is in a folder, if there is one, but for what is to be kept by its name.
-
-    Of a link, the link itself is removed.
-    """
-    with contextlib.suppress(FileNotFoundError), opened(path, within) as folder:
-        for name in os.listdir(folder):
-            if keep(name):
-                continue
-            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                shutil.rmtree(name, dir_fd=folder)  # Which follows no link either.
-            else:
-                os.unlink(name, dir_fd=folder)

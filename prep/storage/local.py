@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from io import BufferedReader
@@ -94,13 +95,26 @@ class LocalPath(PosixPath, Location):
             pass
 
     def remove_file(self, *, within: LocalPath) -> None:
-        folders.remove(self, within)
+        with (
+            contextlib.suppress(FileNotFoundError),
+            folders.opened(self.parent, within) as folder,
+            folders.naming(self),
+        ):
+            os.unlink(self.name, dir_fd=folder)
 
     def remove_folder(self, *, within: LocalPath) -> None:
-        folders.remove_folder(self, within)
+        with folders.opened(self.parent, within) as folder, folders.naming(self):
+            os.rmdir(self.name, dir_fd=folder)
 
     def empty_folder(self, *, within: LocalPath, keep: Callable[[str], bool]) -> None:
-        folders.empty(self, within, keep)
+        with contextlib.suppress(FileNotFoundError), folders.opened(self, within) as folder:
+            for name in os.listdir(folder):
+                if keep(name):
+                    continue
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    shutil.rmtree(name, dir_fd=folder)  # Which follows no link either.
+                else:
+                    os.unlink(name, dir_fd=folder)
 
     def require_unlinked(self, *, within: LocalPath) -> None:
         with contextlib.suppress(OSError), folders.opened(self, within):
@@ -123,11 +137,10 @@ class LocalPath(PosixPath, Location):
 
 
 def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
-    """The contents of a regular file.
+    """Return the contents of a regular file.
 
     Args:
-        path: which.
-        expected: what it must be.
+        expected: size and time that it must have.
 
     Raises:
         FileChanged: it is not what was expected, or is being written to.
@@ -159,7 +172,7 @@ def read_range(path: str | bytes, offset: int, length: int) -> bytes:
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
-    """The contents of a regular file, a megabyte at a time.
+    """Yield the contents of a regular file, a megabyte at a time.
 
     Raises:
         OSError: it can't be read, or is something else.
@@ -170,7 +183,7 @@ def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _opened(path: str | bytes) -> Iterator[tuple[int, os.stat_result]]:
-    """Opens a regular file to read it; gives its descriptor, and what it is like.
+    """Open a regular file for reading; yield its descriptor and status.
 
     Raises:
         OSError: it can't be opened, or is something else.

@@ -25,7 +25,7 @@ _MOUNTS: Claims[str] = Claims()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """All options that were granted to one process, to be granted in another; they are not shown.
+    """All options that were granted to one process, to be granted in another; never shown.
 
     Mounts are not among them, for each host has its own.
 
@@ -43,15 +43,15 @@ class Access:
         return _unscrambled, (_scrambled(data, pad), pad)
 
     def apply(self, holder: str) -> None:
-        """Grants all of it in this process, beside what was granted for others.
+        """Grant all of them in this process, beside those of other holders.
 
         Args:
-            holder: whom it is for; what was granted for the same one before is replaced.
+            holder: names the caller; what it was granted before is replaced.
         """
         OPTIONS.hold(holder, self.options)
 
     def withdraw(self, holder: str) -> None:
-        """Takes it back, unless something else was granted for the same one meanwhile."""
+        """Take them back, unless the holder was granted others meanwhile."""
         OPTIONS.release(holder, self.options)
         forget_filesystems()  # They hold what they were opened with.
 
@@ -74,26 +74,26 @@ class Mounts:
     """Where this host sees folders that others see under other paths.
 
     Attributes:
-        folders: by the path that others use, the one here.
+        folders: the path here, by the path that others use.
     """
 
     folders: Mapping[str, str]
 
     def apply(self, holder: str) -> None:
-        """Has the folders, and all below them, found here, beside those of others.
+        """Find these folders, and all below them, where they are here.
 
         Args:
-            holder: whom it is for; what was mounted for the same one before is replaced.
+            holder: names the caller; what it has mounted before is replaced.
         """
         _MOUNTS.hold(holder, self.folders)
 
     def withdraw(self, holder: str) -> None:
-        """Ends that, unless other folders were mounted for the same one meanwhile."""
+        """Undo :meth:`apply`, unless the holder has mounted other folders meanwhile."""
         _MOUNTS.release(holder, self.folders)
 
     @classmethod
     def of(cls, folders: Mapping[str, str]) -> Mounts:
-        """With paths as they are looked up."""
+        """Normalize the paths, as they are looked up."""
         return cls(
             {os.path.normpath(path): os.path.abspath(here) for path, here in folders.items()}
         )

@@ -92,13 +92,13 @@ class Location(abc.ABC):
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is in a storage: each question takes a while, and nobody has locks."""
+        """True in a storage, where each question takes a while and there are no locks."""
         return self.local is None
 
     @property
     @abc.abstractmethod
     def has_links(self) -> bool:
-        """Whether there may be symbolic links; raises OSError if a storage does not say."""
+        """True if there may be symbolic links; raises OSError if a storage does not say."""
 
     @property
     def most_at_once(self) -> int | None:

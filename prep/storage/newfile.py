@@ -3,11 +3,12 @@
 A reader never sees half a file: it is written under a temporary name that is unique to the attempt,
 flushed to disk, and only then renamed. Two processes that write the same file at the same time
 therefore do each other no harm; the last one to finish wins. No link below an output is followed
-on the way (see ``folders``); one that bears the name of the file is itself replaced.
+(see ``folders``); a link that bears the name of the file is itself replaced.
 
-Who writes a file holds a lock on it, which the kernel lets go of when the process ends, however
-that comes about. So what a dead attempt has left is told from what a live one is at. Where the
-filesystem has no locks it can't be told, and is left, unless whoever asks is alone in the output.
+The writer of a file holds a lock on it, which the kernel releases when the process ends, however
+that comes about. So the file of a dead attempt is told from that of a live one. On a filesystem
+without locks they can't be told apart, and nothing is removed, unless the caller is alone in the
+output.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from prep.storage import folders
 
@@ -36,21 +36,21 @@ NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def temporary_name(tag: str = "") -> str:
-    """A new one.
+    """Return a new temporary name: hidden, and unique to the attempt.
 
     Args:
-        tag: digits by which attempts at the same thing are found.
+        tag: digits by which attempts at the same file are found.
     """
     return f".{tag}{'.' if tag else ''}{uuid.uuid4().hex}{SUFFIX}"
 
 
 def is_temporary(name: str, tag: str | None = None) -> bool:
-    """Whether a name is a temporary one; with this tag (or with none, if that is empty)."""
+    """Return True for a temporary name with this tag; an empty tag stands for names without."""
     return _NAME.fullmatch(name) is not None and tag in (None, tag_of(name) or "")
 
 
 def tag_of(name: str) -> str | None:
-    """The tag in a temporary name; None where there is none."""
+    """Return the tag in a temporary name; None if there is none."""
     match = _NAME.fullmatch(name)
     return match["tag"] if match else None
 
@@ -68,6 +68,18 @@ class NewFile(abc.ABC):
         self.size = 0
         self._digest = hashlib.sha256()
 
+    def __enter__(self) -> Self:
+        self._block = self._writing()
+        self._block.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._block.__exit__(*raised)
+
+    @abc.abstractmethod
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        """Make a temporary file on entry; publish it on exit, unless an error is raised."""
+
     def write(self, data: bytes) -> None:
         self._digest.update(data)
         self.size += len(data)
@@ -80,32 +92,11 @@ class NewFile(abc.ABC):
     @property
     @abc.abstractmethod
     def others(self) -> Sequence[str]:
-        """The temporary names of other attempts at the same thing, dead or alive."""
-
-    @abc.abstractmethod
-    def __enter__(self) -> Self: ...
-
-    @abc.abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+        """The temporary names of other attempts with the same tag, dead or alive."""
 
 
 class AtomicFile(NewFile):
-    """One on this machine.
-
-    Args:
-        path: where it is to appear.
-        within: the output that it is in, below which no link is followed; by default, the folder
-            that the file is in.
-        durable: whether to wait until it is on disk. Otherwise a power failure may undo it.
-        tag: digits to put into the temporary name, by which :attr:`others` finds attempts at the
-            same thing.
-        before_publishing: is called right before the file appears; what it raises prevents that.
-    """
+    """A new file on this machine's disks; see :meth:`prep.storage.location.Location.create`."""
 
     def __init__(
         self,
@@ -124,14 +115,20 @@ class AtomicFile(NewFile):
         self._before_publishing = before_publishing
         self._handed_over = 0
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            folder = folders.opened(self._path.parent, self._within, make=True)
-            self._folder = stack.enter_context(folder)
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with folders.opened(self._path.parent, self._within, make=True) as self._folder:
             with folders.naming(self._path):
                 self._temporary, self._file = _create(self._folder, self._tag)
-            self._open = stack.pop_all()
-        return self
+            try:
+                with self._file:  # Closed after it is renamed, for that lets go of the lock.
+                    yield
+                    self._publish()
+                if self._durable:
+                    os.fsync(self._folder)  # Makes the rename survive a power failure.
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._temporary, dir_fd=self._folder)
 
     @property
     def others(self) -> list[str]:
@@ -145,7 +142,7 @@ class AtomicFile(NewFile):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Has the system begin to write to disk, so that little is left to wait for at the end.
+        """Have the system begin to write to disk, so that little is left to wait for at the end.
 
         Linux does that when told that the pages are not needed any more.
         """
@@ -155,41 +152,21 @@ class AtomicFile(NewFile):
             os.posix_fadvise(self._file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
         self._handed_over = self.size
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._open:
-            try:
-                with self._file:  # Closed after it is renamed, for that lets go of the lock.
-                    if kind is None:
-                        self._publish()
-                if kind is None and self._durable:
-                    os.fsync(self._folder)  # Makes the rename survive a power failure.
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._temporary, dir_fd=self._folder)
-
     def _publish(self) -> None:
-        self._complete()
-        if self._before_publishing is not None:
-            self._before_publishing()
-        names = (self._temporary, self._path.name)
-        with folders.naming(self._path):
-            os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-
-    def _complete(self) -> None:
         self._file.flush()
         if self._durable:
             os.fsync(self._file.fileno())
         # Some file servers tell only at closing that there was no room: this closes it once before.
         os.close(os.dup(self._file.fileno()))
+        if self._before_publishing is not None:
+            self._before_publishing()
+        with folders.naming(self._path):
+            names = (self._temporary, self._path.name)
+            os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
 def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
-    """Opens a file under a temporary name, and locks it."""
+    """Open a file under a temporary name, and lock it."""
     while True:
         name = temporary_name(tag)
         file = os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb", buffering=_BUFFER)
@@ -207,7 +184,7 @@ def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Locks a file, and says whether there is such a thing here.
+    """Lock a file; return False if the filesystem has no locks.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -231,16 +208,10 @@ def remove_leftovers(
     keep_names: bool = False,
     alone: bool = False,
 ) -> None:
-    """Removes what dead attempts left in a folder under temporary names.
+    """Remove what dead attempts left in the folder ``path`` on this machine's disks.
 
-    Args:
-        path: of the folder.
-        tag: only those with this tag.
-        within: the output that it is in, below which no link is followed.
-        keep_names: of those with a tag, remove what is in them, but not the trace that an attempt
-            has died there.
-        alone: whether all of them are to be taken for dead where the filesystem has no locks. One
-            that is alive after all then fails when it would publish its file.
+    See :meth:`prep.storage.location.Location.remove_leftovers`. An attempt that was taken for dead,
+    and is alive after all, fails when it would publish its file.
     """
     with contextlib.suppress(OSError), folders.opened(path, within or path) as folder:
         for name in temporaries(folder, tag):
@@ -270,7 +241,7 @@ def _remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> 
 
 
 def temporaries(folder: int | Path, tag: str | None) -> list[str]:
-    """The temporary names in a folder, in their order; those with this tag, if one is given."""
+    """Return the temporary names in a folder, sorted; with a tag, only those that bear it."""
     return sorted(
         name for name in os.listdir(folder) if name.endswith(SUFFIX) and is_temporary(name, tag)
     )

@@ -93,7 +93,7 @@ class RemotePath(Location):
 
     @property
     def puts_whole(self) -> bool:
-        """Whether an upload appears whole or not at all; elsewhere, files can be renamed."""
+        """True if an upload appears whole or not at all; elsewhere, files can be renamed."""
         return self._requests.puts_whole
 
     @property

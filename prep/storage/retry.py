@@ -32,29 +32,29 @@ TRANSIENT = frozenset(getattr(errno, name) for name in _PASSING if hasattr(errno
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether the same may succeed a moment later."""
+    """Return True if the same may succeed a moment later."""
     return error.errno in TRANSIENT
 
 
 def lasted(error: BaseException) -> float:
-    """For how many seconds all that was tried had failed when this was the last; 0 if unknown."""
+    """Return for how many seconds everything had failed when this was raised; 0 if unknown."""
     seconds: float = getattr(error, "lasted", 0.0)
     return seconds
 
 
 @dataclass(slots=True)
 class Retries:
-    """Tries again, with growing pauses, and counts how often.
+    """A budget of further attempts, with growing pauses.
 
-    Where each try takes minutes to fail, and some are tries of what is itself tried again, numbers
-    bound nothing: so there is a time as well.
+    An attempt may take minutes to fail, and may itself consist of several. So the time is limited
+    as well as the number.
 
     Attributes:
-        limit: how often in all; after that, the first failure is the last.
-        patience: seconds; when all that was tried has failed for so long, the next failure is the
-            last. Whatever succeeds in between begins a new count.
-        clock: gives seconds.
-        count: how often it was.
+        limit: number of further attempts in all; after that, the first failure is the last.
+        patience: seconds; once everything has failed for so long, the next failure is the last.
+            A success begins a new count.
+        clock: returns seconds.
+        count: number of further attempts so far.
     """
 
     limit: int = 100
@@ -65,19 +65,19 @@ class Retries:
 
     @property
     def spent(self) -> bool:
-        """Whether all has failed for so long that nothing is tried again."""
+        """True if everything has failed for so long that nothing is tried again."""
         return self._lasted() >= self.patience
 
     def call(self, action: Callable[[], T], pauses: Sequence[float]) -> T:
-        """What ``action`` returns, when it is called once and once more after each pause.
+        """Call ``action``, and again after each pause while it fails for a reason that may pass.
 
         Args:
-            action: what to do; it must leave nothing half-done when it fails.
+            action: leaves nothing half-done when it fails.
             pauses: seconds, each stretched or shortened at random, so that many workers that lost
                 the same file server do not all come back to it at once.
 
         Raises:
-            OSError: it failed for a reason that will not pass, every time, or for too long.
+            OSError: the failure does not pass, or there were too many, or for too long.
         """
         left = iter(pauses)
         while True:
@@ -102,11 +102,11 @@ class Retries:
 
 
 _IN_A_HURRY = 1.5  # seconds
-_LOOK = 0.5  # seconds: how often it is looked whether an answer is still of use
+_LOOK = 0.5  # seconds between two looks at whether an answer is still of use
 
 
 class _Limit:
-    """Until when answers are of use, by time.monotonic()."""
+    """The time.monotonic() until which answers are of use."""
 
     def __init__(self, until: float) -> None:
         self.until = until
@@ -117,12 +117,12 @@ _limit: ContextVar[_Limit] = ContextVar("limit", default=_Limit(math.inf))  # no
 
 @contextlib.contextmanager
 def answering_within(seconds: float = _IN_A_HURRY) -> Iterator[None]:
-    """Has all that is asked in the block be answered in this time, taken together, or not at all.
+    """Limit the time that all requests in the block may take together.
 
-    What a storage that takes one question at a time (SFTP) is at is not cut short.
+    A request to a storage that takes one at a time (SFTP) is not cut short.
 
     Args:
-        seconds: by default, as many as somebody who has stopped a run is made to wait.
+        seconds: the default is how long somebody who has stopped a run is made to wait.
     """
     token = _limit.set(_Limit(min(_limit.get().until, time.monotonic() + seconds)))
     try:
@@ -132,15 +132,15 @@ def answering_within(seconds: float = _IN_A_HURRY) -> Iterator[None]:
 
 
 def in_a_hurry() -> bool:
-    """Whether this is within :func:`answering_within`."""
+    """Return True inside of :func:`answering_within`."""
     return _limit.get().until < math.inf
 
 
 @contextlib.contextmanager
 def asking_in_threads() -> Iterator[Callable[[Callable[[S], T], S], T]]:
-    """Gives what calls a function in another thread, in as much of a hurry as this one.
+    """Yield a function that calls another in a thread of a pool, with this thread's deadline.
 
-    What is still asked there when the block ends is given up: nobody wants to know any more.
+    Requests that are still waiting there when the block ends are given up.
     """
     limit = _Limit(_limit.get().until)
     context = copy_context()
@@ -153,13 +153,13 @@ def asking_in_threads() -> Iterator[Callable[[Callable[[S], T], S], T]]:
 
 
 def answer(loop: Any, question: Any, patience: float) -> Any:
-    """What a coroutine gives, in the event loop of another thread.
+    """Run a coroutine in the event loop of another thread, and return its result.
 
     Args:
         patience: seconds.
 
     Raises:
-        OSError: that takes too long, or is of no use to anyone any more.
+        OSError: it takes too long, or nobody wants the result any more.
     """
     # They take a while to load, and who asks has them.
     import asyncio
@@ -176,7 +176,7 @@ def answer(loop: Any, question: Any, patience: float) -> Any:
 
 
 def require_time(deadline: float = math.inf) -> float:
-    """Seconds that are left to wait for an answer; raises OSError where there are none."""
+    """Return the seconds that are left to wait for an answer; raise OSError if there are none."""
     until = _limit.get().until
     if until == -math.inf:
         raise OSError(errno.ECANCELED, "not asked for any more")

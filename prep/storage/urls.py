@@ -1,4 +1,4 @@
-"""URLs: which storage they name, and what in them is nobody's business."""
+"""URLs: which storage they name, and which parts of them are secret."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Bare(NamedTuple):
 
 
 def is_url(path: str) -> bool:
-    """Whether this names something in a storage, and not in a folder of this machine.
+    """Return True for a URL of a storage, False for a path on this machine.
 
     >>> is_url("s3://bucket/photos"), is_url("/photos")
     (True, False)
@@ -64,7 +64,7 @@ def is_url(path: str) -> bool:
 
 
 def lacks_slash(path: str) -> str | None:
-    """The protocol of what would be the URL of a storage with one slash more.
+    """Return the protocol of a URL that lacks one of its slashes.
 
     >>> lacks_slash("s3:/bucket/photos"), lacks_slash("s3://bucket/photos")
     ('s3', None)
@@ -75,7 +75,7 @@ def lacks_slash(path: str) -> str | None:
 
 
 def protocol_of(url: str) -> str:
-    """The protocol of a URL.
+    """Return the protocol of a URL.
 
     >>> protocol_of("s3://bucket/photos")
     's3'
@@ -84,7 +84,7 @@ def protocol_of(url: str) -> str:
 
 
 def local_path(path: str) -> str:
-    """The path that a URL of this machine's files stands for; anything else as :func:`canonical`.
+    """Return the path for a ``file:`` URL; anything else as :func:`canonical` does.
 
     >>> local_path("file:///photos/a%20b"), local_path("s3://bucket/a%20b")
     ('/photos/a b', 's3://bucket/a%20b')
@@ -95,7 +95,7 @@ def local_path(path: str) -> str:
 
 
 def canonical(path: str) -> str:
-    """A URL with its protocol in lower case, for it is the same in any; a path as it is.
+    """Return a URL with its protocol in lower case; a path as it is.
 
     >>> canonical("S3://Bucket"), canonical("/photos")
     ('s3://Bucket', '/photos')
@@ -104,7 +104,7 @@ def canonical(path: str) -> str:
 
 
 def without_credentials(url: str) -> Bare:
-    """Takes the password out of a URL, and keys out of one that begins with a bucket.
+    """Take the password, or the keys of a bucket, out of a URL.
 
     >>> without_credentials("sftp://me:secret@host:2222/photos")
     Bare(url='sftp://me@host:2222/photos', options={'password': 'secret'})
@@ -126,7 +126,7 @@ def without_credentials(url: str) -> Bare:
 
 
 def hide_credentials(text: str) -> str:
-    """The text with credentials in URLs taken out, be they in a query or before a host.
+    """Replace credentials in URLs in a text, in queries and before hosts.
 
     >>> hide_credentials("no such folder: 'abfs://photos/o?sv=1&sig=abc'")
     "no such folder: 'abfs://photos/o?sv=…&sig=…'"
@@ -142,7 +142,7 @@ def hide_credentials(text: str) -> str:
 
 
 def require_supported(url: str, *, output: bool = False, folder: bool = True) -> None:
-    """Raises ValueError, which says what to do, where a URL's storage can't be opened here.
+    """Raise ValueError, which says what to do, if a URL's storage can't be opened here.
 
     Args:
         output: whether it is to be written to.
@@ -155,7 +155,7 @@ def require_supported(url: str, *, output: bool = False, folder: bool = True) ->
 
 
 def _require_place(protocol: str, url: str) -> None:
-    """Raises ValueError where a URL lacks what its protocol needs, or would show a secret."""
+    """Raise ValueError if a URL lacks what its protocol needs, or would show a secret."""
     if protocol in _ON_HOSTS and not _has_host(url):
         raise ValueError(f"{protocol}:// needs a host: {protocol}://[USER@]HOST[:PORT]/PATH")
     if protocol in _IN_BUCKETS:
@@ -169,7 +169,7 @@ def _require_place(protocol: str, url: str) -> None:
 
 
 def bucket_of(url: str) -> str | None:
-    """The URL of the bucket that a URL is in; None where it is in none.
+    """Return the URL of the bucket that a URL is in; None if it is in none.
 
     >>> bucket_of("s3://bucket/photos"), bucket_of("sftp://host/photos")
     ('s3://bucket', None)
@@ -180,7 +180,7 @@ def bucket_of(url: str) -> str | None:
 
 
 def _require_bucket(url: str) -> None:
-    """What comes before the first slash must be the name of one: a secret may hold slashes."""
+    """Raise ValueError if the part before the first slash names no bucket but may be a secret."""
     protocol, _, rest = without_credentials(url).url.partition("://")
     bucket = rest.partition("/")[0]
     if not bucket:
@@ -217,7 +217,7 @@ def _require_no_secrets(url: str) -> None:
 
 
 def _require_plain_host(protocol: str, url: str) -> None:
-    """A password with a slash in it would be taken for a part of the path, and shown."""
+    """Raise ValueError for a port that may be the beginning of a password with a slash."""
     _, _, rest = without_credentials(url).url.partition("://")
     host = rest.partition("/")[0]
     port = host.rpartition("]")[2].partition(":")[2]  # Of [::1]:80, what follows the bracket.
@@ -245,13 +245,13 @@ _END_OF_TEXT = r"\Z"  # Python's; RE2, which Arrow has, calls it \z.
 
 
 def leading_out(source: str, end_of_text: str = _END_OF_TEXT) -> str:
-    """The regular expression that is found in paths which do not stay within a source."""
+    """Return the regular expression found in paths that lead out of a source."""
     pattern = _LEADS_OUT_OF_URL if is_url(source) else _LEADS_OUT
     return pattern.format(end=end_of_text)
 
 
 def stays_within(path: str, source: str = "") -> bool:
-    """Whether a relative path leads to something below a source.
+    """Return True if a relative path leads to something below a source.
 
     >>> stays_within("train/cat/1.jpg"), stays_within("../1.jpg"), stays_within("/etc/passwd")
     (True, False, False)

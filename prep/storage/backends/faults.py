@@ -1,6 +1,6 @@
-"""What storages raise → ``OSError``, with the number that says whether it may pass.
+"""Turn the errors of storages into ``OSError``, with a number that says whether they may pass.
 
-Each library has errors of its own, some of them without a number, some that quote what was sent.
+Each library has errors of its own, some without a number, some that quote what was sent.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ _BY_KIND: tuple[tuple[type[OSError], int], ...] = (
 
 @contextlib.contextmanager
 def as_os_errors(url: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """Turns what is raised in the block into an OSError that names the URL and shows no secret.
+    """Turn an error raised in the block into an OSError that names the URL and shows no secret.
 
     Args:
-        options: whose values are not to be shown.
+        options: their values are not shown.
     """
     try:
         yield
@@ -125,7 +125,7 @@ def _plain_number(value: Any) -> int:
 
 
 def _text(error: Exception, number: int, options: Mapping[str, Any]) -> str:
-    """What an error says, on one line, without anything that only the options know."""
+    """Return the message of an error, on one line, without values of the options."""
     said = error.strerror if isinstance(error, OSError) else None
     if number == errno.ENOENT and not said:
         return os.strerror(number)  # The rest is how the library calls the place.
@@ -136,7 +136,7 @@ def _text(error: Exception, number: int, options: Mapping[str, Any]) -> str:
 
 
 def _first_sentence(said: str) -> str:
-    """What is meant for people: before a page of markup, and before what is meant for support.
+    """Return the part of a message before any markup, and before details for support.
 
     >>> _first_sentence("The container is absent. RequestId:1 Content: <?xml version='1.0'?>")
     'The container is absent.'
@@ -147,7 +147,7 @@ def _first_sentence(said: str) -> str:
 
 
 def redacted(text: str, options: Mapping[str, Any]) -> str:
-    """The text without what is in the options, but for those that are no secret.
+    """Replace the values of secret options in a text.
 
     >>> redacted("no such key: AKIA1234", {"key": "AKIA1234", "endpoint_url": "http://host"})
     'no such key: …'

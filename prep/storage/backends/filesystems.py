@@ -48,7 +48,7 @@ _own = _Own()
 
 
 def filesystem(url: str) -> Any:
-    """The fsspec filesystem of a URL, opened with the options that were granted for it.
+    """Return the fsspec filesystem of a URL, opened with the options that were granted for it.
 
     Raises:
         ImportError, ValueError: there is none for its protocol.
@@ -88,7 +88,7 @@ def _taken_by(kind: type) -> Iterable[str]:
 
 
 def most_at_once(url: str) -> int:
-    """How many requests a storage is to be asked at the same time, at the most.
+    """Return the number of requests that a storage is sent at the same time, at most.
 
     Raises:
         ImportError, ValueError: there is no filesystem for its protocol.
@@ -98,12 +98,12 @@ def most_at_once(url: str) -> int:
 
 
 def forget_connections() -> None:
-    """Has this thread connect anew to whatever it asks: a connection of its own has broken."""
+    """Forget the connections of this thread, one of which has broken."""
     _own.opened.clear()
 
 
 def forget_filesystems() -> None:
-    """Has all be opened anew when they are next needed; whoever is using one goes on with it."""
+    """Forget all filesystems; they are opened anew when next needed."""
     global _own
     with _lock:
         _shared.clear()
@@ -121,7 +121,7 @@ def _defaults(kind: Any, protocol: str) -> dict[str, Any]:
 
 
 def _without_path(url: str) -> str:
-    """A name may hold what would be taken for a query."""
+    """Return a URL without its path, a name in which may look like a query."""
     protocol, _, rest = url.partition("://")
     return f"{protocol}://{rest.partition('/')[0]}/"
 
@@ -151,10 +151,10 @@ def _google_token() -> Any:
 
 
 def _told_by_its_request(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Logs what went wrong in a task nobody waits for, unless a connection of aiohttp's broke.
+    """Log errors of tasks that nobody waits for, except of broken connections of aiohttp.
 
-    It sends the headers of an upload in such a task. The request fails by itself, and is tried
-    again or told of.
+    aiohttp sends the headers of an upload in such a task. The request itself fails as well, and is
+    tried again or reported.
     """
     error = context.get("exception")
     of_aiohttp = type(error).__module__.startswith("aiohttp.")

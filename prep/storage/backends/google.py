@@ -27,7 +27,7 @@ _no_metadata = threading.Event()
 
 
 def credentials() -> Any:
-    """Those of the environment, of gcloud, or of the machine.
+    """Return the credentials of the environment, of gcloud, or of the machine.
 
     Raises:
         PermissionError: there are none.
@@ -43,7 +43,7 @@ def credentials() -> Any:
 
 
 class _OnceWhereUnlikely(Request):
-    """Sends requests; elsewhere than on a machine of Google's, asks for metadata once at most."""
+    """Send requests; ask for metadata at most once, unless on a machine of Google."""
 
     def __call__(self, url: str, *arguments: Any, **options: Any) -> Any:
         ask: Any = super().__call__

@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class Claims(Generic[T]):
-    """Values by name, of several holders; they add up.
+    """Values by name, of several holders.
 
-    Where two ask for something else under one name, the first has its way until it lets go: nobody
-    who comes later takes from somebody at work what that relies on. What the process itself sets
-    comes before all others, and can be set anew.
+    If two holders have different values for one name, those of the first count until it releases
+    them: nobody takes away what somebody at work relies on. Values that the process sets come
+    before all others, and can be set anew.
     """
 
     def __init__(self) -> None:
@@ -30,26 +30,26 @@ class Claims(Generic[T]):
         self._all: Mapping[str, T] = {}
 
     def set(self, name: str, value: T) -> None:
-        """Has it be so for the length of the process."""
+        """Set a value for the length of the process."""
         with self._lock:
             self._own[name] = value
             self._add_up()
 
     def hold(self, holder: str, values: Mapping[str, T]) -> None:
-        """Has it be so until the holder lets go; what it has asked for before is replaced."""
+        """Add the values of a holder until it releases them; its former ones are replaced."""
         with self._lock:
             self._held[holder] = values
             self._add_up()
 
     def release(self, holder: str, values: Mapping[str, T]) -> None:
-        """Lets go of these values, unless the holder has asked for others meanwhile."""
+        """Remove these values, unless the holder has replaced them meanwhile."""
         with self._lock:
             if self._held.get(holder) is values:
                 del self._held[holder]
                 self._add_up()
 
     def all(self) -> Mapping[str, T]:
-        """What holds at present; does not change any more."""
+        """Return a snapshot of all values."""
         return self._all
 
     def _add_up(self) -> None:
@@ -64,7 +64,7 @@ class Options(Claims[Mapping[str, Any]]):
     """``storage_options`` by the URL at and below which they hold."""
 
     def of(self, url: str) -> Mapping[str, Any]:
-        """Those of the nearest place at or above a URL for which any were granted."""
+        """Return the options of the longest matching URL prefix."""
         url, granted = canonical(url), self.all()
         roots = [root for root in granted if url == root or url.startswith(f"{root}/")]
         return granted[max(roots, key=len)] if roots else {}
@@ -74,9 +74,5 @@ OPTIONS = Options()
 
 
 def grant(url: str, options: Mapping[str, Any]) -> None:
-    """Has everything at and below a URL opened with these options from now on.
-
-    Args:
-        options: what fsspec calls ``storage_options``.
-    """
+    """Open everything at and below a URL with these ``storage_options`` from now on."""
     OPTIONS.set(canonical(url).rstrip("/"), dict(options))

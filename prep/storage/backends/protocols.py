@@ -44,7 +44,7 @@ _REFUSED = {
 
 
 def filesystem_class(protocol: str) -> Any:
-    """The class of fsspec's that opens URLs of a protocol.
+    """Return the fsspec class that opens URLs of a protocol.
 
     Raises:
         ValueError: there is none.
@@ -70,7 +70,7 @@ def filesystem_class(protocol: str) -> Any:
 
 
 def require_known(protocol: str, *, output: bool, folder: bool) -> None:
-    """Raises ValueError, which says what to do, where nothing opens a protocol, or not for this.
+    """Raise ValueError, which says what to do, if a protocol can't be opened for this use.
 
     Args:
         output: whether it is to be written to.

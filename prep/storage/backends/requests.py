@@ -36,9 +36,9 @@ _BROKEN = (
 
 
 class Requests:
-    """Asks what is at a URL, and changes it.
+    """Requests to the storage of one URL.
 
-    All that can't be done raises OSError; nothing waits for ever.
+    Whatever can't be done raises OSError; nothing waits for ever.
     """
 
     __slots__ = ("_url",)
@@ -67,7 +67,7 @@ class Requests:
         patience: float = PATIENCE,
         **options: Any,
     ) -> Any:
-        """Calls a method of the filesystem by its name.
+        """Call a method of the filesystem by its name.
 
         Args:
             at: the path that it is called with, if not this one's.
@@ -76,7 +76,7 @@ class Requests:
 
     @property
     def puts_whole(self) -> bool:
-        """Whether an upload appears whole or not at all; elsewhere, files can be renamed."""
+        """True if an upload appears whole or not at all; elsewhere, files can be renamed."""
         return stores.puts_whole(protocol_of(self._url))
 
     @property
@@ -87,7 +87,7 @@ class Requests:
 
     @property
     def has_links(self) -> bool:
-        """Whether there are symbolic links, and it can be asked which names are links."""
+        """True if there are symbolic links, and it can be asked which names are links."""
         return stores.is_sftp(self.filesystem)
 
     def is_link(self) -> bool:
@@ -166,7 +166,7 @@ class Requests:
         self.call(stores.abort_in_s3, upload)
 
     def call(self, function: Any, *arguments: Any) -> Any:
-        """Calls a function of a filesystem and a path in it."""
+        """Call a function of a filesystem and a path in it."""
         fs = self.filesystem
         return self._answer(fs, function, fs, self.path, *arguments)
 
@@ -273,7 +273,7 @@ def _root_of(url: str) -> str:
 
 
 def given_to_others(url: str) -> dict[str, str]:
-    """Options of a URL that were granted just so for URLs of another protocol, which is told."""
+    """Return the protocols of other URLs by the options that they share with this one."""
     own = OPTIONS.of(url)
     found: dict[str, str] = {}
     for root, others in OPTIONS.all().items():

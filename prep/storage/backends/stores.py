@@ -1,7 +1,7 @@
-"""What a storage can do beyond what all of fsspec's can, or does better when asked otherwise.
+"""Requests that only some storages have, or that are faster than those of fsspec.
 
-S3, Azure and WebDAV give a file and the time of its change in one reply. S3 lists by prefix, and
-keeps unfinished uploads. SFTP sends what is asked for ahead of being asked.
+S3, Azure and WebDAV send a file and the time of its change in one reply. S3 lists by prefix, and
+keeps unfinished uploads. SFTP can be asked for all parts of a file at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WHOLE = frozenset(
 
 
 class Found(NamedTuple):
-    """What was read.
+    """The contents of a file.
 
     Attributes:
         data: empty where the size is not the expected one, or more than is wanted.
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 
 def puts_whole(protocol: str) -> bool:
-    """Whether what is uploaded appears whole or not at all, under its final name."""
+    """Return True if an upload appears whole or not at all, under its final name."""
     return protocol in _WHOLE
 
 
@@ -60,7 +60,7 @@ def is_link_over_sftp(fs: Any, path: str) -> bool:
 
 
 def time_of(info: Mapping[str, Any]) -> int:
-    """When something was changed last, in ns since 1970; 0 where that is not known."""
+    """Return the time of the last change, in ns since 1970; 0 if it is not known."""
     for name in _TIMES:
         if info.get(name):
             return to_ns(info[name])
@@ -68,7 +68,7 @@ def time_of(info: Mapping[str, Any]) -> int:
 
 
 def to_ns(time: Any) -> int:
-    """A time in any of the forms that filesystems use, in ns since 1970.
+    """Return a time in any of the forms that filesystems use, in ns since 1970.
 
     >>> to_ns("1970-01-01T00:00:01.5Z"), to_ns(1.5)
     (1500000000, 1500000000)
@@ -85,10 +85,10 @@ def to_ns(time: Any) -> int:
 
 
 def s3_session() -> Any:
-    """A session of S3 that lists six times as fast.
+    """Return a session of S3 that lists six times as fast.
 
-    Of the 170 µs that botocore takes for each object of a listing, 145 go into the time of its last
-    change, which may be in many forms, and in a listing always is in this one.
+    Of the 170 µs that botocore takes for each object of a listing, 145 go into parsing the time of
+    its last change in any form. In a listing, it always has the ISO form.
     """
     from aiobotocore.session import AioSession
     from botocore.utils import parse_timestamp
@@ -106,7 +106,7 @@ def s3_session() -> Any:
 
 
 def getter(fs: Any) -> Any:
-    """What gets a file and the time of its change in one reply; None where that can't be had."""
+    """Return a function that gets a file and its time in one reply; None if there is none."""
     if is_s3(fs):
         return get_from_s3
     if is_sftp(fs):
@@ -121,7 +121,7 @@ def _is_wanted(size: int, expected: int | None, most: int | None) -> bool:
 
 
 async def get_from_s3(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
-    """One request."""
+    """Get an object in one request."""
     bucket, key, _ = fs.split_path(path)
     reply = await fs._call_s3("get_object", Bucket=bucket, Key=key, **fs.req_kw)
     body, size = reply["Body"], reply["ContentLength"]
@@ -136,7 +136,7 @@ async def get_from_s3(fs: Any, path: str, expected: int | None, most: int | None
 async def get_from_azure(
     fs: Any, path: str, expected: int | None, most: int | None = None
 ) -> Found:
-    """One request for each 32 MiB."""
+    """Get a blob in one request for each 32 MiB."""
     container, name, _ = fs.split_path(path)
     async with fs.service_client.get_blob_client(container=container, blob=name) as client:
         reply = await client.download_blob()
@@ -145,7 +145,7 @@ async def get_from_azure(
 
 
 def get_over_webdav(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
-    """One request."""
+    """Get an object in one request."""
     from email.utils import parsedate_to_datetime  # It takes a while to load.
 
     data, headers = fs.get(path, expected, most)
@@ -155,7 +155,7 @@ def get_over_webdav(fs: Any, path: str, expected: int | None, most: int | None =
 
 
 def get_over_sftp(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
-    """All of it is asked for at once."""
+    """Get a file, asking for all of its parts at once."""
     with fs.ftp.open(path, "rb") as file:
         status = file.stat()
         data = b""
@@ -166,18 +166,18 @@ def get_over_sftp(fs: Any, path: str, expected: int | None, most: int | None = N
 
 
 def put_over_sftp(fs: Any, path: str, data: bytes) -> None:
-    """Without waiting for each part to be acknowledged before the next; its size is compared."""
+    """Put a file without waiting for each part to be acknowledged; compare its size."""
     fs.ftp.putfo(io.BytesIO(data), path, file_size=len(data), confirm=True)
 
 
 def create_over_sftp(fs: Any, path: str, data: bytes) -> None:
-    """Raises OSError where there is a file already; servers don't say that it is why."""
+    """Put a file if there is none; raise OSError, which does not say why, if there is."""
     with fs.ftp.open(path, "wx") as file:
         file.write(data)
 
 
 def if_absent(fs: Any) -> dict[str, Any]:
-    """Options for an upload of bytes that is to fail where something is already (S3, GCS, Azure).
+    """Return options for an upload that fails if something is there (S3, GCS, Azure, WebDAV).
 
     Raises:
         OSError: there are none.
@@ -191,12 +191,12 @@ def if_absent(fs: Any) -> dict[str, Any]:
 
 
 def part_size(fs: Any) -> dict[str, int]:
-    """Options for an upload from a local file."""
+    """Return options for an upload from a local file."""
     return {"chunksize": _PART} if is_s3(fs) else {}
 
 
 async def unfinished_in_s3(fs: Any, path: str) -> list[tuple[str, str]]:
-    """(path, id) of uploads in parts that were begun below ``path``, and not finished."""
+    """Return (path, id) of unfinished uploads in parts below ``path``."""
     bucket, key, _ = fs.split_path(path)
     query = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
     found = []

@@ -55,7 +55,7 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        """The path on its server: ``webdav://host/a`` is ``/a``."""
+        """Return the path on its server: ``webdav://host/a`` is ``/a``."""
         protocol, separator, rest = path.partition("://")
         if not separator or protocol not in cls.protocol:
             return path
@@ -69,11 +69,11 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
         return {"base_url": f"{_SCHEMES[parts.scheme]}://{host}", **user}
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """What is there: one request."""
+        """Return what is there, in one request."""
         return _entry(self._found(path, 0)[0])
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
-        """What is in a folder: one request."""
+        """Return what is in a folder, in one request."""
         own, others = self._found(path, 1)
         if own.properties.resource_type != "directory":
             raise NotADirectoryError(errno.ENOTDIR, "not a folder", path)
@@ -81,7 +81,7 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
         return entries if detail else [entry["name"] for entry in entries]
 
     def _found(self, path: str, depth: int) -> tuple[Response, list[Response]]:
-        """What the server says of a place, and of what is in it."""
+        """Return the replies about a place and about what is in it."""
         reply = self.client.propfind(
             quote(path), headers={"Depth": str(depth)}, follow_redirects=True
         )
@@ -96,7 +96,7 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
     def get(
         self, path: str, expected: int | None, most: int | None = None
     ) -> tuple[bytes, Mapping[str, str]]:
-        """The contents, none if they are not as long as expected or too long, and the headers."""
+        """Return the contents (none if not as long as expected, or too long) and the headers."""
         url = self.client.join_url(quote(path))
         with self.client.http.stream("GET", url, headers=_AS_IT_IS) as reply:
             reply.raise_for_status()
@@ -121,11 +121,11 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
         return _Ranges(self, path, mode, block_size or "default")
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
-        """Puts bytes there; with the mode ``create``, only if there is nothing."""
+        """Put bytes there; with the mode ``create``, only if nothing is there."""
         self._put(path, value, {"If-None-Match": "*"} if mode == "create" else {})
 
     def put_file(self, source: str, path: str, **_: Any) -> None:
-        """Puts what is in a local file there."""
+        """Put the contents of a local file there."""
         with open(source, "rb") as file:
             size = {"Content-Length": str(os.stat(file.fileno()).st_size)}
             self._put(path, iter(lambda: file.read(_PIECE), b""), size)
@@ -141,15 +141,15 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
             raise
 
     def mv(self, source: str, target: str, **_: Any) -> None:
-        """Renames, and so replaces what is there."""
+        """Rename a file, and so replace what is there."""
         self.client.move(quote(source), quote(target), overwrite=True)
 
     def rm_file(self, path: str) -> None:
-        """Removes a file; of a folder, all that is in it."""
+        """Remove a file, or a folder with all that is in it."""
         self.client.remove(quote(path))
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Makes a folder, and those that it would be in."""
+        """Make a folder, and the folders above it."""
         try:
             self._mkdir(path, exist_ok)
         except ResourceConflict:
@@ -166,7 +166,7 @@ class WebDav(AbstractFileSystem):  # type: ignore[misc]
                 raise FileExistsError(errno.EEXIST, "there is one already", path) from None
 
     def rmdir(self, path: str) -> None:
-        """Removes a folder that is empty."""
+        """Remove an empty folder."""
         if self.ls(path):
             raise OSError(errno.ENOTEMPTY, "not empty", path)
         self.rm_file(path)
