@@ -21,7 +21,7 @@ from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import OutputState, RunPlan
 from prep.planning.shards import ShardSpec
-from prep.shards.writer import is_settled
+from prep.shards.reading import is_settled
 from prep.sources.base import ImageEntry
 from prep.sources.manifest import entries_of
 from prep.storage.location import Location

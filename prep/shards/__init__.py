@@ -1,1 +1,12 @@
-"""One shard: written, read back, and checked. Knows nothing of Dask."""
+"""One shard: written, read again, and checked. Knows nothing of Dask.
+
+- ``writer``: from a shard's place in the plan to a committed file and its receipt. It can be
+  killed at any point, and run twice at once: shard first, receipt after it, both atomically.
+- ``reading``: reads source images, and tells a bad image from a source that is away.
+- ``tally``: counts what becomes of the images while a shard is written.
+- ``check``, ``check_records``: compare a shard with its plan and receipt, as a whole and record by
+  record.
+- ``lookup``: finds a record by its number, for ``prep show``.
+- ``formats``: how records lie in a file. Nothing else here knows TFRecord or tar.
+- ``isolation``: processes images that may crash or hang a decoder in a child process.
+"""

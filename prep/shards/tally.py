@@ -1,4 +1,4 @@
-"""What has become of the images of a shard, as they come."""
+"""Count what becomes of the images of a shard, image by image."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _LONGEST_DETAIL = 200
 
 @dataclass(slots=True)
 class Tally:
-    """What becomes a shard's receipt.
+    """The counts and sums that become a shard's receipt.
 
     Attributes:
         written: records by class.
-        stats: channel sums of the squares that were written.
-        shapes: numbers of images written, by (width, height) in pixels as they were.
-        findings: the images that were not written, or not as they were.
-        deep: of the images written, those that claim 16 bits a sample, by class.
-        refused: how many were not written.
+        stats: channel sums of the centre crops that were written.
+        shapes: number of images written, by (width, height) of the source in pixels.
+        findings: the images that were refused, repaired or kept damaged.
+        deep: images written that claim 16 bits a sample, by class.
+        refused: number of images that were not written.
         source_bytes: of all image files that were read.
-        file_bytes: what is in the shard's file so far.
+        file_bytes: size of the shard's file so far.
         checksums: of all image files, in their order.
     """
 
@@ -47,25 +47,26 @@ class Tally:
 
     @property
     def images(self) -> int:
-        """How many are settled: written or refused."""
+        """Number of images written or refused."""
         return len(self.checksums)
 
     @property
     def mean_image(self) -> MeanImage:
-        """The mean of the squares that were written."""
+        """The mean of the centre crops that were written."""
         return self._grids.mean()
 
     def traits(self, split: str, shard: int, size: int) -> Traits:
-        """Those of the images that were written; see :meth:`prep.images.traits.Traits.of`."""
+        """Return the traits of what was written; see :meth:`prep.images.traits.Traits.of`."""
         return Traits.of(self._noted, self._grids.chroma(), split, shard, size)
 
     def accept(self, path: str, class_name: str, data: bytes, processed: Processed) -> None:
-        """Counts an image that was written.
+        """Count an image that was written.
 
         Args:
-            path: of its file, relative to the source.
-            data: its file.
-            processed: what was written of it.
+            path: its file, relative to the source.
+            class_name: its class.
+            data: contents of the file.
+            processed: the result.
         """
         self.written[class_name] += 1
         self.stats += processed.stats
@@ -86,7 +87,7 @@ class Tally:
         self._settle(data)
 
     def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
-        """Counts an image that was not written; ``data`` is what could be read of it."""
+        """Count an image that was not written; ``data`` is as much as could be read of it."""
         self.refused += 1
         self._find(path, class_name, "refused", error.reason, error.detail)
         self._settle(data)

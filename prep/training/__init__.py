@@ -1,1 +1,8 @@
-"""Readers for those who train."""
+"""Readers of outputs, for those who train.
+
+- ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only module that imports TensorFlow.
+
+A reader learns from the plan which files there are and from ``prep.shards.formats`` what is in
+them. It gives every record exactly once, in the order of the shards. The next framework gets a
+module of its own name here.
+"""

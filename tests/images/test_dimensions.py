@@ -19,7 +19,7 @@ from prep.images.processor import ImageProcessor
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.settings import ImageSettings
-from prep.shards.isolation.child import IsolatedProcessor
+from prep.shards.isolation.processors import IsolatedProcessor
 from tests.support.pictures import image_file, jpeg, picture, write_tree
 
 

@@ -26,7 +26,7 @@ from prep.output.report.making import Effort, make_report
 from prep.output.report.report import RunReport
 from prep.settings import ImageSettings
 from prep.shards.check import inspect_shard
-from prep.shards.isolation.child import IsolatedProcessor
+from prep.shards.isolation.processors import IsolatedProcessor
 from prep.shards.writer import RunRef
 from tests.support.oddities import FILES, SIZE, cmyk, flat, gray, see_through, written
 from tests.support.pictures import image_file, jpeg, picture, stored

@@ -23,8 +23,7 @@ from prep.execution.writing import write_serially
 from prep.images.processor import ImageProcessor, Processed
 from prep.output.journal import Journal
 from prep.settings import ImageSettings
-from prep.shards.isolation.child import IsolatedProcessor
-from prep.shards.isolation.guarded import GuardedProcessor
+from prep.shards.isolation.processors import GuardedProcessor, IsolatedProcessor
 from prep.shards.writer import RunRef
 from tests.support import poison
 from tests.support.clusters import contents, wait_until
@@ -279,7 +278,7 @@ ABANDON = """
 import os, sys, threading
 import psutil
 from prep.settings import ImageSettings
-from prep.shards.isolation.child import IsolatedProcessor
+from prep.shards.isolation.processors import IsolatedProcessor
 
 processor = IsolatedProcessor(ImageSettings(size=32), 3.0)
 processor(bytes.fromhex(sys.argv[1]))
@@ -307,16 +306,14 @@ def test_a_process_does_not_outlive_who_started_it(last: list[bytes]) -> None:
 
 def test_an_unsafe_processor_is_left_when_memory_runs_out() -> None:
     """As where the system allows a worker less than what else it does needs."""
-    with GuardedProcessor(SETTINGS, TIMEOUT, isolated=False) as processor:
+    with contextlib.closing(GuardedProcessor(SETTINGS, TIMEOUT, isolated=False)) as processor:
         assert outcome(processor, GOOD + poison.NO_MEMORY_HERE) == outcome(processor, GOOD)
         assert len(children()) == 1
     assert children() == []
 
 
 def test_faults_are_for_tests_alone() -> None:
-    code = (
-        "from prep.shards.isolation.fault_injection import injected_fault; print(injected_fault())"
-    )
+    code = "from prep.shards.isolation.settle import injected_fault; print(injected_fault())"
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", code]
     inside = subprocess.run(command, env=here, capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from distributed import Client
 import prep
 from prep.errors import RefusedImage, ShardError
 from prep.settings import ImageSettings
-from prep.shards.writer import _Reader as Reader
+from prep.shards.reading import ImageReader
 from prep.sources.base import ImageEntry
 from prep.storage.location import Stamp
 from prep.storage.retry import Retries, lasted
@@ -160,7 +160,7 @@ def test_a_source_that_is_away_does_not_lose_its_images(
     asked = config(tmp_path / "source", tmp_path / "out", images_per_shard=24)
     faults.setenv("FAULTY_IO", f"open:/source/train/:{errno.EHOSTUNREACH}:999")
     with prep.cluster(workers=1) as own:
-        own.run(setattr, prep.shards.writer, "_READ_PAUSES", (0.0, 0.0, 0.0))
+        own.run(setattr, prep.shards.reading, "_PAUSES", (0.0, 0.0, 0.0))
         with pytest.raises(ShardError, match="No route to host"):
             prep.run(asked, own)
     report = prep.run(asked, client)
@@ -264,7 +264,7 @@ def test_an_image_that_is_never_answered_is_refused_and_a_source_that_is_away_is
     """However long each takes to fail."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     now = 0.0
-    reader = Reader(ImageSettings(), Retries(clock=lambda: now))
+    reader = ImageReader(ImageSettings(), Retries(clock=lambda: now))
 
     def read(*, passes: bool = False) -> bytes:
         nonlocal now

@@ -17,7 +17,7 @@ from prep.output.journal import Journal
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings
-from prep.shards.isolation.child import IsolatedProcessor
+from prep.shards.isolation.processors import IsolatedProcessor
 from prep.sources.base import ImageEntry
 
 # Of others there is nothing to see, or they were refused for what they do to a decoder.

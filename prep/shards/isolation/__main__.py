@@ -1,8 +1,7 @@
-"""The process that images are isolated in: ``python -m prep.shards.isolation``.
+"""The child process that images are isolated in: ``python -m prep.shards.isolation``.
 
-It is sent what is to be done and then one image after the other, and answers each. It ends when
-nobody sends any more, and its timer ends it when an image takes too long, so that it never stays
-behind alone.
+It receives the settings, then image after image, and answers each. It ends when its input is
+closed, and its timer ends it if an image takes too long, so it never stays behind alone.
 """
 
 from __future__ import annotations
@@ -19,16 +18,15 @@ from prep.errors import RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.processor import Processed
 from prep.settings import ImageSettings
-from prep.shards.isolation.child import receive, send
+from prep.shards.isolation.processors import receive, send
 from prep.shards.isolation.settle import CRASHED, Process, make_processor, settle
 from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG
 from prep.text import size_text
 
-# The most that an image needs: JPEG 2000 with transparency takes four bytes a sample, and with what
-# comes of it 26.5 bytes a pixel (docs/picture.md; `python -m bench.largest`). Nothing that can be
-# written must fail for want of memory.
+# The most that an image needs is 26.5 bytes a pixel, for JPEG 2000 with transparency
+# (docs/picture.md; `python -m bench.largest`). No good image must fail for lack of memory.
 _BYTES_PER_PIXEL = 32
-_SPARE = 1 << 30  # 1 GiB for the file itself, the square, and what libraries set up late
+_SPARE = 1 << 30  # 1 GiB, for the file, the crop, and what libraries allocate late
 
 
 def main() -> None:
@@ -50,17 +48,17 @@ def main() -> None:
 
 
 def _pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keeps standard output for messages: what a library prints goes to standard error."""
+    """Keep standard output for messages, and send what libraries print to standard error."""
     outbox = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return sys.stdin.buffer, outbox
 
 
 def _limit_memory(settings: ImageSettings) -> int:
-    """Allows so many bytes more than are in use, and gives back how many."""
+    """Limit memory to what is in use and an allowance; return the allowance in bytes."""
     allowed = settings.max_pixels * _BYTES_PER_PIXEL + _SPARE
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    with contextlib.suppress(OSError, ValueError):  # macOS neither says nor limits it.
+    with contextlib.suppress(OSError, ValueError):  # macOS has no such file and no limit.
         with open("/proc/self/statm", encoding="ascii") as file:
             in_use = int(file.read().split()[0]) * resource.getpagesize()
         _, hard = resource.getrlimit(resource.RLIMIT_AS)

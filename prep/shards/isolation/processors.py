@@ -1,6 +1,6 @@
-"""Messages over a pipe: a length, and that many bytes.
+"""Process images in this process or, isolated, in a child process.
 
-Processes images in a process of their own.
+Messages to a child and back are a length and so many bytes.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import BinaryIO, cast
 from prep.errors import RefusedImage
 from prep.images.processor import Processed
 from prep.settings import ImageSettings
-from prep.shards.isolation.settle import CRASHED, TOO_SLOW
-from prep.shards.isolation.watchdog import SIGNAL
+from prep.shards.isolation.settle import CRASHED, TOO_SLOW, make_processor, settle
+from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG
 
 _LENGTH = 8  # bytes
 
 
 def send(pipe: BinaryIO, message: bytes) -> None:
-    """Raises OSError where nobody is at the other end any more."""
+    """Send a message; raise OSError if the other end is closed."""
     pipe.write(len(message).to_bytes(_LENGTH, "little"))
     pipe.write(message)
     pipe.flush()
 
 
 def receive(pipe: BinaryIO) -> bytes | None:
-    """The next message; None where the other end was closed, or died within one."""
+    """Return the next message; None if the other end was closed, also within a message."""
     header = pipe.read(_LENGTH)
     if len(header) < _LENGTH:
         return None
@@ -41,20 +41,20 @@ def receive(pipe: BinaryIO) -> bytes | None:
     return message if len(message) == length else None
 
 
-# An image is refused for what it does to a fresh process, alone: an earlier image may have upset
-# the decoder. It is given another where somebody outside may have killed or suspended the first.
+# An image is refused for what it does to a fresh process: an earlier image may have upset the
+# decoder. It gets a second one if somebody else may have killed or suspended the first.
 _TRIES = 2
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, SIGNAL)
-_END_OF_ERRORS = 4096  # bytes of what the process had to say when it died
-_PATIENCE = 10.0  # seconds for it to end when nobody needs it any more
+_END_OF_ERRORS = 4096  # bytes of standard error of a process that died
+_PATIENCE = 10.0  # seconds for a process to end
 
 
 class IsolatedProcessor:
-    """An image processor in a process of its own, which is started when first needed.
+    """Processes images in a child process, which is started when first needed.
 
     Args:
-        settings: what is to happen to the images.
-        timeout: seconds that one of them may take.
+        settings: what happens to the images.
+        timeout: seconds that an image may take.
     """
 
     def __init__(self, settings: ImageSettings, timeout: float) -> None:
@@ -63,7 +63,7 @@ class IsolatedProcessor:
         self._child: _Child | None = None
 
     def __call__(self, data: bytes) -> Processed:
-        """Processes one image file.
+        """Process one image file.
 
         Raises:
             RefusedImage: the image can't be used: ``crashed the decoder`` if the process died,
@@ -86,19 +86,19 @@ class IsolatedProcessor:
         raise _refusal(status, errors, self._timeout)
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         if self._child is not None:
             self._child.end()
             self._child = None
 
 
 class _Child:
-    """One process, which runs :mod:`prep.shards.isolation.__main__`."""
+    """A process that runs :mod:`prep.shards.isolation.__main__`."""
 
     def __init__(self, settings: ImageSettings, timeout: float) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
-        # Not multiprocessing: Dask's workers are daemons, and may not start children that way. In
-        # a process group of its own, for Ctrl-C is for the client, which then tells the workers.
+        # Not multiprocessing: Dask's workers are daemons, which may not start children that way.
+        # Ctrl-C is for the client, which tells the workers: hence another process group.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "prep.shards.isolation"],
             stdin=subprocess.PIPE,
@@ -111,13 +111,13 @@ class _Child:
         self._from = cast(BinaryIO, self._process.stdout)
         if self._exchange(pickle.dumps((settings, timeout))) is None:
             status, errors = self.end()
-            # As it may be for want of memory or processes, it may pass.
+            # If memory or processes are short, this may pass.
             raise ChildProcessError(
                 errno.EAGAIN, f"a process to decode in did not start ({_died(status)}): {errors}"
             )
 
     def ask(self, data: bytes) -> Processed | RefusedImage | None:
-        """What came of an image; None if the process did not survive it."""
+        """Return what became of an image; None if the process did not survive it."""
         reply = self._exchange(data)
         return None if reply is None else cast("Processed | RefusedImage", pickle.loads(reply))
 
@@ -129,7 +129,7 @@ class _Child:
         return receive(self._from)
 
     def end(self) -> tuple[int, str]:
-        """Has it end, and gives back its exit status, and the last line that it wrote."""
+        """End the process; return its exit status, and the last line of its standard error."""
         for pipe in (self._to, self._from):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -155,3 +155,44 @@ def _died(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:
         return f"exit status {status}"
+
+
+class GuardedProcessor:
+    """Processes images in this process, or in another one if they may be dangerous.
+
+    An image that takes too long ends this process, if :data:`WATCHDOG` is enabled. Not for use by
+    two threads.
+
+    Args:
+        settings: what happens to the images.
+        timeout: seconds that an image may take.
+        isolated: whether an earlier attempt at the same images has died of them.
+    """
+
+    def __init__(self, settings: ImageSettings, timeout: float, *, isolated: bool) -> None:
+        self._timeout = timeout
+        self._process = make_processor(settings)
+        self._elsewhere = IsolatedProcessor(settings, timeout)
+        self._isolated = isolated
+
+    def close(self) -> None:
+        """End the other process, if there is one."""
+        self._elsewhere.close()
+
+    def __call__(self, data: bytes) -> Processed:
+        """Process one image file.
+
+        Raises:
+            RefusedImage: the image can't be used; it may have crashed the decoder.
+            OSError: no process can be started to isolate it in.
+        """
+        if self._isolated:
+            return self._elsewhere(data)
+        WATCHDOG.start(self._timeout)
+        try:
+            return settle(self._process, data)
+        except MemoryError:  # It may be the image, or all else in this process.
+            pass
+        finally:
+            WATCHDOG.stop()
+        return self._elsewhere(data)
