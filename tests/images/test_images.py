@@ -510,8 +510,8 @@ def test_a_record_that_holds_no_pixels_is_an_error(image: bytes, encoding: Any) 
 
 
 def real_photos(folder: Path) -> list[tuple[bytes, Pixels]]:
-    """Each photo's bytes and pixels."""
-    files = [path.read_bytes() for path in sorted(folder.glob("*/*/*.JPEG"))]
+    """Return every third photo's bytes and pixels."""
+    files = [path.read_bytes() for path in sorted(folder.glob("*/*/*.JPEG"))[::3]]
     assert len(files) > 100
     return [(data, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))) for data in files]
 
