@@ -20,7 +20,7 @@ _EVERY = 0.45  # seconds between two pictures; heartbeats come twice a second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All that is to be seen of a run at one time.
+    """What a panel shows of an operation at one time.
 
     Attributes:
         title: what is done.
@@ -130,7 +130,7 @@ class Scene:
 
 
 def and_failed(counts: LiveCounts) -> str:
-    """What to say of shards that could not be written, behind how many are.
+    """Say how many shards have failed; empty if none has.
 
     >>> and_failed(LiveCounts(shard_states={"failed": 2}))
     ', 2 failed'
@@ -147,7 +147,7 @@ def _kind_of(verdict: Verdict) -> str:
 
 
 class Screen:
-    """A scene that changes, and the cells in which it is seen."""
+    """A scene that changes, and the cells that show it."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -155,22 +155,22 @@ class Screen:
         self._shown_at = 0.0
 
     def show(self) -> None:
-        """Shows it in the cell that runs now, too."""
+        """Show the scene in the cell that runs now, too."""
         self._output.show()
 
     def change(self, **changes: Any) -> None:
-        """Changes attributes of the scene, which is seen at once."""
+        """Change attributes of the scene, and show that at once."""
         self.scene = replace(self.scene, updated=time.time(), **changes)
         self.refresh()
 
     def conclude(self, verdict: Verdict) -> None:
-        """Changes how it stands, which is seen at once."""
+        """Change the verdict, and show that at once."""
         self.change(verdict=verdict, counts=replace(self.scene.counts, verdict=verdict))
 
     def advance(self, counts: LiveCounts) -> None:
-        """Changes the counts, which is seen soon.
+        """Change the counts, and show that soon.
 
-        How the run stands is not told by them: they are those of its shards, which is not all.
+        The verdict stays: that of counts is about the shards alone.
         """
         counts = replace(counts, verdict=self.scene.verdict)
         self.scene = replace(self.scene, counts=counts, updated=time.time())
@@ -178,7 +178,7 @@ class Screen:
             self.refresh()
 
     def refresh(self) -> None:
-        """Shows it once more wherever it is seen."""
+        """Show the scene as it is now, wherever it is seen."""
         self._shown_at = time.monotonic()
         self._output.update()
 

@@ -18,10 +18,10 @@ import dask
 from distributed import Client, Future, KilledWorker, futures_of
 
 from prep.errors import ClusterError, WorkerDied
+from prep.execution.attendance import Attendance, patience_for_workers
 from prep.execution.bags import bag_of, reduced
 from prep.execution.clusters.plugins import prepare_workers
 from prep.execution.executor import TaskEvent, Tasks
-from prep.execution.futures import Attendance, patience_for_workers
 from prep.execution.interrupts import deferred
 from prep.execution.preflight.checks import require_fit
 from prep.execution.workarounds import SCHEDULER_GONE, result_of

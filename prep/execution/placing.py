@@ -1,4 +1,4 @@
-"""Where work is to be done: by processes of this machine, or on which Dask cluster."""
+"""The choice of an executor: processes of this machine, or which Dask cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW_IMAGES = 3000
 
 
 def require_usable(client: Client | None, choice: ClusterChoice) -> None:
-    """Raise UsageError where :func:`placed` could not even try."""
+    """Raise UsageError if :func:`placed` could not even try."""
     end_if_only_imported()
     choice.require_workers()
     if client is not None or choice.means_dask:
@@ -38,16 +38,16 @@ def placed(
     workload: Workload,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Executor]:
-    """What suits best is there for the length of the block.
+    """Provide an executor within the block.
 
-    That is the client that was given; a cluster, if one is asked for; the session's, in a notebook
-    or where there is one; a new one where there is much to do; and else processes without one.
+    It uses the client that was given; a cluster, if one is asked for; the session's, in a notebook
+    or if there is one; a new cluster if there is much to do; and else processes of this machine.
 
     Args:
-        tell: told what is started, before that is.
+        tell: called with what is started, before that is.
 
     Raises:
-        ClusterError: it can't be started.
+        ClusterError: the cluster can't be started.
     """
     if client is None and _is_little(workload) and not (choice.means_dask or _in_a_session()):
         from prep.execution.local.executor import local_executor, processes_for
@@ -69,6 +69,6 @@ def _is_little(workload: Workload) -> bool:
 
 
 def _in_a_session() -> bool:
-    """Whether a cluster is there already, or will be of use again."""
+    """Tell whether a cluster is there already, or will be of use again."""
     session = sys.modules.get("prep.execution.clusters.session")
     return in_notebook() or (session is not None and session.is_open())

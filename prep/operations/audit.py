@@ -1,4 +1,4 @@
-"""All of an output, read again: a task a shard, and what lies beside them."""
+"""Read an output again: each shard in a task of its own, and then what lies beside them."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Audit:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """All that is wrong."""
+        """All findings."""
         return tuple(p for shard in self.shards for p in shard.problems) + self.beside
 
     @property
     def broken(self) -> list[ShardSpec]:
-        """The shards with which something is wrong."""
+        """The shards that have findings."""
         return [inspection.shard for inspection in self.shards if inspection.problems]
 
 
@@ -112,7 +112,7 @@ def _look_beside(
 
 
 def totals_of(inspections: Sequence[ShardInspection]) -> SplitTotals | None:
-    """What the receipts of all shards add up to; None where some are not sound."""
+    """Return what the receipts of all shards add up to; None if some are not sound."""
     receipts = [inspection.receipt for inspection in inspections if inspection.receipt is not None]
     return total_receipts(receipts) if len(receipts) == len(inspections) else None
 

@@ -170,7 +170,7 @@ def _images_in_shards(files: Sequence[str]) -> int:
 
 
 def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
-    """The files that ``inputs`` stands for, by name.
+    """Return the files that ``inputs`` stands for, by name.
 
     Raises:
         SourceError: there are none.
@@ -214,7 +214,7 @@ def _read(path: str) -> bytes:
 
 
 def sum_images(paths: Iterable[str]) -> Part:
-    """Sums over image files, all of one storage.
+    """Add up the channels of image files, all of one storage.
 
     Raises:
         StorageUnavailable: it does not answer; a mean of what else is there would be another one.
@@ -248,7 +248,7 @@ def sum_shards(paths: Iterable[str]) -> Part:
 
 
 def merge_parts(parts: Iterable[Part]) -> Part:
-    """Adds parts up."""
+    """Add parts up."""
     parts = list(parts)
     return Part(
         stats=MixedStats.merge(part.stats for part in parts),

@@ -1,4 +1,4 @@
-"""Publish what has come of a run: the report, the mean, the lists, and the page to look at."""
+"""Publish the results of a run in its output: lists, mean, report and page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from prep.errors import PrepError
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
-from prep.output.report.duplicates import Copies, copies_in_run, summarise_copies
+from prep.output.report.duplicates import copies_in_run, summarise_copies
 from prep.output.report.listings import publish_duplicates, publish_findings
 from prep.output.report.making import Effort, make_report
 from prep.output.report.report import RunReport
@@ -25,7 +24,7 @@ _LOGGER = logging.getLogger("prep")
 
 
 def load_ahead() -> None:
-    """Load what makes the page, in a thread: while others are at work, that costs no time."""
+    """Load what makes the page, in a thread: while workers are busy, that costs no time."""
 
     def load() -> None:
         with contextlib.suppress(Exception):  # Whoever needs it is told.
@@ -35,35 +34,35 @@ def load_ahead() -> None:
 
 
 def publish(
-    made: RunPlan,
+    plan: RunPlan,
     journal: Journal,
     receipts: Sequence[ShardReceipt],
     effort: Effort | None = None,
     *,
     source_was_read: bool = True,
 ) -> RunReport:
-    """Publishes what has come of a run, now that all its shards are committed.
+    """Publish the results of a run: lists, mean, report and page.
 
-    What is there already and says the same is left as it is, for it may lie where nothing can be
+    Files that say the same already are left as they are, for they may lie where nothing can be
     written.
 
     Args:
-        receipts: of all shards, as they are now.
-        effort: what it has taken; None where nothing was left to do, and the report is to go on
-            saying what it took then.
-        source_was_read: whether the plan is of this run's source and configuration, and knows what
-            was passed over; not where it is the stored one.
+        receipts: the receipts of all shards, as they are now.
+        effort: what the run took; None if no shard was left to write, and the report is to keep
+            what it says of that.
+        source_was_read: whether the plan was made from the source, and knows what was passed over;
+            False if it is the stored one.
 
     Raises:
         OutputConflict: another run has taken the output over, maybe in the middle of this.
         PrepError: something can't be written.
     """
     totals = total_receipts(receipts)
-    found = copies_in_run(made.manifest, made.classes, made.shards, receipts)
+    found = copies_in_run(plan.manifest, plan.classes, plan.shards, receipts)
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
-    images = {split: sum(classes.values()) for split, classes in made.counts.items()}
+    images = {split: sum(classes.values()) for split, classes in plan.counts.items()}
     duplicates = summarise_copies(found, images)
-    report = make_report(made, journal.output, totals, effort or nothing, duplicates)
+    report = make_report(plan, journal.output, totals, effort or nothing, duplicates)
     stored = None if effort else _stored_report(journal)
     if stored is not None:
         report = dataclasses.replace(
@@ -72,13 +71,26 @@ def publish(
             start_seconds=stored.start_seconds,
             images_per_second=stored.images_per_second,
             versions=stored.versions,
-            **({} if source_was_read else _only_asked_for_once(stored)),
         )
+    if stored is not None and not source_was_read:
+        report = dataclasses.replace(
+            report, passed_over=stored.passed_over, refusals_allowed=stored.refusals_allowed
+        )
+
+    def publish_copies() -> None:
+        with _unless_details_alone(report, stored):
+            publish_duplicates(journal.layout, found)
+
+    def publish_report() -> None:
+        if stored is None or stored != _resumed_as(report, stored):
+            with _unless_details_alone(report, stored):
+                report.publish()
+
     files: list[Callable[[], None]] = [
         lambda: publish_findings(journal.layout, totals),
-        lambda: _publish_duplicates(journal, found, report, stored),
+        publish_copies,
         report.publish_mean,
-        lambda: _publish_report(report, stored),
+        publish_report,
     ]
     try:
         for publish_file in files:
@@ -90,36 +102,18 @@ def publish(
             f"{_remedy(error)}, and run the same command again"
         ) from None
     journal.require_lock(ask=True)
-    _update_page(made, journal, receipts)
+    _update_page(plan, journal, receipts)
     journal.require_lock(ask=True)
     return report
 
 
 def _remedy(error: OSError) -> str:
-    """Say what to do where a file can't be written."""
+    """Say what to do if a file can't be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "make room"
     if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY):
         return "remove whatever is in its place"
     return "make it writable"
-
-
-def _only_asked_for_once(stored: RunReport) -> dict[str, Any]:
-    """What a report says of the source and of what was asked for, which the plan does not keep."""
-    return {"passed_over": stored.passed_over, "refusals_allowed": stored.refusals_allowed}
-
-
-def _publish_duplicates(
-    journal: Journal, found: Sequence[Copies], report: RunReport, stored: RunReport | None
-) -> None:
-    with _unless_details_alone(report, stored):
-        publish_duplicates(journal.layout, found)
-
-
-def _publish_report(report: RunReport, stored: RunReport | None) -> None:
-    if stored is None or stored != _resumed_as(report, stored):
-        with _unless_details_alone(report, stored):
-            report.publish()
 
 
 def _stored_report(journal: Journal) -> RunReport | None:
@@ -156,14 +150,14 @@ def _resumed_as(report: RunReport, other: RunReport) -> RunReport:
     return dataclasses.replace(report, resumed_shards=other.resumed_shards)
 
 
-def _update_page(made: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
-    """Make the page to look at, and only warn where that fails."""
+def _update_page(plan: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
+    """Make report.html, and only warn if that fails."""
     try:
         from prep.display.page.page import (
             update_page,  # It takes a while to load, and may itself be broken.
         )
 
-        update_page(journal, made, receipts)
+        update_page(journal, plan, receipts)
     except Exception as error:
         _LOGGER.warning(
             "prep: everything is written but %s, which can't be made: %s; prep report tries again",

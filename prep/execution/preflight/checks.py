@@ -14,9 +14,9 @@ from typing import Any
 from distributed import Client, LocalCluster
 
 from prep.errors import ClusterError, SourceError
+from prep.execution.attendance import no_workers, number_of_workers, patience_for_workers
 from prep.execution.clusters.jobqueue import describe_jobs, describe_rejected, require_jobs
 from prep.execution.clusters.plugins import prepare_workers
-from prep.execution.futures import no_workers, number_of_workers, patience_for_workers
 from prep.execution.preflight import probes, rules, software
 from prep.execution.preflight.poll import Poll
 from prep.execution.preflight.rules import ClusterCheck, Facts, HostState
