@@ -13,10 +13,11 @@ import pytest
 from distributed import Client
 
 import prep
-from prep.errors import ConfigError, OutputConflict, SourceError
+from prep.errors import ConfigError, OutputConflict, SourceError, UntrustedPlan
 from prep.execution.writing import write_serially
 from prep.operations.plan import estimate
 from prep.output.journal import Journal
+from prep.output.plans import require_trusted
 from prep.output.receipt import of_outcome
 from prep.shards.formats.tfrecord import FORMAT
 from prep.shards.writer import RunRef
@@ -252,6 +253,14 @@ def test_no_manifest_leads_to_other_files(tmp_path: Path) -> None:
     for strange in (entry, entry._replace(offset=None), entry._replace(file=b"/etc/passwd")):
         with pytest.raises(OSError, match="no file that a list of images has"):
             source.read(strange)
+
+
+def test_a_repair_of_somebody_elses_list_says_what_it_would_read(tmp_path: Path) -> None:
+    journal = write(prep.plan(config(tmp_path / "out", photos(2))), slice(0))
+    plan = journal.stored_plan()
+    assert plan is not None
+    with pytest.raises(UntrustedPlan, match="read images wherever its list of images says with"):
+        require_trusted(journal.layout, plan, trust=False)
 
 
 def test_other_bytes_in_the_kept_file_are_noticed(tmp_path: Path) -> None:

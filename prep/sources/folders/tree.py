@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import OTHER, Passed
@@ -13,42 +13,6 @@ from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is
 from prep.storage.locate import locate
 from prep.storage.location import Location, Status
 from prep.text import quoted, reason_and_file
-
-
-class FileStatus(Protocol):
-    """Size in bytes, and time of the last change in ns."""
-
-    @property
-    def st_size(self) -> int: ...
-    @property
-    def st_mtime_ns(self) -> int: ...
-
-
-class Entry(Protocol):
-    """A file or a folder in a folder; ``os.DirEntry`` is one.
-
-    Its name is empty where keys of an object store have an empty part (``folder//image``): no path
-    leads to what lies there.
-    """
-
-    @property
-    def name(self) -> bytes: ...
-    def is_dir(self) -> bool: ...
-    def is_symlink(self) -> bool: ...
-    def stat(self) -> FileStatus: ...
-
-
-class Listing(Protocol):
-    """The folders of a source, by their path relative to it."""
-
-    def entries(self, folder: bytes) -> Iterator[Entry]:
-        """Yield what is in a folder; raise OSError if it can't be listed."""
-
-    def prepare(self, folders: Sequence[bytes]) -> None:
-        """Announce which folders will be asked for next."""
-
-    def real(self, folder: bytes) -> bytes:
-        """Return the path of a folder with all links followed."""
 
 
 def require_images_folder(source: str) -> None:
@@ -75,29 +39,12 @@ def _instead(place: Location) -> str:
     return "is a broken link" if place.is_symlink() else "does not exist"
 
 
-class LocalListing:
-    """Folders of this machine, each listed when it is asked for."""
-
-    def __init__(self, root: bytes) -> None:
-        self._root = root
-
-    def entries(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
-        with os.scandir(os.path.join(self._root, folder)) as entries:
-            yield from entries
-
-    def prepare(self, folders: Sequence[bytes]) -> None:
-        pass
-
-    def real(self, folder: bytes) -> bytes:
-        path = os.path.join(self._root, folder)
-        try:
-            return os.path.realpath(path)
-        except OSError:  # It has just vanished, say: whoever lists it is told.
-            return path
-
-
 class StoredEntry(NamedTuple):
-    """A file or folder in a storage, and what its listing says of it."""
+    """A file or folder in a storage, and what its listing says of it.
+
+    Its name is empty where keys of an object store have an empty part (``folder//image``): no path
+    leads to what lies there.
+    """
 
     name: bytes
     status: Status
@@ -112,8 +59,11 @@ class StoredEntry(NamedTuple):
         return self.status
 
 
-class StoreListing:
-    """Folders in a storage, many of them listed at the same time.
+Entry: TypeAlias = "os.DirEntry[bytes] | StoredEntry"
+
+
+class Listing:
+    """Lists the folders of a source, by their path in it; in a storage, many at the same time.
 
     An object store gives a thousand names in an answer, with size and time. So listing takes as
     many requests as there are thousands of objects, or folders, and never one an object.
@@ -121,21 +71,35 @@ class StoreListing:
 
     def __init__(self, root: Location) -> None:
         self._root = root
+        self._local = os.fsencode(root.local) if root.local else None
         self._known: dict[bytes, list[StoredEntry]] = {}
 
-    def entries(self, folder: bytes) -> Iterator[StoredEntry]:
-        if folder in self._known:
+    def entries(self, folder: bytes) -> Iterator[Entry]:
+        """Yield what is in a folder; raise OSError if it can't be listed."""
+        if self._local is not None:
+            with os.scandir(os.path.join(self._local, folder)) as entries:
+                yield from entries
+        elif folder in self._known:
             yield from self._known.pop(folder)
         else:
             yield from self._list(folder)
 
-    def real(self, folder: bytes) -> bytes:
-        return folder
-
     def prepare(self, folders: Sequence[bytes]) -> None:
-        missing = [folder for folder in folders if folder not in self._known]
-        found = self._root.each(self._list, missing)
-        self._known.update(zip(missing, found, strict=True))
+        """List folders that will be asked for next, if that takes requests."""
+        if self._local is None:
+            missing = [folder for folder in folders if folder not in self._known]
+            found = self._root.each(self._list, missing)
+            self._known.update(zip(missing, found, strict=True))
+
+    def real(self, folder: bytes) -> bytes:
+        """Return the path of a folder with all links followed."""
+        if self._local is None:
+            return folder
+        path = os.path.join(self._local, folder)
+        try:
+            return os.path.realpath(path)
+        except OSError:  # It has just vanished, say: whoever lists it is told.
+            return path
 
     def _list(self, folder: bytes) -> list[StoredEntry]:
         place = self._root / os.fsdecode(folder) if folder else self._root
@@ -179,10 +143,7 @@ class Tree:
 
     def __init__(self, source: str, extensions: frozenset[bytes] = EXTENSIONS) -> None:
         self.source = source
-        place = locate(source)
-        self._listing: Listing = (
-            LocalListing(os.fsencode(place.local)) if place.local else StoreListing(place)
-        )
+        self._listing = Listing(locate(source))
         self._extensions = extensions
         self._read: dict[bytes, Folder] = {}
 
