@@ -344,4 +344,4 @@ def leased(folder: Location, seconds: float | None = None) -> Iterator[Lease]:
     finally:
         for place in new:
             with contextlib.suppress(OSError):
-                place.rmdir()
+                place.remove_folder(within=place.parent)

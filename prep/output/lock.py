@@ -20,7 +20,7 @@ from prep.output.lease import Lease, Owner, conflict, lease_owner, leased
 from prep.storage import folders
 from prep.storage.local import LocalPath
 from prep.storage.location import Location
-from prep.storage.newfile import NO_LOCKS
+from prep.storage.newfile import NO_LOCKS, lock_file
 
 _MOST = 4096  # characters that are read of who holds a lock
 
@@ -44,7 +44,7 @@ def exclusive(path: Location, *, within: Location | None = None) -> Iterator[Lea
             yield lease
         return
     path, root = path.local, (within or path.parent).local
-    new = _new_folders(path.parent)
+    new = [place for place in path.parents if not os.path.lexists(place)]
     with _locked(path, root or path.parent) as (folder, file, locked):
         try:
             if locked:
@@ -108,7 +108,11 @@ def _locked(path: LocalPath, within: LocalPath) -> Iterator[tuple[int, TextIO, b
     """Yield the lock's folder, its file, and False if the filesystem has no locks."""
     while True:
         with folders.opened(path.parent, within, make=True) as folder, _open(folder, path) as file:
-            locked = _lock(file, path)
+            try:
+                locked = lock_file(file.fileno())
+            except BlockingIOError:
+                file.seek(0)
+                raise conflict(path.parent, Owner.read(file.read(_MOST))) from None
             # Its last owner may have removed it.
             if _is_at(file, folder, path.name):
                 yield folder, file, locked
@@ -133,31 +137,12 @@ def _open(folder: int, path: LocalPath) -> TextIO:
     return open(descriptor, "a+", encoding="utf-8")
 
 
-def _lock(file: TextIO, path: LocalPath) -> bool:
-    """Lock the file; return False if the filesystem has no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        raise conflict(path.parent, Owner.read(file.read(_MOST))) from None
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        return False
-    return True
-
-
 def _is_at(file: TextIO, folder: int, name: str) -> bool:
     try:
         there = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
     return os.path.samestat(os.fstat(file.fileno()), there)
-
-
-def _new_folders(folder: LocalPath) -> list[LocalPath]:
-    """Return the folders that making this one would make, the innermost first."""
-    return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
 
 def _remove_if_alone(path: LocalPath, folder: int, new: list[LocalPath]) -> None:

@@ -13,7 +13,7 @@ from pathlib import PosixPath
 
 from prep.storage import folders
 from prep.storage.location import FileChanged, Location, Stamp, Status
-from prep.storage.newfile import AtomicFile, NewFile, remove_leftovers, temporaries
+from prep.storage.newfile import AtomicFile, NewFile, remove_if_dead, tag_of, temporaries
 
 _BUFFER = 1 << 20  # 1 MiB
 _MOST_AT_ONCE = 1 << 31  # bytes that Linux gives in one read, less a page
@@ -133,19 +133,16 @@ class LocalPath(PosixPath, Location):
         keep_names: bool = False,
         alone: bool = False,
     ) -> None:
-        remove_leftovers(self, tag, within=within, keep_names=keep_names, alone=alone)
+        with contextlib.suppress(OSError), folders.opened(self, within or self) as folder:
+            for name in temporaries(folder, tag):
+                # It may have become a file, or be another user's.
+                with contextlib.suppress(OSError):
+                    keep_name = keep_names and tag_of(name) is not None
+                    remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
 
 
 def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
-    """Return the contents of a regular file.
-
-    Args:
-        expected: size and time that it must have.
-
-    Raises:
-        FileChanged: it is not what was expected, or is being written to.
-        OSError: it can't be read, or is something else (a pipe would block for ever).
-    """
+    """Return the contents of a regular file; see :func:`prep.storage.locate.read_file`."""
     with _opened(path) as (descriptor, status):
         if expected is not None:
             expected.require(status.st_size, status.st_mtime_ns)
@@ -159,12 +156,7 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
 
 
 def read_range(path: str | bytes, offset: int, length: int) -> bytes:
-    """Return part of the contents of a regular file.
-
-    Raises:
-        FileChanged: it ends before.
-        OSError: it can't be read, or is something else.
-    """
+    """Return part of the contents of a regular file; see :func:`prep.storage.locate.read_range`."""
     with _opened(path) as (descriptor, status):
         if status.st_size < offset + length:
             raise FileChanged(f"changed since it was listed: ends at byte {status.st_size:,}")
@@ -172,11 +164,7 @@ def read_range(path: str | bytes, offset: int, length: int) -> bytes:
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
-    """Yield the contents of a regular file, a megabyte at a time.
-
-    Raises:
-        OSError: it can't be read, or is something else.
-    """
+    """Yield the contents of a regular file, a megabyte at a time."""
     with _opened(path) as (descriptor, _):
         yield from _pieces(descriptor)
 

@@ -167,12 +167,6 @@ def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
     return local.read_in_pieces(path) if found is None else found.pieces()
 
 
-def require_readable(path: str | bytes) -> None:
-    """Raise OSError where :func:`read_file` would."""
-    for _ in read_in_pieces(path):
-        break
-
-
 def stamp_of(path: str | bytes) -> Stamp:
     """Return size and time of a file.
 

@@ -338,10 +338,6 @@ class Location(abc.ABC):
         """Remove this folder; raise OSError if it is not empty."""
 
     @abc.abstractmethod
-    def rmdir(self) -> None:
-        """Remove this empty folder, wherever its path leads."""
-
-    @abc.abstractmethod
     def empty_folder(self, *, within: Self, keep: Callable[[str], bool]) -> None:
         """Remove all that is in this folder, if it exists, but names that ``keep`` accepts."""
 

@@ -171,7 +171,7 @@ def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
         name = temporary_name(tag)
         file = os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb", buffering=_BUFFER)
         try:
-            _lock(file.fileno())
+            lock_file(file.fileno())
             if os.fstat(file.fileno()).st_nlink:
                 return name, file
         except BlockingIOError:
@@ -183,7 +183,7 @@ def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
         file.close()  # Somebody who clears leftovers took it for one before it was locked.
 
 
-def _lock(descriptor: int) -> bool:
+def lock_file(descriptor: int) -> bool:
     """Lock a file; return False if the filesystem has no locks.
 
     Raises:
@@ -200,32 +200,18 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def remove_leftovers(
-    path: Path,
-    tag: str | None = None,
-    *,
-    within: Path | None = None,
-    keep_names: bool = False,
-    alone: bool = False,
-) -> None:
-    """Remove what dead attempts left in the folder ``path`` on this machine's disks.
+def remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> None:
+    """Remove what a dead attempt left in an open folder, or only the contents of it.
 
-    See :meth:`prep.storage.location.Location.remove_leftovers`. An attempt that was taken for dead,
-    and is alive after all, fails when it would publish its file.
+    Args:
+        keep_name: keep an empty file as the trace of the attempt.
+        alone: without locks, the attempt counts as dead. If it is alive after all, it fails when it
+            would publish its file.
     """
-    with contextlib.suppress(OSError), folders.opened(path, within or path) as folder:
-        for name in temporaries(folder, tag):
-            # It may have become a file, or be another user's.
-            with contextlib.suppress(OSError):
-                keep_name = keep_names and tag_of(name) is not None
-                _remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
-
-
-def _remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> None:
     mode = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(name, mode, dir_fd=folder)
     try:
-        locked = _lock(descriptor)
+        locked = lock_file(descriptor)
         if not (locked or alone):
             return
         if keep_name and locked:

@@ -269,24 +269,15 @@ class RemotePath(Location):
         """Rename to ``target``, and so replace what is there."""
         self._requests.ask("mv", target._requests.path)
 
-    def unlink(self, missing_ok: bool = False) -> None:
-        try:
-            self._requests.ask("rm_file")
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
-
     def make_folder(self, *, within: RemotePath | None = None) -> None:
         if not self.puts_whole:
             self._requests.ask("makedirs", exist_ok=True)
 
     def remove_file(self, *, within: RemotePath | None = None) -> None:
-        self.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._requests.ask("rm_file")
 
     def remove_folder(self, *, within: RemotePath | None = None) -> None:
-        self.rmdir()
-
-    def rmdir(self) -> None:
         if not self.puts_whole:
             self._requests.ask("rmdir")
 
@@ -297,9 +288,9 @@ class RemotePath(Location):
             for name, status in self._listed():
                 if status.is_folder:
                     (self / name).empty_folder()
-                    (self / name).rmdir()
+                    (self / name).remove_folder()
                 elif not keep(name):
-                    (self / name).unlink(missing_ok=True)
+                    (self / name).remove_file()
 
     def require_unlinked(self, *, within: RemotePath | None = None) -> None:
         if self.is_symlink():
@@ -322,7 +313,7 @@ class RemotePath(Location):
         with contextlib.suppress(OSError):
             for path in self.leftovers(tag):
                 if not (keep_names and tag_of(path.name) is not None):
-                    path.unlink(missing_ok=True)
+                    path.remove_file()
 
     def abort_uploads(self, ours: Callable[[str], bool]) -> None:
         for name, upload in self._requests.unfinished_uploads():

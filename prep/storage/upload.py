@@ -96,7 +96,7 @@ class Upload(NewFile):
         """Remove the mark; if it stays, the next attempt decodes with more care than needed."""
         if self._tag or not self._path.puts_whole:
             with contextlib.suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
+                self._temporary.remove_file()
 
 
 def _put(path: RemotePath, content: bytes | Path) -> None:

@@ -53,7 +53,7 @@ def test_a_name_is_the_same_in_each(emulated: Store, place: Path) -> None:
     assert emulated.contents("photos") == {name: name.encode() for name in NAMES}
     assert {path.name for path in (place / "photos").iterdir()} == set(NAMES)
     for name in NAMES:
-        (place / "photos" / name).unlink()
+        (place / "photos" / name).remove_file(within=place)
     assert emulated.contents("photos") == {}
 
 

@@ -19,7 +19,8 @@ from prep.storage.arguments import admit
 from prep.storage.backends.faults import as_os_errors
 from prep.storage.backends.filesystems import filesystem
 from prep.storage.backends.grants import OPTIONS, grant
-from prep.storage.locate import Access, Mounts, absolute, locate
+from prep.storage.locate import Access, Mounts, absolute, locate, read_range
+from prep.storage.location import FileChanged, Location
 from prep.storage.remote import RemotePath
 from prep.storage.retry import is_transient
 
@@ -297,3 +298,51 @@ def test_nothing_stays_open_with_options_that_were_taken_back() -> None:
     assert opened() is filesystem("memory://theirs/b")
     theirs.withdraw("them")
     assert opened() is None
+
+
+@pytest.fixture(params=["disk", "storage"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """An output that is not there yet."""
+    return locate(tmp_path / "out" if request.param == "disk" else f"memory://{tmp_path.name}/out")
+
+
+def test_a_location_keeps_its_promises_on_a_disk_and_in_a_storage(root: Location) -> None:
+    file, state = root / "train" / "a.json", root / ".prep"
+    assert (file.name, file.suffix, file.parent) == ("a.json", ".json", root / "train")
+    assert str(file.relative_to(root)) == "train/a.json"
+    assert file.with_suffix(".csv") < file
+    assert not root.exists()
+    assert file.parent.names() == []
+    assert file.identity() is None
+    file.publish_json({"a": 1}, within=root)
+    before = file.identity()
+    assert file.is_file()
+    assert file.parent.is_dir()
+    assert file.read_patiently() == file.read_at_most(100) == b'{\n  "a": 1\n}\n'
+    with pytest.raises(ValueError, match="at most 5 are read"):
+        file.read_at_most(5)
+    assert read_range(str(file), 4, 3) == b'"a"'
+    with pytest.raises(FileChanged, match="changed since it was listed"):
+        read_range(str(file), 10, 10)
+    with pytest.raises(FileExistsError):
+        file.put_if_absent(b"other", within=root)
+    file.put_over(b"longer than it was", within=root)
+    assert file.identity() != before
+    with pytest.raises(ZeroDivisionError), file.create(within=root) as new:
+        new.write(bytes(1 // 0))
+    with file.open_regular() as opened:
+        assert opened.read() == b"longer than it was"
+    state.make_folder(within=root)
+    (state / "lock").publish(b"", within=root)
+    (state / "plan").publish(b"", within=root)
+    assert state.names("l") == ["lock"]
+    assert [(name, status.st_size) for name, status in (root / "train").listed()] == [
+        ("a.json", 18)
+    ]
+    assert sorted(place.name for place in root.files_below()) == ["a.json", "lock", "plan"]
+    assert list(root.each(str.upper, ["a", "b"])) == ["A", "B"]
+    state.empty_folder(within=root, keep=lambda name: name == "lock")
+    assert [place.name for place in state.iterdir()] == ["lock"]
+    for _ in range(2):
+        file.remove_file(within=root)
+    assert not file.exists()

@@ -7,6 +7,7 @@ here, by the URL at and below which it holds, and never shown.
 from __future__ import annotations
 
 import threading
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -27,37 +28,25 @@ class Claims(Generic[T]):
         self._lock = threading.Lock()
         self._own: dict[str, T] = {}
         self._held: dict[str, Mapping[str, T]] = {}
-        self._all: Mapping[str, T] = {}
 
     def set(self, name: str, value: T) -> None:
         """Set a value for the length of the process."""
         with self._lock:
-            self._own[name] = value
-            self._add_up()
+            self._own = {**self._own, name: value}
 
     def hold(self, holder: str, values: Mapping[str, T]) -> None:
         """Add the values of a holder until it releases them; its former ones are replaced."""
         with self._lock:
-            self._held[holder] = values
-            self._add_up()
+            self._held = {**self._held, holder: values}
 
     def release(self, holder: str, values: Mapping[str, T]) -> None:
         """Remove these values, unless the holder has replaced them meanwhile."""
         with self._lock:
-            if self._held.get(holder) is values:
-                del self._held[holder]
-                self._add_up()
+            self._held = {k: v for k, v in self._held.items() if k != holder or v is not values}
 
     def all(self) -> Mapping[str, T]:
-        """Return a snapshot of all values."""
-        return self._all
-
-    def _add_up(self) -> None:
-        # Made anew and put in place whole, for other threads look at it meanwhile.
-        added: dict[str, T] = {}
-        for values in reversed(self._held.values()):
-            added.update(values)
-        self._all = {**added, **self._own}
+        """Return all values; what is set later is not among them."""
+        return ChainMap(self._own, *self._held.values())  # type: ignore[arg-type]
 
 
 class Options(Claims[Mapping[str, Any]]):
