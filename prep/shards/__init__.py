@@ -6,7 +6,6 @@
 - ``tally``: counts what becomes of the images while a shard is written.
 - ``check``, ``check_records``: compare a shard with its plan and receipt, as a whole and record by
   record.
-- ``lookup``: finds a record by its number, for ``prep show``.
 - ``formats``: how records lie in a file. Nothing else here knows TFRecord or tar.
 - ``isolation``: processes images that may crash or hang a decoder in a child process.
 """
