@@ -88,41 +88,36 @@ class Sharing:
         return written
 
     def _require_seen(self, folder: str, written: Mapping[str, str]) -> None:
-        paths = [f"{folder.rstrip('/')}/{name}" for name in written.values()]
-        expected = [probes.digest_of(name.encode()) for name in written.values()]
-        lost = _differing(lambda: probes.read_digests(paths), expected)
-        for number, writer in enumerate(written):
-            if number in lost:
-                self._poll.add(
-                    writer, [_unshared(folder, "this machine does not see what it writes")]
-                )
-        shown = [number for number in range(len(paths)) if number not in lost]
-        self._require_seen_by_all(folder, [paths[n] for n in shown], [expected[n] for n in shown])
+        """Add findings for files that this machine does not see, or other hosts do not."""
+        paths = {worker: f"{folder.rstrip('/')}/{name}" for worker, name in written.items()}
+        digests = {worker: probes.digest_of(name.encode()) for worker, name in written.items()}
 
-    def _require_seen_by_all(self, folder: str, paths: list[str], expected: list[str]) -> None:
-        deadline = time.monotonic() + _SEEN_WITHIN
-        blind = self._look_at(self._chosen, paths, expected)
-        while blind and time.monotonic() < deadline:
-            time.sleep(0.1)
-            blind = self._look_at(blind, paths, expected)
-        for reader in blind:
+        def unseen_here(writers: list[str]) -> list[str]:
+            found = probes.read_digests([paths[worker] for worker in writers])
+            return [w for w, digest in zip(writers, found, strict=True) if digest != digests[w]]
+
+        unseen = _wait_for_none(unseen_here, list(written))
+        for writer in unseen:
+            self._poll.add(writer, [_unshared(folder, "this machine does not see what it writes")])
+        seen = [worker for worker in written if worker not in unseen]
+        expected = [digests[worker] for worker in seen]
+
+        def blind(readers: list[str]) -> list[str]:
+            answers = self._poll.ask(readers, probes.read_digests, [paths[w] for w in seen])
+            return [reader for reader, found in answers.items() if found != expected]
+
+        for reader in _wait_for_none(blind, self._chosen):
             self._poll.add(reader, [_unshared(folder, "it does not see what other hosts write")])
 
-    def _look_at(self, readers: list[str], paths: list[str], expected: list[str]) -> list[str]:
-        """Return the readers that find other contents. Those that do not answer are findings."""
-        answers = self._poll.ask(readers, probes.read_digests, paths)
-        return [reader for reader, found in answers.items() if found != expected]
 
-
-def _differing(look: Callable[[], list[str]], expected: list[str]) -> set[int]:
-    """Return the numbers of files that do not become as expected in time."""
+def _wait_for_none(look: Callable[[list[str]], list[str]], workers: list[str]) -> list[str]:
+    """Return the workers that ``look`` still finds after a while: file servers take their time."""
     deadline = time.monotonic() + _SEEN_WITHIN
-    while True:
-        found = look()
-        wrong = {n for n, digest in enumerate(expected) if found[n : n + 1] != [digest]}
-        if not wrong or time.monotonic() > deadline:
-            return wrong
+    left = look(workers)
+    while left and time.monotonic() < deadline:
         time.sleep(0.1)
+        left = look(left)
+    return left
 
 
 def _unreadable(path: str, found: str) -> Finding:
