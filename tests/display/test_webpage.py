@@ -20,17 +20,16 @@ import pytest
 from distributed import Client
 
 import prep
+from prep.display.page import glimpses, samples
 from prep.display.page import page as page_module
-from prep.display.page import refusals, samples
+from prep.display.page.core_use import CoreUse, Use, measure_use
 from prep.display.page.facts import Facts, read_facts
 from prep.display.page.figures import timelines
+from prep.display.page.glimpses import look_at_refused
 from prep.display.page.page import update_page
-from prep.display.page.refusals import look_at_refused
 from prep.display.page.samples import take_sample
-from prep.display.page.section import Figure
-from prep.display.page.sections import classes, copies, running, settings, sources
-from prep.display.page.sections import classes as contact
-from prep.display.page.shots import make_shot
+from prep.display.page.section import Figure, make_shot
+from prep.display.page.sections import classes, copies, settings, sources
 from prep.errors import PrepError, SourceError, TooManyRefused
 from prep.images.dimensions import Dimensions
 from prep.output.journal import Journal
@@ -402,12 +401,12 @@ def test_refused_images_are_looked_at_as_far_as_that_is_safe(
     assert seen.thumbnail.startswith(b"\xff\xd8")
     asked: list[bytes] = []
 
-    class Spy(refusals.IsolatedProcessor):
+    class Spy(glimpses.IsolatedProcessor):
         def __call__(self, data: bytes) -> Any:
             asked.append(data)
             raise prep.PrepError
 
-    monkeypatch.setattr(refusals, "IsolatedProcessor", Spy)
+    monkeypatch.setattr(glimpses, "IsolatedProcessor", Spy)
     for reason in ("too large", "too slow", "crashed the decoder", "too extreme", "unsupported"):
         assert look_at_refused(journal, facts.plan, (with_reason(facts, reason),)) == []
     assert asked == []
@@ -452,7 +451,7 @@ def test_of_many_classes_each_has_an_image_and_some_are_named(
     assert len(take_sample(journal, facts).thumbnails) == 45  # by what is read beside them
     monkeypatch.setattr(samples, "_MOST_FURTHER_SHARDS", 1)
     assert 16 <= len(take_sample(journal, facts).thumbnails) < 45
-    monkeypatch.setattr(contact, "MOST_CLASSES", 10)
+    monkeypatch.setattr(classes, "MOST_CLASSES", 10)
     page = _Page(prep.report_page(tmp_path / "out"))
     assert "The first 10 of 45 classes" in page.text
 
@@ -647,21 +646,19 @@ def test_use_of_the_cores_is_a_mean_over_time() -> None:
         )
 
     long, short = history((0, 10, 20), (100, 100, 100)), history((0, 1, 2), (0, None, 0))
-    ((node,), workers) = running.core_use([long, short])
-    assert workers == []
-    assert node.percent == pytest.approx(100 * 30 / 32)  # One part took ten times as long.
-    assert running.describe_use([node], []).startswith("All cores were at work: on average, 94%")
-    ((node,), _) = running.core_use([long])
-    assert node.percent is None
-    assert "too short to tell" in running.describe_use([node], [])
-    others = [running.CoreUse(name="node:1", percent=7.0)]
-    node = running.CoreUse(name="node", percent=99.6)
-    assert running.describe_use([node], others) == (
+    use = measure_use([long, short])
+    assert use.workers == []
+    assert use.of_hosts == pytest.approx(100 * 30 / 32)  # One part took ten times as long.
+    assert str(use).startswith("All cores were at work: on average, 94%")
+    short_run = measure_use([long])
+    assert short_run.of_hosts is None
+    assert "too short to tell" in str(short_run)
+    assert str(CoreUse([Use("node", 99.6)], [Use("node:1", 7.0)])) == (
         "The cores were busy, but with other programs than this run's workers: "
         "on average, 100% of all cores were in use and each worker used 7% of a core."
     )
-    idle = running.CoreUse(name="node", percent=12.3)
-    assert running.describe_use([idle], []) == "On average, 12% of all cores were in use."
+    idle = CoreUse([Use("node", 12.3)], [])
+    assert str(idle) == "On average, 12% of all cores were in use."
 
 
 def test_settings_that_were_chosen_stand_first(prepared: Path) -> None:

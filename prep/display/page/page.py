@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from prep.display.markup import render
 from prep.display.page.facts import Facts, read_facts
-from prep.display.page.refusals import look_at_refused
+from prep.display.page.glimpses import look_at_refused
 from prep.display.page.samples import take_sample
 from prep.display.page.section import Figure, Section, View
 from prep.display.page.sections.channels import channels
@@ -35,7 +35,6 @@ from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import admit
 from prep.storage.location import Location
-from prep.text import one_line
 
 #: What makes the sections, in their order.
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
@@ -122,9 +121,9 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
     text = render(
         "page/page",
         made_from=Markup(_MADE_FROM.format(facts.digest())),
-        name=one_line(facts.root.name),
-        path=one_line(str(facts.root)),
-        source=one_line(facts.plan.source),
+        name=facts.root.name,
+        path=str(facts.root),
+        source=facts.plan.source,
         warnings=_warnings(facts),
         alarms=alarms(view),
         banner=banner(view),

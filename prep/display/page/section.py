@@ -1,26 +1,27 @@
-"""What a section of the page is, and what it is made of.
-
-A section is made by a function that takes a :class:`View` and gives a :class:`Section`, or None
-where there is nothing to say. It stands in a module for its subject, with a template of the same
-name as the section, and in the list ``SECTIONS`` in :mod:`prep.display.page.page`, in its place.
-"""
+"""The parts of the page: sections, figures and pictures; and the view that they are made from."""
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
 from prep.display.markup import render
+from prep.display.page.core_use import CoreUse, measure_use
 from prep.display.page.facts import Facts
-from prep.display.page.refusals import Glimpse
+from prep.display.page.glimpses import Glimpse
 from prep.display.page.samples import Sample, shown_classes
 from prep.output.journal import Journal
 from prep.output.receipt import Totals
 from prep.output.report.duplicates import Copies, copies_in_run, summarise_copies
+from prep.sources.registry import reopen_source
+from prep.storage.urls import is_url
 
 #: Samples that a figure needs, for fewer show no shape.
 FEWEST = 5
@@ -28,13 +29,13 @@ FEWEST = 5
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What is known of an output, and what was seen in its shards.
+    """An output, as all sections see it.
 
     Attributes:
-        journal: of the output.
-        facts: what it says of itself.
-        sample: what was found in some of its shards.
-        glimpses: of refused images.
+        journal: the journal of the output.
+        facts: what the output says of itself.
+        sample: images from some of its shards.
+        glimpses: images of refused files.
     """
 
     journal: Journal
@@ -44,25 +45,79 @@ class View:
 
     @cached_property
     def everything(self) -> Totals:
-        """The totals of all splits together."""
+        """The totals over all splits."""
         return sum(self.facts.totals.values(), Totals())
 
     @cached_property
     def class_numbers(self) -> Mapping[str, int]:
-        """The place of each class among those of which there is anything in the shards."""
+        """The number of each class with images in the shards, by name."""
         return {name: number for number, name in enumerate(shown_classes(self.facts))}
+
+    @cached_property
+    def class_totals(self) -> Mapping[str, int]:
+        """Images written of each planned class, by name."""
+        names = sorted({name for classes in self.facts.planned.values() for name in classes})
+        written = [totals.written for totals in self.facts.totals.values()]
+        return {name: sum(of.get(name, 0) for of in written) for name in names}
+
+    @cached_property
+    def core_use(self) -> CoreUse:
+        """How busy the cores were during the run."""
+        return measure_use(self.facts.histories)
 
     @cached_property
     def copies(self) -> Sequence[Copies]:
         """Images with the same bytes."""
-        facts = self.facts
-        plan = facts.plan
+        facts, plan = self.facts, self.facts.plan
         return copies_in_run(facts.manifest, plan.classes, plan.shards, facts.receipts)
 
     @cached_property
     def duplicates(self) -> Mapping[str, Any]:
-        """How many there are; see :class:`prep.output.report.report.RunReport`."""
+        """The number of copies; see :class:`prep.output.report.report.RunReport`."""
         return summarise_copies(self.copies, self.facts.plan.splits)
+
+    def shot(self, path: str, note: str, jpeg: bytes | None) -> Shot:
+        """Return a picture of the image at a path in the source."""
+        return make_shot(self.facts, path, note, jpeg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """A picture that enlarges when it is clicked, and then names its image.
+
+    Attributes:
+        name: the path of the image, relative to the source.
+        note: what else to say about it, such as its class and split.
+        file: the address of the image; empty if the reader may not look into the source.
+        url: the picture as a data URL; empty if there is none.
+    """
+
+    name: str
+    note: str
+    file: str
+    url: str
+
+
+def make_shot(facts: Facts, path: str, note: str, jpeg: bytes | None) -> Shot:
+    """Return a picture of the image at a path in the source.
+
+    Args:
+        jpeg: None if nothing of it can be shown.
+    """
+    url = data_url(jpeg) if jpeg else ""
+    return Shot(name=path, note=note, file=_address(facts, path), url=url)
+
+
+def data_url(jpeg: bytes) -> str:
+    """Return the address of a picture that is in the page itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _address(facts: Facts, path: str) -> str:
+    """Return where a browser on this machine finds an image, if the plan is its user's own."""
+    source = reopen_source(facts.plan.source, facts.root)
+    found = source.location(os.fsencode(path)) if facts.own else None
+    return "" if found is None or is_url(found) else "file://" + quote(os.fsencode(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +125,9 @@ class Figure:
     """A figure.
 
     Attributes:
-        title: what it shows.
-        caption: what can be read off it.
-        key: what its colours stand for: pairs of a text and a number of the palette.
+        title: its heading.
+        caption: the text below it.
+        key: its legend: pairs of a text and a number of the palette.
         model: the Bokeh figure.
     """
 
@@ -92,11 +147,11 @@ class Section:
     """A section of the page.
 
     Attributes:
-        name: the id of its element; its template is called so.
+        name: the id of its element, and the name of its template.
         title: its heading.
-        html: what stands below that.
-        figures: those in it, by name.
-        short: its name in the contents, where the title is too long for that.
+        html: its content.
+        figures: its figures, by name.
+        short: its name in the table of contents, if the title is too long.
     """
 
     name: str
@@ -114,10 +169,10 @@ def make_section(
     figures: Mapping[str, Figure] | None = None,
     short: str = "",
 ) -> Section:
-    """Make a section of its template, ``display/templates/page/NAME.html.j2``.
+    """Fill in a section's template, ``display/templates/page/NAME.html.j2``.
 
     Args:
-        values: what the template refers to, beside ``figures``. All text is escaped.
+        values: what the template refers to, besides ``figures``.
     """
     figures = figures or {}
     html = render(f"page/{name}", **values, figures=figures)

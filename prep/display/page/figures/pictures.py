@@ -24,7 +24,6 @@ from prep.display.page.figures.style import (
 )
 from prep.display.page.samples import Counts
 from prep.images.dimensions import ASPECTS_PER_OCTAVE, SIDES_PER_OCTAVE
-from prep.images.stats import CHANNELS
 from prep.output.receipt import ShardReceipt
 from prep.text import one_line, unit_of
 
@@ -145,12 +144,13 @@ def _histogram(x: str, rows: Sequence[tuple[float, float, int]], shown: str) -> 
     return made
 
 
-def channel_histogram(channel: str, counts: Counts, mean: float | None, std: float | None) -> Any:
-    """How often each value is there, with mean ± std of all images.
+def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] | None) -> Any:
+    """Return how frequent each value is.
 
     Args:
         channel: ``R``, ``G`` or ``B``.
         counts: int64 (256,).
+        of_all: mean and standard deviation of all images, if known.
     """
     made = make_figure(
         x=f"{channel}, 0 to 255",
@@ -161,7 +161,8 @@ def channel_histogram(channel: str, counts: Counts, mean: float | None, std: flo
     )
     share = 100 * counts / max(int(counts.sum()), 1)
     source = ColumnDataSource({"x": np.arange(256), "share": share})
-    if mean is not None and std is not None:
+    if of_all is not None:
+        mean, std = of_all
         made.add_layout(
             BoxAnnotation(
                 left=max(mean - std, 0),
@@ -181,21 +182,6 @@ def channel_histogram(channel: str, counts: Counts, mean: float | None, std: flo
     made.y_range.start, made.y_range.end = 0, 1.3 * float(np.quantile(share, 0.97)) or 1
     ticks(made.xaxis[0], {value: str(value) for value in (0, 64, 128, 192, 255)})
     return made
-
-
-def channel_histograms(
-    histogram: Counts, mean: Mapping[str, float] | None, std: Mapping[str, float] | None
-) -> dict[str, Any]:
-    """A figure for each channel, by its name."""
-    return {
-        channel: channel_histogram(
-            channel,
-            counts,
-            mean[channel] if mean else None,
-            std[channel] if std else None,
-        )
-        for channel, counts in zip(CHANNELS, histogram, strict=True)
-    }
 
 
 def shard_images(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:

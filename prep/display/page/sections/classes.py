@@ -1,115 +1,78 @@
-"""Images by class.
-
-The contact sheet: some images of each class.
-"""
+"""Images by class: in numbers, and some of each as a contact sheet."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from prep.display.page.facts import Facts
 from prep.display.page.figures import pictures
 from prep.display.page.samples import MOST_CLASSES, shown_classes, thumbnails_per_class
 from prep.display.page.section import Figure, Section, View, make_section
-from prep.display.page.shots import make_shot
 from prep.text import counted, one_line, some
 
 #: More classes than these are shown in a list that scrolls, and can be searched.
-FEW_CLASSES = 40
+_FEW_CLASSES = 40
 _MOST_ROWS = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassRow:
-    """A class, with its images in each split and their widths in a bar, in percent.
-
-    Attributes:
-        anchor: of its images in the page; empty where none are shown.
-        share: of all images.
-        of_largest: how many images it has for each hundred of the largest class.
-    """
-
-    name: str
-    anchor: str
-    label: str
-    counts: tuple[int, ...]
-    total: int
-    refused: int
-    share: str
-    of_largest: str
-    widths: tuple[float, ...]
+_FEW_THUMBNAILS = 2  # of a class, which need no row of their own
 
 
 def classes(view: View) -> Section:
-    """How many images of each class were written, and how uneven that is."""
-    facts = view.facts
-    counts = class_totals(facts)
-    rows = class_rows(view, counts)
+    """Return how many images of each class were written, and how uneven that is."""
+    totals = view.class_totals
+    by_size = sorted(totals, key=lambda name: (-totals[name], name))
     return make_section(
         "classes",
         "Classes",
         {
-            "rows": rows,
-            "classes": len(counts),
-            "balance": describe_balance(counts),
-            "few": FEW_CLASSES,
-            "splits": [one_line(split) for split in facts.splits],
-            "split_key": [(one_line(s), number) for number, s in enumerate(facts.splits)],
+            "rows": _rows(view, by_size),
+            "classes": len(totals),
+            "balance": _describe_balance(totals, by_size),
+            "few": _FEW_CLASSES,
+            "splits": view.facts.splits,
         },
-        figures=_figures(counts),
+        figures=_figures(totals, by_size),
     )
 
 
-def class_totals(facts: Facts) -> dict[str, tuple[int, ...]]:
-    """Images written of each planned class, by split."""
-    names = sorted({name for classes in facts.planned.values() for name in classes})
-    return {
-        name: tuple(facts.totals[split].written.get(name, 0) for split in facts.splits)
-        for name in names
-    }
-
-
-def class_rows(view: View, counts: Mapping[str, tuple[int, ...]]) -> list[ClassRow]:
-    """All classes by name; of very many, the largest and the smallest."""
-    totals = {name: sum(row) for name, row in counts.items()}
+def _rows(view: View, by_size: Sequence[str]) -> list[dict[str, Any]]:
+    """Return all classes by name; if there are very many, the largest and the smallest."""
+    facts, totals = view.facts, view.class_totals
     most, everything = max(totals.values(), default=0) or 1, sum(totals.values()) or 1
-    refused = Counter(finding.class_name for finding in view.everything.refused)
-    names = list(counts)
+    refused = Counter(note.class_name for note in view.everything.refused)
+    names: Sequence[str] = list(totals)
     if len(names) > _MOST_ROWS:
-        by_size = _by_size(totals)
-        names = by_size[: _MOST_ROWS // 2] + by_size[-_MOST_ROWS // 2 :]
-    return [
-        ClassRow(
-            name=one_line(name),
-            anchor=class_anchor(view, name),
-            label=_label(view.facts, name),
-            counts=counts[name],
-            total=totals[name],
-            refused=refused[name],
-            share=_percent(totals[name] / everything),
-            of_largest=_percent(totals[name] / most),
-            widths=tuple(round(100 * images / most, 2) for images in counts[name]),
+        names = [*by_size[: _MOST_ROWS // 2], *by_size[-_MOST_ROWS // 2 :]]
+    rows = []
+    for name in names:
+        counts = [facts.totals[split].written.get(name, 0) for split in facts.splits]
+        rows.append(
+            {
+                "name": name,
+                "anchor": _anchor(view, name),
+                "label": facts.plan.labels.numbers.get(name, ""),
+                "counts": counts,
+                "total": totals[name],
+                "refused": refused[name],
+                "share": _percent(totals[name] / everything),
+                "of_largest": _percent(totals[name] / most),
+                "widths": [round(100 * images / most, 2) for images in counts],
+            }
         )
-        for name in names
-    ]
+    return rows
 
 
-def class_anchor(view: View, name: str) -> str:
-    """The id of the element with the images of a class; empty where none are shown."""
+def _anchor(view: View, name: str) -> str:
+    """Return the id of the element with the images of a class; empty where none are shown."""
     shown = view.class_numbers.get(name, MOST_CLASSES)
     return f"class-{shown}" if view.sample.thumbnails.get(name) and shown < MOST_CLASSES else ""
 
 
-def describe_balance(counts: Mapping[str, Sequence[int]]) -> list[str]:
-    """How uneven the classes are: which are the smallest, and which are the largest."""
-    totals = {name: sum(row) for name, row in counts.items()}
+def _describe_balance(totals: Mapping[str, int], by_size: Sequence[str]) -> list[str]:
+    """Return which classes are the smallest and the largest, in sentences."""
     if len(totals) < 2 or not any(totals.values()):
         return []
-    ordered = _by_size(totals)
-    most, least = totals[ordered[0]], totals[ordered[-1]]
+    most, least = totals[by_size[0]], totals[by_size[-1]]
     if most == least:
         return [f"Each class has {counted(most, 'image')}."]
     ratio = f" ({_rounded(most / least)} times as many)" if least else ""
@@ -128,7 +91,7 @@ def _named(totals: Mapping[str, int], images: int, kind: str) -> str:
 
 
 def _rounded(number: float) -> str:
-    """A number with one more place where it is small.
+    """Return a number with one decimal place if it is small.
 
     >>> _rounded(0.38), _rounded(10.04), _rounded(2630)
     ('0.4', '10', '2,630')
@@ -137,7 +100,7 @@ def _rounded(number: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share that is not nothing, however small.
+    """Return a share in percent; a very small one does not become zero.
 
     >>> _percent(0.0), _percent(0.0002), _percent(0.0038)
     ('0%', '<0.1%', '0.4%')
@@ -145,60 +108,40 @@ def _percent(share: float) -> str:
     return "<0.1%" if 0 < share < 0.0005 else f"{_rounded(100 * share)}%"
 
 
-def _by_size(totals: Mapping[str, int]) -> list[str]:
-    return sorted(totals, key=lambda name: (-totals[name], name))
-
-
-def _label(facts: Facts, name: str) -> str:
-    number = facts.plan.labels.numbers.get(name)
-    return "" if number is None else str(number)
-
-
-def _figures(counts: Mapping[str, tuple[int, ...]]) -> dict[str, Figure]:
-    totals = {name: sum(row) for name, row in counts.items()}
-    if len(totals) <= FEW_CLASSES or len(set(totals.values())) == 1:
+def _figures(totals: Mapping[str, int], by_size: Sequence[str]) -> dict[str, Figure]:
+    if len(totals) <= _FEW_CLASSES or len(set(totals.values())) == 1:
         return {}
-    ordered = [(name, totals[name]) for name in _by_size(totals)]
+    ordered = [(name, totals[name]) for name in by_size]
     caption = f"Half of the classes have {ordered[len(ordered) // 2][1]:,} images or fewer."
     model = pictures.class_profile(ordered)
     return {"classes": Figure(title="Images by class", caption=caption, model=model)}
 
 
-_FEW = 2  # thumbnails of a class, that need no row of their own
-
-
 def images(view: View) -> Section:
-    """Each class with its thumbnails."""
-    return make_section(
-        "images",
-        "Images",
+    """Return some images of each class."""
+    sheet = [
         {
-            "sheet": _sheet(view),
-            "sheet_is_tiled": thumbnails_per_class(len(view.class_numbers)) <= _FEW,
-            "sheet_notes": _notes(view),
-        },
-    )
-
-
-def _sheet(view: View) -> list[dict[str, Any]]:
-    counts = class_totals(view.facts)
-    return [
-        {
-            "name": one_line(name),
-            "anchor": class_anchor(view, name),
-            "images": counted(sum(counts.get(name, ())), "image"),
+            "name": name,
+            "anchor": _anchor(view, name),
+            "images": counted(view.class_totals.get(name, 0), "image"),
             "shots": [
-                make_shot(view.facts, entry.name, f"{name}, {split}", jpeg)
+                view.shot(entry.name, f"{name}, {split}", jpeg)
                 for jpeg, entry, split in view.sample.thumbnails[name]
             ],
         }
         for name in shown_classes(view.facts)[:MOST_CLASSES]
         if view.sample.thumbnails.get(name)
     ]
+    values = {
+        "sheet": sheet,
+        "sheet_is_tiled": thumbnails_per_class(len(view.class_numbers)) <= _FEW_THUMBNAILS,
+        "sheet_notes": _notes(view),
+    }
+    return make_section("images", "Images", values)
 
 
 def _notes(view: View) -> list[str]:
-    """What is not on the contact sheet, and why."""
+    """Return what is not on the contact sheet, and why."""
     classes, sample = shown_classes(view.facts), view.sample
     notes = []
     if classes:

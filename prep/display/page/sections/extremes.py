@@ -1,4 +1,4 @@
-"""What kinds of images there are, which are the most extreme, and what their mean looks like."""
+"""Kinds of images, the most extreme ones, and the mean image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from itertools import chain, islice, zip_longest
 
 from prep.display.page.facts import Facts
 from prep.display.page.samples import THUMBNAIL, thumbnails_of
-from prep.display.page.section import FEWEST, Section, View, make_section
-from prep.display.page.shots import Shot, data_url, make_shot
+from prep.display.page.section import FEWEST, Section, Shot, View, data_url, make_section
 from prep.images.dimensions import Dimensions
 from prep.images.encode import Thumbnailer
 from prep.images.mean_image import GRID
 from prep.images.traits import Group, Seen, Traits
-from prep.text import counted, one_line
+from prep.text import counted
 
 _MARKS = {
     "gray": "stored in gray",
@@ -39,7 +38,7 @@ _MOST_MEANS = 8  # splits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Images that have something in common: how many in each split, and pictures of some."""
+    """A kind of images: how many of each split, and pictures of some."""
 
     name: str
     counts: tuple[int, ...]
@@ -50,17 +49,8 @@ class Kind:
         return sum(self.counts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """The images at one end, and what is said of the first of them."""
-
-    title: str
-    most: str
-    shots: Sequence[Shot]
-
-
 def extremes(view: View) -> Section | None:
-    """Counts of kinds, the extremes, and the mean image; each number with its pictures."""
+    """Return counts of kinds, the extremes, and the mean image; each number with its pictures."""
     facts, noted = view.facts, view.everything.traits.images
     if not noted:
         return None
@@ -71,7 +61,7 @@ def extremes(view: View) -> Section | None:
     shot_of = _pictures(view, named)
     kinds = [
         Kind(
-            name=one_line(name),
+            name=name,
             counts=tuple(group.images for group in of),
             shots=tuple([shot_of(image, "") for image in of] for of in examples[name]),
         )
@@ -84,15 +74,15 @@ def extremes(view: View) -> Section | None:
         {
             "noted": counted(noted, "image"),
             "missing": view.everything.images - noted,
-            "splits": [one_line(split) for split in facts.splits],
+            "splits": facts.splits,
             "kinds": [kind for kind in kinds if kind.total],
             "absent": [kind.name for kind in kinds if not kind.total],
             "ends": [
-                End(
-                    title=_TITLES[name],
-                    most=_measure(name, images[0], size),
-                    shots=[shot_of(image, _measure(name, image, size)) for image in images],
-                )
+                {
+                    "title": _TITLES[name],
+                    "most": _measure(name, images[0], size),
+                    "shots": [shot_of(image, _measure(name, image, size)) for image in images],
+                }
                 for name, images in ends.items()
             ],
             "means": _means(facts),
@@ -103,7 +93,7 @@ def extremes(view: View) -> Section | None:
 
 
 def _groups(facts: Facts) -> dict[str, list[Group]]:
-    """Kinds by what they are called: of each, how many are in each split."""
+    """Return the images of each kind, by split."""
     traits = [facts.totals[split].traits for split in facts.splits]
     size, none = facts.plan.settings.size, Group(0, ())
     formats = sorted({name for of in traits for name in of.formats})
@@ -120,14 +110,14 @@ def _enlarged(traits: Traits, size: int) -> Group:
 
 
 def _by_turns(of_each: Sequence[Sequence[Seen]]) -> list[Sequence[Seen]]:
-    """As many as are shown, of each split as evenly as there are any."""
+    """Return the images to show, as evenly from all splits as possible."""
     turns = (image for images in zip_longest(*of_each) for image in images if image is not None)
     shown = {*islice(turns, _MOST_SHOWN)}
     return [[image for image in images if image in shown] for images in of_each]
 
 
 def _ends(traits: Traits, dimensions: Dimensions) -> dict[str, tuple[Seen, ...]]:
-    """The extremes that tell anything: not sizes and aspects that are all alike."""
+    """Return the extremes, without those of sizes and aspects that are all alike."""
     alike = set()
     if len(dimensions.sides) == 1 and not traits.enlarged:
         alike.add("smallest")
@@ -141,7 +131,7 @@ def _ends(traits: Traits, dimensions: Dimensions) -> dict[str, tuple[Seen, ...]]
 
 
 def _measure(extreme: str, image: Seen, size: int) -> str:
-    """In what an image is extreme."""
+    """Return the measure in which an image is extreme."""
     if extreme == "smallest":
         times = f", enlarged {size / image.shorter:.1f} times" if image.shorter < size else ""
         return f"shorter side {image.shorter:,}{times}"
@@ -153,7 +143,7 @@ def _measure(extreme: str, image: Seen, size: int) -> str:
 
 
 def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, str], Shot]:
-    """What makes a picture of an image, with what is said of it."""
+    """Return a function that makes a picture of an image, with a note."""
     facts = view.facts
     starts = {(shard.split, shard.index): shard.start for shard in facts.plan.shards}
     slow = facts.plan.compression is not None or facts.root.is_remote
@@ -170,18 +160,18 @@ def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, st
         class_name = facts.plan.classes[facts.class_rows[row]]
         size = f"{image.width:,} × {image.height:,} pixels"
         note = f"{class_name}, {image.split} · {size}{' · ' if said else ''}{said}"
-        return make_shot(facts, path, note, jpegs.get(row))
+        return view.shot(path, note, jpegs.get(row))
 
     return shot_of
 
 
 def _means(facts: Facts) -> list[dict[str, str]]:
-    """The mean image of each split."""
+    """Return the mean image of each split."""
     thumbnail = Thumbnailer(THUMBNAIL)
     noted = [(split, facts.totals[split].mean_image) for split in facts.splits]
     return [
         {
-            "split": one_line(split),
+            "split": split,
             "images": counted(mean.images, "image"),
             "url": data_url(thumbnail(mean.pixels())),
         }

@@ -9,15 +9,15 @@ from prep.config import Config
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
 from prep.output.report.making import all_versions
-from prep.output.report.report import RunReport
-from prep.text import counted, one_line
+from prep.text import counted
 
 Row = tuple[str, str]
 
 
 def settings(view: View) -> Section:
-    """What was asked for, and by which libraries it was made."""
+    """Return the configuration, and the versions of the libraries."""
     chosen, default = config_rows(view.facts)
+    report = view.facts.report
     return make_section(
         "settings",
         "Settings",
@@ -25,13 +25,13 @@ def settings(view: View) -> Section:
             "digest": view.facts.plan.fingerprint.digest,
             "chosen": chosen,
             "default": default,
-            "versions": version_rows(view.facts.report),
+            "versions": (report.versions if report else all_versions()).items(),
         },
     )
 
 
 def config_rows(facts: Facts) -> tuple[list[Row], list[Row]]:
-    """What differs from the default, and all that does not."""
+    """Return the settings that differ from their defaults, and all others."""
     values = facts.plan.config.model_dump(mode="json")
     fields = Config.model_fields
     chosen = {name: value for name, value in values.items() if value != fields[name].default}
@@ -51,11 +51,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"given, of {counted(len(value), 'class')}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return one_line(", ".join(map(str, value)))
-    return f"{value:,}" if type(value) is int else one_line(str(value))
-
-
-def version_rows(report: RunReport | None) -> list[Row]:
-    """Of the libraries at work; of those here where no report says which they were."""
-    versions = report.versions if report else all_versions()
-    return [(one_line(name), one_line(str(value))) for name, value in versions.items()]
+        return ", ".join(map(str, value))
+    return f"{value:,}" if type(value) is int else str(value)

@@ -1,4 +1,4 @@
-"""What the image files are like."""
+"""The image files: their sides, aspects and sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEWEST_BARS = 3  # of a histogram: fewer are a block
 
 
 def sources(view: View) -> Section:
-    """Sides, aspects and sizes of the image files."""
+    """Return sides, aspects and sizes of the image files."""
     sizes = view.facts.sizes
     empty = int((sizes == 0).sum())
     dimensions = view.everything.dimensions
@@ -32,7 +32,7 @@ def sources(view: View) -> Section:
 
 
 def _describe_alike(dimensions: Dimensions) -> str:
-    """What there is to say of sides and aspects that are too much alike for a figure."""
+    """Return sentences about sides and aspects that are too much alike for a figure."""
     if dimensions.images < FEWEST:
         return ""
     said = ""
@@ -49,7 +49,7 @@ def _vary(bins: Mapping[int, int]) -> bool:
 
 
 def _side(bin_: int) -> float:
-    """The lower end of a bin, in pixels."""
+    """Return the lower end of a bin, in pixels."""
     return float(2 ** (bin_ / SIDES_PER_OCTAVE))
 
 
@@ -84,7 +84,7 @@ def _figures(view: View) -> dict[str, Figure]:
 
 
 def _quantile(bins: Mapping[int, int], share: float) -> int:
-    """The bin in which this share of the images is reached."""
+    """Return the bin in which this share of the images is reached."""
     numbers = sorted(bins)
     reached = itertools.accumulate(bins[number] for number in numbers)
     wanted = share * sum(bins.values())
@@ -92,6 +92,6 @@ def _quantile(bins: Mapping[int, int], share: float) -> int:
 
 
 def _beyond(aspects: Mapping[int, int]) -> str:
-    """How many images are more extreme than what is drawn."""
+    """Return how many images are too extreme to be drawn."""
     images = sum(n for bin_, n in aspects.items() if abs(bin_) > pictures.WIDEST)
     return f" Beyond what is drawn: {counted(images, 'image')}." if images else ""

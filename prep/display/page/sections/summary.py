@@ -1,31 +1,27 @@
-"""What is to be seen first: the verdict, and a few numbers."""
+"""The top of the page: the verdict, and a few numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 from prep.display.page.figures.style import short_size
 from prep.display.page.section import View
-from prep.display.page.sections.classes import class_totals
-from prep.display.page.sections.running import core_use, mean_use, used_by_others
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import refusals_allowed
 from prep.text import counted, duration, rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Banner:
-    """How an output stands, in a sentence or two, and the section that tells more."""
+class Banner(NamedTuple):
+    """The verdict on an output in a sentence or two, and the section that says more."""
 
     kind: Literal["good", "fair", "bad"]
     text: str
     section: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """A number, what it counts, what else there is to say, and the section that tells more."""
+class Tile(NamedTuple):
+    """A number, what it counts, what else to say about it, and the section that says more."""
 
     label: str
     value: str
@@ -34,24 +30,24 @@ class Tile:
 
 
 def banner(view: View) -> Banner:
-    """The verdict on an output, and what to do where it is not good."""
+    """Return the verdict on an output, and what to do if it is not good."""
     if not view.facts.finished:
         return _unfinished(view)
     verdict = verdict_of(view)
     written = view.everything.images
     said = str(verdict).capitalize()
     if not written:
-        return Banner(kind="bad", text=f"Nothing is written: {verdict.reason}.", section="refused")
+        return Banner("bad", f"Nothing is written: {verdict.reason}.", "refused")
     if verdict.state == "done":
-        return Banner(kind="good", text=f"Done: {counted(written, 'image')} written, none refused.")
+        return Banner("good", f"Done: {counted(written, 'image')} written, none refused.")
     if verdict.good:
-        return Banner(kind="fair", text=f"{said}.", section="refused")
+        return Banner("fair", f"{said}.", "refused")
     remedy = "All others are written. Raise max_refused to accept that, or repair or remove these"
-    return Banner(kind="bad", text=f"{said}. {remedy} and run with --overwrite.", section="refused")
+    return Banner("bad", f"{said}. {remedy} and run with --overwrite.", "refused")
 
 
 def verdict_of(view: View) -> Verdict:
-    """How the run has ended that committed the last of the shards."""
+    """Return how the run ended that committed the last of the shards."""
     facts = view.facts
     if facts.report is not None:
         return facts.report.verdict
@@ -69,24 +65,23 @@ def _unfinished(view: View) -> Banner:
         said += (
             f" The last run was {last}." if last.state == "stopped" else f" The last run {last}."
         )
-    return Banner(kind="bad", text=f"{said} Run the same command to continue.")
+    return Banner("bad", f"{said} Run the same command to continue.")
 
 
 def tiles(view: View) -> list[Tile]:
-    """What an output comes to, in a few numbers."""
+    """Return the numbers at the top of the page."""
     facts, everything = view.facts, view.everything
     planned = sum(facts.plan.splits.values())
     refused = len(everything.refused)
     share = f"{refused / planned:.1%} of all" if refused else "none at all"
     shown = [
-        ("images", f"{everything.images:,}", f"of {planned:,} planned", "images"),
-        ("refused", f"{refused:,}", share, "refused"),
-        ("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
-        ("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
-        ("shards", _shards(view), f"{short_size(everything.bytes)} in all", "shards"),
+        Tile("images", f"{everything.images:,}", f"of {planned:,} planned", "images"),
+        Tile("refused", f"{refused:,}", share, "refused"),
+        Tile("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
+        Tile("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
+        Tile("shards", _shards(view), f"{short_size(everything.bytes)} in all", "shards"),
     ]
-    shown += _effort(view)
-    return [Tile(label=a, value=b, further=c, section=d) for a, b, c, d in shown]
+    return [*shown, *_effort(view)]
 
 
 def _leaks(view: View) -> str:
@@ -97,7 +92,7 @@ def _leaks(view: View) -> str:
 
 
 def _smallest(view: View) -> str:
-    sizes = [sum(row) for row in class_totals(view.facts).values()]
+    sizes = view.class_totals.values()
     least, most = min(sizes, default=0), max(sizes, default=0)
     return counted(most, "image") if least == most else f"{least:,} to {counted(most, 'image')}"
 
@@ -111,15 +106,12 @@ def _time(seconds: float) -> str:
     return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def _effort(view: View) -> list[tuple[str, str, str, str]]:
-    report, shown = view.facts.report, []
+def _effort(view: View) -> Iterator[Tile]:
+    report, use = view.facts.report, view.core_use
     if report is not None and report.seconds:
         part = "last part, " if report.resumed_shards else ""
         speed = f"{part}{rate(report.images_per_second)} images/s"
-        shown.append(("time", _time(report.seconds), speed, "run"))
-    hosts, workers = core_use(view.facts.histories)
-    mean = mean_use(hosts)
-    if mean is not None:
-        by = "mostly by other programs" if used_by_others(hosts, workers) else "on average"
-        shown.append(("cores in use", f"{mean:.0f}%", by, "run"))
-    return shown
+        yield Tile("time", _time(report.seconds), speed, "run")
+    if use.of_hosts is not None:
+        by = "mostly by other programs" if use.by_others else "on average"
+        yield Tile("cores in use", f"{use.of_hosts:.0f}%", by, "run")
