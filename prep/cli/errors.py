@@ -1,9 +1,7 @@
-"""Settings in messages: written as in Python, and shown as flags at the command line.
+"""Errors at the command line: one line, and an exit code.
 
 A message says what to do as a caller of this package would write it, between backquotes, as in
 ``pass `overwrite=True` ``. The command line turns that into its flag: ``pass --overwrite``.
-
-Errors at the command line: one line, and an exit code.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ from prep.execution.interrupts import stopped_by, stopping_in_order
 from prep.storage.urls import hide_credentials
 from prep.text import brief, one_line, reason_and_file, reason_of
 
-#: What has another name at the command line.
+#: Settings and functions with another name at the command line.
 _FLAGS = {"trust": "trust-cluster-file"}
-_COMMANDS = {"mean_rgb": "mean"}
+_COMMANDS = {"mean_rgb": "mean", "report_page": "report"}
 
 _SETTING = re.compile(r"`(?:prep\.\w+\(…, )?([a-z_]+)(?:=([^`]*?))?\)?`")
 _FUNCTION = re.compile(r"`prep\.(\w+)`")

@@ -15,7 +15,7 @@ COMMANDS = {
     "cluster": "Check a cluster.",
     "demo": "Make a small set of photos, a few of them broken, and prepare it.",
     "init": "Write a configuration for SOURCE, every setting explained.",
-    "labels": "Number the classes of SOURCE by name, and write the label map.",
+    "labels": "Write a label map that numbers the classes of SOURCE by name.",
     "mean": "Compute the mean RGB of images, or of the images in shards.",
     "plan": "Show what a run would do, and what it would find in OUTPUT; write nothing.",
     "report": "Make OUTPUT/report.html again, and print its path.",

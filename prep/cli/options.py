@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they hand to these."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _METAVARS = {
 
 
 def config_files_option(command: Command) -> Command:
-    """``-c``, any number of times, handed to the command as ``config_files``."""
+    """Add ``-c``, any number of times, and hand it to the command as ``config_files``."""
     return click.option(
         "-c",
         "--config",
@@ -40,7 +40,7 @@ def config_files_option(command: Command) -> Command:
 
 
 def config_options(command: Command) -> Command:
-    """SOURCE and OUTPUT, ``-c``, and a flag for every key, under both of its names."""
+    """Add SOURCE and OUTPUT, ``-c``, and a flag for every key, under both of its names."""
     other_names = {name: key for key, name in ARTICLE_KEYS.items()}
 
     @positional("source")
@@ -78,7 +78,7 @@ def config_of(files: tuple[str, ...], values: dict[str, Any]) -> Config:
 
 
 def _kind(name: str, key: Key) -> click.ParamType[Any]:
-    """How a key's value is completed. The configuration checks it."""
+    """Return the type that completes a key. The configuration checks its value."""
     if key.words:
         return Word(key.words)
     if not key.allowed.startswith("the path"):
@@ -107,7 +107,7 @@ workers_option = click.option(
 
 
 def cluster_options(command: Command) -> Command:
-    """Which cluster to use, handed to the command as ``choice``."""
+    """Add the options of a cluster, and hand them to the command as ``choice``."""
 
     @workers_option
     @click.option(

@@ -1,7 +1,4 @@
-"""Kinds of values at the command line: how they are read, shown in help, and completed.
-
-Paths that a command takes as an argument or as a flag, whichever one likes.
-"""
+"""Types of values, and paths that are given as an argument or as a flag."""
 
 from __future__ import annotations
 

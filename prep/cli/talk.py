@@ -1,4 +1,4 @@
-"""How much a command says, and to whom: people, a log, or another program."""
+"""Output of a command for people, for a log, or for another program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMMANDS = ("run", "plan", "verify", "mean", "labels")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Talk:
-    """How much a command says.
+    """The output of a command.
 
     Attributes:
         quiet: nothing but errors and warnings.
@@ -37,7 +37,7 @@ class Talk:
 
     @property
     def to_people(self) -> bool:
-        """Whether to print results for people to read."""
+        """True if results are to be printed for people to read."""
         return not (self.quiet or self.as_json)
 
     def callbacks(self, title: str) -> list[Callback]:
@@ -106,7 +106,7 @@ class Talk:
 
 
 def talk_options(command: Command) -> Command:
-    """``-q``, ``-v`` and ``--json``, handed to the command as ``talk``; the outermost of all."""
+    """Add ``-q``, ``-v`` and ``--json``, and hand them on as ``talk``; the outermost decorator."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings.")
     @click.option("-v", "--verbose", is_flag=True, help="Log each step, with its time.")

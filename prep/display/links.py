@@ -1,4 +1,4 @@
-"""Where the dashboard is to be seen, from where the user sits: through Jupyter, it may be."""
+"""Addresses of the dashboard and of files, as the user's browser reaches them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEFAULT_TEMPLATE = "{scheme}://{host}:{port}/status"
 
 
 def dashboard_links(link: str, page: str = "status") -> dict[str, str]:
-    """Addresses of a page of the dashboard, by what they are; the likeliest to work comes first.
+    """Return addresses of a page of the dashboard by name, the likeliest to work first.
 
     Args:
         link: the client's ``dashboard_link``.
@@ -55,7 +55,7 @@ def links_from(
     server: str | None,
     own_hosts: Collection[str],
 ) -> dict[str, str]:
-    """The same, as a function of all that it depends on.
+    """Return the addresses of :func:`dashboard_links` from all that they depend on.
 
     Args:
         template: Dask's ``distributed.dashboard.link``; where the user has set it, it alone counts.
@@ -83,7 +83,7 @@ def links_from(
 
 
 def page_link(link: str, page: str) -> str:
-    """The address of another page of the dashboard that ``link`` leads to.
+    """Return the address of another page of the dashboard that ``link`` leads to.
 
     >>> page_link("http://127.0.0.1:8787/status", "prep")
     'http://127.0.0.1:8787/prep'
@@ -108,7 +108,7 @@ def _own_hosts() -> set[str]:
 
 
 def file_link(path: str) -> str | None:
-    """Return where a browser that shows a notebook finds a file; None where it can't, or may not.
+    """Return the address of a file for the browser that shows a notebook; None if there is none.
 
     Args:
         path: of a file on this machine.
@@ -119,11 +119,11 @@ def file_link(path: str) -> str | None:
 def file_link_from(
     path: str, *, environ: Mapping[str, str], server: Mapping[str, str] | None
 ) -> str | None:
-    """Return the same, as a function of all that it depends on.
+    """Return the address of :func:`file_link` from all that it depends on.
 
     Args:
         environ: the environment; VS Code, which opens files by their URL, leaves its mark in it.
-        server: what the Jupyter server has noted down of itself.
+        server: what the Jupyter server has written about itself.
 
     >>> server = {"base_url": "/user/ann/", "root_dir": "/home/ann"}
     >>> file_link_from("/home/ann/my shards/report.html", environ={}, server=server)
@@ -144,7 +144,7 @@ def file_link_from(
 
 
 def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
-    """The base URL of the Jupyter server that has started this process, if it can forward."""
+    """Return the base URL of the Jupyter server of this process, if it can forward ports."""
     if importlib.util.find_spec("jupyter_server_proxy") is None:
         return None
     server = _jupyter_server(environ)
@@ -152,10 +152,9 @@ def _jupyter_base_url(environ: Mapping[str, str]) -> str | None:
 
 
 def _jupyter_server(environ: Mapping[str, str]) -> dict[str, str] | None:
-    """What the Jupyter server that has started this process has noted down of itself.
+    """Return what the Jupyter server of this process has written about itself.
 
-    That is in a file, which is what ``list_running_servers`` reads; that would take most of a
-    second to import.
+    ``list_running_servers`` reads the same file, but takes most of a second to import.
     """
     server = environ.get("JPY_PARENT_PID", "")
     if not server.isdecimal():

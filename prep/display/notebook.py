@@ -1,7 +1,7 @@
-"""What is shown in a notebook's cell, and then updated in place; the module that knows IPython.
+"""Outputs of a notebook's cells that are updated in place; the only module that knows IPython.
 
-It takes no widgets: an output is published under an id, and what is published under that id later
-replaces it, whichever cell runs by then. JupyterLab, VS Code and nbclient all do so.
+This takes no widgets: an output is published under an id, and a later output under the same id
+replaces it, whichever cell runs by then. JupyterLab, VS Code and nbclient all support this.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ Picture = tuple[str, str]
 
 
 class Output:
-    """An output that can be shown in any number of cells, all of which it keeps up to date.
+    """An output that is kept up to date in all cells that show it.
 
     Args:
-        render: makes what is to be seen, as it is then.
+        render: returns its current content.
     """
 
     def __init__(self, render: Callable[[], Picture]) -> None:
         self._render = render
         self._id = f"prep-{uuid.uuid4().hex}"
         self._shown = False
-        # What is rendered last is published last, whichever thread does it.
+        # So that the last to be rendered is the last to be published, whichever thread does it.
         self._lock = threading.Lock()
 
     def show(self) -> None:
-        """Shows it in the cell that runs now."""
+        """Show the output in the cell that runs now."""
         with self._lock:
             self._shown = True
             self._publish(update=False)
 
     def update(self) -> None:
-        """Shows it as it is now, wherever it has been shown; may be called from any thread."""
-        # No run is to fail for its display, as when the kernel is about to end.
+        """Update the output in all cells that show it; may be called from any thread."""
+        # A failing display, as when the kernel ends, must not fail the run.
         with self._lock, contextlib.suppress(Exception):
             if self._shown:
                 self._publish(update=True)

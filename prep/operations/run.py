@@ -257,7 +257,8 @@ def _how_to_resume(plan: RunPlan, seen: int, committed: Sequence[ShardReceipt] |
     known = f"this run has seen {seen:,} of {shards} committed, and these"
     if committed is not None:
         known = f"{len(committed):,} of {shards} are committed and"
-    return f"stopped: {known} stay; run the same command again to continue"
+    shown = "; `prep.report_page` shows what is there" if committed else ""
+    return f"stopped: {known} stay; run the same command again to continue{shown}"
 
 
 def _warn_of_labels_that_move(plan: RunPlan, journal: Journal) -> None:

@@ -87,6 +87,7 @@ def test_a_stopped_run_leaves_nothing_unfinished_and_goes_on_when_run_again(
     assert committed < planned
     assert f"{committed} of {planned} shards are committed" in last_line(terminal)
     assert "run the same command again" in last_line(terminal)
+    assert ("prep report shows what is there" in last_line(terminal)) == (committed > 0)
     assert_committed_shards_are_whole(home / "out", images_per_shard)
     before = contents(home / "out", "*/*.tfrecord")
 

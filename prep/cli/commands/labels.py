@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--on-stray", type=click.Choice(KEYS["on_stray"].words), default="fail", help="As for prep run."
 )
 def labels(source: str, output: str, layout: FolderLayout, on_stray: OnStray, talk: Talk) -> None:
-    """Number the classes of SOURCE by name, and write the label map."""
+    """Write a label map that numbers the classes of SOURCE by name."""
     from prep.operations.tools.first_steps import number_classes
 
     file = writable(output)

@@ -35,7 +35,7 @@ class CoreUse(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether there are enough samples of any host or worker."""
+        """True if there are enough samples of any host or worker."""
         return any(use.percent is not None for use in (*self.hosts, *self.workers))
 
     @property
@@ -45,7 +45,7 @@ class CoreUse(NamedTuple):
 
     @property
     def by_others(self) -> bool:
-        """Whether the cores were busy while the workers got little of them."""
+        """True if the cores were busy while the workers got little of them."""
         hosts, workers = _mean(self.hosts), _mean(self.workers)
         if hosts is None or workers is None:
             return False

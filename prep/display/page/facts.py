@@ -1,4 +1,4 @@
-"""All that is known of an output without opening a shard."""
+"""Everything known about an output without opening a shard."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from prep.text import reason_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What plan, image list, receipts and report of an output say.
+    """The plan, manifest, receipts and report of an output.
 
     Attributes:
         root: the output folder.
@@ -61,21 +61,21 @@ class Facts:
 
     @property
     def finished(self) -> bool:
-        """Whether all shards are committed."""
+        """True if all shards are committed."""
         return len(self.receipts) == len(self.plan.shards)
 
     @property
     def references(self) -> tuple[str, ...]:
-        """The splits that mean and std are of."""
+        """The splits from which mean and std are computed."""
         return training_splits(self.plan.splits)
 
     def findings(self) -> list[tuple[str, ImageNote]]:
-        """(split, finding) of all images that were not simply written, refused ones first."""
+        """All images that were not simply written, with their split; refused ones first."""
         found = [(r.split, finding) for r in self.receipts for finding in r.findings]
         return sorted(found, key=lambda f: (f[1].outcome != "refused", f[1].reason, f[1].path))
 
     def digest(self) -> str:
-        """Tells these facts from any others, and what this version makes of them."""
+        """Return a digest of these facts and of the version that would make the page from them."""
         values = {
             "version": version(),
             "root": str(self.root),
@@ -93,7 +93,7 @@ class Facts:
 
 
 def _lasting(report: RunReport | None) -> Mapping[str, Any]:
-    """What of a report stays as it is when a finished run is started again."""
+    """Return the part of a report that does not change when a finished run is started again."""
     values = report.to_json() if report else {}
     return {name: value for name, value in values.items() if name != "resumed_shards"}
 
@@ -105,7 +105,7 @@ def read_facts(
     *,
     own: bool = True,
 ) -> Facts:
-    """Reads what an output says of itself.
+    """Read the plan, manifest, receipts and report of an output.
 
     Args:
         own: see :class:`Facts`.

@@ -1,4 +1,4 @@
-"""What the refused images look like, as far as that can be found out without risk."""
+"""Thumbnails of refused images, as far as they can be decoded safely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from prep.settings import ImageSettings
 from prep.shards.isolation.processors import IsolatedProcessor
 from prep.sources.base import ImageEntry
 
-# Of others there is nothing to see, or they were refused for what they do to a decoder.
+# Others show nothing, or were refused because of what they do to a decoder.
 _HARMLESS = ("truncated", "damaged", "too small")
 _MOST_TRIED = 48
 _MOST_SHARDS = 32
@@ -32,7 +32,7 @@ _MOST_PIXELS = 50_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glimpse:
-    """A refused image and what can still be seen of it: ``thumbnail`` is a JPEG."""
+    """A refused image, and a JPEG thumbnail of what can be decoded of it."""
 
     finding: ImageNote
     thumbnail: bytes
@@ -41,9 +41,9 @@ class Glimpse:
 def look_at_refused(
     journal: Journal, plan: RunPlan, receipts: tuple[ShardReceipt, ...]
 ) -> list[Glimpse]:
-    """Decodes refused images once more, leniently, in a process of its own.
+    """Decode refused images once more, leniently, in a separate process.
 
-    Those that are gone or have changed, and all that is worse than damaged, are left out.
+    Images that are gone or have changed, and those that are worse than damaged, are left out.
     """
     source = journal.source(plan)
     processor = IsolatedProcessor(_lenient(plan.settings), _TIMEOUT)

@@ -1,4 +1,4 @@
-"""Puts the page together, and publishes it."""
+"""Make the page, and publish it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from prep.planning.plan import RunPlan
 from prep.storage.arguments import admit
 from prep.storage.location import Location
 
-#: What makes the sections, in their order.
+#: The makers of the sections, in their order.
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     load,
     duplicates,
@@ -51,7 +51,7 @@ SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     settings,
 )
 
-# Stands near the beginning of the file.
+# Near the beginning of the file.
 _MADE_FROM = 'name="made-from" content="{}"'
 _HEAD = 4096  # bytes, among which it is
 
@@ -86,7 +86,7 @@ def report_page(
 
 
 def update_page(journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
-    """Makes ``report.html``, unless it is there and would be made of the same.
+    """Make ``report.html``, unless it was already made from the same facts.
 
     Args:
         receipts: of all shards that are committed.
@@ -113,8 +113,8 @@ def _is_made_from(page: Location, digest: str) -> bool:
 
 
 def make_page(journal: Journal, facts: Facts) -> bytes:
-    """The page, in UTF-8."""
-    with validate(False):  # Of values that are ours; it takes a fifth of the time.
+    """Return the page in UTF-8."""
+    with validate(False):  # The values are ours; validation takes a fifth of the time.
         view = look(journal, facts)
         sections = make_sections(view)
         drawn = _embedded(figure for section in sections for figure in section.figures.values())
@@ -136,7 +136,7 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
 
 
 def look(journal: Journal, facts: Facts) -> View:
-    """Look at some of the shards, and at what was refused."""
+    """Read some images from the shards, and some refused ones."""
     with ThreadPoolExecutor(1) as other:  # It waits for another process, mostly.
         # In the source that the plan names, which a plan of others could have be anywhere.
         receipts = facts.receipts if facts.own else ()
@@ -146,18 +146,18 @@ def look(journal: Journal, facts: Facts) -> View:
 
 
 def make_sections(view: View) -> list[Section]:
-    """All that there is something to say in."""
+    """Return the sections that have something to say."""
     return [section for make in SECTIONS if (section := make(view)) is not None]
 
 
 def _warnings(facts: Facts) -> list[str]:
-    """What the settings do not fit, in words."""
+    """Return warnings about a ``depth`` that does not fit the images."""
     depths = {split: totals.depths for split, totals in facts.totals.items()}
     return depth_warnings(depths, facts.plan.settings.depth)
 
 
 def _embedded(figures: Iterable[Figure]) -> dict[str, Any]:
-    """What the page's script hands to ``Bokeh.embed.embed_items``.
+    """Return the arguments of ``Bokeh.embed.embed_items`` for figures.
 
     ``bokeh.embed.components`` makes the same, and takes twice as long: it goes through all models
     again for each figure that it adds.
@@ -176,6 +176,6 @@ def _embedded(figures: Iterable[Figure]) -> dict[str, Any]:
 
 @cache
 def _bokeh() -> str:
-    """Bokeh's script, all of it in the page: but for what no figure here needs."""
+    """Return the part of Bokeh's script that the figures need, to embed in the page."""
     rendered: str = Resources(mode="inline", components=["bokeh"], minified=True).render()
     return rendered

@@ -1,9 +1,7 @@
-"""A few of the images in the shards: as thumbnails by class, and as histograms of their channels.
+"""Images from the shards: a sample of all, and particular ones.
 
-Shards are in a random order already, so a part of a few of them is a fair sample. How much is read
-is bounded, for an output may be of any size.
-
-Particular images, found again in the shards.
+Images are in random order already, so the beginning of a few shards is a fair sample. The amount
+read is bounded, because an output may be of any size.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ class Thumbnail(NamedTuple):
 
 @dataclass(slots=True)
 class Sample:
-    """What was found in the shards.
+    """Images found in the shards.
 
     Attributes:
         thumbnails: of each class.
@@ -75,18 +73,18 @@ class Sample:
 
 
 def take_sample(journal: Journal, facts: Facts) -> Sample:
-    """Reads thumbnails of each class, and the histograms of the splits that the mean is of."""
+    """Read thumbnails of each class, and channel histograms of the training splits."""
     return _Sampler(journal, facts).sample()
 
 
 def shown_classes(facts: Facts) -> list[str]:
-    """The classes of which there is anything in the shards, by name."""
+    """Return the classes with images in the shards, by name."""
     written = {name for receipt in facts.receipts for name in receipt.written}
     return sorted(written.intersection(facts.plan.classes))
 
 
 def thumbnails_per_class(classes: int) -> int:
-    """As many as there is room for.
+    """Return how many thumbnails of each class there is room for.
 
     >>> [thumbnails_per_class(n) for n in (1, 50, 999, 5000)]
     [8, 3, 1, 1]
@@ -105,7 +103,7 @@ def read_pixels(
 
 
 def spread(count: int) -> list[int]:
-    """All of ``range(count)``, in an order in which any beginning is spread evenly over it.
+    """Return ``range(count)`` in an order of which any beginning is spread evenly over it.
 
     >>> spread(8)
     [0, 5, 2, 7, 4, 1, 6, 3]
@@ -143,7 +141,7 @@ class _Sampler:
         return min(_COUNTED_IMAGES, max(1, _COUNTED_PIXELS // self._facts.plan.settings.size**2))
 
     def _with_the_rest(self, read: Sequence[ShardReceipt]) -> Iterator[ShardReceipt]:
-        """Shards with the first image of each class of which nothing was found yet."""
+        """Yield shards with the first image of each class of which none was found yet."""
         classes, plan = self._facts.plan.classes, self._facts.plan
         done = {(receipt.split, receipt.index) for receipt in read}
         receipts = ((r.split, r.index, r) for r in self._facts.receipts)
@@ -162,7 +160,7 @@ class _Sampler:
                 yield receipt
 
     def _read(self, receipt: ShardReceipt, counted: int) -> None:
-        """Takes from a shard what is wanted, the first ``counted`` records for the histogram."""
+        """Read thumbnails from a shard, and the first ``counted`` records for the histogram."""
         shard = self._shards[receipt.split, receipt.index]
         entries = receipt.written_among(self._journal.entries(self._facts.plan, shard))
         entries = entries[: self._within_reach(receipt)]
@@ -189,7 +187,7 @@ class _Sampler:
         self._wanted[entry.class_name] -= 1
 
     def _choose(self, entries: Sequence[ImageEntry]) -> set[int]:
-        """The numbers of the records of which thumbnails are wanted."""
+        """Return the numbers of the records to make thumbnails of."""
         wanted = Counter(self._wanted)
         chosen = set()
         for number, entry in enumerate(entries):
@@ -199,7 +197,7 @@ class _Sampler:
         return chosen
 
     def _within_reach(self, receipt: ShardReceipt) -> int | None:
-        """How many records to read at most; None for all of them."""
+        """Return how many records to read at most; None for all."""
         plan = self._facts.plan
         if plan.compression is None:
             return None
@@ -209,9 +207,9 @@ class _Sampler:
 
 
 def thumbnails_of(journal: Journal, facts: Facts, rows: Iterable[int]) -> dict[int, bytes]:
-    """A JPEG of each of these rows of the image list, as far as they are in a shard.
+    """Return thumbnails of rows of the manifest, as far as they are in a shard.
 
-    A shard is opened for each but the few that lie in the same one: ask for no more than are shown.
+    This may open a shard for each row, so ask only for what is shown.
     """
     plan, thumbnail = facts.plan, Thumbnailer(THUMBNAIL)
     shards = plan.shards

@@ -1,4 +1,4 @@
-"""What all parts of the pages share: colours, style, templates, figures and their headings."""
+"""Things that all parts of the pages share: colours, style, templates, figures and headings."""
 
 from __future__ import annotations
 

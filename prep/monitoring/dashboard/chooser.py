@@ -1,4 +1,4 @@
-"""Which run a page shows, and the list to choose it from."""
+"""The choice of the run that a page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes before a first run: a configuration, a label map, or a demonstration."""
+"""Preparations for a first run: a configuration, a label map, or a demonstration."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from prep.display.page.figures.style import (
     colour,
     in_ink,
     make_figure,
-    short_size,
     tick_text,
     ticks,
     whole_numbers,
@@ -25,7 +24,7 @@ from prep.display.page.figures.style import (
 from prep.display.page.samples import Counts
 from prep.images.dimensions import ASPECTS_PER_OCTAVE, SIDES_PER_OCTAVE
 from prep.output.receipt import ShardReceipt
-from prep.text import one_line, unit_of
+from prep.text import one_line, size_text, unit_of
 
 _ASPECTS = {
     **{1 / 3: "1:3", 1 / 2: "1:2", 9 / 16: "9:16", 2 / 3: "2:3", 3 / 4: "3:4", 1: "1:1"},
@@ -38,7 +37,7 @@ _MOST_BARS = 2000
 
 
 def class_profile(counts: Sequence[tuple[str, int]]) -> Any:
-    """Images of each class, the largest first.
+    """Return images per class, the largest first.
 
     Args:
         counts: (class, images), in that order.
@@ -63,7 +62,7 @@ def class_profile(counts: Sequence[tuple[str, int]]) -> Any:
 
 
 def side_histogram(bins: Mapping[int, int]) -> Any:
-    """Images by their shorter side; see :class:`prep.images.dimensions.Dimensions`."""
+    """Return images by their shorter side; see :class:`prep.images.dimensions.Dimensions`."""
     edges = {number: 2 ** (number / SIDES_PER_OCTAVE) for number in range(min(bins), max(bins) + 2)}
     made = _histogram(
         "shorter side, in pixels",
@@ -76,7 +75,7 @@ def side_histogram(bins: Mapping[int, int]) -> Any:
 
 
 def aspect_histogram(bins: Mapping[int, int]) -> Any:
-    """Images by width over height; see :class:`prep.images.dimensions.Dimensions`."""
+    """Return images by width over height; see :class:`prep.images.dimensions.Dimensions`."""
     halves = 2 * ASPECTS_PER_OCTAVE
     rows = [
         (2 ** ((2 * number - 1) / halves), 2 ** ((2 * number + 1) / halves), images)
@@ -91,7 +90,7 @@ def aspect_histogram(bins: Mapping[int, int]) -> Any:
 
 
 def _thinned(labels: dict[float, str]) -> dict[float, str]:
-    """Leaves out what would stand too close together in a narrow figure."""
+    """Leave out labels that would overlap in a narrow figure."""
     if len(labels) <= 5:
         return labels
     return {
@@ -100,7 +99,7 @@ def _thinned(labels: dict[float, str]) -> dict[float, str]:
 
 
 def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
-    """Images by the size of their files, in bytes, none of them empty."""
+    """Return images by the size of their files in bytes, none of them 0."""
     bins = np.floor(_SIZES_PER_OCTAVE * np.log2(sizes)).astype(int)
     numbers, images = np.unique(bins, return_counts=True)
     low, high = (2 ** (number / _SIZES_PER_OCTAVE) for number in (numbers[0], numbers[-1] + 1))
@@ -114,19 +113,19 @@ def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
     values = [base * 10.0**d for d in decades for base in bases]
     within = [value for value in values if low <= value <= high]
     labels = {value: tick_text(value) for value in within}
-    ticks(made.xaxis[0], labels if len(labels) > 1 else {v: short_size(v) for v in (low, high)})
+    ticks(made.xaxis[0], labels if len(labels) > 1 else {v: size_text(v) for v in (low, high)})
     return made
 
 
 def _doublings(low: float, high: float) -> list[float]:
-    """Powers of two within the range, or of each second where there are many."""
+    """Return the powers of two in a range, or every second one if there are many."""
     powers = list(range(math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9) + 1))
     step = 1 + len(powers) // 9
     return [2.0**power for power in powers[::step]] if len(powers) > 1 else [low, high]
 
 
 def _histogram(x: str, rows: Sequence[tuple[float, float, int]], shown: str) -> Any:
-    """Bars between (left, right), so many images high, on a logarithmic axis."""
+    """Return bars of (left, right, images) on a logarithmic axis."""
     made = make_figure(
         x=x,
         y="images",
@@ -178,28 +177,27 @@ def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] 
     shade = CHANNEL_COLOURS[channel]
     made.varea(x="x", y1=0, y2="share", source=source, color=shade, alpha=0.35)
     made.line("x", "share", source=source, color=shade, line_width=1.5)
-    # Overexposed and black pixels can be many times as frequent as any others.
+    # Overexposed and black pixels can be many times as frequent as all others.
     made.y_range.start, made.y_range.end = 0, 1.3 * float(np.quantile(share, 0.97)) or 1
     ticks(made.xaxis[0], {value: str(value) for value in (0, 64, 128, 192, 255)})
     return made
 
 
 def shard_images(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:
-    """Images in each shard, in their order."""
-    values = [sum(receipt.written.values()) for receipt in receipts]
-    made = _shard_bars(receipts, splits, values, "images")
+    """Return images per shard, in order."""
+    made = _shard_bars(receipts, splits, [receipt.images for receipt in receipts], "images")
     whole_numbers(made.yaxis)
     return made
 
 
 def shard_bytes(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:
-    """The size of each shard, in the unit that suits the largest, in their order."""
+    """Return the size of each shard, in order and in the unit that suits the largest."""
     divisor, name = unit_of(max(receipt.bytes for receipt in receipts))
     return _shard_bars(receipts, splits, [receipt.bytes / divisor for receipt in receipts], name)
 
 
 def bars_shown(shards: int) -> int:
-    """Every how many of these shards has a bar.
+    """Return the distance between shards that have a bar.
 
     >>> [bars_shown(n) for n in (10, 2000, 2001, 10_000)]
     [1, 1, 2, 5]
@@ -219,18 +217,16 @@ def _shard_bars(
     every = bars_shown(len(receipts))
     rows = list(enumerate(zip(receipts, values, strict=True), 1))[::every]
     for number, split in enumerate(splits):
-        mine = [
-            (place, receipt, value) for place, (receipt, value) in rows if receipt.split == split
-        ]
+        mine = [(x, *row) for x, row in rows if row[0].split == split]
         if not mine:
             continue
         source = ColumnDataSource(
             {
-                "x": [place for place, _, _ in mine],
+                "x": [x for x, _, _ in mine],
                 "top": [value for _, _, value in mine],
                 "name": [f"{one_line(split)} {receipt.index}" for _, receipt, _ in mine],
-                "images": [sum(receipt.written.values()) for _, receipt, _ in mine],
-                "size": [short_size(receipt.bytes) for _, receipt, _ in mine],
+                "images": [receipt.images for _, receipt, _ in mine],
+                "size": [size_text(receipt.bytes) for _, receipt, _ in mine],
             }
         )
         made.vbar(

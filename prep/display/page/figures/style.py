@@ -1,7 +1,4 @@
-"""How figures look. Their colours of text and lines are those of the page, which sets them.
-
-Sizes, in the unit that suits them.
-"""
+"""The style of figures. The page sets the colours of their text and lines."""
 
 from __future__ import annotations
 
@@ -13,24 +10,24 @@ from bokeh.plotting import figure
 
 from prep.text import unit_of
 
-#: One after the other, for splits and lines; to be told apart on white and on black.
+#: For splits and lines, in this order; distinct on white and on black.
 PALETTE = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#06b6d4", "#84cc16", "#ec4899")
 CHANNEL_COLOURS = {"R": "#ef4444", "G": "#22c55e", "B": "#3b82f6"}
-#: Of what the page gives the colour of its text.
+#: Replaced by the page with the colour of its text.
 INK = "#808080"
 _INK_TAG = "ink"
 _FONT = "system-ui, sans-serif"
 
 
 def colour(number: int) -> str:
-    """The colour of the split or line with this number."""
+    """Return the colour of the split or line with this number."""
     return PALETTE[number % len(PALETTE)]
 
 
 def make_figure(
     *, x: str, y: str, height: int = 240, tooltips: Sequence[tuple[str, str]] = (), **options: Any
 ) -> Any:
-    """An empty figure as wide as there is room, without tools but for what is shown on hovering.
+    """Return an empty figure as wide as the page, with tooltips as its only tool.
 
     Args:
         x, y: titles of the axes.
@@ -68,41 +65,30 @@ def make_figure(
 
 
 def numbers(axis: Any) -> None:
-    """Numbers in full, with commas, and no more places than their ticks need."""
+    """Show numbers in full, with commas, and as many decimal places as the ticks need."""
     axis.formatter = NumeralTickFormatter(format="0,0[.]0[00]")
 
 
 def whole_numbers(axis: Any) -> None:
-    """The same for what is counted: no ticks in between."""
+    """Show whole numbers only."""
     axis.formatter = NumeralTickFormatter(format="0,0")
     axis.ticker.min_interval = 1
 
 
 def ticks(axis: Any, labels: dict[float, str]) -> None:
-    """Ticks at these values, and their texts."""
+    """Set ticks at these values, with these texts."""
     axis.ticker = FixedTicker(ticks=list(labels))
     axis.major_label_overrides = labels
 
 
 def in_ink(made: Any) -> Any:
-    """Has the page give this the colour of its text."""
+    """Have the page give a model the colour of its text."""
     made.tags = [_INK_TAG]
     return made
 
 
-def short_size(size: float) -> str:
-    """A size, given in bytes, for a page: without a place where there are three digits before it.
-
-    >>> short_size(512), short_size(21_500), short_size(2_160_000), short_size(141e9)
-    ('512 B', '21.5 kB', '2.2 MB', '141 GB')
-    """
-    divisor, name = unit_of(size)
-    value = size / divisor
-    return f"{value:.1f} {name}" if divisor > 1 and value < 100 else f"{value:.0f} {name}"
-
-
 def tick_text(size: float) -> str:
-    """The same for a round value, without places that say nothing.
+    """Return a round size, without decimal places that say nothing.
 
     >>> tick_text(3000)
     '3 kB'

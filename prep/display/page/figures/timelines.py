@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from prep.output.receipt import ShardReceipt
 from prep.output.report.history import History, rates
 from prep.text import duration, one_line, unit_of
 
-# A time in which no shard is under way, and that is longer than this, is a pause between two parts
-# of a run. What is left of it in the picture is a small part of the whole.
+# A longer time without a shard under way is a pause between two parts of a run. The figure keeps a
+# small gap in its place.
 _PAUSE = 30.0  # seconds
 _GAP = 0.02
 _MOST_NAMED_WORKERS = 32
@@ -43,7 +43,7 @@ class Timeline:
 
 
 def lay_out(receipts: Sequence[ShardReceipt]) -> Timeline:
-    """The timeline of shards, in the order that they are given in."""
+    """Return the timeline of shards, in the given order."""
     order = sorted(range(len(receipts)), key=lambda number: receipts[number].began)
     first = receipts[order[0]].began
     under_way = sum(receipt.seconds for receipt in receipts)
@@ -61,7 +61,7 @@ def lay_out(receipts: Sequence[ShardReceipt]) -> Timeline:
 
 
 def shard_timeline(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:
-    """A row for each worker, and in it a bar for each shard that it wrote."""
+    """Return a row for each worker, with a bar for each shard that it wrote."""
     timeline = lay_out(receipts)
     workers = list(dict.fromkeys(r.worker for r in sorted(receipts, key=lambda r: r.began)))
     rows = {worker: len(workers) - place for place, worker in enumerate(workers)}
@@ -86,9 +86,12 @@ def shard_timeline(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> A
                 "took": [f"{receipt.seconds:.1f} s" for receipt, _ in mine],
             }
         )
-        bars = {"y": "y", "left": "left", "right": "right", "height": 0.72, "source": source}
         made.hbar(
-            **bars,
+            y="y",
+            left="left",
+            right="right",
+            height=0.72,
+            source=source,
             color=colour(number),
             fill_alpha=0.8,
             line_color=None if len(receipts) > 400 else colour(number),
@@ -112,7 +115,7 @@ def _name_rows(made: Any, rows: Mapping[str, int]) -> None:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Names without the host where all are on the same, and not too long.
+    """Return names shortened, and without the host if all are on the same.
 
     >>> short_names(["node:71", "node:72"])
     {'node:71': '71', 'node:72': '72'}
@@ -128,7 +131,7 @@ def _mark_pause(made: Any, place: float) -> None:
 
 
 def describe_pauses(pauses: Sequence[tuple[float, float]]) -> str:
-    """What the dotted lines stand for; empty where there are none."""
+    """Return what the dotted lines stand for; empty if there are none."""
     if not pauses:
         return ""
     lengths = ", ".join(duration(seconds) for _, seconds in pauses[:5])
@@ -136,37 +139,36 @@ def describe_pauses(pauses: Sequence[tuple[float, float]]) -> str:
     return f"Dotted lines stand for pauses between parts of the run ({lengths}{more})."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """One part of a run, where it lies in a picture of all of them."""
+class _Part(NamedTuple):
+    """One part of a run, at its place in a figure of all parts."""
 
     history: History
     seconds: Column
 
 
 def _parts(histories: Sequence[History]) -> list[_Part]:
-    """Each from its first sample, for until then workers were started."""
+    """Return each part from its first sample on; before that, workers were starting."""
     parts, at = [], 0.0
     length = sum(history.seconds[-1] - history.seconds[0] for history in histories)
     for history in histories:
         seconds = np.asarray(history.seconds, float)
         seconds -= seconds[0]
-        parts.append(_Part(history=history, seconds=seconds + at))
+        parts.append(_Part(history, seconds + at))
         at += float(seconds[-1]) + _GAP * length
     return parts
 
 
 def usable(histories: Sequence[History]) -> list[History]:
-    """Those of which there is something to draw: two samples, and times that rise."""
-    return [history for history in histories if _is_usable(history.seconds)]
-
-
-def _is_usable(seconds: Sequence[float]) -> bool:
-    return len(seconds) > 1 and all(a < b for a, b in itertools.pairwise(seconds))
+    """Return the histories that can be drawn: those with two samples, and times that rise."""
+    return [
+        history
+        for history in histories
+        if len(history.seconds) > 1 and all(a < b for a, b in itertools.pairwise(history.seconds))
+    ]
 
 
 def image_rate(histories: Sequence[History]) -> Any:
-    """Images per second over time."""
+    """Return images per second over time."""
     made = make_figure(
         x="seconds",
         y="images/s",
@@ -174,16 +176,15 @@ def image_rate(histories: Sequence[History]) -> Any:
         tooltips=[("images/s", "@y{0,0}"), ("at", "@x{0,0} s")],
     )
     for part in _parts(histories):
-        source = {"x": part.seconds, "y": rates(part.history.seconds, part.history.images)}
-        made.varea(
-            x="x", y1=0, y2="y", source=ColumnDataSource(source), color=colour(0), alpha=0.15
-        )
-        made.line("x", "y", source=ColumnDataSource(source), color=colour(0), line_width=2)
+        y = rates(part.history.seconds, part.history.images)
+        source = ColumnDataSource({"x": part.seconds, "y": y})
+        made.varea(x="x", y1=0, y2="y", source=source, color=colour(0), alpha=0.15)
+        made.line("x", "y", source=source, color=colour(0), line_width=2)
     return _over_time(made, histories)
 
 
 def byte_rates(histories: Sequence[History]) -> Any:
-    """Bytes read and written per second over time."""
+    """Return bytes read and written per second over time."""
     divisor, unit = unit_of(
         max(
             float(rates(history.seconds, total).max())
@@ -197,19 +198,14 @@ def byte_rates(histories: Sequence[History]) -> Any:
     )
     for part in _parts(histories):
         for number, total in enumerate((part.history.bytes_read, part.history.bytes_written)):
-            source = {"x": part.seconds, "y": rates(part.history.seconds, total) / divisor}
-            made.line(
-                "x",
-                "y",
-                source=ColumnDataSource(source),
-                color=colour(number),
-                line_width=2,
-            )
+            y = rates(part.history.seconds, total) / divisor
+            source = ColumnDataSource({"x": part.seconds, "y": y})
+            made.line("x", "y", source=source, color=colour(number), line_width=2)
     return _over_time(made, histories)
 
 
 def processor_time(histories: Sequence[History]) -> Any:
-    """Processor time of workers and hosts, in percent; of many workers, their middle and range."""
+    """Return use of the cores by workers and hosts; of many workers, their middle and range."""
     made = make_figure(
         x="seconds",
         y="%",
@@ -231,18 +227,15 @@ def processor_time(histories: Sequence[History]) -> Any:
                 line = _draw_line(made, part, part.history.hosts[name], label, None)
                 if line is not None:
                     in_ink(line)
-    made.y_range.end = max(100, *(_highest(history) for history in histories)) * 1.02
+    columns = [c for h in histories for c in (*h.workers.values(), *h.hosts.values())]
+    highest = max((v for column in columns for v in column if v is not None), default=0)
+    made.y_range.end = max(100, highest) * 1.02
     made.yaxis.formatter = NumeralTickFormatter(format="0,0")
     return _over_time(made, histories)
 
 
-def _highest(history: History) -> float:
-    columns = (*history.workers.values(), *history.hosts.values())
-    return max((value for column in columns for value in column if value is not None), default=0)
-
-
 def worker_key(histories: Sequence[History]) -> list[tuple[str, int]]:
-    """What the colours of :func:`processor_time` stand for."""
+    """Return the legend of :func:`processor_time`."""
     names = short_names(list(dict.fromkeys(name for h in histories for name in h.workers)))
     if len(names) > _MOST_LINES:
         return [("the middle worker, and within which eight of ten are", 0)]
@@ -252,7 +245,7 @@ def worker_key(histories: Sequence[History]) -> list[tuple[str, int]]:
 def _draw_line(
     made: Any, part: _Part, values: Sequence[float | None] | None, name: str, shade: str | None
 ) -> Any:
-    """Draws what is known; the glyph, or None where that is nothing."""
+    """Draw the known values; return the glyph, or None if there are no values."""
     if values is None:
         return None
     y = np.array([np.nan if value is None else value for value in values], float)
@@ -270,13 +263,8 @@ def _draw_line(
 
 
 def _draw_range(made: Any, part: _Part) -> None:
-    table = np.array(
-        [
-            [np.nan if value is None else value for value in column]
-            for column in part.history.workers.values()
-        ],
-        float,
-    )
+    columns = part.history.workers.values()
+    table = np.array([[np.nan if v is None else v for v in column] for column in columns], float)
     here = ~np.isnan(table).all(axis=0)
     low, middle, high = np.nanpercentile(table[:, here], (10, 50, 90), axis=0)
     x = part.seconds[here]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from prep.display.page.facts import Facts
 from prep.display.page.figures import pictures, timelines
-from prep.display.page.figures.style import short_size
 from prep.display.page.section import FEWEST, Figure, Section, View, make_section
-from prep.text import counted
+from prep.text import counted, size_text
 
 
 def shards(view: View) -> Section:
@@ -28,7 +27,7 @@ def _split_rows(facts: Facts) -> list[tuple[str, ...]]:
         of_all = sum(shard.split == split for shard in facts.plan.shards)
         shards = f"{total.shards:,}" + (f" of {of_all:,}" if total.shards < of_all else "")
         numbers = (f"{planned:,}", f"{total.images:,}", f"{len(total.refused):,}", shards)
-        rows.append((split, *numbers, short_size(total.bytes), _between(sizes)))
+        rows.append((split, *numbers, size_text(total.bytes), _between(sizes)))
     return rows
 
 
@@ -64,7 +63,7 @@ def _shard_figures(facts: Facts) -> dict[str, Figure]:
         ),
         "shard_bytes": Figure(
             title="Size of each shard",
-            caption=f"{short_size(min(sizes))} to {short_size(max(sizes))}.{some}",
+            caption=f"{size_text(min(sizes))} to {size_text(max(sizes))}.{some}",
             key=key,
             model=pictures.shard_bytes(receipts, splits),
         ),

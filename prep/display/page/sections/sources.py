@@ -8,10 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from prep.display.page.figures import pictures
-from prep.display.page.figures.style import short_size
 from prep.display.page.section import FEWEST, Figure, Section, View, make_section
 from prep.images.dimensions import SIDES_PER_OCTAVE, Dimensions
-from prep.text import counted
+from prep.text import counted, size_text
 
 _FEWEST_BARS = 3  # of a histogram: fewer are a block
 
@@ -25,7 +24,7 @@ def sources(view: View) -> Section:
         "images": dimensions.images,
         "few": FEWEST,
         "alike": _describe_alike(dimensions),
-        "files": f"{counted(len(sizes), 'file')} of {short_size(int(sizes.sum()))} in all",
+        "files": f"{counted(len(sizes), 'file')} of {size_text(int(sizes.sum()))} in all",
         "empty": f"{counted(empty, 'file')} {'is' if empty == 1 else 'are'} empty" if empty else "",
     }
     return make_section("sources", "Sources", values, figures=_figures(view))
@@ -77,7 +76,7 @@ def _figures(view: View) -> dict[str, Figure]:
     if len(sizes) >= FEWEST and sizes.max() > 2 * sizes.min():
         figures["files"] = Figure(
             title="Size of the files",
-            caption=f"Half of them have {short_size(float(np.median(sizes)))} or less.",
+            caption=f"Half of them have {size_text(float(np.median(sizes)))} or less.",
             model=pictures.file_sizes(sizes),
         )
     return figures

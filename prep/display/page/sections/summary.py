@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from prep.display.page.figures.style import short_size
 from prep.display.page.section import View
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import refusals_allowed
-from prep.text import counted, duration, rate
+from prep.text import counted, duration, rate, size_text
 
 
 class Banner(NamedTuple):
@@ -79,7 +78,7 @@ def tiles(view: View) -> list[Tile]:
         Tile("refused", f"{refused:,}", share, "refused"),
         Tile("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
         Tile("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
-        Tile("shards", _shards(view), f"{short_size(everything.bytes)} in all", "shards"),
+        Tile("shards", _shards(view), f"{size_text(everything.bytes)} in all", "shards"),
     ]
     return [*shown, *_effort(view)]
 
