@@ -75,11 +75,11 @@ def test_each_number_leads_to_pictures_of_the_images_that_it_counts(output: Path
     assert shown["with transparency"] == ["train/cat/e-clear.png"]
     assert shown[f"enlarged from less than {SIZE} pixels"] == ["train/cat/h-small.png"]
     assert "val/cat/x.jpg" in shown["JPEG"]
-    ends = {end.title: end for end in values["ends"]}  # type: ignore[attr-defined]
-    assert ends["Smallest"].most == "shorter side 20, enlarged 3.2 times"
-    assert ends["Widest"].most == "90% cut off by the centre crop"
-    assert ends["Tallest"].most == "80% cut off by the centre crop"
-    first = {title: end.shots[0] for title, end in ends.items()}
+    ends = {end["title"]: end for end in values["ends"]}  # type: ignore[attr-defined]
+    assert ends["Smallest"]["most"] == "shorter side 20, enlarged 3.2 times"
+    assert ends["Widest"]["most"] == "90% cut off by the centre crop"
+    assert ends["Tallest"]["most"] == "80% cut off by the centre crop"
+    first = {title: end["shots"][0] for title, end in ends.items()}
     assert first["Darkest"].name == "train/cat/f-dark.png"
     assert first["Nearest to gray"].name == "train/cat/l-grayish.png"
     assert "640 × 64 pixels" in first["Widest"].note
