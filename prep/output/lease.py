@@ -179,10 +179,6 @@ class Lease:
         self._remove_lower()
         self._keeper.start()
 
-    def owner(self) -> Owner | None:
-        """Return the owner of the last lease, dead or alive."""
-        return Owner.read(self._highest()[1])
-
     def require(self, *, ask: bool = False) -> None:
         """Raise OutputConflict if another run has taken the output.
 
@@ -313,7 +309,7 @@ def lease_owner(folder: Location) -> Owner | None:
     Raises:
         OSError: it can't be read.
     """
-    return Lease(folder, LEASE).owner()
+    return Owner.read(Lease(folder, LEASE)._highest()[1])
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from prep.text import kind_of, quoted, unknown
 LOCATIONS = ("source", "output", "label_map", "mean_file")
 
 
+_FILES = ("label_map", "mean_file")
 _CHAINED = re.compile(r"^\w+::|::\w+://")  # As fsspec has them: zip::s3://…, zip://a::s3://…
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
 # Of counts, such as 100M.
@@ -105,7 +106,10 @@ def _require_url(key: str, text: str) -> None:
             f"{key}: got {quoted(hide_credentials(text))}, which is not a valid URL; "
             "expected a path, or PROTOCOL://PLACE"
         )
-    require_openable(key, text)
+    try:
+        require_supported(text, output=key == "output", folder=key not in _FILES)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
     if not is_url(path := local_path(text)):  # file:///photos
         _require_name(key, path)
 
@@ -156,16 +160,50 @@ def admit(key: str, path: str | os.PathLike[str], storage_options: Mapping[str, 
 def split(
     values: Mapping[str, Any], storage_options: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Call :func:`split_options`, with errors for users.
+    """Take credentials out of URLs, and return the options for each.
+
+    Args:
+        values: paths and URLs by key.
+        storage_options: options for all of them, or options by key.
+
+    Returns:
+        The values without credentials, and the options by key; keys without any are left out.
 
     Raises:
-        ConfigError: they are partly by key.
+        ConfigError: only some of the options are by key; most storages ignore unknown options.
+
+    >>> split({"source": "s3://a:secret@bucket", "output": "out"}, {"use_ssl": False})
+    ({'source': 's3://bucket', 'output': 'out'}, {'source': {'use_ssl': False, 'key': 'a', \
+'secret': 'secret'}})
     """
-    _require_no_typo(storage_options or {})
-    try:
-        return split_options(values, storage_options or {})
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    given = storage_options or {}
+    _require_no_typo(given)
+    by_key = not values.keys().isdisjoint(given)
+    if by_key:
+        _require_by_key(values, given)
+    shown: dict[str, Any] = {}
+    options: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        shown[key] = local_path(value) if isinstance(value, str) else value
+        if not isinstance(shown[key], str) or not is_url(shown[key]):
+            continue
+        bare = without_credentials(shown[key])
+        shown[key] = bare.url
+        options[key] = {**(given.get(key, {}) if by_key else given), **bare.options}
+    return shown, {key: value for key, value in options.items() if value}
+
+
+def _require_by_key(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    # What is in them is not shown.
+    absent = sorted(str(key) for key in given if key not in values)
+    plain = sorted(key for key, value in given.items() if not isinstance(value, Mapping))
+    if absent or plain:
+        known = next(key for key in given if key in values)
+        what = "no such key" if absent else "no mapping"
+        raise ConfigError(
+            f"storage_options: given by key, for {known!r} is among them, but {what}: "
+            f"{', '.join(absent or plain)}; expected a mapping for each of {', '.join(values)}"
+        )
 
 
 def _require_no_typo(storage_options: Mapping[str, Any]) -> None:
@@ -174,15 +212,6 @@ def _require_no_typo(storage_options: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(str(name).lower(), LOCATIONS, n=1, cutoff=0.8)
         if isinstance(options, Mapping) and near and name not in LOCATIONS:
             raise ConfigError(f"storage_options: {unknown('key', name, LOCATIONS)}")
-
-
-def require_openable(key: str, url: str) -> None:
-    """Raise ConfigError, which says what to do, if a URL's storage can't be opened here."""
-    files = ("label_map", "mean_file")
-    try:
-        require_supported(url, output=key == "output", folder=key not in files)
-    except ValueError as error:
-        raise ConfigError(f"{key}: {error}") from None
 
 
 def read_options(value: Any) -> Any:
@@ -221,50 +250,3 @@ def parse_count(value: Any) -> Any:
         return value
     number = Decimal(found["number"]) * _TIMES[found["times"].lower()]
     return int(number) if number == int(number) else value
-
-
-def split_options(
-    values: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Take credentials out of URLs, and return the options for each.
-
-    Args:
-        values: paths and URLs by key.
-        given: options for all of them, or options by key.
-
-    Returns:
-        The values without credentials, and the options by key; keys without any are left out.
-
-    Raises:
-        ValueError: only some of the options are by key; most storages ignore unknown options.
-
-    >>> split_options({"source": "s3://a:secret@bucket", "output": "out"}, {"use_ssl": False})
-    ({'source': 's3://bucket', 'output': 'out'}, {'source': {'use_ssl': False, 'key': 'a', \
-'secret': 'secret'}})
-    """
-    by_key = not values.keys().isdisjoint(given)
-    if by_key:
-        _require_by_key(values, given)
-    shown: dict[str, Any] = {}
-    options: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        shown[key] = local_path(value) if isinstance(value, str) else value
-        if not isinstance(shown[key], str) or not is_url(shown[key]):
-            continue
-        bare = without_credentials(shown[key])
-        shown[key] = bare.url
-        options[key] = {**(given.get(key, {}) if by_key else given), **bare.options}
-    return shown, {key: value for key, value in options.items() if value}
-
-
-def _require_by_key(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    # What is in them is not shown.
-    unknown = sorted(str(key) for key in given if key not in values)
-    plain = sorted(key for key, value in given.items() if not isinstance(value, Mapping))
-    if unknown or plain:
-        known = next(key for key in given if key in values)
-        what = "no such key" if unknown else "no mapping"
-        raise ValueError(
-            f"storage_options: given by key, for {known!r} is among them, but {what}: "
-            f"{', '.join(unknown or plain)}; expected a mapping for each of {', '.join(values)}"
-        )

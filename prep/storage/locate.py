@@ -42,17 +42,17 @@ class Access:
         pad = os.urandom(len(data))
         return _unscrambled, (_scrambled(data, pad), pad)
 
-    def apply(self, holder: str) -> None:
-        """Grant all of them in this process, beside those of other holders.
+    def apply(self, owner: str) -> None:
+        """Grant all of them in this process, beside those of other owners.
 
         Args:
-            holder: names the caller; what it was granted before is replaced.
+            owner: names the caller; what it was granted before is replaced.
         """
-        OPTIONS.hold(holder, self.options)
+        OPTIONS.hold(owner, self.options)
 
-    def withdraw(self, holder: str) -> None:
-        """Take them back, unless the holder was granted others meanwhile."""
-        OPTIONS.release(holder, self.options)
+    def withdraw(self, owner: str) -> None:
+        """Take them back, unless the owner was granted others meanwhile."""
+        OPTIONS.release(owner, self.options)
         forget_filesystems()  # They hold what they were opened with.
 
 
@@ -79,17 +79,17 @@ class Mounts:
 
     folders: Mapping[str, str]
 
-    def apply(self, holder: str) -> None:
+    def apply(self, owner: str) -> None:
         """Find these folders, and all below them, where they are here.
 
         Args:
-            holder: names the caller; what it has mounted before is replaced.
+            owner: names the caller; what it has mounted before is replaced.
         """
-        _MOUNTS.hold(holder, self.folders)
+        _MOUNTS.hold(owner, self.folders)
 
-    def withdraw(self, holder: str) -> None:
-        """Undo :meth:`apply`, unless the holder has mounted other folders meanwhile."""
-        _MOUNTS.release(holder, self.folders)
+    def withdraw(self, owner: str) -> None:
+        """Undo :meth:`apply`, unless the owner has mounted other folders meanwhile."""
+        _MOUNTS.release(owner, self.folders)
 
     @classmethod
     def of(cls, folders: Mapping[str, str]) -> Mounts:

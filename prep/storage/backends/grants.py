@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class Claims(Generic[T]):
-    """Values by name, of several holders.
+    """Values by name, of several owners.
 
-    If two holders have different values for one name, those of the first count until it releases
+    If two owners have different values for one name, those of the first count until it releases
     them: nobody takes away what somebody at work relies on. Values that the process sets come
     before all others, and can be set anew.
     """
@@ -34,15 +34,15 @@ class Claims(Generic[T]):
         with self._lock:
             self._own = {**self._own, name: value}
 
-    def hold(self, holder: str, values: Mapping[str, T]) -> None:
-        """Add the values of a holder until it releases them; its former ones are replaced."""
+    def hold(self, owner: str, values: Mapping[str, T]) -> None:
+        """Add the values of a owner until it releases them; its former ones are replaced."""
         with self._lock:
-            self._held = {**self._held, holder: values}
+            self._held = {**self._held, owner: values}
 
-    def release(self, holder: str, values: Mapping[str, T]) -> None:
-        """Remove these values, unless the holder has replaced them meanwhile."""
+    def release(self, owner: str, values: Mapping[str, T]) -> None:
+        """Remove these values, unless the owner has replaced them meanwhile."""
         with self._lock:
-            self._held = {k: v for k, v in self._held.items() if k != holder or v is not values}
+            self._held = {k: v for k, v in self._held.items() if k != owner or v is not values}
 
     def all(self) -> Mapping[str, T]:
         """Return all values; what is set later is not among them."""
