@@ -144,21 +144,27 @@ class Stops(Recorder):
             raise self.error
 
 
-@pytest.mark.parametrize("where", ["on a cluster", "here"])
+FAULT = (ZeroDivisionError("a fault of the callback"), ZeroDivisionError, "failed")
+STOP = (prep.StopRun("enough"), Interrupted, "stopped")
+CTRL_C = (KeyboardInterrupt(), Interrupted, "stopped")
+
+
 @pytest.mark.parametrize(
-    ("error", "raised", "state"),
+    ("where", "error", "raised", "state"),
     [
-        (ZeroDivisionError("a fault of the callback"), ZeroDivisionError, "failed"),
-        (prep.StopRun("enough"), Interrupted, "stopped"),
-        (KeyboardInterrupt(), Interrupted, "stopped"),
+        ("here", *FAULT),
+        ("on a cluster", *STOP),
+        pytest.param("on a cluster", *FAULT, marks=pytest.mark.slow),
+        pytest.param("here", *STOP, marks=pytest.mark.slow),
+        pytest.param("here", *CTRL_C, marks=pytest.mark.slow),
+        pytest.param("on a cluster", *CTRL_C, marks=pytest.mark.slow),
     ],
-    ids=["error", "stop", "Ctrl-C"],
 )
 def test_a_callback_stops_a_run_and_what_is_committed_stays(
+    where: str,
     error: BaseException,
     raised: type[BaseException],
     state: str,
-    where: str,
     long: Path,
     tmp_path: Path,
     client: Client,
