@@ -36,7 +36,7 @@ class LabelMap:
 
     @classmethod
     def build(cls, classes: Iterable[str]) -> LabelMap:
-        """Number the classes from 0, in the order of their names.
+        """Give the classes numbers from 0, in the order of their names.
 
         >>> LabelMap.build(["dog", "cat"]).numbers
         {'cat': 0, 'dog': 1}

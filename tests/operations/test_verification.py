@@ -110,8 +110,8 @@ class Output:
     def replace(self, number: int, image: bytes, label: tuple[int, ...]) -> None:
         """Puts another image or label into a record, and a receipt that agrees with the file."""
         settings = ImageSettings(size=SIZE, encoding=self.form.encoding)
-        number, width = (label[0], None) if len(label) == 1 else (label.index(1), len(label))
-        labels = Labels(numbers={"it": number}, width=width, it=label)
+        value, width = (label[0], None) if len(label) == 1 else (label.index(1), len(label))
+        labels = Labels(numbers={"it": value}, width=width, it=label)
         records = self.records()
         sample = Sample(image, "it", "it.jpg", f"00001-{number:06d}")
         records[number] = self.format.encoder(settings, labels)(sample)
