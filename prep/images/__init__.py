@@ -12,5 +12,5 @@ The rule: nothing here knows a path, a shard or a configuration file. Only error
 settings are imported, and an image that can't be used raises ``RefusedImage`` with a reason.
 
 A new interpolation goes to ``crop``, a new encoding to ``encode`` and ``readback``, a new sum to a
-module of its own with ``+``, ``to_json`` and ``from_json``.
+module of its own with a way to add up and ``from_json``.
 """

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import cv2
 
@@ -71,12 +70,9 @@ class ChannelStats:
         )
         return r, g, b
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_json(cls, value: object) -> ChannelStats:
-        """Read the JSON of :meth:`to_json`.
+        """Read the JSON of ``dataclasses.asdict``.
 
         Raises:
             ValueError: it is something else, or no samples add up to it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_without_images_there_is_no_mean() -> None:
 @given(pictures=image_lists)
 def test_sums_survive_json(pictures: list[Pixels]) -> None:
     stats = sum(map(channel_sums, pictures), ChannelStats())
-    assert ChannelStats.from_json(json.loads(json.dumps(stats.to_json()))) == stats
+    assert ChannelStats.from_json(json.loads(json.dumps(asdict(stats)))) == stats
 
 
 def weighted(pictures: list[Pixels]) -> tuple[RGB, RGB]:
