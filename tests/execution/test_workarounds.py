@@ -42,17 +42,24 @@ def local_cluster(**options: Any) -> LocalCluster:
 
 
 @contextlib.contextmanager
-def logged(name: str, level: int = logging.WARNING) -> Iterator[list[str]]:
-    """The messages that a logger gets."""
+def logged(*names: str) -> Iterator[list[str]]:
+    """The warnings and errors of some loggers, without the filters that other tests leave there."""
     messages: list[str] = []
-    handler = logging.Handler(level)
+    handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger(name)
-    logger.addHandler(handler)
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.filters, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.filters = []
+        logger.setLevel(logging.WARNING)
+        logger.addHandler(handler)
     try:
         yield messages
     finally:
-        logger.removeHandler(handler)
+        for logger, (filters, level) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.filters = filters
+            logger.setLevel(level)
 
 
 # prep.monitoring.noise
@@ -81,7 +88,7 @@ def test_a_port_that_is_taken_is_warned_of() -> None:
 def test_workers_log_what_the_client_is_told() -> None:
     """For ``QuietWorker``."""
     with local_cluster(n_workers=1) as cluster, Client(cluster) as client:
-        with logged("distributed.worker") as messages:
+        with logged("distributed.worker", "distributed.worker.state_machine") as messages:
             client.submit(divmod, 1, 0).exception()
             running = client.submit(time.sleep, 0.5)
             wait_until(lambda: any(client.processing().values()))
@@ -259,8 +266,8 @@ def test_a_cluster_waits_for_busy_workers_when_it_closes() -> None:
 
 def test_the_nanny_has_freed_memory_returned() -> None:
     """For ``tune_allocator``; what that costs is seen in ``test_checks``."""
-    environment = dask.config.get("distributed.nanny.pre-spawn-environ")
-    assert environment["MALLOC_TRIM_THRESHOLD_"] == 65536
+    name = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+    assert dask.config.get(name, config=dask.config.merge(*dask.config.defaults)) == 65536
 
 
 def test_a_plugin_is_torn_down_before_its_successor_is_set_up() -> None:
