@@ -17,7 +17,7 @@ from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
-from prep.shards.formats.base import Sample, crc32c, record_format, record_key
+from prep.shards.formats.base import Sample, consists_of, crc32c, record_format, record_key
 from prep.sources.base import ImageEntry
 from prep.sources.labels import LabelMap
 from prep.storage.location import Location
@@ -122,7 +122,8 @@ class _Reading:
             return record.image
         entry = self._entries[number]
         key = record_key(self._receipt.index, number)
-        if self._encode(Sample(record.image, entry.class_name, entry.name, key)) == data:
+        made = self._encode(Sample(record.image, entry.class_name, entry.name, key))
+        if consists_of(data, made):
             return record.image
         label = self._plan.labels.feature(entry.class_name)
         if record.label == label:

@@ -114,7 +114,7 @@ class Output:
         labels = Labels(numbers={"it": value}, width=width, it=label)
         records = self.records()
         sample = Sample(image, "it", "it.jpg", f"00001-{number:06d}")
-        records[number] = self.format.encoder(settings, labels)(sample)
+        records[number] = b"".join(self.format.encoder(settings, labels)(sample))
         self.write(records)
         self.forge()
 
@@ -122,7 +122,7 @@ class Output:
         with open(self.shard, "wb") as file:
             writer = self.format.writer(file, self.form.compression)
             for record in records:
-                writer.write(record)
+                writer.write((record,))
             writer.finish()
 
     def change_receipt(self, **values: Any) -> None:

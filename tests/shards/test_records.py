@@ -45,7 +45,7 @@ def written(records: Iterable[bytes], compression: Compression | None = None) ->
     file = io.BytesIO()
     writer = FORMAT.writer(file, compression)
     for record in records:
-        writer.write(record)
+        writer.write((record,))
     writer.finish()
     return file.getvalue()
 

@@ -285,6 +285,7 @@ def test_a_flipped_bit_anywhere_in_a_shard_is_found(bit: int, sound: tuple[Path,
     assert any("expected SHA-256" in problem for problem in problems)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_continued_and_repaired_with_the_same_bytes(
     tmp_path: Path,
 ) -> None:

@@ -51,7 +51,23 @@ class Record(NamedTuple):
     label: tuple[int, ...]
 
 
-Encoder = Callable[[Sample], bytes]
+#: The bytes of a record in pieces, so that those of the image are not copied.
+Pieces = tuple[bytes, ...]
+Encoder = Callable[[Sample], Pieces]
+
+
+def consists_of(record: bytes, pieces: Pieces) -> bool:
+    """Return whether a record has these bytes.
+
+    >>> consists_of(b"abc", (b"a", b"bc")), consists_of(b"abcd", (b"a", b"bc"))
+    (True, False)
+    """
+    at = 0
+    for piece in pieces:
+        if not record.startswith(piece, at):
+            return False
+        at += len(piece)
+    return at == len(record)
 
 
 def crc32c(data: bytes) -> int:
@@ -69,7 +85,7 @@ class Writable(Protocol):
 class RecordWriter(Protocol):
     """Writes records to an open file, which it neither opens nor closes."""
 
-    def write(self, record: bytes) -> None: ...
+    def write(self, record: Pieces) -> None: ...
 
     def finish(self) -> None:
         """Write what follows the last record."""

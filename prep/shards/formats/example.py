@@ -63,13 +63,18 @@ def example(image: bytes, label: bytes) -> bytes:
     >>> len(example(b"x", label_entry([7])))
     38
     """
-    # From the inside out, and only what stands before the image: it is copied once, at the end.
+    return b"".join(example_pieces(image, label))
+
+
+def example_pieces(image: bytes, label: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the same in pieces, of which the second is the image itself."""
+    # From the inside out, and only what stands before the image.
     head = _header(1, len(image))  # BytesList.value
     head = _header(1, len(head) + len(image)) + head  # Feature.bytes_list
     head = _IMAGE_KEY + _header(2, len(head) + len(image)) + head  # the map entry: key and value
     head = _header(1, len(head) + len(image)) + head  # Features.feature
     head = _header(1, len(head) + len(image) + len(label)) + head  # Example.features
-    return b"".join((head, image, label))
+    return head, image, label
 
 
 def parse_example(data: bytes) -> Record:

@@ -18,19 +18,21 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
+import google_crc32c
+
 from prep.errors import RecordError
 from prep.settings import Compression, ImageSettings
 from prep.shards.formats.base import (
     LARGEST_RECORD,
     Encoder,
+    Pieces,
     Record,
     RecordFormat,
     Sample,
     Writable,
-    crc32c,
     every,
 )
-from prep.shards.formats.example import example, label_entry, parse_example
+from prep.shards.formats.example import example_pieces, label_entry, parse_example
 from prep.sources.labels import LabelMap
 
 # zlib's wbits: 15 is the 32 KiB window; adding 16 asks for the gzip wrapper.
@@ -42,27 +44,23 @@ _CHUNK = 1 << 18  # 256 KiB
 _MASK_DELTA = 0xA282EAD8
 
 
-def masked_crc(data: bytes) -> int:
+def masked_crc(*pieces: bytes) -> int:
     """Return the CRC-32C, rotated right by 15 bits and offset, as TFRecord stores it."""
-    crc = crc32c(data)
+    crc = 0
+    for piece in pieces:
+        crc = google_crc32c.extend(crc, piece)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF
 
 
-def frame(data: bytes) -> bytes:
-    """Return one TFRecord: length, its CRC, data, its CRC.
+def frame(*data: bytes) -> bytes:
+    """Return one TFRecord: length, its CRC, data (in pieces), its CRC.
 
     >>> frame(b"abc").hex()
     '0300000000000000b099490e6162636e57f121'
     """
-    length = struct.pack("<Q", len(data))
-    return b"".join(
-        (
-            length,
-            struct.pack("<I", masked_crc(length)),
-            data,
-            struct.pack("<I", masked_crc(data)),
-        )
-    )
+    length = struct.pack("<Q", sum(map(len, data)))
+    checksums = (struct.pack("<I", masked_crc(length)), struct.pack("<I", masked_crc(*data)))
+    return b"".join((length, checksums[0], *data, checksums[1]))
 
 
 class TFRecordWriter:
@@ -76,9 +74,9 @@ class TFRecordWriter:
             else None
         )
 
-    def write(self, record: bytes) -> None:
+    def write(self, record: Pieces) -> None:
         """Write a record in its frame."""
-        framed = frame(record)
+        framed = frame(*record)
         self._file.write(self._compressor.compress(framed) if self._compressor else framed)
 
     def finish(self) -> None:
@@ -114,12 +112,12 @@ class TFRecord(RecordFormat):
         """Return the function that makes a serialized Example."""
         entries: dict[str, bytes] = {}
 
-        def encode(sample: Sample) -> bytes:
+        def encode(sample: Sample) -> Pieces:
             entry = entries.get(sample.class_name)
             if entry is None:
                 entry = label_entry(labels.feature(sample.class_name))
                 entries[sample.class_name] = entry
-            return example(sample.image, entry)
+            return example_pieces(sample.image, entry)
 
         return encode
 

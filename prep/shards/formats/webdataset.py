@@ -26,6 +26,7 @@ from prep.settings import Compression, ImageSettings
 from prep.shards.formats.base import (
     LARGEST_RECORD,
     Encoder,
+    Pieces,
     Record,
     RecordFormat,
     Sample,
@@ -81,10 +82,11 @@ class TarWriter:
         self._file = file
         self._size = 0
 
-    def write(self, record: bytes) -> None:
+    def write(self, record: Pieces) -> None:
         """Write the members of an image."""
-        self._file.write(record)
-        self._size += len(record)
+        members = b"".join(record)
+        self._file.write(members)
+        self._size += len(members)
 
     def finish(self) -> None:
         """Write two blocks of zeros, and more up to the usual length of a tar file."""
@@ -101,7 +103,7 @@ class WebDataset(RecordFormat):
         before = b"" if settings.encoding == "jpeg" else _npy_header(settings)
         classes: dict[str, tuple[bytes, str]] = {}
 
-        def encode(sample: Sample) -> bytes:
+        def encode(sample: Sample) -> Pieces:
             name, key = sample.class_name, sample.key
             if name not in classes:
                 feature = labels.feature(name)
@@ -111,12 +113,11 @@ class WebDataset(RecordFormat):
             number, about = classes[name]
             image = before + sample.image
             about += f', "name": {json.dumps(sample.name)}, "crc32c": "{crc32c(image):08x}"}}'
-            members = (
+            return (
                 *_member(f"{key}.{extension}", image),
                 *_member(f"{key}.cls", number),
                 *_member(f"{key}.json", about.encode()),
             )
-            return b"".join(members)
 
         return encode
 
