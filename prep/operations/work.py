@@ -156,6 +156,7 @@ def write_missing(run: Run, executor: Executor) -> None:
     try:
         run.events.subscribe(watch)
         run.events.emit(_work(run, executor.dashboard, link.note))
+        watch(TaskEvent())  # What is there already is told at once.
         written = write_shards(run.missing, reference, executor, watch)
         watch.end_well(merge_totals([before, written]))
     except BaseException as error:
