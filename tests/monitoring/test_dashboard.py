@@ -240,7 +240,7 @@ def test_an_empty_page_says_what_to_do(own: Client, page: Page) -> None:
     page.goto(address_of(own, "prep"))
     page.get_by_text("No run yet").wait_for()
     page.get_by_text("prep.run(").wait_for()
-    assert not page.get_by_text("Megabytes a second").is_visible()
+    assert not page.get_by_text("Megabytes per second").is_visible()
     screenshot(page, "dashboard-empty")
 
 

@@ -71,8 +71,8 @@ class RatesFigure:
             return
         samples = watch.recorder.samples
         if len(samples) < FEWEST_SAMPLES or samples[0].images == samples[-1].images:
-            self.images.say("Images a second", _too_few(watch))
-            self.bytes.say("Megabytes a second", _too_few(watch))
+            self.images.say("Images per second", _too_few(watch))
+            self.bytes.say("Megabytes per second", _too_few(watch))
             return
         seconds = [sample.seconds for sample in samples]
         data = {
@@ -85,8 +85,8 @@ class RatesFigure:
             show_times(made, seconds)
             highest = max(float(data[name].max(initial=0)) for name in names)
             made.y_range.end = max(1.1 * highest, 1)
-        self.images.draw("Images a second")
-        self.bytes.draw("Megabytes a second", {"read": BLUE, "written": ORANGE})
+        self.images.draw("Images per second")
+        self.bytes.draw("Megabytes per second", {"read": BLUE, "written": ORANGE})
 
 
 def _too_few(watch: RunWatch) -> str:
