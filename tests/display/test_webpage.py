@@ -604,7 +604,7 @@ def test_what_is_alike_is_said_and_not_drawn(
     section = sources.sources(page_module.look(journal, dataclasses.replace(facts, totals=totals)))
     assert section.figures.keys() & {"sides", "aspects"} == drawn
     assert said in section.html
-    assert "no figures" not in section.html
+    assert "Figures are drawn" not in section.html
 
 
 def test_leaks_and_conflicts_stand_on_top_with_pairs_of_pictures(

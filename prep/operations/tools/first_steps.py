@@ -155,7 +155,7 @@ def _head(catalog: Catalog) -> str:
     sizes = Counter(catalog.images["class"].to_pylist())
     total = counted(catalog.images.num_rows, "image")
     lines = [
-        "Settings of prep: `prep run -c FILE`. Flags win over them.",
+        "Settings for prep run -c FILE. Flags win over them.",
         "A key behind a # is not set: it shows its default.",
         "",
         f"Found: {total} of {counted(len(catalog.classes), 'class')}.",
