@@ -143,7 +143,7 @@ def test_a_repair_takes_the_options_of_the_source_too(
 def forget_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if in a process that was granted none yet."""
     monkeypatch.setattr(OPTIONS, "_own", {})
-    monkeypatch.setattr(OPTIONS, "_all", {})
+    monkeypatch.setattr(OPTIONS, "_held", {})
 
 
 @pytest.mark.slow
