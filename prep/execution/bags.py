@@ -1,4 +1,16 @@
-"""The graphs of tasks: a Dask Bag with a partition for each item, and its reduction."""
+"""The graphs of tasks: a Dask Bag with a partition for each item, and its reduction.
+
+Work is a chain of Bags. The next one is submitted before the last runs out of tasks, so that no
+core waits, and scheduler and client never hold more than a few of them. Three facts of Dask shape
+this (SCALING.md has figures):
+
+- A Bag needs at least four tasks for each thread; the scheduler assigns smaller ones all at once
+  instead of queueing them.
+- A Bag and its reduction are submitted as one graph. Two would run every task twice, and the
+  reduction alone would fuse the tasks into itself and hide them from the dashboard.
+- ``Bag.reduction`` adds a task for every partition, which doubles the scheduler's work. So the
+  tree of merges is built here.
+"""
 
 from __future__ import annotations
 

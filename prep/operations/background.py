@@ -1,4 +1,9 @@
-"""Runs in the background."""
+"""Runs in the background.
+
+``start`` runs a configuration in a daemon thread. When the process ends, its runs are cancelled and
+the session's cluster is closed before Python joins the thread pools that Dask needs for that
+(:func:`prep.execution.interrupts.before_exit`).
+"""
 
 from __future__ import annotations
 
