@@ -28,7 +28,7 @@ class Audit:
     """What was found in an output.
 
     Attributes:
-        plan: with its image list; None where one of the two can't be relied upon.
+        plan: with its manifest; None where one of the two can't be relied upon.
         shards: those that were read, in the order of the plan.
         beside: what is wrong with anything else.
         unrelated: files that are named like shards, and could not be taken for any of this output.

@@ -1,4 +1,4 @@
-"""What a run finds in its output before it begins: the same for ``run`` and for ``plan``."""
+"""Look at what a run finds in its output before it begins: the same for ``run`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Found:
         plan: as it was begun; see :func:`prep.operations.plan.as_begun`.
         receipts: of the shards that need not be written.
         finished: whether nothing is left to write, neither shards nor what describes them.
-        suspect: who may be at work in it, on another machine.
+        suspect: the owner, on another machine, who may be at work in it.
     """
 
     plan: RunPlan
@@ -46,19 +46,19 @@ class Found:
 
 
 def look(
-    journal: Journal, made: RunPlan, *, overwrite: bool = False, locked: bool = False
+    journal: Journal, planned: RunPlan, *, overwrite: bool = False, locked: bool = False
 ) -> Found:
     """Look at an output; write nothing.
 
     Args:
-        overwrite: whether what it holds is to be replaced.
-        locked: whether it is this run that holds it.
+        overwrite: whether to replace what it holds.
+        locked: whether this run holds it.
 
     Raises:
-        OutputConflict: no run of this plan could begin in it.
-        StorageUnavailable: it is in a storage that does not answer.
+        OutputConflict: no run of this plan can begin in it.
+        StorageUnavailable: a storage does not answer.
     """
-    plan = as_begun(made, None if overwrite else journal.stored_plan())
+    plan = as_begun(planned, None if overwrite else journal.stored_plan())
     require_room(journal, plan, overwrite=overwrite)
     receipts = () if overwrite else tuple(_settled(plan, journal))
     finished = len(receipts) == len(plan.shards) and journal.holds(plan)
@@ -87,11 +87,11 @@ def plan(config: AnyConfig) -> RunPlan:
         StorageUnavailable: a storage does not answer.
     """
     config = Config.of(config)
-    made, journal = plan_images(config), Journal(config.output)
+    planned, journal = plan_images(config), Journal(config.output)
     try:
-        found = look(journal, made)
+        found = look(journal, planned)
     except PrepError as error:
-        return replace(made, state=OutputState(obstacle=error))
+        return replace(planned, state=OutputState(obstacle=error))
     missing = missing_shards(found.plan, found.receipts)
     obstacle = _foregone(found, journal.output, complete=not missing)
     state = OutputState(
@@ -105,7 +105,7 @@ def plan(config: AnyConfig) -> RunPlan:
 
 
 def missing_shards(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> list[ShardSpec]:
-    """The shards of a plan of which there is no receipt."""
+    """Return the shards of a plan without a receipt."""
     done = {(receipt.split, receipt.index) for receipt in receipts}
     return [shard for shard in plan.shards if (shard.split, shard.index) not in done]
 
@@ -145,16 +145,16 @@ def _refused(receipts: Iterable[ShardReceipt]) -> list[ImageNote]:
 
 
 def _free_space(root: Location) -> int | None:
-    """Bytes that are free where an output lies or is to lie; None where that is not known."""
+    """Return the free bytes where an output lies or is to lie; None if that is not known."""
     with contextlib.suppress(OSError):
         return shutil.disk_usage(_nearest(root.local)).free if root.local else None
     return None
 
 
 def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
-    """The receipts of shards that need not be written (again).
+    """Return the receipts of shards that need not be written (again).
 
-    A shard is written again when images that could not be read for it can be read now.
+    A shard is written again if images that could not be read for it can be read now.
     """
     source = journal.source(plan)
     shards = {(shard.split, shard.index): shard for shard in plan.shards}
@@ -168,7 +168,7 @@ def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
 
 
 def _require_free(journal: Journal, plan: RunPlan) -> str | None:
-    """Make sure that a run could take an output and write to it; who may be at work there."""
+    """Raise an error unless a run can take an output and write to it; return a suspected owner."""
     layout = journal.layout
     try:
         splits = [layout.root / name for name in plan.counts]
@@ -182,12 +182,12 @@ def _require_free(journal: Journal, plan: RunPlan) -> str | None:
 
 
 def _nearest(path: Path) -> Path:
-    """A path, or the folder that it would be made in, or a folder above that."""
+    """Return a path, or else the nearest folder above it that exists."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _require_writable(path: Path) -> None:
-    """Raise an error where no file could be made in a folder that is there or is to be made."""
+    """Raise an error if no file can be made in a folder, which may itself have to be made."""
     place = _nearest(path)
     if not place.is_dir():
         what = f"lies below {place}, which is a file" if place != path else "is a file"

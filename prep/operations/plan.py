@@ -1,7 +1,4 @@
-"""How large a run's output will be and how long it will take, from a small sample.
-
-From a configuration to a plan.
-"""
+"""Plan a run from its configuration, and estimate its size and duration from a small sample."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ _SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a run is expected to come to.
+    """The expected size and duration of a run.
 
     Attributes:
         sampled: number of images tried, of which ``refused`` could not be used.
@@ -60,7 +57,7 @@ class Estimate:
 
 
 def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
-    """Processes a few images, evenly spread over the plan, in this process. Writes nothing.
+    """Process a few images, evenly spread over the plan, in this process. Write nothing.
 
     Args:
         workers: how many will be at work; one per core, if None.
@@ -101,7 +98,7 @@ _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
 def plan_images(config: Config) -> RunPlan:
-    """Decide which images go to which shards, whatever the output holds.
+    """Plan which images go to which shards, whatever the output holds.
 
     Raises:
         SourceError: the source is missing or has no images.
@@ -115,9 +112,7 @@ def plan_images(config: Config) -> RunPlan:
 
 
 def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
-    """Decide it anew for an output, from its source as that is now.
-
-    Labels and mean are those that are stored: no file but images is read.
+    """Plan an output anew, from its source as it is now, with the stored labels and mean.
 
     Raises:
         SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
@@ -126,32 +121,32 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
     if config.splits is not None:
         config = config.model_copy(update={"splits": tuple(stored.splits)})
     source = reopen_source(stored.source, Journal(output).layout.state)
-    made = _plan(config, source, stored.settings.mean, stored.labels)
-    return made.with_partition(stored.fingerprint.partition)
+    plan = _plan(config, source, stored.mean, stored.labels)
+    return plan.with_partition(stored.fingerprint.partition)
 
 
-def as_begun(made: RunPlan, stored: RunPlan | None) -> RunPlan:
-    """Make a plan anew where an earlier version began its output in another way.
+def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
+    """Return a plan as its output was begun, which an earlier version may have done otherwise.
 
-    Once, splits were written in the order in which they were given, and all shards but the last of
-    a split were full.
+    Early versions wrote splits in the order in which they were given, and filled all shards of a
+    split but the last.
 
     Raises:
         SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
     """
     if stored is None:
-        return made
+        return plan
     order = tuple(stored.splits)
-    if order != tuple(made.splits) and set(order) == set(made.splits):
-        config = made.config.model_copy(update={"splits": order})
-        anew = _plan(config, open_source(config.source), made.mean, made.labels)
-        made = replace(anew, labels_from=made.labels_from)
-    return made.with_partition(stored.fingerprint.partition)
+    if order != tuple(plan.splits) and set(order) == set(plan.splits):
+        config = plan.config.model_copy(update={"splits": order})
+        anew = _plan(config, open_source(config.source), plan.mean, plan.labels)
+        plan = replace(anew, labels_from=plan.labels_from)
+    return plan.with_partition(stored.fingerprint.partition)
 
 
-def warn_of_labels(made: RunPlan) -> None:
-    """Log what may be a mistake in the label map of a plan that nobody has looked at."""
-    for doubt in made.labels.doubts(made.class_totals):
+def warn_of_labels(plan: RunPlan) -> None:
+    """Log what may be a mistake in the label map of a plan."""
+    for doubt in plan.labels.doubts(plan.class_totals):
         _LOGGER.warning("prep: %s", doubt)
 
 
@@ -164,9 +159,9 @@ def _plan(
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog, source)
     found, origin = (labels, "") if labels else find_labels(config, source, catalog)
-    made = make_plan(config, catalog, found, mean, versions_here())
-    found.require(made.class_totals)
-    return replace(made, labels_from=origin)
+    plan = make_plan(config, catalog, found, mean, versions_here())
+    found.require(plan.class_totals)
+    return replace(plan, labels_from=origin)
 
 
 def _warn_of_names_alike(catalog: Catalog) -> None:
@@ -207,7 +202,7 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
 
 
 def read_mean(path: str) -> RGB:
-    """Reads ``{"R": …, "G": …, "B": …}``.
+    """Read a mean from a file of ``{"R": …, "G": …, "B": …}``.
 
     Raises:
         ConfigError: it can't be read, or a channel is missing or not from 0 to 255.

@@ -1,4 +1,4 @@
-"""Write what is broken in an output again, where that gives the same bytes."""
+"""Repair an output: write what is broken again, if that gives the same bytes."""
 
 from __future__ import annotations
 
@@ -66,42 +66,42 @@ class Repair:
             if problem.remedy == "remove":
                 (layout.root / problem.where).remove_file(within=layout.root)
         layout.labels.publish_json(self._stored.labels.to_json(), within=layout.root)
-        made = self._found.plan or self._plan_anew()
-        if made is not None:
-            self._rewrite(made)
-            self._remake_results(made)
+        plan = self._found.plan or self._plan_anew()
+        if plan is not None:
+            self._rewrite(plan)
+            self._remake_results(plan)
 
     def _plan_anew(self) -> RunPlan | None:
-        """The plan from the source, if that still is what it was; publishes its image list."""
+        """Plan anew from the source, if that is unchanged, and publish the manifest."""
         if any(problem.remedy == "none" for problem in self._found.beside):
             return None
         try:
-            made = plan_as_stored(self._stored, self._journal.output)
+            plan = plan_as_stored(self._stored, self._journal.output)
         except PrepError as error:
             self._note(self._journal.layout.manifest, f"{error}")
             return None
-        differences = self._stored.fingerprint.differences(made.fingerprint)
+        differences = self._stored.fingerprint.differences(plan.fingerprint)
         if differences:
             self._note(self._journal.layout.manifest, f"another one: {'; '.join(differences)}")
             return None
-        made = dataclasses.replace(made, config=self._stored.config)  # The output may have moved.
-        self._journal.begin(made)
-        return made
+        plan = dataclasses.replace(plan, config=self._stored.config)  # The output may have moved.
+        self._journal.begin(plan)
+        return plan
 
-    def _rewrite(self, made: RunPlan) -> None:
-        """Writes those of the broken shards again that come out as they were planned."""
+    def _rewrite(self, plan: RunPlan) -> None:
+        """Write the broken shards again that come out as they were planned."""
         if not self._found.broken or self._versions_differ():
             return
         before = {inspection.shard: inspection for inspection in self._found.shards}
-        chosen = [shard for shard in self._found.broken if not self._changed(made, before[shard])]
+        chosen = [shard for shard in self._found.broken if not self._changed(plan, before[shard])]
         layout = self._journal.layout
         for shard in chosen:
             (layout.root / shard.split).make_folder(within=layout.root)
             layout.receipt(shard.split, shard.index).remove_file(within=layout.root)
         if chosen:
-            receipts = self._journal.committed(made)
+            receipts = self._journal.committed(plan)
             run = Run(
-                plan=made,
+                plan=plan,
                 journal=self._journal,
                 receipts=receipts,
                 missing=chosen,
@@ -115,7 +115,7 @@ class Repair:
             self._compare(before[shard])
 
     def _versions_differ(self) -> bool:
-        """Whether shards would come out other than they were planned, and notes why."""
+        """Return whether shards would come out other than they were planned, and note why."""
         planned, here = self._stored.fingerprint.versions, versions_here()
         differing = [name for name in planned if planned[name] != here.get(name)]
         for name in differing:
@@ -129,14 +129,14 @@ class Repair:
             )
         return bool(differing)
 
-    def _changed(self, made: RunPlan, inspection: ShardInspection) -> bool:
-        """Whether a shard's images are not what they were, and notes which."""
+    def _changed(self, plan: RunPlan, inspection: ShardInspection) -> bool:
+        """Return whether a shard's images are not what they were, and note which."""
         shard = inspection.shard
         gone = set()
         if inspection.receipt is not None:
             refused = of_outcome(inspection.receipt.findings, "refused")
             gone = {finding.path for finding in refused if finding.reason == "unreadable"}
-        changed = [name for name in self._changed_images(made, shard) if name not in gone]
+        changed = [name for name in self._changed_images(plan, shard) if name not in gone]
         if changed:
             self._note(
                 self._journal.layout.shard(shard),
@@ -145,16 +145,16 @@ class Repair:
             )
         return bool(changed)
 
-    def _changed_images(self, made: RunPlan, shard: ShardSpec) -> Iterator[str]:
+    def _changed_images(self, plan: RunPlan, shard: ShardSpec) -> Iterator[str]:
         """Yield the names of images that are not as they were planned.
 
         Raises:
             PrepError: a storage does not say.
         """
-        source = self._journal.source(made)
+        source = self._journal.source(plan)
         place = locate(source.storage)
-        rows = made.manifest.slice(shard.start, shard.images)
-        entries = list(entries_of(rows, made.classes))
+        rows = plan.manifest.slice(shard.start, shard.images)
+        entries = list(entries_of(rows, plan.classes))
 
         def found(entry: ImageEntry) -> Stamp:
             try:
@@ -172,7 +172,7 @@ class Repair:
                 yield entry.name
 
     def _compare(self, before: ShardInspection) -> None:
-        """Notes where a shard was made of other bytes now: size and time don't tell of all."""
+        """Note a shard whose images had other bytes now, which size and time do not always tell."""
         shard = before.shard
         digest = self._stored.fingerprint.digest
         after = self._journal.receipts.of(shard, digest)
@@ -187,11 +187,11 @@ class Repair:
                 "of the same size and time; it was written again with these",
             )
 
-    def _remake_results(self, made: RunPlan) -> None:
-        receipts = self._journal.committed(made)
-        if len(receipts) == len(made.shards):
+    def _remake_results(self, plan: RunPlan) -> None:
+        receipts = self._journal.committed(plan)
+        if len(receipts) == len(plan.shards):
             self._journal.require_lock(ask=True)
-            publish(made, self._journal, receipts, source_was_read=False)
+            publish(plan, self._journal, receipts, source_was_read=False)
 
     def _note(self, path: Location, found: str) -> None:
         self._notes.append(

@@ -19,7 +19,7 @@ from prep.operations.repair import Repair
 from prep.output.findings import Finding
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
-from prep.output.plans import Trust, no_plan, require_listed, require_trusted
+from prep.output.plan_file import Trust, no_plan, require_listed, require_trusted
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import Stored, admit
@@ -113,7 +113,7 @@ def verify(
     """Read all of an output again, and report what is wrong with it.
 
     Compares each file with its receipt (size, SHA-256), each record with its checksums, each image
-    with size and encoding, each label with the image list, sums and counts with the receipt, and
+    with size and encoding, each label with the manifest, sums and counts with the receipt, and
     the means, the report and the label map with all receipts.
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether an output is free for a plan, or what else it holds."""
+"""Conflicts: what an output holds that keeps a run of a plan from taking it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from prep.storage.location import Location
 
 
 def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) -> None:
-    """Raises OutputConflict where the output holds anything that is not of this plan.
+    """Raise OutputConflict if the output holds anything that is not of this plan.
 
     Args:
-        overwrite: whether all that can be replaced does not count.
+        overwrite: whether to accept everything that can be replaced.
     """
     root = journal.layout.root
     journal.require_folders(plan.counts)
@@ -39,7 +39,7 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
 
 
 def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[str]:
-    """In which parts ``plan`` differs from what is stored; of images and labels, in which."""
+    """Name each part in which a plan differs from the stored one, with examples of images."""
     then, now = stored.fingerprint, plan.fingerprint
     found = {text.partition(":")[0]: text for text in then.differences(now)}
     if LABELS in found:
@@ -51,10 +51,10 @@ def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[str]:
 
 
 def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Location]:
-    """What a reader would take for part of this plan's output, or what would be replaced.
+    """Yield what a reader would take for part of this plan's output, and what would be replaced.
 
     Args:
-        ours: whether this plan is known to be what the output holds.
+        ours: whether the output is known to hold this plan.
     """
     layout = journal.layout
     there = layout.root.sizes()
@@ -71,5 +71,5 @@ def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Loca
 
 
 def _is_folder(path: Location) -> bool:
-    """Whether it is a folder itself: a link to one is replaced as a file is."""
+    """Return whether a path is a folder, and not a link to one, which is replaced like a file."""
     return path.is_dir() and not path.is_symlink()

@@ -1,4 +1,4 @@
-"""What lies in an output beside the records in its shards, held against plan and receipts."""
+"""Compare what lies in an output beside its shards with the plan and the receipts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from prep.planning.plan import RunPlan
 from prep.storage.location import Location
 from prep.text import reason_of
 
-_LONGEST = 120  # characters of what a file holds, to be shown
-# What is of one run of several that an output may have taken, or of where it lies.
+_LONGEST = 120  # characters of a file's contents in a finding
+# What differs between runs that give the same result, or with the place of the output.
 _NOT_OF_THE_RESULT = {
     *(
         "output",
@@ -35,15 +35,15 @@ _NOT_OF_THE_RESULT = {
         "config",
     ),
     "retries",
-    "duplicates",  # They are found by reading the images.
-    "passed_over",  # That, by looking into the source.
-    "refusals_allowed",  # That is as the run was asked,
-    "verdict",  # and so is what it comes to.
+    "duplicates",  # found by reading the images
+    "passed_over",  # found by listing the source
+    "refusals_allowed",  # as the run was asked
+    "verdict",
 }
 
 
 class Inventory:
-    """Looks through one output folder."""
+    """Looks through one output."""
 
     def __init__(self, journal: Journal, stored: RunPlan) -> None:
         self._journal = journal
@@ -51,7 +51,7 @@ class Inventory:
         self._stored = stored
 
     def plan(self) -> tuple[RunPlan | None, list[Finding]]:
-        """The plan with its image list, or what is wrong with either."""
+        """Return the plan with its manifest, or else what is wrong with either."""
         stored = self._stored
         try:
             whole = self._journal.whole_plan(stored)
@@ -59,7 +59,7 @@ class Inventory:
             if isinstance(error, OSError):
                 self._layout.root.require_answer(error)
             found = f"one that can't be read ({_why(error)})"
-            return None, [self._problem(self._layout.manifest, "the image list", found, "remake")]
+            return None, [self._problem(self._layout.manifest, "the manifest", found, "remake")]
         planned, there = stored.fingerprint, whole.fingerprint
         differences = planned.differences(there)
         if planned.without(IMAGES) != there.without(IMAGES):
@@ -68,7 +68,7 @@ class Inventory:
                 self._problem(self._layout.plan, "a plan that fits its fingerprint", found, "none")
             ]
         if differences or whole.manifest.num_rows != stored.images:
-            expected = f"an image list of {stored.images} images, as planned"
+            expected = f"a manifest of {stored.images} images, as planned"
             found = f"one of {whole.manifest.num_rows}"
             return None, [self._problem(self._layout.manifest, expected, found, "remake")]
         return whole, []
@@ -95,7 +95,7 @@ class Inventory:
                 yield self._stray(path, "no temporary files")
 
     def unrelated(self) -> Iterator[str]:
-        """Files that are named like shards, but where nobody looks for those of this plan."""
+        """Yield files that are named like shards, but are not where shards of this plan are."""
         for folder in (self._layout.root, *_files_in(self._layout.root)):
             for path in _files_in(folder):
                 split = split_of(path.name)
@@ -105,20 +105,20 @@ class Inventory:
                     yield self._name(path)
 
     def label_map(self) -> Iterator[Finding]:
-        """What is wrong with ``label_map.json``."""
+        """Yield what is wrong with ``label_map.json``."""
         path = self._layout.labels
         value = _read_json(path)
         if value != self._stored.labels.to_json():
             yield self._problem(path, "the label map of the plan", _what(path, value), "remake")
 
-    def results(self, made: RunPlan, totals: SplitTotals) -> Iterator[Finding]:
-        """What is wrong with ``report.json``, ``mean_rgb.json`` and ``refused.csv``.
+    def results(self, plan: RunPlan, totals: SplitTotals) -> Iterator[Finding]:
+        """Yield what is wrong with ``report.json``, ``mean_rgb.json`` and ``refused.csv``.
 
         Args:
             totals: of the receipts of all shards.
         """
         nothing = Effort(seconds=0.0, images=0, resumed_shards=0)
-        expected = make_report(made, self._journal.output, totals, nothing, duplicates={})
+        expected = make_report(plan, self._journal.output, totals, nothing, duplicates={})
         mean = _read_json(self._layout.mean)
         # Earlier versions did not say what it is the mean of.
         if expected.mean is not None and mean not in (expected.mean_file, expected.mean):
@@ -163,7 +163,7 @@ class Inventory:
 
 
 def _files_in(folder: Location) -> list[Location]:
-    """What lies in a folder, by name; nothing where there is none."""
+    """Return what lies in a folder, by name; nothing if there is no such folder."""
     try:
         return folder.patiently(lambda: sorted(folder.iterdir()))
     except OSError as error:
@@ -172,7 +172,7 @@ def _files_in(folder: Location) -> list[Location]:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with an image list; what Arrow says of it is for those who know Parquet."""
+    """Say why a manifest can't be read, without Arrow's messages about Parquet."""
     ours = isinstance(error, ValueError) and not isinstance(error, pa.ArrowException)
     return reason_of(error) if ours or isinstance(error, OSError) else type(error).__name__
 
@@ -195,7 +195,7 @@ def _what(path: Location, value: Any) -> str:
 
 
 def _comparable(report: RunReport) -> Mapping[str, Any]:
-    """What a report says of the result, as it is after its way through JSON."""
+    """Return what a report says of the result, as JSON values."""
     values: dict[str, Any] = json.loads(json.dumps(report.to_json()))
     return {name: value for name, value in values.items() if name not in _NOT_OF_THE_RESULT}
 

@@ -1,10 +1,10 @@
-"""The plan and the receipts of one output, on disk or on a storage."""
+"""The journal of an output: its lock, its plan and what belongs to it, on a disk or a storage."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from prep.output.committed import Receipts
 from prep.output.layout import OutputLayout, is_shard_name
 from prep.output.lease import Lease, is_lock_name
 from prep.output.lock import exclusive
-from prep.output.plans import read_plan
+from prep.output.plan_file import read_plan
 from prep.output.receipt import ShardReceipt
 from prep.parsing import LARGEST, parse_json
 from prep.planning.plan import RunPlan
@@ -30,7 +30,7 @@ from prep.text import reason_and_file, reason_of
 
 
 class Journal:
-    """The memory of one output folder.
+    """What an output folder remembers of its run.
 
     Attributes:
         output: its absolute path or its URL, as every process is told it.
@@ -46,7 +46,7 @@ class Journal:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps other runs out of this output for the length of the block.
+        """Keep other runs out of this output for the length of the block.
 
         Raises:
             OutputConflict: another run holds it or has taken it meanwhile, or the output can't be
@@ -65,12 +65,12 @@ class Journal:
                 self._lease = None
 
     def require_lock(self, *, ask: bool = False) -> None:
-        """Raises OutputConflict where another run has taken this output while it was locked.
+        """Raise OutputConflict if another run has taken this output while it was locked.
 
-        A kernel's lock is never lost, and a lease only by who can't renew it in time.
+        A kernel's lock is never lost. A lease is, by a run that can't renew it in time.
 
         Args:
-            ask: whether to look now; else, it may have been some time ago.
+            ask: whether to look now; by default, the last look may be some time ago.
 
         Raises:
             StorageUnavailable: a storage does not answer.
@@ -97,14 +97,13 @@ class Journal:
         return OutputConflict(f"output: can't write to {root}: {told}")
 
     def require_folders(self, splits: Iterable[str] = ()) -> None:
-        """Makes sure that no symbolic link is in the place of a folder that is written to.
+        """Raise OutputConflict if a symbolic link is in the place of a folder of ours.
 
         Args:
-            splits: those of a plan; such as have receipts already are looked at, too.
+            splits: splits of a plan; those that have receipts already are looked at, too.
 
         Raises:
-            OutputConflict: one is.
-            StorageUnavailable: a storage does not say.
+            StorageUnavailable: a storage does not answer.
         """
         root = self.layout.root
         try:
@@ -123,13 +122,13 @@ class Journal:
                 folder.require_unlinked(within=root)
 
     def stored_plan(self) -> RunPlan | None:
-        """The plan that this output holds; see :func:`prep.output.plans.read_plan`."""
+        """Read the plan that this output holds; see :func:`prep.output.plan_file.read_plan`."""
         return read_plan(self.layout)
 
     def stored_labels(self) -> LabelMap | None:
-        """The label map of this output; None where there is none that can be read.
+        """Return the label map of this output; None if it can't be read.
 
-        Its plan says what shards were written with, whatever has become of the label map beside.
+        The plan knows what the shards were written with, even if ``label_map.json`` has changed.
         """
         with contextlib.suppress(PrepError):
             if stored := self.stored_plan():
@@ -149,7 +148,7 @@ class Journal:
         The output may have been moved since: where it was then makes no difference.
 
         Raises:
-            StorageUnavailable: a storage does not say.
+            StorageUnavailable: a storage does not answer.
         """
         try:
             there = self.layout.labels.exists() and self._holds_plan(plan)
@@ -162,14 +161,14 @@ class Journal:
         """Return a stored plan with its manifest; see :func:`prep.planning.stored.with_manifest`.
 
         Raises:
-            OSError, ValueError, ArrowException: the image list can't be read, or can't be its own.
+            OSError, ValueError, ArrowException: the manifest can't be read, or is not the plan's.
         """
-        return with_manifest(stored, self._read_images())
+        return with_manifest(stored, self.read_manifest())
 
     def begin(self, plan: RunPlan) -> None:
-        """Publishes the plan, unless it is there already, and clears what dead attempts left.
+        """Publish the plan, unless it is there already, and clear what dead attempts have left.
 
-        That an attempt at a shard has died stays to be seen, for the next one to be careful.
+        The traces of attempts that have died stay, so that the next ones are careful.
 
         Raises:
             OutputConflict: the output can't be written to.
@@ -204,7 +203,7 @@ class Journal:
             folder.remove_leftovers(within=layout.root, keep_names=keep_names, alone=alone)
 
     def clear(self, plan: RunPlan) -> None:
-        """Remove what an earlier run has put here, and files that would be taken for ours.
+        """Remove what an earlier run has put here, and files that would be mistaken for ours.
 
         Raises:
             OutputConflict: not all of it can be removed.
@@ -232,7 +231,7 @@ class Journal:
         return self.receipts.committed(plan.shards, plan.fingerprint.digest)
 
     def entries(self, plan: RunPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
-        """The images of a shard, in the order in which they are written."""
+        """Yield the images of a shard, in the order in which they are written."""
         rows = range(shard.start, shard.stop)
         return manifest.entries(self.layout.manifest, plan.source, plan.classes, rows)
 
@@ -243,23 +242,23 @@ class Journal:
             return given
         return reopen_source(plan.source, self.layout.state)
 
-    def image_list(self, *columns: str) -> pa.Table:
-        """Columns of the stored image list; see :class:`prep.planning.plan.RunPlan`.
+    def read_manifest(self, *columns: str) -> pa.Table:
+        """Read columns of the stored manifest, by default all; see :class:`RunPlan`.
 
         Raises:
-            OSError, ValueError, ArrowException: it can't be read, or is none.
+            OSError, ValueError, ArrowException: it can't be read, or is not a manifest.
         """
-        return self._read_images(columns)
+        return manifest.read(self.layout.manifest, columns)
 
     def manifest(self) -> pa.Table | None:
-        """The whole of the stored image list; None where it can't be read."""
+        """Return the stored manifest; None if it can't be read."""
         try:
-            return self._read_images()
+            return self.read_manifest()
         except (OSError, ValueError, pa.ArrowException):
             return None
 
     def shard_files(self, split: str) -> Iterator[Location]:
-        """Whatever is named as a shard of a split is, of this plan or not."""
+        """Yield whatever is named like a shard of a split, of this plan or not."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in (self.layout.root / split).iterdir():
                 if is_shard_name(path.name, split):
@@ -279,15 +278,12 @@ class Journal:
                     file.write(piece)
 
     def _keeps(self, kept: Kept | None) -> bool:
-        """Tell whether these images are beside the manifest, if there are any."""
+        """Return whether these images are beside the manifest, or there are none."""
         try:
             return kept is None or (self.layout.state / kept.name).file_size() == kept.size
         except OSError as error:
             self.layout.root.require_answer(error)
             return False
-
-    def _read_images(self, columns: Sequence[str] = ()) -> pa.Table:
-        return manifest.read(self.layout.manifest, columns)
 
     def _holds_plan(self, plan: RunPlan) -> bool:
         stored = self.stored_plan()

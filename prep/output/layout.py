@@ -26,7 +26,7 @@ _SHARD_NAME = re.compile(rf"(?P<split>.+)-\d{{5,}}-of-\d{{5,}}(?:{_SUFFIXES})", 
 
 
 def split_of(name: str) -> str | None:
-    """The split whose shard is named so; None where no shard is.
+    """Return the split of the shard of this name; None if no shard has such a name.
 
     >>> split_of("train-00000-of-00214.tfrecord"), split_of("notes.txt")
     ('train', None)
@@ -36,7 +36,7 @@ def split_of(name: str) -> str | None:
 
 
 def is_shard_name(name: str, split: str) -> bool:
-    """Whether ``name`` is that of a shard of ``split``.
+    """Return whether a shard of ``split`` may have this name.
 
     >>> is_shard_name("train-00000-of-00214.tfrecord", "train")
     True
@@ -51,7 +51,7 @@ class OutputLayout:
     root: Location
 
     def holds(self, name: str) -> bool:
-        """Whether a name, relative to the root, is one that is given to something of ours.
+        """Return whether a name, relative to the root, is one that prep gives.
 
         >>> from prep.storage.local import LocalPath
         >>> OutputLayout(LocalPath("shards")).holds("train/train-00000-of-00214.tfrecord")
@@ -98,17 +98,17 @@ class OutputLayout:
 
     @property
     def page(self) -> Location:
-        """The report, to look at."""
+        """The report as a page."""
         return self.root / "report.html"
 
     @property
     def refused(self) -> Location:
-        """Or the same as Parquet, if it is long."""
+        """The table as CSV; a long one is Parquet, beside it."""
         return self.root / "refused.csv"
 
     @property
     def duplicates(self) -> Location:
-        """Or the same as Parquet, if it is long."""
+        """The table as CSV; a long one is Parquet, beside it."""
         return self.root / "duplicates.csv"
 
     @property
@@ -126,7 +126,7 @@ class OutputLayout:
 
     @property
     def results(self) -> tuple[Location, ...]:
-        """All that is published beside the shards."""
+        """All files that are published beside the shards."""
         return tuple(self.root / name for name in sorted(RESULTS))
 
     @property

@@ -45,8 +45,8 @@ def plan_from_json(value: object) -> RunPlan:
         fingerprint=Fingerprint(parts=parts),
     )
     if (digest := fields.text("digest")) != plan.fingerprint.digest:
-        made = f"{plan.fingerprint.digest:.12}…"
-        refuse("digest", f"{made}, as the rest of the plan has it", f"{digest:.12}…")
+        ours = f"{plan.fingerprint.digest:.12}…"
+        refuse("digest", f"{ours}, as the rest of the plan has it", f"{digest:.12}…")
     for name, found, expected in (
         ("compression", fields.any("compression"), config.compression),
         ("images_per_shard", per_shard, config.images_per_shard or per_shard),

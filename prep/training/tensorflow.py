@@ -9,7 +9,7 @@ from typing import Any
 
 from prep.errors import SourceError
 from prep.output.journal import Journal
-from prep.output.plans import require_listed
+from prep.output.plan_file import require_listed
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.planning.plan import RunPlan
 from prep.settings import ImageSettings, install_command

@@ -358,7 +358,7 @@ def test_what_is_no_output_is_told(tmp_path: Path, home: Path) -> None:
     with pytest.raises(SourceError, match="there is no plan in it"):
         prep.report_page(tmp_path)
     (home / "out/.prep/manifest.parquet").write_bytes(b"none")
-    with pytest.raises(PrepError, match="expected the image list"):
+    with pytest.raises(PrepError, match="expected the manifest"):
         prep.report_page(home / "out")
 
 

@@ -41,7 +41,7 @@ from prep.operations.publish import publish
 from prep.output.inventory import Inventory
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
-from prep.output.plans import require_listed, require_trusted
+from prep.output.plan_file import require_listed, require_trusted
 from prep.output.report.history import History, read_histories
 from prep.output.report.listings import decode_cell, encode_cell, publish_table
 from prep.parsing import Fields, parse_json

@@ -508,13 +508,13 @@ def other_labels(output: Output) -> tuple[str, str]:
 
 def no_image_list(output: Output) -> tuple[str, str]:
     (output.root / ".prep/manifest.parquet").unlink()
-    return ".prep/manifest.parquet", "expected the image list; found one that can't be read"
+    return ".prep/manifest.parquet", "expected the manifest; found one that can't be read"
 
 
 def half_an_image_list(output: Output) -> tuple[str, str]:
     path = output.root / ".prep/manifest.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    return ".prep/manifest.parquet", "expected the image list; found one that can't be read"
+    return ".prep/manifest.parquet", "expected the manifest; found one that can't be read"
 
 
 DAMAGES_BESIDE: list[Damage] = [

@@ -36,8 +36,8 @@ class Facts:
         report: ``report.json``; None where there is none of this plan.
         histories: what was measured in each part of the run, the oldest first.
         planned: images by split and class.
-        manifest: the image list.
-        class_rows: int (images,), for each row of the image list the index of its class.
+        manifest: the images, as planned.
+        class_rows: int (images,), for each row of the manifest the index of its class.
         sizes: int64 (images,), the bytes of each image file.
         totals: of all splits, those of which nothing is committed too.
         own: whether the plan is this user's own, so that its source may be looked into.
@@ -112,12 +112,12 @@ def read_facts(
         receipts: of all shards that are committed, where they are at hand.
 
     Raises:
-        PrepError: its image list can't be read.
+        PrepError: its manifest can't be read.
     """
     if receipts is None:
         receipts = journal.receipts.committed(plan.shards, plan.fingerprint.digest)
     try:
-        table = journal.image_list(*COLUMNS)  # All, for the page reads rows of it once more.
+        table = journal.read_manifest(*COLUMNS)  # All, for the page reads rows of it once more.
         require_within(table["path"], plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
         require_numbered(rows, len(plan.classes))
@@ -126,7 +126,7 @@ def read_facts(
             raise ValueError(f"{len(rows):,} images")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise PrepError(
-            f"{journal.layout.manifest}: expected the image list, found something else "
+            f"{journal.layout.manifest}: expected the manifest, found something else "
             f"({reason_of(error)}); prep verify --repair remakes it"
         ) from None
     found = total_receipts(receipts)

@@ -30,7 +30,7 @@ from prep.display.page.sections.sources import sources
 from prep.display.page.sections.summary import banner, tiles
 from prep.images.depths import depth_warnings
 from prep.output.journal import Journal
-from prep.output.plans import no_plan, owner, require_listed
+from prep.output.plan_file import no_plan, owner, require_listed
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import admit
@@ -70,7 +70,7 @@ def report_page(
     Raises:
         SourceError: the folder was not made by ``prep.run``.
         OutputConflict: a symbolic link is in the place of one of its folders.
-        PrepError: its plan or its image list can't be read.
+        PrepError: its plan or its manifest can't be read.
         OSError: the page can't be written.
     """
     journal = Journal(admit("output", output, storage_options))

@@ -43,12 +43,12 @@ _MOST_IN_CSV = 1_000_000  # rows
 
 
 def publish_findings(layout: OutputLayout, totals: SplitTotals) -> None:
-    """Writes ``refused.csv``: each image that was refused, repaired, or kept damaged."""
+    """Write ``refused.csv``: each image that was refused, repaired, or kept damaged."""
     publish_table(layout.refused, _FINDINGS, _finding_rows(totals), within=layout.root)
 
 
 def findings_are_published(layout: OutputLayout, totals: SplitTotals) -> bool:
-    """Whether ``refused.csv`` says just that; as Parquet, whether it is there."""
+    """Return whether ``refused.csv`` says just that, or a long one is there as Parquet."""
     rows = _finding_rows(totals)
     if len(rows) > _MOST_IN_CSV:
         return layout.refused.with_suffix(".parquet").is_file()
@@ -64,7 +64,7 @@ def _finding_rows(totals: SplitTotals) -> list[tuple[str, ...]]:
 
 
 def publish_duplicates(layout: OutputLayout, found: Sequence[Copies]) -> None:
-    """Writes ``duplicates.csv``: images with the same bytes, group by group."""
+    """Write ``duplicates.csv``: images with the same bytes, group by group."""
     rows = [
         (str(group), image.path, image.class_name, image.split, leak, conflict)
         for group, copies in enumerate(found, 1)
@@ -82,7 +82,7 @@ def publish_table(
     within: Location,
     most_in_csv: int = _MOST_IN_CSV,
 ) -> None:
-    """Writes rows of text under ``path``, or beside it as Parquet; the other is removed.
+    """Write rows of text to ``path``, or beside it as Parquet, and remove the other.
 
     Either keeps the exact bytes of names.
     """
@@ -113,7 +113,7 @@ def _csv(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def encode_cell(text: str) -> str:
-    r"""Text as it stands in a cell of a CSV file: harmless to terminals and spreadsheets.
+    r"""Escape text for a cell of a CSV file that is harmless to terminals and spreadsheets.
 
     >>> print(encode_cell("=cmd|' /C calc'!A1"), encode_cell("a\nb"), encode_cell("x-ray.jpg"))
     \x3dcmd|' /C calc'!A1 a\x0ab x-ray.jpg
@@ -123,7 +123,7 @@ def encode_cell(text: str) -> str:
 
 
 def decode_cell(cell: str) -> str:
-    r"""The reverse of :func:`encode_cell`; ``os.fsencode`` gives the bytes of a file's name.
+    r"""Undo :func:`encode_cell`; ``os.fsencode`` gives the bytes of a file's name.
 
     >>> decode_cell(encode_cell("=1\t\\x41")) == "=1\t\\x41"
     True
@@ -136,7 +136,7 @@ def _escaped(character: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """The bytes of a name; what could not be the name of a file, as near to it as can be."""
+    """Return the bytes of a name, or the nearest to it if no file can have it."""
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:
@@ -144,7 +144,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _holds(path: Location, data: bytes) -> bool:
-    """Whether this is what a file holds; a larger one is not read."""
+    """Return whether a file holds just this data; a larger one is not read."""
     try:
         return path.read_at_most(len(data)) == data
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Read the plan of an output, and say what is wrong with it.
+"""Read the plan of an output, and decide whether to believe and to trust it.
 
-Whose plan an output holds: a repair reads the source that it names, with this user's rights.
+A repair reads the source that the plan names, with this user's rights.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for
 
 
 def read_plan(layout: OutputLayout) -> RunPlan | None:
-    """Read the plan that an output holds or is to hold; None where there is none.
+    """Read the plan of an output; return None if it has none.
 
     Raises:
-        PrepError: there is one, and it can't be read.
+        PrepError: it can't be read.
         StorageUnavailable: a storage does not answer.
     """
     try:
@@ -57,7 +57,7 @@ def read_plan(layout: OutputLayout) -> RunPlan | None:
 
 
 def no_plan(layout: OutputLayout) -> SourceError:
-    """The error of who looks for an output where there is none, which says how much is absent."""
+    """Return the error that there is no output here, which says how much of it is absent."""
     absent, there = None, True
     root = quoted(str(layout.root))
     with contextlib.suppress(OSError):
@@ -70,16 +70,13 @@ def no_plan(layout: OutputLayout) -> SourceError:
 
 
 def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
-    """Make sure that a plan of very many shards has the image list for it.
+    """Raise PrepError if a plan claims very many shards without a manifest of as many images.
 
-    Whoever looks at each of a plan's shards calls this first: a plan takes 20 bytes to claim a
-    million of them.
+    To be called before looking at each shard: a plan takes 20 bytes to claim a million of them.
 
     Raises:
-        PrepError: there is none, or one of other length.
-        StorageUnavailable: a storage does not say.
+        StorageUnavailable: a storage does not answer.
     """
-    images = stored.images
     if count_shards(stored.splits, stored.images_per_shard) <= _BELIEVED:
         return
     try:
@@ -88,25 +85,21 @@ def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
         if isinstance(error, OSError):
             layout.root.require_answer(error)
         listed = "nothing that can be read"
-    if listed != f"{images:,} images":
+    if listed != f"{stored.images:,} images":
         raise PrepError(
-            f"{layout.plan}: claims {images:,} images, where {layout.manifest.name} "
+            f"{layout.plan}: claims {stored.images:,} images, where {layout.manifest.name} "
             f"beside it lists {listed}; restore the one of the two that was changed, or start "
             "afresh with a run with `overwrite=True`"
         )
 
 
-#: Whether a plan may be gone by, or who is to be asked: a function of what there is to know, in one
-#: line. None: if it is this user's own.
+#: Whether to trust a plan; or a function that gets one line about it and returns the answer. None
+#: trusts this user's own.
 Trust = bool | Callable[[str], bool] | None
 
 
 def require_trusted(layout: OutputLayout, plan: RunPlan, trust: Trust) -> None:
-    """Make sure that the source of an output's plan may be read.
-
-    Raises:
-        UntrustedPlan: the plan is not this user's own, and nobody has spoken for it.
-    """
+    """Raise UntrustedPlan if the source that a plan names may not be read."""
     who = None if trust is True else "may be somebody else's" if trust is False else owner(layout)
     if who is None:
         return
@@ -122,9 +115,9 @@ def require_trusted(layout: OutputLayout, plan: RunPlan, trust: Trust) -> None:
 
 
 def owner(layout: OutputLayout) -> str | None:
-    """Say who else may have made an output's plan; None if only this user can have.
+    """Say who else may have made an output's plan; return None if only this user can have.
 
-    A storage does not say who wrote an object.
+    A storage does not tell who wrote an object.
     """
     for path in (layout.root, layout.state, layout.plan, layout.manifest):
         if path.local is None:
