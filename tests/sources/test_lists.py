@@ -17,7 +17,7 @@ from prep.errors import ConfigError, OutputConflict, SourceError, UntrustedPlan
 from prep.execution.writing import write_serially
 from prep.operations.plan import estimate
 from prep.output.journal import Journal
-from prep.output.plans import require_trusted
+from prep.output.plan_file import require_trusted
 from prep.output.receipt import of_outcome
 from prep.shards.formats.tfrecord import FORMAT
 from prep.shards.writer import RunRef
