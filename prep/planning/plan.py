@@ -112,7 +112,7 @@ class RunPlan(Displayable):
             ValueError: the plan was read without it.
         """
         if self.rows is None:
-            raise ValueError("manifest: the plan was read without it; see `Journal.whole_plan`")
+            raise ValueError("manifest: the plan was read without it; see Journal.whole_plan")
         return self.rows
 
     @cached_property
