@@ -9,6 +9,7 @@ Source: `example.proto`_ and `feature.proto`_, in the `wire format`_ of protocol
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -85,6 +86,44 @@ def parse_example(data: bytes) -> Record:
     Raises:
         RecordError: it is not an Example, or a feature is missing or of another kind.
     """
+    return _parse_ours(data) or _parse_any(data)
+
+
+# What stands before each length in the head of an example of ours.
+_NESTING = (b"\x0a", _IMAGE_KEY + b"\x12", b"\x0a", b"\x0a")
+
+
+def _parse_ours(data: bytes) -> Record | None:
+    """Return what :func:`example` has made; None if the bytes are not laid out like that."""
+    try:
+        length, at = _read_varint(data, 1)
+        if data[:1] != b"\x0a" or at + length != len(data):
+            return None
+        end = None
+        for start in _NESTING:
+            if not data.startswith(start, at):
+                return None
+            length, at = _read_varint(data, at + len(start))
+            end = end or at + length
+            if at + length != end:
+                return None
+        label = _label(data[end:])
+    except (IndexError, ValueError):
+        return None
+    return None if label is None else Record(data[at:end], label)
+
+
+@functools.lru_cache(maxsize=1024)
+def _label(entry: bytes) -> tuple[int, ...] | None:
+    """Return the label of what :func:`label_entry` has made; None of anything else."""
+    if len(entry) >= 1 << 16:  # Of too many to be kept.
+        return None
+    fields = dict(_fields(next(_subfields(memoryview(entry), 1), b"")))
+    label = tuple(_int64_list(_message(fields.get(2, b""))))
+    return label if label and label_entry(label) == entry else None
+
+
+def _parse_any(data: bytes) -> Record:
     found: dict[bytes, _Bytes] = {}
     try:
         for entry in _subfields(memoryview(data), 1, 1):
