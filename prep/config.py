@@ -50,6 +50,7 @@ from prep.settings import (
 from prep.sources.folders.names import FolderLayout, OnStray
 from prep.sources.labels import LabelMap
 from prep.sources.memory import ListedImages
+from prep.sources.registry import open_source
 from prep.storage.arguments import LOCATIONS, Stored, parse_count, read_options, split, typed
 from prep.storage.backends.grants import grant
 from prep.storage.urls import hide_credentials, is_url
@@ -114,7 +115,14 @@ def _location(value: Any, info: ValidationInfo) -> Any:
 
 
 def _source(value: Any, info: ValidationInfo) -> Any:
-    return ListedImages(value) if isinstance(value, list | tuple) else _location(value, info)
+    if isinstance(value, list | tuple):
+        return ListedImages(value)
+    if not isinstance(value, str | os.PathLike | ListedImages):
+        raise ConfigError(
+            f"source: got {kind_of(value)}; expected {KEYS['source'].allowed}, or a list of "
+            "(image, label)"
+        )
+    return _location(value, info)
 
 
 def _labels(value: Any) -> Any:
@@ -340,11 +348,9 @@ class Config(Displayable, BaseModel):
         return cls(**{k: v for k, v in kept.items() if k not in fields or v != fields[k].default})
 
     def require_source(self) -> None:
-        """Raise SourceError unless a source on this machine is a folder of images."""
-        from prep.sources.folders.tree import require_images_folder  # It takes a while to load.
-
-        if isinstance(self.source, str) and not is_url(self.source):
-            require_images_folder(self.source)
+        """Raise SourceError if a source on this machine is plainly missing."""
+        if not is_url(str(self.source)):
+            open_source(self.source).require_there()
 
     def grant(self) -> None:
         """Let this process and its workers open the URLs with their options from now on."""

@@ -29,7 +29,7 @@ from prep.monitoring.counts import LiveCounts
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import State, Verdict
-from prep.sources.folders.tree import require_images_folder
+from prep.sources.registry import open_source
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -78,8 +78,7 @@ def start(
     choice = choice_of(cluster, profile, workers)
     require_usable(client, choice)
     config.grant()
-    if isinstance(config.source, str):
-        require_images_folder(config.source)
+    open_source(config.source).require_there()
     handle = RunHandle(config, require_callbacks(callbacks))
     handle._begin(functools.partial(_on, client, choice), overwrite)
     return handle

@@ -19,7 +19,7 @@ from prep.planning.plan import FORMAT, RunPlan
 from prep.planning.shards import count_shards
 from prep.planning.stored import plan_from_json
 from prep.sources import manifest
-from prep.sources.memory import KeptImages
+from prep.sources.registry import reopen_source
 from prep.text import one_line, quoted, reason_of, shown
 
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
@@ -103,8 +103,7 @@ def require_trusted(layout: OutputLayout, plan: RunPlan, trust: Trust) -> None:
     who = None if trust is True else "may be somebody else's" if trust is False else owner(layout)
     if who is None:
         return
-    listed = KeptImages.claims(plan.source)
-    where = "wherever its list of images says" if listed else f"in {quoted(plan.source)}"
+    where = reopen_source(plan.source, layout.state).reach
     told = (
         f"output: the plan of {one_line(str(layout.root))} {who}; a repair would read images "
         f"{where} with your rights, and write them to the output"

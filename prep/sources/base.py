@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import abc
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from prep.storage.location import Stamp
+from prep.storage.location import Location, Stamp
+from prep.text import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +27,8 @@ class ImageEntry(NamedTuple):
         raw_name: what reports call it, as bytes, for a file name need not be text; unique in a
             source, and relative to it.
         class_name: the class that it belongs to.
-        stamp: which contents it had when it was listed, and its size in bytes.
+        stamp: which contents it had when it was listed: its size in bytes, and its time, or any
+            other signed 64 bits that change with the contents.
         file: the file that holds its bytes, as its source names it.
         offset: where in that file they begin; None if they are all of it.
     """
@@ -51,7 +54,10 @@ class Catalog:
         splits: the splits that have images, in the order asked for, or by name.
         classes: the classes of all splits, chosen or not, by name.
         images: one row an image, sorted by split and class: ``split`` and ``class`` (int32,
-            positions in the above), and the columns of a manifest.
+            positions in the above), ``path`` (large_binary, the ``raw_name`` of an entry: no
+            leading slash, no ``..``), ``size`` and ``mtime`` (int64, its stamp). If its name does
+            not tell where its bytes are, also ``file`` (large_binary) and ``offset`` (int64, -1
+            for None), which come back in the entry.
         ignored: what else lies in the source.
     """
 
@@ -63,7 +69,10 @@ class Catalog:
 
 
 class Wanted(Protocol):
-    """The part of a configuration that a source looks at."""
+    """The part of a configuration that a source looks at.
+
+    One that can't do what a key says refuses any value but the default.
+    """
 
     @property
     def output(self) -> str: ...
@@ -82,7 +91,7 @@ class Kept:
     """A file of images that workers could not reach otherwise; it is kept beside the manifest.
 
     Attributes:
-        name: of the file; it depends on the contents.
+        name: of the file: ``images-<128 bits of the contents>.bin``.
         pieces: the contents.
     """
 
@@ -93,14 +102,21 @@ class Kept:
     def size(self) -> int:
         return sum(map(len, self.pieces))
 
+    @staticmethod
+    def has_name(name: str) -> bool:
+        """Return whether a file beside a manifest is named like one of kept images."""
+        return re.fullmatch(r"images-[0-9a-f]{32}\.bin", name) is not None
+
 
 class Source(abc.ABC):
     """Where images are, and how their bytes are read.
 
-    Nobody else joins the name of a source and that of an image, or opens an image file.
+    Nobody else joins the name of a source and that of an image, or opens an image file. Each
+    process opens its own, by name, and its threads share it: ``read`` is called from several.
 
     Attributes:
-        name: what plans and reports call it; workers open it again by this name.
+        name: what plans and reports call it; workers open it again by this name, so a path in it
+            is absolute.
         storage: the path or URL of the place that most reads go to.
         kept: what must lie beside the manifest before workers can read the images, if anything.
     """
@@ -108,6 +124,9 @@ class Source(abc.ABC):
     name: str
     storage: str
     kept: Kept | None = None
+
+    def require_there(self) -> None:  # noqa: B027 - not all can tell quickly
+        """Raise as ``catalog`` if it is plainly missing; a run asks this before anything slow."""
 
     @abc.abstractmethod
     def catalog(self, wanted: Wanted) -> Catalog:
@@ -147,3 +166,23 @@ class Source(abc.ABC):
     def is_visible(self) -> bool:
         """Return whether this host sees the source; a storage is not asked."""
         return True
+
+    @property
+    def reach(self) -> str:
+        """Return in words where it may read, for who is asked to trust somebody else's plan."""
+        return f"in {quoted(self.name)}"
+
+
+class Kind(Protocol):
+    """A class of sources, as ``registry`` lists it: it opens the names that it claims."""
+
+    def claims(self, name: str) -> bool:
+        """Return whether a name, a URL or an absolute path or a plan's own, is of this kind."""
+
+    def __call__(self, name: str, folder: Location | None, /) -> Source:
+        """Open a source by its name.
+
+        Args:
+            name: one that is claimed.
+            folder: the folder of the plan and its manifest; None before there is one.
+        """

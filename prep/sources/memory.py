@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from prep.sources.labels import LabelMap
 
 _NAME = re.compile(r"list of [\d,]+ images?")
-_FILE = re.compile(rb"images-[0-9a-f]{32}\.bin")
 _INT64 = range(-(1 << 63), 1 << 63)
 _ANY_IMAGE = "the bytes of an image file, its path, or a uint8 array of (H, W, 3) or (H, W)"
 # What only a source of folders looks at, and its default.
@@ -65,6 +64,10 @@ class _ImageList(Source):
     def location(self, file: bytes) -> str | None:
         return os.fsdecode(file) if os.path.isabs(file) else None
 
+    @property
+    def reach(self) -> str:
+        return "wherever its list of images says"
+
     @abc.abstractmethod
     def _piece(self, entry: ImageEntry, offset: int) -> bytes:
         """Return the bytes of an image that was given as bytes or as an array."""
@@ -88,6 +91,7 @@ class ListedImages(_ImageList):
             raise ConfigError("source: got an empty list; expected (image, label) pairs")
         first = items[0]
         self._items = [_item_of(number, item, first) for number, item in enumerate(items)]
+        _require_one_kind_of_label(self._items)
         self.name = self.storage = f"list of {counted(len(items), 'image')}"
 
     def __str__(self) -> str:
@@ -197,7 +201,7 @@ class KeptImages(_ImageList):
         folder: of the manifest.
     """
 
-    def __init__(self, name: str, folder: Location) -> None:
+    def __init__(self, name: str, folder: Location | None) -> None:
         self.name = name
         self.storage = str(folder)
         self._folder = folder
@@ -214,9 +218,10 @@ class KeptImages(_ImageList):
         )
 
     def _piece(self, entry: ImageEntry, offset: int) -> bytes:
-        if not _FILE.fullmatch(entry.file):
+        name = os.fsdecode(entry.file)
+        if self._folder is None or not Kept.has_name(name):
             raise _strange()
-        return read_range(str(self._folder / os.fsdecode(entry.file)), offset, entry.stamp.size)
+        return read_range(str(self._folder / name), offset, entry.stamp.size)
 
 
 def _file_of(entry: ImageEntry) -> str:
@@ -234,7 +239,7 @@ def _item_of(number: int, item: Any, first: Any) -> _Item:
     """Return an item as it is kept; raise ConfigError if it is none, or not like the first."""
     where = f"source: item {number}"
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
-        got = f"{len(item)} values" if isinstance(item, tuple | list) else kind_of(item)
+        got = counted(len(item), "value") if isinstance(item, tuple | list) else kind_of(item)
         raise ConfigError(f"{where}: got {got}; expected (image, label) or (image, label, split)")
     if len(item) != len(first):
         raise ConfigError(
@@ -246,13 +251,17 @@ def _item_of(number: int, item: Any, first: Any) -> _Item:
         require_split_name(split)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
-    label = _label_of(where, given)
-    if isinstance(label, str) != isinstance(first[1], str):
-        raise ConfigError(
-            f"{where}: got the label {shown(label)}, and item 0 has {shown(first[1])}; expected "
-            "names of classes for all items, or numbers for all"
-        )
-    return _Item(*_image_of(where, image), label, split)
+    return _Item(*_image_of(where, image), _label_of(where, given), split)
+
+
+def _require_one_kind_of_label(items: Sequence[_Item]) -> None:
+    first = items[0].label
+    for number, item in enumerate(items):
+        if isinstance(item.label, str) != isinstance(first, str):
+            raise ConfigError(
+                f"source: item {number}: got the label {shown(item.label)}, and item 0 has "
+                f"{shown(first)}; expected names of classes for all items, or numbers for all"
+            )
 
 
 def _label_of(where: str, label: Any) -> str | int:
@@ -273,7 +282,7 @@ def _image_of(where: str, image: Any) -> tuple[Any, str | None]:
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image), None
     if isinstance(image, str | os.PathLike):
-        path = typed(where.removeprefix("source: "), image)
+        path = typed(where, image)
         if is_url(path):
             raise ConfigError(
                 f"{where}: got a URL; expected {_ANY_IMAGE}: download the file, or give a folder's "

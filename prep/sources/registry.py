@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from prep.sources.base import Source
+from prep.sources.base import Kind, Source
 from prep.sources.folders.source import FolderSource
 from prep.sources.memory import KeptImages
 from prep.storage.locate import absolute
 from prep.storage.location import Location
 
 # The first that claims a name opens it.
-_KINDS: tuple[type[FolderSource | KeptImages], ...] = (KeptImages, FolderSource)
+_KINDS: tuple[Kind, ...] = (KeptImages, FolderSource)
 
 
 def open_source(source: str | Source) -> Source:
     """Return the source that a configuration names or holds."""
-    return source if isinstance(source, Source) else FolderSource(absolute(source))
+    return source if isinstance(source, Source) else reopen_source(absolute(source))
 
 
 def is_source_name(name: str) -> bool:
@@ -22,11 +22,11 @@ def is_source_name(name: str) -> bool:
     return any(kind.claims(name) for kind in _KINDS)
 
 
-def reopen_source(name: str, folder: Location) -> Source:
+def reopen_source(name: str, folder: Location | None = None) -> Source:
     """Return the source that a plan names.
 
     Args:
         name: a name of which :func:`is_source_name` is true.
-        folder: the folder of the plan and its manifest.
+        folder: the folder of the plan and its manifest; None before there is one.
     """
     return next(kind(name, folder) for kind in _KINDS if kind.claims(name))

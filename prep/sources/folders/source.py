@@ -35,6 +35,11 @@ class FolderSource(Source):
         """Return whether a plan's source is a folder."""
         return is_url(name) or os.path.isabs(name)
 
+    def require_there(self) -> None:
+        from prep.sources.folders.tree import require_images_folder  # It takes a while to load.
+
+        require_images_folder(self.name)
+
     def catalog(self, wanted: Wanted) -> Catalog:
         from prep.sources.folders.scan import scan_folders  # It loads what workers don't need.
 
