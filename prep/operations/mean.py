@@ -143,8 +143,8 @@ def mean_rgb(
     require_usable(client, choice)
     given = [inputs] if isinstance(inputs, str | os.PathLike) else [*inputs]
     with emitting([*display_for("mean RGB", progress), *callbacks]) as events:
-        events.stage(f"listing {some([one_line(os.fspath(each)) for each in given])}")
         places = [admit("input", each, storage_options) for each in given]
+        events.stage(f"listing {some([one_line(os.fspath(each)) for each in given])}")
         # Workers may have other working directories.
         files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
         files = list(dict.fromkeys(files))  # Patterns may overlap.

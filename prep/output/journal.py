@@ -270,9 +270,16 @@ class Journal:
         return set()
 
     def _keep(self, kept: Kept | None) -> None:
-        """Publish the images that workers could not reach otherwise, unless they are there."""
+        """Publish the images that workers could not reach otherwise, unless they are there.
+
+        Those of another run go: it has died before it published its plan.
+        """
         if kept is not None and not self._keeps(kept):
             within = self.layout.root
+            with contextlib.suppress(FileNotFoundError):
+                for path in self.layout.state.iterdir():
+                    if Kept.has_name(path.name):
+                        path.remove_file(within=within)
             with (self.layout.state / kept.name).create(within=within) as file:
                 for piece in kept.pieces:
                     file.write(piece)

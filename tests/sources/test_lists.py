@@ -22,7 +22,7 @@ from prep.output.receipt import of_outcome
 from prep.shards.formats.tfrecord import FORMAT
 from prep.shards.writer import RunRef
 from prep.sources.base import ImageEntry
-from prep.sources.memory import KeptImages
+from prep.sources.memory import KeptImages, ListedImages
 from prep.storage.location import FileChanged, Stamp
 from tests.support.clusters import contents
 from tests.support.pictures import jpeg, picture, write_tree
@@ -153,6 +153,19 @@ def test_other_contents_are_another_run(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out/.prep").glob("images-*.bin"))) == 1
 
 
+def test_images_of_a_run_that_died_before_its_plan_was_published_are_removed(
+    tmp_path: Path,
+) -> None:
+    journal = write(prep.plan(config(tmp_path / "out", photos(2))), slice(0))
+    journal.layout.plan.remove_file(within=journal.layout.root)
+    made = prep.plan(config(tmp_path / "out", photos(3)))
+    write(made, slice(0))
+    kept = [path.name for path in (tmp_path / "out/.prep").glob("images-*.bin")]
+    assert isinstance(made.config.source, ListedImages)
+    assert made.config.source.kept is not None
+    assert kept == [made.config.source.kept.name]
+
+
 def test_a_damaged_shard_is_repaired_without_the_list(tmp_path: Path) -> None:
     path = tmp_path / "on-disk.jpg"
     path.write_bytes(jpeg(picture(40, 48, 99)))
@@ -217,15 +230,21 @@ IMAGE = b"bytes"
         ([], "got an empty list; expected (image, label) pairs"),
         ([IMAGE], "item 0: got a bytes; expected (image, label) or (image, label, split)"),
         (["a.jpg", "b.jpg"], "item 0: got text; expected (image, label)"),
-        ([(IMAGE, "cat"), (IMAGE,)], "item 1: got 1 values; expected (image, label) or"),
+        ([(IMAGE, "cat"), (IMAGE,)], "item 1: got 1 value; expected (image, label) or"),
         ([(IMAGE, "cat"), (IMAGE, "cat", "val")], "item 1: got 3 values, and item 0 has 2"),
-        ([(IMAGE, "cat"), (IMAGE, 1)], "item 1: got the label 1, and item 0 has 'cat'"),
+        ([(IMAGE, np.array("cat")), (IMAGE, 1)], "item 1: got the label 1, and item 0 has 'cat'"),
         ([(IMAGE, "")], "item 0: got the label ''; expected the name of a class"),
         ([(IMAGE, True)], "item 0: got the label true; expected"),
         ([(IMAGE, 1.5)], "item 0: got the label 1.5; expected"),
         ([(IMAGE, 1 << 63)], "item 0: got the label 9223372036854775808; expected"),
         ([(IMAGE, "cat", "../up")], "item 0: a split can't be called '../up'"),
         ([(IMAGE, "cat", ".prep")], "item 0: a split can't be called '.prep'"),
+        (
+            zip([IMAGE], ["cat"], strict=True),
+            "got a zip; expected the path of a folder, or a URL, or a list",
+        ),
+        ({(IMAGE, "cat")}, "got a set; expected the path of a folder, or a URL, or a list of ("),
+        ([("", "cat")], "item 0: got nothing; expected a path"),
         ([(None, "cat")], "item 0: got nothing; expected the bytes of an image file"),
         ([("s3://bucket/a.jpg", "cat")], "item 0: got a URL; expected"),
         ([(np.zeros((4, 4, 3)), 0)], "item 0: got an array of float64, 4 × 4 × 3; expected uint8"),
