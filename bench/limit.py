@@ -1,7 +1,7 @@
 """The limit: what the codecs alone allow.
 
 A bare loop over bytes in memory, one process per core, that decodes strictly into memory that is
-kept, resizes the central square into memory that is kept, and encodes. It neither reads nor writes,
+kept, resizes the centre crop into memory that is kept, and encodes. It neither reads nor writes,
 counts nothing and checks nothing, so whatever a real program adds is overhead.
 """
 

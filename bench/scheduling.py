@@ -146,7 +146,7 @@ class _Watcher:
         if event.task is None:
             self._link.look()
         else:
-            self._link.settled(event.task, "failed" if event.error else "committed")
+            self._link.task_ended(event.task, "failed" if event.error else "committed")
 
 
 class _Meter:

@@ -1,9 +1,8 @@
 """Turn labelled images into training-ready TFRecord shards and their mean RGB, with Dask.
 
 The names in ``__all__`` and ``__version__`` are the whole public interface. Each is loaded when it
-is first used, so ``import prep`` is quick, and only ``load`` needs TensorFlow.
-
-Keywords of public functions that are mistyped: which one may be meant.
+is first used, so ``import prep`` is quick, and only ``load`` needs TensorFlow. Public
+functions name the nearest of their keywords if one is mistyped.
 """
 
 from __future__ import annotations

@@ -1,10 +1,6 @@
-"""Types of values of a configuration, and what is made of how users write them.
+"""The configuration: its keys as a pydantic model, the files it is read from, and its errors.
 
-Turn pydantic's validation errors into one line for users.
-
-Read configuration files.
-
-The keys of a configuration.
+What each key means, and may be, is in :mod:`prep.settings`. Each error is one line for users.
 """
 
 from __future__ import annotations
@@ -363,7 +359,7 @@ class Config(Displayable, BaseModel):
         return ((name, getattr(self, name)) for name in self.chosen() if shown[name].repr)
 
     def chosen(self) -> list[str]:
-        """The keys that have another value than the default."""
+        """Return the keys that have another value than the default."""
         fields = type(self).model_fields.items()
         return [name for name, field in fields if getattr(self, name) != field.default]
 

@@ -35,6 +35,14 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
         yield room, ast.parse(path.read_text(encoding="utf-8"))
 
 
+def test_packages_are_small_and_their_inits_hold_a_docstring_alone() -> None:
+    for init in PACKAGE.rglob("__init__.py"):
+        assert len(list(init.parent.glob("*.py"))) - 1 <= 10, init.parent
+        tree = ast.parse(init.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), init
+        assert len(tree.body) == 1 or init.parent == PACKAGE, init
+
+
 HELP = """
 import sys
 sys.argv = ["prep", "--help"]

@@ -20,10 +20,10 @@ from prep.images.encode import Thumbnailer, pixels_of_record
 from prep.monitoring.counters import COUNTERS
 from prep.monitoring.heartbeat import CROP_CALL, METRIC, MISFITS, CropMessage
 from prep.monitoring.metrics import export_counters
-from prep.output.opened import OpenedPlan, open_plan
 from prep.output.receipt import SplitTotals
 from prep.planning.shards import ShardSpec
 from prep.shards.isolation.watchdog import WATCHDOG
+from prep.shards.opened import OpenedPlan, open_plan
 from prep.shards.writer import RunRef
 from prep.sources import manifest
 from prep.storage.locate import Access, granted
@@ -37,14 +37,14 @@ class WorkerSetup(WorkerPlugin):
     """Prepares each worker, those that join late too.
 
     Args:
-        holder: whom it is for. What others were granted stays as it is.
+        owner: whom it is for. What others were granted stays as it is.
         access: what it is to be granted; by default, what this process was.
     """
 
     kind = "prep"
 
-    def __init__(self, holder: str, access: Access | None = None) -> None:
-        self.name = f"{self.kind}:{holder}"
+    def __init__(self, owner: str, access: Access | None = None) -> None:
+        self.name = f"{self.kind}:{owner}"
         self._access = access or granted()
 
     def setup(self, worker: Worker) -> None:

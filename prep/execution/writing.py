@@ -10,9 +10,9 @@ from typing import Any
 from prep.errors import BadImageError, ShardError, StorageUnavailable
 from prep.execution.executor import Executor, TaskEvent, Tasks
 from prep.monitoring.counters import COUNTERS, shard_key
-from prep.output.opened import open_plan
 from prep.output.receipt import SplitTotals, merge_totals, total_receipts
 from prep.planning.shards import ShardSpec
+from prep.shards.opened import open_plan
 from prep.shards.writer import RunRef, write_shard
 from prep.storage.retry import is_transient, lasted
 from prep.text import counted, duration, failure, some

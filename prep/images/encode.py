@@ -87,7 +87,7 @@ def _side(samples: int) -> int | None:
 def _as_image(samples: Pixels) -> Pixels:
     side = _side(samples.size)
     if side is None:
-        raise RecordError(f"image_raw has {samples.size} samples, which is no square of RGB")
+        raise RecordError(f"image_raw has {samples.size} samples, which is no square RGB image")
     return samples.reshape(side, side, 3)
 
 

@@ -1,7 +1,7 @@
 """The position of the centre crop in an image, as plain arithmetic.
 
 Resizing an image until its shorter side fits and then cropping the centre gives the same picture as
-cropping the central square first and resizing only that. The latter costs less, and an image of
+cropping the centre first and resizing only that. The latter costs less, and an image of
 1 × 65000 pixels can't blow up.
 """
 
@@ -72,7 +72,7 @@ def _axis(length: int, short: int, size: int, factor: int, flipped: bool) -> Axi
 
 
 class CropBox(NamedTuple):
-    """A square within an image, in pixels and fractions of them."""
+    """A square crop of an image, in pixels and fractions of them."""
 
     top: float
     left: float
@@ -80,7 +80,7 @@ class CropBox(NamedTuple):
 
 
 def exact_crop(height: int, width: int, factor: int = 1) -> CropBox:
-    """Return the central square of an image; it begins between two pixels if the margin is odd.
+    """Return the centre crop of an image; it begins between two pixels if the margin is odd.
 
     Args:
         height, width, factor: as for :func:`fit_crop`.

@@ -94,7 +94,7 @@ class ShardCounter:
     def attempt_begun(self, tally: Tally) -> None:
         self.lost, self.tally = self.totals(), tally
 
-    def image_settled(self, class_name: str, image: bytes | None) -> None:
+    def image_done(self, class_name: str, image: bytes | None) -> None:
         if self._known.stop.is_set():
             raise StoppedShard(f"{shard_key(self.shard)}: stopped after {self.tally.images} images")
         if self._spotlight.wanted and image is not None:

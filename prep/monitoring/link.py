@@ -33,7 +33,7 @@ class RunLink(Protocol):
 
     note: str | None
 
-    def settled(self, task: int, state: ShardState) -> None:
+    def task_ended(self, task: int, state: ShardState) -> None:
         """Note that the client has seen a task of the run end."""
 
     def look(self) -> LiveCounts:
@@ -104,7 +104,7 @@ class _SchedulerLink:
         self._run = info.run
         self._counts = LiveCounts(verdict=RUNNING, planned=sum(info.splits.values()))
 
-    def settled(self, task: int, state: ShardState) -> None:
+    def task_ended(self, task: int, state: ShardState) -> None:
         """Do nothing: the scheduler knows."""
 
     def look(self) -> LiveCounts:

@@ -84,7 +84,7 @@ class OwnWatch:
         self._metrics = metrics
         self._watch = RunWatch(info, time.monotonic())
 
-    def settled(self, task: int, state: ShardState) -> None:
+    def task_ended(self, task: int, state: ShardState) -> None:
         self._watch.shard_is(task, state)
 
     def look(self) -> LiveCounts:

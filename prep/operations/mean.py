@@ -19,10 +19,10 @@ from prep.images.encode import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
 from prep.monitoring.callbacks import Callback, Events, WorkStarted, emitting
 from prep.operations.work import count_tasks
-from prep.output.opened import known_encoding
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
 from prep.shards.formats.base import format_of_file, shards_among
+from prep.shards.opened import known_encoding
 from prep.sources.folders.names import EXTENSIONS
 from prep.sources.prefetch import ReadAhead
 from prep.storage.arguments import admit

@@ -17,12 +17,12 @@ from prep.images.depths import Deep
 from prep.images.processor import ImageProcessor
 from prep.images.stats import CHANNELS
 from prep.output.journal import Journal
-from prep.output.opened import versions_here
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan
 from prep.settings import RGB, require_split_name
+from prep.shards.opened import versions_here
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
 from prep.sources.labels import LabelMap

@@ -15,12 +15,12 @@ from prep.operations.publish import publish
 from prep.operations.work import Commits, Run, write_missing
 from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
-from prep.output.opened import versions_here
 from prep.output.receipt import of_outcome
 from prep.output.report.checksums import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection
+from prep.shards.opened import versions_here
 from prep.sources.base import ImageEntry
 from prep.sources.manifest import entries_of
 from prep.storage.locate import locate

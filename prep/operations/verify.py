@@ -76,13 +76,14 @@ class VerificationReport(Displayable):
         out: 2 shards with 64 images: OK
         """
         images = f"with {counted(self.images, 'image')}"
-        mended = f"; {counted(len(self.repaired), 'problem')} repaired" if self.repaired else ""
+        repaired = f"; {counted(len(self.repaired), 'problem')} repaired" if self.repaired else ""
         if self.committed is None:
-            return f"{self.output}: {counted(self.shards, 'shard')} {images}: {self._state}{mended}"
+            shards = counted(self.shards, "shard")
+            return f"{self.output}: {shards} {images}: {self._state}{repaired}"
         shards = counted(self.shards, "shard") + (" is" if self.shards == 1 else " are")
         return (
             f"{self.output}: {self.committed:,} of {shards} committed, {images}: "
-            f"{self._state}{mended}; {self._remedy}"
+            f"{self._state}{repaired}; {self._remedy}"
         )
 
     @property
@@ -214,13 +215,13 @@ def _report(
     shards = len(stored.shards)
     problems = (*now.problems, *(notes or ()))
     left = {(problem.where, problem.expected) for problem in problems}
-    mended = before.problems if before else ()
+    repaired = before.problems if before else ()
     return VerificationReport(
         output=journal.output,
         shards=shards,
         committed=len(now.shards) if len(now.shards) < shards else None,
         images=sum(inspection.records for inspection in now.shards),
         problems=problems,
-        repaired=tuple(p for p in mended if (p.where, p.expected) not in left),
+        repaired=tuple(p for p in repaired if (p.where, p.expected) not in left),
         unrelated=now.unrelated,
     )

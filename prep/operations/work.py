@@ -185,7 +185,7 @@ class _Watch(Callback):
         _LOGGER.debug("%s: %s", shard_key(shard), state)
         if state == "committed":
             self._committed.append(shard)
-        self._link.settled(event.task, state)
+        self._link.task_ended(event.task, state)
 
     def _look(self, missing: float | None) -> None:
         self._run.journal.require_lock()

@@ -2,7 +2,7 @@
 
 - ``layout``: the names of all files. ``findings``: what may be wrong with them.
 - ``journal``: an output as a run sees it: begin, clear, remove leftovers. ``plan_file`` reads its
-  plan, ``opened`` keeps it in each process, ``conflicts`` says what keeps a run from taking it.
+  plan, ``conflicts`` says what keeps a run from taking it.
 - ``receipt``: the proof that a shard is committed, and how receipts add up. ``committed``: the
   receipts in an output.
 - ``lock``, ``lease``: one run at a time, with locks of the kernel and without.

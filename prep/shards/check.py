@@ -12,12 +12,12 @@ from prep.images.decoders.process import configure_process
 from prep.images.mean_image import GRID
 from prep.output.findings import Difference, Finding, mismatch
 from prep.output.journal import Journal
-from prep.output.opened import open_plan
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.checksums import DIGITS
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check_records import inspect_file
+from prep.shards.opened import open_plan
 from prep.shards.writer import RunRef
 from prep.sources.base import ImageEntry
 from prep.text import brief, reason_of

@@ -14,12 +14,12 @@ from prep.images.decoders.process import configure_process
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions
 from prep.output.journal import Journal
-from prep.output.opened import OpenedPlan, not_seen, open_plan, taken_over
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec
 from prep.shards.formats.base import Sample, record_format, record_key
 from prep.shards.isolation.processors import GuardedProcessor
+from prep.shards.opened import OpenedPlan, not_seen, open_plan, taken_over
 from prep.shards.reading import ImageReader, by_name, is_settled
 from prep.shards.tally import Tally
 from prep.sources.base import ImageEntry
@@ -56,7 +56,7 @@ class Observer(Protocol):
     def attempt_begun(self, tally: Tally) -> None:
         """Take note that an attempt begins with the first image; ``tally`` grows with it."""
 
-    def image_settled(self, class_name: str, image: bytes | None) -> None:
+    def image_done(self, class_name: str, image: bytes | None) -> None:
         """Take note that the tally counts one more image.
 
         Args:
@@ -68,7 +68,7 @@ class Observer(Protocol):
 
 
 def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None) -> ShardReceipt:
-    """Write one shard and commit it, unless it is committed already, and settled.
+    """Write one shard and commit it, unless it is committed already for good.
 
     The file is published under its final name, and then its receipt, both atomically. So this can
     be killed at any point and run again, or run twice at the same time: the bytes and the receipt
@@ -180,7 +180,7 @@ class _ShardWriter:
                     tally.accept(entry.name, entry.class_name, data, processed)
                     tally.file_bytes = file.size
                 if self._observer is not None:
-                    self._observer.image_settled(entry.class_name, image)
+                    self._observer.image_done(entry.class_name, image)
         writer.finish()
         tally.file_bytes = file.size
 

@@ -90,21 +90,21 @@ def test_a_stopped_run_ends_at_its_next_image(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "other", plan) as other, counters.shard(SHARD, "run", plan) as mine:
         counters.stop("run")
-        other.image_settled("cat", b"")
+        other.image_done("cat", b"")
         with pytest.raises(StoppedShard, match="train/3"):
-            mine.image_settled("cat", b"")
+            mine.image_done("cat", b"")
     with counters.shard(SHARD, "run", plan) as late, pytest.raises(StoppedShard):
-        late.image_settled("cat", b"")
+        late.image_done("cat", b"")
 
 
 def test_a_crop_is_kept_only_if_somebody_asks(plan: RunPlan) -> None:
     counters = ProcessCounters()
     with counters.shard(SHARD, "run", plan) as counter:
-        counter.image_settled("cat", b"1")
+        counter.image_done("cat", b"1")
         assert counters.spotlight.take() is None
-        counter.image_settled("cat", None)  # It was refused.
-        counter.image_settled("dog", b"2")
-        counter.image_settled("cat", b"3")
+        counter.image_done("cat", None)  # It was refused.
+        counter.image_done("dog", b"2")
+        counter.image_done("cat", b"3")
         crop = counters.spotlight.take()
         assert crop is not None
         assert (crop.split, crop.class_name, crop.image) == ("train", "dog", b"2")

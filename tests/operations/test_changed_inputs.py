@@ -160,7 +160,7 @@ class AtFirstImage:
     def attempt_begun(self, tally: Tally) -> None:
         """Nothing yet."""
 
-    def image_settled(self, class_name: str, image: bytes | None) -> None:
+    def image_done(self, class_name: str, image: bytes | None) -> None:
         if self._action is not None:
             self._action()
             self._action = None

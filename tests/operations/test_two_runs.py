@@ -234,7 +234,7 @@ def test_a_receipt_stands_until_its_shard_is_replaced(
 
         def attempt_begun(self, tally: object) -> None: ...
 
-        def image_settled(self, class_name: str, image: bytes | None) -> None:
+        def image_done(self, class_name: str, image: bytes | None) -> None:
             assert written.receipts()[shard.index] == before
             self.seen += 1
 
@@ -287,7 +287,7 @@ def test_a_late_twin_takes_no_receipt_away(
         def attempt_begun(self, tally: object) -> None:
             committed.append(write_shard(shard, written.run()))
 
-        def image_settled(self, class_name: str, image: bytes | None) -> None: ...
+        def image_done(self, class_name: str, image: bytes | None) -> None: ...
 
     committed: list[ShardReceipt] = []
     commit = Receipts.commit

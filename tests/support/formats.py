@@ -1,4 +1,4 @@
-"""What becomes of each variant of each format: ``python -m tests.formats --write``.
+"""What becomes of each variant of each format: ``python -m tests.support.formats --write``.
 
 Every file of the grid is decoded here, and by libvips and ImageMagick where they are installed, and
 held against the pixels that its maker knows. The table is docs/formats.md.
@@ -27,7 +27,7 @@ from tests.support.raster_variants import rasters
 from tests.support.variants import LOSSY, Variant, odd_tiffs, tiffs
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
-_TABLE = "<!-- The table is made by python -m tests.formats --write. -->\n"
+_TABLE = "<!-- The table is made by python -m tests.support.formats --write. -->\n"
 
 #: The kinds that are refused as unsupported: all of them, or those in whose ways this word stands.
 UNSUPPORTED = {

@@ -1,4 +1,6 @@
-"""Mutated image files through the image processor: ``python -m tests.fuzz --mutations 100000``.
+"""Mutated image files through the image processor.
+
+``python -m tests.support.fuzz --mutations 100000``
 
 Nothing but a refusal may come of a mutated file: no other error, no crash, no hang, and no memory
 that is not given back. The files are processed in a child process, so that a crash is seen, and

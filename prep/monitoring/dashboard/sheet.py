@@ -23,12 +23,12 @@ class ContactSheet:
     """The images written last. Workers are asked for them only while somebody looks.
 
     Attributes:
-        squares: the newest first.
+        crops: the newest first.
         version: a number that changes whenever these do.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self.squares: deque[CropMessage] = deque(maxlen=_KEPT)
+        self.crops: deque[CropMessage] = deque(maxlen=_KEPT)
         self.version = 0
         self._scheduler = scheduler
         self._looked_at = 0.0
@@ -38,7 +38,7 @@ class ContactSheet:
     def look(self) -> deque[CropMessage]:
         """Return the images, and keep them up to date for a while."""
         self._looked_at = time.monotonic()
-        return self.squares
+        return self.crops
 
     def refresh(self) -> None:
         """Ask a few workers for an image each, if it is time and somebody looks."""
@@ -61,7 +61,7 @@ class ContactSheet:
             )
         except OSError:  # It is gone; the next ones will answer.
             return
-        for square in answers.values():
-            if square is not None:
-                self.squares.appendleft(square)
+        for crop in answers.values():
+            if crop is not None:
+                self.crops.appendleft(crop)
                 self.version += 1

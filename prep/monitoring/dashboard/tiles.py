@@ -61,14 +61,14 @@ class SheetTile(Tile):
 
     def update(self, watch: RunWatch) -> None:
         """Show the images of a run, if there are new ones."""
-        squares = self._sheet.look()
+        crops = self._sheet.look()
         shown = (watch.info.run, watch.verdict.ended, self._sheet.version)
         if shown == self._shown:
             return
         self._shown = shown
         pictures = [
-            (square["class_name"], base64.b64encode(square["jpeg"]).decode())
-            for square in squares
-            if square["run"] == watch.info.run
+            (crop["class_name"], base64.b64encode(crop["jpeg"]).decode())
+            for crop in crops
+            if crop["run"] == watch.info.run
         ]
         self.root.text = fill(self._macro, pictures, watch.verdict.ended)

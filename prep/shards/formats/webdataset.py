@@ -293,7 +293,7 @@ def _label(value: object, otherwise: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _samples(data: bytes) -> bytes:
-    """Return the samples of a ``.npy`` file; raise RecordError if it is no square of RGB."""
+    """Return the samples of a ``.npy`` file; raise RecordError if it is no square RGB image."""
     file = io.BytesIO(data)
     try:
         if np.lib.format.read_magic(file) != (1, 0):

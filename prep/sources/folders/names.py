@@ -1,7 +1,4 @@
-"""What the names of files and folders tell of a source.
-
-How a source may be laid out, and what splits are for, as far as their names tell.
-"""
+"""Conventions for the names of files and folders: images, splits, classes and system files."""
 
 from __future__ import annotations
 

@@ -110,9 +110,9 @@ def _number(error: Exception) -> int:
         if str(error).startswith(beginning):
             return number
     response = getattr(error, "response", None)
-    for holder in (error, response):
+    for carrier in (error, response):
         for name in ("status", "status_code", "code"):
-            number = _BY_STATUS.get(_plain_number(getattr(holder, name, None)), 0)
+            number = _BY_STATUS.get(_plain_number(getattr(carrier, name, None)), 0)
             if number:
                 return number
     if isinstance(error, (TypeError, ValueError, KeyError, ImportError)):
