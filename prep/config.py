@@ -39,7 +39,7 @@ from prep.settings import (
     Icc,
     ImageSettings,
     Interpolation,
-    canonical,
+    canonical_keys,
     require_split_name,
     rgb_of,
 )
@@ -305,8 +305,8 @@ class Config(Displayable, BaseModel):
         """
         values: dict[str, Any] = {}
         for file in (path, *overlays):
-            values |= canonical(read_config(file))
-        return cls(**(values | canonical(overrides)))
+            values |= canonical_keys(read_config(file))
+        return cls(**(values | canonical_keys(overrides)))
 
     @classmethod
     def of(cls, given: AnyConfig) -> Config:
@@ -324,7 +324,7 @@ class Config(Displayable, BaseModel):
                 "config: expected a prep.Config, a mapping of keys to values, or the path of a "
                 f"file of them; got {kind_of(given)}"
             )
-        return cls(**canonical(given))
+        return cls(**canonical_keys(given))
 
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> Config:
@@ -337,7 +337,7 @@ class Config(Displayable, BaseModel):
             raise ConfigError("config: expected keys and values")
         kept = {
             key: Stored(value) if key in LOCATIONS and isinstance(value, str) else value
-            for key, value in canonical(values).items()
+            for key, value in canonical_keys(values).items()
         }
         # It does not tell what was asked for, so what is as by default counts as not asked for.
         fields = cls.model_fields
@@ -366,7 +366,7 @@ class Config(Displayable, BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_article_keys(cls, values: Any) -> Any:
-        return canonical(values) if isinstance(values, Mapping) else values
+        return canonical_keys(values) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _credentials_are_kept_apart(self) -> Config:

@@ -327,7 +327,7 @@ def fingerprint_part(key: str) -> str | None:
     return told.part or key if told.decides_bytes else None
 
 
-def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
+def canonical_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the article's keys to this package's.
 
     Raises:

@@ -12,7 +12,7 @@ from prep.storage.urls import is_url
 from prep.text import quoted, reason_of
 
 
-def local_path(output: str) -> LocalPath:
+def require_local(output: str) -> LocalPath:
     """Return the path that OUTPUT means; raise ConfigError where it is a URL."""
     path = typed("output", output)
     if is_url(path):
@@ -25,7 +25,7 @@ def writable(output: str) -> LocalPath:
 
     That is found out before the work: by making a file in the folder, which is gone at once.
     """
-    path = local_path(output)
+    path = require_local(output)
     folder = path.parent
     if path.is_dir():
         raise ConfigError(f"output: {quoted(path)} is a folder; expected the path of a file")

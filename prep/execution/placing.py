@@ -28,7 +28,7 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
     if client is not None or choice.means_dask:
         from prep.execution.clusters import session
 
-        session.require_usable(client, choice)
+        session.require_usable_client(client, choice)
 
 
 @contextlib.contextmanager

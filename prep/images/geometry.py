@@ -105,7 +105,7 @@ class Area(NamedTuple):
 AreaNeeded = Callable[[int, int], Area]
 
 
-def whole(height: int, width: int) -> Area:
+def whole_area(height: int, width: int) -> Area:
     """Return the area of the whole image."""
     return Area(0, 0, height, width)
 

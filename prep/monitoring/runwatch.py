@@ -14,7 +14,7 @@ import numpy.typing as npt
 from prep.images.stats import ChannelStats, by_channel
 from prep.monitoring.counts import LiveCounts, Pace, RefusedName, ShardState, SplitCounts
 from prep.monitoring.heartbeat import ProcessMessage, RunMessage, Sums, TallyMessage
-from prep.output.report.history import History, Recorder, Sample
+from prep.output.report.history import History, Measurement, Recorder
 from prep.output.report.verdict import RUNNING, Verdict
 from prep.planning.shards import Partition, plan_shards
 from prep.sources.folders.names import training_splits
@@ -283,9 +283,9 @@ def _tallies(report: RunMessage) -> Iterator[TallyMessage]:
     yield from report["active"].values()
 
 
-def _sample(seconds: float, counts: LiveCounts, workers: Iterable[WorkerLook]) -> Sample:
+def _sample(seconds: float, counts: LiveCounts, workers: Iterable[WorkerLook]) -> Measurement:
     looks = sorted(workers, key=lambda look: (look.message["host"], look.message["pid"]))
-    return Sample(
+    return Measurement(
         seconds=seconds,
         images=counts.images,
         bytes_read=counts.bytes_read,

@@ -20,7 +20,7 @@ from prep.config import AnyConfig, Config
 from prep.display.displays import opening_scene
 from prep.display.live import Panel, Screen
 from prep.execution.clusters.choice import ClusterChoice, choice_of, in_notebook
-from prep.execution.clusters.session import require_usable, session_client, usable_client
+from prep.execution.clusters.session import require_usable_client, session_client, usable_client
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import before_exit
@@ -76,7 +76,7 @@ def start(
     """
     config = Config.of(config)
     choice = choice_of(cluster, profile, workers)
-    require_usable(client, choice)
+    require_usable_client(client, choice)
     config.grant()
     open_source(config.source).require_there()
     handle = RunHandle(config, require_callbacks(callbacks))

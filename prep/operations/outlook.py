@@ -29,7 +29,7 @@ from prep.text import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Outlook:
     """What an output holds of a plan.
 
     Attributes:
@@ -45,9 +45,9 @@ class Found:
     suspect: str | None
 
 
-def look(
+def look_at_output(
     journal: Journal, planned: RunPlan, *, overwrite: bool = False, locked: bool = False
-) -> Found:
+) -> Outlook:
     """Look at an output; write nothing.
 
     Args:
@@ -64,7 +64,7 @@ def look(
     finished = len(receipts) == len(plan.shards) and journal.holds(plan)
     # What is finished may lie where nothing can be written.
     suspect = None if locked or finished else _require_free(journal, plan)
-    return Found(plan=plan, receipts=receipts, finished=finished, suspect=suspect)
+    return Outlook(plan=plan, receipts=receipts, finished=finished, suspect=suspect)
 
 
 def plan(config: AnyConfig) -> RunPlan:
@@ -89,7 +89,7 @@ def plan(config: AnyConfig) -> RunPlan:
     config = Config.of(config)
     planned, journal = plan_images(config), Journal(config.output)
     try:
-        found = look(journal, planned)
+        found = look_at_output(journal, planned)
     except PrepError as error:
         return replace(planned, state=OutputState(obstacle=error))
     missing = missing_shards(found.plan, found.receipts)
@@ -129,7 +129,7 @@ def too_many_refused(verdict: Verdict, output: str) -> TooManyRefused:
     )
 
 
-def _foregone(found: Found, output: str, *, complete: bool) -> PrepError | None:
+def _foregone(found: Outlook, output: str, *, complete: bool) -> PrepError | None:
     """Return the error that a run would end with for what was refused before, if any."""
     plan = found.plan
     try:

@@ -20,7 +20,12 @@ from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import pressed_again
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.callbacks import Callback, CancelToken, RunStarted, emitting
-from prep.operations.outlook import look, missing_shards, require_none_refused, too_many_refused
+from prep.operations.outlook import (
+    look_at_output,
+    missing_shards,
+    require_none_refused,
+    too_many_refused,
+)
 from prep.operations.plan import plan_images, warn_of_labels
 from prep.operations.publish import load_ahead, publish
 from prep.operations.work import Commits, Run, only_committed, write_missing
@@ -126,12 +131,14 @@ def carry_out(
         planned = plan_images(config)
         warn_of_labels(planned)
         journal = Journal(config.output)
-        found = look(journal, planned, overwrite=overwrite)  # Before even a lock is written.
+        found = look_at_output(
+            journal, planned, overwrite=overwrite
+        )  # Before even a lock is written.
         finished = found.finished
         # What is finished may lie where nothing can be written, and so can't be locked.
         with contextlib.nullcontext() if finished else journal.lock():
             if not finished:  # Once more, for another run may just have ended.
-                found = look(journal, planned, overwrite=overwrite, locked=True)
+                found = look_at_output(journal, planned, overwrite=overwrite, locked=True)
             plan = found.plan
             receipts: Sequence[ShardReceipt] = found.receipts
             run = Run(

@@ -107,7 +107,10 @@ def _require_unlocked(path: Location) -> None:
 def _locked(path: LocalPath, within: LocalPath) -> Iterator[tuple[int, TextIO, bool]]:
     """Yield the lock's folder, its file, and False if the filesystem has no locks."""
     while True:
-        with folders.opened(path.parent, within, make=True) as folder, _open(folder, path) as file:
+        with (
+            folders.opened_folder(path.parent, within, make=True) as folder,
+            _open(folder, path) as file,
+        ):
             try:
                 locked = lock_file(file.fileno())
             except BlockingIOError:

@@ -24,7 +24,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def opened(folder: Path, within: Path, *, make: bool = False) -> Iterator[int]:
+def opened_folder(folder: Path, within: Path, *, make: bool = False) -> Iterator[int]:
     """Open a folder for the length of the block; yield its descriptor, for ``dir_fd``.
 
     Args:

@@ -81,7 +81,7 @@ class LocalPath(PosixPath, Location):
 
     def _write(self, data: bytes, within: LocalPath | None, flags: int = 0) -> None:
         flags |= os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        with folders.opened(self.parent, within or self.parent) as folder:
+        with folders.opened_folder(self.parent, within or self.parent) as folder:
             descriptor = os.open(self.name, flags, 0o666, dir_fd=folder)
         with open(descriptor, "wb", buffering=0) as file:
             if not folders.is_alone(os.fstat(descriptor)):
@@ -91,23 +91,23 @@ class LocalPath(PosixPath, Location):
             file.write(data)
 
     def make_folder(self, *, within: LocalPath) -> None:
-        with folders.opened(self, within, make=True):
+        with folders.opened_folder(self, within, make=True):
             pass
 
     def remove_file(self, *, within: LocalPath) -> None:
         with (
             contextlib.suppress(FileNotFoundError),
-            folders.opened(self.parent, within) as folder,
+            folders.opened_folder(self.parent, within) as folder,
             folders.naming(self),
         ):
             os.unlink(self.name, dir_fd=folder)
 
     def remove_folder(self, *, within: LocalPath) -> None:
-        with folders.opened(self.parent, within) as folder, folders.naming(self):
+        with folders.opened_folder(self.parent, within) as folder, folders.naming(self):
             os.rmdir(self.name, dir_fd=folder)
 
     def empty_folder(self, *, within: LocalPath, keep: Callable[[str], bool]) -> None:
-        with contextlib.suppress(FileNotFoundError), folders.opened(self, within) as folder:
+        with contextlib.suppress(FileNotFoundError), folders.opened_folder(self, within) as folder:
             for name in os.listdir(folder):
                 if keep(name):
                     continue
@@ -117,7 +117,7 @@ class LocalPath(PosixPath, Location):
                     os.unlink(name, dir_fd=folder)
 
     def require_unlinked(self, *, within: LocalPath) -> None:
-        with contextlib.suppress(OSError), folders.opened(self, within):
+        with contextlib.suppress(OSError), folders.opened_folder(self, within):
             pass
 
     def leftovers(self) -> list[LocalPath]:
@@ -133,7 +133,7 @@ class LocalPath(PosixPath, Location):
         keep_names: bool = False,
         alone: bool = False,
     ) -> None:
-        with contextlib.suppress(OSError), folders.opened(self, within or self) as folder:
+        with contextlib.suppress(OSError), folders.opened_folder(self, within or self) as folder:
             for name in temporaries(folder, tag):
                 # It may have become a file, or be another user's.
                 with contextlib.suppress(OSError):
@@ -141,7 +141,7 @@ class LocalPath(PosixPath, Location):
                     remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
 
 
-def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
+def read_local_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     """Return the contents of a regular file; see :func:`prep.storage.locate.read_file`."""
     with _opened(path) as (descriptor, status):
         if expected is not None:
@@ -155,7 +155,7 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
         return data
 
 
-def read_range(path: str | bytes, offset: int, length: int) -> bytes:
+def read_local_range(path: str | bytes, offset: int, length: int) -> bytes:
     """Return part of the contents of a regular file; see :func:`prep.storage.locate.read_range`."""
     with _opened(path) as (descriptor, status):
         if status.st_size < offset + length:
@@ -163,7 +163,7 @@ def read_range(path: str | bytes, offset: int, length: int) -> bytes:
         return os.pread(descriptor, length, offset)
 
 
-def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
+def read_local_in_pieces(path: str | bytes) -> Iterator[bytes]:
     """Yield the contents of a regular file, a megabyte at a time."""
     with _opened(path) as (descriptor, _):
         yield from _pieces(descriptor)

@@ -134,7 +134,7 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     """
     found = _in_storage(path)
     if found is None:
-        return local.read_file(path, expected)
+        return local.read_local_file(path, expected)
     data, size, mtime = found.read(expected.size if expected else None)
     if expected is not None:
         expected.require(size, mtime)
@@ -150,7 +150,7 @@ def read_range(path: str | bytes, offset: int, length: int) -> bytes:
     """
     found = _in_storage(path)
     if found is None:
-        return local.read_range(path, offset, length)
+        return local.read_local_range(path, offset, length)
     data = found.read_range(offset, length)
     if len(data) != length:
         raise FileChanged(f"changed since it was listed: {len(data):,} bytes of {length:,}")
@@ -164,7 +164,7 @@ def read_in_pieces(path: str | bytes) -> Iterator[bytes]:
         OSError: it can't be read, or is something else.
     """
     found = _in_storage(path)
-    return local.read_in_pieces(path) if found is None else found.pieces()
+    return local.read_local_in_pieces(path) if found is None else found.pieces()
 
 
 def stamp_of(path: str | bytes) -> Stamp:

@@ -117,7 +117,7 @@ class AtomicFile(NewFile):
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        with folders.opened(self._path.parent, self._within, make=True) as self._folder:
+        with folders.opened_folder(self._path.parent, self._within, make=True) as self._folder:
             with folders.naming(self._path):
                 self._temporary, self._file = _create(self._folder, self._tag)
             try:

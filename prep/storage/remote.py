@@ -15,12 +15,12 @@ from typing import TypeVar
 from prep.errors import StorageUnavailable
 from prep.storage import folders
 from prep.storage.backends.requests import Requests, status_of
-from prep.storage.backends.stores import Found
+from prep.storage.backends.stores import Contents
 from prep.storage.location import Location, Status
 from prep.storage.newfile import NewFile, is_temporary, tag_of
 from prep.storage.retry import Retries, asking_in_threads, in_a_hurry, is_transient, lasted
 from prep.storage.upload import Upload
-from prep.storage.urls import bucket_of, canonical
+from prep.storage.urls import bucket_of, canonical_url
 from prep.text import reason_and_file
 
 S = TypeVar("S")
@@ -44,7 +44,7 @@ class RemotePath(Location):
     __slots__ = ("_requests", "_url")
 
     def __init__(self, url: str) -> None:
-        protocol, _, rest = canonical(url).partition("://")
+        protocol, _, rest = canonical_url(url).partition("://")
         self._url = f"{protocol}://{rest.rstrip('/')}"
         self._requests = Requests(self._url)
 
@@ -190,7 +190,7 @@ class RemotePath(Location):
     def read_bytes(self) -> bytes:
         return self.read().data
 
-    def read(self, expected: int | None = None, most: int | None = None) -> Found:
+    def read(self, expected: int | None = None, most: int | None = None) -> Contents:
         """Return the contents, and the time of their last change if that costs nothing.
 
         Args:

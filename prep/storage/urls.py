@@ -84,20 +84,20 @@ def protocol_of(url: str) -> str:
 
 
 def local_path(path: str) -> str:
-    """Return the path for a ``file:`` URL; anything else as :func:`canonical` does.
+    """Return the path for a ``file:`` URL; anything else as :func:`canonical_url` does.
 
     >>> local_path("file:///photos/a%20b"), local_path("s3://bucket/a%20b")
     ('/photos/a b', 's3://bucket/a%20b')
     """
     if is_url(path) and protocol_of(path) in _LOCAL:
         return unquote(path.partition("://")[2].removeprefix("localhost"))
-    return canonical(path)
+    return canonical_url(path)
 
 
-def canonical(path: str) -> str:
+def canonical_url(path: str) -> str:
     """Return a URL with its protocol in lower case; a path as it is.
 
-    >>> canonical("S3://Bucket"), canonical("/photos")
+    >>> canonical_url("S3://Bucket"), canonical_url("/photos")
     ('s3://Bucket', '/photos')
     """
     return protocol_of(path) + path[path.index("://") :] if is_url(path) else path

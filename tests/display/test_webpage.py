@@ -35,7 +35,7 @@ from prep.images.dimensions import Dimensions
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.receipt import ImageNote
-from prep.output.report.history import History, Recorder, Sample, add_history, read_histories
+from prep.output.report.history import History, Measurement, Recorder, add_history, read_histories
 from prep.output.report.verdict import Verdict
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
@@ -106,7 +106,7 @@ def facts_of(output: Path) -> tuple[Journal, Facts]:
 
 def figures_of(journal: Journal, facts: Facts) -> dict[str, Figure]:
     """All figures of a page, by name."""
-    sections = page_module.make_sections(page_module.look(journal, facts))
+    sections = page_module.make_sections(page_module.make_view(journal, facts))
     return {name: figure for section in sections for name, figure in section.figures.items()}
 
 
@@ -460,7 +460,7 @@ def a_history(began: float = 1.7e9, workers: int = 2, samples_: int = 20) -> His
     recorder = Recorder(began)
     for number in range(samples_):
         recorder.add(
-            Sample(
+            Measurement(
                 seconds=number * 0.5,
                 images=50 * number,
                 bytes_read=5_000_000 * number,
@@ -601,7 +601,9 @@ def test_what_is_alike_is_said_and_not_drawn(
     journal, facts = facts_of(prepared / "out")
     totals = {s: dataclasses.replace(t, dimensions=Dimensions()) for s, t in facts.totals.items()}
     totals["train"] = dataclasses.replace(totals["train"], dimensions=Dimensions.of(shapes))
-    section = sources.sources(page_module.look(journal, dataclasses.replace(facts, totals=totals)))
+    section = sources.sources(
+        page_module.make_view(journal, dataclasses.replace(facts, totals=totals))
+    )
     assert section.figures.keys() & {"sides", "aspects"} == drawn
     assert said in section.html
     assert "Figures are drawn" not in section.html

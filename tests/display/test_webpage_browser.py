@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 
 import prep
 from prep.output.layout import OutputLayout
-from prep.output.report.history import History, Recorder, Sample, add_history
+from prep.output.report.history import History, Measurement, Recorder, add_history
 from prep.storage.locate import locate
 from tests.support.browser import SCREENSHOTS, screenshot
 from tests.support.pictures import jpeg, picture, write_tree
@@ -49,7 +49,7 @@ def made_up_history(began: float) -> History:
     recorder = Recorder(began)
     for number in range(30):
         recorder.add(
-            Sample(
+            Measurement(
                 seconds=float(number),
                 images=100 * number,
                 bytes_read=10**7 * number,

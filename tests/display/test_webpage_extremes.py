@@ -27,7 +27,7 @@ def look(output: str | Path) -> View:
     journal = Journal(output)
     plan = journal.stored_plan()
     assert plan is not None
-    return page_module.look(journal, read_facts(journal, plan))
+    return page_module.make_view(journal, read_facts(journal, plan))
 
 
 def seen(url: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from prep.monitoring.heartbeat import totals_message
 from prep.monitoring.registry import Runs, worker_looks
 from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook
 from prep.output.receipt import ImageNote, Totals
-from prep.output.report.history import BUSY, History, Recorder, Sample, rates
+from prep.output.report.history import BUSY, History, Measurement, Recorder, rates
 from prep.output.report.verdict import Verdict
 
 CLASSES = {"cat": 7, "dog": 5}
@@ -341,8 +341,8 @@ def test_rates_are_averaged_over_a_while() -> None:
 # History
 
 
-def sample(second: float, cpu: float = 100.0, workers: tuple[str, ...] = ("h:1",)) -> Sample:
-    return Sample(
+def sample(second: float, cpu: float = 100.0, workers: tuple[str, ...] = ("h:1",)) -> Measurement:
+    return Measurement(
         seconds=second,
         images=int(second),
         bytes_read=0,

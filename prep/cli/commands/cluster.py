@@ -46,14 +46,14 @@ def check(
     Exits with 0 if a run would not fail for what the cluster lacks, and with 1 if it would.
     """
     from prep.cli.tables import print_cluster_check
-    from prep.operations.tools.cluster_check import check_cluster
+    from prep.operations.tools.cluster_check import check_chosen_cluster
 
     given = {"source": source, "output": output, "storage_options": storage_options}
     given = {key: value for key, value in given.items() if value is not None}
     elsewhere = {} if config_files else {"source": os.curdir, "output": os.curdir}
     config = config_of(config_files, {**elsewhere, **given})
     asked = set(given) | ({"source", "output"} if config_files else set())
-    found = check_cluster(choice, config, read="source" in asked, write="output" in asked)
+    found = check_chosen_cluster(choice, config, read="source" in asked, write="output" in asked)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from prep.cli.files import local_path
+from prep.cli.files import require_local
 from prep.cli.options import workers_option
 from prep.cli.parameters import Count, place
 from prep.settings import install_command
@@ -35,7 +35,7 @@ def demo(output: str | None, images: int, workers: int | None) -> None:
     from prep.cli.tables import print_report
     from prep.operations.tools.first_steps import run_demo
 
-    root = local_path("demo" if output is None else output)
+    root = require_local("demo" if output is None else output)
     print_report(run_demo(root, images, workers, click.echo))
     click.echo(_where_to_look(root))
 

@@ -115,7 +115,7 @@ def _is_made_from(page: Location, digest: str) -> bool:
 def make_page(journal: Journal, facts: Facts) -> bytes:
     """Return the page in UTF-8."""
     with validate(False):  # The values are ours; validation takes a fifth of the time.
-        view = look(journal, facts)
+        view = make_view(journal, facts)
         sections = make_sections(view)
         drawn = _embedded(figure for section in sections for figure in section.figures.values())
     text = render(
@@ -135,7 +135,7 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-def look(journal: Journal, facts: Facts) -> View:
+def make_view(journal: Journal, facts: Facts) -> View:
     """Read some images from the shards, and some refused ones."""
     with ThreadPoolExecutor(1) as other:  # It waits for another process, mostly.
         # In the source that the plan names, which a plan of others could have be anywhere.

@@ -56,7 +56,7 @@ class Thumbnail(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sample:
+class ImageSample:
     """Images found in the shards.
 
     Attributes:
@@ -72,7 +72,7 @@ class Sample:
     unreadable: int = 0
 
 
-def take_sample(journal: Journal, facts: Facts) -> Sample:
+def take_sample(journal: Journal, facts: Facts) -> ImageSample:
     """Read thumbnails of each class, and channel histograms of the training splits."""
     return _Sampler(journal, facts).sample()
 
@@ -115,7 +115,7 @@ class _Sampler:
     def __init__(self, journal: Journal, facts: Facts) -> None:
         self._journal = journal
         self._facts = facts
-        self._sample = Sample()
+        self._sample = ImageSample()
         self._shards = {(shard.split, shard.index): shard for shard in facts.plan.shards}
         classes = shown_classes(facts)[:MOST_CLASSES]
         each = thumbnails_per_class(len(classes))
@@ -123,7 +123,7 @@ class _Sampler:
         self._thumbnail = Thumbnailer(THUMBNAIL if few else _SMALL_THUMBNAIL)
         self._wanted = Counter(dict.fromkeys(classes, each))
 
-    def sample(self) -> Sample:
+    def sample(self) -> ImageSample:
         receipts = self._facts.receipts
         chosen = [receipts[number] for number in spread(len(receipts))[:_MOST_SHARDS]]
         counted = {id(receipt) for receipt in chosen if self._is_reference(receipt)}

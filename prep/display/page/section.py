@@ -16,7 +16,7 @@ from prep.display.markup import render
 from prep.display.page.core_use import CoreUse, measure_use
 from prep.display.page.facts import Facts
 from prep.display.page.glimpses import Glimpse
-from prep.display.page.samples import Sample, shown_classes
+from prep.display.page.samples import ImageSample, shown_classes
 from prep.output.journal import Journal
 from prep.output.receipt import Totals
 from prep.output.report.duplicates import Copies, copies_in_run, summarise_copies
@@ -40,7 +40,7 @@ class View:
 
     journal: Journal
     facts: Facts
-    sample: Sample
+    sample: ImageSample
     glimpses: Sequence[Glimpse]
 
     @cached_property

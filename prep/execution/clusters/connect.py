@@ -61,12 +61,14 @@ def cluster(
             print(client.dashboard_link)
             prep.run(config, client)
     """
-    with opened(ClusterChoice(file=file, profile=profile, workers=workers, trust=trust)) as client:
+    with opened_cluster(
+        ClusterChoice(file=file, profile=profile, workers=workers, trust=trust)
+    ) as client:
         yield client
 
 
 @contextlib.contextmanager
-def opened(choice: ClusterChoice) -> Iterator[Client]:
+def opened_cluster(choice: ClusterChoice) -> Iterator[Client]:
     """Start or reach the chosen cluster; see :func:`cluster`."""
     spec, deployment = choice.spec(), choice.deployment()
     deployment.require_startable()

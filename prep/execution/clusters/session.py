@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 
 from prep.errors import ClusterError, ConfigError
 from prep.execution.clusters.choice import ANY_CLUSTER, ClusterChoice, in_notebook
-from prep.execution.clusters.connect import opened
+from prep.execution.clusters.connect import opened_cluster
 from prep.execution.clusters.plugins import visiting
 from prep.execution.clusters.spec import ClusterSpec
 from prep.execution.interrupts import before_exit, deferred
@@ -67,7 +67,7 @@ _lock = threading.RLock()
 _kept: _Kept | None = None
 
 
-def require_usable(client: Client | None, choice: ClusterChoice) -> None:
+def require_usable_client(client: Client | None, choice: ClusterChoice) -> None:
     """Raise UsageError if :func:`usable_client` could not even try."""
     if client is None:
         choice.deployment().require_startable()
@@ -118,7 +118,7 @@ def usable_client(
     else:
         wanted = choice if parts is None else choice.at_most(parts)
         tell(wanted.starting())
-        with opened(wanted) as client:
+        with opened_cluster(wanted) as client:
             yield client
 
 
@@ -179,7 +179,7 @@ def _start(choice: ClusterChoice) -> _Kept:
     spec = choice.spec()
     with deferred():  # A cluster that nobody knows of could not be closed.
         closing = contextlib.ExitStack()
-        client = closing.enter_context(opened(choice))
+        client = closing.enter_context(opened_cluster(choice))
         _kept = _Kept(spec=spec, workers=choice.workers, client=client, closing=closing)
     return _kept
 

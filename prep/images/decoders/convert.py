@@ -23,7 +23,7 @@ from prep.errors import RefusedImage
 from prep.images.decoders.base import Pixels
 from prep.images.decoders.jpeg.jpeg2000 import jpeg2000_bits
 from prep.images.depths import FULL
-from prep.images.geometry import Area, whole
+from prep.images.geometry import Area, whole_area
 from prep.settings import ImageSettings
 
 # ICC.1:2010, section 7.2.6: the profile's colour space → Pillow's mode.
@@ -49,7 +49,7 @@ def crop_to_srgb(crop: Pixels, profile: bytes) -> Pixels:
 def to_srgb(image: Image.Image, profile: bytes) -> Pixels | None:
     """Convert a whole image to sRGB; return None if the profile is for another kind of image."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for part, band in _bands(image, whole(image.height, image.width)):
+    for part, band in _bands(image, whole_area(image.height, image.width)):
         converted = _band_to_srgb(band, profile)
         if converted.mode != "RGB":
             return None

@@ -7,7 +7,7 @@ from prep.images.decoders.base import Decoded, Pixels
 from prep.images.decoders.jpeg.decoder import JpegDecoder
 from prep.images.decoders.jpeg.header import SOI
 from prep.images.decoders.pillow import decode_with_pillow
-from prep.images.geometry import AreaNeeded, whole
+from prep.images.geometry import AreaNeeded, whole_area
 from prep.settings import ImageSettings
 
 
@@ -19,7 +19,7 @@ class Decoder:
         self._jpeg = JpegDecoder(settings)
 
     def decode(
-        self, data: bytes, at_least: int | None = None, area_needed: AreaNeeded = whole
+        self, data: bytes, at_least: int | None = None, area_needed: AreaNeeded = whole_area
     ) -> Decoded:
         """Decode one image.
 

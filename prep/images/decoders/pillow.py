@@ -26,7 +26,7 @@ from prep.images.decoders.limits import (
 )
 from prep.images.decoders.png import check_png_room, png_size, read_png
 from prep.images.decoders.tiff import read_tiff
-from prep.images.geometry import Area, AreaNeeded, whole
+from prep.images.geometry import Area, AreaNeeded, whole_area
 from prep.settings import ImageSettings
 from prep.text import opening, sentence_of
 
@@ -37,7 +37,7 @@ _UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
 
 
 def decode_with_pillow(
-    data: bytes, settings: ImageSettings, area_needed: AreaNeeded = whole
+    data: bytes, settings: ImageSettings, area_needed: AreaNeeded = whole_area
 ) -> Decoded:
     """Decode the first image of a file. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
     name = _readable_format(data)

@@ -89,7 +89,7 @@ def stylesheet() -> InlineStyleSheet:
     return InlineStyleSheet(css=_css())
 
 
-def make_figure(**options: Any) -> Any:
+def live_figure(**options: Any) -> Any:
     """Return a figure in the style of the page.
 
     Its ranges are ours to set: a range that follows the data is computed by the browser, which

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, LinearColorMapper
 
-from prep.monitoring.dashboard.cards import BLUE, PALE, SHARD_COLOURS, Card, make_figure, some_ticks
+from prep.monitoring.dashboard.cards import BLUE, PALE, SHARD_COLOURS, Card, live_figure, some_ticks
 from prep.monitoring.runwatch import SHARD_STATES, RunWatch
 
 _MOST_CLASSES_NAMED = 24
@@ -24,7 +24,7 @@ class ShardsFigure:
         self._seen = b""
         self._shape = (0, 0)
         self._source = ColumnDataSource({"image": [], "dw": [], "dh": []})
-        self._made = make_figure()
+        self._made = live_figure()
         self._made.image(
             image="image",
             x=0,
@@ -92,7 +92,7 @@ class ClassesFigure:
         self._run = ""
         self._order: list[int] = []
         self._source = ColumnDataSource({"x": [], "name": [], "planned": [], "done": []})
-        self._made = make_figure(y_axis_label="images")
+        self._made = live_figure(y_axis_label="images")
         for name, colour in (("planned", PALE), ("done", BLUE)):
             self._made.vbar("x", 0.9, name, source=self._source, color=colour, line_color=None)
         self._made.xgrid.visible = False

@@ -22,7 +22,7 @@ from prep.monitoring.dashboard.cards import (
     FEWEST_SAMPLES,
     ORANGE,
     Card,
-    make_figure,
+    live_figure,
     show_times,
     some_ticks,
 )
@@ -54,10 +54,10 @@ class RatesFigure:
     def __init__(self) -> None:
         self._samples = Samples()
         self._source = ColumnDataSource({"seconds": [], "images": [], "read": [], "written": []})
-        self._images = make_figure(x_axis_label="seconds", y_axis_label="images/s")
+        self._images = live_figure(x_axis_label="seconds", y_axis_label="images/s")
         self._images.line("seconds", "images", source=self._source, color=BLUE, line_width=2)
         self._images.varea("seconds", 0, "images", source=self._source, fill_color=BLUE, alpha=0.12)
-        self._bytes = make_figure(x_axis_label="seconds", y_axis_label="MB/s")
+        self._bytes = live_figure(x_axis_label="seconds", y_axis_label="MB/s")
         self._bytes.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
         self._bytes.yaxis.ticker = BasicTicker(min_interval=0.1, desired_num_ticks=6)
         for name, colour in (("read", BLUE), ("written", ORANGE)):
@@ -102,7 +102,7 @@ class HostsFigure:
     def __init__(self) -> None:
         self._samples = Samples()
         self._source = ColumnDataSource({"xs": [], "ys": [], "name": []})
-        self._made = make_figure(x_axis_label="seconds", y_axis_label="of all cores")
+        self._made = live_figure(x_axis_label="seconds", y_axis_label="of all cores")
         self._made.y_range.end = 103
         self._made.yaxis.ticker = FixedTicker(ticks=_PERCENTS)
         self._made.yaxis.formatter = _percent_labels()
@@ -149,7 +149,7 @@ class WorkersFigure:
         self._drawn: tuple[str, int] = ("", 0)
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         colours = LinearColorMapper(palette=_CPU_COLOURS, low=0, high=100)
-        self._made = make_figure(x_axis_label="seconds")
+        self._made = live_figure(x_axis_label="seconds")
         self._made.image(
             image="image",
             x="x",

@@ -34,7 +34,7 @@ _TEMPLATES = dask_templates.overlay(
 )
 
 
-class Part(Protocol):
+class PagePart(Protocol):
     """Something on a page."""
 
     def update(self, watch: RunWatch) -> None:
@@ -42,25 +42,25 @@ class Part(Protocol):
 
 
 #: Makes a part, and its models by name.
-Make = Callable[[ContactSheet], tuple[Part, Mapping[str, Model]]]
+Make = Callable[[ContactSheet], tuple[PagePart, Mapping[str, Model]]]
 #: Fills a document, given Dask's template variables.
 Fill = Callable[[Runs, ContactSheet, Scheduler, Mapping[str, Any], Document], None]
 
 
 def _rooted(name: str, kind: Callable[..., Any], *arguments: object) -> Make:
-    def make(sheet: ContactSheet) -> tuple[Part, Mapping[str, Model]]:
+    def make(sheet: ContactSheet) -> tuple[PagePart, Mapping[str, Model]]:
         part = kind(*arguments)
         return part, {name: part.root}
 
     return make
 
 
-def _rates(sheet: ContactSheet) -> tuple[Part, Mapping[str, Model]]:
+def _rates(sheet: ContactSheet) -> tuple[PagePart, Mapping[str, Model]]:
     part = RatesFigure()
     return part, {"images": part.images.root, "bytes": part.bytes.root}
 
 
-def _sheet(sheet: ContactSheet) -> tuple[Part, Mapping[str, Model]]:
+def _sheet(sheet: ContactSheet) -> tuple[PagePart, Mapping[str, Model]]:
     part = SheetTile(sheet)
     return part, {"sheet": part.root}
 

@@ -50,7 +50,7 @@ _DONE = Verdict("done")  # Unless something else is said; earlier versions did n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Measurement:
     """One look at a run.
 
     Attributes:
@@ -157,7 +157,7 @@ class Recorder:
     def __init__(self, began: float) -> None:
         self._began = began
         #: The samples that are kept, in their order.
-        self.samples: list[Sample] = []
+        self.samples: list[Measurement] = []
         #: Of how many samples one is kept.
         self.every = 1
         self._offered = 0
@@ -165,7 +165,7 @@ class Recorder:
         self._percents: dict[str, float] = {}
         self._busy: dict[str, int] = {}
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: Measurement) -> None:
         """Add a sample; samples come at regular intervals."""
         for name, percent in (*sample.workers.items(), *sample.hosts.items()):
             self._looks[name] = self._looks.get(name, 0) + 1

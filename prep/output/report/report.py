@@ -11,7 +11,7 @@ from typing import Any
 
 from prep.images.depths import Depths, depth_warnings
 from prep.output.layout import OutputLayout
-from prep.output.report.stored import checked
+from prep.output.report.stored import report_attributes
 from prep.output.report.summary import rows_of
 from prep.output.report.verdict import Verdict
 from prep.parsing import LARGEST, parse_json
@@ -116,7 +116,7 @@ class RunReport(Displayable):
     @classmethod
     def from_json(cls, value: object) -> RunReport:
         """Read what :meth:`to_json` gave; raise ValueError if it is not that."""
-        return cls(**checked(value))
+        return cls(**report_attributes(value))
 
     def publish(self) -> None:
         """Write ``report.json``, and ``mean_rgb.json`` if there is a mean."""

@@ -76,7 +76,7 @@ _IMAGES = {"planned", "written", "refused"}
 _EXAMPLES = {"leak", "conflict"}
 
 
-def checked(value: object) -> dict[str, Any]:
+def report_attributes(value: object) -> dict[str, Any]:
     """Return the attributes of a stored report; raise ValueError if it is not a possible one."""
     fields = Fields(value, "a report")
     images = fields.counts("images")

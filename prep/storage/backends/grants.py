@@ -11,7 +11,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from prep.storage.urls import canonical
+from prep.storage.urls import canonical_url
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Options(Claims[Mapping[str, Any]]):
 
     def of(self, url: str) -> Mapping[str, Any]:
         """Return the options of the longest matching URL prefix."""
-        url, granted = canonical(url), self.all()
+        url, granted = canonical_url(url), self.all()
         roots = [root for root in granted if url == root or url.startswith(f"{root}/")]
         return granted[max(roots, key=len)] if roots else {}
 
@@ -64,4 +64,4 @@ OPTIONS = Options()
 
 def grant(url: str, options: Mapping[str, Any]) -> None:
     """Open everything at and below a URL with these ``storage_options`` from now on."""
-    OPTIONS.set(canonical(url).rstrip("/"), dict(options))
+    OPTIONS.set(canonical_url(url).rstrip("/"), dict(options))

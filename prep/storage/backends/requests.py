@@ -106,7 +106,7 @@ class Requests:
             infos = self.ask("ls", detail=True)
         return infos
 
-    def get(self, expected: int | None = None, most: int | None = None) -> stores.Found:
+    def get(self, expected: int | None = None, most: int | None = None) -> stores.Contents:
         """Return the contents, and the time of their last change if that costs nothing.
 
         Args:
@@ -115,12 +115,12 @@ class Requests:
         """
         get = stores.getter(self.filesystem)
         if get is not None:
-            found: stores.Found = self.call(get, expected, most)
+            found: stores.Contents = self.call(get, expected, most)
             return found
         if most is not None and (size := self.status().st_size) > most:
-            return stores.Found(b"", size, None)
+            return stores.Contents(b"", size, None)
         data = self.ask("cat_file")
-        return stores.Found(data, len(data), None)
+        return stores.Contents(data, len(data), None)
 
     def get_range(self, offset: int, length: int) -> bytes:
         """Return part of the contents; it is shorter if they end before."""

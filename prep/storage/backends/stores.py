@@ -25,7 +25,7 @@ _WHOLE = frozenset(
 )
 
 
-class Found(NamedTuple):
+class Contents(NamedTuple):
     """The contents of a file.
 
     Attributes:
@@ -120,7 +120,9 @@ def _is_wanted(size: int, expected: int | None, most: int | None) -> bool:
     return expected in (None, size) and (most is None or size <= most)
 
 
-async def get_from_s3(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
+async def get_from_s3(
+    fs: Any, path: str, expected: int | None, most: int | None = None
+) -> Contents:
     """Get an object in one request."""
     bucket, key, _ = fs.split_path(path)
     reply = await fs._call_s3("get_object", Bucket=bucket, Key=key, **fs.req_kw)
@@ -130,31 +132,31 @@ async def get_from_s3(fs: Any, path: str, expected: int | None, most: int | None
         data = await body.read() if _is_wanted(size, expected, most) else b""
     finally:
         body.close()
-    return Found(data, size, mtime)
+    return Contents(data, size, mtime)
 
 
 async def get_from_azure(
     fs: Any, path: str, expected: int | None, most: int | None = None
-) -> Found:
+) -> Contents:
     """Get a blob in one request for each 32 MiB."""
     container, name, _ = fs.split_path(path)
     async with fs.service_client.get_blob_client(container=container, blob=name) as client:
         reply = await client.download_blob()
         data = await reply.readall() if _is_wanted(reply.size, expected, most) else b""
-        return Found(data, reply.size, to_ns(reply.properties.last_modified))
+        return Contents(data, reply.size, to_ns(reply.properties.last_modified))
 
 
-def get_over_webdav(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
+def get_over_webdav(fs: Any, path: str, expected: int | None, most: int | None = None) -> Contents:
     """Get an object in one request."""
     from email.utils import parsedate_to_datetime  # It takes a while to load.
 
     data, headers = fs.get(path, expected, most)
     size = int(headers.get("Content-Length", len(data)))
     changed = headers.get("Last-Modified")
-    return Found(data, size, to_ns(parsedate_to_datetime(changed)) if changed else None)
+    return Contents(data, size, to_ns(parsedate_to_datetime(changed)) if changed else None)
 
 
-def get_over_sftp(fs: Any, path: str, expected: int | None, most: int | None = None) -> Found:
+def get_over_sftp(fs: Any, path: str, expected: int | None, most: int | None = None) -> Contents:
     """Get a file, asking for all of its parts at once."""
     with fs.ftp.open(path, "rb") as file:
         status = file.stat()
@@ -162,7 +164,7 @@ def get_over_sftp(fs: Any, path: str, expected: int | None, most: int | None = N
         if _is_wanted(status.st_size, expected, most):
             file.prefetch(status.st_size)
             data = file.read()
-        return Found(data, status.st_size, to_ns(status.st_mtime))
+        return Contents(data, status.st_size, to_ns(status.st_mtime))
 
 
 def put_over_sftp(fs: Any, path: str, data: bytes) -> None:

@@ -37,7 +37,7 @@ _MOST_MEANS = 8  # splits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class KindRow:
     """A kind of images: how many of each split, and pictures of some."""
 
     name: str
@@ -60,7 +60,7 @@ def extremes(view: View) -> Section | None:
     named = [*(images for of in examples.values() for images in of), *ends.values()]
     shot_of = _pictures(view, named)
     kinds = [
-        Kind(
+        KindRow(
             name=name,
             counts=tuple(group.images for group in of),
             shots=tuple([shot_of(image, "") for image in of] for of in examples[name]),

@@ -19,7 +19,7 @@ class Banner(NamedTuple):
     section: str = ""
 
 
-class Tile(NamedTuple):
+class KeyNumber(NamedTuple):
     """A number, what it counts, what else to say about it, and the section that says more."""
 
     label: str
@@ -67,18 +67,18 @@ def _unfinished(view: View) -> Banner:
     return Banner("bad", f"{said} Run the same command to continue.")
 
 
-def tiles(view: View) -> list[Tile]:
+def tiles(view: View) -> list[KeyNumber]:
     """Return the numbers at the top of the page."""
     facts, everything = view.facts, view.everything
     planned = sum(facts.plan.splits.values())
     refused = len(everything.refused)
     share = f"{refused / planned:.1%} of all" if refused else "none at all"
     shown = [
-        Tile("images", f"{everything.images:,}", f"of {planned:,} planned", "images"),
-        Tile("refused", f"{refused:,}", share, "refused"),
-        Tile("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
-        Tile("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
-        Tile("shards", _shards(view), f"{size_text(everything.bytes)} in all", "shards"),
+        KeyNumber("images", f"{everything.images:,}", f"of {planned:,} planned", "images"),
+        KeyNumber("refused", f"{refused:,}", share, "refused"),
+        KeyNumber("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
+        KeyNumber("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
+        KeyNumber("shards", _shards(view), f"{size_text(everything.bytes)} in all", "shards"),
     ]
     return [*shown, *_effort(view)]
 
@@ -105,12 +105,12 @@ def _time(seconds: float) -> str:
     return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def _effort(view: View) -> Iterator[Tile]:
+def _effort(view: View) -> Iterator[KeyNumber]:
     report, use = view.facts.report, view.core_use
     if report is not None and report.seconds:
         part = "last part, " if report.resumed_shards else ""
         speed = f"{part}{rate(report.images_per_second)} images/s"
-        yield Tile("time", _time(report.seconds), speed, "run")
+        yield KeyNumber("time", _time(report.seconds), speed, "run")
     if use.of_hosts is not None:
         by = "mostly by other programs" if use.by_others else "on average"
-        yield Tile("cores in use", f"{use.of_hosts:.0f}%", by, "run")
+        yield KeyNumber("cores in use", f"{use.of_hosts:.0f}%", by, "run")
