@@ -298,9 +298,9 @@ UNUSABLE = [
     # No source at all.
     (OUTPUT, ["source", "missing"]),
     # A source that is not there.
-    (["--source", "nowhere", *OUTPUT], ["source", "'nowhere'", "folder"]),
+    (["--source", "nowhere", *OUTPUT], ["source", "/nowhere'", "folder"]),
     # A file for a source.
-    (["--source", "text.txt", *OUTPUT], ["source", "'text.txt'", "folder"]),
+    (["--source", "text.txt", *OUTPUT], ["source", "/text.txt'", "folder"]),
     # A folder without images.
     (["--source", "no-images", *OUTPUT], ["source", "no-images", "<class>"]),
     # A folder with nothing but hidden images.
