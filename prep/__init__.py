@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prep.errors import PrepError
     from prep.execution.clusters.connect import cluster
     from prep.execution.clusters.session import close_cluster
-    from prep.monitoring.callbacks import Callback, StopRun
+    from prep.monitoring.events import Callback, StopRun
     from prep.operations.background import RunHandle, start
     from prep.operations.mean import MeanReport, mean_rgb
     from prep.operations.outlook import plan
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Callback": "monitoring.callbacks",
+    "Callback": "monitoring.events",
     "Config": "config",
     "JsonLinesCallback": "display.callbacks",
     "MeanReport": "operations.mean",
@@ -66,7 +66,7 @@ _HOMES = {
     "RunHandle": "operations.background",
     "RunPlan": "planning.plan",
     "RunReport": "output.report.report",
-    "StopRun": "monitoring.callbacks",
+    "StopRun": "monitoring.events",
     "TqdmCallback": "display.callbacks",
     "VerificationReport": "operations.verify",
     "close_cluster": "execution.clusters.session",

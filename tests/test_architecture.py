@@ -43,6 +43,39 @@ def test_packages_are_small_and_their_inits_hold_a_docstring_alone() -> None:
         assert len(tree.body) == 1 or init.parent == PACKAGE, init
 
 
+def test_names_mean_one_thing() -> None:
+    """Modules, and public functions and classes, but for those named after a command or section."""
+    seen: dict[str, set[Path]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name in ("commands", "sections") or path.stem.startswith("__"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        public = {node.name for node in tree.body if isinstance(node, kinds)}
+        for name in {path.name, *public}:
+            seen.setdefault(name, set()).add(path)
+    shared = {name for name, paths in seen.items() if len(paths) > 1 and not name.startswith("_")}
+    # The two seams are modules of one name; the verbs of the command line are those of Python.
+    assert shared - {"base.py"} == set()
+
+
+def test_documents_name_files_and_modules_that_exist() -> None:
+    root = PACKAGE.parent
+    texts = [
+        path.read_text(encoding="utf-8") for path in (*root.glob("*.md"), *root.glob("docs/*.md"))
+    ]
+    files = {
+        name for text in texts for name in re.findall(r"\b(?:prep|tests|bench)/[\w/]+\.py\b", text)
+    }
+    modules = {
+        name for text in texts for name in re.findall(r"python -m ((?:tests|bench)[\w.]*)", text)
+    }
+    assert files
+    assert modules
+    files |= {name.replace(".", "/") for name in modules}
+    assert {name for name in files if not list(root.glob(name + "*"))} == set()
+
+
 HELP = """
 import sys
 sys.argv = ["prep", "--help"]

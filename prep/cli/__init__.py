@@ -7,7 +7,7 @@ parameters  types of values: how they are read, shown in help, and completed
 talk        how much a command says: to people, to a log, or to another program
 tables      results as tables for people
 files       files that commands write
-errors      one line and an exit code for each error
+exits       one line and an exit code for each error
 streams     standard output and error in any encoding
 
 A command asks ``operations`` for the work and prints the result; import-linter holds that. Imports

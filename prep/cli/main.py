@@ -7,7 +7,7 @@ import importlib
 import click
 from click.shell_completion import CompletionItem
 
-from prep.cli.errors import Errors
+from prep.cli.exits import Errors
 from prep.settings import NAME
 
 # The first line of each command's help: to list them loads none.

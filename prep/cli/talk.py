@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from prep.monitoring.callbacks import Callback
+    from prep.monitoring.events import Callback
     from prep.output.report.verdict import Verdict
 
 

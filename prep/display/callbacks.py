@@ -13,7 +13,8 @@ from typing import Any, TextIO
 from prep.display.links import page_link
 from prep.errors import ConfigError
 from prep.execution.interrupts import noticing
-from prep.monitoring.callbacks import (
+from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import (
     Callback,
     ImageRefused,
     RunEnded,
@@ -22,7 +23,6 @@ from prep.monitoring.callbacks import (
     StageStarted,
     WorkStarted,
 )
-from prep.monitoring.counts import LiveCounts
 
 _PAUSE = 1.0  # seconds between two progress events
 

@@ -8,7 +8,7 @@ from prep.config import Config
 from prep.display.live import Panel, Scene, Screen
 from prep.display.terminal import AsLines, AtTerminal
 from prep.execution.clusters.choice import in_notebook
-from prep.monitoring.callbacks import Callback
+from prep.monitoring.events import Callback
 
 
 def display_for(title: str, progress: bool | None) -> list[Callback]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from prep.display.links import dashboard_links, file_link
 from prep.display.notebook import Output
-from prep.monitoring.callbacks import Callback, RunEnded, RunStarted, StageStarted, WorkStarted
 from prep.monitoring.counts import LiveCounts, SplitCounts
+from prep.monitoring.events import Callback, RunEnded, RunStarted, StageStarted, WorkStarted
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import RUNNING, Verdict
 from prep.text import counted, duration, one_line, size_text

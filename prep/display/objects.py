@@ -11,13 +11,13 @@ from prep.display.links import file_link
 from prep.execution.placing import FEW_IMAGES
 from prep.images.depths import depth_warning
 from prep.output.report.report import RunReport
-from prep.planning.facts import OBSTACLE, plan_facts
+from prep.planning.description import OBSTACLE, plan_facts
 from prep.planning.plan import RunPlan
 from prep.text import counted, duration, size_text, triple
 
 if TYPE_CHECKING:
     from prep.operations.mean import MeanReport
-    from prep.operations.plan import Estimate
+    from prep.operations.preparation import Estimate
     from prep.operations.verify import VerificationReport
 
 _MOST_CLASSES = 20

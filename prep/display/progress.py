@@ -6,8 +6,8 @@ from rich.text import Text
 
 from prep.display.links import page_link
 from prep.display.live import and_failed
-from prep.monitoring.callbacks import WorkStarted
 from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import WorkStarted
 from prep.text import counted, duration, size_text
 
 # Told apart by their shape, too, for where there are no colours: written, refused, still to do.

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from prep.display.progress import bar, dashboard_of, describe, describe_shards, share_done
 from prep.execution.interrupts import deferred, noticing
-from prep.monitoring.callbacks import Callback, RunEnded, StageStarted, WorkStarted
 from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import Callback, RunEnded, StageStarted, WorkStarted
 
 _FINISHING, _STOPPING = "finishing", "stopping"
 _LEAST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds between two lines

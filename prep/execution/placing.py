@@ -50,7 +50,7 @@ def placed(
         ClusterError: the cluster can't be started.
     """
     if client is None and _is_little(workload) and not (choice.means_dask or _in_a_session()):
-        from prep.execution.local.executor import local_executor, processes_for
+        from prep.execution.local.crew_executor import local_executor, processes_for
 
         tell(starting_workers(processes_for(workload, choice.workers)))
         with local_executor(workload, choice.workers) as executor:

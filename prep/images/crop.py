@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from prep.images.decoders.base import Decoded, Pixels
+from prep.images.decoders.values import Decoded, Pixels
 from prep.images.geometry import Area, CropBox, area_around, exact_crop, fit_crop
 from prep.settings import Interpolation
 

@@ -11,8 +11,8 @@ import simplejpeg
 
 from prep.errors import RecordError, RefusedImage
 from prep.images.crop import Resizer
-from prep.images.decoders.base import Pixels
 from prep.images.decoders.decode import Decoder
+from prep.images.decoders.values import Pixels
 from prep.settings import RGB, Encoding
 
 #: JPEG quality of thumbnails.

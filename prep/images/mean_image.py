@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prep.images.decoders.base import Pixels
+from prep.images.decoders.values import Pixels
 from prep.parsing import Fields
 
 #: Points per side of the grid; fewer if the crop has fewer pixels.

@@ -12,7 +12,7 @@ import simplejpeg
 from PIL import Image
 
 from prep.errors import RecordError
-from prep.images.decoders.base import Pixels
+from prep.images.decoders.values import Pixels
 from prep.images.encode import make_encoder
 from prep.images.mean_image import Grids, grid_of
 from prep.images.stats import ChannelStats, channel_sums, plain_sums

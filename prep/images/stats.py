@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import cv2
 
-from prep.images.decoders.base import Pixels
+from prep.images.decoders.values import Pixels
 from prep.parsing import Fields, refuse, whole
 from prep.settings import RGB
 

@@ -4,7 +4,8 @@
 - ``heartbeat``: the form in which that travels, and sums of it.
 - ``runwatch``: the progress of one run, from heartbeats and states of tasks; no Dask, no clock.
 - ``counts``: that progress as a value, with rates; terminal, notebook and page show the same one.
-- ``registry``, ``plugin``: the runs of a scheduler, and the plugin that watches them there.
+- ``events``: what callbacks are told, and the token that stops a run.
+- ``watches``, ``plugin``: the runs of a scheduler, and the plugin that watches them there.
 - ``link``: how a client asks that plugin, or does without.
 - ``metrics``: the same for Prometheus. ``dashboard``: the page ``/prep``.
 - ``noise``: keeps Dask and Bokeh from logging what is not wrong.

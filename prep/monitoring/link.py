@@ -12,8 +12,8 @@ from distributed import Client
 from prep.monitoring.counts import LiveCounts, ShardState
 from prep.monitoring.heartbeat import TallyMessage
 from prep.monitoring.plugin import BEGIN_CALL, END_CALL, LOOK_CALL, RunsPlugin
-from prep.monitoring.registry import OwnWatch
 from prep.monitoring.runwatch import RunInfo
+from prep.monitoring.watches import OwnWatch
 from prep.output.report.history import History
 from prep.output.report.verdict import RUNNING, Verdict
 

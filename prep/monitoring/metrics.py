@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from prep.monitoring.counters import COUNTERS
 from prep.monitoring.counts import LiveCounts
-from prep.monitoring.registry import Runs
+from prep.monitoring.watches import Runs
 from prep.output.report.verdict import STATES
 
 

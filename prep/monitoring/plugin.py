@@ -16,8 +16,8 @@ from prep.monitoring.dashboard.sheet import ContactSheet
 from prep.monitoring.heartbeat import TallyMessage, task_of
 from prep.monitoring.metrics import export_runs, withdraw_runs
 from prep.monitoring.noise import keep_layout_of_groups, silence_closed_pages
-from prep.monitoring.registry import Runs, worker_looks
 from prep.monitoring.runwatch import RunInfo, WorkerLook
+from prep.monitoring.watches import Runs, worker_looks
 from prep.output.report.verdict import Verdict
 
 #: The calls of clients: at the beginning of a run, during it, and at its end.

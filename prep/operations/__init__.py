@@ -1,14 +1,15 @@
 """The operations of the package: plan, run, mean, verify, repair. They know all other rooms.
 
-- ``plan`` makes a plan from a configuration; ``outlook`` looks at what a run would find.
+- ``preparation`` makes a plan from a configuration, and estimates its run; ``outlook`` looks at
+  what a run would find in its output: it is ``prep.plan``.
 - ``run`` tells a run from its first to its last step; ``background`` runs one in a thread.
 - ``work`` has an executor do the work, and holds the ``Run`` value that is handed on.
 - ``publish`` writes the results of a run beside its shards, in one place.
 - ``mean`` averages images or shards. ``verify`` reads an output again: ``audit`` finds what is
   wrong, and ``repair`` writes that again.
-- ``tools`` has what commands do that need no executor.
+- ``tools`` has smaller operations, each for one command.
 
-An operation is a function that ``prep`` exports. It picks a display from ``progress``, and from
-there on only emits events: displays are callbacks, and no operation knows them. A new operation
-is a file here, which hands ``Tasks`` to an executor.
+An operation is a function that ``prep`` exports. It picks a display from ``display.displays``, and
+from there on only emits events: displays are callbacks, and no operation knows them. A new
+operation is a file here, which hands ``Tasks`` to an executor.
 """

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from prep.errors import ClusterError, StorageUnavailable, WorkerDied
 from prep.execution.executor import Executor, TaskEvent, Tasks
-from prep.monitoring.callbacks import Events, WorkStarted
 from prep.monitoring.counters import shard_key
+from prep.monitoring.events import Events, WorkStarted
 from prep.operations.work import count_tasks
 from prep.output.findings import Finding, mismatch
 from prep.output.inventory import Inventory

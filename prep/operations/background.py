@@ -24,8 +24,8 @@ from prep.execution.clusters.session import require_usable_client, session_clien
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import before_exit
-from prep.monitoring.callbacks import Callback, CancelToken, require_callbacks
 from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import Callback, CancelToken, require_callbacks
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import State, Verdict

@@ -17,7 +17,7 @@ from prep.execution.placing import placed, require_usable
 from prep.images.decoders.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
-from prep.monitoring.callbacks import Callback, Events, WorkStarted, emitting
+from prep.monitoring.events import Callback, Events, WorkStarted, emitting
 from prep.operations.work import count_tasks
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prep.config import AnyConfig, Config
 from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
-from prep.operations.plan import as_begun, plan_images
+from prep.operations.preparation import as_begun, plan_images
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
@@ -33,7 +33,7 @@ class Outlook:
     """What an output holds of a plan.
 
     Attributes:
-        plan: as it was begun; see :func:`prep.operations.plan.as_begun`.
+        plan: as it was begun; see :func:`prep.operations.preparation.as_begun`.
         receipts: of the shards that need not be written.
         finished: whether nothing is left to write, neither shards nor what describes them.
         suspect: the owner, on another machine, who may be at work in it.

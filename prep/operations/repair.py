@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from prep.errors import PrepError
 from prep.execution.executor import Executor
-from prep.monitoring.callbacks import Events
+from prep.monitoring.events import Events
 from prep.operations.audit import Audit
-from prep.operations.plan import plan_as_stored
+from prep.operations.preparation import plan_as_stored
 from prep.operations.publish import publish
 from prep.operations.work import Commits, Run, write_missing
 from prep.output.findings import Finding, mismatch

@@ -19,14 +19,14 @@ from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import pressed_again
 from prep.execution.placing import placed, require_usable
-from prep.monitoring.callbacks import Callback, CancelToken, RunStarted, emitting
+from prep.monitoring.events import Callback, CancelToken, RunStarted, emitting
 from prep.operations.outlook import (
     look_at_output,
     missing_shards,
     require_none_refused,
     too_many_refused,
 )
-from prep.operations.plan import plan_images, warn_of_labels
+from prep.operations.preparation import plan_images, warn_of_labels
 from prep.operations.publish import load_ahead, publish
 from prep.operations.work import Commits, Run, only_committed, write_missing
 from prep.output.journal import Journal

@@ -13,7 +13,7 @@ from prep.errors import OutputConflict, PrepError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Workload
 from prep.execution.placing import placed, require_usable
-from prep.monitoring.callbacks import Callback, emitting
+from prep.monitoring.events import Callback, emitting
 from prep.operations.audit import Audit, audit, shards_to_read
 from prep.operations.repair import Repair
 from prep.output.findings import Finding

@@ -16,7 +16,9 @@ from prep.errors import StorageUnavailable
 from prep.execution.executor import Executor, TaskEvent
 from prep.execution.interrupts import deferred, pressed_again
 from prep.execution.writing import write_shards
-from prep.monitoring.callbacks import (
+from prep.monitoring.counters import shard_key
+from prep.monitoring.counts import LiveCounts, Pace, ShardState
+from prep.monitoring.events import (
     Callback,
     Events,
     ImageRefused,
@@ -24,8 +26,6 @@ from prep.monitoring.callbacks import (
     ShardCommitted,
     WorkStarted,
 )
-from prep.monitoring.counters import shard_key
-from prep.monitoring.counts import LiveCounts, Pace, ShardState
 from prep.monitoring.heartbeat import CLASSES_COUNTED, TallyMessage, totals_message
 from prep.monitoring.runwatch import RunInfo
 from prep.output.journal import Journal

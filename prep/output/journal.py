@@ -19,7 +19,7 @@ from prep.output.receipt import ShardReceipt
 from prep.parsing import LARGEST, parse_json
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.planning.stored import with_manifest
+from prep.planning.stored_plan import with_manifest
 from prep.sources import manifest
 from prep.sources.base import ImageEntry, Kept, Source
 from prep.sources.labels import LabelMap
@@ -158,7 +158,7 @@ class Journal:
         return there and self._holds_manifest(plan) and self._keeps(self.source(plan).kept)
 
     def whole_plan(self, stored: RunPlan) -> RunPlan:
-        """Return a stored plan with its manifest; see :func:`prep.planning.stored.with_manifest`.
+        """Return a stored plan with its manifest.
 
         Raises:
             OSError, ValueError, ArrowException: the manifest can't be read, or is not the plan's.

@@ -17,7 +17,7 @@ from prep.output.layout import OutputLayout
 from prep.parsing import LARGEST, parse_json
 from prep.planning.plan import FORMAT, RunPlan
 from prep.planning.shards import count_shards
-from prep.planning.stored import plan_from_json
+from prep.planning.stored_plan import plan_from_json
 from prep.sources import manifest
 from prep.sources.registry import reopen_source
 from prep.text import one_line, quoted, reason_of, shown

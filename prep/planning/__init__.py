@@ -4,8 +4,8 @@
 - ``plan``: the plan itself. A worker and a reader have one that was read from ``plan.json``.
 - ``shards``: how the images of a split are spread over its shards.
 - ``fingerprint``: everything that decides the bytes of an output, by name.
-- ``stored``: read ``plan.json``, which others may have written.
-- ``facts``: facts about a plan, in words.
+- ``stored_plan``: read ``plan.json``, which others may have written.
+- ``description``: facts about a plan, in words.
 
 The rule: a plan follows from images, labels, configuration and versions alone. So it is the same on
 any machine and for any number of workers. What decides the bytes belongs in the fingerprint: a key

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from prep.config import Config
 from prep.errors import PrepError
-from prep.planning.facts import plan_facts
+from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSpec, plan_shards
 from prep.settings import DEFAULT_FORMAT, RGB, Compression, ImageSettings
@@ -170,7 +170,7 @@ class RunPlan(Displayable):
         return images * (self.largest_record + 16) + _SPARE
 
     def to_json(self) -> dict[str, Any]:
-        """Return the contents of ``plan.json``; :mod:`prep.planning.stored` reads them."""
+        """Return the contents of ``plan.json``; :mod:`prep.planning.stored_plan` reads them."""
         config = self.config.model_dump(mode="json")
         if self.config.format == DEFAULT_FORMAT:  # Plans of earlier versions do not name it.
             del config["format"]

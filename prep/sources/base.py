@@ -173,7 +173,7 @@ class Source(abc.ABC):
         return f"in {quoted(self.name)}"
 
 
-class Kind(Protocol):
+class SourceKind(Protocol):
     """A class of sources, as ``registry`` lists it: it opens the names that it claims."""
 
     def claims(self, name: str) -> bool:

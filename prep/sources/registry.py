@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from prep.sources.base import Kind, Source
+from prep.sources.base import Source, SourceKind
 from prep.sources.folders.source import FolderSource
 from prep.sources.memory import KeptImages
 from prep.storage.locate import absolute
 from prep.storage.location import Location
 
 # The first that claims a name opens it.
-_KINDS: tuple[Kind, ...] = (KeptImages, FolderSource)
+_KINDS: tuple[SourceKind, ...] = (KeptImages, FolderSource)
 
 
 def open_source(source: str | Source) -> Source:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import prep
-from prep.cli.errors import as_flags
+from prep.cli.exits import as_flags
 from prep.cli.main import main
 from prep.errors import OutputConflict
 from tests.support.pictures import write_tree

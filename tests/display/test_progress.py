@@ -15,8 +15,8 @@ from prep.display.callbacks import CommandEvents
 from prep.display.progress import describe_shards
 from prep.display.terminal import AsLines, AtTerminal
 from prep.errors import Interrupted
-from prep.monitoring.callbacks import Callback, WorkStarted, emitting
 from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import Callback, WorkStarted, emitting
 from tests.support.clusters import Terminal, run_prep, wait_until
 from tests.support.pictures import link_photos
 

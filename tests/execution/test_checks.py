@@ -21,7 +21,7 @@ import yaml
 from distributed import Client, Event, wait
 
 import prep
-from prep.cli.errors import fail
+from prep.cli.exits import fail
 from prep.errors import ClusterError, ConfigError
 from prep.execution import dask as on_dask
 from prep.execution import worker

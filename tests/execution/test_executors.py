@@ -25,7 +25,7 @@ from prep.execution.dask import DaskExecutor
 from prep.execution.executor import Workload
 from prep.execution.local.crew import Crew
 from prep.execution.local.crew import _start as start_here
-from prep.execution.local.executor import processes_for
+from prep.execution.local.crew_executor import processes_for
 from prep.execution.placing import FEW_IMAGES, placed
 from tests.shards.test_isolation import CRASHES, HANGS, expected, poisoned_set, refused, undisturbed
 from tests.support import poison

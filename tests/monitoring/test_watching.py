@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import LiveCounts, Pace, RefusedName, SplitCounts
 from prep.monitoring.heartbeat import totals_message
-from prep.monitoring.registry import Runs, worker_looks
 from prep.monitoring.runwatch import RunInfo, RunWatch, WorkerLook
+from prep.monitoring.watches import Runs, worker_looks
 from prep.output.receipt import ImageNote, Totals
 from prep.output.report.history import BUSY, History, Measurement, Recorder, rates
 from prep.output.report.verdict import Verdict

@@ -16,7 +16,8 @@ from distributed import Client
 
 import prep
 from prep.errors import BadImageError, ConfigError, Interrupted, SourceError
-from prep.monitoring.callbacks import (
+from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import (
     ImageRefused,
     RunEnded,
     RunStarted,
@@ -25,7 +26,6 @@ from prep.monitoring.callbacks import (
     WorkStarted,
     emitting,
 )
-from prep.monitoring.counts import LiveCounts
 from prep.output.report.verdict import Verdict
 from tests.support.callbacks import Recorder
 from tests.support.clusters import contents

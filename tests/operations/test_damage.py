@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Note
 from prep.images.decoders.decode import Decoder, decode
+from prep.images.decoders.values import Note
 from prep.images.processor import ImageProcessor
 from prep.settings import ImageSettings
 from tests.support.pictures import Pixels, image_file, jpeg, picture, psnr, short

@@ -21,7 +21,7 @@ import prep
 from prep.cli.main import main
 from prep.errors import OutputConflict, TooManyRefused
 from prep.images.decoders.process import configure_process
-from prep.operations.plan import plan_images
+from prep.operations.preparation import plan_images
 from prep.output.journal import Journal
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.plan import RunPlan
@@ -152,7 +152,7 @@ def test_a_plan_of_what_is_half_done_says_what_is_left(home: Path) -> None:
 
 
 def test_what_is_left_is_what_the_time_is_of(home: Path) -> None:
-    from prep.operations.plan import estimate
+    from prep.operations.preparation import estimate
 
     whole = estimate(plan_images(config()))
     begun(5)

@@ -24,8 +24,8 @@ import prep
 from prep.errors import OutputConflict, ShardError
 from prep.execution.writing import write_serially
 from prep.images.decoders.process import configure_process
-from prep.monitoring.callbacks import Callback, ImageRefused, ShardCommitted, WorkStarted
 from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import Callback, ImageRefused, ShardCommitted, WorkStarted
 from prep.operations.outlook import require_none_refused
 from prep.operations.publish import publish
 from prep.output import lease

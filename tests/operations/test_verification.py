@@ -23,8 +23,8 @@ import prep
 from prep.cli.tables import print_verification, problem_table
 from prep.errors import ConfigError, PrepError, SourceError
 from prep.images.decoders.process import configure_process
-from prep.monitoring.callbacks import RunEnded, ShardCommitted, WorkStarted
 from prep.monitoring.counts import LiveCounts
+from prep.monitoring.events import RunEnded, ShardCommitted, WorkStarted
 from prep.operations.verify import VerificationReport
 from prep.output.findings import mismatch
 from prep.output.journal import Journal

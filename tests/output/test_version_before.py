@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith("version of ")
     }
     # Other libraries would make it another run, whatever bytes they write.
-    monkeypatch.setattr("prep.operations.plan.versions_here", lambda: versions)
+    monkeypatch.setattr("prep.operations.preparation.versions_here", lambda: versions)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

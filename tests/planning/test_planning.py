@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import prep
 from prep.config import Config
 from prep.errors import ConfigError, SourceError
-from prep.operations.plan import as_begun, plan_as_stored, plan_images
+from prep.operations.preparation import as_begun, plan_as_stored, plan_images
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.planning.plan import RunPlan

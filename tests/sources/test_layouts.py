@@ -17,7 +17,7 @@ import pytest
 
 import prep
 from prep.errors import ConfigError, OutputConflict, SourceError
-from prep.operations.plan import read_mean
+from prep.operations.preparation import read_mean
 from prep.operations.publish import publish
 from prep.operations.run import carry_out
 from prep.output.conflicts import require_room

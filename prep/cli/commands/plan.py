@@ -13,7 +13,7 @@ from prep.text import one_line
 
 if TYPE_CHECKING:
     from prep.config import Config
-    from prep.operations.plan import Estimate
+    from prep.operations.preparation import Estimate
     from prep.planning.plan import RunPlan
 
 
@@ -30,8 +30,8 @@ def plan(config: Config, workers: int | None, talk: Talk) -> None:
     config.require_source()  # Before all that takes long to load.
     import prep
     from prep.cli.tables import print_plan
-    from prep.monitoring.callbacks import emitting
-    from prep.operations.plan import estimate
+    from prep.monitoring.events import emitting
+    from prep.operations.preparation import estimate
 
     with emitting(talk.callbacks("planning")) as events:
         events.stage(f"listing {one_line(str(config.source))}")

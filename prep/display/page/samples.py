@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from prep.display.page.facts import Facts
 from prep.errors import RecordError
-from prep.images.decoders.base import Pixels
+from prep.images.decoders.values import Pixels
 from prep.images.encode import Thumbnailer
 from prep.images.readback import CropReader
 from prep.output.journal import Journal

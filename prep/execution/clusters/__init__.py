@@ -2,7 +2,7 @@
 
 - ``choice``: which cluster is asked for; cheap to import.
 - ``spec_file``, ``spec``: a file's profiles, and a profile as a validated value.
-- ``classes``, ``deployments``: the class that a spec names, and how to call it.
+- ``cluster_classes``, ``deployments``: the class that a spec names, and how to call it.
 - ``connect``: starts or reaches the cluster; ``session`` keeps one between runs.
 - ``plugins``: what a client registers with workers, and takes back.
 - ``jobqueue``: what becomes of the jobs of a batch system.

@@ -16,7 +16,7 @@ import dask
 from distributed import LocalCluster, Security
 
 from prep.errors import ConfigError
-from prep.execution.clusters.classes import class_of
+from prep.execution.clusters.cluster_classes import class_of
 from prep.execution.clusters.jobqueue import tracking_jobs
 from prep.execution.clusters.spec import WAIT_FOR_WORKERS, ClusterSpec, is_time
 from prep.execution.spawning import require_spawnable

@@ -2,7 +2,7 @@
 
 ``decode`` chooses by the first bytes: ``jpeg`` for JPEG, ``pillow`` for all other formats.
 
-- ``base``: the values that decoders return, and their settings.
+- ``values``: the values that decoders return, and their settings.
 - ``formats``: signatures of the formats that are read, and of those that are refused by name.
 - ``limits``: refusals by the header alone, before memory is taken or time is spent.
 - ``png``, ``tiff``, ``ifd``: what Pillow misses or gets wrong in PNG and TIFF; Exif.

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFile
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Pixels
 from prep.images.decoders.jpeg.jpeg2000 import jpeg2000_bits
+from prep.images.decoders.values import Pixels
 from prep.images.depths import FULL
 from prep.images.geometry import Area, whole_area
 from prep.settings import ImageSettings

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Decoded, Pixels
 from prep.images.decoders.jpeg.decoder import JpegDecoder
 from prep.images.decoders.jpeg.header import SOI
 from prep.images.decoders.pillow import decode_with_pillow
+from prep.images.decoders.values import Decoded, Pixels
 from prep.images.geometry import AreaNeeded, whole_area
 from prep.settings import ImageSettings
 

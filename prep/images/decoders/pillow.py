@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Decoded, Kind, Note, PillowInput, Pixels
 from prep.images.decoders.convert import GrayMeaning, prepare, to_rgb, to_srgb
 from prep.images.decoders.formats import format_of
 from prep.images.decoders.ifd import exif_orientation
@@ -26,6 +25,7 @@ from prep.images.decoders.limits import (
 )
 from prep.images.decoders.png import check_png_room, png_size, read_png
 from prep.images.decoders.tiff import read_tiff
+from prep.images.decoders.values import Decoded, Kind, Note, PillowInput, Pixels
 from prep.images.geometry import Area, AreaNeeded, whole_area
 from prep.settings import ImageSettings
 from prep.text import opening, sentence_of

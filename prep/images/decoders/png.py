@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import Note
 from prep.images.decoders.limits import check_least
+from prep.images.decoders.values import Note
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the data, type; then data and CRC

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Iterator
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import PillowInput
 from prep.images.decoders.ifd import ORIENTATION, Directory, first_directory, next_directory
+from prep.images.decoders.values import PillowInput
 
 _UNASSIGNED = ORIENTATION + 1  # an unassigned tag
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255

@@ -9,8 +9,8 @@ from bokeh.models import Column
 from bokeh.models.widgets import Div, RadioGroup
 
 from prep.monitoring.dashboard.cards import stylesheet
-from prep.monitoring.registry import Runs
 from prep.monitoring.runwatch import RunWatch
+from prep.monitoring.watches import Runs
 from prep.output.report.verdict import State
 
 _MARKS: Mapping[State, str] = {

@@ -19,8 +19,8 @@ from prep.monitoring.dashboard.chooser import Choice, Chooser
 from prep.monitoring.dashboard.curves import HostsFigure, RatesFigure, WorkersFigure
 from prep.monitoring.dashboard.sheet import ContactSheet
 from prep.monitoring.dashboard.tiles import EmptyTile, FixedTile, SheetTile, Tile
-from prep.monitoring.registry import Runs
 from prep.monitoring.runwatch import RunWatch
+from prep.monitoring.watches import Runs
 
 _UPDATE_EVERY = 1000  # milliseconds; measurements come no more often
 _BEGIN = "document.querySelector('.prep').classList.remove('waiting')"

@@ -9,7 +9,7 @@ from distributed import Scheduler
 from tornado.ioloop import IOLoop
 
 from prep.monitoring.dashboard.sheet import ContactSheet
-from prep.monitoring.registry import Runs
+from prep.monitoring.watches import Runs
 
 _AFTER = "status"
 PAGE = "prep"

@@ -11,7 +11,7 @@ from prep.config import Config
 from prep.execution.clusters.choice import ClusterChoice
 from prep.execution.executor import Executor, Workload
 from prep.execution.placing import placed, require_usable
-from prep.monitoring.callbacks import Callback
+from prep.monitoring.events import Callback
 from prep.operations.run import carry_out
 from prep.output.report.report import RunReport
 

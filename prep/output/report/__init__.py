@@ -1,7 +1,7 @@
 """The report of a run: made of its plan and the totals of its receipts, stored as ``report.json``.
 
-- ``report``: :class:`RunReport`, the contents of ``report.json``; ``making`` makes one, ``stored``
-  reads one that others may have written, ``summary`` describes one in words.
+- ``report``: :class:`RunReport`, the contents of ``report.json``; ``making`` makes one,
+  ``stored_report`` reads one that others may have written, ``summary`` describes one in words.
 - ``verdict``: how a run stands or has ended, for everything that shows it.
 - ``checksums``, ``duplicates``: images with the same bytes, and images that have changed.
 - ``listings``: ``refused.csv`` and ``duplicates.csv``.

@@ -11,7 +11,7 @@ from typing import Any
 
 from prep.images.depths import Depths, depth_warnings
 from prep.output.layout import OutputLayout
-from prep.output.report.stored import report_attributes
+from prep.output.report.stored_report import report_attributes
 from prep.output.report.summary import rows_of
 from prep.output.report.verdict import Verdict
 from prep.parsing import LARGEST, parse_json

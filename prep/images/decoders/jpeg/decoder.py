@@ -17,9 +17,8 @@ import numpy as np
 import simplejpeg
 
 from prep.errors import RefusedImage
-from prep.images.decoders.base import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.decoders.jpeg.header import JpegHeader, read_jpeg_header, read_profile
-from prep.images.decoders.jpeg.repair import (
+from prep.images.decoders.jpeg.remedies import (
     with_end,
     without_oddities,
     without_padding,
@@ -29,6 +28,7 @@ from prep.images.decoders.jpeg.scans import read_scans
 from prep.images.decoders.limits import MAX_SCANS, check_least, check_room, check_scans, check_size
 from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
+from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.geometry import shrink_factor
 from prep.settings import ImageSettings
 

@@ -14,8 +14,8 @@ from prep.execution.executor import TaskEvent, Tasks, Workload
 from prep.execution.local.crew import Crew
 from prep.execution.local.resources import cores
 from prep.execution.writing import write_counted
-from prep.monitoring.registry import OwnWatch
 from prep.monitoring.runwatch import RunInfo
+from prep.monitoring.watches import OwnWatch
 
 T = TypeVar("T")
 S = TypeVar("S")
