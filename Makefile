@@ -8,16 +8,19 @@ INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_DISABLE_PIP_VERSION_CHEC
 # A server that speaks Azure's storage, for slow tests; they skip where there is no npm.
 AZURITE := 3.35.0
 
+# Tests run in two processes; those of a file stay together, for they share what is slow to start.
+BESIDE := --numprocesses 2 --dist loadfile
+
 .PHONY: demo test test-slow lint bench clean
 
 demo: $(VENV)/installed-demo  ## make a small photo set and prepare it
 	$(BIN)/prep demo
 
 test: $(VENV)/installed-test  ## the tests, in a few minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(BESIDE) -m "not slow"
 
 test-slow: $(VENV)/installed-test $(VENV)/azurite/$(AZURITE)  ## those that take longer
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(BESIDE) -m slow
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

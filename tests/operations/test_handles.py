@@ -243,7 +243,7 @@ def test_a_session_s_cluster_without_workers_is_not_closed_under_a_run(
         assert client.sync(client.scheduler.identity)["n_workers"] == 0
 
         # It may have been cut off for a while. The run at work will hear of it soon enough.
-        monkeypatch.setattr(session, "_answers", lambda _: False)
+        monkeypatch.setattr(session._Kept, "identity", lambda _: None)
         with (
             pytest.raises(ClusterError, match=r"a run is using .* does not answer"),
             session.session_client(choice),
