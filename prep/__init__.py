@@ -102,7 +102,7 @@ R = TypeVar("R")
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function name the nearest of its keywords where it is given one that it has not.
+    """Wrap a function so that it names the nearest of its keywords if one is mistyped.
 
     >>> checked(lambda *, overwrite: None)(overwite=True)
     Traceback (most recent call last):

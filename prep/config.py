@@ -219,7 +219,7 @@ def field(name: str, **more: Any) -> Any:
 
 
 class Config(Displayable, BaseModel):
-    """What to prepare, where to write it, and how.
+    """The images to prepare, the output, and all settings.
 
     The article's keys are accepted as other names of the same keys (see ``ARTICLE_KEYS``).
 

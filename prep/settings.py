@@ -105,7 +105,7 @@ class Key:
 
     @property
     def allowed(self) -> str:
-        """What the value may be, for error messages.
+        """The allowed values, for error messages.
 
         >>> KEYS["icc"].allowed, KEYS["quality"].allowed, KEYS["max_aspect"].allowed
         ('ignore or convert', 'a whole number from 1 to 100', 'a number of at least 1')
@@ -420,7 +420,7 @@ def rgb_of(colour: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """What happens to an image; see :class:`prep.Config` for the meaning of each.
+    """Settings of the processing of an image; see :class:`prep.Config` for each.
 
     ``mean`` is what encoding ``float32`` subtracts, per channel, 0 to 255; ``background`` is what
     transparent images are laid over, R, G and B.

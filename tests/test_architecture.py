@@ -44,7 +44,6 @@ def test_packages_are_small_and_their_inits_hold_a_docstring_alone() -> None:
 
 
 def test_names_mean_one_thing() -> None:
-    """Modules, and public functions and classes, but for those named after a command or section."""
     seen: dict[str, set[Path]] = {}
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name in ("commands", "sections") or path.stem.startswith("__"):
@@ -55,7 +54,7 @@ def test_names_mean_one_thing() -> None:
         for name in {path.name, *public}:
             seen.setdefault(name, set()).add(path)
     shared = {name for name, paths in seen.items() if len(paths) > 1 and not name.startswith("_")}
-    # The two seams are modules of one name; the verbs of the command line are those of Python.
+    # Each seam is the ``base`` of its package. Commands and sections have the names of others.
     assert shared - {"base.py"} == set()
 
 

@@ -124,7 +124,7 @@ def _not_written(error: BaseException) -> str:
 
 
 def _is_of_output(error: BaseException) -> bool:
-    """Tell whether standard output could not be written; errors of other files name these."""
+    """Return whether standard output could not be written; errors of other files name these."""
     return isinstance(error, OSError) and error.filename is None and error.errno in _NOT_WRITTEN
 
 

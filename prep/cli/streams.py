@@ -44,7 +44,7 @@ def plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def fit_streams(environ: Mapping[str, str] = os.environ) -> None:
-    """Have both streams write what they can't encode in plain characters.
+    """Make both streams write what they can't encode in plain characters.
 
     ``LC_ALL=C`` asks for ASCII; Python writes UTF-8 then. Names in what other programs read stay as
     they are.

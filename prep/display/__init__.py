@@ -1,4 +1,4 @@
-"""What people see of plans, runs and reports.
+"""Displays of plans, runs and reports, for terminals, notebooks and browsers.
 
 callbacks  events of a run as JSON lines or a progress bar
 displays   the display that suits a terminal, a notebook or a log

@@ -20,7 +20,7 @@ _EVERY = 0.45  # seconds between two pictures; heartbeats come twice a second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What a panel shows of an operation at one time.
+    """The contents of a panel at one time.
 
     Attributes:
         title: what is done.

@@ -1,4 +1,4 @@
-"""How far work has come, in words and as a bar."""
+"""Progress in words and as a bar."""
 
 from __future__ import annotations
 

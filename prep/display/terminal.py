@@ -24,7 +24,7 @@ _STAGE_AFTER = 0.5
 
 
 class _Shown(Callback):
-    """What an operation does, and how far it has come, for displays that draw it themselves."""
+    """The stage and the progress of an operation, for displays that draw it themselves."""
 
     def __init__(self, title: str, console: Console) -> None:
         self.title = title

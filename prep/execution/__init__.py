@@ -1,4 +1,4 @@
-"""Who does the work: workers of a Dask cluster, or a few processes of this machine.
+"""Executors: workers of a Dask cluster, or a few processes of this machine.
 
 - ``executor`` is the interface: ``run_tasks(tasks, on_event)``, the one loop that all operations
   use. ``dask`` and ``local`` implement it, and ``placing`` chooses between them.

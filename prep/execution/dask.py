@@ -235,7 +235,7 @@ def _failure(future: Future[Any]) -> BaseException:
 
 
 def _stop(client: Client, run: str) -> None:
-    """Have workers leave the shards of a run, and wait for them: less if Ctrl-C comes again.
+    """Stop the shards of a run on all workers, and wait; less long if Ctrl-C comes again.
 
     Most are done in a moment. One that waits for a storage may not be for long.
     """
@@ -247,7 +247,7 @@ def _stop(client: Client, run: str) -> None:
 
 
 def _wait_for_workers(client: Client, run: str, seconds: float) -> None:
-    """Have workers leave a run; raise TimeoutError if the scheduler does not answer."""
+    """Stop a run on all workers; raise TimeoutError if the scheduler does not answer."""
     client.run(
         stop_shards,
         run,

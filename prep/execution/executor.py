@@ -20,7 +20,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """How much there is to do.
+    """The amount of work.
 
     Attributes:
         images: number of images to read.

@@ -68,7 +68,7 @@ def deferred() -> Iterator[None]:
 
 @contextlib.contextmanager
 def heard() -> Iterator[None]:
-    """Have signals take effect at once again, within :func:`deferred`.
+    """Let signals take effect at once again, within :func:`deferred`.
 
     For waits in which there is nothing yet that could be left behind.
     """
@@ -93,7 +93,7 @@ def heard() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_in_order() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the block, as Ctrl-C does.
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt in the block, as Ctrl-C does.
 
     A signal that is ignored, as SIGHUP is under ``nohup``, remains so.
     """

@@ -69,6 +69,6 @@ def _is_little(workload: Workload) -> bool:
 
 
 def _in_a_session() -> bool:
-    """Tell whether a cluster is there already, or will be of use again."""
+    """Return whether a cluster is there already, or will be of use again."""
     session = sys.modules.get("prep.execution.clusters.session")
     return in_notebook() or (session is not None and session.is_open())

@@ -1,4 +1,4 @@
-"""Whether this process can start worker processes, and what to do if it can't.
+"""Check that this process can start worker processes, and say what to do if it can't.
 
 Each of them begins by importing the script of the process that starts it. If that lacks the guard
 of multiprocessing, it would do there all that it does, and never become a worker.

@@ -277,7 +277,7 @@ _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 32 << 20  # 32 MiB, the most that glibc
 
 
 def tune_allocator() -> None:
-    """Have glibc keep freed memory of image size, instead of returning it to the system.
+    """Let glibc keep freed memory of image size, instead of returning it to the system.
 
     Seen in distributed 2026.8.0: its nanny sets ``MALLOC_TRIM_THRESHOLD_`` to 64 KiB
     (https://github.com/dask/distributed/pull/5098), which also stops glibc from adapting its mmap

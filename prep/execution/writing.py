@@ -104,11 +104,11 @@ class Outage:
         self._since = 0.0
 
     def committed(self) -> None:
-        """Note that a shard was written: whatever there was is over."""
+        """Reset the outage: a shard was written."""
         self._failed = 0
 
     def failed(self, error: BaseException, threads: int) -> None:
-        """Note that a shard failed; raise StorageUnavailable if that goes on for too long."""
+        """Count a failed shard; raise StorageUnavailable if that goes on for too long."""
         if not _may_pass(error):
             return
         if not self._failed:

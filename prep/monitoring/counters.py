@@ -1,4 +1,4 @@
-"""What this process does for runs, counted while it does it.
+"""Counters of what this process does for runs, updated image by image.
 
 The counts travel with the worker's heartbeats, and Prometheus gets them, too. They are made when
 somebody asks, from the tallies of the shards that are being written; an image costs one call.
@@ -132,7 +132,7 @@ class ShardCounter:
 
 
 class _Run:
-    """What this process has done for one run."""
+    """Counts of this process for one run."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -154,7 +154,7 @@ class _Run:
 
 
 class ProcessCounters:
-    """What this process does: the sum of finished shards, and each that is being written."""
+    """Counts of this process: the sum of finished shards, and each that is being written."""
 
     def __init__(self) -> None:
         self.process = uuid.uuid4().hex
@@ -206,7 +206,7 @@ class ProcessCounters:
 
     @property
     def at_work(self) -> bool:
-        """Whether any shard is being written."""
+        """True if any shard is being written."""
         with self._lock:
             return bool(self._active)
 

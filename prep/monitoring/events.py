@@ -49,7 +49,7 @@ class RunStarted:
 
     @property
     def complete(self) -> bool:
-        """Whether all shards are there already."""
+        """True if all shards are there already."""
         return self.resumed_shards == len(self.plan.shards)
 
 
@@ -224,7 +224,7 @@ class Events:
         self._callbacks.append(callback)
 
     def wants(self, *events: type) -> bool:
-        """Tell whether any callback handles one of these events."""
+        """Return whether any callback handles one of these events."""
         names = [_METHODS[event] for event in events]
         return any(
             getattr(type(callback), name) is not getattr(Callback, name)

@@ -1,4 +1,4 @@
-"""What travels with a worker's heartbeat, as plain values that any scheduler can read."""
+"""The contents of a worker's heartbeat, as plain values that any scheduler can read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def task_of(key: object) -> tuple[str, int] | None:
 
 
 class TallyMessage(TypedDict):
-    """What has become of some images.
+    """Counts and sums of some images.
 
     Attributes:
         read, written: bytes of the image files, and of the shards.
@@ -73,14 +73,14 @@ class ShardMessage(TallyMessage):
 
 
 class RunMessage(TypedDict):
-    """What a process has done for a run: all ``finished`` shards, and those ``active`` by name."""
+    """Counts of a process for a run: all ``finished`` shards, and those ``active`` by name."""
 
     finished: TallyMessage
     active: dict[str, ShardMessage]
 
 
 class ProcessMessage(TypedDict):
-    """What a worker process has done.
+    """Counts of a worker process.
 
     Attributes:
         process: unique to the process.

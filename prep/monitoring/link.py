@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class RunLink(Protocol):
-    """Where a client looks up the progress of its run.
+    """A client's access to the progress of its run.
 
     Attributes:
         note: what the user should know, if anything.

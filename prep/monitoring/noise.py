@@ -113,7 +113,7 @@ _PATCHED = "_prep_keeps_layout"
 
 
 def keep_layout_of_groups() -> None:
-    """Have the dashboard's page Groups keep its layout if it can't compute a new one.
+    """Let the dashboard's page Groups keep its layout if it can't compute a new one.
 
     Seen in distributed 2026.8.0: it can't while groups of tasks depend on each other in a circle,
     as those of each reduction of a Bag do for a while. It then logs some 60 lines, five times a

@@ -29,7 +29,7 @@ _WORKERS_SAMPLED = 64  # beyond that, hosts are enough
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """What is known of a run before it begins.
+    """Facts about a run that are known before it begins.
 
     Attributes:
         run: its id.

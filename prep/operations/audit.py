@@ -25,7 +25,7 @@ from prep.text import failure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What was found in an output.
+    """The contents of an output, as they were found.
 
     Attributes:
         plan: with its manifest; None where one of the two can't be relied upon.

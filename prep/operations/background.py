@@ -120,7 +120,7 @@ class RunHandle:
 
     @property
     def done(self) -> bool:
-        """Whether the run has ended, well or not."""
+        """True if the run has ended, well or not."""
         return self._outcome.done()
 
     def counters(self) -> LiveCounts:

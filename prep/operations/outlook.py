@@ -30,7 +30,7 @@ from prep.text import quoted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What an output holds of a plan.
+    """The state of an output before a run of a plan.
 
     Attributes:
         plan: as it was begun; see :func:`prep.operations.preparation.as_begun`.

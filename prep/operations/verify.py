@@ -56,12 +56,12 @@ class VerificationReport(Displayable):
 
     @property
     def clean(self) -> bool:
-        """Whether the output is complete, and nothing is wrong with it."""
+        """True if the output is complete, and nothing is wrong with it."""
         return not self.problems and self.committed is None
 
     @property
     def verdict(self) -> Verdict:
-        """How the verification has ended."""
+        """The outcome of the verification."""
         return Verdict("done") if self.clean else Verdict("failed", self.summary())
 
     def to_json(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 
 def _is_held(journal: Journal) -> bool:
-    """Tell whether a run is known to be at work in an output."""
+    """Return whether a run is known to be at work in an output."""
     try:
         require_unheld(journal.layout.lock)
     except OutputConflict:

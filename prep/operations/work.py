@@ -1,4 +1,4 @@
-"""Have an executor do the work of an operation, and tell callbacks how far it has come."""
+"""Do the work of a run on an executor, and report its progress to callbacks."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Commits:
                 self.tell(receipt for receipt in found if receipt is not None)
 
     def tell(self, receipts: Iterable[ShardReceipt]) -> None:
-        """Tell of those receipts that were not told of before."""
+        """Emit events for the receipts that have had none yet."""
         for receipt in receipts:
             key = receipt.split, receipt.index
             if key not in self._told:

@@ -35,7 +35,7 @@ class Finding:
 
     @property
     def found(self) -> str:
-        """The same as ``what``."""
+        """An alias of ``what``."""
         return self.what
 
     def __str__(self) -> str:

@@ -30,7 +30,7 @@ from prep.text import reason_and_file, reason_of
 
 
 class Journal:
-    """What an output folder remembers of its run.
+    """The plan, manifest and receipts of an output, and its lock.
 
     Attributes:
         output: its absolute path or its URL, as every process is told it.

@@ -93,8 +93,8 @@ def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
         )
 
 
-#: Whether to trust a plan; or a function that gets one line about it and returns the answer. None
-#: trusts this user's own.
+#: True to trust a plan, False not to, None to trust this user's own; or a function that gets one
+#: line about the plan and returns the answer.
 Trust = bool | Callable[[str], bool] | None
 
 

@@ -132,7 +132,7 @@ class Fingerprint:
 
     @property
     def partition(self) -> Partition:
-        """How images are spread over shards.
+        """The way in which images are spread over shards.
 
         >>> Fingerprint(parts={}).partition, Fingerprint(parts={"partition": "even"}).partition
         ('filled', 'even')

@@ -30,7 +30,7 @@ _SPARE = 1 << 16  # 64 KiB, for what stands around images
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputState:
-    """What a run would find in its output.
+    """The state of the output, as a run would find it.
 
     Attributes:
         committed: how many shards it would not write, for they are there.
@@ -48,7 +48,7 @@ class OutputState:
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing to write."""
+        """True if there is nothing to write."""
         return self.images_left == 0
 
 
@@ -93,7 +93,7 @@ class RunPlan(Displayable):
 
     @property
     def title(self) -> str:
-        """How much is to be prepared, in a few words."""
+        """The size of the plan, in a few words."""
         return f"{counted(self.images, 'image')} of {counted(len(self.classes), 'class')}"
 
     @property
@@ -148,7 +148,7 @@ class RunPlan(Displayable):
 
     @property
     def settings(self) -> ImageSettings:
-        """What happens to each image."""
+        """The settings of each image."""
         return self.config.image_settings(self.mean)
 
     @property

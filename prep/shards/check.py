@@ -99,7 +99,7 @@ def receipt_differences(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardInspection:
-    """What was found in one shard.
+    """The result of checking one shard.
 
     Attributes:
         shard: which one.

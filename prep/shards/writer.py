@@ -33,7 +33,7 @@ _PAUSES = (1.0, 4.0)  # seconds before a shard is tried again
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRef:
-    """What tasks of a run need to know, besides their shard.
+    """The run that a task belongs to.
 
     Attributes:
         output: the output folder.
@@ -54,10 +54,10 @@ class Observer(Protocol):
     """Follows the work on a shard, also from another thread."""
 
     def attempt_begun(self, tally: Tally) -> None:
-        """Take note that an attempt begins with the first image; ``tally`` grows with it."""
+        """Begin an attempt at the first image; ``tally`` grows with it."""
 
     def image_done(self, class_name: str, image: bytes | None) -> None:
-        """Take note that the tally counts one more image.
+        """Count one more image, which the tally has counted.
 
         Args:
             class_name: its class.

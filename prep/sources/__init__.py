@@ -1,4 +1,4 @@
-"""Where images are, and how their bytes are read.
+"""Sources of images: they list images and read their bytes.
 
 - ``base``: the seam. A :class:`~prep.sources.base.Source` lists entries and reads an entry's bytes.
 - ``registry``: the kinds of sources, one line each.

@@ -1,4 +1,4 @@
-"""What a source is: it lists entries, and reads an entry's bytes."""
+"""The interface of a source: it lists entries, and reads an entry's bytes."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Kept:
 
 
 class Source(abc.ABC):
-    """Where images are, and how their bytes are read.
+    """A place that images come from: it lists them, and reads their bytes.
 
     Nobody else joins the name of a source and that of an image, or opens an image file. Each
     process opens its own, by name, and its threads share it: ``read`` is called from several.

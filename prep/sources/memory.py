@@ -45,7 +45,7 @@ class _Item(NamedTuple):
 
 
 class _ImageList(Source):
-    """What a list is read by: files where they are, and pieces of the file that is kept."""
+    """Reader of a list: of files where they are, and of pieces of the file that is kept."""
 
     def read(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:

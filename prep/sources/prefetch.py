@@ -82,7 +82,7 @@ class _Job(Generic[T]):
         return data
 
     def give_up(self) -> None:
-        """Have the data forgotten, without waiting for it."""
+        """Discard the data, without waiting for it."""
         with MEMORY.lock:
             self._given_up, self.data = True, None
             if self.done:
@@ -194,7 +194,7 @@ class ReadAhead(Generic[T]):
         return self._read(job.item) if data is None else data
 
     def _submit(self, item: T) -> bool:
-        """Have a file read ahead, if there is memory for it and a thread."""
+        """Begin to read a file ahead, if there is memory for it and a thread."""
         job = _Job(item, self._size(item))
         if len(self._window) >= self._threads and self._threads < self._depth:
             with contextlib.suppress(RuntimeError):  # The system allows no more threads.

@@ -71,7 +71,7 @@ def granted() -> Access:
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """Where this host sees folders that others see under other paths.
+    """Folders that this host sees under other paths than others do.
 
     Attributes:
         folders: the path here, by the path that others use.

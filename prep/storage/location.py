@@ -33,7 +33,7 @@ class FileChanged(OSError):
 
 
 class Stamp(NamedTuple):
-    """Which contents a file had: its size in bytes, and the time of its last change in ns."""
+    """A version of a file: its size in bytes, and the time of its last change in ns."""
 
     size: int
     mtime: int
@@ -375,7 +375,7 @@ class Location(abc.ABC):
         """
 
     def abort_uploads(self, ours: Callable[[str], bool]) -> None:
-        """Have a storage forget unfinished uploads in parts below this folder.
+        """Abort unfinished multipart uploads below this folder.
 
         Args:
             ours: returns True for a relative name that we would upload to.

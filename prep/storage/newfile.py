@@ -142,7 +142,7 @@ class AtomicFile(NewFile):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Have the system begin to write to disk, so that little is left to wait for at the end.
+        """Start to write to disk, so that little is left to wait for at the end.
 
         Linux does that when told that the pages are not needed any more.
         """

@@ -1,4 +1,4 @@
-"""How long answers are waited for, and how often a question is asked again.
+"""Deadlines and retries of requests.
 
 Deadlines hold for a block of code, with all threads that it asks through. Retries hold for one
 action, and for the time that everything has failed.

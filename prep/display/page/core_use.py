@@ -1,4 +1,4 @@
-"""How busy the cores were during a run, on average."""
+"""Mean use of the cores during a run."""
 
 from __future__ import annotations
 

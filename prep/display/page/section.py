@@ -62,7 +62,7 @@ class View:
 
     @cached_property
     def core_use(self) -> CoreUse:
-        """How busy the cores were during the run."""
+        """The mean use of the cores during the run."""
         return measure_use(self.facts.histories)
 
     @cached_property

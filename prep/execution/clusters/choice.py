@@ -1,4 +1,4 @@
-"""Which cluster is asked for, if one is; what starts it is imported when it is needed."""
+"""The choice of a cluster by a user; the code that starts it is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ClusterChoice:
 
     @property
     def means_dask(self) -> bool:
-        """Whether this asks for anything that only a Dask cluster has."""
+        """True if this asks for anything that only a Dask cluster has."""
         return self.dashboard or replace(self, workers=None) != ANY_CLUSTER
 
     def spec(self) -> ClusterSpec:

@@ -1,4 +1,4 @@
-"""What a cluster spec means for Dask: a class to call, or an address, and the configuration.
+"""From a cluster spec to Dask: a class to call, or an address, and the configuration.
 
 Workers that start elsewhere do not know the configuration of this process; it is handed on to them.
 """
@@ -37,7 +37,7 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """How to start a cluster, or to reach one that runs.
+    """The class or the address of a cluster, with all that Dask is given for it.
 
     Attributes:
         start: starts the cluster; None if it runs already.

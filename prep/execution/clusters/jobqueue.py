@@ -26,7 +26,7 @@ _CANCELS_WITHIN = 20.0
 
 @dataclass(slots=True)
 class _Jobs:
-    """What became of the jobs of one cluster.
+    """The jobs of one cluster, and their states.
 
     Attributes:
         submitted: jobs that the batch system has still to answer for.

@@ -1,4 +1,4 @@
-"""What a client registers with the workers of a cluster, which others may use at the same time.
+"""Worker plugins that a client registers with a cluster, which others may use at the same time.
 
 Each plugin is named for its owner, so that other clients which come, go, or look at the cluster
 change nothing of it. What a run needs goes when the run ends; all else when the client leaves. A
@@ -29,7 +29,7 @@ _ANSWERS_WITHIN = 10.0  # seconds
 
 
 class WorkerMounts(WorkerPlugin):
-    """Have each worker find folders where its host sees them.
+    """Worker plugin that maps folders to where each host sees them.
 
     Args:
         mounts: the folders.
@@ -122,7 +122,7 @@ def prepare_workers(client: Client) -> None:
 
 
 def mount_on_workers(client: Client, mounts: MountsByHost) -> None:
-    """Have workers, also those that join late, find folders where their hosts see them."""
+    """Map folders to where each host sees them, on all workers, also those that join late."""
     _unregister_the_gone(client)
     client.register_plugin(WorkerMounts(mounts, client.id))
 

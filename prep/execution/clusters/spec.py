@@ -188,7 +188,7 @@ class ClusterSpec(_Part):
 
     @property
     def exists(self) -> bool:
-        """Whether the cluster runs already, started by somebody else."""
+        """True if the cluster runs already, started by somebody else."""
         return self.address is not None or self.scheduler_file is not None
 
     @field_validator("mounts")

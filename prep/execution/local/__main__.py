@@ -91,7 +91,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _leave() -> None:
-    """Has shards under way clean up after themselves, and ends this process."""
+    """Let shards under way clean up after themselves, and end this process."""
     COUNTERS.stop_all()
     until = time.monotonic() + END_WITHIN
     while COUNTERS.at_work and time.monotonic() < until:

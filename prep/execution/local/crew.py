@@ -249,7 +249,7 @@ class _Member:
         return 0
 
     def let_go(self) -> None:
-        """Have it end: it is told so even where a process forked meanwhile holds the connection."""
+        """Tell the process to end, even where one forked meanwhile holds the connection."""
         with (
             contextlib.suppress(OSError),
             socket.socket(fileno=os.dup(self.connection.fileno())) as ours,

@@ -1,4 +1,4 @@
-"""What worker processes are told, and tell."""
+"""Messages between a crew and its worker processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END_WITHIN = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a process is to open storages with; it answers that it is ready."""
+    """Access to storages for a new process, which answers that it is ready."""
 
     access: Access
 
@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a task."""
+    """The result or the error of a task."""
 
     task: int
     result: Any = None

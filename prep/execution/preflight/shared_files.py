@@ -59,7 +59,7 @@ class Sharing:
             self._poll.add(worker, check_space(free))
 
     def _require_shared(self, folder: str) -> None:
-        """Have each host write a file, and all others look at it.
+        """Write a file on each host, and look for it on all others.
 
         If this process is killed, the next run removes the files as leftovers.
         """
@@ -76,7 +76,7 @@ class Sharing:
             probes.remove_folders(new)
 
     def _written(self, folder: str, names: Mapping[str, str]) -> dict[str, str]:
-        """Have each worker write its file, and return the names of those that could be written."""
+        """Write a file on each worker; return the names of those that could be written."""
         written = {}
         for worker, name in names.items():
             answers = self._poll.ask([worker], probes.write_file, folder, name, name.encode())

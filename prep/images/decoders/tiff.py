@@ -1,4 +1,4 @@
-"""Which picture of a TIFF to decode, and corrections of what Pillow gets wrong.
+"""The choice of a TIFF's picture, and corrections of what Pillow gets wrong.
 
 Format: TIFF 6.0 (baseline, sections 8, 14, 18 to 20 and 22), and its Technical Note 1.
 """

@@ -13,7 +13,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Note(NamedTuple):
-    """What was wrong with the file of an image that was used all the same."""
+    """A fault in the file of an image that was used all the same."""
 
     outcome: Literal["repaired", "damaged"]
     reason: str
@@ -21,7 +21,7 @@ class Note(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How an image is stored: its format, and those of :data:`prep.images.traits.MARKS`."""
+    """The format of an image, and those of :data:`prep.images.traits.MARKS` that it bears."""
 
     format: str
     marks: tuple[str, ...] = ()

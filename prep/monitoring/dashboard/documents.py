@@ -130,7 +130,7 @@ def _page(
 
 
 def _tell_when_gone(doc: Document) -> None:
-    """Have the page say that its scheduler has gone, and keep Bokeh from trying to reconnect.
+    """Show on the page that its scheduler has gone, and keep Bokeh from trying to reconnect.
 
     Each try is an error on the browser's console. A browser that was offline loads the page anew.
     """

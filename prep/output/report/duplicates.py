@@ -79,12 +79,12 @@ class Copies:
 
     @property
     def leak(self) -> bool:
-        """Whether they lie in more than one split."""
+        """True if they lie in more than one split."""
         return len({image.split for image in self.images}) > 1
 
     @property
     def conflict(self) -> bool:
-        """Whether they lie in more than one class."""
+        """True if they lie in more than one class."""
         return len({image.class_name for image in self.images}) > 1
 
     def unlike(self, name: Literal["split", "class_name"]) -> tuple[Copy, Copy]:

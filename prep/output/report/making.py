@@ -22,7 +22,7 @@ from prep.sources.folders.names import training_splits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """What a run took.
+    """The time and resources that a run took.
 
     Attributes:
         seconds: duration, from plan to report.

@@ -25,7 +25,7 @@ _LISTS = ("refused", "mean_of", "passed_over")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport(Displayable):
-    """What a run has written; the contents of ``report.json``.
+    """The results of a run; the contents of ``report.json``.
 
     Attributes:
         output: the output folder.
@@ -140,12 +140,12 @@ class RunReport(Displayable):
 
     @property
     def was_complete(self) -> bool:
-        """Whether there was nothing to do: all shards were committed before this run began."""
+        """True if there was nothing to do: all shards were committed before this run began."""
         return self.shards > 0 and self.resumed_shards == self.shards
 
     @property
     def verdict(self) -> Verdict:
-        """How the run has ended."""
+        """The outcome of the run."""
         images = self.images
         return Verdict.of_counts(images["planned"], images["refused"], self.refusals_allowed)
 

@@ -1,4 +1,4 @@
-"""How a run stands, as one value for terminal, notebook, dashboard, report and metrics."""
+"""The state of a run, as one value for terminal, notebook, dashboard, report and metrics."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Verdict:
 
     @property
     def ended(self) -> bool:
-        """Whether the run has ended."""
+        """True if the run has ended."""
         return self.state not in _UNDER_WAY
 
     @property
     def good(self) -> bool:
-        """Whether the run has ended as asked: done, or done with refusals."""
+        """True if the run has ended as asked: done, or done with refusals."""
         return self.state in _GOOD
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a record format is, and how to find the one of an output or a file.
+"""The interface of a record format, and the lookup of an output's or a file's.
 
 A record is a range of bytes of a shard's file that holds one image and its label. A format says how
 a sample becomes such bytes, how these follow each other in the file, and how to read them again.
@@ -24,7 +24,7 @@ LARGEST_RECORD = 256 << 20  # 256 MiB
 
 
 class Sample(NamedTuple):
-    """What a record is made of.
+    """An image to be stored in a record.
 
     Attributes:
         image: a JPEG, or samples row by row: uint8, or little-endian float32.
@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a record holds, whoever wrote it.
+    """The image and label of a record, whoever wrote it.
 
     Attributes:
         image: as of a sample.

@@ -175,7 +175,7 @@ FORMAT = WebDataset()
 
 
 class _Member(NamedTuple):
-    """What a header says.
+    """A member of a tar file, as its header describes it.
 
     Attributes:
         key, extension: the name up to the first dot of its last part, and what follows.

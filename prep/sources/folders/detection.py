@@ -1,4 +1,4 @@
-"""Which folders of a source are splits, and which are classes; an error where that is a guess."""
+"""Detection of splits and classes among folders; an error where that would be a guess."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MANY = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What the folders of a source are.
+    """The roles of a source's folders.
 
     Attributes:
         chosen: the splits that are wanted, in the order asked for, or by name.
@@ -40,7 +40,7 @@ class Shape:
 
     @property
     def has_splits(self) -> bool:
-        """Whether splits have folders of their own."""
+        """True if splits have folders of their own."""
         return _ROOT not in self.folders.values()
 
 

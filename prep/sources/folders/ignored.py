@@ -1,4 +1,4 @@
-"""What lies in a source and is no image of the set: counted by reason, with an example each."""
+"""Files and folders that are no images of the set: counted by reason, with an example each."""
 
 from __future__ import annotations
 

@@ -59,19 +59,19 @@ def plain_extension(image_type: str) -> str:
 
 
 def is_document(name: bytes) -> bool:
-    """Tell whether this is the name of a file that is neither an image nor a folder."""
+    """Return whether this is the name of a file that is neither an image nor a folder."""
     return extension_of(name) in _DOCUMENTS
 
 
 def is_list(name: bytes) -> bool:
-    """Tell whether a file may say which image is of which class."""
+    """Return whether a file may be a list of labels."""
     if name == LABEL_MAP.encode():
         return False
     return extension_of(name) in _TABLES or _LISTS.fullmatch(name) is not None
 
 
 def is_container(name: str) -> bool:
-    """Tell whether a folder is named for what it holds, as no class is.
+    """Return whether a folder is named for what it holds, as no class is.
 
     >>> is_container("JPEGImages"), is_container("HAM10000_images_part_1"), is_container("mask")
     (True, True, False)
@@ -113,7 +113,7 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def role_of(split: str) -> Role | None:
-    """Tell what a split is for by its first or last word; None if it is not usually named so.
+    """Return the role of a split by its first or last word; None if it is no usual name.
 
     >>> role_of("Training"), role_of("val2017"), role_of("seg_test"), role_of("animals")
     ('train', 'validation', 'test', None)
@@ -132,7 +132,7 @@ def _role_and_rest(name: str) -> tuple[Role | None, tuple[str, ...]]:
 
 
 def is_plainly_a_split(name: str) -> bool:
-    """Tell whether a folder is so plainly named as a split that it is hardly a class.
+    """Return whether a folder is so plainly named as a split that it is hardly a class.
 
     >>> is_plainly_a_split("test1"), is_plainly_a_split("bullet_train"), is_plainly_a_split("val")
     (True, False, True)

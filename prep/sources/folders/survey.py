@@ -1,4 +1,4 @@
-"""What lies in a source beside the images of its classes."""
+"""Survey of what lies in a source beside the images of its classes."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Listing:
 
 @dataclass(slots=True, kw_only=True)
 class Folder:
-    """What lies in a folder, by name.
+    """The contents of a folder, by name.
 
     Attributes:
         path: relative to the root; so are those of its images.

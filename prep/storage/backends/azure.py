@@ -8,7 +8,7 @@ from adlfs import AzureBlobFileSystem
 
 
 class Azure(AzureBlobFileSystem):  # type: ignore[misc]
-    """As adlfs has it, but for two things.
+    """The filesystem of adlfs, with two changes.
 
     Of what is no URL, ``?`` and ``#`` are parts of the name. What fails is tried again after 1, 3
     and 5 s or so, instead of 15, 18 and 24: whoever asks tries again, too, and that there are no

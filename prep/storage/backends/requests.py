@@ -162,7 +162,7 @@ class Requests:
         return [(path.removeprefix(here), id_) for path, id_ in self.call(stores.unfinished_in_s3)]
 
     def abort_upload(self, upload: str) -> None:
-        """Have the storage forget an unfinished upload to this place."""
+        """Abort an unfinished upload to this place."""
         self.call(stores.abort_in_s3, upload)
 
     def call(self, function: Any, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which SFTP servers are trusted: those whose key is known, as ``ssh`` would have it."""
+"""Host keys of SFTP servers: only known ones are trusted, as by ``ssh``."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def ticks(axis: Any, labels: dict[float, str]) -> None:
 
 
 def in_ink(made: Any) -> Any:
-    """Have the page give a model the colour of its text."""
+    """Give a model the colour of the page's text."""
     made.tags = [_INK_TAG]
     return made
 

@@ -1,4 +1,4 @@
-"""How the run went, and the shards that it wrote."""
+"""The course of the run, and the shards that it wrote."""
 
 from __future__ import annotations
 

@@ -41,12 +41,12 @@ class Frame(NamedTuple):
 
     @property
     def progressive(self) -> bool:
-        """Whether each scan may hold only a part of the coefficients."""
+        """True if each scan may hold only a part of the coefficients."""
         return self.marker in _PROGRESSIVE
 
     @property
     def arithmetic(self) -> bool:
-        """Whether the coding is arithmetic rather than Huffman."""
+        """True if the coding is arithmetic rather than Huffman."""
         return self.marker in _ARITHMETIC
 
     @property
