@@ -137,8 +137,11 @@ def kind_of(value: object) -> str:
             return "a list"
         case Mapping():
             return "a mapping"
+        case bytes() | bytearray():
+            return "bytes"
         case _:
-            return f"a {type(value).__name__}"
+            name = type(value).__name__
+            return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def unit_of(size: float) -> tuple[float, str]:

@@ -53,11 +53,11 @@ class Catalog:
         source: the name of the source, as plans hold it.
         splits: the splits that have images, in the order asked for, or by name.
         classes: the classes of all splits, chosen or not, by name.
-        images: one row an image, sorted by split and class: ``split`` and ``class`` (int32,
-            positions in the above), ``path`` (large_binary, the ``raw_name`` of an entry: no
-            leading slash, no ``..``), ``size`` and ``mtime`` (int64, its stamp). If its name does
-            not tell where its bytes are, also ``file`` (large_binary) and ``offset`` (int64, -1
-            for None), which come back in the entry.
+        images: one row an image, sorted by split and class, from ``manifest.table_of``: ``split``
+            and ``class`` (positions in the above), ``path`` (the ``raw_name`` of an entry: no
+            leading slash, no ``..``), ``size`` and ``mtime`` (its stamp). If its name does not tell
+            where its bytes are, also ``file`` and ``offset`` (-1 for None), which come back in the
+            entry.
         ignored: what else lies in the source.
     """
 

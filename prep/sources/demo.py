@@ -84,7 +84,7 @@ def _load_photos() -> dict[str, list[Image.Image]]:
 
 
 def _names(count: int) -> Iterator[tuple[str, str, int]]:
-    """(split, class, number) of each image; later classes are smaller, as in real sets."""
+    """Yield (split, class, number) of each image; later classes are smaller, as in real sets."""
     weights = [1 / (1 + rank) for rank in range(len(_PHOTOS))]
     left = count - len(_BROKEN)
     for rank, name in enumerate(_PHOTOS):

@@ -17,7 +17,7 @@ from prep.text import counted, quoted, reason_of, some
 
 # All lists are kept in each output's plan, which is parsed as any other file is.
 _MOST_NUMBERS = 4_000_000
-_INT64 = range(-(1 << 63), 1 << 63)
+INT64 = range(-(1 << 63), 1 << 63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ class LabelMap:
 
 def _number(name: str, label: Any, width: int | None, where: str) -> int:
     if width is None:
-        if type(label) is int and label in _INT64:
+        if type(label) is int and label in INT64:
             return label
         expected = "a whole number, as for the first class"
     else:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
@@ -46,6 +46,12 @@ _DICTIONARY = pa.dictionary(pa.int32(), pa.binary())
 _EMPTY = pa.schema(list(_COLUMNS.items())).empty_table()
 
 T = TypeVar("T")
+
+
+def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Return the images of a catalog, by column; see :class:`prep.sources.base.Catalog`."""
+    types = {"split": pa.int32(), **_COLUMNS, **_PLACES}
+    return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
 
 
 def to_parquet(images: pa.Table) -> bytes:

@@ -14,25 +14,21 @@ import os
 import re
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from prep.errors import ConfigError, SourceError
-from prep.settings import DEFAULT_SPLIT, require_split_name
+from prep.settings import DEFAULT_SPLIT, KEYS, require_split_name
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
+from prep.sources.labels import INT64, LabelMap
 from prep.storage.arguments import typed
 from prep.storage.locate import locate, read_file, read_range, stamp_of
 from prep.storage.location import FileChanged, Location, Stamp
 from prep.storage.urls import is_url
 from prep.text import counted, kind_of, quoted, reason_of, shown, some
 
-if TYPE_CHECKING:
-    from prep.sources.labels import LabelMap
-
 _NAME = re.compile(r"list of [\d,]+ images?")
-_INT64 = range(-(1 << 63), 1 << 63)
 _ANY_IMAGE = "the bytes of an image file, its path, or a uint8 array of (H, W, 3) or (H, W)"
-# What only a source of folders looks at, and its default.
-_OF_FOLDERS = {"image_type": None, "layout": "auto", "on_stray": "fail"}
+_KEYS_OF_FOLDERS = ("image_type", "layout", "on_stray")
 
 
 class _Item(NamedTuple):
@@ -45,7 +41,7 @@ class _Item(NamedTuple):
 
 
 class _ImageList(Source):
-    """Reader of a list: of files where they are, and of pieces of the file that is kept."""
+    """A list of images: files are read where they are, and all others from the kept file."""
 
     def read(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:
@@ -102,8 +98,7 @@ class ListedImages(_ImageList):
         return f"<{self.name}>"
 
     def catalog(self, wanted: Wanted) -> Catalog:
-        import numpy as np
-        import pyarrow as pa
+        from prep.sources.manifest import table_of
 
         _require_defaults(wanted)
         splits = self._splits(wanted.splits)
@@ -116,30 +111,27 @@ class ListedImages(_ImageList):
         ]
         found.sort(key=lambda row: row[:2])
         rows = [entry for _, _, entry in found]
-        columns = {
-            "split": pa.array([split for split, _, _ in found], pa.int32()),
-            "class": pa.array([class_ for _, class_, _ in found], pa.int32()),
-            "path": pa.array([entry.raw_name for entry in rows], pa.large_binary()),
-            "size": pa.array([entry.stamp.size for entry in rows], pa.int64()),
-            "mtime": pa.array(np.array([entry.stamp.mtime for entry in rows], np.int64)),
-            "file": pa.array([entry.file for entry in rows], pa.large_binary()),
-            "offset": pa.array([-1 if e.offset is None else e.offset for e in rows], pa.int64()),
-        }
         return Catalog(
             source=self.name,
             splits=splits,
             classes=tuple(map(str, classes)),
-            images=pa.table(columns),
+            images=table_of(
+                {
+                    "split": [split for split, _, _ in found],
+                    "class": [class_ for _, class_, _ in found],
+                    "path": [entry.raw_name for entry in rows],
+                    "size": [entry.stamp.size for entry in rows],
+                    "mtime": [entry.stamp.mtime for entry in rows],
+                    "file": [entry.file for entry in rows],
+                    "offset": [-1 if entry.offset is None else entry.offset for entry in rows],
+                }
+            ),
         )
 
     def label_map(self) -> tuple[LabelMap, str] | None:
-        from prep.sources.labels import LabelMap
-
-        labels = {item.label for item in self._items}
-        if not all(isinstance(label, int) for label in labels):
-            return None
-        numbers = {str(label): label for label in sorted(labels, key=_in_order)}
-        return LabelMap(numbers=numbers), "the labels of the list"  # type: ignore[arg-type]
+        labels = {item.label for item in self._items if isinstance(item.label, int)}
+        numbers = {str(label): label for label in sorted(labels)}
+        return (LabelMap(numbers=numbers), "the labels of the list") if numbers else None
 
     @functools.cached_property
     def kept(self) -> Kept | None:  # type: ignore[override]
@@ -236,7 +228,7 @@ def _strange() -> OSError:
 
 
 def _item_of(number: int, item: Any, first: Any) -> _Item:
-    """Return an item as it is kept; raise ConfigError if it is none, or not like the first."""
+    """Return a checked item; raise ConfigError if it is none, or has not the first's length."""
     where = f"source: item {number}"
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         got = counted(len(item), "value") if isinstance(item, tuple | list) else kind_of(item)
@@ -267,7 +259,7 @@ def _require_one_kind_of_label(items: Sequence[_Item]) -> None:
 def _label_of(where: str, label: Any) -> str | int:
     if hasattr(label, "dtype") and label.shape == ():
         label = label.item()  # One of NumPy's numbers.
-    if isinstance(label, int) and not isinstance(label, bool) and label in _INT64:
+    if isinstance(label, int) and not isinstance(label, bool) and label in INT64:
         return label
     if isinstance(label, str) and label and "\0" not in label:
         with contextlib.suppress(UnicodeEncodeError):  # Half of a surrogate pair.
@@ -303,11 +295,11 @@ def _image_of(where: str, image: Any) -> tuple[Any, str | None]:
 
 
 def _require_defaults(wanted: Wanted) -> None:
-    for key, default in _OF_FOLDERS.items():
+    for key in _KEYS_OF_FOLDERS:
         value = getattr(wanted, key)
-        if value != default:
+        if value != KEYS[key].default:
             raise ConfigError(
-                f"{key}: got {shown(value)}, which says something of folders, and the source is a "
+                f"{key}: got {shown(value)}, which applies only to folders, and the source is a "
                 "list; leave it out"
             )
 

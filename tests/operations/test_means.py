@@ -325,9 +325,11 @@ def test_nothing_readable(tmp_path: Path, client: Client) -> None:
         prep.mean_rgb(tmp_path, client)
 
 
-def test_a_weight_that_is_none(tmp_path: Path) -> None:
+def test_arguments_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="weight"):
         prep.mean_rgb(tmp_path, weight="class")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^input: got a list; expected a path or a URL"):
+        prep.mean_rgb([(b"image", "cat")])  # type: ignore[list-item]
 
 
 # Real photos

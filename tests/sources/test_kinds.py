@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 import prep
@@ -17,6 +16,7 @@ from prep.output.journal import Journal
 from prep.shards.writer import RunRef
 from prep.sources import registry
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
+from prep.sources.manifest import table_of
 from prep.storage.location import FileChanged, Location, Stamp
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
@@ -41,13 +41,13 @@ class ZipSource(Source):
             source=self.name,
             splits=tuple(splits),
             classes=tuple(classes),
-            images=pa.table(
+            images=table_of(
                 {
-                    "split": pa.array([splits.index(part[0]) for part in parts], pa.int32()),
-                    "class": pa.array([classes.index(part[1]) for part in parts], pa.int32()),
-                    "path": pa.array([os.fsencode(i.filename) for i in files], pa.large_binary()),
-                    "size": pa.array([info.file_size for info in files], pa.int64()),
-                    "mtime": pa.array([info.CRC for info in files], pa.int64()),
+                    "split": [splits.index(part[0]) for part in parts],
+                    "class": [classes.index(part[1]) for part in parts],
+                    "path": [os.fsencode(info.filename) for info in files],
+                    "size": [info.file_size for info in files],
+                    "mtime": [info.CRC for info in files],
                 }
             ),
         )

@@ -228,7 +228,7 @@ IMAGE = b"bytes"
     ("items", "told"),
     [
         ([], "got an empty list; expected (image, label) pairs"),
-        ([IMAGE], "item 0: got a bytes; expected (image, label) or (image, label, split)"),
+        ([IMAGE], "item 0: got bytes; expected (image, label) or (image, label, split)"),
         (["a.jpg", "b.jpg"], "item 0: got text; expected (image, label)"),
         ([(IMAGE, "cat"), (IMAGE,)], "item 1: got 1 value; expected (image, label) or"),
         ([(IMAGE, "cat"), (IMAGE, "cat", "val")], "item 1: got 3 values, and item 0 has 2"),
@@ -261,7 +261,7 @@ def test_what_is_no_list_of_images_is_told_in_one_line(items: Any, told: str) ->
 
 @pytest.mark.parametrize("key", [{"layout": "classes"}, {"image_type": "png"}])
 def test_keys_that_say_something_of_folders_are_refused(tmp_path: Path, key: Any) -> None:
-    with pytest.raises(ConfigError, match="says something of folders, and the source is a list"):
+    with pytest.raises(ConfigError, match="applies only to folders, and the source is a list"):
         prep.plan(config(tmp_path / "out", photos(2), **key))
 
 

@@ -15,6 +15,7 @@ from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, FolderLayout, OnStray, plain_extension
 from prep.sources.folders.survey import survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
+from prep.sources.manifest import table_of
 from prep.storage.locate import absolute
 from prep.text import counted, quoted
 
@@ -37,13 +38,13 @@ class _Columns:
         self.mtime += folder.mtimes
 
     def table(self) -> pa.Table:
-        return pa.table(
+        return table_of(
             {
-                "split": pa.array(self.split, pa.int32()),
-                "class": pa.array(self.class_, pa.int32()),
-                "path": pa.array(self.path, pa.large_binary()),
-                "size": pa.array(self.size, pa.int64()),
-                "mtime": pa.array(self.mtime, pa.int64()),
+                "split": self.split,
+                "class": self.class_,
+                "path": self.path,
+                "size": self.size,
+                "mtime": self.mtime,
             }
         )
 

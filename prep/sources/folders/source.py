@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prep.errors import ConfigError, LabelError
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
+from prep.sources.labels import LabelMap
 from prep.storage.locate import absolute, locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
 from prep.text import quoted
-
-if TYPE_CHECKING:
-    from prep.sources.labels import LabelMap
 
 
 class FolderSource(Source):
@@ -63,8 +60,6 @@ class FolderSource(Source):
         return catalog
 
     def label_map(self) -> tuple[LabelMap, str] | None:
-        from prep.sources.labels import LabelMap
-
         beside = os.path.join(self.name, LABEL_MAP)
         place = locate(beside)
         if place.is_file():
