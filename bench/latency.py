@@ -74,7 +74,7 @@ class Cost:
 def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Cost:
     """Writes all images of ``source``."""
     shutil.rmtree(SCRATCH, ignore_errors=True)
-    made = prep.plan(
+    plan = prep.plan(
         prep.Config(
             source=str(source),
             output=str(SCRATCH),
@@ -82,14 +82,14 @@ def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Co
             images_per_shard=images_per_shard,
         )
     )
-    Journal(SCRATCH).begin(made)
+    Journal(SCRATCH).begin(plan)
     (evict if way.cold else warm)(source)
     client.run(_set, str(way), way.delay / 1000, ahead=way.ahead)
-    run = RunRef(output=str(SCRATCH), digest=made.fingerprint.digest, run=os.urandom(8).hex())
+    run = RunRef(output=str(SCRATCH), digest=plan.fingerprint.digest, run=os.urandom(8).hex())
     busy, started = _busy(client), time.perf_counter()
-    write_shards(made.shards, run, DaskExecutor(client))
+    write_shards(plan.shards, run, DaskExecutor(client))
     seconds = time.perf_counter() - started
-    return Cost(made.images / seconds, 1000 * (_busy(client) - busy) / made.images)
+    return Cost(plan.images / seconds, 1000 * (_busy(client) - busy) / plan.images)
 
 
 def _busy(client: Client) -> float:

@@ -89,18 +89,18 @@ def measure(images: int, folder: str) -> Planned:
     config = Config(source=catalog.source, output=folder, images_per_shard=_IMAGES)
     labels = LabelMap.build(catalog.classes)
     journal, step = Journal(folder), _Steps()
-    made = step("plan", lambda: make_plan(config, catalog, labels, None, {}))
-    step("check", lambda: require_room(journal, made))
-    step("begin", lambda: journal.begin(made))
-    step("check again", lambda: require_room(journal, made))
-    step("begin again", lambda: journal.begin(made))
-    shard = _seconds_a_shard(journal, made)
-    _commit_all(journal, made)
-    receipts = step("read receipts", lambda: journal.committed(made))
+    plan = step("plan", lambda: make_plan(config, catalog, labels, None, {}))
+    step("check", lambda: require_room(journal, plan))
+    step("begin", lambda: journal.begin(plan))
+    step("check again", lambda: require_room(journal, plan))
+    step("begin again", lambda: journal.begin(plan))
+    shard = _seconds_a_shard(journal, plan)
+    _commit_all(journal, plan)
+    receipts = step("read receipts", lambda: journal.committed(plan))
     step("totals", lambda: total_receipts(receipts))
     step(
         "find duplicates",
-        lambda: copies_in_run(made.manifest, made.classes, made.shards, receipts),
+        lambda: copies_in_run(plan.manifest, plan.classes, plan.shards, receipts),
     )
     return Planned(
         images=images,
@@ -137,23 +137,23 @@ def make_catalog(images: int) -> Catalog:
     )
 
 
-def _seconds_a_shard(journal: Journal, made: RunPlan) -> float:
+def _seconds_a_shard(journal: Journal, plan: RunPlan) -> float:
     times = []
-    for shard in made.shards[:: max(1, len(made.shards) // _SAMPLE)]:
+    for shard in plan.shards[:: max(1, len(plan.shards) // _SAMPLE)]:
         started = time.process_time()
-        found = sum(1 for _ in journal.entries(made, shard))
+        found = sum(1 for _ in journal.entries(plan, shard))
         times.append(time.process_time() - started)
         assert found == shard.images
     return statistics.median(times)
 
 
-def _commit_all(journal: Journal, made: RunPlan) -> None:
+def _commit_all(journal: Journal, plan: RunPlan) -> None:
     """Receipts of shards that are there, and empty."""
     random = np.random.default_rng(0)
-    for shard in made.shards:
+    for shard in plan.shards:
         path = journal.layout.shard(shard)
         path.publish(b"", durable=False)
-        receipt = receipt_of(shard, made.fingerprint.digest)
+        receipt = receipt_of(shard, plan.fingerprint.digest)
         file = str(path.relative_to(journal.layout.root))
         checksums = to_text(random.integers(1, 1 << 63, shard.images).tolist())
         journal.receipts.commit(

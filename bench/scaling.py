@@ -67,13 +67,13 @@ def measure(source: Path, output: Path, client: Client, images_per_shard: int) -
         interpolation="linear",
         images_per_shard=images_per_shard,
     )
-    made = prep.plan(config)
-    Journal(output).begin(made)
-    run = RunRef(output=str(output), digest=made.fingerprint.digest, run=os.urandom(8).hex())
+    plan = prep.plan(config)
+    Journal(output).begin(plan)
+    run = RunRef(output=str(output), digest=plan.fingerprint.digest, run=os.urandom(8).hex())
     os.sync()  # What was written before is not this one's to wait for.
     processes = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
     before, started = _cpu(processes), time.perf_counter()
-    totals = write_shards(made.shards, run, DaskExecutor(client))
+    totals = write_shards(plan.shards, run, DaskExecutor(client))
     seconds = time.perf_counter() - started
     return _rate(totals, seconds, _cpu(processes) - before)
 

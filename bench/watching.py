@@ -65,35 +65,35 @@ def measure(source: Path, output: Path, client: Client, *, watched: bool) -> Cos
     """Writes all images of ``source``, once."""
     shutil.rmtree(output, ignore_errors=True)
     config = prep.Config(source=str(source), output=str(output), interpolation="linear")
-    made = prep.plan(config)
+    plan = prep.plan(config)
     journal = Journal(output)
-    journal.begin(made)
+    journal.begin(plan)
     client.run(_tell if watched else _tell_nothing)
     own = psutil.Process()
     before, started = sum(own.cpu_times()[:2]), time.perf_counter()
     if watched:
         with emitting(display_for("preparing", progress=True)) as events:
             run = Run(
-                plan=made,
+                plan=plan,
                 journal=journal,
                 receipts=(),
-                missing=made.shards,
+                missing=plan.shards,
                 events=events,
                 commits=Commits(events, journal, ()),
                 began=started,
             )
             write_missing(run, DaskExecutor(client))
     else:
-        write_shards(made.shards, _run_ref(made, output), DaskExecutor(client))
+        write_shards(plan.shards, _run_ref(plan, output), DaskExecutor(client))
     seconds = time.perf_counter() - started
     return Cost(
-        images_per_second=made.images / seconds,
+        images_per_second=plan.images / seconds,
         core=(sum(own.cpu_times()[:2]) - before) / seconds,
     )
 
 
-def _run_ref(made: RunPlan, output: Path) -> RunRef:
-    return RunRef(output=str(output), digest=made.fingerprint.digest, run=os.urandom(8).hex())
+def _run_ref(plan: RunPlan, output: Path) -> RunRef:
+    return RunRef(output=str(output), digest=plan.fingerprint.digest, run=os.urandom(8).hex())
 
 
 # These run in the workers, and so find the counters there.

@@ -445,7 +445,7 @@ def test_a_plan_is_printed_and_nothing_is_written(tmp_path: Path) -> None:
     assert "notes.txt" in pairs["passed over"]
 
 
-def test_the_estimated_size_is_that_of_the_squares(source: Path, at_home: Path) -> None:
+def test_the_estimated_size_is_that_of_the_crops(source: Path, at_home: Path) -> None:
     # 12 images of 200 × 200 × 3 bytes are 1.44 MB.
     assert "about 1.4 MB" in here("plan", *PLACES, "--encoding", "raw", "--size", "200").stdout
 

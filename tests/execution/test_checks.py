@@ -158,7 +158,7 @@ def test_too_little_patience_with_silence_is_told() -> None:
 
 def test_a_finding_of_many_processes_is_reported_once() -> None:
     one = Finding(level="warning", where="", what="slow", remedy="buy")
-    other = Finding(level="error", where="", what="broken", remedy="mend")
+    other = Finding(level="error", where="", what="broken", remedy="repair it")
     found = merged({"a": [one], "b": [one, other], "c": [one]}, 3)
     assert [(t.level, t.where) for t in found] == [("error", "b"), ("warning", "all 3 workers")]
     everywhere = merged({"scheduler": [one], "a": [one], "b": [one]}, 2)

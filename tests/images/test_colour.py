@@ -51,7 +51,7 @@ def test_a_profile_is_ignored_or_converted_as_asked_for(kind: str) -> None:
     assert psnr(square(data, icc="convert"), PICTURE[:, :, ::-1]) > 25
 
 
-def test_converting_the_square_is_as_good_as_converting_the_whole_image() -> None:
+def test_converting_the_crop_is_as_good_as_converting_the_whole_image() -> None:
     large = picture(480, 480)
     before, after = (
         ImageCms.ImageCmsProfile(io.BytesIO(SWAPPED)),

@@ -165,7 +165,7 @@ ALIKE = {"cubic": 40, "lanczos": 40, "area": 30}
 
 
 @pytest.mark.parametrize("interpolation", ALIKE)
-def test_the_same_pixels_give_nearly_the_same_square_from_any_container(
+def test_the_same_pixels_give_nearly_the_same_crop_from_any_format(
     interpolation: Interpolation, photos: Path
 ) -> None:
     pictures = large_photos(photos, 8)

@@ -215,7 +215,7 @@ def depth_rows(report: prep.RunReport) -> list[str]:
     return [line for name, line in report.rows() if name == "depth"]
 
 
-def test_a_split_of_twelve_bits_is_told_with_the_depth_that_mends_it(tmp_path: Path) -> None:
+def test_a_split_of_twelve_bits_is_told_with_the_depth_that_is_right(tmp_path: Path) -> None:
     source = deep_tree(
         tmp_path / "s",
         {"train": {"cat": 4095, "dog": 1500}, "val": {"cat": 40_000, "dog": 65_535}},

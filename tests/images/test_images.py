@@ -174,7 +174,7 @@ def test_a_lossy_file_gives_nearly_its_pixels(data: bytes, expected: Pixels) -> 
     assert psnr(square(data), pixels) > 30
 
 
-def test_the_sums_are_those_of_the_square() -> None:
+def test_the_sums_are_those_of_the_crop() -> None:
     data = jpeg(picture(90, 70))
     processed = ImageProcessor(ImageSettings(size=32))(data)
     assert processed.stats == channel_sums(square(data, 32))
@@ -442,7 +442,7 @@ def test_tensorflow_decodes_our_jpegs_to_the_pixels_that_we_do(quality: int) -> 
     assert np.array_equal(decode(data), theirs)
 
 
-def test_a_jpeg_of_ours_is_like_the_square_and_more_so_at_higher_quality() -> None:
+def test_a_jpeg_of_ours_is_like_the_crop_and_more_so_at_higher_quality() -> None:
     data = jpeg(picture(80, 100))
     found = [
         psnr(
@@ -454,7 +454,7 @@ def test_a_jpeg_of_ours_is_like_the_square_and_more_so_at_higher_quality() -> No
     assert found[2] > 40
 
 
-def test_raw_is_the_squares_samples() -> None:
+def test_raw_is_the_samples_of_the_crop() -> None:
     data = jpeg(picture(80, 100))
     found = ImageProcessor(ImageSettings(size=32, encoding="raw"))(data).image
     assert found == square(data, 32).tobytes()
@@ -466,7 +466,7 @@ ALL_VALUES = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
 
 @given(mean=st.tuples(channels, channels, channels))
 @example(mean=(122.679, 116.669, 104.006))  # ImageNet's
-def test_float32_is_the_square_less_the_mean_and_gives_it_back(
+def test_float32_is_the_crop_less_the_mean_and_gives_it_back(
     mean: tuple[float, float, float],
 ) -> None:
     processor = ImageProcessor(ImageSettings(size=16, encoding="float32", mean=mean))
@@ -516,7 +516,7 @@ def real_photos(folder: Path) -> list[tuple[bytes, Pixels]]:
     return [(data, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))) for data in files]
 
 
-def test_photos_are_as_pillow_resizes_their_central_square(photos: Path) -> None:
+def test_photos_are_as_pillow_resizes_their_centre_crop(photos: Path) -> None:
     found = []
     for data, pixels in real_photos(photos):
         short = min(pixels.shape[:2])

@@ -1,4 +1,4 @@
-"""What is lost of an image is seen; what can be mended is; and what is kept is noted."""
+"""Losses in images are seen, repaired where they can be, and noted where they are kept."""
 
 from __future__ import annotations
 

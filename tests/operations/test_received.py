@@ -281,7 +281,7 @@ def test_a_plan_whose_digest_is_another_is_refused(digest: Any, received: Receiv
         prep.verify(received.root)
 
 
-def test_many_shards_are_believed_with_the_image_list_for_them_alone(received: Received) -> None:
+def test_many_shards_are_believed_with_the_manifest_for_them_alone(received: Received) -> None:
     received.change_plan(
         images={"train": 20_000}, images_per_shard=1, config=_every_image(received)
     )
@@ -313,7 +313,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
-def test_a_path_that_leads_out_of_the_source_is_no_path_of_an_image_list(
+def test_a_path_that_leads_out_of_the_source_is_no_path_of_a_manifest(
     path: bytes, received: Received
 ) -> None:
     received.change_manifest(path=[path])
@@ -376,9 +376,7 @@ def test_what_a_server_would_decode_is_looked_at_decoded(path: bytes, stays: boo
 @pytest.mark.parametrize(
     "columns", [{"class": [-1]}, {"class": [2]}, {"class": [2**31 - 1]}, {"size": [-1]}], ids=str
 )
-def test_numbers_of_an_image_list_that_can_not_be(
-    columns: dict[str, Any], received: Received
-) -> None:
+def test_numbers_of_a_manifest_that_can_not_be(columns: dict[str, Any], received: Received) -> None:
     received.change_manifest(**columns)
     audit = examine(received.root)
     assert audit.plan is None
@@ -410,7 +408,7 @@ def _bomb(**options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zstd"}], ids=str)
-def test_an_image_list_that_holds_far_more_than_its_bytes_takes_no_memory(
+def test_a_manifest_that_holds_far_more_than_its_bytes_takes_no_memory(
     options: dict[str, Any], received: Received
 ) -> None:
     data = _bomb(**options)
@@ -425,7 +423,7 @@ def test_an_image_list_that_holds_far_more_than_its_bytes_takes_no_memory(
         list(manifest.entries(locate(received.root / MANIFEST), "/in", ["cat"], range(10)))
 
 
-def test_an_image_list_of_another_form_is_none(received: Received) -> None:
+def test_a_manifest_of_another_form_is_none(received: Received) -> None:
     path = received.root / MANIFEST
     table = pq.read_table(path)
     for other in (

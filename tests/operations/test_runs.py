@@ -282,7 +282,7 @@ def test_a_class_without_a_label_stops_it_before_it_begins(
 # Mean and report
 
 
-def test_the_mean_is_that_of_the_train_squares(
+def test_the_mean_is_that_of_the_crops_of_train(
     source: Path, tmp_path: Path, client: Client
 ) -> None:
     report = prep.run(config(source, tmp_path), client)
@@ -947,7 +947,7 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")])
-def test_an_image_list_that_was_lost_is_written_anew(
+def test_a_manifest_that_was_lost_is_written_anew(
     damage: Callable[[Path], object], own_source: Path, tmp_path: Path, client: Client
 ) -> None:
     output = tmp_path / "out"

@@ -648,7 +648,7 @@ def test_other_bytes_of_the_same_size_and_time_are_told_of(own: Output, client: 
     assert "other contents" in told(report)
 
 
-def test_an_image_list_of_a_source_that_has_changed_stays_lost(own: Output, client: Client) -> None:
+def test_a_manifest_of_a_source_that_has_changed_stays_lost(own: Output, client: Client) -> None:
     next((own.root.parent / "source").glob("train/*/*.jpg")).unlink()
     no_image_list(own)
     report = prep.verify(own.root, client, repair=True)

@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_second_run_is_told_who_holds_the_output_and_a_dead_holder_does_not_count(
+def test_the_second_run_is_told_who_owns_the_output_and_a_dead_owner_does_not_count(
     home: Path,
 ) -> None:
     command = [PREP, *FLAGS, "--images-per-shard", "20"]
@@ -87,7 +87,7 @@ def test_of_a_lock_nothing_is_left_but_beside_what_came_of_it(tmp_path: Path) ->
     assert path.exists()
 
 
-def test_a_lock_that_its_holder_has_just_removed_is_none(
+def test_a_lock_that_its_owner_has_just_removed_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = LocalPath(tmp_path / "lock")

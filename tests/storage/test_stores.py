@@ -82,7 +82,7 @@ def run_config(store: Store, source: str, **more: Any) -> prep.Config:
 
 
 @pytest.mark.slow
-def test_an_output_in_a_store_is_verified_mended_read_and_shown(
+def test_an_output_in_a_store_is_verified_repaired_read_and_shown(
     s3: S3, source: Path, client: Client
 ) -> None:
     prep.run(run_config(s3, s3.upload(source, "photos")), client)

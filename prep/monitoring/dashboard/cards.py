@@ -95,7 +95,7 @@ def live_figure(**options: Any) -> Any:
     Its ranges are ours to set: a range that follows the data is computed by the browser, which
     then reports each change to the server.
     """
-    made: Any = figure(
+    plot: Any = figure(
         x_range=Range1d(start=0, end=1),
         y_range=Range1d(start=0, end=1),
         sizing_mode="stretch_both",
@@ -105,17 +105,17 @@ def live_figure(**options: Any) -> Any:
         outline_line_color=None,
         **options,
     )
-    made.grid.grid_line_color = "#e8e8e8"
-    made.axis.axis_line_color = GREY
-    made.axis.major_tick_line_color = GREY
-    made.axis.minor_tick_line_color = None
-    made.axis.major_label_text_color = TEXT
-    made.axis.axis_label_text_font_style = "normal"
-    made.axis.axis_label_text_color = TEXT
-    made.axis.formatter = NumeralTickFormatter(format="0,0")
+    plot.grid.grid_line_color = "#e8e8e8"
+    plot.axis.axis_line_color = GREY
+    plot.axis.major_tick_line_color = GREY
+    plot.axis.minor_tick_line_color = None
+    plot.axis.major_label_text_color = TEXT
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.axis_label_text_color = TEXT
+    plot.axis.formatter = NumeralTickFormatter(format="0,0")
     # Whole numbers only: "0 1 1 2" would be those of every half.
-    made.axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=6)
-    return made
+    plot.axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=6)
+    return plot
 
 
 class Card:
@@ -125,12 +125,12 @@ class Card:
         root: the model to place.
     """
 
-    def __init__(self, made: Any, *, drawn: bool = True) -> None:
+    def __init__(self, plot: Any, *, drawn: bool = True) -> None:
         self._head = Div(sizing_mode="stretch_width", margin=0, stylesheets=[stylesheet()])
         self._said = ("", "")
-        self._made = made
-        made.visible = drawn
-        self.root = Column(children=[self._head, made], sizing_mode="stretch_both", margin=0)
+        self._plot = plot
+        plot.visible = drawn
+        self.root = Column(children=[self._head, plot], sizing_mode="stretch_both", margin=0)
 
     def draw(self, heading: str, key: Mapping[str, str] | None = None) -> None:
         """Show the figure.
@@ -149,13 +149,13 @@ class Card:
             return
         self._said = heading, word
         self._head.text = fill("head", heading, key, word)
-        self._made.visible = not word
+        self._plot.visible = not word
 
 
-def show_times(made: Any, seconds: Sequence[float]) -> None:
+def show_times(plot: Any, seconds: Sequence[float]) -> None:
     """Set the horizontal axis to these times."""
     if seconds:
-        made.x_range.update(start=seconds[0], end=max(seconds[-1], seconds[0] + 1))
+        plot.x_range.update(start=seconds[0], end=max(seconds[-1], seconds[0] + 1))
 
 
 def some_ticks(count: int, most: int) -> list[int]:

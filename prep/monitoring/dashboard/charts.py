@@ -24,8 +24,8 @@ class ShardsFigure:
         self._seen = b""
         self._shape = (0, 0)
         self._source = ColumnDataSource({"image": [], "dw": [], "dh": []})
-        self._made = live_figure()
-        self._made.image(
+        self._plot = live_figure()
+        self._plot.image(
             image="image",
             x=0,
             y=0,
@@ -39,12 +39,12 @@ class ShardsFigure:
                 nan_color="rgba(0, 0, 0, 0)",
             ),
         )
-        self._made.axis.visible = False
-        self._made.grid.grid_line_color = "#ffffff"
-        self._made.grid.level = "overlay"
+        self._plot.axis.visible = False
+        self._plot.grid.grid_line_color = "#ffffff"
+        self._plot.grid.level = "overlay"
         self._tickers = FixedTicker(ticks=[]), FixedTicker(ticks=[])
-        self._made.xgrid.ticker, self._made.ygrid.ticker = self._tickers
-        self._card = Card(self._made)
+        self._plot.xgrid.ticker, self._plot.ygrid.ticker = self._tickers
+        self._card = Card(self._plot)
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
@@ -58,8 +58,8 @@ class ShardsFigure:
         self._source.data = {"image": [grid], "dw": [columns], "dh": [rows]}
         if grid.shape != self._shape:
             self._shape = grid.shape
-            self._made.x_range.update(start=0, end=columns)
-            self._made.y_range.update(start=0, end=rows)
+            self._plot.x_range.update(start=0, end=columns)
+            self._plot.y_range.update(start=0, end=rows)
             self._separate(rows, columns)
         counts = np.bincount(states, minlength=len(SHARD_STATES)).tolist()
         named = (f"{n:,} {state}" for n, state in zip(counts, SHARD_STATES, strict=True) if n)
@@ -92,19 +92,19 @@ class ClassesFigure:
         self._run = ""
         self._order: list[int] = []
         self._source = ColumnDataSource({"x": [], "name": [], "planned": [], "done": []})
-        self._made = live_figure(y_axis_label="images")
+        self._plot = live_figure(y_axis_label="images")
         for name, colour in (("planned", PALE), ("done", BLUE)):
-            self._made.vbar("x", 0.9, name, source=self._source, color=colour, line_color=None)
-        self._made.xgrid.visible = False
+            self._plot.vbar("x", 0.9, name, source=self._source, color=colour, line_color=None)
+        self._plot.xgrid.visible = False
         self._ticker = FixedTicker(ticks=[])
-        self._made.xaxis.ticker = self._ticker
-        self._made.add_tools(
+        self._plot.xaxis.ticker = self._ticker
+        self._plot.add_tools(
             HoverTool(
                 mode="vline",
                 tooltips=[("class", "@name"), ("written", "@done{0,0} of @planned{0,0}")],
             )
         )
-        self._card = Card(self._made)
+        self._card = Card(self._plot)
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
@@ -127,12 +127,12 @@ class ClassesFigure:
             "planned": np.array([planned[names[number]] for number in self._order]),
             "done": np.zeros(len(names), np.int64),
         }
-        self._made.x_range.update(start=-0.5, end=max(len(names), 1) - 0.5)
-        self._made.y_range.end = 1.05 * max(planned.values(), default=1)
+        self._plot.x_range.update(start=-0.5, end=max(len(names), 1) - 0.5)
+        self._plot.y_range.end = 1.05 * max(planned.values(), default=1)
         few = len(names) <= _MOST_CLASSES_NAMED
         self._ticker.ticks = some_ticks(len(names), len(names) if few else _MOST_NUMBERS)
-        self._made.xaxis.major_label_overrides = {
+        self._plot.xaxis.major_label_overrides = {
             tick: names[self._order[tick]] if few else f"{tick + 1:,}" for tick in ticks
         }
-        self._made.xaxis.major_label_orientation = 0.6 if few else 0
+        self._plot.xaxis.major_label_orientation = 0.6 if few else 0
         self._card.draw(f"Classes: images written of {len(names):,}")

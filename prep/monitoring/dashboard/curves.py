@@ -81,10 +81,10 @@ class RatesFigure:
             "written": rates(seconds, [s.bytes_written / 1e6 for s in samples]),
         }
         self._source.data = {"seconds": np.array(seconds), **data}
-        for made, names in ((self._images, ["images"]), (self._bytes, ["read", "written"])):
-            show_times(made, seconds)
+        for plot, names in ((self._images, ["images"]), (self._bytes, ["read", "written"])):
+            show_times(plot, seconds)
             highest = max(float(data[name].max(initial=0)) for name in names)
-            made.y_range.end = max(1.1 * highest, 1)
+            plot.y_range.end = max(1.1 * highest, 1)
         self.images.draw("Images per second")
         self.bytes.draw("Megabytes per second", {"read": BLUE, "written": ORANGE})
 
@@ -102,13 +102,13 @@ class HostsFigure:
     def __init__(self) -> None:
         self._samples = Samples()
         self._source = ColumnDataSource({"xs": [], "ys": [], "name": []})
-        self._made = live_figure(x_axis_label="seconds", y_axis_label="of all cores")
-        self._made.y_range.end = 103
-        self._made.yaxis.ticker = FixedTicker(ticks=_PERCENTS)
-        self._made.yaxis.formatter = _percent_labels()
-        self._made.multi_line("xs", "ys", source=self._source, color=BLUE, line_width=2, alpha=0.8)
-        self._made.add_tools(HoverTool(tooltips=[("host", "@name")]))
-        self._card = Card(self._made, drawn=False)
+        self._plot = live_figure(x_axis_label="seconds", y_axis_label="of all cores")
+        self._plot.y_range.end = 103
+        self._plot.yaxis.ticker = FixedTicker(ticks=_PERCENTS)
+        self._plot.yaxis.formatter = _percent_labels()
+        self._plot.multi_line("xs", "ys", source=self._source, color=BLUE, line_width=2, alpha=0.8)
+        self._plot.add_tools(HoverTool(tooltips=[("host", "@name")]))
+        self._card = Card(self._plot, drawn=False)
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
@@ -130,7 +130,7 @@ class HostsFigure:
             "ys": [np.array(ys) for _, ys in lines.values()],
             "name": list(lines),
         }
-        show_times(self._made, [sample.seconds for sample in samples])
+        show_times(self._plot, [sample.seconds for sample in samples])
         used = watch.recorder.mean_percent(list(lines)) or 0
         self._card.draw(f"CPU of hosts: {used:.0f}% of all cores in use, on average")
 
@@ -149,8 +149,8 @@ class WorkersFigure:
         self._drawn: tuple[str, int] = ("", 0)
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         colours = LinearColorMapper(palette=_CPU_COLOURS, low=0, high=100)
-        self._made = live_figure(x_axis_label="seconds")
-        self._made.image(
+        self._plot = live_figure(x_axis_label="seconds")
+        self._plot.image(
             image="image",
             x="x",
             y="y",
@@ -166,12 +166,12 @@ class WorkersFigure:
             width=12,
             padding=4,
         )
-        self._made.add_layout(scale, "right")
-        self._made.grid.grid_line_color = None
+        self._plot.add_layout(scale, "right")
+        self._plot.grid.grid_line_color = None
         self._ticker = FixedTicker(ticks=[])
-        self._made.yaxis.ticker = self._ticker
-        self._made.add_tools(HoverTool(tooltips=[("second", "$x{0}"), ("CPU", "@image%")]))
-        self._card = Card(self._made, drawn=False)
+        self._plot.yaxis.ticker = self._ticker
+        self._plot.add_tools(HoverTool(tooltips=[("second", "$x{0}"), ("CPU", "@image%")]))
+        self._card = Card(self._plot, drawn=False)
         self.root = self._card.root
 
     def update(self, watch: RunWatch) -> None:
@@ -192,8 +192,8 @@ class WorkersFigure:
             percents = [min(sample.workers.get(name, 0), 100) for name in names]
             self._rows.append(np.array(percents, np.uint8))
         end = samples[-1].seconds
-        show_times(self._made, [sample.seconds for sample in samples])
-        self._made.y_range.update(start=-0.5, end=len(names) - 0.5)
+        show_times(self._plot, [sample.seconds for sample in samples])
+        self._plot.y_range.update(start=-0.5, end=len(names) - 0.5)
         self._source.data = {
             "image": [np.stack(self._rows, axis=1)],
             "x": [samples[0].seconds],
@@ -206,4 +206,4 @@ class WorkersFigure:
 
     def _name_rows(self) -> None:
         self._ticker.ticks = some_ticks(len(self._names), _MOST_ROWS_NAMED)
-        self._made.yaxis.major_label_overrides = dict(enumerate(self._names))
+        self._plot.yaxis.major_label_overrides = dict(enumerate(self._names))

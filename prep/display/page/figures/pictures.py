@@ -42,7 +42,7 @@ def class_profile(counts: Sequence[tuple[str, int]]) -> Any:
     Args:
         counts: (class, images), in that order.
     """
-    made = make_figure(
+    plot = make_figure(
         x="classes, the largest first",
         y="images",
         tooltips=[("class", "@name"), ("images", "@images{0,0}")],
@@ -54,24 +54,24 @@ def class_profile(counts: Sequence[tuple[str, int]]) -> Any:
             "name": [one_line(name) for name, _ in counts],
         }
     )
-    made.vbar(x="x", top="images", width=1, source=source, color=colour(0), line_color=None)
-    made.y_range.start = 0
-    whole_numbers(made.yaxis)
-    whole_numbers(made.xaxis)
-    return made
+    plot.vbar(x="x", top="images", width=1, source=source, color=colour(0), line_color=None)
+    plot.y_range.start = 0
+    whole_numbers(plot.yaxis)
+    whole_numbers(plot.xaxis)
+    return plot
 
 
 def side_histogram(bins: Mapping[int, int]) -> Any:
     """Return images by their shorter side; see :class:`prep.images.dimensions.Dimensions`."""
     edges = {number: 2 ** (number / SIDES_PER_OCTAVE) for number in range(min(bins), max(bins) + 2)}
-    made = _histogram(
+    plot = _histogram(
         "shorter side, in pixels",
         [(edges[number], edges[number + 1], images) for number, images in sorted(bins.items())],
         "@left{0,0} to @right{0,0} pixels",
     )
     low, high = edges[min(bins)], edges[max(bins) + 1]
-    ticks(made.xaxis[0], {value: f"{value:,.0f}" for value in _doublings(low, high)})
-    return made
+    ticks(plot.xaxis[0], {value: f"{value:,.0f}" for value in _doublings(low, high)})
+    return plot
 
 
 def aspect_histogram(bins: Mapping[int, int]) -> Any:
@@ -82,11 +82,11 @@ def aspect_histogram(bins: Mapping[int, int]) -> Any:
         for number, images in sorted(bins.items())
         if abs(number) <= WIDEST
     ] or [(1.0, 1.0, 0)]
-    made = _histogram("width : height", rows, "@left{0.00} to @right{0.00}")
+    plot = _histogram("width : height", rows, "@left{0.00} to @right{0.00}")
     low, high = min(rows[0][0], 0.7), max(rows[-1][1], 1.45)
-    made.x_range.start, made.x_range.end = low, high
-    ticks(made.xaxis[0], _thinned({v: t for v, t in _ASPECTS.items() if low <= v <= high}))
-    return made
+    plot.x_range.start, plot.x_range.end = low, high
+    ticks(plot.xaxis[0], _thinned({v: t for v, t in _ASPECTS.items() if low <= v <= high}))
+    return plot
 
 
 def _thinned(labels: dict[float, str]) -> dict[float, str]:
@@ -107,14 +107,14 @@ def file_sizes(sizes: npt.NDArray[np.int64]) -> Any:
         (2 ** (n / _SIZES_PER_OCTAVE), 2 ** ((n + 1) / _SIZES_PER_OCTAVE), int(count))
         for n, count in zip(numbers.tolist(), images, strict=True)
     ]
-    made = _histogram("size of the file", rows, "@left{0.0b} to @right{0.0b}")
+    plot = _histogram("size of the file", rows, "@left{0.0b} to @right{0.0b}")
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     bases = (1, 3) if high / low < 1000 else (1,)
     values = [base * 10.0**d for d in decades for base in bases]
     within = [value for value in values if low <= value <= high]
     labels = {value: tick_text(value) for value in within}
-    ticks(made.xaxis[0], labels if len(labels) > 1 else {v: size_text(v) for v in (low, high)})
-    return made
+    ticks(plot.xaxis[0], labels if len(labels) > 1 else {v: size_text(v) for v in (low, high)})
+    return plot
 
 
 def _doublings(low: float, high: float) -> list[float]:
@@ -126,7 +126,7 @@ def _doublings(low: float, high: float) -> list[float]:
 
 def _histogram(x: str, rows: Sequence[tuple[float, float, int]], shown: str) -> Any:
     """Return bars of (left, right, images) on a logarithmic axis."""
-    made = make_figure(
+    plot = make_figure(
         x=x,
         y="images",
         height=220,
@@ -135,12 +135,12 @@ def _histogram(x: str, rows: Sequence[tuple[float, float, int]], shown: str) -> 
     )
     left, right, top = (list(column) for column in zip(*rows, strict=True))
     source = ColumnDataSource({"left": left, "right": right, "top": top})
-    made.quad(
+    plot.quad(
         left="left", right="right", top="top", bottom=0, source=source, color=colour(0), alpha=0.85
     )
-    made.y_range.start = 0
-    whole_numbers(made.yaxis)
-    return made
+    plot.y_range.start = 0
+    whole_numbers(plot.yaxis)
+    return plot
 
 
 def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] | None) -> Any:
@@ -151,7 +151,7 @@ def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] 
         counts: int64 (256,).
         of_all: mean and standard deviation of all images, if known.
     """
-    made = make_figure(
+    plot = make_figure(
         x=f"{channel}, 0 to 255",
         y="% of pixels",
         height=180,
@@ -162,7 +162,7 @@ def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] 
     source = ColumnDataSource({"x": np.arange(256), "share": share})
     if of_all is not None:
         mean, std = of_all
-        made.add_layout(
+        plot.add_layout(
             BoxAnnotation(
                 left=max(mean - std, 0),
                 right=min(mean + std, 255),
@@ -173,21 +173,21 @@ def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] 
             )
         )
         line = Span(location=mean, dimension="height", line_width=1.5, line_dash="dashed")
-        made.add_layout(in_ink(line))
+        plot.add_layout(in_ink(line))
     shade = CHANNEL_COLOURS[channel]
-    made.varea(x="x", y1=0, y2="share", source=source, color=shade, alpha=0.35)
-    made.line("x", "share", source=source, color=shade, line_width=1.5)
+    plot.varea(x="x", y1=0, y2="share", source=source, color=shade, alpha=0.35)
+    plot.line("x", "share", source=source, color=shade, line_width=1.5)
     # Overexposed and black pixels can be many times as frequent as all others.
-    made.y_range.start, made.y_range.end = 0, 1.3 * float(np.quantile(share, 0.97)) or 1
-    ticks(made.xaxis[0], {value: str(value) for value in (0, 64, 128, 192, 255)})
-    return made
+    plot.y_range.start, plot.y_range.end = 0, 1.3 * float(np.quantile(share, 0.97)) or 1
+    ticks(plot.xaxis[0], {value: str(value) for value in (0, 64, 128, 192, 255)})
+    return plot
 
 
 def shard_images(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:
     """Return images per shard, in order."""
-    made = _shard_bars(receipts, splits, [receipt.images for receipt in receipts], "images")
-    whole_numbers(made.yaxis)
-    return made
+    plot = _shard_bars(receipts, splits, [receipt.images for receipt in receipts], "images")
+    whole_numbers(plot.yaxis)
+    return plot
 
 
 def shard_bytes(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> Any:
@@ -208,7 +208,7 @@ def bars_shown(shards: int) -> int:
 def _shard_bars(
     receipts: Sequence[ShardReceipt], splits: Sequence[str], values: Sequence[float], y: str
 ) -> Any:
-    made = make_figure(
+    plot = make_figure(
         x="shards, in their order",
         y=y,
         height=220,
@@ -229,7 +229,7 @@ def _shard_bars(
                 "size": [size_text(receipt.bytes) for _, receipt, _ in mine],
             }
         )
-        made.vbar(
+        plot.vbar(
             x="x",
             top="top",
             width=0.8 * every if len(rows) < 300 else every,
@@ -237,6 +237,6 @@ def _shard_bars(
             color=colour(number),
             line_color=None,
         )
-    made.y_range.start = 0
-    whole_numbers(made.xaxis)
-    return made
+    plot.y_range.start = 0
+    whole_numbers(plot.xaxis)
+    return plot

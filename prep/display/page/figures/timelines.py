@@ -65,7 +65,7 @@ def shard_timeline(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> A
     timeline = lay_out(receipts)
     workers = list(dict.fromkeys(r.worker for r in sorted(receipts, key=lambda r: r.began)))
     rows = {worker: len(workers) - place for place, worker in enumerate(workers)}
-    made = make_figure(
+    plot = make_figure(
         x="seconds",
         y="",
         height=min(90 + 26 * len(workers), 560),
@@ -86,7 +86,7 @@ def shard_timeline(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> A
                 "took": [f"{receipt.seconds:.1f} s" for receipt, _ in mine],
             }
         )
-        made.hbar(
+        plot.hbar(
             y="y",
             left="left",
             right="right",
@@ -96,22 +96,22 @@ def shard_timeline(receipts: Sequence[ShardReceipt], splits: Sequence[str]) -> A
             fill_alpha=0.8,
             line_color=None if len(receipts) > 400 else colour(number),
         )
-    _name_rows(made, rows)
+    _name_rows(plot, rows)
     for place, _ in timeline.pauses:
-        _mark_pause(made, place)
-    made.x_range.start, made.x_range.end = 0, timeline.length or 1
-    return made
+        _mark_pause(plot, place)
+    plot.x_range.start, plot.x_range.end = 0, timeline.length or 1
+    return plot
 
 
-def _name_rows(made: Any, rows: Mapping[str, int]) -> None:
-    made.ygrid.grid_line_color = None
+def _name_rows(plot: Any, rows: Mapping[str, int]) -> None:
+    plot.ygrid.grid_line_color = None
     if len(rows) > _MOST_NAMED_WORKERS:
-        made.yaxis.visible = False
+        plot.yaxis.visible = False
         return
     names = short_names(list(rows))
-    ticks(made.yaxis[0], {place: names[worker] for worker, place in rows.items()})
-    made.yaxis.major_tick_line_color = None
-    made.yaxis.axis_line_color = None
+    ticks(plot.yaxis[0], {place: names[worker] for worker, place in rows.items()})
+    plot.yaxis.major_tick_line_color = None
+    plot.yaxis.axis_line_color = None
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
@@ -125,9 +125,9 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     return {name: text if len(text) <= 18 else f"…{text[-17:]}" for name, text in shown.items()}
 
 
-def _mark_pause(made: Any, place: float) -> None:
+def _mark_pause(plot: Any, place: float) -> None:
     line = Span(location=place, dimension="height", line_dash="dotted", line_width=1.5)
-    made.add_layout(in_ink(line))
+    plot.add_layout(in_ink(line))
 
 
 def describe_pauses(pauses: Sequence[tuple[float, float]]) -> str:
@@ -169,7 +169,7 @@ def usable(histories: Sequence[History]) -> list[History]:
 
 def image_rate(histories: Sequence[History]) -> Any:
     """Return images per second over time."""
-    made = make_figure(
+    plot = make_figure(
         x="seconds",
         y="images/s",
         height=220,
@@ -178,9 +178,9 @@ def image_rate(histories: Sequence[History]) -> Any:
     for part in _parts(histories):
         y = rates(part.history.seconds, part.history.images)
         source = ColumnDataSource({"x": part.seconds, "y": y})
-        made.varea(x="x", y1=0, y2="y", source=source, color=colour(0), alpha=0.15)
-        made.line("x", "y", source=source, color=colour(0), line_width=2)
-    return _over_time(made, histories)
+        plot.varea(x="x", y1=0, y2="y", source=source, color=colour(0), alpha=0.15)
+        plot.line("x", "y", source=source, color=colour(0), line_width=2)
+    return _over_time(plot, histories)
 
 
 def byte_rates(histories: Sequence[History]) -> Any:
@@ -193,20 +193,20 @@ def byte_rates(histories: Sequence[History]) -> Any:
         )
     )
     unit += "/s"
-    made = make_figure(
+    plot = make_figure(
         x="seconds", y=unit, height=220, tooltips=[(unit, "@y{0,0.0}"), ("at", "@x{0,0} s")]
     )
     for part in _parts(histories):
         for number, total in enumerate((part.history.bytes_read, part.history.bytes_written)):
             y = rates(part.history.seconds, total) / divisor
             source = ColumnDataSource({"x": part.seconds, "y": y})
-            made.line("x", "y", source=source, color=colour(number), line_width=2)
-    return _over_time(made, histories)
+            plot.line("x", "y", source=source, color=colour(number), line_width=2)
+    return _over_time(plot, histories)
 
 
 def processor_time(histories: Sequence[History]) -> Any:
     """Return use of the cores by workers and hosts; of many workers, their middle and range."""
-    made = make_figure(
+    plot = make_figure(
         x="seconds",
         y="%",
         height=240,
@@ -215,23 +215,23 @@ def processor_time(histories: Sequence[History]) -> Any:
     names = list(dict.fromkeys(name for history in histories for name in history.workers))
     for part in _parts(histories):
         if len(names) > _MOST_LINES:
-            _draw_range(made, part)
+            _draw_range(plot, part)
         else:
             labels = short_names(names)
             for number, name in enumerate(names):
-                _draw_line(made, part, part.history.workers.get(name), labels[name], colour(number))
+                _draw_line(plot, part, part.history.workers.get(name), labels[name], colour(number))
         hosts = list(part.history.hosts)
         if len(hosts) <= _MOST_LINES // 3:
             for name in hosts:
                 label = "all cores" if len(hosts) == 1 else f"{one_line(name)}, all cores"
-                line = _draw_line(made, part, part.history.hosts[name], label, None)
+                line = _draw_line(plot, part, part.history.hosts[name], label, None)
                 if line is not None:
                     in_ink(line)
     columns = [c for h in histories for c in (*h.workers.values(), *h.hosts.values())]
     highest = max((v for column in columns for v in column if v is not None), default=0)
-    made.y_range.end = max(100, highest) * 1.02
-    made.yaxis.formatter = NumeralTickFormatter(format="0,0")
-    return _over_time(made, histories)
+    plot.y_range.end = max(100, highest) * 1.02
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    return _over_time(plot, histories)
 
 
 def worker_key(histories: Sequence[History]) -> list[tuple[str, int]]:
@@ -243,14 +243,14 @@ def worker_key(histories: Sequence[History]) -> list[tuple[str, int]]:
 
 
 def _draw_line(
-    made: Any, part: _Part, values: Sequence[float | None] | None, name: str, shade: str | None
+    plot: Any, part: _Part, values: Sequence[float | None] | None, name: str, shade: str | None
 ) -> Any:
     """Draw the known values; return the glyph, or None if there are no values."""
     if values is None:
         return None
     y = np.array([np.nan if value is None else value for value in values], float)
     source = ColumnDataSource({"x": part.seconds, "y": y, "name": [name] * len(y)})
-    line = made.line(
+    line = plot.line(
         "x",
         "y",
         source=source,
@@ -262,21 +262,21 @@ def _draw_line(
     return line.glyph
 
 
-def _draw_range(made: Any, part: _Part) -> None:
+def _draw_range(plot: Any, part: _Part) -> None:
     columns = part.history.workers.values()
     table = np.array([[np.nan if v is None else v for v in column] for column in columns], float)
     here = ~np.isnan(table).all(axis=0)
     low, middle, high = np.nanpercentile(table[:, here], (10, 50, 90), axis=0)
     x = part.seconds[here]
-    made.varea(x=x, y1=low, y2=high, color=colour(0), alpha=0.2)
+    plot.varea(x=x, y1=low, y2=high, color=colour(0), alpha=0.2)
     source = ColumnDataSource({"x": x, "y": middle, "name": ["the middle worker"] * len(x)})
-    made.line("x", "y", source=source, color=colour(0), line_width=2)
+    plot.line("x", "y", source=source, color=colour(0), line_width=2)
 
 
-def _over_time(made: Any, histories: Sequence[History]) -> Any:
+def _over_time(plot: Any, histories: Sequence[History]) -> Any:
     parts = _parts(histories)
     for before, after in itertools.pairwise(parts):
-        _mark_pause(made, float(before.seconds[-1] + after.seconds[0]) / 2)
-    made.x_range.start, made.x_range.end = 0, float(parts[-1].seconds[-1])
-    made.y_range.start = 0
-    return made
+        _mark_pause(plot, float(before.seconds[-1] + after.seconds[0]) / 2)
+    plot.x_range.start, plot.x_range.end = 0, float(parts[-1].seconds[-1])
+    plot.y_range.start = 0
+    return plot
