@@ -84,13 +84,13 @@ class Tally:
         if processed.note is not None:
             note = processed.note
             self._find(path, class_name, note.outcome, note.reason, note.detail)
-        self._settle(data)
+        self._count_bytes(data)
 
     def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
         """Count an image that was not written; ``data`` is as much as could be read of it."""
         self.refused += 1
         self._find(path, class_name, "refused", error.reason, error.detail)
-        self._settle(data)
+        self._count_bytes(data)
 
     def _find(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
         self.findings.append(
@@ -103,6 +103,6 @@ class Tally:
             )
         )
 
-    def _settle(self, data: bytes) -> None:
+    def _count_bytes(self, data: bytes) -> None:
         self.source_bytes += len(data)
         self.checksums.append(checksum(data))

@@ -152,7 +152,7 @@ def published(output: Path) -> dict[str, bytes]:
 
 
 class AtFirstImage:
-    """Does something when the first image of a shard is settled."""
+    """Does something once the first image of a shard is done."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action: Callable[[], object] | None = action

@@ -313,7 +313,7 @@ def test_an_unsafe_processor_is_left_when_memory_runs_out() -> None:
 
 
 def test_faults_are_for_tests_alone() -> None:
-    code = "from prep.shards.isolation.settle import injected_fault; print(injected_fault())"
+    code = "from prep.shards.isolation.processing import injected_fault; print(injected_fault())"
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", code]
     inside = subprocess.run(command, env=here, capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
-"""Images that crash a decoder, hang it or take all memory cost no more than themselves.
+"""Isolation of images that crash a decoder, hang it or take all memory, at no cost to others.
 
 - ``processors``: processes images in this process, or in a child process once an attempt at the
   same shard has died.
 - ``__main__``: that child process.
-- ``settle``: turns whatever a codec raises into a refused image.
+- ``processing``: processes an image, and turns whatever a codec raises into a refused image.
 - ``watchdog``: a timer of the kernel that ends a process whose decoder hangs.
 
 Normally an image pays nothing for this. An attempt at a shard has a temporary file, which bears the

@@ -18,8 +18,8 @@ from prep.errors import RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.processor import Processed
 from prep.settings import ImageSettings
+from prep.shards.isolation.processing import CRASHED, Process, make_processor, process_or_refuse
 from prep.shards.isolation.processors import receive, send
-from prep.shards.isolation.settle import CRASHED, Process, make_processor, settle
 from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG
 from prep.text import size_text
 
@@ -71,7 +71,7 @@ def _outcome(
 ) -> Processed | RefusedImage:
     WATCHDOG.start(timeout)
     try:
-        return settle(process, data)
+        return process_or_refuse(process, data)
     except RefusedImage as error:
         return error
     except MemoryError:

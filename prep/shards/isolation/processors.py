@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from prep.errors import RefusedImage
 from prep.images.processor import Processed
 from prep.settings import ImageSettings
-from prep.shards.isolation.settle import CRASHED, TOO_SLOW, make_processor, settle
+from prep.shards.isolation.processing import CRASHED, TOO_SLOW, make_processor, process_or_refuse
 from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG
 
 _LENGTH = 8  # bytes
@@ -190,7 +190,7 @@ class GuardedProcessor:
             return self._elsewhere(data)
         WATCHDOG.start(self._timeout)
         try:
-            return settle(self._process, data)
+            return process_or_refuse(self._process, data)
         except MemoryError:  # It may be the image, or all else in this process.
             pass
         finally:

@@ -32,7 +32,7 @@ def make_processor(settings: ImageSettings) -> Process:
     return faulty
 
 
-def settle(process: Process, data: bytes) -> Processed:
+def process_or_refuse(process: Process, data: bytes) -> Processed:
     """Process one image, whatever the codecs raise.
 
     Raises:
