@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prep.errors import ConfigError, Interrupted
+from prep.errors import ConfigError, Interrupted, TooManyRefused
 from prep.monitoring.counts import LiveCounts
 from prep.output.report.verdict import Verdict
 from prep.text import failure, one_line, shown
@@ -137,7 +137,8 @@ class RunEnded:
 class StopRun(Exception):
     """Raised by a callback to stop the run: committed shards are kept.
 
-    The run ends as after ``RunHandle.cancel()``: with Interrupted, and the state ``stopped``.
+    The run ends as after ``RunHandle.cancel()``: with Interrupted, and the state ``stopped``. The
+    message is part of both.
     """
 
 
@@ -145,8 +146,9 @@ class Callback:
     """Is called as a run goes on. Subclass it, and override what you need.
 
     Calls come one at a time and in order, in the thread that runs the operation: the caller's for
-    ``prep.run``, the run's own for ``prep.start``. A slow callback holds up the client, not the
-    workers. Nothing of a callback is sent to workers.
+    ``prep.run``, the run's own for ``prep.start``. Nothing of a callback is sent to workers. While
+    one is called, workers go on with the shards that they were given: hundreds on a cluster, but
+    one each without.
 
     If a callback raises an exception, the run stops, committed shards are kept, and the exception
     reaches the caller. To stop a run on purpose, raise :class:`prep.StopRun`.
@@ -189,19 +191,25 @@ _METHODS: Mapping[type, str] = {
 
 
 class CancelToken:
-    """A request to stop, made from any thread, that an operation looks at between its steps."""
+    """A request to stop, made from any thread, that an operation looks at between its steps.
+
+    Attributes:
+        reason: why, if a reason was given.
+    """
 
     def __init__(self) -> None:
-        self._reason: str | None = None
+        self.reason = ""
+        self._cancelled = False
 
-    def cancel(self, reason: str = "as asked") -> None:
+    def cancel(self, reason: str = "") -> None:
         """Request a stop; the first reason counts."""
-        self._reason = self._reason or reason
+        self._cancelled = True
+        self.reason = self.reason or reason
 
     def require_going(self) -> None:
         """Raise Interrupted if a stop was requested."""
-        if self._reason is not None:
-            raise Interrupted(f"stopped: {self._reason}")
+        if self._cancelled:
+            raise Interrupted(f"stopped: {self.reason or 'as asked'}")
 
 
 class Events:
@@ -215,7 +223,7 @@ class Events:
     def __init__(self, callbacks: Iterable[Callback], token: CancelToken | None = None) -> None:
         self.token = token or CancelToken()
         self.counts: LiveCounts | None = None
-        self._callbacks = require_callbacks(callbacks)
+        self._callbacks = list(callbacks)
         self._faulty: list[Callback] = []
         self._ended = False
 
@@ -227,7 +235,7 @@ class Events:
         """Return whether any callback handles one of these events."""
         names = [_METHODS[event] for event in events]
         return any(
-            getattr(type(callback), name) is not getattr(Callback, name)
+            getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
             for callback in self._callbacks
             for name in names
         )
@@ -237,17 +245,20 @@ class Events:
         self.token.require_going()
         self.emit(StageStarted(doing=doing))
 
-    def emit(self, event: Any) -> None:
-        """Call all callbacks, and then raise what the first faulty one has raised.
+    def emit(self, *events: Any) -> None:
+        """Call all callbacks with each event, and then raise what the first faulty one has raised.
 
         A faulty callback is not called again before the end.
         """
-        self.counts = event if isinstance(event, LiveCounts) else self.counts
-        faults = self._call(self._callbacks, event)
-        if faults:
+        errors: list[BaseException] = []
+        for event in events:
+            self.counts = event if isinstance(event, LiveCounts) else self.counts
+            faults = self._call(self._callbacks, event)
+            errors += [error for _, error in faults]
             self._faulty += [each for each, error in faults if isinstance(error, Exception)]
             self._callbacks = [c for c in self._callbacks if all(c is not f for f in self._faulty)]
-            raise faults[0][1]
+        if errors:
+            raise errors[0]
 
     def end(self, report: Any = None, error: BaseException | None = None) -> None:
         """Tell all callbacks, once, how the operation has ended.
@@ -275,7 +286,7 @@ class Events:
             try:
                 getattr(callback, name)(event)
             except StopRun as stop:
-                self.token.cancel(one_line(str(stop)) or "by a callback")
+                self.token.cancel(one_line(str(stop)))
             except BaseException as error:  # Ctrl-C, too: the others are to miss nothing.
                 faults.append((callback, error))
         return faults
@@ -283,26 +294,23 @@ class Events:
 
 @contextlib.contextmanager
 def emitting(callbacks: Iterable[Callback], token: CancelToken | None = None) -> Iterator[Events]:
-    """Emit events in the block, and at its end how it has ended.
-
-    Raises:
-        ConfigError: one of the callbacks is none.
-    """
+    """Emit events in the block, and at its end how it has ended."""
     events = Events(callbacks, token)
     try:
         yield events
     except BaseException as error:
-        events.end(getattr(error, "report", None), error)
+        events.end(error.report if isinstance(error, TooManyRefused) else None, error)
         raise
     events.end()
 
 
 def require_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    """Return callbacks as a list; raise ConfigError if one of them is none."""
-    given = list(callbacks)
-    for callback in given:
-        if not isinstance(callback, Callback):
-            raise ConfigError(
-                f"callbacks: got {shown(callback)}; expected objects of subclasses of prep.Callback"
-            )
+    """Return callbacks as a list; raise ConfigError if they are none."""
+    given = list(callbacks) if isinstance(callbacks, Iterable) else None
+    wrong = [each for each in given or () if not isinstance(each, Callback)]
+    if given is None or wrong:
+        raise ConfigError(
+            f"callbacks: got {shown(wrong[0] if wrong else callbacks)}; expected a list of objects "
+            "of subclasses of prep.Callback"
+        )
     return given

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from prep.config import AnyConfig, Config
 from prep.display.displays import opening_scene
 from prep.display.live import Panel, Screen
+from prep.errors import UsageError
 from prep.execution.clusters.choice import ClusterChoice, choice_of, in_notebook
 from prep.execution.clusters.session import require_usable_client, session_client, usable_client
 from prep.execution.dask import DaskExecutor
@@ -107,6 +108,7 @@ class RunHandle:
         self._callbacks = [Panel(self._screen), *callbacks]
         self._outcome: Future[RunReport] = Future()
         self._token = CancelToken()
+        self._thread: threading.Thread | None = None
 
     @property
     def state(self) -> State:
@@ -130,15 +132,19 @@ class RunHandle:
     def result(self, timeout: float | None = None) -> RunReport:
         """Wait for the end of the run, and return its report.
 
-        Ctrl-C, or interrupting the kernel, ends the wait but not the run.
+        Ctrl-C, or interrupting the kernel, ends the wait but not the run. In a callback of the run
+        there is no result to wait for.
 
         Args:
             timeout: seconds to wait at most.
 
         Raises:
             TimeoutError: the run has not ended yet.
+            UsageError: a callback of the run calls this.
             PrepError: as ``prep.run`` would have raised it; Interrupted after ``cancel()``.
         """
+        if self._is_in_callback() and not self.done:
+            raise UsageError("result: called by a callback of this run, which would never end")
         try:
             return self._outcome.result(timeout)
         except TimeoutError:
@@ -153,7 +159,8 @@ class RunHandle:
         """Stop the run cleanly, and wait until it has stopped.
 
         Committed shards are kept, and the next run continues from there. If all shards are
-        committed already, the run ends as it would have anyway.
+        committed already, the run ends as it would have anyway. In a callback of the run, this
+        returns at once.
 
         Args:
             timeout: seconds to wait at most.
@@ -162,6 +169,8 @@ class RunHandle:
             TimeoutError: the run has not stopped yet, but will.
         """
         self._token.cancel()
+        if self._is_in_callback():
+            return
         try:
             self._outcome.exception(timeout)
         except TimeoutError:
@@ -173,11 +182,14 @@ class RunHandle:
 
     def _begin(self, start: Start, overwrite: bool) -> None:
         # A daemon, so that the process can end, which stops the run.
-        thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._go, args=(start, overwrite), name="prep-run", daemon=True
         )
         _unfinished.add(self)
-        thread.start()
+        self._thread.start()
+
+    def _is_in_callback(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _go(self, start: Start, overwrite: bool) -> None:
         try:

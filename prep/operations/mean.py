@@ -17,7 +17,13 @@ from prep.execution.placing import placed, require_usable
 from prep.images.decoders.decode import Decoder
 from prep.images.encode import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
-from prep.monitoring.events import Callback, Events, WorkStarted, emitting
+from prep.monitoring.events import (
+    Callback,
+    Events,
+    WorkStarted,
+    emitting,
+    require_callbacks,
+)
 from prep.operations.work import count_tasks
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
@@ -140,9 +146,10 @@ def mean_rgb(
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")
     choice = choice_of(cluster, profile, workers, dashboard)
+    own = require_callbacks(callbacks)
     require_usable(client, choice)
     given = [inputs] if isinstance(inputs, str | os.PathLike) else [*inputs]
-    with emitting([*display_for("mean RGB", progress), *callbacks]) as events:
+    with emitting([*display_for("mean RGB", progress), *own]) as events:
         places = [admit("input", each, storage_options) for each in given]
         events.stage(f"listing {some([one_line(os.fspath(each)) for each in given])}")
         # Workers may have other working directories.

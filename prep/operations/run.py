@@ -19,7 +19,13 @@ from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import pressed_again
 from prep.execution.placing import placed, require_usable
-from prep.monitoring.events import Callback, CancelToken, RunStarted, emitting
+from prep.monitoring.events import (
+    Callback,
+    CancelToken,
+    RunStarted,
+    emitting,
+    require_callbacks,
+)
 from prep.operations.outlook import (
     look_at_output,
     missing_shards,
@@ -110,10 +116,11 @@ def run(
     """
     config = Config.of(config)
     choice = choice_of(cluster, profile, workers, dashboard)
+    own = require_callbacks(callbacks)
     require_usable(client, choice)
     start = functools.partial(placed, client, choice)
     shown = display_of_run(config, progress)
-    return carry_out(config, start, overwrite=overwrite, callbacks=[*shown, *callbacks])
+    return carry_out(config, start, overwrite=overwrite, callbacks=[*shown, *own])
 
 
 def carry_out(
@@ -243,7 +250,8 @@ def _stopped(run: Run, error: BaseException) -> Interrupted:
         if counts is not None:
             run.events.emit(only_committed(counts, run.plan, committed))
     seen = max(len(run.receipts), counts.shards if counts else 0)
-    return Interrupted(_how_to_resume(run.plan, seen, committed))
+    why = run.events.token.reason
+    return Interrupted(_how_to_resume(run.plan, seen, committed, why))
 
 
 def _what_is_committed(plan: RunPlan, journal: Journal) -> Sequence[ShardReceipt] | None:
@@ -253,19 +261,23 @@ def _what_is_committed(plan: RunPlan, journal: Journal) -> Sequence[ShardReceipt
     return None
 
 
-def _how_to_resume(plan: RunPlan, seen: int, committed: Sequence[ShardReceipt] | None) -> str:
+def _how_to_resume(
+    plan: RunPlan, seen: int, committed: Sequence[ShardReceipt] | None, why: str
+) -> str:
     """Say what stays of a run that was stopped, and how to continue it.
 
     Args:
         seen: how many shards were seen to be committed.
         committed: the receipts of those that are, if that is known.
+        why: the reason for the stop, if a callback has given one.
     """
     shards = f"{len(plan.shards):,} shards"
     known = f"this run has seen {seen:,} of {shards} committed, and these"
     if committed is not None:
         known = f"{len(committed):,} of {shards} are committed and"
     shown = "; `prep.report_page` shows what is there" if committed else ""
-    return f"stopped: {known} stay; run the same command again to continue{shown}"
+    because = f"{why}; " if why else ""
+    return f"stopped: {because}{known} stay; run the same command again to continue{shown}"
 
 
 def _warn_of_labels_that_move(plan: RunPlan, journal: Journal) -> None:

@@ -13,7 +13,7 @@ from prep.errors import OutputConflict, PrepError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Workload
 from prep.execution.placing import placed, require_usable
-from prep.monitoring.events import Callback, emitting
+from prep.monitoring.events import Callback, emitting, require_callbacks
 from prep.operations.audit import Audit, audit, shards_to_read
 from prep.operations.repair import Repair
 from prep.output.findings import Finding
@@ -147,13 +147,14 @@ def verify(
         ClusterError: the cluster can't be started, or would not do.
     """
     choice = choice_of(cluster, profile, workers, dashboard)
+    own = require_callbacks(callbacks)
     journal, stored = _open(admit("output", output, storage_options))
     if repair:
         require_trusted(journal.layout, stored, trust_plan)
         admit("source", Stored(stored.source), storage_options)
     require_usable(client, choice)
     with (
-        emitting([*display_for("verifying", progress), *callbacks]) as events,
+        emitting([*display_for("verifying", progress), *own]) as events,
         journal.lock() if repair else contextlib.nullcontext(),
     ):
         running = not repair and _is_held(journal)

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Run:
     Attributes:
         plan: the plan, as it was begun in this output; it has the configuration.
         journal: the output.
-        receipts: receipts of the shards that are not written.
+        receipts: receipts of the shards that are there already.
         missing: the shards to write.
         events: where to emit what happens.
         commits: tells callbacks of shards that are committed.
@@ -97,44 +97,56 @@ class Commits:
     def tell_of(self, shards: Sequence[ShardSpec]) -> None:
         """Read the receipts of shards just committed, if any callback wants to know, and tell."""
         if shards and self._events.wants(ShardCommitted, ImageRefused):
+            found: list[ShardReceipt | None] = []
             # What a storage does not tell now is told at the end of the run.
             with contextlib.suppress(StorageUnavailable):
                 root = self._journal.layout.root
                 found = list(root.each(self._journal.receipts.stored, shards))
-                self.tell(receipt for receipt in found if receipt is not None)
+            self.tell(receipt for receipt in found if receipt is not None)
+
+    def tell_rest(self, plan: RunPlan) -> None:
+        """Tell of the shards of a plan that are committed by now, if any callback wants to know."""
+        if self._events.wants(ShardCommitted, ImageRefused):
+            rest = [shard for shard in plan.shards if (shard.split, shard.index) not in self._told]
+            found: list[ShardReceipt] = []
+            with contextlib.suppress(OSError, StorageUnavailable):  # It may be why the run ends.
+                found = self._journal.receipts.committed(rest, plan.fingerprint.digest)
+            self.tell(found)
 
     def tell(self, receipts: Iterable[ShardReceipt]) -> None:
-        """Emit events for the receipts that have had none yet."""
+        """Emit events for the receipts that have had none yet, and then raise the first error."""
+        errors: list[Exception] = []
         for receipt in receipts:
             key = receipt.split, receipt.index
             if key not in self._told:
                 self._told.add(key)
-                self._tell(receipt)
+                try:
+                    self._events.emit(*self._events_of(receipt))
+                except Exception as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
-    def _tell(self, receipt: ShardReceipt) -> None:
+    def _events_of(self, receipt: ShardReceipt) -> Iterator[ShardCommitted | ImageRefused]:
         refused = of_outcome(receipt.findings, "refused")
-        self._events.emit(
-            ShardCommitted(
-                split=receipt.split,
-                index=receipt.index,
-                count=receipt.count,
-                path=str(self._journal.layout.root / receipt.file),
-                images=receipt.images,
-                refused=len(refused),
-                bytes=receipt.bytes,
-                seconds=receipt.seconds,
-                worker=receipt.worker,
-            )
+        yield ShardCommitted(
+            split=receipt.split,
+            index=receipt.index,
+            count=receipt.count,
+            path=str(self._journal.layout.root / receipt.file),
+            images=receipt.images,
+            refused=len(refused),
+            bytes=receipt.bytes,
+            seconds=receipt.seconds,
+            worker=receipt.worker,
         )
         for note in refused:
-            self._events.emit(
-                ImageRefused(
-                    path=note.path,
-                    split=receipt.split,
-                    class_name=note.class_name,
-                    reason=note.reason,
-                    detail=note.detail,
-                )
+            yield ImageRefused(
+                path=note.path,
+                split=receipt.split,
+                class_name=note.class_name,
+                reason=note.reason,
+                detail=note.detail,
             )
 
 
@@ -205,11 +217,11 @@ class _Watch(Callback):
         self._emit(replace(self._link.look(), verdict=verdict))
 
     def end_with(self, error: BaseException) -> None:
-        """End the watch of shards that are not all committed, if it has not ended."""
+        """End the watch, if it has not ended, and tell of what is committed by now."""
         if self._verdict is None:
             self._end(Verdict.of_error(error), remember=not pressed_again(error))
-            if isinstance(error, Exception):
-                self._tell_of_commits()
+        if isinstance(error, Exception):
+            self._run.commits.tell_rest(self._run.plan)
 
     def run_ended(self, event: RunEnded) -> None:
         """Tell the dashboard if the run has ended otherwise than its shards have."""

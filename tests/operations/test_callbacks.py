@@ -6,16 +6,18 @@ import io
 import json
 import logging
 import os
+import queue
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from distributed import Client
 
 import prep
-from prep.errors import BadImageError, ConfigError, Interrupted, SourceError
+from prep.errors import BadImageError, ConfigError, Interrupted, SourceError, UsageError
 from prep.monitoring.counts import LiveCounts
 from prep.monitoring.events import (
     ImageRefused,
@@ -183,14 +185,50 @@ def test_a_callback_stops_a_run_and_what_is_committed_stays(
     committed = contents(tmp_path / "out", "*/*.tfrecord")
     assert 0 < len(committed) < 20
     assert not list((tmp_path / "out").glob("**/*.partial"))
+    assert {shard.path for shard in other.of(ShardCommitted)} == {
+        str(tmp_path / "out" / name) for name in committed
+    }
     if state == "stopped":
-        assert f"{len(committed)} of 20 shards are committed" in str(caught.value)
+        why = f"{error}; " if str(error) else ""
+        assert f"stopped: {why}{len(committed)} of 20 shards are committed" in str(caught.value)
         assert other.of(LiveCounts)[-1].images == 8 * len(committed)
-        assert {shard.path for shard in other.of(ShardCommitted)} == {
-            str(tmp_path / "out" / name) for name in committed
-        }
     report = prep.run(asked, client)
     assert (report.resumed_shards, report.images["written"]) == (len(committed), 160)
+
+
+def test_what_a_callback_fails_of_others_are_told_to_the_last_image(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    stops, other = Stops(OSError("disk full")), MagicMock(spec=prep.Callback)
+    with pytest.raises(OSError, match="disk full"):
+        prep.run(config(source, tmp_path / "out"), client, callbacks=[stops, other])
+    told = [call.args[0] for call in other.shard_committed.call_args_list]
+    committed = contents(tmp_path / "out", "*/*.tfrecord")
+    assert {shard.path for shard in told} == {str(tmp_path / "out" / name) for name in committed}
+    refused = [call.args[0].path for call in other.image_refused.call_args_list]
+    assert len(refused) == sum(shard.refused for shard in told)
+    assert other.run_ended.call_count == 1
+
+
+def test_a_callback_can_cancel_its_run_and_can_not_wait_for_it(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    handles: queue.SimpleQueue[prep.RunHandle] = queue.SimpleQueue()
+    seen: list[str] = []
+
+    class Cancels(prep.Callback):
+        def run_started(self, event: RunStarted) -> None:
+            handle = handles.get()
+            handle.cancel()
+            with pytest.raises(UsageError, match="called by a callback of this run"):
+                handle.result()
+            seen.append(handle.state)
+
+    handle = prep.start(config(source, tmp_path / "out"), client, callbacks=[Cancels()])
+    handles.put(handle)
+    with pytest.raises(Interrupted, match=r"^stopped: 0 of 4 shards"):
+        handle.result(60)
+    assert (seen, handle.state) == (["starting"], "stopped")
 
 
 def test_a_callback_that_fails_is_left_alone_until_the_end(
@@ -199,7 +237,9 @@ def test_a_callback_that_fails_is_left_alone_until_the_end(
     class Fails(Recorder):
         def stage_started(self, event: StageStarted) -> None:
             self._keep(event)
-            raise ValueError("first")
+            error = ValueError("first")
+            error.report = "of its own"  # type: ignore[attr-defined]
+            raise error
 
         def run_ended(self, event: RunEnded) -> None:
             self._keep(event)
@@ -224,14 +264,18 @@ def test_a_callback_that_fails_is_left_alone_until_the_end(
         events.end()
 
 
-@pytest.mark.parametrize("given", [[Recorder], [print]])
+@pytest.mark.parametrize("given", [[Recorder], [print], Recorder(), None])
 def test_what_is_no_callback_is_told_before_any_work(
     given: Any, source: Path, tmp_path: Path
 ) -> None:
+    expected = pytest.raises(ConfigError, match=r"callbacks: got .*expected a list of objects")
     for call in (prep.run, prep.start):
-        with pytest.raises(ConfigError, match=r"callbacks: got .*expected objects of subclasses"):
+        with expected:
             call(config(source, tmp_path / "out"), callbacks=given)
     assert not (tmp_path / "out").exists()
+    for function in (prep.mean_rgb, prep.verify):
+        with expected:
+            function(source, callbacks=given)
 
 
 def test_the_end_is_told_of_runs_that_fail_too(
