@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib.metadata
 import pickle
 import re
@@ -28,27 +29,32 @@ from prep.shards.writer import RunRef
 PACKAGE = Path(prep.__file__).parent
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    """(room, syntax tree) of each source file."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        yield room, ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def sources() -> list[tuple[Path, ast.Module]]:
+    """(path, syntax tree) of each source file."""
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in PACKAGE.rglob("*.py")]
 
 
-def test_packages_are_small_and_their_inits_hold_a_docstring_alone() -> None:
-    for init in PACKAGE.rglob("__init__.py"):
-        assert len(list(init.parent.glob("*.py"))) - 1 <= 10, init.parent
-        tree = ast.parse(init.read_text(encoding="utf-8"))
-        assert ast.get_docstring(tree), init
-        assert len(tree.body) == 1 or init.parent == PACKAGE, init
+def test_packages_are_small_and_their_docstrings_name_all_that_is_in_them() -> None:
+    for init, tree in sources():
+        if init.name != "__init__.py":
+            continue
+        modules = {path.stem for path in init.parent.glob("*.py")} - {"__init__"}
+        assert len(modules) <= 10, init.parent
+        named = set(re.findall(r"\w+", ast.get_docstring(tree) or ""))
+        if init.parent == PACKAGE:
+            continue
+        assert len(tree.body) == 1, init
+        if init.parent.name not in ("commands", "sections"):  # Each is named after one of these.
+            packages = {path.parent.name for path in init.parent.glob("*/__init__.py")}
+            assert (modules | packages) - named == set(), init
 
 
 def test_names_mean_one_thing() -> None:
     seen: dict[str, set[Path]] = {}
-    for path in PACKAGE.rglob("*.py"):
+    for path, tree in sources():
         if path.parent.name in ("commands", "sections") or path.stem.startswith("__"):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         public = {node.name for node in tree.body if isinstance(node, kinds)}
         for name in {path.name, *public}:
@@ -248,7 +254,8 @@ SAYS_WHERE = {
 
 def calls() -> Iterator[tuple[str, str, set[str | None]]]:
     """(module or package, what is called, the keywords it is given) of each call."""
-    for module, tree in sources():
+    for path, tree in sources():
+        module = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 keywords = {keyword.arg for keyword in node.keywords}
