@@ -174,8 +174,7 @@ class JsonLinesCallback(Callback):
             with open(target, "a", encoding="ascii") as file:
                 file.write(f"{line}\n")
         else:
-            target.write(f"{line}\n")
-            target.flush()
+            print(line, file=target, flush=True)  # Python has no standard output if it is closed.
 
 
 class CommandEvents(JsonLinesCallback):

@@ -18,6 +18,8 @@ from click.testing import CliRunner, Result
 import prep
 from prep.cli.main import main
 from prep.cli.streams import fit_streams
+from prep.cli.talk import Talk
+from prep.monitoring.events import StageStarted
 from prep.output.report.report import RunReport
 from tests.support.clusters import PREP, Terminal, run_prep, wait_until
 from tests.support.pictures import write_tree
@@ -47,6 +49,12 @@ def here(*arguments: str) -> Result:
 def events(stdout: str) -> list[dict[str, Any]]:
     """Read standard output, all of which has to be events."""
     return [json.loads(line) for line in stdout.splitlines()]
+
+
+def test_events_to_a_closed_standard_output_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    Talk(as_json=True).started("run")
+    Talk(as_json=True).callbacks("preparing")[0].stage_started(StageStarted(doing="listing"))
 
 
 def test_a_run_tells_programs_how_it_goes_and_ends(home: Path) -> None:
