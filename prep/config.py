@@ -202,7 +202,7 @@ def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
 
 HIDDEN = "hidden"
 
-#: What a configuration may be given as: itself, its keys and values, or the path of a file of them.
+#: The accepted forms of a configuration: itself, its keys and values, or the path of a file.
 AnyConfig: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"
 
 

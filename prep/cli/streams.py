@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 _ERRORS = "prep.plain"
-# What stands for the characters in our own texts; all others are escaped.
+# Replacements of characters in our own texts; all others are escaped.
 _PLAIN = {
     "·": "-",
     "×": "x",

@@ -7,11 +7,11 @@ from typing import Literal
 
 Level = Literal["error", "warning"]
 
-#: What a repair does about a file of an output: ``rewrite`` the shard from its images, ``remake``
+#: The remedy for a file of an output: ``rewrite`` the shard from its images, ``remake``
 #: the file from the receipts, ``remove`` it, or ``none``, if it takes a person.
 Remedy = Literal["rewrite", "remake", "remove", "none"]
 
-#: What was expected, and what was found instead.
+#: The expected contents, and those found instead.
 Difference = tuple[str, str]
 
 

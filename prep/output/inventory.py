@@ -23,7 +23,7 @@ from prep.storage.location import Location
 from prep.text import reason_of
 
 _LONGEST = 120  # characters of a file's contents in a finding
-# What differs between runs that give the same result, or with the place of the output.
+# Members that differ between runs that give the same result, or with the place of the output.
 _NOT_OF_THE_RESULT = {
     *(
         "output",

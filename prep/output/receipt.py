@@ -23,7 +23,7 @@ from prep.settings import FORMATS, MOST_SHARDS, require_split_name, shard_name
 from prep.sources.base import ImageEntry
 from prep.storage.urls import stays_within
 
-# What a receipt stands for that was written before these were noted.
+# The values of a receipt that was written before these were noted.
 _NO_DIMENSIONS: Mapping[str, Any] = {"sides": {}, "aspects": {}}
 _NO_DEPTHS: Mapping[str, Any] = {"classes": {}}
 _NO_TRAITS: Mapping[str, Any] = Traits().to_json()

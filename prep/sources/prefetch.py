@@ -23,7 +23,7 @@ _PROMPT, _PER_BYTE = 0.0003, 1e-9
 # Seconds of waiting after which a disk's files are read ahead. Each prompt read takes its share
 # back, so that it doesn't matter if others use the core now and then.
 _TOLERATED = 0.02
-# What this process has learnt: how far to read ahead, by storage. Where it is not known to wait,
+# How far to read ahead, as this process has learnt, by storage. Where it is not known to wait,
 # a disk's files are read in their turn.
 _DEPTHS: dict[str, int] = {}
 

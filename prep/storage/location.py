@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 
-# What filesystems keep of a time: SMB 100 ns, others a microsecond or a second. Two machines may
+# Resolution of file times: SMB 100 ns, others a microsecond or a second. Two machines may
 # see the same file through different ones.
 _TIME_UNITS = (100, 1_000, 1_000_000_000)  # nanoseconds
 

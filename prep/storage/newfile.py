@@ -31,7 +31,7 @@ SUFFIX = ".partial"
 _NAME = re.compile(rf"\.(?:(?P<tag>\d+)\.)?[0-9a-f]{{32}}{re.escape(SUFFIX)}")
 _BUFFER = 1 << 20  # 1 MiB
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-#: What filesystems without locks answer with.
+#: Error numbers of filesystems without locks.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
-# What may be over in a second. What is not here is as true the next time: the file is absent
+# Errors that may be over in a second. Others are as true the next time: the file is absent
 # (ENOENT), forbidden (EACCES), the disk is full (ENOSPC, EDQUOT) or read-only (EROFS).
 _PASSING = (
     *("EIO", "EREMOTEIO", "ETIMEDOUT"),  # a disk or a file server that stumbles

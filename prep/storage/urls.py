@@ -24,7 +24,7 @@ _SECRET_NAMES = re.compile(
     r"|^(sig|sas|pwd|hmac|sv|se|sp|st|sr|spr|sip|srt|skoid|sktid|skt|ske|sks|skv)$",
     re.IGNORECASE,
 )
-# What begins a name in a query or a fragment, as it is or quoted, as it may be in a link.
+# Characters that begin a name in a query or a fragment, as it is or quoted, as it may be in a link.
 _BEGINS = r"(?:[?#&;]|%(?:3f|23|26|3b))"
 _PARAMETER = re.compile(
     rf"(?P<begin>{_BEGINS})(?P<name>[^?#&;=/%\s'\"]*)"
@@ -40,7 +40,7 @@ _WHERE_SECRETS_GO = {
 }
 # Where a question mark may be in a name, or begin a query that is asked.
 _MAY_ASK = ("s3", "s3a", *WEB)
-# What stands before a colon is no host.
+# Protocols whose URLs have no host before the colon.
 _NO_HOSTS = ("github", "gist")
 # Protocols whose URLs begin with a bucket, not with a host that one logs in to, and what the two
 # parts of ``key:secret@`` are to their filesystems.

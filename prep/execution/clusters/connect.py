@@ -26,7 +26,7 @@ from prep.text import reason_of
 
 _LOGGER = logging.getLogger("prep")
 
-# What a full machine says, beside MemoryError. EAGAIN is that of too many processes.
+# Errors of a full machine, beside MemoryError. EAGAIN is that of too many processes.
 _FULL = {errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EDQUOT}
 
 

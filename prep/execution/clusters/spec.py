@@ -31,7 +31,7 @@ from prep.text import shown, unknown
 # the user trusts the file.
 _TRUSTED = ("dask", "distributed", "dask_jobqueue", "dask_kubernetes", "dask_cloudprovider")
 
-# What was expected, by the beginning of the names of pydantic's errors.
+# The expected values, by the beginning of the names of pydantic's errors.
 _EXPECTED = {
     "literal_error": "{expected}",
     "greater_than_equal": "at least {ge}",

@@ -36,7 +36,7 @@ _MEMORY_TICK = 0.1  # seconds: an image may take gigabytes in one
 _DEATHS_ALLOWED = 10
 _FALSE_STARTS_ALLOWED = 3  # in a row; of processes that are killed meanwhile, for each place
 _MEMORY_USED = 0.95  # of its share, beyond which a process is ended; as Dask's nanny does it
-# What each may take, however many they are: a process takes a quarter of it before its first image.
+# Memory that each may take, however many they are: a quarter of it goes before the first image.
 _LEAST_MEMORY = 512 << 20  # 512 MiB
 _MOMENT = 1.0  # seconds before an impatient user is heard
 # As Dask's nanny and cluster.yaml have it: one thread a process, and freed memory is kept.

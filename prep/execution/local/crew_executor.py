@@ -20,7 +20,7 @@ from prep.monitoring.watches import OwnWatch
 T = TypeVar("T")
 S = TypeVar("S")
 
-# What a process costs before it is of use is about what it takes to prepare so many images.
+# Starting a process costs about as much as preparing so many images.
 _IMAGES_PER_PROCESS = 100
 
 

@@ -36,8 +36,8 @@ _UNSAFE = re.compile(
     r"[\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-# What a formula begins with, full-width too, where a cell begins: also one that is only seen by a
-# program that splits lines at other characters.
+# Characters that begin a formula, full-width too, where a cell begins: also a cell that only a
+# program sees that splits lines at other characters.
 _FORMULA = re.compile(r"""((?:^|[;,|])[\s"']*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
 _MOST_IN_CSV = 1_000_000  # rows
 

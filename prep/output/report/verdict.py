@@ -22,7 +22,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 _UNDER_WAY: tuple[State, ...] = ("starting", "running")
 _GOOD: tuple[State, ...] = ("done", "done with refusals")
-#: Those in which everything is written but what was refused.
+#: States in which everything is written but what was refused.
 WRITTEN: tuple[State, ...] = (*_GOOD, "too many refused")
 
 

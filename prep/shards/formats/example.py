@@ -89,7 +89,7 @@ def parse_example(data: bytes) -> Record:
     return _parse_ours(data) or _parse_any(data)
 
 
-# What stands before each length in the head of an example of ours.
+# Bytes before each length in the head of an example of ours.
 _NESTING = (b"\x0a", _IMAGE_KEY + b"\x12", b"\x0a", b"\x0a")
 
 

@@ -24,7 +24,7 @@ EXTENSIONS = READ | UNREAD
 
 #: In a source, the file that says which number each class has.
 LABEL_MAP = "label_map.json"
-#: What systems and servers put among files of others.
+#: Names that systems and servers put among files of others.
 SYSTEM_FOLDERS = frozenset(b"__MACOSX @eaDir #recycle lost+found $RECYCLE.BIN".split())
 # Of a link with such a name, nobody expects that it leads to a folder.
 _DOCUMENTS = frozenset(

@@ -6,7 +6,7 @@ from typing import Any
 
 from prep.settings import install_command
 
-# What brings the package that a protocol needs; of others, fsspec says which.
+# The extra that brings a protocol's package; for others, fsspec names the package.
 _EXTRAS = {
     **dict.fromkeys(("s3", "s3a"), "s3"),
     **dict.fromkeys(("gs", "gcs"), "gcs"),

@@ -20,7 +20,7 @@ from webdav4.multistatus import Response
 _SCHEMES = {"webdav": "http", "webdavs": "https"}
 _SILENCE = 60.0  # seconds after which a server that answers nothing is given up
 _PIECE = 1 << 20  # 1 MiB
-# What was compressed on the way would not be as long as its header says.
+# A body that was compressed on the way is not as long as its header says.
 _AS_IT_IS = {"Accept-Encoding": "identity"}
 
 
