@@ -39,6 +39,7 @@ from tests.support.pictures import jpeg, picture, write_tree
 SIZE = 16
 LABELS = LabelMap(numbers={"cat": 3, "chat né\udcff": -(1 << 63), "dog": 0})
 ONE_HOT = LabelMap(numbers={"cat": 2, "chat né\udcff": 0, "dog": 1}, width=4)
+ALONE = LabelMap(numbers=dict.fromkeys(LABELS.numbers, 0), width=1)
 MEAN = {"R": 120.5, "G": 116.25, "B": 104.0}
 
 samples = st.lists(
@@ -73,7 +74,7 @@ def read(data: bytes) -> list[tuple[bytes, tuple[int, ...]]]:
     return [tuple(FORMAT.parse(record)) for record in FORMAT.records(io.BytesIO(data))]
 
 
-@given(found=samples, labels=st.sampled_from([LABELS, ONE_HOT]))
+@given(found=samples, labels=st.sampled_from([LABELS, ONE_HOT, ALONE]))
 def test_any_samples_read_back_and_are_what_tarfile_writes(
     found: list[tuple[bytes, str, str]], labels: LabelMap
 ) -> None:

@@ -222,7 +222,7 @@ class _Archive:
     def read(self, member: _Member, most: int) -> bytes:
         """Return header, data and padding of the member at hand, of at most so many bytes."""
         if member.length > most:
-            raise self._error(f"a record claims {member.size:,} bytes more than are read")
+            raise self._error(f"a record claims too many bytes, {member.size:,} of them in one member")
         body = self._file.read(member.length - _BLOCK)
         if len(body) < member.length - _BLOCK:
             raise self._error("the file ends within a record")
@@ -283,10 +283,11 @@ def _label(value: object, otherwise: tuple[int, ...]) -> tuple[int, ...]:
     """Return a label as JSON has it; raise RecordError if it is not that of ``.cls``."""
     if value is None:
         return otherwise
-    numbers = value if isinstance(value, list) else [value]
+    one_hot = isinstance(value, list)
+    numbers = value if one_hot else [value]
     if not all(type(number) is int for number in numbers):
         raise RecordError("expected a label of whole numbers in .json, found something else")
-    number = numbers[0] if len(numbers) == 1 else numbers.index(1) if 1 in numbers else None
+    number = numbers.index(1) if one_hot and 1 in numbers else value
     if (number,) != otherwise:
         raise RecordError(f"expected one label, found {otherwise[0]} in .cls and another in .json")
     return tuple(numbers)
