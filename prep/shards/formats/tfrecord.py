@@ -176,11 +176,10 @@ def _length(header: bytes, position: int, largest: int) -> int:
 
 
 def _data(stream: _Readable, length: int, position: int) -> bytes:
-    body = stream.read(length + 4)
-    if len(body) < length + 4:
+    data, checksum = stream.read(length), stream.read(4)
+    if len(checksum) < 4:
         raise RecordError(f"the file ends within a record, at byte {position}")
-    data = body[:length]
-    if masked_crc(data) != int.from_bytes(body[length:], "little"):
+    if masked_crc(data) != int.from_bytes(checksum, "little"):
         raise RecordError(f"wrong checksum of a record's data, at byte {position}")
     return data
 
