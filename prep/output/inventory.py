@@ -25,20 +25,11 @@ from prep.text import reason_of
 _LONGEST = 120  # characters of a file's contents in a finding
 # Members that differ between runs that give the same result, or with the place of the output.
 _NOT_OF_THE_RESULT = {
-    *(
-        "output",
-        "seconds",
-        "start_seconds",
-        "images_per_second",
-        "resumed_shards",
-        "versions",
-        "config",
-    ),
-    "retries",
+    *("output", "seconds", "start_seconds", "images_per_second", "resumed_shards", "retries"),
+    *("versions", "config", "verdict"),
     "duplicates",  # found by reading the images
     "passed_over",  # found by listing the source
     "refusals_allowed",  # as the run was asked
-    "verdict",
 }
 
 

@@ -147,6 +147,7 @@ def state(root: Path) -> dict[str, Any]:
                 "start_seconds",
                 "images_per_second",
                 "resumed_shards",
+                "retries",
                 "worker",
                 "began",
             )

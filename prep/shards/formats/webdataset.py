@@ -42,29 +42,24 @@ _NAME, _SIZE, _CHECKSUM, _KIND = slice(100), slice(124, 136), slice(148, 156), s
 _PREFIX = slice(345, 500)
 _PLAIN = (b"0", b"\0")
 _EXTENDED = (b"x", b"g")  # pax: what the next header, or all of them, can't hold
+_END = b"0".ljust(101, b"\0") + b"ustar\00000".ljust(255, b"\0")  # of a plain file's header
 _IMAGES = ("jpg", "jpeg", "png", "webp", "npy")
 
 
 def _header(name: str, size: int) -> bytes:
     """Return the ustar header of a plain file: mode 0644, of nobody, at time 0."""
-    start = b"%b0000644\0%b%b%011o\0%011o\0" % (
+    start = b"%b0000644\0%b%011o\0%011o\0" % (
         name.encode().ljust(100, b"\0"),
-        b"0000000\0",
-        b"0000000\0",
+        2 * b"0000000\0",
         size,
         0,
     )
-    end = b"0".ljust(101, b"\0") + b"ustar\00000".ljust(255, b"\0")
-    checksum = sum(start) + 8 * ord(" ") + sum(end)
-    return b"%b%06o\0 %b" % (start, checksum, end)
-
-
-def _padding(size: int) -> bytes:
-    return bytes(-size % _BLOCK)
+    checksum = sum(start) + 8 * ord(" ") + sum(_END)
+    return b"%b%06o\0 %b" % (start, checksum, _END)
 
 
 def _member(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
-    return _header(name, len(data)), data, _padding(len(data))
+    return _header(name, len(data)), data, bytes(-len(data) % _BLOCK)
 
 
 def _npy_header(settings: ImageSettings) -> bytes:
@@ -222,7 +217,9 @@ class _Archive:
     def read(self, member: _Member, most: int) -> bytes:
         """Return header, data and padding of the member at hand, of at most so many bytes."""
         if member.length > most:
-            raise self._error(f"a record claims too many bytes, {member.size:,} of them in one member")
+            raise self._error(
+                f"a record claims too many bytes, {member.size:,} of them in one member"
+            )
         body = self._file.read(member.length - _BLOCK)
         if len(body) < member.length - _BLOCK:
             raise self._error("the file ends within a record")
