@@ -280,11 +280,10 @@ def _label(value: object, otherwise: tuple[int, ...]) -> tuple[int, ...]:
     """Return a label as JSON has it; raise RecordError if it is not that of ``.cls``."""
     if value is None:
         return otherwise
-    one_hot = isinstance(value, list)
-    numbers = value if one_hot else [value]
+    numbers = value if isinstance(value, list) else [value]
     if not all(type(number) is int for number in numbers):
         raise RecordError("expected a label of whole numbers in .json, found something else")
-    number = numbers.index(1) if one_hot and 1 in numbers else value
+    number = numbers.index(1) if numbers is value and 1 in numbers else value
     if (number,) != otherwise:
         raise RecordError(f"expected one label, found {otherwise[0]} in .cls and another in .json")
     return tuple(numbers)
