@@ -7,7 +7,7 @@ import errno
 import functools
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
+from prep.output.report.duplicates import changed_since_written
+from prep.output.report.report import RunReport
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import OutputState, RunPlan
 from prep.planning.shards import ShardSpec
@@ -25,7 +27,7 @@ from prep.shards.reading import is_settled
 from prep.sources.base import ImageEntry
 from prep.sources.manifest import entries_of
 from prep.storage.location import Location
-from prep.text import quoted
+from prep.text import counted, quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,31 @@ def require_none_refused(config: Config, receipts: Iterable[ShardReceipt]) -> No
         )
 
 
-def too_many_refused(verdict: Verdict, output: str) -> TooManyRefused:
-    """Return the error of a run that has ended with this verdict."""
+def require_unchanged(plan: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
+    """Raise OutputConflict if images were written whose contents have changed since.
+
+    They are compared only if ``check`` is ``digest``.
+    """
+    if plan.config.check != "digest":
+        return
+    changed = changed_since_written(plan, journal.source(plan), receipts)
+    if changed:
+        raise OutputConflict(
+            f"output: in {plan.config.output}, {counted(len(changed), 'image')} had other contents "
+            f"when written (such as {quoted(changed[0])}), though the same size and time; choose "
+            "another output, or pass `overwrite=True` to replace it"
+        )
+
+
+def require_few_refused(report: RunReport) -> None:
+    """Raise TooManyRefused, with the report, if more images were refused than allowed."""
+    if report.verdict.state == "too many refused":
+        error = _too_many_refused(report.verdict, report.output)
+        error.report = report
+        raise error
+
+
+def _too_many_refused(verdict: Verdict, output: str) -> TooManyRefused:
     return TooManyRefused(
         verdict.reason,
         f"all others are written, and {output}/refused.csv lists these: raise "
@@ -137,7 +162,7 @@ def _foregone(found: Outlook, output: str, *, complete: bool) -> PrepError | Non
     except PrepError as error:
         return error
     verdict = Verdict.of_counts(plan.images, len(_refused(found.receipts)), plan.refusals_allowed)
-    return None if verdict.good or not complete else too_many_refused(verdict, output)
+    return None if verdict.good or not complete else _too_many_refused(verdict, output)
 
 
 def _refused(receipts: Iterable[ShardReceipt]) -> list[ImageNote]:

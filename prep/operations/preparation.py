@@ -19,6 +19,7 @@ from prep.images.stats import CHANNELS
 from prep.output.journal import Journal
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
+from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan
 from prep.settings import RGB, require_split_name
@@ -148,6 +149,20 @@ def warn_of_labels(plan: RunPlan) -> None:
     """Log what may be a mistake in the label map of a plan."""
     for doubt in plan.labels.doubts(plan.class_totals):
         _LOGGER.warning("prep: %s", doubt)
+
+
+def warn_of_labels_that_move(plan: RunPlan, journal: Journal) -> None:
+    """Log which numbers will stand for other classes than before."""
+    before = journal.stored_labels()
+    if before is None:
+        return
+    changes = label_changes(before, plan.labels)
+    if changes.moved or changes.gone or changes.widths:
+        _LOGGER.warning(
+            "prep: the labels in %s will change: %s; models trained on the old ones keep to those",
+            journal.output,
+            changes,
+        )
 
 
 def _plan(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from prep.config import AnyConfig, Config
 from prep.display.displays import display_of_run
-from prep.errors import Interrupted, OutputConflict, PrepError, ShardError
+from prep.errors import Interrupted, PrepError, ShardError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import pressed_again
@@ -29,23 +29,22 @@ from prep.monitoring.events import (
 from prep.operations.outlook import (
     look_at_output,
     missing_shards,
+    require_few_refused,
     require_none_refused,
-    too_many_refused,
+    require_unchanged,
 )
-from prep.operations.preparation import plan_images, warn_of_labels
+from prep.operations.preparation import plan_images, warn_of_labels, warn_of_labels_that_move
 from prep.operations.publish import load_ahead, publish
 from prep.operations.work import Commits, Run, only_committed, write_missing
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
-from prep.output.report.duplicates import changed_since_written
 from prep.output.report.making import Effort
 from prep.output.report.report import RunReport
-from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source
 from prep.storage.retry import answering_within
-from prep.text import counted, one_line, quoted
+from prep.text import counted, one_line
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -138,9 +137,8 @@ def carry_out(
         planned = plan_images(config)
         warn_of_labels(planned)
         journal = Journal(config.output)
-        found = look_at_output(
-            journal, planned, overwrite=overwrite
-        )  # Before even a lock is written.
+        # Before even a lock is written.
+        found = look_at_output(journal, planned, overwrite=overwrite)
         finished = found.finished
         # What is finished may lie where nothing can be written, and so can't be locked.
         with contextlib.nullcontext() if finished else journal.lock():
@@ -157,7 +155,7 @@ def carry_out(
                 commits=Commits(events, journal, receipts),
                 began=began,
             )
-            _require_unchanged(run)
+            require_unchanged(plan, journal, receipts)
             require_none_refused(config, receipts)
             events.emit(RunStarted(plan=plan, output=journal.output, resumed_shards=len(receipts)))
             effort = None
@@ -167,7 +165,7 @@ def carry_out(
                 journal.begin(plan)
             journal.remove_leftovers(plan)  # Those of workers that were killed meanwhile, too.
             report = publish(plan, journal, receipts, effort)
-        _require_few_refused(report)
+        require_few_refused(report)
         events.end(report)
     return report
 
@@ -183,7 +181,7 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
     """
     plan, journal = run.plan, run.journal
     if overwrite:
-        _warn_of_labels_that_move(plan, journal)
+        warn_of_labels_that_move(plan, journal)
     workload = Workload(images=sum(shard.images for shard in run.missing), parts=len(run.missing))
     _LOGGER.debug(
         "%s in %s, %d of them committed",
@@ -196,7 +194,10 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
             run.events.token.require_going()
             load_ahead()
             executor.require_fit(readable=_first_image(plan), writable=journal.output)
-            _begin(plan, journal, overwrite=overwrite)
+            journal.require_lock(ask=True)  # Starting a cluster may have taken long.
+            if overwrite:
+                journal.clear(plan)
+            journal.begin(plan)
             ready = run.seconds
             receipts = _write_until_committed(run, executor)
     except KeyboardInterrupt as error:
@@ -230,14 +231,6 @@ def _write_until_committed(run: Run, executor: Executor) -> list[ShardReceipt]:
         "keep disappearing: something else removes them, such as another run; stop it, and run "
         "the same command again"
     )
-
-
-def _begin(plan: RunPlan, journal: Journal, *, overwrite: bool) -> None:
-    """Prepare the output, now that there are workers that can do the work."""
-    journal.require_lock(ask=True)  # Starting a cluster may have taken long.
-    if overwrite:
-        journal.clear(plan)
-    journal.begin(plan)
 
 
 def _stopped(run: Run, error: BaseException) -> Interrupted:
@@ -280,47 +273,9 @@ def _how_to_resume(
     return f"stopped: {because}{known} stay; run the same command again to continue{shown}"
 
 
-def _warn_of_labels_that_move(plan: RunPlan, journal: Journal) -> None:
-    """Log which numbers will stand for other classes than before."""
-    before = journal.stored_labels()
-    if before is None:
-        return
-    changes = label_changes(before, plan.labels)
-    if changes.moved or changes.gone or changes.widths:
-        _LOGGER.warning(
-            "prep: the labels in %s will change: %s; models trained on the old ones keep to those",
-            journal.output,
-            changes,
-        )
-
-
 def _first_image(plan: RunPlan) -> list[str]:
     """Return the file of an image, if it is one that workers find under its own name."""
     source = open_source(plan.config.source)
     entries = entries_of(plan.manifest[:1], plan.classes)
     locations = (source.location(entry.file) for entry in entries)
     return [location for location in locations if location is not None]
-
-
-def _require_unchanged(run: Run) -> None:
-    """Raise OutputConflict if images were written whose contents have changed since.
-
-    They are compared only if ``check`` is ``digest``.
-    """
-    plan = run.plan
-    if plan.config.check != "digest":
-        return
-    changed = changed_since_written(plan, run.journal.source(plan), run.receipts)
-    if changed:
-        raise OutputConflict(
-            f"output: in {plan.config.output}, {counted(len(changed), 'image')} had other contents "
-            f"when written (such as {quoted(changed[0])}), though the same size and time; choose "
-            "another output, or pass `overwrite=True` to replace it"
-        )
-
-
-def _require_few_refused(report: RunReport) -> None:
-    if report.verdict.state == "too many refused":
-        error = too_many_refused(report.verdict, report.output)
-        error.report = report
-        raise error
