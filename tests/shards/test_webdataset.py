@@ -177,6 +177,15 @@ def test_damage_is_named(change: tuple[int, bytes], message: str) -> None:
         read(bytes(data))
 
 
+def test_records_before_a_damaged_header_are_read() -> None:
+    data = bytearray(written(keyed([(b"abc", "cat", "a.jpg"), (b"d", "dog", "b.jpg")])))
+    data[6 * 512] ^= 1
+    records = FORMAT.records(io.BytesIO(data))
+    assert FORMAT.parse(next(records)).image == b"abc"
+    with pytest.raises(RecordError, match="header, at byte 3072"):
+        next(records)
+
+
 def test_no_more_than_a_record_may_have_is_read() -> None:
     data = written(keyed([(bytes(5000), "cat", "a.jpg")]))
     with pytest.raises(RecordError, match="claims"):

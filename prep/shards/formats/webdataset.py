@@ -128,14 +128,19 @@ class WebDataset(RecordFormat):
         archive = _Archive(file)
         number, key, extensions = -1, "", set[str]()
         held: list[bytes] = []
-        for member in archive.members():
-            if member.key != key or member.extension in extensions:
-                if number >= 0:
-                    yield b"".join(held) if held else None
-                number, key, extensions, held = number + 1, member.key, set(), []
-            extensions.add(member.extension)
-            if wanted(number):
-                held.append(archive.read(member, largest - sum(map(len, held))))
+        try:
+            for member in archive.members():
+                if member.key != key or member.extension in extensions:
+                    if number >= 0:
+                        yield b"".join(held) if held else None
+                    number, key, extensions, held = number + 1, member.key, set(), []
+                if wanted(number):
+                    held.append(archive.read(member, largest - sum(map(len, held))))
+                extensions.add(member.extension)
+        except RecordError:
+            if "json" in extensions:  # The last of ours: it is the next record that is damaged.
+                yield b"".join(held) if held else None
+            raise
         if number >= 0:
             yield b"".join(held) if held else None
         archive.require_end()
