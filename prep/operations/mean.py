@@ -156,7 +156,8 @@ def mean_rgb(
         files = [absolute(file) for place in places for file in find_files(place, tfrecord)]
         files = list(dict.fromkeys(files))  # Patterns may overlap.
         shards = tfrecord if tfrecord is not None else len(shards_among(files)) == len(files)
-        chunks = list(_slices(files, 1 if shards else _FILES_PER_TASK))
+        length = 1 if shards else _FILES_PER_TASK
+        chunks = [files[start : start + length] for start in range(0, len(files), length)]
         images = _images_in_shards(files) if shards else len(files)
         workload = Workload(images=images, parts=len(chunks))
         with placed(client, choice, workload, events.stage) as executor:
@@ -299,11 +300,6 @@ def _sum_up(
 
     tasks = Tasks(function=function, items=chunks, merge=merge_parts, per_graph=_TASKS_PER_GRAPH)
     return executor.run_tasks(tasks, look) or Part()
-
-
-def _slices(items: Sequence[str], length: int) -> Iterator[Sequence[str]]:
-    for first in range(0, len(items), length):
-        yield items[first : first + length]
 
 
 def _conclude(part: Part, weight: Weight) -> MeanReport:
