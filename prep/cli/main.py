@@ -14,7 +14,7 @@ from prep.settings import NAME
 COMMANDS = {
     "cluster": "Check a cluster.",
     "demo": "Make a small set of photos, a few of them broken, and prepare it.",
-    "init": "Write a configuration for SOURCE, every setting explained.",
+    "init": "Write a configuration for SOURCE, with every setting explained.",
     "labels": "Write a label map that numbers the classes of SOURCE by name.",
     "mean": "Compute the mean RGB of images, or of the images in shards.",
     "plan": "Show what a run would do, and what it would find in OUTPUT; write nothing.",
@@ -55,11 +55,11 @@ class Commands(Errors):
 @click.group("prep", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=NAME, prog_name="prep")
 def main() -> None:
-    """Labelled images to TFRecord shards and the mean RGB, on every core.
+    """Turn labelled images into shards for training and their mean RGB, on every core.
 
     \b
     prep demo                  see it work on a small made-up set
-    prep plan photos shards    what would be done
+    prep plan photos shards    show what a run would do
     prep run photos shards     do it
 
     

@@ -12,7 +12,7 @@
 Nobody else joins the name of a source and that of an image, or opens an image file: a shard, an
 estimate, a repair and the report's page all ask ``Source.read``. Images are never decoded here.
 
-A new kind of source is one file with a subclass of ``Source`` that is also a ``base.Kind``, and its
-line in ``registry``. If the name of an image does not tell where its bytes are, its catalog has the
-columns ``file`` and ``offset``, which the manifest then keeps, too.
+A new kind of source is one file with a subclass of ``Source`` that is also a ``base.SourceKind``,
+and its line in ``registry``. If the name of an image does not tell where its bytes are, its catalog
+has the columns ``file`` and ``offset``, which the manifest then keeps, too.
 """

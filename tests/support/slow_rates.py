@@ -1,4 +1,4 @@
-"""What slow links cost: ``python tests/slow_rates.py``, as root, where nothing else runs.
+"""The cost of slow links: ``python -m tests.support.slow_rates``, as root, on an idle machine.
 
 Two clusters of three hosts, alike but for their links, write the same shards by turns. A rate is
 that from the first shard begun to the last one ended.

@@ -40,10 +40,10 @@ def check(
 ) -> None:
     """Find out whether a cluster can do the work, and what to do about it if not.
 
-    All workers are asked for their versions and set-up; one of each host reads an image of SOURCE,
-    and writes a file to OUTPUT, which is removed again.
+    All workers report their versions and set-up. One worker per host reads an image of SOURCE, and
+    writes a file to OUTPUT, which is removed again.
 
-    Exits with 0 if a run would not fail for what the cluster lacks, and with 1 if it would.
+    Exits with 0 if the cluster can do the work, and with 1 if it can't.
     """
     from prep.cli.tables import print_cluster_check
     from prep.operations.tools.cluster_check import check_chosen_cluster

@@ -34,9 +34,9 @@ from prep.text import counted, one_line, quoted
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def init(source: str | None, output: str | None, config_file: str, overwrite: bool) -> None:
-    """Write a configuration for SOURCE, every setting explained.
+    """Write a configuration for SOURCE, with every setting explained.
 
-    Without SOURCE, this folder is looked at, or the only folder of images in it.
+    SOURCE defaults to this folder, or to the only folder of images in it.
     """
     from prep.operations.tools.first_steps import make_starter
 

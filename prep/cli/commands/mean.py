@@ -50,14 +50,14 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value=True,
     metavar="BOOL",
-    help="Whether INPUT is shards, TFRecord or WebDataset. [told by its name]",
+    help="Whether INPUT holds shards (TFRecord or WebDataset). [by its name]",
 )
 @click.option(
     "--weight",
     type=click.Choice(["image", "pixel"]),
     default="image",
     show_default=True,
-    help="What counts the same: each image, or each pixel.",
+    help="What has equal weight: each image, or each pixel.",
 )
 @cluster_options
 @storage_option
@@ -73,7 +73,7 @@ def mean(
 ) -> None:
     """Compute the mean RGB of images, or of the images in shards.
 
-    INPUT is a folder, a file, or a pattern (** for any depth); or many of them.
+    INPUT is one or more folders, files, or patterns (** for any depth).
     """
     import prep
     from prep.cli.tables import print_mean

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def plan(config: Config, workers: int | None, talk: Talk) -> None:
     """Show what a run would do, and what it would find in OUTPUT; write nothing.
 
-    Exits with the code that a run would end with at once: if it could not begin, or if too many
-    images were refused of what is complete.
+    Exits with the code of a run that would fail at once: because it can't begin, or because a
+    complete OUTPUT has too many refused images.
     """
     config.require_source()  # Before all that takes long to load.
     import prep

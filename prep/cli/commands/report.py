@@ -25,8 +25,8 @@ from prep.text import reason_and_file
 def report(output: str, storage_options: Mapping[str, Any] | None) -> None:
     """Make OUTPUT/report.html again, and print its path.
 
-    A run makes it, too; this is for an output that is not finished, or was made before there was
-    such a page.
+    Every run makes this page. Use the command for an output that is unfinished, or older than the
+    page.
     """
     from prep.display.page.page import report_page
 

@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Write shards, mean RGB and a report.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    The same command continues a run that was stopped.
     """
     config.require_source()  # Before all that takes long to load.
     if not keep_dashboard:

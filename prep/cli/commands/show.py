@@ -51,8 +51,8 @@ def show(
 ) -> None:
     """Show record N of SHARD: label, class, picture and source.
 
-    Records are counted from 0, the default. SHARD may be a folder, too: its shards are counted
-    through, by name.
+    N counts from 0, the default. If SHARD is a folder, N counts on through its shards, in order of
+    their names.
     """
     from prep.operations.tools.lookup import find_record
 
