@@ -1,4 +1,4 @@
-"""How fast is it? ``prep`` held against the codecs' limit and the article's script.
+"""Benchmarks of ``prep`` against the codecs' limit and the article's script.
 
 ``python -m bench`` runs it.
 

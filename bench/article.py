@@ -1,4 +1,4 @@
-"""The baseline: a multiprocessing script as many have written it, after an article of 2019.
+"""The baseline: a typical multiprocessing script, after an article of 2019.
 
 "Imagenet PreProcessing using TFRecord and Tensorflow 2.0 Data API", by Abhisek Jana, describes it;
 this is written anew, with its steps and its habits (the whole image is resized; an odd margin

@@ -1,4 +1,4 @@
-"""The programs that are measured, each run as a process of its own, from its start to its end."""
+"""The programs that are measured, each as a process from start to end."""
 
 from __future__ import annotations
 

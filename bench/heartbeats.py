@@ -1,4 +1,4 @@
-"""What the scheduler's watch of a run costs with many workers: ``python -m bench.heartbeats``.
+"""The scheduler's cost of watching a run with many workers: ``python -m bench.heartbeats``.
 
 A watch of 100,000 shards is fed with what so many workers would tell, at the intervals that Dask
 has workers keep, and looked at twice a second, as the scheduler does. There are no workers, and no

@@ -1,4 +1,4 @@
-"""What a slow source costs: ``python -m bench.latency``.
+"""The cost of a slow source: ``python -m bench.latency``.
 
 The same images are written on the same cluster, by turns from memory, with some time added to every
 read, and from a disk whose pages are not in memory; each with reading ahead and without. The time

@@ -1,4 +1,4 @@
-"""The limit: what the codecs alone allow.
+"""The limit: the speed of the codecs alone.
 
 A bare loop over bytes in memory, one process per core, that decodes strictly into memory that is
 kept, resizes the centre crop into memory that is kept, and encodes. It neither reads nor writes,

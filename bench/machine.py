@@ -1,4 +1,4 @@
-"""What it was measured on: hardware and versions. Neither a name nor a date."""
+"""The hardware and versions of a measurement, without names or dates."""
 
 from __future__ import annotations
 

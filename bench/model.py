@@ -1,4 +1,4 @@
-"""What to expect of many machines, computed from measurements on one: ``python -m bench.model``.
+"""Predictions for many machines from measurements on one: ``python -m bench.model``.
 
 The figures that it begins with are those of SCALING.md, and can be given anew as flags. What comes
 out is arithmetic, not measurement: it takes it that work which shares nothing adds up, and says

@@ -1,4 +1,4 @@
-"""Memory of the processes, and use of the cores, seen from outside while a job runs.
+"""Memory of the processes and use of the cores, sampled from outside while a job runs.
 
 These are runs of their own: looking costs a little, so none of them is timed.
 """

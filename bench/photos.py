@@ -1,4 +1,4 @@
-"""The images: some real photos, linked as often as it takes to make a large set of them."""
+"""A large image set of real photos, each linked many times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What planning costs at scale: ``python -m bench.planning``.
+"""The cost of planning at scale: ``python -m bench.planning``.
 
 A catalog of made-up images, as many as ImageNet has and upwards, is planned, written, opened and
 read as a run does it: everything but listing the source, and without a single image file. Each

@@ -1,4 +1,4 @@
-"""Figures → tables on the terminal, and a JSON file with all that they were made of."""
+"""Figures → tables on the terminal, and a JSON file with the measurements behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much faster more workers are: ``python -m bench.scaling``.
+"""The speed-up by the number of workers: ``python -m bench.scaling``.
 
 The same photos are written with one worker and with several, by turns, on clusters that are there
 all the time and idle while it is not their turn. What counts is the ratio of the rates within a

@@ -1,4 +1,4 @@
-"""What scheduling alone costs: ``python -m bench.scheduling``.
+"""The cost of scheduling alone: ``python -m bench.scheduling``.
 
 Shards that do nothing go through all of what a run's shards go through: the graph, the scheduler
 with its watch of the run, the workers, and the reduction. Each task gives back at once what a shard

@@ -1,4 +1,4 @@
-"""What is the same for all that is measured."""
+"""Settings shared by all benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strictness and preflight cost: ``python -m bench.strictness``.
+"""The cost of strict decoding and of the preflight: ``python -m bench.strictness``.
 
 Whole photos through the package's decoder, and through bare simplejpeg, to the same size, which
 ignores what libjpeg warns of. They take turns image by image in one process, so that what else the

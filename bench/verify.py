@@ -1,4 +1,4 @@
-"""``python -m bench.verify``: what verifying costs beside reading and decoding.
+"""``python -m bench.verify``: the cost of verifying compared with reading and decoding.
 
 The bare loop reads the records, takes the image out of each, and decodes it strictly into memory
 that is kept; it holds nothing against anything. The two take turns shard by shard, in one process.

@@ -1,4 +1,4 @@
-"""What it costs to watch a run: ``python -m bench.watching``.
+"""The cost of watching a run: ``python -m bench.watching``.
 
 The same images are written on the same cluster, by turns watched by nobody (workers tell nothing,
 the client only waits), and with everything on: live counters, progress, and the page of the

@@ -1,4 +1,4 @@
-"""Makes the pictures in the README, from the first notebook and from a run on the same images.
+"""Make the pictures in README and docs, from the first notebook and from a run.
 
 ``python scripts/pictures.py`` writes them to ``docs/``. It takes Chromium and the extra ``test``.
 """

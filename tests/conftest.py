@@ -1,4 +1,4 @@
-"""Where the optional real data lies. Tests that need it are skipped where it is absent."""
+"""Fixtures, and the location of optional real data; tests that need it are skipped without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may import whom, what is public, and what crosses from process to process."""
+"""The rules for imports, the public names, and the values sent between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name that this package is installed by, wherever a text tells somebody to install it."""
+"""The name of the distribution, wherever a text says how to install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and docs tell somebody to type does what they say."""
+"""Commands and code in README and docs do what the text says."""
 
 from __future__ import annotations
 

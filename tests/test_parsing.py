@@ -1,4 +1,4 @@
-"""Text from outside: what is parsed, and that nothing that can be written there does harm."""
+"""Parsing of text from outside, without harm from anything written there."""
 
 from __future__ import annotations
 

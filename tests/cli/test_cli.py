@@ -1,4 +1,4 @@
-"""The command as it is typed: what it answers, what it writes, and what it leaves alone."""
+"""The ``prep`` command as a process: exit codes, output, and files it writes or leaves alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, as pressed at a terminal: it reaches the command and all of its workers at once."""
+"""Ctrl-C at a terminal, which reaches the command and all of its workers at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is typed: one line that says what is wrong, exit code 2, and nothing written."""
+"""Odd arguments: a one-line error, exit code 2, and nothing written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users are told is said as they would say it: no reprs, no numbers of errors, no types."""
+"""Messages to users are in plain English: no reprs, error numbers or type names."""
 
 from __future__ import annotations
 

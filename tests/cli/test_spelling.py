@@ -1,4 +1,4 @@
-"""What messages tell to do: as in Python, and with flags at the command line."""
+"""Remedies in messages: keywords in Python, flags at the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command loads before it is of use: that decides how long one waits for its first word."""
+"""Modules that each command loads before it starts, which decide how fast it responds."""
 
 from __future__ import annotations
 

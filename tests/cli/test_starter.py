@@ -1,4 +1,4 @@
-"""A configuration to begin with, as ``prep init`` writes it."""
+"""The starter configuration that ``prep init`` writes."""
 
 from __future__ import annotations
 

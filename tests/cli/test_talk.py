@@ -1,4 +1,4 @@
-"""How much the command says, and to whom: people, a log, or another program."""
+"""Output of the command for people, for a log, and for another program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the dashboard is to be seen."""
+"""Addresses of the dashboard as the user's browser reaches them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What shows itself in a notebook: plans, reports, and a run; whatever files are called."""
+"""HTML of plans, reports and runs in notebooks, with any file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notebooks, executed by real kernels: those of ours, and what a run shows in a cell."""
+"""Our notebooks, and the display of a run in a cell, executed by real kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be seen of a run while it runs: at a terminal, and where there is none."""
+"""Progress of a run, at a terminal and in a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page to look at: what it says is so, whatever the output holds, and it never fails a run."""
+"""``report.html``: its statements are true for any output, and it never fails a run."""
 
 from __future__ import annotations
 

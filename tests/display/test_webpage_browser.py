@@ -1,4 +1,4 @@
-"""The page in a real browser, from disk and with no network."""
+"""``report.html`` in a real browser, opened from disk without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds and extremes in the page: the numbers are right, and each leads to its images."""
+"""Kinds and extremes on ``report.html``: numbers, and links to the images."""
 
 from __future__ import annotations
 

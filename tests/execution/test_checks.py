@@ -1,4 +1,4 @@
-"""What is found wrong with a cluster before a run, and that nothing is where nothing is."""
+"""The check of a cluster before a run: it finds what is wrong, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster file may say, and how it is told what is wrong with it."""
+"""Cluster files: allowed contents, and errors that name the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clusters from files: what reaches their processes, who may connect, and how they come and go."""
+"""Clusters from files: configuration of their processes, access, start and close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work without a cluster: the same bytes, and as little lost, as on Dask."""
+"""Work without a Dask cluster: the same bytes and the same tolerance of faults."""
 
 from __future__ import annotations
 

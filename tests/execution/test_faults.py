@@ -1,4 +1,4 @@
-"""Processes that are killed or held up at the worst of moments, and disks that are full."""
+"""Processes killed or suspended at the worst of moments, and full disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clusters of several hosts: each with a name, an address and processes of its own."""
+"""Clusters of several hosts, each with its own name, address and processes."""
 
 from __future__ import annotations
 

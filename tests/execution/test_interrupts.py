@@ -1,4 +1,4 @@
-"""Signals that come while something must not be interrupted."""
+"""Signals during work that must not be interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that a batch system does not take, by a stand-in for ``sbatch`` that runs scripts here."""
+"""Jobs that a batch system rejects, with a stand-in for ``sbatch``."""
 
 from __future__ import annotations
 

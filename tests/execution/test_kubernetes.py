@@ -1,4 +1,4 @@
-"""What goes to Kubernetes: manifests, held against the schema of the operator, and the image.
+"""Kubernetes: the container image, and manifests against the operator's schema.
 
 There is no Kubernetes here. What the operator makes of a manifest is made by its own functions, and
 the commands of the pods are run on hosts of ours.

@@ -1,4 +1,4 @@
-"""Clusters that Dask starts on other hosts, through the profiles of ``cluster.yaml``."""
+"""Clusters that Dask starts on other hosts, from the profiles of ``cluster.yaml``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A storage that hosts reach over a network, with credentials that only the client is given."""
+"""A storage reached from several hosts, with credentials that only the client has."""
 
 from __future__ import annotations
 

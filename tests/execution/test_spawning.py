@@ -1,4 +1,4 @@
-"""What keeps a process from starting workers is said in one sentence, and once."""
+"""Scripts that can't start worker processes get one clear error, once."""
 
 from __future__ import annotations
 

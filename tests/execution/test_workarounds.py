@@ -1,4 +1,4 @@
-"""Faults of Dask and its companions, shown without the workarounds for them.
+"""Faults of Dask and its companions, reproduced without our workarounds.
 
 A test that fails means that a fault is gone: take out its workaround, which the test names.
 """

@@ -1,4 +1,4 @@
-"""Transparency lies over the background; colour profiles are ignored, or converted to sRGB."""
+"""Transparency over the background; colour profiles, ignored or converted to sRGB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``cubic`` and ``lanczos`` make of an image: no aliasing, and its exact centre."""
+"""``cubic`` and ``lanczos``: no aliasing, and the exact centre."""
 
 from __future__ import annotations
 

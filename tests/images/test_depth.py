@@ -1,4 +1,4 @@
-"""Images of 16 bits a sample, of which fewer hold anything."""
+"""Images of 16 bits per sample that use fewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large the images were: as they are in their files, whatever the decoder leaves out."""
+"""Sizes of source images, as in their files, whatever the decoder skips."""
 
 from __future__ import annotations
 

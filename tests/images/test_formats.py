@@ -1,4 +1,4 @@
-"""Each variant of each format is decoded right, or refused for what it is."""
+"""Each variant of each format is decoded correctly, or refused with the right reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The position of the centre crop, and how well it is resized."""
+"""The position of the centre crop, and the quality of resizing."""
 
 from __future__ import annotations
 

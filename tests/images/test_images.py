@@ -1,4 +1,4 @@
-"""Image files of all kinds become upright 8-bit RGB squares, or are refused with a reason.
+"""Image files of all kinds become upright 8-bit RGB crops, or are refused with a reason.
 
 Nothing here has a file name: what an image is shows in its bytes alone.
 """

@@ -1,4 +1,4 @@
-"""Channel sums add up exactly, in any order, to what NumPy finds in all pixels at once."""
+"""Channel sums: exact in any order, and equal to NumPy over all pixels at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run notes of its images: kinds, extremes, and the mean of their squares."""
+"""Traits of a run's images: kinds, extremes, and the mean image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker process counts, and what of it travels with a heartbeat."""
+"""Counters of a worker process, and their form in a heartbeat."""
 
 from __future__ import annotations
 

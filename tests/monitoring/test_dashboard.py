@@ -1,4 +1,4 @@
-"""The page in the dashboard, on a scheduler of ours and on others'; and the metrics."""
+"""The dashboard page on our own and on foreign schedulers; the metrics."""
 
 from __future__ import annotations
 

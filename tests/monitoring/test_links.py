@@ -1,4 +1,4 @@
-"""Symbolic links in an output: whatever they point to stays as it is, whatever is done there."""
+"""Symbolic links in an output: their targets are never changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is put together of the workers' heartbeats, without any worker."""
+"""Progress put together from heartbeats, without any worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands take what they are given: as arguments, flags, files, counts; and completion."""
+"""Arguments, flags, files, counts and completion of commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callbacks are told of a run, and how they stop it."""
+"""Callbacks: the events of a run, and how callbacks stop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes under a run: images after they were listed, and the output itself."""
+"""Images and outputs that change during a run."""
 
 from __future__ import annotations
 

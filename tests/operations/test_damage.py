@@ -1,4 +1,4 @@
-"""Losses in images are seen, repaired where they can be, and noted where they are kept."""
+"""Damaged images: detected, repaired where possible, and noted where kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration, as somebody who has never seen it runs it."""
+"""The demonstration, as a newcomer runs it."""
 
 from __future__ import annotations
 

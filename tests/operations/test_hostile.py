@@ -1,4 +1,4 @@
-"""Files that are odd, damaged or malicious: written or refused as they should be, at once."""
+"""Odd, damaged and malicious files: written or refused correctly, and without delay."""
 
 from __future__ import annotations
 

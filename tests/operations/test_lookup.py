@@ -1,4 +1,4 @@
-"""One record of a shard, as ``prep show`` finds it."""
+"""Single records of shards, as ``prep show`` finds them."""
 
 from __future__ import annotations
 

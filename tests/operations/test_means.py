@@ -1,4 +1,4 @@
-"""Means and standard deviations, held against NumPy and TensorFlow."""
+"""Means and standard deviations against NumPy and TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan says of its output: who is at work in it, what is there, and what is in the way."""
+"""Plans and the state of their output: other runs, finished work, and conflicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs that somebody else has made, or forged: of what they say, only what can be is believed.
+"""Outputs from others, perhaps forged: only plausible contents are believed.
 
 They are forged with this package's own means, so that all fingerprints and digests are right.
 """

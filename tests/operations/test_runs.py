@@ -1,4 +1,4 @@
-"""Whole runs on a real cluster: what comes out, what is done again, and what is refused."""
+"""Whole runs on a real cluster: results, reruns and conflicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of many shards: what is held of them at once, by whom, and that each comes to its end once.
+"""Runs of many shards: bounded numbers of tasks, and each task finished once.
 
 The shards do nothing but say so, and Bags are small, so that there are many of them.
 """

@@ -1,4 +1,4 @@
-"""Two runs on one output where nothing keeps them apart, and what they say at their end."""
+"""Two runs on one output without a lock between them."""
 
 from __future__ import annotations
 

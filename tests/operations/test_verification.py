@@ -1,4 +1,4 @@
-"""Real damage to real outputs: each kind is found, named and repaired, and nothing else is."""
+"""Damage to real outputs: each kind is found, named and repaired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that are the same, and images that have changed."""
+"""Images with the same bytes, and images that have changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run at a time where no kernel keeps a lock: in folders without locks, and in a store."""
+"""One run at a time without locks of a kernel: in folders and in a storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run stands: the same value wherever it is told."""
+"""The state of a run: the same value wherever it is shown."""
 
 from __future__ import annotations
 

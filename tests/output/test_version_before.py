@@ -1,4 +1,4 @@
-"""Outputs that version 0.1.0 has begun or finished; see ``version_0_1_0/README.md``."""
+"""Outputs that version 0.1.0 began or finished; see ``version_0_1_0/README.md``."""
 
 from __future__ import annotations
 

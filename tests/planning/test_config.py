@@ -1,4 +1,4 @@
-"""What a user may ask for, in files of three formats, under two sets of names."""
+"""The configuration, in files of three formats and under two sets of names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys of the configuration decide the bytes, and that a change of any of them is seen."""
+"""Keys that decide the bytes, and runs that notice a change of any of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: which image goes to which shard, and what makes two plans the same."""
+"""Plans: the assignment of images to shards, and the equality of plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that crash, hang or starve the decoder: each costs itself, and nothing else."""
+"""Images that crash, hang or starve the decoder: each costs only itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tf.train.Example and TFRecord files, held against TensorFlow's own writer and reader."""
+"""tf.train.Examples and TFRecord files against TensorFlow's own writer and reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebDataset shards, held against Python's tarfile, GNU tar, NumPy and the webdataset library."""
+"""WebDataset shards against tarfile, GNU tar, NumPy and the webdataset library."""
 
 from __future__ import annotations
 

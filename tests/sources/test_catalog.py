@@ -1,4 +1,4 @@
-"""Folders of images, as they are found on real disks."""
+"""Images in folders on real disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kind of source that is one class and one line of the registry does all that folders do."""
+"""A new kind of source: one class and one line of the registry do all that folders do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources in the shapes that people have: what is taken for what, and what is said of others."""
+"""Layouts of sources as people have them: detection, and errors for the ambiguous ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that are given as a list: the same shards as from folders, and nothing left in memory."""
+"""Images given as a list: the same shards as from folders, and no memory kept."""
 
 from __future__ import annotations
 

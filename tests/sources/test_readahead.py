@@ -1,4 +1,4 @@
-"""Files are read before their turn: in order, within bounds, and only where that is worth it."""
+"""Prefetching of files: in order, within bounds, and only where it pays."""
 
 from __future__ import annotations
 

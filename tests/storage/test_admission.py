@@ -1,4 +1,4 @@
-"""Paths and URLs as they are typed: what they stand for, and what is refused, in one line."""
+"""Paths and URLs as users type them: their meaning, and one-line errors."""
 
 from __future__ import annotations
 

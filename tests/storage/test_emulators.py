@@ -1,4 +1,4 @@
-"""What is particular to Azure's and Google's storages and to WebDAV, and faults of each."""
+"""Peculiarities and faults of Azure's and Google's storages and of WebDAV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths, URLs and the options of storages, without any server."""
+"""Paths, URLs and storage options, without any server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be a source or an output, of all that fsspec knows; and what is said of the rest."""
+"""Protocols of fsspec that can be a source or an output, and errors for the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input and output that fail: what may pass is tried again, and what does not is told."""
+"""Failures of input and output: transient ones are retried, others are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores that answer late, wrongly, or not at all; and workers that die on the way."""
+"""Storages that answer late, wrongly or not at all, and workers that die meanwhile."""
 
 from __future__ import annotations
 

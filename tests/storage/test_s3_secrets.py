@@ -1,4 +1,4 @@
-"""Credentials are seen nowhere: not in files, nor in what is shown, logged or sent as a task."""
+"""Credentials appear nowhere: not in files, displays, logs or tasks."""
 
 from __future__ import annotations
 

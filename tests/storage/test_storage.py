@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what is no file is not read."""
+"""Files appear whole or not at all, and only regular files are read."""
 
 from __future__ import annotations
 

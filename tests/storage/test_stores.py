@@ -1,4 +1,4 @@
-"""Source and output in storages, over the network: S3, and what else has a server for tests."""
+"""Source and output in storages over a network: S3, and others with test servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser, for what is to be looked at."""
+"""A real browser for tests of pages."""
 
 from __future__ import annotations
 

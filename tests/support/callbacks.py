@@ -1,4 +1,4 @@
-"""A callback that keeps all that it is told."""
+"""A callback that keeps all events."""
 
 from __future__ import annotations
 

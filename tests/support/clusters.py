@@ -1,4 +1,4 @@
-"""Real clusters, and the real command: in processes of its own, and at a terminal of its own."""
+"""Real clusters, and the real command in a process or at a terminal of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure's and Google's storages, and WebDAV: servers that speak them, in processes of their own."""
+"""Servers for Azure's and Google's storages and for WebDAV, in their own processes."""
 
 from __future__ import annotations
 

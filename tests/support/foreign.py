@@ -1,4 +1,4 @@
-"""Schedulers and workers that somebody else has started, as processes of their own."""
+"""Schedulers and workers that somebody else started, in their own processes."""
 
 from __future__ import annotations
 

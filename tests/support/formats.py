@@ -1,4 +1,4 @@
-"""What becomes of each variant of each format: ``python -m tests.support.formats --write``.
+"""Results for each variant of each format: ``python -m tests.support.formats --write``.
 
 Every file of the grid is decoded here, and by libvips and ImageMagick where they are installed, and
 held against the pixels that its maker knows. The table is docs/formats.md.

@@ -1,4 +1,4 @@
-"""A server that speaks Google's storage, in a process of its own.
+"""A server that speaks Google's storage protocol, in its own process.
 
 ``python tests/support/gcs_server.py PORT FOLDER``
 

@@ -1,4 +1,4 @@
-"""Hosts on one machine: with a name, an address, processes and mounts of their own.
+"""Hosts on one machine, each with its own name, address, processes and mounts.
 
 Each is a set of Linux namespaces, held by a process that is the host's first. When that dies, the
 kernel kills all others of the host, and takes its network away. It dies with the test, however the

@@ -1,4 +1,4 @@
-"""How much memory an image takes, seen from a process of its own."""
+"""The memory that an image takes, measured in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of all kinds, of which each is the most extreme in something, and a run of them."""
+"""Images that are each the most extreme in something, and a run of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults that tests have put into decoders: what an image that bears a mark does to them."""
+"""Faults injected into decoders, triggered by a mark in an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variants of PNG, BMP, TGA, PNM, GIF, WebP, JPEG 2000 and AVIF; see ``tests.variants``."""
+"""Variants of PNG, BMP, TGA, PNM, GIF, WebP, JPEG 2000 and AVIF; see ``tests.support.variants``."""
 
 from __future__ import annotations
 

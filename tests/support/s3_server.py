@@ -1,4 +1,4 @@
-"""An S3-speaking server in a process of its own, which tells what it was asked for.
+"""An S3 server in its own process, which records its requests.
 
 ``python tests/support/s3_server.py PORT [HOST]``
 

@@ -1,4 +1,4 @@
-"""Real schedulers and workers, SSH servers, and a Slurm, on hosts that a test has made."""
+"""Real schedulers, workers, SSH servers and a Slurm, on hosts that a test has made."""
 
 from __future__ import annotations
 

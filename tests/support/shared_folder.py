@@ -1,4 +1,4 @@
-"""A folder that all hosts of a test see: photos, and what runs on hosts make of them."""
+"""A folder shared by all hosts of a test: photos, and outputs of runs."""
 
 from __future__ import annotations
 

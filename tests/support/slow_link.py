@@ -1,4 +1,4 @@
-"""A network cable on which each packet takes some time: two network devices, and this in between.
+"""A slow network link: two network devices, and a relay that delays each packet.
 
     python slow_link.py DEVICE OTHER_DEVICE SECONDS
 

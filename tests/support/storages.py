@@ -1,4 +1,4 @@
-"""Real storages: S3 spoken over the network by a server in another process, and SFTP by an sshd."""
+"""Real storages: S3 from a server in another process, and SFTP from an sshd."""
 
 from __future__ import annotations
 

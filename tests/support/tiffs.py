@@ -1,4 +1,4 @@
-"""A writer of TIFF files, in all the ways that they can be stored.
+"""A TIFF writer for every way of storing pixels.
 
 Format: TIFF 6.0, and BigTIFF. What other writers leave out is here: packed samples of any depth
 under any compression, either byte order, and directories that say whatever a test wants them to.

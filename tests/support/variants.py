@@ -1,4 +1,4 @@
-"""Image files of all the variants that their formats have, and the pixels that are right."""
+"""Image files in all variants of their formats, with the correct pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers of image files in ways that Pillow's have no option for."""
+"""Writers of image files with features that Pillow can't write."""
 
 from __future__ import annotations
 
