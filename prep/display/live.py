@@ -79,7 +79,7 @@ class Scene:
 
     @property
     def _reason(self) -> str:
-        """Why it has ended so, where the numbers do not say that."""
+        """The reason for its end, where the numbers do not show it."""
         return "" if self.verdict.good else self.verdict.reason
 
     @property

@@ -31,7 +31,7 @@ class OpenedPlan:
 
     @cached_property
     def misfit(self) -> str:
-        """Why this process can't carry the plan out, in one line; empty if it can."""
+        """The reason why this process can't carry the plan out, in one line; empty if it can."""
         for name, expected in self.plan.fingerprint.versions.items():
             if (here := versions_here().get(name)) != expected:
                 return (

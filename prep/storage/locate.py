@@ -183,5 +183,5 @@ def _in_storage(path: str | bytes) -> RemotePath | None:
     name = path if isinstance(path, bytes) else os.fsencode(path)
     if _URL not in name:
         return None
-    found = locate(os.fsdecode(name))
-    return found if isinstance(found, RemotePath) else None
+    url = local_path(os.fsdecode(name))
+    return RemotePath(url) if is_url(url) else None

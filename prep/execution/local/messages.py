@@ -21,7 +21,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """It can be given tasks."""
+    """The process can be given tasks."""
 
 
 @dataclass(frozen=True, slots=True)

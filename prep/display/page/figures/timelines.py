@@ -29,7 +29,7 @@ Column = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """When shards were under way, in seconds, with the pauses between parts of the run cut out.
+    """Times at which shards were under way, in seconds, without the pauses between parts of a run.
 
     Attributes:
         starts: of each shard.
