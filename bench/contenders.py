@@ -51,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long a run took.
+    """The duration of a run.
 
     Attributes:
         wall: seconds from start to end.

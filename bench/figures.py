@@ -15,7 +15,7 @@ _LIMITS = ("limit", "limit_scaled")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What an image costs once all cores are at work, and what a run costs beside.
+    """The cost of an image once all cores are at work, and the fixed cost of a run.
 
     A line through the two sizes: ``seconds = fixed + wall · images``.
 
@@ -44,7 +44,7 @@ class Figure:
 
 
 def costs(measured: Round, setup: Setup) -> dict[str, Cost]:
-    """What was found in one round: the two limits, and the programs."""
+    """Return the costs of one round: of the two limits, and of the programs."""
     limits = {
         "limit": _cost_of_limit(measured.limit),
         "limit_scaled": _cost_of_limit([measured.limit_scaled]),

@@ -55,7 +55,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run took.
+    """The cost of one run.
 
     Attributes:
         rate: images a second, of all workers together.
@@ -67,7 +67,7 @@ class Cost:
 
     @property
     def cores(self) -> float:
-        """How many cores were at work; where one waits for a read, it is not."""
+        """The number of cores at work; one that waits for a read is not."""
         return self.rate * self.core / 1000
 
 
@@ -98,13 +98,13 @@ def _busy(client: Client) -> float:
 
 
 def warm(source: Path) -> None:
-    """Has the system read all files, and keep them in memory."""
+    """Read all files, so that the system keeps them in memory."""
     for path in source.glob("*/*/*"):
         path.read_bytes()
 
 
 def evict(source: Path) -> None:
-    """Has the system forget what is in the files; needs no rights."""
+    """Drop the files from the system's cache; needs no rights."""
     os.sync()  # What is not on disk yet can't be forgotten.
     for path in source.glob("*/*/*"):
         descriptor = os.open(path, os.O_RDONLY)

@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """What an image costs where every core is busy.
+    """The cost of an image while every core is busy.
 
     Attributes:
         wall: seconds, for all cores together: its inverse is the rate of the machine.

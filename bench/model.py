@@ -26,7 +26,7 @@ _WORKERS = (10, 100, 1000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What was measured, or is assumed.
+    """Measurements and assumptions.
 
     Attributes:
         rate: images per second of a worker, which is a process on a core.
@@ -68,7 +68,7 @@ class Expectation:
 
 
 def expect(images: int, workers: int, figures: Figures) -> Expectation:
-    """What follows for so many images and workers."""
+    """Predict a run of so many images and workers."""
     shards = -(-images // figures.images_per_shard)
     # The last round of shards does not fill all workers.
     rounds = -(-shards // workers)
@@ -87,7 +87,7 @@ def expect(images: int, workers: int, figures: Figures) -> Expectation:
 
 
 def most_workers(figures: Figures) -> float:
-    """How many workers one scheduler can give shards to."""
+    """Return the number of workers that one scheduler can keep supplied with shards."""
     return figures.images_per_shard / figures.rate / max(figures.scheduler, figures.client)
 
 
@@ -115,7 +115,7 @@ def table(figures: Figures) -> Table:
 
 
 def rows(figures: Figures) -> Iterator[Sequence[str]]:
-    """The same as text, row by row."""
+    """Yield the predictions as text, row by row."""
     for name, images in _SETS.items():
         for workers in _WORKERS:
             found = expect(images, workers, figures)

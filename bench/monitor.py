@@ -57,7 +57,7 @@ class CoreUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What was seen of one job.
+    """Observations of one job.
 
     Attributes:
         workers: peak resident memory of each worker process, in bytes.
@@ -160,5 +160,5 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 def _is_helper(process: psutil.Process) -> bool:
-    """Whether it only keeps track of shared resources for multiprocessing, and does no work."""
+    """Return whether a process only keeps track of shared resources for multiprocessing."""
     return any("resource_tracker" in word for word in process.cmdline())

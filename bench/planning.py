@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What planning so many images has cost.
+    """The cost of planning so many images.
 
     Attributes:
         seconds: of processor time of each step, by name.

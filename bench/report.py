@@ -21,7 +21,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that came out.
+    """All results.
 
     Attributes:
         machine: what it was measured on.

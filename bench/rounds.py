@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What is to be measured.
+    """The subjects of the measurement.
 
     Attributes:
         small, large: numbers of images, between which the slope is taken.
@@ -34,7 +34,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """The same program with few images and with many."""
+    """One program with few images and with many."""
 
     small: Timing
     large: Timing

@@ -60,7 +60,7 @@ _SETTLE = 2.0  # seconds after which what is let go of has been let go of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """What a process has used.
+    """The resources that a process has used.
 
     Attributes:
         cpu: seconds of processor time.
@@ -74,7 +74,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What so many shards have cost.
+    """The cost of so many shards.
 
     Attributes:
         wall: seconds.
@@ -125,7 +125,7 @@ def _template() -> ShardReceipt:
 
 
 def receipt_of(shard: ShardSpec, digest: str) -> ShardReceipt:
-    """That of a shard which was not written, as large as if it had been."""
+    """Return a receipt, of realistic size, for a shard that was not written."""
     return replace(
         _template(), split=shard.split, index=shard.index, count=shard.count, fingerprint=digest
     )
@@ -270,7 +270,7 @@ def _dask(*arguments: str) -> Iterator[None]:
 
 
 def table(costs: Sequence[Cost]) -> Table:
-    """What a shard costs, for each number of shards."""
+    """Return the cost per shard for each number of shards."""
     found = Table(title="scheduling alone, a shard")
     heads = ("shards", "wall, ms", "scheduler, ms", "client, ms", "workers, ms", "graph, kB")
     memory = ("scheduler, MiB: peak", "after", "a shard, kB", "client, MiB: peak", "after")

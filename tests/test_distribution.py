@@ -46,7 +46,7 @@ def texts() -> list[Path]:
 
 
 def installs() -> list[tuple[Path, str, list[str]]]:
-    """Where a text says to install what, with which extras."""
+    """Return the places where a text says what to install, and with which extras."""
     return [
         (path, found[2], re.findall(r"\w+", found[3] or ""))
         for path in texts()

@@ -52,7 +52,7 @@ COMMANDS = [command for page in PAGES for command in typed(page)]
 
 
 def headings(page: Path) -> set[str]:
-    """What links to a page's headings are called, as GitHub makes it of them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -86,7 +86,7 @@ def test_the_pages_name_commands() -> None:
 
 
 def photos(folder: Path) -> None:
-    """What the pages begin with."""
+    """Make the photos that the pages start from."""
     write_tree(folder / "photos", {"train": {"cat": 6, "dog": 4}, "val": {"cat": 2, "dog": 2}})
 
 

@@ -64,7 +64,7 @@ def finished(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Comp
 
 
 def here(*arguments: str, code: int = 0) -> Result:
-    """The same in this process, for what needs no cluster: loading the libraries takes a second."""
+    """Run a command that needs no cluster in this process, which has loaded the libraries."""
     result = CliRunner().invoke(main, list(arguments))
     assert result.exit_code == code, result.output
     return result
@@ -75,7 +75,7 @@ def read_json(path: Path) -> Any:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
-    """What there is below a folder, and when it was last written."""
+    """Return the contents of a folder, with times of modification."""
     return {
         str(path.relative_to(folder)): (path.lstat().st_ino, path.lstat().st_mtime_ns)
         for path in folder.glob("**/*")

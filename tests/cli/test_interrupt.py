@@ -52,7 +52,7 @@ def last_line(terminal: Terminal) -> str:
 
 
 def assert_stopped(terminal: Terminal, home: Path, code: int = 130) -> None:
-    """What holds whenever Ctrl-C is pressed."""
+    """Assert what holds whenever Ctrl-C is pressed."""
     assert terminal.wait() == code
     assert last_line(terminal).startswith("prep: stopped")
     assert "Traceback" not in terminal.shown

@@ -258,7 +258,7 @@ def test_a_run_in_a_picture() -> None:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dict[str, str]:
-    """What all objects that show themselves show, of a run with a hostile name in it."""
+    """The HTML of all objects of a run with a hostile name in it."""
     root = tmp_path_factory.mktemp("shown")
     write_tree(root / "source", {"train": {"cat": 5, HOSTILE: 3}, "val": {"cat": 2}})
     (root / "source/train/cat" / f"{HOSTILE}.jpg").write_bytes(b"")

@@ -115,7 +115,7 @@ def test_the_display_gives_way_to_the_summary(shown: str) -> None:
 
 @pytest.fixture(scope="module")
 def narrow(home: Path) -> str:
-    """The same of another run, at a narrow terminal, with no colour wanted."""
+    """Another run at a narrow terminal without colour."""
     flags = [*TEN_SHORT_SHARDS, "--output", "narrow"]
     with Terminal(*RUN, *flags, cwd=home, columns=40, NO_COLOR="1") as terminal:
         assert terminal.wait() == 0

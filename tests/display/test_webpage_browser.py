@@ -87,7 +87,7 @@ def opened(browser: Browser) -> Iterator[Open]:
 
 
 def asks(url: str) -> bool:
-    """Whether this takes a network, or another file."""
+    """Return whether a request needs a network or another file."""
     return not url.startswith("data:") and not url.endswith("/report.html")
 
 

@@ -50,7 +50,7 @@ HERE = software.describe_process()
 
 
 def told(findings: Any) -> dict[str, str]:
-    """How bad each is."""
+    """Return the level of each finding."""
     return {finding.what: finding.level for finding in findings}
 
 
@@ -405,13 +405,13 @@ def test_a_worker_that_does_not_see_the_files_leaves_the_work_to_others(
 
 
 def lose(folder: str, elsewhere: str) -> None:
-    """Has this process look for a folder elsewhere, and not for long."""
+    """Make this process look for a folder elsewhere, with a short wait."""
     Mounts.of({folder: elsewhere}).apply("the test")
     worker._SEEN_WITHIN = 0.5
 
 
 def pretend(versions: Mapping[str, str]) -> None:
-    """Has a library be of another version, in the process that this is run in."""
+    """Pretend, in the process that runs this, that a library has another version."""
     for name, version in versions.items():
         importlib.import_module(name).__version__ = version
 
@@ -420,7 +420,7 @@ Breaking = Callable[[Path], Mapping[str, str]]
 
 
 def not_shared(there: Path) -> Mapping[str, str]:
-    """It has a folder of its own under that path."""
+    """Give this host a folder of its own under that path."""
     (there / "out").mkdir()
     return {"out": str(there / "out")}
 
@@ -593,7 +593,7 @@ def cluster_file(folder: Path, address: str, mounts: Mapping[str, Mapping[str, s
 
 
 def found_by(client: Client, path: str) -> set[str]:
-    """Where its workers find it; they have nothing of these tests."""
+    """Return where workers find a path; they have nothing of these tests."""
     return set(client.run(lambda: str(locate(path))).values())
 
 
@@ -603,7 +603,7 @@ def key_for(url: str) -> str | None:
 
 
 def keys_of(client: Client) -> set[tuple[str | None, str | None]]:
-    """What its workers have for the one URL, and for the other."""
+    """Return the keys that workers have for either URL."""
     one, other = (client.run(key_for, f"s3://{name}/a") for name in ("one", "other"))
     return {(one[worker], other[worker]) for worker in one}
 

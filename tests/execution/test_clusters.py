@@ -94,14 +94,14 @@ def spec_of(**changes: Any) -> ClusterSpec:
 
 
 def configuration_of(text: str) -> Any:
-    """What Dask would take from the variable that workers are started with."""
+    """Return what Dask would take from the variable that workers start with."""
     (line,) = [line for line in text.splitlines() if "DASK_INTERNAL_INHERIT_CONFIG=" in line]
     value = line.partition("=")[2]
     return dask.config.collect(paths=[], env={"DASK_INTERNAL_INHERIT_CONFIG": value})
 
 
 class Recorded(Exception):
-    """What a class of clusters was called with."""
+    """The arguments of a call of a cluster class."""
 
 
 @pytest.fixture
@@ -416,7 +416,7 @@ def test_nothing_of_dask_logs_while_connections_are_closed() -> None:
 
 
 def test_clusters_of_several_threads_may_start_and_end_in_any_order() -> None:
-    """What they set for the whole process goes with the last of them."""
+    """Settings for the whole process go with the last cluster."""
     logger, before = (
         logging.getLogger("distributed"),
         dict(dask.config.get("distributed.comm.retry")),
@@ -544,7 +544,7 @@ def test_workers_may_have_other_working_directories(source: Path, tmp_path: Path
 
 
 class Noting(WorkerPlugin):
-    """Has each attempt at a shard noted down, and take some time."""
+    """A plugin that makes each attempt at a shard take some time, and leave a note."""
 
     name = "noting"
 
@@ -564,7 +564,7 @@ class Noting(WorkerPlugin):
 
 
 def attempts(folder: Path) -> Counter[str]:
-    """How often each shard was begun."""
+    """Return how often each shard was begun."""
     return Counter(path.name.partition(".")[0] for path in folder.iterdir())
 
 
@@ -703,7 +703,7 @@ def _named(name: str) -> x509.Name:
 
 
 def refuses(address: str, security: Security | None) -> bool:
-    """Whether nobody gets a word with what listens there."""
+    """Return whether the server there refuses to talk to a stranger."""
 
     async def talk() -> None:
         arguments = security.get_connection_args("client") if security else {}

@@ -374,7 +374,7 @@ def test_a_process_is_not_ended_for_the_memory_that_it_begins_with(
 def test_processes_look_for_modules_where_the_one_that_starts_them_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of a notebook's folder are no worse for bearing the names of Python's own."""
+    """Modules in a notebook's folder may have the names of Python's own."""
     (tmp_path / "queue.py").write_text("raise SystemExit('the wrong one')")
     (tmp_path / "mine.py").write_text("def double(item): return 2 * item")
     gone = tmp_path / "gone"

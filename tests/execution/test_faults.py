@@ -54,7 +54,7 @@ def home(tmp_path: Path, undisturbed: Path) -> Path:
 
 
 def expected(undisturbed: Path) -> dict[str, bytes]:
-    """All that has to come out the same."""
+    """Everything that has to come out the same."""
     return contents(undisturbed / "out", "*/*.tfrecord") | contents(
         undisturbed / "out", "mean_rgb.json"
     )
@@ -76,13 +76,13 @@ class Halted:
     log: Path
 
     def workers(self) -> list[psutil.Process]:
-        """Those of Dask, or those without it."""
+        """Return the worker processes, with Dask or without."""
         children = self.command.children(recursive=True)
         commands = ((process, " ".join(process.cmdline())) for process in children)
         return [p for p, command in commands if "spawn_main" in command or "prep.exec" in command]
 
     def commits(self) -> Counter[str]:
-        """How often each shard's file was put in its place."""
+        """Return how often each shard's file was put in place."""
         return commits(self.log)
 
 

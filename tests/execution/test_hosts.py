@@ -55,7 +55,7 @@ def start(
 
 
 def in_the_middle(shared: Path) -> bool:
-    """Whether both hosts are at work on their third shard, or beyond."""
+    """Return whether both hosts are at work on their third shard, or beyond."""
     return min(written_by(shared)[name] for name in ("two", "three")) >= 2
 
 

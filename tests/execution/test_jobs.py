@@ -100,7 +100,7 @@ def as_jobs(
 
 
 def commands(folder: Path, name: str) -> list[psutil.Process]:
-    """Those of the batch system of that name that have not ended."""
+    """Return the processes of that batch command that have not ended."""
     return [
         process
         for process in psutil.process_iter(["cmdline"])
@@ -109,7 +109,7 @@ def commands(folder: Path, name: str) -> list[psutil.Process]:
 
 
 def said(ended: Any) -> list[str]:
-    """What a run said on standard error, but for its progress."""
+    """Return the standard error of a run without its progress."""
     return [line for line in ended.stderr.splitlines() if " preparing: " not in line]
 
 

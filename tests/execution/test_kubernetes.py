@@ -52,7 +52,7 @@ def schema() -> dict[str, Any]:
 
 
 def closed(schema: Any) -> Any:
-    """The same, where unknown fields are errors, as for ``kubectl apply --validate=strict``."""
+    """Return a schema that forbids unknown fields, as ``kubectl apply --validate=strict`` does."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -70,7 +70,7 @@ def manifest() -> dict[str, Any]:
 
 @pytest.fixture
 def of_profile(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What ``KubeCluster`` makes of the keywords of our profile."""
+    """Return the manifest that ``KubeCluster`` makes of our profile's keywords."""
     from dask_kubernetes.operator.kubecluster.kubecluster import make_cluster_spec
 
     monkeypatch.setenv("PREP_K8S_IMAGE", "registry.example/prep:1")
@@ -232,7 +232,7 @@ def test_what_the_image_installs_works_without_tensorflow(tmp_path: Path) -> Non
 
 
 def copy_into(source: Path, target: Path, *, alone: bool) -> None:
-    """What ``COPY`` does: a folder's content goes into the target, a file into or over it."""
+    """Copy as ``COPY`` does: a folder's content into the target, a file into or over it."""
     if source.is_dir():
         assert alone
         shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)

@@ -43,5 +43,5 @@ def test_as_jobs_of_slurm(shared: Path, one_machine: Path) -> None:
 
 
 def nothing_runs(net: Network) -> bool:
-    """Whether Dask has ended on all hosts."""
+    """Return whether Dask has ended on all hosts."""
     return all(host.processes("distributed") == [] for host in net.hosts)

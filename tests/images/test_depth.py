@@ -66,7 +66,7 @@ def pnm(samples: Samples, most: int = 65535) -> bytes:
 
 
 def with_alpha(samples: Samples) -> Samples:
-    """The same, opaque."""
+    """Return the image with an opaque alpha channel."""
     opaque = np.full((SIDE, SIDE, 1), 0xFFFF, np.uint16)
     return np.concatenate([samples.reshape(SIDE, SIDE, -1), opaque], axis=2)
 
@@ -189,7 +189,7 @@ def deep_tree(root: Path, tree: dict[str, dict[str, int]], images: int = 1) -> P
 
 
 def totals_of(source: Path, output: Path, **options: Any) -> tuple[prep.RunPlan, SplitTotals]:
-    """What comes of a run, its shards written one after the other in this process."""
+    """Return the totals of a run whose shards are written one after the other in this process."""
     made = prep.plan(
         prep.Config(
             source=str(source), output=str(output), size=SIDE, images_per_shard=3, **options

@@ -57,7 +57,7 @@ def upright(data: bytes) -> Pixels:
 
 
 def faults(variants: Iterator[Variant]) -> list[str]:
-    """What is wrong with how variants are decoded."""
+    """Return what is wrong with the decoding of variants."""
     return [f"{v.kind} ({v.how}): {found}" for v in variants if (found := _fault(v))]
 
 

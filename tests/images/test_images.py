@@ -56,7 +56,7 @@ def as_gray(pixels: Pixels) -> Pixels:
 
 
 def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """What is seen of pixels that are more or less transparent, over white."""
+    """Return more or less transparent pixels over white."""
     share = alpha[:, :, None] / 255
     return np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8)
 

@@ -71,7 +71,7 @@ def fetched(address: str) -> str:
 
 
 def metrics(address: str) -> dict[str, float]:
-    """What Prometheus would read there of ours."""
+    """Return our metrics as Prometheus would read them there."""
     lines = re.findall(r"^(prep_\w+(?:{.*})?) (\S+)$", fetched(address), re.MULTILINE)
     return {name: float(value) for name, value in lines}
 

@@ -43,7 +43,7 @@ def home(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(home: Path, tmp_path: Path) -> LocalPath:
-    """The same, to be spoilt, with somebody else's files beside it."""
+    """A copy of the output to be spoilt, with somebody else's files beside it."""
     (tmp_path / "photos").symlink_to(home / "photos")
     shutil.copytree(home / "out", tmp_path / "out")
     theirs = tmp_path / "theirs"
@@ -76,7 +76,7 @@ def names_in(root: LocalPath) -> list[str]:
 
 
 def state_of(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """All that is in a folder and the folder itself: kind, mode, time of change, and contents."""
+    """Return kind, mode, time of change and contents of a folder and all that is in it."""
     found = {}
     for path in (folder, *folder.rglob("*")):
         status = path.lstat()

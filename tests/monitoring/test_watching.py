@@ -47,7 +47,7 @@ def info(**changes: Any) -> RunInfo:
 
 
 def tally(images: int = 0, split: str = "train", **changes: Any) -> dict[str, Any]:
-    """What became of so many images: black ones of one pixel, all of them cats."""
+    """Return the tally of so many images: black ones of one pixel, all of them cats."""
     return {
         "images": images,
         "read": 100 * images,

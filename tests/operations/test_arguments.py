@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, function: str, *arguments: str) -> dict[str, Any]:
-    """What a command hands to a function, which is not called."""
+    """Return the arguments that a command hands to a function, which is not called."""
     seen: dict[str, Any] = {}
 
     class Asked(Exception):

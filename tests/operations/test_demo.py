@@ -23,7 +23,7 @@ Demo = tuple[Path, subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Where it was run, and what it said."""
+    """The folder of the demonstration, and its output on the terminal."""
     home = tmp_path_factory.mktemp("home")
     return home, run_prep("demo", "--images", "60", cwd=home)
 

@@ -32,7 +32,7 @@ def pictures() -> list[Pixels]:
 
 @pytest.fixture(scope="module")
 def folder(pictures: list[Pixels], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as files without loss, some deep down, and three files that are no pictures."""
+    """Lossless image files, some in subfolders, and three files that are no images."""
     root = tmp_path_factory.mktemp("pictures")
     for number, pixels in enumerate(pictures):
         path = root / "abc"[number % 3] / ("deeper" if number % 2 else "") / f"{number}.PNG"

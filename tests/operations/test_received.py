@@ -135,7 +135,7 @@ class Received:
 
 
 def examine(root: Path) -> audits.Audit:
-    """What ``prep verify`` does, without a cluster."""
+    """Verify an output without a cluster."""
     journal = Journal(root)
     stored = journal.stored_plan()
     assert stored is not None
@@ -838,7 +838,7 @@ _VALUES: list[Any] = [
 
 
 def mutate(value: Any, dice: random.Random) -> Any:
-    """The same JSON with something changed, removed, added or put elsewhere."""
+    """Return the JSON with something changed, removed, added or moved."""
     if isinstance(value, dict) and value and dice.random() < 0.85:
         key = dice.choice(sorted(value))
         what = dice.random()

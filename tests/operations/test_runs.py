@@ -78,7 +78,7 @@ def shards(output: Path) -> dict[str, bytes]:
 
 
 def stamps(output: Path) -> dict[str, tuple[int, int]]:
-    """Which file it is, and when it was last written: both change when a file is published."""
+    """Return inodes and times of modification; both change when a file is published."""
     files = (path for path in output.glob("**/*") if path.is_file() and path.name != "lock")
     return {
         str(path.relative_to(output)): (path.stat().st_ino, path.stat().st_mtime_ns)

@@ -117,7 +117,7 @@ def refuse_an_image(shard: ShardSpec, run: RunRef) -> SplitTotals:
 
 
 def noted(run: RunRef) -> dict[int, int]:
-    """How often each shard was written."""
+    """Return how often each shard was written."""
     return {int(p.name): p.stat().st_size for p in Path(run.output).iterdir() if p.name.isdigit()}
 
 

@@ -278,7 +278,7 @@ def killed(*_: object, **__: object) -> None:
 def test_a_late_twin_takes_no_receipt_away(
     unread: tuple[Written, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It began before the other one had committed the same bytes, and dies before its receipt."""
+    """The twin begins before the same bytes are committed, and dies before its receipt."""
     written, make_readable = unread
     shard, _ = shard_with(written, "unreadable")
     make_readable()
@@ -304,7 +304,7 @@ def test_a_late_twin_takes_no_receipt_away(
 
 
 def test_a_run_that_dies_early_has_withdrawn_nothing(home: Path, client: Client) -> None:
-    """What is written again is so one by one."""
+    """Receipts are withdrawn one by one, as their shards are written again."""
     prep.run(config(home), client)
     before = contents(home / "out/.prep/receipts")
     gone = home / "out/train/train-00002-of-00006.tfrecord"
@@ -491,7 +491,7 @@ def test_a_run_that_was_suspended_for_longer_than_its_lease_does_not_end_well(
 
 
 def disturb(output: Path, chance: random.Random) -> None:
-    """Has some of it, or all, be written again."""
+    """Remove an output, or some of its shards at random."""
     if chance.random() < 0.5:
         shutil.rmtree(output)
         return
@@ -501,7 +501,7 @@ def disturb(output: Path, chance: random.Random) -> None:
 
 
 def results(output: Path) -> dict[str, Any]:
-    """What a run says of itself, and its shards."""
+    """Return the results that a run reports, and its shards."""
     report = json.loads((output / "report.json").read_text())
     of_effort = ("seconds", "start_seconds", "images_per_second", "resumed_shards", "retries")
     return {

@@ -44,7 +44,7 @@ ONE_HOT = {"bird": [0, 0, 1], "cat": [1, 0, 0], "dog": [0, 1, 0]}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How an output is written."""
+    """A form of output: how it is written."""
 
     format: Format = "tfrecord"
     encoding: Encoding = "jpeg"
@@ -135,7 +135,7 @@ class Output:
 
 
 def state(root: Path) -> dict[str, Any]:
-    """All that is in an output, but for where it lies and how long it took to write."""
+    """Return all that is in an output, but for its place and the time it took to write."""
     found: dict[str, Any] = contents(root)
     found.pop("report.html", None)  # It shows how long it took to write.
     for name in found:
@@ -203,7 +203,7 @@ def output(
 
 @pytest.fixture
 def plain(prepared: Callable[[Form], Path], tmp_path: Path) -> Output:
-    """The same in the usual form alone."""
+    """The output in the usual form alone."""
     return copied(prepared(PLAIN), PLAIN, tmp_path)
 
 
@@ -285,7 +285,7 @@ def bytes_after_the_end(output: Output) -> tuple[str, str]:
 
 
 def no_trailer(output: Output) -> tuple[str, str]:
-    """Where there is none, the end of the last record or of the archive is lost instead."""
+    """Cut off the trailer, or else the end of the last record or of the archive."""
     data = output.shard.read_bytes()
     length = sum(map(len, output.records())) + 512 if data.endswith(bytes(1024)) else -4
     output.shard.write_bytes(data[:length])
@@ -298,7 +298,7 @@ def a_file_of_another_kind(output: Output) -> tuple[str, str]:
 
 
 def other_compression(output: Output) -> tuple[str, str]:
-    """The same records, and a receipt that agrees with the file."""
+    """Compress the same records otherwise, with a receipt that agrees."""
     if output.form.format == "webdataset":
         output.shard.write_bytes(gzip.compress(output.shard.read_bytes()))
     else:

@@ -55,6 +55,6 @@ def test_a_run_over_everything_finishes_with_its_workers_alive(
 
 
 def workers(client: Client) -> dict[str, float]:
-    """When the worker processes began, by address."""
+    """Return when the worker processes began, by address."""
     pids = client.run(os.getpid)
     return {address: psutil.Process(pid).create_time() for address, pid in pids.items()}

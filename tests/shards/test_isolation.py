@@ -194,7 +194,7 @@ def test_a_process_that_is_not_ours_to_end_is_not_ended(tmp_path: Path) -> None:
 
 
 def outcome(processor: Callable[[bytes], Processed], data: bytes) -> tuple[Any, ...]:
-    """What comes of an image, as values that can be compared."""
+    """Return the result of an image as values that can be compared."""
     try:
         *values, grid = processor(data)
         return (*values, grid.tobytes())

@@ -139,7 +139,7 @@ def test_what_lies_beside_the_splits_is_counted(tmp_path: Path) -> None:
 
 
 def test_images_are_listed_by_name_whatever_they_are(tmp_path: Path) -> None:
-    """What is wrong with them shows when they are read, and is then reported."""
+    """Faults in their contents are reported when they are read."""
     write_tree(tmp_path, {"train": {"cat": ONE}})
     folder = tmp_path / "train" / "cat"
     (folder / "dangling.jpg").symlink_to("nowhere")

@@ -47,7 +47,7 @@ def scan(root: Path, *, splits: Sequence[str] | None = None, **options: str) -> 
 
 
 def told(root: Path, **options: str) -> str:
-    """What is said of a source that is not taken."""
+    """Return the error for a source that is not taken."""
     with pytest.raises(SourceError) as error:
         scan(root, **options)
     text = str(error.value)

@@ -51,7 +51,7 @@ def slow(depth: int, storage: str = "/disk") -> str:
 
 
 def is_ahead() -> bool:
-    """Whether the calling thread reads ahead."""
+    """Return whether the calling thread reads ahead."""
     return threading.current_thread().name == THREAD
 
 
@@ -60,7 +60,7 @@ def threads() -> int:
 
 
 class Server:
-    """Has files 0, 1, 2, … of given sizes, and answers requests in any order it likes.
+    """A server of files 0, 1, 2, … of given sizes, which answers in any order.
 
     Attributes:
         asked: which were asked for by threads that read ahead.

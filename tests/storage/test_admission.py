@@ -129,7 +129,7 @@ def test_what_is_no_text_is_refused(value: Any) -> None:
 def test_an_output_is_found_again_whatever_its_paths_are_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an output says of its source was understood when it was made, and is not again."""
+    """Stored paths of a source are not interpreted a second time."""
     monkeypatch.chdir(tmp_path)
     write_tree(tmp_path / "$ABSENT" / "~", {"train": {"cat": 1}})
     config = Config(source="$$ABSENT/~", output="./~/$$HOME")

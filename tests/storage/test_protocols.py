@@ -43,7 +43,7 @@ REFUSED = {
 
 
 def refusal(key: str, url: str, **options: Any) -> str:
-    """What is said of a URL when it is given, or when it is first looked at."""
+    """Return the error for a URL when it is given, or when it is first opened."""
     values = {"source": "photos", "output": "shards", key: url}
     with pytest.raises(prep.PrepError) as error:
         prep.plan(prep.Config(**values, **options))
@@ -209,7 +209,7 @@ def test_an_option_that_no_storage_takes_is_named(
 
 
 def test_options_that_are_passed_on_unseen_are_taken() -> None:
-    """They are in no signature, and are like nothing that is."""
+    """No signature has them, nor anything like them."""
     url = f"s3://bucket-{uuid.uuid4().hex}/x"
     grant(url, {"listings_expiry_time": 5, "use_listings_cache": False, "anon": True})
     assert filesystem(url).anon

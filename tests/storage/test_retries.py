@@ -43,7 +43,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch, faulty_io: Path) -> pytest.MonkeyPatch:
-    """Has workers that are started from now on meet what FAULTY_IO lists."""
+    """Give workers started from now on the faults that FAULTY_IO lists."""
     monkeypatch.setenv("LD_PRELOAD", str(faulty_io))
     return monkeypatch
 

@@ -292,7 +292,7 @@ def test_ctrl_c_ends_a_run_whose_store_is_away_and_sooner_if_pressed_again(
 
 
 def seconds_to_stop(folder: Path, away: signal.Signals, times: int) -> float:
-    """How long a run goes on after Ctrl-C, the store of which was sent that signal."""
+    """Return how long a run goes on after Ctrl-C when its store was sent that signal."""
     with s3_server() as (endpoint, server):
         s3 = new_bucket(endpoint)
         flags = ["--source", "photos", "--output", f"{s3.url}/out", "--images-per-shard", "10"]

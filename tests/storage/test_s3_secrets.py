@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
-    """All that prep and distributed log, at the finest level."""
+    """Everything that prep and distributed log, at the finest level."""
     lines: list[str] = []
 
     class Keeper(logging.Handler):

@@ -126,7 +126,7 @@ def test_a_server_is_asked_over_a_few_connections(sftp: Sftp, place: Path) -> No
 
 @pytest.mark.slow
 def test_a_manifest_is_read_on_over_a_new_connection(sftp: Sftp, place: Path) -> None:
-    """It is kept open, and its server's end of the connection may die at any time."""
+    """A kept connection may be closed by its server at any time."""
     images = 50_000
     paths = [os.urandom(50).hex().encode() for _ in range(images)]
     table = pa.table(

@@ -26,7 +26,7 @@ def everything(folder: Path) -> list[str]:
 
 
 def seen(folder: Path) -> list[str]:
-    """What a reader's glob finds."""
+    """Return the files that a reader's glob finds."""
     return glob.glob(str(folder / "*"))
 
 

@@ -37,7 +37,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(source: Path, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What comes of it on this machine."""
+    """The same output on this machine's disk."""
     output = tmp_path_factory.mktemp("reference") / "out"
     prep.run(prep.Config(source=str(source), output=str(output), **SETTINGS), client)
     return output
@@ -64,7 +64,7 @@ def test_source_and_output_in_a_store_give_the_same_bytes(
 
 
 def _digests(files: dict[str, bytes]) -> dict[str, Any]:
-    """What receipts say of the shards, and of what is in them."""
+    """Return what receipts say of the shards and their contents."""
     receipts = {name: json.loads(data) for name, data in files.items() if "receipts/" in name}
     assert receipts
     keys = ("sha256", "bytes", "written", "stats", "checksums", "findings")

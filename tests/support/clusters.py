@@ -92,7 +92,7 @@ def _preloadable(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def commits(log: Path, kind: str = ".tfrecord") -> Counter[str]:
-    """How often each file of a kind was put in its place, by a log of the preloaded library."""
+    """Return how often each file of a kind was put in place, from the preloaded library's log."""
     names = (line.rpartition("/")[2] for line in log.read_text().splitlines())
     return Counter(name for name in names if name.endswith(kind))
 
@@ -189,7 +189,7 @@ class Terminal:
         return code
 
     def processes(self) -> list[psutil.Process]:
-        """Those of the command and of everything that it has started and are still alive."""
+        """The live processes of the command and of everything that it has started."""
         return [process for process in psutil.process_iter() if self._started(process)]
 
     def _started(self, process: psutil.Process) -> bool:

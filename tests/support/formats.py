@@ -77,7 +77,7 @@ OTHERWISE = {
 
 
 def is_supported(variant: Variant) -> bool:
-    """Whether a variant is meant to be decoded."""
+    """Return whether a variant is meant to be decoded."""
     word = UNSUPPORTED.get(variant.kind)
     return word is None or word not in variant.how
 
@@ -98,7 +98,7 @@ def difference(a: Pixels, b: Pixels) -> float:
 
 
 def by_libvips(variants: Sequence[Variant]) -> list[Pixels | None]:
-    """What libvips makes of files; None, where it says that it can't read one."""
+    """Return images as libvips decodes them; None where it says that it can't."""
     import pyvips
 
     def read(data: bytes) -> Pixels:
@@ -119,7 +119,7 @@ def by_libvips(variants: Sequence[Variant]) -> list[Pixels | None]:
 
 
 def by_imagemagick(variants: Sequence[Variant]) -> list[Pixels | None]:
-    """What ImageMagick makes of files, in one process for each kind of animation or none."""
+    """Return images as ImageMagick decodes them, one process for each kind of animation."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, variant in enumerate(variants):
@@ -148,7 +148,7 @@ def _first_of(folder: Path, number: int) -> Pixels | None:
 
 
 def has_imagemagick() -> bool:
-    """Whether ImageMagick itself is there."""
+    """Return whether ImageMagick itself is there."""
     return shutil.which("mogrify") is not None
 
 
@@ -160,7 +160,7 @@ _DECODERS = {"libvips": by_libvips, "ImageMagick": by_imagemagick}
 
 @dataclass(slots=True)
 class Row:
-    """What has become of the variants of a kind.
+    """Results for the variants of a kind.
 
     Attributes:
         here: differences from what is right, of those that were decoded.
@@ -230,7 +230,7 @@ def compared(variants: Sequence[Variant], names: Iterable[str]) -> dict[str, Row
 
 
 def disagreements(rows: dict[str, Row]) -> list[str]:
-    """Where another decoder makes something else of a variant, and nobody knows why."""
+    """Return unexplained differences between other decoders and ours."""
     return [
         f"{kind}: {name} differs by {max(differences):.1f}"
         for kind, row in rows.items()
@@ -240,7 +240,7 @@ def disagreements(rows: dict[str, Row]) -> list[str]:
 
 
 def reasons() -> str:
-    """Why other decoders differ, as Markdown."""
+    """Return the reasons why other decoders differ, as Markdown."""
     return "".join(f"- {name}, {kind}: {why}.\n" for (name, kind), why in OTHERWISE.items())
 
 

@@ -145,7 +145,7 @@ _MUTATIONS: tuple[Mutation, ...] = (
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of the mutations; ``faults`` are to be empty."""
+    """Results of the mutations; ``faults`` are to be empty."""
 
     faults: list[str] = field(default_factory=list)
     growth: int = 0

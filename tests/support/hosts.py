@@ -83,7 +83,7 @@ class Host:
         return first
 
     def command(self, *arguments: str | Path, cwd: Path | None = None) -> list[str]:
-        """What to run on this machine to have a command run on the host.
+        """Return the command for this machine that runs a command on the host.
 
         Args:
             cwd: the folder to run it in; by default, this process's.
@@ -122,7 +122,7 @@ class Host:
             )
 
     def processes(self, text: str) -> list[psutil.Process]:
-        """Those on the host whose command line holds ``text``."""
+        """Return the host's processes whose command line holds ``text``."""
         here = os.stat(f"/proc/{self.first.pid}/ns/pid").st_ino
         found = []
         for process in psutil.process_iter():
@@ -148,7 +148,7 @@ class Network:
         self._switch = switch
 
     def unplug(self, host: Host) -> None:
-        """Has packets from and to a host vanish, without a word to anyone."""
+        """Drop packets from and to a host, silently."""
         self._switch.run("ip", "link", "set", _port(host), "down")
 
     def plug(self, host: Host) -> None:

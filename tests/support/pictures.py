@@ -34,7 +34,7 @@ def picture(height: int, width: int, seed: int = 0) -> Pixels:
 
 
 def psnr(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """How alike two 8-bit images are, in decibels; infinite if they are the same."""
+    """Return how alike two 8-bit images are, in decibels; infinite if they are the same."""
     error = np.mean((a.astype(np.float64) - b) ** 2)
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 

@@ -169,7 +169,7 @@ def _own_run_folder(host: Host, *folders: str) -> None:
 
 
 def _answer(host: Host, command: list[str]) -> str:
-    """What a command prints; nothing, while what it asks does not answer."""
+    """Return what a command prints; nothing while its server does not answer."""
     try:
         return host.run(*command)
     except subprocess.CalledProcessError:

@@ -49,7 +49,7 @@ def shared(tmp_path: Path, one_machine: Path) -> Path:
 
 
 def flags(folder: Path) -> list[str]:
-    """What is asked of ``prep run``: from ``photos`` to ``out``, in a folder."""
+    """Return the flags of a ``prep run`` from ``photos`` to ``out`` in a folder."""
     paths = ["--source", f"{folder}/photos", "--output", f"{folder}/out"]
     return [*paths, "--size", "128", "--images-per-shard", str(_IMAGES_PER_SHARD)]
 
@@ -90,19 +90,19 @@ class Run:
 
 
 def receipts(output: Path) -> dict[str, dict[str, Any]]:
-    """What is said of each shard that is committed."""
+    """Return the receipts of all committed shards."""
     files = output.glob(".prep/receipts/*/*.json")
     return {file.name: json.loads(file.read_text()) for file in files}
 
 
 def written_by(shared: Path) -> Counter[str]:
-    """How many shards each host has committed."""
+    """Return how many shards each host has committed."""
     workers = (receipt["worker"] for receipt in receipts(shared / "data/out").values())
     return Counter(worker.partition(":")[0] for worker in workers)
 
 
 def assert_as_on_one_machine(shared: Path, one_machine: Path) -> None:
-    """The same bytes, the same facts in receipts, and nothing left over."""
+    """Assert the same bytes and facts in receipts, and no leftovers."""
     found, expected = shared / "data/out", one_machine / "out"
 
     def facts(output: Path) -> dict[str, dict[str, Any]]:

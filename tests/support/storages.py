@@ -40,11 +40,11 @@ class Store:
     options: Mapping[str, Any]
 
     def credentials_in(self, url: str) -> tuple[str, dict[str, Any]]:
-        """The same URL and options with credentials in the URL itself, if it may have them."""
+        """Return URL and options with the credentials in the URL itself, where that is allowed."""
         return url, dict(self.options)
 
     def requests(self) -> list[tuple[str, str, str]]:
-        """Those that its server had so far, if it tells."""
+        """Return the requests that its server had so far, if it tells."""
         return []
 
     def write(self, path: str, data: bytes) -> None:
@@ -130,7 +130,7 @@ class S3(Bucket):
 
     @property
     def fs(self) -> Any:
-        """What the test itself reads and writes with."""
+        """The filesystem that the test itself reads and writes with."""
         return fsspec.filesystem("s3", use_listings_cache=False, **self.options)
 
     @property
@@ -147,12 +147,12 @@ class S3(Bucket):
         return url.replace("s3://", inside), {"endpoint_url": self.endpoint}
 
     def requests(self) -> list[tuple[str, str, str]]:
-        """Method, path with query, and range of all requests so far."""
+        """Return method, path with query, and range of all requests so far."""
         with urllib.request.urlopen(f"{self.endpoint}/_requests") as reply:
             return [tuple(request) for request in json.load(reply)]
 
     def fail(self, times: int, **trouble: str) -> None:
-        """Has some of the next requests fail; see ``s3_server``."""
+        """Make some of the next requests fail; see ``s3_server``."""
         query = urlencode({"times": times, **trouble})
         urllib.request.urlopen(f"{self.endpoint}/_trouble?{query}", data=b"").close()
 
@@ -293,7 +293,7 @@ def sftp(sshd: Sftp, tmp_path: Path) -> Sftp:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a server listens there."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False

@@ -48,7 +48,7 @@ def as_rgb(pixels: Pixels) -> Pixels:
 
 
 def over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """What is seen of pixels that are more or less transparent, over white."""
+    """Return more or less transparent pixels over white."""
     share = alpha[:, :, None] / 255
     return np.rint(as_rgb(pixels) * share + 255 * (1 - share)).astype(np.uint8)
 
@@ -66,7 +66,7 @@ def flattened(pixels: Pixels, bits: int) -> tuple[Samples, Pixels]:
 
 
 def inked(inks: Samples) -> Pixels:
-    """What four inks look like without a colour profile."""
+    """Return the look of four inks without a colour profile."""
     left = 255 - inks.astype(int)
     return np.rint(left[:, :, :3] * left[:, :, 3:] / 255).astype(np.uint8)
 
@@ -99,7 +99,7 @@ def _shallow() -> Iterator[_Content]:
 
 
 def _of_bytes(bits: int, deep: Callable[[Samples], Samples]) -> Iterator[_Content]:
-    """What there is with 8 and with 16 bits."""
+    """Yield the variants that exist with 8 and with 16 bits."""
     rgba, inks = np.dstack([WHOLE, ALPHA]), np.dstack([255 - WHOLE, ALPHA // 3])
     clear = over_white(WHOLE, ALPHA)
     rgb: dict[str, Any] = {"photometric": _RGB}
@@ -191,7 +191,7 @@ def _codings(samples: Samples, page: dict[str, Any]) -> Iterator[tuple[str, bool
 
 
 def odd_tiffs() -> Iterator[Variant]:
-    """What a TIFF can be in some way only: bit orders, lossy codings, sizes, several pictures."""
+    """Yield variants special to TIFF: bit orders, lossy codings, sizes, several pictures."""
     samples, right = flattened(GRAY, 1)
     lowest_first = {266: ("H", [2])}
     for coding in ("none", "lzw"):
