@@ -73,8 +73,8 @@ class Errors(click.Group):
             fail(_not_written(error), exit_code_of(error))
 
     def invoke(self, ctx: click.Context) -> Any:
-        # What is loaded stays: to look for garbage among it takes a tenth of the start, and to
-        # collect in the end what the system frees in any case, half a second.
+        # Loaded modules stay: looking for garbage among them takes a tenth of the start, and half a
+        # second at the end, when the system frees all memory anyway.
         gc.set_threshold(_COLLECT_AFTER)
         atexit.register(gc.freeze)
         fit_streams()

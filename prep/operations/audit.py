@@ -98,7 +98,7 @@ def _look_beside(
     inventory: Inventory, inspections: Sequence[ShardInspection], *, whole: bool = True
 ) -> Audit:
     plan, beside = inventory.plan()
-    # What a run has left that was stopped is cleared away by the next one.
+    # The next run clears away what a stopped one has left.
     beside += [*inventory.strays(leftovers=whole), *inventory.label_map()]
     totals = totals_of(inspections) if whole else None
     if plan is not None and totals is not None:

@@ -64,7 +64,7 @@ def look_at_output(
     require_room(journal, plan, overwrite=overwrite)
     receipts = () if overwrite else tuple(_settled(plan, journal))
     finished = len(receipts) == len(plan.shards) and journal.holds(plan)
-    # What is finished may lie where nothing can be written.
+    # A finished output may lie where nothing can be written.
     suspect = None if locked or finished else _require_free(journal, plan)
     return Outlook(plan=plan, receipts=receipts, finished=finished, suspect=suspect)
 

@@ -140,7 +140,7 @@ def carry_out(
         # Before even a lock is written.
         found = look_at_output(journal, planned, overwrite=overwrite)
         finished = found.finished
-        # What is finished may lie where nothing can be written, and so can't be locked.
+        # A finished output may lie where nothing can be written, and so can't be locked.
         with contextlib.nullcontext() if finished else journal.lock():
             if not finished:  # Once more, for another run may just have ended.
                 found = look_at_output(journal, planned, overwrite=overwrite, locked=True)
@@ -220,7 +220,7 @@ def _write_until_committed(run: Run, executor: Executor) -> list[ShardReceipt]:
     """
     for _ in range(_ROUNDS):
         write_missing(run, executor)
-        # What workers have told is not looked at: only what is here now is committed.
+        # Whatever workers have reported, only shards whose receipts are here now are committed.
         receipts = run.journal.committed(run.plan)
         run.commits.tell(receipts)
         run = replace(run, receipts=receipts, missing=missing_shards(run.plan, receipts))

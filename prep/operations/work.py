@@ -98,7 +98,7 @@ class Commits:
         """Read the receipts of shards just committed, if any callback wants to know, and tell."""
         if shards and self._events.wants(ShardCommitted, ImageRefused):
             found: list[ShardReceipt | None] = []
-            # What a storage does not tell now is told at the end of the run.
+            # If a storage does not answer now, these commits are told at the end of the run.
             with contextlib.suppress(StorageUnavailable):
                 root = self._journal.layout.root
                 found = list(root.each(self._journal.receipts.stored, shards))

@@ -298,7 +298,7 @@ class Lease:
         return self._folder / f"{_PREFIX}-{number:06d}"
 
     def _content(self) -> bytes:
-        # What is counted tells each renewal from the one before.
+        # The count makes each renewal differ from the one before.
         value = {**asdict(self._owner), "renewals": self._renewals}
         return (json.dumps(value, indent=2) + "\n").encode()
 

@@ -44,7 +44,7 @@ def read_plan(layout: OutputLayout) -> RunPlan | None:
         return None
     except OSError as error:
         layout.root.require_answer(error)
-        # What is there may be as it should be: this is no reason to replace it.
+        # The plan may be sound although it can't be read, so do not suggest replacing it.
         raise PrepError(
             f"{layout.plan}: can't be read: {reason_of(error)}; make it "
             "readable, or choose another output"

@@ -50,7 +50,7 @@ def plan_from_json(value: object) -> RunPlan:
     for name, found, expected in (
         ("compression", fields.any("compression"), config.compression),
         ("images_per_shard", per_shard, config.images_per_shard or per_shard),
-        # What earlier versions wrote is told by its absence.
+        # Plans of earlier versions lack these members.
         ("partition", parts.get(PARTITION, "even"), "even"),
         ("format", parts.get("format", DEFAULT_FORMAT), config.format),
         ("splits", parts.get("splits"), list(images)),

@@ -194,7 +194,7 @@ def split(
 
 
 def _require_by_key(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    # What is in them is not shown.
+    # Their contents are secret.
     absent = sorted(str(key) for key in given if key not in values)
     plain = sorted(key for key, value in given.items() if not isinstance(value, Mapping))
     if absent or plain:
@@ -227,7 +227,7 @@ def read_options(value: Any) -> Any:
         text = read_text(file) if file else value
         found, why = parse_json(text), None
     except (OSError, ValueError) as error:
-        # What is in them is not shown, be it malformed.
+        # Their contents are secret, even if malformed.
         found, why = None, error.strerror if isinstance(error, OSError) else "not valid JSON"
     if why is not None:  # Raised here: an error keeps the one being handled, which holds the text.
         where = quoted(value) if file else "the text"

@@ -83,7 +83,7 @@ class Location(abc.ABC):
 
     __slots__ = ()
 
-    # What it is, and what can be done there
+    # Its kind, and what it can do
 
     @property
     @abc.abstractmethod

@@ -81,7 +81,7 @@ class Facts:
             "root": str(self.root),
             "plan": self.plan.to_json(),
             "own": self.own,
-            # What else is in a receipt follows from the plan and what is in the shard.
+            # The rest of a receipt follows from the plan and the contents of the shard.
             "receipts": [
                 (r.split, r.index, r.sha256, r.worker, r.began, r.seconds, len(r.findings))
                 for r in self.receipts

@@ -49,7 +49,7 @@ class Sharing:
         here = probes.read_digests(paths)
         for worker, there in self._poll.ask(self._chosen, probes.read_digests, paths).items():
             for path, expected, found in zip(paths, here, there, strict=True):
-                # What can't be read here need not be readable elsewhere.
+                # A file that can't be read here need not be readable elsewhere.
                 if found != expected and probes.is_digest(expected):
                     self._poll.add(worker, [_unreadable(path, found)])
 
