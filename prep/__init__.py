@@ -17,45 +17,26 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from prep.text import unknown
 
 if TYPE_CHECKING:
-    from prep.config import Config
-    from prep.display.callbacks import JsonLinesCallback, TqdmCallback
-    from prep.display.page.page import report_page
-    from prep.errors import PrepError
-    from prep.execution.clusters.connect import cluster
-    from prep.execution.clusters.session import close_cluster
-    from prep.monitoring.events import Callback, StopRun
-    from prep.operations.background import RunHandle, start
-    from prep.operations.mean import MeanReport, mean_rgb
-    from prep.operations.outlook import plan
-    from prep.operations.run import run
-    from prep.operations.verify import VerificationReport, verify
-    from prep.output.report.report import RunReport
-    from prep.planning.plan import RunPlan
-    from prep.training.tensorflow import load
-
-
-__all__ = [
-    "Callback",
-    "Config",
-    "JsonLinesCallback",
-    "MeanReport",
-    "PrepError",
-    "RunHandle",
-    "RunPlan",
-    "RunReport",
-    "StopRun",
-    "TqdmCallback",
-    "VerificationReport",
-    "close_cluster",
-    "cluster",
-    "load",
-    "mean_rgb",
-    "plan",
-    "report_page",
-    "run",
-    "start",
-    "verify",
-]
+    from prep.config import Config as Config
+    from prep.display.callbacks import JsonLinesCallback as JsonLinesCallback
+    from prep.display.callbacks import TqdmCallback as TqdmCallback
+    from prep.display.page.page import report_page as report_page
+    from prep.errors import PrepError as PrepError
+    from prep.execution.clusters.connect import cluster as cluster
+    from prep.execution.clusters.session import close_cluster as close_cluster
+    from prep.monitoring.events import Callback as Callback
+    from prep.monitoring.events import StopRun as StopRun
+    from prep.operations.background import RunHandle as RunHandle
+    from prep.operations.background import start as start
+    from prep.operations.mean import MeanReport as MeanReport
+    from prep.operations.mean import mean_rgb as mean_rgb
+    from prep.operations.outlook import plan as plan
+    from prep.operations.run import run as run
+    from prep.operations.verify import VerificationReport as VerificationReport
+    from prep.operations.verify import verify as verify
+    from prep.output.report.report import RunReport as RunReport
+    from prep.planning.plan import RunPlan as RunPlan
+    from prep.training.tensorflow import load as load
 
 _HOMES = {
     "Callback": "monitoring.events",
@@ -80,6 +61,8 @@ _HOMES = {
     "verify": "operations.verify",
 }
 
+__all__ = sorted(_HOMES)
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
@@ -94,7 +77,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__
 
 
 P = ParamSpec("P")
