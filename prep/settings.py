@@ -372,14 +372,14 @@ def require_split_name(name: object) -> str:
 
     >>> require_split_name("../escaped")
     Traceback (most recent call last):
-    ValueError: a split can't be called '../escaped': it is to be the name of one folder
+    ValueError: a split can't be called '../escaped': it has to be the name of one folder
     """
     shown = repr(name if len(str(name)) <= 80 else f"{str(name)[:80]}…")
     longest = _LONGEST_NAME - len(os.fsencode(shard_name("", MOST_SHARDS, MOST_SHARDS)))
     if not isinstance(name, str):
-        why = "it is to be text"
+        why = "it has to be text"
     elif not name or "/" in name or "\0" in name:
-        why = "it is to be the name of one folder"
+        why = "it has to be the name of one folder"
     elif name.startswith("."):
         why = "names that begin with a dot are hidden, and ours"
     elif name.casefold() in RESULTS:

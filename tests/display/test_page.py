@@ -333,7 +333,7 @@ def test_an_output_that_is_not_finished(home: Path) -> None:
     shutil.rmtree(home / "out/.prep/receipts")
     page = _Page(prep.report_page(home / "out"))
     assert "Nothing is written yet. Not finished: 0 of 5 shards are committed." in page.text
-    assert "No image is in a shard that is committed" in page.text
+    assert "No image has been committed yet" in page.text
     assert "Load the data" not in page.text
     assert page.rows["classes"][1][:3] == ["bird", "0", "0"]
 

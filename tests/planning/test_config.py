@@ -196,7 +196,7 @@ def test_what_is_not_allowed_is_refused_by_name_value_and_remedy(key: str, value
 
 def test_a_split_that_no_output_could_hold_is_refused_with_the_reason() -> None:
     assert message(splits=["train/cat"]) == (
-        "splits: a split can't be called 'train/cat': it is to be the name of one folder"
+        "splits: a split can't be called 'train/cat': it has to be the name of one folder"
     )
 
 

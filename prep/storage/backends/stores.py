@@ -189,7 +189,7 @@ def if_absent(fs: Any) -> dict[str, Any]:
         return {"overwrite": False}
     if "mode" in parameters:
         return {"mode": "create"}
-    raise OSError(errno.EOPNOTSUPP, "can't be told to put what is not there yet")
+    raise OSError(errno.EOPNOTSUPP, "can't write a file only if it is absent")
 
 
 def part_size(fs: Any) -> dict[str, int]:

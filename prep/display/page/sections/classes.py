@@ -152,7 +152,7 @@ def _notes(view: View) -> list[str]:
         notes.append(f"The first {MOST_CLASSES:,} of {counted(len(classes), 'class')}.")
     missing = sum(not sample.thumbnails.get(name) for name in classes[:MOST_CLASSES])
     if missing:
-        notes.append(f"Of {counted(missing, 'class')}, none is in the shards that were looked at.")
+        notes.append(f"No sampled shard has an image of {counted(missing, 'class')}.")
     if sample.unreadable:
         notes.append(
             f"{counted(sample.unreadable, 'shard')} could not be read to the end; "
