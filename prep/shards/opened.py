@@ -56,7 +56,7 @@ def open_plan(output: str, digest: str, run: str) -> OpenedPlan:
     """
     journal = Journal(output)
     # In this order: if it is replaced in between, the identity is that of a file that is gone.
-    identity = journal.layout.plan.identity()
+    identity = journal.layout.plan.patiently(journal.layout.plan.identity)
     plan = journal.stored_plan()
     if plan is None:
         raise not_seen(output)

@@ -174,6 +174,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "size": 224,
         "quality": 80,
         "images_per_shard": 1,
+        "format": "tfrecord",
         "compression": "ZLIB",
         "seed": 7,
         "interpolation": "linear",

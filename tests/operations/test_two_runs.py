@@ -35,7 +35,7 @@ from prep.output.lease import Lease, leased
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.making import Effort
 from prep.shards.writer import RunRef, write_shard
-from prep.storage.locate import read_file
+from prep.storage.locate import locate, read_file
 from prep.storage.location import Stamp
 from tests.support.callbacks import Recorder
 from tests.support.clusters import PREP, contents, wait_until
@@ -482,7 +482,7 @@ def test_a_run_that_was_suspended_for_longer_than_its_lease_does_not_end_well(
     os.killpg(run.process.pid, signal.SIGSTOP)
     # As if on another machine: on the same one it would be seen to be there.
     monkeypatch.setattr(lease, "_machine", lambda: "elsewhere")
-    with leased(runs.output / ".prep", 0.5):
+    with leased(locate(runs.output / ".prep"), 0.5):
         os.killpg(run.process.pid, signal.SIGCONT)
         assert run.wait() == 2
     assert f"another run has taken over {runs.output}" in " ".join(run.said().split())
