@@ -238,7 +238,7 @@ def test_a_run_is_stopped_though_the_store_does_not_say_what_is_committed(
     made = plan(prep.Config(source=source, output=output, storage_options=s3.options))
     s3.fail(100, status="403", match="receipts")
     try:
-        told = how_to_resume(made, 1, what_is_committed(made, Journal(output)))
+        told = how_to_resume(made, 1, what_is_committed(made, Journal(output)), "")
     finally:
         s3.fail(0)
     assert told.startswith("stopped: this run has seen 1 of 1 shards committed, and these stay;")
