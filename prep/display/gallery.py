@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Iterator, Mapping
 
 from prep.display.markup import Curve, curve
@@ -13,6 +14,8 @@ from prep.output.layout import OutputLayout
 from prep.output.report.history import rates, read_histories
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
+
+_LOGGER = logging.getLogger("prep")
 
 _SHARDS = 4  # that are opened
 _RECORDS = 64  # that are considered of each
@@ -34,6 +37,7 @@ def charts_and_images(report: RunReport) -> tuple[list[Curve], list[tuple[str, s
             return [], []
         return list(_charts(journal.layout)), _images(journal, plan)
     except Exception:
+        _LOGGER.debug("no images can be shown below a report", exc_info=True)
         return [], []
 
 
