@@ -153,9 +153,8 @@ def _resumed_as(report: RunReport, other: RunReport) -> RunReport:
 def _update_page(plan: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
     """Make report.html, and only warn if that fails."""
     try:
-        from prep.display.page.page import (
-            update_page,  # It takes a while to load, and may itself be broken.
-        )
+        # It takes a while to load, and may itself be broken.
+        from prep.display.page.page import update_page
 
         update_page(journal, plan, receipts)
     except Exception as error:
