@@ -116,8 +116,8 @@ def evict(source: Path) -> None:
 
 def _set(way: str, seconds: float, *, ahead: bool) -> None:
     """In a worker: every read takes so much longer, and files are read ahead if they may be."""
+    from prep.sources import file_source as source
     from prep.sources import prefetch
-    from prep.sources.folders import source
     from prep.storage.locate import read_file
     from prep.storage.location import Stamp
 

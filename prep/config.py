@@ -5,6 +5,7 @@ What each key means, and may be, is in :mod:`prep.settings`. Each error is one l
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from prep.errors import ConfigError, UsageError
 from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
 from prep.settings import (
     ARTICLE_KEYS,
+    COLUMN_ROLES,
     FORMATS,
     KEYS,
     REQUIRED,
@@ -39,16 +41,22 @@ from prep.settings import (
     Icc,
     ImageSettings,
     Interpolation,
+    Layout,
+    OnMissing,
+    OnStray,
+    Unlabelled,
     canonical_keys,
     require_split_name,
     rgb_of,
 )
-from prep.sources.folders.names import FolderLayout, OnStray
+from prep.sources.labelling.label_rules import LabelRules, names_or_file, read_pairs
 from prep.sources.labels import LabelMap
 from prep.sources.memory import ListedImages
+from prep.sources.naming import Sources
 from prep.sources.registry import open_source
 from prep.storage.arguments import LOCATIONS, Stored, parse_count, read_options, split, typed
 from prep.storage.backends.grants import grant
+from prep.storage.locate import absolute
 from prep.storage.urls import hide_credentials, is_url
 from prep.text import (
     Displayable,
@@ -111,6 +119,11 @@ def _location(value: Any, info: ValidationInfo) -> Any:
 
 
 def _source(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str) and value[:1] in ("[", "{"):  # As a flag has it.
+        with contextlib.suppress(ValueError):
+            value = parse_json(value)
+    if isinstance(value, Mapping | Sources) or _are_paths(value):
+        return Sources.parse(value)
     if isinstance(value, list | tuple):
         return ListedImages(value)
     if not isinstance(value, str | os.PathLike | ListedImages):
@@ -119,6 +132,32 @@ def _source(value: Any, info: ValidationInfo) -> Any:
             "(image, label)"
         )
     return _location(value, info)
+
+
+def _are_paths(value: Any) -> bool:
+    items = value if isinstance(value, list | tuple) else ()
+    return any(isinstance(item, str | os.PathLike) for item in items)
+
+
+def _absolute(value: Any, info: ValidationInfo) -> Any:
+    value = _location(value, info)
+    return absolute(value) if isinstance(value, str) else value
+
+
+def _columns(value: Any) -> Any:
+    """Read which column is which; see :data:`prep.settings.COLUMN_ROLES`."""
+    columns = read_pairs("columns", value)
+    for role, name in columns.items():
+        if role not in COLUMN_ROLES:
+            raise ConfigError(f"columns: {unknown('key', role, COLUMN_ROLES)}")
+        names = name if isinstance(name, list | tuple) and role == "label" else [name]
+        if not names or not all(isinstance(each, str | int) for each in names):
+            raise ConfigError(f"columns.{role}: got {shown(name)}; expected the name of a column")
+    return {k: tuple(map(str, v)) if isinstance(v, list) else str(v) for k, v in columns.items()}
+
+
+def _excluded(value: Any) -> Any:
+    return names_or_file("exclude", value)
 
 
 def _labels(value: Any) -> Any:
@@ -135,8 +174,18 @@ Splits = Annotated[
 ]
 Location = Annotated[str, BeforeValidator(_location)]
 Images = Annotated[
-    str | Annotated[InstanceOf[ListedImages], PlainSerializer(str, when_used="json")],
+    str
+    | Annotated[InstanceOf[ListedImages], PlainSerializer(str, when_used="json")]
+    | Annotated[InstanceOf[Sources], PlainSerializer(Sources.to_json, when_used="json")],
     BeforeValidator(_source),
+]
+Place = Annotated[str, BeforeValidator(_absolute)]
+Columns = Annotated[dict[str, str | tuple[str, ...]], BeforeValidator(_columns)]
+Names = Annotated[str | tuple[str, ...], BeforeValidator(_excluded)]
+Rules = Annotated[
+    InstanceOf[LabelRules],
+    BeforeValidator(LabelRules.parse),
+    PlainSerializer(LabelRules.to_json, when_used="json"),
 ]
 Labels = Annotated[str | dict[str, Any] | None, BeforeValidator(_location), AfterValidator(_labels)]
 Options = Annotated[dict[str, Any] | None, BeforeValidator(read_options)]
@@ -238,8 +287,16 @@ class Config(Displayable, BaseModel):
     label_map: Labels = field("label_map")
     storage_options: Options = field("storage_options", exclude=True, repr=False)
     splits: Splits | None = field("splits", min_length=1)
-    layout: FolderLayout = field("layout")
+    layout: Layout = field("layout")
     on_stray: OnStray = field("on_stray")
+    columns: Columns | None = field("columns")
+    images: Place | None = field("images")
+    extension: str | None = field("extension", min_length=1)
+    on_missing: OnMissing = field("on_missing")
+    unlabelled: Unlabelled = field("unlabelled")
+    exclude: Names | None = field("exclude")
+    labels: Rules | None = field("labels")
+    unpack: bool = field("unpack")
     image_type: str | None = field("image_type", min_length=1)
     size: Whole = field("size")
     quality: Whole = field("quality")
@@ -345,13 +402,15 @@ class Config(Displayable, BaseModel):
 
     def require_source(self) -> None:
         """Raise SourceError if a source on this machine is plainly missing."""
-        if not is_url(str(self.source)):
+        if not isinstance(self.source, str) or not is_url(self.source):
             open_source(self.source).require_there()
 
     def grant(self) -> None:
         """Let this process and its workers open the URLs with their options from now on."""
         for name, options in (self.storage_options or {}).items():
-            grant(getattr(self, name), options)
+            value = getattr(self, name)
+            for path in value.paths if isinstance(value, Sources) else (value,):
+                grant(path, options)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield what differs from the default, which is enough to make it again."""

@@ -21,6 +21,12 @@ Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]
 Format = Literal["tfrecord", "webdataset"]
+Layout = Literal["auto", "folders", "classes", "splits", "archive", "imagenet", "list"]
+OnStray = Literal["fail", "skip"]
+OnMissing = Literal["fail", "skip"]
+Unlabelled = Literal["skip", "keep"]
+#: The columns of a list that have a meaning.
+COLUMN_ROLES = ("image", "label", "split", "group")
 #: Red, green and blue, each from 0 to 255.
 RGB = tuple[float, float, float]
 
@@ -126,8 +132,10 @@ class Key:
 KEYS: dict[str, Key] = {
     "source": Key(
         default=REQUIRED,
-        help="Folder of images, or its URL: SOURCE/<split>/<class>/* or SOURCE/<class>/*.",
-        kind="the path of a folder, or a URL",
+        help="Where the images are: a folder, an archive (tar or zip) or a list (CSV, JSON Lines, "
+        "Parquet and others), as a path or a URL. A configuration may also have a list of these, "
+        "or a mapping of split to source.",
+        kind="the path or URL of a folder, an archive or a list, or several of these",
         decides_bytes=True,
         part="images",
     ),
@@ -161,15 +169,77 @@ KEYS: dict[str, Key] = {
     ),
     "layout": Key(
         default="auto",
-        help="What the folders in SOURCE are: classes, or splits that hold classes. auto goes by "
-        "their names and contents, and is an error where that would be a guess.",
-        words=("auto", "classes", "splits"),
+        help="What SOURCE is: folders (classes, or splits that hold classes), an archive, imagenet "
+        "as it is downloaded, or a list. auto goes by names and contents, says what it found, and "
+        "is an error where that would be a guess.",
+        words=get_args(Layout),
         decides_bytes=False,  # If it makes others of the images, these show it.
     ),
     "on_stray": Key(
         default="fail",
         help="If an image lies outside any class folder: fail before any work, or skip it.",
-        words=("fail", "skip"),
+        words=get_args(OnStray),
+        decides_bytes=False,
+    ),
+    "columns": Key(
+        default=None,
+        help="Columns of a list, such as image=path,label=dx,split=set,group=patient; by their "
+        "usual names, if not given.",
+        kind="a mapping of image, label, split and group to names of columns",
+        decides_bytes=True,
+        part="images",
+    ),
+    "images": Key(
+        default=None,
+        help="Folder that the paths in a list are relative to, or its URL; by default, the folder "
+        "of the list.",
+        kind="the path of a folder, or a URL",
+        decides_bytes=True,
+        part="images",
+    ),
+    "extension": Key(
+        default=None,
+        help="Extension of the images, such as jpg, for a list that names them without.",
+        kind="a file extension, such as jpg",
+        decides_bytes=True,
+        part="images",
+    ),
+    "on_missing": Key(
+        default="fail",
+        help="If an image of a list is not there: fail before any work, or skip it.",
+        words=get_args(OnMissing),
+        decides_bytes=True,
+        part="images",
+    ),
+    "unlabelled": Key(
+        default="skip",
+        help="Images without a label, such as ImageNet's test images: skip them, or keep them with "
+        "the label -1.",
+        words=get_args(Unlabelled),
+        decides_bytes=True,
+        part="images",
+    ),
+    "exclude": Key(
+        default=None,
+        help="File with the images to leave out, one in a line: names, or numbers of ImageNet's "
+        "validation images.",
+        kind="the path or URL of a text file, or a list of names",
+        decides_bytes=True,
+        part="images",
+    ),
+    "labels": Key(
+        default=None,
+        help="How labels are made of what the source says, such as from=leaf or order=classes.txt: "
+        "from, names, order, rename, include and exclude; as KEY=VALUE,… or JSON.",
+        kind="a mapping of from, names, order, rename, include and exclude",
+        decides_bytes=True,
+        part="images",
+    ),
+    "unpack": Key(
+        default=False,
+        help="Unpack an archive that is compressed as a whole (.tar.gz), which can't be read in "
+        "parts, into the output first.",
+        words=("true", "false"),
         decides_bytes=False,
     ),
     "image_type": Key(

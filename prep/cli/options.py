@@ -21,6 +21,9 @@ _METAVARS = {
     "storage_options": "JSON|@FILE",
     "splits": "NAME,NAME,…",
     "image_type": "EXTENSION",
+    "extension": "EXTENSION",
+    "columns": "NAME=COLUMN,…",
+    "labels": "KEY=VALUE,…|JSON",
     "background": "#RRGGBB",
 }
 
@@ -83,7 +86,7 @@ def _kind(name: str, key: Key) -> click.ParamType[Any]:
         return Word(key.words)
     if not key.allowed.startswith("the path"):
         return click.UNPROCESSED
-    return Path(folder=name in ("source", "output"))
+    return Path(folder=name in ("source", "output", "images"))
 
 
 def _metavar(name: str, kind: click.ParamType[Any]) -> str:
@@ -91,7 +94,7 @@ def _metavar(name: str, kind: click.ParamType[Any]) -> str:
     if isinstance(kind, Word):
         return f"[{'|'.join(kind.words)}]"
     if text.startswith("the path"):
-        return "PATH" if name in ("source", "output") else "FILE"
+        return "PATH" if name in ("source", "output", "images") else "FILE"
     if text.startswith("a number"):
         return "FLOAT"
     return "N" if text.startswith("a whole number") else _METAVARS[name]

@@ -28,6 +28,7 @@ from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import entries_of
+from prep.sources.naming import SourceName, Sources
 from prep.sources.registry import open_source, reopen_source
 from prep.storage.locate import locate
 from prep.text import quoted, reason_of, shown
@@ -118,12 +119,18 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
     Raises:
         SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
     """
-    config = stored.config.model_copy(update={"source": stored.source, "output": output})
+    config = stored.config.model_copy(update={"source": _given(stored), "output": output})
     if config.splits is not None:
         config = config.model_copy(update={"splits": tuple(stored.splits)})
     source = reopen_source(stored.source, Journal(output).layout.state)
     plan = _plan(config, source, stored.mean, stored.labels)
     return plan.with_partition(stored.fingerprint.partition)
+
+
+def _given(stored: RunPlan) -> str | Sources:
+    """Return the source that a stored plan was made of, as a configuration names it."""
+    found = SourceName.parse(stored.source)
+    return stored.source if found is None else found.given
 
 
 def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
@@ -176,7 +183,9 @@ def _plan(
     found, origin = (labels, "") if labels else find_labels(config, source, catalog)
     plan = make_plan(config, catalog, found, mean, versions_here())
     found.require(plan.class_totals)
-    return replace(plan, labels_from=origin)
+    return replace(
+        plan, labels_from=origin, read_as=catalog.read_as, class_names=catalog.class_names
+    )
 
 
 def _warn_of_names_alike(catalog: Catalog) -> None:
@@ -212,8 +221,12 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
         return LabelMap.read(config.label_map), f"from {config.label_map}"
     if config.label_map is not None:
         return LabelMap.parse(config.label_map), "given with the configuration"
-    built = LabelMap.build(catalog.classes), "the classes, numbered by name"
-    return source.label_map() or built
+    beside = source.label_map()
+    if beside is not None:
+        return beside
+    if catalog.order is not None:
+        return LabelMap.ordered(catalog.order), "the classes, numbered in their given order"
+    return LabelMap.build(catalog.classes), "the classes, numbered by name"
 
 
 def read_mean(path: str) -> RGB:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prep.config import Config
+from prep.sources.naming import shown_source
 from prep.text import counted, quoted, size_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def plan_facts(
         needed: bytes that a run is expected to write, where that was estimated.
     """
     return [
-        ("source", f"{plan.source}, {size_text(plan.source_bytes)}"),
+        ("source", f"{shown_source(plan.source)}, {size_text(plan.source_bytes)}"),
+        *([("read as", plan.read_as)] if plan.read_as else []),
         ("output", plan.config.output),
         ("classes", _classes(plan)),
         ("labels", plan.labels_from),

@@ -194,7 +194,7 @@ def images_digest(manifest: pa.Table) -> str:
     """Return a digest of all that a manifest says of images, and of their order."""
     digest = hashlib.sha256()
     columns = columns_of(manifest)
-    for name in ("path", "file"):
+    for name in ("path", "file", "how"):
         if name in columns:
             for batch in manifest.select([name]).to_batches(max_chunksize=1 << 16):
                 paths = batch.column(name).to_pylist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from prep.errors import PrepError
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSpec, plan_shards
-from prep.settings import DEFAULT_FORMAT, RGB, Compression, ImageSettings
+from prep.settings import RGB, Compression, ImageSettings
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap
 from prep.text import Displayable, counted, one_line
@@ -26,6 +26,10 @@ from prep.text import Displayable, counted, one_line
 #: The format of ``plan.json``. Other formats can't be read.
 FORMAT = 3
 _SPARE = 1 << 16  # 64 KiB, for what stands around images
+# Keys that the plans of early versions do not have; they are left out if they are as by default.
+_LATER_KEYS = frozenset(
+    ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
+) | {"unpack"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,8 @@ class RunPlan(Displayable):
         fingerprint: everything that decides the bytes of the output.
         rows: the manifest, if it was made or read.
         ignored: what lies in the source and is not part of the run.
+        read_as: what the source was taken for, in words.
+        class_names: names for people, by class; not all need to have one.
         labels_from: where the label map comes from, in words.
         state: what a run would find in the output; None if nobody has looked.
     """
@@ -84,6 +90,8 @@ class RunPlan(Displayable):
     fingerprint: Fingerprint
     rows: pa.Table | None = None
     ignored: tuple[Ignored, ...] = ()
+    read_as: str = ""
+    class_names: Mapping[str, str] = field(default_factory=dict)
     labels_from: str = ""
     state: OutputState | None = None
 
@@ -171,9 +179,12 @@ class RunPlan(Displayable):
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of ``plan.json``; :mod:`prep.planning.stored_plan` reads them."""
-        config = self.config.model_dump(mode="json")
-        if self.config.format == DEFAULT_FORMAT:  # Plans of earlier versions do not name it.
-            del config["format"]
+        defaults = {key: field.default for key, field in type(self.config).model_fields.items()}
+        config = {
+            key: value
+            for key, value in self.config.model_dump(mode="json").items()
+            if key not in _LATER_KEYS or getattr(self.config, key) != defaults[key]
+        }
         return {
             "format": FORMAT,
             "digest": self.fingerprint.digest,
@@ -186,6 +197,8 @@ class RunPlan(Displayable):
             "classes": list(self.classes),
             "images_per_shard": self.images_per_shard,
             "images": dict(self.splits),
+            # Plans of class folders are as those of earlier versions.
+            **({"class_names": dict(self.class_names)} if self.class_names else {}),
         }
 
 

@@ -34,8 +34,10 @@ def plan_from_json(value: object) -> RunPlan:
     per_shard = fields.whole("images_per_shard", least=1)
     images = fields.counts("images")
     classes = fields.list("classes")
+    names = fields.object("class_names", default={})
     plan = RunPlan(
         config=config,
+        class_names={name: text(value, "class_names") for name, value in names.items()},
         source=_stored_source(fields.text("source")),
         mean=_stored_mean(fields.object("settings"), config),
         labels=LabelMap.parse(fields.object("labels")),
@@ -71,7 +73,7 @@ def with_manifest(plan: RunPlan, manifest: pa.Table) -> RunPlan:
     Raises:
         ValueError: the manifest can't be one of this plan's source and classes.
     """
-    require_within(manifest["path"], plan.source)
+    require_within(manifest, plan.source)
     require_numbered(manifest["class"].to_numpy(), len(plan.classes))
     fingerprint = make_fingerprint(
         plan.config,
@@ -98,7 +100,7 @@ def _stored_config(values: dict[str, Any]) -> Config:
 
 def _stored_source(source: str) -> str:
     if "\0" in source or not is_source_name(source):
-        refuse("source", "an absolute path or a URL, or a list of images", source)
+        refuse("source", "an absolute path or a URL, several of these, or a list of images", source)
     return source
 
 

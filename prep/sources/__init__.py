@@ -2,7 +2,10 @@
 
 - ``base``: the seam. A :class:`~prep.sources.base.Source` lists entries and reads an entry's bytes.
 - ``registry``: the kinds of sources, one line each.
-- ``folders/``: class folders, on a disk or in a storage.
+- ``file_source``: files and parts of files, on a disk or in a storage; ``naming`` says which.
+- ``layouts/``: the shapes in which images lie in files, and which of them a source has:
+  ``folders/``, ``archives/``, ``imagenet/`` and ``lists/``.
+- ``labelling/``: from what a source says of an image to its class, for all layouts alike.
 - ``memory``: a list of images, as a notebook has it.
 - ``manifest``: the Parquet file of all images in an output; a shard reads its own rows.
 - ``labels``: from the name of a class to its number or one-hot list.
@@ -13,6 +16,7 @@ Nobody else joins the name of a source and that of an image, or opens an image f
 estimate, a repair and the report's page all ask ``Source.read``. Images are never decoded here.
 
 A new kind of source is one file with a subclass of ``Source`` that is also a ``base.SourceKind``,
-and its line in ``registry``. If the name of an image does not tell where its bytes are, its catalog
-has the columns ``file`` and ``offset``, which the manifest then keeps, too.
+and its line in ``registry``; a new shape of files is a layout. If the name of an image does not
+tell where its bytes are, its catalog has the columns ``file``, ``offset`` and ``how``, which the
+manifest then keeps, too.
 """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import abc
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from prep.storage.location import Location, Stamp
 from prep.text import quoted
@@ -15,9 +15,16 @@ from prep.text import quoted
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from prep.settings import Layout, OnMissing, OnStray, Unlabelled
     from prep.sources.folders.ignored import Ignored
-    from prep.sources.folders.names import FolderLayout, OnStray
+    from prep.sources.labelling.label_rules import LabelRules
     from prep.sources.labels import LabelMap
+
+#: How the bytes of an image lie in its file: as they are, as a raw deflate stream (RFC 1951), or in
+#: a row of a table.
+How = Literal["bytes", "deflate", "row"]
+#: The class of images without a label.
+UNLABELLED = ""
 
 
 class ImageEntry(NamedTuple):
@@ -26,11 +33,12 @@ class ImageEntry(NamedTuple):
     Attributes:
         raw_name: what reports call it, as bytes, for a file name need not be text; unique in a
             source, and relative to it.
-        class_name: the class that it belongs to.
-        stamp: which contents it had when it was listed: its size in bytes, and its time, or any
-            other signed 64 bits that change with the contents.
+        class_name: the class that it belongs to; ``UNLABELLED`` if it has no label.
+        stamp: which contents it had when it was listed: its size in bytes, as they lie in the
+            file, and the file's time, or any other signed 64 bits that change with the contents.
         file: the file that holds its bytes, as its source names it.
-        offset: where in that file they begin; None if they are all of it.
+        offset: where in that file they begin, or the number of its row; None if they are all of it.
+        how: how they lie there.
     """
 
     raw_name: bytes
@@ -38,6 +46,7 @@ class ImageEntry(NamedTuple):
     stamp: Stamp
     file: bytes
     offset: int | None = None
+    how: How = "bytes"
 
     @property
     def name(self) -> str:
@@ -51,21 +60,29 @@ class Catalog:
 
     Attributes:
         source: the name of the source, as plans hold it.
+        read_as: what the source was taken for, in words: "class folders in splits".
         splits: the splits that have images, in the order asked for, or by name.
         classes: the classes of all splits, chosen or not, by name.
         images: one row an image, sorted by split and class, from ``manifest.table_of``: ``split``
-            and ``class`` (positions in the above), ``path`` (the ``raw_name`` of an entry: no
-            leading slash, no ``..``), ``size`` and ``mtime`` (its stamp). If its name does not tell
-            where its bytes are, also ``file`` and ``offset`` (-1 for None), which come back in the
-            entry.
+            and ``class`` (positions in the above; a class of -1 is no label), ``path`` (the
+            ``raw_name`` of an entry: no leading slash, no ``..``), ``size`` and ``mtime`` (its
+            stamp). If its name does not tell where its bytes are, also ``file``, ``offset`` (-1 for
+            None) and ``how``, which come back in the entry.
         ignored: what else lies in the source.
+        order: the classes in the order of their numbers, if that is not by name.
+        class_names: names for people, by class; not all need to have one.
+        doubts: what may be a mistake in the source, a sentence each, for warnings.
     """
 
     source: str
+    read_as: str = ""
     splits: tuple[str, ...]
     classes: tuple[str, ...]
     images: pa.Table
     ignored: tuple[Ignored, ...] = ()
+    order: tuple[str, ...] | None = None
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 class Wanted(Protocol):
@@ -81,9 +98,25 @@ class Wanted(Protocol):
     @property
     def image_type(self) -> str | None: ...
     @property
-    def layout(self) -> FolderLayout: ...
+    def layout(self) -> Layout: ...
     @property
     def on_stray(self) -> OnStray: ...
+    @property
+    def columns(self) -> Mapping[str, Any] | None: ...
+    @property
+    def images(self) -> str | None: ...
+    @property
+    def extension(self) -> str | None: ...
+    @property
+    def on_missing(self) -> OnMissing: ...
+    @property
+    def unlabelled(self) -> Unlabelled: ...
+    @property
+    def exclude(self) -> str | tuple[str, ...] | None: ...
+    @property
+    def labels(self) -> LabelRules | None: ...
+    @property
+    def unpack(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,15 @@ from typing import Any
 
 from prep.errors import LabelError
 from prep.parsing import parse_json, read_text
+from prep.sources.base import UNLABELLED
 from prep.storage.locate import locate
 from prep.text import counted, quoted, reason_of, some
 
 # All lists are kept in each output's plan, which is parsed as any other file is.
 _MOST_NUMBERS = 4_000_000
 INT64 = range(-(1 << 63), 1 << 63)
+#: The label of images without one.
+NO_LABEL = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +39,18 @@ class LabelMap:
 
     @classmethod
     def build(cls, classes: Iterable[str]) -> LabelMap:
-        """Give the classes numbers from 0, in the order of their names.
+        """Give the classes numbers from 0, in the order of their names, but for ``UNLABELLED``.
 
         >>> LabelMap.build(["dog", "cat"]).numbers
         {'cat': 0, 'dog': 1}
         """
-        return cls(numbers={name: number for number, name in enumerate(sorted(set(classes)))})
+        return cls.ordered(sorted(set(classes)))
+
+    @classmethod
+    def ordered(cls, classes: Iterable[str]) -> LabelMap:
+        """Give the classes numbers from 0, in this order, but for ``UNLABELLED``."""
+        named = (name for name in classes if name != UNLABELLED)
+        return cls(numbers={name: number for number, name in enumerate(named)})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> LabelMap:
@@ -82,8 +91,14 @@ class LabelMap:
         )
 
     def require(self, classes: Iterable[str]) -> None:
-        """Raise LabelError if a class has no label."""
-        absent = sorted(set(classes) - set(self.numbers))
+        """Raise LabelError if a class has no label, but for that of images without one."""
+        classes = set(classes)
+        if UNLABELLED in classes and self.width is not None:
+            raise LabelError(
+                "unlabelled: got keep, and the label map has one-hot lists, none of which stands "
+                "for no label; give each class its number instead, or skip images without a label"
+            )
+        absent = sorted(classes - set(self.numbers) - {UNLABELLED})
         if absent:
             names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
             raise LabelError(
@@ -142,11 +157,18 @@ class LabelMap:
             yield f"no images of {counted(len(unused), 'class')} in the map: {names}"
 
     def feature(self, name: str) -> tuple[int, ...]:
-        """Return the integers of a class's ``label`` feature: one, or ``width`` of them."""
-        number = self.numbers[name]
+        """Return the integers of a class's ``label`` feature: one, or ``width`` of them.
+
+        That of ``UNLABELLED`` is -1.
+        """
+        number = self.number(name)
         if self.width is None:
             return (number,)
         return tuple(int(i == number) for i in range(self.width))
+
+    def number(self, name: str) -> int:
+        """Return the number of a class, -1 for ``UNLABELLED``."""
+        return NO_LABEL if name == UNLABELLED else self.numbers[name]
 
     def to_json(self) -> dict[str, int | list[int]]:
         """Return the map as it is stored: numbers or one-hot lists."""

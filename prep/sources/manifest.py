@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prep.sources.base import ImageEntry
+from prep.sources.base import How, ImageEntry
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import leading_out
 from prep.text import quoted
@@ -31,10 +30,15 @@ _COLUMNS = {
 }
 #: Their names.
 COLUMNS = tuple(_COLUMNS)
-# Where the bytes of an image are, if its name does not tell: a file, as its source names it, and
-# where in it they begin; -1 if they are all of it.
-_PLACES = {"file": pa.large_binary(), "offset": pa.int64()}
-_NAMES = ("path", "file")
+# Where the bytes of an image are, if its name does not tell: a file, as its source names it, where
+# in it they begin (-1 if they are all of it), and how they lie there.
+_PLACES = {
+    "file": pa.dictionary(pa.int32(), pa.binary()),
+    "offset": pa.int64(),
+    "how": pa.dictionary(pa.int32(), pa.binary()),
+}
+_NAMES = ("path", "file", "how")
+_HOWS: Mapping[bytes, How] = {b"bytes": "bytes", b"deflate": "deflate", b"row": "row"}
 # The codecs that this package writes with. Others may hold a thousand times their size.
 _CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
 # How many times longer than its file the paths in a manifest may be: Snappy copies at most 64 bytes
@@ -86,7 +90,9 @@ def read(path: Location, columns: Sequence[str] = ()) -> pa.Table:
 
 def _all_rows(images: _Opened | _KeptOpen, columns: Sequence[str]) -> pa.Table:
     groups = [images.read_row_group(group, columns) for group in range(images.groups)]
-    return pa.concat_tables(groups) if groups else _EMPTY.select(list(columns or COLUMNS))
+    if not groups:
+        return _EMPTY.select(list(columns or COLUMNS))
+    return pa.concat_tables(groups).unify_dictionaries()
 
 
 def count(path: Location) -> int:
@@ -120,7 +126,7 @@ def entries(
             found = images.read_row_group(group)
             start, stop = max(rows.start - first, 0), rows.stop - first
             wanted = found.slice(start, stop - start)
-            require_within(wanted["path"], source)
+            require_within(wanted, source)
             require_numbered(wanted["class"].to_numpy(), len(classes))
             yield from entries_of(wanted, classes)
 
@@ -128,18 +134,33 @@ def entries(
 def entries_of(images: pa.Table, classes: Sequence[str]) -> Iterator[ImageEntry]:
     """Yield the images of a table with the columns of a manifest."""
     paths, numbers, sizes, mtimes = (images[name].to_pylist() for name in COLUMNS)
-    files, offsets = paths, itertools.repeat(-1, len(paths))
-    if "file" in images.column_names:
-        files, offsets = images["file"].to_pylist(), images["offset"].to_pylist()
-    for path, number, size, mtime, file, offset in zip(
-        paths, numbers, sizes, mtimes, files, offsets, strict=True
+    if "file" not in images.column_names:
+        for path, number, size, mtime in zip(paths, numbers, sizes, mtimes, strict=True):
+            yield ImageEntry(path, classes[number], Stamp(size, mtime), path)
+        return
+    places = (images[name].to_pylist() for name in _PLACES)
+    for path, number, size, mtime, file, offset, how in zip(
+        paths, numbers, sizes, mtimes, *places, strict=True
     ):
         at = None if offset < 0 else offset
-        yield ImageEntry(path, classes[number], Stamp(size, mtime), file, at)
+        yield ImageEntry(path, classes[number], Stamp(size, mtime), file, at, _HOWS[how])
 
 
-def require_within(paths: pa.ChunkedArray, source: str) -> None:
-    """Raise ValueError if a path leads out of the source; where links lead is not asked."""
+def require_within(images: pa.Table, source: str) -> None:
+    """Raise ValueError if a path or a relative file leads out of the source.
+
+    Where links lead is not asked. Whether an absolute file is in the source, the source knows.
+    """
+    _require_no_way_out(images["path"], source)
+    if "file" in images.column_names:
+        files = pc.unique(images["file"]).dictionary
+        absolute = pc.match_substring_regex(files, pattern="^/|://")
+        _require_no_way_out(files.filter(pc.invert(absolute)), source)
+        if not set(pc.unique(images["how"]).dictionary.to_pylist()) <= set(_HOWS):
+            raise ValueError(f"another way to hold images than {', '.join(_HOWS.values())}")
+
+
+def _require_no_way_out(paths: pa.ChunkedArray | pa.Array, source: str) -> None:
     strange = pc.match_substring_regex(paths, pattern=leading_out(source, r"\z"))
     if pc.any(strange, min_count=0).as_py():
         example = os.fsdecode(paths.filter(strange)[0].as_py())
@@ -174,7 +195,7 @@ class _Opened:
         found = {field.name: field.type for field in self._file.schema_arrow}
         expected = _COLUMNS | _PLACES if "file" in found else _COLUMNS
         self._columns = tuple(expected)
-        if found != expected | {name: _DICTIONARY for name in _NAMES if name in expected}:
+        if found != expected | {"path": _DICTIONARY}:
             raise ValueError(f"other columns or kinds than {', '.join(expected)}")
         # Each row has a path of its own, which takes a byte and more, however well it compresses.
         if not 0 <= self.rows <= size or self.groups != -(-self.rows // _ROW_GROUP):
@@ -202,12 +223,14 @@ class _Opened:
             raise ValueError(f"a negative size in part {group}")
         for name in _NAMES:
             if name in columns:
-                decoded = self._decoded(table[name])
-                table = table.set_column(list(columns).index(name), name, decoded)
+                self._require_plausible(table[name])
+        if "path" in columns:
+            decoded = table["path"].cast(pa.large_binary())
+            table = table.set_column(list(columns).index("path"), "path", decoded)
         return table
 
-    def _decoded(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return paths in full; a dictionary can make few bytes stand for very many."""
+    def _require_plausible(self, paths: pa.ChunkedArray) -> None:
+        """Raise ValueError for paths that no source has; few bytes can stand for very many."""
         total = 0
         for chunk in paths.chunks:
             lengths = pc.binary_length(chunk.dictionary)
@@ -216,7 +239,6 @@ class _Opened:
             total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
         if total > _MOST_INFLATED * self._size + _SPARE:
             raise ValueError(f"{total:,} bytes of paths in a file of {self._size:,}")
-        return paths.cast(pa.large_binary())
 
 
 @contextlib.contextmanager

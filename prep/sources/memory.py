@@ -28,7 +28,10 @@ from prep.text import counted, kind_of, quoted, reason_of, shown, some
 
 _NAME = re.compile(r"list of [\d,]+ images?")
 _ANY_IMAGE = "the bytes of an image file, its path, or a uint8 array of (H, W, 3) or (H, W)"
-_KEYS_OF_FOLDERS = ("image_type", "layout", "on_stray")
+_KEYS_OF_FILES = (
+    *("image_type", "layout", "on_stray", "columns", "images", "extension", "on_missing"),
+    *("unlabelled", "exclude", "labels", "unpack"),
+)
 
 
 class _Item(NamedTuple):
@@ -113,6 +116,7 @@ class ListedImages(_ImageList):
         rows = [entry for _, _, entry in found]
         return Catalog(
             source=self.name,
+            read_as="a list in Python",
             splits=splits,
             classes=tuple(map(str, classes)),
             images=table_of(
@@ -124,6 +128,7 @@ class ListedImages(_ImageList):
                     "mtime": [entry.stamp.mtime for entry in rows],
                     "file": [entry.file for entry in rows],
                     "offset": [-1 if entry.offset is None else entry.offset for entry in rows],
+                    "how": [entry.how.encode() for entry in rows],
                 }
             ),
         )
@@ -295,12 +300,12 @@ def _image_of(where: str, image: Any) -> tuple[Any, str | None]:
 
 
 def _require_defaults(wanted: Wanted) -> None:
-    for key in _KEYS_OF_FOLDERS:
+    for key in _KEYS_OF_FILES:
         value = getattr(wanted, key)
         if value != KEYS[key].default:
             raise ConfigError(
-                f"{key}: got {shown(value)}, which applies only to folders, and the source is a "
-                "list; leave it out"
+                f"{key}: got {shown(value)}, which applies only to files, and the source is a "
+                "list in Python; leave it out"
             )
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from prep.sources.base import Source, SourceKind
-from prep.sources.folders.source import FolderSource
+from prep.sources.file_source import FileSource
 from prep.sources.memory import KeptImages
+from prep.sources.naming import SourceName, Sources
 from prep.storage.locate import absolute
 from prep.storage.location import Location
 
 # The first that claims a name opens it.
-_KINDS: tuple[SourceKind, ...] = (KeptImages, FolderSource)
+_KINDS: tuple[SourceKind, ...] = (KeptImages, FileSource)
 
 
-def open_source(source: str | Source) -> Source:
+def open_source(source: str | Sources | Source) -> Source:
     """Return the source that a configuration names or holds."""
-    return source if isinstance(source, Source) else reopen_source(absolute(source))
+    if isinstance(source, Source):
+        return source
+    given = source if isinstance(source, Sources) else absolute(source)
+    return reopen_source(str(SourceName(given=given)))
 
 
 def is_source_name(name: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from prep.errors import ConfigError
 from prep.parsing import expand, parse_json, read_text
@@ -23,7 +23,7 @@ from prep.storage.urls import (
 from prep.text import kind_of, quoted, unknown
 
 #: The keys of a configuration that may be URLs; options may be given by them.
-LOCATIONS = ("source", "output", "label_map", "mean_file")
+LOCATIONS = ("source", "output", "label_map", "mean_file", "images")
 
 
 _FILES = ("label_map", "mean_file")
@@ -34,6 +34,14 @@ _TIMES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _COUNT = re.compile(
     r"(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\+?\d{1,2})?)(?P<times>[kmg]?)", re.IGNORECASE
 )
+
+
+@runtime_checkable
+class Several(Protocol):
+    """Several paths and URLs under one key."""
+
+    def map(self, change: Callable[[str], str]) -> Several:
+        """Return the same with changed paths."""
 
 
 class Stored(str):
@@ -184,13 +192,31 @@ def split(
     shown: dict[str, Any] = {}
     options: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
-        shown[key] = local_path(value) if isinstance(value, str) else value
-        if not isinstance(shown[key], str) or not is_url(shown[key]):
-            continue
-        bare = without_credentials(shown[key])
-        shown[key] = bare.url
-        options[key] = {**(given.get(key, {}) if by_key else given), **bare.options}
+        shown[key], found, url = _bare(value)
+        if url:
+            options[key] = {**(given.get(key, {}) if by_key else given), **found}
     return shown, {key: value for key, value in options.items() if value}
+
+
+def _bare(value: Any) -> tuple[Any, dict[str, Any], bool]:
+    """Take credentials out of a URL, or of several; return them too, and whether there is a URL."""
+    options: dict[str, Any] = {}
+    urls = False
+
+    def bare(path: str) -> str:
+        nonlocal urls
+        path = local_path(path)
+        if not is_url(path):
+            return path
+        urls, found = True, without_credentials(path)
+        options.update(found.options)
+        return found.url
+
+    if isinstance(value, str):
+        value = bare(value)
+    elif isinstance(value, Several):
+        value = value.map(bare)
+    return value, options, urls
 
 
 def _require_by_key(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -206,7 +206,7 @@ def unread(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Written, Callab
             raise PermissionError(13, "Permission denied")
         return read_file(path, expected)
 
-    monkeypatch.setattr("prep.sources.folders.source.read_file", read)
+    monkeypatch.setattr("prep.sources.file_source.read_file", read)
     monkeypatch.setattr("prep.shards.reading._can_be_read", lambda *_: not forbidden)
     written = Written(home)
     write_serially(written.plan.shards, written.run())

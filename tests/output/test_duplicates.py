@@ -23,7 +23,7 @@ from prep.output.report.duplicates import Copies, Copy, summarise_copies
 from prep.output.report.listings import decode_cell, publish_table
 from prep.output.report.report import RunReport
 from prep.sources.base import ImageEntry
-from prep.sources.folders.source import FolderSource
+from prep.sources.file_source import FileSource
 from prep.storage.local import LocalPath
 from prep.storage.location import Stamp
 from tests.support.clusters import contents
@@ -209,7 +209,7 @@ def test_identical_files_are_found_whatever_they_are(
     for path, data in zip(paths, files, strict=True):
         (root / path.decode()).write_bytes(data)
     sizes = np.array([len(data) for data in files], np.int64)
-    found = find_identical(sizes, checksum_images(FolderSource(str(root)), [*map(entry, paths)]))
+    found = find_identical(sizes, checksum_images(FileSource(str(root)), [*map(entry, paths)]))
     # The checksum of nothing is that of what can't be read.
     expected: dict[bytes, list[int]] = {}
     for row, data in enumerate(files):
@@ -219,7 +219,7 @@ def test_identical_files_are_found_whatever_they_are(
 
 
 def test_what_cannot_be_read_has_no_checksum(tmp_path: Path) -> None:
-    assert checksum_images(FolderSource(str(tmp_path)), [entry(b"absent")]).tolist() == [UNKNOWN]
+    assert checksum_images(FileSource(str(tmp_path)), [entry(b"absent")]).tolist() == [UNKNOWN]
 
 
 def test_changed_images_are_counted_and_named(source: Path, tmp_path: Path, client: Client) -> None:

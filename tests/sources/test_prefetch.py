@@ -339,7 +339,7 @@ def patch_reading(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]
         before(path)
         return read_file(path, expected)
 
-    for module in ("sources.folders.source", "operations.mean"):
+    for module in ("sources.file_source", "operations.mean"):
         monkeypatch.setattr(f"prep.{module}.read_file", read)
 
 

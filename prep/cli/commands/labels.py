@@ -13,7 +13,8 @@ from prep.settings import KEYS
 from prep.text import counted, one_line
 
 if TYPE_CHECKING:
-    from prep.sources.folders.names import FolderLayout, OnStray
+    from prep.settings import OnStray
+    from prep.sources.folders.names import FolderLayout
 
 
 @click.command()

@@ -118,7 +118,7 @@ def read_facts(
         receipts = journal.receipts.committed(plan.shards, plan.fingerprint.digest)
     try:
         table = journal.read_manifest(*COLUMNS)  # All, for the page reads rows of it once more.
-        require_within(table["path"], plan.source)
+        require_within(table, plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
         require_numbered(rows, len(plan.classes))
         planned = count_classes(rows, plan.splits, plan.classes)

@@ -15,10 +15,10 @@ from prep.config import Config
 from prep.errors import SourceError
 from prep.operations.run import run
 from prep.output.report.report import RunReport
-from prep.settings import KEYS, Key
+from prep.settings import KEYS, Key, OnStray
 from prep.sources import demo
 from prep.sources.base import Catalog
-from prep.sources.folders.names import LABEL_MAP, FolderLayout, OnStray
+from prep.sources.folders.names import LABEL_MAP, FolderLayout
 from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
 from prep.storage.arguments import Stored, admit, typed

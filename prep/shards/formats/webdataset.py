@@ -104,7 +104,7 @@ class WebDataset(RecordFormat):
                 feature = labels.feature(name)
                 label = feature[0] if labels.width is None else feature
                 about = json.dumps({"class": name, "label": label})[:-1]
-                classes[name] = b"%d" % labels.numbers[name], about
+                classes[name] = b"%d" % labels.number(name), about
             number, about = classes[name]
             image = before + sample.image
             about += f', "name": {json.dumps(sample.name)}, "crc32c": "{crc32c(image):08x}"}}'

@@ -1,6 +1,6 @@
 """Images in class folders: ``SOURCE/<split>/<class>/*``, or ``SOURCE/<class>/*``.
 
-- ``source``: the source itself, and where its output may not lie.
+- ``class_folders``: class folders as a layout, and where an output may not lie.
 - ``scan``: from a tree of folders to a catalog.
 - ``tree``: reads each folder once, many at a time in a storage.
 - ``detection``: which folders are splits, and which are classes.

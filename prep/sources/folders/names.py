@@ -92,7 +92,6 @@ def alike(classes: Iterable[str]) -> list[list[str]]:
 
 
 FolderLayout = Literal["auto", "classes", "splits"]
-OnStray = Literal["fail", "skip"]
 Role = Literal["train", "validation", "test", "other"]
 
 _WORDS: dict[str, Role] = {

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
+from prep.settings import OnStray
 from prep.sources.base import Catalog
 from prep.sources.folders.detection import Shape, find_shape, require_class_names
 from prep.sources.folders.ignored import OTHER, Passed
-from prep.sources.folders.names import EXTENSIONS, FolderLayout, OnStray, plain_extension
+from prep.sources.folders.names import EXTENSIONS, FolderLayout, plain_extension
 from prep.sources.folders.survey import survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
 from prep.sources.manifest import table_of

@@ -1,91 +1,54 @@
-"""Class folders as a source: ``SOURCE/<split>/<class>/*``, or ``SOURCE/<class>/*``."""
+"""Class folders as a layout: ``SOURCE/<split>/<class>/*``, or ``SOURCE/<class>/*``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from dataclasses import replace
 
-from prep.errors import ConfigError, LabelError
-from prep.sources.base import Catalog, ImageEntry, Source, Wanted
-from prep.sources.folders.names import LABEL_MAP
-from prep.sources.labels import LabelMap
-from prep.storage.locate import absolute, locate, read_file, read_in_pieces, stamp_of
-from prep.storage.location import Location, Stamp
+from prep.errors import ConfigError
+from prep.sources.base import Catalog, Wanted
+from prep.sources.folders.names import FolderLayout
+from prep.sources.layouts.base import Place
+from prep.storage.locate import absolute
 from prep.storage.urls import is_url
 from prep.text import quoted
 
 
-class FolderSource(Source):
-    """A folder of images, on this machine or in a storage.
+class Folders:
+    """Class folders, with or without splits above them."""
 
-    Args:
-        name: its absolute path or its URL.
-    """
+    title = "class folders"
 
-    def __init__(self, name: str, _folder: Location | None = None) -> None:
-        self.name = self.storage = name
-        self._place = locate(name)
-        self._root = os.path.join(os.fsencode(str(self._place)), b"")
+    def recognizes(self, place: Place) -> str | None:
+        """Return nothing: folders are what a folder is taken for if it is nothing else."""
+        return None
 
-    @staticmethod
-    def claims(name: str) -> bool:
-        """Return whether a plan's source is a folder."""
-        return is_url(name) or os.path.isabs(name)
-
-    def require_there(self) -> None:
-        from prep.sources.folders.tree import require_images_folder  # It takes a while to load.
-
-        require_images_folder(self.name)
-
-    def catalog(self, wanted: Wanted) -> Catalog:
+    def catalog(self, place: Place, wanted: Wanted) -> Catalog:
         from prep.sources.folders.scan import scan_folders  # It loads what workers don't need.
 
-        if _real(self.name) == _real(wanted.output):
+        if _real(place.name) == _real(wanted.output):
             raise ConfigError(
                 f"output: {quoted(wanted.output)} is also the source; choose another folder"
             )
-        inside = _inside(self.name, wanted.output)
+        inside = _inside(place.name, wanted.output)
         catalog = scan_folders(
-            self.name,
+            place.name,
             wanted.splits,
             wanted.image_type,
-            layout=wanted.layout,
+            layout=folder_layout(wanted),
             on_stray=wanted.on_stray,
             output=inside,
         )
         if inside is None:
-            _require_no_split(self.name, wanted.output, catalog)
+            _require_no_split(place.name, wanted.output, catalog)
         else:
             _require_outside_classes(inside, wanted.output, catalog)
-        return catalog
+        return replace(catalog, read_as=self.title)
 
-    def label_map(self) -> tuple[LabelMap, str] | None:
-        beside = os.path.join(self.name, LABEL_MAP)
-        place = locate(beside)
-        if place.is_file():
-            return LabelMap.read(beside), f"from {beside}"
-        if place.exists() or place.is_symlink():
-            found = "something else" if place.exists() else "a broken link"
-            raise LabelError(
-                f"label map {quoted(beside)}: expected a file, found {found}; remove it, or name "
-                "another with `label_map`"
-            )
-        return None
 
-    def read(self, entry: ImageEntry) -> bytes:
-        return read_file(self._root + entry.file, entry.stamp)
-
-    def read_in_pieces(self, entry: ImageEntry) -> Iterator[bytes]:
-        return read_in_pieces(self._root + entry.file)
-
-    def stamp(self, entry: ImageEntry) -> Stamp:
-        return stamp_of(self._root + entry.file)
-
-    def location(self, file: bytes) -> str | None:
-        return os.path.join(self.name, os.fsdecode(file))
-
-    def is_visible(self) -> bool:
-        return is_url(self.name) or self._place.exists()
+def folder_layout(wanted: Wanted) -> FolderLayout:
+    """Return what folders of images are to be taken for: ``auto``, if nobody has said."""
+    return wanted.layout if wanted.layout in ("classes", "splits") else "auto"
 
 
 def _real(path: str) -> str:

@@ -1,0 +1,9 @@
+"""Images in archives: tar and zip files, on a disk or in a storage.
+
+- ``archive_folders``: archives as a layout; the paths in them mean what folders mean.
+- ``members``: what an index of an archive is: a row for each member, with its place.
+- ``tar``, ``zip``: make the index of an archive, from its headers.
+- ``member_reading``: reads a member by its place, and shows that it is still what was listed.
+
+The manifest is the archive's index: nobody but the plan scans one.
+"""

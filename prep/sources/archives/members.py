@@ -1,0 +1,69 @@
+"""The index of an archive: a row for each member that is a file, with its place in the archive."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from prep.sources.base import How
+from prep.sources.folders.ignored import Passed
+from prep.storage.location import Stamp
+
+#: The values of ``Members.hows``.
+HOWS: tuple[How, ...] = ("bytes", "deflate", "row")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """The files in an archive, in the order in which they lie there; columns of one length.
+
+    Attributes:
+        names: their paths in the archive, as bytes: no leading ``./`` or ``/``, no empty part, no
+            ``..``. A member of an archive in the archive is below the name of that one:
+            ``n01440764.tar/x.JPEG``.
+        offsets: int64; where the bytes begin in the outermost file.
+        sizes: int64; how many bytes lie there.
+        marks: int64; what changes with the contents: see :func:`mark`.
+        hows: uint8; positions in ``HOWS``.
+        passed: what is no file, or was replaced by a later member of the same name; by reason.
+        outside: names that lead out of the archive, as they are written.
+    """
+
+    names: list[bytes]
+    offsets: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    marks: npt.NDArray[np.int64]
+    hows: npt.NDArray[np.uint8]
+    passed: Passed = field(default_factory=Passed)
+    outside: tuple[bytes, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def mark(contents: int, archive: Stamp) -> int:
+    """Return what takes the place of a file's time in the stamp of a member.
+
+    Args:
+        contents: 32 bits that change with the contents: of a tar, the CRC-32 of the header of 512
+            bytes before them; of a zip, the CRC-32 of the unpacked contents.
+        archive: the stamp of the archive.
+
+    Returns:
+        ``contents`` in the upper 32 of 64 bits, and those of the archive in the lower; signed.
+    """
+    value = (contents & 0xFFFFFFFF) << 32 | archive_bits(archive)
+    return value - (1 << 64) if value >> 63 else value
+
+
+def archive_bits(archive: Stamp) -> int:
+    """Return 32 bits that change with the size or the time of an archive."""
+    return zlib.crc32(b"%d %d" % (archive.size, archive.mtime))
+
+
+def contents_of(mark: int) -> int:
+    """Return the ``contents`` that a mark was made of."""
+    return mark >> 32 & 0xFFFFFFFF

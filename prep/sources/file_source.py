@@ -1,0 +1,125 @@
+"""Sources of files: whole ones, or parts of an archive, on a disk or in a storage."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from prep.errors import LabelError
+from prep.sources.base import Catalog, ImageEntry, Source, Wanted
+from prep.sources.folders.names import LABEL_MAP
+from prep.sources.labels import LabelMap
+from prep.sources.naming import SourceName, is_within
+from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
+from prep.storage.location import Location, Stamp
+from prep.storage.urls import is_url
+from prep.text import quoted, some
+
+
+class FileSource(Source):
+    """Files that hold images: a folder, an archive, a list, or several of these.
+
+    In a folder, an entry's ``file`` is relative to it. Anything else has absolute paths or URLs,
+    at or below one that the name of the source has.
+
+    Args:
+        name: an absolute path or a URL, or one of :class:`prep.sources.naming.SourceName`.
+    """
+
+    def __init__(self, name: str, _folder: Location | None = None) -> None:
+        found = SourceName.parse(name)
+        if found is None:
+            raise ValueError(f"expected a path, a URL or the name of sources, got {name!r}")
+        self.name = name
+        self._known = found
+        self._paths = found.paths
+        self.storage = self._paths[0]
+        self._root = os.path.join(os.fsencode(str(locate(self.storage))), b"")
+
+    @staticmethod
+    def claims(name: str) -> bool:
+        """Return whether a plan's source consists of files."""
+        return SourceName.parse(name) is not None
+
+    def require_there(self) -> None:
+        from prep.sources.layouts.base import Place  # It takes a while to load.
+
+        for path in self._paths:
+            if not is_url(path):
+                Place.at(path)
+
+    def catalog(self, wanted: Wanted) -> Catalog:
+        # They load what workers don't need.
+        from prep.sources.labelling.labelling import labelled
+        from prep.sources.layouts.base import Place
+        from prep.sources.layouts.merging import merge_catalogs
+        from prep.sources.layouts.recognition import choose
+
+        given = self._known.given
+        paths = [given] if isinstance(given, str) else given.paths
+        catalogs = []
+        for path in paths:
+            place = Place.at(path)
+            catalogs.append(choose(place, wanted).catalog(place, wanted))
+        catalog = catalogs[0] if isinstance(given, str) else merge_catalogs(given, catalogs)
+        return labelled(catalog, wanted)
+
+    def label_map(self) -> tuple[LabelMap, str] | None:
+        if not isinstance(self._known.given, str) or not locate(self._known.given).is_dir():
+            return None
+        beside = os.path.join(self._known.given, LABEL_MAP)
+        place = locate(beside)
+        if place.is_file():
+            return LabelMap.read(beside), f"from {beside}"
+        if place.exists() or place.is_symlink():
+            found = "something else" if place.exists() else "a broken link"
+            raise LabelError(
+                f"label map {quoted(beside)}: expected a file, found {found}; remove it, or name "
+                "another with `label_map`"
+            )
+        return None
+
+    def read(self, entry: ImageEntry) -> bytes:
+        if entry.offset is None:
+            return read_file(self._path(entry.file), entry.stamp)
+        from prep.sources.archives.member_reading import read_member
+
+        return read_member(self._path(entry.file), entry)
+
+    def read_in_pieces(self, entry: ImageEntry) -> Iterator[bytes]:
+        if entry.offset is None:
+            yield from read_in_pieces(self._path(entry.file))
+        else:
+            yield self.read(entry)
+
+    def stamp(self, entry: ImageEntry) -> Stamp:
+        if entry.offset is None:
+            return stamp_of(self._path(entry.file))
+        from prep.sources.archives.member_reading import stamp_of_member
+
+        return stamp_of_member(self._path(entry.file), entry)
+
+    def location(self, file: bytes) -> str | None:
+        path = os.fsdecode(file)
+        return path if _is_absolute(file) else os.path.join(self.storage, path)
+
+    def is_visible(self) -> bool:
+        return all(is_url(path) or locate(path).exists() for path in self._paths)
+
+    @property
+    def reach(self) -> str:
+        return f"in {some([quoted(path) for path in self._paths])}"
+
+    def _path(self, file: bytes) -> bytes | str:
+        """Return where this host sees a file; raise OSError if it is none of this source."""
+        if not _is_absolute(file):
+            return self._root + file
+        path = os.fsdecode(file)
+        if not any(is_within(path, root) for root in self._paths) or "/../" in path:
+            raise OSError(errno.EINVAL, "not a file of this source", path)
+        return str(locate(path))
+
+
+def _is_absolute(file: bytes) -> bool:
+    return file.startswith(b"/") or b"://" in file

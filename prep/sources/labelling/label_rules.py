@@ -1,0 +1,165 @@
+"""The ``labels`` of a configuration: how classes are made of what a source says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from prep.errors import ConfigError
+from prep.parsing import parse_json
+from prep.storage.arguments import typed
+from prep.storage.locate import absolute
+from prep.text import kind_of, quoted, shown, unknown
+
+#: The words that ``from`` may be; anything else is a regular expression.
+Origin = Literal["folder", "leaf", "path", "column"]
+_ORIGINS = ("folder", "leaf", "path", "column")
+_EXPECTED_FROM = (
+    "folder, leaf, path, column, or a regular expression with (?P<label>…) that is searched for in "
+    "the name of an image"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRules:
+    """How classes are made of what a source says.
+
+    Attributes:
+        origin: what the label of an image is taken from (``from`` in a configuration): the class
+            folder, the folder that the image is in (leaf), the path of that folder, a column, or
+            a regular expression; None for what the layout says.
+        names: file of names for people, or None.
+        order: ``name``, ``file``, or the path of a file with one class in a line, which are
+            numbered in this order.
+        rename: new names of classes; several of one name are merged.
+        include: the only classes to take: their names, or the path of a file of them.
+        exclude: classes to leave out, likewise.
+    """
+
+    origin: str | None = None
+    names: str | None = None
+    order: str = "name"
+    rename: Mapping[str, str] = field(default_factory=dict)
+    include: str | tuple[str, ...] | None = None
+    exclude: str | tuple[str, ...] | None = None
+
+    @classmethod
+    def parse(cls, value: Any) -> LabelRules:
+        """Read a mapping, or ``KEY=VALUE,…`` or JSON as text.
+
+        Raises:
+            ConfigError: a key is unknown, or a value not allowed.
+        """
+        if isinstance(value, LabelRules):
+            return value
+        given = read_pairs("labels", value)
+        known = ("from", *(item.name for item in fields(cls) if item.name != "origin"))
+        for key in given:
+            if key not in known:
+                raise ConfigError(f"labels: {unknown('key', key, known)}")
+        rules: dict[str, Any] = {}
+        if given.get("from") is not None:
+            rules["origin"] = _origin(given["from"])
+        if given.get("names") is not None:
+            rules["names"] = file_named("labels.names", given["names"])
+        if given.get("order") is not None:
+            order = given["order"]
+            rules["order"] = (
+                order if order in ("name", "file") else file_named("labels.order", order)
+            )
+        if given.get("rename") is not None:
+            rules["rename"] = _renames(given["rename"])
+        for key in ("include", "exclude"):
+            if given.get(key) is not None:
+                rules[key] = names_or_file(f"labels.{key}", given[key])
+        return cls(**rules)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the mapping that :meth:`parse` reads; what is as by default is left out."""
+        found: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value not in (None, {}) and (item.name, value) != ("order", "name"):
+                key = "from" if item.name == "origin" else item.name
+                value = list(value) if isinstance(value, tuple) else value
+                found[key] = dict(value) if isinstance(value, Mapping) else value
+        return found
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}: {value}" for key, value in self.to_json().items())
+
+
+def read_pairs(key: str, value: Any) -> dict[str, Any]:
+    """Return a mapping that may be given as ``NAME=VALUE,…``, or as JSON text.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    expected = f"{key}: got {{}}; expected a mapping, NAME=VALUE,… or a JSON object"
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("{"):
+            try:
+                value = parse_json(text)
+            except ValueError:
+                raise ConfigError(expected.format(shown(text))) from None
+        else:
+            pairs = [part.partition("=") for part in text.split(",")]
+            if not all(equals and name.strip() for name, equals, _ in pairs):
+                raise ConfigError(expected.format(shown(text)))
+            value = {name.strip(): given.strip() for name, _, given in pairs}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(expected.format(kind_of(value)))
+    return dict(value)
+
+
+def names_or_file(key: str, value: Any) -> str | tuple[str, ...]:
+    """Return names given as a list, or the absolute path of a file of them.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(value, list | tuple):
+        wrong = [name for name in value if not isinstance(name, str | int) or name == ""]
+        if wrong:
+            raise ConfigError(f"{key}: got {shown(wrong[0])} in it; expected names")
+        return tuple(map(str, value))
+    return file_named(key, value)
+
+
+def file_named(key: str, value: Any) -> str:
+    """Return the absolute path or the URL of a file; raise ConfigError if it can be none."""
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{key}: got {kind_of(value)}; expected the path or URL of a file")
+    return absolute(typed(key, value))
+
+
+def _origin(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"labels.from: got {kind_of(value)}; expected {_EXPECTED_FROM}")
+    if value in _ORIGINS:
+        return value
+    try:
+        groups = re.compile(value).groupindex
+    except re.error as error:
+        raise ConfigError(
+            f"labels.from: got {quoted(value)}, which is no regular expression: {error}; "
+            f"expected {_EXPECTED_FROM}"
+        ) from None
+    if "label" not in groups:
+        raise ConfigError(f"labels.from: got {quoted(value)}; expected {_EXPECTED_FROM}")
+    return value
+
+
+def _renames(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"labels.rename: got {kind_of(value)}; expected a mapping of old to new")
+    for old, new in value.items():
+        if not isinstance(old, str | int) or not isinstance(new, str | int) or "" in (old, new):
+            raise ConfigError(
+                f"labels.rename: got {shown(old)}: {shown(new)}; expected names of classes"
+            )
+    return {str(old): str(new) for old, new in value.items()}

@@ -1,0 +1,10 @@
+"""Layouts: the shapes in which people have labelled images, and which of them a source has.
+
+- ``base``: the seam. A :class:`~prep.sources.layouts.base.LayoutReader` recognizes its layout, and
+  lists its images.
+- ``recognition``: the registry of layouts, a line each, and the choice among them.
+- ``merging``: several sources as one.
+
+A new layout is one module with a ``LayoutReader``, its line in ``recognition`` and its word in
+:data:`prep.settings.Layout`.
+"""

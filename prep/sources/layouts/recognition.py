@@ -1,0 +1,54 @@
+"""The registry of layouts, and the choice of the one that a source has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prep.errors import SourceError
+from prep.settings import Layout
+from prep.sources.archives.archive_folders import Archive
+from prep.sources.base import Wanted
+from prep.sources.folders.class_folders import Folders
+from prep.sources.imagenet.ilsvrc import ImageNet
+from prep.sources.layouts.base import LayoutReader, Place
+from prep.sources.lists.image_lists import List
+from prep.text import quoted
+
+# By the word in a configuration; "classes" and "splits" are folders of which more is known.
+_LAYOUTS: Mapping[Layout, LayoutReader] = {
+    "folders": Folders(),
+    "archive": Archive(),
+    "imagenet": ImageNet(),
+    "list": List(),
+}
+
+
+def choose(place: Place, wanted: Wanted) -> LayoutReader:
+    """Return the reader of the layout that was asked for, or that a place shows.
+
+    Raises:
+        SourceError: it shows two, or none.
+    """
+    asked: Layout = wanted.layout
+    if asked in _LAYOUTS:
+        return _LAYOUTS[asked]
+    if asked != "auto" and place.is_folder:
+        return _LAYOUTS["folders"]
+    found = {
+        name: why
+        for name, layout in _LAYOUTS.items()
+        if (why := layout.recognizes(place)) is not None
+    }
+    if len(found) > 1:
+        (one, why), (other, why_other) = list(found.items())[:2]
+        raise SourceError(
+            f"source: {quoted(place.name)} can be read as {_LAYOUTS[one].title} ({why}) and as "
+            f"{_LAYOUTS[other].title} ({why_other}); pass `layout='{one}'` or `layout='{other}'`"
+        )
+    if not found and not place.is_folder:
+        raise SourceError(
+            f"source: {quoted(place.name)} is a file, and no archive or list that is known; "
+            "expected a folder of images, a tar or zip file, or a CSV, TSV, JSON Lines, Parquet "
+            "or Arrow file"
+        )
+    return _LAYOUTS[next(iter(found), "folders")]

@@ -1,0 +1,161 @@
+"""Names of sources: one path or URL, or JSON text if it takes more to find the images again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prep.errors import ConfigError
+from prep.settings import require_split_name
+from prep.storage.arguments import typed
+from prep.storage.locate import absolute
+from prep.storage.urls import is_url
+from prep.text import kind_of, one_line
+
+_EXPECTED = "a list of paths and URLs, or a mapping of split to path, URL or a list of these"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Several sources that are read as one.
+
+    Attributes:
+        parts: the split that each is for, or None if it tells itself, and its absolute path or URL.
+    """
+
+    parts: tuple[tuple[str | None, str], ...]
+
+    @classmethod
+    def parse(cls, value: Any) -> Sources:
+        """Read a list of sources, or a mapping of split to source.
+
+        Raises:
+            ConfigError: it is none; the message says which part is wrong.
+        """
+        if isinstance(value, Sources):
+            return value
+        parts = [*_of_mapping(value)] if isinstance(value, Mapping) else [*_of_list(None, value)]
+        if not parts:
+            raise ConfigError(f"source: got an empty {kind_of(value)}; expected {_EXPECTED}")
+        seen = set[tuple[str | None, str]]()
+        for part in parts:
+            if part in seen:
+                raise ConfigError(f"source: {one_line(part[1])} is given twice; leave one out")
+            seen.add(part)
+        return cls(tuple(parts))
+
+    def to_json(self) -> Any:
+        """Return the list or the mapping that :meth:`parse` reads."""
+        if all(split is None for split, _ in self.parts):
+            return [path for _, path in self.parts]
+        found: dict[str, Any] = {}
+        for split, path in self.parts:
+            found.setdefault(str(split), []).append(path)
+        return {split: paths[0] if len(paths) == 1 else paths for split, paths in found.items()}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths and URLs, without their splits."""
+        return tuple(path for _, path in self.parts)
+
+    def map(self, change: Callable[[str], str]) -> Sources:
+        """Return these sources with changed paths."""
+        return Sources(tuple((split, change(path)) for split, path in self.parts))
+
+    def __str__(self) -> str:
+        """Return the paths as reports show them."""
+        return ", ".join(
+            path if split is None else f"{split}: {path}" for split, path in self.parts
+        )
+
+
+def _of_mapping(value: Mapping[Any, Any]) -> Iterator[tuple[str | None, str]]:
+    for split, given in value.items():
+        try:
+            require_split_name(split)
+        except ValueError as error:
+            raise ConfigError(f"source: {error}") from None
+        yield from _of_list(split, given if isinstance(given, list | tuple) else [given])
+
+
+def _of_list(split: str | None, value: Any) -> Iterator[tuple[str | None, str]]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"source: got {kind_of(value)}; expected {_EXPECTED}")
+    for path in value:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"source: got {kind_of(path)} in it; expected {_EXPECTED}")
+        yield split, absolute(typed("source", path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceName:
+    """What stands behind the name of a source of files.
+
+    Attributes:
+        given: what a configuration names: an absolute path or URL, or several.
+        roots: where else its images are, such as the folder that a list refers to.
+    """
+
+    given: str | Sources
+    roots: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, name: str) -> SourceName | None:
+        """Read a name; return None if it is none of a source of files."""
+        if not name.startswith("{"):
+            return cls(given=name) if _is_absolute(name) else None
+        try:
+            value = json.loads(name)
+            given, roots = value["source"], value["roots"]
+            known = given if isinstance(given, str) else Sources.parse(given)
+            paths = [known] if isinstance(known, str) else known.paths
+            if all(isinstance(p, str) and _is_absolute(p) for p in [*paths, *roots]):
+                return cls(given=known, roots=tuple(roots))
+        except (ValueError, KeyError, TypeError, ConfigError):
+            pass
+        return None
+
+    def __str__(self) -> str:
+        """Return the name, as plans hold it."""
+        if isinstance(self.given, str) and not self.roots:
+            return self.given
+        given = self.given if isinstance(self.given, str) else self.given.to_json()
+        return json.dumps({"source": given, "roots": list(self.roots)}, ensure_ascii=False)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths and URLs at and below which the source reads."""
+        given = self.given
+        return (*((given,) if isinstance(given, str) else given.paths), *self.roots)
+
+
+def _is_absolute(path: str) -> bool:
+    return "\0" not in path and (is_url(path) or os.path.isabs(path))
+
+
+def beyond(paths: Iterable[str], given: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths that are not at or below a given one, each once, in order."""
+    known = [*given]
+    found: list[str] = []
+    for path in paths:
+        if not any(is_within(path, root) for root in (*known, *found)):
+            found.append(path)
+    return tuple(found)
+
+
+def is_within(path: str, root: str) -> bool:
+    """Return whether a path or URL is at or below another; both are absolute.
+
+    >>> is_within("/photos/a.jpg", "/photos"), is_within("/photos-2/a.jpg", "/photos")
+    (True, False)
+    """
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def shown_source(name: str) -> str:
+    """Return the name of a source as reports show it."""
+    found = SourceName.parse(name) if name.startswith("{") else None
+    return name if found is None else str(found.given)
