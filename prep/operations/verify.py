@@ -22,6 +22,7 @@ from prep.output.lock import require_unheld
 from prep.output.plan_file import Trust, no_plan, require_listed, require_trusted
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import RunPlan
+from prep.sources.naming import paths_of
 from prep.storage.arguments import Stored, admit
 from prep.text import Displayable, counted
 
@@ -151,7 +152,8 @@ def verify(
     journal, stored = _open(admit("output", output, storage_options))
     if repair:
         require_trusted(journal.layout, stored, trust_plan)
-        admit("source", Stored(stored.source), storage_options)
+        for path in paths_of(stored.source):
+            admit("source", Stored(path), storage_options)
     require_usable(client, choice)
     with (
         emitting([*display_for("verifying", progress), *own]) as events,

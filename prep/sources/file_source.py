@@ -10,8 +10,8 @@ from prep.errors import LabelError
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
 from prep.sources.labels import LabelMap
-from prep.sources.naming import SourceName, is_within
-from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
+from prep.sources.naming import SourceName, is_within, paths_of
+from prep.storage.locate import locate, open_alike, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
 from prep.text import quoted, some
@@ -62,6 +62,9 @@ class FileSource(Source):
         for path in paths:
             place = Place.at(path)
             catalogs.append(choose(place, wanted).catalog(place, wanted))
+        for path, found in zip(paths, catalogs, strict=True):
+            for root in paths_of(found.source):
+                open_alike(root, path)
         catalog = catalogs[0] if isinstance(given, str) else merge_catalogs(given, catalogs)
         return labelled(catalog, wanted)
 

@@ -155,6 +155,12 @@ def is_within(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
+def paths_of(name: str) -> tuple[str, ...]:
+    """Return the paths and URLs at and below which a source reads, by its name."""
+    found = SourceName.parse(name)
+    return () if found is None else found.paths
+
+
 def shown_source(name: str) -> str:
     """Return the name of a source as reports show it."""
     found = SourceName.parse(name) if name.startswith("{") else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from prep.storage import local
 from prep.storage.backends.filesystems import forget_filesystems
-from prep.storage.backends.grants import OPTIONS, Claims
+from prep.storage.backends.grants import OPTIONS, Claims, grant
 from prep.storage.local import LocalPath
 from prep.storage.location import FileChanged, Location, Stamp
 from prep.storage.remote import RemotePath
@@ -97,6 +97,13 @@ class Mounts:
         return cls(
             {os.path.normpath(path): os.path.abspath(here) for path, here in folders.items()}
         )
+
+
+def open_alike(url: str, other: str) -> None:
+    """Open everything at and below a URL as another one, unless it has options of its own."""
+    options = OPTIONS.of(other) if is_url(url) else {}
+    if options and not OPTIONS.of(url):
+        grant(url, options)
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
