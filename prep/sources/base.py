@@ -71,6 +71,9 @@ class Catalog:
         ignored: what else lies in the source.
         order: the classes in the order of their numbers, if that is not by name.
         class_names: names for people, by class; not all need to have one.
+        split_folders: the folder of each split, as the names in ``images`` have it (``set/train``);
+            a split that is not in it has no folder of its own. What a name tells of a label is
+            below this folder.
         doubts: what may be a mistake in the source, a sentence each, for warnings.
     """
 
@@ -82,6 +85,7 @@ class Catalog:
     ignored: tuple[Ignored, ...] = ()
     order: tuple[str, ...] | None = None
     class_names: Mapping[str, str] = field(default_factory=dict)
+    split_folders: Mapping[str, bytes] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
 
