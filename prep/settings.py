@@ -208,8 +208,7 @@ KEYS: dict[str, Key] = {
         default="fail",
         help="If an image of a list is not there: fail before any work, or skip it.",
         words=get_args(OnMissing),
-        decides_bytes=True,
-        part="images",
+        decides_bytes=False,  # If it makes others of the images, these show it.
     ),
     "unlabelled": Key(
         default="skip",
@@ -239,7 +238,7 @@ KEYS: dict[str, Key] = {
         default=False,
         help="Unpack an archive that is compressed as a whole (.tar.gz), which can't be read in "
         "parts, into the output first.",
-        words=("true", "false"),
+        kind="true or false",
         decides_bytes=False,
     ),
     "image_type": Key(

@@ -59,12 +59,11 @@ def config_options(command: Command) -> Command:
     for name, key in reversed(KEYS.items()):
         names = [f"--{known.replace('_', '-')}" for known in (name, other_names.get(name)) if known]
         names += [_SHORT[name]] if name in _SHORT else []
-        default = "" if key.default in (REQUIRED, None) else f" [{key.default}]"
+        if isinstance(key.default, bool):
+            names = [f"{flag}/{flag.replace('--', '--no-', 1)}" for flag in names]
+        default = "" if key.default in (REQUIRED, None, False) else f" [{key.default}]"
         text = f"{key.help}{default}"
-        kind = _kind(name, key)
-        wrapped = click.option(*names, name, type=kind, metavar=_metavar(name, kind), help=text)(
-            wrapped
-        )
+        wrapped = click.option(*names, name, help=text, **_form(name, key))(wrapped)
     return wrapped
 
 
@@ -78,6 +77,14 @@ def config_of(files: tuple[str, ...], values: dict[str, Any]) -> Config:
 
     given = {name: value for name, value in values.items() if value is not None}
     return Config.from_file(*files, **given) if files else Config(**given)
+
+
+def _form(name: str, key: Key) -> dict[str, Any]:
+    """Return what click is told of the values of a key."""
+    if isinstance(key.default, bool):
+        return {"is_flag": True, "default": None}
+    kind = _kind(name, key)
+    return {"type": kind, "metavar": _metavar(name, kind)}
 
 
 def _kind(name: str, key: Key) -> click.ParamType[Any]:

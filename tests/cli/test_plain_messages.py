@@ -47,7 +47,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 MISTAKES = [
     "source: null\noutput: out",
-    "source: [photos]\noutput: out",
+    "source: [photos, photos]\noutput: out",
+    "source: [photos, 3]\noutput: out",
+    "source: {train: null}\noutput: out",
+    "source: {../up: photos}\noutput: out",
     "source: photos\noutput: 2020-01-01",
     "source: photos\noutput: out\nsize: [1]",
     "source: photos\noutput: out\nsize: null",

@@ -364,13 +364,13 @@ def test_a_repair_takes_nothing_from_outside_of_the_source(
     ],
 )
 def test_what_a_server_would_decode_is_looked_at_decoded(path: bytes, stays: bool) -> None:
-    paths = pa.chunked_array([pa.array([path], pa.large_binary())])
-    manifest.require_within(paths, "/photos")  # Here, these are names like others.
+    images = pa.table({"path": pa.array([path], pa.large_binary())})
+    manifest.require_within(images, "/photos")  # Here, these are names like others.
     if stays:
-        manifest.require_within(paths, "https://host/photos")
+        manifest.require_within(images, "https://host/photos")
     else:
         with pytest.raises(ValueError, match="stay within the source"):
-            manifest.require_within(paths, "https://host/photos")
+            manifest.require_within(images, "https://host/photos")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from tests.support.pictures import jpeg, write_tree
 
 TREE = {"train": {"cat": 3, "dog": 3}, "val": {"cat": 2, "dog": 2}}
 
+LIST = {"source": "list.csv", "images": "photos"}
+
 # For each key another value, relative to the folder that holds photos, others, mean.json and so on;
 # and where that takes it, what else is configured before and after.
 CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -30,11 +32,11 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "splits": (["val"], {}),
     "layout": ("splits", {}),
     "on_stray": ("skip", {}),
-    "columns": ({"label": "kind"}, {"source": "list.csv"}),
-    "images": ("others", {"source": "list.csv"}),
-    "extension": ("png", {"source": "list.csv"}),
-    "on_missing": ("skip", {"source": "list.csv"}),
-    "unlabelled": ("keep", {"source": "list.csv"}),
+    "columns": ({"label": "kind"}, LIST),
+    "images": ("others", LIST),
+    "extension": ("png", {**LIST, "source": "stems.csv", "extension": "jpg"}),
+    "on_missing": ("skip", LIST),
+    "unlabelled": ("keep", {**LIST, "source": "partly.csv"}),
     "exclude": (["train/cat/one.jpg"], {}),
     "labels": ({"rename": {"dog": "wolf"}}, {}),
     "unpack": (True, {}),
@@ -70,8 +72,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for source in ("photos", "others"):
         write_tree(tmp_path / source, TREE)
         (tmp_path / source / "train/cat/one.jpg").write_bytes(same)
+        (tmp_path / source / "train/cat/one.png").write_bytes(same)
         (tmp_path / source / "train/cat/two.jpg").write_bytes(same)
         (tmp_path / source / "train/cat/three.png").write_bytes(same)
+    (tmp_path / "list.csv").write_text(
+        "image,label,kind\ntrain/cat/one.jpg,cat,animal\ntrain/dog/0000.jpg,dog,pet\n"
+    )
+    (tmp_path / "stems.csv").write_text("image,label\ntrain/cat/one,cat\n")
+    (tmp_path / "partly.csv").write_text(
+        "image,label\ntrain/cat/one.jpg,cat\ntrain/dog/0000.jpg,\n"
+    )
     (tmp_path / "labels.json").write_text('{"cat": 7, "dog": 8}')
     (tmp_path / "mean.json").write_text('{"R": 1, "G": 2, "B": 3}')
     (tmp_path / "mean-2.json").write_text('{"R": 1, "G": 2, "B": 4}')

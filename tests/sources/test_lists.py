@@ -229,7 +229,6 @@ IMAGE = b"bytes"
     [
         ([], "got an empty list; expected (image, label) pairs"),
         ([IMAGE], "item 0: got bytes; expected (image, label) or (image, label, split)"),
-        (["a.jpg", "b.jpg"], "item 0: got text; expected (image, label)"),
         ([(IMAGE, "cat"), (IMAGE,)], "item 1: got 1 value; expected (image, label) or"),
         ([(IMAGE, "cat"), (IMAGE, "cat", "val")], "item 1: got 3 values, and item 0 has 2"),
         ([(IMAGE, np.array("cat")), (IMAGE, 1)], "item 1: got the label 1, and item 0 has 'cat'"),
@@ -241,9 +240,12 @@ IMAGE = b"bytes"
         ([(IMAGE, "cat", ".prep")], "item 0: a split can't be called '.prep'"),
         (
             zip([IMAGE], ["cat"], strict=True),
-            "got a zip; expected the path of a folder, or a URL, or a list",
+            "got a zip; expected the path or URL of a folder, an archive or a list, or several",
         ),
-        ({(IMAGE, "cat")}, "got a set; expected the path of a folder, or a URL, or a list of ("),
+        (
+            {(IMAGE, "cat")},
+            "got a set; expected the path or URL of a folder, an archive or a list, or several",
+        ),
         ([("", "cat")], "item 0: got nothing; expected a path"),
         ([(None, "cat")], "item 0: got nothing; expected the bytes of an image file"),
         ([("s3://bucket/a.jpg", "cat")], "item 0: got a URL; expected"),
@@ -260,8 +262,8 @@ def test_what_is_no_list_of_images_is_told_in_one_line(items: Any, told: str) ->
 
 
 @pytest.mark.parametrize("key", [{"layout": "classes"}, {"image_type": "png"}])
-def test_keys_that_say_something_of_folders_are_refused(tmp_path: Path, key: Any) -> None:
-    with pytest.raises(ConfigError, match="applies only to folders, and the source is a list"):
+def test_keys_that_say_something_of_files_are_refused(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(ConfigError, match="applies only to files, and the source is a list"):
         prep.plan(config(tmp_path / "out", photos(2), **key))
 
 
@@ -298,7 +300,7 @@ def test_other_bytes_in_the_kept_file_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(FileChanged, match="ends at byte 0"):
         source.read(changed)
     assert pq.read_table(journal.layout.manifest).column_names == [
-        *("path", "class", "size", "mtime", "file", "offset")
+        *("path", "class", "size", "mtime", "file", "offset", "how")
     ]
 
 
