@@ -29,7 +29,7 @@ from prep.sources.folders.names import alike
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import entries_of
 from prep.sources.naming import SourceName, Sources
-from prep.sources.registry import open_source, reopen_source
+from prep.sources.registry import open_source, planned_source, reopen_source
 from prep.storage.locate import locate
 from prep.text import quoted, reason_of, shown
 
@@ -67,7 +67,7 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
     configure_process()
     processor = ImageProcessor(plan.settings)
     rows = sorted(set(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int)))
-    source = open_source(plan.config.source)
+    source = planned_source(plan.config.source, plan.source, None)
     entries = [*entries_of(plan.manifest.take(rows), plan.classes)]
     size = refused = 0
     deep = Deep(0, 0)

@@ -42,7 +42,7 @@ from prep.output.report.making import Effort
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
 from prep.sources.manifest import entries_of
-from prep.sources.registry import open_source
+from prep.sources.registry import planned_source
 from prep.storage.retry import answering_within
 from prep.text import counted, one_line
 
@@ -275,7 +275,7 @@ def _how_to_resume(
 
 def _first_image(plan: RunPlan) -> list[str]:
     """Return the file of an image, if it is one that workers find under its own name."""
-    source = open_source(plan.config.source)
+    source = planned_source(plan.config.source, plan.source, None)
     entries = entries_of(plan.manifest[:1], plan.classes)
     locations = (source.location(entry.file) for entry in entries)
     return [location for location in locations if location is not None]

@@ -23,7 +23,7 @@ from prep.planning.stored_plan import with_manifest
 from prep.sources import manifest
 from prep.sources.base import ImageEntry, Kept, Source
 from prep.sources.labels import LabelMap
-from prep.sources.registry import reopen_source
+from prep.sources.registry import planned_source
 from prep.storage.locate import absolute, locate
 from prep.storage.location import Location
 from prep.text import reason_and_file, reason_of
@@ -237,10 +237,7 @@ class Journal:
 
     def source(self, plan: RunPlan) -> Source:
         """Return the source of a plan, as it was given, or else as workers find it."""
-        given = plan.config.source
-        if isinstance(given, Source):
-            return given
-        return reopen_source(plan.source, self.layout.state)
+        return planned_source(plan.config.source, plan.source, self.layout.state)
 
     def read_manifest(self, *columns: str) -> pa.Table:
         """Read columns of the stored manifest, by default all; see :class:`RunPlan`.

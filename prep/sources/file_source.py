@@ -20,21 +20,24 @@ from prep.text import quoted, some
 class FileSource(Source):
     """Files that hold images: a folder, an archive, a list, or several of these.
 
-    In a folder, an entry's ``file`` is relative to it. Anything else has absolute paths or URLs,
-    at or below one that the name of the source has.
+    An entry's ``file`` is relative to the folder, or to that of the images of a list. Anything else
+    has absolute paths or URLs, at or below one that the name of the source has.
 
     Args:
         name: an absolute path or a URL, or one of :class:`prep.sources.naming.SourceName`.
     """
 
     def __init__(self, name: str, _folder: Location | None = None) -> None:
+        self._open(name)
+
+    def _open(self, name: str) -> None:
         found = SourceName.parse(name)
         if found is None:
             raise ValueError(f"expected a path, a URL or the name of sources, got {name!r}")
         self.name = name
         self._known = found
         self._paths = found.paths
-        self.storage = self._paths[0]
+        self.storage = found.base
         self._root = os.path.join(os.fsencode(str(locate(self.storage))), b"")
 
     @staticmethod
@@ -66,6 +69,7 @@ class FileSource(Source):
             for root in paths_of(found.source):
                 open_alike(root, path)
         catalog = catalogs[0] if isinstance(given, str) else merge_catalogs(given, catalogs)
+        self._open(catalog.source)  # From now on, it reads what it has listed.
         return labelled(catalog, wanted)
 
     def label_map(self) -> tuple[LabelMap, str] | None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prep.sources.base import How, ImageEntry
+from prep.sources.naming import base_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import leading_out
 from prep.text import quoted
@@ -161,7 +162,7 @@ def require_within(images: pa.Table, source: str) -> None:
 
 
 def _require_no_way_out(paths: pa.ChunkedArray | pa.Array, source: str) -> None:
-    strange = pc.match_substring_regex(paths, pattern=leading_out(source, r"\z"))
+    strange = pc.match_substring_regex(paths, pattern=leading_out(base_of(source), r"\z"))
     if pc.any(strange, min_count=0).as_py():
         example = os.fsdecode(paths.filter(strange)[0].as_py())
         raise ValueError(f"a path in it does not stay within the source: {quoted(example[:80])}")

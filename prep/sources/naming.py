@@ -96,7 +96,8 @@ class SourceName:
 
     Attributes:
         given: what a configuration names: an absolute path or URL, or several.
-        roots: where else its images are, such as the folder that a list refers to.
+        roots: where else its images are. Of a single source, the first of them is what the names
+            of its images are relative to: the folder that a list refers to.
     """
 
     given: str | Sources
@@ -124,6 +125,11 @@ class SourceName:
             return self.given
         given = self.given if isinstance(self.given, str) else self.given.to_json()
         return json.dumps({"source": given, "roots": list(self.roots)}, ensure_ascii=False)
+
+    @property
+    def base(self) -> str:
+        """The path or URL that relative names of images are relative to."""
+        return self.roots[0] if self.roots and isinstance(self.given, str) else self.paths[0]
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -159,6 +165,12 @@ def paths_of(name: str) -> tuple[str, ...]:
     """Return the paths and URLs at and below which a source reads, by its name."""
     found = SourceName.parse(name)
     return () if found is None else found.paths
+
+
+def base_of(name: str) -> str:
+    """Return the path or URL that images of a source are relative to; its name if it has none."""
+    found = SourceName.parse(name)
+    return name if found is None else found.base
 
 
 def shown_source(name: str) -> str:

@@ -21,6 +21,16 @@ def open_source(source: str | Sources | Source) -> Source:
     return reopen_source(str(SourceName(given=given)))
 
 
+def planned_source(given: str | Sources | Source, name: str, folder: Location | None) -> Source:
+    """Return the source of a plan: as it was given, if that holds images, or else by its name.
+
+    Args:
+        given: what the configuration names or holds.
+        name, folder: as for :func:`reopen_source`.
+    """
+    return given if isinstance(given, Source) else reopen_source(name, folder)
+
+
 def is_source_name(name: str) -> bool:
     """Return whether a plan can name its source so."""
     return any(kind.claims(name) for kind in _KINDS)
