@@ -8,15 +8,17 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import PosixPath
 
 from prep.storage import folders
-from prep.storage.location import FileChanged, Location, Stamp, Status
+from prep.storage.location import FileChanged, FilePart, Location, Stamp, Status
 from prep.storage.newfile import AtomicFile, NewFile, remove_if_dead, tag_of, temporaries
 
 _BUFFER = 1 << 20  # 1 MiB
 _MOST_AT_ONCE = 1 << 31  # bytes that Linux gives in one read, less a page
+_KEPT_OPEN = 64  # files, of those that are read in parts
 
 
 class LocalPath(PosixPath, Location):
@@ -56,6 +58,10 @@ class LocalPath(PosixPath, Location):
             if status.st_size > largest:
                 raise ValueError(f"it has {status.st_size:,} bytes; at most {largest:,} are read")
             return os.read(descriptor, status.st_size)  # A regular file gives all of it at once.
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        with _opened(os.fspath(self)) as (descriptor, _):
+            return _pread(descriptor, length, offset)
 
     def open_regular(self) -> BufferedReader:
         with _opened(os.fspath(self)) as (descriptor, _):
@@ -157,10 +163,59 @@ def read_local_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
 
 def read_local_range(path: str | bytes, offset: int, length: int) -> bytes:
     """Return part of the contents of a regular file; see :func:`prep.storage.locate.read_range`."""
-    with _opened(path) as (descriptor, status):
-        if status.st_size < offset + length:
-            raise FileChanged(f"changed since it was listed: ends at byte {status.st_size:,}")
-        return os.pread(descriptor, length, offset)
+    return read_local_part(path, offset, length).data
+
+
+def read_local_part(path: str | bytes, offset: int, length: int, before: int = 0) -> FilePart:
+    """Return part of a regular file; see :func:`prep.storage.locate.read_part`."""
+    file = _keep_open(path)
+    try:
+        head = os.pread(file.descriptor, before, offset - before) if before else b""
+        data = _pread(file.descriptor, length, offset)
+        status = os.fstat(file.descriptor)
+    except OSError:  # A file server that was started anew knows no file that was open.
+        close_kept_files()
+        raise
+    if len(data) != length or len(head) != before:
+        raise FileChanged(f"changed since it was listed: ends at byte {status.st_size:,}")
+    return FilePart(head, data, Stamp(status.st_size, status.st_mtime_ns))
+
+
+class _KeptOpen:
+    """A regular file that is open until nobody refers to it."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, path: str | bytes) -> None:
+        with _opened(path) as (descriptor, _):
+            self.descriptor = os.dup(descriptor)
+
+    def __del__(self) -> None:
+        # Not while another thread reads from it: that has a reference.
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+# Opening takes as long as reading a small image. A file that was replaced is read as it was.
+_keep_open = lru_cache(maxsize=_KEPT_OPEN)(_KeptOpen)
+
+
+def close_kept_files() -> bool:
+    """Close the files that are kept open, once nobody reads from them; return False without any."""
+    there = _keep_open.cache_info().currsize > 0
+    _keep_open.cache_clear()
+    return there
+
+
+def _pread(descriptor: int, length: int, offset: int) -> bytes:
+    """Return part of a file; it is shorter if the file ends before."""
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length:
+        return data
+    pieces = [data]  # More than one read returns, or the end.
+    while pieces[-1] and (rest := length - sum(map(len, pieces))):
+        pieces.append(os.pread(descriptor, rest, offset + length - rest))
+    return b"".join(pieces)
 
 
 def read_local_in_pieces(path: str | bytes) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from prep.storage import local
 from prep.storage.backends.filesystems import forget_filesystems
 from prep.storage.backends.grants import OPTIONS, Claims, grant
 from prep.storage.local import LocalPath
-from prep.storage.location import FileChanged, Location, Stamp
+from prep.storage.location import FileChanged, FilePart, Location, Stamp
 from prep.storage.remote import RemotePath
 from prep.storage.urls import is_url, local_path
 
@@ -151,17 +151,33 @@ def read_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
 def read_range(path: str | bytes, offset: int, length: int) -> bytes:
     """Return part of the contents of a regular file, or of an object: one request, and no more.
 
+    A file on a disk stays open: if it is replaced, it is read as it was. ``close_kept_files`` ends
+    that.
+
     Raises:
         FileChanged: it ends before.
         OSError: it can't be read, or is something else.
     """
+    return read_part(path, offset, length).data
+
+
+def read_part(path: str | bytes, offset: int, length: int, before: int = 0) -> FilePart:
+    """Return part of a file as :func:`read_range`, with some bytes before it, and its stamp.
+
+    Args:
+        path: an absolute path, or a URL.
+        offset: where the part begins.
+        length: how many bytes it has.
+        before: how many bytes before ``offset`` are wanted, too.
+    """
     found = _in_storage(path)
     if found is None:
-        return local.read_local_range(path, offset, length)
-    data = found.read_range(offset, length)
-    if len(data) != length:
-        raise FileChanged(f"changed since it was listed: {len(data):,} bytes of {length:,}")
-    return data
+        return local.read_local_part(path, offset, length, before)
+    data = found.read_range(offset - before, length + before)
+    if len(data) != length + before:
+        wanted = length + before
+        raise FileChanged(f"changed since it was listed: {len(data):,} bytes of {wanted:,}")
+    return FilePart(data[:before], data[before:], None)
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 
-# Resolution of file times: SMB 100 ns, others a microsecond or a second. Two machines may
-# see the same file through different ones.
-_TIME_UNITS = (100, 1_000, 1_000_000_000)  # nanoseconds
+#: Resolutions of file times in ns: of SMB, and others with a microsecond or a second. Two machines
+#: may see the same file through different ones.
+TIME_UNITS = (100, 1_000, 1_000_000_000)
 
 
 class FileChanged(OSError):
@@ -51,8 +51,22 @@ class Stamp(NamedTuple):
 def _same_time(a: int, b: int) -> bool:
     """Return True if two times are equal, or one is the other in a coarser unit."""
     return a == b or any(
-        a // unit == b // unit and 0 in (a % unit, b % unit) for unit in _TIME_UNITS
+        a // unit == b // unit and 0 in (a % unit, b % unit) for unit in TIME_UNITS
     )
+
+
+class FilePart(NamedTuple):
+    """A part of a file.
+
+    Attributes:
+        before: the bytes before it, as many as were asked for.
+        data: its bytes.
+        stamp: of the whole file; None if a storage does not say it in the same reply.
+    """
+
+    before: bytes
+    data: bytes
+    stamp: Stamp | None
 
 
 class Status(NamedTuple):
@@ -234,6 +248,14 @@ class Location(abc.ABC):
         Raises:
             OSError: it can't be read, or is something else.
             ValueError: it is larger, and was not read.
+        """
+
+    @abc.abstractmethod
+    def read_range(self, offset: int, length: int) -> bytes:
+        """Return part of the contents of a regular file; it is shorter if the file ends before.
+
+        Raises:
+            OSError: it can't be read, or is something else.
         """
 
     @abc.abstractmethod

@@ -200,7 +200,6 @@ class RemotePath(Location):
         return self._requests.get(expected, most)
 
     def read_range(self, offset: int, length: int) -> bytes:
-        """Return part of the contents; it is shorter if they end before."""
         return self._requests.get_range(offset, length)
 
     def read_at_most(self, largest: int) -> bytes:

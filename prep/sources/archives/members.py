@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from prep.sources.base import How
 from prep.sources.folders.ignored import Passed
-from prep.storage.location import Stamp
+from prep.storage.location import TIME_UNITS, Stamp
 
 #: The values of ``Members.hows``.
 HOWS: tuple[How, ...] = ("bytes", "deflate", "row")
+
+
+_SECOND = 1_000_000_000  # nanoseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +64,35 @@ def mark(contents: int, archive: Stamp) -> int:
 
 
 def archive_bits(archive: Stamp) -> int:
-    """Return 32 bits that change with the size or the time of an archive."""
-    return zlib.crc32(b"%d %d" % (archive.size, archive.mtime))
+    """Return 32 bits that change with the archive: 16 with its size and second, 16 with the rest.
+
+    So they can be compared where another host sees the time in a coarser unit; see
+    :meth:`prep.storage.location.Stamp.require`.
+    """
+    seconds, fraction = divmod(archive.mtime, _SECOND)
+    return _hashed(archive.size, seconds) << 16 | _hashed(fraction, 0)
+
+
+@lru_cache(maxsize=256)
+def _possible_bits(archive: Stamp) -> frozenset[int] | int:
+    """Return all bits that an archive may have been listed with; the upper 16 if any will do."""
+    fraction = archive.mtime % _SECOND
+    bits = archive_bits(archive)
+    if any(fraction % unit == 0 for unit in TIME_UNITS):
+        return bits >> 16
+    known = (fraction, *(fraction // unit * unit for unit in TIME_UNITS))
+    return frozenset(bits & ~0xFFFF | _hashed(each, 0) for each in known)
+
+
+def is_of(mark: int, archive: Stamp) -> bool:
+    """Return whether a mark was made of an archive with this stamp, be its time in other units."""
+    possible = _possible_bits(archive)
+    bits = mark & 0xFFFFFFFF
+    return bits >> 16 == possible if isinstance(possible, int) else bits in possible
+
+
+def _hashed(*numbers: int) -> int:
+    return crc32(b"%d %d" % numbers) & 0xFFFF
 
 
 def contents_of(mark: int) -> int:

@@ -1,16 +1,148 @@
-"""The index of a tar file."""
+"""The index of a tar file, and of tar files in it."""
 
 from __future__ import annotations
 
-from prep.sources.archives.members import Members
-from prep.storage.location import Location
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from prep.errors import SourceError
+from prep.sources.archives.archive_bytes import Reader, reading
+from prep.sources.archives.members import Members, archive_bits
+from prep.sources.archives.tar_headers import BLOCK, ZEROS, has_checksum
+from prep.sources.archives.tar_members import Found, settle
+from prep.sources.archives.tar_scan import scan
+from prep.storage.location import Location, Stamp
+from prep.text import reason_and_file
+
+_MOST_LEVELS = 8  # of tar files in each other
+_FEW = 4  # tar files beside each other: each is read ahead
+# Members of all indexes that are kept: a storage takes minutes to give those of a large tar.
+_MOST_KEPT = 2_000_000
 
 
 def index_tar(archive: Location) -> Members:
-    """Return the index of a tar file.
+    """Return the index of a tar file; of the same file, the one that was made before.
+
+    Members named ``*.tar`` that are tar files are looked into. A hard or symbolic link has the
+    place of the member that it leads to.
 
     Raises:
         SourceError: it is damaged, truncated, or holds what can't be read.
         StorageUnavailable: it is in a storage that does not answer.
     """
-    raise NotImplementedError
+    try:
+        size, mtime = archive.file_size(), archive.stat().st_mtime_ns
+        key = (str(archive), Stamp(size, mtime))
+        found = _KEPT.get(key)
+        if found is None:
+            found = _index(archive, key[1])
+            _KEPT.put(key, found)
+        return found
+    except OSError as error:
+        archive.require_answer(error, "source: can't read an archive")
+        raise SourceError(f"source: can't read an archive: {reason_and_file(error)}") from None
+
+
+class _Kept:
+    """The indexes that were made last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._indexes: OrderedDict[tuple[str, Stamp], Members] = OrderedDict()
+
+    def get(self, key: tuple[str, Stamp]) -> Members | None:
+        with self._lock:
+            if key in self._indexes:
+                self._indexes.move_to_end(key)
+            return self._indexes.get(key)
+
+    def put(self, key: tuple[str, Stamp], index: Members) -> None:
+        with self._lock:
+            self._indexes[key] = index
+            while sum(map(len, self._indexes.values())) > _MOST_KEPT:
+                self._indexes.popitem(last=False)
+
+
+_KEPT = _Kept()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tar:
+    """A tar file, or one in it.
+
+    Attributes:
+        archive: the outermost.
+        begin, end: where it lies in that, in bytes.
+        prefix: of the names of its members: nothing, or ``n01440764.tar/``.
+        levels: how many others it lies in.
+        alone: whether few others are read at the same time.
+    """
+
+    archive: Location
+    begin: int
+    end: int
+    prefix: bytes = b""
+    levels: int = 0
+    alone: bool = True
+
+    def __str__(self) -> str:
+        inner = os.fsdecode(self.prefix.rstrip(b"/"))
+        return f"{self.archive}/{inner}" if inner else str(self.archive)
+
+
+def _index(archive: Location, stamp: Stamp) -> Members:
+    found = _indexed(_Tar(archive, 0, stamp.size))
+    assert found is not None
+    bits = np.uint64(archive_bits(stamp))
+    return Members(
+        names=found.names,
+        offsets=found.offsets,
+        sizes=found.sizes,
+        marks=(found.checksums.astype(np.uint64) << np.uint64(32) | bits).view(np.int64),
+        hows=np.zeros(len(found.names), np.uint8),
+        passed=found.passed,
+        outside=found.outside,
+    )
+
+
+def _indexed(tar: _Tar) -> Found | None:
+    """Return the members of a tar file and of those in it; None if it is a member and no tar."""
+    with reading(tar.archive, tar.end, ahead=tar.alone) as reader:
+        if tar.prefix and not _is_tar(reader, tar):
+            return None
+        raw = scan(reader, tar.begin, tar.end, str(tar))
+    return _with_inner(tar, settle(raw).below(tar.prefix))
+
+
+def _is_tar(reader: Reader, tar: _Tar) -> bool:
+    """Return whether a member is a tar file; the oldest kind is known by the checksum alone."""
+    header = reader.block(tar.begin) if tar.begin + BLOCK <= tar.end else b""
+    return header == ZEROS or (len(header) == BLOCK and has_checksum(header))
+
+
+def _with_inner(tar: _Tar, found: Found) -> Found:
+    """Return members with those of tar files among them in their places."""
+    inner = {  # By place, for many links may lead to one.
+        int(found.offsets[row]): row
+        for row, name in enumerate(found.names)
+        if name[-4:].lower() == b".tar"
+    }
+    if not inner or tar.levels == _MOST_LEVELS:
+        return found
+    rows = sorted(inner.values())
+    tars = [
+        replace(
+            tar,
+            begin=int(found.offsets[row]),
+            end=int(found.offsets[row] + found.sizes[row]),
+            prefix=found.names[row] + b"/",
+            levels=tar.levels + 1,
+            alone=len(rows) < _FEW,
+        )
+        for row in rows
+    ]
+    return found.spliced(zip(rows, tar.archive.each(_indexed, tars), strict=True))
