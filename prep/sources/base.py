@@ -74,6 +74,7 @@ class Catalog:
         split_folders: the folder of each split, as the names in ``images`` have it (``set/train``);
             a split that is not in it has no folder of its own. What a name tells of a label is
             below this folder.
+        label_column: the column that labels are from, if a list has one.
         doubts: what may be a mistake in the source, a sentence each, for warnings.
     """
 
@@ -86,6 +87,7 @@ class Catalog:
     order: tuple[str, ...] | None = None
     class_names: Mapping[str, str] = field(default_factory=dict)
     split_folders: Mapping[str, bytes] = field(default_factory=dict)
+    label_column: str | None = None
     doubts: tuple[str, ...] = ()
 
 

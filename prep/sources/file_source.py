@@ -10,8 +10,8 @@ from prep.errors import LabelError
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
 from prep.sources.labels import LabelMap
-from prep.sources.naming import SourceName, is_within, paths_of
-from prep.storage.locate import locate, open_alike, read_file, read_in_pieces, stamp_of
+from prep.sources.naming import SourceName, is_within
+from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
 from prep.text import quoted, some
@@ -55,20 +55,15 @@ class FileSource(Source):
     def catalog(self, wanted: Wanted) -> Catalog:
         # They load what workers don't need.
         from prep.sources.labelling.labelling import labelled
-        from prep.sources.layouts.base import Place
-        from prep.sources.layouts.merging import merge_catalogs
-        from prep.sources.layouts.recognition import choose
+        from prep.sources.layouts.merging import AllSplits, merge_catalogs
+        from prep.sources.layouts.recognition import read_catalog
 
         given = self._known.given
-        paths = [given] if isinstance(given, str) else given.paths
-        catalogs = []
-        for path in paths:
-            place = Place.at(path)
-            catalogs.append(choose(place, wanted).catalog(place, wanted))
-        for path, found in zip(paths, catalogs, strict=True):
-            for root in paths_of(found.source):
-                open_alike(root, path)
-        catalog = catalogs[0] if isinstance(given, str) else merge_catalogs(given, catalogs)
+        if isinstance(given, str):
+            catalog = read_catalog(given, wanted)
+        else:
+            parts = [read_catalog(path, AllSplits.of(wanted)) for path in given.paths]
+            catalog = merge_catalogs(given, parts, wanted)
         self._open(catalog.source)  # From now on, it reads what it has listed.
         return labelled(catalog, wanted)
 

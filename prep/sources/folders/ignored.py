@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from prep.text import quoted
@@ -23,6 +24,14 @@ class Ignored:
     reason: str
     count: int
     example: str
+
+
+def sum_by_reason(ignored: Iterable[Ignored]) -> tuple[Ignored, ...]:
+    """Return one entry for each reason, in their order, with the first example by name."""
+    passed = Passed()
+    for item in ignored:
+        passed.note(item.reason, os.fsencode(item.example), item.count)
+    return passed.ignored()
 
 
 @dataclass(slots=True)

@@ -32,8 +32,9 @@ class LabelRules:
             folder, the folder that the image is in (leaf), the path of that folder, a column, or
             a regular expression; None for what the layout says.
         names: file of names for people, or None.
-        order: ``name``, ``file``, or the path of a file with one class in a line, which are
-            numbered in this order.
+        order: how classes are numbered: by ``name``; in the order that the source has them in
+            (``file``), by its own numbers or by its first images; in that of a file with one class
+            in a line, by its path; None for the numbers of the source, or else by name.
         rename: new names of classes; several of one name are merged.
         include: the only classes to take: their names, or the path of a file of them.
         exclude: classes to leave out, likewise.
@@ -41,7 +42,7 @@ class LabelRules:
 
     origin: str | None = None
     names: str | None = None
-    order: str = "name"
+    order: str | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
     include: str | tuple[str, ...] | None = None
     exclude: str | tuple[str, ...] | None = None
@@ -82,7 +83,7 @@ class LabelRules:
         found: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if value not in (None, {}) and (item.name, value) != ("order", "name"):
+            if value not in (None, {}):
                 key = "from" if item.name == "origin" else item.name
                 value = list(value) if isinstance(value, tuple) else value
                 found[key] = dict(value) if isinstance(value, Mapping) else value

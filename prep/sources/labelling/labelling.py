@@ -2,17 +2,88 @@
 
 from __future__ import annotations
 
-from prep.sources.base import Catalog, Wanted
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from prep.errors import SourceError
+from prep.sources.base import UNLABELLED, Catalog, Wanted
+from prep.sources.labelling.class_rules import with_class_rules
+from prep.sources.labelling.exclusion import without_excluded
+from prep.sources.labelling.label_rules import LabelRules
+from prep.sources.labelling.origins import with_labels_from
+from prep.sources.labelling.repeats import without_repeats
+from prep.sources.labelling.rows import in_order, with_used_splits, without_rows
+from prep.text import counted, quoted, some
 
 
 def labelled(catalog: Catalog, wanted: Wanted) -> Catalog:
     """Return the catalog of what is wanted, with its final classes.
 
+    One of class folders, if nothing is asked for, is returned as it is.
+
     Args:
-        catalog: what a layout has found.
+        catalog: what a layout has found, its rows in any order.
 
     Raises:
-        SourceError: labels are missing or contradict each other.
+        SourceError: labels are missing or contradict each other, or no images are left.
         ConfigError: what is wanted does not fit.
     """
-    return catalog
+    rules = wanted.labels or LabelRules()
+    if rules.origin is not None:
+        catalog = with_labels_from(rules.origin, catalog, rules.rename)
+        if wanted.splits is not None and rules.origin != "column":
+            catalog = replace(catalog, doubts=(*catalog.doubts, _OF_CHOSEN_SPLITS))
+    if wanted.exclude is not None:
+        catalog = without_excluded(catalog, wanted.exclude)
+    if wanted.labels is not None:
+        catalog = with_class_rules(catalog, rules)
+    catalog = _with_unlabelled_settled(catalog, keep=wanted.unlabelled == "keep")
+    if "file" in catalog.images.column_names:  # In folders, no image is met twice.
+        catalog = without_repeats(catalog)
+    catalog = with_used_splits(catalog)
+    _require_images(catalog, wanted)
+    return in_order(catalog)
+
+
+_OF_CHOSEN_SPLITS = (
+    "labels.from: the classes are those of the chosen splits alone; other splits may have others, "
+    "and so other numbers"
+)
+_NO_LABEL = "image without a label"
+
+
+def _with_unlabelled_settled(catalog: Catalog, *, keep: bool) -> Catalog:
+    """Return a catalog in which each image has a class; those without a label may be left out."""
+    numbers = catalog.images["class"].to_numpy()
+    unlabelled = numbers < 0
+    if not unlabelled.any():
+        return catalog
+    if not keep:
+        return without_rows(catalog, unlabelled, _NO_LABEL)
+    numbers = np.where(unlabelled, len(catalog.classes), numbers).astype(np.int32)
+    at = catalog.images.column_names.index("class")
+    return replace(
+        catalog,
+        classes=(*catalog.classes, UNLABELLED),
+        images=catalog.images.set_column(at, "class", pa.array(numbers, pa.int32())),
+    )
+
+
+def _require_images(catalog: Catalog, wanted: Wanted) -> None:
+    """Raise SourceError if a split that was asked for has no images left, or there are none."""
+    absent = [name for name in wanted.splits or () if name not in catalog.splits]
+    if catalog.images.num_rows and not absent:
+        return
+    gone = some(
+        [f"{i.count:,} × {i.reason}, such as {quoted(i.example)}" for i in catalog.ignored], "; "
+    )
+    unlabelled = any(item.reason == _NO_LABEL for item in catalog.ignored)
+    remedy = "; pass `unlabelled='keep'` to give images without a label the label -1"
+    where = f" in {counted(len(absent), 'split')}, {some([*map(quoted, absent)])}" if absent else ""
+    raise SourceError(
+        f"source: no images are left{where}"
+        + (f" (passed over: {gone})" if gone else "")
+        + (remedy if unlabelled else "; ask for less to be left out")
+    )

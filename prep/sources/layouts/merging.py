@@ -2,19 +2,247 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, cast
 
-from prep.sources.base import Catalog
-from prep.sources.naming import Sources
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prep.errors import SourceError
+from prep.sources.base import Catalog, Wanted
+from prep.sources.folders.ignored import sum_by_reason
+from prep.sources.manifest import table_of
+from prep.sources.naming import SourceName, Sources, beyond
+from prep.text import counted, quoted, some
 
 
-def merge_catalogs(sources: Sources, catalogs: Sequence[Catalog]) -> Catalog:
-    """Return one catalog of all images, each with the split that its source is for.
+class AllSplits:
+    """What is wanted of one of several sources: the same, of all splits that it has."""
+
+    splits = None
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wanted, name)
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> Wanted:
+        """Return what is wanted of a part."""
+        return cast("Wanted", cls(wanted))
+
+
+def merge_catalogs(sources: Sources, catalogs: Sequence[Catalog], wanted: Wanted) -> Catalog:
+    """Return one catalog of all images, each in the split that its source is for.
+
+    If a name is in several sources, all names begin with that of their source.
 
     Args:
-        catalogs: of the parts, in their order.
+        catalogs: of the parts, in their order, of all their splits.
+        wanted: of all of them together.
 
     Raises:
-        SourceError: they contradict each other.
+        SourceError: the parts contradict each other, or lack a split.
     """
-    raise NotImplementedError
+    parts = [
+        _Part(catalog, split, path)
+        for (split, path), catalog in zip(sources.parts, catalogs, strict=True)
+    ]
+    found = sorted({name for part in parts for name in part.splits}, key=os.fsencode)
+    chosen = tuple(found) if wanted.splits is None else wanted.splits
+    _require_splits(chosen, found)
+    classes = sorted({name for part in parts for name in part.catalog.classes}, key=os.fsencode)
+    prefixes = _prefixes(parts)
+    return Catalog(
+        source=str(SourceName(given=sources, roots=_roots(sources, catalogs))),
+        read_as=_read_as(parts),
+        splits=chosen,
+        classes=tuple(classes),
+        images=pa.concat_tables(
+            part.images(chosen, classes, prefix)
+            for part, prefix in zip(parts, prefixes, strict=True)
+        ).unify_dictionaries(),
+        ignored=sum_by_reason(chain.from_iterable(catalog.ignored for catalog in catalogs)),
+        order=_order(parts, classes) if _keeps_order(wanted) else None,
+        class_names=_class_names(catalogs),
+        split_folders=_split_folders(parts, prefixes),
+        label_column=_label_column(catalogs),
+        doubts=tuple(dict.fromkeys(chain.from_iterable(c.doubts for c in catalogs))),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of several sources.
+
+    Attributes:
+        catalog: what was found in it.
+        split: what all of it belongs to, or None.
+        path: its absolute path or URL.
+    """
+
+    catalog: Catalog
+    split: str | None
+    path: str
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The split of each of its own."""
+        own = self.catalog.splits
+        if self.split is None:
+            return own
+        if len(own) > 1:
+            raise SourceError(
+                f"source: {quoted(self.path)} is given for {quoted(self.split)}, and has splits of "
+                f"its own: {some([*map(quoted, own)])}; leave out the name of the split, or give "
+                "one of its splits as a source"
+            )
+        return (self.split,) * len(own)
+
+    def images(self, splits: Sequence[str], classes: Sequence[str], prefix: bytes) -> pa.Table:
+        """Return its images, of these splits, with numbers of these classes."""
+        rows = self.catalog.images
+        names = self.catalog.classes
+        split = np.array([splits.index(n) if n in splits else -1 for n in self.splits], np.int32)
+        at = {name: number for number, name in enumerate(classes)}
+        numbers = np.array([*(at[name] for name in names), -1], np.int32)
+        places = _places(rows, self.path)
+        table = pa.table(
+            {
+                "split": pa.array(split[rows["split"].to_numpy()], pa.int32()),
+                "class": pa.array(numbers[rows["class"].to_numpy()], pa.int32()),
+                "path": _prefixed(rows["path"], prefix),
+                "size": rows["size"],
+                "mtime": rows["mtime"],
+                **places,
+            }
+        ).cast(table_of(dict.fromkeys((*rows.column_names, *places), ())).schema)
+        return table.filter(pc.greater_equal(table["split"], 0))
+
+
+def _prefixed(names: pa.ChunkedArray, prefix: bytes) -> pa.ChunkedArray:
+    if not prefix:
+        return names
+    return pc.binary_join_element_wise(
+        pa.scalar(prefix, names.type), names, pa.scalar(b"", names.type)
+    )
+
+
+def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
+    """Return where the bytes of the images of a part are: absolute files, offsets and ways."""
+    root = os.path.join(os.fsencode(path), b"")
+    if "file" not in rows.column_names:
+        count = len(rows)
+        return {
+            "file": _prefixed(rows["path"], root).cast(pa.binary()).dictionary_encode(),
+            "offset": pa.array(np.full(count, -1)),
+            "how": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [b"bytes"]),
+        }
+    files = rows["file"].unify_dictionaries().combine_chunks()
+    names = [
+        name if name.startswith(b"/") or b"://" in name else root + name
+        for name in files.dictionary.to_pylist()
+    ]
+    absolute = pa.DictionaryArray.from_arrays(files.indices, pa.array(names, pa.binary()))
+    return {"file": absolute, "offset": rows["offset"], "how": rows["how"]}
+
+
+def _prefixes(parts: Sequence[_Part]) -> list[bytes]:
+    """Return what the names of each part begin with: nothing, unless a name is in two parts."""
+    if not _share_names([part.catalog.images["path"] for part in parts]):
+        return [b""] * len(parts)
+    folders = [[name for name in part.path.split("/") if name] for part in parts]
+    depth, different = 1, len({part.path for part in parts})
+    while len({tuple(names[-depth:]) for names in folders}) < different:
+        depth += 1
+    return [os.fsencode("/".join(names[-depth:])) + b"/" for names in folders]
+
+
+def _share_names(parts: Sequence[pa.ChunkedArray]) -> bool:
+    """Return whether two parts have an image of one name."""
+    chunks: list[pa.Array] = []
+    for names in parts:
+        if chunks and pc.any(pc.is_in(names, value_set=pa.chunked_array(chunks))).as_py():
+            return True
+        chunks += names.chunks
+    return False
+
+
+def _require_splits(wanted: Sequence[str], found: Sequence[str]) -> None:
+    absent = [name for name in wanted if name not in found]
+    if absent:
+        raise SourceError(
+            f"splits: no images of {some([*map(quoted, absent)])} in the sources; splits found: "
+            f"{some([*map(quoted, found)])}"
+        )
+
+
+def _roots(sources: Sources, catalogs: Sequence[Catalog]) -> tuple[str, ...]:
+    """Return where else the images of the parts are."""
+    names = [SourceName.parse(catalog.source) for catalog in catalogs]
+    return beyond((path for name in names if name for path in name.paths), sources.paths)
+
+
+def _read_as(parts: Sequence[_Part]) -> str:
+    """Return what the parts were read as; those that were read alike are counted."""
+    shapes = Counter(part.catalog.read_as or "images" for part in parts)
+    if len(shapes) == 1:
+        return f"{counted(len(parts), 'source')}, each {next(iter(shapes))}"
+    return some([f"{os.path.basename(part.path)}: {part.catalog.read_as}" for part in parts], "; ")
+
+
+def _keeps_order(wanted: Wanted) -> bool:
+    """Return whether the sources say how their classes are numbered, not the configuration."""
+    return wanted.labels is None or wanted.labels.order in (None, "file")
+
+
+def _order(parts: Sequence[_Part], classes: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the order of all classes that the parts agree on; None if none of them has one.
+
+    Raises:
+        SourceError: they number classes differently, or number only some.
+    """
+    orders = {part.catalog.order: part for part in parts if part.catalog.order is not None}
+    if not orders:
+        return None
+    longest = max(orders, key=len)
+    wrong = [part for order, part in orders.items() if longest[: len(order)] != order]
+    if wrong or not set(classes) <= set(longest):
+        other = wrong[0] if wrong else next(p for p in parts if p is not orders[longest])
+        raise SourceError(
+            f"source: {quoted(orders[longest].path)} and {quoted(other.path)} number their classes "
+            "differently; pass labels.order: name, or a file with one class in a line"
+        )
+    return longest
+
+
+def _class_names(catalogs: Iterable[Catalog]) -> dict[str, str]:
+    """Return names for people; that of the first source that has one."""
+    return {k: v for catalog in [*catalogs][::-1] for k, v in catalog.class_names.items()}
+
+
+def _split_folders(parts: Sequence[_Part], prefixes: Sequence[bytes]) -> dict[str, bytes]:
+    """Return the folder of each split that has the same in all sources."""
+    folders: defaultdict[str, set[bytes | None]] = defaultdict(set)
+    for part, prefix in zip(parts, prefixes, strict=True):
+        for own, split in zip(part.catalog.splits, part.splits, strict=True):
+            folder = part.catalog.split_folders.get(own)
+            top = prefix.rstrip(b"/") or None
+            folders[split].add(top if folder is None else prefix + folder)
+    return {
+        split: found.pop() or b""
+        for split, found in folders.items()
+        if len(found) == 1 and None not in found
+    }
+
+
+def _label_column(catalogs: Iterable[Catalog]) -> str | None:
+    """Return the column of labels, if all parts have one."""
+    columns = [catalog.label_column for catalog in catalogs]
+    return None if None in columns else columns[0]

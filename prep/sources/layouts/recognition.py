@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from prep.errors import SourceError
 from prep.settings import Layout
 from prep.sources.archives.archive_folders import Archive
-from prep.sources.base import Wanted
+from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.class_folders import Folders
 from prep.sources.imagenet.ilsvrc import ImageNet
 from prep.sources.layouts.base import LayoutReader, Place
 from prep.sources.lists.image_lists import List
+from prep.sources.naming import paths_of
+from prep.storage.locate import open_alike
 from prep.text import quoted
 
 # By the word in a configuration; "classes" and "splits" are folders of which more is known.
@@ -21,6 +23,22 @@ _LAYOUTS: Mapping[Layout, LayoutReader] = {
     "imagenet": ImageNet(),
     "list": List(),
 }
+
+
+def read_catalog(path: str, wanted: Wanted) -> Catalog:
+    """Return the catalog of one folder, archive or list, as its layout tells it.
+
+    Args:
+        path: absolute, or a URL.
+
+    Raises:
+        SourceError, ConfigError, StorageUnavailable: as ``Source.catalog``.
+    """
+    place = Place.at(path)
+    catalog = choose(place, wanted).catalog(place, wanted)
+    for root in paths_of(catalog.source):
+        open_alike(root, path)
+    return catalog
 
 
 def choose(place: Place, wanted: Wanted) -> LayoutReader:

@@ -1,0 +1,92 @@
+"""Images that a source has twice: with two labels, in two splits, or once too often."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prep.errors import SourceError
+from prep.sources.base import Catalog
+from prep.sources.labelling.rows import without_rows
+from prep.text import counted, quoted
+
+_MOST_NAMED = 20
+
+
+def without_repeats(catalog: Catalog) -> Catalog:
+    """Return a catalog that has each image once.
+
+    Two rows are of one image if they have the same name, or the same whole file.
+
+    Raises:
+        SourceError: an image has two labels, or is in two splits; the first 20 are named.
+    """
+    catalog = _once(catalog, "path")
+    if "file" in catalog.images.column_names:
+        whole = np.flatnonzero(catalog.images["offset"].to_numpy() == -1)
+        catalog = _once(catalog, "file", whole)
+    return catalog
+
+
+def _numbered(values: pa.ChunkedArray) -> npt.NDArray[np.int32]:
+    """Return of each value a number, the same for equal values."""
+    encoded = (
+        values.unify_dictionaries()
+        if pa.types.is_dictionary(values.type)
+        else values.dictionary_encode()
+    )
+    return np.concatenate([np.array([], np.int32), *(c.indices.to_numpy() for c in encoded.chunks)])
+
+
+def _once(catalog: Catalog, key: str, among: npt.NDArray[np.int64] | None = None) -> Catalog:
+    """Return a catalog with the first alone of the rows that have the same value.
+
+    Args:
+        key: the column of the values.
+        among: the rows that count; all, if None.
+    """
+    values = catalog.images[key]
+    numbers = _numbered(values if among is None else values.take(pa.array(among)))
+    counts = np.bincount(numbers)
+    if not len(counts) or counts.max() <= 1:
+        return catalog
+    rows = np.flatnonzero(counts[numbers] > 1)
+    rows = rows if among is None else among[rows]
+    images = catalog.images.take(pa.array(rows)).to_pylist()
+    found: dict[bytes, list[tuple[int, Mapping[str, Any]]]] = {}
+    for row, image in zip(rows.tolist(), images, strict=True):
+        found.setdefault(image[key], []).append((row, image))
+    for column, what, names in (
+        ("class", "with two labels", catalog.classes),
+        ("split", "in two splits", catalog.splits),
+    ):
+        unlike = {
+            each[0][1]["path"]: sorted({image[column] for _, image in each})
+            for each in found.values()
+            if len({image[column] for _, image in each}) > 1
+        }
+        if unlike:
+            raise SourceError(_describe(unlike, what, names))
+    repeated = np.zeros(len(catalog.images), bool)
+    for each in found.values():
+        repeated[[row for row, _ in each[1:]]] = True
+    return without_rows(catalog, repeated, "image that the source has already")
+
+
+def _describe(unlike: Mapping[bytes, list[int]], what: str, names: tuple[str, ...]) -> str:
+    said = [
+        f"{quoted(os.fsdecode(path))} ("
+        + ", ".join(quoted(names[n]) if n >= 0 else "none" for n in numbers)
+        + ")"
+        for path, numbers in sorted(unlike.items())
+    ]
+    more = f" and {len(said) - _MOST_NAMED:,} more" if len(said) > _MOST_NAMED else ""
+    return (
+        f"source: {counted(len(said), 'image')} {what}: {', '.join(said[:_MOST_NAMED])}{more}; "
+        "correct the source, or leave images out with `exclude`"
+    )
