@@ -1,0 +1,246 @@
+"""The pieces of ImageNet in a source: tars as downloaded, and folders that these are unpacked to."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from prep.errors import SourceError
+from prep.sources.imagenet.synsets import WNID
+from prep.sources.layouts.base import Place
+from prep.storage.locate import locate
+from prep.storage.location import Location
+from prep.text import quoted
+
+#: The splits of ImageNet, as its files are named, and outputs of them.
+Split = Literal["train", "val", "test"]
+#: How images lie in a piece: in a tar, in a folder of class tars, in class folders, or side by side
+#: in one folder.
+Kind = Literal["tar", "class tars", "class folders", "flat"]
+
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+_NAMED = re.compile(
+    rf"(?:ILSVRC20\d\d_img_)?({'|'.join(_SPLITS)})(?:_v\d+)?(\.tar)?", re.IGNORECASE
+)
+_WHOLE = re.compile(r"(?:winter21|fall11)_whole\.tar")
+_CLASS_TAR = re.compile(rf"(?:.*/)?{WNID.pattern}\.tar")
+_TRAIN_IMAGE = re.compile(rf"(?:.*/)?{WNID.pattern}_\d+\.jpe?g", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:.*/)?ILSVRC20\d\d_(val|test)_\d{8}\.jpe?g", re.IGNORECASE)
+# Folders in which the images of Kaggle's tree, and of ILSVRC2015's, lie.
+_ABOVE = re.compile(r"ILSVRC(?:20\d\d)?|Data|CLS-LOC")
+_HINT = re.compile(r"ilsvrc|imagenet|cls-loc|devkit|^LOC_", re.IGNORECASE)
+_BLOCK = 512  # bytes, of a tar
+_NOT_A_FILE = frozenset((b"5", b"x", b"g", b"L", b"K"))  # Folders, and more about the next member.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """The images of one split.
+
+    Attributes:
+        path: of the tar or the folder, relative to the source; empty for the source itself.
+        at: the absolute path or URL of the same.
+    """
+
+    split: Split
+    kind: Kind
+    path: str
+    at: str
+
+    @property
+    def location(self) -> Location:
+        """The tar or the folder."""
+        return locate(self.at)
+
+    def __str__(self) -> str:
+        return quoted(self.path or self.at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The pieces in a source, and the folders of it that were looked through for them.
+
+    Attributes:
+        folders: by their path relative to the source.
+    """
+
+    pieces: tuple[Piece, ...]
+    folders: dict[str, Place]
+
+    def special(self) -> Piece | None:
+        """Return a piece that no reader of class folders understands, if there is one.
+
+        Tars that lie beside the class folders that they were unpacked to are none.
+        """
+        plain = {
+            piece.split
+            for piece in self.pieces
+            if piece.kind == "class folders" and "/" not in piece.path
+        }
+        for piece in self.pieces:
+            packed = piece.kind in ("tar", "class tars")
+            unpacked = piece.split in plain or (piece.split == "test" and plain == {"train", "val"})
+            deep = piece.kind == "class folders" and "/" in piece.path
+            if deep or piece.kind == "flat" or (packed and not unpacked):
+                return piece
+        return None
+
+    def of_splits(self, splits: Sequence[str] | None) -> dict[str, Piece]:
+        """Return the piece of each split that is wanted, or there, in this order.
+
+        Raises:
+            SourceError: a split is absent, or there twice.
+        """
+        by_split: defaultdict[str, list[Piece]] = defaultdict(list)
+        for piece in self.pieces:
+            by_split[piece.split].append(piece)
+        absent = [name for name in splits or () if name not in by_split]
+        if absent:
+            raise SourceError(
+                f"splits: no {' and no '.join(map(quoted, absent))} of ImageNet in the source; "
+                f"splits found: {', '.join(map(quoted, sorted(by_split))) or 'none'}"
+            )
+        chosen = {name: by_split[name] for name in splits or sorted(by_split)}
+        for name, pieces in chosen.items():
+            if len(pieces) > 1:
+                raise SourceError(
+                    f"source: the images of {name} are there more than once: in "
+                    f"{' and in '.join(map(str, pieces))}; remove all but one, or name each split's "
+                    "tar or folder as the source: {train: …, val: …}"
+                )
+        return {name: pieces[0] for name, pieces in chosen.items()}
+
+
+def find_pieces(root: Place) -> Found:
+    """Find the pieces of ImageNet in a folder, or take a tar for one.
+
+    Raises:
+        SourceError: a folder can't be listed.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    if not root.is_folder:
+        split = _split_of_tar(root.head)
+        pieces = [Piece(split=split, kind="tar", path="", at=root.name)] if split else []
+        return Found(pieces=tuple(pieces), folders={})
+    folders = dict(_folders(root, ""))
+    found = [piece for path, place in folders.items() for piece in _pieces_in(place, path)]
+    return Found(pieces=tuple(sorted(found, key=lambda piece: piece.path)), folders=folders)
+
+
+def label_places(root: Place, found: Found) -> list[Place]:
+    """Return the folders in which files with labels and names of classes may lie.
+
+    For a part of the set, or of Kaggle's tree, they may lie above the source.
+    """
+    places = [*found.folders.values()]
+    above = root.location
+    if any(not piece.path for piece in found.pieces):
+        above = above.parent
+        places += _readable(above)
+    while _ABOVE.fullmatch(above.name):
+        above = above.parent
+        places += _readable(above)
+    return places
+
+
+def _readable(folder: Location) -> Iterator[Place]:
+    """Yield a folder above the source, unless it can't be listed."""
+    place = Place(name=str(folder), location=folder, is_folder=True)
+    try:
+        _ = place.entries
+    except SourceError:
+        return
+    yield place
+
+
+def _folders(place: Place, path: str) -> Iterator[tuple[str, Place]]:
+    """Yield a folder and those in it that images of Kaggle's tree lie below."""
+    yield path, place
+    for name, is_folder in place.entries.items():
+        if is_folder and _ABOVE.fullmatch(name):
+            below = place.location / name
+            folder = Place(name=str(below), location=below, is_folder=True)
+            yield from _folders(folder, os.path.join(path, name))
+
+
+def _pieces_in(place: Place, path: str) -> Iterator[Piece]:
+    for split, kind in _contents(place.entries, "train"):
+        yield Piece(split=split, kind=kind, path=path, at=place.name)
+    for name, is_folder in place.entries.items():
+        named = _NAMED.fullmatch(name)
+        at, below = os.path.join(place.name, name), os.path.join(path, name)
+        if named and is_folder and not named[2]:
+            yield from _pieces_of_split(place, at, below, _SPLITS[named[1].lower()])
+        elif not is_folder and ((named and named[2]) or _WHOLE.fullmatch(name)):
+            held = _split_of_tar(Place.at(at).head)
+            if held:
+                yield Piece(split=held, kind="tar", path=below, at=at)
+
+
+def _pieces_of_split(above: Place, at: str, path: str, split: Split) -> Iterator[Piece]:
+    """Yield what is in a folder called like a split, or in one of that name in it."""
+    if not _may_be_listed(above):
+        return
+    names = locate(at).names()
+    inner = next((name for name in names if name.lower() == split), None)
+    if inner is not None and all(name == inner or name.startswith(".") for name in names):
+        at, path = os.path.join(at, inner), os.path.join(path, inner)
+        names = locate(at).names()
+    for held, kind in _contents(names, split):
+        yield Piece(split=held, kind=kind, path=path, at=at)
+
+
+def _may_be_listed(place: Place) -> bool:
+    """Return whether it is worth a look into splits; in a storage, a long list takes long."""
+    if not place.location.is_remote:
+        return True
+    return any(map(_HINT.search, (place.name, *place.entries)))
+
+
+def _contents(names: Iterable[str], split: Split) -> Iterator[tuple[Split, Kind]]:
+    """Tell which pieces files and folders of these names, in one folder, are."""
+    found = dict[tuple[Split, Kind], None]()
+    for name in names:
+        if numbered := _NUMBERED.fullmatch(name):
+            found[_SPLITS[numbered[1].lower()], "flat"] = None
+        elif _TRAIN_IMAGE.fullmatch(name):
+            found["train", "flat"] = None
+        elif WNID.fullmatch(name):
+            found[split, "class folders"] = None
+        elif _CLASS_TAR.fullmatch(name):
+            found[split, "class tars"] = None
+    yield from found
+
+
+def _split_of_tar(head: bytes) -> Split | None:
+    """Return the split that a tar holds, by its first member; None if it is none of ImageNet."""
+    for name in _first_files(head):
+        if numbered := _NUMBERED.fullmatch(name):
+            return _SPLITS[numbered[1].lower()]
+        if _CLASS_TAR.fullmatch(name) or _TRAIN_IMAGE.fullmatch(name):
+            return "train"
+    return None
+
+
+def _first_files(head: bytes) -> Iterator[str]:
+    """Yield the name of the first file in a tar, if its header is within the first bytes."""
+    at = 0
+    while len(header := head[at : at + _BLOCK]) == _BLOCK and header[257:262] == b"ustar":
+        if header[156:157] not in _NOT_A_FILE:
+            yield os.fsdecode(header[:100].rstrip(b"\0"))
+            return
+        try:
+            size = int(header[124:136].strip(b" \0") or b"0", 8)
+        except ValueError:
+            return
+        at += _BLOCK + -(-size // _BLOCK) * _BLOCK
