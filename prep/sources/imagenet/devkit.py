@@ -71,22 +71,24 @@ class Knowledge:
     files: frozenset[str] = frozenset()
 
 
-def read_devkits(places: Sequence[Place], *, validation: bool) -> Knowledge:
+def read_devkits(places: Sequence[Place], *, validation: bool, needed: bool) -> Knowledge:
     """Read what files in some folders, and in devkits in these, tell of the classes.
 
     ``meta.mat`` is read only where no text file tells the same.
 
     Args:
-        validation: whether labels of validation images are wanted.
+        validation: whether to read labels of validation images.
+        needed: whether nothing else tells these.
 
     Raises:
         SourceError: a file can't be read, or contradicts another.
     """
     kits = _Kits([documents for place in places for documents in _devkits(place)])
-    labels = kits.labels() if validation else []
-    if not kits.lists() or (validation and not labels and kits.ground_truths()):
+    if not kits.lists():
         kits.read_metas()
-    if validation and not labels:
+    labels = kits.labels() if validation else []
+    if needed and not labels and kits.ground_truths():
+        kits.read_metas()
         labels = kits.labels()
     return Knowledge(
         synsets=_merged(kits.lists()), validation=tuple(labels), files=frozenset(kits.read)

@@ -1,18 +1,180 @@
-"""ImageNet as a layout."""
+"""ImageNet as a layout: tars as downloaded, Kaggle's tree, and folders that are partly unpacked."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
+from prep.sources.folders.ignored import OTHER, Passed
+from prep.sources.folders.names import EXTENSIONS, is_list, plain_extension
+from prep.sources.imagenet.devkit import Knowledge, read_devkits
+from prep.sources.imagenet.piece_images import PieceImages, list_piece
+from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
+from prep.sources.imagenet.pieces import Found, Piece, find_pieces, label_places, names_a_piece
 from prep.sources.layouts.base import Place
+from prep.sources.manifest import table_of
+from prep.sources.naming import is_within
+from prep.storage.locate import absolute
+from prep.text import quoted
+
+_WHOLE = re.compile(r"(winter21|fall11)_whole\.tar")
+_NO_CLASS = "image of no class"
+_OUTSIDE = "name that leads out of an archive"
 
 
 class ImageNet:
-    """ImageNet."""
+    """ImageNet: ILSVRC2012 and later, Kaggle's copy of it, and ImageNet-21k."""
 
     title = "ImageNet"
 
     def recognizes(self, place: Place) -> str | None:
-        return None
+        special = find_pieces(place).special()
+        if special is None:
+            return None
+        held = "images" if special.kind in ("flat", "tar") else special.kind
+        return f"{held} of its {special.split} split in {special}"
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        raise NotImplementedError
+        found = find_pieces(place)
+        pieces = [*found.of_splits(wanted.splits).values()]
+        if not pieces:
+            raise SourceError(
+                f"source: {quoted(place.name)} has nothing of ImageNet; expected tars such as "
+                "ILSVRC2012_img_train.tar, Kaggle's folder ILSVRC, or folders train, val and test "
+                "that these were unpacked to"
+            )
+        _require_apart(place, pieces, wanted.output)
+        known = _knowledge(place, found, pieces)
+        extensions = _extensions(wanted.image_type)
+        images = [list_piece(piece, place.name, extensions) for piece in pieces]
+        wnids = [wnids_of(p, i, known) for p, i in zip(pieces, images, strict=True)]
+        passed = _passed_over(found, known, wanted.output)
+        strays = Passed()
+        for piece, listed, labels in zip(pieces, images, wnids, strict=True):
+            passed.add(listed.passed)
+            _move_strays(piece, listed, labels, strays)
+        if strays.counts and wanted.on_stray == "fail":
+            raise SourceError(
+                f"source: some images are of no class of ImageNet: {strays}; expected names such "
+                "as n01440764/n01440764_10026.JPEG and ILSVRC2012_val_00000001.JPEG. Remove them, "
+                "or pass `on_stray='skip'` to leave them out"
+            )
+        passed.add(strays)
+        words = {} if known.synsets is None else known.synsets.words
+        classes = sorted({*words, *(w for each in wnids for w in each if w is not None)})
+        return Catalog(
+            source=place.name,
+            read_as=f"ImageNet ({_described(pieces)}), {len(classes)} classes by wnid",
+            splits=tuple(piece.split for piece in pieces),
+            classes=tuple(classes),
+            images=_table(images, wnids, classes),
+            ignored=passed.ignored(),
+            class_names=words,
+            split_folders={piece.split: os.fsencode(piece.path) for piece in pieces},
+            doubts=tuple(
+                doubt
+                for piece, listed in zip(pieces, images, strict=True)
+                for doubt in count_doubts(piece, listed, known)
+            ),
+        )
+
+
+def _knowledge(place: Place, found: Found, pieces: Sequence[Piece]) -> Knowledge:
+    """Read the files that tell classes; those with validation labels if such images are wanted."""
+    return read_devkits(
+        label_places(place, found),
+        validation=any(piece.split == "val" for piece in pieces),
+        needed=any(piece.split == "val" and piece.kind != "class folders" for piece in pieces),
+    )
+
+
+def _extensions(image_type: str | None) -> frozenset[bytes]:
+    if image_type is None:
+        return EXTENSIONS
+    return frozenset([os.fsencode(plain_extension(image_type).lower())])
+
+
+def _require_apart(place: Place, pieces: Sequence[Piece], output: str) -> None:
+    """Raise ConfigError if shards would lie among images, or replace them."""
+    path = absolute(output)
+    if path == place.name:
+        raise ConfigError(f"output: {quoted(output)} is also the source; choose another folder")
+    for piece in pieces:
+        if piece.path and is_within(path, piece.at):
+            raise ConfigError(
+                f"output: {quoted(output)} lies in {piece}, which holds images; choose a folder "
+                "outside it"
+            )
+
+
+def _move_strays(
+    piece: Piece, listed: PieceImages, wnids: list[str | None], strays: Passed
+) -> None:
+    """Take out the images that have no class, and should have one, and count them."""
+    for name in listed.outside:
+        strays.note(_OUTSIDE, name)
+    if piece.split == "test" or None not in wnids:
+        return
+    for path, wnid in zip(listed.paths, wnids, strict=True):
+        if wnid is None:
+            strays.note(_NO_CLASS, path)
+    listed.keep([wnid is not None for wnid in wnids])
+    wnids[:] = [wnid for wnid in wnids if wnid is not None]
+
+
+def _table(
+    images: Sequence[PieceImages],
+    wnids: Sequence[Sequence[str | None]],
+    classes: Sequence[str],
+) -> pa.Table:
+    numbers: dict[str | None, int] = {wnid: number for number, wnid in enumerate(classes)}
+    numbers[None] = -1
+    places = any(listed.files is not None for listed in images)
+    return pa.concat_tables(
+        table_of(
+            {
+                "split": [split] * len(listed),
+                "class": [numbers[wnid] for wnid in labels],
+                **listed.columns(places=places),
+            }
+        )
+        for split, (listed, labels) in enumerate(zip(images, wnids, strict=True))
+    ).unify_dictionaries()
+
+
+def _described(pieces: Sequence[Piece]) -> str:
+    if any("CLS-LOC" in piece.at.split("/") for piece in pieces):
+        return "Kaggle's CLS-LOC tree"
+    return " and ".join(sorted({_title(piece) for piece in pieces}))
+
+
+def _title(piece: Piece) -> str:
+    if piece.kind == "tar":
+        return "ImageNet-21k tar" if _WHOLE.fullmatch(piece.location.name) else "ILSVRC2012 tars"
+    return "class tars" if piece.kind == "class tars" else "folders"
+
+
+def _passed_over(found: Found, known: Knowledge, output: str) -> Passed:
+    """Count what lies beside the pieces and was not read."""
+    passed = Passed()
+    used = [*(piece.at for piece in found.pieces), *known.files]
+    used += [*(place.name for place in found.folders.values()), absolute(output)]
+    for path, place in found.folders.items():
+        for name, is_folder in place.entries.items():
+            at = os.path.join(place.name, name)
+            if not names_a_piece(name) and not any(is_within(each, at) for each in used):
+                passed.note(_reason(name, is_folder), os.fsencode(os.path.join(path, name)))
+    return passed
+
+
+def _reason(name: str, is_folder: bool) -> str:
+    if name.startswith("."):
+        return "hidden"
+    if is_folder:
+        return "folder that is not read"
+    return "list that is not read" if is_list(os.fsencode(name)) else OTHER

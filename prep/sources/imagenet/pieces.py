@@ -1,4 +1,4 @@
-"""The pieces of ImageNet in a source: tars as downloaded, and folders that these are unpacked to."""
+"""The pieces of ImageNet in a source: tars as downloaded, and folders they are unpacked to."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ class Found:
             if len(pieces) > 1:
                 raise SourceError(
                     f"source: the images of {name} are there more than once: in "
-                    f"{' and in '.join(map(str, pieces))}; remove all but one, or name each split's "
-                    "tar or folder as the source: {train: …, val: …}"
+                    f"{' and in '.join(map(str, pieces))}; remove all but one, or name the "
+                    "tar or folder of each split as the source: {train: …, val: …}"
                 )
         return {name: pieces[0] for name, pieces in chosen.items()}
 
@@ -151,6 +151,15 @@ def label_places(root: Place, found: Found) -> list[Place]:
         above = above.parent
         places += _readable(above)
     return places
+
+
+def names_a_piece(name: str) -> bool:
+    """Return whether a file or folder of this name is an image, a class tar or a class folder.
+
+    >>> names_a_piece("n01440764"), names_a_piece("n01440764.tar"), names_a_piece("readme.txt")
+    (True, True, False)
+    """
+    return any(_contents([name], "train"))
 
 
 def _readable(folder: Location) -> Iterator[Place]:

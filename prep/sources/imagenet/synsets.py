@@ -46,8 +46,8 @@ def parse_map(file: str, text: str) -> Synsets:
         match = _MAP_LINE.fullmatch(line)
         if match is None:
             raise SourceError(
-                f"source: {quoted(file)}, line {number}: found {quoted(line, 60)}; expected a wnid, "
-                "a number and a name, such as 'n02119789 1 kit_fox'"
+                f"source: {quoted(file)}, line {number}: found {quoted(line, 60)}; expected a "
+                "wnid, a number and a name, such as 'n02119789 1 kit_fox'"
             )
         _add(words, match[1], match[3].replace("_", " "), file, number)
         _add(ids, int(match[2]), match[1], file, number)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prep.errors import SourceError
-from prep.sources.imagenet.synsets import WNID, Synsets, lines_of
+from prep.sources.imagenet.synsets import WNID, Synsets
 from prep.text import counted, quoted, some
 
 _IMAGE_ID = "ILSVRC2012_val_"
