@@ -101,8 +101,8 @@ class _Kits:
     def __init__(self, kits: Sequence[_Documents]) -> None:
         self._kits = kits
         self.read: set[str] = set()
-        self._maps = [self._one(kit, (_MAP,), parse_map) for kit in kits]
-        self._words = [self._one(kit, _WORDS, parse_words) for kit in kits]
+        self._maps = [self._parsed(kit, _MAP, parse_map) for kit in kits]
+        self._words = [self._parsed(kit, name, parse_words) for kit in kits for name in _WORDS]
         self._metas: list[Synsets | None] = [None] * len(kits)
 
     def lists(self) -> list[Synsets]:
@@ -146,14 +146,13 @@ class _Kits:
         own = (self._maps[kit], self._metas[kit])
         return next((found for found in (*own, *self.lists()) if found and found.ids), None)
 
-    def _one(
-        self, kit: _Documents, names: Sequence[str], parse: Callable[[str, str], Synsets]
+    def _parsed(
+        self, kit: _Documents, name: str, parse: Callable[[str, str], Synsets]
     ) -> Synsets | None:
-        document = next((kit[name] for name in names if name in kit), None)
-        if document is None:
+        if name not in kit:
             return None
-        self.read.add(document.name)
-        return parse(document.name, document.text())
+        self.read.add(kit[name].name)
+        return parse(kit[name].name, kit[name].text())
 
 
 def _merged(lists: Sequence[Synsets]) -> Synsets | None:

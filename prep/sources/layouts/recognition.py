@@ -57,6 +57,8 @@ def choose(place: Place, wanted: Wanted) -> LayoutReader:
         for name, layout in _LAYOUTS.items()
         if (why := layout.recognizes(place)) is not None
     }
+    if len(found) > 1:  # A known set may lie in archives, but no archive is more than that.
+        found.pop("archive", None)
     if len(found) > 1:
         (one, why), (other, why_other) = list(found.items())[:2]
         raise SourceError(

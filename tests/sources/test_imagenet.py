@@ -1,0 +1,435 @@
+"""ImageNet in all shapes in which people have it: which image is of which class and split."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prep import Config
+from prep.errors import ConfigError, SourceError
+from prep.sources.base import Catalog
+from prep.sources.imagenet.ilsvrc import ImageNet
+from prep.sources.layouts.base import Place
+from prep.sources.layouts.recognition import choose
+from prep.sources.manifest import entries_of
+from prep.sources.registry import open_source
+from tests.conftest import DATA
+from tests.support.imagenet import (
+    CLASSES,
+    TEST,
+    TRAIN,
+    VAL,
+    VALIDATION,
+    WNIDS,
+    class_tars,
+    contents,
+    devkit_tar,
+    downloads,
+    ground_truth,
+    kaggle,
+    map_clsloc,
+    meta_mat,
+    synset_mapping,
+    tar_of,
+    train_folders,
+    train_tar,
+    val_folder,
+    val_solution,
+    val_tar,
+    write,
+)
+
+GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+Images = dict[str, tuple[str, int]]
+TRAIN_LABELS = {
+    name: ("train", number) for number, names in enumerate(TRAIN.values()) for name in names
+}
+VAL_LABELS = {
+    name: ("val", WNIDS.index(wnid)) for name, wnid in zip(VAL, VALIDATION.values(), strict=True)
+}
+TEST_LABELS = dict.fromkeys(TEST, ("test", -1))
+
+
+def config_of(source: Path, **settings: Any) -> Config:
+    return Config(source=source, output=source.parent / "shards", **settings)
+
+
+def catalog_of(source: Path, **settings: Any) -> Catalog:
+    """What the layout itself tells."""
+    config, place = config_of(source, **settings), Place.at(str(source))
+    layout = choose(place, config)
+    assert isinstance(layout, ImageNet)
+    return layout.catalog(place, config)
+
+
+def images_of(catalog: Catalog) -> Images:
+    """Split and label of each image, by the last part of its name; their contents are read."""
+    source = open_source(catalog.source)
+    splits, numbers = (catalog.images[name].to_pylist() for name in ("split", "class"))
+    found = {}
+    for entry, split, number in zip(
+        entries_of(catalog.images, (*catalog.classes, "")), splits, numbers, strict=True
+    ):
+        name = entry.name.rpartition("/")[2]
+        assert source.read(entry) == contents(name)
+        found[name] = (catalog.splits[split], number)
+    assert len(found) == len(splits)
+    return found
+
+
+SHAPES: dict[str, tuple[Mapping[str, bytes | str], Mapping[str, tuple[str, int]]]] = {
+    "as downloaded": (downloads(), TRAIN_LABELS | VAL_LABELS | TEST_LABELS),
+    "train alone": ({"ILSVRC2012_img_train.tar": train_tar()}, TRAIN_LABELS),
+    "val alone": (
+        {"ILSVRC2012_img_val.tar": val_tar(), "ILSVRC2012_devkit_t12.tar.gz": devkit_tar()},
+        VAL_LABELS,
+    ),
+    "test alone, in a folder": ({f"test/{n}": contents(n) for n in TEST}, TEST_LABELS),
+    "train unpacked": (
+        {
+            **train_folders(),
+            "ILSVRC2012_img_val.tar": val_tar(),
+            "ILSVRC2012_devkit_t12.tar.gz": devkit_tar(),
+        },
+        TRAIN_LABELS | VAL_LABELS,
+    ),
+    "class tars, and val unpacked beside an unpacked devkit": (
+        {
+            **{f"train/{name}": data for name, data in class_tars().items()},
+            **val_folder("ILSVRC2012_img_val/"),
+            "ILSVRC2012_devkit_t12/data/meta.mat": meta_mat(),
+            f"ILSVRC2012_devkit_t12/data/{GROUND_TRUTH}": ground_truth(),
+        },
+        TRAIN_LABELS | VAL_LABELS,
+    ),
+    "all unpacked in one folder, with loose files of the devkit": (
+        {
+            **class_tars(),
+            **val_folder(""),
+            "map_clsloc.txt": map_clsloc(),
+            "ILSVRC2015_clsloc_validation_ground_truth.txt": ground_truth(),
+        },
+        TRAIN_LABELS | VAL_LABELS,
+    ),
+    "renamed tars, and a list of wnids": (
+        {
+            "train.tar": train_tar(),
+            "val.tar": val_tar(),
+            "imagenet_2012_validation_synset_labels.txt": "\n".join(VALIDATION.values()),
+        },
+        TRAIN_LABELS | VAL_LABELS,
+    ),
+    "test unpacked twice as deep": (
+        {**downloads(), "test/test/" + TEST[0]: contents(TEST[0])}
+        | {"ILSVRC2012_img_test_v10102019.tar": b""},
+        TRAIN_LABELS | VAL_LABELS | {TEST[0]: ("test", -1)},
+    ),
+    "ImageNet-21k": (
+        {
+            "winter21_whole.tar": tar_of(
+                {"winter21_whole/": b""}
+                | {f"winter21_whole/{name}": data for name, data in class_tars().items()}
+            )
+        },
+        TRAIN_LABELS,
+    ),
+    "Kaggle": (kaggle(), TRAIN_LABELS | VAL_LABELS | TEST_LABELS),
+    "ILSVRC2015": (
+        {name: data for name, data in kaggle().items() if not name.startswith("LOC_")},
+        TRAIN_LABELS | VAL_LABELS | TEST_LABELS,
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_shape_gives_the_same_labels(shape: str, tmp_path: Path) -> None:
+    files, expected = SHAPES[shape]
+    catalog = catalog_of(write(tmp_path / "imagenet", files))
+    assert images_of(catalog) == expected
+    known = ("alone" not in shape and shape != "ImageNet-21k") or shape == "val alone"
+    assert catalog.classes == (() if shape.startswith("test alone") else tuple(WNIDS))
+    if known and shape != "renamed tars, and a list of wnids":
+        assert catalog.class_names["n01440764"] in ("tench, Tinca tinca", "tench")
+    assert not catalog.doubts
+
+
+@pytest.mark.parametrize("source", ["", "ILSVRC", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC"])
+def test_kaggles_tree_is_found_from_each_of_its_folders(source: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "kaggle", kaggle())
+    catalog = catalog_of(root / source)
+    assert images_of(catalog) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
+    assert catalog.read_as == "ImageNet (Kaggle's CLS-LOC tree), 5 classes by wnid"
+    assert catalog.class_names == {wnid: words for wnid, (_, words) in CLASSES.items()}
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("ILSVRC2012_img_train.tar", "n01440764.tar/n01440764_7.JPEG"),
+        ("ILSVRC2012_img_val.tar", "ILSVRC2012_val_00000003.JPEG"),
+        ("ILSVRC2012_img_test_v10102019.tar", "test/ILSVRC2012_test_00000001.JPEG"),
+        ("n01440764.tar", "n01440764_7.JPEG"),
+        ("val", "ILSVRC2012_val_00000003.JPEG"),
+    ],
+)
+def test_one_tar_or_folder_has_the_labels_that_lie_beside_it(
+    source: str, shown: str, tmp_path: Path
+) -> None:
+    files = downloads() | class_tars() | val_folder()
+    catalog = catalog_of(write(tmp_path, files) / source, layout="imagenet")
+    paths = [os.fsdecode(path) for path in catalog.images["path"].to_pylist()]
+    assert shown in paths
+    labels = TRAIN_LABELS | VAL_LABELS | TEST_LABELS
+    assert images_of(catalog) == {name: labels[name] for name in map(os.path.basename, paths)}
+    assert catalog.classes == tuple(WNIDS)
+
+
+def test_names_begin_with_their_tar_and_what_was_not_read_is_counted(tmp_path: Path) -> None:
+    blacklist = "ILSVRC2015_clsloc_validation_blacklist.txt"
+    train = tar_of({**class_tars(), "n01440764/._n01440764_7.JPEG": b"", "readme.txt": b"read"})
+    more = {
+        blacklist: "3\n",
+        "ILSVRC2012_img_train.tar": train,
+        "ILSVRC2012_img_train_t3.tar": train,
+        "ILSVRC2012_bbox_val_v3.tgz": b"",
+        "notes/read.me": b"",
+    }
+    catalog = catalog_of(write(tmp_path, {**downloads(), **more}))
+    assert catalog.read_as == "ImageNet (ILSVRC2012 tars), 5 classes by wnid"
+    assert catalog.splits == ("test", "train", "val")
+    paths = set(catalog.images["path"].to_pylist())
+    assert b"ILSVRC2012_img_train.tar/n01440764.tar/n01440764_7.JPEG" in paths
+    assert b"ILSVRC2012_img_test_v10102019.tar/test/ILSVRC2012_test_00000001.JPEG" in paths
+    assert {(item.reason, item.count, item.example) for item in catalog.ignored} == {
+        ("hidden", 1, "ILSVRC2012_img_train.tar/n01440764/._n01440764_7.JPEG"),
+        ("list that is not read", 1, blacklist),
+        ("folder that is not read", 1, "notes"),
+        ("other extension", 3, "ILSVRC2012_bbox_val_v3.tgz"),
+    }
+
+
+def test_a_split_needs_nothing_of_the_others(tmp_path: Path) -> None:
+    write(tmp_path, {"ILSVRC2012_img_train.tar": train_tar(), "ILSVRC2012_img_val.tar": val_tar()})
+    catalog = catalog_of(tmp_path, splits=["train"])
+    assert images_of(catalog) == TRAIN_LABELS
+    with pytest.raises(SourceError, match=r"no 'test' of ImageNet.*found: 'train', 'val'"):
+        catalog_of(tmp_path, splits=["train", "test"])
+    with pytest.raises(SourceError, match=r"nothing tells the labels of 5 .*devkit_t12\.tar\.gz"):
+        catalog_of(tmp_path)
+
+
+def test_a_part_of_the_classes_keeps_the_numbers_of_all(tmp_path: Path) -> None:
+    tars = {name: data for name, data in class_tars().items() if name == "n03126707.tar"}
+    catalog = catalog_of(write(tmp_path, {**tars, "synset_words.txt": synset_mapping()}))
+    assert images_of(catalog) == dict.fromkeys(TRAIN["n03126707"], ("train", 2))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({}, id="folders alone"),
+        pytest.param({"ILSVRC2012_devkit_t12.tar.gz": devkit_tar()}, id="a devkit beside"),
+        pytest.param(downloads(), id="their tars beside"),
+        pytest.param({f"train/{n}": data for n, data in class_tars().items()}, id="class tars"),
+    ],
+)
+def test_sorted_folders_are_class_folders_as_ever(
+    more: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    val = {f"val/{wnid}/{VAL[n - 1]}": contents(VAL[n - 1]) for n, wnid in VALIDATION.items()}
+    write(tmp_path, {**train_folders(), **val, **more})
+    config, place = config_of(tmp_path), Place.at(str(tmp_path))
+    assert not isinstance(choose(place, config), ImageNet)
+    if not any(".tar" in name and "devkit" not in name for name in more):
+        catalog = ImageNet().catalog(place, config)
+        assert images_of(catalog) == TRAIN_LABELS | VAL_LABELS
+        assert "file" not in catalog.images.column_names
+
+
+DEVKIT = {
+    "LOC_synset_mapping.txt": synset_mapping(),
+    "devkit/data/map_clsloc.txt": map_clsloc(),
+    "devkit/data/ILSVRC2015_clsloc_validation_ground_truth.txt": ground_truth(),
+}
+SWAPPED = VALIDATION | {2: "n03126707", 3: "n01440764"}
+ERRORS: dict[str, tuple[Mapping[str, bytes | str], str]] = {
+    "two files of labels disagree": (
+        {"val.tar": val_tar(), **DEVKIT, "LOC_val_solution.csv": val_solution(SWAPPED)},
+        r"LOC_val_solution\.csv' and '.*ground_truth\.txt' disagree about 2 validation images: "
+        r"2 \(n03126707 and n01440764\), 3 \(n01440764 and n03126707\)",
+    ),
+    "an image has no label": (
+        {**val_folder(), **DEVKIT, "val/ILSVRC2012_val_00000006.JPEG": b""},
+        r"ground_truth\.txt' has 5 labels, and none for 1 validation image: number 6",
+    ),
+    "a tar lacks an image": (
+        {"val.tar": tar_of(VAL[:-1]), **DEVKIT},
+        r"has 5 labels, and 'val\.tar' 4 validation images; number 5 is not there",
+    ),
+    "a line of the ground truth is no class": (
+        {"val.tar": val_tar(), **DEVKIT}
+        | {f"devkit/data/ILSVRC2015_clsloc_validation_{'ground_truth'}.txt": "1\n6\n3\n2\n4\n"},
+        r"line 2: found '6'; expected the number of a class in '.*map_clsloc\.txt', from 1 to 5",
+    ),
+    "a blank line would shift the labels": (
+        {"val.tar": val_tar(), **DEVKIT}
+        | {"devkit/data/ILSVRC2015_clsloc_validation_ground_truth.txt": "1\n\n3\n2\n4\n"},
+        "line 2: found ''; expected the number of a class",
+    ),
+    "boxes of two classes": (
+        {**val_folder(), "LOC_val_solution.csv": "a,b\n"}
+        | {"LOC_val_solution.csv": "ILSVRC2012_val_00000001,n01440764 1 2 3 4 n02012849 1 2 3 4"},
+        "line 1: ILSVRC2012_val_00000001 has boxes of n01440764, n02012849",
+    ),
+    "a row without a box": (
+        {**val_folder(), "LOC_val_solution.csv": "ILSVRC2012_val_00000001,\n"},
+        "line 1: found 'ILSVRC2012_val_00000001,'; expected an image and its boxes",
+    ),
+    "a map of another form": (
+        {"train.tar": train_tar(), "map_clsloc.txt": "n01440764 1\n"},
+        r"map_clsloc\.txt', line 1: found 'n01440764 1'; expected a wnid, a number and a name",
+    ),
+    "an empty list of classes": (
+        {"train.tar": train_tar(), "synset_words.txt": ""},
+        r"synset_words\.txt' is empty",
+    ),
+    "lists of other classes": (
+        {"train.tar": train_tar(), **DEVKIT, "synset_words.txt": "n01440764 tench\n"},
+        "only one of them has n02012849, n03126707, n03710637, n03710721; remove",
+    ),
+    "images of a class that is in no list": (
+        {"train.tar": train_tar(), "synset_words.txt": "n01440764 tench\n"},
+        r"lists 1 classes, and 'train\.tar' has images of others: n02012849, ",
+    ),
+    "a split twice": (
+        {"ILSVRC2012_img_train.tar": train_tar(), "train/n01440764.tar": tar_of(["a.JPEG"])},
+        r"train are there more than once: in 'ILSVRC2012_img_train\.tar' and in 'train'",
+    ),
+    "a devkit that is cut off": (
+        {"train.tar": train_tar(), "ILSVRC2012_devkit_t12.tar.gz": devkit_tar()[:-40]},
+        r"devkit_t12\.tar\.gz' can't be read: .*; download it again",
+    ),
+    "a meta.mat that is none": (
+        {"train.tar": train_tar(), "ILSVRC2012_devkit_t12/data/meta.mat": b"MATLAB 5.0"},
+        r"meta\.mat' can't be read: .*; expected the meta\.mat of an ImageNet devkit",
+    ),
+    "an image of no class": (
+        {"train.tar": tar_of({"n01440764.tar": tar_of(["n01440764_7.JPEG"]), "x.JPEG": b"x"})},
+        r"of no class of ImageNet: 1 × image of no class \(such as 'train\.tar/x\.JPEG'\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", ERRORS)
+def test_what_is_wrong_is_an_error_that_names_it(wrong: str, tmp_path: Path) -> None:
+    files, message = ERRORS[wrong]
+    with pytest.raises(SourceError, match=message) as raised:
+        catalog_of(write(tmp_path, files))
+    assert "\n" not in str(raised.value)
+
+
+def test_strays_are_left_out_and_counted_if_asked(tmp_path: Path) -> None:
+    train = tar_of({**class_tars(), "x.JPEG": contents("x.JPEG"), "../y.JPEG": b"y"})
+    catalog = catalog_of(write(tmp_path, {"train.tar": train}), on_stray="skip")
+    assert images_of(catalog) == TRAIN_LABELS
+    assert {(item.reason, item.example) for item in catalog.ignored} == {
+        ("image of no class", "train.tar/x.JPEG"),
+        ("name that leads out of an archive", "train.tar/../y.JPEG"),
+    }
+
+
+def test_fewer_images_in_a_folder_than_labels_are_a_doubt(tmp_path: Path) -> None:
+    files = {name: data for name, data in val_folder().items() if not name.endswith("3.JPEG")}
+    catalog = catalog_of(write(tmp_path, {**files, **DEVKIT}))
+    assert images_of(catalog) == {n: v for n, v in VAL_LABELS.items() if not n.endswith("3.JPEG")}
+    (doubt,) = catalog.doubts
+    assert doubt.endswith("ground_truth.txt' has 5 labels, and 'val' 4 images")
+
+
+def test_sorted_validation_images_are_checked_against_the_ground_truth(tmp_path: Path) -> None:
+    val = {f"val/{wnid}/{VAL[n - 1]}": contents(VAL[n - 1]) for n, wnid in SWAPPED.items()}
+    write(tmp_path, {**train_folders(), **val, **DEVKIT})
+    with pytest.raises(SourceError, match="another class of 2 validation images than the folder"):
+        ImageNet().catalog(Place.at(str(tmp_path)), config_of(tmp_path))
+
+
+def test_meta_mat_needs_scipy_and_text_files_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(tmp_path / "2012", downloads())
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(SourceError, match=r"SciPy.*pip install 'dask-prep\[imagenet\]'"):
+        catalog_of(root)
+    write(root, {"LOC_synset_mapping.txt": synset_mapping()})
+    write(root, {"LOC_val_solution.csv": val_solution()})
+    assert images_of(catalog_of(root)) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
+
+
+def test_shards_do_not_go_among_the_images(tmp_path: Path) -> None:
+    write(tmp_path, kaggle())
+    place = Place.at(str(tmp_path))
+    for output, message in (
+        (tmp_path, "also the source"),
+        ("ILSVRC/Data/CLS-LOC/val/x", "lies in"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            ImageNet().catalog(place, Config(source=tmp_path, output=tmp_path / output))
+    inside = ImageNet().catalog(place, Config(source=tmp_path, output=tmp_path / "shards"))
+    assert images_of(inside) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
+
+
+def test_nothing_of_imagenet(tmp_path: Path) -> None:
+    write(tmp_path, {"cats/1.jpg": b"", "val/n01440764x/1.jpg": b""})
+    assert ImageNet().recognizes(Place.at(str(tmp_path))) is None
+    with pytest.raises(SourceError, match="nothing of ImageNet; expected tars such as"):
+        catalog_of(tmp_path, layout="imagenet")
+
+
+@pytest.mark.parametrize(
+    ("folder", "source"),
+    [
+        ("ilsvrc2012", ""),
+        ("kaggle", ""),
+        ("kaggle", "ILSVRC"),
+        ("kaggle", "ILSVRC/Data/CLS-LOC"),
+    ],
+)
+def test_real_images_have_their_true_labels(folder: str, source: str, tmp_path: Path) -> None:
+    root = DATA / "sources" / folder
+    if not root.is_dir():
+        pytest.skip(f"no real data: {root} is absent (PREP_TEST_DATA names another folder)")
+    catalog = catalog_of(root / source)
+    opened = open_source(catalog.source)
+    found = {
+        os.path.join(source, entry.name): (
+            "" if number < 0 else entry.class_name,
+            number,
+            catalog.splits[split],
+            hashlib.sha256(opened.read(entry)).hexdigest()[:16],
+            "" if number < 0 else catalog.class_names[entry.class_name],
+        )
+        for entry, split, number in zip(
+            entries_of(catalog.images, (*catalog.classes, "")),
+            catalog.images["split"].to_pylist(),
+            catalog.images["class"].to_pylist(),
+            strict=True,
+        )
+    }
+    with open(root / "truth.csv", newline="") as file:
+        assert found == {
+            row["path"]: (
+                row["label"],
+                int(row["index"]),
+                row["split"],
+                row["sha256_16"],
+                row["words"],
+            )
+            for row in csv.DictReader(file)
+        }
