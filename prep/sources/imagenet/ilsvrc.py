@@ -15,7 +15,13 @@ from prep.sources.folders.names import EXTENSIONS, is_list, plain_extension
 from prep.sources.imagenet.devkit import Knowledge, read_devkits
 from prep.sources.imagenet.piece_images import PieceImages, list_piece
 from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
-from prep.sources.imagenet.pieces import Found, Piece, find_pieces, label_places, names_a_piece
+from prep.sources.imagenet.pieces import (
+    FoundPieces,
+    Piece,
+    find_pieces,
+    label_places,
+    names_a_piece,
+)
 from prep.sources.layouts.base import Place
 from prep.sources.manifest import table_of
 from prep.sources.naming import is_within
@@ -84,7 +90,7 @@ class ImageNet:
         )
 
 
-def _knowledge(place: Place, found: Found, pieces: Sequence[Piece]) -> Knowledge:
+def _knowledge(place: Place, found: FoundPieces, pieces: Sequence[Piece]) -> Knowledge:
     """Read the files that tell classes; those with validation labels if such images are wanted."""
     return read_devkits(
         label_places(place, found),
@@ -159,7 +165,7 @@ def _title(piece: Piece) -> str:
     return "class tars" if piece.kind == "class tars" else "folders"
 
 
-def _passed_over(found: Found, known: Knowledge, output: str) -> Passed:
+def _passed_over(found: FoundPieces, known: Knowledge, output: str) -> Passed:
     """Count what lies beside the pieces and was not read."""
     passed = Passed()
     used = [*(piece.at for piece in found.pieces), *known.files]

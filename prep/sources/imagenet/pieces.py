@@ -67,7 +67,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundPieces:
     """The pieces in a source, and the folders of it that were looked through for them.
 
     Attributes:
@@ -121,7 +121,7 @@ class Found:
         return {name: pieces[0] for name, pieces in chosen.items()}
 
 
-def find_pieces(root: Place) -> Found:
+def find_pieces(root: Place) -> FoundPieces:
     """Find the pieces of ImageNet in a folder, or take a tar for one.
 
     Raises:
@@ -131,13 +131,13 @@ def find_pieces(root: Place) -> Found:
     if not root.is_folder:
         split = _split_of_tar(root.head)
         pieces = [Piece(split=split, kind="tar", path="", at=root.name)] if split else []
-        return Found(pieces=tuple(pieces), folders={})
+        return FoundPieces(pieces=tuple(pieces), folders={})
     folders = dict(_folders(root, ""))
     found = [piece for path, place in folders.items() for piece in _pieces_in(place, path)]
-    return Found(pieces=tuple(sorted(found, key=lambda piece: piece.path)), folders=folders)
+    return FoundPieces(pieces=tuple(sorted(found, key=lambda piece: piece.path)), folders=folders)
 
 
-def label_places(root: Place, found: Found) -> list[Place]:
+def label_places(root: Place, found: FoundPieces) -> list[Place]:
     """Return the folders in which files with labels and names of classes may lie.
 
     For a part of the set, or of Kaggle's tree, they may lie above the source.
