@@ -5,6 +5,7 @@
 - ``tar``, ``zip``: make the index of an archive, from its headers.
 - ``tar_scan``, ``tar_headers``: the chain of headers in a tar file; ``tar_members``: what would be
   left if it was unpacked.
+- ``zips/``: the directory of a zip file, and its compression.
 - ``archive_bytes``: bytes of an archive while it is indexed, in few requests.
 - ``member_reading``: reads a member by its place, and shows that it is still what was listed.
 

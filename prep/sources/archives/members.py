@@ -15,8 +15,11 @@ from prep.storage.location import TIME_UNITS, Stamp
 
 #: The values of ``Members.hows``.
 HOWS: tuple[How, ...] = ("bytes", "deflate", "row")
-
-
+#: Why a member is passed over.
+REPLACED = "replaced by a later member of the same name"
+BROKEN = "broken link"
+LINK_OUT = "link out of the archive"
+LINK_TO_FOLDER = "link to a folder that is read already"
 _SECOND = 1_000_000_000  # nanoseconds
 
 
@@ -63,6 +66,12 @@ def mark(contents: int, archive: Stamp) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+def marks_of(contents: npt.NDArray[np.int64], archive: Stamp) -> npt.NDArray[np.int64]:
+    """Return the :func:`mark` of each of many contents."""
+    upper = contents.astype(np.uint64) << np.uint64(32)
+    return (upper | np.uint64(archive_bits(archive))).view(np.int64)
+
+
 def archive_bits(archive: Stamp) -> int:
     """Return 32 bits that change with the archive: 16 with its size and second, 16 with the rest.
 
@@ -98,3 +107,20 @@ def _hashed(*numbers: int) -> int:
 def contents_of(mark: int) -> int:
     """Return the ``contents`` that a mark was made of."""
     return mark >> 32 & 0xFFFFFFFF
+
+
+def path_within(name: bytes) -> bytes | None:
+    """Return a name without needless parts; None if it leads out of the archive.
+
+    >>> path_within(b"./a//b.jpg"), path_within(b"/a/../b.jpg"), path_within(b"a/../../b.jpg")
+    (b'a/b.jpg', b'b.jpg', None)
+    """
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from prep.sources.archives.members import (
+    BROKEN,
+    LINK_OUT,
+    LINK_TO_FOLDER,
+    REPLACED,
+    path_within,
+)
 from prep.sources.archives.tar_scan import RawMembers
 from prep.sources.folders.ignored import Passed
 
 _CHUNK = 4096  # names that are looked at together
 # A part of a path that is empty, ``.`` or ``..``; paths are separated by NUL.
 _ODD = re.compile(rb"[/\0]\.{0,2}[/\0]")
-_REPLACED = "replaced by a later member of the same name"
-_BROKEN = "broken link"
-_OUT = "link out of the archive"
-_TO_FOLDER = "link to a folder that is read already"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,7 @@ def _normalized(names: list[bytes], passed: Passed) -> tuple[list[bytes], list[b
         chunk = [n[2:] if n[:2] == b"./" else n for n in names[begin : begin + _CHUNK]]
         if _ODD.search(b"\0" + b"\0".join(chunk) + b"\0"):
             for row, name in enumerate(chunk):
-                normal = _path_of(name)
+                normal = path_within(name)
                 if normal is None:
                     outside.append(names[begin + row])
                 elif not normal:
@@ -128,19 +131,6 @@ def _normalized(names: list[bytes], passed: Passed) -> tuple[list[bytes], list[b
                 chunk[row] = normal or b""
         found += chunk
     return found, outside
-
-
-def _path_of(name: bytes) -> bytes | None:
-    """Return a name without needless parts; None if it leads out; nothing if it is a folder's."""
-    parts: list[bytes] = []
-    for part in name.split(b"/"):
-        if part == b"..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in (b"", b"."):
-            parts.append(part)
-    return b"/".join(parts)
 
 
 def _are_unique(names: list[bytes]) -> bool:
@@ -159,10 +149,10 @@ def _places(raw: RawMembers, names: list[bytes], passed: Passed) -> dict[int, in
             continue
         link = _link_of(raw, row)
         if link is not None and not link[1]:
-            to = latest.get(_path_of(link[0]) or b"")
+            to = latest.get(path_within(link[0]) or b"")
             hard[row] = hard.get(to, to) if to is not None else None
         if name in latest:
-            passed.note(_REPLACED, name)
+            passed.note(REPLACED, name)
         latest[name] = row
     follow = _Links(raw, names, latest, hard)
     places: dict[int, int] = {}
@@ -202,23 +192,23 @@ class _Links:
             seen.add(row)
             to = self.hard.get(row, row)
             if to is None:
-                return self._why_not(_path_of(self.raw.links[-1 - self.raw.offsets[row]][0]))
+                return self._why_not(path_within(self.raw.links[-1 - self.raw.offsets[row]][0]))
             link = _link_of(self.raw, to)
             if link is None:
                 return to
             beside = self.names[to].rpartition(b"/")[0]
-            path = None if link[0].startswith(b"/") else _path_of(beside + b"/" + link[0])
+            path = None if link[0].startswith(b"/") else path_within(beside + b"/" + link[0])
             if path not in self.latest:
                 return self._why_not(path)
             row = self.latest[path]
-        return _BROKEN
+        return BROKEN
 
     def _why_not(self, path: bytes | None) -> str:
         if path is None:
-            return _OUT
+            return LINK_OUT
         if self._folders is None:
             self._folders = {folder for name in self.latest for folder in _above(name)}
-        return _TO_FOLDER if path in self._folders else _BROKEN
+        return LINK_TO_FOLDER if path in self._folders else BROKEN
 
 
 def _above(name: bytes) -> Iterator[bytes]:
