@@ -77,7 +77,7 @@ class ArchiveReader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
+class CentralDirectory:
     """A central directory.
 
     Attributes:
@@ -93,7 +93,7 @@ class Directory:
     prefix: int
 
 
-def find_directory(file: ArchiveReader) -> Directory:
+def find_directory(file: ArchiveReader) -> CentralDirectory:
     """Return the central directory of a zip file.
 
     The record at the end of the archive says where it is. A comment may follow that, of up to
@@ -146,7 +146,7 @@ class _Tail:
         _, disk, first_disk, *_ = self._end(end)
         return bool(disk or first_disk)
 
-    def directory(self, end: int) -> Directory | None:
+    def directory(self, end: int) -> CentralDirectory | None:
         """Return the directory that an end record points to; None if there is none."""
         _, disk, first_disk, _, count, size, offset, _ = self._end(end)
         stop = end
@@ -159,7 +159,7 @@ class _Tail:
             there = offset <= start <= stop - size
             if there and self._read(start, min(size, 4)) == RECORD_MARK[:size]:
                 data = self._read(start, size)
-                return Directory(start=start, data=data, count=count, prefix=start - offset)
+                return CentralDirectory(start=start, data=data, count=count, prefix=start - offset)
         return None
 
     def _end(self, end: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from prep.sources.archives.zips.central_directory import JOIN, RECORD_MARK, Directory
+from prep.sources.archives.zips.central_directory import JOIN, RECORD_MARK, CentralDirectory
 from prep.text import quoted
 
 Numbers: TypeAlias = "npt.NDArray[np.int64]"
@@ -70,7 +70,7 @@ class Records:
         ValueError: the directory is damaged; the message says so in words.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: CentralDirectory) -> None:
         self._data = data = directory.data
         self._starts = _starts(directory)
         fixed = _fixed(data, self._starts)
@@ -139,7 +139,7 @@ class Records:
         return b""
 
 
-def _starts(directory: Directory) -> list[int]:
+def _starts(directory: CentralDirectory) -> list[int]:
     """Return where the records begin."""
     data, lengths = directory.data, _LENGTHS.unpack_from
     starts, at, fixed = list[int](), 0, _FIXED.itemsize
