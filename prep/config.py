@@ -54,7 +54,7 @@ from prep.sources.labels import LabelMap
 from prep.sources.memory import ListedImages
 from prep.sources.naming import Sources
 from prep.sources.registry import open_source
-from prep.storage.arguments import LOCATIONS, Stored, parse_count, read_options, split, typed
+from prep.storage.arguments import LOCATIONS, as_stored, parse_count, read_options, split, typed
 from prep.storage.backends.grants import grant
 from prep.storage.locate import absolute
 from prep.storage.urls import hide_credentials, is_url
@@ -108,14 +108,18 @@ def _location(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str | os.PathLike):
         return value
     path = typed(str(info.field_name), value)
+    _require_utf8(str(info.field_name), path)
+    return path
+
+
+def _require_utf8(key: str, path: str) -> None:
     try:
         path.encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"{info.field_name}: got {quoted(path)}, which is not valid UTF-8; rename it, "
-            "or give the path of a symbolic link to it"
+            f"{key}: got {quoted(path)}, which is not valid UTF-8; rename it, or give the path of "
+            "a symbolic link to it"
         ) from None
-    return path
 
 
 def _source(value: Any, info: ValidationInfo) -> Any:
@@ -123,7 +127,10 @@ def _source(value: Any, info: ValidationInfo) -> Any:
         with contextlib.suppress(ValueError):
             value = parse_json(value)
     if isinstance(value, Mapping | Sources) or _are_paths(value):
-        return Sources.parse(value)
+        sources = Sources.parse(value)
+        for path in sources.paths:
+            _require_utf8("source", path)
+        return sources
     if isinstance(value, list | tuple):
         return ListedImages(value)
     if not isinstance(value, str | os.PathLike | ListedImages):
@@ -132,6 +139,10 @@ def _source(value: Any, info: ValidationInfo) -> Any:
             "(image, label)"
         )
     return _location(value, info)
+
+
+def _source_json(value: str | ListedImages | Sources) -> Any:
+    return value.to_json() if isinstance(value, Sources) else str(value)
 
 
 def _are_paths(value: Any) -> bool:
@@ -149,11 +160,14 @@ def _columns(value: Any) -> Any:
     columns = read_pairs("columns", value)
     for role, name in columns.items():
         if role not in COLUMN_ROLES:
-            raise ConfigError(f"columns: {unknown('key', role, COLUMN_ROLES)}")
+            raise ConfigError(f"columns.{one_line(role)}: {unknown('key', role, COLUMN_ROLES)}")
         names = name if isinstance(name, list | tuple) and role == "label" else [name]
         if not names or not all(isinstance(each, str | int) for each in names):
             raise ConfigError(f"columns.{role}: got {shown(name)}; expected the name of a column")
-    return {k: tuple(map(str, v)) if isinstance(v, list) else str(v) for k, v in columns.items()}
+    return {
+        role: tuple(map(str, name)) if isinstance(name, list | tuple) else str(name)
+        for role, name in columns.items()
+    }
 
 
 def _excluded(value: Any) -> Any:
@@ -174,10 +188,10 @@ Splits = Annotated[
 ]
 Location = Annotated[str, BeforeValidator(_location)]
 Images = Annotated[
-    str
-    | Annotated[InstanceOf[ListedImages], PlainSerializer(str, when_used="json")]
-    | Annotated[InstanceOf[Sources], PlainSerializer(Sources.to_json, when_used="json")],
+    str | InstanceOf[ListedImages] | InstanceOf[Sources],
     BeforeValidator(_source),
+    # For the whole: pydantic takes the first serializer in a union for any value.
+    PlainSerializer(_source_json, when_used="json"),
 ]
 Place = Annotated[str, BeforeValidator(_absolute)]
 Columns = Annotated[dict[str, str | tuple[str, ...]], BeforeValidator(_columns)]
@@ -250,6 +264,8 @@ def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 HIDDEN = "hidden"
+# Keys whose values are paths, or hold some.
+_WITH_PATHS = frozenset((*LOCATIONS, "exclude", "labels"))
 
 #: The accepted forms of a configuration: itself, its keys and values, or the path of a file.
 AnyConfig: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"
@@ -393,7 +409,7 @@ class Config(Displayable, BaseModel):
         if not isinstance(values, Mapping):
             raise ConfigError("config: expected keys and values")
         kept = {
-            key: Stored(value) if key in LOCATIONS and isinstance(value, str) else value
+            key: as_stored(value) if key in _WITH_PATHS else value
             for key, value in canonical_keys(values).items()
         }
         # It does not tell what was asked for, so what is as by default counts as not asked for.

@@ -156,8 +156,9 @@ KEYS: dict[str, Key] = {
     "storage_options": Key(
         default=None,
         help="Options of the storages of URLs, as JSON or @FILE: for all URLs, or by key "
-        "(source, output, label_map, mean_file). They are kept secret.",
-        kind="a mapping of options, or of source, output, label_map and mean_file to such mappings",
+        "(source, output, label_map, mean_file, images). They are kept secret.",
+        kind="a mapping of options, or of source, output, label_map, mean_file and images to such "
+        "mappings",
         decides_bytes=False,
     ),
     "splits": Key(

@@ -94,7 +94,8 @@ class JsonLinesCallback(Callback):
         self.write(
             "run_started",
             {
-                "source": plan.source,
+                "source": plan.shown_source,
+                "read_as": plan.read_as,
                 "output": event.output,
                 "images": plan.images,
                 "splits": {name: sum(counts.values()) for name, counts in plan.counts.items()},

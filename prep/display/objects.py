@@ -11,7 +11,7 @@ from prep.display.links import file_link
 from prep.execution.placing import FEW_IMAGES
 from prep.images.depths import depth_warning
 from prep.output.report.report import RunReport
-from prep.planning.description import OBSTACLE, plan_facts
+from prep.planning.description import OBSTACLE, plan_facts, setting_text
 from prep.planning.plan import RunPlan
 from prep.text import counted, duration, size_text, triple
 
@@ -47,7 +47,11 @@ def _config(config: Config) -> dict[str, Any]:
     if values["storage_options"]:
         values["storage_options"] = HIDDEN
     rows = {
-        name: (name, "none" if value is None else str(value), fields[name].description or "")
+        name: (
+            name,
+            "none" if value is None else setting_text(value),
+            fields[name].description or "",
+        )
         for name, value in values.items()
     }
     chosen = [rows.pop(name) for name in config.chosen()]

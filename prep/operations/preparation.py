@@ -176,6 +176,8 @@ def _plan(
     config: Config, source: Source, mean: RGB | None, labels: LabelMap | None = None
 ) -> RunPlan:
     catalog = source.catalog(config)
+    for doubt in catalog.doubts:
+        _LOGGER.warning("prep: %s", doubt)
     _warn_of_names_alike(catalog)
     _require_split_names(catalog)
     if config.duplicates == "drop":

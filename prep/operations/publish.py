@@ -74,7 +74,10 @@ def publish(
         )
     if stored is not None and not source_was_read:
         report = dataclasses.replace(
-            report, passed_over=stored.passed_over, refusals_allowed=stored.refusals_allowed
+            report,
+            read_as=stored.read_as,
+            passed_over=stored.passed_over,
+            refusals_allowed=stored.refusals_allowed,
         )
 
     def publish_copies() -> None:
@@ -128,7 +131,8 @@ def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterat
     """Ignore a write error if the stored report says the same of all images that were written.
 
     A finished output may have been moved to where nothing can be written, while files come to the
-    source that are passed over. Nor did earlier versions tell as much of duplicates.
+    source that are passed over. Nor did earlier versions tell as much of duplicates, or how the
+    source was read.
     """
     try:
         yield
@@ -137,6 +141,7 @@ def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterat
             raise
         report = dataclasses.replace(
             report,
+            read_as=stored.read_as,
             passed_over=stored.passed_over,
             duplicates=stored.duplicates,
             output=stored.output,

@@ -197,7 +197,7 @@ class Repair:
         self._notes.append(
             mismatch(
                 where=self._shown(path),
-                expected=f"its images in {quoted(self._stored.source)} as they were, "
+                expected=f"its images in {quoted(self._stored.shown_source)} as they were, "
                 "to write it again",
                 found=found,
                 remedy="none",

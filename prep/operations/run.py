@@ -193,7 +193,7 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
         with start(workload, run.events.stage) as executor:
             run.events.token.require_going()
             load_ahead()
-            executor.require_fit(readable=_first_image(plan), writable=journal.output)
+            executor.require_fit(readable=_some_files(plan), writable=journal.output)
             journal.require_lock(ask=True)  # Starting a cluster may have taken long.
             if overwrite:
                 journal.clear(plan)
@@ -273,9 +273,9 @@ def _how_to_resume(
     return f"stopped: {because}{known} stay; run the same command again to continue{shown}"
 
 
-def _first_image(plan: RunPlan) -> list[str]:
-    """Return the file of an image, if it is one that workers find under its own name."""
+def _some_files(plan: RunPlan) -> list[str]:
+    """Return the files of the first and of the last image, as far as workers find them by name."""
     source = planned_source(plan.config.source, plan.source, None)
-    entries = entries_of(plan.manifest[:1], plan.classes)
+    entries = entries_of(plan.manifest.take(sorted({0, plan.images - 1})), plan.classes)
     locations = (source.location(entry.file) for entry in entries)
-    return [location for location in locations if location is not None]
+    return list(dict.fromkeys(location for location in locations if location is not None))

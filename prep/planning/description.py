@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prep.config import Config
-from prep.sources.naming import shown_source
 from prep.text import counted, quoted, size_text
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def plan_facts(
         needed: bytes that a run is expected to write, where that was estimated.
     """
     return [
-        ("source", f"{shown_source(plan.source)}, {size_text(plan.source_bytes)}"),
+        ("source", f"{plan.shown_source}, {size_text(plan.source_bytes)}"),
         *([("read as", plan.read_as)] if plan.read_as else []),
         ("output", plan.config.output),
         ("classes", _classes(plan)),
@@ -90,12 +89,19 @@ def _state(plan: RunPlan, needed: int | None) -> Iterator[tuple[str, str]]:
 
 def _settings(config: Config) -> str:
     changed = [
-        f"{key}: {_value(getattr(config, key))}"
+        f"{key}: {setting_text(getattr(config, key))}"
         for key, field in type(config).model_fields.items()
         if key not in _ELSEWHERE and getattr(config, key) != field.default
     ]
     return ", ".join(changed) or "all as by default"
 
 
-def _value(value: Any) -> str:
+def setting_text(value: Any) -> str:
+    """Return the value of a key as people write it.
+
+    >>> setting_text(("train", "val")), setting_text({"image": "path", "label": ("a", "b")})
+    ('train,val', 'image: path, label: a,b')
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {setting_text(of)}" for name, of in value.items())
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

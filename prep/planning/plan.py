@@ -21,6 +21,7 @@ from prep.planning.shards import Partition, ShardSpec, plan_shards
 from prep.settings import RGB, Compression, ImageSettings
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap
+from prep.sources.naming import shown_source
 from prep.text import Displayable, counted, one_line
 
 #: The format of ``plan.json``. Other formats can't be read.
@@ -103,6 +104,11 @@ class RunPlan(Displayable):
     def title(self) -> str:
         """The size of the plan, in a few words."""
         return f"{counted(self.images, 'image')} of {counted(len(self.classes), 'class')}"
+
+    @property
+    def shown_source(self) -> str:
+        """The source as reports show it: its name, or the paths and URLs in its name."""
+        return shown_source(self.source)
 
     @property
     def images(self) -> int:

@@ -41,8 +41,9 @@ class OpenedPlan:
         if self.source.is_visible():
             return ""
         return (
-            f"source: {socket.gethostname()} does not see {self.plan.source}; mount it under the "
-            "same path on all hosts, or give the host's own path under mounts in the cluster file"
+            f"source: {socket.gethostname()} does not see {self.plan.shown_source}; mount "
+            "it under the same path on all hosts, or give the host's own path under mounts in the "
+            "cluster file"
         )
 
 

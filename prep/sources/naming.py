@@ -10,7 +10,7 @@ from typing import Any
 
 from prep.errors import ConfigError
 from prep.settings import require_split_name
-from prep.storage.arguments import typed
+from prep.storage.arguments import as_stored, typed
 from prep.storage.locate import absolute
 from prep.storage.urls import is_url
 from prep.text import kind_of, one_line
@@ -39,7 +39,9 @@ class Sources:
             return value
         parts = [*_of_mapping(value)] if isinstance(value, Mapping) else [*_of_list(None, value)]
         if not parts:
-            raise ConfigError(f"source: got an empty {kind_of(value)}; expected {_EXPECTED}")
+            raise ConfigError(
+                f"source: got {kind_of(value)} with nothing in it; expected {_EXPECTED}"
+            )
         seen = set[tuple[str | None, str]]()
         for part in parts:
             if part in seen:
@@ -111,7 +113,7 @@ class SourceName:
         try:
             value = json.loads(name)
             given, roots = value["source"], value["roots"]
-            known = given if isinstance(given, str) else Sources.parse(given)
+            known = given if isinstance(given, str) else Sources.parse(as_stored(given))
             paths = [known] if isinstance(known, str) else known.paths
             if all(isinstance(p, str) and _is_absolute(p) for p in [*paths, *roots]):
                 return cls(given=known, roots=tuple(roots))

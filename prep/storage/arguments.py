@@ -50,6 +50,17 @@ class Stored(str):
     __slots__ = ()
 
 
+def as_stored(value: Any) -> Any:
+    """Return a value in which each text, also in lists and mappings, counts as :class:`Stored`."""
+    if isinstance(value, str):
+        return Stored(value)
+    if isinstance(value, list | tuple):
+        return [as_stored(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: as_stored(item) for name, item in value.items()}
+    return value
+
+
 def typed(key: str, path: str | os.PathLike[str]) -> str:
     """Return the path or URL that a user means.
 
@@ -106,8 +117,8 @@ def _with_variables(key: str, text: str) -> str:
 def _require_url(key: str, text: str) -> None:
     if _CHAINED.search(text):
         raise ConfigError(
-            f"{key}: chained URLs such as zip::s3://… are not supported; unpack the archive, and "
-            "give the URL of the folder itself"
+            f"{key}: chained URLs such as zip::s3://… are not supported; give the URL of the "
+            "archive itself"
         )
     if not is_url(text):
         raise ConfigError(

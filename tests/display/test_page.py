@@ -28,7 +28,7 @@ from prep.display.page.figures import timelines
 from prep.display.page.glimpses import look_at_refused
 from prep.display.page.page import update_page
 from prep.display.page.samples import take_sample
-from prep.display.page.section import Figure, make_shot
+from prep.display.page.section import Figure, addresses
 from prep.display.page.sections import classes, copies, settings, sources
 from prep.errors import PrepError, SourceError, TooManyRefused
 from prep.images.dimensions import Dimensions
@@ -37,6 +37,7 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import ImageNote
 from prep.output.report.history import History, Measurement, Recorder, add_history, read_histories
 from prep.output.report.verdict import Verdict
+from prep.sources.manifest import table_of
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from tests.support.clusters import run_prep
@@ -678,9 +679,30 @@ def test_settings_that_were_chosen_stand_first(prepared: Path) -> None:
 def test_pictures_name_their_files_where_the_source_may_be_looked_into(prepared: Path) -> None:
     _, facts = facts_of(prepared / "out")
     name = os.fsdecode(b"caf\xe9 #1?.jpg")
-    shot = make_shot(facts, name, "", b"")
-    assert shot.name == name
-    assert shot.file == f"file://{prepared}/in/caf%E9%20%231%3F.jpg"
-    assert make_shot(dataclasses.replace(facts, own=False), name, "", b"").file == ""
+    assert addresses(facts)(name) == f"file://{prepared}/in/caf%E9%20%231%3F.jpg"
+    assert addresses(dataclasses.replace(facts, own=False))(name) == ""
     plan = dataclasses.replace(facts.plan, source="s3://bucket/in")
-    assert make_shot(dataclasses.replace(facts, plan=plan), name, "", b"").file == ""
+    assert addresses(dataclasses.replace(facts, plan=plan))(name) == ""
+
+
+def test_pictures_of_a_list_name_their_files_and_those_of_an_archive_name_none(
+    prepared: Path,
+) -> None:
+    _, facts = facts_of(prepared / "out")
+    rows = {
+        "path": [b"b.jpg", b"c.jpg", b"a.jpg"],
+        "class": [0, 0, 0],
+        "size": [1, 1, 1],
+        "mtime": [0, 0, 0],
+        "file": [b"/photos/b.jpg", b"/photos/c.tar", b"in/a.jpg"],
+        "offset": [-1, 512, -1],
+        "how": [b"bytes", b"bytes", b"bytes"],
+    }
+    several = dataclasses.replace(facts, manifest=table_of(rows))
+    address = addresses(several)
+    assert [address(name) for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg")] == [
+        f"file://{prepared}/in/in/a.jpg",
+        "file:///photos/b.jpg",
+        "",
+        "",
+    ]

@@ -271,6 +271,19 @@ def test_a_folder_without_images_is_passed_over_for_one_to_look_at(tmp_path: Pat
     assert samples_of(str(tmp_path / "empty")) == []
 
 
+def test_of_an_archive_the_beginning_and_the_size_are_compared(tmp_path: Path) -> None:
+    archive, other = tmp_path / "photos.tar", tmp_path / "other.tar"
+    archive.write_bytes(bytes(5 << 20))
+    other.write_bytes(bytes(6 << 20))
+    assert samples_of(str(archive)) == [str(archive)]
+    one, another = probes.read_digests([str(archive), str(other)])
+    assert one.endswith(" of 5242880 bytes")
+    assert probes.is_digest(one)
+    assert one != another
+    (beginning,) = {digest.partition(" of ")[0] for digest in (one, another)}
+    assert beginning == probes.digest_of(bytes(4 << 20))
+
+
 def test_a_check_leaves_nothing_where_a_host_has_no_such_folder(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +18,8 @@ import prep
 from prep.config import Config
 from prep.errors import ConfigError
 from prep.settings import ARTICLE_KEYS, KEYS, REQUIRED
+from prep.sources.labelling.label_rules import LabelRules
+from prep.sources.naming import SourceName, Sources
 from prep.text import shown
 
 # A config file of the article's, with all of its keys.
@@ -139,6 +143,132 @@ def test_all_formats_say_the_same(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"config{ending}"
     path.write_text(FORMATS[ending])
     assert Config.from_file(path) == config(size=224, splits=("train", "val"))
+
+
+# The keys of other sources than class folders, written in each format and as flags.
+OF_SOURCES = {
+    ".json": """{"source": {"train": ["a.tar", "b.tar"], "val": "c.csv"}, "output": "shards",
+      "columns": {"image": "path", "label": ["x", "y"]}, "images": "photos",
+      "labels": {"from": "leaf", "rename": {"pug": "dog"}, "include": ["dog", 3]},
+      "exclude": ["1.jpg", 7], "unlabelled": "keep", "unpack": true}""",
+    ".yaml": """
+      source: {train: [a.tar, b.tar], val: c.csv}
+      output: shards
+      columns: {image: path, label: [x, y]}
+      images: photos
+      labels: {from: leaf, rename: {pug: dog}, include: [dog, 3]}
+      exclude: [1.jpg, 7]
+      unlabelled: keep
+      unpack: yes
+      """,
+    ".toml": """
+      output = "shards"
+      images = "photos"
+      exclude = ["1.jpg", 7]
+      unlabelled = "keep"
+      unpack = true
+      [source]
+      train = ["a.tar", "b.tar"]
+      val = "c.csv"
+      [columns]
+      image = "path"
+      label = ["x", "y"]
+      [labels]
+      from = "leaf"
+      include = ["dog", 3]
+      rename = {pug = "dog"}
+      """,
+}
+
+
+@pytest.mark.parametrize("ending", OF_SOURCES)
+def test_all_formats_say_the_same_of_other_sources(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"config{ending}"
+    path.write_text(textwrap.dedent(OF_SOURCES[ending]))
+    made = Config.from_file(path)
+    here = os.getcwd()
+    assert made == config(
+        source=Sources(
+            (*(("train", f"{here}/{name}.tar") for name in "ab"), ("val", f"{here}/c.csv"))
+        ),
+        columns={"image": "path", "label": ("x", "y")},
+        images=f"{here}/photos",
+        labels=LabelRules(origin="leaf", rename={"pug": "dog"}, include=("dog", "3")),
+        exclude=("1.jpg", "7"),
+        unlabelled="keep",
+        unpack=True,
+    )
+    assert str(made.source) == f"train: {here}/a.tar, train: {here}/b.tar, val: {here}/c.csv"
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert Config.stored(json.loads(made.model_dump_json())) == made
+    names = {"Config": Config, "Sources": Sources, "LabelRules": LabelRules}
+    assert eval(repr(made), names) == made
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("source", '["a.tar", "b.csv"]', ["a.tar", "b.csv"]),
+        ("source", '{"train": "a.tar"}', {"train": "a.tar"}),
+        ("columns", "image=path, label=dx", {"image": "path", "label": "dx"}),
+        ("columns", '{"label": ["x", "y"]}', {"label": ["x", "y"]}),
+        ("labels", "from=leaf,order=file", {"from": "leaf", "order": "file"}),
+        ("labels", '{"rename": {"pug": "dog"}}', {"rename": {"pug": "dog"}}),
+    ],
+)
+def test_what_a_flag_says_in_text_is_what_a_file_says(key: str, text: str, value: Any) -> None:
+    assert config(**{key: text}) == config(**{key: value})
+
+
+def test_paths_that_an_output_holds_are_not_expanded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/other")
+    made = config(
+        source={"train": "/$$HOME/a.tar"},
+        exclude="/$$HOME/bad.txt",
+        labels={"names": "/$$HOME/words.txt", "include": "/$$HOME/some.txt"},
+        images="/$$HOME",
+    )
+    assert isinstance(made.source, Sources)
+    assert made.source.paths == ("/$HOME/a.tar",)
+    assert Config.stored(json.loads(made.model_dump_json())) == made
+    name = SourceName(given=made.source, roots=("/$HOME/photos",))
+    assert SourceName.parse(str(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("source", [], "source: got an empty list; expected (image, label) pairs"),
+        (
+            "source",
+            {},
+            "source: got a mapping with nothing in it; expected a list of paths",
+        ),
+        ("source", ["a", 3], "source: got a number in it; expected"),
+        ("source", ["a", "./a"], "is given twice; leave one out"),
+        ("source", {"../up": "a"}, "source: a split can't be called '../up'"),
+        ("source", {"train": None}, "source: got nothing in it; expected"),
+        ("source", ["a", "caf\udce9.tar"], "which is not valid UTF-8; rename it"),
+        ("columns", {"lable": "dx"}, "columns.lable: unknown key; did you mean 'label'?"),
+        ("columns", {"image": ["a", "b"]}, "columns.image: got"),
+        ("columns", "path", "columns: got 'path'; expected a mapping, NAME=VALUE,… or a JSON"),
+        ("columns", 3, "columns: got a number; expected a mapping"),
+        ("labels", {"form": "leaf"}, "labels.form: unknown key; did you mean 'from'?"),
+        ("labels", {"from": "cat.*"}, "labels.from: got 'cat.*'; expected folder, leaf, path"),
+        ("labels", {"from": "(?P<label>"}, "which is no regular expression: "),
+        ("labels", {"rename": ["pug"]}, "labels.rename: got a list; expected a mapping of old"),
+        ("labels", {"include": [""]}, "labels.include: got '' in it; expected names"),
+        ("exclude", [1.5], "exclude: got 1.5 in it; expected names"),
+        ("unlabelled", "drop", "unlabelled: got 'drop'; expected skip or keep"),
+        ("layout", "tar", "layout: got 'tar'; expected auto, folders"),
+        ("unpack", "perhaps", "unpack: got 'perhaps'; expected true or false"),
+        ("extension", "", "extension: got ''; expected a file extension, such as jpg"),
+    ],
+)
+def test_mistakes_in_keys_of_sources_are_told_in_a_line(key: str, value: Any, said: str) -> None:
+    told = message(**{key: value})
+    assert said in told
+    assert "\n" not in told
 
 
 def test_what_is_given_beside_the_file_wins(tmp_path: Path) -> None:

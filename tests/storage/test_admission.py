@@ -17,6 +17,7 @@ from prep.cli.main import main
 from prep.config import Config
 from prep.errors import ConfigError
 from prep.output.journal import Journal
+from prep.settings import KEYS
 from prep.storage.arguments import LOCATIONS, Stored, typed
 from prep.storage.urls import hide_credentials
 from tests.support.pictures import write_tree
@@ -275,7 +276,7 @@ def test_text_is_shown_without_the_credentials_of_its_urls() -> None:
 @pytest.mark.parametrize("key", ["source", "output"])
 def test_an_empty_path_is_refused(key: str) -> None:
     said = line_of(lambda: Config(**{"source": "a", "output": "b", key: ""}))
-    assert said == f"{key}: got ''; expected the path of a folder, or a URL"
+    assert said == f"{key}: got ''; expected {KEYS[key].allowed}"
 
 
 def test_flags_and_files_are_understood_alike(

@@ -49,7 +49,8 @@ def _as_json(plan: RunPlan, guess: Estimate) -> dict[str, Any]:
     state = plan.state
     assert state is not None  # The output was looked at.
     return {
-        "source": plan.source,
+        "source": plan.shown_source,
+        "read_as": plan.read_as,
         "output": plan.config.output,
         "images": plan.images,
         "source_bytes": plan.source_bytes,

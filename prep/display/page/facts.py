@@ -20,7 +20,7 @@ from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan, count_classes
 from prep.settings import version
 from prep.sources.folders.names import training_splits
-from prep.sources.manifest import COLUMNS, require_numbered, require_within
+from prep.sources.manifest import require_numbered, require_within
 from prep.storage.location import Location
 from prep.text import reason_of
 
@@ -117,7 +117,7 @@ def read_facts(
     if receipts is None:
         receipts = journal.receipts.committed(plan.shards, plan.fingerprint.digest)
     try:
-        table = journal.read_manifest(*COLUMNS)  # All, for the page reads rows of it once more.
+        table = journal.read_manifest()  # All, for the page reads rows of it once more.
         require_within(table, plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
         require_numbered(rows, len(plan.classes))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from prep.display.markup import render
@@ -66,6 +69,10 @@ class View:
         return measure_use(self.facts.histories)
 
     @cached_property
+    def _address(self) -> Callable[[str], str]:
+        return addresses(self.facts)
+
+    @cached_property
     def copies(self) -> Sequence[Copies]:
         """Images with the same bytes."""
         facts, plan = self.facts, self.facts.plan
@@ -78,7 +85,8 @@ class View:
 
     def shot(self, path: str, note: str, jpeg: bytes | None) -> Shot:
         """Return a picture of the image at a path in the source."""
-        return make_shot(self.facts, path, note, jpeg)
+        url = data_url(jpeg) if jpeg else ""
+        return Shot(name=path, note=note, file=self._address(path), url=url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,26 +106,43 @@ class Shot:
     url: str
 
 
-def make_shot(facts: Facts, path: str, note: str, jpeg: bytes | None) -> Shot:
-    """Return a picture of the image at a path in the source.
-
-    Args:
-        jpeg: None if nothing of it can be shown.
-    """
-    url = data_url(jpeg) if jpeg else ""
-    return Shot(name=path, note=note, file=_address(facts, path), url=url)
-
-
 def data_url(jpeg: bytes) -> str:
     """Return the address of a picture that is in the page itself."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _address(facts: Facts, path: str) -> str:
-    """Return where a browser on this machine finds an image, if the plan is its user's own."""
+def addresses(facts: Facts) -> Callable[[str], str]:
+    """Return a function from the name of an image to where a browser on this machine finds it.
+
+    The address is empty if the plan is not the user's own, or the image is a part of a file.
+    """
     source = reopen_source(facts.plan.source, facts.root)
-    found = source.location(os.fsencode(path)) if facts.own else None
-    return "" if found is None or is_url(found) else "file://" + quote(os.fsencode(found))
+    file_of = _files(facts.manifest)
+
+    def address(name: str) -> str:
+        file = file_of(os.fsencode(name)) if facts.own else None
+        found = None if file is None else source.location(file)
+        return "" if found is None or is_url(found) else "file://" + quote(os.fsencode(found))
+
+    return address
+
+
+def _files(manifest: pa.Table) -> Callable[[bytes], bytes | None]:
+    """Return a function from the name of an image to the file that it is all of, if it is."""
+    if "file" not in manifest.column_names:
+        return lambda name: name
+    names, files, offsets = (manifest[column] for column in ("path", "file", "offset"))
+    order = pc.sort_indices(names) if pc.any(pc.less(offsets, 0)).as_py() else ()
+
+    def file_of(name: bytes) -> bytes | None:
+        at = bisect_left(range(len(order)), name, key=lambda n: names[order[n].as_py()].as_py())
+        row = order[at].as_py() if at < len(order) else None
+        if row is None or names[row].as_py() != name or offsets[row].as_py() >= 0:
+            return None
+        file: bytes = files[row].as_py()
+        return file
+
+    return file_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,8 @@ from prep.execution.preflight import probes, rules, software
 from prep.execution.preflight.poll import Poll
 from prep.execution.preflight.rules import ClusterCheck, Facts, HostState
 from prep.execution.preflight.shared_files import Sharing
-from prep.sources.folders.tree import require_images_folder
-from prep.storage.locate import locate
+from prep.sources.layouts.base import Place
+from prep.storage.locate import absolute, locate
 from prep.storage.location import Location
 from prep.storage.urls import is_url
 from prep.text import one_line, reason_and_file
@@ -210,17 +210,22 @@ def _namespace() -> dict[str, Any]:
 
 
 def samples_of(source: str) -> list[str]:
-    """Return a file of a source for workers to read; none if the source is empty.
+    """Return a file of a source for workers to read; none if the source is an empty folder.
+
+    Args:
+        source: the path or URL of a folder, or of a file: an archive or a list.
 
     Raises:
-        SourceError: the source is no folder, or can't be listed.
+        SourceError: the source is missing, or can't be listed.
         StorageUnavailable: its storage does not answer.
     """
+    source = absolute(source)
     if not is_url(source):
-        require_images_folder(source)
-        source = os.path.abspath(source)
+        Place.at(source)
     place = locate(source)
     try:
+        if place.is_file():
+            return [source]
         first = next(_files_below(place), None)
     except OSError as error:
         place.require_answer(error, "source: can't be listed")

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from prep.images.decoders.process import opencv_threads
-from prep.storage.locate import locate
+from prep.storage.locate import locate, read_range
 
 # Like the buffers of a large photo: beyond what glibc keeps by itself.
 _BUFFER = 8 << 20  # 8 MiB
 _PAGE = 4 << 10
 _ROUNDS = 8
+# Of a file: all of an image, and enough of an archive to tell it from another.
+_MOST_READ = 4 << 20  # 4 MiB
 
 
 def probe_process() -> dict[str, Any]:
@@ -48,13 +50,20 @@ def _touch() -> None:
 
 
 def read_digests(paths: Sequence[str]) -> list[str]:
-    """Return, for each file, the digest of its contents, or why it can't be read."""
+    """Return, for each file, the digest of its contents, or why it can't be read.
+
+    Of a large file, such as an archive, it is that of the beginning, and the size.
+    """
     return [_read_digest(path) for path in paths]
 
 
 def _read_digest(path: str) -> str:
+    place = locate(path)
     try:
-        return digest_of(locate(path).read_bytes())
+        size = place.file_size()
+        if size <= _MOST_READ:
+            return digest_of(place.read_bytes())
+        return f"{digest_of(read_range(str(place), 0, _MOST_READ))} of {size} bytes"
     except OSError as error:
         return _reason(error)
 

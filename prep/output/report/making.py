@@ -71,6 +71,7 @@ def make_report(
         config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},
         fingerprint=plan.fingerprint.digest,
         versions=all_versions(),
+        read_as=plan.read_as,
         passed_over=tuple(map(asdict, plan.ignored)),
         refusals_allowed=plan.refusals_allowed,
     )

@@ -64,6 +64,7 @@ class RunReport(Displayable):
         mean_image: by split, the mean of ``images`` centre crops at the points of a grid: ``rgb``
             is base64 of R, G and B, a byte each, row by row, of ``side`` × ``side`` points.
         mean_of: the splits that mean and std are of; see :mod:`prep.sources.folders.names`.
+        read_as: what the source was taken for, in words, such as "class folders in splits".
         passed_over: ``reason``, ``count`` and ``example`` of everything in the source that is not
             an image of the set.
         refusals_allowed: number of images that may be refused before the run is an error.
@@ -93,6 +94,7 @@ class RunReport(Displayable):
     traits: Mapping[str, Any] = field(default_factory=dict)
     mean_image: Mapping[str, Any] = field(default_factory=dict)
     mean_of: tuple[str, ...] = ()
+    read_as: str = ""
     passed_over: tuple[Mapping[str, Any], ...] = ()
     refusals_allowed: int = 0
     start_seconds: float = 0.0

@@ -120,6 +120,7 @@ def report_attributes(value: object) -> dict[str, Any]:
             split: stored_mean(of) for split, of in fields.object("mean_image", default={}).items()
         },
         "mean_of": tuple(text(split, "mean_of") for split in fields.list("mean_of", default=[])),
+        "read_as": fields.text("read_as", default=""),
         "passed_over": tuple(map(_passed, fields.list("passed_over", default=[]))),
         "refusals_allowed": fields.whole("refusals_allowed", default=_allowed(images, config)),
     }

@@ -39,6 +39,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
         rows.append(("damaged", f"{report.damaged:,}, kept as asked, with a part of each lost"))
     rows += [("depth", line) for line in report.depth_warnings()]
     rows += _duplicate_rows(report)
+    rows += [("read as", report.read_as)] if report.read_as else []
     rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
     if report.retries:
         rows.append(("retried", f"{counted(report.retries, 'time')} to read or to write"))

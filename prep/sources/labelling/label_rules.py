@@ -12,7 +12,7 @@ from prep.errors import ConfigError
 from prep.parsing import parse_json
 from prep.storage.arguments import typed
 from prep.storage.locate import absolute
-from prep.text import kind_of, quoted, shown, unknown
+from prep.text import kind_of, one_line, quoted, shown, unknown
 
 #: The words that ``from`` may be; anything else is a regular expression.
 Origin = Literal["folder", "leaf", "path", "column"]
@@ -60,7 +60,7 @@ class LabelRules:
         known = ("from", *(item.name for item in fields(cls) if item.name != "origin"))
         for key in given:
             if key not in known:
-                raise ConfigError(f"labels: {unknown('key', key, known)}")
+                raise ConfigError(f"labels.{one_line(key)}: {unknown('key', key, known)}")
         rules: dict[str, Any] = {}
         if given.get("from") is not None:
             rules["origin"] = _origin(given["from"])

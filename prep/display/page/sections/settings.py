@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from prep.config import Config
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
 from prep.output.report.making import all_versions
+from prep.planning.description import setting_text
 from prep.text import counted
 
 Row = tuple[str, str]
@@ -38,18 +39,17 @@ def config_rows(facts: Facts) -> tuple[list[Row], list[Row]]:
     default = {name: value for name, value in values.items() if name not in chosen}
     if "images_per_shard" in default:
         default["images_per_shard"] = facts.plan.images_per_shard
+    chosen["source"] = str(facts.plan.config.source)
     return _rows(chosen), _rows(default)
 
 
 def _rows(values: Mapping[str, Any]) -> list[Row]:
-    return [(name, _shown(value)) for name, value in values.items()]
+    return [(name, _shown(name, value)) for name, value in values.items()]
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if value is None or value == []:
         return "not set"
-    if isinstance(value, Mapping):
+    if name == "label_map" and isinstance(value, Mapping):
         return f"given, of {counted(len(value), 'class')}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(str, value))
-    return f"{value:,}" if type(value) is int else str(value)
+    return f"{value:,}" if type(value) is int else setting_text(value)
