@@ -36,7 +36,7 @@ class LocalPath(PosixPath, Location):
 
     def listed(self) -> list[tuple[str, Status]]:
         with os.scandir(self) as entries:
-            found = [(entry.name, entry.stat()) for entry in entries]
+            found = [(entry.name, _status_of(entry)) for entry in entries]
         return sorted((name, Status(s.st_mode, s.st_size, s.st_mtime_ns)) for name, s in found)
 
     def names(self, prefix: str = "") -> list[str]:
@@ -145,6 +145,14 @@ class LocalPath(PosixPath, Location):
                 with contextlib.suppress(OSError):
                     keep_name = keep_names and tag_of(name) is not None
                     remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
+
+
+def _status_of(entry: os.DirEntry[str]) -> os.stat_result:
+    """Return the status of a file or folder; of a link that leads nowhere, its own."""
+    try:
+        return entry.stat()
+    except OSError:
+        return entry.stat(follow_symlinks=False)
 
 
 def read_local_file(path: str | bytes, expected: Stamp | None = None) -> bytes:

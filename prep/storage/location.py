@@ -186,7 +186,8 @@ class Location(abc.ABC):
     def listed(self) -> list[tuple[str, Status]]:
         """Return names and status of what is in this folder, in the order of the names.
 
-        An empty name stands for keys of an object store below ``folder//``: no path leads there.
+        The status of a link is that of what it leads to, if it leads anywhere. An empty name
+        stands for keys of an object store below ``folder//``: no path leads there.
         """
 
     @abc.abstractmethod
