@@ -26,6 +26,7 @@ from prep.settings import RGB, require_split_name
 from prep.shards.opened import versions_here
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
+from prep.sources.labelling.class_lookup import resolve_label_map
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import entries_of
 from prep.sources.naming import SourceName, Sources
@@ -213,22 +214,30 @@ def _require_split_names(catalog: Catalog) -> None:
 def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[LabelMap, str]:
     """Return the label map that was given, or that of the source, or else one made of the classes.
 
+    One that was given may call classes by their names for people.
+
     Returns:
         The map; where it is from, in words.
 
     Raises:
-        LabelError: it is malformed.
+        LabelError: it is malformed, or a name in it stands for several classes.
     """
+    given = _given_labels(config, source)
+    if given is not None:
+        labels, origin = given
+        return resolve_label_map(labels, catalog.classes, catalog.class_names), origin
+    if catalog.order is not None:
+        return LabelMap.ordered(catalog.order), "the classes, numbered in their given order"
+    return LabelMap.build(catalog.classes), "the classes, numbered by name"
+
+
+def _given_labels(config: Config, source: Source) -> tuple[LabelMap, str] | None:
+    """Return the label map of a configuration or of a source, and where it is from, if any."""
     if isinstance(config.label_map, str):
         return LabelMap.read(config.label_map), f"from {config.label_map}"
     if config.label_map is not None:
         return LabelMap.parse(config.label_map), "given with the configuration"
-    beside = source.label_map()
-    if beside is not None:
-        return beside
-    if catalog.order is not None:
-        return LabelMap.ordered(catalog.order), "the classes, numbered in their given order"
-    return LabelMap.build(catalog.classes), "the classes, numbered by name"
+    return source.label_map()
 
 
 def read_mean(path: str) -> RGB:

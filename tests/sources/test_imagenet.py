@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+import prep
 from prep import Config
-from prep.errors import ConfigError, SourceError
+from prep.errors import ConfigError, LabelError, SourceError
 from prep.sources.base import Catalog
 from prep.sources.imagenet.ilsvrc import ImageNet
 from prep.sources.layouts.base import Place
@@ -433,3 +434,57 @@ def test_real_images_have_their_true_labels(folder: str, source: str, tmp_path: 
             )
             for row in csv.DictReader(file)
         }
+
+
+def plan_of(source: Path, **settings: Any) -> prep.RunPlan:
+    return prep.plan(config_of(source, **settings))
+
+
+def test_the_numbers_of_classes_left_are_by_wnid_and_the_blacklist_is_of_validation_images(
+    tmp_path: Path,
+) -> None:
+    root = write(tmp_path / "imagenet", {**downloads(), "blacklist.txt": "3\n5\n"})
+    plan = plan_of(root, exclude=root / "blacklist.txt", labels={"include": ["tench", "n03710721"]})
+    assert plan.labels.numbers == {"n01440764": 0, "n03710721": 1}
+    assert plan.class_names == {
+        "n01440764": "tench, Tinca tinca",
+        "n03710721": "maillot, tank suit",
+    }
+    # Of tench, images 2 and 5 are for validation; of the maillot, 1 is.
+    assert plan.splits == {"train": 4, "val": 2}
+
+
+def test_a_label_map_of_names_for_people_and_the_rename_that_settles_two_cranes(
+    tmp_path: Path,
+) -> None:
+    root = write(tmp_path / "imagenet", downloads())
+    label_map = {"tench": 0, "crane": 1}
+    include = {"include": ["tench", "n02012849", "n03126707"]}
+    with pytest.raises(
+        LabelError, match="'crane' is the name of several classes, 'n02012849', 'n0"
+    ):
+        plan_of(root, label_map=label_map, labels=include)
+    plan = plan_of(
+        root,
+        label_map=label_map,
+        labels={"include": ["tench", "crane"], "rename": {"n03126707": "crane"}},
+    )
+    assert plan.labels.numbers == {"n01440764": 0, "crane": 1}
+    assert plan.class_totals == {"n01440764": 4, "crane": 3}
+
+
+def test_splits_may_be_named_one_by_one_or_all_read_with_test_unlabelled(tmp_path: Path) -> None:
+    root = write(tmp_path / "imagenet", downloads())
+    parts = {
+        "train": root / "ILSVRC2012_img_train.tar",
+        "validation": root / "ILSVRC2012_img_val.tar",
+    }
+    config = Config(source=parts, output=tmp_path / "shards")
+    plan = prep.plan(config)
+    assert plan.splits == {
+        "train": 10,
+        "validation": 5,
+    }
+    assert [*plan.labels.numbers] == WNIDS
+    assert [*plan_of(root).splits] == ["train", "val"]
+    assert [*plan_of(root, unlabelled="keep").splits] == ["test", "train", "val"]

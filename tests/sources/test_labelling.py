@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 import prep
-from prep.errors import ConfigError, PrepError, SourceError
+from prep.errors import ConfigError, LabelError, PrepError, SourceError
 from prep.sources.base import Catalog
+from prep.sources.labelling.class_lookup import resolve_label_map
 from prep.sources.labelling.labelling import labelled
+from prep.sources.labels import LabelMap
 from prep.sources.manifest import table_of
 
 
@@ -262,3 +264,68 @@ def test_an_image_with_two_labels_or_in_two_splits_is_refused_and_a_repeated_one
     # Two members of an archive may share their bytes.
     linked = applied(rows_of([*rows, ("val/1.jpg", "cat")], files=same, offset=512))
     assert len(labels_of(linked)) == 3
+
+
+CLASS_NAMES = {
+    "n01440764": "tench, Tinca tinca",
+    "n02012849": "crane",
+    "n02113186": "Cardigan, Cardigan Welsh corgi",
+    "n02963159": "cardigan",
+    "n03126707": "crane",
+    "n03710637": "maillot",
+    "n03710721": "maillot, tank suit",
+    "n03773504": "missile",
+    "n04008634": "projectile, missile",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wnid"),
+    [
+        ("n01440764", "n01440764"),
+        ("tench", "n01440764"),
+        ("Tinca_tinca", "n01440764"),
+        ("TENCH", "n01440764"),
+        ("Cardigan", "n02113186"),
+        ("cardigan", "n02963159"),
+        ("Cardigan_Welsh_corgi", "n02113186"),
+        ("missile", "n03773504"),
+        ("tank suit", "n03710721"),
+        ("maillot, tank suit", "n03710721"),
+        ("unicorn", "unicorn"),
+    ],
+)
+def test_a_label_map_may_call_classes_by_their_names_for_people(name: str, wnid: str) -> None:
+    labels = LabelMap.parse({name: [0, 1], "other": [1, 0]})
+    found = resolve_label_map(labels, [*CLASS_NAMES], CLASS_NAMES)
+    assert found.to_json() == {wnid: [0, 1], "other": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("crane", "'n02012849', 'n03126707'"),
+        ("maillot", "'n03710637', 'n03710721'"),
+        ("CARDIGAN", "'n02113186', 'n02963159'"),
+    ],
+)
+def test_a_name_of_two_classes_in_a_label_map_is_an_error_that_rename_settles(
+    name: str, classes: str
+) -> None:
+    labels, wnid = LabelMap.parse({name: 3}), classes[1:10]
+    with pytest.raises(LabelError) as raised:
+        resolve_label_map(labels, [*CLASS_NAMES], CLASS_NAMES)
+    assert f"{name!r} is the name of several classes, {classes};" in str(raised.value)
+    assert f"`labels.rename: {{{wnid}: {name}}}`" in str(raised.value)
+    renamed = [name, *(each for each in CLASS_NAMES if each != wnid)]
+    texts = {name: CLASS_NAMES[wnid], **CLASS_NAMES}
+    assert resolve_label_map(labels, renamed, texts).numbers == {name: 3}
+    one_left = [each for each in CLASS_NAMES if each not in classes or each == wnid]
+    assert resolve_label_map(labels, one_left, CLASS_NAMES).numbers == {wnid: 3}
+
+
+def test_two_names_of_one_class_in_a_label_map_are_an_error() -> None:
+    with pytest.raises(LabelError, match="'tench' and 'Tinca tinca' are both the class 'n01440764"):
+        resolve_label_map(
+            LabelMap.parse({"tench": 0, "Tinca tinca": 1}), [*CLASS_NAMES], CLASS_NAMES
+        )

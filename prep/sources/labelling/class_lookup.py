@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from prep.errors import ConfigError
+from prep.errors import ConfigError, LabelError
+from prep.sources.labels import LabelMap
 from prep.text import counted, quoted, some, unknown
 
 _MOST_NAMED = 20
@@ -21,13 +24,31 @@ class ClassLookup:
     def __init__(self, classes: Sequence[str], class_names: Mapping[str, str]) -> None:
         self.classes = classes
         self._exact = frozenset(classes)
-        self._by_text: dict[str, set[str]] = {}
+        # The first name of a class counts more than its synonyms, and is told apart from others by
+        # capitals: the ``Cardigan`` is a dog, and ``missile`` a synonym of ``projectile``, too.
+        self._tiers: tuple[defaultdict[str, set[str]], ...] = tuple(
+            defaultdict(set) for _ in range(3)
+        )
         for name, text in class_names.items():
-            for each in {text, *text.split(",")}:
-                self._by_text.setdefault(_plain(each), set()).add(name)
+            first, *others = text.split(",")
+            for each in (text, first):
+                self._tiers[0][_plain(each)].add(name)
+                self._tiers[1][_plain(each).casefold()].add(name)
+            for each in others:
+                self._tiers[2][_plain(each).casefold()].add(name)
 
     def __contains__(self, name: str) -> bool:
         return name in self._exact
+
+    def candidates(self, name: str) -> list[str]:
+        """Return the classes that a name may stand for."""
+        if name in self._exact:
+            return [name]
+        plain = _plain(name)
+        for tier, written in zip(self._tiers, (plain, *[plain.casefold()] * 2), strict=True):
+            if written in tier:
+                return sorted(tier[written])
+        return []
 
     def find(self, key: str, name: str) -> str:
         """Return the class that a name stands for.
@@ -38,9 +59,7 @@ class ClassLookup:
         Raises:
             ConfigError: it stands for none, or for several.
         """
-        if name in self._exact:
-            return name
-        found = sorted(self._by_text.get(_plain(name), ()))
+        found = self.candidates(name)
         if len(found) == 1:
             return found[0]
         if found:
@@ -69,6 +88,50 @@ class ClassLookup:
         return found
 
 
+def resolve_label_map(
+    labels: LabelMap, classes: Sequence[str], class_names: Mapping[str, str]
+) -> LabelMap:
+    """Return a label map with the names of classes in place of names for people.
+
+    Names that stand for no class stay as they are.
+
+    Args:
+        labels: a map, such as one with ``Persian_cat`` for the class ``n02123394``.
+        classes: those of the source.
+        class_names: names for people, by class; synonyms with commas between them.
+
+    Raises:
+        LabelError: a name stands for several classes, or two stand for one.
+
+    >>> map = LabelMap.parse({"Persian_cat": 7})
+    >>> resolve_label_map(map, ["n02123394"], {"n02123394": "Persian cat"}).numbers
+    {'n02123394': 7}
+    """
+    if labels.numbers.keys() <= set(classes) or not class_names:
+        return labels
+    lookup = ClassLookup(
+        classes, {name: class_names[name] for name in classes if name in class_names}
+    )
+    given: dict[str, str] = {}
+    for name in labels.numbers:
+        found = lookup.candidates(name)
+        if len(found) > 1:
+            raise LabelError(
+                f"label map: {quoted(name)} is the name of several classes, "
+                f"{some([*map(quoted, found)])}; name one of them so with "
+                f"`labels.rename: {{{found[0]}: {name}}}`, or write its id in the map"
+            )
+        known = found[0] if found else name
+        if known in given:
+            raise LabelError(
+                f"label map: {quoted(given[known])} and {quoted(name)} are both the class "
+                f"{quoted(known)}; leave one out"
+            )
+        given[known] = name
+    numbers = {known: labels.numbers[name] for known, name in given.items()}
+    return replace(labels, numbers=numbers)
+
+
 def first_named(names: Iterable[str]) -> str:
     """Return the first 20 names, quoted, with the number of the others."""
     given = [*names]
@@ -77,4 +140,4 @@ def first_named(names: Iterable[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
+    return " ".join(name.replace("_", " ").split())
