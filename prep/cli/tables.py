@@ -70,7 +70,7 @@ def print_mean(report: MeanReport, output: str) -> None:
 
 def print_plan(plan: RunPlan, guess: Estimate) -> None:
     """Print what a run would do, and about how long that would take."""
-    classes = class_table(plan.counts, plan.labels.numbers)
+    classes = class_table(plan.counts, plan.labels.numbers, plan.class_names)
     shards = [sum(shard.split == name for shard in plan.shards) for name in plan.counts]
     in_all = [sum(shards)] if len(shards) > 1 else []
     table = Table("class")

@@ -99,7 +99,7 @@ class JsonLinesCallback(Callback):
                 "output": event.output,
                 "images": plan.images,
                 "splits": {name: sum(counts.values()) for name, counts in plan.counts.items()},
-                "classes": len(plan.classes),
+                "classes": len(plan.labelled),
                 "shards": len(plan.shards),
                 "resumed_shards": event.resumed_shards,
                 "fingerprint": plan.fingerprint.digest,

@@ -52,7 +52,7 @@ def _images(journal: Journal, plan: RunPlan) -> list[tuple[str, str]]:
         wanted = _choose([entry.class_name for entry in entries], found)
         for number, pixels in read_pixels(journal, plan, receipt, wanted):
             found[wanted[number]] = base64.b64encode(thumbnail(pixels)).decode()
-    return sorted(found.items())
+    return [(plan.class_title(name), picture) for name, picture in sorted(found.items())]
 
 
 def _choose(names: list[str], found: Mapping[str, object]) -> dict[int, str]:

@@ -13,7 +13,9 @@ from prep.images.depths import depth_warning
 from prep.output.report.report import RunReport
 from prep.planning.description import OBSTACLE, plan_facts, setting_text
 from prep.planning.plan import RunPlan
-from prep.text import counted, duration, size_text, triple
+from prep.sources.base import UNLABELLED
+from prep.sources.labels import NO_LABEL, class_title
+from prep.text import counted, distinct_lines, duration, size_text, triple
 
 if TYPE_CHECKING:
     from prep.operations.mean import MeanReport
@@ -62,7 +64,7 @@ def _plan(plan: RunPlan) -> dict[str, Any]:
     return {
         "title": plan.title,
         "facts": plan_facts(plan),
-        "classes": class_table(plan.counts, plan.labels.numbers),
+        "classes": class_table(plan.counts, plan.labels.numbers, plan.class_names),
     }
 
 
@@ -76,12 +78,19 @@ def _report(report: RunReport) -> dict[str, Any]:
         "written": f"{images['written']:,} of {counted(images['planned'], 'image')} written",
         "rows": [row for row in report.rows() if row[0] not in _SHOWN_OTHERWISE],
         "link": file_link(report.page) if report.page else None,
-        "classes": dict(sum(map(Counter, report.classes.values()), Counter[str]())),
+        "classes": _by_title(report),
         "reasons": [f"{n:,} {reason}" for reason, n in report.refused_by_reason().items()],
         "refused": [(image["path"], image["reason"], image["detail"]) for image in report.refused],
         "images": pictures,
         "charts": charts,
     }
+
+
+def _by_title(report: RunReport) -> dict[str, int]:
+    """Return the number of images of each class, as people call it."""
+    counts = sum(map(Counter, report.classes.values()), Counter[str]())
+    titles = distinct_lines(class_title(name, report.class_names) for name in counts)
+    return dict(zip(titles, counts.values(), strict=True))
 
 
 def _mean(report: MeanReport) -> dict[str, Any]:
@@ -151,18 +160,25 @@ class ClassTable(NamedTuple):
 
 
 def class_table(
-    counts: Mapping[str, Mapping[str, int]], labels: Mapping[str, object]
+    counts: Mapping[str, Mapping[str, int]],
+    labels: Mapping[str, object],
+    class_names: Mapping[str, str] | None = None,
 ) -> ClassTable:
     """Return the labels and image counts of classes.
 
     Args:
         counts: images by split and class.
+        class_names: names for people, by class.
     """
     totals: Counter[str] = sum(map(Counter, counts.values()), Counter())
     columns = {**counts, "in all": totals} if len(counts) > 1 else counts
     largest = sorted(totals, key=lambda name: -totals[name])
     rows: list[list[str | int]] = [
-        [name, str(labels.get(name, "none")), *(of.get(name, 0) for of in columns.values())]
+        [
+            class_title(name, class_names or {}),
+            str(NO_LABEL if name == UNLABELLED else labels.get(name, "none")),
+            *(of.get(name, 0) for of in columns.values()),
+        ]
         for name in sorted(largest[:_MOST_CLASSES])
     ]
     if hidden := largest[_MOST_CLASSES:]:

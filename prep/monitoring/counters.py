@@ -88,6 +88,7 @@ class ShardCounter:
         self.tally = Tally()
         self.lost: Counter[str] = Counter()
         self._settings = plan.settings
+        self._title = plan.class_title
         self._known = known
         self._spotlight = spotlight
 
@@ -99,7 +100,7 @@ class ShardCounter:
             raise StoppedShard(f"{shard_key(self.shard)}: stopped after {self.tally.images} images")
         if self._spotlight.wanted and image is not None:
             self._spotlight.show(
-                Crop(self.run, self.shard.split, class_name, image, self._settings)
+                Crop(self.run, self.shard.split, self._title(class_name), image, self._settings)
             )
 
     def totals(self) -> Counter[str]:

@@ -154,8 +154,8 @@ def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
 
 
 def warn_of_labels(plan: RunPlan) -> None:
-    """Log what may be a mistake in the label map of a plan."""
-    for doubt in plan.labels.doubts(plan.class_totals):
+    """Log what may be a mistake in the source or in the label map of a plan."""
+    for doubt in (*plan.doubts, *plan.labels.doubts(plan.class_totals)):
         _LOGGER.warning("prep: %s", doubt)
 
 
@@ -186,9 +186,7 @@ def _plan(
     found, origin = (labels, "") if labels else find_labels(config, source, catalog)
     plan = make_plan(config, catalog, found, mean, versions_here())
     found.require(plan.class_totals)
-    return replace(
-        plan, labels_from=origin, read_as=catalog.read_as, class_names=catalog.class_names
-    )
+    return replace(plan, labels_from=origin, read_as=catalog.read_as)
 
 
 def _warn_of_names_alike(catalog: Catalog) -> None:

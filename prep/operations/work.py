@@ -283,6 +283,7 @@ def _info(run: Run, name: str, before: SplitTotals) -> RunInfo:
     plan, elapsed = run.plan, run.seconds
     numbers = {shard: number for number, shard in enumerate(plan.shards)}
     classes = plan.classes[:CLASSES_COUNTED]
+    titles = distinct_lines(map(plan.class_title, classes))
     planned = [sum(images.values()) for images in plan.counts.values()]
     of_class = [sum(i.get(name, 0) for i in plan.counts.values()) for name in classes]
     return RunInfo(
@@ -295,7 +296,7 @@ def _info(run: Run, name: str, before: SplitTotals) -> RunInfo:
         images_per_shard=plan.images_per_shard,
         partition=plan.fingerprint.partition,
         missing=[numbers[shard] for shard in run.missing],
-        classes=dict(zip(distinct_lines(classes), of_class, strict=True)),
+        classes=dict(zip(titles, of_class, strict=True)),
         before=totals_message(before, classes),
     )
 

@@ -135,7 +135,7 @@ class Journal:
                 return stored.labels
         try:
             value = parse_json(self.layout.labels.read_at_most(LARGEST))
-            return LabelMap.parse(value)
+            return LabelMap.stored(value)
         except OSError as error:
             self.layout.root.require_answer(error)
             return None

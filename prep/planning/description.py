@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prep.config import Config
+from prep.sources.base import UNLABELLED
 from prep.text import counted, quoted, size_text
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def plan_facts(
         ("output", plan.config.output),
         ("classes", _classes(plan)),
         ("labels", plan.labels_from),
+        *(("warning", doubt) for doubt in plan.doubts),
         *(("warning", doubt) for doubt in plan.labels.doubts(plan.class_totals)),
         ("shards", _shards(plan)),
         *expected,
@@ -46,8 +48,13 @@ def plan_facts(
 
 def _classes(plan: RunPlan) -> str:
     totals = plan.class_totals
-    images = [totals[name] for name in plan.classes]
-    return f"{len(images):,}, with {_span(min(images), max(images))}"
+    images = [totals[name] for name in plan.labelled]
+    without = totals[UNLABELLED]
+    rest = f"{counted(without, 'image')} without a label" if without else ""
+    if not images:
+        return f"none: {rest}"
+    said = f"{len(images):,}, with {_span(min(images), max(images))}"
+    return f"{said}; {rest}" if rest else said
 
 
 def _shards(plan: RunPlan) -> str:

@@ -20,7 +20,7 @@ from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSpec, plan_shards
 from prep.settings import RGB, Compression, ImageSettings
 from prep.sources.folders.ignored import Ignored
-from prep.sources.labels import LabelMap
+from prep.sources.labels import LabelMap, class_title, with_label
 from prep.sources.naming import shown_source
 from prep.text import Displayable, counted, one_line
 
@@ -61,8 +61,8 @@ class OutputState:
 class RunPlan(Displayable):
     """Everything that is decided before work begins, made now or read from an output.
 
-    What an output does not store is empty in a plan that was read: ``ignored``, ``labels_from`` and
-    ``state``. Its manifest is a file of its own, and read only if it is needed.
+    What an output does not store is empty in a plan that was read: ``ignored``, ``doubts``,
+    ``labels_from`` and ``state``. Its manifest is a file of its own, and read only if it is needed.
 
     Attributes:
         config: the configuration; without ``storage_options``, if it was read.
@@ -77,6 +77,7 @@ class RunPlan(Displayable):
         ignored: what lies in the source and is not part of the run.
         read_as: what the source was taken for, in words.
         class_names: names for people, by class; not all need to have one.
+        doubts: what may be a mistake in the source, a sentence each.
         labels_from: where the label map comes from, in words.
         state: what a run would find in the output; None if nobody has looked.
     """
@@ -93,6 +94,7 @@ class RunPlan(Displayable):
     ignored: tuple[Ignored, ...] = ()
     read_as: str = ""
     class_names: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
     labels_from: str = ""
     state: OutputState | None = None
 
@@ -103,7 +105,16 @@ class RunPlan(Displayable):
     @property
     def title(self) -> str:
         """The size of the plan, in a few words."""
-        return f"{counted(self.images, 'image')} of {counted(len(self.classes), 'class')}"
+        return f"{counted(self.images, 'image')} of {counted(len(self.labelled), 'class')}"
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The classes, without that of images without a label."""
+        return with_label(self.classes)
+
+    def class_title(self, name: str) -> str:
+        """Return what people are shown of a class."""
+        return class_title(name, self.class_names)
 
     @property
     def shown_source(self) -> str:

@@ -53,6 +53,8 @@ def make_plan(
         ),
         rows=manifest,
         ignored=catalog.ignored,
+        class_names=catalog.class_names,
+        doubts=catalog.doubts,
     )
 
 

@@ -40,7 +40,7 @@ def plan_from_json(value: object) -> RunPlan:
         class_names={name: text(value, "class_names") for name, value in names.items()},
         source=_stored_source(fields.text("source")),
         mean=_stored_mean(fields.object("settings"), config),
-        labels=LabelMap.parse(fields.object("labels")),
+        labels=LabelMap.stored(fields.object("labels")),
         classes=tuple(text(name, "classes") for name in classes),
         images_per_shard=per_shard,
         splits={require_split_name(split): number for split, number in images.items()},

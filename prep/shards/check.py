@@ -19,7 +19,7 @@ from prep.planning.shards import ShardSpec
 from prep.shards.check_records import inspect_file
 from prep.shards.opened import open_plan
 from prep.shards.writer import RunRef
-from prep.sources.base import ImageEntry
+from prep.sources.base import UNLABELLED, ImageEntry
 from prep.text import brief, reason_of
 
 
@@ -72,7 +72,7 @@ def receipt_differences(
         "images in its sums": (written, receipt.stats.images),
         "pixels in its sums": (written * plan.settings.size**2, receipt.stats.pixels),
         "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
-        "classes without a label": ([], sorted(receipt.written.keys() - plan.labels.numbers)),
+        "classes without a label": ([], sorted(receipt.written.keys() - _labelled(plan))),
         f"bytes beyond {largest:,}": (0, max(receipt.bytes - largest, 0)),
     }
     if receipt.dimensions.images:  # They were not always noted.
@@ -95,6 +95,11 @@ def receipt_differences(
     for what, (expected, found) in pairs.items():
         if expected != found:
             yield f"{what}: {brief(expected)}", brief(found)
+
+
+def _labelled(plan: RunPlan) -> set[str]:
+    """Return the classes of which records may be; images of the plan may have no label."""
+    return {*plan.labels.numbers, *({UNLABELLED} & {*plan.classes})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

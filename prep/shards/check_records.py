@@ -18,8 +18,8 @@ from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
 from prep.shards.formats.base import Sample, consists_of, crc32c, record_format, record_key
-from prep.sources.base import ImageEntry
-from prep.sources.labels import LabelMap
+from prep.sources.base import UNLABELLED, ImageEntry
+from prep.sources.labels import NO_LABEL, LabelMap
 from prep.storage.location import Location
 from prep.storage.retry import Retries
 from prep.text import counted, quoted
@@ -191,6 +191,8 @@ def _describe(labels: LabelMap, label: Sequence[int]) -> str:
     """Return a label as it stands in the map, with a class that it may stand for."""
     number = label[0] if labels.width is None else label.index(1) if 1 in label else -1
     names = [name for name, value in labels.numbers.items() if value == number]
+    if tuple(label) == labels.feature(UNLABELLED) and not names:
+        return f"label {NO_LABEL} (no label)"
     if not names or tuple(label) != labels.feature(names[0]):
         return f"label {str(list(label))[:40]}, which is not in the map"
     return f"label {number} ({quoted(names[0])})"

@@ -14,13 +14,38 @@ from prep.errors import LabelError
 from prep.parsing import parse_json, read_text
 from prep.sources.base import UNLABELLED
 from prep.storage.locate import locate
-from prep.text import counted, quoted, reason_of, some
+from prep.text import brief, counted, quoted, reason_of, some
 
 # All lists are kept in each output's plan, which is parsed as any other file is.
 _MOST_NUMBERS = 4_000_000
 INT64 = range(-(1 << 63), 1 << 63)
 #: The label of images without one.
 NO_LABEL = -1
+_LONGEST_TEXT = 60  # characters of a name for people
+
+
+def class_title(name: str, class_names: Mapping[str, str]) -> str:
+    """Return what people are shown of a class: its name, with one for people if it has one.
+
+    Args:
+        class_names: names for people, by class.
+
+    >>> class_title("n01440764", {"n01440764": "tench"}), class_title("", {})
+    ('n01440764 (tench)', 'no label')
+    """
+    if name == UNLABELLED:
+        return "no label"
+    text = class_names.get(name, name)
+    return name if text == name else f"{name} ({brief(text, _LONGEST_TEXT)})"
+
+
+def with_label(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return classes without that of images without a label.
+
+    >>> with_label(["cat", "dog", ""])
+    ('cat', 'dog')
+    """
+    return tuple(name for name in classes if name != UNLABELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +74,7 @@ class LabelMap:
     @classmethod
     def ordered(cls, classes: Iterable[str]) -> LabelMap:
         """Give the classes numbers from 0, in this order, but for ``UNLABELLED``."""
-        named = (name for name in classes if name != UNLABELLED)
-        return cls(numbers={name: number for number, name in enumerate(named)})
+        return cls(numbers={name: number for number, name in enumerate(with_label(classes))})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> LabelMap:
@@ -90,6 +114,15 @@ class LabelMap:
             width=width,
         )
 
+    @classmethod
+    def stored(cls, value: Any) -> LabelMap:
+        """Read the label map of an output, which is empty if no image has a label.
+
+        Raises:
+            LabelError: it is none.
+        """
+        return cls(numbers={}) if value == {} else cls.parse(value)
+
     def require(self, classes: Iterable[str]) -> None:
         """Raise LabelError if a class has no label, but for that of images without one."""
         classes = set(classes)
@@ -119,10 +152,14 @@ class LabelMap:
         >>> LabelMap.parse({"cat": 0, "dog": 0, "eel": 3}).doubts(["cat", "dog"])[0]
         "label map: several classes have the number 0: 'cat', 'dog'"
         """
-        return tuple(
-            f"label map: {doubt}"
-            for doubt in (*self._shared(), *self._gaps(), *self._unused(classes))
+        classes = set(classes)
+        found = (
+            *self._shared(),
+            *self._gaps(),
+            *self._unused(classes),
+            *(self._without_label() if UNLABELLED in classes else ()),
         )
+        return tuple(f"label map: {doubt}" for doubt in found)
 
     def _shared(self) -> Iterator[str]:
         names: defaultdict[int, list[str]] = defaultdict(list)
@@ -139,6 +176,8 @@ class LabelMap:
 
     def _gaps(self) -> Iterator[str]:
         numbers = sorted(set(self.numbers.values()))
+        if not numbers:  # No image has a label.
+            return
         if numbers[0] not in (0, 1):
             yield f"the numbers begin at {numbers[0]}; training code usually expects 0"
         end = [] if self.width is None else [self.width]
@@ -155,6 +194,11 @@ class LabelMap:
         if unused:
             names = some([*map(quoted, unused)])
             yield f"no images of {counted(len(unused), 'class')} in the map: {names}"
+
+    def _without_label(self) -> Iterator[str]:
+        taken = [quoted(name) for name, number in self.numbers.items() if number == NO_LABEL]
+        if taken:
+            yield f"images without a label have the number {NO_LABEL}, as has {some(taken)}"
 
     def feature(self, name: str) -> tuple[int, ...]:
         """Return the integers of a class's ``label`` feature: one, or ``width`` of them.

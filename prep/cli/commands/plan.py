@@ -56,6 +56,8 @@ def _as_json(plan: RunPlan, guess: Estimate) -> dict[str, Any]:
         "source_bytes": plan.source_bytes,
         "splits": plan.counts,
         "labels": plan.labels.to_json(),
+        "class_names": dict(plan.class_names),
+        "doubts": list(plan.doubts),
         "shards": len(plan.shards),
         "images_per_shard": plan.images_per_shard,
         "fingerprint": plan.fingerprint.digest,

@@ -83,6 +83,10 @@ class View:
         """The number of copies; see :class:`prep.output.report.report.RunReport`."""
         return summarise_copies(self.copies, self.facts.plan.splits)
 
+    def title(self, class_name: str) -> str:
+        """Return what people are shown of a class."""
+        return self.facts.plan.class_title(class_name)
+
     def shot(self, path: str, note: str, jpeg: bytes | None) -> Shot:
         """Return a picture of the image at a path in the source."""
         url = data_url(jpeg) if jpeg else ""

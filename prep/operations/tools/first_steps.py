@@ -20,7 +20,7 @@ from prep.sources import demo
 from prep.sources.base import Catalog
 from prep.sources.folders.names import LABEL_MAP, FolderLayout
 from prep.sources.folders.scan import scan_folders
-from prep.sources.labels import LabelMap
+from prep.sources.labels import LabelMap, class_title, with_label
 from prep.storage.arguments import Stored, admit, typed
 from prep.storage.locate import absolute, locate
 from prep.storage.urls import is_url
@@ -68,7 +68,7 @@ def make_starter(source: str | None, output: str | None) -> Starter:
         text=_as_yaml(catalog, found, shards),
         source=found,
         images=catalog.images.num_rows,
-        classes=len(catalog.classes),
+        classes=len(with_label(catalog.classes)),
     )
 
 
@@ -158,11 +158,12 @@ def _head(catalog: Catalog) -> str:
         "Settings for prep run -c FILE. Flags win over them.",
         "A key behind a # is not set: it shows its default.",
         "",
-        f"Found: {total} of {counted(len(catalog.classes), 'class')}.",
+        f"Found: {total} of {counted(len(with_label(catalog.classes)), 'class')}.",
         *(f"  {name}: {number:,}" for name, number in _by_split(catalog).items()),
         "Classes:",
     ]
-    names = {catalog.classes[number]: count for number, count in sizes.most_common()}
+    titles = [class_title(name, catalog.class_names) for name in catalog.classes]
+    names = {titles[number]: count for number, count in sizes.most_common()}
     lines += [f"  {name}: {count:,}" for name, count in list(names.items())[:_CLASSES_SHOWN]]
     if len(names) > _CLASSES_SHOWN:
         lines.append(f"  and {len(names) - _CLASSES_SHOWN:,} smaller ones")

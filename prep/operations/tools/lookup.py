@@ -14,7 +14,7 @@ from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings import FORMATS
 from prep.shards.formats.base import Record, format_of_file, shards_among
-from prep.sources.base import ImageEntry
+from prep.sources.base import UNLABELLED, ImageEntry
 from prep.storage.arguments import admit
 from prep.storage.locate import locate
 from prep.storage.location import Location
@@ -36,7 +36,7 @@ class FoundRecord:
         shard: path or URL of its file.
         number: of the record in it, counted from 0.
         label: as stored: one number, or a one-hot list.
-        classes: names that the label stands for; none if unknown.
+        classes: the classes that the label stands for, as people are shown them; none if unknown.
         source: the image file that it was made of, relative to the source; None if unknown.
         width, height: in pixels.
         picture: an image file: the JPEG as stored, or a PNG of samples.
@@ -138,13 +138,12 @@ def _found(path: Location, number: int, record: Record) -> FoundRecord:
     if entry is not None:
         classes: tuple[str, ...] = (entry.class_name,)
     else:
-        numbers = plan.labels.numbers if plan else {}
-        classes = tuple(n for n in numbers if plan and plan.labels.feature(n) == record.label)
+        classes = _classes_of(record.label, plan) if plan else ()
     return FoundRecord(
         shard=str(path),
         number=number,
         label=record.label,
-        classes=classes,
+        classes=tuple(map(plan.class_title, classes)) if plan else (),
         source=entry.name if entry else None,
         width=pixels.shape[1],
         height=pixels.shape[0],
@@ -152,6 +151,12 @@ def _found(path: Location, number: int, record: Record) -> FoundRecord:
         kind=kind or "PNG",
         samples=None if kind else encoding or "raw",
     )
+
+
+def _classes_of(label: tuple[int, ...], plan: RunPlan) -> tuple[str, ...]:
+    """Return the classes that a label stands for."""
+    known = {*plan.labels.numbers, *({UNLABELLED} & {*plan.classes})}
+    return tuple(name for name in sorted(known) if plan.labels.feature(name) == label)
 
 
 def _kind(image: bytes) -> str | None:

@@ -27,6 +27,7 @@ from prep.planning.shards import ShardSpec
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.ignored import Ignored
 from prep.sources.folders.names import training_splits
+from prep.sources.labels import with_label
 from prep.sources.manifest import entries_of
 
 
@@ -84,13 +85,14 @@ class Copies:
 
     @property
     def conflict(self) -> bool:
-        """True if they lie in more than one class."""
-        return len({image.class_name for image in self.images}) > 1
+        """True if they lie in more than one class; those without a label lie in none."""
+        return len(with_label({image.class_name for image in self.images})) > 1
 
     def unlike(self, name: Literal["split", "class_name"]) -> tuple[Copy, Copy]:
         """Return the first image, and the first of another split or class, or else the second."""
-        first, second, *_ = self.images
-        others = (image for image in self.images if getattr(image, name) != getattr(first, name))
+        labelled = name == "class_name" and self.conflict
+        first, second, *_ = images = [i for i in self.images if i.class_name or not labelled]
+        others = (image for image in images if getattr(image, name) != getattr(first, name))
         return first, next(others, second)
 
 

@@ -73,6 +73,7 @@ def make_report(
         versions=all_versions(),
         read_as=plan.read_as,
         passed_over=tuple(map(asdict, plan.ignored)),
+        class_names=dict(plan.class_names),
         refusals_allowed=plan.refusals_allowed,
     )
 

@@ -67,6 +67,8 @@ class RunReport(Displayable):
         read_as: what the source was taken for, in words, such as "class folders in splits".
         passed_over: ``reason``, ``count`` and ``example`` of everything in the source that is not
             an image of the set.
+        class_names: names for people, by class. In ``classes``, images without a label are those of
+            the class ``""``.
         refusals_allowed: number of images that may be refused before the run is an error.
     """
 
@@ -96,6 +98,7 @@ class RunReport(Displayable):
     mean_of: tuple[str, ...] = ()
     read_as: str = ""
     passed_over: tuple[Mapping[str, Any], ...] = ()
+    class_names: Mapping[str, str] = field(default_factory=dict)
     refusals_allowed: int = 0
     start_seconds: float = 0.0
 

@@ -122,6 +122,10 @@ def report_attributes(value: object) -> dict[str, Any]:
         "mean_of": tuple(text(split, "mean_of") for split in fields.list("mean_of", default=[])),
         "read_as": fields.text("read_as", default=""),
         "passed_over": tuple(map(_passed, fields.list("passed_over", default=[]))),
+        "class_names": {
+            name: text(title, "class_names")
+            for name, title in fields.object("class_names", default={}).items()
+        },
         "refusals_allowed": fields.whole("refusals_allowed", default=_allowed(images, config)),
     }
     fields.any("verdict", default=None)  # The numbers tell it.

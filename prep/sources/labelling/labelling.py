@@ -32,7 +32,8 @@ def labelled(catalog: Catalog, wanted: Wanted) -> Catalog:
     """
     rules = wanted.labels or LabelRules()
     if rules.origin is not None:
-        catalog = with_labels_from(rules.origin, catalog, rules.rename)
+        required = wanted.unlabelled != "keep"
+        catalog = with_labels_from(rules.origin, catalog, rules.rename, required=required)
         if wanted.splits is not None and rules.origin != "column":
             catalog = replace(catalog, doubts=(*catalog.doubts, _OF_CHOSEN_SPLITS))
     if wanted.exclude is not None:

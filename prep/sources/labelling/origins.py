@@ -20,11 +20,14 @@ from prep.text import quoted, some
 _ARCHIVES = (".tar", ".zip")
 
 
-def with_labels_from(origin: str, catalog: Catalog, renamed: Collection[str] = ()) -> Catalog:
+def with_labels_from(
+    origin: str, catalog: Catalog, renamed: Collection[str] = (), *, required: bool = True
+) -> Catalog:
     """Return a catalog with the classes that the names of images tell.
 
     Args:
         origin: ``LabelRules.origin``.
+        required: whether some image must have a label.
         renamed: paths of folders that will be renamed, and so are no longer ambiguous as leaves.
 
     Raises:
@@ -40,7 +43,7 @@ def with_labels_from(origin: str, catalog: Catalog, renamed: Collection[str] = (
         return catalog
     if origin in ("folder", "leaf", "path"):
         return _from_folders(origin, catalog, renamed)
-    return _from_names(re.compile(origin), catalog)
+    return _from_names(re.compile(origin), catalog, required=required)
 
 
 def _with_classes(catalog: Catalog, labels: Iterable[str | None], rows: npt.ArrayLike) -> Catalog:
@@ -149,7 +152,7 @@ def _describe_twice(twice: Mapping[str, list[str]]) -> str:
     )
 
 
-def _from_names(pattern: re.Pattern[str], catalog: Catalog) -> Catalog:
+def _from_names(pattern: re.Pattern[str], catalog: Catalog, *, required: bool) -> Catalog:
     search = pattern.search
     names = map(os.fsdecode, catalog.images["path"].to_pylist())
     labels = [found and found["label"] for found in map(search, names)]
@@ -161,7 +164,7 @@ def _from_names(pattern: re.Pattern[str], catalog: Catalog) -> Catalog:
             f"labels.from: {quoted(pattern.pattern)} finds an empty label in {quoted(example)}; "
             "expected at least a character"
         )
-    if not known.keys() - {None}:
+    if required and not known.keys() - {None}:
         example = os.fsdecode(catalog.images["path"][0].as_py()) if labels else ""
         raise ConfigError(
             f"labels.from: {quoted(pattern.pattern)} is found in no name of an image, such as "

@@ -9,6 +9,8 @@ from typing import Any
 from prep.display.page.figures import pictures
 from prep.display.page.samples import MOST_CLASSES, shown_classes, thumbnails_per_class
 from prep.display.page.section import Figure, Section, View, make_section
+from prep.sources.base import UNLABELLED
+from prep.sources.labels import NO_LABEL, with_label
 from prep.text import counted, one_line, some
 
 #: More classes than these are shown in a list that scrolls, and can be searched.
@@ -26,12 +28,12 @@ def classes(view: View) -> Section:
         "Classes",
         {
             "rows": _rows(view, by_size),
-            "classes": len(totals),
-            "balance": _describe_balance(totals, by_size),
+            "classes": len(with_label(totals)),
+            "balance": _describe_balance(view),
             "few": _FEW_CLASSES,
             "splits": view.facts.splits,
         },
-        figures=_figures(totals, by_size),
+        figures=_figures(view, by_size),
     )
 
 
@@ -48,9 +50,11 @@ def _rows(view: View, by_size: Sequence[str]) -> list[dict[str, Any]]:
         counts = [facts.totals[split].written.get(name, 0) for split in facts.splits]
         rows.append(
             {
-                "name": name,
+                "name": view.title(name),
                 "anchor": _anchor(view, name),
-                "label": facts.plan.labels.numbers.get(name, ""),
+                "label": NO_LABEL
+                if name == UNLABELLED
+                else facts.plan.labels.numbers.get(name, ""),
                 "counts": counts,
                 "total": totals[name],
                 "refused": refused[name],
@@ -68,23 +72,24 @@ def _anchor(view: View, name: str) -> str:
     return f"class-{shown}" if view.sample.thumbnails.get(name) and shown < MOST_CLASSES else ""
 
 
-def _describe_balance(totals: Mapping[str, int], by_size: Sequence[str]) -> list[str]:
+def _describe_balance(view: View) -> list[str]:
     """Return which classes are the smallest and the largest, in sentences."""
+    totals = {name: view.class_totals[name] for name in with_label(view.class_totals)}
     if len(totals) < 2 or not any(totals.values()):
         return []
-    most, least = totals[by_size[0]], totals[by_size[-1]]
+    most, least = max(totals.values()), min(totals.values())
     if most == least:
         return [f"Each class has {counted(most, 'image')}."]
     ratio = f" ({_rounded(most / least)} times as many)" if least else ""
     return [
-        f"{_named(totals, least, 'smallest')} with {f'{least:,}' if least else 'no'} "
+        f"{_named(view, totals, least, 'smallest')} with {f'{least:,}' if least else 'no'} "
         f"{'image' if least == 1 else 'images'}.",
-        f"{_named(totals, most, 'largest')} with {most:,}{ratio}.",
+        f"{_named(view, totals, most, 'largest')} with {most:,}{ratio}.",
     ]
 
 
-def _named(totals: Mapping[str, int], images: int, kind: str) -> str:
-    names = sorted(name for name in totals if totals[name] == images)
+def _named(view: View, totals: Mapping[str, int], images: int, kind: str) -> str:
+    names = [view.title(name) for name in sorted(totals) if totals[name] == images]
     if len(names) == 1:
         return f"The {kind} class is {one_line(names[0])}"
     return f"The {kind} classes are {some([one_line(name) for name in names])}, each"
@@ -108,10 +113,11 @@ def _percent(share: float) -> str:
     return "<0.1%" if 0 < share < 0.0005 else f"{_rounded(100 * share)}%"
 
 
-def _figures(totals: Mapping[str, int], by_size: Sequence[str]) -> dict[str, Figure]:
+def _figures(view: View, by_size: Sequence[str]) -> dict[str, Figure]:
+    totals = view.class_totals
     if len(totals) <= _FEW_CLASSES or len(set(totals.values())) == 1:
         return {}
-    ordered = [(name, totals[name]) for name in by_size]
+    ordered = [(view.title(name), totals[name]) for name in by_size]
     caption = f"Half of the classes have {ordered[len(ordered) // 2][1]:,} images or fewer."
     model = pictures.class_profile(ordered)
     return {"classes": Figure(title="Images by class", caption=caption, model=model)}
@@ -121,11 +127,11 @@ def images(view: View) -> Section:
     """Return some images of each class."""
     sheet = [
         {
-            "name": name,
+            "name": view.title(name),
             "anchor": _anchor(view, name),
             "images": counted(view.class_totals.get(name, 0), "image"),
             "shots": [
-                view.shot(entry.name, f"{name}, {split}", jpeg)
+                view.shot(entry.name, f"{view.title(name)}, {split}", jpeg)
                 for jpeg, entry, split in view.sample.thumbnails[name]
             ],
         }

@@ -69,9 +69,9 @@ def _pair(view: View, copies: Copies, kind: _Kind, jpeg: bytes | None) -> dict[s
     return {
         "images": [
             (
-                view.shot(image.path, f"{image.class_name}, {image.split}", jpeg),
+                view.shot(image.path, f"{view.title(image.class_name)}, {image.split}", jpeg),
                 (image.split, len(splits) > 1),
-                (image.class_name, len(classes) > 1),
+                (view.title(image.class_name), len(classes) > 1),
             )
             for image in both
         ],

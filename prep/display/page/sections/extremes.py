@@ -157,7 +157,7 @@ def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, st
     def shot_of(image: Seen, said: str) -> Shot:
         row = row_of(image)
         path = os.fsdecode(facts.manifest["path"][row].as_py())
-        class_name = facts.plan.classes[facts.class_rows[row]]
+        class_name = view.title(facts.plan.classes[facts.class_rows[row]])
         size = f"{image.width:,} × {image.height:,} pixels"
         note = f"{class_name}, {image.split} · {size}{' · ' if said else ''}{said}"
         return view.shot(path, note, jpegs.get(row))

@@ -44,7 +44,7 @@ def _reasons(view: View) -> list[dict[str, Any]]:
         rows = [
             {
                 "shot": view.shot(note.path, _say(note), seen.get(note.path)),
-                "class_name": note.class_name,
+                "class_name": view.title(note.class_name),
                 "split": split,
                 "detail": note.detail,
             }

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from prep.display.page.section import View
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import refusals_allowed
+from prep.sources.labels import with_label
 from prep.text import counted, duration, rate, size_text
 
 
@@ -77,7 +78,7 @@ def tiles(view: View) -> list[KeyNumber]:
         KeyNumber("images", f"{everything.images:,}", f"of {planned:,} planned", "images"),
         KeyNumber("refused", f"{refused:,}", share, "refused"),
         KeyNumber("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
-        KeyNumber("classes", f"{len(facts.plan.classes):,}", _smallest(view), "classes"),
+        KeyNumber("classes", f"{len(facts.plan.labelled):,}", _smallest(view), "classes"),
         KeyNumber("shards", _shards(view), f"{size_text(everything.bytes)} in all", "shards"),
     ]
     return [*shown, *_effort(view)]
@@ -91,7 +92,7 @@ def _leaks(view: View) -> str:
 
 
 def _smallest(view: View) -> str:
-    sizes = view.class_totals.values()
+    sizes = [view.class_totals[name] for name in with_label(view.class_totals)]
     least, most = min(sizes, default=0), max(sizes, default=0)
     return counted(most, "image") if least == most else f"{least:,} to {counted(most, 'image')}"
 
