@@ -93,7 +93,7 @@ def test_the_server_that_started_this_process_is_found(
 
 
 def fetch(url: str) -> tuple[int, str]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.status, answer.read().decode(errors="replace")
 
 
@@ -135,7 +135,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
             yield root, files
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 @pytest.mark.slow

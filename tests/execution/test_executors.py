@@ -388,8 +388,11 @@ def test_processes_look_for_modules_where_the_one_that_starts_them_does(
     assert done.result == 4
 
 
-def test_processes_end_by_themselves_though_somebody_holds_their_connection() -> None:
+def test_processes_end_by_themselves_though_somebody_holds_their_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As one does that this process forks meanwhile."""
+    monkeypatch.setattr("prep.execution.local.crew.END_WITHIN", 60.0)
     with Crew(1) as crew:
         crew.wait_until_ready()
         process = crew._members[0].process

@@ -273,7 +273,7 @@ def test_jobs_that_may_still_be_there_are_told_of(
     async def come_and_go() -> None:
         job = tracked(cancel)
         await job.start()
-        await asyncio.wait_for(job.close(), 10)
+        await asyncio.wait_for(job.close(), 60)
 
     asyncio.run(come_and_go())
     found = jobqueue.describe_uncancelled(SimpleNamespace(job_cls=tracked))

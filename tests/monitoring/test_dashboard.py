@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import re
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from prep.output.report.verdict import STATES
 from tests.support.browser import screenshot
 from tests.support.clusters import run_prep, wait_until
 from tests.support.foreign import foreign_cluster
+from tests.support.gates import Gate
 from tests.support.pictures import jpeg, link_photos, write_tree
 
 PLOTS = {
@@ -124,10 +124,11 @@ def test_metrics_end_equal_to_the_report(source: Path, tmp_path: Path, client: C
 
 
 def test_a_run_whose_report_can_not_be_written_has_failed(tmp_path: Path, client: Client) -> None:
-    source = link_photos(tmp_path, 400).parent.parent
-    run = prep.start(config(source, tmp_path / "out", images_per_shard=50, size=448), client)
-    wait_until(lambda: run.state == "running")
-    (tmp_path / "out/report.json/in the way").mkdir(parents=True)
+    source = link_photos(tmp_path, 16).parent.parent
+    with Gate(tmp_path, client=client):
+        run = prep.start(config(source, tmp_path / "out", images_per_shard=2), client)
+        wait_until(lambda: run.state == "running")
+        (tmp_path / "out/report.json/in the way").mkdir(parents=True)
     with pytest.raises(PrepError, match="the report can't be written"):
         run.result(60)
     assert run.state == "failed"
@@ -254,26 +255,16 @@ def number_before(page: Page, text: str) -> int:
 def test_numbers_move_during_a_run_and_end_equal_to_the_report(
     own: Client, page: Page, tmp_path: Path
 ) -> None:
-    source = link_photos(tmp_path, 3000).parent.parent
-    reports: list[prep.RunReport] = []
+    source = link_photos(tmp_path, 1000).parent.parent
     page.goto(address_of(own, "prep"))
-    run = threading.Thread(
-        target=lambda: reports.append(
-            prep.run(config(source, tmp_path / "out", images_per_shard=100, size=448), own)
-        )
-    )
-    run.start()
-    seen = [wait_until(lambda: page.locator(".numbers").count()) and 0]
-    while run.is_alive():
-        now = number_before(page, "of 3,000 images")
-        if now != seen[-1]:
-            seen.append(now)
-            if len(seen) == 4:
-                screenshot(page, "dashboard-running")
-    run.join()
-    assert seen == sorted(seen)
-    assert len(seen) >= 5
-    (report,) = reports
+    with Gate(tmp_path, client=own) as gate:
+        run = prep.start(config(source, tmp_path / "out", images_per_shard=50, size=128), own)
+        page.locator(".numbers").wait_for()
+        for count in (150, 300, 450, 600):
+            gate.let(count)
+            wait_until(lambda n=count: number_before(page, "of 1,000 images") == n)
+        screenshot(page, "dashboard-running")
+    report = run.result(60)
     page.get_by_text("done", exact=True).wait_for()
     assert number_before(page, "images") == report.images["planned"]
     assert number_before(page, "refused") == report.images["refused"]
@@ -292,16 +283,13 @@ def test_the_contact_sheet_shows_the_pixels_that_are_written(
     red[..., 0] = 200
     source = link_photos(tmp_path, 3000, red).parent.parent
     page.goto(address_of(own, "prep"))
-    run = threading.Thread(
-        target=prep.run,
-        args=(config(source, tmp_path / "out", size=448, images_per_shard=500), own),
-    )
-    run.start()
-    image = page.locator(".sheet img").first
-    image.wait_for()
-    address = image.get_attribute("src")
-    caption = page.locator(".sheet figcaption").first.inner_text()
-    run.join()
+    image, counts = page.locator(".sheet img"), itertools.count()
+    with Gate(tmp_path, client=own) as gate:
+        run = prep.start(config(source, tmp_path / "out", size=128, images_per_shard=500), own)
+        wait_until(lambda: gate.let(next(counts)) or image.count())  # type: ignore[func-returns-value]
+        address = image.first.get_attribute("src")
+        caption = page.locator(".sheet figcaption").first.inner_text()
+        run.cancel(60)
     assert address is not None
     head, _, data = address.partition(",")
     assert head == "data:image/jpeg;base64"
@@ -377,22 +365,23 @@ def test_one_chooses_which_of_the_last_runs_to_look_at(
     assert (
         page.get_by_role("radio").count() == 0 or not page.get_by_role("radio").first.is_visible()
     )
-    many = link_photos(tmp_path, 3000).parent.parent
-    runs = [
-        prep.start(config(many, tmp_path / name, images_per_shard=50, size=448), own)
-        for name in ("second", "third")
-    ]
-    wait_until(lambda: all(run.state == "running" for run in runs))
-    page.locator("label", has_text="third").wait_for()
-    page.locator("label", has_text="second").click()
-    shown.get_by_text("second").wait_for()
-    page.locator("label", has_text="third").click()
-    shown.get_by_text("third").wait_for()
-    page.locator("label", has_text="first").click()
-    shown.get_by_text("first").wait_for()
-    screenshot(page, "dashboard-runs")
-    for run in runs:
-        run.cancel(60)
+    many = link_photos(tmp_path, 16).parent.parent
+    with Gate(tmp_path, first=3, client=own):
+        runs = [
+            prep.start(config(many, tmp_path / name, images_per_shard=2), own)
+            for name in ("second", "third")
+        ]
+        wait_until(lambda: all(run.state == "running" for run in runs))
+        page.locator("label", has_text="third").wait_for()
+        page.locator("label", has_text="second").click()
+        shown.get_by_text("second").wait_for()
+        page.locator("label", has_text="third").click()
+        shown.get_by_text("third").wait_for()
+        page.locator("label", has_text="first").click()
+        shown.get_by_text("first").wait_for()
+        screenshot(page, "dashboard-runs")
+        for run in runs:
+            run.cancel(60)
     page.locator("label", has_text="stopped").nth(1).wait_for()
     assert shown.inner_text().endswith("first")  # It stays.
     page.locator("label", has_text="third").click()
@@ -418,21 +407,28 @@ def test_a_page_whose_scheduler_has_gone_says_so(page: Page, source: Path, tmp_p
     screenshot(page, "dashboard-gone")  # The fixture sees that the console has no errors.
 
 
-def add_up_slowly(client: Client) -> Future[int]:
-    """A reduction of a Bag whose groups of tasks depend on each other in a circle."""
-    bag = db.from_sequence(range(20), npartitions=20).map(lambda n: time.sleep(0.1) or n)
+def add_up(client: Client, until: Path) -> Future[int]:
+    """A reduction of a Bag whose groups of tasks depend on each other in a circle.
+
+    Args:
+        until: a file that the tasks wait for.
+    """
+    bag = db.from_sequence(range(20), npartitions=20).map(
+        lambda number: wait_until(until.exists) and number
+    )
     return futures_of(client.persist(bag.reduction(sum, sum, split_every=4)))[0]
 
 
 @pytest.mark.slow
 def test_groups_of_a_reduction_leave_nothing_on_the_terminal(
-    own: Client, page: Page, capfd: pytest.CaptureFixture[str]
+    own: Client, page: Page, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     page.goto(address_of(own, "groups"))
     page.get_by_text("Groups").first.wait_for()
-    total = add_up_slowly(own)
-    wait_until(lambda: own.processing())
+    total = add_up(own, tmp_path / "go")
+    wait_until(lambda: any(own.processing().values()))
     assert "bokeh" in fetched(address_of(own, "groups"))  # It would be a 500.
+    (tmp_path / "go").touch()
     assert total.result(60) == 190
     page.goto("about:blank")
     said = capfd.readouterr().err

@@ -37,13 +37,6 @@ from tests.support.pictures import write_tree
 SHARDS = 4
 
 
-@pytest.fixture(autouse=True)
-def _patient_with_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that are stopped wait for their workers, however busy the machine is."""
-    monkeypatch.setattr("prep.execution.dask._PATIENCE", 60.0)
-    monkeypatch.setattr("prep.execution.local.crew.END_WITHIN", 60.0)
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve images in two splits, one of them empty."""
@@ -168,7 +161,7 @@ def test_a_callback_stops_a_run_and_what_is_committed_stays(
     source = write_tree(tmp_path / "source", {"train": {"cat": 24}})
     asked, stops, other = config(source, tmp_path / "out"), Stops(error), Recorder()
     how: dict[str, Any] = {"client": client} if where == "on a cluster" else {"workers": 1}
-    gate = Gate(tmp_path, client=how.get("client"), after=tmp_path / "out")
+    gate = Gate(tmp_path, first=4, client=how.get("client"))
     with gate, pytest.raises(raised) as caught:
         prep.run(asked, callbacks=[stops, other], **how)
     for each in (stops, other):
@@ -194,7 +187,7 @@ def test_what_a_callback_fails_of_others_are_told_to_the_last_image(
     source: Path, tmp_path: Path, client: Client
 ) -> None:
     stops, other = Stops(OSError("disk full")), MagicMock(spec=prep.Callback)
-    with pytest.raises(OSError, match="disk full"):
+    with Gate(tmp_path, first=4, client=client), pytest.raises(OSError, match="disk full"):
         prep.run(config(source, tmp_path / "out"), client, callbacks=[stops, other])
     told = [call.args[0] for call in other.shard_committed.call_args_list]
     committed = contents(tmp_path / "out", "*/*.tfrecord")

@@ -40,6 +40,7 @@ from prep.planning.shards import ShardSpec
 from prep.settings import ImageSettings
 from prep.shards.writer import RunRef
 from tests.support.clusters import contents, wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import jpeg, picture, write_tree
 
 SIZE = 32
@@ -928,20 +929,23 @@ def test_a_shard_that_cannot_be_written_is_named_and_the_others_are_committed(
 
 
 def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
-    source = write_tree(tmp_path / "source", {"train": {"cat": 120, "dog": 120}})
-    options = {"size": 512, "images_per_shard": 12}
+    source = write_tree(tmp_path / "source", {"train": {"cat": 12, "dog": 12}})
+    options = {"images_per_shard": 4}
     undisturbed = prep.plan(config(source, tmp_path / "undisturbed", **options))
     write_serially(undisturbed.shards, begin(undisturbed))
     output = tmp_path / "out"
-    with prep.cluster(workers=2) as own, ThreadPoolExecutor(1) as pool:
+    gate = Gate(tmp_path, first=4)
+    with gate, prep.cluster(workers=2) as own, ThreadPoolExecutor(1) as pool:
         victim = psutil.Process(next(iter(worker_pids(own).values())))
         run = pool.submit(prep.run, config(source, output, **options), own)
-        wait_until(lambda: receipts(output) and [*output.glob("train/.*.partial")])
+        # Both are at their second shard.
+        wait_until(lambda: len(receipts(output)) == len([*output.glob("train/.*.partial")]) == 2)
         victim.kill()
         assert not run.done()
+        gate.open()
         report = run.result(timeout=60)
-    assert report.images == {"planned": 240, "written": 240, "refused": 0}
-    assert len(shards(output)) == 20
+    assert report.images == {"planned": 24, "written": 24, "refused": 0}
+    assert len(shards(output)) == 6
     assert shards(output) == shards(tmp_path / "undisturbed")
     assert not list(output.glob("**/.*.partial"))
 

@@ -207,7 +207,10 @@ def test_a_disk_is_read_in_turn_until_it_keeps_its_reader_waiting(
     assert len(ahead) in (0, 40)  # It is remembered, unless the reads ahead were prompt.
 
 
-def test_a_disk_that_is_prompt_again_is_read_in_turn_again() -> None:
+def test_a_disk_that_is_prompt_again_is_read_in_turn_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefetch, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     with ReadAhead(range(99), lambda _: b"1", lambda _: 1, slow(32)) as files:
         assert [read() for _, read in files] == [b"1"] * 99
     assert "/disk" not in prefetch._DEPTHS
@@ -392,19 +395,23 @@ def test_the_mean_of_images_is_the_same_whether_or_not_they_are_read_ahead(
 
 
 # These run in the workers.
-def _answer_late(seconds: float) -> None:
-    lock = threading.Lock()
+def _answer_late(at_once: int) -> None:
+    """Have each file read late; those read ahead, once so many have been asked for at once."""
+    changed = threading.Condition()
     counts = {"now": 0, "most": 0}
 
     def read(path: bytes, expected: Stamp | None = None) -> bytes:
-        with lock:
+        with changed:
             counts["now"] += 1
             counts["most"] = max(counts["most"], counts["now"])
-        time.sleep(seconds)
+            changed.notify_all()
+            if is_ahead():
+                changed.wait_for(lambda: counts["most"] >= at_once, timeout=60)
+        time.sleep(0.02)
         try:
             return read_file(path, expected)
         finally:
-            with lock:
+            with changed:
                 counts["now"] -= 1
 
     read.counts = counts  # type: ignore[attr-defined]
@@ -426,7 +433,7 @@ def test_workers_read_ahead_of_a_server_that_is_far_away(client: Client, tmp_pat
     source = write_tree(tmp_path / "source", {"train": {"cat": 300, "dog": 300}})
     config = {"source": str(source), "size": 32, "images_per_shard": 150}
     prep.run(prep.Config(**config, output=str(tmp_path / "near")), client)
-    client.run(_answer_late, 0.02)
+    client.run(_answer_late, 8)
     try:
         report = prep.run(prep.Config(**config, output=str(tmp_path / "far")), client)
     finally:
@@ -448,12 +455,10 @@ def test_a_stopped_run_leaves_no_thread_that_reads(client: Client, tmp_path: Pat
         images_per_shard=401,
         on_bad_image="fail",
     )
-    client.run(_answer_late, 0.02)
+    client.run(_answer_late, 0)
     try:
         with pytest.raises(prep.PrepError, match=r"zzz\.jpg"):
             prep.run(config, client)
     finally:
         client.run(_answer_at_once)
-    wait_until(
-        lambda: all(found == (0, 0) for found in client.run(_threads_and_bytes).values()), 30
-    )
+    wait_until(lambda: all(found == (0, 0) for found in client.run(_threads_and_bytes).values()))
