@@ -26,8 +26,7 @@ from prep.execution.writing import write_serially
 from prep.operations.mean import sum_images
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
-from prep.sources import prefetch
-from prep.sources.folders import source
+from prep.sources import file_source, prefetch
 from prep.sources.prefetch import MEMORY, ReadAhead
 from prep.storage.locate import read_file
 from prep.storage.location import Stamp
@@ -289,7 +288,7 @@ def test_an_image_that_was_passed_over_takes_no_memory() -> None:
 
 HANGING = """
 import os, threading
-from prep.sources import prefetch
+from prep.sources import file_source, prefetch
 prefetch._DEPTHS["/disk"] = 4
 asked = threading.Event()
 def read(number):
@@ -415,12 +414,12 @@ def _answer_late(at_once: int) -> None:
                 counts["now"] -= 1
 
     read.counts = counts  # type: ignore[attr-defined]
-    vars(source)["read_file"] = read
+    vars(file_source)["read_file"] = read
 
 
 def _answer_at_once() -> int:
-    read: Any = vars(source)["read_file"]
-    vars(source)["read_file"] = read_file
+    read: Any = vars(file_source)["read_file"]
+    vars(file_source)["read_file"] = read_file
     most: int = read.counts["most"]
     return most
 
