@@ -17,7 +17,7 @@ from prep.errors import SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.ignored import sum_by_reason
 from prep.sources.manifest import table_of
-from prep.sources.naming import SourceName, Sources, beyond
+from prep.sources.naming import SourceName, Sources, base_of, beyond
 from prep.text import counted, quoted, some
 
 
@@ -112,7 +112,7 @@ class _Part:
         split = np.array([splits.index(n) if n in splits else -1 for n in self.splits], np.int32)
         at = {name: number for number, name in enumerate(classes)}
         numbers = np.array([*(at[name] for name in names), -1], np.int32)
-        places = _places(rows, self.path)
+        places = _places(rows, base_of(self.catalog.source))
         table = pa.table(
             {
                 "split": pa.array(split[rows["split"].to_numpy()], pa.int32()),

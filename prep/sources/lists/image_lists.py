@@ -1,18 +1,190 @@
-"""a list as a layout."""
+"""Lists of images as a layout: files of any known format, and folders that hold one."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prep.errors import SourceError
 from prep.sources.base import Catalog, Wanted
+from prep.sources.folders.names import (
+    EXTENSIONS,
+    SYSTEM_FOLDERS,
+    extension_of,
+    is_container,
+    is_plainly_a_split,
+)
 from prep.sources.layouts.base import Place
+from prep.storage.location import Location
+from prep.text import quoted, some
+
+if TYPE_CHECKING:
+    from prep.sources.lists.list_table import ListTable
+
+_CUB = ("images.txt", "image_class_labels.txt", "classes.txt")
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_LISTS = frozenset([b"csv", b"tsv", b"jsonl", b"ndjson", b"parquet"])
+# What Kaggle puts beside a list: the form of an answer, not the truth.
+_SAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)
+# More folders than this beside a list are classes.
+_MOST_FOLDERS = 20
 
 
 class List:
-    """a list."""
+    """A list of images, with their labels."""
 
-    title = "a list"
+    title = "a list of images"
 
     def recognizes(self, place: Place) -> str | None:
-        return None
+        """Return what shows that a file is a list, or that a folder has one beside its images."""
+        if place.is_folder:
+            found = _lists_in(place)
+            return None if found is None else f"by {some([*map(quoted, found.files)])}"
+        from prep.sources.lists.list_forms import form_of
+
+        return form_of(place.head)
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        raise NotImplementedError
+        """List the images of a list, in its order."""
+        from prep.sources.lists.list_catalog import catalog_of_list  # Workers don't need it.
+
+        folder = place.name
+        if not place.is_folder:
+            folder = place.name.rpartition("/")[0] or "/"
+            beside = Place.at(folder) if os.path.basename(place.name) in _CUB else None
+            if beside is None or not _is_cub(beside):
+                table = _read(place, wanted.columns or {})
+                return catalog_of_list(place, table, folder, wanted)
+            place = beside
+        found = _lists_in(place)
+        if found is None:
+            raise SourceError(
+                f"source: {quoted(place.name)} is a folder, in which no one list is plainly that "
+                "of its images; give the list itself as the source"
+            )
+        return catalog_of_list(place, found.table(place, wanted.columns or {}), folder, wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lists:
+    """The lists in a folder that are plainly those of its images.
+
+    Attributes:
+        files: their names in the folder.
+        in_splits: whether each is in the folder of a split, and is of the images there.
+    """
+
+    files: Sequence[str]
+    in_splits: bool = False
+
+    def table(self, place: Place, given: Mapping[str, Any]) -> ListTable:
+        """Return the table of all of them."""
+        if tuple(self.files) == _CUB:
+            from prep.sources.lists.text_lists import cub_table
+
+            return cub_table(place)
+        tables = [_read(_inside(place, name), given) for name in self.files]
+        if not self.in_splits:
+            return tables[0]
+        from prep.sources.lists.list_table import in_one
+
+        return in_one(tables, [name.partition("/")[0] for name in self.files], place.name, given)
+
+
+def _read(place: Place, given: Mapping[str, Any]) -> ListTable:
+    from prep.sources.lists.list_forms import read_list  # It takes a while to load.
+
+    return read_list(place, given)
+
+
+def _inside(place: Place, name: str) -> Place:
+    return Place.at(f"{place.name.rstrip('/')}/{name}")
+
+
+def _lists_in(place: Place) -> _Lists | None:
+    """Return the lists in a folder that are plainly those of its images; None if none is."""
+    if _is_cub(place):
+        return _Lists(files=_CUB)
+    there = [name for name in _METADATA if place.entries.get(name) is False]
+    if len(there) == 1 and _names_files(_inside(place, there[0])):
+        return _Lists(files=there)
+    splits = [name for name, is_folder in place.entries.items() if is_folder]
+    if not there and 0 < len(splits) <= _MOST_FOLDERS and all(map(is_plainly_a_split, splits)):
+        found = [_metadata_in(place, name) for name in splits]
+        if all(found):
+            return _Lists(files=[name for name in found if name], in_splits=True)
+    return _list_beside_images(place)
+
+
+def _is_cub(place: Place) -> bool:
+    """Return whether a folder is that of CUB-200.
+
+    https://www.vision.caltech.edu/datasets/cub_200_2011/
+    """
+    return all(place.entries.get(name) is False for name in _CUB) and bool(
+        place.entries.get("images")
+    )
+
+
+def _metadata_in(place: Place, folder: str) -> str | None:
+    """Return the list of a split as Hugging Face's ``imagefolder`` has it; None if there is none.
+
+    https://huggingface.co/docs/datasets/image_dataset#imagefolder
+    """
+    inside = place.location / folder
+    there = [name for name in inside.names("metadata.") if name in _METADATA]
+    if len(there) != 1 or not _names_files(_inside(place, f"{folder}/{there[0]}")):
+        return None
+    return f"{folder}/{there[0]}"
+
+
+def _names_files(place: Place) -> bool:
+    return place.head.startswith(b"PAR1") or b"file_name" in place.head
+
+
+def _list_beside_images(place: Place) -> _Lists | None:
+    """Return the only list with images and labels beside images that are in no class folders."""
+    folders = [name for name, is_folder in place.entries.items() if is_folder]
+    folders = [n for n in folders if not n.startswith(".") and n.encode() not in SYSTEM_FOLDERS]
+    names = [
+        name
+        for name, is_folder in place.entries.items()
+        if not is_folder and extension_of(os.fsencode(name)) in _LISTS and not name.startswith(".")
+    ]
+    names = [name for name in names if not _SAMPLE.search(name)]
+    if not names or len(folders) > _MOST_FOLDERS or len(names) > _MOST_FOLDERS:
+        return None
+    found = [name for name in names if _has_images_and_labels(_inside(place, name))]
+    if len(found) != 1:
+        return None
+    here = any(
+        extension_of(os.fsencode(name)) in EXTENSIONS
+        for name, is_folder in place.entries.items()
+        if not is_folder
+    )
+    unlike = len(folders) == 1 or all(is_container(n) or is_plainly_a_split(n) for n in folders)
+    flat = unlike and all(_is_flat(place.location / name) for name in folders)
+    return _Lists(files=found) if flat and (here or folders) else None
+
+
+def _is_flat(folder: Location, depth: int = 2) -> bool:
+    """Return whether no class folder lies in a folder."""
+    local = folder.local
+    if local is None:
+        below = [name for name, status in folder.listed() if status.is_folder]
+    else:
+        with os.scandir(local) as entries:
+            below = [entry.name for entry in entries if entry.is_dir()]
+    below = [name for name in below if name]
+    return depth > 0 and all(is_container(n) and _is_flat(folder / n, depth - 1) for n in below)
+
+
+def _has_images_and_labels(place: Place) -> bool:
+    """Return whether the first rows of a list show columns of images and of labels."""
+    from prep.sources.lists.list_forms import first_rows
+    from prep.sources.lists.roles import are_images_and_labels
+
+    return are_images_and_labels(*first_rows(place))

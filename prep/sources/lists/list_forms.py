@@ -1,0 +1,219 @@
+"""The formats of lists: told by the first bytes of a file, and read as a table of text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prep.errors import SourceError
+from prep.sources.layouts.base import Place
+from prep.sources.lists.list_table import SAMPLED, ListTable
+from prep.text import quoted, reason_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PARQUET, _ARROW, _STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+# Bytes that no text has: control characters but for tabs, new lines, form feeds and escapes.
+_BINARY = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+def form_of(head: bytes) -> str | None:
+    r"""Return what shows that a file is a list, by its first bytes; None if nothing does.
+
+    >>> form_of(b"path,label"), form_of(b"PAR1"), form_of(b"\xff\xd8\xff\xe0")
+    ('it is text', 'it is a Parquet file', None)
+    """
+    if head.startswith(_PARQUET):
+        return "it is a Parquet file"
+    if head.startswith((_ARROW, _STREAM)):
+        return "it is an Arrow file"
+    if head.startswith(_UTF16) or _is_utf16(head):
+        return "it is text in UTF-16"
+    return None if b"\0" in head or _BINARY.search(head) else "it is text"
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Return whether bytes look like UTF-16 of mostly ASCII, without a byte order mark."""
+    even, odd = head[:64:2], head[1:64:2]
+    return len(head) > 8 and any(
+        not zeros.strip(b"\0") and not _BINARY.search(other) and b"\0" not in other
+        for zeros, other in ((even, odd), (odd, even))
+    )
+
+
+def read_list(place: Place, given: Mapping[str, Any]) -> ListTable:
+    """Return the table of a list.
+
+    Args:
+        given: the columns that a configuration names, by their roles.
+
+    Raises:
+        SourceError: it can't be read, or is malformed.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    head = place.head
+    if head.startswith((_PARQUET, _ARROW, _STREAM)):
+        return _read_columns(place)
+    from prep.sources.lists.json_lists import read_json_list
+    from prep.sources.lists.text_lists import read_text_list, text_of
+
+    try:
+        data = place.location.read_patiently()
+    except OSError as error:
+        raise _unreadable(place, error) from None
+    text = text_of(place.name, data)
+    if text.lstrip()[0] in "{[":
+        return read_json_list(place.name, text, given)
+    return read_text_list(place.name, text, given)
+
+
+def _unreadable(place: Place, error: Exception) -> SourceError:
+    if isinstance(error, OSError):
+        place.location.require_answer(error, "source: can't read a list")
+    return SourceError(f"source: {quoted(place.name)}: can't be read: {reason_of(error)}")
+
+
+def _read_columns(place: Place) -> ListTable:
+    """Return the table of a Parquet or Arrow file."""
+    import pyarrow as pa
+
+    try:
+        form, schema, read, first = _opened(place)
+        usable = [n for n, field in enumerate(schema) if _is_plain(field.type)]
+        columns = tuple(schema.field(n).name for n in usable)
+        sample = [_as_text(first.column(n)).to_pylist() for n in usable]
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(place, error) from None
+    others = [field.name for n, field in enumerate(schema) if n not in usable]
+
+    def load(positions: Sequence[int]) -> Sequence[pa.Array]:
+        try:
+            return [_as_text(column) for column in read([usable[at] for at in positions])]
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(place, error) from None
+
+    if not columns:
+        held = ", ".join(map(quoted, others)) or "none"
+        raise SourceError(
+            f"source: {quoted(place.name)}: expected columns of text or numbers that name images "
+            f"and labels; columns found: {held}"
+        )
+    return ListTable(
+        name=place.name,
+        form=form,
+        columns=columns,
+        sample=list(zip(*sample, strict=True)),
+        load=load,
+        places=lambda rows: [f"row {row + 1}" for row in rows],
+        unusable=tuple(others),
+    )
+
+
+def _opened(
+    place: Place,
+) -> tuple[str, pa.Schema, Callable[[Sequence[int]], Sequence[pa.ChunkedArray]], pa.Table]:
+    """Return the format, the schema, a function that reads columns, and the first rows."""
+    import pyarrow as pa
+
+    source = place.location.open_regular()
+    if place.head.startswith(_PARQUET):
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(source)
+        schema = file.schema_arrow
+        plain = [field.name for field in schema if _is_plain(field.type)]
+        _require_names(place, schema)
+
+        def read(positions: Sequence[int]) -> Sequence[pa.ChunkedArray]:
+            names = [schema.field(at).name for at in positions]
+            table = file.read(columns=list(dict.fromkeys(names)))
+            return [table[name] for name in names]
+
+        batches = file.iter_batches(batch_size=SAMPLED, columns=plain)
+        first = next(batches, None)
+        few = schema.empty_table() if first is None else pa.table(first)
+        return "Parquet", schema, read, _with_all(few, schema)
+    open_ = pa.ipc.open_file if place.head.startswith(_ARROW) else pa.ipc.open_stream
+    table = open_(source).read_all()
+    _require_names(place, table.schema)
+    return (
+        "Arrow",
+        table.schema,
+        lambda positions: [table.column(at) for at in positions],
+        table.slice(0, SAMPLED),
+    )
+
+
+def _require_names(place: Place, schema: pa.Schema) -> None:
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        told = ", ".join(map(quoted, twice))
+        raise SourceError(
+            f"source: {quoted(place.name)}: two columns are called {told}; rename one"
+        )
+
+
+def _with_all(few: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with a column for each field of a schema; what was not read is null."""
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            field.name: few[field.name]
+            if field.name in few.column_names
+            else pa.nulls(len(few), field.type)
+            for field in schema
+        }
+    )
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Return whether values of a type can be taken for text."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    text = (types.is_string, types.is_large_string, types.is_string_view)
+    others = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+    return any(is_kind(kind) for is_kind in (*text, *others))
+
+
+def _as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column as text; what is absent is empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column, pa.ChunkedArray):
+        column = (
+            pa.concat_arrays(column.unify_dictionaries().chunks)
+            if column.num_chunks
+            else (pa.array([], column.type))
+        )
+    if pa.types.is_floating(column.type):  # As Python writes it: 20.0, not 20.
+        values = ["" if v is None or v != v else repr(v) for v in column.to_pylist()]
+        return pa.array(values, pa.string())
+    return pc.fill_null(column.cast(pa.string()), "")
+
+
+def first_rows(place: Place) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the names of the columns of a list, and its first rows; nothing if it has none.
+
+    Of text, no more is read than the head of its place.
+    """
+    from prep.sources.lists.json_lists import read_json_list
+    from prep.sources.lists.text_lists import read_text_list, text_of
+
+    try:
+        if place.head.startswith((_PARQUET, _ARROW, _STREAM)):
+            table = _read_columns(place)
+        else:
+            whole = place.head[: place.head.rfind(b"\n") + 1] or place.head
+            text = text_of(place.name, whole)
+            read = read_json_list if text.lstrip()[0] in "{[" else read_text_list
+            table = read(place.name, text, {})
+    except SourceError:
+        return (), ()
+    return (table.columns, table.sample) if table.headed else ((), ())

@@ -1,0 +1,197 @@
+"""The roles of a list's columns: image, label, split and group, as they are given or guessed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prep.errors import ConfigError
+from prep.settings import COLUMN_ROLES
+from prep.sources.folders.names import EXTENSIONS, role_of
+from prep.sources.lists.list_table import ListTable
+from prep.text import quoted, some, unknown
+
+#: A regular expression for the end of the name of an image; its case does not matter.
+IMAGE_NAME = rf"\.(?:{'|'.join(sorted(name.decode() for name in EXTENSIONS))})"
+_IMAGE = re.compile(rf"{IMAGE_NAME}\s*", re.IGNORECASE)
+
+_FLAGS = frozenset(["0", "1", "0.0", "1.0"])
+# Names of columns, without case and anything but letters and digits. Of those in one line, a list
+# is expected to have one; those of an earlier line are better.
+_NAMES: Mapping[str, Sequence[str]] = {
+    "image": (
+        "path paths filepath filepaths file filename filenames imagepath imgpath imagefile "
+        "imagefilename imagefilepath relativepath relpath",
+        "image images img imgs imagename imgname picture photo",
+        "imageid imgid id idcode isicid imageindex key uid",
+    ),
+    "label": (
+        "label labels class classes category target",
+        "classname labelname categoryname",
+        "dx diagnosis species breed variety y findinglabels scientificname tag",
+        "classid labelid categoryid classindex classlabel",
+    ),
+    "split": ("split set subset partition phase", "dataset datasplit usage"),
+    "group": ("group groupid patient patientid subject subjectid lesionid",),
+}
+
+
+def plain(name: str) -> str:
+    """Return the name of a column without case and signs.
+
+    >>> plain("Image_ID "), plain("file_name")
+    ('imageid', 'filename')
+    """
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+def is_role(name: str, *roles: str) -> bool:
+    """Return whether a column is named like one that has a role, or one of these roles."""
+    lines = (names for role in roles or _NAMES for names in _NAMES[role])
+    return any(plain(name) in names.split() for names in lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """The positions of the columns that have a role.
+
+    Attributes:
+        image: of the paths of images.
+        label: of the labels, or of a column for each class, with ones and zeros; empty if none is
+            known.
+        split, group: None if there is none.
+        rest: of all other columns.
+    """
+
+    image: int
+    label: tuple[int, ...] = ()
+    split: int | None = None
+    group: int | None = None
+    rest: tuple[int, ...] = ()
+
+
+def find_roles(table: ListTable, given: Mapping[str, Any], *, labels: bool) -> Roles:
+    """Return the roles of columns: those that are given, and the others by their names.
+
+    Args:
+        given: names of columns, by role.
+        labels: whether labels are to be taken from columns.
+
+    Raises:
+        ConfigError: a column that is given does not exist.
+        SourceError: there is none for the images, or two fit.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for role, names in {**table.fixed, **given}.items():
+        chosen = [names] if isinstance(names, str) else names
+        found[role] = tuple(_position(table, role, name) for name in chosen)
+    for role in COLUMN_ROLES:
+        if role not in found and (role != "label" or labels):
+            found[role] = _guess(table, role, {at for used in found.values() for at in used})
+    rest = _rest(table, found)
+    if not found["image"]:
+        raise table.error(
+            f"no column is known to hold the images; columns found: {_told(table.columns)}; name "
+            "them with `columns`, such as {image: NAME, label: NAME}"
+        )
+    if labels and not found["label"] and len(rest) == 1 and not table.headed:
+        found["label"], rest = rest, ()
+    return Roles(
+        image=found["image"][0],
+        label=found.get("label", ()) if labels else (),
+        split=next(iter(found["split"]), None),
+        group=next(iter(found["group"]), None),
+        rest=rest,
+    )
+
+
+def _rest(table: ListTable, found: Mapping[str, Iterable[int]]) -> tuple[int, ...]:
+    used = {at for positions in found.values() for at in positions}
+    # A column without a name is the index that pandas writes.
+    return tuple(at for at, name in enumerate(table.columns) if at not in used and name)
+
+
+def _position(table: ListTable, role: str, name: str) -> int:
+    positions = [at for at, column in enumerate(table.columns) if column == name]
+    if len(positions) == 1:
+        return positions[0]
+    if positions:
+        raise ConfigError(
+            f"columns.{role}: {quoted(table.name)} has {len(positions)} columns {quoted(name)}; "
+            "rename one of them"
+        )
+    if name.isdecimal() and 0 < int(name) <= len(table.columns):
+        return int(name) - 1
+    told = unknown("column", name, table.columns)
+    raise ConfigError(
+        f"columns.{role}: got {quoted(name)}, {told}; columns found in {quoted(table.name)}: "
+        f"{_told(table.columns)}"
+    )
+
+
+def _told(columns: Sequence[str]) -> str:
+    return some([*map(quoted, columns)]) if len(columns) > 30 else ", ".join(map(quoted, columns))
+
+
+def _guess(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
+    """Return the column that has a role, by its name, or by what is in it.
+
+    Raises:
+        SourceError: two fit.
+    """
+    for number, names in enumerate(_NAMES[role]):
+        fit = [
+            at
+            for at, name in enumerate(table.columns)
+            if at not in used and plain(name) in names.split() and (role != "split" or not number)
+        ]
+        if role == "split" and number:
+            fit = [at for at, name in enumerate(table.columns) if plain(name) in names.split()]
+            fit = [at for at in fit if _are_splits(table, at)]
+        if len(fit) > 1:
+            told = " and ".join(quoted(table.columns[at]) for at in fit)
+            raise table.error(
+                f"columns {told} may both hold the {role}s; name one of them, with "
+                f"`columns`: {{{role}: {table.columns[fit[0]]}}}"
+            )
+        if fit:
+            return (fit[0],)
+    return _guess_by_values(table, role, used)
+
+
+def _guess_by_values(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
+    if role == "image":
+        fit = [at for at in range(len(table.columns)) if _are_images(table, at)]
+        if not fit and len(table.columns) == 1:
+            fit = [0]
+        if not fit and not table.headed and len(table.columns) == 2:
+            fit = [0]
+        return (fit[0],) if len(fit) == 1 else ()
+    if role == "split" and not table.headed:
+        fit = [at for at in range(len(table.columns)) if at not in used and _are_splits(table, at)]
+        return (fit[0],) if len(fit) == 1 and len(table.columns) > 2 else ()
+    return ()
+
+
+def _are_images(table: ListTable, at: int) -> bool:
+    rows = table.sample
+    return bool(rows) and all(_IMAGE.search(row[at][-12:]) for row in rows)
+
+
+def _are_splits(table: ListTable, at: int) -> bool:
+    rows = table.sample
+    return bool(rows) and all(role_of(row[at]) for row in rows)
+
+
+def are_images_and_labels(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether columns are named for images and labels, or hold ones and zeros for these."""
+    images = [at for at, name in enumerate(columns) if is_role(name, "image")]
+    if not images or not rows:
+        return False
+    rest = [at for at in range(len(columns)) if at not in images]
+    if any(is_role(columns[at], "label") for at in rest):
+        return True
+    flags = [at for at in rest if not is_role(columns[at])]
+    return len(flags) > 1 and all(row[at] in _FLAGS for row in rows for at in flags)

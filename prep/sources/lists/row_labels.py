@@ -1,0 +1,185 @@
+"""Labels, splits and groups of the rows of a list, as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prep.sources.lists.list_table import ListTable
+from prep.text import counted, quoted, some
+
+_ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
+_ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
+_SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
+_BLANK = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A value for each row, of few that are distinct.
+
+    Attributes:
+        numbers: int32; positions in ``names``; -1 for an empty value.
+        names: the distinct values, by name.
+    """
+
+    numbers: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Words:
+        """Return the values of some rows; all names stay."""
+        return Words(numbers=self.numbers[rows], names=self.names)
+
+    def name(self, row: int) -> str:
+        """Return the value of a row."""
+        number = self.numbers[row]
+        return "" if number < 0 else self.names[number]
+
+
+def words_of(values: pa.Array) -> Words:
+    """Return the distinct values of a column, without blanks around them."""
+    encoded = values.dictionary_encode()
+    stripped = [value.strip(_BLANK) for value in encoded.dictionary.to_pylist()]
+    names = sorted(set(stripped) - {""}, key=str.encode)
+    number = {name: position for position, name in enumerate(names)}
+    numbers = np.array([number.get(value, -1) for value in stripped], np.int32)
+    indices = encoded.indices.to_numpy(zero_copy_only=False)
+    return Words(numbers=numbers[indices] if len(numbers) else indices, names=tuple(names))
+
+
+def same_word(rows: int, name: str) -> Words:
+    """Return one value for all rows."""
+    return Words(numbers=np.zeros(rows, np.int32), names=(name,))
+
+
+def no_words(rows: int) -> Words:
+    """Return no value for any row."""
+    return Words(numbers=np.full(rows, -1, np.int32), names=())
+
+
+def are_flags(columns: Sequence[pa.Array]) -> bool:
+    """Return whether columns hold nothing but ones and zeros, and are more than one."""
+    return len(columns) > 1 and all(
+        pc.all(pc.or_(pc.is_in(c, _ZEROS), pc.is_in(c, _ONES)), min_count=0).as_py()
+        for c in columns
+    )
+
+
+def labels_of_flags(table: ListTable, positions: Sequence[int]) -> Words:
+    """Return the labels that are given by a column for each class, with a one and zeros.
+
+    Raises:
+        SourceError: a row has several ones, or another value.
+    """
+    names = [table.columns[at] for at in positions]
+    order = sorted(range(len(names)), key=lambda at: names[at].encode())
+    columns = table.load([positions[at] for at in order])
+    rows = len(columns[0])
+    numbers, ones = np.full(rows, -1, np.int32), np.zeros(rows, np.int32)
+    for number, column in enumerate(columns):
+        one = pc.is_in(column, _ONES)
+        known = pc.or_(one, pc.or_(pc.is_in(column, _ZEROS), pc.equal(column, "")))
+        if not pc.all(known, min_count=0).as_py():
+            _refuse_flags(table, names[order[number]], column, known)
+        flags = one.to_numpy(zero_copy_only=False)
+        numbers[flags] = number
+        ones += flags
+    several = np.flatnonzero(ones > 1)
+    if len(several):
+        raise table.error(
+            f"{counted(len(several), 'row')} with several labels, where one is expected: "
+            f"{table.named(several.tolist())}; choose one for each image, or name a column of "
+            "labels with `columns`, such as {label: NAME}"
+        )
+    return Words(numbers=numbers, names=tuple(names[at] for at in order))
+
+
+def _refuse_flags(table: ListTable, name: str, column: pa.Array, known: pa.Array) -> NoReturn:
+    wrong = np.flatnonzero(~known.to_numpy(zero_copy_only=False))
+    values = column.take(pa.array(wrong)).to_pylist()
+    raise table.error(
+        f"column {quoted(name)} has {counted(len(wrong), 'value')} other than 0 and 1, where a "
+        f"column for each class is expected: {table.named(wrong.tolist(), values)}; name the "
+        "columns of the classes, or the one of the labels, with `columns`"
+    )
+
+
+def require_all_labelled(
+    table: ListTable, labels: Words, splits: Words, rows: npt.NDArray[np.int64]
+) -> None:
+    """Raise SourceError for an empty label in a split of which other images have one.
+
+    A split without any label, such as a test set, is not labelled on purpose.
+
+    Args:
+        rows: the numbers of the rows in the list.
+    """
+    count = len(splits.names)
+    unlabelled = labels.numbers < 0
+    some_labelled = np.zeros(count, bool)
+    some_labelled[splits.numbers[~unlabelled]] = True
+    wrong = np.flatnonzero(unlabelled & some_labelled[splits.numbers])
+    if len(wrong):
+        raise table.error(
+            f"{counted(len(wrong), 'image')} with an empty label: "
+            f"{table.named(rows[wrong].tolist())}; "
+            "fill it in, take the rows out, or pass `unlabelled='keep'` to give such images the "
+            "label -1"
+        )
+
+
+def require_split(table: ListTable, splits: Words) -> None:
+    """Raise SourceError for rows without a split."""
+    wrong = np.flatnonzero(splits.numbers < 0)
+    if len(wrong):
+        raise table.error(
+            f"{counted(len(wrong), 'image')} with an empty split: {table.named(wrong.tolist())}; "
+            "fill it in, or take the rows out"
+        )
+
+
+def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[str, ...]:
+    """Return what may be a mistake in the labels or the splits of a list."""
+    found = []
+    several = [name for name in labels.names if _SEVERAL.fullmatch(name)]
+    if several:
+        found.append(
+            f"{counted(len(several), 'label')} may be several in one, such as "
+            f"{quoted(several[0])}; each is taken for a class of its own"
+        )
+    used = np.bincount(labels.numbers[labels.numbers >= 0], minlength=len(labels.names))
+    if len(used) > 2 and used.max() == 1:
+        found.append(
+            "each image has a label of its own, so that the column of labels may be another one"
+        )
+    if len(labels.names) > 10 and all(re.fullmatch("0|[1-9][0-9]*", n) for n in labels.names):
+        place = labels.names.index("10") if "10" in labels.names else None
+        example = "" if place is None else f" (the label of '10' is {place})"
+        found.append(
+            f"labels are numbers, and classes are numbered by name as text{example}; pass "
+            "`labels` with order, a file of the classes in their order, for another numbering"
+        )
+    if groups is not None:
+        found += _groups_in_two_splits(groups, splits)
+    return tuple(found)
+
+
+def _groups_in_two_splits(groups: Words, splits: Words) -> list[str]:
+    known = groups.numbers >= 0
+    pairs = np.stack([groups.numbers[known], splits.numbers[known]], axis=1)
+    distinct = np.unique(pairs, axis=0)[:, 0]
+    repeated = np.unique(distinct[1:][distinct[1:] == distinct[:-1]])
+    if not len(repeated):
+        return []
+    names = [quoted(groups.names[number]) for number in repeated.tolist()]
+    return [
+        f"{counted(len(repeated), 'group')} with images in more than one split: {some(names)}; "
+        "what is learnt of a group in training helps in its test"
+    ]

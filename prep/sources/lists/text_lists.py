@@ -1,0 +1,382 @@
+"""Lists as text: CSV and its kin, and lines of a path and a label."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prep.errors import SourceError
+from prep.sources.layouts.base import Place
+from prep.sources.lists.list_table import SAMPLED, ListTable, rows_of_text
+from prep.sources.lists.roles import IMAGE_NAME, is_role
+from prep.text import counted, quoted, reason_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FORMS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV with bars"}
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# What is looked at to tell the format.
+_HEAD = 1 << 18
+_ROWS_AT_ONCE = 8192
+# Lines of a path and a label: up to the last extension of an image, or else up to the last blank.
+_PATH_AND_LABEL = re.compile(rf"\s*(\S.*{IMAGE_NAME})\s+(\S.*?)\s*", re.IGNORECASE)
+
+
+def text_of(name: str, data: bytes) -> str:
+    """Return the text of a list: UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+        SourceError: it is in another encoding, has NUL bytes, or is empty.
+    """
+    encoding = _BYTE_ORDER_MARKS.get(data[:2], "utf-8-sig")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        raise SourceError(
+            f"source: {quoted(name)}: line {line} is not valid {what} (byte "
+            f"0x{data[error.start]:02X}), as if the list were in Latin-1 or another encoding; "
+            "save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise SourceError(
+            f"source: {quoted(name)}: line {line} has a NUL byte, as text in UTF-16 without a "
+            "byte order mark does, or a damaged file; save it as UTF-8"
+        )
+    if not text.strip():
+        raise SourceError(f"source: {quoted(name)} is empty; expected a list of images")
+    return text
+
+
+def read_text_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
+    """Return the table of a list in text.
+
+    Args:
+        name: the path or URL of the list.
+        text: all of it.
+        given: the columns that a configuration names, by their roles.
+
+    Raises:
+        SourceError: it is malformed, or whether its first line names the columns can't be told.
+    """
+    head = text if len(text) <= _HEAD else text[: text.rfind("\n", 0, _HEAD) + 1 or _HEAD]
+    tables = [d for delimiter in _FORMS if (d := _Delimited.of(head, delimiter)) is not None]
+    best = max(tables, key=lambda table: table.score, default=None)
+    lines = _lines_of(head)
+    if best is None or (best.score < _SURE and _are_lines(lines)):
+        return _lines_table(name, text, given)
+    return _delimited_table(name, text, best, given)
+
+
+@dataclass(frozen=True)
+class _Delimited:
+    """What the head of a list is, if values are separated by one character.
+
+    Attributes:
+        score: how much speaks for it: whether images are seen in a column, whether all rows are of
+            one length, how many columns have names that are known.
+    """
+
+    delimiter: str
+    rows: list[list[str]]
+    score: tuple[bool, bool, int]
+
+    @classmethod
+    def of(cls, head: str, delimiter: str) -> _Delimited | None:
+        """Return what a head looks like with a delimiter; None if that splits nothing."""
+        reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
+        rows: list[list[str]] = []
+        try:
+            for row in reader:
+                if not _is_blank(row):
+                    rows.append(row)
+                if len(rows) > SAMPLED:
+                    break
+        except csv.Error:  # It is met again, and told, if nothing else fits better.
+            pass
+        if not rows or len(rows[0]) < 2:
+            return None
+        alike = len({len(row) for row in rows}) == 1
+        roles = sum(map(is_role, rows[0]))
+        seen = any(is_role(cell, "image") for cell in rows[0]) or any(
+            all(_IMAGE.search(row[at]) for row in rows[1:] or rows if at < len(row))
+            for at in range(len(rows[0]))
+        )
+        return cls(delimiter, rows, (seen, alike, roles))
+
+
+_IMAGE = re.compile(rf"{IMAGE_NAME}\s*$", re.IGNORECASE)
+_SURE = (True, False, 0)
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    return len(row) < 2 and not "".join(row).strip()
+
+
+def _delimited_table(
+    name: str, text: str, found: _Delimited, given: Mapping[str, Any]
+) -> ListTable:
+    headed = _has_header(name, found.rows, given)
+    width = len(found.rows[0])
+    first = [cell.strip() for cell in found.rows[0]]
+    columns = first if headed else [str(number + 1) for number in range(width)]
+    parsed = _Parsed(name, text, found.delimiter, width, headed)
+    return ListTable(
+        name=name,
+        form=_FORMS[found.delimiter],
+        columns=tuple(columns),
+        headed=headed,
+        sample=[row for row in found.rows[headed:] if len(row) == width],
+        load=parsed.load,
+        places=parsed.places,
+    )
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A list whose values are separated by one character.
+
+    Without quotes, the rules of CSV leave nothing open, so that Arrow reads it, ten times as fast
+    as the ``csv`` module, which reads all others and finds what is wrong.
+    """
+
+    name: str
+    text: str
+    delimiter: str
+    width: int
+    headed: bool
+
+    def load(self, positions: Sequence[int]) -> Sequence[pa.Array]:
+        """Return columns by their positions."""
+        if '"' not in self.text:
+            found = self._load_plain(positions)
+            if found is not None:
+                return found
+        return self._load_quoted(positions)
+
+    def places(self, rows: Sequence[int]) -> Sequence[str]:
+        """Return the lines in which rows begin; a value in quotes may have several lines."""
+        wanted = set(rows)
+        lines = {}
+        for number, (line, _) in enumerate(self._rows()):
+            if number in wanted:
+                lines[number] = line
+                if len(lines) == len(wanted):
+                    break
+        return [f"line {lines[row]}" for row in rows]
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row and the line in which it begins.
+
+        Raises:
+            SourceError: a row has another number of values than the first, or quotes don't match.
+        """
+        text = io.StringIO(self.text, newline="")
+        reader = csv.reader(text, delimiter=self.delimiter, strict=True)
+        line, header = 1, self.headed
+        try:
+            for row in reader:
+                if len(row) == self.width:
+                    if not header:
+                        yield line, row
+                    header = False
+                elif not _is_blank(row):
+                    raise self._ragged(line, row)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise SourceError(
+                f"source: {quoted(self.name)}: line {line} can't be read as {self._form}: {error}; "
+                'close the quotes that are open, and write a quote within quotes as ""'
+            ) from None
+
+    @property
+    def _form(self) -> str:
+        return _FORMS[self.delimiter]
+
+    def _ragged(self, line: int, row: Sequence[str]) -> SourceError:
+        mark = {"\t": "a tab"}.get(self.delimiter, quoted(self.delimiter))
+        return SourceError(
+            f"source: {quoted(self.name)}: line {line} has {counted(len(row), 'value')}; expected "
+            f"{self.width:,}, as in its first line; put a value that has {mark} in it in quotes"
+        )
+
+    def _load_quoted(self, positions: Sequence[int]) -> Sequence[pa.Array]:
+        import pyarrow as pa
+
+        rows = (row for _, row in self._rows())
+        chunks: list[list[pa.Array]] = [[] for _ in positions]
+        while some_rows := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+            for at, chunk in zip(positions, chunks, strict=True):
+                chunk.append(pa.array([row[at] for row in some_rows], pa.string()))
+        return [pa.chunked_array(chunk, pa.string()).combine_chunks() for chunk in chunks]
+
+    def _load_plain(self, positions: Sequence[int]) -> Sequence[pa.Array] | None:
+        """Return columns of a list without quotes; None if it is malformed."""
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+
+        names = [str(number) for number in range(self.width)]
+        wanted = [names[at] for at in positions]
+        try:
+            table = arrow_csv.read_csv(
+                pa.BufferReader(self.text.encode()),
+                arrow_csv.ReadOptions(
+                    column_names=names,
+                    skip_rows_after_names=int(self.headed),
+                    block_size=1 << 24,  # 16 MiB: no row is longer.
+                    use_threads=False,
+                ),
+                arrow_csv.ParseOptions(
+                    delimiter=self.delimiter, quote_char=False, double_quote=False
+                ),
+                arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    include_columns=list(dict.fromkeys(wanted)),
+                    check_utf8=False,
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        return [table[name].combine_chunks() for name in wanted]
+
+
+def _has_header(name: str, rows: Sequence[Sequence[str]], given: Mapping[str, Any]) -> bool:
+    """Return whether the first row names the columns.
+
+    Raises:
+        SourceError: it can't be told.
+    """
+    first = [cell.strip() for cell in rows[0]]
+    if any(_IMAGE.search(cell) for cell in first):
+        return False
+    named = [n for value in given.values() for n in ([value] if isinstance(value, str) else value)]
+    if any(is_role(cell) for cell in first) or (named and set(named) <= set(first)):
+        return True
+    if named and all(n.isdecimal() and 0 < int(n) <= len(first) for n in named):
+        return False
+    images = [
+        at
+        for at in range(len(first))
+        if all(at < len(row) and _IMAGE.search(row[at]) for row in rows[1:])
+    ]
+    if len(rows) > 1 and images:
+        return True
+    raise SourceError(
+        f"source: {quoted(name)}: can't tell whether the first line names the columns or is a row "
+        f"({', '.join(map(quoted, first[:5]))}); name them with `columns`, such as "
+        f"{{image: {first[0] or '1'}, label: {first[1] or '2'}}}, or by their numbers from 1 if it "
+        "is a row"
+    )
+
+
+def _lines_of(text: str) -> list[tuple[int, str]]:
+    """Return the lines of a text that are not blank, with their numbers from 1."""
+    lines = re.split("\r\n|\r|\n", text) if "\r" in text else text.split("\n")
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _are_lines(lines: Sequence[tuple[int, str]]) -> bool:
+    """Return whether each line is a path and a label, or the path of an image."""
+    return all(_PATH_AND_LABEL.fullmatch(line) or _IMAGE.search(line) for _, line in lines)
+
+
+def _split_line(line: str) -> tuple[str, ...]:
+    """Return the path and the label of a line; the path alone, if there is no label.
+
+    >>> _split_line("a b.jpg 3"), _split_line("a b.jpg"), _split_line("n01/n01_1 7")
+    (('a b.jpg', '3'), ('a b.jpg',), ('n01/n01_1', '7'))
+    """
+    match = _PATH_AND_LABEL.fullmatch(line)
+    if match:
+        return match[1], match[2]
+    return (line.strip(),) if _IMAGE.search(line) else tuple(line.strip().rsplit(None, 1))
+
+
+def _lines_table(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
+    """Return the table of lines of a path and perhaps a label."""
+    lines = _lines_of(text)
+    rows = [_split_line(line) for _, line in lines]
+    width = len(rows[0])
+    header = is_role(rows[0][0], "image")
+    columns = list(rows[0]) if header else [str(number + 1) for number in range(width)]
+    lines, rows = lines[header:], rows[header:]
+    for (number, line), row in zip(lines, rows, strict=True):
+        if len(row) != width:
+            expected = "a path and a label" if width == 2 else "a path alone"
+            raise SourceError(
+                f"source: {quoted(name)}: line {number} is {quoted(line)}; expected {expected}, as "
+                "in its first line"
+            )
+    return rows_of_text(
+        name,
+        "lines of paths and labels" if width == 2 else "lines of paths",
+        columns,
+        rows,
+        lambda wanted: [f"line {lines[row][0]}" for row in wanted],
+        headed=header,
+    )
+
+
+def cub_table(place: Place) -> ListTable:
+    """Return the table of CUB-200: its images, with their classes and splits.
+
+    Args:
+        place: its folder, with ``images.txt``, ``image_class_labels.txt`` and ``classes.txt``.
+
+    Raises:
+        SourceError: the files contradict each other.
+    """
+    images, labels, classes = (
+        _numbered(place, name) for name in ("images.txt", "image_class_labels.txt", "classes.txt")
+    )
+    has_split = place.entries.get("train_test_split.txt") is False
+    train = _numbered(place, "train_test_split.txt") if has_split else {}
+    columns = ["image", "label", "split"][: 2 + has_split]
+    rows, ids = [], [*images]
+    for number, path in images.items():
+        label = classes.get(labels.get(number, ""))
+        part = {"1": "train", "0": "test"}.get(train.get(number, ""))
+        if label is None or (has_split and part is None):
+            raise SourceError(
+                f"source: {quoted(place.name)}: image {number} of 'images.txt' has no "
+                f"{'class' if label is None else 'split'}; expected a line in each file"
+            )
+        rows.append((f"images/{path}", label, *([part] if part else [])))
+    return rows_of_text(
+        place.name,
+        "CUB-200",
+        columns,
+        rows,
+        lambda wanted: [f"image {ids[row]}" for row in wanted],
+        fixed={column: column for column in columns},
+    )
+
+
+def _numbered(place: Place, name: str) -> dict[str, str]:
+    """Return the lines of a file, by the number that each begins with."""
+    path = f"{place.name.rstrip('/')}/{name}"
+    location = place.location / name
+    try:
+        text = text_of(path, location.read_patiently())
+    except OSError as error:
+        location.require_answer(error, "source: can't read a list")
+        raise SourceError(f"source: {quoted(path)}: can't be read: {reason_of(error)}") from None
+    found: dict[str, str] = {}
+    for line, content in _lines_of(text):
+        number, _, value = content.strip().partition(" ")
+        if not number.isdecimal() or not value or number in found:
+            raise SourceError(
+                f"source: {quoted(path)}: line {line} is {quoted(content)}; expected a number of "
+                "its own and a value"
+            )
+        found[number] = value.strip()
+    return found
