@@ -58,13 +58,13 @@ def read_list(place: Place, given: Mapping[str, Any]) -> ListTable:
     if head.startswith((_PARQUET, _ARROW, _STREAM)):
         return _read_columns(place)
     from prep.sources.lists.json_lists import read_json_list
-    from prep.sources.lists.text_lists import read_text_list, text_of
+    from prep.sources.lists.text_lists import read_text_list, text_of_list
 
     try:
         data = place.location.read_patiently()
     except OSError as error:
         raise _unreadable(place, error) from None
-    text = text_of(place.name, data)
+    text = text_of_list(place.name, data)
     if text.lstrip()[0] in "{[":
         return read_json_list(place.name, text, given)
     return read_text_list(place.name, text, given)
@@ -204,14 +204,14 @@ def first_rows(place: Place) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     Of text, no more is read than the head of its place.
     """
     from prep.sources.lists.json_lists import read_json_list
-    from prep.sources.lists.text_lists import read_text_list, text_of
+    from prep.sources.lists.text_lists import read_text_list, text_of_list
 
     try:
         if place.head.startswith((_PARQUET, _ARROW, _STREAM)):
             table = _read_columns(place)
         else:
             whole = place.head[: place.head.rfind(b"\n") + 1] or place.head
-            text = text_of(place.name, whole)
+            text = text_of_list(place.name, whole)
             read = read_json_list if text.lstrip()[0] in "{[" else read_text_list
             table = read(place.name, text, {})
     except SourceError:

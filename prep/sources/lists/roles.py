@@ -38,10 +38,10 @@ _NAMES: Mapping[str, Sequence[str]] = {
 }
 
 
-def plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return the name of a column without case and signs.
 
-    >>> plain("Image_ID "), plain("file_name")
+    >>> plain_name("Image_ID "), plain_name("file_name")
     ('imageid', 'filename')
     """
     return re.sub(r"[\W_]", "", name).lower()
@@ -50,7 +50,7 @@ def plain(name: str) -> str:
 def is_role(name: str, *roles: str) -> bool:
     """Return whether a column is named like one that has a role, or one of these roles."""
     lines = (names for role in roles or _NAMES for names in _NAMES[role])
-    return any(plain(name) in names.split() for names in lines)
+    return any(plain_name(name) in names.split() for names in lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +145,12 @@ def _guess(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
         fit = [
             at
             for at, name in enumerate(table.columns)
-            if at not in used and plain(name) in names.split() and (role != "split" or not number)
+            if at not in used
+            and plain_name(name) in names.split()
+            and (role != "split" or not number)
         ]
         if role == "split" and number:
-            fit = [at for at, name in enumerate(table.columns) if plain(name) in names.split()]
+            fit = [at for at, name in enumerate(table.columns) if plain_name(name) in names.split()]
             fit = [at for at in fit if _are_splits(table, at)]
         if len(fit) > 1:
             told = " and ".join(quoted(table.columns[at]) for at in fit)

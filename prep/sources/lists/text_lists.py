@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 8192
 _PATH_AND_LABEL = re.compile(rf"\s*(\S.*{IMAGE_NAME})\s+(\S.*?)\s*", re.IGNORECASE)
 
 
-def text_of(name: str, data: bytes) -> str:
+def text_of_list(name: str, data: bytes) -> str:
     """Return the text of a list: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
@@ -366,7 +366,7 @@ def _numbered(place: Place, name: str) -> dict[str, str]:
     path = f"{place.name.rstrip('/')}/{name}"
     location = place.location / name
     try:
-        text = text_of(path, location.read_patiently())
+        text = text_of_list(path, location.read_patiently())
     except OSError as error:
         location.require_answer(error, "source: can't read a list")
         raise SourceError(f"source: {quoted(path)}: can't be read: {reason_of(error)}") from None
