@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
@@ -22,8 +23,8 @@ from prep.sources.imagenet.pieces import (
     label_places,
     names_a_piece,
 )
+from prep.sources.labels import NO_LABEL
 from prep.sources.layouts.base import Place
-from prep.sources.manifest import table_of
 from prep.sources.naming import is_within
 from prep.storage.locate import absolute
 from prep.text import quoted
@@ -139,18 +140,15 @@ def _table(
     classes: Sequence[str],
 ) -> pa.Table:
     numbers: dict[str | None, int] = {wnid: number for number, wnid in enumerate(classes)}
-    numbers[None] = -1
-    places = any(listed.files is not None for listed in images)
-    return pa.concat_tables(
-        table_of(
-            {
-                "split": [split] * len(listed),
-                "class": [numbers[wnid] for wnid in labels],
-                **listed.columns(places=places),
-            }
-        )
-        for split, (listed, labels) in enumerate(zip(images, wnids, strict=True))
-    ).unify_dictionaries()
+    numbers[None] = NO_LABEL
+    places = any(listed.has_places for listed in images)
+    tables = []
+    for split, (listed, labels) in enumerate(zip(images, wnids, strict=True)):
+        rows = listed.with_places() if places else listed.rows
+        label = np.array([numbers[wnid] for wnid in labels], np.int32)
+        rows = rows.add_column(0, "class", pa.array(label))
+        tables.append(rows.add_column(0, "split", pa.array(np.full_like(label, split))))
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _described(pieces: Sequence[Piece]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from prep.sources.archives.members import HOWS, Members
 from prep.sources.archives.tar import index_tar
@@ -18,6 +20,7 @@ from prep.sources.folders.names import SYSTEM_FOLDERS, extension_of
 from prep.sources.folders.tree import Tree
 from prep.sources.imagenet.pieces import Piece
 from prep.sources.imagenet.synsets import WNID
+from prep.sources.manifest import table_of
 
 _WNID = WNID.pattern.encode()
 # The last folder, or tar, of a path that is called like a class.
@@ -25,60 +28,47 @@ _CLASS_FOLDER = re.compile(rb"(?:.*/)?(" + _WNID + rb")(?:\.tar)?(?:/.*)?", re.D
 _CLASS_IN_NAME = re.compile(rb"(" + _WNID + rb")_\d+\.[^.]+")
 _NUMBER = re.compile(rb"ILSVRC20\d\d_val_(\d{8})\.[^.]+", re.IGNORECASE)
 _DEEPER = "folder that is not read"
+_COLUMNS = ("path", "size", "mtime", "file", "offset", "how")
+_NO_ROWS = table_of(dict.fromkeys(_COLUMNS, ()))
 
 
 @dataclass(slots=True, kw_only=True)
 class PieceImages:
-    """The images of a piece, in any order; columns of one length.
+    """The images of a piece, in any order.
 
     Attributes:
         paths: their names, relative to the source.
-        sizes, times: the stamps.
-        files: the file of each, or None if all are whole files.
-        offsets, hows: where in it, if there are files.
+        rows: the columns of a catalog, but ``split`` and ``class``.
         passed: what is no image.
         outside: names that lead out of an archive.
     """
 
-    paths: list[bytes] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    files: list[bytes] | None = None
-    offsets: list[int] = field(default_factory=list)
-    hows: list[bytes] = field(default_factory=list)
-    passed: Passed = field(default_factory=Passed)
+    paths: list[bytes]
+    rows: pa.Table
+    passed: Passed
     outside: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def keep(self, chosen: Sequence[bool]) -> None:
+    @property
+    def has_places(self) -> bool:
+        """Whether images are parts of files."""
+        return "file" in self.rows.column_names
+
+    def keep(self, chosen: list[bool]) -> None:
         """Keep the chosen images alone."""
         self.paths = [*compress(self.paths, chosen)]
-        self.sizes = [*compress(self.sizes, chosen)]
-        self.times = [*compress(self.times, chosen)]
-        if self.files is not None:
-            self.files = [*compress(self.files, chosen)]
-            self.offsets = [*compress(self.offsets, chosen)]
-            self.hows = [*compress(self.hows, chosen)]
+        self.rows = self.rows.filter(pa.array(chosen))
 
-    def columns(self, *, places: bool) -> dict[str, Sequence[Any]]:
-        """Return the columns of a catalog, but split and class.
-
-        Args:
-            places: whether to tell the places of whole files, too.
-        """
-        found: dict[str, Sequence[Any]] = {
-            "path": self.paths,
-            "size": self.sizes,
-            "mtime": self.times,
-        }
-        if self.files is not None:
-            return found | {"file": self.files, "offset": self.offsets, "how": self.hows}
-        if not places:
-            return found
-        count = len(self)
-        return found | {"file": self.paths, "offset": [-1] * count, "how": [b"bytes"] * count}
+    def with_places(self) -> pa.Table:
+        """Return the rows with the places of whole files, too."""
+        if self.has_places:
+            return self.rows
+        columns = dict(zip(self.rows.column_names, self.rows.columns, strict=True))
+        offsets = np.full(len(self), -1)
+        hows = np.zeros(len(self), np.uint8)
+        return pa.table(columns | _places(pa.array(self.paths, pa.binary()), offsets, hows))
 
 
 def list_piece(piece: Piece, source: str, extensions: frozenset[bytes]) -> PieceImages:
@@ -95,11 +85,9 @@ def list_piece(piece: Piece, source: str, extensions: frozenset[bytes]) -> Piece
     if piece.kind == "tar":
         file = os.fsencode(piece.path or piece.at)
         prefix = os.path.join(os.fsencode(piece.path), b"")
-        found = PieceImages(files=[])
-        _add_members(found, index_tar(piece.location), prefix, file, extensions)
-        return found
+        return _members_of([(file, prefix, index_tar(piece.location))], extensions)
     if piece.kind == "class tars":
-        return _in_class_tars(piece, extensions)
+        return _members_of(_class_tars(piece), extensions)
     return _in_folders(piece, source, extensions)
 
 
@@ -126,66 +114,84 @@ def number_in_name(path: bytes) -> int | None:
     return int(match[1]) if match else None
 
 
-def _in_class_tars(piece: Piece, extensions: frozenset[bytes]) -> PieceImages:
-    found = PieceImages(files=[])
+def _class_tars(piece: Piece) -> Iterator[tuple[bytes, bytes, Members]]:
+    """Yield the tars in a folder: the name of each, the prefix of those in it, and its index."""
     names = [n for n in piece.location.names() if n.endswith(".tar") and WNID.fullmatch(n[:-4])]
     tars = [piece.location / name for name in names]
     for name, members in zip(names, piece.location.each(index_tar, tars), strict=True):
         file = os.fsencode(os.path.join(piece.path, name))
-        _add_members(found, members, file + b"/", file, extensions)
-    return found
+        yield file, file + b"/", members
 
 
-def _add_members(
-    found: PieceImages, members: Members, prefix: bytes, file: bytes, extensions: frozenset[bytes]
-) -> None:
-    """Add the members of a tar that are images.
+def _members_of(
+    tars: Iterable[tuple[bytes, bytes, Members]], extensions: frozenset[bytes]
+) -> PieceImages:
+    """Return the members of tars that are images."""
+    passed, outside, paths = Passed(), list[bytes](), list[bytes]()
+    tables = [_NO_ROWS]
+    for file, prefix, members in tars:
+        passed.add(members.passed)
+        outside += [prefix + name for name in members.outside]
+        names = pa.array(members.names, pa.large_binary())
+        chosen = _are_images(names, extensions)
+        for name in names.filter(pc.invert(chosen)).to_pylist():
+            passed.note(_why_not(name, extensions), prefix + name)
+        places = _places(pa.array([file], pa.binary()), members.offsets, members.hows)
+        before, between = (pa.scalar(part, names.type) for part in (prefix, b""))
+        names = pc.binary_join_element_wise(before, names, between)
+        rows = {"path": names, "size": members.sizes, "mtime": members.marks, **places}
+        tables.append(pa.table(rows, schema=_NO_ROWS.schema).filter(chosen))
+        paths += tables[-1]["path"].to_pylist()
+    rows = pa.concat_tables(tables).unify_dictionaries()
+    return PieceImages(paths=paths, rows=rows, passed=passed, outside=outside)
+
+
+def _places(
+    files: pa.Array, offsets: npt.NDArray[np.int64], hows: npt.NDArray[np.uint8]
+) -> dict[str, pa.Array]:
+    """Return the columns that tell where images are.
 
     Args:
-        prefix: of their names.
-        file: the tar, as the source names it.
+        files: the file of each image, or one file of all.
     """
-    assert found.files is not None
-    found.passed.add(members.passed)
-    found.outside += [prefix + name for name in members.outside]
-    kept = []
-    for row, name in enumerate(members.names):
-        reason = _not_an_image(name, extensions)
-        if reason is None:
-            kept.append(row)
-        else:
-            found.passed.note(reason, prefix + name)
-    names = members.names if len(kept) == len(members) else [members.names[row] for row in kept]
-    rows = np.array(kept, np.int64)
-    hows = [how.encode() for how in HOWS]
-    found.paths += [prefix + name for name in names] if prefix else names
-    found.sizes += members.sizes[rows].tolist()
-    found.times += members.marks[rows].tolist()
-    found.files += [file] * len(kept)
-    found.offsets += members.offsets[rows].tolist()
-    found.hows += [hows[how] for how in members.hows[rows].tolist()]
+    count = len(offsets)
+    at = np.arange(count, dtype=np.int32) if len(files) == count else np.zeros(count, np.int32)
+    ways = pa.array([how.encode() for how in HOWS], pa.binary())
+    return {
+        "file": pa.DictionaryArray.from_arrays(pa.array(at), files),
+        "offset": pa.array(offsets, pa.int64()),
+        "how": pa.DictionaryArray.from_arrays(pa.array(hows.astype(np.int32)), ways),
+    }
 
 
-def _not_an_image(name: bytes, extensions: frozenset[bytes]) -> str | None:
-    folders, _, last = name.rpartition(b"/")
-    if last.startswith(b"."):
-        return "hidden"
-    if extension_of(last) not in extensions:
-        return OTHER
-    if folders and not SYSTEM_FOLDERS.isdisjoint(folders.split(b"/")):
+def _are_images(names: pa.Array, extensions: frozenset[bytes]) -> pa.Array:
+    """Return of each member whether it is named like an image, and nothing in its path hides it."""
+    known = "|".join(re.escape(os.fsdecode(each)) for each in sorted(extensions))
+    system = "|".join(re.escape(os.fsdecode(each)) for each in sorted(SYSTEM_FOLDERS))
+    plain = rf"(?is)^(?:[^./][^/]*/)*[^./][^/]*\.(?:{known})$"
+    return pc.and_not(
+        pc.match_substring_regex(names, pattern=plain),
+        pc.match_substring_regex(names, pattern=rf"(?:^|/)(?:{system})/"),
+    )
+
+
+def _why_not(name: bytes, extensions: frozenset[bytes]) -> str:
+    parts = name.split(b"/")
+    if not SYSTEM_FOLDERS.isdisjoint(parts[:-1]):
         return "folder of a system"
-    return None
+    hidden = any(part.startswith(b".") for part in parts)
+    return "hidden" if hidden and extension_of(name) in extensions else OTHER
 
 
 def _in_folders(piece: Piece, source: str, extensions: frozenset[bytes]) -> PieceImages:
     tree = Tree(source, extensions)
     path = os.fsencode(piece.path)
     top = tree.folder(path)
-    found = PieceImages()
+    passed = Passed()
     if piece.kind == "flat":
         folders = [top]
         for below in top.below():
-            found.passed.note(_DEEPER, below)
+            passed.note(_DEEPER, below)
     elif path:
         folders = [*tree.walk(path, set())]
     else:  # What else lies beside the classes is no part of them.
@@ -194,8 +200,13 @@ def _in_folders(piece: Piece, source: str, extensions: frozenset[bytes]) -> Piec
         seen = set[bytes]()
         folders = [folder for name in classes for folder in tree.walk(name, seen)]
     for folder in folders:
-        found.passed.add(folder.passed)
-        found.paths += folder.images
-        found.sizes += folder.sizes
-        found.times += folder.mtimes
-    return found
+        passed.add(folder.passed)
+    paths = [path for folder in folders for path in folder.images]
+    rows = table_of(
+        {
+            "path": paths,
+            "size": [size for folder in folders for size in folder.sizes],
+            "mtime": [time for folder in folders for time in folder.mtimes],
+        }
+    )
+    return PieceImages(paths=paths, rows=rows, passed=passed)
