@@ -6,11 +6,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from prep.storage.location import Location
 
-_BLOCK = 512
 # What a request of a storage takes before the first byte, a megabyte or two take after it.
 _WINDOW = 2 << 20  # 2 MiB
 _FIRST = 64 << 10  # 64 KiB
@@ -19,20 +17,13 @@ _AHEAD = 8
 _IN_A_ROW = 3
 
 
-class Reader(NamedTuple):
-    """Reads an archive at any place; what it returns is shorter where the archive ends before.
-
-    Attributes:
-        block: returns the 512 bytes at a position.
-        read: returns as many bytes as its first argument says, at the position of its second.
-    """
-
-    block: Callable[[int], bytes]
-    read: Callable[[int, int], bytes]
+#: Returns as many bytes as its first argument says, at the position of its second; fewer where the
+#: archive ends before.
+Read = Callable[[int, int], bytes]
 
 
 @contextlib.contextmanager
-def reading(archive: Location, end: int, *, ahead: bool = True) -> Iterator[Reader]:
+def reading(archive: Location, end: int, *, ahead: bool = True) -> Iterator[Read]:
     """Open an archive, to read from places that mostly follow one another.
 
     Args:
@@ -43,13 +34,10 @@ def reading(archive: Location, end: int, *, ahead: bool = True) -> Iterator[Read
         OSError: it can't be opened.
     """
     if archive.is_remote:
-        windows = _Windows(archive, end, ahead)
-        yield Reader(partial(windows.read, _BLOCK), windows.read)
+        yield _Windows(archive, end, ahead).read
         return
     with archive.open_regular() as file:
-        descriptor = file.fileno()
-        # Called a million times: as few frames as can be.
-        yield Reader(partial(os.pread, descriptor, _BLOCK), partial(os.pread, descriptor))
+        yield partial(os.pread, file.fileno())  # Called a million times.
 
 
 class _Windows:

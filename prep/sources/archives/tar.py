@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prep.errors import SourceError
-from prep.sources.archives.archive_bytes import Reader, reading
+from prep.sources.archives.archive_bytes import Read, reading
 from prep.sources.archives.members import Members, archive_bits
 from prep.sources.archives.tar_headers import BLOCK, ZEROS, has_checksum
 from prep.sources.archives.tar_members import Found, settle
@@ -111,16 +111,16 @@ def _index(archive: Location, stamp: Stamp) -> Members:
 
 def _indexed(tar: _Tar) -> Found | None:
     """Return the members of a tar file and of those in it; None if it is a member and no tar."""
-    with reading(tar.archive, tar.end, ahead=tar.alone) as reader:
-        if tar.prefix and not _is_tar(reader, tar):
+    with reading(tar.archive, tar.end, ahead=tar.alone) as read:
+        if tar.prefix and not _is_tar(read, tar):
             return None
-        raw = scan(reader, tar.begin, tar.end, str(tar))
+        raw = scan(read, tar.begin, tar.end, str(tar))
     return _with_inner(tar, settle(raw).below(tar.prefix))
 
 
-def _is_tar(reader: Reader, tar: _Tar) -> bool:
+def _is_tar(read: Read, tar: _Tar) -> bool:
     """Return whether a member is a tar file; the oldest kind is known by the checksum alone."""
-    header = reader.block(tar.begin) if tar.begin + BLOCK <= tar.end else b""
+    header = read(BLOCK, tar.begin) if tar.begin + BLOCK <= tar.end else b""
     return header == ZEROS or (len(header) == BLOCK and has_checksum(header))
 
 

@@ -62,7 +62,7 @@ def has_checksum(header: bytes) -> bool:
         told = number_in(header[148:156])
     except ValueError:
         return False
-    # The lower half of Adler-32 is 1 and the sum of the bytes, if they are not very many.
+    # The lower half of Adler-32 is 1 and the sum of the bytes, if that is not very large.
     if told - 255 == adler32(header[156:], adler32(header[:148])) & 0xFFFF:
         return True
     rest = header[:148] + header[156:]
@@ -83,13 +83,14 @@ def parse_header(header: bytes, told: Mapping[bytes, bytes]) -> TarHeader:
     """
     kind = header[156]
     name = told.get(b"path") or _name_in(header)
-    size = _size_in(header) if not told.get(b"size") else _decimal(told[b"size"])
+    size = size_in(header) if not told.get(b"size") else _decimal(told[b"size"])
     if kind in FILES and name.endswith(b"/"):  # Before ustar, folders had no type.
         kind = FOLDER
     return TarHeader(kind, text_in(name), size, text_in(told.get(b"linkpath") or header[157:257]))
 
 
-def _size_in(header: bytes) -> int:
+def size_in(header: bytes) -> int:
+    """Return the size that a header tells; raise ValueError if it is malformed."""
     try:
         size = number_in(header[124:136])
     except ValueError:

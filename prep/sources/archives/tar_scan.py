@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 from zlib import adler32, crc32
 
 from prep.errors import SourceError
-from prep.sources.archives.archive_bytes import Reader
+from prep.sources.archives.archive_bytes import Read
 from prep.sources.archives.tar_headers import (
     BLOCK,
     EXTENSIONS,
@@ -19,10 +20,10 @@ from prep.sources.archives.tar_headers import (
     LINK,
     SYMLINK,
     ZEROS,
-    TarHeader,
     has_checksum,
     parse_header,
     pax_records,
+    size_in,
     text_in,
 )
 from prep.sources.folders.ignored import Passed
@@ -36,6 +37,13 @@ _WITHOUT_CONTENTS = {**dict.fromkeys(b"34", "device"), ord("6"): "named pipe"}
 # GNU's names of a folder's contents, and label; attributes of Solaris.
 _KNOWN = frozenset(b"DVAE")
 _OF_MEMBERS = frozenset((b"path", b"linkpath", b"size"))
+_SOUGHT = (b"path=", b"size=", b"GNU.sparse.")
+_LONGEST_NAME = 100  # bytes, without those of extensions
+# Bytes that are read where a header is preceded by an extended one and its contents.
+_WITH_EXTENSION = 4 * BLOCK
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -66,11 +74,11 @@ class RawMembers:
         self.checksums.append(checksum)
 
 
-def scan(reader: Reader, begin: int, end: int, shown: str) -> RawMembers:
+def scan(read: Read, begin: int, end: int, shown: str) -> RawMembers:
     """Return the members of the tar file that lies at ``begin`` to ``end``.
 
     Args:
-        reader: of the archive.
+        read: reads the archive.
         begin: where it begins, in bytes.
         end: where it ends.
         shown: its name in messages.
@@ -79,113 +87,126 @@ def scan(reader: Reader, begin: int, end: int, shown: str) -> RawMembers:
         SourceError: it is damaged, truncated, or has sparse members or those of other volumes.
         OSError: it can't be read.
     """
-    return _Scan(reader, begin, end, shown).members()
+    return _Scan(read, begin, end, shown).members()
 
 
 class _Scan:
-    def __init__(self, reader: Reader, begin: int, end: int, shown: str) -> None:
-        self._block, self._read = reader
+    def __init__(self, read: Read, begin: int, end: int, shown: str) -> None:
+        self._read = read
         self._begin, self._end = begin, end
         self._shown = shown
         self._found = RawMembers()
-        self._of_all: dict[bytes, bytes] = {}  # What global headers tell of all members.
+        # What other headers tell of all members, and of the next.
+        self._of_all: Mapping[bytes, bytes] = {}
+        self._told: Mapping[bytes, bytes] = self._of_all
         self._ended = False
 
     def members(self) -> RawMembers:
         """Return all of them."""
         # A plain file passes this loop alone, as a million of them do.
-        block, end = self._block, self._end
-        names, offsets, sizes, checksums = (
-            self._found.names.append,
-            self._found.offsets.append,
-            self._found.sizes.append,
-            self._found.checksums.append,
-        )
+        read, end, told = self._read, self._end, self._told
+        found = self._found
+        names, offsets, sizes, checksums = found.names, found.offsets, found.sizes, found.checksums
         at, last = self._begin, end - BLOCK
+        piece, base, ahead = b"", at, BLOCK
         while at <= last:
-            header = block(at)
-            if header[156:157] == b"0" and header[135:136] in _ENDS and header[345:346] == b"\0":
+            if at - base + BLOCK > len(piece):
+                piece, base = read(ahead, at), at
+            header = piece[at - base : at - base + BLOCK]
+            if (
+                header[135:136] in _ENDS
+                and header[156:157] == b"0"
+                and header[345:346] == b"\0"
+                and b"size" not in told
+            ):
                 length = header.find(0)
                 try:
-                    size, told = int(header[124:135], 8), int(header[148:154], 8)
+                    size, checksum = int(header[124:135], 8), int(header[148:154], 8)
                 except ValueError:
-                    size = told = -1
+                    size = -1
                 # The lower half of Adler-32 is 1 and the sum of the bytes. In a header's checksum,
                 # its own eight bytes count as blanks.
                 if (
-                    size >= 0
-                    and 0 < length <= 100
-                    and told - 255 == adler32(header[156:], adler32(header[:148])) & 0xFFFF
-                    and at + BLOCK + size <= end
-                    and not self._of_all
+                    0 <= size <= last - at
+                    and 0 < length <= _LONGEST_NAME
+                    and checksum - 255 == adler32(header[156:], adler32(header[:148])) & 0xFFFF
                 ):
-                    names(header[:length])
-                    offsets(at + BLOCK)
-                    sizes(size)
-                    checksums(crc32(header))
+                    names.append(told.get(b"path") or header[:length])
+                    offsets.append(at + BLOCK)
+                    sizes.append(size)
+                    checksums.append(crc32(header))
                     at += BLOCK + (size + BLOCK - 1 & -BLOCK)
+                    told = self._of_all
                     continue
-            at = self._other(at, header)
+            self._told = told
+            at = self._other(at, header, piece[at - base + BLOCK :])
+            told = self._told
+            if told is not self._of_all:
+                ahead = _WITH_EXTENSION
         if not self._ended:
             self._fail(
                 f"ends at byte {end - self._begin:,} without the mark of its end, after "
                 f"{self._last}: it is truncated, so get it again (or, if nothing is missing, add "
                 "the mark with `truncate -s +1024`)"
             )
-        return self._found
+        return found
 
-    def _other(self, at: int, header: bytes) -> int:
-        """Take a header that is no plain file's, with all that belong to its member.
+    def _other(self, at: int, header: bytes, after: bytes) -> int:
+        """Take any header; return where the next one is.
 
-        Returns:
-            where the next header is.
+        Args:
+            at: where it is.
+            header: its 512 bytes, unless the archive ends before.
+            after: what is known of the bytes after it.
         """
-        if header == ZEROS:
+        if header == ZEROS and self._told is self._of_all:
             self._require_nothing_after(at + BLOCK)
             self._ended = True
             return self._end
-        told = dict(self._of_all)
-        while True:
-            self._require_header(at, header)
-            if header[156] not in EXTENSIONS:
-                return self._member(at, header, told)
-            size = self._parsed(header, {}).size
-            padded = size + BLOCK - 1 & -BLOCK
-            if size > LARGEST_EXTENSION:
-                self._fail(f"an extended header of {size:,} bytes after {self._last}: {_DAMAGED}")
-            data = self._read(padded + BLOCK, at + BLOCK)
-            self._extend(told, header[156], data[:size])
-            at += BLOCK + padded
-            header = data[padded:] if at + BLOCK <= self._end else b""
+        self._require_header(at, header)
+        begin = at + BLOCK
+        if header[156] not in EXTENSIONS:
+            told, self._told = self._told, self._of_all
+            return begin + self._take(begin, header, told)
+        size = self._parsed(size_in, header)
+        if size > LARGEST_EXTENSION:
+            self._fail(f"an extended header of {size:,} bytes after {self._last}: {_DAMAGED}")
+        self._extend(header[156], after[:size] if size <= len(after) else self._read(size, begin))
+        return begin + (size + BLOCK - 1 & -BLOCK)
 
-    def _extend(self, told: dict[bytes, bytes], kind: int, data: bytes) -> None:
+    def _extend(self, kind: int, data: bytes) -> None:
         """Keep what an extended header tells."""
         if kind in b"LK":
-            told[b"path" if kind == ord("L") else b"linkpath"] = text_in(data)
+            told = b"path" if kind == ord("L") else b"linkpath"
+            self._told = {**self._told, told: text_in(data)}
             return
-        try:
-            records = pax_records(data)
-        except ValueError as error:
-            self._fail(f"{error} after {self._last}: {_DAMAGED}")
+        if not any(key in data for key in _SOUGHT):
+            if kind != ord("g"):
+                self._told = {**self._told}
+            return
+        records = self._parsed(pax_records, data)
         if any(key.startswith(b"GNU.sparse.") for key in records):
             self._refuse_sparse(records.get(b"GNU.sparse.name") or records.get(b"path", b""))
-        known = {key: records[key] for key in _OF_MEMBERS & records.keys()}
-        told.update(known)
+        known = {key: text_in(records[key]) for key in _OF_MEMBERS & records.keys()}
         if kind == ord("g"):
-            self._of_all.update(known)
+            pending = self._told is not self._of_all
+            self._of_all = {**self._of_all, **known}
+            self._told = {**self._told, **known} if pending else self._of_all
+        else:
+            self._told = {**self._told, **known}
 
-    def _member(self, at: int, header: bytes, told: dict[bytes, bytes]) -> int:
-        kind, name, size, link = self._parsed(header, told)
-        begin = at + BLOCK
+    def _take(self, begin: int, header: bytes, told: Mapping[bytes, bytes]) -> int:
+        """Take a member; return how many bytes its contents take."""
+        kind, name, size, link = self._parsed(parse_header, header, told)
         if kind in (LINK, SYMLINK):  # Their contents are those of another, whatever their size.
             self._found.add(name, -1 - len(self._found.links), 0, 0)
             self._found.links.append((link, kind == SYMLINK))
-            return begin
+            return 0
         if kind == FOLDER:
-            return begin
+            return 0
         if kind in _WITHOUT_CONTENTS:
             self._found.passed.note(_WITHOUT_CONTENTS[kind], name)
-            return begin
+            return 0
         if kind == _SPARSE:
             self._refuse_sparse(name)
         if kind == _CONTINUED:
@@ -203,11 +224,12 @@ class _Scan:
             self._found.add(name, begin, size, crc32(header))
         elif kind not in _KNOWN:
             self._found.passed.note("member of an unknown type", name)
-        return begin + (size + BLOCK - 1 & -BLOCK)
+        return size + BLOCK - 1 & -BLOCK
 
-    def _parsed(self, header: bytes, told: dict[bytes, bytes]) -> TarHeader:
+    def _parsed(self, parse: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Return what is parsed from a header; raise SourceError if it is malformed."""
         try:
-            return parse_header(header, told)
+            return parse(*given, **named)
         except ValueError as error:
             self._fail(f"{error} in a header after {self._last}: {_DAMAGED}")
 
