@@ -48,7 +48,7 @@ def number_in(field: bytes) -> int:
         return int.from_bytes(field[1:], "big")
     if field[0] == 0xFF:
         return int.from_bytes(field, "big", signed=True)
-    return int(text_in(field).strip() or b"0", 8)
+    return int(field.partition(b"\0")[0].strip() or b"0", 8)
 
 
 def text_in(field: bytes) -> bytes:

@@ -38,7 +38,7 @@ _WITHOUT_CONTENTS = {**dict.fromkeys(b"34", "device"), ord("6"): "named pipe"}
 _KNOWN = frozenset(b"DVAE")
 _OF_MEMBERS = frozenset((b"path", b"linkpath", b"size"))
 _SOUGHT = (b"path=", b"size=", b"GNU.sparse.")
-_LONGEST_NAME = 100  # bytes, without those of extensions
+_LONGEST_NAME = (100, LARGEST_EXTENSION)  # bytes, in a header and in an extended one
 # Bytes that are read where a header is preceded by an extended one and its contents.
 _WITH_EXTENSION = 4 * BLOCK
 
@@ -119,7 +119,7 @@ class _Scan:
                 and header[345:346] == b"\0"
                 and b"size" not in told
             ):
-                length = header.find(0)
+                name = told[b"path"] if b"path" in told else header[: header.find(0)]
                 try:
                     size, checksum = int(header[124:135], 8), int(header[148:154], 8)
                 except ValueError:
@@ -128,10 +128,10 @@ class _Scan:
                 # its own eight bytes count as blanks.
                 if (
                     0 <= size <= last - at
-                    and 0 < length <= _LONGEST_NAME
+                    and 0 < len(name) <= _LONGEST_NAME[b"path" in told]
                     and checksum - 255 == adler32(header[156:], adler32(header[:148])) & 0xFFFF
                 ):
-                    names.append(told.get(b"path") or header[:length])
+                    names.append(name)
                     offsets.append(at + BLOCK)
                     sizes.append(size)
                     checksums.append(crc32(header))
