@@ -3,56 +3,58 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import random
+import re
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from prep.sources.archives.member_reading import read_member
-from prep.sources.archives.members import Members
+from prep.errors import SourceError
+from prep.sources.archives.member_reading import read_member, stamp_of_member
+from prep.sources.archives.members import Members, archive_bits, is_of, mark
 from prep.sources.archives.tar import index_tar
 from prep.sources.base import ImageEntry
+from prep.storage import local
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
+from tests.support.tars import END, as_tarfile_reads, block, joined, pax, tar_of, written
+
+LONG = "train/" + "l" * 120 + "/cat.jpg"
+LONGER = "/".join("d" * 90 for _ in range(4)) + "/cat.jpg"
+FILES = {
+    "cat.jpg": b"a cat",
+    "./train/./dog.jpg": b"a dog" * 200,
+    "/absolute.jpg": b"root",
+    "train//ü ü.jpg": b"blanks",
+    "empty.jpg": b"",
+    "t" * 100: b"the longest name of a header",
+}
 
 
-def entries(members: Members, archive: Path) -> list[ImageEntry]:
+def entries(members: Members, archive: Path | str) -> list[ImageEntry]:
     """Return the entries that a catalog makes of an index."""
+    columns = (members.sizes.tolist(), members.marks.tolist(), members.offsets.tolist())
     return [
         ImageEntry(name, "", Stamp(size, mark), os.fsencode(archive), offset)
-        for name, size, mark, offset in zip(
-            members.names,
-            members.sizes.tolist(),
-            members.marks.tolist(),
-            members.offsets.tolist(),
-            strict=True,
-        )
+        for name, size, mark, offset in zip(members.names, *columns, strict=True)
     ]
 
 
-def contents(archive: Path) -> dict[str, bytes]:
+def contents(archive: Path | str) -> dict[str, bytes]:
     """Return the contents of all members, as they are read by their places."""
     found = entries(index_tar(locate(archive)), archive)
     return {entry.name: read_member(str(archive), entry) for entry in found}
 
 
-def oracle(archive: Path | io.BytesIO, prefix: str = "") -> dict[str, bytes]:
-    """Return the same as Python's tarfile reads it."""
-    found: dict[str, bytes] = {}
-    with tarfile.open(*[archive] if isinstance(archive, Path) else [None, "r:", archive]) as tar:
-        for member in tar:
-            name = os.path.normpath(member.name).lstrip("/")
-            if not member.isdir() and not name.startswith(".."):
-                file = tar.extractfile(member)
-                assert file is not None
-                data = file.read()
-                if name.endswith(".tar"):
-                    found |= oracle(io.BytesIO(data), f"{prefix}{name}/")
-                else:
-                    found[prefix + name] = data
-    return found
+def error_of(archive: Path) -> str:
+    """Return the message of the error that an archive ends in."""
+    with pytest.raises(SourceError) as caught:
+        index_tar(locate(archive))
+    assert not re.search("\n|b'", str(caught.value))
+    return str(caught.value)
 
 
 @pytest.fixture
@@ -66,34 +68,350 @@ def sources() -> Path:
 @pytest.mark.parametrize("name", ["archives/gnu", "archives/pax", "archives/links"])
 def test_real_tars_are_read_as_tarfile_reads_them(sources: Path, name: str) -> None:
     archive = sources / f"{name}.tar"
-    assert contents(archive) == oracle(archive)
+    assert contents(archive) == as_tarfile_reads(archive)
 
 
 def test_the_tar_of_tars_of_imagenet_is_read_in_place(sources: Path) -> None:
     archive = sources / "ilsvrc2012" / "ILSVRC2012_img_train.tar"
     found = contents(archive)
-    assert found == oracle(archive)
+    assert found == as_tarfile_reads(archive)
     truth = (sources / "ilsvrc2012" / "truth.csv").read_text()
     for name, data in found.items():
-        assert f"{archive.name}/{name}," in truth
-        assert hashlib.sha256(data).hexdigest()[:16] in truth
+        line = re.search(rf"{archive.name}/{name},.*", truth)
+        assert line is not None
+        assert hashlib.sha256(data).hexdigest()[:16] in line[0]
+
+
+@pytest.mark.parametrize(
+    ("format", "more"),
+    [
+        (tarfile.USTAR_FORMAT, {"p" * 120 + "/cat.jpg": b"a prefix"}),
+        (tarfile.GNU_FORMAT, {LONG: b"long", LONGER: b"longer"}),
+        (tarfile.PAX_FORMAT, {LONG: b"long", LONGER: b"longer"}),
+    ],
+)
+def test_all_formats_are_read_as_tarfile_reads_them(
+    tmp_path: Path, format: int, more: dict[str, bytes]
+) -> None:
+    archive = written(tmp_path / "a.tar", tar_of(FILES | more, format), end=b"")
+    assert contents(archive) == as_tarfile_reads(archive)
+
+
+@pytest.mark.parametrize("format", ["v7", "oldgnu", "gnu", "ustar", "posix"])
+def test_what_gnu_tar_writes_is_read(tmp_path: Path, format: str) -> None:
+    folder = tmp_path / "set"
+    (folder / "train" / "cat").mkdir(parents=True)
+    for number in range(3):
+        (folder / "train" / "cat" / f"{'n' * 60}{number}.jpg").write_bytes(b"%d" % number * 700)
+    os.link(folder / "train/cat" / f"{'n' * 60}0.jpg", folder / "train/hard.jpg")
+    os.symlink(f"cat/{'n' * 60}1.jpg", folder / "train/soft.jpg")
+    archive = tmp_path / "a.tar"
+    subprocess.run(["tar", f"--format={format}", "-cf", archive, "-C", folder, "."], check=True)
+    expected = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert contents(archive) == expected
+
+
+def test_fields_that_few_programs_write(tmp_path: Path) -> None:
+    archive = written(
+        tmp_path / "a.tar",
+        block(b"oldest.jpg", b"1", kind=b"\0", magic=b""),
+        block(b"folder/", kind=b"\0", magic=b""),
+        block(b"times/in/the/prefix.jpg", b"2", magic=b"ustar  \0", prefix=b"14000000000"),
+        block(b"star.jpg", b"3", prefix=b"p" * 131 + b"14000000000 ", mark=b"tar\0"),
+        block(b"contiguous.jpg", b"4", kind=b"7"),
+        block(b"blanks.jpg", b"5", size=b"          1 "),
+        block(b"twelve.jpg", b"6", size=b"000000000001"),
+        block(b"base256.jpg", b"7", size=b"\x80" + (1).to_bytes(11, "big")),
+        pax({"path": "pax/ü.jpg".encode(), "size": b"1", "mtime": b"1.5", "empty": b""}),
+        block(b"cut", b"8", size=b"00000000000\0"),
+        block(b"label", kind=b"V", magic=b"ustar  \0"),
+        block(b"././@LongLink", b"k" * 150 + b".jpg\0", kind=b"L", magic=b"ustar  \0"),
+        block(b"k" * 100, b"9", magic=b"ustar  \0"),
+        pax({"comment": b"by git archive"}, kind=b"g"),
+        block(b"a" * 100, b"0"),
+    )
+    assert contents(archive) == {
+        "oldest.jpg": b"1",
+        "times/in/the/prefix.jpg": b"2",
+        "p" * 131 + "/star.jpg": b"3",
+        "contiguous.jpg": b"4",
+        "blanks.jpg": b"5",
+        "twelve.jpg": b"6",
+        "base256.jpg": b"7",
+        "pax/ü.jpg": b"8",
+        "k" * 150 + ".jpg": b"9",
+        "a" * 100: b"0",
+    }
+
+
+def test_members_of_more_than_8_gib_and_beyond(tmp_path: Path) -> None:
+    archive, large = tmp_path / "a.tar", 9 << 30
+    with archive.open("wb") as file:
+        file.write(block(b"large.bin", size=b"\x80" + large.to_bytes(11, "big")))
+        file.seek(large, os.SEEK_CUR)
+        file.write(joined([block(b"cat.jpg", b"a cat")]))
+    members = index_tar(locate(archive))
+    assert members.sizes.tolist() == [large, 5]
+    assert read_member(str(archive), entries(members, archive)[1]) == b"a cat"
+
+
+def test_links_have_the_contents_that_unpacking_would_give(tmp_path: Path) -> None:
+    def link(name: str, to: str, kind: bytes = b"2") -> bytes:
+        return block(name.encode(), kind=kind, link=to.encode())
+
+    archive = written(
+        tmp_path / "a.tar",
+        block(b"d/old.jpg", b"before"),
+        link("d/hard.jpg", "d/old.jpg", b"1"),
+        link("d/chain.jpg", "./d/hard.jpg", b"1"),
+        block(b"d/old.jpg", b"after"),
+        link("d/soft.jpg", "old.jpg"),
+        link("d/softer.jpg", "../d/soft.jpg"),
+        link("d/early.jpg", "late.jpg"),
+        block(b"d/late.jpg", b"late"),
+        link("d/loop.jpg", "pool.jpg"),
+        link("d/pool.jpg", "loop.jpg"),
+        link("d/nowhere.jpg", "nothing.jpg"),
+        link("d/unmade.jpg", "d/later.jpg", b"1"),
+        block(b"d/later.jpg", b"later"),
+        link("out.jpg", "../out.jpg"),
+        link("root.jpg", "/etc/passwd"),
+        link("again", "d"),
+        block(b"device", kind=b"3"),
+        block(b"pipe", kind=b"6"),
+        block(b"strange", b"12", kind=b"Z"),
+    )
+    assert contents(archive) == {
+        "d/hard.jpg": b"before",
+        "d/chain.jpg": b"before",
+        "d/old.jpg": b"after",
+        "d/soft.jpg": b"after",
+        "d/softer.jpg": b"after",
+        "d/early.jpg": b"late",
+        "d/late.jpg": b"late",
+        "d/later.jpg": b"later",
+    }
+    assert index_tar(locate(archive)).passed.counts == {
+        "broken link": 4,
+        "device": 1,
+        "link out of the archive": 2,
+        "link to a folder that is read already": 1,
+        "member of an unknown type": 1,
+        "named pipe": 1,
+        "replaced by a later member of the same name": 1,
+    }
+
+
+def test_names_that_lead_out_are_kept_apart_as_they_are_written(tmp_path: Path) -> None:
+    names = [b"../escape.jpg", b"a/../../b.jpg", b"a/../in.jpg", b"./", b"./../c.jpg"]
+    members = index_tar(locate(written(tmp_path / "a.tar", *(block(n, b"1") for n in names))))
+    assert members.names == [b"in.jpg"]
+    assert members.outside == (b"../escape.jpg", b"a/../../b.jpg", b"./../c.jpg")
+    assert sum(members.passed.counts.values()) == 0  # "./" is a folder.
+
+
+def test_tars_in_tars_are_read_in_place(tmp_path: Path) -> None:
+    deepest = tar_of({"cat.jpg": b"deep"})
+    inner = joined(
+        [
+            block(b"./e.TAR", deepest),
+            block(b"dog.jpg", b"dog"),
+            block(b"../out.jpg", b"out"),
+            block(b"bad", kind=b"3"),
+        ]
+    )
+    archive = written(
+        tmp_path / "a.tar",
+        block(b"first.jpg", b"1"),
+        block(b"n01.tar", inner),
+        block(b"same.tar", kind=b"1", link=b"n01.tar"),
+        block(b"no.tar", b"this is none"),
+        block(b"empty.tar", bytes(10240)),
+        block(b"oldest.tar", joined([block(b"old.jpg", b"old", magic=b"")])),
+        block(b"last.jpg", b"2"),
+    )
+    members = index_tar(locate(archive))
+    found = contents(archive)
+    assert found.pop("n01.tar") == inner  # Read once: as the member that was linked to last.
+    assert found == {
+        "first.jpg": b"1",
+        "same.tar/e.TAR/cat.jpg": b"deep",
+        "same.tar/dog.jpg": b"dog",
+        "no.tar": b"this is none",
+        "oldest.tar/old.jpg": b"old",
+        "last.jpg": b"2",
+    }
+    assert members.outside == (b"same.tar/../out.jpg",)
+    assert members.passed.examples == {"device": "same.tar/bad"}
+
+
+def test_damage_within_a_tar_names_both(tmp_path: Path) -> None:
+    inner = joined([block(b"cat.jpg", b"1"), block(b"dog.jpg", b"2")])
+    told = error_of(written(tmp_path / "a.tar", block(b"n01.tar", inner[:1200])))
+    assert re.search("a.tar/n01.tar': is truncated: .* last whole member is 'cat.jpg'", told)
+
+
+def test_a_tar_cut_anywhere_is_an_error_and_never_a_shorter_list(tmp_path: Path) -> None:
+    whole = tar_of({"cat.jpg": b"1" * 600, LONG: b"2" * 10, "dog.jpg": b"3"})
+    end = len(whole.rstrip(b"\0")) // 512 * 512 + 512  # Of the last member.
+    archive = tmp_path / "a.tar"
+    for length in (*range(0, end + 512, 100), *range(0, end + 512, 512), end + 511):
+        archive.write_bytes(whole[:length])
+        told = error_of(archive)
+        if length > 1536:
+            assert "'cat.jpg'" in told or LONG[-30:] in told or "'dog.jpg'" in told, told
+    archive.write_bytes(whole[: end + 512])
+    assert len(index_tar(locate(archive))) == 3
+
+
+def test_damage_is_an_error_that_says_where(tmp_path: Path) -> None:
+    first, second = block(b"cat.jpg", b"1"), block(b"dog.jpg", b"2")
+    cases = {
+        "no tar header at byte 1,024, after 'cat.jpg'": first + b"x" + second[1:] + END,
+        "ends at byte 1,024, after 'cat.jpg', but there is more at byte 2,048": first
+        + END
+        + second
+        + END,
+        "there is more at byte 1,536": first + bytes(512) + second + END,
+        "its last whole member is 'dog.jpg'; get it again, or, if nothing": first + second,
+        "'dog.jpg', which goes on to": first + block(b"dog.jpg", size=b"7" * 11 + b"\0") + END,
+        "a malformed size in a header after 'cat.jpg'": first
+        + block(b"dog.jpg", size=b"7778")
+        + END,
+        "a malformed record": first + block(b"x", b"99 path=a\n", kind=b"x") + second + END,
+        "a malformed size": first + pax({"size": b"-1"}) + second + END,
+        "an extended header of 8,589,934,591 bytes": first
+        + block(b"x", kind=b"L", size=b"7" * 11 + b"\0")
+        + END,
+        "no tar header at byte 2,048": first + pax({"path": b"a"}) + END,
+        "'s.jpg' is sparse": first + block(b"s.jpg", b"1", kind=b"S") + END,
+        "'real.jpg' is sparse": first
+        + pax({"GNU.sparse.major": b"1", "GNU.sparse.name": b"real.jpg"})
+        + second
+        + END,
+        "'m.jpg' begins in another volume": first + block(b"m.jpg", b"1", kind=b"M") + END,
+        "no tar file": b"x" * 2000,
+        "ends at byte 0 without the mark of its end": b"",
+    }
+    for number, (expected, data) in enumerate(cases.items()):
+        archive = tmp_path / f"{number}.tar"
+        archive.write_bytes(data)
+        assert expected in error_of(archive)
+
+
+def test_a_sparse_file_that_gnu_tar_stores_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "hole.jpg").open("wb") as file:
+        file.truncate(1 << 20)
+    for format in ("gnu", "posix"):
+        archive = tmp_path / f"{format}.tar"
+        command = ["tar", "-S", f"--format={format}", "-cf", archive, "-C", tmp_path, "hole.jpg"]
+        subprocess.run(command, check=True)
+        assert "'hole.jpg' is sparse" in error_of(archive)
+
+
+def test_mutated_tars_never_give_a_shorter_list(tmp_path: Path) -> None:
+    inner = tar_of({"x.jpg": b"x", "y.jpg": b"y"})
+    whole = joined(
+        [
+            tar_of({**FILES, LONG: b"1", "n.tar": inner}).rstrip(b"\0") + bytes(512),
+            block(b"hard.jpg", kind=b"1", link=b"cat.jpg"),
+            pax({"path": b"pax.jpg", "size": b"3"}),
+            block(b"short", b"123"),
+        ]
+    )
+    archive = tmp_path / "a.tar"
+    rng = random.Random(7)
+    for number in range(400):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3))):
+            place = rng.randrange(len(data))
+            match rng.randrange(4):
+                case 0:
+                    data[place] = rng.randrange(256)
+                case 1:
+                    data[place : place + 512] = bytes(len(data[place : place + 512]))
+                case 2:
+                    del data[place : place + rng.choice((1, 512))]
+                case _:
+                    data[place:place] = data[place : place + rng.choice((1, 512))]
+        archive.write_bytes(data)
+        require_whole(archive, number)
+
+
+def require_whole(archive: Path, number: int) -> None:
+    """Raise AssertionError unless an archive is refused, or all of its members are there."""
+    try:
+        members = index_tar(locate(archive))
+    except SourceError:
+        return
+    passed = sum(members.passed.counts.values())
+    assert len(members) + passed + len(members.outside) >= 12, number
+    assert all(members.offsets + members.sizes <= archive.stat().st_size)
+    for entry in entries(members, archive):
+        assert len(read_member(str(archive), entry)) == entry.stamp.size
 
 
 def test_a_member_that_was_replaced_is_noticed(tmp_path: Path) -> None:
-    archive = tmp_path / "a.tar"
-    write(archive, {"cat.jpg": b"first"})
+    archive = written(tmp_path / "a.tar", block(b"cat.jpg", b"first"))
     [entry] = entries(index_tar(locate(archive)), archive)
-    status = archive.stat()
+    time = archive.stat().st_mtime_ns
     assert read_member(str(archive), entry) == b"first"
-    write(archive, {"dog.jpg": b"other"})
-    os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert stamp_of_member(str(archive), entry) == entry.stamp
+    written(archive, block(b"dog.jpg", b"other"))  # In its place: the open file sees it, too.
+    os.utime(archive, ns=(time, time))
     with pytest.raises(FileChanged, match="another member is in its place"):
+        read_member(str(archive), entry)
+    assert stamp_of_member(str(archive), entry) != entry.stamp
+    os.utime(archive, ns=(time, time + 1))
+    with pytest.raises(FileChanged, match="its archive was written to or replaced"):
         read_member(str(archive), entry)
 
 
-def write(archive: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(archive, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+def test_an_archive_that_was_replaced_before_it_was_listed_is_opened_anew(tmp_path: Path) -> None:
+    archive = written(tmp_path / "a.tar", block(b"cat.jpg", b"first"))
+    assert contents(archive) == {"cat.jpg": b"first"}
+    written(tmp_path / "b.tar", block(b"cat.jpg", b"other")).replace(archive)
+    assert contents(archive) == {"cat.jpg": b"other"}
+
+
+def test_few_archives_are_kept_open_and_none_for_ever(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(80):
+        contents(written(tmp_path / f"{number}.tar", block(b"cat.jpg", b"1")))
+    assert len(os.listdir("/proc/self/fd")) <= before + 64
+    assert local.close_kept_files()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert not local.close_kept_files()
+
+
+@pytest.mark.parametrize(
+    ("listed", "now", "same"),
+    [
+        (1_234_567_891, 1_234_567_891, True),
+        (1_234_567_891, 1_234_567_892, False),
+        (1_234_567_891, 1_234_567_800, True),  # read through SMB
+        (1_234_567_891, 1_000_000_000, True),  # or a file system that has seconds
+        (1_234_567_800, 1_234_567_891, True),  # listed so
+        (1_234_567_891, 2_234_567_891, False),
+        (1_234_567_891, 2_000_000_000, False),
+    ],
+)
+def test_an_archive_is_known_by_its_time_in_other_units(listed: int, now: int, same: bool) -> None:
+    marked = mark(7, Stamp(100, listed))
+    assert is_of(marked, Stamp(100, now)) is same
+    assert not is_of(marked, Stamp(101, now))
+    assert marked & 0xFFFFFFFF == archive_bits(Stamp(100, listed))
+
+
+def test_the_index_of_the_same_archive_is_made_once(tmp_path: Path) -> None:
+    archive = written(tmp_path / "a.tar", block(b"cat.jpg", b"1"))
+    first = index_tar(locate(archive))
+    assert index_tar(locate(archive)) is first
+    time = archive.stat().st_mtime_ns
+    written(archive, block(b"dog.jpg", b"2"))
+    os.utime(archive, ns=(time, time))
+    assert index_tar(locate(archive)).names == [b"dog.jpg"]

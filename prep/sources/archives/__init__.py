@@ -3,8 +3,7 @@
 - ``archive_folders``: archives as a layout; the paths in them mean what folders mean.
 - ``members``: what an index of an archive is: a row for each member, with its place.
 - ``tar``, ``zip``: make the index of an archive, from its headers.
-- ``tar_scan``, ``tar_headers``: the chain of headers in a tar file; ``tar_members``: what would be
-  left if it was unpacked.
+- ``tars/``: how the members of a tar file are found.
 - ``zips/``: the directory of a zip file, and its compression.
 - ``archive_bytes``: bytes of an archive while it is indexed, in few requests.
 - ``member_reading``: reads a member by its place, and shows that it is still what was listed.

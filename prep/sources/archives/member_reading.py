@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from zlib import crc32
 
 from prep.sources.archives.members import contents_of, is_of
 from prep.sources.archives.zips.zip_reading import unpacked
 from prep.sources.base import ImageEntry
 from prep.storage.local import close_kept_files
-from prep.storage.locate import read_part
+from prep.storage.locate import read_part, stamp_of
 from prep.storage.location import FileChanged, FilePart, Stamp
+from prep.storage.urls import is_url
 
 _HEADER = 512  # bytes before the contents of a tar's member
 
@@ -26,28 +28,38 @@ def read_member(path: str | bytes, entry: ImageEntry) -> bytes:
         OSError: it can't be read.
     """
     try:
-        return _contents(_read(path, entry), entry)
+        return _contents(_read(path, entry, entry.stamp.size), entry)
     except FileChanged:
         # A file that is kept open may have been replaced before the images were listed.
         if not close_kept_files():
             raise
-        return _contents(_read(path, entry), entry)
+        return _contents(_read(path, entry, entry.stamp.size), entry)
 
 
 def stamp_of_member(path: str | bytes, entry: ImageEntry) -> Stamp:
-    """Return the stamp that a member has now; raise OSError if there is none."""
-    close_kept_files()
-    part = _read(path, entry)
+    """Return the stamp that a member has now; raise OSError if there is none.
+
+    A member of a tar file is known by its header; any other has to be read whole.
+    """
+    changed = Stamp(entry.stamp.size, ~entry.stamp.mtime)
+    if not is_url(os.fsdecode(path)) and not is_of(entry.stamp.mtime, stamp_of(path)):
+        return changed
     try:
-        _contents(part, entry)
+        if not _is_header(_read(path, entry, 0).before, entry):
+            read_member(path, entry)
     except FileChanged:
-        return Stamp(entry.stamp.size, ~entry.stamp.mtime)
+        return changed
     return entry.stamp
 
 
-def _read(path: str | bytes, entry: ImageEntry) -> FilePart:
+def _read(path: str | bytes, entry: ImageEntry, length: int) -> FilePart:
     assert entry.offset is not None
-    return read_part(path, entry.offset, entry.stamp.size, before=min(_HEADER, entry.offset))
+    return read_part(path, entry.offset, length, before=min(_HEADER, entry.offset))
+
+
+def _is_header(before: bytes, entry: ImageEntry) -> bool:
+    """Return whether the bytes before the contents are the header of a tar file's member."""
+    return entry.how == "bytes" and crc32(before) == contents_of(entry.stamp.mtime)
 
 
 def _contents(part: FilePart, entry: ImageEntry) -> bytes:
@@ -55,6 +67,6 @@ def _contents(part: FilePart, entry: ImageEntry) -> bytes:
     expected = entry.stamp.mtime
     if part.stamp is not None and not is_of(expected, part.stamp):
         raise FileChanged("changed since it was listed: its archive was written to or replaced")
-    if entry.how == "bytes" and crc32(part.before) == contents_of(expected):  # Of a tar file.
+    if _is_header(part.before, entry):
         return part.data
     return unpacked(part.data, entry.how, contents_of(expected))

@@ -12,10 +12,10 @@ import numpy as np
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import Read, reading
 from prep.sources.archives.members import Members, archive_bits
-from prep.sources.archives.tar_headers import BLOCK, ZEROS, has_checksum
-from prep.sources.archives.tar_members import Found, settle
-from prep.sources.archives.tar_scan import scan
-from prep.storage.location import Location, Stamp
+from prep.sources.archives.tars.tar_headers import BLOCK, ZEROS, has_checksum
+from prep.sources.archives.tars.tar_members import Found, settle
+from prep.sources.archives.tars.tar_scan import scan
+from prep.storage.location import Location, Stamp, Status
 from prep.text import reason_and_file
 
 _MOST_LEVELS = 8  # of tar files in each other
@@ -28,18 +28,18 @@ def index_tar(archive: Location) -> Members:
     """Return the index of a tar file; of the same file, the one that was made before.
 
     Members named ``*.tar`` that are tar files are looked into. A hard or symbolic link has the
-    place of the member that it leads to.
+    place of the member that it leads to. Callers share the index, and leave it as it is.
 
     Raises:
         SourceError: it is damaged, truncated, or holds what can't be read.
         StorageUnavailable: it is in a storage that does not answer.
     """
     try:
-        size, mtime = archive.file_size(), archive.stat().st_mtime_ns
-        key = (str(archive), Stamp(size, mtime))
+        status = archive.patiently(archive.stat)
+        key = (str(archive), status.st_size, status.st_mtime_ns, _version(status))
         found = _KEPT.get(key)
         if found is None:
-            found = _index(archive, key[1])
+            found = _index(archive, Stamp(status.st_size, status.st_mtime_ns))
             _KEPT.put(key, found)
         return found
     except OSError as error:
@@ -47,20 +47,27 @@ def index_tar(archive: Location) -> Members:
         raise SourceError(f"source: can't read an archive: {reason_and_file(error)}") from None
 
 
+def _version(status: os.stat_result | Status) -> object:
+    """Return what nobody can set back when they change a file."""
+    if isinstance(status, Status):
+        return status.version
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
 class _Kept:
     """The indexes that were made last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._indexes: OrderedDict[tuple[str, Stamp], Members] = OrderedDict()
+        self._indexes: OrderedDict[tuple[object, ...], Members] = OrderedDict()
 
-    def get(self, key: tuple[str, Stamp]) -> Members | None:
+    def get(self, key: tuple[object, ...]) -> Members | None:
         with self._lock:
             if key in self._indexes:
                 self._indexes.move_to_end(key)
             return self._indexes.get(key)
 
-    def put(self, key: tuple[str, Stamp], index: Members) -> None:
+    def put(self, key: tuple[object, ...], index: Members) -> None:
         with self._lock:
             self._indexes[key] = index
             while sum(map(len, self._indexes.values())) > _MOST_KEPT:
@@ -145,4 +152,5 @@ def _with_inner(tar: _Tar, found: Found) -> Found:
         )
         for row in rows
     ]
-    return found.spliced(zip(rows, tar.archive.each(_indexed, tars), strict=True))
+    each = tar.archive.each if tar.alone else map
+    return found.spliced(zip(rows, each(_indexed, tars), strict=True))

@@ -17,7 +17,7 @@ from prep.sources.archives.members import (
     REPLACED,
     path_within,
 )
-from prep.sources.archives.tar_scan import RawMembers
+from prep.sources.archives.tars.tar_scan import RawMembers
 from prep.sources.folders.ignored import Passed
 
 _CHUNK = 4096  # names that are looked at together
@@ -123,12 +123,13 @@ def _normalized(names: list[bytes], passed: Passed) -> tuple[list[bytes], list[b
         chunk = [n[2:] if n[:2] == b"./" else n for n in names[begin : begin + _CHUNK]]
         if _ODD.search(b"\0" + b"\0".join(chunk) + b"\0"):
             for row, name in enumerate(chunk):
-                normal = path_within(name)
-                if normal is None:
-                    outside.append(names[begin + row])
-                elif not normal:
-                    passed.note("member without a name", names[begin + row])
-                chunk[row] = normal or b""
+                written = names[begin + row]
+                path = path_within(name)
+                if path is None:
+                    outside.append(written)
+                elif not path and not written.endswith(b"/"):
+                    passed.note("member without a name", written)
+                chunk[row] = b"" if written.endswith(b"/") else path or b""  # None of a folder.
         found += chunk
     return found, outside
 

@@ -11,7 +11,7 @@ from zlib import adler32, crc32
 
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import Read
-from prep.sources.archives.tar_headers import (
+from prep.sources.archives.tars.tar_headers import (
     BLOCK,
     EXTENSIONS,
     FILES,
@@ -30,7 +30,7 @@ from prep.sources.folders.ignored import Passed
 from prep.text import quoted
 
 _PIECE = 1 << 20  # 1 MiB
-_DAMAGED = "the archive is damaged, so get it again"
+_DAMAGED = "the archive is damaged; get it again"
 _ENDS = (b"\0", b" ")
 _SPARSE, _CONTINUED = b"SM"
 _WITHOUT_CONTENTS = {**dict.fromkeys(b"34", "device"), ord("6"): "named pipe"}
@@ -144,11 +144,7 @@ class _Scan:
             if told is not self._of_all:
                 ahead = _WITH_EXTENSION
         if not self._ended:
-            self._fail(
-                f"ends at byte {end - self._begin:,} without the mark of its end, after "
-                f"{self._last}: it is truncated, so get it again (or, if nothing is missing, add "
-                "the mark with `truncate -s +1024`)"
-            )
+            self._refuse_unmarked(at)
         return found
 
     def _other(self, at: int, header: bytes, after: bytes) -> int:
@@ -216,9 +212,9 @@ class _Scan:
             )
         if begin + size > self._end:
             self._fail(
-                f"ends at byte {self._end - self._begin:,} within {quoted(os.fsdecode(name))}, "
-                f"which goes on to {begin + size - self._begin:,}: it is truncated, so get it "
-                f"again; the last whole member is {self._last}"
+                f"is truncated: it ends at byte {self._end - self._begin:,} within "
+                f"{quoted(os.fsdecode(name))}, which goes on to {begin + size - self._begin:,}, "
+                f"and its last whole member is {self._last}; get it again"
             )
         if kind in FILES:
             self._found.add(name, begin, size, crc32(header))
@@ -235,10 +231,7 @@ class _Scan:
 
     def _require_header(self, at: int, header: bytes) -> None:
         if len(header) < BLOCK:
-            self._fail(
-                f"ends at byte {self._end - self._begin:,} within a header: it is truncated, so "
-                f"get it again; the last whole member is {self._last}"
-            )
+            self._refuse_unmarked(at)
         if not has_checksum(header):
             found = "no tar header" if at > self._begin else "no tar file: no header"
             self._fail(f"{found} at byte {at - self._begin:,}, after {self._last}: {_DAMAGED}")
@@ -260,6 +253,15 @@ class _Scan:
                     "one; unpack it with `tar --ignore-zeros -xf`"
                 )
             at += len(piece)
+
+    def _refuse_unmarked(self, at: int) -> NoReturn:
+        told = (
+            f"is truncated: it ends at byte {self._end - self._begin:,} without the mark of its "
+            f"end, and its last whole member is {self._last}; get it again"
+        )
+        if at == self._end and not self._begin:
+            told += ", or, if nothing is missing, add the mark: `truncate -s +1024`"
+        self._fail(told)
 
     def _refuse_sparse(self, name: bytes) -> NoReturn:
         self._fail(
