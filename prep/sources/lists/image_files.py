@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
 from prep.sources.archives.members import HOWS, Members
-from prep.sources.archives.tar_headers import has_checksum
+from prep.sources.archives.tars.tar_headers import has_checksum
 from prep.sources.folders.tree import Tree
 from prep.storage.locate import locate
 from prep.storage.location import Location, Stamp
