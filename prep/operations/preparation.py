@@ -219,8 +219,15 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
 
     Raises:
         LabelError: it is malformed, or a name in it stands for several classes.
+        ConfigError: there are an order of classes and a label map.
     """
-    given = _given_labels(config, source)
+    asked = None if config.labels is None else config.labels.order
+    if asked is not None and config.label_map is not None:
+        raise ConfigError(
+            f"labels.order: got {quoted(asked)}, and label_map numbers the classes, too; give one "
+            "of them"
+        )
+    given = _given_labels(config, source) if asked is None else None
     if given is not None:
         labels, origin = given
         return resolve_label_map(labels, catalog.classes, catalog.class_names), origin

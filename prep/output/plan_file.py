@@ -19,8 +19,9 @@ from prep.planning.plan import FORMAT, RunPlan
 from prep.planning.shards import count_shards
 from prep.planning.stored_plan import plan_from_json
 from prep.sources import manifest
+from prep.sources.labelling.label_rules import files_for_labels
 from prep.sources.registry import reopen_source
-from prep.text import one_line, quoted, reason_of, shown
+from prep.text import one_line, quoted, reason_of, shown, some
 
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
 
@@ -103,7 +104,8 @@ def require_trusted(layout: OutputLayout, plan: RunPlan, trust: Trust) -> None:
     who = None if trust is True else "may be somebody else's" if trust is False else owner(layout)
     if who is None:
         return
-    where = reopen_source(plan.source, layout.state).reach
+    files = some([quoted(path) for path in files_for_labels(plan.config)])
+    where = reopen_source(plan.source, layout.state).reach + (f", and {files}," if files else "")
     told = (
         f"output: the plan of {one_line(str(layout.root))} {who}; a repair would read images "
         f"{where} with your rights, and write them to the output"

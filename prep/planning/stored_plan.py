@@ -60,6 +60,8 @@ def plan_from_json(value: object) -> RunPlan:
     ):
         if found != expected:
             refuse(name, f"{shown(expected, 80)}, as the rest of the plan has it", found)
+    if plan.labelled and not plan.labels.numbers:
+        refuse("labels", "the number of each class", {})
     fields.end()
     for name, version in plan.fingerprint.versions.items():
         text(version, f"version of {name}")

@@ -21,6 +21,7 @@ from prep.display.page.page import make_page
 from prep.errors import LabelError
 from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
+from prep.planning.stored_plan import plan_from_json
 from tests.support.pictures import write_tree
 
 TREE = {"test": {"unknown": 3}, "train": {"cat": 3, "dog": 2}}
@@ -129,6 +130,17 @@ def test_images_without_a_label_alone_are_an_output(
     assert json.loads((output / "label_map.json").read_text()) == {}
     assert not prep.verify(output, client).problems
     assert prep.run(config(source, output, splits=["test"], labels=LABELS), client).was_complete
+
+
+def test_a_plan_of_images_without_a_label_is_read_with_a_map_or_without(
+    source: Path, tmp_path: Path
+) -> None:
+    rules = {"from": LABELS["from"]}
+    for keys in ({}, {"label_map": {"cat": 0, "dog": 1}}):
+        plan = prep.plan(config(source, tmp_path / "out", splits=["test"], labels=rules, **keys))
+        assert plan.classes == ("",)
+        stored = plan_from_json(json.loads(json.dumps(plan.to_json())))
+        assert (stored.labels, stored.classes) == (plan.labels, plan.classes)
 
 
 def test_one_hot_lists_have_none_for_no_label(source: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from prep.sources.labelling.class_lookup import resolve_label_map
 from prep.sources.labelling.labelling import labelled
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import table_of
+from tests.support.pictures import write_tree
 
 
 def catalog_of(
@@ -329,3 +331,26 @@ def test_two_names_of_one_class_in_a_label_map_are_an_error() -> None:
         resolve_label_map(
             LabelMap.parse({"tench": 0, "Tinca tinca": 1}), [*CLASS_NAMES], CLASS_NAMES
         )
+
+
+def test_a_given_order_wins_over_a_map_in_the_source_and_contradicts_one_that_is_given(
+    tmp_path: Path,
+) -> None:
+    source = write_tree(tmp_path / "photos", {"train": {"cat": 1, "dog": 1}})
+    (source / "label_map.json").write_text('{"cat": 7, "dog": 8}')
+    order = tmp_path / "order.txt"
+    order.write_text("dog\ncat\n")
+    values: dict[str, Any] = {"source": str(source), "output": str(tmp_path / "out")}
+    assert prep.plan(values).labels.numbers == {"cat": 7, "dog": 8}
+    values["labels"] = {"order": str(order)}
+    assert prep.plan(values).labels.numbers == {"dog": 0, "cat": 1}
+    with pytest.raises(ConfigError, match=r"labels.order: got .* label_map numbers the classes"):
+        prep.plan(values | {"label_map": {"cat": 0, "dog": 1}})
+
+
+@pytest.mark.parametrize("keys", [{"exclude": "URL"}, {"labels": {"names": "URL"}}])
+def test_credentials_in_the_url_of_a_file_are_refused_and_not_shown(keys: dict[str, Any]) -> None:
+    text = str(keys).replace("URL", "s3://me:hidden@bucket/names.txt")
+    with pytest.raises(ConfigError, match="got a URL with credentials in it") as error:
+        prep.Config(source="/data", output="/out", **ast.literal_eval(text))
+    assert "hidden" not in str(error.value)

@@ -10,13 +10,16 @@ from typing import Any, Literal
 
 from prep.errors import ConfigError
 from prep.parsing import parse_json
+from prep.sources.base import Wanted
 from prep.storage.arguments import typed
 from prep.storage.locate import absolute
+from prep.storage.urls import is_url, without_credentials
 from prep.text import kind_of, one_line, quoted, shown, unknown
 
 #: The words that ``from`` may be; anything else is a regular expression.
 Origin = Literal["folder", "leaf", "path", "column"]
 _ORIGINS = ("folder", "leaf", "path", "column")
+_ORDERS = ("name", "file")
 _EXPECTED_FROM = (
     "folder, leaf, path, column, or a regular expression with (?P<label>…) that is searched for in "
     "the name of an image"
@@ -68,9 +71,7 @@ class LabelRules:
             rules["names"] = file_named("labels.names", given["names"])
         if given.get("order") is not None:
             order = given["order"]
-            rules["order"] = (
-                order if order in ("name", "file") else file_named("labels.order", order)
-            )
+            rules["order"] = order if order in _ORDERS else file_named("labels.order", order)
         if given.get("rename") is not None:
             rules["rename"] = _renames(given["rename"])
         for key in ("include", "exclude"):
@@ -89,8 +90,21 @@ class LabelRules:
                 found[key] = dict(value) if isinstance(value, Mapping) else value
         return found
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths and URLs of the files that are read for them."""
+        order = None if self.order in _ORDERS else self.order
+        given = (self.names, order, self.include, self.exclude)
+        return tuple(value for value in given if isinstance(value, str))
+
     def __str__(self) -> str:
         return ", ".join(f"{key}: {value}" for key, value in self.to_json().items())
+
+
+def files_for_labels(wanted: Wanted) -> tuple[str, ...]:
+    """Return the paths and URLs of files that say which images and classes are wanted."""
+    rules = () if wanted.labels is None else wanted.labels.files
+    return (*rules, wanted.exclude) if isinstance(wanted.exclude, str) else rules
 
 
 def read_pairs(key: str, value: Any) -> dict[str, Any]:
@@ -135,7 +149,13 @@ def file_named(key: str, value: Any) -> str:
     """Return the absolute path or the URL of a file; raise ConfigError if it can be none."""
     if not isinstance(value, str | os.PathLike):
         raise ConfigError(f"{key}: got {kind_of(value)}; expected the path or URL of a file")
-    return absolute(typed(key, value))
+    path = absolute(typed(key, value))
+    if is_url(path) and without_credentials(path).options:
+        raise ConfigError(
+            f"{key}: got a URL with credentials in it, which is kept and shown; give it without: "
+            "it is opened with the options of the source"
+        )
+    return path
 
 
 def _origin(value: Any) -> str:

@@ -11,10 +11,12 @@ from prep.errors import SourceError
 from prep.sources.base import UNLABELLED, Catalog, Wanted
 from prep.sources.labelling.class_rules import with_class_rules
 from prep.sources.labelling.exclusion import without_excluded
-from prep.sources.labelling.label_rules import LabelRules
+from prep.sources.labelling.label_rules import LabelRules, files_for_labels
 from prep.sources.labelling.origins import with_labels_from
 from prep.sources.labelling.repeats import without_repeats
 from prep.sources.labelling.rows import in_order, with_used_splits, without_rows
+from prep.sources.naming import paths_of
+from prep.storage.locate import open_alike
 from prep.text import counted, quoted, some
 
 
@@ -31,6 +33,8 @@ def labelled(catalog: Catalog, wanted: Wanted) -> Catalog:
         ConfigError: what is wanted does not fit.
     """
     rules = wanted.labels or LabelRules()
+    for file in files_for_labels(wanted):
+        open_alike(file, paths_of(catalog.source)[0])
     if rules.origin is not None:
         required = wanted.unlabelled != "keep"
         catalog = with_labels_from(rules.origin, catalog, rules.rename, required=required)
