@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from prep.errors import SourceError
+from prep.errors import SourceError, StorageUnavailable
 from prep.sources.archives.member_reading import read_member, stamp_of_member
 from prep.sources.archives.members import Members, archive_bits, is_of, mark
 from prep.sources.archives.tar import index_tar
 from prep.sources.base import ImageEntry
 from prep.storage import local
+from prep.storage.backends.grants import grant
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
+from prep.storage.remote import RemotePath
+from tests.support.storages import S3, Sftp
 from tests.support.tars import END, as_tarfile_reads, block, joined, pax, tar_of, written
 
 LONG = "train/" + "l" * 120 + "/cat.jpg"
@@ -415,3 +419,77 @@ def test_the_index_of_the_same_archive_is_made_once(tmp_path: Path) -> None:
     written(archive, block(b"dog.jpg", b"2"))
     os.utime(archive, ns=(time, time))
     assert index_tar(locate(archive)).names == [b"dog.jpg"]
+
+
+def test_a_tar_in_a_storage_is_indexed_in_few_requests_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def count(path: RemotePath, offset: int, length: int) -> bytes:
+        asked.append((offset, length))
+        return read_range(path, offset, length)
+
+    read_range = RemotePath.read_range
+    monkeypatch.setattr(RemotePath, "read_range", count)
+    rng = random.Random(1)
+    photos = {f"{n:03}.jpg": rng.randbytes(rng.randrange(100_000, 200_000)) for n in range(60)}
+    classes = {f"{n:03}.tar": tar_of({"cat.jpg": b"%d" % n}) for n in range(40)}
+    large = {f"{n}.bin": bytes(3 << 20) for n in range(8)}
+    for name, members, most in (
+        ("photos", photos, 7),
+        ("classes", classes, 42),
+        ("large", large, 9),
+    ):
+        archive = locate(f"memory://{tmp_path.name}/{name}.tar")
+        data = tar_of(members)
+        archive.publish(data)
+        asked.clear()
+        index = index_tar(archive)
+        assert len(asked) <= most, name
+        assert index_tar(archive) is index
+        assert len(asked) <= most
+        asked.clear()
+        assert contents(str(archive)) == as_tarfile_reads(data)
+        assert len(asked) == len(members), "each is read in one request"
+
+
+def test_a_tar_that_changes_while_it_is_indexed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = locate(f"memory://{tmp_path.name}/a.tar")
+    archive.publish(tar_of({"cat.jpg": bytes(3 << 20), "dog.jpg": b"a dog"}))
+    status = archive.stat()
+    monkeypatch.setattr(RemotePath, "stat", lambda _: status)
+    archive.publish(tar_of({"cat.jpg": bytes(3 << 20)})[: 2 << 20])
+    with pytest.raises(SourceError, match="is truncated"):
+        index_tar(archive)
+
+
+def test_a_storage_that_does_not_answer_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise TimeoutError(errno.ETIMEDOUT, "no answer")
+
+    archive = locate(f"memory://{tmp_path.name}/a.tar")
+    archive.publish(tar_of({"cat.jpg": b"a cat"}))
+    monkeypatch.setattr(RemotePath, "read_range", fail)
+    monkeypatch.setattr("prep.storage.remote._PAUSES", ())
+    with pytest.raises(StorageUnavailable, match="can't read an archive"):
+        index_tar(archive)
+
+
+def test_tars_are_read_from_s3(s3: S3) -> None:
+    grant(s3.url, s3.options)
+    inner = tar_of({LONG: b"a cat", "dog.jpg": b"a dog"})
+    data = tar_of({"a.tar": inner, "b.tar": inner, "cat.jpg": b"1"})
+    s3.write("set.tar", data)
+    assert contents(f"{s3.url}/set.tar") == as_tarfile_reads(data)
+
+
+def test_tars_are_read_over_sftp(sftp: Sftp) -> None:
+    grant(sftp.url, sftp.options)
+    data = tar_of({"a.tar": tar_of({LONG: b"a cat", "dog.jpg": b"a dog"}), "cat.jpg": b"1"})
+    (sftp.folder / "set.tar").write_bytes(data)
+    assert contents(f"{sftp.url}/set.tar") == as_tarfile_reads(data)

@@ -12,6 +12,7 @@ from prep.storage.location import Location
 # What a request of a storage takes before the first byte, a megabyte or two take after it.
 _WINDOW = 2 << 20  # 2 MiB
 _FIRST = 64 << 10  # 64 KiB
+_NEAR = 1 << 20  # 1 MiB
 # Windows that are asked for at the same time where one follows another.
 _AHEAD = 8
 _IN_A_ROW = 3
@@ -59,7 +60,7 @@ class _Windows:
 
     def _load(self, length: int, position: int) -> None:
         beyond = position - self._start - len(self._data)
-        near = bool(self._data) and -_WINDOW < beyond < _WINDOW
+        near = bool(self._data) and -_WINDOW < beyond < _NEAR
         self._in_a_row = self._in_a_row + 1 if near else 0
         windows = _AHEAD if self._ahead and self._in_a_row >= _IN_A_ROW else 1
         stop = min(self._end, position + max(length, windows * _WINDOW if near else _FIRST))
