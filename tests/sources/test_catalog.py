@@ -114,12 +114,11 @@ def test_what_is_no_image_of_the_set_is_counted(tmp_path: Path) -> None:
     (tmp_path / "label_map.json").touch()  # It is part of the set, and read.
     write_tree(tmp_path, {"__MACOSX": {"train/cat": ONE}})
     catalog = scan_folders(str(tmp_path), on_stray="skip")
-    assert paths(catalog) == ["train/cat/a.jpg"]
+    assert paths(catalog) == ["train/cat/a.jpg", "train/cat/more/a.jpg"]
     assert ignored(catalog) == {
         "folder of a system": (1, "__MACOSX"),
         "folder without images": (1, "train/empty"),
         "hidden": (2, "train/.git"),
-        "image in a folder below a class folder": (1, "train/cat/more/a.jpg"),
         "image outside a class folder": (1, "train/stray.jpg"),
         "other extension": (4, "README.md"),
     }
@@ -187,7 +186,7 @@ def test_naming_the_splits_settles_which_layout_it_is(tmp_path: Path) -> None:
         {"train": {"cat": {}}},  # an empty class
         {"train": {"cat": {"a.txt": b""}}},  # no images
         {"train": {"cat": {".a.jpg": b""}}},  # hidden ones
-        {"train": {"cat/more": ONE}},  # a folder too deep
+        {"photos": {"cat/more": ONE}},  # folders too deep below what may be no split
     ],
 )
 def test_a_source_without_images_is_an_error(
@@ -248,8 +247,17 @@ def test_the_root_is_absolute_so_that_it_holds_elsewhere(
     assert scan_folders(tmp_path.name).source == str(tmp_path)
 
 
-def test_thumbnails_below_the_classes_do_not_make_splits_of_them(tmp_path: Path) -> None:
-    three = {f"{name}.jpg": b"" for name in "abc"}
-    write_tree(tmp_path, {".": {"cat": three, "cat/thumbs": ONE, "dog": three, "dog/thumbs": ONE}})
-    with pytest.raises(SourceError, match="'cat' holds images, as a class does"):
-        scan_folders(str(tmp_path))
+def test_images_below_a_class_folder_belong_to_it_in_the_order_of_their_names(
+    tmp_path: Path,
+) -> None:
+    three = {f"{name}.jpg": b"" for name in "acz"}
+    write_tree(tmp_path, {".": {"cat": three, "cat/more": ONE, "cat/more/x": ONE, "dog": three}})
+    catalog = scan_folders(str(tmp_path))
+    assert catalog.images.to_pydict()["class"] == [0] * 5 + [1] * 3
+    assert paths(catalog)[:5] == [
+        "cat/a.jpg",
+        "cat/c.jpg",
+        "cat/more/a.jpg",
+        "cat/more/x/a.jpg",
+        "cat/z.jpg",
+    ]

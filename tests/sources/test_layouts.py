@@ -57,27 +57,6 @@ def told(root: Path, **options: str) -> str:
 
 # What it is, its files, and what is said of it.
 REFUSED: dict[str, tuple[list[str], list[str]]] = {
-    # Its train has images one folder deeper, and its val and test are flat.
-    "Tiny ImageNet": (
-        [
-            "train/n01/images/#.JPEG",
-            "train/n02/images/#.JPEG",
-            "train/n01/n01_boxes.txt",
-            "val/images/#.JPEG",
-            "val/val_annotations.txt",
-            "test/images/#.JPEG",
-            "wnids.txt",
-        ],
-        [
-            "6 × image in a folder beside the splits (such as 'train/n01/images/0.JPEG')",
-            "splits found: 'test', 'val'",
-            "pass `on_stray='skip'`",
-        ],
-    ),
-    "one deeper": (
-        ["train/cat/images/#.jpg", "val/cat/images/#.jpg"],
-        ["no images in 'SOURCE'", "6 images such as 'train/cat/images/0.jpg', 1 folder deeper"],
-    ),
     "Imagenette, from above": (
         ["imagenette2/train/n01/#.JPEG", "imagenette2/val/n01/#.JPEG"],
         ["6 images such as 'imagenette2/train/n01/0.JPEG', 1 folder deeper", "as the source"],
@@ -109,7 +88,11 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "Dogs vs. Cats": (
         ["train/cat.#.jpg", "train/dog.#.jpg", "test1/#.jpg"],
-        ["'test1', 'train' hold images, as a class does, but are named like a split"],
+        [
+            "'test1', 'train' hold images, as a class does, but are named like a split",
+            r"pass `labels.from` with a regular expression for them, such as "
+            r"'(?P<label>[^/]+)\.\d+\.\w+$'",
+        ],
     ),
     "Dogs vs. Cats, unpacked": (
         ["train/train/cat.#.jpg", "test1/test1/#.jpg"],
@@ -141,15 +124,11 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "Intel, unpacked": (
         ["seg_train/seg_train/sea/#.jpg", "seg_pred/seg_pred/#.jpg"],
-        ["'seg_pred' in 'SOURCE' holds", "'seg_train' holds folders, too"],
+        ["'seg_pred' in 'SOURCE' holds folders of images", "is not named like one"],
     ),
     "splits, from above": (
         ["data/train/#.jpg", "data/test/#.jpg"],
         ["if the splits lie in it, give 'SOURCE/data' as the source"],
-    ),
-    "thumbnails": (
-        ["cat/#.jpg", "cat/thumbs/#.jpg"],
-        ["'cat' holds images, as a class does, and folders of images, as a split does"],
     ),
     "CycleGAN": (["trainA/#.jpg", "trainB/#.jpg", "testA/#.jpg"], ["are named like a split"]),
     "a test set beside classes": (
@@ -170,7 +149,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "Oxford Pets": (
         ["images/#.jpg", "annotations/trimaps/#.png", "annotations/list.txt"],
-        ["'images' holds images, as a class does, and 'annotations' holds folders of images"],
+        ["'annotations', 'images' hold images, but no class would be called that"],
     ),
     "flat": (["#.jpg"], ["no images in 'SOURCE'", "3 images such as '0.jpg', outside of a class"]),
     "beside the splits": (
@@ -180,9 +159,16 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
             "3 × image in a folder beside the splits (such as 'drafts/old/new/0.jpg')",
         ],
     ),
-    "below a class": (
-        ["train/cat/#.jpg", "train/cat/more/#.jpg", "train/dog/more/more/#.jpg"],
-        ["6 × image in a folder below a class folder (such as 'train/cat/more/0.jpg')"],
+    "kinds of classes in a split": (
+        ["train/animals/cat/#.jpg", "train/animals/dog/#.jpg", "train/vehicles/bus/#.jpg"],
+        [
+            "all images in 'train' lie deeper than 'animals', 'vehicles', in folders such as 'cat'",
+            "pass `layout='splits'` to take the former, or `labels.from`",
+        ],
+    ),
+    "kinds of classes, however deep": (
+        ["animals/cats/tabby/#.jpg", "animals/dogs/pug/#.jpg", "things/crane/#.jpg"],
+        ["'things' in 'SOURCE' holds folders of images", "`layout='classes'`", "`labels.from`"],
     ),
     "archives": (
         ["a.tar", "b.tar", "c.zip", "list.txt"],
@@ -230,6 +216,27 @@ TAKEN: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["seg_test", "seg_train"],
         ["sea"],
     ),
+    "one deeper": (
+        ["train/cat/images/#.jpg", "val/cat/images/#.jpg"],
+        ["train", "val"],
+        ["cat"],
+    ),
+    "one deeper, without splits": (
+        ["n01/images/#.JPEG", "n02/images/#.JPEG", "n01/n01_boxes.txt"],
+        ["train"],
+        ["n01", "n02"],
+    ),
+    "below a class": (
+        ["train/cat/#.jpg", "train/cat/more/#.jpg", "train/dog/more/more/#.jpg"],
+        ["train"],
+        ["cat", "dog"],
+    ),
+    "by year": (
+        ["train/cat/2020/#.jpg", "train/cat/2021/#.jpg", "train/dog/2020/#.jpg"],
+        ["train"],
+        ["cat", "dog"],
+    ),
+    "thumbnails": (["cat/#.jpg", "cat/thumbs/#.jpg", "dog/#.jpg"], ["train"], ["cat", "dog"]),
     "vehicles, split": (["train/bus/#.jpg", "train/train/#.jpg"], ["train"], ["bus", "train"]),
     "vehicles": (
         ["bus/#.jpg", "car/#.jpg", "ship/#.jpg", "train/#.jpg", "truck/#.jpg"],
@@ -239,7 +246,11 @@ TAKEN: dict[str, tuple[list[str], list[str], list[str]]] = {
     "masks, worn": (["mask/#.jpg", "no_mask/#.jpg", "faces.csv"], ["train"], ["mask", "no_mask"]),
     "ImageNet's words": (["bullet_train/#.jpg", "test_tube/#.jpg"], ["train"], ["bullet_train"]),
     "valid or not": (["invalid/#.jpg", "valid/#.jpg"], ["train"], ["invalid", "valid"]),
-    "names": (["Training/a/#.jpg", "VAL/a/#.jpg", "test_b/a/#.jpg"], ["Training", "VAL"], ["a"]),
+    "names of splits": (
+        ["Training/a/#.jpg", "VAL/a/#.jpg", "test_b/a/#.jpg"],
+        ["Training", "VAL"],
+        ["a"],
+    ),
 }
 
 
@@ -258,13 +269,14 @@ def test_one_key_settles_what_would_be_a_guess(tmp_path: Path) -> None:
     kinds = make(tmp_path / "b", "animals/cat/#.jpg", "vehicles/bus/#.jpg")
     for catalog in (scan(kinds, layout="splits"), scan(kinds, splits=["animals", "vehicles"])):
         assert (catalog.splits, catalog.classes) == (("animals", "vehicles"), ("bus", "cat"))
-    both = make(tmp_path / "c", "cat/#.jpg", "cat/thumbs/0.jpg", "dog/#.jpg")
-    assert "holds images, as a class does" in told(both)
-    assert "image in a folder below a class" in told(both, layout="classes")
-    catalog = scan(both, layout="classes", on_stray="skip")
-    assert catalog.images.num_rows == 6
+    both = make(tmp_path / "c", "cat/#.jpg", "dog/black/#.jpg", "dog/white/#.jpg")
+    assert "'cat' holds images, as a class does, and 'dog' holds folders" in told(both)
+    catalog = scan(both, layout="classes")
+    assert (catalog.classes, catalog.images.num_rows) == (("cat", "dog"), 9)
+    catalog = scan(both, layout="splits", on_stray="skip")
+    assert (catalog.splits, catalog.classes) == (("dog",), ("black", "white"))
     assert [(i.reason, i.count, i.example) for i in catalog.ignored] == [
-        ("image in a folder below a class folder", 1, "cat/thumbs/0.jpg")
+        ("image in a folder beside the splits", 3, "cat/0.jpg")
     ]
     with pytest.raises(SourceError, match="layout classes has only the split 'train'"):
         scan(both, layout="classes", splits=["val"])
@@ -296,11 +308,15 @@ def test_a_link_that_leads_nowhere_is_told_of_where_it_is_no_folder(tmp_path: Pa
 def test_links_in_a_ring_end(tmp_path: Path) -> None:
     make(tmp_path, "train/cat/#.jpg", "train/cat/more/#.jpg")
     (tmp_path / "train/cat/more/ring").symlink_to("../../..")
-    assert "3 × image in a folder below a class folder (such as" in told(tmp_path)
     (tmp_path / "train/cat/ring").symlink_to(".")
-    assert "link to a folder that is read already" in {
-        i.reason for i in scan(tmp_path, on_stray="skip").ignored
-    }
+    catalog = scan(tmp_path)
+    assert catalog.images["path"].to_pylist() == [
+        *(b"train/cat/%d.jpg" % number for number in range(3)),
+        *(b"train/cat/more/%d.jpg" % number for number in range(3)),
+    ]
+    assert [(i.reason, i.example) for i in catalog.ignored] == [
+        ("link to a folder that is read already", "train/cat/ring")
+    ]
 
 
 def test_a_class_that_is_empty_everywhere_is_told_of(tmp_path: Path) -> None:

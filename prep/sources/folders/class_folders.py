@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from prep.errors import ConfigError
 from prep.sources.base import Catalog, Wanted
-from prep.sources.folders.names import FolderLayout
+from prep.sources.folders.shape import Asked
 from prep.sources.layouts.base import Place
 from prep.storage.locate import absolute
 from prep.storage.urls import is_url
@@ -24,18 +23,20 @@ class Folders:
         return None
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        from prep.sources.folders.scan import scan_folders  # It loads what workers don't need.
+        # They load what workers don't need.
+        from prep.sources.folders.scan import extensions_of, scan_tree
+        from prep.sources.folders.tree import Tree, require_images_folder
 
         if _real(place.name) == _real(wanted.output):
             raise ConfigError(
                 f"output: {quoted(wanted.output)} is also the source; choose another folder"
             )
         inside = _inside(place.name, wanted.output)
-        catalog = scan_folders(
-            place.name,
-            wanted.splits,
-            wanted.image_type,
-            layout=folder_layout(wanted),
+        require_images_folder(place.name)
+        catalog = scan_tree(
+            Tree(place.name, extensions_of(wanted.image_type)),
+            asked_of(wanted),
+            image_type=wanted.image_type,
             on_stray=wanted.on_stray,
             output=inside,
         )
@@ -43,12 +44,18 @@ class Folders:
             _require_no_split(place.name, wanted.output, catalog)
         else:
             _require_outside_classes(inside, wanted.output, catalog)
-        return replace(catalog, read_as=self.title)
+        return catalog
 
 
-def folder_layout(wanted: Wanted) -> FolderLayout:
-    """Return what folders of images are to be taken for: ``auto``, if nobody has said."""
-    return wanted.layout if wanted.layout in ("classes", "splits") else "auto"
+def asked_of(wanted: Wanted) -> Asked:
+    """Return what a configuration says of folders of images."""
+    origin = wanted.labels.origin if wanted.labels else None
+    return Asked(
+        splits=wanted.splits,
+        layout=wanted.layout if wanted.layout in ("classes", "splits") else "auto",
+        by_name=origin not in (None, "folder", "column"),
+        keep_unlabelled=wanted.unlabelled == "keep",
+    )
 
 
 def _real(path: str) -> str:
@@ -66,15 +73,17 @@ def _require_outside_classes(inside: bytes, output: str, catalog: Catalog) -> No
     """Raise ConfigError if shards would lie among the images of a class."""
     import pyarrow.compute as pc
 
-    parts = inside.split(b"/")
-    paths = catalog.images["path"]
-    depth = paths[0].as_py().count(b"/")  # Of class folders: with splits, or without.
-    folder = b"/".join(parts[:depth])
-    if len(parts) >= depth and pc.any(pc.starts_with(paths, folder + b"/")).as_py():
-        raise ConfigError(
-            f"output: {quoted(output)} lies in {quoted(os.fsdecode(folder))}, a class folder of "
-            "the source; choose a folder outside it"
-        )
+    for split in catalog.splits:
+        above = os.path.join(catalog.split_folders.get(split, b""), b"")
+        name = inside.removeprefix(above).split(b"/")[0]
+        folder = above + name
+        if inside.startswith(above) and name and catalog.classes:
+            within = pc.starts_with(catalog.images["path"], os.path.join(folder, b""))
+            if pc.any(within).as_py():
+                raise ConfigError(
+                    f"output: {quoted(output)} lies in {quoted(os.fsdecode(folder))}, a class "
+                    "folder of the source; choose a folder outside it"
+                )
 
 
 def _require_no_split(source: str, output: str, catalog: Catalog) -> None:

@@ -91,6 +91,25 @@ def alike(classes: Iterable[str]) -> list[list[str]]:
     return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
+_LABEL_AND_NUMBER = re.compile(r"(?P<label>[^/]*[^/\d._ -])(?P<separator>[._ -]?)\d+\.\w+")
+
+
+def label_pattern(names: Iterable[str]) -> str | None:
+    r"""Return a regular expression for labels that file names seem to begin with.
+
+    >>> label_pattern(["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg", "2.jpg"])
+    '(?P<label>[^/]+)\\.\\d+\\.\\w+$'
+    >>> label_pattern(["IMG_0001.jpg", "IMG_0002.jpg"])
+    """
+    found = [match for name in names if (match := _LABEL_AND_NUMBER.fullmatch(name))]
+    labels = {match["label"] for match in found}
+    separators = {match["separator"] for match in found}
+    if not 1 < len(labels) <= len(found) // 2 or len(separators) > 1 or "" in separators:
+        return None
+    (separator,) = separators
+    return rf"(?P<label>[^/]+){re.escape(separator)}\d+\.\w+$"
+
+
 FolderLayout = Literal["auto", "classes", "splits"]
 Role = Literal["train", "validation", "test", "other"]
 

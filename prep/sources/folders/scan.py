@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
 from prep.settings import OnStray
+from prep.sources.archives.members import HOWS
 from prep.sources.base import Catalog
-from prep.sources.folders.detection import Shape, find_shape, require_class_names
+from prep.sources.folders.detection import Asked, find_shape, from_names, require_class_names
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, FolderLayout, plain_extension
-from prep.sources.folders.survey import survey
+from prep.sources.folders.shape import Shape
+from prep.sources.folders.survey import Survey, survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
 from prep.sources.manifest import table_of
 from prep.storage.locate import absolute
 from prep.text import counted, quoted
 
 _JPEG = frozenset(["jpg", "jpeg", "jpe", "jfif"])
+_NO_CLASS = -1
 
 
 @dataclass(slots=True)
@@ -30,24 +35,47 @@ class _Columns:
     path: list[bytes] = field(default_factory=list)
     size: list[int] = field(default_factory=list)
     mtime: list[int] = field(default_factory=list)
+    file: list[bytes] = field(default_factory=list)
+    offset: list[int] = field(default_factory=list)
+    how: list[int] = field(default_factory=list)
 
-    def add(self, folder: Folder, split: int, class_: int) -> None:
-        self.split += [split] * len(folder.images)
-        self.class_ += [class_] * len(folder.images)
-        self.path += folder.images
-        self.size += folder.sizes
-        self.mtime += folder.mtimes
+    def add(self, folders: Sequence[Folder], split: int, class_: int) -> None:
+        """Add the images of some folders, sorted by name."""
+        start = len(self.path)
+        for folder in folders:
+            self.path += folder.images
+            self.size += folder.sizes
+            self.mtime += folder.mtimes
+            if folder.archive is not None:
+                self.file += [folder.archive] * len(folder.images)
+                self.offset += folder.offsets
+                self.how += folder.hows
+        added = len(self.path) - start
+        self.split += [split] * added
+        self.class_ += [class_] * added
+        if len(folders) > 1:
+            order = sorted(range(added), key=self.path[start:].__getitem__)
+            for column in self._of_images():
+                if column:
+                    tail = column[start:]
+                    column[start:] = [tail[row] for row in order]
+
+    def _of_images(self) -> tuple[list[Any], ...]:
+        return self.path, self.size, self.mtime, self.file, self.offset, self.how
 
     def table(self) -> pa.Table:
-        return table_of(
-            {
-                "split": self.split,
-                "class": self.class_,
-                "path": self.path,
-                "size": self.size,
-                "mtime": self.mtime,
-            }
-        )
+        columns: dict[str, Sequence[Any]] = {
+            "split": self.split,
+            "class": self.class_,
+            "path": self.path,
+            "size": self.size,
+            "mtime": self.mtime,
+        }
+        if self.file:
+            hows = [how.encode() for how in HOWS]
+            how = pa.DictionaryArray.from_arrays(np.array(self.how, np.int32), hows)
+            columns |= {"file": self.file, "offset": self.offset, "how": how}
+        return table_of(columns)
 
 
 def scan_folders(
@@ -74,48 +102,91 @@ def scan_folders(
             class can be told, or can't be told to be of one layout or the other.
         StorageUnavailable: it is in a storage that does not answer.
     """
-    extensions = EXTENSIONS
-    if image_type is not None:
-        image_type = _require_extension(image_type)
-        extensions = frozenset([os.fsencode(image_type.lower())])
+    extensions = extensions_of(image_type)
     require_images_folder(source)
     tree = Tree(source, extensions)
-    shape = find_shape(tree, splits, layout)
-    passed, strays = survey(tree, shape, output, beside_splits=splits is None)
-    _require_images(tree, shape, passed, strays, image_type)
+    asked = Asked(splits=splits, layout=layout)
+    return scan_tree(tree, asked, image_type=image_type, on_stray=on_stray, output=output)
+
+
+def extensions_of(image_type: str | None) -> frozenset[bytes]:
+    """Return the extensions that files of images have, in lower case.
+
+    Raises:
+        ConfigError: what is asked for is none.
+    """
+    if image_type is None:
+        return EXTENSIONS
+    return frozenset([os.fsencode(_require_extension(image_type).lower())])
+
+
+def scan_tree(
+    tree: Tree,
+    asked: Asked,
+    *,
+    top: bytes = b"",
+    image_type: str | None = None,
+    on_stray: OnStray = "fail",
+    output: bytes | None = None,
+    also: Survey | None = None,
+) -> Catalog:
+    """List the images in a tree of folders, as :func:`scan_folders` does.
+
+    Args:
+        top: the folder that holds the splits or the classes.
+        also: what was passed over, and what is stray, beside what is in folders.
+    """
+    shape = find_shape(tree, asked, top)
+    found = survey(tree, shape, output, beside_splits=asked.splits is None)
+    if also is not None:
+        found.passed.add(also.passed)
+        found.strays.add(also.strays)
+    _require_images(tree, shape, found, image_type and plain_extension(image_type))
     if on_stray == "skip":
-        passed.add(strays)
-    elif strays.counts:
-        raise SourceError(_describe_strays(shape, strays))
-    if layout == "auto":
+        found.passed.add(found.strays)
+    elif found.strays.counts:
+        raise SourceError(_describe_strays(tree, shape, found.strays))
+    if asked.layout == "auto":
         require_class_names(tree, shape)
     classes = sorted(set().union(*shape.classes.values()))
     return Catalog(
-        source=absolute(source),
+        source=absolute(tree.source),
+        read_as="class folders in splits" if shape.has_splits else "class folders",
         splits=tuple(map(os.fsdecode, shape.chosen)),
         classes=tuple(map(os.fsdecode, classes)),
-        images=_columns(tree, shape, classes).table(),
-        ignored=passed.ignored(),
+        images=_columns(tree, shape, found, classes).table(),
+        ignored=found.passed.ignored(),
+        split_folders={
+            os.fsdecode(split): shape.folders[split]
+            for split in shape.chosen
+            if shape.folders[split]
+        },
     )
 
 
-def _columns(tree: Tree, shape: Shape, classes: Sequence[bytes]) -> _Columns:
+def _columns(tree: Tree, shape: Shape, found: Survey, classes: Sequence[bytes]) -> _Columns:
     number = {name: index for index, name in enumerate(classes)}
     columns = _Columns()
     for index, split in enumerate(shape.chosen):
-        for name in shape.classes[split]:
-            folder = tree.folder(os.path.join(shape.folders[split], name))
-            columns.add(folder, index, number[name])
+        if split in shape.unlabelled:
+            columns.add(_whole(tree, found, shape.folders[split]), index, _NO_CLASS)
+        for name, path in shape.classes[split].items():
+            columns.add(_whole(tree, found, path), index, number[name])
     return columns
 
 
-def _describe_strays(shape: Shape, strays: Passed) -> str:
+def _whole(tree: Tree, found: Survey, path: bytes) -> list[Folder]:
+    """Return a folder of images, and all that have images below it."""
+    return [tree.folder(path), *found.below.get(path, ())]
+
+
+def _describe_strays(tree: Tree, shape: Shape, strays: Passed) -> str:
     names = ", ".join(quoted(os.fsdecode(name)) for name in shape.chosen)
     splits = f" (splits found: {names})" if shape.has_splits else ""
     return (
         f"source: some images are in no class folder: {strays}; expected "
         f"SOURCE/<split>/<class>/* or SOURCE/<class>/*{splits}. Move them, or pass "
-        "`on_stray='skip'` to leave them out"
+        f"`on_stray='skip'` to leave them out; {from_names(tree)}"
     )
 
 
@@ -128,24 +199,24 @@ def _require_extension(image_type: str) -> str:
     return extension
 
 
-def _require_images(
-    tree: Tree, shape: Shape, passed: Passed, strays: Passed, image_type: str | None
-) -> None:
+def _require_images(tree: Tree, shape: Shape, found: Survey, image_type: str | None) -> None:
     """Raise SourceError where a split that is wanted has no images, or there is none."""
-    empty = [shape.folders[split] for split in shape.chosen if not shape.classes[split]]
+    empty = [shape.folders[split] for split in shape.chosen if not _is_filled(tree, shape, split)]
     if not shape.chosen:
         empty = [b""]
     if not empty:
         return
+    passed, strays = found.passed, found.strays
     kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
-    found = [text for text in (_where_they_are(strays), passed.describe_extensions()) if text]
+    where = _where_they_are(tree, strays)
+    seen = [text for text in (where, passed.describe_extensions()) if text]
     remedy = _other_types(image_type, passed) if image_type else ""
     if not remedy:
-        found += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
+        seen += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
     raise SourceError(
-        f"source: no images in {quoted(_joined(tree.source, empty[0]))}; expected "
+        f"source: no images in {quoted(tree.shown(empty[0]))}; expected "
         f"{kinds} in <split>/<class>/ or <class>/ folders"
-        + (f" (found: {'; '.join(found)})" if found else "")
+        + (f" (found: {'; '.join(seen)})" if seen else "")
         + remedy
     )
 
@@ -162,11 +233,13 @@ def _other_types(image_type: str, passed: Passed) -> str:
     return f"; pass `image_type='{there[0]}'`, or leave it out to take all images{apart}"
 
 
-def _joined(source: str, folder: bytes) -> str:
-    return os.path.join(source, os.fsdecode(folder)) if folder else source
+def _is_filled(tree: Tree, shape: Shape, split: bytes) -> bool:
+    if split in shape.unlabelled:
+        return tree.holds_images_below(shape.folders[split])
+    return bool(shape.classes[split])
 
 
-def _where_they_are(strays: Passed) -> str:
+def _where_they_are(tree: Tree, strays: Passed) -> str:
     """Tell where images lie that are in no class folder, and what to do where they lie deeper."""
     if not strays.counts:
         return ""
@@ -178,4 +251,5 @@ def _where_they_are(strays: Passed) -> str:
         if deeper > 0
         else ", outside of a class folder"
     )
-    return f"{counted(strays.counts.total(), 'image')} such as {quoted(example)}{remedy}"
+    told = f"{counted(strays.counts.total(), 'image')} such as {quoted(example)}{remedy}"
+    return f"{told}; {from_names(tree, [os.path.dirname(os.fsencode(example))])}"

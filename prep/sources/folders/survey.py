@@ -1,17 +1,19 @@
-"""Survey of what lies in a source beside the images of its classes."""
+"""Survey of a source: the images of its classes, and what else lies in it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from prep.errors import SourceError
-from prep.sources.folders.detection import Shape
 from prep.sources.folders.ignored import Passed
+from prep.sources.folders.shape import Shape
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted
 
 _BESIDE_CLASSES = "image outside a class folder"
-_BELOW_CLASSES = "image in a folder below a class folder"
+_BELOW_CLASSES = "image deeper than class folders"
 _BESIDE_SPLITS = "image in a folder beside the splits"
 _EMPTY = "folder without images"
 _AGAIN = "link to a folder that is read already"
@@ -19,85 +21,141 @@ _AGAIN = "link to a folder that is read already"
 _MOST_OTHERS = 100_000
 
 
-def survey(
-    tree: Tree, shape: Shape, output: bytes | None, *, beside_splits: bool
-) -> tuple[Passed, Passed]:
-    """Count what is no image of the set, and apart from that images of which no class can be told.
+@dataclass(slots=True)
+class Survey:
+    """What was found in a source.
+
+    Attributes:
+        below: the folders below a class folder, or below an unlabelled split, by its path.
+        passed: what is no image of the set.
+        strays: images of which no class can be told.
+    """
+
+    below: dict[bytes, list[Folder]] = field(default_factory=dict)
+    passed: Passed = field(default_factory=Passed)
+    strays: Passed = field(default_factory=Passed)
+
+
+def survey(tree: Tree, shape: Shape, output: bytes | None, *, beside_splits: bool) -> Survey:
+    """Look through a source for images of the set, and count all that is none.
 
     Args:
         output: is left out.
         beside_splits: whether what lies beside the splits counts; who names splits has left it out.
     """
     surveyor = _Surveyor(tree, output)
-    if shape.has_splits and beside_splits:
-        surveyor.visit_root(shape)
+    if beside_splits:
+        surveyor.visit_above([shape.folders[split] for split in shape.chosen])
     for split in shape.chosen:
-        surveyor.visit_split(tree.folder(shape.folders[split]), set(shape.classes[split]))
+        if split in shape.unlabelled:
+            surveyor.visit_unlabelled(shape.folders[split])
+        else:
+            surveyor.visit_split(shape.folders[split], shape.classes[split].values())
+    surveyor.visit_below()
     surveyor.visit_others()
-    return surveyor.passed, surveyor.strays
+    return surveyor.found
 
 
 class _Surveyor:
     def __init__(self, tree: Tree, output: bytes | None) -> None:
-        self.passed = Passed()
-        self.strays = Passed()
+        self.found = Survey()
         self._tree = tree
         self._output = output
         self._classes: list[bytes] = []
         # Folders that are no class folders, and what images in them are.
         self._others: list[tuple[bytes, str]] = []
+        self._seen: set[bytes] = set()
 
-    def visit_root(self, shape: Shape) -> None:
-        """Count what lies beside the splits."""
-        root = self._tree.folder(b"")
-        self._visit(root, _BESIDE_CLASSES)
-        self._others += [
-            (path, _BESIDE_SPLITS) for path in root.below() if path not in shape.chosen
-        ]
+    def visit_above(self, splits: Sequence[bytes]) -> None:
+        """Count what lies beside the folders of the splits, and beside those above them."""
+        above = [folder for split in splits for folder in _above(split)]
+        for path in dict.fromkeys(above):
+            folder = self._tree.folder(path)
+            self._visit(folder, _BESIDE_CLASSES)
+            known = {*splits, *above}
+            self._others += [
+                (below, _BESIDE_SPLITS) for below in folder.below() if below not in known
+            ]
 
-    def visit_split(self, split: Folder, classes: set[bytes]) -> None:
+    def visit_split(self, split: bytes, classes: Iterable[bytes]) -> None:
         """Count what lies in a split, and in its classes beside their images."""
-        self._visit(split, _BESIDE_CLASSES)
-        for name, path in zip(split.folders, split.below(), strict=True):
-            if name in classes:
-                folder = self._tree.folder(path)
-                self._classes.append(path)
-                self.passed.add(folder.passed)
-                self._others += [(below, _BELOW_CLASSES) for below in folder.below()]
+        folder = self._tree.folder(split)
+        self._visit(folder, _BESIDE_CLASSES)
+        known = {*classes}
+        for path in folder.below():
+            if path in known:
+                self._add_class(path)
             else:
                 self._others.append((path, _BELOW_CLASSES))
 
+    def visit_unlabelled(self, split: bytes) -> None:
+        """Count what lies in a split beside images, all of which are taken."""
+        self._add_class(split)
+
+    def _add_class(self, path: bytes) -> None:
+        self._classes.append(path)
+        self.found.passed.add(self._tree.folder(path).passed)
+
+    def visit_below(self) -> None:
+        """Find the images below class folders, to the bottom."""
+        below = [(path, self._tree.folder(path).below()) for path in self._classes]
+        if not self._others and not any(folders for _, folders in below):
+            return
+        self._tree.folders([folder for _, folders in below for folder in folders])
+        above = dict.fromkeys(folder for path in self._classes for folder in _above(path))
+        self._seen = {*self._output_paths(), *map(self._tree.real, [*above, *self._classes])}
+        for path, folders in below:
+            for folder in folders:
+                found = self._walk(folder)
+                self.found.below.setdefault(path, []).extend(f for f in found if f.images)
+
     def visit_others(self) -> None:
         """Look through all folders that are no class folders, to the bottom."""
-        if not self._others:
-            return
-        output = [] if self._output is None else [self._tree.real(self._output)]
-        seen = {*output, *map(self._tree.real, self._classes)}
         for path, reason in self._others:
-            if self._tree.real(path) not in output:
-                self._visit_other(path, seen, reason)
+            for folder in self._walk(path):
+                self._note(folder, reason)
 
-    def _visit_other(self, path: bytes, seen: set[bytes], reason: str) -> None:
-        if self._tree.real(path) in seen:
-            self.passed.note(_AGAIN, path)
-            return
-        found = False
-        for folder in self._tree.walk(path, seen):
-            if len(seen) > len(self._classes) + _MOST_OTHERS:
+    def _output_paths(self) -> list[bytes]:
+        return [] if self._output is None else [self._tree.real(self._output)]
+
+    def _walk(self, path: bytes) -> list[Folder]:
+        """Return a folder and all below it, and count what is no image in them."""
+        real = self._tree.real(path)
+        if real in self._output_paths():
+            return []
+        if real in self._seen:
+            self.found.passed.note(_AGAIN, path)
+            return []
+        found = []
+        for folder in self._tree.walk(path, self._seen):
+            if len(self._seen) > 2 * len(self._classes) + _MOST_OTHERS:
                 raise SourceError(
                     f"source: more than {_MOST_OTHERS:,} folders are not class folders, such as "
                     f"{quoted(os.fsdecode(folder.path))}; move them, or name the splits with "
                     "'splits' to leave out what lies beside these"
                 )
-            self._visit(folder, reason)
-            found = found or bool(folder.images)
-        if not found and not self._holds_output(path):
-            self.passed.note(_EMPTY, path)
+            self.found.passed.add(folder.passed)
+            found.append(folder)
+        if not any(folder.images for folder in found) and not self._holds_output(path):
+            self.found.passed.note(_EMPTY, path)
+        return found
 
     def _visit(self, folder: Folder, reason: str) -> None:
-        self.passed.add(folder.passed)
+        self.found.passed.add(folder.passed)
+        self._note(folder, reason)
+
+    def _note(self, folder: Folder, reason: str) -> None:
         if folder.images:
-            self.strays.note(reason, folder.images[0], len(folder.images))
+            self.found.strays.note(reason, folder.images[0], len(folder.images))
 
     def _holds_output(self, path: bytes) -> bool:
         return self._output is not None and self._output.startswith(os.path.join(path, b""))
+
+
+def _above(path: bytes) -> list[bytes]:
+    """Return the folders that a folder lies in, the nearest first; the root is the last."""
+    found = []
+    while path:
+        path = os.path.dirname(path)
+        found.append(path)
+    return found

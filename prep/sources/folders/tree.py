@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import OTHER, Passed
+from prep.sources.folders.listing import Entry, FolderListing, Listing, MemberEntry
 from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is_document
 from prep.storage.locate import locate
-from prep.storage.location import Location, Status
-from prep.text import quoted, reason_and_file
+from prep.storage.location import Location
+from prep.text import quoted, reason_and_file, reason_of
 
 
 def require_images_folder(source: str) -> None:
@@ -39,74 +39,6 @@ def _instead(place: Location) -> str:
     return "is a broken link" if place.is_symlink() else "does not exist"
 
 
-class StoredEntry(NamedTuple):
-    """A file or folder in a storage, and what its listing says of it.
-
-    Its name is empty where keys of an object store have an empty part (``folder//image``): no path
-    leads to what lies there.
-    """
-
-    name: bytes
-    status: Status
-
-    def is_dir(self) -> bool:
-        return self.status.is_folder
-
-    def is_symlink(self) -> bool:
-        return False  # No storage tells of them.
-
-    def stat(self) -> Status:
-        return self.status
-
-
-Entry: TypeAlias = "os.DirEntry[bytes] | StoredEntry"
-
-
-class Listing:
-    """Lists the folders of a source, by their path in it; in a storage, many at the same time.
-
-    An object store gives a thousand names in an answer, with size and time. So listing takes as
-    many requests as there are thousands of objects, or folders, and never one an object.
-    """
-
-    def __init__(self, root: Location) -> None:
-        self._root = root
-        self._local = os.fsencode(root.local) if root.local else None
-        self._known: dict[bytes, list[StoredEntry]] = {}
-
-    def entries(self, folder: bytes) -> Iterator[Entry]:
-        """Yield what is in a folder; raise OSError if it can't be listed."""
-        if self._local is not None:
-            with os.scandir(os.path.join(self._local, folder)) as entries:
-                yield from entries
-        elif folder in self._known:
-            yield from self._known.pop(folder)
-        else:
-            yield from self._list(folder)
-
-    def prepare(self, folders: Sequence[bytes]) -> None:
-        """List folders that will be asked for next, if that takes requests."""
-        if self._local is None:
-            missing = [folder for folder in folders if folder not in self._known]
-            found = self._root.each(self._list, missing)
-            self._known.update(zip(missing, found, strict=True))
-
-    def real(self, folder: bytes) -> bytes:
-        """Return the path of a folder with all links followed."""
-        if self._local is None:
-            return folder
-        path = os.path.join(self._local, folder)
-        try:
-            return os.path.realpath(path)
-        except OSError:  # It has just vanished, say: whoever lists it is told.
-            return path
-
-    def _list(self, folder: bytes) -> list[StoredEntry]:
-        place = self._root / os.fsdecode(folder) if folder else self._root
-        listed = place.listed()
-        return [StoredEntry(os.fsencode(name), status) for name, status in listed]
-
-
 @dataclass(slots=True, kw_only=True)
 class Folder:
     """The contents of a folder, by name.
@@ -115,6 +47,8 @@ class Folder:
         path: relative to the root; so are those of its images.
         images: files that are named like images, with ``sizes`` in bytes and ``mtimes`` in ns:
             zeros for a link that leads nowhere, which is refused when it is read.
+        archive: the file that holds the images, as the source names it; None if each is a file.
+        offsets, hows: where and how they lie in it, as in ``Members``.
         folders: names of the folders in it.
         broken: names of links that lead nowhere, and might have led to a folder.
         files: names of other files.
@@ -125,6 +59,9 @@ class Folder:
     images: list[bytes] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     mtimes: list[int] = field(default_factory=list)
+    archive: bytes | None = None
+    offsets: list[int] = field(default_factory=list)
+    hows: list[int] = field(default_factory=list)
     folders: list[bytes] = field(default_factory=list)
     broken: list[bytes] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
@@ -139,13 +76,51 @@ class Tree:
     """The folders below a root.
 
     Names are handled as bytes, for on Linux they need not be text.
+
+    Args:
+        source: the name of the source, for messages.
+        extensions: of the files that are images.
+        listing: lists the folders; by default those on a disk or in a storage.
     """
 
-    def __init__(self, source: str, extensions: frozenset[bytes] = EXTENSIONS) -> None:
+    def __init__(
+        self,
+        source: str,
+        extensions: frozenset[bytes] = EXTENSIONS,
+        listing: Listing | None = None,
+    ) -> None:
         self.source = source
-        self._listing = Listing(locate(source))
+        self._listing = listing or FolderListing(locate(source))
         self._extensions = extensions
         self._read: dict[bytes, Folder] = {}
+        self._filled: dict[bytes, bool] = {}
+
+    def shown(self, path: bytes) -> str:
+        """Return the path of a folder or file as messages show it."""
+        return os.path.join(self.source, os.fsdecode(path)) if path else self.source
+
+    def is_archive(self, path: bytes) -> bool:
+        """Return whether a folder is an archive as a whole."""
+        return self._listing.is_archive(path)
+
+    def title(self, path: bytes) -> bytes:
+        """Return what a split or a class is called that lies in a folder; no ``.tar`` is in it."""
+        name = os.path.basename(path)
+        return os.path.splitext(name)[0] if self.is_archive(path) else name
+
+    def read(self, file: bytes) -> bytes:
+        """Return the contents of a file that is no image, such as a list of labels.
+
+        Raises:
+            SourceError: it can't be read.
+            StorageUnavailable: it is in a storage that does not answer.
+        """
+        try:
+            return self._listing.read(file)
+        except OSError as error:
+            what = f"source: can't read {quoted(self.shown(file))}"
+            locate(self.source).require_answer(error, what)
+            raise SourceError(f"{what}: {reason_of(error)}") from None
 
     def folder(self, path: bytes) -> Folder:
         """Read a folder, unless it was read before."""
@@ -155,7 +130,7 @@ class Tree:
 
     def folders(self, paths: Sequence[bytes]) -> list[Folder]:
         """Read some folders, all at the same time where that is faster."""
-        self.prepare([path for path in paths if path not in self._read])
+        self.prepare(paths)
         return [self.folder(path) for path in paths]
 
     def holds_images(self, path: bytes) -> bool:
@@ -165,6 +140,14 @@ class Tree:
         return any(
             not entry.name.startswith(b".") and self._is_image(entry) for entry in self._list(path)
         )
+
+    def holds_images_below(self, path: bytes) -> bool:
+        """Return whether images lie in a folder, however deep; read no more than necessary."""
+        if path not in self._filled:
+            self._filled[path] = self.holds_images(path) or any(
+                folder.images for folder in self.walk(path, set())
+            )
+        return self._filled[path]
 
     def real(self, path: bytes) -> bytes:
         """Return the path of a folder with all links followed."""
@@ -187,7 +170,7 @@ class Tree:
     def prepare(self, paths: Sequence[bytes]) -> None:
         """Announce which folders will be read next."""
         try:
-            self._listing.prepare(paths)
+            self._listing.prepare([path for path in paths if path not in self._read])
         except OSError as error:
             raise self._not_listed(error) from None
 
@@ -203,8 +186,8 @@ class Tree:
         return SourceError(f"{what}: {reason_and_file(error)}")
 
     def _list_whole(self, path: bytes) -> Folder:
-        folder = Folder(path=path)
-        images = []
+        folder = Folder(path=path, archive=self._listing.archive_of(path))
+        images: list[Entry] = []
         for entry in self._list(path):
             name = entry.name
             if name.startswith(b"."):
@@ -219,6 +202,7 @@ class Tree:
                 folder.passed.note("folder of a system", os.path.join(path, name))
             else:
                 folder.folders.append(name)
+        images.sort(key=lambda entry: entry.name)
         _add_images(folder, images)
         for names in (folder.folders, folder.broken, folder.files):
             names.sort()
@@ -231,10 +215,16 @@ class Tree:
 
 
 def _add_images(folder: Folder, images: list[Entry]) -> None:
-    images.sort(key=lambda entry: entry.name)
     prefix = os.path.join(folder.path, b"")
-    sizes_and_times = list(map(_size_and_time, images))
     folder.images.extend(prefix + entry.name for entry in images)
+    if folder.archive is not None:
+        members = [entry for entry in images if isinstance(entry, MemberEntry)]
+        folder.sizes.extend(entry.size for entry in members)
+        folder.mtimes.extend(entry.mark for entry in members)
+        folder.offsets.extend(entry.offset for entry in members)
+        folder.hows.extend(entry.how for entry in members)
+        return
+    sizes_and_times = list(map(_size_and_time, images))
     folder.sizes.extend(size for size, _ in sizes_and_times)
     folder.mtimes.extend(mtime for _, mtime in sizes_and_times)
 
@@ -247,7 +237,7 @@ def _add_file(folder: Folder, entry: Entry) -> None:
             folder.broken.append(entry.name)
         return
     folder.files.append(entry.name)
-    if path == LABEL_MAP.encode():  # It is part of the set.
+    if path == LABEL_MAP.encode() and folder.archive is None:  # It is part of the set.
         return
     folder.passed.note(OTHER, path)
     _, dot, extension = entry.name.rpartition(b".")
@@ -262,7 +252,7 @@ def _is_folder(entry: Entry) -> bool:
 
 
 def _leads_nowhere(entry: Entry) -> bool:
-    if not entry.is_symlink():
+    if isinstance(entry, MemberEntry) or not entry.is_symlink():
         return False
     try:
         entry.stat()
@@ -272,6 +262,8 @@ def _leads_nowhere(entry: Entry) -> bool:
 
 
 def _size_and_time(entry: Entry) -> tuple[int, int]:
+    if isinstance(entry, MemberEntry):
+        return entry.size, entry.mark
     try:
         status = entry.stat()
     except OSError:
