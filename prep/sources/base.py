@@ -72,8 +72,8 @@ class Catalog:
         order: the classes in the order of their numbers, if that is not by name.
         class_names: names for people, by class; not all need to have one.
         split_folders: the folder of each split, as the names in ``images`` have it (``set/train``);
-            a split that is not in it has no folder of its own. What a name tells of a label is
-            below this folder.
+            empty for the source itself. What a name tells of a label is below this folder. A split
+            that no folder tells is not in it.
         label_column: the column that labels are from, if a list has one.
         doubts: what may be a mistake in the source, a sentence each, for warnings.
     """

@@ -1,6 +1,7 @@
 """Images in archives: tar and zip files, on a disk or in a storage.
 
 - ``archive_folders``: archives as a layout; the paths in them mean what folders mean.
+- ``packed_folders``: lists the folders in archives, and archives as folders.
 - ``members``: what an index of an archive is: a row for each member, with its place.
 - ``tar``, ``zip``: make the index of an archive, from its headers.
 - ``tars/``: how the members of a tar file are found.

@@ -1,18 +1,148 @@
-"""an archive as a layout."""
+"""Archives as a layout: the paths in them mean what folders mean."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from prep.errors import SourceError
+from prep.sources.archives.packed_folders import Packed, PackedListing
+from prep.sources.archives.tar import index_tar
+from prep.sources.archives.tar_headers import BLOCK, has_checksum
+from prep.sources.archives.zip import index_zip
 from prep.sources.base import Catalog, Wanted
+from prep.sources.folders.listing import FolderListing
+from prep.sources.folders.names import extension_of
+from prep.sources.folders.shape import asked_of, unwrapped
+from prep.sources.folders.survey import Survey
+from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place
+from prep.text import counted, quoted
+
+Kind = Literal["tar", "zip"]
+_ZIP = (b"PK\3\4", b"PK\5\6")  # The latter is of an empty one.
+_LABEL_FILE = b".cls"  # https://github.com/webdataset/webdataset
+
+
+def archive_kind(head: bytes) -> Kind | None:
+    """Return which kind of archive a file is that begins so; None if it is none that is read."""
+    if head.startswith(_ZIP):
+        return "zip"
+    header = head[:BLOCK]
+    # The oldest kind of tar has no magic bytes.
+    return "tar" if len(header) == BLOCK and any(header) and has_checksum(header) else None
 
 
 class Archive:
-    """an archive."""
+    """A tar or zip file of class folders, or a folder of such files."""
 
     title = "an archive"
 
     def recognizes(self, place: Place) -> str | None:
-        return None
+        kind = archive_kind(place.head)
+        return kind and f"it begins as a {kind} file does"
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        raise NotImplementedError
+        if not place.is_folder:
+            return _catalog(place, [b""], wanted)
+        found = _archives_below(Tree(place.name))
+        if not found:
+            raise SourceError(
+                f"source: {quoted(place.name)} holds no tar or zip file; leave `layout` out, or "
+                "give another source"
+            )
+        return _catalog(place, found, wanted)
+
+
+def scan_archives(place: Place, tree: Tree, wanted: Wanted) -> Catalog | None:
+    """List the images of a folder that has archives, but no images beside them.
+
+    Each archive is taken for a folder that is called by its stem.
+
+    Args:
+        tree: the folder.
+
+    Returns:
+        None if there are no archives, or images beside them.
+    """
+    top = tree.folder(b"")
+    beside = [top, *tree.folders(top.below())]
+    if not any(map(_is_archive_name, (name for folder in beside for name in folder.files))):
+        return None
+    if tree.holds_images_below(b""):
+        return None
+    return _catalog(place, _archives_below(tree), wanted)
+
+
+def _archives_below(tree: Tree) -> list[bytes]:
+    return [
+        os.path.join(folder.path, name)
+        for folder in tree.walk(b"", set())
+        for name in folder.files
+        if _is_archive_name(name)
+    ]
+
+
+def _is_archive_name(name: bytes) -> bool:
+    return extension_of(name) in (b"tar", b"zip")
+
+
+def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
+    """List the images of some archives in a place, or of the one that it is.
+
+    Args:
+        files: paths of the archives in the place; an empty one is the place itself.
+    """
+    from prep.sources.folders.scan import extensions_of, scan_tree  # They take a while to load.
+
+    archives = [_packed(place, file) for file in files]
+    around = FolderListing(place.location) if place.is_folder else None
+    tree = Tree(place.name, extensions_of(wanted.image_type), PackedListing(archives, around))
+    asked = asked_of(wanted)
+    if not asked.by_name:
+        _require_no_labels(archives)
+    also = Survey()
+    for archive in archives:
+        also.passed.add(archive.passed())
+        also.strays.add(archive.outside())
+    catalog = scan_tree(
+        tree,
+        asked,
+        top=b"" if place.is_folder else unwrapped(tree, b"", asked.splits, asked.layout),
+        image_type=wanted.image_type,
+        on_stray=wanted.on_stray,
+        also=also,
+    )
+    kind = f"{archive_kind(place.head)} file" if files == [b""] else counted(len(files), "archive")
+    return replace(catalog, read_as=f"{kind} of {catalog.read_as}")
+
+
+def _packed(place: Place, file: bytes) -> Packed:
+    location = place.location / os.fsdecode(file) if file else place.location
+    head = Place.at(os.path.join(place.name, os.fsdecode(file))).head if file else place.head
+    kind = archive_kind(head)
+    if kind is None:
+        raise SourceError(
+            f"source: {quoted(str(location))} is no archive, as it begins; expected a tar or zip "
+            "file; move it away, or get it again"
+        )
+    return Packed(
+        file=file or os.fsencode(place.name),
+        path=str(location),
+        at=file,
+        members=index_tar(location) if kind == "tar" else index_zip(location),
+    )
+
+
+def _require_no_labels(archives: Sequence[Packed]) -> None:
+    """Raise SourceError for shards of WebDataset, whose labels are in files beside the images."""
+    for archive in archives:
+        for name in archive.members.names:
+            if name.endswith(_LABEL_FILE):
+                raise SourceError(
+                    f"source: {quoted(os.fsdecode(os.path.join(archive.at, name)))} holds the label "
+                    "of an image, as in shards of WebDataset, and is not read; write a list of "
+                    "images and labels, or pass `labels.from` if names tell the classes"
+                )

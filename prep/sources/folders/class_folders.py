@@ -6,7 +6,7 @@ import os
 
 from prep.errors import ConfigError
 from prep.sources.base import Catalog, Wanted
-from prep.sources.folders.shape import Asked
+from prep.sources.folders.shape import asked_of
 from prep.sources.layouts.base import Place
 from prep.storage.locate import absolute
 from prep.storage.urls import is_url
@@ -24,6 +24,7 @@ class Folders:
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
         # They load what workers don't need.
+        from prep.sources.archives.archive_folders import scan_archives
         from prep.sources.folders.scan import extensions_of, scan_tree
         from prep.sources.folders.tree import Tree, require_images_folder
 
@@ -33,8 +34,10 @@ class Folders:
             )
         inside = _inside(place.name, wanted.output)
         require_images_folder(place.name)
-        catalog = scan_tree(
-            Tree(place.name, extensions_of(wanted.image_type)),
+        tree = Tree(place.name, extensions_of(wanted.image_type))
+        packed = scan_archives(place, tree, wanted) if wanted.layout != "folders" else None
+        catalog = packed or scan_tree(
+            tree,
             asked_of(wanted),
             image_type=wanted.image_type,
             on_stray=wanted.on_stray,
@@ -45,17 +48,6 @@ class Folders:
         else:
             _require_outside_classes(inside, wanted.output, catalog)
         return catalog
-
-
-def asked_of(wanted: Wanted) -> Asked:
-    """Return what a configuration says of folders of images."""
-    origin = wanted.labels.origin if wanted.labels else None
-    return Asked(
-        splits=wanted.splits,
-        layout=wanted.layout if wanted.layout in ("classes", "splits") else "auto",
-        by_name=origin not in (None, "folder", "column"),
-        keep_unlabelled=wanted.unlabelled == "keep",
-    )
 
 
 def _real(path: str) -> str:

@@ -11,7 +11,6 @@ from typing import NoReturn
 from prep.errors import SourceError
 from prep.settings import DEFAULT_SPLIT
 from prep.sources.folders.names import (
-    FolderLayout,
     is_container,
     is_list,
     label_pattern,

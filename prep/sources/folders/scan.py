@@ -14,10 +14,10 @@ from prep.errors import ConfigError, SourceError
 from prep.settings import OnStray
 from prep.sources.archives.members import HOWS
 from prep.sources.base import Catalog
-from prep.sources.folders.detection import Asked, find_shape, from_names, require_class_names
+from prep.sources.folders.detection import find_shape, from_names, require_class_names
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, FolderLayout, plain_extension
-from prep.sources.folders.shape import Shape
+from prep.sources.folders.shape import Asked, Shape
 from prep.sources.folders.survey import Survey, survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
 from prep.sources.manifest import table_of
@@ -26,10 +26,12 @@ from prep.text import counted, quoted
 
 _JPEG = frozenset(["jpg", "jpeg", "jpe", "jfif"])
 _NO_CLASS = -1
+_WHOLE = -1  # The offset of an image that is a file.
 
 
 @dataclass(slots=True)
 class _Columns:
+    packed: bool
     split: list[int] = field(default_factory=list)
     class_: list[int] = field(default_factory=list)
     path: list[bytes] = field(default_factory=list)
@@ -50,6 +52,10 @@ class _Columns:
                 self.file += [folder.archive] * len(folder.images)
                 self.offset += folder.offsets
                 self.how += folder.hows
+            elif self.packed:
+                self.file += folder.images
+                self.offset += [_WHOLE] * len(folder.images)
+                self.how += [0] * len(folder.images)
         added = len(self.path) - start
         self.split += [split] * added
         self.class_ += [class_] * added
@@ -71,7 +77,7 @@ class _Columns:
             "size": self.size,
             "mtime": self.mtime,
         }
-        if self.file:
+        if self.packed:
             hows = [how.encode() for how in HOWS]
             how = pa.DictionaryArray.from_arrays(np.array(self.how, np.int32), hows)
             columns |= {"file": self.file, "offset": self.offset, "how": how}
@@ -151,22 +157,24 @@ def scan_tree(
     classes = sorted(set().union(*shape.classes.values()))
     return Catalog(
         source=absolute(tree.source),
-        read_as="class folders in splits" if shape.has_splits else "class folders",
+        read_as=_read_as(shape),
         splits=tuple(map(os.fsdecode, shape.chosen)),
         classes=tuple(map(os.fsdecode, classes)),
         images=_columns(tree, shape, found, classes).table(),
         ignored=found.passed.ignored(),
-        split_folders={
-            os.fsdecode(split): shape.folders[split]
-            for split in shape.chosen
-            if shape.folders[split]
-        },
+        split_folders={os.fsdecode(split): shape.folders[split] for split in shape.chosen},
     )
+
+
+def _read_as(shape: Shape) -> str:
+    by_name = len(shape.unlabelled) == len(shape.chosen)
+    what = "images in folders" if by_name else "class folders"
+    return f"{what} in splits" if shape.has_splits else what
 
 
 def _columns(tree: Tree, shape: Shape, found: Survey, classes: Sequence[bytes]) -> _Columns:
     number = {name: index for index, name in enumerate(classes)}
-    columns = _Columns()
+    columns = _Columns(tree.is_packed)
     for index, split in enumerate(shape.chosen):
         if split in shape.unlabelled:
             columns.add(_whole(tree, found, shape.folders[split]), index, _NO_CLASS)

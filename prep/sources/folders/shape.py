@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prep.errors import SourceError
 from prep.settings import DEFAULT_SPLIT
+from prep.sources.base import Wanted
 from prep.sources.folders.names import FolderLayout, is_container, role_of
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted
@@ -31,6 +32,17 @@ class Asked:
     layout: FolderLayout = "auto"
     by_name: bool = False
     keep_unlabelled: bool = False
+
+
+def asked_of(wanted: Wanted) -> Asked:
+    """Return what a configuration says of folders of images."""
+    origin = wanted.labels.origin if wanted.labels else None
+    return Asked(
+        splits=wanted.splits,
+        layout=wanted.layout if wanted.layout in ("classes", "splits") else "auto",
+        by_name=origin not in (None, "folder", "column"),
+        keep_unlabelled=wanted.unlabelled == "keep",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

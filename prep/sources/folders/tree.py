@@ -95,6 +95,11 @@ class Tree:
         self._read: dict[bytes, Folder] = {}
         self._filled: dict[bytes, bool] = {}
 
+    @property
+    def is_packed(self) -> bool:
+        """True if some of the folders are in archives, or are archives."""
+        return not isinstance(self._listing, FolderListing)
+
     def shown(self, path: bytes) -> str:
         """Return the path of a folder or file as messages show it."""
         return os.path.join(self.source, os.fsdecode(path)) if path else self.source
