@@ -142,7 +142,7 @@ def _require_no_labels(archives: Sequence[Packed]) -> None:
         for name in archive.members.names:
             if name.endswith(_LABEL_FILE):
                 raise SourceError(
-                    f"source: {quoted(os.fsdecode(os.path.join(archive.at, name)))} holds the label "
-                    "of an image, as in shards of WebDataset, and is not read; write a list of "
-                    "images and labels, or pass `labels.from` if names tell the classes"
+                    f"source: {quoted(os.fsdecode(os.path.join(archive.at, name)))} holds the "
+                    "label of an image, as in shards of WebDataset, and is not read; write a list "
+                    "of images and labels, or pass `labels.from` if names tell the classes"
                 )

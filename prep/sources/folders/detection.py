@@ -220,7 +220,7 @@ def _of_what_is_there(tree: Tree, root: Folder, tops: Named, asked: Asked) -> Sh
     }
     if asked.layout == "splits":
         shape = _of_splits({name: tops[name] for name in splits}, splits, splits)
-    elif not splits or _are_classes(found, filled, splits):
+    elif not splits or _are_classes(found, splits):
         classes = {name: tops[name] for name in tops if found[name].images or name in splits}
         shape = one_split(root.path, classes)
     else:
@@ -248,19 +248,17 @@ def _flat_splits(
     ]
 
 
-def _are_classes(
-    found: Mapping[bytes, Folder], filled: Mapping[bytes, Named], splits: Mapping[bytes, Named]
-) -> bool:
-    """Return whether folders of images with more of these in them are plainly classes.
+def _are_classes(found: Mapping[bytes, Folder], splits: Mapping[bytes, Named]) -> bool:
+    """Return whether folders that hold folders of images are plainly classes.
 
-    So they are if none is called as a split is, and each holds more images itself than folders of
-    them, or only folders that no class would be called, such as ``images``.
+    So they are if none is called as a split is, and each holds at least as many images itself as
+    folders of them, or only folders that no class would be called, such as ``images``.
     """
     classes = [name for name, folder in found.items() if folder.images or name in splits]
     return len(classes) > 1 and all(
         not _is_split(name)
         and (
-            len(found[name].images) > len(filled[name])
+            len(found[name].images) >= len(splits[name])
             or all(is_container(os.fsdecode(inner)) for inner in splits[name])
         )
         for name in splits
@@ -337,20 +335,22 @@ def _require_split_names(
     deeper = [os.fsdecode(n) for n, f in folders.items() if f.folders and n not in splits]
     inside = tree.shown(folders[os.fsencode(unusual[0])].path)
     if deeper:
-        otherwise = f"{_quoted(deeper)} {_hold(deeper)} folders, too, and images may lie deeper"
-    elif len(splits) == 1 and all(map(role_of, held)):
-        otherwise = f"if the splits lie in it, give {quoted(inside)} as the source"
-    elif len(splits) == 1:
-        what = "is the class" if len(held) == 1 else "are the classes"
-        otherwise = f"if {_quoted(held)} {what}, give {quoted(inside)} as the source"
+        otherwise = f"{_quoted(deeper)} {_hold(deeper)} folders, too, and images may lie deeper; "
+    elif len(splits) > 1:
+        otherwise = "if they hold the classes, put all classes into one folder; "
+    elif tree.is_packed:
+        otherwise = ""
+    elif all(map(role_of, held)):
+        otherwise = f"if the splits lie in it, give {quoted(inside)} as the source; "
     else:
-        otherwise = "if they hold the classes, put all classes into one folder"
+        what = "is the class" if len(held) == 1 else "are the classes"
+        otherwise = f"if {_quoted(held)} {what}, give {quoted(inside)} as the source; "
     _refuse(
         f"{_quoted(unusual)} in {quoted(tree.source)} {_hold(unusual)} folders of images (such as "
         f"{quoted(held[0])}), as a split does, but {_is_are(unusual)} not named like one (train, "
         "val, test and the like). To take all splits, pass `layout='splits'`; to take some, name "
         "them with `splits`; if they are the classes, with all images below them, pass "
-        f"`layout='classes'`; {otherwise}; {from_names(tree)}"
+        f"`layout='classes'`; {otherwise}{from_names(tree)}"
     )
 
 

@@ -253,11 +253,13 @@ def _where_they_are(tree: Tree, strays: Passed) -> str:
         return ""
     example = min(strays.examples.values())
     deeper = example.count("/") - 2
-    remedy = (
-        f", {counted(deeper, 'folder')} deeper: move them up, or give the folder that holds the "
-        "splits or the classes as the source"
-        if deeper > 0
-        else ", outside of a class folder"
-    )
+    remedy = ", outside of a class folder"
+    if deeper > 0:
+        remedy = f", {counted(deeper, 'folder')} deeper"
+        if not tree.is_packed:
+            remedy += (
+                ": move them up, or give the folder that holds the splits or the classes as the "
+                "source"
+            )
     told = f"{counted(strays.counts.total(), 'image')} such as {quoted(example)}{remedy}"
     return f"{told}; {from_names(tree, [os.path.dirname(os.fsencode(example))])}"

@@ -146,4 +146,7 @@ def _is_wrapper(tree: Tree, folder: Folder, layout: FolderLayout) -> bool:
     below = holding(tree, folder)
     if layout == "splits" and not any(holding(tree, f) for f in tree.folders([*below.values()])):
         return False
-    return is_container(title) or not all(is_container(os.fsdecode(name)) for name in below)
+    # A class may have all its images in a folder that is called ``images``.
+    return is_container(title) or not all(
+        is_container(os.fsdecode(name)) and tree.folder(path).images for name, path in below.items()
+    )

@@ -34,8 +34,13 @@ _NAMED = re.compile(
 )
 _WHOLE = re.compile(r"(?:winter21|fall11)_whole\.tar")
 _CLASS_TAR = re.compile(rf"(?:.*/)?{WNID.pattern}\.tar")
-_TRAIN_IMAGE = re.compile(rf"(?:.*/)?{WNID.pattern}_\d+\.jpe?g", re.IGNORECASE)
-_NUMBERED = re.compile(r"(?:.*/)?ILSVRC20\d\d_(val|test)_\d{8}\.jpe?g", re.IGNORECASE)
+# Subsets of ImageNet with class folders of their own have images of these names, too.
+_TRAIN_IMAGE = re.compile(
+    rf"(?:\./|(?:.*/)?{WNID.pattern}/)?{WNID.pattern}_\d+\.jpe?g", re.IGNORECASE
+)
+_NUMBERED = re.compile(
+    r"(?:\./|(?:.*/)?(?:val|test)/)?ILSVRC20\d\d_(val|test)_\d{8}\.jpe?g", re.IGNORECASE
+)
 # Folders in which the images of Kaggle's tree, and of ILSVRC2015's, lie.
 _ABOVE = re.compile(r"ILSVRC(?:20\d\d)?|Data|CLS-LOC")
 _HINT = re.compile(r"ilsvrc|imagenet|cls-loc|devkit|^LOC_", re.IGNORECASE)
