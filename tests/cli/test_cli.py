@@ -208,10 +208,10 @@ def test_a_run_ends_with_a_summary_and_does_nothing_when_run_again(
 ) -> None:
     (source / "train/cat/bad [1]\n.jpg").write_bytes(b"<html>")
     (source / "train/cat/phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12))
-    write_tree(source, {"train": {"cat/more": 2, "dog": {"notes.txt": b"", ".hidden": b""}}})
+    write_tree(source, {"train": {"dog": {"notes.txt": b"", ".hidden": b""}}, ".": {"train": 2}})
     refused = run_prep("run", *PLACES, cwd=tmp_path)
     assert refused.returncode == 2
-    assert "2 × image in a folder below a class folder (such as 'train/cat/more" in refused.stderr
+    assert "2 × image outside a class folder (such as 'train/0000.jpg')" in refused.stderr
     options = ("--size", "16", "--on-stray", "skip")
     first = finished("run", *PLACES, *options, cwd=tmp_path)
     before = state(tmp_path)
@@ -219,7 +219,7 @@ def test_a_run_ends_with_a_summary_and_does_nothing_when_run_again(
     assert state(tmp_path) == before
     passed_over = {
         "hidden": (1, "train/dog/.hidden"),
-        "image in a folder below a class folder": (2, "train/cat/more/0000.jpg"),
+        "image outside a class folder": (2, "train/0000.jpg"),
         "other extension": (1, "train/dog/notes.txt"),
     }
     report = read_json(tmp_path / "out/report.json")
