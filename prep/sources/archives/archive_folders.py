@@ -10,7 +10,7 @@ from typing import Literal
 from prep.errors import SourceError
 from prep.sources.archives.packed_folders import Packed, PackedListing
 from prep.sources.archives.tar import index_tar
-from prep.sources.archives.tar_headers import BLOCK, has_checksum
+from prep.sources.archives.tars.tar_headers import BLOCK, has_checksum
 from prep.sources.archives.zip import index_zip
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.listing import FolderListing
