@@ -25,7 +25,7 @@ from prep.planning.stored_plan import plan_from_json
 from tests.support.pictures import write_tree
 
 TREE = {"test": {"unknown": 3}, "train": {"cat": 3, "dog": 2}}
-LABELS = {"from": "train/(?P<label>cat|dog)", "order": "file"}
+LABELS = {"from": "train/(?P<label>cat|dog)"}
 NAMES = "cat\thouse cat, tabby\ndog\tDog of any kind\n"
 
 
@@ -135,9 +135,8 @@ def test_images_without_a_label_alone_are_an_output(
 def test_a_plan_of_images_without_a_label_is_read_with_a_map_or_without(
     source: Path, tmp_path: Path
 ) -> None:
-    rules = {"from": LABELS["from"]}
     for keys in ({}, {"label_map": {"cat": 0, "dog": 1}}):
-        plan = prep.plan(config(source, tmp_path / "out", splits=["test"], labels=rules, **keys))
+        plan = prep.plan(config(source, tmp_path / "out", splits=["test"], labels=LABELS, **keys))
         assert plan.classes == ("",)
         stored = plan_from_json(json.loads(json.dumps(plan.to_json())))
         assert (stored.labels, stored.classes) == (plan.labels, plan.classes)
