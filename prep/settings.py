@@ -133,8 +133,8 @@ KEYS: dict[str, Key] = {
     "source": Key(
         default=REQUIRED,
         help="Where the images are: a folder, an archive (tar or zip) or a list (CSV, JSON Lines, "
-        "Parquet and others), as a path or a URL. A configuration may also have a list of these, "
-        "or a mapping of split to source.",
+        "Parquet and others), as a path or a URL. Several: a list of these, or a mapping of "
+        "split to source, in JSON; or this flag several times.",
         kind="the path or URL of a folder, an archive or a list, or several of these",
         decides_bytes=True,
         part="images",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prep.cli.parameters import Count, Path, Profile, Word, either, positional
+from prep.cli.parameters import Count, Path, Profile, Word, either, one_or_several, positional
 from prep.settings import ARTICLE_KEYS, KEYS, REQUIRED, Key
 
 if TYPE_CHECKING:
@@ -44,27 +44,39 @@ def config_files_option(command: Command) -> Command:
 
 def config_options(command: Command) -> Command:
     """Add SOURCE and OUTPUT, ``-c``, and a flag for every key, under both of its names."""
-    other_names = {name: key for key, name in ARTICLE_KEYS.items()}
 
     @positional("source")
     @positional("output")
     @config_files_option
     @functools.wraps(command)
     def wrapped(config_files: tuple[str, ...], **values: Any) -> Any:
+        values["source"] = one_or_several(values["source"])
         for name in ("source", "output"):
             values[name] = either(name, values.pop(f"{name}_argument"), values[name])
         given = {name: values.pop(name) for name in KEYS}
         return command(config=config_of(config_files, given), **values)
 
-    for name, key in reversed(KEYS.items()):
-        names = [f"--{known.replace('_', '-')}" for known in (name, other_names.get(name)) if known]
-        names += [_SHORT[name]] if name in _SHORT else []
-        if isinstance(key.default, bool):
-            names = [f"{flag}/{flag.replace('--', '--no-', 1)}" for flag in names]
-        default = "" if key.default in (REQUIRED, None, False) else f" [{key.default}]"
-        text = f"{key.help}{default}"
-        wrapped = click.option(*names, name, help=text, **_form(name, key))(wrapped)
-    return wrapped
+    return key_options(*KEYS)(wrapped)
+
+
+def key_options(*keys: str) -> Callable[[Command], Command]:
+    """Add a flag for each of some keys, under both of its names."""
+    other_names = {name: key for key, name in ARTICLE_KEYS.items()}
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(keys):
+            key = KEYS[name]
+            known = (name, other_names.get(name))
+            flags = [f"--{each.replace('_', '-')}" for each in known if each]
+            flags += [_SHORT[name]] if name in _SHORT else []
+            if isinstance(key.default, bool):
+                flags = [f"{flag}/{flag.replace('--', '--no-', 1)}" for flag in flags]
+            default = "" if key.default in (REQUIRED, None, False) else f" [{key.default}]"
+            text = f"{key.help}{default}"
+            command = click.option(*flags, name, help=text, **_form(name, key))(command)
+        return command
+
+    return decorate
 
 
 def config_of(files: tuple[str, ...], values: dict[str, Any]) -> Config:
@@ -84,7 +96,7 @@ def _form(name: str, key: Key) -> dict[str, Any]:
     if isinstance(key.default, bool):
         return {"is_flag": True, "default": None}
     kind = _kind(name, key)
-    return {"type": kind, "metavar": _metavar(name, kind)}
+    return {"type": kind, "metavar": _metavar(name, kind), "multiple": name == "source"}
 
 
 def _kind(name: str, key: Key) -> click.ParamType[Any]:

@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from prep.errors import ConfigError
-from prep.text import quoted
+from prep.text import quoted, some
 
 if TYPE_CHECKING:
     Kind = click.ParamType[str]
@@ -125,15 +125,21 @@ def positional(name: str, *, folder: bool = True) -> Callable[[Command], Command
     )
 
 
-def either(name: str, argument: str | None, flag: str | None) -> str | None:
+def one_or_several(flags: Sequence[str]) -> Any:
+    """Return the value of a flag that may be given several times: one, a list, or None."""
+    return list(flags) if len(flags) > 1 else next(iter(flags), None)
+
+
+def either(name: str, argument: str | None, flag: Any) -> Any:
     """Return what was given, in one way or the other.
 
     Raises:
         ConfigError: it was given in both, and differently.
     """
     if argument is not None and flag is not None and argument != flag:
+        given = flag if isinstance(flag, list) else [flag]
         raise ConfigError(
-            f"{name}: given twice: {quoted(argument)}, and {quoted(flag)} with --{name}; "
-            "keep one of them"
+            f"{name}: given twice: {quoted(argument)}, and {some([*map(quoted, given)])} with "
+            f"--{name}; keep one of them"
         )
     return argument if flag is None else flag

@@ -74,6 +74,8 @@ class Catalog:
         split_folders: the folder of each split, as the names in ``images`` have it (``set/train``);
             empty for the source itself. What a name tells of a label is below this folder. A split
             that no folder tells is not in it.
+        as_keys: what was found, as keys of a configuration that say so: ``layout``, and of a list
+            its ``columns``.
         label_column: the column that labels are from, if a list has one.
         doubts: what may be a mistake in the source, a sentence each, for warnings.
     """
@@ -87,6 +89,7 @@ class Catalog:
     order: tuple[str, ...] | None = None
     class_names: Mapping[str, str] = field(default_factory=dict)
     split_folders: Mapping[str, bytes] = field(default_factory=dict)
+    as_keys: Mapping[str, Any] = field(default_factory=dict)
     label_column: str | None = None
     doubts: tuple[str, ...] = ()
 

@@ -358,3 +358,40 @@ def test_completion_works_as_the_help_says() -> None:
     assert "complete -o nosort -F" in answer(_PREP_COMPLETE="bash_source")
     asked = answer(_PREP_COMPLETE="bash_complete", COMP_WORDS="prep ru", COMP_CWORD="1")
     assert asked.split() == ["plain,run"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source"),
+    [
+        (["--source", "photos", "--source", "more"], {None: ["photos", "more"]}),
+        (
+            ["--source", '{"train": ["photos"], "val": "more"}'],
+            {"train": ["photos"], "val": ["more"]},
+        ),
+        (['["photos", "more"]'], {None: ["photos", "more"]}),
+    ],
+    ids=str,
+)
+def test_several_sources_are_flags_or_json(
+    arguments: list[str],
+    source: dict[str | None, list[str]],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_tree(home / "more", TREE)
+    config = asked(monkeypatch, "prep.plan", "plan", *arguments, "-o", "out")["values"][0]
+    expected = [(split, str(home / path)) for split, paths in source.items() for path in paths]
+    assert list(config.source.parts) == expected
+    assert "source: given twice: 'photos', and 'more', 'photos' with --source" in refused(
+        "plan", "photos", "--source", "more", "--source", "photos", "-o", "out"
+    )
+
+
+def test_labels_and_columns_are_flags_of_prep_labels_too(home: Path) -> None:
+    (home / "list.csv").write_text(
+        "file,dx\nphotos/train/cat/0000.jpg,nv\nphotos/val/cat/0000.jpg,mel\n"
+    )
+    flags = ["--columns", "image=file,label=dx", "--labels", '{"rename": {"nv": "a"}}']
+    result = CliRunner().invoke(main, ["labels", "list.csv", "labels.json", *flags])
+    assert result.exit_code == 0, result.output
+    assert json.loads((home / "labels.json").read_text()) == {"a": 0, "mel": 1}

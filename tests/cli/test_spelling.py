@@ -23,7 +23,9 @@ SPAN = re.compile(r"`[^`]+`")
 #: Those who talk to the command line alone, or hold style sheets and pages.
 TERMINAL = {"cli", "display", "dashboard"}
 #: Flags of other programs, which are so called wherever one is.
-OTHERS = re.compile(r"dask (scheduler|worker)|start one worker per core|start it without|wget")
+OTHERS = re.compile(
+    r"dask (scheduler|worker)|start one worker per core|start it without|wget|zip -s|tar --"
+)
 
 
 def messages() -> Iterator[tuple[str, str]]:

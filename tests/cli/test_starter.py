@@ -33,6 +33,7 @@ def test_it_says_what_was_found_and_is_the_same_run_as_without_it(home: Path) ->
     write_tree(home / "photos", SPLIT)
     assert init("photos").splitlines() == [
         "7 images of 2 classes in photos: wrote config.yaml",
+        "read as: class folders",
         "next: prep plan -c config.yaml",
     ]
     text = (home / "config.yaml").read_text()
@@ -85,8 +86,8 @@ def test_this_folder_may_be_the_source_itself(home: Path) -> None:
 
 
 def test_nothing_is_written_over_or_for_nothing(home: Path) -> None:
-    assert "no images in '.'" in init(code=2)
-    assert "'absent' does not exist" in init("absent", code=2)
+    assert f"no images in '{home}'" in init(code=2)
+    assert "/absent' does not exist" in init("absent", code=2)
     assert not (home / "config.yaml").exists()
     write_tree(home / "photos", SPLIT)
     (home / "config.yaml").write_text("mine")

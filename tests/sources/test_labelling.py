@@ -318,7 +318,7 @@ def test_a_name_of_two_classes_in_a_label_map_is_an_error_that_rename_settles(
     with pytest.raises(LabelError) as raised:
         resolve_label_map(labels, [*CLASS_NAMES], CLASS_NAMES)
     assert f"{name!r} is the name of several classes, {classes};" in str(raised.value)
-    assert f"`labels.rename: {{{wnid}: {name}}}`" in str(raised.value)
+    assert f"labels.rename: {{{wnid}: {name}}}, " in str(raised.value)
     renamed = [name, *(each for each in CLASS_NAMES if each != wnid)]
     texts = {name: CLASS_NAMES[wnid], **CLASS_NAMES}
     assert resolve_label_map(labels, renamed, texts).numbers == {name: 3}

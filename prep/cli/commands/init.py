@@ -13,7 +13,12 @@ from prep.text import counted, one_line, quoted
 
 
 @click.command()
-@place("source", help="Folder of images. [this folder]", expected="", needed=False)
+@place(
+    "source",
+    help="The images: a folder, an archive or a list, or its URL. [this folder]",
+    expected="",
+    needed=False,
+)
 @place(
     "output",
     "-o",
@@ -36,7 +41,8 @@ from prep.text import counted, one_line, quoted
 def init(source: str | None, output: str | None, config_file: str, overwrite: bool) -> None:
     """Write a configuration for SOURCE, with every setting explained.
 
-    SOURCE defaults to this folder, or to the only folder of images in it.
+    What was found, such as the columns of a list, is set in it. SOURCE defaults to this folder, or
+    to the only folder of images in it.
     """
     from prep.operations.tools.first_steps import make_starter
 
@@ -53,4 +59,6 @@ def init(source: str | None, output: str | None, config_file: str, overwrite: bo
     counts = f"{counted(starter.images, 'image')} of {counted(starter.classes, 'class')}"
     written = one_line(str(file))
     click.echo(f"{counts} in {one_line(starter.source)}: wrote {written}")
+    if starter.read_as:
+        click.echo(f"read as: {one_line(starter.read_as)}")
     click.echo(f"next: prep plan -c {written}")

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import Any
 
 import click
 
 from prep.cli.files import writable, write_json
+from prep.cli.options import config_files_option, config_of, key_options
 from prep.cli.parameters import place
 from prep.cli.talk import Talk, talk_options
-from prep.settings import KEYS
 from prep.text import counted, one_line
 
-if TYPE_CHECKING:
-    from prep.settings import OnStray
-    from prep.sources.folders.names import FolderLayout
+# Those that say which classes a source has.
+_KEYS = (
+    *("storage_options", "splits", "layout", "on_stray", "columns", "images", "extension"),
+    *("on_missing", "exclude", "labels", "image_type"),
+)
 
 
 @click.command()
 @talk_options
-@place("source", help="Folder of images.", expected="the path of a folder, or a URL")
+@place("source", help="The images, as for prep run.", expected="", needed=False)
 @place(
     "output",
     "-o",
@@ -28,18 +31,20 @@ if TYPE_CHECKING:
     expected="the path of a JSON file to write",
     folder=False,
 )
-@click.option(
-    "--layout", type=click.Choice(KEYS["layout"].words), default="auto", help="As for prep run."
-)
-@click.option(
-    "--on-stray", type=click.Choice(KEYS["on_stray"].words), default="fail", help="As for prep run."
-)
-def labels(source: str, output: str, layout: FolderLayout, on_stray: OnStray, talk: Talk) -> None:
-    """Write a label map that numbers the classes of SOURCE by name."""
+@config_files_option
+@key_options(*_KEYS)
+def labels(
+    source: str | None, output: str, config_files: tuple[str, ...], talk: Talk, **values: Any
+) -> None:
+    """Write a label map that numbers the classes of SOURCE by name.
+
+    If the source has an order of its own, or labels.order names one, the numbers follow it.
+    """
     from prep.operations.tools.first_steps import number_classes
 
     file = writable(output)
-    label_map = number_classes(source, layout, on_stray)
+    given = {**values, "source": source, "output": os.devnull}  # No shards are written.
+    label_map = number_classes(config_of(config_files, given))
     write_json(file, label_map.to_json())
     if talk.to_people:
         click.echo(f"{counted(len(label_map.numbers), 'class')}, written to {one_line(str(file))}")

@@ -7,22 +7,22 @@ import os
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from prep.config import Config
-from prep.errors import SourceError
+from prep.errors import ConfigError, SourceError
 from prep.operations.run import run
 from prep.output.report.report import RunReport
-from prep.settings import KEYS, Key, OnStray
+from prep.settings import DEFAULT_SPLIT, KEYS, Key
 from prep.sources import demo
 from prep.sources.base import Catalog
-from prep.sources.folders.names import LABEL_MAP, FolderLayout
-from prep.sources.folders.scan import scan_folders
+from prep.sources.folders.names import LABEL_MAP
 from prep.sources.labels import LabelMap, class_title, with_label
-from prep.storage.arguments import Stored, admit, typed
-from prep.storage.locate import absolute, locate
+from prep.sources.registry import open_source
+from prep.storage.arguments import Stored, typed
+from prep.storage.locate import absolute
 from prep.storage.urls import is_url
 from prep.text import counted, one_line, quoted
 
@@ -39,47 +39,54 @@ class Starter:
 
     Attributes:
         text: it in YAML: the keys that are set, and the defaults of all others as comments.
-        source: the folder of images that was found, as the configuration names it.
+        source: what was found, as the configuration names it.
         images, classes: how many there are in it.
+        read_as: what it was taken for, in words.
     """
 
     text: str
     source: str
     images: int
     classes: int
+    read_as: str
 
 
 def make_starter(source: str | None, output: str | None) -> Starter:
     """Write a configuration for a source.
 
     Args:
-        source: the folder or URL, or a folder with just one source in it; by default, this folder.
+        source: a folder, an archive or a list, or its URL, or a folder with just one folder in it
+            that can be a source; by default, this folder.
         output: where the shards are to go; by default ``shards``.
 
     Raises:
         SourceError: there are no images, or in several folders.
+        ConfigError: the output lies among the images.
         StorageUnavailable: it is in a storage that does not answer.
     """
-    folder = os.curdir if source is None else typed("source", source)
-    catalog = _find_source(folder)
-    found = folder if catalog.source == absolute(folder) else os.path.relpath(catalog.source)
+    place = os.curdir if source is None else typed("source", source)
     shards = "shards" if output is None else typed("output", output)
+    found, catalog = _find_source(place, shards)
     return Starter(
         text=_as_yaml(catalog, found, shards),
         source=found,
         images=catalog.images.num_rows,
         classes=len(with_label(catalog.classes)),
+        read_as=catalog.read_as,
     )
 
 
-def number_classes(source: str, layout: FolderLayout, on_stray: OnStray) -> LabelMap:
-    """Return a label map with the classes of a source, numbered by name.
+def number_classes(config: Config) -> LabelMap:
+    """Return a label map with the classes of a source, numbered by name, or in its own order.
 
     Raises:
         SourceError: the source is missing or has no images.
         StorageUnavailable: it is in a storage that does not answer.
     """
-    catalog = scan_folders(admit("source", source, None), layout=layout, on_stray=on_stray)
+    config.grant()
+    catalog = open_source(config.source).catalog(config)
+    if catalog.order is not None:
+        return LabelMap.ordered(catalog.order)
     return LabelMap.build(catalog.classes)
 
 
@@ -102,16 +109,20 @@ def run_demo(
     return run(config, workers=workers, overwrite=True, progress=True)
 
 
-def _find_source(folder: str) -> Catalog:
-    """List the images of a folder, or of the only folder in it that can be a source."""
+def _find_source(place: str, output: str) -> tuple[str, Catalog]:
+    """List the images of a source, or else of the only folder in it that can be one.
+
+    Returns:
+        The path or URL that a configuration names; its images.
+    """
     try:
-        return scan_folders(folder, on_stray="skip")
+        return place, _catalog(place, output)
     except SourceError as error:
-        found = [] if is_url(folder) else list(_sources_in(folder))
+        found = [] if is_url(place) else list(_sources_in(place, output))
         if len(found) > 1:
-            names = " and ".join(quoted(catalog.source) for catalog in found[:2])
+            names = " and ".join(quoted(absolute(folder)) for folder, _ in found[:2])
             raise SourceError(
-                f"source: several folders of images in {quoted(folder)}, such as "
+                f"source: several folders of images in {quoted(place)}, such as "
                 f"{names}; name one of them"
             ) from None
         if not found:
@@ -119,17 +130,23 @@ def _find_source(folder: str) -> Catalog:
         return found[0]
 
 
-def _sources_in(folder: str) -> Iterator[Catalog]:
+def _catalog(place: str, output: str) -> Catalog:
+    config = Config(source=Stored(place), output=Stored(output), on_stray="skip")
+    return open_source(config.source).catalog(config)
+
+
+def _sources_in(place: str, output: str) -> Iterator[tuple[str, Catalog]]:
     """Yield the folders in a folder that can be a source, two at most."""
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir())
     except OSError:
         return
     found = 0
     for name in [name for name in names if not name.startswith(".")][:_MOST_FOLDERS]:
+        folder = os.path.normpath(os.path.join(place, name))
         try:
-            yield scan_folders(os.path.join(folder, name), on_stray="skip")
-        except SourceError:
+            yield folder, _catalog(folder, output)
+        except (SourceError, ConfigError):
             continue
         found += 1
         if found == 2:
@@ -138,19 +155,28 @@ def _sources_in(folder: str) -> Iterator[Catalog]:
 
 def _as_yaml(catalog: Catalog, source: str, output: str) -> str:
     """Return a configuration with this source and output."""
-    splits = _has_splits(catalog)
+    found = {**catalog.as_keys, "layout": _layout(catalog)}
+    if found["layout"] == "splits" or catalog.splits != (DEFAULT_SPLIT,):
+        found["splits"] = catalog.splits
     given = {
         "source": _path(source),
         "output": _path(output),
-        "layout": "splits" if splits else "classes",
-        **({"splits": f"[{', '.join(map(_scalar, catalog.splits))}]"} if splits else {}),
+        **{name: _flow(value) for name, value in found.items()},
     }
     entries = (_entry(name, key, given.get(name)) for name, key in KEYS.items())
-    parts = [_head(catalog), *entries]
+    parts = [_head(catalog, source), *entries]
     return "\n\n".join(parts) + "\n"
 
 
-def _head(catalog: Catalog) -> str:
+def _layout(catalog: Catalog) -> str:
+    """Return the word for what was found; of class folders, whether splits are above them."""
+    word = str(catalog.as_keys["layout"])
+    if word != "folders":
+        return word
+    return "splits" if any(catalog.split_folders.values()) else "classes"
+
+
+def _head(catalog: Catalog, source: str) -> str:
     """Return what was found, as comments."""
     sizes = Counter(catalog.images["class"].to_pylist())
     total = counted(catalog.images.num_rows, "image")
@@ -159,6 +185,7 @@ def _head(catalog: Catalog) -> str:
         "A key behind a # is not set: it shows its default.",
         "",
         f"Found: {total} of {counted(len(with_label(catalog.classes)), 'class')}.",
+        *([f"Read as: {catalog.read_as}."] if catalog.read_as else []),
         *(f"  {name}: {number:,}" for name, number in _by_split(catalog).items()),
         "Classes:",
     ]
@@ -167,7 +194,7 @@ def _head(catalog: Catalog) -> str:
     lines += [f"  {name}: {count:,}" for name, count in list(names.items())[:_CLASSES_SHOWN]]
     if len(names) > _CLASSES_SHOWN:
         lines.append(f"  and {len(names) - _CLASSES_SHOWN:,} smaller ones")
-    if locate(os.path.join(catalog.source, LABEL_MAP)).is_file():
+    if open_source(source).label_map() is not None:
         lines.append(f"Their numbers are those of {LABEL_MAP} in the source.")
     lines += [f"Passed over: {i.count:,} × {i.reason}." for i in catalog.ignored]
     return "\n".join(f"# {one_line(line)}".rstrip() for line in lines)
@@ -176,12 +203,6 @@ def _head(catalog: Catalog) -> str:
 def _by_split(catalog: Catalog) -> dict[str, int]:
     sizes = Counter(catalog.images["split"].to_pylist())
     return {split: sizes[number] for number, split in enumerate(catalog.splits)}
-
-
-def _has_splits(catalog: Catalog) -> bool:
-    """Return whether paths are split/class/file, and not class/file."""
-    path: bytes = catalog.images["path"][0].as_py()
-    return path.count(b"/") > 1
 
 
 def _entry(name: str, key: Key, value: str | None) -> str:
@@ -198,6 +219,16 @@ def _path(path: str) -> str:
     if is_url(path):
         return _scalar(path)
     return _scalar(("./" if path.startswith("~") else "") + path.replace("$", "$$"))
+
+
+def _flow(value: object) -> str:
+    """Return a value, a list or a mapping in a line of YAML."""
+    if isinstance(value, Mapping):
+        pairs = (f"{_scalar(name)}: {_flow(of)}" for name, of in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    return _scalar(value)
 
 
 def _scalar(value: object) -> str:

@@ -119,7 +119,7 @@ def resolve_label_map(
             raise LabelError(
                 f"label map: {quoted(name)} is the name of several classes, "
                 f"{some([*map(quoted, found)])}; name one of them so with "
-                f"`labels.rename: {{{found[0]}: {name}}}`, or write its id in the map"
+                f"labels.rename: {{{found[0]}: {name}}}, or write its id in the map"
             )
         known = found[0] if found else name
         if known in given:

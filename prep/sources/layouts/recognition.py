@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from prep.errors import SourceError
 from prep.settings import Layout
@@ -35,7 +36,10 @@ def read_catalog(path: str, wanted: Wanted) -> Catalog:
         SourceError, ConfigError, StorageUnavailable: as ``Source.catalog``.
     """
     place = Place.at(path)
-    catalog = choose(place, wanted).catalog(place, wanted)
+    reader = choose(place, wanted)
+    catalog = reader.catalog(place, wanted)
+    word = next(word for word, known in _LAYOUTS.items() if known is reader)
+    catalog = replace(catalog, as_keys={"layout": word, **catalog.as_keys})
     for root in paths_of(catalog.source):
         open_alike(root, path)
     return catalog

@@ -250,7 +250,7 @@ class _Scan:
                 self._fail(
                     f"ends at byte {mark:,}, after {self._last}, but there is more at byte "
                     f"{at + len(piece) - len(rest) - self._begin:,}: it is damaged, or several in "
-                    "one; unpack it with `tar --ignore-zeros -xf`"
+                    "one; unpack it with tar --ignore-zeros -xf"
                 )
             at += len(piece)
 
@@ -260,13 +260,13 @@ class _Scan:
             f"end, and its last whole member is {self._last}; get it again"
         )
         if at == self._end and not self._begin:
-            told += ", or, if nothing is missing, add the mark: `truncate -s +1024`"
+            told += ", or, if nothing is missing, add the mark: truncate -s +1024"
         self._fail(told)
 
     def _refuse_sparse(self, name: bytes) -> NoReturn:
         self._fail(
             f"{quoted(os.fsdecode(name))} is sparse, so its bytes do not lie in one piece; unpack "
-            "the archive, or make it without `--sparse`"
+            "the archive, or make it anew without holes"
         )
 
     def _fail(self, told: str) -> NoReturn:

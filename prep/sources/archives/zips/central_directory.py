@@ -27,7 +27,7 @@ _TAIL = 1 << 17  # 128 KiB: the longest comment, and the whole directory of a sm
 _PIECE = 16 << 20  # 16 MiB, which are asked for in one request.
 
 #: The remedy for an archive in parts.
-JOIN = "join them, such as by `zip -s 0 parts.zip --out whole.zip`"
+JOIN = "join them, such as by zip -s 0 parts.zip --out whole.zip"
 
 
 class ArchiveReader:
@@ -115,9 +115,7 @@ def find_directory(file: ArchiveReader) -> CentralDirectory:
         if found:
             return found[0]
     if any(tail.is_spanned(at) for at in exact):
-        raise file.refused(
-            "is one of several parts of an archive; join them, such as by `zip -s 0`"
-        )
+        raise file.refused(f"is one of several parts of an archive; {JOIN}")
     raise file.refused(
         "has no directory at its end, as each zip file has: it is truncated or damaged"
     )
