@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 
 from prep.errors import LabelError
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
@@ -15,6 +16,8 @@ from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
 from prep.text import quoted, some
+
+_FILES = 1024  # whose paths here are kept
 
 
 class FileSource(Source):
@@ -39,6 +42,8 @@ class FileSource(Source):
         self._paths = found.paths
         self.storage = found.base
         self._root = os.path.join(os.fsencode(str(locate(self.storage))), b"")
+        # Of an archive, all images have one file; finding it takes as long as reading one.
+        self._path_of = lru_cache(maxsize=_FILES)(self._located)
 
     @staticmethod
     def claims(name: str) -> bool:
@@ -113,14 +118,15 @@ class FileSource(Source):
     def reach(self) -> str:
         return f"in {some([quoted(path) for path in self._paths])}"
 
-    def _path(self, file: bytes) -> bytes | str:
+    def _path(self, file: bytes) -> bytes:
         """Return where this host sees a file; raise OSError if it is none of this source."""
-        if not _is_absolute(file):
-            return self._root + file
+        return self._path_of(file) if _is_absolute(file) else self._root + file
+
+    def _located(self, file: bytes) -> bytes:
         path = os.fsdecode(file)
         if not any(is_within(path, root) for root in self._paths) or "/../" in path:
             raise OSError(errno.EINVAL, "not a file of this source", path)
-        return str(locate(path))
+        return os.fsencode(str(locate(path)))
 
 
 def _is_absolute(file: bytes) -> bool:
