@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from prep.errors import RefusedImage
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.settings import ImageSettings
-from prep.sources.base import ImageEntry, Source
+from prep.sources.base import ImageEntry, Source, UnpacksTooLarge
 from prep.sources.folders.names import UNREAD, extension_of
 from prep.storage.retry import Retries, is_transient
 
@@ -24,17 +25,18 @@ _SPARE = 64 << 20  # 64 MiB
 class ImageReader:
     """Reads images one after the other, and tells a bad file from a bad file server."""
 
-    def __init__(self, settings: ImageSettings, retries: Retries) -> None:
+    def __init__(self, settings: ImageSettings, retries: Retries, source: Source) -> None:
         self._largest = settings.max_pixels * _BYTES_PER_PIXEL + _SPARE
         self._retries = retries
+        self._source = source
         self._failed_in_a_row = 0
 
-    def read(self, entry: ImageEntry, read: Callable[[], bytes]) -> bytes:
+    def read(self, entry: ImageEntry, fetch: Callable[[], bytes]) -> bytes:
         """Return the contents of an image file.
 
         Args:
             entry: the image.
-            read: reads it; is called again if that may help.
+            fetch: fetches it from the source; is called again if that may help.
 
         Raises:
             RefusedImage: it can't be read, or has changed since it was listed.
@@ -45,7 +47,11 @@ class ImageReader:
                 "too large", f"{entry.stamp.size:,} bytes; at most {self._largest:,} are read"
             )
         try:
-            data = self._retries.call(read, _PAUSES)
+            data = self._retries.call(
+                lambda: self._source.unpack(entry, fetch(), self._largest), _PAUSES
+            )
+        except UnpacksTooLarge as error:
+            raise RefusedImage("too large", str(error)) from None
         except OSError as error:
             away = is_transient(error) or _is_gone(error, entry)
             self._failed_in_a_row = self._failed_in_a_row + 1 if away else 0
@@ -92,7 +98,7 @@ def is_settled(
 
 def _can_be_read(source: Source, entry: ImageEntry) -> bool:
     try:
-        next(source.read_in_pieces(entry), None)
+        deque(source.read_in_pieces(entry), maxlen=0)
     except OSError:
         return False
     return True

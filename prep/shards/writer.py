@@ -157,17 +157,17 @@ class _ShardWriter:
         format = record_format(plan.config.format)
         encode = format.encoder(plan.settings, plan.labels)
         writer = format.writer(file, plan.compression)
-        reader = ImageReader(plan.settings, self.retries)
         # The file of another attempt: its process has died at this shard, or hangs.
         guarded = GuardedProcessor(plan.settings, timeout, isolated=bool(file.others))
         entries, source = self._journal.entries(plan, self._shard), self._opened.source
-        files = ReadAhead(entries, source.read, lambda entry: entry.stamp.size, source.storage)
+        reader = ImageReader(plan.settings, self.retries, source)
+        files = ReadAhead(entries, source.fetch, lambda entry: entry.stamp.size, source.storage)
         with closing(guarded) as processor, files as images:
-            for entry, read in images:
+            for entry, fetch in images:
                 data = b""
                 image = None
                 try:
-                    data = reader.read(entry, read)
+                    data = reader.read(entry, fetch)
                     processed = processor(data)
                 except RefusedImage as error:
                     refusal = by_name(entry, error)

@@ -27,6 +27,13 @@ How = Literal["bytes", "deflate", "row"]
 UNLABELLED = ""
 
 
+class UnpacksTooLarge(OSError):
+    """An image file has more bytes, unpacked, than may be read."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"unpacks to more than the {most:,} bytes that are read")
+
+
 class ImageEntry(NamedTuple):
     """One image, and where its bytes are.
 
@@ -192,6 +199,30 @@ class Source(abc.ABC):
             FileChanged: they are not what was listed.
             OSError: they can't be read.
         """
+
+    def fetch(self, entry: ImageEntry) -> bytes:
+        """Return the bytes of an image file as they lie in its archive, for :meth:`unpack`.
+
+        A reader that keeps many images ahead of their turn keeps these: their size is known.
+
+        Raises:
+            FileChanged, OSError: as ``read``.
+        """
+        return self.read(entry)
+
+    def unpack(self, entry: ImageEntry, data: bytes, most: int) -> bytes:
+        """Return the contents of an image file that was fetched.
+
+        Args:
+            entry: the image.
+            data: what :meth:`fetch` has returned.
+            most: bytes that the contents may have; not much more memory is taken.
+
+        Raises:
+            UnpacksTooLarge: they have more.
+            FileChanged: they are not what was listed.
+        """
+        return data
 
     def read_in_pieces(self, entry: ImageEntry) -> Iterator[bytes]:
         """Yield the contents as they are now, whatever was listed; raise OSError as ``read``."""

@@ -89,16 +89,34 @@ class FileSource(Source):
 
     def read(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:
-            return read_file(self._path(entry.file), entry.stamp)
+            return self.fetch(entry)
         from prep.sources.archives.member_reading import read_member
 
         return read_member(self._path(entry.file), entry)
 
+    def fetch(self, entry: ImageEntry) -> bytes:
+        if entry.offset is None:
+            return read_file(self._path(entry.file), entry.stamp)
+        from prep.sources.archives.member_reading import fetch_member
+
+        return fetch_member(self._path(entry.file), entry)
+
+    def unpack(self, entry: ImageEntry, data: bytes, most: int) -> bytes:
+        if entry.how != "deflate":
+            return data
+        from prep.sources.archives.member_reading import unpack_member
+
+        return unpack_member(entry, data, most)
+
     def read_in_pieces(self, entry: ImageEntry) -> Iterator[bytes]:
         if entry.offset is None:
             yield from read_in_pieces(self._path(entry.file))
+        elif entry.how != "deflate":
+            yield self.fetch(entry)
         else:
-            yield self.read(entry)
+            from prep.sources.archives.member_reading import unpack_in_pieces
+
+            yield from unpack_in_pieces(entry, self.fetch(entry))
 
     def stamp(self, entry: ImageEntry) -> Stamp:
         if entry.offset is None:

@@ -10,21 +10,25 @@ import shutil
 import stat
 import struct
 import subprocess
+import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from prep.errors import SourceError
-from prep.sources.archives.member_reading import read_member
+from prep.errors import RefusedImage, SourceError
+from prep.settings import ImageSettings
+from prep.shards.reading import ImageReader
 from prep.sources.archives.members import HOWS, Members
 from prep.sources.archives.zip import index_zip
-from prep.sources.archives.zips.zip_reading import UnpacksTooLarge, unpacked
-from prep.sources.base import ImageEntry
+from prep.sources.archives.zips.zip_reading import inflate
+from prep.sources.base import ImageEntry, UnpacksTooLarge
+from prep.sources.file_source import FileSource
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
+from prep.storage.retry import Retries
 
 RANDOM = random.Random(0)
 FILES = {
@@ -39,17 +43,17 @@ def index(path: Path) -> Members:
     return index_zip(locate(path))
 
 
-def read(path: Path, members: Members) -> dict[bytes, bytes]:
-    """Return the contents of all members, as a worker reads them."""
+def entries(path: Path, members: Members) -> Iterator[ImageEntry]:
     columns = (members.offsets, members.sizes, members.marks)
     places = zip(*(column.tolist() for column in columns), members.hows, strict=True)
-    return {
-        name: read_member(
-            os.fsencode(path),
-            ImageEntry(name, "", Stamp(size, mark), b"", offset, HOWS[how]),
-        )
-        for name, (offset, size, mark, how) in zip(members.names, places, strict=True)
-    }
+    for name, (offset, size, mark, how) in zip(members.names, places, strict=True):
+        yield ImageEntry(name, "", Stamp(size, mark), os.fsencode(path), offset, HOWS[how])
+
+
+def read(path: Path, members: Members) -> dict[bytes, bytes]:
+    """Return the contents of all members, as a worker reads them."""
+    source = FileSource(str(path))
+    return {entry.raw_name: source.read(entry) for entry in entries(path, members)}
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -441,29 +445,54 @@ def test_a_truncated_archive_is_an_error_wherever_it_ends(tmp_path: Path) -> Non
         assert "truncated or damaged" in told(path) or length + 1 < 3
 
 
-def test_contents_that_changed_are_noticed(tmp_path: Path) -> None:
-    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        path = write(tmp_path / "images.zip", {"a.jpg": b"contents of an image"}, method)
-        members = index(path)
-        data = bytearray(path.read_bytes())
-        data[members.offsets[0] + 5] ^= 1
-        path.write_bytes(data)
-        with pytest.raises(FileChanged, match="changed since it was listed"):
-            read(path, members)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_contents_that_changed_are_noticed(tmp_path: Path, method: int) -> None:
+    path = write(tmp_path / "images.zip", {"a.jpg": b"contents of an image"}, method)
+    (entry,) = entries(path, index(path))
+    source, data, status = FileSource(str(path)), bytearray(path.read_bytes()), path.stat()
+    assert source.stamp(entry) == entry.stamp
+    assert entry.offset is not None
+    data[entry.offset + 5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(FileChanged, match="its archive was written to or replaced"):
+        source.read(entry)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(FileChanged, match="damaged, or another member is in its place"):
+        source.read(entry)
+    with pytest.raises(FileChanged, match="damaged, or another member is in its place"):
+        b"".join(source.read_in_pieces(entry))
+    assert source.stamp(entry) != entry.stamp
+
+
+def test_members_come_in_pieces_too(tmp_path: Path) -> None:
+    files = FILES | {"large.bmp": b"zeros and ones" * 500_000}
+    path = write(tmp_path / "images.zip", files)
+    source = FileSource(str(path))
+    for entry in entries(path, index(path)):
+        pieces = [*source.read_in_pieces(entry)]
+        assert b"".join(pieces) == files[entry.name]
+        assert max(map(len, pieces), default=0) <= 1 << 20
 
 
 def test_a_bomb_takes_no_more_memory_than_an_image_may() -> None:
-    import tracemalloc
-
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     zeros = bytes(1 << 20)
     bomb = b"".join(packer.compress(zeros) for _ in range(64)) + packer.flush()  # 64 MiB
     tracemalloc.start()
     with pytest.raises(UnpacksTooLarge, match="more than the 1,000,000 bytes that are read"):
-        unpacked(bomb, "deflate", 0, most=1_000_000)
+        inflate(bomb, 1_000_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2_500_000  # Twice that, while memory for it grows.
+
+
+def test_a_bomb_is_refused_as_too_large(tmp_path: Path) -> None:
+    path = write(tmp_path / "images.zip", {"a.bmp": bytes(70_000_000)})
+    (entry,) = entries(path, index(path))
+    source = FileSource(str(path))
+    reader = ImageReader(ImageSettings(max_pixels=100_000), Retries(), source)
+    with pytest.raises(RefusedImage, match="too large: unpacks to more than the 67,908,864 bytes"):
+        reader.read(entry, lambda: source.fetch(entry))
 
 
 def test_mutated_archives_give_an_error_or_all_their_members(tmp_path: Path) -> None:

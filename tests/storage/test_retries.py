@@ -19,6 +19,7 @@ from prep.errors import RefusedImage, ShardError
 from prep.settings import ImageSettings
 from prep.shards.reading import ImageReader
 from prep.sources.base import ImageEntry
+from prep.sources.file_source import FileSource
 from prep.storage.location import Stamp
 from prep.storage.retry import Retries, lasted
 from tests.support.clusters import contents
@@ -264,7 +265,7 @@ def test_an_image_that_is_never_answered_is_refused_and_a_source_that_is_away_is
     """However long each takes to fail."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     now = 0.0
-    reader = ImageReader(ImageSettings(), Retries(clock=lambda: now))
+    reader = ImageReader(ImageSettings(), Retries(clock=lambda: now), FileSource("/photos"))
 
     def read(*, passes: bool = False) -> bytes:
         nonlocal now

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Iterator
 from zlib import crc32
 
 from prep.sources.archives.members import contents_of, is_of
-from prep.sources.archives.zips.zip_reading import unpacked
+from prep.sources.archives.zips.zip_reading import (
+    contents_changed,
+    inflate,
+    inflate_in_pieces,
+    require_checksum,
+)
 from prep.sources.base import ImageEntry
 from prep.storage.local import close_kept_files
 from prep.storage.locate import read_part, stamp_of
 from prep.storage.location import FileChanged, FilePart, Stamp
 from prep.storage.urls import is_url
 
+_LARGEST = 1 << 30  # 1 GiB, of a member that is unpacked
 _HEADER = 512  # bytes before the contents of a tar's member
 
 
 def read_member(path: str | bytes, entry: ImageEntry) -> bytes:
-    """Return the contents of a member, unpacked.
+    """Return the contents of a member; raise UnpacksTooLarge if they have more than 1 GiB.
+
+    Raises:
+        FileChanged, OSError: as :func:`fetch_member`.
+    """
+    data = fetch_member(path, entry)
+    return unpack_member(entry, data, _LARGEST) if entry.how == "deflate" else data
+
+
+def fetch_member(path: str | bytes, entry: ImageEntry) -> bytes:
+    """Return the bytes of a member as they lie in its archive.
 
     Args:
         path: of the archive: an absolute path, or a URL.
@@ -36,6 +54,28 @@ def read_member(path: str | bytes, entry: ImageEntry) -> bytes:
         return _contents(_read(path, entry, entry.stamp.size), entry)
 
 
+def unpack_member(entry: ImageEntry, data: bytes, most: int) -> bytes:
+    """Return the contents of a deflated member, of at most so many bytes.
+
+    Raises:
+        UnpacksTooLarge: they have more.
+        FileChanged: they are not what was listed.
+    """
+    contents = inflate(data, most)
+    require_checksum(contents, contents_of(entry.stamp.mtime))
+    return contents
+
+
+def unpack_in_pieces(entry: ImageEntry, data: bytes) -> Iterator[bytes]:
+    """Yield the contents of a deflated member; raise FileChanged if they are not those listed."""
+    checksum = 0
+    for piece in inflate_in_pieces(data):
+        checksum = crc32(piece, checksum)
+        yield piece
+    if checksum != contents_of(entry.stamp.mtime):
+        raise contents_changed()
+
+
 def stamp_of_member(path: str | bytes, entry: ImageEntry) -> Stamp:
     """Return the stamp that a member has now; raise OSError if there is none.
 
@@ -46,7 +86,9 @@ def stamp_of_member(path: str | bytes, entry: ImageEntry) -> Stamp:
         return changed
     try:
         if not _is_header(_read(path, entry, 0).before, entry):
-            read_member(path, entry)
+            data = fetch_member(path, entry)
+            if entry.how == "deflate":
+                deque(unpack_in_pieces(entry, data), maxlen=0)
     except FileChanged:
         return changed
     return entry.stamp
@@ -69,4 +111,6 @@ def _contents(part: FilePart, entry: ImageEntry) -> bytes:
         raise FileChanged("changed since it was listed: its archive was written to or replaced")
     if _is_header(part.before, entry):
         return part.data
-    return unpacked(part.data, entry.how, contents_of(expected))
+    if entry.how == "bytes":  # Of a zip file.
+        require_checksum(part.data, contents_of(expected))
+    return part.data

@@ -21,7 +21,7 @@ from prep.sources.archives.members import (
     path_within,
 )
 from prep.sources.archives.zips.central_directory import ArchiveReader, find_directory
-from prep.sources.archives.zips.zip_reading import unpacked
+from prep.sources.archives.zips.zip_reading import inflate, require_checksum
 from prep.sources.archives.zips.zip_records import (
     DESCRIPTOR,
     ENCRYPTED,
@@ -30,7 +30,6 @@ from prep.sources.archives.zips.zip_records import (
     Numbers,
     Records,
 )
-from prep.sources.base import How
 from prep.sources.folders.ignored import Passed
 from prep.storage.location import Location
 
@@ -216,9 +215,10 @@ def _targets(
     read = file.read_each([(int(offsets[number]), int(records.packed[number])) for number in links])
     targets = []
     for number, data in zip(links, read, strict=True):
-        how: How = "deflate" if records.methods[number] == _DEFLATED else "bytes"
+        is_deflated = records.methods[number] == _DEFLATED
         try:
-            target = unpacked(data, how, int(records.checksums[number]), _LONGEST_TARGET)
+            target = inflate(data, _LONGEST_TARGET) if is_deflated else data
+            require_checksum(target, int(records.checksums[number]))
         except OSError:
             raise ValueError(
                 f"is damaged: the link {records.quoted(number)} can't be read"

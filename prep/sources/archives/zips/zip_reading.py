@@ -1,55 +1,62 @@
-"""Unpack a member of a zip file, and make sure that it is whole."""
+"""Inflate a member of a zip file, and make sure that it is whole."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
-from prep.sources.base import How
+from prep.sources.base import UnpacksTooLarge
 from prep.storage.location import FileChanged
 
-#: Bytes that a member may have unpacked, where nobody says otherwise.
-LARGEST = 1 << 30  # 1 GiB
+_INPUT, _OUTPUT = 1 << 16, 1 << 20  # 64 KiB, and 1 MiB
 
 
-class UnpacksTooLarge(OSError):
-    """A member has more bytes, unpacked, than may be read."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"it unpacks to more than the {most:,} bytes that are read")
-
-
-def unpacked(data: bytes, how: How, checksum: int, most: int = LARGEST) -> bytes:
-    """Return the contents of a member of a zip file.
+def inflate(data: bytes, most: int) -> bytes:
+    """Return the contents of a raw deflate stream (RFC 1951).
 
     Args:
-        data: the bytes of the member, as they lie there.
-        how: how they lie there: ``bytes`` or ``deflate``.
-        checksum: the CRC-32 of the contents.
-        most: bytes that the contents may have. No more memory than for these is taken.
+        data: the whole stream, and nothing else.
+        most: bytes that the contents may have. Not much more memory is taken.
 
     Raises:
         UnpacksTooLarge: they have more.
-        FileChanged: they are damaged, or others.
+        FileChanged: it is no such stream.
     """
-    contents = _inflated(data, most) if how == "deflate" else data
-    if zlib.crc32(contents) != checksum:
-        raise _changed()
-    return contents
-
-
-def _inflated(data: bytes, most: int) -> bytes:
-    """Return the contents of a raw deflate stream (RFC 1951)."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         contents = stream.decompress(data, most + 1)
     except zlib.error:
-        raise _changed() from None
+        raise contents_changed() from None
     if len(contents) > most:
         raise UnpacksTooLarge(most)
     if not stream.eof or stream.unused_data:
-        raise _changed()
+        raise contents_changed()
     return contents
 
 
-def _changed() -> FileChanged:
+def inflate_in_pieces(data: bytes) -> Iterator[bytes]:
+    """Yield the contents of a raw deflate stream in pieces; raise FileChanged if it is none."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for at in range(0, len(data), _INPUT):
+            rest = data[at : at + _INPUT]
+            while rest:
+                yield stream.decompress(rest, _OUTPUT)
+                rest = stream.unconsumed_tail
+        while piece := stream.decompress(b"", _OUTPUT):
+            yield piece
+    except zlib.error:
+        raise contents_changed() from None
+    if not stream.eof or stream.unused_data:
+        raise contents_changed()
+
+
+def require_checksum(contents: bytes, expected: int) -> None:
+    """Raise FileChanged unless contents have this CRC-32."""
+    if zlib.crc32(contents) != expected:
+        raise contents_changed()
+
+
+def contents_changed() -> FileChanged:
+    """Return the error for contents that are not those that were listed."""
     return FileChanged("changed since it was listed: damaged, or another member is in its place")
