@@ -6,6 +6,7 @@ import csv
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from tests.support.imagenet import (
     val_tar,
     write,
 )
+from tests.support.storages import S3
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 Images = dict[str, tuple[str, int]]
@@ -488,3 +490,19 @@ def test_splits_may_be_named_one_by_one_or_all_read_with_test_unlabelled(tmp_pat
     assert [*plan.labels.numbers] == WNIDS
     assert [*plan_of(root).splits] == ["train", "val"]
     assert [*plan_of(root, unlabelled="keep").splits] == ["test", "train", "val"]
+
+
+@pytest.mark.parametrize("files", [downloads(), kaggle()], ids=["as downloaded", "Kaggle"])
+def test_a_storage_is_read_alike_and_each_folder_listed_at_most_twice(
+    files: Mapping[str, bytes | str], s3: S3, tmp_path: Path
+) -> None:
+    url = s3.upload(write(tmp_path / "imagenet", files), "imagenet")
+    config = Config(source=url, output=tmp_path / "shards", storage_options=s3.options)
+    config.grant()
+    place = Place.at(config.source)
+    layout = choose(place, config)
+    assert isinstance(layout, ImageNet)
+    catalog = layout.catalog(place, config)
+    listed = Counter(path for _, path, _ in s3.requests() if path.count("imagenet%2F"))
+    assert max(listed.values()) <= 2
+    assert images_of(catalog) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS

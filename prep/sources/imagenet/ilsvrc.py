@@ -39,15 +39,25 @@ class ImageNet:
 
     title = "ImageNet"
 
+    def __init__(self) -> None:
+        # Of the place that was looked at last: in a storage, long lists take long.
+        self._last: tuple[Place, FoundPieces] | None = None
+
+    def _find(self, place: Place) -> FoundPieces:
+        last = self._last
+        if last is None or last[0] is not place:
+            last = self._last = place, find_pieces(place)
+        return last[1]
+
     def recognizes(self, place: Place) -> str | None:
-        special = find_pieces(place).special()
+        special = self._find(place).special()
         if special is None:
             return None
         held = "images" if special.kind in ("flat", "tar") else special.kind
         return f"{held} of its {special.split} split in {special}"
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        found = find_pieces(place)
+        found = self._find(place)
         pieces = [*found.of_splits(wanted.splits).values()]
         if not pieces:
             raise SourceError(
