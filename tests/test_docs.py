@@ -16,6 +16,7 @@ import pytest
 
 from prep.cli.main import main
 from tests.support.clusters import run_prep
+from tests.support.imagenet import downloads, write
 from tests.support.pictures import write_tree
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +87,8 @@ def test_the_pages_name_commands() -> None:
 
 
 def photos(folder: Path) -> None:
-    """Make the photos that the pages start from."""
+    """Make the photos that the pages start from, and ImageNet as it is downloaded."""
+    write(folder / "imagenet", downloads())
     write_tree(folder / "photos", {"train": {"cat": 6, "dog": 4}, "val": {"cat": 2, "dog": 2}})
 
 

@@ -268,7 +268,7 @@ def test_an_error_shows_the_lines_of_the_caller_alone_and_percent_tb_all(tmp_pat
 
 
 def test_there_are_notebooks() -> None:
-    assert len(OURS) == 3
+    assert len(OURS) == 4
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)

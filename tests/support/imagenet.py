@@ -1,4 +1,4 @@
-"""ImageNet in miniature, in the shapes in which people have it. Its images are no pictures."""
+"""ImageNet in miniature, in the shapes in which people have it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import io
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import cv2
+import numpy as np
 
 #: Wnids with their ILSVRC2012_ID, which are in another order, and their names.
 CLASSES = {
@@ -21,12 +24,15 @@ WNIDS = [*CLASSES]
 VALIDATION = dict(enumerate(["n03710721", "n01440764", "n03126707", "n02012849", "n01440764"], 1))
 TRAIN = {wnid: [f"{wnid}_{number}.JPEG" for number in (10026, 7)] for wnid in WNIDS}
 VAL = [f"ILSVRC2012_val_{number:08}.JPEG" for number in VALIDATION]
+_GREY = cv2.imencode(".jpg", np.full((64, 64, 3), 128, np.uint8))[1].tobytes()
 TEST = ["ILSVRC2012_test_00000001.JPEG", "ILSVRC2012_test_00000002.JPEG"]
 
 
 def contents(name: str) -> bytes:
-    """Return what stands in for the image of a name."""
-    return b"\xff\xd8" + name.rpartition("/")[2].encode()
+    """Return an image, of one colour, with the last part of its name in a comment."""
+    comment = name.rpartition("/")[2].encode()
+    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+    return _GREY[:2] + segment + _GREY[2:]
 
 
 def tar_of(names: Iterable[str] | Mapping[str, bytes]) -> bytes:
@@ -70,7 +76,6 @@ def ground_truth(numbers: Mapping[int, str] = VALIDATION) -> str:
 
 def meta_mat() -> bytes:
     """Return meta.mat: the leaves and an inner node of the hierarchy."""
-    import numpy as np
     from scipy.io import savemat
 
     kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
