@@ -28,7 +28,7 @@ from prep.text import brief, one_line, reason_and_file, reason_of
 _FLAGS = {"trust": "trust-cluster-file"}
 _COMMANDS = {"mean_rgb": "mean", "report_page": "report"}
 
-_SETTING = re.compile(r"`(?:prep\.\w+\(…, )?([a-z_]+)(?:=([^`]*?))?\)?`")
+_SETTING = re.compile(r"`(?:prep\.\w+\(…, )?([a-z_]+)(?:\.([a-z]+))?(?:=([^`]*?))?\)?`")
 _FUNCTION = re.compile(r"`prep\.(\w+)`")
 
 
@@ -39,6 +39,8 @@ def as_flags(message: str) -> str:
     'pass --overwrite, or set --layout splits; raise --max-refused'
     >>> as_flags("such as one made by `prep.mean_rgb`; pass `prep.cluster(…, trust=True)`")
     'such as one made by prep mean; pass --trust-cluster-file'
+    >>> as_flags("pass `labels.from='leaf'`, or give `columns.label`")
+    'pass --labels from=leaf, or give --columns label=…'
     """
     return _SETTING.sub(_flag, _FUNCTION.sub(_command, message))
 
@@ -48,9 +50,12 @@ def _command(found: re.Match[str]) -> str:
 
 
 def _flag(found: re.Match[str]) -> str:
-    name, value = found[1], found[2]
+    name, part, value = found.groups()
     flag = f"--{_FLAGS.get(name, name).replace('_', '-')}"
-    return flag if value in (None, "True") else f"{flag} {value.strip(chr(34) + chr(39))}"
+    value = value and value.strip("\"'")
+    if part is not None:
+        return f"{flag} {part}={value or '…'}"
+    return flag if value in (None, "True") else f"{flag} {value}"
 
 
 _COLLECT_AFTER = 50_000  # objects

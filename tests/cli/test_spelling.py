@@ -96,7 +96,7 @@ def test_settings_in_messages_are_there_in_python_and_at_the_command_line() -> N
         shown = as_flags(span)
         assert shown.startswith("prep ") or shown.split()[0] in known, span
         called = re.fullmatch(r"`prep\.(\w+)`", span)
-        setting = re.fullmatch(r"`(?:prep\.\w+\(…, )?(\w+)(=.*?)?\)?`", span)
+        setting = re.fullmatch(r"`(?:prep\.\w+\(…, )?(\w+)(\.[a-z]+)?(=.*?)?\)?`", span)
         assert called or setting, span
         if called:
             assert called[1] in prep.__all__

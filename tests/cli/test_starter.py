@@ -33,7 +33,7 @@ def test_it_says_what_was_found_and_is_the_same_run_as_without_it(home: Path) ->
     write_tree(home / "photos", SPLIT)
     assert init("photos").splitlines() == [
         "7 images of 2 classes in photos: wrote config.yaml",
-        "read as: class folders",
+        "read as: class folders in splits",
         "next: prep plan -c config.yaml",
     ]
     text = (home / "config.yaml").read_text()
