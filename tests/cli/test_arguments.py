@@ -389,7 +389,7 @@ def test_several_sources_are_flags_or_json(
 
 def test_labels_and_columns_are_flags_of_prep_labels_too(home: Path) -> None:
     (home / "list.csv").write_text(
-        "file,dx\nphotos/train/cat/0000.jpg,nv\nphotos/val/cat/0000.jpg,mel\n"
+        "file,dx\nphotos/train/cat/0000.jpg,nv\nphotos/train/cat/0001.jpg,mel\n"
     )
     flags = ["--columns", "image=file,label=dx", "--labels", '{"rename": {"nv": "a"}}']
     result = CliRunner().invoke(main, ["labels", "list.csv", "labels.json", *flags])

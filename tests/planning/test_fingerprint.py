@@ -38,7 +38,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "on_missing": ("skip", LIST),
     "unlabelled": ("keep", {**LIST, "source": "partly.csv"}),
     "exclude": (["train/cat/one.jpg"], {}),
-    "labels": ({"rename": {"dog": "wolf"}}, {}),
+    "labels": ({"include": ["cat"]}, {}),
     "unpack": (True, {}),
     "image_type": ("png", {}),
     "size": (224, {}),
@@ -76,11 +76,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / source / "train/cat/two.jpg").write_bytes(same)
         (tmp_path / source / "train/cat/three.png").write_bytes(same)
     (tmp_path / "list.csv").write_text(
-        "image,label,kind\ntrain/cat/one.jpg,cat,animal\ntrain/dog/0000.jpg,dog,pet\n"
+        "image,label,kind\ntrain/cat/one.jpg,cat,pet\ntrain/cat/two.jpg,dog,pet\n"
     )
     (tmp_path / "stems.csv").write_text("image,label\ntrain/cat/one,cat\n")
     (tmp_path / "partly.csv").write_text(
-        "image,label\ntrain/cat/one.jpg,cat\ntrain/dog/0000.jpg,\n"
+        "image,label,split\ntrain/cat/one.jpg,cat,train\ntrain/cat/two.jpg,,test\n"
     )
     (tmp_path / "labels.json").write_text('{"cat": 7, "dog": 8}')
     (tmp_path / "mean.json").write_text('{"R": 1, "G": 2, "B": 3}')
