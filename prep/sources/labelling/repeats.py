@@ -16,21 +16,32 @@ from prep.sources.labelling.rows import without_rows
 from prep.text import counted, quoted
 
 _MOST_NAMED = 20
+_OFFSET_BITS = 40  # of which most offsets have fewer; others may look alike, and are compared
 
 
 def without_repeats(catalog: Catalog) -> Catalog:
     """Return a catalog that has each image once.
 
-    Two rows are of one image if they have the same name, or the same whole file.
+    Two rows are of one image if they have the same name, or the same whole file. The names of
+    members of an archive are only compared if these lie in one place: an archive has each once.
 
     Raises:
         SourceError: an image has two labels, or is in two splits; the first 20 are named.
     """
-    catalog = _once(catalog, "path")
-    if "file" in catalog.images.column_names:
-        whole = np.flatnonzero(catalog.images["offset"].to_numpy() == -1)
-        catalog = _once(catalog, "file", whole)
-    return catalog
+    if "file" not in catalog.images.column_names:
+        return _once(catalog, "path")
+    catalog = _once(catalog, "path", np.flatnonzero(_may_repeat(catalog.images)))
+    return _once(catalog, "file", np.flatnonzero(catalog.images["offset"].to_numpy() == -1))
+
+
+def _may_repeat(images: pa.Table) -> npt.NDArray[np.bool_]:
+    """Return which rows are whole files, or lie where another one does as well."""
+    offsets = images["offset"].to_numpy()
+    places = offsets + (_numbered(images["file"]).astype(np.int64) << _OFFSET_BITS)
+    ordered = np.sort(places)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    found: npt.NDArray[np.bool_] = offsets == -1
+    return found | np.isin(places, repeated) if len(repeated) else found
 
 
 def _numbered(values: pa.ChunkedArray) -> npt.NDArray[np.int32]:
@@ -50,6 +61,8 @@ def _once(catalog: Catalog, key: str, among: npt.NDArray[np.int64] | None = None
         key: the column of the values.
         among: the rows that count; all, if None.
     """
+    if among is not None and not len(among):
+        return catalog
     values = catalog.images[key]
     numbers = _numbered(values if among is None else values.take(pa.array(among)))
     counts = np.bincount(numbers)

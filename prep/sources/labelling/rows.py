@@ -61,10 +61,10 @@ def in_order(catalog: Catalog) -> Catalog:
 
 def is_sorted(images: pa.Table) -> bool:
     """Return whether rows are sorted by split, class and name, and no two are alike in these."""
-    split, class_ = (images[name].to_numpy().astype(np.int64) for name in _ORDER[:2])
-    paths = images["path"].combine_chunks()
-    steps = np.diff(split), np.diff(class_)
-    if not ((steps[0] > 0) | ((steps[0] == 0) & (steps[1] >= 0))).all():
+    split, class_ = (np.diff(images[name].to_numpy()) for name in _ORDER[:2])
+    if not ((split > 0) | ((split == 0) & (class_ >= 0))).all():
         return False
+    paths = images["path"]
+    paths = paths.chunk(0) if paths.num_chunks == 1 else paths.combine_chunks()
     rises = pc.less(paths[:-1], paths[1:]).to_numpy(zero_copy_only=False)
-    return bool((rises | (steps[0] > 0) | (steps[1] > 0)).all())
+    return bool((rises | (split > 0) | (class_ > 0)).all())

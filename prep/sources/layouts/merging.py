@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -140,9 +141,9 @@ def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
     if "file" not in rows.column_names:
         count = len(rows)
         return {
-            "file": _prefixed(rows["path"], root).cast(pa.binary()).dictionary_encode(),
+            "file": _dictionary(np.arange(count), _prefixed(rows["path"], root)),
             "offset": pa.array(np.full(count, -1)),
-            "how": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [b"bytes"]),
+            "how": _dictionary(np.zeros(count), pa.chunked_array([[b"bytes"]])),
         }
     files = rows["file"].unify_dictionaries().combine_chunks()
     names = [
@@ -151,6 +152,12 @@ def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
     ]
     absolute = pa.DictionaryArray.from_arrays(files.indices, pa.array(names, pa.binary()))
     return {"file": absolute, "offset": rows["offset"], "how": rows["how"]}
+
+
+def _dictionary(indices: npt.NDArray[Any], values: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return an array of values, no two of which are equal."""
+    distinct = values.cast(pa.binary()).combine_chunks()
+    return pa.DictionaryArray.from_arrays(pa.array(indices.astype(np.int32)), distinct)
 
 
 def _prefixes(parts: Sequence[_Part]) -> list[bytes]:
