@@ -112,7 +112,6 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
         asked,
         top=b"" if place.is_folder else unwrapped(tree, b"", asked.splits, asked.layout),
         image_type=wanted.image_type,
-        on_stray=wanted.on_stray,
         also=also,
     )
     kind = f"{archive_kind(place.head)} file" if files == [b""] else counted(len(files), "archive")

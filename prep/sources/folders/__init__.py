@@ -6,6 +6,7 @@
   or those in archives, which ``prep.sources.archives`` lists.
 - ``shape``: the roles that folders can have; ``detection``: which of them are splits, and which are
   classes.
+- ``tiny_imagenet``: the one set of folders whose validation labels are in a list.
 - ``names``: what names tell: extensions, splits, classes, lists of labels.
 - ``survey``: finds all images of a class; it and ``ignored`` count what is not part of the set.
 

@@ -40,7 +40,6 @@ class Folders:
             tree,
             asked_of(wanted),
             image_type=wanted.image_type,
-            on_stray=wanted.on_stray,
             output=inside,
         )
         if inside is None:

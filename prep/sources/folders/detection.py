@@ -18,6 +18,7 @@ from prep.sources.folders.names import (
     role_of,
 )
 from prep.sources.folders.shape import Asked, Named, Shape, holding, named, one_split, unwrapped
+from prep.sources.folders.tiny_imagenet import is_tiny_imagenet, shape_of_tiny_imagenet
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted, some
 
@@ -41,6 +42,9 @@ def find_shape(tree: Tree, asked: Asked, top: bytes = b"") -> Shape:
     wanted = asked.splits
     if asked.layout == "classes":
         shape = _of_classes(tree, root, asked)
+    elif not asked.by_name and is_tiny_imagenet(tree, tops):
+        shape = shape_of_tiny_imagenet(tree, root, tops, asked)
+        shape = shape if wanted is None else _with_chosen(shape, wanted, tree)
     elif wanted is not None and {os.fsencode(name) for name in wanted} <= set(tops):
         shape = _of_named_splits(tree, tops, wanted, asked)
     elif asked.by_name:

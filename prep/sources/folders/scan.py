@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,16 @@ class _Columns:
                     tail = column[start:]
                     column[start:] = [tail[row] for row in order]
 
+    def label(self, split: int, classes: Mapping[bytes, int]) -> None:
+        """Give the images of the last split their classes; leave out those that have none."""
+        start = self.split.index(split)
+        rows = [row for row in range(start, len(self.path)) if self.path[row] in classes]
+        rows.sort(key=lambda row: (classes[self.path[row]], self.path[row]))
+        for column in (self.split, self.class_, *self._of_images()):
+            if column:
+                column[start:] = [column[row] for row in rows]
+        self.class_[start:] = [classes[path] for path in self.path[start:]]
+
     def _of_images(self) -> tuple[list[Any], ...]:
         return self.path, self.size, self.mtime, self.file, self.offset, self.how
 
@@ -111,8 +121,8 @@ def scan_folders(
     extensions = extensions_of(image_type)
     require_images_folder(source)
     tree = Tree(source, extensions)
-    asked = Asked(splits=splits, layout=layout)
-    return scan_tree(tree, asked, image_type=image_type, on_stray=on_stray, output=output)
+    asked = Asked(splits=splits, layout=layout, on_stray=on_stray)
+    return scan_tree(tree, asked, image_type=image_type, output=output)
 
 
 def extensions_of(image_type: str | None) -> frozenset[bytes]:
@@ -132,7 +142,6 @@ def scan_tree(
     *,
     top: bytes = b"",
     image_type: str | None = None,
-    on_stray: OnStray = "fail",
     output: bytes | None = None,
     also: Survey | None = None,
 ) -> Catalog:
@@ -144,17 +153,20 @@ def scan_tree(
     """
     shape = find_shape(tree, asked, top)
     found = survey(tree, shape, output, beside_splits=asked.splits is None)
+    if shape.listed and shape.listed.split in shape.chosen:
+        found.passed.add(shape.listed.passed)
     if also is not None:
         found.passed.add(also.passed)
         found.strays.add(also.strays)
     _require_images(tree, shape, found, image_type and plain_extension(image_type))
-    if on_stray == "skip":
+    if asked.on_stray == "skip":
         found.passed.add(found.strays)
     elif found.strays.counts:
         raise SourceError(_describe_strays(tree, shape, found.strays))
     if asked.layout == "auto":
         require_class_names(tree, shape)
-    classes = sorted(set().union(*shape.classes.values()))
+    listed = shape.listed.classes.values() if shape.listed else ()
+    classes = sorted(set().union(*shape.classes.values(), listed))
     return Catalog(
         source=absolute(tree.source),
         read_as=_read_as(shape),
@@ -162,11 +174,14 @@ def scan_tree(
         classes=tuple(map(os.fsdecode, classes)),
         images=_columns(tree, shape, found, classes).table(),
         ignored=found.passed.ignored(),
+        class_names=shape.listed.class_names if shape.listed else {},
         split_folders={os.fsdecode(split): shape.folders[split] for split in shape.chosen},
     )
 
 
 def _read_as(shape: Shape) -> str:
+    if shape.listed:
+        return shape.listed.read_as
     by_name = len(shape.unlabelled) == len(shape.chosen)
     what = "images in folders" if by_name else "class folders"
     return f"{what} in splits" if shape.has_splits else what
@@ -178,6 +193,8 @@ def _columns(tree: Tree, shape: Shape, found: Survey, classes: Sequence[bytes]) 
     for index, split in enumerate(shape.chosen):
         if split in shape.unlabelled:
             columns.add(_whole(tree, found, shape.folders[split]), index, _NO_CLASS)
+            if shape.listed and split == shape.listed.split:
+                columns.label(index, {p: number[n] for p, n in shape.listed.classes.items()})
         for name, path in shape.classes[split].items():
             columns.add(_whole(tree, found, path), index, number[name])
     return columns

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prep.errors import SourceError
-from prep.settings import DEFAULT_SPLIT
+from prep.settings import DEFAULT_SPLIT, OnMissing, OnStray
 from prep.sources.base import Wanted
+from prep.sources.folders.ignored import Passed
 from prep.sources.folders.names import FolderLayout, is_container, role_of
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted
@@ -26,12 +27,16 @@ class Asked:
         layout: what the folders are, if that is known.
         by_name: True if labels are made of names, so there need be no class folders.
         keep_unlabelled: True if images in a split, but in no class folder, are wanted.
+        on_missing, on_stray: what to do about images that a list in the source names, but that are
+            absent, and about images of which no class can be told.
     """
 
     splits: Sequence[str] | None = None
     layout: FolderLayout = "auto"
     by_name: bool = False
     keep_unlabelled: bool = False
+    on_missing: OnMissing = "fail"
+    on_stray: OnStray = "fail"
 
 
 def asked_of(wanted: Wanted) -> Asked:
@@ -42,7 +47,28 @@ def asked_of(wanted: Wanted) -> Asked:
         layout=wanted.layout if wanted.layout in ("classes", "splits") else "auto",
         by_name=origin not in (None, "folder", "column"),
         keep_unlabelled=wanted.unlabelled == "keep",
+        on_missing=wanted.on_missing,
+        on_stray=wanted.on_stray,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Classes that a list in a source tells.
+
+    Attributes:
+        read_as: what the source was taken for, in words.
+        split: the split that the list is of: no image in it is without a class.
+        classes: the class of each image, by its path.
+        passed: images that are left out: listed, but absent, or not listed.
+        class_names: names for people, by class.
+    """
+
+    read_as: str
+    split: bytes
+    classes: Named = field(default_factory=dict)
+    passed: Passed = field(default_factory=Passed)
+    class_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +81,8 @@ class Shape:
         classes: the folders that hold images, of each split, whether chosen or not. Images in
             folders below them belong to them.
         has_splits: whether splits have folders of their own.
-        unlabelled: splits whose images have no class: all below the folder of the split are taken.
+        unlabelled: splits whose folders tell no classes: all images below them are taken.
+        listed: what a list in the source tells of the classes of images in those splits.
     """
 
     chosen: tuple[bytes, ...]
@@ -63,6 +90,7 @@ class Shape:
     classes: Mapping[bytes, Named]
     has_splits: bool = True
     unlabelled: frozenset[bytes] = frozenset()
+    listed: Listed | None = None
 
 
 def one_split(top: bytes, classes: Named, *, unlabelled: bool = False) -> Shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from prep.errors import SourceError
@@ -94,6 +94,7 @@ class Tree:
         self._extensions = extensions
         self._read: dict[bytes, Folder] = {}
         self._filled: dict[bytes, bool] = {}
+        self._used: set[bytes] = {LABEL_MAP.encode()} if not self.is_packed else set()
 
     @property
     def is_packed(self) -> bool:
@@ -114,12 +115,16 @@ class Tree:
         return os.path.splitext(name)[0] if self.is_archive(path) else name
 
     def read(self, file: bytes) -> bytes:
-        """Return the contents of a file that is no image, such as a list of labels.
+        """Return the contents of a file that is part of the set, such as a list of labels.
+
+        Such a file is not counted as passed over.
 
         Raises:
             SourceError: it can't be read.
             StorageUnavailable: it is in a storage that does not answer.
         """
+        self._used.add(file)
+        self._read.pop(os.path.dirname(file), None)  # It has counted the file.
         try:
             return self._listing.read(file)
         except OSError as error:
@@ -202,7 +207,7 @@ class Tree:
             elif self._is_image(entry):
                 images.append(entry)
             elif not _is_folder(entry):
-                _add_file(folder, entry)
+                _add_file(folder, entry, self._used)
             elif name in SYSTEM_FOLDERS:
                 folder.passed.note("folder of a system", os.path.join(path, name))
             else:
@@ -215,8 +220,12 @@ class Tree:
 
     def _is_image(self, entry: Entry) -> bool:
         """Return whether a file is named like an image; its contents are looked at later."""
-        _, dot, extension = entry.name.rpartition(b".")
-        return bool(dot) and extension.lower() in self._extensions and not _is_folder(entry)
+        return self.is_image(entry.name) and not _is_folder(entry)
+
+    def is_image(self, name: bytes) -> bool:
+        """Return whether a file of this name is an image that is wanted."""
+        _, dot, extension = name.rpartition(b".")
+        return bool(dot) and extension.lower() in self._extensions
 
 
 def _add_images(folder: Folder, images: list[Entry]) -> None:
@@ -234,7 +243,7 @@ def _add_images(folder: Folder, images: list[Entry]) -> None:
     folder.mtimes.extend(mtime for _, mtime in sizes_and_times)
 
 
-def _add_file(folder: Folder, entry: Entry) -> None:
+def _add_file(folder: Folder, entry: Entry, used: Set[bytes]) -> None:
     path = os.path.join(folder.path, entry.name)
     if _leads_nowhere(entry):
         folder.passed.note("broken link", path)
@@ -242,7 +251,7 @@ def _add_file(folder: Folder, entry: Entry) -> None:
             folder.broken.append(entry.name)
         return
     folder.files.append(entry.name)
-    if path == LABEL_MAP.encode() and folder.archive is None:  # It is part of the set.
+    if path in used:
         return
     folder.passed.note(OTHER, path)
     _, dot, extension = entry.name.rpartition(b".")
