@@ -15,7 +15,7 @@ from prep.sources.archives.zip import index_zip
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.listing import FolderListing
 from prep.sources.folders.names import extension_of
-from prep.sources.folders.shape import asked_of, unwrapped
+from prep.sources.folders.roles.shape import asked_of, unwrapped
 from prep.sources.folders.survey import Survey
 from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place

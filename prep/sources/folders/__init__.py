@@ -4,12 +4,10 @@
 - ``scan``: from a tree of folders to a catalog.
 - ``tree``: reads each folder once; ``listing`` is what it reads: folders on a disk or in a storage,
   or those in archives, which ``prep.sources.archives`` lists.
-- ``shape``: the roles that folders can have; ``detection``: which of them are splits, and which are
-  classes.
-- ``tiny_imagenet``: the one set of folders whose validation labels are in a list.
+- ``roles/``: which folders are splits, and which are classes.
 - ``names``: what names tell: extensions, splits, classes, lists of labels.
 - ``survey``: finds all images of a class; it and ``ignored`` count what is not part of the set.
 
-Nothing is guessed in silence: where a folder may be a class or a split, ``detection`` raises an
+Nothing is guessed in silence: where a folder may be a class or a split, ``roles`` raises an
 error that says what it saw and how to decide. A rule about a name goes into ``names``.
 """

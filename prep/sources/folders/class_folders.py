@@ -6,7 +6,7 @@ import os
 
 from prep.errors import ConfigError
 from prep.sources.base import Catalog, Wanted
-from prep.sources.folders.shape import asked_of
+from prep.sources.folders.roles.shape import asked_of
 from prep.sources.layouts.base import Place
 from prep.storage.locate import absolute
 from prep.storage.urls import is_url

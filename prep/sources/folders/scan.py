@@ -14,10 +14,11 @@ from prep.errors import ConfigError, SourceError
 from prep.settings import OnStray
 from prep.sources.archives.members import HOWS
 from prep.sources.base import Catalog
-from prep.sources.folders.detection import find_shape, from_names, require_class_names
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, FolderLayout, plain_extension
-from prep.sources.folders.shape import Asked, Shape
+from prep.sources.folders.roles.detection import find_shape
+from prep.sources.folders.roles.refusals import from_names, require_class_names
+from prep.sources.folders.roles.shape import Asked, Shape
 from prep.sources.folders.survey import Survey, survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
 from prep.sources.manifest import table_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import Passed
-from prep.sources.folders.shape import Shape
+from prep.sources.folders.roles.shape import Shape
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted
 

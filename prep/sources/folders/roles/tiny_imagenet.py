@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import Passed
-from prep.sources.folders.shape import Asked, Listed, Named, Shape, holding
+from prep.sources.folders.roles.shape import Asked, Listed, Named, Shape, holding
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted, some
 

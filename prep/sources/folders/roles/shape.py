@@ -93,6 +93,11 @@ class Shape:
     listed: Listed | None = None
 
 
+def is_split(title: bytes) -> bool:
+    """Return whether a folder is called as splits are."""
+    return role_of(os.fsdecode(title)) is not None
+
+
 def one_split(top: bytes, classes: Named, *, unlabelled: bool = False) -> Shape:
     """Return the shape of a folder of classes, without splits.
 
