@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import os
 import sys
@@ -23,6 +24,7 @@ from prep.sources.layouts.recognition import choose
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source
 from tests.conftest import DATA
+from tests.support.fuzz import mutated
 from tests.support.imagenet import (
     CLASSES,
     TEST,
@@ -506,3 +508,42 @@ def test_a_storage_is_read_alike_and_each_folder_listed_at_most_twice(
     listed = Counter(path for _, path, _ in s3.requests() if path.count("imagenet%2F"))
     assert max(listed.values()) <= 2
     assert images_of(catalog) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
+
+
+def images_or_error(source: Path) -> Images | str:
+    try:
+        return images_of(catalog_of(source))
+    except SourceError as error:
+        return str(error)
+
+
+LABEL_FILES = {
+    **DEVKIT,
+    "LOC_val_solution.csv": val_solution(),
+    "imagenet_2012_validation_synset_labels.txt": "\n".join(VALIDATION.values()),
+}
+
+
+@pytest.mark.parametrize("file", LABEL_FILES)
+def test_no_damage_of_one_file_of_labels_changes_a_label(file: str, tmp_path: Path) -> None:
+    write(tmp_path, {**val_folder(), **LABEL_FILES})
+    texts = [data.encode() for data in LABEL_FILES.values()]
+    texts.insert(0, LABEL_FILES[file].encode())
+    outcomes = []
+    for number in range(60):
+        write(tmp_path, {file: mutated(texts, number)})
+        outcomes.append(images_or_error(tmp_path))
+    errors = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert errors
+    assert not any("\n" in error for error in errors)
+    assert all(outcome == VAL_LABELS for outcome in outcomes if outcome not in errors)
+
+
+def test_no_damage_of_a_devkit_is_more_than_an_error(tmp_path: Path) -> None:
+    write(tmp_path, downloads())
+    kits = [devkit_tar(), gzip.decompress(devkit_tar()), meta_mat()]
+    every = {*TRAIN_LABELS, *VAL_LABELS, *TEST_LABELS}
+    for number in range(60):
+        write(tmp_path, {"ILSVRC2012_devkit_t12.tar.gz": mutated(kits, number)})
+        outcome = images_or_error(tmp_path)
+        assert isinstance(outcome, str) or outcome.keys() == every

@@ -13,9 +13,9 @@ from prep.settings import install_command
 from prep.text import counted, quoted, sentence_of
 
 #: The id of a synset: a noun of WordNet 3.0, by its offset there.
-WNID = re.compile(r"n\d{8}")
-_MAP_LINE = re.compile(r"(n\d{8})\s+(\d+)\s+(\S+)")
-_WORDS_LINE = re.compile(r"(n\d{8})\s+(\S.*)")
+WNID = re.compile(r"n[0-9]{8}")
+_MAP_LINE = re.compile(r"(n\d{8})\s+(\d{1,9})\s+(\S+)", re.ASCII)
+_WORDS_LINE = re.compile(r"(n[0-9]{8})\s+(\S.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

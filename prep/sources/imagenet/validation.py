@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prep.errors import SourceError
 from prep.sources.imagenet.synsets import WNID, Synsets
-from prep.text import counted, quoted, some
+from prep.text import counted, quoted, reason_of, some
 
 _IMAGE_ID = "ILSVRC2012_val_"
 _VALUES_OF_A_BOX = 5  # A wnid, and the box: x and y of two corners.
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _SHOWN = 20
 
 
@@ -40,7 +42,7 @@ def parse_ground_truth(file: str, text: str, synsets: Synsets) -> ValidationLabe
     """
     wnids: dict[int, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        wnid = synsets.ids.get(int(line)) if line.strip().isdecimal() else None
+        wnid = synsets.ids.get(_whole(line.strip()) or 0)
         if wnid is None:
             raise SourceError(
                 f"source: {quoted(file)}, line {number}: found {quoted(line, 60)}; expected the "
@@ -77,16 +79,15 @@ def parse_solution(file: str, text: str) -> ValidationLabels:
     Raises:
         SourceError: a row is of another form, or names two classes, or an image is given twice.
     """
-    reader = csv.reader(io.StringIO(text, newline=""))
     wnids: dict[int, str] = {}
-    for row in reader:
-        where = f"source: {quoted(file)}, line {reader.line_num}"
+    for line, row in _rows(file, text):
+        where = f"source: {quoted(file)}, line {line}"
         if not row or row == ["ImageId", "PredictionString"]:
             continue
-        number = row[0].removeprefix(_IMAGE_ID)
+        number = _whole(row[0].removeprefix(_IMAGE_ID))
         values = row[1].split() if len(row) > 1 else []
         found = sorted(set(values[::_VALUES_OF_A_BOX]))
-        if not number.isdecimal() or not found or not all(map(WNID.fullmatch, found)):
+        if number is None or not found or not all(map(WNID.fullmatch, found)):
             raise SourceError(
                 f"{where}: found {quoted(','.join(row), 60)}; expected an image and its boxes, "
                 "such as 'ILSVRC2012_val_00000001,n01440764 5 6 70 80'"
@@ -95,9 +96,27 @@ def parse_solution(file: str, text: str) -> ValidationLabels:
             raise SourceError(
                 f"{where}: {row[0]} has boxes of {some(found)}; expected one class an image"
             )
-        if wnids.setdefault(int(number), found[0]) != found[0]:
+        if wnids.setdefault(number, found[0]) != found[0]:
             raise SourceError(f"{where}: {row[0]} is given twice, with two classes")
     return ValidationLabels(file=file, wnids=wnids)
+
+
+def _rows(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV file with their last lines."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise SourceError(
+            f"source: {quoted(file)}, line {reader.line_num}: {reason_of(error)}; expected a CSV "
+            "file"
+        ) from None
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number; None if it is none, or none that an image could have."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def agreed_wnids(sources: Sequence[ValidationLabels], numbers: Iterable[int]) -> list[str]:
