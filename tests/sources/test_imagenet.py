@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -82,7 +83,7 @@ def images_of(catalog: Catalog) -> Images:
     for entry, split, number in zip(
         entries_of(catalog.images, (*catalog.classes, "")), splits, numbers, strict=True
     ):
-        name = entry.name.rpartition("/")[2]
+        name = re.sub(r"_n\d{8}\.", ".", entry.name.rpartition("/")[2])
         assert source.read(entry) == contents(name)
         found[name] = (catalog.splits[split], number)
     assert len(found) == len(splits)
@@ -132,9 +133,11 @@ SHAPES: dict[str, tuple[Mapping[str, bytes | str], Mapping[str, tuple[str, int]]
         TRAIN_LABELS | VAL_LABELS,
     ),
     "test unpacked twice as deep": (
-        {**downloads(), "test/test/" + TEST[0]: contents(TEST[0])}
-        | {"ILSVRC2012_img_test_v10102019.tar": b""},
-        TRAIN_LABELS | VAL_LABELS | {TEST[0]: ("test", -1)},
+        {
+            "ILSVRC2012_img_train.tar": train_tar(),
+            f"test/test/{TEST[0]}": contents(TEST[0]),
+        },
+        TRAIN_LABELS | {TEST[0]: ("test", -1)},
     ),
     "ImageNet-21k": (
         {
@@ -144,6 +147,20 @@ SHAPES: dict[str, tuple[Mapping[str, bytes | str], Mapping[str, tuple[str, int]]
             )
         },
         TRAIN_LABELS,
+    ),
+    "renamed with the class at the end": (
+        {
+            **{
+                f"val/{name.replace('.JPEG', f'_{wnid}.JPEG')}": contents(name)
+                for name, wnid in zip(VAL, VALIDATION.values(), strict=True)
+            },
+            **{
+                f"train/{name.replace('.JPEG', f'_{wnid}.JPEG')}": contents(name)
+                for wnid, names in TRAIN.items()
+                for name in names
+            },
+        },
+        TRAIN_LABELS | VAL_LABELS,
     ),
     "Kaggle": (kaggle(), TRAIN_LABELS | VAL_LABELS | TEST_LABELS),
     "ILSVRC2015": (
@@ -158,9 +175,8 @@ def test_each_shape_gives_the_same_labels(shape: str, tmp_path: Path) -> None:
     files, expected = SHAPES[shape]
     catalog = catalog_of(write(tmp_path / "imagenet", files))
     assert images_of(catalog) == expected
-    known = ("alone" not in shape and shape != "ImageNet-21k") or shape == "val alone"
     assert catalog.classes == (() if shape.startswith("test alone") else tuple(WNIDS))
-    if known and shape != "renamed tars, and a list of wnids":
+    if any(re.search("devkit|map_clsloc|synset_mapping", name) for name in files):
         assert catalog.class_names["n01440764"] in ("tench, Tinca tinca", "tench")
     assert not catalog.doubts
 
@@ -325,6 +341,22 @@ ERRORS: dict[str, tuple[Mapping[str, bytes | str], str]] = {
         {"train.tar": train_tar(), "ILSVRC2012_devkit_t12/data/meta.mat": b"MATLAB 5.0"},
         r"meta\.mat' can't be read: .*; expected the meta\.mat of an ImageNet devkit",
     ),
+    "a tar that is empty": (
+        {"ILSVRC2012_img_val.tar": b"", "ILSVRC2012_img_train.tar": train_tar()},
+        r"'ILSVRC2012_img_val\.tar' is empty; expected a tar file of ImageNet: download it again",
+    ),
+    "a tar that is none, alone": (
+        {"ILSVRC2012_img_val.tar": b"<!doctype html><html>"},
+        r"img_val\.tar' begins with the text '<!doctype html>'; expected a tar file of ImageNet",
+    ),
+    "a compressed tar": (
+        {"winter21_whole.tar.gz": gzip.compress(train_tar())},
+        r"winter21_whole\.tar\.gz' begins with the bytes 1f 8b .*: unpack it with gunzip",
+    ),
+    "a tar of test images that holds others": (
+        {"test.tar": tar_of([TEST[0], VAL[0], "n01440764/n01440764_7.JPEG"])},
+        r"2 × image of no class \(such as 'test\.tar/ILSVRC2012_val_00000001\.JPEG'\)",
+    ),
     "an image of no class": (
         {"train.tar": tar_of({"n01440764.tar": tar_of(["n01440764_7.JPEG"]), "x.JPEG": b"x"})},
         r"of no class of ImageNet: 1 × image of no class \(such as 'train\.tar/x\.JPEG'\)",
@@ -361,7 +393,7 @@ def test_fewer_images_in_a_folder_than_labels_are_a_doubt(tmp_path: Path) -> Non
 def test_sorted_validation_images_are_checked_against_the_ground_truth(tmp_path: Path) -> None:
     val = {f"val/{wnid}/{VAL[n - 1]}": contents(VAL[n - 1]) for n, wnid in SWAPPED.items()}
     write(tmp_path, {**train_folders(), **val, **DEVKIT})
-    with pytest.raises(SourceError, match="another class of 2 validation images than the folder"):
+    with pytest.raises(SourceError, match="another class of 2 validation images than their folder"):
         ImageNet().catalog(Place.at(str(tmp_path)), config_of(tmp_path))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, is_list, plain_extension
 from prep.sources.imagenet.devkit import Knowledge, read_devkits
-from prep.sources.imagenet.piece_images import PieceImages, list_piece
+from prep.sources.imagenet.piece_images import PieceImages, is_test_image, list_piece
 from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
 from prep.sources.imagenet.pieces import (
     FoundPieces,
@@ -27,9 +28,9 @@ from prep.sources.labels import NO_LABEL
 from prep.sources.layouts.base import Place
 from prep.sources.naming import is_within
 from prep.storage.locate import absolute
-from prep.text import quoted
+from prep.text import quoted, some
 
-_WHOLE = re.compile(r"(winter21|fall11)_whole\.tar")
+_WHOLE = re.compile(r"(winter21|fall11)_whole\.tar(\.gz)?")
 _NO_CLASS = "image of no class"
 _OUTSIDE = "name that leads out of an archive"
 
@@ -50,9 +51,11 @@ class ImageNet:
         return last[1]
 
     def recognizes(self, place: Place) -> str | None:
-        special = self._find(place).special()
+        found = self._find(place)
+        special = found.special()
         if special is None:
-            return None
+            named = [quoted(tar.path) for tar in found.unread]
+            return f"by the name of {some(named)}" if named and not found.pieces else None
         held = "images" if special.kind in ("flat", "tar") else special.kind
         return f"{held} of its {special.split} split in {special}"
 
@@ -132,16 +135,20 @@ def _require_apart(place: Place, pieces: Sequence[Piece], output: str) -> None:
 def _move_strays(
     piece: Piece, listed: PieceImages, wnids: list[str | None], strays: Passed
 ) -> None:
-    """Take out the images that have no class, and should have one, and count them."""
+    """Take out and count the images that are not named like those of their split."""
     for name in listed.outside:
         strays.note(_OUTSIDE, name)
-    if piece.split == "test" or None not in wnids:
+    if piece.split == "test":
+        kept = [is_test_image(path) for path in listed.paths]
+    else:
+        kept = [wnid is not None for wnid in wnids]
+    if all(kept):
         return
-    for path, wnid in zip(listed.paths, wnids, strict=True):
-        if wnid is None:
+    for path, keep in zip(listed.paths, kept, strict=True):
+        if not keep:
             strays.note(_NO_CLASS, path)
-    listed.keep([wnid is not None for wnid in wnids])
-    wnids[:] = [wnid for wnid in wnids if wnid is not None]
+    listed.keep(kept)
+    wnids[:] = compress(wnids, kept)
 
 
 def _table(

@@ -25,8 +25,11 @@ from prep.sources.manifest import table_of
 _WNID = WNID.pattern.encode()
 # The last folder, or tar, of a path that is called like a class.
 _CLASS_FOLDER = re.compile(rb"(?:.*/)?(" + _WNID + rb")(?:\.tar)?(?:/.*)?", re.DOTALL)
-_CLASS_IN_NAME = re.compile(rb"(" + _WNID + rb")_\d+\.[^.]+")
-_NUMBER = re.compile(rb"ILSVRC20\d\d_val_(\d{8})\.[^.]+", re.IGNORECASE)
+# Copies of ImageNet have the class at the end, too: ``ILSVRC2012_val_00000293_n01751748.JPEG``.
+_LAST = rb"(?:_(" + _WNID + rb"))?\.[^.]+"
+_CLASS_IN_NAME = re.compile(rb"(?:(" + _WNID + rb")_\d+|(?i:ILSVRC20\d\d_val)_\d{8})" + _LAST)
+_NUMBER = re.compile(rb"ILSVRC20\d\d_val_(\d{8})" + _LAST, re.IGNORECASE)
+_TEST = re.compile(rb"ILSVRC20\d\d_test_\d{8}\.[^.]+", re.IGNORECASE)
 _DEEPER = "folder that is not read"
 _COLUMNS = ("path", "size", "mtime", "file", "offset", "how")
 _NO_ROWS = table_of(dict.fromkeys(_COLUMNS, ()))
@@ -103,9 +106,15 @@ def wnids_in(paths: Iterable[bytes]) -> Iterator[str | None]:
 
 
 def wnid_in_name(path: bytes) -> str | None:
-    """Return the class that the name of a training image begins with: ``n01440764_10026.JPEG``."""
+    """Return the class in the name of an image: ``n01440764_10026.JPEG``; None if it has none."""
     match = _CLASS_IN_NAME.fullmatch(path.rpartition(b"/")[2])
-    return match[1].decode() if match else None
+    wnid = match and (match[1] or match[2])
+    return wnid.decode() if wnid else None
+
+
+def is_test_image(path: bytes) -> bool:
+    """Return whether an image is named like one of the test split."""
+    return _TEST.fullmatch(path.rpartition(b"/")[2]) is not None
 
 
 def number_in_name(path: bytes) -> int | None:

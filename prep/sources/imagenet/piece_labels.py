@@ -29,10 +29,9 @@ def wnids_of(piece: Piece, images: PieceImages, known: Knowledge) -> list[str | 
     """
     if piece.split == "test":
         return [None] * len(images)
-    wnids = [*wnids_in(images.paths)]
-    if piece.split == "train":
-        wnids = [wnid or wnid_in_name(path) for wnid, path in zip(wnids, images.paths, strict=True)]
-    else:
+    pairs = zip(wnids_in(images.paths), images.paths, strict=True)
+    wnids = [wnid or wnid_in_name(path) for wnid, path in pairs]
+    if piece.split == "val":
         _label_by_number(piece, images, wnids, known.validation)
     _require_known(piece, wnids, known)
     return wnids
@@ -56,7 +55,7 @@ def _label_by_number(
     wnids: list[str | None],
     sources: Sequence[ValidationLabels],
 ) -> None:
-    """Fill in the classes of images that lie in no class folder, and check those that do."""
+    """Fill in the classes that no folder or name tells, and check those that one does."""
     numbers = [number_in_name(path) for path in images.paths]
     open_ = [n for n, wnid in zip(numbers, wnids, strict=True) if wnid is None and n is not None]
     if open_ and not sources:
@@ -79,7 +78,7 @@ def _label_by_number(
     if different:
         raise SourceError(
             f"source: {quoted(sources[0].file)} tells another class of "
-            f"{counted(len(different), 'validation image')} than the folder does: "
+            f"{counted(len(different), 'validation image')} than their folders or names do: "
             f"{', '.join(different[:_SHOWN])}; remove the file if it is wrong, or move the images"
         )
 

@@ -7,14 +7,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 from prep.errors import SourceError
 from prep.sources.imagenet.synsets import WNID
 from prep.sources.layouts.base import Place
 from prep.storage.locate import locate
 from prep.storage.location import Location
-from prep.text import quoted
+from prep.text import opening, quoted
 
 #: The splits of ImageNet, as its files are named, and outputs of them.
 Split = Literal["train", "val", "test"]
@@ -29,17 +29,17 @@ _SPLITS: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-_NAMED = re.compile(
-    rf"(?:ILSVRC20\d\d_img_)?({'|'.join(_SPLITS)})(?:_v\d+)?(\.tar)?", re.IGNORECASE
-)
-_WHOLE = re.compile(r"(?:winter21|fall11)_whole\.tar")
+_NAMED = re.compile(rf"(ILSVRC20\d\d_img_)?({'|'.join(_SPLITS)})(?:_v\d+)?(\.tar)?", re.IGNORECASE)
+# ImageNet-21k; what is called .tar.gz there may not be compressed.
+_WHOLE = re.compile(r"(?:winter21|fall11)_whole\.tar(?:\.gz)?")
 _CLASS_TAR = re.compile(rf"(?:.*/)?{WNID.pattern}\.tar")
-# Subsets of ImageNet with class folders of their own have images of these names, too.
+# Of tars, no deeper folders: images of these names lie in subsets and trees of ImageNet, too.
 _TRAIN_IMAGE = re.compile(
-    rf"(?:\./|(?:.*/)?{WNID.pattern}/)?{WNID.pattern}_\d+\.jpe?g", re.IGNORECASE
+    rf"(?:\./)?(?:{WNID.pattern}/)?{WNID.pattern}_\d+(?:_{WNID.pattern})?\.jpe?g", re.IGNORECASE
 )
 _NUMBERED = re.compile(
-    r"(?:\./|(?:.*/)?(?:val|test)/)?ILSVRC20\d\d_(val|test)_\d{8}\.jpe?g", re.IGNORECASE
+    rf"(?:\./)?(?:(?:val|test)/)?ILSVRC20\d\d_(val|test)_\d{{8}}(?:_{WNID.pattern})?\.jpe?g",
+    re.IGNORECASE,
 )
 # Folders in which the images of Kaggle's tree, and of ILSVRC2015's, lie.
 _ABOVE = re.compile(r"ILSVRC(?:20\d\d)?|Data|CLS-LOC")
@@ -72,15 +72,39 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadTar:
+    """A file that is called like a tar of ImageNet, and does not begin like one.
+
+    Attributes:
+        path: relative to the source.
+        head: the first bytes.
+    """
+
+    path: str
+    head: bytes
+
+    def refuse(self) -> NoReturn:
+        """Raise the SourceError that says what it is."""
+        told = "is empty" if not self.head else opening(self.head)
+        packed = self.head.startswith(b"\x1f\x8b")
+        remedy = "unpack it with gunzip" if packed else "download it again, or remove it"
+        raise SourceError(
+            f"source: {quoted(self.path)} {told}; expected a tar file of ImageNet: {remedy}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPieces:
     """The pieces in a source, and the folders of it that were looked through for them.
 
     Attributes:
         folders: by their path relative to the source.
+        unread: files that are called like pieces, and are none.
     """
 
     pieces: tuple[Piece, ...]
     folders: dict[str, Place]
+    unread: tuple[UnreadTar, ...] = ()
 
     def special(self) -> Piece | None:
         """Return a piece that no reader of class folders understands, if there is one.
@@ -104,8 +128,10 @@ class FoundPieces:
         """Return the piece of each split that is wanted, or there, in this order.
 
         Raises:
-            SourceError: a split is absent, or there twice.
+            SourceError: a split is absent, or there twice, or a tar of one is none.
         """
+        for tar in self.unread:
+            tar.refuse()
         by_split: defaultdict[str, list[Piece]] = defaultdict(list)
         for piece in self.pieces:
             by_split[piece.split].append(piece)
@@ -139,7 +165,13 @@ def find_pieces(root: Place) -> FoundPieces:
         return FoundPieces(pieces=tuple(pieces), folders={})
     folders = dict(_folders(root, ""))
     found = [piece for path, place in folders.items() for piece in _pieces_in(place, path)]
-    return FoundPieces(pieces=tuple(sorted(found, key=lambda piece: piece.path)), folders=folders)
+    tars = [tar for path, place in folders.items() for tar in _tars_in(place, path)]
+    found += [tar for tar in tars if isinstance(tar, Piece)]
+    return FoundPieces(
+        pieces=tuple(sorted(found, key=lambda piece: piece.path)),
+        folders=folders,
+        unread=tuple(tar for tar in tars if isinstance(tar, UnreadTar)),
+    )
 
 
 def label_places(root: Place, found: FoundPieces) -> list[Place]:
@@ -192,13 +224,23 @@ def _pieces_in(place: Place, path: str) -> Iterator[Piece]:
         yield Piece(split=split, kind=kind, path=path, at=place.name)
     for name, is_folder in place.entries.items():
         named = _NAMED.fullmatch(name)
-        at, below = os.path.join(place.name, name), os.path.join(path, name)
-        if named and is_folder and not named[2]:
-            yield from _pieces_of_split(place, at, below, _SPLITS[named[1].lower()])
-        elif not is_folder and ((named and named[2]) or _WHOLE.fullmatch(name)):
-            held = _split_of_tar(Place.at(at).head)
-            if held:
-                yield Piece(split=held, kind="tar", path=below, at=at)
+        if named and is_folder and not named[3]:
+            at, below = os.path.join(place.name, name), os.path.join(path, name)
+            yield from _pieces_of_split(place, at, below, _SPLITS[named[2].lower()])
+
+
+def _tars_in(place: Place, path: str) -> Iterator[Piece | UnreadTar]:
+    """Yield the tars that are pieces, and those that are called like one and are none."""
+    for name, is_folder in place.entries.items():
+        named, whole = _NAMED.fullmatch(name), _WHOLE.fullmatch(name)
+        if not is_folder and (whole or (named and named[3])):
+            at, below = os.path.join(place.name, name), os.path.join(path, name)
+            head = Place.at(at).head
+            split = _split_of_tar(head)
+            if split:
+                yield Piece(split=split, kind="tar", path=below, at=at)
+            elif whole or (named and named[1]):
+                yield UnreadTar(path=below, head=head)
 
 
 def _pieces_of_split(above: Place, at: str, path: str, split: Split) -> Iterator[Piece]:
