@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import prep
 from prep.errors import ConfigError, LabelError, PrepError, SourceError
+from prep.parsing import parse_yaml
 from prep.sources.base import Catalog
 from prep.sources.labelling.class_lookup import resolve_label_map
 from prep.sources.labelling.labelling import labelled
@@ -354,3 +356,21 @@ def test_credentials_in_the_url_of_a_file_are_refused_and_not_shown(keys: dict[s
     with pytest.raises(ConfigError, match="got a URL with credentials in it") as error:
         prep.Config(source="/data", output="/out", **ast.literal_eval(text))
     assert "hidden" not in str(error.value)
+
+
+def test_the_keys_on_the_page_about_labels_are_known() -> None:
+    page = (Path(__file__).parents[2] / "docs/labels.md").read_text()
+    found = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(found) == 3
+    for text in found:
+        prep.Config(**parse_yaml(text))
+
+
+def test_the_table_of_origins_on_the_page_about_labels_is_true() -> None:
+    page = (Path(__file__).parents[2] / "docs/labels.md").read_text()
+    rows = re.findall(r"^\| `(?P<origin>[^`]+)` \| `(?P<label>[^`]+)`", page, re.MULTILINE)
+    assert len(rows) == 4
+    catalog = catalog_of({"train/animals/cats/tabby/1.jpg": "animals"})
+    for origin, label in rows:
+        found = applied(catalog, labels={"from": origin.strip("'")})
+        assert found.classes == (label,)
