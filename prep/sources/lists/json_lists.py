@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from prep.errors import SourceError
@@ -15,6 +18,7 @@ from prep.text import counted, kind_of, quoted
 # Numbers stay as they are written: 1.0 is not 1.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _NAMED = 20
+_LINES_AT_ONCE = 8192
 
 
 def read_json_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
@@ -37,7 +41,13 @@ def read_json_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
     if isinstance(value, dict) and isinstance(value.get("images"), list):
         return _table_of_annotations(name, value, given)
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return _table_of_objects(name, "JSON", value, lambda row: f"object {row + 1}")
+        return _table_of_objects(
+            name,
+            "JSON",
+            value[:SAMPLED],
+            lambda: [value],
+            lambda rows: [f"object {row + 1}" for row in rows],
+        )
     if isinstance(value, dict) and value and all(isinstance(v, str) for v in value.values()):
         rows = [*value.items()]
         return rows_of_text(
@@ -84,72 +94,145 @@ def _malformed(name: str, error: Exception) -> SourceError:
 
 
 def _table_of_lines(name: str, text: str) -> ListTable:
-    objects, numbers = [], []
-    decode = _DECODER.decode
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line or line.isspace():
-            continue
+    lines = _Lines(name, text)
+    first = next(lines.pieces(), [])
+    return _table_of_objects(
+        name,
+        "JSON Lines",
+        first[:SAMPLED],
+        lines.pieces,
+        lambda rows: [f"line {number}" for number in lines.numbers_of(rows)],
+    )
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """JSON Lines: an object in each line that is not blank.
+
+    Thousands of lines are parsed at once, as one array, which takes half the time.
+    """
+
+    name: str
+    text: str
+
+    def pieces(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield the objects of some lines at a time.
+
+        Raises:
+            SourceError: a line holds something else.
+        """
+        lines = self._lines()
+        while some_lines := list(itertools.islice(lines, _LINES_AT_ONCE)):
+            yield self._parsed(some_lines)
+
+    def numbers_of(self, rows: Sequence[int]) -> Sequence[int]:
+        """Return the numbers of the lines of rows, from 1."""
+        wanted = set(rows)
+        found = {row: number for row, (number, _) in enumerate(self._lines()) if row in wanted}
+        return [found[row] for row in rows]
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        for number, line in enumerate(io.StringIO(self.text, newline="\n"), 1):
+            if line := line.strip():
+                yield number, line
+
+    def _parsed(self, lines: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+        if all(line[0] == "{" and line[-1] == "}" for _, line in lines):
+            try:
+                found: list[dict[str, Any]] = _DECODER.decode(
+                    f"[{','.join(line for _, line in lines)}]"
+                )
+                if len(found) == len(lines):
+                    return found
+            except (ValueError, RecursionError):  # It is met again, and told with its line.
+                pass
+        return [self._object(number, line) for number, line in lines]
+
+    def _object(self, number: int, line: str) -> dict[str, Any]:
         try:
-            value = decode(line.strip())
+            value = _DECODER.decode(line)
         except (ValueError, RecursionError) as error:
-            what = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deep"
+            what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
             raise SourceError(
-                f"source: {quoted(name)}: line {number} is no JSON: {what}; expected an object in "
-                "each line"
+                f"source: {quoted(self.name)}: line {number} is no JSON: {what}; expected an "
+                "object in each line"
             ) from None
-        if not isinstance(value, dict):
-            raise SourceError(
-                f"source: {quoted(name)}: line {number} is {kind_of(value)}; expected an object "
-                "in each line"
-            )
-        objects.append(value)
-        numbers.append(number)
-    return _table_of_objects(name, "JSON Lines", objects, lambda row: f"line {numbers[row]}")
+        if isinstance(value, dict):
+            return value
+        raise SourceError(
+            f"source: {quoted(self.name)}: line {number} is {kind_of(value)}; expected an object "
+            "in each line"
+        )
 
 
 def _table_of_objects(
-    name: str, form: str, objects: Sequence[dict[str, Any]], place: Any
+    name: str,
+    form: str,
+    first: Sequence[dict[str, Any]],
+    pieces: Callable[[], Iterable[Sequence[dict[str, Any]]]],
+    places: Callable[[Sequence[int]], Sequence[str]],
 ) -> ListTable:
-    import pyarrow as pa
+    """Return the table of objects, a row each.
 
-    columns = tuple(dict.fromkeys(key for item in objects[:SAMPLED] for key in item))
+    Args:
+        first: the first objects, whose keys are the columns.
+        pieces: returns all objects, some at a time.
+        places: returns where objects are, in words, by their numbers from 0.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = tuple(dict.fromkeys(key for item in first for key in item))
 
     def load(positions: Sequence[int]) -> Sequence[pa.Array]:
-        return [_column(columns[at]) for at in positions]
+        chunks: list[list[pa.Array]] = [[] for _ in positions]
+        begin = 0
+        for objects in pieces():
+            for at, chunk in zip(positions, chunks, strict=True):
+                chunk.append(column(columns[at], objects, begin))
+            begin += len(objects)
+        return [pa.chunked_array(chunk, pa.string()).combine_chunks() for chunk in chunks]
 
-    def _column(key: str) -> pa.Array:
-        values = [item.get(key) for item in objects]
+    def column(key: str, objects: Sequence[dict[str, Any]], begin: int) -> pa.Array:
+        values = [item.get(key, "") for item in objects]
         try:
-            return pa.array(["" if v is None else v for v in values], pa.string())
+            return pc.fill_null(pa.array(values, pa.string()), "")
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
-            return pa.array([_text(v, row, key) for row, v in enumerate(values)], pa.string())
-
-    def _text(value: Any, row: int, key: str) -> str:
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, bool):
-            return str(value).lower()
-        if value is None:
-            return ""
-        try:
-            if isinstance(value, str) and value.encode() is not None:
-                return value
-        except UnicodeEncodeError:
             pass
-        found = "text that is not valid Unicode" if isinstance(value, str) else kind_of(value)
+        found = [_text(value) for value in values]
+        if None not in found:
+            return pa.array(found, pa.string())
+        row = found.index(None)
+        held = values[row]
+        what = "text that is not valid Unicode" if isinstance(held, str) else kind_of(held)
         raise SourceError(
-            f"source: {quoted(name)}: {place(row)} has {found} in {quoted(key)}; expected one "
-            "text or number"
+            f"source: {quoted(name)}: {places([begin + row])[0]} has {what} in {quoted(key)}; "
+            "expected one text or number"
         )
 
     return ListTable(
         name=name,
         form=form,
         columns=columns,
-        sample=[tuple(_brief(item.get(key)) for key in columns) for item in objects[:SAMPLED]],
+        sample=[tuple(_brief(item.get(key)) for key in columns) for item in first],
         load=load,
-        places=lambda rows: [place(row) for row in rows],
+        places=places,
     )
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as text, what is absent as nothing; None if it is no text or number."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return None
+        return value
+    return "" if value is None else None
 
 
 def _brief(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,15 +125,16 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
     """Return the rows that are wanted, with their labels, splits and groups."""
     from_columns = wanted.labels is None or wanted.labels.origin in (None, "column")
     roles = find_roles(table, wanted.columns or {}, labels=from_columns)
-    column = table.load([roles.image])[0]
+    columns = _loaded(table, roles)
+    column = columns[roles.image]
     if not len(column):
         raise table.error("has no rows; expected a row for each image")
     names = require_inside(table, column, root, absolute=wanted.images is not None)
     labels, told = no_words(len(names)), "labels from the names of images"
     if from_columns:
-        labels, told = _labels(table, roles, names, wanted)
-    splits, told_split = _splits(table, roles, len(names))
-    groups = None if roles.group is None else words_of(table.load([roles.group])[0])
+        labels, told = _labels(table, roles, columns, names, wanted)
+    splits, told_split = _splits(table, roles, columns)
+    groups = None if roles.group is None else words_of(columns[roles.group])
     parts = [f"images from {_column(table, roles.image)}", told, told_split]
     if roles.group is not None:
         parts.append(f"groups from {_column(table, roles.group)}")
@@ -151,22 +153,36 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
     return rows
 
 
+def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
+    """Return the columns that are needed, by their positions; the list is parsed once."""
+    others = [at for at in (roles.split, roles.group) if at is not None]
+    flags = roles.rest if not roles.label and len(roles.rest) > 1 else ()
+    needed = list(dict.fromkeys([roles.image, *roles.label, *others, *flags]))
+    return dict(zip(needed, table.load(needed), strict=True))
+
+
 def _column(table: ListTable, at: int) -> str:
     return f"column {quoted(table.columns[at]) if table.headed else table.columns[at]}"
 
 
-def _splits(table: ListTable, roles: Roles, count: int) -> tuple[Words, str]:
+def _splits(table: ListTable, roles: Roles, columns: Mapping[int, pa.Array]) -> tuple[Words, str]:
     """Return the split of each row, and where it is from, in words."""
     if roles.split is not None:
-        splits = words_of(table.load([roles.split])[0])
+        splits = words_of(columns[roles.split])
         require_split(table, splits)
         return splits, f"splits from {_column(table, roles.split)}"
     stem = os.path.basename(table.name).partition(".")[0]
     name = stem if is_plainly_a_split(stem) else DEFAULT_SPLIT
-    return same_word(count, name), f"all of split {quoted(name)}"
+    return same_word(len(columns[roles.image]), name), f"all of split {quoted(name)}"
 
 
-def _labels(table: ListTable, roles: Roles, names: pa.Array, wanted: Wanted) -> tuple[Words, str]:
+def _labels(
+    table: ListTable,
+    roles: Roles,
+    columns: Mapping[int, pa.Array],
+    names: pa.Array,
+    wanted: Wanted,
+) -> tuple[Words, str]:
     """Return the label of each row, and where it is from, in words.
 
     Raises:
@@ -174,20 +190,22 @@ def _labels(table: ListTable, roles: Roles, names: pa.Array, wanted: Wanted) -> 
     """
     if len(roles.label) == 1:
         at = roles.label[0]
-        return words_of(table.load([at])[0]), f"labels from {_column(table, at)}"
+        return words_of(columns[at]), f"labels from {_column(table, at)}"
     flags = roles.label
-    if not flags and len(roles.rest) > 1 and are_flags(table.load(roles.rest)):
+    if not flags and len(roles.rest) > 1 and are_flags([columns[at] for at in roles.rest]):
         flags = roles.rest
     if flags:
         told = some([quoted(table.columns[at]) for at in flags])
-        return labels_of_flags(table, flags), f"labels from the columns {told}"
+        return labels_of_flags(
+            table, {at: columns[at] for at in flags}
+        ), f"labels from the columns {told}"
     if not roles.rest:
         return _labels_of_folders(names)
     if wanted.unlabelled == "keep":
         return no_words(len(names)), "no labels"
-    columns = ", ".join(quoted(name) for name in table.columns)
+    found = ", ".join(quoted(name) for name in table.columns)
     raise table.error(
-        f"no column is known to hold the labels; columns found: {columns}; name it with "
+        f"no column is known to hold the labels; columns found: {found}; name it with "
         "`columns`, such as {label: NAME}, or pass `labels` with from: leaf to take them from "
         "folders, or `unlabelled='keep'` if there are none"
     )
@@ -261,7 +279,7 @@ def _settle_missing(
         else "; put them there, or pass `on_missing='skip'` to leave them out"
     )
     raise table.error(
-        f"{len(missing):,} of {counted(len(rows.names), 'image')} are not in {quoted(root)}: {told}"
+        f"{len(missing):,} of {len(rows.names):,} listed images are not in {quoted(root)}: {told}"
         f"{hint_for(names[:20], files)}{remedy}"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -19,6 +19,8 @@ _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
 _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
 _BLANK = " \t\r\n"
+# Labels of which it is remarkable that no two are alike.
+_MANY = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,25 +74,27 @@ def are_flags(columns: Sequence[pa.Array]) -> bool:
     )
 
 
-def labels_of_flags(table: ListTable, positions: Sequence[int]) -> Words:
+def labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
     """Return the labels that are given by a column for each class, with a one and zeros.
+
+    Args:
+        flags: the columns, by their positions.
 
     Raises:
         SourceError: a row has several ones, or another value.
     """
-    names = [table.columns[at] for at in positions]
-    order = sorted(range(len(names)), key=lambda at: names[at].encode())
-    columns = table.load([positions[at] for at in order])
-    rows = len(columns[0])
+    order = sorted(flags, key=lambda at: table.columns[at].encode())
+    names = [table.columns[at] for at in order]
+    rows = len(flags[order[0]])
     numbers, ones = np.full(rows, -1, np.int32), np.zeros(rows, np.int32)
-    for number, column in enumerate(columns):
+    for number, column in enumerate(flags[at] for at in order):
         one = pc.is_in(column, _ONES)
         known = pc.or_(one, pc.or_(pc.is_in(column, _ZEROS), pc.equal(column, "")))
         if not pc.all(known, min_count=0).as_py():
-            _refuse_flags(table, names[order[number]], column, known)
-        flags = one.to_numpy(zero_copy_only=False)
-        numbers[flags] = number
-        ones += flags
+            _refuse_flags(table, names[number], column, known)
+        is_one = one.to_numpy(zero_copy_only=False)
+        numbers[is_one] = number
+        ones += is_one
     several = np.flatnonzero(ones > 1)
     if len(several):
         raise table.error(
@@ -98,7 +102,7 @@ def labels_of_flags(table: ListTable, positions: Sequence[int]) -> Words:
             f"{table.named(several.tolist())}; choose one for each image, or name a column of "
             "labels with `columns`, such as {label: NAME}"
         )
-    return Words(numbers=numbers, names=tuple(names[at] for at in order))
+    return Words(numbers=numbers, names=tuple(names))
 
 
 def _refuse_flags(table: ListTable, name: str, column: pa.Array, known: pa.Array) -> NoReturn:
@@ -155,7 +159,7 @@ def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[st
             f"{quoted(several[0])}; each is taken for a class of its own"
         )
     used = np.bincount(labels.numbers[labels.numbers >= 0], minlength=len(labels.names))
-    if len(used) > 2 and used.max() == 1:
+    if len(used) >= _MANY and used.max() == 1:
         found.append(
             "each image has a label of its own, so that the column of labels may be another one"
         )

@@ -36,6 +36,12 @@ def text_of_list(name: str, data: bytes) -> str:
         SourceError: it is in another encoding, has NUL bytes, or is empty.
     """
     encoding = _BYTE_ORDER_MARKS.get(data[:2], "utf-8-sig")
+    if encoding == "utf-8-sig" and b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise SourceError(
+            f"source: {quoted(name)}: line {line} has a NUL byte, as text in UTF-16 without a "
+            "byte order mark does, or a damaged file; save it as UTF-8"
+        )
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -46,12 +52,6 @@ def text_of_list(name: str, data: bytes) -> str:
             f"0x{data[error.start]:02X}), as if the list were in Latin-1 or another encoding; "
             "save it as UTF-8"
         ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise SourceError(
-            f"source: {quoted(name)}: line {line} has a NUL byte, as text in UTF-16 without a "
-            "byte order mark does, or a damaged file; save it as UTF-8"
-        )
     if not text.strip():
         raise SourceError(f"source: {quoted(name)} is empty; expected a list of images")
     return text
