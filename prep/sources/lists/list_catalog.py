@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +13,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.errors import SourceError
-from prep.settings import DEFAULT_SPLIT
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.ignored import Passed
-from prep.sources.folders.names import is_container, is_plainly_a_split
+from prep.sources.labelling.exclusion import without_excluded
 from prep.sources.layouts.base import Place
 from prep.sources.lists.image_files import ImageFiles, files_at
-from prep.sources.lists.list_table import ListTable
+from prep.sources.lists.list_table import NAMED, ListTable
 from prep.sources.lists.resolution import Resolved, hint_for, require_inside, resolve
 from prep.sources.lists.roles import Roles, find_roles
 from prep.sources.lists.row_labels import (
     Words,
-    are_flags,
+    column_named,
     doubts_about,
-    labels_of_flags,
+    labels_of_rows,
     no_words,
     require_all_labelled,
-    require_split,
-    same_word,
+    splits_of_rows,
     words_of,
 )
 from prep.sources.manifest import table_of
@@ -59,7 +58,7 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
     files = files_at(root)
     found = resolve(table, rows.names, files, wanted.extension)
     passed = Passed()
-    images = _images(table, rows, found, files, root, wanted, passed)
+    images = _Images(table, rows, found, files, root, wanted, passed).rows_of_images()
     source = place.name if root == place.name else SourceName(given=place.name, roots=(root,))
     return Catalog(
         source=str(source),
@@ -82,6 +81,7 @@ class _Read:
         numbers: of the rows, from 0.
         names: of the images, relative to their place.
         told: what the list was read as, in words.
+        are_labelled: whether labels are from the list, and not from the names of images.
         label_column: the column of the labels, if there is one.
     """
 
@@ -91,6 +91,7 @@ class _Read:
     splits: Words
     groups: Words | None
     told: str
+    are_labelled: bool
     label_column: str | None
 
     def of_splits(self, wanted: tuple[str, ...] | None, table: ListTable) -> _Read:
@@ -132,25 +133,23 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
     names = require_inside(table, column, root, absolute=wanted.images is not None)
     labels, told = no_words(len(names)), "labels from the names of images"
     if from_columns:
-        labels, told = _labels(table, roles, columns, names, wanted)
-    splits, told_split = _splits(table, roles, columns)
+        labels, told = labels_of_rows(table, roles, columns, names, wanted)
+    splits, told_split = splits_of_rows(table, roles, columns)
     groups = None if roles.group is None else words_of(columns[roles.group])
-    parts = [f"images from {_column(table, roles.image)}", told, told_split]
+    parts = [f"images from {column_named(table, roles.image)}", told, told_split]
     if roles.group is not None:
-        parts.append(f"groups from {_column(table, roles.group)}")
+        parts.append(f"groups from {column_named(table, roles.group)}")
     one = roles.label[0] if from_columns and len(roles.label) == 1 else None
-    rows = _Read(
+    return _Read(
         numbers=np.arange(len(names)),
         names=names,
         labels=labels,
         splits=splits,
         groups=groups,
         told=f"a list ({table.form}): {', '.join(parts)}",
+        are_labelled=from_columns,
         label_column=None if one is None else table.columns[one],
     ).of_splits(wanted.splits, table)
-    if from_columns and wanted.unlabelled != "keep":
-        require_all_labelled(table, rows.labels, rows.splits, rows.numbers)
-    return rows
 
 
 def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
@@ -161,168 +160,133 @@ def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
     return dict(zip(needed, table.load(needed), strict=True))
 
 
-def _column(table: ListTable, at: int) -> str:
-    return f"column {quoted(table.columns[at]) if table.headed else table.columns[at]}"
+@dataclass(frozen=True)
+class _Images:
+    """The images of a list that are there, each once.
 
+    What the configuration excludes need not be right.
 
-def _splits(table: ListTable, roles: Roles, columns: Mapping[int, pa.Array]) -> tuple[Words, str]:
-    """Return the split of each row, and where it is from, in words."""
-    if roles.split is not None:
-        splits = words_of(columns[roles.split])
-        require_split(table, splits)
-        return splits, f"splits from {_column(table, roles.split)}"
-    stem = os.path.basename(table.name).partition(".")[0]
-    name = stem if is_plainly_a_split(stem) else DEFAULT_SPLIT
-    return same_word(len(columns[roles.image]), name), f"all of split {quoted(name)}"
-
-
-def _labels(
-    table: ListTable,
-    roles: Roles,
-    columns: Mapping[int, pa.Array],
-    names: pa.Array,
-    wanted: Wanted,
-) -> tuple[Words, str]:
-    """Return the label of each row, and where it is from, in words.
-
-    Raises:
-        SourceError: none can be told.
+    Attributes:
+        found: the files of the rows.
+        root: the path or URL that they are relative to.
+        passed: counts what is left out.
     """
-    if len(roles.label) == 1:
-        at = roles.label[0]
-        return words_of(columns[at]), f"labels from {_column(table, at)}"
-    flags = roles.label
-    if not flags and len(roles.rest) > 1 and are_flags([columns[at] for at in roles.rest]):
-        flags = roles.rest
-    if flags:
-        told = some([quoted(table.columns[at]) for at in flags])
-        return labels_of_flags(
-            table, {at: columns[at] for at in flags}
-        ), f"labels from the columns {told}"
-    if not roles.rest:
-        return _labels_of_folders(names)
-    if wanted.unlabelled == "keep":
-        return no_words(len(names)), "no labels"
-    found = ", ".join(quoted(name) for name in table.columns)
-    raise table.error(
-        f"no column is known to hold the labels; columns found: {found}; name it with "
-        "`columns`, such as {label: NAME}, or pass `labels` with from: leaf to take them from "
-        "folders, or `unlabelled='keep'` if there are none"
-    )
 
+    table: ListTable
+    rows: _Read
+    found: Resolved
+    files: ImageFiles
+    root: str
+    wanted: Wanted
+    passed: Passed
 
-def _labels_of_folders(names: pa.Array) -> tuple[Words, str]:
-    """Return the folder of each image as its label; no labels, if that would hardly be one."""
-    folders = pc.replace_substring_regex(names, "/?[^/]*$", "")
-    leaves = words_of(pc.replace_substring_regex(folders, "^.*/", "").cast(pa.string()))
-    unlike = any(is_container(name) or is_plainly_a_split(name) for name in leaves.names)
-    if (leaves.numbers < 0).any() or len(leaves.names) < 2 or unlike:
-        return no_words(len(names)), "no labels"
-    return leaves, "labels from the folders of images"
+    def rows_of_images(self) -> pa.Table:
+        """Return the images as a catalog has them.
 
+        Raises:
+            SourceError: an image is not there, has no label or two, or is in two splits.
+        """
+        self._require_labels()
+        valid = np.flatnonzero(self.found.names.is_valid().to_numpy(False))
+        stamped = self.files.stamped(self.found.names.drop_null())
+        at = valid[stamped.there]
+        self._settle_missing(np.setdiff1d(np.arange(len(self.rows.names)), at, True))
+        names = self.found.names.take(pa.array(at))
+        kept = self._once(names, at)
+        columns = {name: _taken(values, kept) for name, values in stamped.columns.items()}
+        images = pa.table(
+            {
+                "split": pa.array(self.rows.splits.numbers[at[kept]]),
+                "class": pa.array(self.rows.labels.numbers[at[kept]]),
+                "path": names.take(pa.array(kept)),
+                **columns,
+            }
+        )
+        return images.cast(table_of(dict.fromkeys(images.column_names, ())).schema)
 
-def _images(
-    table: ListTable,
-    rows: _Read,
-    found: Resolved,
-    files: ImageFiles,
-    root: str,
-    wanted: Wanted,
-    passed: Passed,
-) -> pa.Table:
-    """Return the rows of images that are there, each once."""
-    valid = np.flatnonzero(found.names.is_valid().to_numpy(False))
-    stamped = files.stamped(found.names.drop_null())
-    there = valid[stamped.there]
-    missing = np.setdiff1d(np.arange(len(rows.names)), there, assume_unique=True)
-    if len(missing):
-        _settle_missing(table, rows, missing, root, files, wanted, passed)
-    names = found.names.take(pa.array(there))
-    kept = _once(table, rows, names, there, passed)
-    at = there[kept]
-    take = pa.array(kept)
-    columns = {name: _taken(values, kept) for name, values in stamped.columns.items()}
-    images = pa.table(
-        {
-            "split": pa.array(rows.splits.numbers[at], pa.int32()),
-            "class": pa.array(rows.labels.numbers[at], pa.int32()),
-            "path": names.take(take),
-            **columns,
-        }
-    )
-    return images.cast(table_of(dict.fromkeys(images.column_names, ())).schema)
+    @cached_property
+    def _excluded(self) -> npt.NDArray[np.bool_]:
+        """Whether each row is one of the images that the configuration excludes."""
+        names = pc.coalesce(self.found.names, self.rows.names)
+        if self.wanted.exclude is None:
+            return np.zeros(len(names), bool)
+        catalog = Catalog(source="", splits=(), classes=(), images=pa.table({"path": names}))
+        kept = without_excluded(catalog, self.wanted.exclude).images["path"]
+        there = pc.is_in(names, value_set=kept.combine_chunks())
+        return ~np.asarray(there.to_numpy(False), bool)
+
+    def _require_labels(self) -> None:
+        rows = self.rows
+        if rows.are_labelled and self.wanted.unlabelled != "keep":
+            kept = np.flatnonzero(~self._excluded)
+            labels, splits = rows.labels.take(kept), rows.splits.take(kept)
+            require_all_labelled(self.table, labels, splits, rows.numbers[kept])
+
+    def _settle_missing(self, missing: _Rows) -> None:
+        """Count images that are not there; raise SourceError unless they may be skipped."""
+        missing = missing[~self._excluded[missing]]
+        if not len(missing):
+            return
+        rows = self.rows
+        names = rows.names.take(pa.array(missing)).to_pylist()
+        all_ = len(missing) == len(rows.names)
+        if self.wanted.on_missing == "skip" and not all_:
+            self.passed.note("listed, but not there", min(names), len(missing))
+            return
+        told = self.table.named(
+            rows.numbers[missing].tolist(), [os.fsdecode(name) for name in names]
+        )
+        remedy = (
+            "give the folder of the images with `images`, or what the names lack with `extension`"
+            if all_
+            else "put them there, or pass `on_missing='skip'` to leave them out"
+        )
+        raise self.table.error(
+            f"{len(missing):,} of {len(rows.names):,} listed images are not in "
+            f"{quoted(self.root)}: {told}{hint_for(names[:20], self.files)}; {remedy}"
+        )
+
+    def _once(self, names: pa.Array, at: _Rows) -> _Rows:
+        """Return the positions in ``names`` of the first row of each image.
+
+        Args:
+            at: the row of each name.
+
+        Raises:
+            SourceError: an image has two labels, or is in two splits.
+        """
+        encoded = names.dictionary_encode()
+        if len(encoded.dictionary) == len(names):
+            return np.arange(len(names))
+        image = encoded.indices.to_numpy()
+        order = np.argsort(image, kind="stable")
+        again = image[order][1:] == image[order][:-1]
+        one, other = order[:-1][again], order[1:][again]
+        settled = self._excluded[at[one]]
+        for words, what in ((self.rows.labels, "two labels"), (self.rows.splits, "two splits")):
+            unlike = (words.numbers[at[one]] != words.numbers[at[other]]) & ~settled
+            if unlike.any():
+                images = names.take(pa.array(one[unlike]))
+                raise self._contradiction(images, words, what, at[one[unlike]], at[other[unlike]])
+        self.passed.note("listed again", pc.min(names.take(pa.array(other))).as_py(), len(other))
+        return np.setdiff1d(np.arange(len(names)), other, assume_unique=True)
+
+    def _contradiction(
+        self, images: pa.Array, words: Words, what: str, ones: _Rows, others: _Rows
+    ) -> SourceError:
+        """Return the error for images of which two rows say different things."""
+        pairs = np.stack([ones, others], axis=1)[:NAMED]
+        places = iter(self.table.places(self.rows.numbers[pairs.reshape(-1)].tolist()))
+        told = []
+        for name, pair in zip(images.to_pylist(), pairs.tolist(), strict=False):
+            each = " and ".join(f"{quoted(words.name(row))} in {next(places)}" for row in pair)
+            told.append(f"{quoted(os.fsdecode(name))} ({each})")
+        more = f" and {len(ones) - NAMED:,} more" if len(ones) > NAMED else ""
+        return self.table.error(
+            f"{counted(len(pc.unique(images)), 'image')} with {what}: {', '.join(told)}{more}; "
+            "keep one of the rows, or leave the image out with `exclude`"
+        )
 
 
 def _taken(values: pa.Array | npt.NDArray[np.int64], rows: _Rows) -> pa.Array:
     return values.take(pa.array(rows)) if isinstance(values, pa.Array) else pa.array(values[rows])
-
-
-def _settle_missing(
-    table: ListTable,
-    rows: _Read,
-    missing: _Rows,
-    root: str,
-    files: ImageFiles,
-    wanted: Wanted,
-    passed: Passed,
-) -> None:
-    """Count images that are not there; raise SourceError unless they may be skipped."""
-    names = rows.names.take(pa.array(missing)).to_pylist()
-    if wanted.on_missing == "skip" and len(missing) < len(rows.names):
-        passed.note("listed, but not there", min(names), len(missing))
-        return
-    told = table.named(rows.numbers[missing].tolist(), [os.fsdecode(name) for name in names])
-    all_ = len(missing) == len(rows.names)
-    remedy = (
-        "; give the folder of the images with `images`, or what the names lack with `extension`"
-        if all_
-        else "; put them there, or pass `on_missing='skip'` to leave them out"
-    )
-    raise table.error(
-        f"{len(missing):,} of {len(rows.names):,} listed images are not in {quoted(root)}: {told}"
-        f"{hint_for(names[:20], files)}{remedy}"
-    )
-
-
-def _once(table: ListTable, rows: _Read, names: pa.Array, at: _Rows, passed: Passed) -> _Rows:
-    """Return the positions in ``names`` of the first row of each image.
-
-    Raises:
-        SourceError: an image has two labels, or is in two splits.
-    """
-    encoded = names.dictionary_encode()
-    if len(encoded.dictionary) == len(names):
-        return np.arange(len(names))
-    image = encoded.indices.to_numpy()
-    order = np.argsort(image, kind="stable")
-    again = image[order][1:] == image[order][:-1]
-    one, other = order[:-1][again], order[1:][again]
-    for words, what in ((rows.labels, "with two labels"), (rows.splits, "in two splits")):
-        unlike = words.numbers[at[one]] != words.numbers[at[other]]
-        if unlike.any():
-            raise _contradiction(table, rows, names, at, words, what, one[unlike], other[unlike])
-    repeated = names.take(pa.array(other))
-    passed.note("listed again", pc.min(repeated).as_py(), len(other))
-    return np.setdiff1d(np.arange(len(names)), other, assume_unique=True)
-
-
-def _contradiction(
-    table: ListTable,
-    rows: _Read,
-    names: pa.Array,
-    at: _Rows,
-    words: Words,
-    what: str,
-    ones: _Rows,
-    others: _Rows,
-) -> SourceError:
-    told = []
-    pairs = [*zip(ones.tolist(), others.tolist(), strict=True)]
-    wanted = [row for pair in pairs[:20] for row in pair]
-    places = iter(table.places([int(rows.numbers[at[row]]) for row in wanted]))
-    for pair in pairs[:20]:
-        each = [f"{quoted(words.name(int(at[row])))} in {next(places)}" for row in pair]
-        told.append(f"{quoted(os.fsdecode(names[pair[0]].as_py()))} ({' and '.join(each)})")
-    more = f" and {len(pairs) - 20:,} more" if len(pairs) > 20 else ""
-    images = counted(len(set(names.take(pa.array(ones)).to_pylist())), "image")
-    return table.error(f"{images} {what}: {', '.join(told)}{more}; keep one of the rows")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 #: Rows that are looked at to tell a format and the roles of columns.
 SAMPLED = 200
-# Rows that an error names.
-_NAMED = 20
+#: Rows that an error names.
+NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,12 @@ class ListTable:
             rows: their numbers, from 0.
             values: what is wrong there, for each row.
         """
-        first = rows[:_NAMED]
+        first = rows[:NAMED]
         told = list(self.places(first))
         if values is not None:
             pairs = zip(values, told, strict=False)
             told = [f"{quoted(value)} ({place})" for value, place in pairs]
-        more = f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
+        more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
         return ", ".join(told) + more
 
 

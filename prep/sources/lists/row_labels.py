@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prep.settings import DEFAULT_SPLIT
+from prep.sources.base import Wanted
+from prep.sources.folders.names import is_container, is_plainly_a_split
 from prep.sources.lists.list_table import ListTable
+from prep.sources.lists.roles import Roles
 from prep.text import counted, quoted, some
 
 _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
@@ -56,7 +61,7 @@ def words_of(values: pa.Array) -> Words:
     return Words(numbers=numbers[indices] if len(numbers) else indices, names=tuple(names))
 
 
-def same_word(rows: int, name: str) -> Words:
+def _same_word(rows: int, name: str) -> Words:
     """Return one value for all rows."""
     return Words(numbers=np.zeros(rows, np.int32), names=(name,))
 
@@ -66,7 +71,69 @@ def no_words(rows: int) -> Words:
     return Words(numbers=np.full(rows, -1, np.int32), names=())
 
 
-def are_flags(columns: Sequence[pa.Array]) -> bool:
+def column_named(table: ListTable, at: int) -> str:
+    return f"column {quoted(table.columns[at]) if table.headed else table.columns[at]}"
+
+
+def splits_of_rows(
+    table: ListTable, roles: Roles, columns: Mapping[int, pa.Array]
+) -> tuple[Words, str]:
+    """Return the split of each row, and where it is from, in words."""
+    if roles.split is not None:
+        splits = words_of(columns[roles.split])
+        require_split(table, splits)
+        return splits, f"splits from {column_named(table, roles.split)}"
+    stem = os.path.basename(table.name).partition(".")[0]
+    name = stem if is_plainly_a_split(stem) else DEFAULT_SPLIT
+    return _same_word(len(columns[roles.image]), name), f"all of split {quoted(name)}"
+
+
+def labels_of_rows(
+    table: ListTable,
+    roles: Roles,
+    columns: Mapping[int, pa.Array],
+    names: pa.Array,
+    wanted: Wanted,
+) -> tuple[Words, str]:
+    """Return the label of each row, and where it is from, in words.
+
+    Raises:
+        SourceError: none can be told.
+    """
+    if len(roles.label) == 1:
+        at = roles.label[0]
+        return words_of(columns[at]), f"labels from {column_named(table, at)}"
+    flags = roles.label
+    if not flags and len(roles.rest) > 1 and _are_flags([columns[at] for at in roles.rest]):
+        flags = roles.rest
+    if flags:
+        told = some([quoted(table.columns[at]) for at in flags])
+        return _labels_of_flags(
+            table, {at: columns[at] for at in flags}
+        ), f"labels from the columns {told}"
+    if not roles.rest:
+        return _labels_of_folders(names)
+    if wanted.unlabelled == "keep":
+        return no_words(len(names)), "no labels"
+    found = ", ".join(quoted(name) for name in table.columns)
+    raise table.error(
+        f"no column is known to hold the labels; columns found: {found}; name it with "
+        "`columns`, such as {label: NAME}, or pass `labels` with from: leaf to take them from "
+        "folders, or `unlabelled='keep'` if there are none"
+    )
+
+
+def _labels_of_folders(names: pa.Array) -> tuple[Words, str]:
+    """Return the folder of each image as its label; no labels, if that would hardly be one."""
+    folders = pc.replace_substring_regex(names, "/?[^/]*$", "")
+    leaves = words_of(pc.replace_substring_regex(folders, "^.*/", "").cast(pa.string()))
+    unlike = any(is_container(name) or is_plainly_a_split(name) for name in leaves.names)
+    if (leaves.numbers < 0).any() or len(leaves.names) < 2 or unlike:
+        return no_words(len(names)), "no labels"
+    return leaves, "labels from the folders of images"
+
+
+def _are_flags(columns: Sequence[pa.Array]) -> bool:
     """Return whether columns hold nothing but ones and zeros, and are more than one."""
     return len(columns) > 1 and all(
         pc.all(pc.or_(pc.is_in(c, _ZEROS), pc.is_in(c, _ONES)), min_count=0).as_py()
@@ -74,7 +141,7 @@ def are_flags(columns: Sequence[pa.Array]) -> bool:
     )
 
 
-def labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
+def _labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
     """Return the labels that are given by a column for each class, with a one and zeros.
 
     Args:
@@ -134,8 +201,8 @@ def require_all_labelled(
         raise table.error(
             f"{counted(len(wrong), 'image')} with an empty label: "
             f"{table.named(rows[wrong].tolist())}; "
-            "fill it in, take the rows out, or pass `unlabelled='keep'` to give such images the "
-            "label -1"
+            "fill it in, leave them out with `exclude`, or pass `unlabelled='keep'` to give "
+            "such images the label -1"
         )
 
 
