@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
 from prep.sources.archives.members import HOWS, Members
-from prep.sources.archives.tars.tar_headers import has_checksum
 from prep.sources.folders.tree import Tree
 from prep.storage.locate import locate
 from prep.storage.location import Location, Stamp
@@ -24,6 +23,7 @@ from prep.text import quoted, reason_and_file
 
 #: The type of names of files, of which arrays are passed around here.
 NAMES = pa.large_binary()
+_HEAD = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,15 +200,15 @@ def files_at(name: str) -> ImageFiles:
 
 
 def _members_of(location: Location, name: str) -> MemberFiles:
+    from prep.sources.archives.archive_folders import archive_kind
     from prep.sources.archives.tar import index_tar
     from prep.sources.archives.zip import index_zip
 
     with location.open_regular() as file:
-        head = bytes(file.read(512))
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return MemberFiles(index_zip(location), name)
-    if has_checksum(head):
-        return MemberFiles(index_tar(location), name)
-    raise ConfigError(
-        f"images: {quoted(name)} is a file, and no tar or zip file; expected a folder or an archive"
-    )
+        kind = archive_kind(bytes(file.read(_HEAD)))
+    if kind is None:
+        raise ConfigError(
+            f"images: {quoted(name)} is a file, and no tar or zip file; expected a folder or an "
+            "archive"
+        )
+    return MemberFiles(index_zip(location) if kind == "zip" else index_tar(location), name)

@@ -43,7 +43,7 @@ class List:
         if place.is_folder:
             found = _lists_in(place)
             return None if found is None else f"by {some([*map(quoted, found.files)])}"
-        from prep.sources.lists.list_forms import form_of
+        from prep.sources.lists.formats.list_forms import form_of
 
         return form_of(place.head)
 
@@ -83,7 +83,7 @@ class _Lists:
     def table(self, place: Place, given: Mapping[str, Any]) -> ListTable:
         """Return the table of all of them."""
         if tuple(self.files) == _CUB:
-            from prep.sources.lists.text_lists import cub_table
+            from prep.sources.lists.formats.line_lists import cub_table
 
             return cub_table(place)
         tables = [_read(_inside(place, name), given) for name in self.files]
@@ -95,7 +95,7 @@ class _Lists:
 
 
 def _read(place: Place, given: Mapping[str, Any]) -> ListTable:
-    from prep.sources.lists.list_forms import read_list  # It takes a while to load.
+    from prep.sources.lists.formats.list_forms import read_list  # It takes a while to load.
 
     return read_list(place, given)
 
@@ -184,7 +184,7 @@ def _is_flat(folder: Location, depth: int = 2) -> bool:
 
 def _has_images_and_labels(place: Place) -> bool:
     """Return whether the first rows of a list show columns of images and of labels."""
-    from prep.sources.lists.list_forms import first_rows
+    from prep.sources.lists.formats.list_forms import first_rows
     from prep.sources.lists.roles import are_images_and_labels
 
     return are_images_and_labels(*first_rows(place))

@@ -210,7 +210,8 @@ class _Images:
         names = pc.coalesce(self.found.names, self.rows.names)
         if self.wanted.exclude is None:
             return np.zeros(len(names), bool)
-        catalog = Catalog(source="", splits=(), classes=(), images=pa.table({"path": names}))
+        once = pa.table({"path": pc.unique(names)})
+        catalog = Catalog(source="", splits=(), classes=(), images=once)
         kept = without_excluded(catalog, self.wanted.exclude).images["path"]
         there = pc.is_in(names, value_set=kept.combine_chunks())
         return ~np.asarray(there.to_numpy(False), bool)

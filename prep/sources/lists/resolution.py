@@ -184,7 +184,7 @@ class _Search:
         if len(unclear):
             values = [os.fsdecode(v) for v in wanted.take(pa.array(unclear)).to_pylist()]
             fit = images.filter(pc.equal(keys, wanted[int(unclear[0])])).to_pylist()
-            both = " and ".join(quoted(os.fsdecode(name)) for name in fit[:2])
+            both = " and ".join(quoted(os.fsdecode(name)) for name in sorted(fit)[:2])
             raise self.table.error(
                 f"{counted(len(unclear), 'image')} may be one of several files: "
                 f"{self.table.named(rows[unclear].tolist(), values)}; {both} fit the first; write "

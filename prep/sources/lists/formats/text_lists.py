@@ -1,8 +1,7 @@
-"""Lists as text: CSV and its kin, and lines of a path and a label."""
+"""Lists as text with values that a character separates: CSV and its kin."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import itertools
@@ -12,49 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep.errors import SourceError
-from prep.sources.layouts.base import Place
-from prep.sources.lists.list_table import SAMPLED, ListTable, rows_of_text
+from prep.sources.lists.formats.line_lists import are_lines, numbered_lines, table_of_paths
+from prep.sources.lists.list_table import SAMPLED, ListTable
 from prep.sources.lists.roles import IMAGE_NAME, is_role
-from prep.text import counted, quoted, reason_of
+from prep.text import counted, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _FORMS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV with bars"}
-_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # What is looked at to tell the format.
 _HEAD = 1 << 18
 _ROWS_AT_ONCE = 8192
-# Lines of a path and a label: up to the last extension of an image, or else up to the last blank.
-_PATH_AND_LABEL = re.compile(rf"\s*(\S.*{IMAGE_NAME})\s+(\S.*?)\s*", re.IGNORECASE)
-
-
-def text_of_list(name: str, data: bytes) -> str:
-    """Return the text of a list: UTF-8, or UTF-16 with a byte order mark.
-
-    Raises:
-        SourceError: it is in another encoding, has NUL bytes, or is empty.
-    """
-    encoding = _BYTE_ORDER_MARKS.get(data[:2], "utf-8-sig")
-    if encoding == "utf-8-sig" and b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise SourceError(
-            f"source: {quoted(name)}: line {line} has a NUL byte, as text in UTF-16 without a "
-            "byte order mark does, or a damaged file; save it as UTF-8"
-        )
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        what = "UTF-16" if encoding == "utf-16" else "UTF-8"
-        raise SourceError(
-            f"source: {quoted(name)}: line {line} is not valid {what} (byte "
-            f"0x{data[error.start]:02X}), as if the list were in Latin-1 or another encoding; "
-            "save it as UTF-8"
-        ) from None
-    if not text.strip():
-        raise SourceError(f"source: {quoted(name)} is empty; expected a list of images")
-    return text
 
 
 def read_text_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
@@ -71,9 +39,9 @@ def read_text_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
     head = text if len(text) <= _HEAD else text[: text.rfind("\n", 0, _HEAD) + 1 or _HEAD]
     tables = [d for delimiter in _FORMS if (d := _Delimited.of(head, delimiter)) is not None]
     best = max(tables, key=lambda table: table.score, default=None)
-    lines = _lines_of(head)
-    if best is None or (best.score < _SURE and _are_lines(lines)):
-        return _lines_table(name, text, given)
+    lines = numbered_lines(head)
+    if best is None or (best.score < _SURE and are_lines(lines)):
+        return table_of_paths(name, text)
     return _delimited_table(name, text, best, given)
 
 
@@ -276,107 +244,3 @@ def _has_header(name: str, rows: Sequence[Sequence[str]], given: Mapping[str, An
         f"{{image: {first[0] or '1'}, label: {first[1] or '2'}}}, or by their numbers from 1 if it "
         "is a row"
     )
-
-
-def _lines_of(text: str) -> list[tuple[int, str]]:
-    """Return the lines of a text that are not blank, with their numbers from 1."""
-    lines = re.split("\r\n|\r|\n", text) if "\r" in text else text.split("\n")
-    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _are_lines(lines: Sequence[tuple[int, str]]) -> bool:
-    """Return whether each line is a path and a label, or the path of an image."""
-    return all(_PATH_AND_LABEL.fullmatch(line) or _IMAGE.search(line) for _, line in lines)
-
-
-def _split_line(line: str) -> tuple[str, ...]:
-    """Return the path and the label of a line; the path alone, if there is no label.
-
-    >>> _split_line("a b.jpg 3"), _split_line("a b.jpg"), _split_line("n01/n01_1 7")
-    (('a b.jpg', '3'), ('a b.jpg',), ('n01/n01_1', '7'))
-    """
-    match = _PATH_AND_LABEL.fullmatch(line)
-    if match:
-        return match[1], match[2]
-    return (line.strip(),) if _IMAGE.search(line) else tuple(line.strip().rsplit(None, 1))
-
-
-def _lines_table(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
-    """Return the table of lines of a path and perhaps a label."""
-    lines = _lines_of(text)
-    rows = [_split_line(line) for _, line in lines]
-    width = len(rows[0])
-    header = is_role(rows[0][0], "image")
-    columns = list(rows[0]) if header else [str(number + 1) for number in range(width)]
-    lines, rows = lines[header:], rows[header:]
-    for (number, line), row in zip(lines, rows, strict=True):
-        if len(row) != width:
-            expected = "a path and a label" if width == 2 else "a path alone"
-            raise SourceError(
-                f"source: {quoted(name)}: line {number} is {quoted(line)}; expected {expected}, as "
-                "in its first line"
-            )
-    return rows_of_text(
-        name,
-        "lines of paths and labels" if width == 2 else "lines of paths",
-        columns,
-        rows,
-        lambda wanted: [f"line {lines[row][0]}" for row in wanted],
-        headed=header,
-    )
-
-
-def cub_table(place: Place) -> ListTable:
-    """Return the table of CUB-200: its images, with their classes and splits.
-
-    Args:
-        place: its folder, with ``images.txt``, ``image_class_labels.txt`` and ``classes.txt``.
-
-    Raises:
-        SourceError: the files contradict each other.
-    """
-    images, labels, classes = (
-        _numbered(place, name) for name in ("images.txt", "image_class_labels.txt", "classes.txt")
-    )
-    has_split = place.entries.get("train_test_split.txt") is False
-    train = _numbered(place, "train_test_split.txt") if has_split else {}
-    columns = ["image", "label", "split"][: 2 + has_split]
-    rows, ids = [], [*images]
-    for number, path in images.items():
-        label = classes.get(labels.get(number, ""))
-        part = {"1": "train", "0": "test"}.get(train.get(number, ""))
-        if label is None or (has_split and part is None):
-            raise SourceError(
-                f"source: {quoted(place.name)}: image {number} of 'images.txt' has no "
-                f"{'class' if label is None else 'split'}; expected a line in each file"
-            )
-        rows.append((f"images/{path}", label, *([part] if part else [])))
-    return rows_of_text(
-        place.name,
-        "CUB-200",
-        columns,
-        rows,
-        lambda wanted: [f"image {ids[row]}" for row in wanted],
-        fixed={column: column for column in columns},
-    )
-
-
-def _numbered(place: Place, name: str) -> dict[str, str]:
-    """Return the lines of a file, by the number that each begins with."""
-    path = f"{place.name.rstrip('/')}/{name}"
-    location = place.location / name
-    try:
-        text = text_of_list(path, location.read_patiently())
-    except OSError as error:
-        location.require_answer(error, "source: can't read a list")
-        raise SourceError(f"source: {quoted(path)}: can't be read: {reason_of(error)}") from None
-    found: dict[str, str] = {}
-    for line, content in _lines_of(text):
-        number, _, value = content.strip().partition(" ")
-        if not number.isdecimal() or not value or number in found:
-            raise SourceError(
-                f"source: {quoted(path)}: line {line} is {quoted(content)}; expected a number of "
-                "its own and a value"
-            )
-        found[number] = value.strip()
-    return found

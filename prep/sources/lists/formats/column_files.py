@@ -1,10 +1,9 @@
-"""The formats of lists: told by the first bytes of a file, and read as a table of text."""
+"""Lists as Parquet and Arrow files."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from prep.errors import SourceError
 from prep.sources.layouts.base import Place
@@ -14,69 +13,17 @@ from prep.text import quoted, reason_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PARQUET, _ARROW, _STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-# Bytes that no text has: control characters but for tabs, new lines, form feeds and escapes.
-_BINARY = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+#: The first bytes of a Parquet file, of an Arrow file, and of a stream in Arrow's format.
+PARQUET, ARROW, STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 
 
-def form_of(head: bytes) -> str | None:
-    r"""Return what shows that a file is a list, by its first bytes; None if nothing does.
-
-    >>> form_of(b"path,label"), form_of(b"PAR1"), form_of(b"\xff\xd8\xff\xe0")
-    ('it is text', 'it is a Parquet file', None)
-    """
-    if head.startswith(_PARQUET):
-        return "it is a Parquet file"
-    if head.startswith((_ARROW, _STREAM)):
-        return "it is an Arrow file"
-    if head.startswith(_UTF16) or _is_utf16(head):
-        return "it is text in UTF-16"
-    return None if b"\0" in head or _BINARY.search(head) else "it is text"
-
-
-def _is_utf16(head: bytes) -> bool:
-    """Return whether bytes look like UTF-16 of mostly ASCII, without a byte order mark."""
-    even, odd = head[:64:2], head[1:64:2]
-    return len(head) > 8 and any(
-        not zeros.strip(b"\0") and not _BINARY.search(other) and b"\0" not in other
-        for zeros, other in ((even, odd), (odd, even))
-    )
-
-
-def read_list(place: Place, given: Mapping[str, Any]) -> ListTable:
-    """Return the table of a list.
-
-    Args:
-        given: the columns that a configuration names, by their roles.
-
-    Raises:
-        SourceError: it can't be read, or is malformed.
-        StorageUnavailable: it is in a storage that does not answer.
-    """
-    head = place.head
-    if head.startswith((_PARQUET, _ARROW, _STREAM)):
-        return _read_columns(place)
-    from prep.sources.lists.json_lists import read_json_list
-    from prep.sources.lists.text_lists import read_text_list, text_of_list
-
-    try:
-        data = place.location.read_patiently()
-    except OSError as error:
-        raise _unreadable(place, error) from None
-    text = text_of_list(place.name, data)
-    if text.lstrip()[0] in "{[":
-        return read_json_list(place.name, text, given)
-    return read_text_list(place.name, text, given)
-
-
-def _unreadable(place: Place, error: Exception) -> SourceError:
+def unreadable(place: Place, error: Exception) -> SourceError:
     if isinstance(error, OSError):
         place.location.require_answer(error, "source: can't read a list")
     return SourceError(f"source: {quoted(place.name)}: can't be read: {reason_of(error)}")
 
 
-def _read_columns(place: Place) -> ListTable:
+def read_columns(place: Place) -> ListTable:
     """Return the table of a Parquet or Arrow file."""
     import pyarrow as pa
 
@@ -86,14 +33,14 @@ def _read_columns(place: Place) -> ListTable:
         columns = tuple(schema.field(n).name for n in usable)
         sample = [_as_text(first.column(n)).to_pylist() for n in usable]
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(place, error) from None
+        raise unreadable(place, error) from None
     others = [field.name for n, field in enumerate(schema) if n not in usable]
 
     def load(positions: Sequence[int]) -> Sequence[pa.Array]:
         try:
             return [_as_text(column) for column in read([usable[at] for at in positions])]
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(place, error) from None
+            raise unreadable(place, error) from None
 
     if not columns:
         held = ", ".join(map(quoted, others)) or "none"
@@ -119,7 +66,7 @@ def _opened(
     import pyarrow as pa
 
     source = place.location.open_regular()
-    if place.head.startswith(_PARQUET):
+    if place.head.startswith(PARQUET):
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(source)
@@ -136,7 +83,7 @@ def _opened(
         first = next(batches, None)
         few = schema.empty_table() if first is None else pa.table(first)
         return "Parquet", schema, read, _with_all(few, schema)
-    open_ = pa.ipc.open_file if place.head.startswith(_ARROW) else pa.ipc.open_stream
+    open_ = pa.ipc.open_file if place.head.startswith(ARROW) else pa.ipc.open_stream
     table = open_(source).read_all()
     _require_names(place, table.schema)
     return (
@@ -196,24 +143,3 @@ def _as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
         values = ["" if v is None or v != v else repr(v) for v in column.to_pylist()]
         return pa.array(values, pa.string())
     return pc.fill_null(column.cast(pa.string()), "")
-
-
-def first_rows(place: Place) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Return the names of the columns of a list, and its first rows; nothing if it has none.
-
-    Of text, no more is read than the head of its place.
-    """
-    from prep.sources.lists.json_lists import read_json_list
-    from prep.sources.lists.text_lists import read_text_list, text_of_list
-
-    try:
-        if place.head.startswith((_PARQUET, _ARROW, _STREAM)):
-            table = _read_columns(place)
-        else:
-            whole = place.head[: place.head.rfind(b"\n") + 1] or place.head
-            text = text_of_list(place.name, whole)
-            read = read_json_list if text.lstrip()[0] in "{[" else read_text_list
-            table = read(place.name, text, {})
-    except SourceError:
-        return (), ()
-    return (table.columns, table.sample) if table.headed else ((), ())

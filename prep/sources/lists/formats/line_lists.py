@@ -1,0 +1,121 @@
+"""Lists as lines of text: a path and perhaps a label in each; the files of CUB-200."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from prep.errors import SourceError
+from prep.sources.layouts.base import Place
+from prep.sources.lists.formats.encodings import text_of_list
+from prep.sources.lists.list_table import ListTable, rows_of_text
+from prep.sources.lists.roles import IMAGE_NAME, is_role
+from prep.text import quoted, reason_of
+
+# Lines of a path and a label: up to the last extension of an image, or else up to the last blank.
+_PATH_AND_LABEL = re.compile(rf"\s*(\S.*{IMAGE_NAME})\s+(\S.*?)\s*", re.IGNORECASE)
+_IMAGE = re.compile(rf"{IMAGE_NAME}\s*$", re.IGNORECASE)
+
+
+def numbered_lines(text: str) -> list[tuple[int, str]]:
+    """Return the lines of a text that are not blank, with their numbers from 1."""
+    lines = re.split("\r\n|\r|\n", text) if "\r" in text else text.split("\n")
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def are_lines(lines: Sequence[tuple[int, str]]) -> bool:
+    """Return whether each line is a path and a label, or the path of an image."""
+    return all(_PATH_AND_LABEL.fullmatch(line) or _IMAGE.search(line) for _, line in lines)
+
+
+def _split_line(line: str) -> tuple[str, ...]:
+    """Return the path and the label of a line; the path alone, if there is no label.
+
+    >>> _split_line("a b.jpg 3"), _split_line("a b.jpg"), _split_line("n01/n01_1 7")
+    (('a b.jpg', '3'), ('a b.jpg',), ('n01/n01_1', '7'))
+    """
+    match = _PATH_AND_LABEL.fullmatch(line)
+    if match:
+        return match[1], match[2]
+    return (line.strip(),) if _IMAGE.search(line) else tuple(line.strip().rsplit(None, 1))
+
+
+def table_of_paths(name: str, text: str) -> ListTable:
+    """Return the table of lines of a path and perhaps a label."""
+    lines = numbered_lines(text)
+    rows = [_split_line(line) for _, line in lines]
+    width = len(rows[0])
+    header = is_role(rows[0][0], "image")
+    columns = list(rows[0]) if header else [str(number + 1) for number in range(width)]
+    lines, rows = lines[header:], rows[header:]
+    for (number, line), row in zip(lines, rows, strict=True):
+        if len(row) != width:
+            expected = "a path and a label" if width == 2 else "a path alone"
+            raise SourceError(
+                f"source: {quoted(name)}: line {number} is {quoted(line)}; expected {expected}, as "
+                "in its first line"
+            )
+    return rows_of_text(
+        name,
+        "lines of paths and labels" if width == 2 else "lines of paths",
+        columns,
+        rows,
+        lambda wanted: [f"line {lines[row][0]}" for row in wanted],
+        headed=header,
+    )
+
+
+def cub_table(place: Place) -> ListTable:
+    """Return the table of CUB-200: its images, with their classes and splits.
+
+    Args:
+        place: its folder, with ``images.txt``, ``image_class_labels.txt`` and ``classes.txt``.
+
+    Raises:
+        SourceError: the files contradict each other.
+    """
+    images, labels, classes = (
+        _numbered(place, name) for name in ("images.txt", "image_class_labels.txt", "classes.txt")
+    )
+    has_split = place.entries.get("train_test_split.txt") is False
+    train = _numbered(place, "train_test_split.txt") if has_split else {}
+    columns = ["image", "label", "split"][: 2 + has_split]
+    rows, ids = [], [*images]
+    for number, path in images.items():
+        label = classes.get(labels.get(number, ""))
+        part = {"1": "train", "0": "test"}.get(train.get(number, ""))
+        if label is None or (has_split and part is None):
+            raise SourceError(
+                f"source: {quoted(place.name)}: image {number} of 'images.txt' has no "
+                f"{'class' if label is None else 'split'}; expected a line in each file"
+            )
+        rows.append((f"images/{path}", label, *([part] if part else [])))
+    return rows_of_text(
+        place.name,
+        "CUB-200",
+        columns,
+        rows,
+        lambda wanted: [f"image {ids[row]}" for row in wanted],
+        fixed={column: column for column in columns},
+    )
+
+
+def _numbered(place: Place, name: str) -> dict[str, str]:
+    """Return the lines of a file, by the number that each begins with."""
+    path = f"{place.name.rstrip('/')}/{name}"
+    location = place.location / name
+    try:
+        text = text_of_list(path, location.read_patiently())
+    except OSError as error:
+        location.require_answer(error, "source: can't read a list")
+        raise SourceError(f"source: {quoted(path)}: can't be read: {reason_of(error)}") from None
+    found: dict[str, str] = {}
+    for line, content in numbered_lines(text):
+        number, _, value = content.strip().partition(" ")
+        if not number.isdecimal() or not value or number in found:
+            raise SourceError(
+                f"source: {quoted(path)}: line {line} is {quoted(content)}; expected a number of "
+                "its own and a value"
+            )
+        found[number] = value.strip()
+    return found
