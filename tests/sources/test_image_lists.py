@@ -251,7 +251,7 @@ def test_splits_of_folders_with_lists(tmp_path: Path) -> None:
 )
 def test_class_folders_beside_a_list_stay_class_folders(names: list[str], tmp_path: Path) -> None:
     write(images(tmp_path, names), {"train.csv": f"path,label\n{names[0]},x\n"})
-    assert catalog(tmp_path).read_as == "class folders"
+    assert catalog(tmp_path).read_as.startswith("class folders")
     assert labels(tmp_path / "train.csv") == {names[0]: "x"}
 
 
