@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [path for path in sorted(ROOT.glob("*.md")) if path not in PAGES]
 # Commands with these can't be run here: they need other hosts, or a storage.
+RECIPES = "where-your-images-are.md"  # Run by tests/test_recipes.py.
 ELSEWHERE = ("://", "ssh", "slurm", "existing", "kubernetes", "demo")
 
 
@@ -115,7 +116,11 @@ def test_the_readme_leads_from_photos_to_a_trained_batch(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES[1:] if typed(page)], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES[1:] if typed(page) and page.name != RECIPES],
+    ids=lambda page: page.name,
+)
 def test_the_commands_of_a_page_can_be_typed_in_their_order(page: Path, tmp_path: Path) -> None:
     photos(tmp_path)
     shutil.copy(ROOT / "cluster.yaml", tmp_path)
