@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 import prep
@@ -19,9 +20,10 @@ from prep.sources.file_source import FileSource
 from prep.sources.manifest import entries_of
 
 Tree = Mapping[str, bytes]
+SPLITS = ("train", "val")
 TRAIN_AND_VAL: Tree = {
     f"{split}/{name}/{number}.jpg": f"{split} {name} {number}".encode()
-    for split in ("train", "val")
+    for split in SPLITS
     for name in ("cat", "dog", "gold fish")
     for number in (1, 10, 2)
 }
@@ -87,7 +89,7 @@ def written(path: Path, data: bytes) -> Path:
 
 
 def of_splits(pack: Any, files: Tree) -> Tree:
-    return {f"{s}.tar": pack(within(f"{s}/", files)) for s in ("train", "val")}
+    return {f"{s}.tar": pack(within(f"{s}/", files)) for s in SPLITS}
 
 
 def of_classes(files: Tree) -> Tree:
@@ -104,16 +106,16 @@ FORMS: dict[str, Any] = {
     "zipped splits": lambda at: folder(at, of_splits(zipped, TRAIN_AND_VAL)),
     "splits, each in a folder": lambda at: folder(
         at,
-        {f"{s}.tar": tar(below("a/", within(f"{s}/", TRAIN_AND_VAL))) for s in ("train", "val")},
+        {f"{s}.tar": tar(below("a/", within(f"{s}/", TRAIN_AND_VAL))) for s in SPLITS},
     ),
     "splits, each in a folder of its name": lambda at: folder(
         at,
-        {f"{s}.tar": tar(below(f"{s}/", within(f"{s}/", TRAIN_AND_VAL))) for s in ("train", "val")},
+        {f"{s}.tar": tar(below(f"{s}/", within(f"{s}/", TRAIN_AND_VAL))) for s in SPLITS},
     ),
     "classes": lambda at: folder(at, of_classes(TRAIN_AND_VAL)),
     "tars in a tar": lambda at: written(at / "set.tar", tar(of_classes(TRAIN_AND_VAL))),
     "tars in tars": lambda at: folder(
-        at, {f"{s}.tar": tar(of_classes(within(f"{s}/", TRAIN_AND_VAL))) for s in ("train", "val")}
+        at, {f"{s}.tar": tar(of_classes(within(f"{s}/", TRAIN_AND_VAL))) for s in SPLITS}
     ),
 }
 
@@ -251,6 +253,23 @@ def test_what_is_no_image_in_an_archive_is_counted_with_its_path(tmp_path: Path)
     }
 
 
+def test_archives_in_a_storage_are_read_there(tmp_path: Path) -> None:
+    bucket = fsspec.filesystem("memory")
+    files = {f"{name}.tar": tar(of_classes(within(f"{name}/", TRAIN_AND_VAL))) for name in SPLITS}
+    for name, data in files.items():
+        bucket.pipe(f"/packed/{name}", data)
+    try:
+        whole = folder(tmp_path, TRAIN_AND_VAL)
+        expected = contents(whole, catalog_of(whole))
+        source = FileSource("memory://packed")
+        catalog = source.catalog(prep.Config(source=str(whole), output="/nowhere/shards"))
+        entries = [*entries_of(catalog.images, catalog.classes)]
+        assert entries[0].name == "train.tar/cat.tar/1.jpg"
+        assert [(e.class_name, source.read(e)) for e in entries] == [e[1:] for e in expected]
+    finally:
+        bucket.rm("/packed", recursive=True)
+
+
 def test_names_that_lead_out_of_an_archive_are_strays(tmp_path: Path) -> None:
     files = {"cat/0.jpg": b"1", "../escape.jpg": b"2", "cat/../../../etc/x.jpg": b"3"}
     source = written(tmp_path / "a.tar", tar(files))
@@ -316,3 +335,13 @@ def test_only_an_archive_of_imagenet_is_taken_for_it(tmp_path: Path) -> None:
         source = written(tmp_path / f"{name}.tar", tar({f"set/val/tench/{name}": b"1"}))
         catalog = catalog_of(source)
         assert (catalog.splits, catalog.classes) == (("val",), ("tench",))
+
+
+def test_shards_in_a_folder_of_archives_are_none_of_these(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"cat.tar": tar({"0.jpg": b""}), "dog.tar": tar({"0.jpg": b""})})
+    written(root / "shards/train/train-00000-of-00001.tar", tar({"0.jpg": b"", "0.cls": b"0"}))
+    for layout in ("auto", "archive"):
+        config = prep.Config(source=str(root), output=str(root / "shards"), layout=layout)
+        catalog = FileSource(str(root)).catalog(config)
+        assert names(catalog) == ["cat.tar/0.jpg", "dog.tar/0.jpg"]
+        assert catalog.ignored == ()

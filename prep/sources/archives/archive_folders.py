@@ -15,6 +15,7 @@ from prep.sources.archives.zip import index_zip
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.listing import FolderListing
 from prep.sources.folders.names import extension_of
+from prep.sources.folders.output_place import output_inside, require_apart
 from prep.sources.folders.roles.shape import asked_of, unwrapped
 from prep.sources.folders.survey import Survey
 from prep.sources.folders.tree import Tree
@@ -47,13 +48,16 @@ class Archive:
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
         if not place.is_folder:
             return _catalog(place, [b""], wanted)
-        found = _archives_below(Tree(place.name))
+        inside = output_inside(place.name, wanted.output)
+        found = _archives_below(Tree(place.name), inside)
         if not found:
             raise SourceError(
                 f"source: {quoted(place.name)} holds no tar or zip file; leave `layout` out, or "
                 "give another source"
             )
-        return _catalog(place, found, wanted)
+        catalog = _catalog(place, found, wanted)
+        require_apart(inside, wanted.output, catalog)
+        return catalog
 
 
 def scan_archives(place: Place, tree: Tree, wanted: Wanted) -> Catalog | None:
@@ -73,13 +77,17 @@ def scan_archives(place: Place, tree: Tree, wanted: Wanted) -> Catalog | None:
         return None
     if tree.holds_images_below(b""):
         return None
-    return _catalog(place, _archives_below(tree), wanted)
+    inside = output_inside(place.name, wanted.output)
+    found = _archives_below(tree, inside)
+    return _catalog(place, found, wanted) if found else None
 
 
-def _archives_below(tree: Tree) -> list[bytes]:
+def _archives_below(tree: Tree, output: bytes | None) -> list[bytes]:
+    """Return the paths of archives in a folder, but for shards in the output."""
+    seen = set() if output is None else {tree.real(output)}
     return [
         os.path.join(folder.path, name)
-        for folder in tree.walk(b"", set())
+        for folder in tree.walk(b"", seen)
         for name in folder.files
         if _is_archive_name(name)
     ]
@@ -98,6 +106,7 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
     from prep.sources.folders.scan import extensions_of, scan_tree  # They take a while to load.
 
     archives = [_packed(place, file) for file in files]
+    inside = output_inside(place.name, wanted.output) if place.is_folder else None
     around = FolderListing(place.location) if place.is_folder else None
     tree = Tree(place.name, extensions_of(wanted.image_type), PackedListing(archives, around))
     asked = asked_of(wanted)
@@ -112,6 +121,7 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
         asked,
         top=b"" if place.is_folder else unwrapped(tree, b"", asked.splits, asked.layout),
         image_type=wanted.image_type,
+        output=inside,
         also=also,
     )
     kind = f"{archive_kind(place.head)} file" if files == [b""] else counted(len(files), "archive")

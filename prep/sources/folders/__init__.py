@@ -1,6 +1,6 @@
 """Images in class folders: ``SOURCE/<split>/<class>/**``, or ``SOURCE/<class>/**``.
 
-- ``class_folders``: class folders as a layout, and where an output may not lie.
+- ``class_folders``: class folders as a layout; ``output_place``: where an output may not lie.
 - ``scan``: from a tree of folders to a catalog.
 - ``tree``: reads each folder once; ``listing`` is what it reads: folders on a disk or in a storage,
   or those in archives, which ``prep.sources.archives`` lists.
