@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from prep.errors import SourceError
-from prep.sources.archives.archive_bytes import Read, reading
+from prep.sources.archives.archive_bytes import reading
 from prep.sources.archives.members import Members, archive_bits
-from prep.sources.archives.tars.tar_headers import BLOCK, ZEROS, has_checksum
 from prep.sources.archives.tars.tar_members import Found, settle
 from prep.sources.archives.tars.tar_scan import scan
 from prep.storage.location import Location, Stamp, Status
@@ -20,6 +23,11 @@ from prep.text import reason_and_file
 
 _MOST_LEVELS = 8  # of tar files in each other
 _FEW = 4  # tar files beside each other: each is read ahead
+# Such as those that macOS adds, with attributes of others.
+_HIDDEN = re.compile(rb"(^|/)\.[^/]*$")
+# Seconds of waiting for a disk after which several tar files in one are read at a time.
+_MOST_WAITING = 1.0
+_THREADS = 16
 # Members of all indexes that are kept: a storage takes minutes to give those of a large tar.
 _MOST_KEPT = 2_000_000
 
@@ -27,7 +35,7 @@ _MOST_KEPT = 2_000_000
 def index_tar(archive: Location) -> Members:
     """Return the index of a tar file; of the same file, the one that was made before.
 
-    Members named ``*.tar`` that are tar files are looked into. A hard or symbolic link has the
+    Members named ``*.tar`` are looked into, unless they are hidden. A hard or symbolic link has the
     place of the member that it leads to. Callers share the index, and leave it as it is.
 
     Raises:
@@ -103,7 +111,6 @@ class _Tar:
 
 def _index(archive: Location, stamp: Stamp) -> Members:
     found = _indexed(_Tar(archive, 0, stamp.size))
-    assert found is not None
     bits = np.uint64(archive_bits(stamp))
     return Members(
         names=found.names,
@@ -116,19 +123,11 @@ def _index(archive: Location, stamp: Stamp) -> Members:
     )
 
 
-def _indexed(tar: _Tar) -> Found | None:
-    """Return the members of a tar file and of those in it; None if it is a member and no tar."""
+def _indexed(tar: _Tar) -> Found:
+    """Return the members of a tar file and of those in it."""
     with reading(tar.archive, tar.end, ahead=tar.alone) as read:
-        if tar.prefix and not _is_tar(read, tar):
-            return None
         raw = scan(read, tar.begin, tar.end, str(tar))
     return _with_inner(tar, settle(raw).below(tar.prefix))
-
-
-def _is_tar(read: Read, tar: _Tar) -> bool:
-    """Return whether a member is a tar file; the oldest kind is known by the checksum alone."""
-    header = read(BLOCK, tar.begin) if tar.begin + BLOCK <= tar.end else b""
-    return header == ZEROS or (len(header) == BLOCK and has_checksum(header))
 
 
 def _with_inner(tar: _Tar, found: Found) -> Found:
@@ -136,7 +135,7 @@ def _with_inner(tar: _Tar, found: Found) -> Found:
     inner = {  # By place, for many links may lead to one.
         int(found.offsets[row]): row
         for row, name in enumerate(found.names)
-        if name[-4:].lower() == b".tar"
+        if name[-4:].lower() == b".tar" and not _HIDDEN.search(name)
     }
     if not inner or tar.levels == _MOST_LEVELS:
         return found
@@ -152,5 +151,17 @@ def _with_inner(tar: _Tar, found: Found) -> Found:
         )
         for row in rows
     ]
-    each = tar.archive.each if tar.alone else map
-    return found.spliced(zip(rows, each(_indexed, tars), strict=True))
+    each = tar.archive.each if tar.archive.is_remote else _each_on_disk
+    return found.spliced(zip(rows, (each if tar.alone else map)(_indexed, tars), strict=True))
+
+
+def _each_on_disk(function: Callable[[_Tar], Found], tars: list[_Tar]) -> Iterator[Found]:
+    """Call a function for each tar file; in threads, where reading keeps waiting."""
+    began, worked = time.perf_counter(), time.thread_time()
+    for number, tar in enumerate(tars):
+        waited = time.perf_counter() - began - (time.thread_time() - worked)
+        if waited > _MOST_WAITING:  # A file server, say, that takes a millisecond for each header.
+            with ThreadPoolExecutor(_THREADS) as pool:
+                yield from pool.map(function, tars[number:])
+            return
+        yield function(tar)

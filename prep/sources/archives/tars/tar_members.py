@@ -54,18 +54,17 @@ class Found:
             outside=tuple(prefix + name for name in self.outside),
         )
 
-    def spliced(self, inner: Iterable[tuple[int, Found | None]]) -> Found:
+    def spliced(self, inner: Iterable[tuple[int, Found]]) -> Found:
         """Return these files, with some replaced by those that lie in them.
 
         Args:
-            inner: rows in their order, and the files in each; None if it stays.
+            inner: rows in their order, and the files in each.
         """
         pieces: list[Found] = []
         begin = 0
         for row, found in inner:
-            if found is not None:
-                pieces += [self._rows(begin, row), found]
-                begin = row + 1
+            pieces += [self._rows(begin, row), found]
+            begin = row + 1
         pieces.append(self._rows(begin, len(self.names)))
         passed = Passed()
         for each in (self, *pieces[1::2]):

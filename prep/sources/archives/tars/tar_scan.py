@@ -233,8 +233,11 @@ class _Scan:
         if len(header) < BLOCK:
             self._refuse_unmarked(at)
         if not has_checksum(header):
-            found = "no tar header" if at > self._begin else "no tar file: no header"
-            self._fail(f"{found} at byte {at - self._begin:,}, after {self._last}: {_DAMAGED}")
+            if at == self._begin:
+                self._fail("is no tar file, or a damaged one: no header at its beginning")
+            self._fail(
+                f"no tar header at byte {at - self._begin:,}, after {self._last}: {_DAMAGED}"
+            )
 
     def _require_nothing_after(self, at: int) -> None:
         """Raise SourceError unless all is zero from a position on.
