@@ -164,7 +164,7 @@ KEYS: dict[str, Key] = {
     "splits": Key(
         default=None,
         help="Splits to prepare, comma-separated; all by default.",
-        kind="a list of names of folders in the source",
+        kind="a list of names of splits in the source",
         decides_bytes=True,
         part="splits",
     ),
