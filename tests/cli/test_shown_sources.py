@@ -1,4 +1,4 @@
-"""What is shown of a source that is no single folder: how it was read, and never its stored name."""
+"""What is shown of sources other than a folder: how they were read, and no stored name."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import prep
 from prep.cli.main import main
 from prep.config import Config
 from tests.support.pictures import write_tree
+from tests.support.recipes import make_sources
 
 SPLIT = {"train": {"cat": 4, "dog": 2}, "val": {"cat": 1}}
 
@@ -99,3 +100,31 @@ def test_nothing_is_written_over_or_for_nothing(home: Path) -> None:
     init("photos", "--overwrite")
     assert Config.from_file("config.yaml").source == "photos"
     assert "expected a name that ends in .yaml" in init("photos", "-c", "config.toml", code=2)
+
+
+def test_what_was_found_in_a_source_is_written_down(home: Path) -> None:
+    make_sources(home)
+    for source, keys in {
+        "photos.zip": {"layout": "archive", "splits": ["train", "val"]},
+        "flowers": {"layout": "classes"},
+        "imagenet": {"layout": "imagenet", "splits": ["train", "val"]},
+        "list.csv": {
+            "layout": "list",
+            "columns": {"image": "path", "label": "label", "split": "split"},
+            "splits": ["train", "val"],
+        },
+        "train.txt": {"layout": "list"},
+        "instances_val2017.json": {"layout": "list"},
+    }.items():
+        read_as = prep.plan(Config(source=source, output="shards")).read_as
+        assert f"read as: {read_as}\n" in init(source, "--overwrite")
+        written = yaml.safe_load((home / "config.yaml").read_text())
+        assert {**written, "splits": written.get("splits")} == {
+            "source": source,
+            "output": "shards",
+            "splits": None,
+            **keys,
+        }
+        found = prep.plan("config.yaml")
+        assert found.read_as == read_as
+        assert found.fingerprint == prep.plan(Config(source=source, output="shards")).fingerprint

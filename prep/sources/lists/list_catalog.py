@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,7 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
         images=images,
         ignored=passed.ignored(),
         class_names={k: v for k, v in table.class_names.items() if k in rows.labels.names},
+        as_keys={"columns": rows.columns} if rows.columns else {},
         label_column=rows.label_column,
         doubts=doubts_about(rows.labels, rows.splits, rows.groups),
     )
@@ -82,6 +84,7 @@ class _Read:
         names: of the images, relative to their place.
         told: what the list was read as, in words.
         are_labelled: whether labels are from the list, and not from the names of images.
+        columns: the columns by their role, as a configuration names them.
         label_column: the column of the labels, if there is one.
     """
 
@@ -92,6 +95,7 @@ class _Read:
     groups: Words | None
     told: str
     are_labelled: bool
+    columns: Mapping[str, Any]
     label_column: str | None
 
     def of_splits(self, wanted: tuple[str, ...] | None, table: ListTable) -> _Read:
@@ -148,6 +152,7 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
         groups=groups,
         told=f"a list ({table.form}): {', '.join(parts)}",
         are_labelled=from_columns,
+        columns=roles.as_columns(table),
         label_column=None if one is None else table.columns[one],
     ).of_splits(wanted.splits, table)
 

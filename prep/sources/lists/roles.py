@@ -71,6 +71,22 @@ class Roles:
     group: int | None = None
     rest: tuple[int, ...] = ()
 
+    def as_columns(self, table: ListTable) -> dict[str, str | tuple[str, ...]]:
+        """Return the roles as ``columns`` of a configuration names them.
+
+        Of a list whose format says which column is which, that is none.
+        """
+        if table.fixed or not table.headed or len(set(table.columns)) < len(table.columns):
+            return {}
+        optional = {"split": self.split, "group": self.group}
+        positions = {
+            "image": (self.image,),
+            "label": self.label,
+            **{role: (at,) for role, at in optional.items() if at is not None},
+        }
+        names = {role: tuple(table.columns[at] for at in of) for role, of in positions.items()}
+        return {role: of[0] if len(of) == 1 else of for role, of in names.items() if of}
+
 
 def find_roles(table: ListTable, given: Mapping[str, Any], *, labels: bool) -> Roles:
     """Return the roles of columns: those that are given, and the others by their names.
