@@ -133,7 +133,7 @@ def _too_dark(where: str, deep: Deep, *, apart: bool) -> str:
 def _some_too_dark(where: str, dark: Mapping[str, Deep]) -> str:
     deep = sum(dark.values(), Deep(0, 0))
     bits = _holding(deep)
-    names = some([quoted(name) for name in sorted(dark)])
+    names = some([quoted(name or "no label") for name in sorted(dark)])
     return (
         f"{_described(deep)} {where} in {counted(len(dark), 'class')} ({names}): no value "
         f"above {(1 << bits) - 1:,}, unlike in other classes. If they hold {bits} bits, they "

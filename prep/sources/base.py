@@ -83,7 +83,7 @@ class Catalog:
             that no folder tells is not in it.
         as_keys: what was found, as keys of a configuration that say so: ``layout``, and of a list
             its ``columns``.
-        label_column: the column that labels are from, if a list has one.
+        label_column: the column that labels are from, if a list has one; the first of several.
         doubts: what may be a mistake in the source, a sentence each, for warnings.
     """
 

@@ -143,7 +143,7 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
     parts = [f"images from {column_named(table, roles.image)}", told, told_split]
     if roles.group is not None:
         parts.append(f"groups from {column_named(table, roles.group)}")
-    one = roles.label[0] if from_columns and len(roles.label) == 1 else None
+    one = roles.label[0] if from_columns and roles.label else None
     return _Read(
         numbers=np.arange(len(names)),
         names=names,
