@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -266,25 +266,28 @@ class Journal:
             return {folder.name for folder in self.layout.receipts.iterdir()}
         return set()
 
-    def _keep(self, kept: Kept | None) -> None:
+    def _keep(self, files: Sequence[Kept]) -> None:
         """Publish the images that workers could not reach otherwise, unless they are there.
 
         Those of another run go: it has died before it published its plan.
         """
-        if kept is not None and not self._keeps(kept):
-            within = self.layout.root
+        absent = [kept for kept in files if not self._keeps([kept])]
+        within = self.layout.root
+        if absent:
+            names = {kept.name for kept in files}
             with contextlib.suppress(FileNotFoundError):
                 for path in self.layout.state.iterdir():
-                    if Kept.has_name(path.name):
+                    if Kept.has_name(path.name) and path.name not in names:
                         path.remove_file(within=within)
+        for kept in absent:
             with (self.layout.state / kept.name).create(within=within) as file:
                 for piece in kept.pieces:
                     file.write(piece)
 
-    def _keeps(self, kept: Kept | None) -> bool:
-        """Return whether these images are beside the manifest, or there are none."""
+    def _keeps(self, files: Sequence[Kept]) -> bool:
+        """Return whether these images are beside the manifest."""
         try:
-            return kept is None or (self.layout.state / kept.name).file_size() == kept.size
+            return all((self.layout.state / k.name).file_size() == k.size for k in files)
         except OSError as error:
             self.layout.root.require_answer(error)
             return False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import abc
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from prep.sources.naming import KEPT_NAME
 from prep.storage.location import Location, Stamp
 from prep.text import quoted
 
@@ -140,21 +140,19 @@ class Kept:
     """A file of images that workers could not reach otherwise; it is kept beside the manifest.
 
     Attributes:
-        name: of the file: ``images-<128 bits of the contents>.bin``.
+        name: of the file: ``images-<128 bits that change with the contents>.bin``.
+        size: in bytes.
         pieces: the contents.
     """
 
     name: str
-    pieces: Sequence[bytes]
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.pieces))
+    size: int
+    pieces: Iterable[bytes]
 
     @staticmethod
     def has_name(name: str) -> bool:
         """Return whether a file beside a manifest is named like one of kept images."""
-        return re.fullmatch(r"images-[0-9a-f]{32}\.bin", name) is not None
+        return KEPT_NAME.fullmatch(name) is not None
 
 
 class Source(abc.ABC):
@@ -167,12 +165,12 @@ class Source(abc.ABC):
         name: what plans and reports call it; workers open it again by this name, so a path in it
             is absolute.
         storage: the path or URL of the place that most reads go to.
-        kept: what must lie beside the manifest before workers can read the images, if anything.
+        kept: the files that must lie beside the manifest before workers can read the images.
     """
 
     name: str
     storage: str
-    kept: Kept | None = None
+    kept: tuple[Kept, ...] = ()
 
     def require_there(self) -> None:  # noqa: B027 - not all can tell quickly
         """Raise as ``catalog`` if it is plainly missing; a run asks this before anything slow."""

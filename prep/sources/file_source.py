@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from prep.errors import LabelError
-from prep.sources.base import Catalog, ImageEntry, Source, Wanted
+from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
 from prep.sources.labels import LabelMap
 from prep.sources.naming import SourceName, is_within
@@ -28,9 +28,11 @@ class FileSource(Source):
 
     Args:
         name: an absolute path or a URL, or one of :class:`prep.sources.naming.SourceName`.
+        folder: of the plan and its manifest; archives that had to be unpacked are there.
     """
 
-    def __init__(self, name: str, _folder: Location | None = None) -> None:
+    def __init__(self, name: str, folder: Location | None = None) -> None:
+        self._folder = folder
         self._open(name)
 
     def _open(self, name: str) -> None:
@@ -39,6 +41,7 @@ class FileSource(Source):
             raise ValueError(f"expected a path, a URL or the name of sources, got {name!r}")
         self.name = name
         self._known = found
+        self._unpacked = {each.archive: each for each in found.unpacked}
         self._paths = found.paths
         self.storage = found.base
         self._root = os.path.join(os.fsencode(str(locate(self.storage))), b"")
@@ -49,6 +52,15 @@ class FileSource(Source):
     def claims(name: str) -> bool:
         """Return whether a plan's source consists of files."""
         return SourceName.parse(name) is not None
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:  # type: ignore[override]
+        """The files that archives had to be unpacked to."""
+        if not self._unpacked:
+            return ()
+        from prep.sources.archives.solid import kept_archive
+
+        return tuple(map(kept_archive, self._known.unpacked))
 
     def require_there(self) -> None:
         from prep.sources.layouts.base import Place  # It takes a while to load.
@@ -92,14 +104,14 @@ class FileSource(Source):
             return self.fetch(entry)
         from prep.sources.archives.member_reading import read_member
 
-        return read_member(self._path(entry.file), entry)
+        return read_member(self._path(entry.file), entry, self._is_kept(entry))
 
     def fetch(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:
             return read_file(self._path(entry.file), entry.stamp)
         from prep.sources.archives.member_reading import fetch_member
 
-        return fetch_member(self._path(entry.file), entry)
+        return fetch_member(self._path(entry.file), entry, self._is_kept(entry))
 
     def unpack(self, entry: ImageEntry, data: bytes, most: int) -> bytes:
         if entry.how != "deflate":
@@ -123,14 +135,15 @@ class FileSource(Source):
             return stamp_of(self._path(entry.file))
         from prep.sources.archives.member_reading import stamp_of_member
 
-        return stamp_of_member(self._path(entry.file), entry)
+        return stamp_of_member(self._path(entry.file), entry, self._is_kept(entry))
 
     def location(self, file: bytes) -> str | None:
         path = os.fsdecode(file)
         return path if _is_absolute(file) else os.path.join(self.storage, path)
 
     def is_visible(self) -> bool:
-        return all(is_url(path) or locate(path).exists() for path in self._paths)
+        paths = (path for path in self._paths if path not in self._unpacked)
+        return all(is_url(path) or locate(path).exists() for path in paths)
 
     @property
     def reach(self) -> str:
@@ -140,8 +153,16 @@ class FileSource(Source):
         """Return where this host sees a file; raise OSError if it is none of this source."""
         return self._path_of(file) if _is_absolute(file) else self._root + file
 
+    def _is_kept(self, entry: ImageEntry) -> bool:
+        """Return whether an image is read from a file that its archive was unpacked to."""
+        return bool(self._unpacked) and os.fsdecode(entry.file) in self._unpacked
+
     def _located(self, file: bytes) -> bytes:
         path = os.fsdecode(file)
+        if path in self._unpacked:
+            from prep.sources.archives.solid import path_of_unpacked
+
+            return os.fsencode(path_of_unpacked(self._unpacked[path], self._folder))
         if not any(is_within(path, root) for root in self._paths) or "/../" in path:
             raise OSError(errno.EINVAL, "not a file of this source", path)
         return os.fsencode(str(locate(path)))

@@ -139,22 +139,23 @@ class ListedImages(_ImageList):
         return (LabelMap(numbers=numbers), "the labels of the list") if numbers else None
 
     @functools.cached_property
-    def kept(self) -> Kept | None:  # type: ignore[override]
-        """The file of all images that were given as bytes or arrays."""
+    def kept(self) -> tuple[Kept, ...]:  # type: ignore[override]
+        """The file of all images that were given as bytes or arrays, if there are any."""
         import xxhash
 
         pieces = [_bytes_of(item.image) for item in self._items if item.path is None]
         if not pieces:
-            return None
+            return ()
         digest = xxhash.xxh3_128()
         for piece in pieces:
             digest.update(len(piece).to_bytes(8, "little"))
             digest.update(piece)
-        return Kept(name=f"images-{digest.hexdigest()}.bin", pieces=pieces)
+        size = sum(map(len, pieces))
+        return (Kept(name=f"images-{digest.hexdigest()}.bin", size=size, pieces=pieces),)
 
     @functools.cached_property
     def _by_offset(self) -> dict[int, bytes]:
-        pieces = self.kept.pieces if self.kept else ()
+        pieces = [piece for kept in self.kept for piece in kept.pieces]
         offsets = accumulate(map(len, pieces), initial=0)
         return dict(zip(offsets, pieces, strict=False))
 
@@ -172,13 +173,13 @@ class ListedImages(_ImageList):
         return wanted or tuple(found)
 
     def _entries(self) -> list[ImageEntry]:
-        kept = self.kept
-        pieces = iter(kept.pieces if kept else ())
+        name_of_kept = self.kept[0].name if self.kept else ""
+        pieces = (piece for kept in self.kept for piece in kept.pieces)
         entries, offset = [], 0
         for number, item in enumerate(self._items):
             if item.path is None:
                 data = next(pieces)
-                name, file, at = f"{number:06d}", kept.name if kept else "", offset
+                name, file, at = f"{number:06d}", name_of_kept, offset
                 stamp = Stamp(len(data), _checksum(data))
                 offset += len(data)
             else:

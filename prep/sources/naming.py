@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from prep.errors import ConfigError
 from prep.settings import require_split_name
@@ -15,6 +16,8 @@ from prep.storage.locate import absolute
 from prep.storage.urls import is_url
 from prep.text import kind_of, one_line
 
+#: Names of files of images that are kept beside a manifest.
+KEPT_NAME = re.compile(r"images-[0-9a-f]{32}\.bin")
 _EXPECTED = "a list of paths and URLs, or a mapping of split to path, URL or a list of these"
 
 
@@ -92,6 +95,20 @@ def _of_list(split: str | None, value: Any) -> Iterator[tuple[str | None, str]]:
         yield split, absolute(typed("source", path))
 
 
+class UnpackedArchive(NamedTuple):
+    """An archive that is read from a file which it was unpacked to.
+
+    Attributes:
+        archive: its absolute path or URL, as the entries of its images have it.
+        name: of the file, which lies beside the manifest.
+        size: of the file, in bytes.
+    """
+
+    archive: str
+    name: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceName:
     """What stands behind the name of a source of files.
@@ -100,10 +117,12 @@ class SourceName:
         given: what a configuration names: an absolute path or URL, or several.
         roots: where else its images are. Of a single source, the first of them is what the names
             of its images are relative to: the folder that a list refers to.
+        unpacked: the archives that are not read themselves.
     """
 
     given: str | Sources
     roots: tuple[str, ...] = ()
+    unpacked: tuple[UnpackedArchive, ...] = ()
 
     @classmethod
     def parse(cls, name: str) -> SourceName | None:
@@ -115,18 +134,22 @@ class SourceName:
             given, roots = value["source"], value["roots"]
             known = given if isinstance(given, str) else Sources.parse(as_stored(given))
             paths = [known] if isinstance(known, str) else known.paths
+            unpacked = tuple(map(_unpacked, value.get("unpacked", ())))
             if all(isinstance(p, str) and _is_absolute(p) for p in [*paths, *roots]):
-                return cls(given=known, roots=tuple(roots))
+                return cls(given=known, roots=tuple(roots), unpacked=unpacked)
         except (ValueError, KeyError, TypeError, ConfigError):
             pass
         return None
 
     def __str__(self) -> str:
         """Return the name, as plans hold it."""
-        if isinstance(self.given, str) and not self.roots:
+        if isinstance(self.given, str) and not self.roots and not self.unpacked:
             return self.given
         given = self.given if isinstance(self.given, str) else self.given.to_json()
-        return json.dumps({"source": given, "roots": list(self.roots)}, ensure_ascii=False)
+        parts: dict[str, Any] = {"source": given, "roots": list(self.roots)}
+        if self.unpacked:
+            parts["unpacked"] = [list(each) for each in self.unpacked]
+        return json.dumps(parts, ensure_ascii=False)
 
     @property
     def base(self) -> str:
@@ -138,6 +161,17 @@ class SourceName:
         """The paths and URLs at and below which the source reads."""
         given = self.given
         return (*((given,) if isinstance(given, str) else given.paths), *self.roots)
+
+
+def _unpacked(value: Any) -> UnpackedArchive:
+    """Read an archive from a name; raise ValueError or TypeError if it is none."""
+    archive, name, size = value
+    is_kept = isinstance(name, str) and KEPT_NAME.fullmatch(name) is not None
+    if not (isinstance(archive, str) and _is_absolute(archive) and is_kept):
+        raise ValueError("no archive")
+    if type(size) is not int or size < 0:
+        raise ValueError("no size")
+    return UnpackedArchive(archive, name, size)
 
 
 def _is_absolute(path: str) -> bool:

@@ -162,8 +162,8 @@ def test_images_of_a_run_that_died_before_its_plan_was_published_are_removed(
     write(made, slice(0))
     kept = [path.name for path in (tmp_path / "out/.prep").glob("images-*.bin")]
     assert isinstance(made.config.source, ListedImages)
-    assert made.config.source.kept is not None
-    assert kept == [made.config.source.kept.name]
+    assert made.config.source.kept
+    assert kept == [made.config.source.kept[0].name]
 
 
 def test_a_damaged_shard_is_repaired_without_the_list(tmp_path: Path) -> None:

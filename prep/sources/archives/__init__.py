@@ -6,6 +6,7 @@
 - ``tar``, ``zip``: make the index of an archive, from its headers.
 - ``tars/``: how the members of a tar file are found.
 - ``zips/``: the directory of a zip file, and its compression.
+- ``solid``: archives that are compressed as a whole, which have to be unpacked first.
 - ``archive_bytes``: bytes of an archive while it is indexed, in few requests.
 - ``member_reading``: reads a member by its place, and shows that it is still what was listed.
 

@@ -9,9 +9,11 @@ from typing import Literal
 
 from prep.errors import SourceError
 from prep.sources.archives.packed_folders import Packed, PackedListing
+from prep.sources.archives.solid import solid_kind, stamp_of_archive, unpack_archive
 from prep.sources.archives.tar import index_tar
 from prep.sources.archives.tars.tar_headers import BLOCK, has_checksum
 from prep.sources.archives.zip import index_zip
+from prep.sources.archives.zips.central_directory import is_zip
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.listing import FolderListing
 from prep.sources.folders.names import extension_of
@@ -20,10 +22,14 @@ from prep.sources.folders.roles.shape import asked_of, unwrapped
 from prep.sources.folders.survey import Survey
 from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place
+from prep.sources.naming import SourceName
+from prep.storage.locate import locate
+from prep.storage.location import Location
 from prep.text import counted, quoted
 
 Kind = Literal["tar", "zip"]
 _ZIP = (b"PK\3\4", b"PK\5\6")  # The latter is of an empty one.
+_PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
 _LABEL_FILE = b".cls"  # https://github.com/webdataset/webdataset
 
 
@@ -36,13 +42,23 @@ def archive_kind(head: bytes) -> Kind | None:
     return "tar" if len(header) == BLOCK and any(header) and has_checksum(header) else None
 
 
+def executable_kind(head: bytes, location: Location) -> Kind | None:
+    """Return "zip" for a program that unpacks itself, with the archive behind it."""
+    return "zip" if head.startswith(_PROGRAMS) and is_zip(location) else None
+
+
+def _kind_of(place: Place) -> str | None:
+    head = place.head
+    return archive_kind(head) or executable_kind(head, place.location) or solid_kind(head)
+
+
 class Archive:
     """A tar or zip file of class folders, or a folder of such files."""
 
     title = "an archive"
 
     def recognizes(self, place: Place) -> str | None:
-        kind = archive_kind(place.head)
+        kind = _kind_of(place)
         return kind and f"it begins as a {kind} file does"
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
@@ -105,7 +121,7 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
     """
     from prep.sources.folders.scan import extensions_of, scan_tree  # They take a while to load.
 
-    archives = [_packed(place, file) for file in files]
+    archives = [_packed(place, file, wanted) for file in files]
     inside = output_inside(place.name, wanted.output) if place.is_folder else None
     around = FolderListing(place.location) if place.is_folder else None
     tree = Tree(place.name, extensions_of(wanted.image_type), PackedListing(archives, around))
@@ -124,14 +140,18 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
         output=inside,
         also=also,
     )
-    kind = f"{archive_kind(place.head)} file" if files == [b""] else counted(len(files), "archive")
-    return replace(catalog, read_as=f"{kind} of {catalog.read_as}")
+    kind = f"{_kind_of(place)} file" if files == [b""] else counted(len(files), "archive")
+    unpacked = tuple(archive.unpacked for archive in archives if archive.unpacked)
+    source = str(SourceName(given=place.name, unpacked=unpacked))
+    return replace(catalog, source=source, read_as=f"{kind} of {catalog.read_as}")
 
 
-def _packed(place: Place, file: bytes) -> Packed:
+def _packed(place: Place, file: bytes, wanted: Wanted) -> Packed:
     location = place.location / os.fsdecode(file) if file else place.location
     head = Place.at(os.path.join(place.name, os.fsdecode(file))).head if file else place.head
-    kind = archive_kind(head)
+    kind = archive_kind(head) or executable_kind(head, location)
+    if kind is None and (solid := solid_kind(head)) is not None:
+        return _unpacked(place, file, solid, wanted)
     if kind is None:
         raise SourceError(
             f"source: {quoted(str(location))} is no archive, as it begins; expected a tar or zip "
@@ -142,6 +162,29 @@ def _packed(place: Place, file: bytes) -> Packed:
         path=str(location),
         at=file,
         members=index_tar(location) if kind == "tar" else index_zip(location),
+    )
+
+
+def _unpacked(place: Place, file: bytes, kind: str, wanted: Wanted) -> Packed:
+    """Return an archive that is compressed as a whole, if it may be unpacked."""
+    name = os.path.join(place.name, os.fsdecode(file)) if file else place.name
+    location = locate(name)
+    unpacked, here = unpack_archive(
+        location, kind, name=name, allowed=wanted.unpack, output=wanted.output
+    )
+    inner = archive_kind(Place.at(str(here)).head)
+    if inner is None:
+        raise SourceError(
+            f"source: {quoted(name)} holds no tar or zip file once it is unpacked; unpack it, and "
+            "give what it holds"
+        )
+    members = index_tar(here) if inner == "tar" else index_zip(here)
+    return Packed(
+        file=os.fsencode(name),
+        path=str(here),
+        at=file,
+        members=members.marked_as_of(stamp_of_archive(location)),
+        unpacked=unpacked,
     )
 
 

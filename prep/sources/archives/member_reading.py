@@ -24,34 +24,35 @@ _LARGEST = 1 << 30  # 1 GiB, of a member that is unpacked
 _HEADER = 512  # bytes before the contents of a tar's member
 
 
-def read_member(path: str | bytes, entry: ImageEntry) -> bytes:
+def read_member(path: str | bytes, entry: ImageEntry, is_kept: bool = False) -> bytes:
     """Return the contents of a member; raise UnpacksTooLarge if they have more than 1 GiB.
 
     Raises:
         FileChanged, OSError: as :func:`fetch_member`.
     """
-    data = fetch_member(path, entry)
+    data = fetch_member(path, entry, is_kept)
     return unpack_member(entry, data, _LARGEST) if entry.how == "deflate" else data
 
 
-def fetch_member(path: str | bytes, entry: ImageEntry) -> bytes:
+def fetch_member(path: str | bytes, entry: ImageEntry, is_kept: bool = False) -> bytes:
     """Return the bytes of a member as they lie in its archive.
 
     Args:
         path: of the archive: an absolute path, or a URL.
         entry: has an offset; the time of its stamp is a :func:`prep.sources.archives.members.mark`.
+        is_kept: the archive was unpacked to that path, so stamps of it are not compared.
 
     Raises:
         FileChanged: the archive or the member is not what was listed.
         OSError: it can't be read.
     """
     try:
-        return _contents(_read(path, entry, entry.stamp.size), entry)
+        return _contents(_read(path, entry, entry.stamp.size), entry, is_kept)
     except FileChanged:
         # A file that is kept open may have been replaced before the images were listed.
         if not close_kept_files():
             raise
-        return _contents(_read(path, entry, entry.stamp.size), entry)
+        return _contents(_read(path, entry, entry.stamp.size), entry, is_kept)
 
 
 def unpack_member(entry: ImageEntry, data: bytes, most: int) -> bytes:
@@ -76,17 +77,18 @@ def unpack_in_pieces(entry: ImageEntry, data: bytes) -> Iterator[bytes]:
         raise contents_changed()
 
 
-def stamp_of_member(path: str | bytes, entry: ImageEntry) -> Stamp:
+def stamp_of_member(path: str | bytes, entry: ImageEntry, is_kept: bool = False) -> Stamp:
     """Return the stamp that a member has now; raise OSError if there is none.
 
     A member of a tar file is known by its header; any other has to be read whole.
     """
     changed = Stamp(entry.stamp.size, ~entry.stamp.mtime)
-    if not is_url(os.fsdecode(path)) and not is_of(entry.stamp.mtime, stamp_of(path)):
+    is_local = not is_url(os.fsdecode(path))
+    if is_local and not is_kept and not is_of(entry.stamp.mtime, stamp_of(path)):
         return changed
     try:
         if not _is_header(_read(path, entry, 0).before, entry):
-            data = fetch_member(path, entry)
+            data = fetch_member(path, entry, is_kept)
             if entry.how == "deflate":
                 deque(unpack_in_pieces(entry, data), maxlen=0)
     except FileChanged:
@@ -104,10 +106,10 @@ def _is_header(before: bytes, entry: ImageEntry) -> bool:
     return entry.how == "bytes" and crc32(before) == contents_of(entry.stamp.mtime)
 
 
-def _contents(part: FilePart, entry: ImageEntry) -> bytes:
+def _contents(part: FilePart, entry: ImageEntry, is_kept: bool) -> bytes:
     """Return the contents of a member, of which a part of an archive was read."""
     expected = entry.stamp.mtime
-    if part.stamp is not None and not is_of(expected, part.stamp):
+    if not is_kept and part.stamp is not None and not is_of(expected, part.stamp):
         raise FileChanged("changed since it was listed: its archive was written to or replaced")
     if _is_header(part.before, entry):
         return part.data

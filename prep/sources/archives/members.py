@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from zlib import crc32
 
@@ -49,6 +49,10 @@ class Members:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def marked_as_of(self, archive: Stamp) -> Members:
+        """Return the same members with marks of another archive, which these were unpacked from."""
+        return replace(self, marks=marks_of(self.marks >> 32 & 0xFFFFFFFF, archive))
 
 
 def mark(contents: int, archive: Stamp) -> int:

@@ -14,6 +14,7 @@ from prep.sources.archives.members import HOWS, Members
 from prep.sources.base import ImageEntry
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.listing import Entry, Listing, MemberEntry, StoredEntry
+from prep.sources.naming import UnpackedArchive
 from prep.storage.location import Stamp, Status
 
 _FOLDER = Status(stat.S_IFDIR, 0, 0)
@@ -29,12 +30,14 @@ class Packed:
         path: where this process reads it.
         at: the path of the folder that it is taken for; empty if it is the source.
         members: its index.
+        unpacked: the file that it was unpacked to, if it is compressed as a whole.
     """
 
     file: bytes
     path: str
     at: bytes
     members: Members
+    unpacked: UnpackedArchive | None = None
 
     def passed(self) -> Passed:
         """Return what is in it, but is no file that can be read, or has no name of its own."""
@@ -143,9 +146,8 @@ class _Contents:
         stamp = Stamp(int(members.sizes[row]), int(members.marks[row]))
         how = HOWS[members.hows[row]]
         offset = int(members.offsets[row])
-        return read_member(
-            self.archive.path, ImageEntry(file, "", stamp, self.archive.file, offset, how)
-        )
+        entry = ImageEntry(file, "", stamp, self.archive.file, offset, how)
+        return read_member(self.archive.path, entry, self.archive.unpacked is not None)
 
 
 def _by_folder(

@@ -61,7 +61,7 @@ def merge_catalogs(sources: Sources, catalogs: Sequence[Catalog], wanted: Wanted
     classes = sorted({name for part in parts for name in part.catalog.classes}, key=os.fsencode)
     prefixes = _prefixes(parts)
     return Catalog(
-        source=str(SourceName(given=sources, roots=_roots(sources, catalogs))),
+        source=_name(sources, catalogs),
         read_as=_read_as(parts),
         splits=chosen,
         classes=tuple(classes),
@@ -190,10 +190,13 @@ def _require_splits(wanted: Sequence[str], found: Sequence[str]) -> None:
         )
 
 
-def _roots(sources: Sources, catalogs: Sequence[Catalog]) -> tuple[str, ...]:
-    """Return where else the images of the parts are."""
-    names = [SourceName.parse(catalog.source) for catalog in catalogs]
-    return beyond((path for name in names if name for path in name.paths), sources.paths)
+def _name(sources: Sources, catalogs: Sequence[Catalog]) -> str:
+    """Return the name of all sources, with where else their images are."""
+    found = (SourceName.parse(catalog.source) for catalog in catalogs)
+    names = [name for name in found if name is not None]
+    roots = beyond((path for name in names for path in name.paths), sources.paths)
+    unpacked = dict.fromkeys(each for name in names for each in name.unpacked)
+    return str(SourceName(given=sources, roots=roots, unpacked=tuple(unpacked)))
 
 
 def _read_as(parts: Sequence[_Part]) -> str:

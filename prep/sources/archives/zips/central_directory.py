@@ -121,6 +121,15 @@ def find_directory(file: ArchiveReader) -> CentralDirectory:
     )
 
 
+def is_zip(archive: Location) -> bool:
+    """Return whether a file ends as zip files do, however it begins."""
+    try:
+        find_directory(ArchiveReader(archive))
+    except SourceError:
+        return False
+    return True
+
+
 class _Tail:
     """The last bytes of a zip file, and where in it they begin."""
 
