@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from zlib import crc32
 
+from google_crc32c import value as crc32c
+
 from prep.sources.archives.members import contents_of, is_of
 from prep.sources.archives.zips.zip_reading import (
     contents_changed,
@@ -103,7 +105,7 @@ def _read(path: str | bytes, entry: ImageEntry, length: int) -> FilePart:
 
 def _is_header(before: bytes, entry: ImageEntry) -> bool:
     """Return whether the bytes before the contents are the header of a tar file's member."""
-    return entry.how == "bytes" and crc32(before) == contents_of(entry.stamp.mtime)
+    return entry.how == "bytes" and crc32c(before) == contents_of(entry.stamp.mtime)
 
 
 def _contents(part: FilePart, entry: ImageEntry, is_kept: bool) -> bytes:

@@ -59,7 +59,7 @@ def mark(contents: int, archive: Stamp) -> int:
     """Return what takes the place of a file's time in the stamp of a member.
 
     Args:
-        contents: 32 bits that change with the contents: of a tar, the CRC-32 of the header of 512
+        contents: 32 bits that change with the contents: of a tar, the CRC-32C of the header of 512
             bytes before them; of a zip, the CRC-32 of the unpacked contents.
         archive: the stamp of the archive.
 

@@ -30,7 +30,7 @@ class Found:
     """Files in a tar file; see :class:`prep.sources.archives.members.Members`.
 
     Attributes:
-        checksums: int64; CRC-32 of the header before the contents.
+        checksums: int64; CRC-32C of the header before the contents.
     """
 
     names: list[bytes]

@@ -7,7 +7,9 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, ParamSpec, TypeVar
-from zlib import adler32, crc32
+from zlib import adler32
+
+from google_crc32c import value as crc32c
 
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import Read
@@ -31,14 +33,15 @@ from prep.text import quoted
 
 _PIECE = 1 << 20  # 1 MiB
 _DAMAGED = "the archive is damaged; get it again"
-_ENDS = (b"\0", b" ")
+_FILE = ord("0")
+_ENDS = b"\0 "  # of a number
 _SPARSE, _CONTINUED = b"SM"
 _WITHOUT_CONTENTS = {**dict.fromkeys(b"34", "device"), ord("6"): "named pipe"}
 # GNU's names of a folder's contents, and label; attributes of Solaris.
 _KNOWN = frozenset(b"DVAE")
 _OF_MEMBERS = frozenset((b"path", b"linkpath", b"size"))
 _SOUGHT = (b"path=", b"size=", b"GNU.sparse.")
-_LONGEST_NAME = (100, LARGEST_EXTENSION)  # bytes, in a header and in an extended one
+_LONGEST_NAME = 100  # bytes, in a header
 # Bytes that are read where a header is preceded by an extended one and its contents.
 _WITH_EXTENSION = 4 * BLOCK
 
@@ -54,7 +57,7 @@ class RawMembers:
         names: of files and links.
         offsets: where the contents of a file begin; of a link, -1 - its position in ``links``.
         sizes: bytes of the contents; 0 of a link.
-        checksums: CRC-32 of the header before the contents; 0 of a link.
+        checksums: CRC-32C of the header before the contents; 0 of a link.
         links: what each link refers to, and whether it is symbolic.
         passed: other members.
     """
@@ -104,43 +107,41 @@ class _Scan:
     def members(self) -> RawMembers:
         """Return all of them."""
         # A plain file passes this loop alone, as a million of them do.
-        read, end, told = self._read, self._end, self._told
-        found = self._found
+        read, found, last = self._read, self._found, self._end - BLOCK
         names, offsets, sizes, checksums = found.names, found.offsets, found.sizes, found.checksums
-        at, last = self._begin, end - BLOCK
-        piece, base, ahead = b"", at, BLOCK
+        told, path, sized = self._told, None, False
+        at = base = self._begin
+        piece, ahead = b"", BLOCK
         while at <= last:
             if at - base + BLOCK > len(piece):
                 piece, base = read(ahead, at), at
             header = piece[at - base : at - base + BLOCK]
-            if (
-                header[135:136] in _ENDS
-                and header[156:157] == b"0"
-                and header[345:346] == b"\0"
-                and b"size" not in told
-            ):
-                name = told[b"path"] if b"path" in told else header[: header.find(0)]
-                try:
+            try:
+                if header[156] == _FILE and header[135] in _ENDS and not header[345] and not sized:
                     size, checksum = int(header[124:135], 8), int(header[148:154], 8)
-                except ValueError:
-                    size = -1
-                # The lower half of Adler-32 is 1 and the sum of the bytes. In a header's checksum,
-                # its own eight bytes count as blanks.
-                if (
-                    0 <= size <= last - at
-                    and 0 < len(name) <= _LONGEST_NAME[b"path" in told]
-                    and checksum - 255 == adler32(header[156:], adler32(header[:148])) & 0xFFFF
-                ):
-                    names.append(name)
-                    offsets.append(at + BLOCK)
-                    sizes.append(size)
-                    checksums.append(crc32(header))
-                    at += BLOCK + (size + BLOCK - 1 & -BLOCK)
-                    told = self._of_all
-                    continue
+                    name = path or header[: header.find(0)]
+                    # The lower half of Adler-32 is 1 and the sum of the bytes. In the checksum of a
+                    # header, its own eight bytes count as blanks.
+                    if (
+                        checksum - 255 == adler32(header[156:], adler32(header[:148])) & 0xFFFF
+                        and 0 <= size <= last - at
+                        and (0 < len(name) <= _LONGEST_NAME or path)
+                    ):
+                        names.append(name)
+                        offsets.append(at + BLOCK)
+                        sizes.append(size)
+                        checksums.append(crc32c(header))
+                        at += BLOCK + (size + BLOCK - 1 & -BLOCK)
+                        if told is not self._of_all:
+                            told = self._of_all
+                            path, sized = told.get(b"path"), b"size" in told
+                        continue
+            except (ValueError, IndexError):  # Other numbers than octal ones, or half a header.
+                pass
             self._told = told
             at = self._other(at, header, piece[at - base + BLOCK :])
             told = self._told
+            path, sized = told.get(b"path"), b"size" in told
             if told is not self._of_all:
                 ahead = _WITH_EXTENSION
         if not self._ended:
@@ -217,7 +218,7 @@ class _Scan:
                 f"and its last whole member is {self._last}; get it again"
             )
         if kind in FILES:
-            self._found.add(name, begin, size, crc32(header))
+            self._found.add(name, begin, size, crc32c(header))
         elif kind not in _KNOWN:
             self._found.passed.note("member of an unknown type", name)
         return size + BLOCK - 1 & -BLOCK
