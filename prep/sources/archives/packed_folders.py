@@ -13,7 +13,7 @@ from prep.sources.archives.member_reading import read_member
 from prep.sources.archives.members import HOWS, Members
 from prep.sources.base import ImageEntry
 from prep.sources.folders.ignored import Passed
-from prep.sources.folders.listing import Entry, Listing, MemberEntry, StoredEntry
+from prep.sources.folders.listing import Entry, Listing, PackedFiles, StoredEntry
 from prep.sources.naming import UnpackedArchive
 from prep.storage.location import Stamp, Status
 
@@ -89,9 +89,9 @@ class PackedListing:
             return folder
         return self._around.real(folder)
 
-    def archive_of(self, folder: bytes) -> bytes | None:
+    def packed(self, folder: bytes) -> PackedFiles | None:
         contents = self._contents_of(folder)
-        return contents.archive.file if contents else None
+        return contents.files(folder) if contents else None
 
     def is_archive(self, folder: bytes) -> bool:
         if folder in self._contents:
@@ -127,15 +127,21 @@ class _Contents:
         self._begin = len(archive.at) + 1 if archive.at else 0
 
     def entries(self, folder: bytes) -> Iterator[Entry]:
-        inner = folder[self._begin :]
-        members = self.archive.members
-        for name in self._folders.get(inner, ()):
+        for name in self._folders.get(folder[self._begin :], ()):
             yield StoredEntry(name, _FOLDER)
-        rows = self._rows.get(inner, [])
+
+    def files(self, folder: bytes) -> PackedFiles:
+        inner = folder[self._begin :]
+        members, rows = self.archive.members, self._rows.get(inner, [])
         begin = len(inner) + 1 if inner else 0
-        names = (members.names[row][begin:] for row in rows)
-        columns = (members.sizes, members.marks, members.offsets, members.hows)
-        yield from map(MemberEntry, names, *(column[rows].tolist() for column in columns))
+        return PackedFiles(
+            archive=self.archive.file,
+            names=[members.names[row][begin:] for row in rows],
+            sizes=members.sizes[rows],
+            marks=members.marks[rows],
+            offsets=members.offsets[rows],
+            hows=members.hows[rows],
+        )
 
     def read(self, file: bytes) -> bytes:
         members, name = self.archive.members, file[self._begin :]

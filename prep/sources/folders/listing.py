@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from prep.storage.location import Location, Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class StoredEntry(NamedTuple):
@@ -29,44 +33,40 @@ class StoredEntry(NamedTuple):
         return self.status
 
 
-class MemberEntry(NamedTuple):
-    """A file in an archive.
+class PackedFiles(NamedTuple):
+    """The files in one folder of an archive, in any order; columns of one length.
 
     Attributes:
-        size, mark: its stamp.
-        offset, how: as in :class:`prep.sources.archives.members.Members`.
+        archive: the file that holds them, as the source names it.
+        names: relative to the folder.
+        sizes, marks, offsets, hows: as in :class:`prep.sources.archives.members.Members`.
     """
 
-    name: bytes
-    size: int
-    mark: int
-    offset: int
-    how: int
-
-    def is_dir(self) -> bool:
-        return False
-
-    def is_symlink(self) -> bool:
-        return False
+    archive: bytes
+    names: list[bytes]
+    sizes: npt.NDArray[np.int64]
+    marks: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    hows: npt.NDArray[np.uint8]
 
 
-Entry: TypeAlias = "os.DirEntry[bytes] | StoredEntry | MemberEntry"
+Entry: TypeAlias = "os.DirEntry[bytes] | StoredEntry"
 
 
 class Listing(Protocol):
     """Lists folders by their path in a source; files in an archive are in folders, too."""
 
     def entries(self, folder: bytes) -> Iterable[Entry]:
-        """Return what is in a folder; raise OSError if it can't be listed."""
+        """Return what is in a folder, but for ``packed``; raise OSError if it can't be listed."""
+
+    def packed(self, folder: bytes) -> PackedFiles | None:
+        """Return the files in a folder that is in an archive, or is one; None for any other."""
 
     def prepare(self, folders: Sequence[bytes]) -> None:
         """List folders that will be asked for next, if that takes requests."""
 
     def real(self, folder: bytes) -> bytes:
         """Return the path of a folder with all links followed."""
-
-    def archive_of(self, folder: bytes) -> bytes | None:
-        """Return the file that holds what is in a folder, as the source names it, if one does."""
 
     def is_archive(self, folder: bytes) -> bool:
         """Return whether a folder is an archive as a whole."""
@@ -111,7 +111,7 @@ class FolderListing:
         except OSError:  # It has just vanished, say: whoever lists it is told.
             return path
 
-    def archive_of(self, folder: bytes) -> bytes | None:
+    def packed(self, folder: bytes) -> None:
         return None
 
     def is_archive(self, folder: bytes) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import OTHER, Passed
-from prep.sources.folders.listing import Entry, FolderListing, Listing, MemberEntry
+from prep.sources.folders.listing import Entry, FolderListing, Listing, PackedFiles
 from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is_document
 from prep.storage.locate import locate
 from prep.storage.location import Location
@@ -147,6 +147,8 @@ class Tree:
         """Return whether images lie in a folder; read no more of it than necessary."""
         if path in self._read:
             return bool(self._read[path].images)
+        if self._listing.packed(path) is not None:
+            return bool(self.folder(path).images)
         return any(
             not entry.name.startswith(b".") and self._is_image(entry) for entry in self._list(path)
         )
@@ -196,7 +198,7 @@ class Tree:
         return SourceError(f"{what}: {reason_and_file(error)}")
 
     def _list_whole(self, path: bytes) -> Folder:
-        folder = Folder(path=path, archive=self._listing.archive_of(path))
+        folder = Folder(path=path)
         images: list[Entry] = []
         for entry in self._list(path):
             name = entry.name
@@ -207,16 +209,50 @@ class Tree:
             elif self._is_image(entry):
                 images.append(entry)
             elif not _is_folder(entry):
-                _add_file(folder, entry, self._used)
+                if _leads_nowhere(entry):
+                    _add_broken(folder, name)
+                else:
+                    self._add_file(folder, name)
             elif name in SYSTEM_FOLDERS:
                 folder.passed.note("folder of a system", os.path.join(path, name))
             else:
                 folder.folders.append(name)
-        images.sort(key=lambda entry: entry.name)
-        _add_images(folder, images)
+        packed = self._listing.packed(path)
+        if packed is None:
+            _add_images(folder, images)
+        else:
+            self._add_packed(folder, packed)
         for names in (folder.folders, folder.broken, folder.files):
             names.sort()
         return folder
+
+    def _add_packed(self, folder: Folder, files: PackedFiles) -> None:
+        """Add files in an archive, of which there may be a million in one folder."""
+        images = []
+        for row in sorted(range(len(files.names)), key=files.names.__getitem__):
+            name = files.names[row]
+            if name[:1] == b".":
+                folder.passed.note("hidden", os.path.join(folder.path, name))
+            elif self.is_image(name):
+                images.append(row)
+            else:
+                self._add_file(folder, name)
+        prefix = os.path.join(folder.path, b"")
+        folder.archive = files.archive
+        folder.images = [prefix + files.names[row] for row in images]
+        folder.sizes = files.sizes[images].tolist()
+        folder.mtimes = files.marks[images].tolist()
+        folder.offsets = files.offsets[images].tolist()
+        folder.hows = files.hows[images].tolist()
+
+    def _add_file(self, folder: Folder, name: bytes) -> None:
+        folder.files.append(name)
+        path = os.path.join(folder.path, name)
+        if path in self._used:
+            return
+        folder.passed.note(OTHER, path)
+        _, dot, extension = name.rpartition(b".")
+        folder.passed.extensions[os.fsdecode(extension) if dot else ""] += 1
 
     def _is_image(self, entry: Entry) -> bool:
         """Return whether a file is named like an image; its contents are looked at later."""
@@ -229,33 +265,18 @@ class Tree:
 
 
 def _add_images(folder: Folder, images: list[Entry]) -> None:
+    images.sort(key=lambda entry: entry.name)
     prefix = os.path.join(folder.path, b"")
-    folder.images.extend(prefix + entry.name for entry in images)
-    if folder.archive is not None:
-        members = [entry for entry in images if isinstance(entry, MemberEntry)]
-        folder.sizes.extend(entry.size for entry in members)
-        folder.mtimes.extend(entry.mark for entry in members)
-        folder.offsets.extend(entry.offset for entry in members)
-        folder.hows.extend(entry.how for entry in members)
-        return
     sizes_and_times = list(map(_size_and_time, images))
+    folder.images.extend(prefix + entry.name for entry in images)
     folder.sizes.extend(size for size, _ in sizes_and_times)
     folder.mtimes.extend(mtime for _, mtime in sizes_and_times)
 
 
-def _add_file(folder: Folder, entry: Entry, used: Set[bytes]) -> None:
-    path = os.path.join(folder.path, entry.name)
-    if _leads_nowhere(entry):
-        folder.passed.note("broken link", path)
-        if not is_document(entry.name):
-            folder.broken.append(entry.name)
-        return
-    folder.files.append(entry.name)
-    if path in used:
-        return
-    folder.passed.note(OTHER, path)
-    _, dot, extension = entry.name.rpartition(b".")
-    folder.passed.extensions[os.fsdecode(extension) if dot else ""] += 1
+def _add_broken(folder: Folder, name: bytes) -> None:
+    folder.passed.note("broken link", os.path.join(folder.path, name))
+    if not is_document(name):
+        folder.broken.append(name)
 
 
 def _is_folder(entry: Entry) -> bool:
@@ -266,7 +287,7 @@ def _is_folder(entry: Entry) -> bool:
 
 
 def _leads_nowhere(entry: Entry) -> bool:
-    if isinstance(entry, MemberEntry) or not entry.is_symlink():
+    if not entry.is_symlink():
         return False
     try:
         entry.stat()
@@ -276,8 +297,6 @@ def _leads_nowhere(entry: Entry) -> bool:
 
 
 def _size_and_time(entry: Entry) -> tuple[int, int]:
-    if isinstance(entry, MemberEntry):
-        return entry.size, entry.mark
     try:
         status = entry.stat()
     except OSError:
