@@ -234,6 +234,22 @@ def test_classes_are_numbered_as_asked_for(tmp_path: Path) -> None:
         applied(by_source, labels={"order": str(file)})
 
 
+def test_classes_may_take_each_others_names(tmp_path: Path) -> None:
+    texts = {"cat": "house cat", "dog": "a dog", "pug": "a pug"}
+    catalog = catalog_of(ANIMALS, class_names=texts, order=("pug", "dog", "cat"))
+    rename = {"pug": "dog", "dog": "cat", "cat": "emu"}
+    found = applied(catalog, labels={"rename": rename})
+    assert [*labels_of(found).values()] == ["cat", "dog", "emu", "emu", "cat"]
+    assert found.class_names == {"dog": "a pug", "cat": "a dog", "emu": "house cat"}
+    assert found.order == ("dog", "cat", "emu")
+    file = tmp_path / "classes.txt"
+    file.write_text("emu\ndog\ncat\n")
+    found = applied(catalog, labels={"rename": rename, "order": str(file)})
+    assert found.order == ("emu", "dog", "cat")
+    found = applied(catalog, labels={"rename": rename, "exclude": ["emu"]})
+    assert (found.classes, found.order) == (("cat", "dog"), ("dog", "cat"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
@@ -120,45 +120,35 @@ class _Renaming:
         return first if line not in known and first in known else line
 
     def _final_texts(self) -> dict[str, str]:
-        """Return names for people by final class; one that is several merged has none of theirs."""
+        """Return names for people, by final class; merged classes lend it none of theirs."""
         olds: defaultdict[str, list[str]] = defaultdict(list)
         for name, final in zip(self.catalog.classes, self.finals, strict=True):
             olds[final].append(name)
-        sources = {name: olds[name] if len(olds[name]) == 1 else [] for name in self.classes}
-        texts = {
-            name: next(filter(None, map(self.texts.get, [name, *old])), None)
-            for name, old in sources.items()
-        }
+        texts = {}
+        for name in self.classes:
+            is_new = name in olds[name] or name not in self.lookup
+            called = [name] if is_new else []
+            called += olds[name] if len(olds[name]) == 1 else []
+            texts[name] = next(filter(None, map(self.texts.get, called)), "")
         return {name: text for name, text in texts.items() if text}
 
     def _order(self) -> tuple[str, ...] | None:
         """Return the final classes in the order of their numbers; None if that is by name."""
-        order = self.rules.order
-        if order == "name":
+        order, before = self.rules.order, self.catalog.order
+        if order == "name" or (order is None and before is None):
             return None
         if order is None or order == "file":
-            before = self.catalog.order
-            if before is None and order == "file":
-                before = _by_appearance(self.catalog)
-            return None if before is None else self._final_order(before)
+            before = _by_appearance(self.catalog) if before is None else before
+            return self._without_left_out(self.new_names.get(name, name) for name in before)
         return self._order_in(order)
-
-    def _final_order(self, before: Sequence[str]) -> tuple[str, ...]:
-        """Return an order of classes with their new names, without those that are left out."""
-        gone = {*self.finals, *self.catalog.classes} - set(self.classes)
-        finals = dict.fromkeys(self.new_names.get(name, name) for name in before)
-        known = set(self.classes) if self.rules.include is not None else finals.keys() - gone
-        return tuple(name for name in finals if name in known)
 
     def _order_in(self, path: str) -> tuple[str, ...]:
         """Return the order of classes in a file, with one class in a line."""
-        key = "labels.order"
+        key, finals = "labels.order", {*self.finals}
         lines = [*map(self._class_in, names_given(key, path))]
-        before = [
-            line if line in self.finals or line not in self.lookup else self.new_names[line]
-            for line in lines
-        ]
-        found = self._final_order(before)
+        found = self._without_left_out(
+            line if line in finals else self.new_names.get(line, line) for line in lines
+        )
         absent = sorted(set(self.classes) - set(found), key=os.fsencode)
         if absent:
             raise ConfigError(
@@ -166,6 +156,17 @@ class _Renaming:
                 f"{first_named(absent)}; expected each class in a line of its own"
             )
         return found
+
+    def _without_left_out(self, finals: Iterable[str]) -> tuple[str, ...]:
+        """Return final classes, each once, without those that are left out."""
+        kept = set(self.classes)
+        left_out = {*self.finals, *self.catalog.classes} - kept
+        chosen = self.rules.include is not None
+        return tuple(
+            name
+            for name in dict.fromkeys(finals)
+            if name in kept or not (chosen or name in left_out)
+        )
 
 
 def _renumbered(catalog: Catalog, numbers: Sequence[int]) -> Catalog:

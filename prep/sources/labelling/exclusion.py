@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -66,9 +66,8 @@ def _mark(
         return set()
     found = pc.is_in(ends, value_set=pa.array(sorted(wanted), ends.type))
     here = found.to_numpy(zero_copy_only=False)
-    names = ends.filter(found).to_pylist()
-    if len(set(names)) < len(names):
-        twice = max(names, key=names.count)
+    names = Counter(ends.filter(found).to_pylist())
+    if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
         both = [os.fsdecode(path) for path in paths.filter(pc.equal(ends, twice)).to_pylist()]
         raise SourceError(
             f"exclude: {quoted(os.fsdecode(twice))} may be {some([*map(quoted, both)])}; "
