@@ -13,13 +13,13 @@ from distributed import Client
 import prep
 from prep.output.journal import Journal
 from tests.support.clusters import Terminal, contents, run_prep, wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import link_photos
 
 CTRL_C = b"\x03"
 IMAGES = 600
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r(?!\n)")
-# A few milliseconds for each image, so that the run takes a few seconds.
-SIZE = 512
+SIZE = 64
 FLAGS = ["--source", "photos", "--output", "out", "--size", str(SIZE), "--workers", "2"]
 
 WHERE = pytest.mark.parametrize("where", [[], ["--dashboard"]], ids=["here", "on a cluster"])
@@ -40,8 +40,21 @@ def receipts(home: Path) -> list[Path]:
 STALLED = """
 import pathlib, sys, time
 if "prep.execution.local" in sys.orig_argv or "multiprocessing.spawn" in " ".join(sys.orig_argv):
-    pathlib.Path(__file__).with_name("stalled").touch()
-    time.sleep(5)
+    here = pathlib.Path(__file__)
+    here.with_name("stalled").touch()
+    while not here.with_name("pressed").exists():
+        time.sleep(0.02)
+"""
+
+# A worker comes to this file, and no further.
+HANGING = """
+import os, sys, time
+def open_or_hang(path, *arguments, open=os.open, **options):
+    if os.fsencode(path).endswith(b"{name}"):
+        time.sleep(3600)
+    return open(path, *arguments, **options)
+if "prep.execution.local" in sys.orig_argv:
+    os.open = open_or_hang
 """
 
 
@@ -65,9 +78,9 @@ def assert_stopped(terminal: Terminal, home: Path, code: int = 130) -> None:
 @pytest.mark.parametrize(
     "images_per_shard",
     [
-        # Shards end one after the other; each takes a fraction of a second.
+        # Each worker is at its second shard.
         pytest.param(25, marks=pytest.mark.slow),
-        # Two of the three are under way, for a second to come, and the third is still to begin.
+        # Two of the three are under way, and the third is still to begin.
         pytest.param(200, marks=pytest.mark.slow),
     ],
 )
@@ -75,7 +88,7 @@ def test_a_stopped_run_leaves_nothing_unfinished_and_goes_on_when_run_again(
     images_per_shard: int, where: list[str], home: Path, client: Client
 ) -> None:
     flags = ["run", *FLAGS, *where, "--images-per-shard", str(images_per_shard)]
-    with Terminal(*flags, cwd=home) as terminal:
+    with Gate(home, first=25), Terminal(*flags, cwd=home) as terminal:
         if images_per_shard < IMAGES / 10:
             wait_until(lambda: receipts(home))
         else:
@@ -119,7 +132,8 @@ def assert_committed_shards_are_whole(output: Path, images_per_shard: int) -> No
 @pytest.mark.slow
 @WHERE
 def test_pressed_again_and_again_it_stops_as_cleanly(where: list[str], home: Path) -> None:
-    with Terminal("run", *FLAGS, *where, "--images-per-shard", "25", cwd=home) as terminal:
+    flags = ["run", *FLAGS, *where, "--images-per-shard", "25"]
+    with Gate(home, first=25), Terminal(*flags, cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         for times in range(1, 4):
             terminal.press(CTRL_C)
@@ -134,7 +148,8 @@ def test_a_signal_from_elsewhere_stops_it_as_cleanly(
     signal_sent: signal.Signals, code: int, where: list[str], home: Path
 ) -> None:
     """As a batch system sends one to end a job."""
-    with Terminal("run", *FLAGS, *where, "--images-per-shard", "25", cwd=home) as terminal:
+    flags = ["run", *FLAGS, *where, "--images-per-shard", "25"]
+    with Gate(home, first=25), Terminal(*flags, cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         terminal.process.send_signal(signal_sent)
         wait_until(lambda: "stopping …" in terminal.shown)  # At once: the process is still there.
@@ -150,13 +165,13 @@ def test_a_signal_from_elsewhere_stops_it_as_cleanly(
 @WHERE
 def test_a_terminal_that_is_closed_stops_it_as_cleanly(where: list[str], home: Path) -> None:
     flags = ["run", *FLAGS, *where, "--images-per-shard", "25"]
-    with Terminal(*flags, cwd=home) as terminal:
+    with Gate(home, first=25), Terminal(*flags, cwd=home) as terminal:
         wait_until(lambda: receipts(home))
         terminal.close()  # The kernel sends SIGHUP; what is printed from now on is an error.
         assert terminal.wait() == 129
         wait_until(lambda: terminal.processes() == [])
     assert list(home.glob("out/**/*.partial")) == []
-    assert 0 < len(receipts(home)) < IMAGES / 25
+    assert 0 < len(receipts(home)) <= 2  # One of each worker.
     again = run_prep(*flags, cwd=home)
     assert again.returncode == 0, again.stderr
 
@@ -169,11 +184,13 @@ def test_a_terminal_that_is_closed_stops_it_as_cleanly(where: list[str], home: P
     ],
 )
 def test_pressed_while_workers_start(where: list[str], home: Path) -> None:
-    # The workers' processes are there, and would load their libraries, but take their time.
+    # The workers' processes are there, and load their libraries only once the key is pressed.
     (home / "sitecustomize.py").write_text(STALLED)
     with Terminal("run", *FLAGS, *where, cwd=home, PYTHONPATH=str(home)) as terminal:
         wait_until(lambda: (home / "stalled").exists())
         terminal.press(CTRL_C)
+        wait_until(lambda: "^C" in terminal.shown)
+        (home / "pressed").touch()
         assert_stopped(terminal, home)
     assert receipts(home) == []
     assert "run the same command again" in terminal.shown
@@ -182,7 +199,7 @@ def test_pressed_while_workers_start(where: list[str], home: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["lock", "plan.json"])  # Before the cluster starts, and after.
 def test_pressed_before_a_shard_is_begun(home: Path, file: str) -> None:
-    with Terminal("run", *FLAGS, cwd=home) as terminal:
+    with Gate(home), Terminal("run", *FLAGS, cwd=home) as terminal:
         wait_until((home / "out/.prep" / file).exists)
         terminal.press(CTRL_C)
         assert_stopped(terminal, home)
@@ -190,7 +207,9 @@ def test_pressed_before_a_shard_is_begun(home: Path, file: str) -> None:
 
 @pytest.mark.slow
 def test_a_mean_stops_as_cleanly(home: Path) -> None:
-    with Terminal("mean", "-i", "photos", "-o", "mean.json", cwd=home) as terminal:
+    (home / "sitecustomize.py").write_text(HANGING.format(name="/599.jpg"))
+    command = ["mean", "-i", "photos", "-o", "mean.json"]
+    with Terminal(*command, cwd=home, PYTHONPATH=str(home)) as terminal:
         wait_until(lambda: terminal.shown.count("of 600 images") > 1)
         terminal.press(CTRL_C)
         assert_stopped(terminal, home)
@@ -202,7 +221,8 @@ def test_a_verification_that_is_ended_stops_as_cleanly(home: Path) -> None:
     small = ["--source", "photos", "--output", "out", "--size", "16", "--images-per-shard", "2"]
     assert run_prep("run", *small, cwd=home).returncode == 0
     before = contents(home / "out")
-    with Terminal("verify", "out", cwd=home) as terminal:
+    (home / "sitecustomize.py").write_text(HANGING.format(name="-00299-of-00300.tfrecord"))
+    with Terminal("verify", "out", cwd=home, PYTHONPATH=str(home)) as terminal:
         wait_until(lambda: terminal.shown.count("of 600 images") > 1)
         terminal.process.terminate()
         assert_stopped(terminal, home, 143)

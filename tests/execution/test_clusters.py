@@ -544,19 +544,29 @@ def test_workers_may_have_other_working_directories(source: Path, tmp_path: Path
 
 
 class Noting(WorkerPlugin):
-    """A plugin that makes each attempt at a shard take some time, and leave a note."""
+    """A plugin that makes each attempt at a shard take some time, and leave a note.
+
+    Args:
+        folder: for the notes.
+        seconds: that each takes.
+        first: number of shards that each worker begins before it waits for the file ``go``, which
+            is to appear beside the folder.
+    """
 
     name = "noting"
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, first: int) -> None:
         self._folder = folder
         self._seconds = seconds
+        self._first = first
 
     def setup(self, worker: Worker) -> None:
         write = shards_module._ShardWriter.write
 
         def noted(writer: Any) -> Any:
             (self._folder / f"{writer._shard.index}.{uuid.uuid4().hex}").write_text(worker.address)
+            if len(begun_by(self._folder, worker.address)) >= self._first:
+                wait_until(self._folder.with_name("go").exists, 600)
             time.sleep(self._seconds)
             return write(writer)
 
@@ -587,18 +597,14 @@ def test_shards_are_written_once_while_a_cluster_grows_and_shrinks(
     spec = {**LOCAL, "adapt": {**growing, "wait_count": 2}}
     begun = tmp_path / "begun"
     begun.mkdir()
-    most = 0
     with prep.cluster(file_of(tmp_path, spec)) as client:
         assert workers_of(client) == {}
-        client.register_plugin(Noting(begun, 1.0))
+        client.register_plugin(Noting(begun, 1.0, first=1))
         run = prep.start(config(source, tmp_path / "out"), client)
-        while not run.done:
-            most = max(most, len(workers_of(client)))
-            with contextlib.suppress(TimeoutError):
-                run.result(0.1)
-        report = run.result()
+        wait_until(lambda: len(workers_of(client)) == 3)
+        (tmp_path / "go").touch()
+        report = run.result(120)
         wait_until(lambda: not workers_of(client))  # Nothing is left to do.
-    assert most == 3
     assert report.images["written"] == 60
     assert shards(tmp_path / "out") == shards(tmp_path / "alone")
     assert attempts(begun) == dict.fromkeys(map(str, range(12)), 1)
@@ -612,11 +618,12 @@ def test_workers_that_are_retired_or_killed_cost_what_they_were_at(
     begun = tmp_path / "begun"
     begun.mkdir()
     with prep.cluster(file_of(tmp_path, {**LOCAL, "workers": 3})) as client:
-        client.register_plugin(Noting(begun, 1.0))
+        client.register_plugin(Noting(begun, 1.0, first=2))
         pids = client.run(os.getpid)
         retired, killed, _ = pids
         run = prep.start(config(source, tmp_path / "out"), client)
         wait_until(lambda: len(begun_by(begun, killed)) >= 2 and len(begun_by(begun, retired)) >= 2)
+        (tmp_path / "go").touch()
         client.retire_workers([retired])
         os.kill(pids[killed], signal.SIGKILL)
         report = run.result(120)
@@ -638,7 +645,7 @@ def test_a_run_whose_workers_are_all_gone_ends_and_is_gone_on_with(
     begun.mkdir()
     patience = {"prep.wait-for-workers": "3s"}
     with prep.cluster(file_of(tmp_path, {**LOCAL, "workers": 1, "config": patience})) as client:
-        client.register_plugin(Noting(begun, 0.2))
+        client.register_plugin(Noting(begun, 0.2, first=3))
         run = prep.start(config(source, tmp_path / "out"), client)
         wait_until(lambda: run.counters().shards >= 2)
         client.cluster.scale(0)
@@ -649,6 +656,7 @@ def test_a_run_whose_workers_are_all_gone_ends_and_is_gone_on_with(
             prep.verify(tmp_path / "out", client)
         with pytest.raises(ClusterError, match="no workers for"):
             prep.mean_rgb(source, client)
+        (tmp_path / "go").touch()
         client.cluster.scale(1)
         report = prep.run(config(source, tmp_path / "out"), client)
     assert report.resumed_shards >= 2
@@ -789,7 +797,7 @@ def test_a_client_that_does_not_connect_leaves_nothing_behind(
         ):
             pass
     assert failure.value.__cause__ is not None  # It holds what the client's frames hold.
-    assert [thread for thread in threading.enumerate() if thread not in before] == []
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread not in before])
 
 
 @pytest.mark.slow

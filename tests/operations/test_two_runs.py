@@ -39,6 +39,7 @@ from prep.storage.locate import locate, read_file
 from prep.storage.location import Stamp
 from tests.support.callbacks import Recorder
 from tests.support.clusters import PREP, contents, wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import jpeg, picture, write_tree
 
 SHARDS = 6
@@ -323,7 +324,7 @@ def test_a_run_that_dies_early_has_withdrawn_nothing(home: Path, client: Client)
 
 ROUNDS = 20
 FATES = ("all are killed", "the client is killed", "the lease is lost")
-SHARDS_OF_PHOTOS = 21
+IMAGES_PER_SHARD, SHARDS_OF_PHOTOS = 4, 21
 FLAGS = ("--source", "source", "--output", "out", "--size", "256", "--images-per-shard", "4")
 
 
@@ -339,7 +340,7 @@ class Runs:
         self.home = home
         self.output = home / "out"
         faults = f"flock:{self.output}:{errno.ENOLCK}:1000000"
-        self._environment = {**os.environ, "LD_PRELOAD": str(library), "FAULTY_IO": faults}
+        self._environment = {"LD_PRELOAD": str(library), "FAULTY_IO": faults}
         self._logs = (home / f"{number}.log" for number in itertools.count())
 
     def start(self, *flags: str) -> Run:
@@ -348,7 +349,7 @@ class Runs:
             process = psutil.Popen(
                 [PREP, "run", *FLAGS, "--workers", "1", *flags],
                 cwd=self.home,
-                env=self._environment,
+                env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -359,9 +360,8 @@ class Runs:
     def receipts(self) -> int:
         return len(list(self.output.glob(".prep/receipts/*/*.json")))
 
-    def wait_for_receipts(self, count: int, run: Run) -> None:
-        """Waits until there are so many, or the run has ended."""
-        wait_until(lambda: self.receipts() >= count or run.ended)
+    def shards(self) -> int:
+        return len(list(self.output.glob("train/*.tfrecord")))
 
     def locks(self) -> list[Path]:
         return list(self.output.glob(".prep/lock-*"))
@@ -454,19 +454,23 @@ def clash(runs: Runs, chance: random.Random, fate: str, *, killed: bool) -> None
         fate: what happens.
         killed: whether the third one is killed, too.
     """
-    first, second = runs.start(), runs.start()
-    wait_until(lambda: first.ended or second.ended)
-    holder, other = (second, first) if first.ended else (first, second)
-    assert other.wait() == 2
-    runs.wait_for_receipts(chance.randrange(SHARDS_OF_PHOTOS), holder)
-    if fate == "the lease is lost":  # As a file server might lose it: then both are at work.
-        for path in runs.locks():
-            path.unlink(missing_ok=True)
-    else:
-        holder.kill(group=fate == "all are killed")
+    there = runs.shards()
+    more = chance.randrange(max(SHARDS_OF_PHOTOS - there, 1))
+    with Gate(runs.home, first=IMAGES_PER_SHARD * more):
+        first, second = runs.start(), runs.start()
+        wait_until(lambda: first.ended or second.ended)
+        holder, other = (second, first) if first.ended else (first, second)
+        assert other.wait() == 2
+        wait_until(lambda: runs.shards() >= there + more or holder.ended)
+        if fate == "the lease is lost":  # As a file server might lose it: then both are at work.
+            for path in runs.locks():
+                path.unlink(missing_ok=True)
+        else:
+            holder.kill(group=fate == "all are killed")
     follower = runs.start(*chance.choice([(), ("--overwrite",)]))
     if killed:
-        runs.wait_for_receipts(chance.randrange(SHARDS_OF_PHOTOS), follower)
+        receipts = chance.randrange(SHARDS_OF_PHOTOS)
+        wait_until(lambda: runs.receipts() >= receipts or follower.ended)
         time.sleep(chance.random())
         follower.kill(group=chance.random() < 0.5)
     assert holder.wait() != 0 or fate != "the lease is lost", holder.said()
@@ -477,9 +481,10 @@ def clash(runs: Runs, chance: random.Random, fate: str, *, killed: bool) -> None
 def test_a_run_that_was_suspended_for_longer_than_its_lease_does_not_end_well(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = runs.start()
-    wait_until(lambda: runs.receipts() >= 2)
-    os.killpg(run.process.pid, signal.SIGSTOP)
+    with Gate(runs.home, first=2 * IMAGES_PER_SHARD):
+        run = runs.start()
+        wait_until(lambda: runs.receipts() == 2)
+        os.killpg(run.process.pid, signal.SIGSTOP)
     # As if on another machine: on the same one it would be seen to be there.
     monkeypatch.setattr(lease, "_machine", lambda: "elsewhere")
     with leased(locate(runs.output / ".prep"), 0.5):

@@ -17,15 +17,16 @@ from prep.errors import OutputConflict
 from prep.output.lock import exclusive
 from prep.storage.local import LocalPath
 from tests.support.clusters import PREP, contents, run_prep, wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import link_photos
 
 IMAGES = 400
-FLAGS = ["run", "--source", "photos", "--output", "out", "--size", "512", "--workers", "1"]
+FLAGS = ["run", "--source", "photos", "--output", "out", "--size", "64", "--workers", "1"]
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with photos that take a while."""
+    """A folder with photos."""
     link_photos(tmp_path, IMAGES)
     return tmp_path
 
@@ -35,7 +36,10 @@ def test_the_second_run_is_told_who_owns_the_output_and_a_dead_owner_does_not_co
     home: Path,
 ) -> None:
     command = [PREP, *FLAGS, "--images-per-shard", "20"]
-    with subprocess.Popen(command, cwd=home, stderr=subprocess.DEVNULL) as process:
+    with (
+        Gate(home, first=20),
+        subprocess.Popen(command, cwd=home, stderr=subprocess.DEVNULL) as process,
+    ):
         first = psutil.Process(process.pid)
         wait_until(lambda: list(home.glob("out/.prep/receipts/*/*.json")))
         first.suspend()
