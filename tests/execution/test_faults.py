@@ -25,6 +25,7 @@ from distributed import Client
 import prep
 from prep.errors import ShardError
 from tests.support.clusters import PREP, commits, contents, run_prep, wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import write_tree
 
 SHARDS = 12
@@ -184,9 +185,11 @@ def test_killed_workers_all_at_once_cost_no_more(
 def test_a_killed_client_leaves_what_the_next_run_completes(
     at: str, where: list[str], home: Path, shim: Path, undisturbed: Path
 ) -> None:
-    with halted(home, shim, at, where) as run:
+    # Each worker gets to its fourth shard, and nobody to the last.
+    with Gate(home, first=4 * IMAGES_PER_SHARD) as gate, halted(home, shim, at, where) as run:
         workers = run.workers()
         run.command.kill()  # And the scheduler with it.
+        gate.open()
         run.process.send_signal(signal.SIGCONT)
         psutil.wait_procs(workers, timeout=60)
     committed = {path.stem for path in home.glob("out/.prep/receipts/train/*.json")}
@@ -217,6 +220,7 @@ def test_a_reader_never_sees_half_a_shard(home: Path, shim: Path, undisturbed: P
         run.process.send_signal(signal.SIGCONT)
         while run.command.poll() is None:
             look()
+        look()
     assert len(seen) == SHARDS
 
 

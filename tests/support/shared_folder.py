@@ -22,7 +22,7 @@ CLUSTER_FILE = Path(__file__).resolve().parents[2] / "cluster.yaml"
 
 #: Enough work for something to happen in the middle of it.
 SHARDS = 24
-_IMAGES_PER_SHARD = 100
+IMAGES_PER_SHARD = 100
 # What differs between two runs that do the same.
 _OF_THE_ATTEMPT = ("began", "seconds", "worker", "retries")
 
@@ -32,7 +32,7 @@ def one_machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos, and what a run on this machine alone makes of them."""
     require_hosts()
     folder = tmp_path_factory.mktemp("one-machine")
-    cats = link_photos(folder, SHARDS * _IMAGES_PER_SHARD - 1, picture(400, 500))
+    cats = link_photos(folder, SHARDS * IMAGES_PER_SHARD - 1, picture(400, 500))
     (cats / "bad.jpg").write_bytes(b"")
     done = run_prep("run", *flags(folder), "--workers", "2", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def shared(tmp_path: Path, one_machine: Path) -> Path:
 def flags(folder: Path) -> list[str]:
     """Return the flags of a ``prep run`` from ``photos`` to ``out`` in a folder."""
     paths = ["--source", f"{folder}/photos", "--output", f"{folder}/out"]
-    return [*paths, "--size", "128", "--images-per-shard", str(_IMAGES_PER_SHARD)]
+    return [*paths, "--size", "128", "--images-per-shard", str(IMAGES_PER_SHARD)]
 
 
 def adapt(shared: Path, profile: str = "local", **changes: Any) -> None:
