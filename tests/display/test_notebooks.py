@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from nbclient import NotebookClient
 
 import prep
 from tests.support.clusters import wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import link_photos
 
 REPO = Path(__file__).resolve().parents[2]
@@ -82,9 +82,12 @@ def scheduler():
     with prep.execution.clusters.session.session_client() as client:
         return client.sync(client.scheduler.identity)["id"]
 """
-INTERRUPTED = """
+# The worker has written two runs, and is held at the second shard of the third.
+INTERRUPTED = f"""
 import signal, threading, time
 from pathlib import Path
+gate = Path(os.environ["PREP_TEST_GATE"])
+gate.write_text("{2 * IMAGES + IMAGES // SHARDS}")
 def interrupt():
     while not list(Path("third").glob(".prep/receipts/*/*.json")):
         time.sleep(0.02)
@@ -94,24 +97,27 @@ try:
     prep.run(config("third"))
 except KeyboardInterrupt as error:
     print(type(error).__name__, error)
+gate.unlink()
 """
 
 
 @pytest.fixture(scope="module")
 def session(home: Path) -> tuple[Reader, list[Any]]:
     """Four runs in one kernel, and what is seen of them."""
-    return execute(
-        home,
-        SETUP,
-        "run = prep.start(config('first'), workers=1)\nrun",
-        "report = run.result()\nfirst = scheduler()\nreport",
-        "run = prep.start(config('second'), workers=1)\nrun",
-        "run.result()\nprint(scheduler() == first)",
-        INTERRUPTED,
-        "prep.run(config('third')).resumed_shards",
-        "print(scheduler() == first)",
-        "report = prep.run(config('third'))",
-    )
+    with Gate(home) as gate:
+        gate.open()  # Until it is closed there.
+        return execute(
+            home,
+            SETUP,
+            "run = prep.start(config('first'), workers=1)\nrun",
+            "report = run.result()\nfirst = scheduler()\nreport",
+            "run = prep.start(config('second'), workers=1)\nrun",
+            "run.result()\nprint(scheduler() == first)",
+            INTERRUPTED,
+            "prep.run(config('third')).resumed_shards",
+            "print(scheduler() == first)",
+            "report = prep.run(config('third'))",
+        )
 
 
 @pytest.mark.slow
@@ -193,15 +199,16 @@ def test_a_kernel_that_ends_leaves_nothing_behind(
 
 @pytest.mark.slow
 def test_a_kernel_that_is_shut_down_stops_its_run(home: Path, client: Client) -> None:
-    execute(
-        home,
-        SETUP,
-        "run = prep.start(config('left'), workers=1)",
-        "import time\nwhile not run.counters().shards: time.sleep(0.05)",
-    )
+    with Gate(home, first=IMAGES // SHARDS):
+        execute(
+            home,
+            SETUP,
+            "run = prep.start(config('left'), workers=1)",
+            "import time\nwhile not run.counters().shards: time.sleep(0.05)",
+        )
     wait_until(lambda: started_below(home) == [])
     committed = len(list(home.glob("left/.prep/receipts/*/*.json")))
-    assert 0 < committed < SHARDS
+    assert committed == 1
     # The kernel ends its workers before it lets anybody else clear up: the next run does.
     photos, output = home / "photos", home / "left"
     config = prep.Config(source=photos, output=output, size=448, images_per_shard=50)
@@ -296,9 +303,7 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     work.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     notebook = nbformat.read(path, as_version=4)
-    began = time.monotonic()
     Reader(notebook, work).execute()
-    assert time.monotonic() - began < 120
     said = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert [o.text for o in said if o.get("name") == "stderr" and "prep" in o.text] == []
     assert list(work.iterdir()) == []

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import time
@@ -39,6 +38,7 @@ from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec, plan_shards
 from prep.shards.writer import RunRef
 from tests.support.clusters import wait_until
+from tests.support.storages import free_port
 
 IMAGES = 1000
 BAG = 20
@@ -313,8 +313,7 @@ def scheduler_of_its_own() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         "stderr": subprocess.DEVNULL,
         "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     }
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = str(found.getsockname()[1])
+    port = str(free_port())
     here = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
     scheduler = subprocess.Popen([*dask, "scheduler", *here], **options)
     address = f"tcp://127.0.0.1:{port}"

@@ -40,6 +40,7 @@ from prep.storage.location import Stamp
 from prep.storage.remote import RemotePath
 from prep.storage.retry import answering_within, is_transient
 from tests.support.clusters import Terminal, wait_until
+from tests.support.gates import Gate
 from tests.support.pictures import link_photos, write_tree
 from tests.support.storages import (
     KEY,
@@ -297,9 +298,11 @@ def seconds_to_stop(folder: Path, away: signal.Signals, times: int) -> float:
         s3 = new_bucket(endpoint)
         flags = ["--source", "photos", "--output", f"{s3.url}/out", "--images-per-shard", "10"]
         flags += ["--size", "512", "--workers", "2"]
-        with Terminal("run", *flags, cwd=folder, **s3.variables) as terminal:
+        gate = Gate(folder, first=15)
+        with gate, Terminal("run", *flags, cwd=folder, **s3.variables) as terminal:
             wait_until(lambda: re.search(r"[1-9]\d* of 40 shards", terminal.shown))
             server.send_signal(away)
+            gate.open()
             began = time.monotonic()
             for time_ in range(times):
                 if time_ > 0:  # Two that come at the same moment are one to Python.
