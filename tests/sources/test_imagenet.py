@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -168,6 +169,18 @@ SHAPES: dict[str, tuple[Mapping[str, bytes | str], Mapping[str, tuple[str, int]]
         TRAIN_LABELS | VAL_LABELS | TEST_LABELS,
     ),
 }
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_kaggles_tree_may_be_packed(kind: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "kaggle", kaggle() | {"ILSVRC/Annotations/CLS-LOC/1.xml": "<a/>"})
+    catalog = catalog_of(Path(shutil.make_archive(str(tmp_path / "imagenet"), kind, root)))
+    assert images_of(catalog) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
+    assert catalog.read_as == "ImageNet (Kaggle's CLS-LOC tree), 5 classes by wnid"
+    assert catalog.class_names == {wnid: words for wnid, (_, words) in CLASSES.items()}
+    unpacked = catalog_of(root)
+    assert sorted(catalog.images["path"].to_pylist()) == sorted(unpacked.images["path"].to_pylist())
+    assert catalog.ignored == unpacked.ignored
 
 
 @pytest.mark.parametrize("shape", SHAPES)

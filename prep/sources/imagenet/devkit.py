@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import tarfile
 import zlib
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from prep.errors import SourceError
-from prep.parsing import LARGEST, text_of
+from prep.parsing import text_of
+from prep.sources.imagenet.shelves import Shelf
 from prep.sources.imagenet.synsets import Synsets, parse_map, parse_meta, parse_words
 from prep.sources.imagenet.validation import (
     ValidationLabels,
@@ -19,8 +21,6 @@ from prep.sources.imagenet.validation import (
     parse_solution,
     parse_wnids,
 )
-from prep.sources.layouts.base import Place
-from prep.storage.location import Location
 from prep.text import quoted, reason_of, sentence_of
 
 _MAP = "map_clsloc.txt"
@@ -71,19 +71,22 @@ class Knowledge:
     files: frozenset[str] = frozenset()
 
 
-def read_devkits(places: Sequence[Place], *, validation: bool, needed: bool) -> Knowledge:
+def read_devkits(
+    folders: Sequence[tuple[Shelf, str]], *, validation: bool, needed: bool
+) -> Knowledge:
     """Read what files in some folders, and in devkits in these, tell of the classes.
 
     ``meta.mat`` is read only where no text file tells the same.
 
     Args:
+        folders: each on its shelf, by its path there.
         validation: whether to read labels of validation images.
         needed: whether nothing else tells these.
 
     Raises:
         SourceError: a file can't be read, or contradicts another.
     """
-    kits = _Kits([documents for place in places for documents in _devkits(place)])
+    kits = _Kits([documents for shelf, path in folders for documents in _devkits(shelf, path)])
     if not kits.lists():
         kits.read_metas()
     labels = kits.labels() if validation else []
@@ -169,45 +172,34 @@ def _merged(lists: Sequence[Synsets]) -> Synsets | None:
     return lists[0] if lists else None
 
 
-def _devkits(place: Place) -> Iterator[_Documents]:
+def _devkits(shelf: Shelf, path: str) -> Iterator[_Documents]:
     """Yield the files of each devkit in a folder, by name; those that lie loose are one."""
-    yield _documents_in(place.location, place.entries)
-    for name, is_folder in place.entries.items():
+    entries = shelf.entries(path)
+    yield _documents_in(shelf, path, entries)
+    for name, is_folder in entries.items():
         match = _DEVKIT.fullmatch(name)
         if match is None:
             continue
-        below = place.location / name
+        below = os.path.join(path, name)
         if is_folder:
-            for folder in (below, below / "data"):
-                yield _documents_in(folder, folder.names())
+            for folder in (below, os.path.join(below, "data")):
+                yield _documents_in(shelf, folder, shelf.names(folder))
         elif match["packed"]:
-            yield _documents_packed(below)
+            yield _documents_packed(shelf, below)
 
 
 def _is_known(name: str) -> bool:
     return name in _KNOWN or _GROUND_TRUTH.fullmatch(name) is not None
 
 
-def _documents_in(folder: Location, names: Iterable[str]) -> _Documents:
-    found = ((name, folder / name) for name in names if _is_known(name))
-    return {name: _Document(str(file), partial(_contents_of, file)) for name, file in found}
+def _documents_in(shelf: Shelf, folder: str, names: Iterable[str]) -> _Documents:
+    found = ((name, os.path.join(folder, name)) for name in names if _is_known(name))
+    return {name: _Document(shelf.at(file), partial(shelf.read, file)) for name, file in found}
 
 
-def _contents_of(file: Location) -> bytes:
-    """Return the contents of a file; raise SourceError if it can't be read."""
-    try:
-        return file.read_at_most(LARGEST)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError):
-            file.require_answer(error, "source: can't read a file of labels")
-        raise SourceError(
-            f"source: {quoted(str(file))} can't be read: {reason_of(error)}"
-        ) from None
-
-
-def _documents_packed(archive: Location) -> _Documents:
+def _documents_packed(shelf: Shelf, archive: str) -> _Documents:
     """Return the files of a devkit as downloaded, a small tar file, mostly compressed."""
-    data = _contents_of(archive)
+    data, name_of_all = shelf.read(archive), shelf.at(archive)
     found: dict[str, _Document] = {}
     try:
         data = _unpacked(data) if data.startswith(b"\x1f\x8b") else data
@@ -217,11 +209,12 @@ def _documents_packed(archive: Location) -> _Documents:
                 if member.isfile() and _is_known(name):
                     file = members.extractfile(member)
                     contents = b"" if file is None else file.read()
-                    where = f"{archive}/{member.name}"
-                    found[name] = _Document(where, partial(bytes, contents))
+                    found[name] = _Document(
+                        f"{name_of_all}/{member.name}", partial(bytes, contents)
+                    )
     except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise SourceError(
-            f"source: {quoted(str(archive))} can't be read: {sentence_of(error)}; download it again"
+            f"source: {quoted(name_of_all)} can't be read: {sentence_of(error)}; download it again"
         ) from None
     return found
 

@@ -21,7 +21,7 @@ from prep.sources.imagenet.pieces import (
     FoundPieces,
     Piece,
     find_pieces,
-    label_places,
+    label_folders,
     names_a_piece,
 )
 from prep.sources.labels import NO_LABEL
@@ -71,10 +71,10 @@ class ImageNet:
         _require_apart(place, pieces, wanted.output)
         known = _knowledge(place, found, pieces)
         extensions = _extensions(wanted.image_type)
-        images = [list_piece(piece, place.name, extensions) for piece in pieces]
+        images = [list_piece(piece, found.shelf, extensions) for piece in pieces]
         wnids = [wnids_of(p, i, known) for p, i in zip(pieces, images, strict=True)]
         passed = _passed_over(found, known, wanted.output)
-        strays = Passed()
+        strays = Passed() if found.shelf is None else found.shelf.outside()
         for piece, listed, labels in zip(pieces, images, wnids, strict=True):
             passed.add(listed.passed)
             _move_strays(piece, listed, labels, strays)
@@ -107,7 +107,7 @@ class ImageNet:
 def _knowledge(place: Place, found: FoundPieces, pieces: Sequence[Piece]) -> Knowledge:
     """Read the files that tell classes; those with validation labels if such images are wanted."""
     return read_devkits(
-        label_places(place, found),
+        label_folders(place, found),
         validation=any(piece.split == "val" for piece in pieces),
         needed=any(piece.split == "val" and piece.kind != "class folders" for piece in pieces),
     )
@@ -184,12 +184,16 @@ def _passed_over(found: FoundPieces, known: Knowledge, output: str) -> Passed:
     """Count what lies beside the pieces and was not read."""
     passed = Passed()
     used = [*(piece.at for piece in found.pieces), *known.files]
-    used += [*(place.name for place in found.folders.values()), absolute(output)]
-    for path, place in found.folders.items():
-        for name, is_folder in place.entries.items():
-            at = os.path.join(place.name, name)
-            if not names_a_piece(name) and not any(is_within(each, at) for each in used):
-                passed.note(_reason(name, is_folder), os.fsencode(os.path.join(path, name)))
+    shelf = found.shelf
+    if shelf is None:
+        return passed
+    passed.add(shelf.passed())
+    used += [*map(shelf.at, found.folders), absolute(output)]
+    for path in found.folders:
+        for name, is_folder in shelf.entries(path).items():
+            below = os.path.join(path, name)
+            if not names_a_piece(name) and not any(is_within(u, shelf.at(below)) for u in used):
+                passed.note(_reason(name, is_folder), os.fsencode(below))
     return passed
 
 

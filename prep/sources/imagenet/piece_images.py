@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import SYSTEM_FOLDERS, extension_of
 from prep.sources.folders.tree import Tree
 from prep.sources.imagenet.pieces import Piece
+from prep.sources.imagenet.shelves import Shelf
 from prep.sources.imagenet.synsets import WNID
 from prep.sources.manifest import table_of
 
@@ -74,11 +76,11 @@ class PieceImages:
         return pa.table(columns | _places(pa.array(self.paths, pa.binary()), offsets, hows))
 
 
-def list_piece(piece: Piece, source: str, extensions: frozenset[bytes]) -> PieceImages:
+def list_piece(piece: Piece, shelf: Shelf | None, extensions: frozenset[bytes]) -> PieceImages:
     """List the images of a piece.
 
     Args:
-        source: the absolute path or URL that names are relative to.
+        shelf: what it lies in; None if it is the source itself.
         extensions: of images, in lower case.
 
     Raises:
@@ -91,7 +93,8 @@ def list_piece(piece: Piece, source: str, extensions: frozenset[bytes]) -> Piece
         return _members_of([(file, prefix, index_tar(piece.location))], extensions)
     if piece.kind == "class tars":
         return _members_of(_class_tars(piece), extensions)
-    return _in_folders(piece, source, extensions)
+    assert shelf is not None  # A folder is one.
+    return _in_folders(piece, shelf.tree(extensions))
 
 
 def wnids_in(paths: Iterable[bytes]) -> Iterator[str | None]:
@@ -192,8 +195,7 @@ def _why_not(name: bytes, extensions: frozenset[bytes]) -> str:
     return "hidden" if hidden and extension_of(name) in extensions else OTHER
 
 
-def _in_folders(piece: Piece, source: str, extensions: frozenset[bytes]) -> PieceImages:
-    tree = Tree(source, extensions)
+def _in_folders(piece: Piece, tree: Tree) -> PieceImages:
     path = os.fsencode(piece.path)
     top = tree.folder(path)
     passed = Passed()
@@ -211,11 +213,11 @@ def _in_folders(piece: Piece, source: str, extensions: frozenset[bytes]) -> Piec
     for folder in folders:
         passed.add(folder.passed)
     paths = [path for folder in folders for path in folder.images]
-    rows = table_of(
-        {
-            "path": paths,
-            "size": [size for folder in folders for size in folder.sizes],
-            "mtime": [time for folder in folders for time in folder.mtimes],
-        }
-    )
-    return PieceImages(paths=paths, rows=rows, passed=passed)
+    sizes = [size for folder in folders for size in folder.sizes]
+    times = [time for folder in folders for time in folder.mtimes]
+    columns: dict[str, Sequence[Any]] = {"path": paths, "size": sizes, "mtime": times}
+    if tree.is_packed:
+        columns["file"] = [folder.archive for folder in folders for _ in folder.images]
+        columns["offset"] = [offset for folder in folders for offset in folder.offsets]
+        columns["how"] = [HOWS[how].encode() for folder in folders for how in folder.hows]
+    return PieceImages(paths=paths, rows=table_of(columns), passed=passed)

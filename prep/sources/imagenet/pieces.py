@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from prep.errors import SourceError
+from prep.sources.imagenet.shelves import ArchiveShelf, FolderShelf, Shelf
 from prep.sources.imagenet.synsets import WNID
 from prep.sources.layouts.base import Place
 from prep.storage.locate import locate
@@ -44,6 +45,8 @@ _NUMBERED = re.compile(
 # Folders in which the images of Kaggle's tree, and of ILSVRC2015's, lie.
 _ABOVE = re.compile(r"ILSVRC(?:20\d\d)?|Data|CLS-LOC")
 _HINT = re.compile(r"ilsvrc|imagenet|cls-loc|devkit|^LOC_", re.IGNORECASE)
+# Names that the first of an archive's files are below, or have, if it holds Kaggle's tree.
+_HINTS_IN_ARCHIVE = (b"ILSVRC/", b"ILSVRC20", b"CLS-LOC/", b"LOC_")
 _BLOCK = 512  # bytes, of a tar
 _NOT_A_FILE = frozenset((b"5", b"x", b"g", b"L", b"K"))  # Folders, and more about the next member.
 
@@ -98,12 +101,14 @@ class FoundPieces:
     """The pieces in a source, and the folders of it that were looked through for them.
 
     Attributes:
-        folders: by their path relative to the source.
+        shelf: what they lie in; None if the source is one tar.
+        folders: their paths relative to the source.
         unread: files that are called like pieces, and are none.
     """
 
     pieces: tuple[Piece, ...]
-    folders: dict[str, Place]
+    shelf: Shelf | None = None
+    folders: tuple[str, ...] = ()
     unread: tuple[UnreadTar, ...] = ()
 
     def special(self) -> Piece | None:
@@ -159,35 +164,44 @@ def find_pieces(root: Place) -> FoundPieces:
         SourceError: a folder can't be listed.
         StorageUnavailable: it is in a storage that does not answer.
     """
-    if not root.is_folder:
-        split = _split_of_tar(root.head)
-        pieces = [Piece(split=split, kind="tar", path="", at=root.name)] if split else []
-        return FoundPieces(pieces=tuple(pieces), folders={})
-    folders = dict(_folders(root, ""))
-    found = [piece for path, place in folders.items() for piece in _pieces_in(place, path)]
-    tars = [tar for path, place in folders.items() for tar in _tars_in(place, path)]
+    split = _split_of_tar(root.head)
+    if split:
+        pieces = (Piece(split=split, kind="tar", path="", at=root.name),)
+        return FoundPieces(pieces=pieces)
+    if root.is_folder:
+        return _on_shelf(FolderShelf(root))
+    if ArchiveShelf.may_hold(root, _HINTS_IN_ARCHIVE):
+        return _on_shelf(ArchiveShelf(root))
+    return FoundPieces(pieces=())
+
+
+def _on_shelf(shelf: Shelf) -> FoundPieces:
+    folders = tuple(_folders(shelf, ""))
+    found = [piece for path in folders for piece in _pieces_in(shelf, path)]
+    tars = [tar for path in folders for tar in _tars_in(shelf, path)]
     found += [tar for tar in tars if isinstance(tar, Piece)]
     return FoundPieces(
         pieces=tuple(sorted(found, key=lambda piece: piece.path)),
+        shelf=shelf,
         folders=folders,
         unread=tuple(tar for tar in tars if isinstance(tar, UnreadTar)),
     )
 
 
-def label_places(root: Place, found: FoundPieces) -> list[Place]:
+def label_folders(root: Place, found: FoundPieces) -> list[tuple[Shelf, str]]:
     """Return the folders in which files with labels and names of classes may lie.
 
     For a part of the set, or of Kaggle's tree, they may lie above the source.
     """
-    places = [*found.folders.values()]
+    folders = [] if found.shelf is None else [(found.shelf, path) for path in found.folders]
     above = root.location
     if any(not piece.path for piece in found.pieces):
         above = above.parent
-        places += _readable(above)
+        folders += _readable(above)
     while _ABOVE.fullmatch(above.name):
         above = above.parent
-        places += _readable(above)
-    return places
+        folders += _readable(above)
+    return folders
 
 
 def names_a_piece(name: str) -> bool:
@@ -199,68 +213,58 @@ def names_a_piece(name: str) -> bool:
     return any(_contents([name], "train"))
 
 
-def _readable(folder: Location) -> Iterator[Place]:
+def _readable(folder: Location) -> Iterator[tuple[Shelf, str]]:
     """Yield a folder above the source, unless it can't be listed."""
-    place = Place(name=str(folder), location=folder, is_folder=True)
     try:
-        _ = place.entries
+        yield FolderShelf(Place(name=str(folder), location=folder, is_folder=True)), ""
     except SourceError:
         return
-    yield place
 
 
-def _folders(place: Place, path: str) -> Iterator[tuple[str, Place]]:
+def _folders(shelf: Shelf, path: str) -> Iterator[str]:
     """Yield a folder and those in it that images of Kaggle's tree lie below."""
-    yield path, place
-    for name, is_folder in place.entries.items():
+    yield path
+    for name, is_folder in shelf.entries(path).items():
         if is_folder and _ABOVE.fullmatch(name):
-            below = place.location / name
-            folder = Place(name=str(below), location=below, is_folder=True)
-            yield from _folders(folder, os.path.join(path, name))
+            yield from _folders(shelf, os.path.join(path, name))
 
 
-def _pieces_in(place: Place, path: str) -> Iterator[Piece]:
-    for split, kind in _contents(place.entries, "train"):
-        yield Piece(split=split, kind=kind, path=path, at=place.name)
-    for name, is_folder in place.entries.items():
+def _pieces_in(shelf: Shelf, path: str) -> Iterator[Piece]:
+    entries = shelf.entries(path)
+    for split, kind in _contents(entries, "train"):
+        yield Piece(split=split, kind=kind, path=path, at=shelf.at(path))
+    # In a storage, a long list takes long.
+    hinted = not shelf.is_remote or any(map(_HINT.search, (shelf.at(path), *entries)))
+    for name, is_folder in entries.items():
         named = _NAMED.fullmatch(name)
-        if named and is_folder and not named[3]:
-            at, below = os.path.join(place.name, name), os.path.join(path, name)
-            yield from _pieces_of_split(place, at, below, _SPLITS[named[2].lower()])
+        if named and is_folder and not named[3] and hinted:
+            below = os.path.join(path, name)
+            yield from _pieces_of_split(shelf, below, _SPLITS[named[2].lower()])
 
 
-def _tars_in(place: Place, path: str) -> Iterator[Piece | UnreadTar]:
+def _tars_in(shelf: Shelf, path: str) -> Iterator[Piece | UnreadTar]:
     """Yield the tars that are pieces, and those that are called like one and are none."""
-    for name, is_folder in place.entries.items():
+    for name, is_folder in shelf.entries(path).items():
         named, whole = _NAMED.fullmatch(name), _WHOLE.fullmatch(name)
         if not is_folder and (whole or (named and named[3])):
-            at, below = os.path.join(place.name, name), os.path.join(path, name)
-            head = Place.at(at).head
+            below = os.path.join(path, name)
+            head = shelf.head(below)
             split = _split_of_tar(head)
             if split:
-                yield Piece(split=split, kind="tar", path=below, at=at)
+                yield Piece(split=split, kind="tar", path=below, at=shelf.at(below))
             elif whole or (named and named[1]):
                 yield UnreadTar(path=below, head=head)
 
 
-def _pieces_of_split(above: Place, at: str, path: str, split: Split) -> Iterator[Piece]:
+def _pieces_of_split(shelf: Shelf, path: str, split: Split) -> Iterator[Piece]:
     """Yield what is in a folder called like a split, or in one of that name in it."""
-    if not _may_be_listed(above):
-        return
-    names = locate(at).names()
+    names = [*shelf.names(path)]
     inner = next((name for name in names if name.lower() == split), None)
     if inner is not None and all(name == inner or name.startswith(".") for name in names):
-        at, path = os.path.join(at, inner), os.path.join(path, inner)
-        names = locate(at).names()
+        path = os.path.join(path, inner)
+        names = [*shelf.names(path)]
     for held, kind in _contents(names, split):
-        yield Piece(split=held, kind=kind, path=path, at=at)
-
-
-def _may_be_listed(place: Place) -> bool:
-    """Return whether it is worth a look into splits; in a storage, a long list takes long."""
-    if not place.location.is_remote:
-        return True
-    return any(map(_HINT.search, (place.name, *place.entries)))
+        yield Piece(split=held, kind=kind, path=path, at=shelf.at(path))
 
 
 def _contents(names: Iterable[str], split: Split) -> Iterator[tuple[Split, Kind]]:
