@@ -109,6 +109,8 @@ def setting_text(value: Any) -> str:
     >>> setting_text(("train", "val")), setting_text({"image": "path", "label": ("a", "b")})
     ('train,val', 'image: path, label: a,b')
     """
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {setting_text(of)}" for name, of in value.items())
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -12,7 +12,7 @@ import prep
 from prep.cli.main import main
 from prep.config import Config
 from tests.support.pictures import write_tree
-from tests.support.recipes import make_sources
+from tests.support.recipes import PHOTOS, make_sources
 
 SPLIT = {"train": {"cat": 4, "dog": 2}, "val": {"cat": 1}}
 
@@ -128,3 +128,14 @@ def test_what_was_found_in_a_source_is_written_down(home: Path) -> None:
         found = prep.plan("config.yaml")
         assert found.read_as == read_as
         assert found.fingerprint == prep.plan(Config(source=source, output="shards")).fingerprint
+
+
+def test_an_archive_that_is_compressed_as_a_whole_is_unpacked_if_asked(home: Path) -> None:
+    make_sources(home)
+    assert "pass --unpack to have it unpacked" in init("photos.tar.gz", code=2)
+    init("photos.tar.gz", "--unpack")
+    assert yaml.safe_load((home / "config.yaml").read_text())["unpack"] is True
+    assert prep.plan("config.yaml").images == len(PHOTOS)
+    result = CliRunner().invoke(main, ["labels", "-c", "config.yaml", "-o", "labels.json"])
+    assert result.exit_code == 0, result.output
+    assert (home / "labels.json").read_text().split() == ["{", '"cat":', "0,", '"dog":', "1", "}"]

@@ -7,6 +7,7 @@ import os
 import click
 
 from prep.cli.files import writable, write
+from prep.cli.options import key_options
 from prep.cli.parameters import Path, place
 from prep.errors import ConfigError
 from prep.text import counted, one_line, quoted
@@ -38,7 +39,10 @@ from prep.text import counted, one_line, quoted
     help="YAML file to write.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def init(source: str | None, output: str | None, config_file: str, overwrite: bool) -> None:
+@key_options("unpack")
+def init(
+    source: str | None, output: str | None, config_file: str, overwrite: bool, unpack: bool | None
+) -> None:
     """Write a configuration for SOURCE, with every setting explained.
 
     What was found, such as the columns of a list, is set in it. SOURCE defaults to this folder, or
@@ -54,7 +58,7 @@ def init(source: str | None, output: str | None, config_file: str, overwrite: bo
             f"config: {quoted(file)} exists; pass `overwrite=True` to replace it, or give another "
             "name with `config`"
         )
-    starter = make_starter(source, output)
+    starter = make_starter(source, output, unpack=bool(unpack))
     write(file, starter.text.encode())
     counts = f"{counted(starter.images, 'image')} of {counted(starter.classes, 'class')}"
     written = one_line(str(file))

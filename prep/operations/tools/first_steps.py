@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prep.config import Config
@@ -51,13 +51,14 @@ class Starter:
     read_as: str
 
 
-def make_starter(source: str | None, output: str | None) -> Starter:
+def make_starter(source: str | None, output: str | None, *, unpack: bool = False) -> Starter:
     """Write a configuration for a source.
 
     Args:
         source: a folder, an archive or a list, or its URL, or a folder with just one folder in it
             that can be a source; by default, this folder.
         output: where the shards are to go; by default ``shards``.
+        unpack: whether to unpack an archive that is compressed as a whole.
 
     Raises:
         SourceError: there are no images, or in several folders.
@@ -66,7 +67,9 @@ def make_starter(source: str | None, output: str | None) -> Starter:
     """
     place = os.curdir if source is None else typed("source", source)
     shards = "shards" if output is None else typed("output", output)
-    found, catalog = _find_source(place, shards)
+    found, catalog = _find_source(place, shards, unpack=unpack)
+    if unpack:
+        catalog = replace(catalog, as_keys={**catalog.as_keys, "unpack": True})
     return Starter(
         text=_as_yaml(catalog, found, shards),
         source=found,
@@ -109,14 +112,14 @@ def run_demo(
     return run(config, workers=workers, overwrite=True, progress=True)
 
 
-def _find_source(place: str, output: str) -> tuple[str, Catalog]:
+def _find_source(place: str, output: str, *, unpack: bool) -> tuple[str, Catalog]:
     """List the images of a source, or else of the only folder in it that can be one.
 
     Returns:
         The path or URL that a configuration names; its images.
     """
     try:
-        return place, _catalog(place, output)
+        return place, _catalog(place, output, unpack=unpack)
     except SourceError as error:
         found = [] if is_url(place) else list(_sources_in(place, output))
         if len(found) > 1:
@@ -130,8 +133,8 @@ def _find_source(place: str, output: str) -> tuple[str, Catalog]:
         return found[0]
 
 
-def _catalog(place: str, output: str) -> Catalog:
-    config = Config(source=Stored(place), output=Stored(output), on_stray="skip")
+def _catalog(place: str, output: str, *, unpack: bool = False) -> Catalog:
+    config = Config(source=Stored(place), output=Stored(output), on_stray="skip", unpack=unpack)
     return open_source(config.source).catalog(config)
 
 
