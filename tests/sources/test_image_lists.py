@@ -29,6 +29,7 @@ from prep.sources.lists.resolution import require_inside
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source, planned_source
 from tests.support.imagenet import write
+from tests.support.storages import S3
 
 #: Images that most lists here name, each with contents of its own.
 IMAGES = ("a b.jpg", "x,y.jpg", "ü.jpg", "cat/1.jpg", 'q"q.png')
@@ -253,6 +254,22 @@ def test_class_folders_beside_a_list_stay_class_folders(names: list[str], tmp_pa
     write(images(tmp_path, names), {"train.csv": f"path,label\n{names[0]},x\n"})
     assert catalog(tmp_path).read_as.startswith("class folders")
     assert labels(tmp_path / "train.csv") == {names[0]: "x"}
+
+
+def test_class_folders_with_metadata_stay_class_folders_unless_a_list_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    text = "file_name,what\ncat/1.jpg,x\n"
+    write(images(tmp_path, ["cat/1.jpg", "dog/2.jpg"]), {"metadata.csv": text})
+    assert labels(tmp_path) == {"cat/1.jpg": "cat", "dog/2.jpg": "dog"}
+    assert labels(tmp_path, layout="list", columns={"label": "what"}) == {"cat/1.jpg": "x"}
+
+
+def test_an_output_among_the_images_is_refused(tmp_path: Path) -> None:
+    place = write(images(tmp_path), {"l.csv": "path,label\na b.jpg,x\n"}) / "l.csv"
+    config = Config(source=str(place), output=str(tmp_path))
+    with pytest.raises(ConfigError, match="is also the folder of the images"):
+        open_source(config.source).catalog(config)
 
 
 def test_two_lists_in_a_folder_are_not_chosen_from(tmp_path: Path) -> None:
@@ -544,6 +561,38 @@ def test_several_lists_with_their_splits(tmp_path: Path) -> None:
     source = planned_source(plan.config.source, plan.source, None)
     assert [source.read(e) for e in entries_of(plan.manifest, plan.classes)] == [b"a b.jpg"] * 2
     assert plan.classes == ("x", "y")
+
+
+def test_a_list_in_a_storage_has_its_images_there(s3: S3) -> None:
+    """Each folder that is named is listed once, and no image is asked for by itself."""
+    rows = [(f"{folder}/{n}.jpg", folder, "train") for folder in ("cat", "dog") for n in range(30)]
+    for name, _, _ in rows:
+        s3.write(f"set/{name}", name.encode())
+    s3.write("set/lists/all.csv", comma(rows).encode())
+    s3.write("set/lists/stems.csv", b"image,label\n7,x\n")
+    s3.write("set/lists/escape.csv", b"image,label\n%2e%2e/cat/7.jpg,x\n")
+    keys = {"storage_options": s3.options, "images": f"{s3.url}/set"}
+    config = Config(source=f"{s3.url}/set/lists/all.csv", output="/o", **keys)
+    config.grant()
+    before = len(s3.requests())
+    source = open_source(config.source)
+    found = source.catalog(config)
+    asked = s3.requests()[before:]
+    assert len(asked) < 20
+    assert not any(".jpg" in path for _, path, _ in asked)
+    entries = list(entries_of(found.images, found.classes))
+    assert sorted((e.name, e.class_name) for e in entries) == [row[:2] for row in sorted(rows)]
+    again = planned_source(config.source, found.source, None)
+    assert again.read(entries[7]).decode() == entries[7].name
+    stems = config.model_copy(update={"source": f"{s3.url}/set/lists/stems.csv"})
+    with pytest.raises(SourceError, match=r"'cat/7.jpg' and 'dog/7.jpg' fit the first"):
+        open_source(stems.source).catalog(stems)
+    escape = config.model_copy(update={"source": f"{s3.url}/set/lists/escape.csv"})
+    with pytest.raises(SourceError, match="got 1 path outside"):
+        open_source(escape.source).catalog(escape)
+    cats = stems.model_copy(update={"images": f"{s3.url}/set/cat"})
+    (image,) = open_source(cats.source).catalog(cats).images.to_pylist()
+    assert (image["path"], image["size"]) == (b"7.jpg", 9)
 
 
 def test_plain_text_is_parsed_as_the_csv_module_does(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class List:
                 table = _read(place, wanted.columns or {})
                 return catalog_of_list(place, table, folder, wanted)
             place = beside
-        found = _lists_in(place)
+        found = _lists_in(place, asked=wanted.layout == "list")
         if found is None:
             raise SourceError(
                 f"source: {quoted(place.name)} is a folder, in which no one list is plainly that "
@@ -104,19 +104,33 @@ def _inside(place: Place, name: str) -> Place:
     return Place.at(f"{place.name.rstrip('/')}/{name}")
 
 
-def _lists_in(place: Place) -> _Lists | None:
-    """Return the lists in a folder that are plainly those of its images; None if none is."""
+def _lists_in(place: Place, *, asked: bool = False) -> _Lists | None:
+    """Return the lists in a folder that are plainly those of its images; None if none is.
+
+    Args:
+        asked: whether a list was asked for; otherwise, class folders are none of it.
+    """
     if _is_cub(place):
         return _Lists(files=_CUB)
-    there = [name for name in _METADATA if place.entries.get(name) is False]
-    if len(there) == 1 and _names_files(_inside(place, there[0])):
-        return _Lists(files=there)
-    splits = [name for name, is_folder in place.entries.items() if is_folder]
-    if not there and 0 < len(splits) <= _MOST_FOLDERS and all(map(is_plainly_a_split, splits)):
-        found = [_metadata_in(place, name) for name in splits]
+    splits = _folders_of(place)
+    if 0 < len(splits) <= _MOST_FOLDERS and all(map(is_plainly_a_split, splits)):
+        found = [_metadata_in(place, name, asked) for name in splits]
         if all(found):
             return _Lists(files=[name for name in found if name], in_splits=True)
+    there = [name for name in _METADATA if place.entries.get(name) is False]
+    if len(there) == 1 and (asked or _are_outside_classes(place)):
+        inside = _inside(place, there[0])
+        if asked or _has_images_and_labels(inside):
+            return _Lists(files=there)
     return _list_beside_images(place)
+
+
+def _folders_of(place: Place) -> list[str]:
+    return [
+        name
+        for name, is_folder in place.entries.items()
+        if is_folder and not name.startswith(".") and os.fsencode(name) not in SYSTEM_FOLDERS
+    ]
 
 
 def _is_cub(place: Place) -> bool:
@@ -129,45 +143,45 @@ def _is_cub(place: Place) -> bool:
     )
 
 
-def _metadata_in(place: Place, folder: str) -> str | None:
+def _metadata_in(place: Place, folder: str, asked: bool) -> str | None:
     """Return the list of a split as Hugging Face's ``imagefolder`` has it; None if there is none.
 
     https://huggingface.co/docs/datasets/image_dataset#imagefolder
     """
     inside = place.location / folder
-    there = [name for name in inside.names("metadata.") if name in _METADATA]
-    if len(there) != 1 or not _names_files(_inside(place, f"{folder}/{there[0]}")):
+    if inside.is_remote:
+        there = [name for name in inside.names("metadata.") if name in _METADATA]
+    else:
+        there = [name for name in _METADATA if (inside / name).is_file()]
+    if len(there) != 1 or not (asked or _is_flat(inside)):
         return None
-    return f"{folder}/{there[0]}"
-
-
-def _names_files(place: Place) -> bool:
-    return place.head.startswith(b"PAR1") or b"file_name" in place.head
+    found = f"{folder}/{there[0]}"
+    return found if asked or _has_images_and_labels(_inside(place, found)) else None
 
 
 def _list_beside_images(place: Place) -> _Lists | None:
     """Return the only list with images and labels beside images that are in no class folders."""
-    folders = [name for name, is_folder in place.entries.items() if is_folder]
-    folders = [n for n in folders if not n.startswith(".") and n.encode() not in SYSTEM_FOLDERS]
     names = [
         name
         for name, is_folder in place.entries.items()
         if not is_folder and extension_of(os.fsencode(name)) in _LISTS and not name.startswith(".")
     ]
     names = [name for name in names if not _SAMPLE.search(name)]
-    if not names or len(folders) > _MOST_FOLDERS or len(names) > _MOST_FOLDERS:
+    if not 0 < len(names) <= _MOST_FOLDERS or not _are_outside_classes(place):
         return None
     found = [name for name in names if _has_images_and_labels(_inside(place, name))]
-    if len(found) != 1:
-        return None
-    here = any(
-        extension_of(os.fsencode(name)) in EXTENSIONS
-        for name, is_folder in place.entries.items()
-        if not is_folder
-    )
+    return _Lists(files=found) if len(found) == 1 else None
+
+
+def _are_outside_classes(place: Place) -> bool:
+    """Return whether images in a folder seem to be in no class folders."""
+    folders = _folders_of(place)
+    if not folders:
+        names = (os.fsencode(name) for name in place.entries)
+        return any(extension_of(name) in EXTENSIONS for name in names)
     unlike = len(folders) == 1 or all(is_container(n) or is_plainly_a_split(n) for n in folders)
-    flat = unlike and all(_is_flat(place.location / name) for name in folders)
-    return _Lists(files=found) if flat and (here or folders) else None
+    few = len(folders) <= _MOST_FOLDERS
+    return few and unlike and all(_is_flat(place.location / name) for name in folders)
 
 
 def _is_flat(folder: Location, depth: int = 2) -> bool:

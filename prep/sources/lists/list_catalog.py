@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep.errors import SourceError
+from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.ignored import Passed
 from prep.sources.labelling.exclusion import without_excluded
@@ -34,7 +34,8 @@ from prep.sources.lists.row_labels import (
 )
 from prep.sources.manifest import table_of
 from prep.sources.naming import SourceName
-from prep.storage.locate import open_alike
+from prep.storage.locate import absolute, open_alike
+from prep.storage.urls import is_url
 from prep.text import counted, quoted, some
 
 _Rows = npt.NDArray[np.int64]
@@ -55,6 +56,7 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
     """
     root = wanted.images or folder
     open_alike(root, place.name)
+    _require_apart(root, wanted.output)
     rows = _read(table, wanted, root)
     files = files_at(root)
     found = resolve(table, rows.names, files, wanted.extension)
@@ -73,6 +75,15 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
         label_column=rows.label_column,
         doubts=doubts_about(rows.labels, rows.splits, rows.groups),
     )
+
+
+def _require_apart(root: str, output: str) -> None:
+    """Raise ConfigError if shards would be written among the images."""
+    folders = [path if is_url(path) else os.path.realpath(path) for path in (root, output)]
+    if absolute(folders[0]) == absolute(folders[1]):
+        raise ConfigError(
+            f"output: {quoted(output)} is also the folder of the images; choose another folder"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +154,7 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
     parts = [f"images from {column_named(table, roles.image)}", told, told_split]
     if roles.group is not None:
         parts.append(f"groups from {column_named(table, roles.group)}")
-    one = roles.label[0] if from_columns and roles.label else None
+    of_labels = ", ".join(table.columns[at] for at in roles.label) if from_columns else ""
     return _Read(
         numbers=np.arange(len(names)),
         names=names,
@@ -153,7 +164,7 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
         told=f"a list ({table.form}): {', '.join(parts)}",
         are_labelled=from_columns,
         columns=roles.as_columns(table),
-        label_column=None if one is None else table.columns[one],
+        label_column=of_labels or None,
     ).of_splits(wanted.splits, table)
 
 

@@ -57,8 +57,8 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
             )
         if lists and len(names) == 1:
             refuse_source(
-                f"all images lie in {in_words(names)}{lists}, which may list their classes and is "
-                f"not read; {sort}; {from_names(tree, classes.values())}"
+                f"all images lie in {in_words(names)}{lists}, which may list their classes: give "
+                f"that list as the source; or {sort}; {from_names(tree, classes.values())}"
             )
         if shape.has_splits:
             _require_depth(tree, folder, classes)
