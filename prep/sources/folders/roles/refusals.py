@@ -31,7 +31,8 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
         SourceError: it is.
     """
     lists = "" if shape.has_splits else _lists_beside(tree.folder(*shape.folders.values()))
-    sort = "sort the images into a folder for each class, or " + (
+    given = "give the list of the images as the source, or " if lists else ""
+    sort = f"{given}sort the images into a folder for each class, or " + (
         "name the splits to be taken with `splits`, or pass `layout='splits'` if these are classes"
         if shape.has_splits
         else "pass `layout='classes'` if these are"
@@ -57,8 +58,8 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
             )
         if lists and len(names) == 1:
             refuse_source(
-                f"all images lie in {in_words(names)}{lists}, which may list their classes: give "
-                f"that list as the source; or {sort}; {from_names(tree, classes.values())}"
+                f"all images lie in {in_words(names)}{lists}, which may list their classes; "
+                f"{sort}; {from_names(tree, classes.values())}"
             )
         if shape.has_splits:
             _require_depth(tree, folder, classes)
