@@ -503,6 +503,9 @@ def test_columns_of_ones_and_zeros(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"columns": {"label": ["B", "A"]}}
     assert labels(place, **keys) == {"a b.jpg": "A", "cat/1.jpg": "B"}
     assert "other than 0 and 1" in refusal(place, columns={"label": ["A", "age"]})
+    flags = write(tmp_path, {"f.csv": "image,A,B\na b,1,0\ncat/1,0,1\n"}) / "f.csv"
+    assert labels(flags, labels={"from": "column"}) == {"a b.jpg": "A", "cat/1.jpg": "B"}
+    assert catalog(flags).label_column == "A, B"
     assert "'50' (line 2)" in refusal(place, columns={"label": ["A", "age"]})
 
 

@@ -21,9 +21,10 @@ from prep.sources.layouts.base import Place
 from prep.sources.lists.image_files import ImageFiles, files_at
 from prep.sources.lists.list_table import NAMED, ListTable
 from prep.sources.lists.resolution import Resolved, hint_for, require_inside, resolve
-from prep.sources.lists.roles import Roles, find_roles
+from prep.sources.lists.roles import Roles, find_roles, show_flags
 from prep.sources.lists.row_labels import (
     Words,
+    are_flags,
     column_named,
     doubts_about,
     labels_of_rows,
@@ -142,6 +143,12 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
     from_columns = wanted.labels is None or wanted.labels.origin in (None, "column")
     roles = find_roles(table, wanted.columns or {}, labels=from_columns)
     columns = _loaded(table, roles)
+    if (
+        from_columns
+        and not roles.label
+        and are_flags([columns[at] for at in roles.rest if at in columns])
+    ):
+        roles = replace(roles, label=roles.rest, rest=())
     column = columns[roles.image]
     if not len(column):
         raise table.error("has no rows; expected a row for each image")
@@ -171,7 +178,7 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
 def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
     """Return the columns that are needed, by their positions; the list is parsed once."""
     others = [at for at in (roles.split, roles.group) if at is not None]
-    flags = roles.rest if not roles.label and len(roles.rest) > 1 else ()
+    flags = () if roles.label or not show_flags(table.sample, roles.rest) else roles.rest
     needed = list(dict.fromkeys([roles.image, *roles.label, *others, *flags]))
     return dict(zip(needed, table.load(needed), strict=True))
 

@@ -17,7 +17,7 @@ from prep.text import quoted, some, unknown
 IMAGE_NAME = rf"\.(?:{'|'.join(sorted(name.decode() for name in EXTENSIONS))})"
 _IMAGE = re.compile(rf"{IMAGE_NAME}\s*", re.IGNORECASE)
 
-_FLAGS = frozenset(["0", "1", "0.0", "1.0"])
+_FLAGS = frozenset(["", "0", "1", "0.0", "1.0", "0.00", "1.00", "true", "false"])
 # Names of columns, without case and anything but letters and digits. Of those in one line, a list
 # is expected to have one; those of an earlier line are better.
 _NAMES: Mapping[str, Sequence[str]] = {
@@ -212,4 +212,9 @@ def are_images_and_labels(columns: Sequence[str], rows: Sequence[Sequence[str]])
     if any(is_role(columns[at], "label") for at in rest):
         return True
     flags = [at for at in rest if not is_role(columns[at])]
-    return len(flags) > 1 and all(row[at] in _FLAGS for row in rows for at in flags)
+    return len(flags) > 1 and show_flags(rows, flags)
+
+
+def show_flags(rows: Sequence[Sequence[str]], positions: Sequence[int]) -> bool:
+    """Return whether columns hold nothing but ones and zeros in the first rows."""
+    return all(row[at].strip().lower() in _FLAGS for row in rows for at in positions)

@@ -103,14 +103,11 @@ def labels_of_rows(
     if len(roles.label) == 1:
         at = roles.label[0]
         return words_of(columns[at]), f"labels from {column_named(table, at)}"
-    flags = roles.label
-    if not flags and len(roles.rest) > 1 and _are_flags([columns[at] for at in roles.rest]):
-        flags = roles.rest
-    if flags:
+    if roles.label:
+        flags = roles.label
         told = some([quoted(table.columns[at]) for at in flags])
-        return _labels_of_flags(
-            table, {at: columns[at] for at in flags}
-        ), f"labels from the columns {told}"
+        labels = _labels_of_flags(table, {at: columns[at] for at in flags})
+        return labels, f"labels from the columns {told}"
     if not roles.rest:
         return _labels_of_folders(names)
     if wanted.unlabelled == "keep":
@@ -133,7 +130,7 @@ def _labels_of_folders(names: pa.Array) -> tuple[Words, str]:
     return leaves, "labels from the folders of images"
 
 
-def _are_flags(columns: Sequence[pa.Array]) -> bool:
+def are_flags(columns: Sequence[pa.Array]) -> bool:
     """Return whether columns hold nothing but ones and zeros, and are more than one."""
     return len(columns) > 1 and all(
         pc.all(pc.or_(pc.is_in(c, _ZEROS), pc.is_in(c, _ONES)), min_count=0).as_py()
