@@ -44,11 +44,14 @@ def number_in(field: bytes) -> int:
     Raises:
         ValueError: it is none.
     """
+    digits = field.rstrip(b"\0 ")  # As most are written.
+    if digits.isdigit():
+        return int(digits, 8)
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     if field[0] == 0xFF:
         return int.from_bytes(field, "big", signed=True)
-    return int(field.partition(b"\0")[0].strip() or b"0", 8)
+    return int(text_in(field).strip() or b"0", 8)
 
 
 def text_in(field: bytes) -> bytes:

@@ -40,7 +40,6 @@ _WITHOUT_CONTENTS = {**dict.fromkeys(b"34", "device"), ord("6"): "named pipe"}
 # GNU's names of a folder's contents, and label; attributes of Solaris.
 _KNOWN = frozenset(b"DVAE")
 _OF_MEMBERS = frozenset((b"path", b"linkpath", b"size"))
-_SOUGHT = (b"path=", b"size=", b"GNU.sparse.")
 _LONGEST_NAME = 100  # bytes, in a header
 # Bytes that are read where a header is preceded by an extended one and its contents.
 _WITH_EXTENSION = 4 * BLOCK
@@ -177,7 +176,7 @@ class _Scan:
             told = b"path" if kind == ord("L") else b"linkpath"
             self._told = {**self._told, told: text_in(data)}
             return
-        if not any(key in data for key in _SOUGHT):
+        if b"path=" not in data and b"size=" not in data and b"GNU.sparse." not in data:
             if kind != ord("g"):
                 self._told = {**self._told}
             return
