@@ -431,6 +431,10 @@ def test_shards_do_not_go_among_the_images(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             ImageNet().catalog(place, Config(source=tmp_path, output=tmp_path / output))
+    train = tmp_path / "ILSVRC/Data/CLS-LOC/train"
+    among = Config(source=train, output=train / "n01440764/x")
+    with pytest.raises(ConfigError, match=r"lies in .*train', which holds images"):
+        ImageNet().catalog(Place.at(str(train)), among)
     inside = ImageNet().catalog(place, Config(source=tmp_path, output=tmp_path / "shards"))
     assert images_of(inside) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
 

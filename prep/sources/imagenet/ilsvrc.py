@@ -13,7 +13,9 @@ import pyarrow as pa
 from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.ignored import OTHER, Passed
-from prep.sources.folders.names import EXTENSIONS, is_list, plain_extension
+from prep.sources.folders.names import is_list
+from prep.sources.folders.output_place import output_inside
+from prep.sources.folders.scan import extensions_of
 from prep.sources.imagenet.devkit import Knowledge, read_devkits
 from prep.sources.imagenet.piece_images import PieceImages, is_test_image, list_piece
 from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
@@ -70,7 +72,7 @@ class ImageNet:
             )
         _require_apart(place, pieces, wanted.output)
         known = _knowledge(place, found, pieces)
-        extensions = _extensions(wanted.image_type)
+        extensions = extensions_of(wanted.image_type)
         images = [list_piece(piece, found.shelf, extensions) for piece in pieces]
         wnids = [wnids_of(p, i, known) for p, i in zip(pieces, images, strict=True)]
         passed = _passed_over(found, known, wanted.output)
@@ -113,19 +115,15 @@ def _knowledge(place: Place, found: FoundPieces, pieces: Sequence[Piece]) -> Kno
     )
 
 
-def _extensions(image_type: str | None) -> frozenset[bytes]:
-    if image_type is None:
-        return EXTENSIONS
-    return frozenset([os.fsencode(plain_extension(image_type).lower())])
-
-
 def _require_apart(place: Place, pieces: Sequence[Piece], output: str) -> None:
     """Raise ConfigError if shards would lie among images, or replace them."""
-    path = absolute(output)
-    if path == place.name:
-        raise ConfigError(f"output: {quoted(output)} is also the source; choose another folder")
+    within = output_inside(place.name, output)
+    if within is None:
+        return
+    inside = os.fsdecode(within)
     for piece in pieces:
-        if piece.path and is_within(path, piece.at):
+        among = names_a_piece(inside.partition("/")[0]) if not piece.path else False
+        if among or (piece.path and is_within(inside, piece.path)):
             raise ConfigError(
                 f"output: {quoted(output)} lies in {piece}, which holds images; choose a folder "
                 "outside it"
