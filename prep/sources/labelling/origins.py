@@ -37,8 +37,9 @@ def with_labels_from(
     if origin == "column":
         if catalog.label_column is None:
             raise ConfigError(
-                f"labels.from: got column, and {catalog.read_as or 'the source'} has no columns; "
-                "expected folder, leaf, path or a regular expression"
+                "labels.from: got column, and the source has none with labels (read as: "
+                f"{catalog.read_as or 'class folders'}); expected folder, leaf, path or a regular "
+                "expression"
             )
         return catalog
     if origin in ("folder", "leaf", "path"):
