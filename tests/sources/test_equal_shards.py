@@ -1,0 +1,180 @@
+"""The same images make the same shards, wherever they come from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prep
+from prep.execution.writing import write_serially
+from prep.output.journal import Journal
+from prep.shards.writer import RunRef
+from tests.support.clusters import contents
+from tests.support.pictures import write_tree
+from tests.support.storages import S3, Sftp
+
+TREE = {"train": {"cat": 3, "dog": 4}, "val": {"cat": 2, "gold fish": 1}}
+SETTINGS: dict[str, Any] = {"size": 32, "images_per_shard": 3}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders in splits."""
+    return write_tree(tmp_path_factory.mktemp("equal") / "photos", TREE)
+
+
+@pytest.fixture(scope="module")
+def expected(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The shards of class folders."""
+    return shards(folders, tmp_path_factory.mktemp("shards"))
+
+
+def shards(source: Any, output: Path, **config: Any) -> dict[str, bytes]:
+    """Write all shards in this process; return them by name."""
+    plan = prep.plan(prep.Config(source=source, output=output, **SETTINGS, **config))
+    journal = Journal(str(output))
+    journal.begin(plan)
+    run = RunRef(output=journal.output, digest=plan.fingerprint.digest, run="1")
+    write_serially(plan.shards, run)
+    return contents(output, "*/*.tfrecord")
+
+
+def images_in(folders: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield all images in an order that is not that of their names."""
+    for path in sorted(folders.glob("*/*/*"), key=lambda path: path.name[::-1]):
+        yield str(path.relative_to(folders)), path.read_bytes()
+
+
+def tar(folders: Path, format: int = tarfile.GNU_FORMAT, prefix: str = "") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format) as archive:
+        for name, data in images_in(folders):
+            add(archive, prefix + name, data)
+    return out.getvalue()
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+def tar_of_tars(folders: Path) -> bytes:
+    """A tar that has ``train/cat.tar`` in place of a folder ``train/cat``."""
+    inner: dict[str, io.BytesIO] = {}
+    for name, data in images_in(folders):
+        split, class_name, image = name.split("/")
+        file = inner.setdefault(f"{split}/{class_name}.tar", io.BytesIO())
+        with tarfile.open(fileobj=file, mode="a" if file.tell() else "w") as archive:
+            add(archive, image, data)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, file in inner.items():
+            add(archive, name, file.getvalue())
+    return out.getvalue()
+
+
+def zipped(folders: Path, compression: int = zipfile.ZIP_STORED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        for name, data in images_in(folders):
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def listed(folders: Path, prefix: str = "") -> bytes:
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(["path", "label", "split"])
+    for name, _ in images_in(folders):
+        split, class_name, _ = name.split("/")
+        table.writerow([prefix + name, class_name, split])
+    return out.getvalue().encode()
+
+
+ARCHIVES: dict[str, Callable[[Path], bytes]] = {
+    "gnu.tar": tar,
+    "pax.tar": lambda folders: tar(folders, tarfile.PAX_FORMAT),
+    "ustar.tar": lambda folders: tar(folders, tarfile.USTAR_FORMAT),
+    "dotted.tar": lambda folders: tar(folders, prefix="./"),
+    "wrapped.tar": lambda folders: tar(folders, prefix="set/"),
+    "of-tars.tar": tar_of_tars,
+    "stored.zip": zipped,
+    "deflated.zip": lambda folders: zipped(folders, zipfile.ZIP_DEFLATED),
+    "no-extension": tar,
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_makes_the_shards_of_its_folders(
+    name: str, folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(ARCHIVES[name](folders))
+    assert shards(tmp_path / name, tmp_path / "out") == expected
+
+
+def test_a_list_makes_the_shards_of_the_folders(
+    folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_bytes(listed(folders))
+    assert shards(tmp_path / "list.csv", tmp_path / "out", images=folders) == expected
+
+
+def test_several_sources_make_the_shards_of_the_folders(
+    folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    for split in TREE:
+        with tarfile.open(tmp_path / f"{split}.tar", "w") as archive:
+            for name, data in images_in(folders):
+                if name.startswith(split):
+                    add(archive, name.partition("/")[2], data)
+    source = {split: tmp_path / f"{split}.tar" for split in TREE}
+    assert shards(source, tmp_path / "out") == expected
+    source = {"train": folders / "train", "val": tmp_path / "val.tar"}
+    assert shards(source, tmp_path / "mixed") == expected
+    # A folder of archives, one for each split.
+    (tmp_path / "set").mkdir()
+    for split in TREE:
+        (tmp_path / f"{split}.tar").rename(tmp_path / f"set/{split}.tar")
+    assert shards(tmp_path / "set", tmp_path / "folder") == expected
+
+
+def _equal_from(
+    store: S3 | Sftp,
+    write: Callable[[str, bytes], object],
+    folders: Path,
+    expected: dict[str, bytes],
+    out: Path,
+) -> None:
+    for name, make in ARCHIVES.items():
+        write(name, make(folders))
+    write("list.csv", listed(folders, "photos/"))
+    for name, data in images_in(folders):
+        write(f"photos/{name}", data)
+    options = {"storage_options": {"source": dict(store.options)}}
+    for name in (*ARCHIVES, "list.csv"):
+        assert shards(f"{store.url}/{name}", out / name, **options) == expected, name
+
+
+def test_a_bucket_makes_the_shards_of_the_folders(
+    s3: S3, folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    _equal_from(s3, s3.write, folders, expected, tmp_path)
+
+
+def test_sftp_makes_the_shards_of_the_folders(
+    sftp: Sftp, folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    def write(name: str, data: bytes) -> None:
+        path = sftp.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    _equal_from(sftp, write, folders, expected, tmp_path)
