@@ -9,7 +9,9 @@ import csv
 import hashlib
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -43,7 +45,7 @@ class Input(NamedTuple):
 
     folder: str
     source: str = "."
-    config: dict[str, Any] = {}
+    config: Mapping[str, Any] = MappingProxyType({})
     named: bool = True
     split: str | None = None
     labels: dict[str, str] | None = None
