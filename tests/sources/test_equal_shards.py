@@ -68,15 +68,17 @@ def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def tar_of_tars(folders: Path) -> bytes:
     """A tar that has ``train/cat.tar`` in place of a folder ``train/cat``."""
-    inner: dict[str, io.BytesIO] = {}
+    inner: dict[str, list[tuple[str, bytes]]] = {}
     for name, data in images_in(folders):
         split, class_name, image = name.split("/")
-        file = inner.setdefault(f"{split}/{class_name}.tar", io.BytesIO())
-        with tarfile.open(fileobj=file, mode="a" if file.tell() else "w") as archive:
-            add(archive, image, data)
+        inner.setdefault(f"{split}/{class_name}.tar", []).append((image, data))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, file in inner.items():
+        for name, members in inner.items():
+            file = io.BytesIO()
+            with tarfile.open(fileobj=file, mode="w") as of_class:
+                for image, data in members:
+                    add(of_class, image, data)
             add(archive, name, file.getvalue())
     return out.getvalue()
 
