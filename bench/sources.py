@@ -32,7 +32,7 @@ from bench.settings import DATA
 from prep.sources.archives.tar import index_tar
 from prep.sources.archives.zip import index_zip
 from prep.sources.manifest import entries_of
-from prep.sources.registry import open_source
+from prep.sources.registry import planned_source
 from prep.storage.locate import locate
 
 _MEMBER = 1024  # bytes of each member of the archives that are only listed
@@ -151,7 +151,10 @@ def measure_reading(packed: dict[str, Path], folder: Path, rounds: int) -> list[
 
     def reader(path: Path) -> Callable[[], float]:
         plan = prep.plan(prep.Config(source=path, output=folder / "never"))
-        source, entries = open_source(str(path)), [*entries_of(plan.manifest, plan.classes)]
+        source, entries = (
+            planned_source(plan.config.source, plan.source, None),
+            [*entries_of(plan.manifest, plan.classes)],
+        )
 
         def read() -> float:
             return 1e6 * seconds(lambda: [source.read(entry) for entry in entries]) / len(entries)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from prep.images.processor import ImageProcessor
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
 from prep.sources.manifest import entries_of
-from prep.sources.registry import open_source
+from prep.sources.registry import planned_source
 from tests.conftest import DATA
 from tests.support.records import examples
 
@@ -98,7 +99,7 @@ def truth_of(folder: str, known: Input) -> Counter[Truth]:
 def planned(config: prep.Config, *, named: bool = True) -> Counter[Truth]:
     """Read each image of a plan by its manifest."""
     plan = prep.plan(config)
-    source = open_source(config.source)
+    source = planned_source(config.source, plan.source, None)
     splits = itertools.chain.from_iterable(
         itertools.repeat(split, number) for split, number in plan.splits.items()
     )
@@ -137,20 +138,29 @@ def known(request: pytest.FixtureRequest) -> Input:
     return known
 
 
-def config_of(known: Input, output: Path) -> prep.Config:
-    source = INPUTS / known.folder / known.source
-    return prep.Config(source=source, output=output, size=32, **known.config)
+def config_of(known: Input, tmp_path: Path) -> prep.Config:
+    source = without_truth(INPUTS / known.folder / known.source, tmp_path)
+    return prep.Config(source=source, output=tmp_path / "out", size=32, **known.config)
+
+
+def without_truth(source: Path, tmp_path: Path) -> Path:
+    """Return a source as people have it: a folder without ``truth.csv``, which is a list."""
+    if not source.is_dir():
+        return source
+    ignore = shutil.ignore_patterns("truth.csv")
+    return Path(shutil.copytree(source, tmp_path / "in", ignore=ignore, symlinks=True))
 
 
 def test_the_manifest_has_each_image_with_its_label_and_split(known: Input, tmp_path: Path) -> None:
-    found = planned(config_of(known, tmp_path / "out"), named=known.named)
+    found = planned(config_of(known, tmp_path), named=known.named)
     assert found == truth_of(known.folder, known)
 
 
 def test_the_shards_have_each_image_with_its_label_and_split(known: Input, tmp_path: Path) -> None:
-    config = config_of(known, tmp_path / "out")
+    config = config_of(known, tmp_path)
     plan = prep.plan(config)
-    source, process = open_source(config.source), ImageProcessor(plan.settings)
+    source = planned_source(config.source, plan.source, None)
+    process = ImageProcessor(plan.settings)
     images = {
         hashlib.sha256(data).hexdigest()[:16]: process(data).image
         for data in map(source.read, entries_of(plan.manifest, plan.classes))
@@ -172,7 +182,7 @@ def test_the_shards_have_each_image_with_its_label_and_split(known: Input, tmp_p
         ("lists/bad_twice.csv", {}, "img 00.jpg"),
         ("lists/bad_escape.csv", {}, "etc/passwd"),
         ("lists/bad_empty_label.csv", {}, "line 4"),
-        ("lists/onehot.csv", {"extension": "jpg", "images": "lists/images"}, "images,01"),
+        ("lists/onehot.csv", {"extension": "jpg", "images": "lists/images"}, "line 3"),
         ("archives/truncated.tar", {}, "truncated"),
         ("archives/links.tar", {}, "escape.JPEG"),
         ("archives/classes.tar.gz", {}, "unpack"),
@@ -188,7 +198,8 @@ def test_bad_inputs_end_in_their_errors(
     if "images" in config:
         config = {**config, "images": INPUTS / config["images"]}
     with pytest.raises(PrepError) as error:
-        prep.plan(prep.Config(source=INPUTS / source, output=tmp_path / "out", **config))
+        given = without_truth(INPUTS / source, tmp_path)
+        prep.plan(prep.Config(source=given, output=tmp_path / "out", **config))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
