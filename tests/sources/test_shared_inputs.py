@@ -197,8 +197,8 @@ def test_bad_inputs_end_in_their_errors(
         pytest.skip(f"no real data: {INPUTS} is absent (PREP_TEST_DATA names another folder)")
     if "images" in config:
         config = {**config, "images": INPUTS / config["images"]}
+    given = without_truth(INPUTS / source, tmp_path)
     with pytest.raises(PrepError) as error:
-        given = without_truth(INPUTS / source, tmp_path)
         prep.plan(prep.Config(source=given, output=tmp_path / "out", **config))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
