@@ -250,11 +250,12 @@ def _write_list(folder: Path, rows: int) -> Path:
 
 
 def _plan_list(path: Path, output: Path) -> tuple[float, float, int]:
-    from prep.sources.lists.reading import read_list  # type: ignore[import-untyped, unused-ignore]
+    from prep.sources.layouts.base import Place
+    from prep.sources.lists.formats.list_forms import read_list
 
     config = prep.Config(source=path, output=output)
     started = time.perf_counter()
-    read_list(path, config)
+    read_list(Place.at(str(path)), {})
     parsed = time.perf_counter()
     plan = prep.plan(config)
     ended = time.perf_counter()
