@@ -172,7 +172,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "archives": (
         ["a.tar", "b.tar", "c.zip", "list.txt"],
-        ["4 files have other extensions: tar, txt, zip (such as 'a.tar')", "unpack them first"],
+        ["4 files have other extensions: tar, txt, zip (such as 'a.tar')", "give it as the source"],
     ),
 }
 
@@ -188,14 +188,8 @@ def test_where_a_class_would_be_a_guess_it_is_said_what_was_seen(name: str, tmp_
 SHARED = {
     "nested": "'things' in 'SOURCE' holds folders of images (such as 'crane')",
     "dogs_vs_cats": "'test', 'train', beside 'truth.csv' hold images, as a class does",
-    "lists": "no class would be called that",
+    "lists": "holds images, but no class would be called that; give the list of the images as the source",
     "lists/images": "outside of a class folder",
-    "kaggle": "2 folders deeper",
-    "kaggle/ILSVRC/Data/CLS-LOC": "'test' holds images, as a class does, and 'train' holds folders",
-    "ilsvrc2012": "unpack them first",
-    "archives": "unpack them first",
-    "hf_parquet": "unpack them first",
-    "webdataset": "unpack them first",
 }
 
 

@@ -85,5 +85,7 @@ class Passed:
         more = ", …" if len(by_number) > _NAMED else ""
         have = "file has another extension" if files == 1 else "files have other extensions"
         packed = not _PACKED.isdisjoint(name.lower() for name in by_number)
-        hint = "; archives and tables are not read: unpack them first" if packed else ""
+        hint = (
+            "; if one of these holds or lists the images, give it as the source" if packed else ""
+        )
         return f"{files:,} {have}: {named}{more} (such as {quoted(self.examples[OTHER])}){hint}"

@@ -31,7 +31,7 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
         SourceError: it is.
     """
     lists = "" if shape.has_splits else _lists_beside(tree.folder(*shape.folders.values()))
-    given = "give the list of the images as the source, or " if lists else ""
+    given = "give the list of the images as the source, or " if lists and not tree.is_packed else ""
     sort = f"{given}sort the images into a folder for each class, or " + (
         "name the splits to be taken with `splits`, or pass `layout='splits'` if these are classes"
         if shape.has_splits
