@@ -188,7 +188,7 @@ def test_where_a_class_would_be_a_guess_it_is_said_what_was_seen(name: str, tmp_
 SHARED = {
     "nested": "'things' in 'SOURCE' holds folders of images (such as 'crane')",
     "dogs_vs_cats": "'test', 'train', beside 'truth.csv' hold images, as a class does",
-    "lists": "holds images, but no class would be called that; give the list of the images as the source",
+    "lists": "no class would be called that; give the list of the images as the source",
     "lists/images": "outside of a class folder",
 }
 
