@@ -21,8 +21,11 @@ from prep.errors import SourceError
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.archives import solid
+from prep.storage.backends.grants import grant
+from prep.storage.locate import locate
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
+from tests.support.storages import S3
 
 
 def _zstandard(data: bytes) -> bytes:
@@ -203,3 +206,31 @@ def test_one_of_several_sources_may_be_unpacked(tmp_path: Path, folders: Path) -
     )
     assert shards == write_all(config(folders, tmp_path / "folders"))
     assert len([*(tmp_path / "out/.prep").glob("images-*.bin")]) == 2
+
+
+def test_an_archive_in_s3_is_unpacked_into_an_output_there(
+    tmp_path: Path, folders: Path, tar: bytes, s3: S3
+) -> None:
+    grant(s3.url, s3.options)
+    s3.write("photos.tar.gz", gzip.compress(tar))
+    output = locate(f"{s3.url}/out")
+    source = f"{s3.url}/photos.tar.gz"
+    write_all(prep.Config(source=source, output=str(output), size=16, unpack=True))
+    found = {f"{f.parent.name}/{f.name}": f.read_bytes() for f in output.files_below()}
+    expected = write_all(config(folders, tmp_path / "folders"))
+    assert {name: found[name] for name in expected} == expected
+    assert tar in found.values()
+
+
+def test_an_output_is_repaired_from_what_it_keeps(tmp_path: Path, tar: bytes) -> None:
+    archive = tmp_path / "photos.tar.bz2"
+    archive.write_bytes(bz2.compress(tar))
+    chosen = config(archive, tmp_path / "out", unpack=True)
+    report = prep.run(chosen, workers=1)
+    assert report.images["written"] == 4
+    before = contents(tmp_path / "out", "*/*.tfrecord")
+    archive.unlink()
+    (tmp_path / "out/train/train-00000-of-00001.tfrecord").unlink()
+    assert not prep.verify(chosen.output, workers=1).clean
+    assert prep.verify(chosen.output, workers=1, repair=True).clean
+    assert contents(tmp_path / "out", "*/*.tfrecord") == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from prep.errors import RefusedImage, SourceError
+import prep
+from prep.errors import RefusedImage, SourceError, StorageUnavailable
 from prep.settings import ImageSettings
 from prep.shards.reading import ImageReader
 from prep.sources.archives.members import HOWS, Members
@@ -26,9 +28,12 @@ from prep.sources.archives.zip import index_zip
 from prep.sources.archives.zips.zip_reading import inflate
 from prep.sources.base import ImageEntry, UnpacksTooLarge
 from prep.sources.file_source import FileSource
+from prep.storage.backends.grants import grant
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
+from prep.storage.remote import RemotePath
 from prep.storage.retry import Retries
+from tests.support.storages import S3, Sftp
 
 RANDOM = random.Random(0)
 FILES = {
@@ -39,24 +44,24 @@ FILES = {
 }
 
 
-def index(path: Path) -> Members:
+def index(path: Path | str) -> Members:
     return index_zip(locate(path))
 
 
-def entries(path: Path, members: Members) -> Iterator[ImageEntry]:
+def entries(path: Path | str, members: Members) -> Iterator[ImageEntry]:
     columns = (members.offsets, members.sizes, members.marks)
     places = zip(*(column.tolist() for column in columns), members.hows, strict=True)
     for name, (offset, size, mark, how) in zip(members.names, places, strict=True):
-        yield ImageEntry(name, "", Stamp(size, mark), os.fsencode(path), offset, HOWS[how])
+        yield ImageEntry(name, "", Stamp(size, mark), os.fsencode(str(path)), offset, HOWS[how])
 
 
-def read(path: Path, members: Members) -> dict[bytes, bytes]:
+def read(path: Path | str, members: Members) -> dict[bytes, bytes]:
     """Return the contents of all members, as a worker reads them."""
     source = FileSource(str(path))
     return {entry.raw_name: source.read(entry) for entry in entries(path, members)}
 
 
-def contents(path: Path) -> dict[str, bytes]:
+def contents(path: Path | str) -> dict[str, bytes]:
     return {os.fsdecode(name): data for name, data in read(path, index(path)).items()}
 
 
@@ -520,3 +525,83 @@ def test_mutated_archives_give_an_error_or_all_their_members(tmp_path: Path) -> 
             assert len(members) + len(members.outside) + members.passed.counts.total() >= files
             assert all(members.offsets + members.sizes <= len(data))
     assert taken
+
+
+def test_mutated_contents_are_noticed_or_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path / "images.zip")
+    members, whole = index(path), path.read_bytes()
+    status, source = path.stat(), FileSource(str(path))
+    stop = int(max(members.offsets + members.sizes))
+    noticed = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        data[RANDOM.randrange(stop)] ^= 1 << RANDOM.randrange(8)
+        path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        for entry in entries(path, members):
+            try:
+                assert source.read(entry) == FILES[entry.name]
+            except FileChanged:
+                noticed += 1
+    assert noticed > 100
+
+
+def test_a_zip_in_a_storage_is_indexed_in_few_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def count(path: RemotePath, offset: int, length: int) -> bytes:
+        asked.append((offset, length))
+        return read_range(path, offset, length)
+
+    read_range = RemotePath.read_range
+    monkeypatch.setattr(RemotePath, "read_range", count)
+    many = archive_of([b"train/cat/%0100d.jpg" % number for number in range(2000)])
+    for name, data, most in (
+        ("stored", write(tmp_path / "a.zip", method=zipfile.ZIP_STORED).read_bytes(), 2),
+        ("deflated", write(tmp_path / "b.zip").read_bytes(), 2),
+        ("many", many, 4),  # Its directory is longer than what is read of each at first.
+    ):
+        archive = locate(f"memory://{tmp_path.name}/{name}.zip")
+        archive.publish(data)
+        asked.clear()
+        members = index(str(archive))
+        assert len(asked) <= most, name
+        asked.clear()
+        found = read(str(archive), members)
+        assert len(asked) == len(found), "each is read in one request"
+        assert len(found) in (4, 2000)
+
+
+def test_a_storage_that_does_not_answer_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise TimeoutError(errno.ETIMEDOUT, "no answer")
+
+    archive = locate(f"memory://{tmp_path.name}/a.zip")
+    archive.publish(write(tmp_path / "a.zip").read_bytes())
+    monkeypatch.setattr(RemotePath, "read_range", fail)
+    monkeypatch.setattr("prep.storage.remote._PAUSES", ())
+    with pytest.raises(StorageUnavailable, match="can't read"):
+        index_zip(archive)
+
+
+def test_zips_are_read_from_s3_and_over_sftp(tmp_path: Path, s3: S3, sftp: Sftp) -> None:
+    data = write(tmp_path / "images.zip").read_bytes()
+    grant(s3.url, s3.options)
+    s3.write("images.zip", data)
+    assert contents(f"{s3.url}/images.zip") == FILES
+    grant(sftp.url, sftp.options)
+    (sftp.folder / "images.zip").write_bytes(data)
+    assert contents(f"{sftp.url}/images.zip") == FILES
+
+
+@pytest.mark.parametrize("shape", ["prefixed", "prefixed, with offsets of the whole file"])
+def test_a_program_that_unpacks_itself_is_a_source(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "images.run"
+    SHAPES[shape](path)
+    plan = prep.plan(prep.Config(source=str(path), output=str(tmp_path / "out")))
+    assert plan.read_as == "zip file of class folders in splits"
+    assert plan.images == 4
