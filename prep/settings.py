@@ -192,9 +192,9 @@ KEYS: dict[str, Key] = {
     ),
     "images": Key(
         default=None,
-        help="Folder that the paths in a list are relative to, or its URL; by default, the folder "
-        "of the list.",
-        kind="the path of a folder, or a URL",
+        help="What the paths in a list are relative to: a folder or an archive, or its URL; by "
+        "default, the folder of the list.",
+        kind="the path or URL of a folder or an archive",
         decides_bytes=True,
         part="images",
     ),

@@ -25,7 +25,7 @@ def cluster() -> None:
 
 @cluster.command()
 @cluster_options
-@place("source", help="The folder of images.", expected="", needed=False)
+@place("source", help="The images: a folder, an archive or a list.", expected="", needed=False)
 @place("output", "-o", "--output", help="The folder for the shards.", expected="", needed=False)
 @config_files_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
