@@ -84,10 +84,7 @@ def in_one(
     for table, folder in zip(tables, folders, strict=True):
         roles = find_roles(table, given, labels=True)
         if len(roles.label) > 1 or (not roles.label and roles.rest):
-            raise table.error(
-                "no column is known to hold the labels; name it with `columns`, such as "
-                "{label: NAME}"
-            )
+            raise table.error("no column is known to hold the labels; name it with `columns.label`")
         images, *labels = table.load([roles.image, *roles.label])
         values = labels[0].to_pylist() if labels else [""] * len(images)
         found = zip(images.to_pylist(), values, strict=True)

@@ -110,7 +110,7 @@ def find_roles(table: ListTable, given: Mapping[str, Any], *, labels: bool) -> R
     if not found["image"]:
         raise table.error(
             f"no column is known to hold the images; columns found: {_told(table.columns)}; name "
-            "them with `columns`, such as {image: NAME, label: NAME}"
+            "them with `columns.image`"
         )
     if labels and not found["label"] and len(rest) == 1 and not table.headed:
         found["label"], rest = rest, ()
@@ -171,8 +171,8 @@ def _guess(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
         if len(fit) > 1:
             told = " and ".join(quoted(table.columns[at]) for at in fit)
             raise table.error(
-                f"columns {told} may both hold the {role}s; name one of them, with "
-                f"`columns`: {{{role}: {table.columns[fit[0]]}}}"
+                f"columns {told} may both hold the {role}s; name one of them with "
+                f"`columns`, such as {role}={table.columns[fit[0]]}"
             )
         if fit:
             return (fit[0],)

@@ -115,8 +115,8 @@ def labels_of_rows(
     found = ", ".join(quoted(name) for name in table.columns)
     raise table.error(
         f"no column is known to hold the labels; columns found: {found}; name it with "
-        "`columns`, such as {label: NAME}, or pass `labels` with from: leaf to take them from "
-        "folders, or `unlabelled='keep'` if there are none"
+        "`columns.label`, or pass `labels.from='leaf'` to take them from folders, or "
+        "`unlabelled='keep'` if there are none"
     )
 
 
@@ -164,7 +164,7 @@ def _labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
         raise table.error(
             f"{counted(len(several), 'row')} with several labels, where one is expected: "
             f"{table.named(several.tolist())}; choose one for each image, or name a column of "
-            "labels with `columns`, such as {label: NAME}"
+            "labels with `columns.label`"
         )
     return Words(numbers=numbers, names=tuple(names))
 
@@ -175,7 +175,7 @@ def _refuse_flags(table: ListTable, name: str, column: pa.Array, known: pa.Array
     raise table.error(
         f"column {quoted(name)} has {counted(len(wrong), 'value')} other than 0 and 1, where a "
         f"column for each class is expected: {table.named(wrong.tolist(), values)}; name the "
-        "columns of the classes, or the one of the labels, with `columns`"
+        "columns of the classes, or the one of the labels, with `columns.label`"
     )
 
 
@@ -231,8 +231,8 @@ def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[st
         place = labels.names.index("10") if "10" in labels.names else None
         example = "" if place is None else f" (the label of '10' is {place})"
         found.append(
-            f"labels are numbers, and classes are numbered by name as text{example}; pass "
-            "`labels` with order, a file of the classes in their order, for another numbering"
+            f"labels are numbers, and classes are numbered by name as text{example}; name "
+            "a file of the classes in their order with `labels.order` for another numbering"
         )
     if groups is not None:
         found += _groups_in_two_splits(groups, splits)

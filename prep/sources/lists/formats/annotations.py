@@ -54,7 +54,9 @@ class _Annotations:
         for number, image in enumerate(self._images, 1):
             file = image.get(self._file)
             if not isinstance(file, str):
-                self._refuse(f"image {number} has no {quoted(self._file)}; name it with `columns`")
+                self._refuse(
+                    f"image {number} has no {quoted(self._file)}; name it with `columns.image`"
+                )
             rows.append((file, labels.get(str(image["id"]), "")))
         ids = [str(image["id"]) for image in self._images]
         return rows_of_text(
@@ -95,7 +97,7 @@ class _Annotations:
             keys = ", ".join(map(quoted, category))
             self._refuse(
                 f"category {category['id']} has no {quoted(self._key)}; choose another key for "
-                f"the labels with `columns`, such as {{label: id}}; there are {keys}"
+                f"the labels, such as `columns.label='id'`; there are {keys}"
             )
         return label
 
@@ -106,7 +108,7 @@ class _Annotations:
             if label in seen and self._key == "name":
                 self._refuse(
                     f"categories {seen[label]} and {number} are both called {quoted(label)}; pass "
-                    "`columns`: {label: id} to tell them apart by their ids"
+                    "`columns.label='id'` to tell them apart by their ids"
                 )
             seen[label] = number
 

@@ -240,7 +240,7 @@ def _has_header(name: str, rows: Sequence[Sequence[str]], given: Mapping[str, An
         return True
     raise SourceError(
         f"source: {quoted(name)}: can't tell whether the first line names the columns or is a row "
-        f"({', '.join(map(quoted, first[:5]))}); name them with `columns`, such as "
-        f"{{image: {first[0] or '1'}, label: {first[1] or '2'}}}, or by their numbers from 1 if it "
-        "is a row"
+        f"({', '.join(map(quoted, first[:5]))}); name them with `columns.image` and "
+        f"`columns.label`, such as {quoted(first[0] or '1')} and {quoted(first[1] or '2')}, or by "
+        "their numbers from 1 if it is a row"
     )
