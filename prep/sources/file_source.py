@@ -158,6 +158,7 @@ class FileSource(Source):
         return bool(self._unpacked) and os.fsdecode(entry.file) in self._unpacked
 
     def _located(self, file: bytes) -> bytes:
+        """Return where this host sees a file with an absolute path or a URL."""
         path = os.fsdecode(file)
         if path in self._unpacked:
             from prep.sources.archives.solid import path_of_unpacked

@@ -15,7 +15,7 @@ import numpy as np
 
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import reading
-from prep.sources.archives.members import Members, archive_bits
+from prep.sources.archives.members import HOWS, Members, marks_of
 from prep.sources.archives.tars.tar_members import Found, settle
 from prep.sources.archives.tars.tar_scan import scan
 from prep.storage.location import Location, Stamp, Status
@@ -111,13 +111,12 @@ class _Tar:
 
 def _index(archive: Location, stamp: Stamp) -> Members:
     found = _indexed(_Tar(archive, 0, stamp.size))
-    bits = np.uint64(archive_bits(stamp))
     return Members(
         names=found.names,
         offsets=found.offsets,
         sizes=found.sizes,
-        marks=(found.checksums.astype(np.uint64) << np.uint64(32) | bits).view(np.int64),
-        hows=np.zeros(len(found.names), np.uint8),
+        marks=marks_of(found.checksums, stamp),
+        hows=np.full(len(found.names), HOWS.index("bytes"), np.uint8),
         passed=found.passed,
         outside=found.outside,
     )

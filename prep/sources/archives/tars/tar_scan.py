@@ -93,6 +93,8 @@ def scan(read: Read, begin: int, end: int, shown: str) -> RawMembers:
 
 
 class _Scan:
+    """The chain of headers of one tar file, as far as it was read."""
+
     def __init__(self, read: Read, begin: int, end: int, shown: str) -> None:
         self._read = read
         self._begin, self._end = begin, end
@@ -258,6 +260,10 @@ class _Scan:
             at += len(piece)
 
     def _refuse_unmarked(self, at: int) -> NoReturn:
+        """Raise SourceError for an archive without the mark of its end.
+
+        Python and GNU's tar take one that ends with a whole member, though it may lack others.
+        """
         told = (
             f"is truncated: it ends at byte {self._end - self._begin:,} without the mark of its "
             f"end, and its last whole member is {self._last}; get it again"
