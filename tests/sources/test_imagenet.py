@@ -596,3 +596,13 @@ def test_no_damage_of_a_devkit_is_more_than_an_error(tmp_path: Path) -> None:
         write(tmp_path, {"ILSVRC2012_devkit_t12.tar.gz": mutated(kits, number)})
         outcome = images_or_error(tmp_path)
         assert isinstance(outcome, str) or outcome.keys() == every
+
+
+@pytest.mark.parametrize(
+    "key", [{"columns": {"image": "path"}}, {"images": "photos"}, {"extension": "JPEG"}]
+)
+def test_keys_of_lists_are_refused(key: dict[str, Any], tmp_path: Path) -> None:
+    root = write(tmp_path / "imagenet", train_folders())
+    (name,) = key
+    with pytest.raises(ConfigError, match=f"{name}: is for lists .* read as class folders"):
+        plan_of(root, **key)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from prep.errors import SourceError
+from prep.errors import ConfigError, SourceError
 from prep.settings import Layout
 from prep.sources.archives.archive_folders import Archive
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.class_folders import Folders
 from prep.sources.imagenet.ilsvrc import ImageNet
 from prep.sources.layouts.base import LayoutReader, Place
+from prep.sources.layouts.merging import AllSplits
 from prep.sources.lists.image_lists import List
 from prep.sources.naming import paths_of
 from prep.storage.locate import open_alike
@@ -37,12 +38,24 @@ def read_catalog(path: str, wanted: Wanted) -> Catalog:
     """
     place = Place.at(path)
     reader = choose(place, wanted)
-    catalog = reader.catalog(place, wanted)
     word = next(word for word, known in _LAYOUTS.items() if known is reader)
+    if word != "list" and not isinstance(wanted, AllSplits):  # Another source may be a list.
+        _require_no_keys_of_lists(place, reader, wanted)
+    catalog = reader.catalog(place, wanted)
     catalog = replace(catalog, as_keys={"layout": word, **catalog.as_keys})
     for root in paths_of(catalog.source):
         open_alike(root, path)
     return catalog
+
+
+def _require_no_keys_of_lists(place: Place, reader: LayoutReader, wanted: Wanted) -> None:
+    """Raise ConfigError for keys that would say something of a list, if there were one."""
+    for key in ("columns", "images", "extension"):
+        if getattr(wanted, key) is not None:
+            raise ConfigError(
+                f"{key}: is for lists of images, and {quoted(place.name)} is read as "
+                f"{reader.title}; leave it out, or give the list as the source"
+            )
 
 
 def choose(place: Place, wanted: Wanted) -> LayoutReader:
