@@ -221,6 +221,18 @@ def test_paths_in_an_archive_mean_what_folders_mean(name: str, pack: Any, tmp_pa
     assert catalog.images.num_rows + sum(i.count for i in catalog.ignored) == len(paths)
 
 
+def test_lists_of_splits_beside_classes_are_doubted(tmp_path: Path) -> None:
+    """As in Food-101 and CUB-200-2011."""
+    for name in ("meta/test.txt", "train_test_split.txt"):
+        files = {f"food/images/{label}/0.jpg": b"1" for label in ("pie", "waffles")}
+        source = written(tmp_path / "food.tar", tar({**files, f"food/{name}": b""}))
+        catalog = catalog_of(source)
+        assert (catalog.splits, catalog.classes) == (("train",), ("pie", "waffles"))
+        (doubt,) = catalog.doubts
+        assert f"'food/{name}' may tell the splits of images, and is not read" in doubt
+        assert catalog_of(source, splits=["train"]).doubts == ()
+
+
 def test_what_is_no_image_in_an_archive_is_counted_with_its_path(tmp_path: Path) -> None:
     files = {
         "README": b"",

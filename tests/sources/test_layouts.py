@@ -65,6 +65,10 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
         ["images/001.Albatross/#.jpg", "images/002.Auk/#.jpg", "images.txt", "parts/parts.txt"],
         ["'images' in 'SOURCE' holds folders of images", "give 'SOURCE/images' as the source"],
     ),
+    "Stanford Dogs": (
+        ["Images/n1-Chihuahua/#.jpg", "Images/n2-Pug/#.jpg", "Annotation/n1-Chihuahua/n1_1"],
+        ["'Images' in 'SOURCE' holds folders of images", "give 'SOURCE/Images' as the source"],
+    ),
     "Food-101": (
         ["images/apple_pie/#.jpg", "images/waffles/#.jpg", "meta/train.txt"],
         ["is not named like one", "'apple_pie', 'waffles' are the classes, give 'SOURCE/images'"],
@@ -224,6 +228,11 @@ TAKEN: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["train/cat/#.jpg", "train/cat/more/#.jpg", "train/dog/more/more/#.jpg"],
         ["train"],
         ["cat", "dog"],
+    ),
+    "Caltech-256": (
+        ["001.ak47/#.jpg", "056.dog/#.jpg", "056.dog/greg/#.jpg", "198.spider/RENAME2"],
+        ["train"],
+        ["001.ak47", "056.dog"],
     ),
     "by year": (
         ["train/cat/2020/#.jpg", "train/cat/2021/#.jpg", "train/dog/2020/#.jpg"],

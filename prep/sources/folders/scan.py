@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
-from prep.settings import OnStray
+from prep.settings import DEFAULT_SPLIT, OnStray
 from prep.sources.archives.members import HOWS
 from prep.sources.base import Catalog
 from prep.sources.folders.ignored import OTHER, Passed
@@ -175,8 +175,19 @@ def scan_tree(
         classes=tuple(map(os.fsdecode, classes)),
         images=_columns(tree, shape, found, classes).table(),
         ignored=found.passed.ignored(),
+        doubts=_doubts(shape, found),
         class_names=shape.listed.class_names if shape.listed else {},
         split_folders={os.fsdecode(split): shape.folders[split] for split in shape.chosen},
+    )
+
+
+def _doubts(shape: Shape, found: Survey) -> tuple[str, ...]:
+    if shape.has_splits or not found.split_lists:
+        return ()
+    example = quoted(os.fsdecode(min(found.split_lists)))
+    return (
+        f"source: all images are taken for split {quoted(DEFAULT_SPLIT)}; {example} may tell the "
+        "splits of images, and is not read: give it as the source if it does",
     )
 
 

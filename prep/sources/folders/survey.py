@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from prep.errors import SourceError
 from prep.sources.folders.ignored import Passed
+from prep.sources.folders.names import is_list, role_of
 from prep.sources.folders.roles.shape import Shape
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import quoted
@@ -29,11 +30,13 @@ class Survey:
         below: the folders below a class folder, or below an unlabelled split, by its path.
         passed: what is no image of the set.
         strays: images of which no class can be told.
+        split_lists: files beside the folders of the splits that may list the images of a split.
     """
 
     below: dict[bytes, list[Folder]] = field(default_factory=dict)
     passed: Passed = field(default_factory=Passed)
     strays: Passed = field(default_factory=Passed)
+    split_lists: list[bytes] = field(default_factory=list)
 
 
 def survey(tree: Tree, shape: Shape, output: bytes | None, *, beside_splits: bool) -> Survey:
@@ -72,6 +75,7 @@ class _Surveyor:
         for path in dict.fromkeys(above):
             folder = self._tree.folder(path)
             self._visit(folder, _BESIDE_CLASSES)
+            self._note_lists(folder)
             known = {*splits, *above}
             self._others += [
                 (below, _BESIDE_SPLITS) for below in folder.below() if below not in known
@@ -114,6 +118,8 @@ class _Surveyor:
         for path, reason in self._others:
             for folder in self._walk(path):
                 self._note(folder, reason)
+                if reason == _BESIDE_SPLITS:
+                    self._note_lists(folder)
 
     def _output_paths(self) -> list[bytes]:
         return [] if self._output is None else [self._tree.real(self._output)]
@@ -147,6 +153,13 @@ class _Surveyor:
     def _note(self, folder: Folder, reason: str) -> None:
         if folder.images:
             self.found.strays.note(reason, folder.images[0], len(folder.images))
+
+    def _note_lists(self, folder: Folder) -> None:
+        self.found.split_lists += [
+            os.path.join(folder.path, name)
+            for name in folder.files
+            if is_list(name) and role_of(os.fsdecode(name.partition(b".")[0]))
+        ]
 
     def _holds_output(self, path: bytes) -> bool:
         return self._output is not None and self._output.startswith(os.path.join(path, b""))

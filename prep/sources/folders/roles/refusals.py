@@ -153,10 +153,14 @@ def require_split_names(
     if not unusual:
         return
     held = [os.fsdecode(name) for name in splits[os.fsencode(unusual[0])]]
-    deeper = [os.fsdecode(n) for n, f in folders.items() if f.folders and n not in splits]
+    deeper = [
+        os.fsdecode(name)
+        for name, folder in folders.items()
+        if name not in splits and not folder.images and tree.holds_images_below(folder.path)
+    ]
     inside = tree.shown(folders[os.fsencode(unusual[0])].path)
     if deeper:
-        otherwise = f"{in_words(deeper)} {_hold(deeper)} folders, too, and images may lie deeper; "
+        otherwise = f"{in_words(deeper)} {_hold(deeper)} images, too, but deeper; "
     elif len(splits) > 1:
         otherwise = "if they hold the classes, put all classes into one folder; "
     elif tree.is_packed:
