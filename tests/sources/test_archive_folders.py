@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -357,3 +358,26 @@ def test_shards_in_a_folder_of_archives_are_none_of_these(tmp_path: Path) -> Non
         catalog = FileSource(str(root)).catalog(config)
         assert names(catalog) == ["cat.tar/0.jpg", "dog.tar/0.jpg"]
         assert catalog.ignored == ()
+
+
+@pytest.mark.parametrize("layout", ["auto", "classes", "splits"])
+def test_no_image_of_a_random_archive_is_lost(tmp_path: Path, layout: str) -> None:
+    """Each is in the list, or is counted as one of which no class can be told."""
+    words = ("train", "val", "cat", "dog", "images", "a", "b.tar")
+    taken = 0
+    for seed in range(60):
+        choose = random.Random(seed)
+        folders = {"/".join(choose.choices(words, k=choose.randint(0, 4))) for _ in range(6)}
+        files = {f"{name}/{n}.jpg".lstrip("/"): b"%d" % n for name in folders for n in range(3)}
+        source = written(tmp_path / f"{seed}.tar", tar(files))
+        try:
+            catalog = catalog_of(source, layout=layout, on_stray="skip")
+        except SourceError:
+            continue
+        strays = sum(i.count for i in catalog.ignored if i.reason.startswith("image "))
+        assert catalog.images.num_rows + strays == len(files)
+        assert [data for *_, data in contents(source, catalog)] == [
+            files[name] for name in names(catalog)
+        ]
+        taken += 1
+    assert taken
