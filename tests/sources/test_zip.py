@@ -435,6 +435,11 @@ def test_a_wrong_number_of_members_is_an_error(tmp_path: Path) -> None:
     assert "is damaged: its directory lists 4 files instead of 3" in told(path)
 
 
+def test_an_end_record_that_tells_of_no_members_is_an_error(tmp_path: Path) -> None:
+    path = twisted(tmp_path / "images.zip", 8, bytes(12), mark=b"PK\5\6")
+    assert "it is truncated or damaged" in told(path)
+
+
 def test_a_part_of_an_archive_is_an_error(tmp_path: Path) -> None:
     path = twisted(tmp_path / "images.zip", 4, b"\1", mark=b"PK\5\6")
     assert "is one of several parts of an archive; join them" in told(path)

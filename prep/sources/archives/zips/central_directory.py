@@ -109,7 +109,6 @@ def find_directory(file: ArchiveReader) -> CentralDirectory:
     exact = [at for at in ends if at + _END.size + tail.comment_length(at) == file.size]
     for candidates in (exact, ends):
         found = [directory for at in candidates if (directory := tail.directory(at)) is not None]
-        found = [directory for directory in found if directory.data] or found[:1]
         if len(found) > 1:
             raise file.refused("has two directories, so it is not clear which files are in it")
         if found:
@@ -161,6 +160,8 @@ class _Tail:
         if is_full and (found := self._zip64(end)) is not None:
             stop, (disk, first_disk, count, size, offset) = found
         if disk or first_disk:
+            return None
+        if not size and stop:  # An archive without members has nothing but its end.
             return None
         for start in (stop - size, offset):
             there = offset <= start <= stop - size
