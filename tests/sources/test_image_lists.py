@@ -110,6 +110,7 @@ FORMS: dict[str, tuple[str, bytes]] = {
     "TSV": ("TSV", comma(delimiter="\t").encode()),
     "no header": ("CSV", comma().partition("\n")[2].encode()),
     "blank lines": ("CSV", comma().replace("\n", "\n\n").encode()),
+    "blank lines before": ("CSV with semicolons", b"\n \n" + comma(delimiter=";").encode()),
     "JSON Lines": ("JSON Lines", json_lines().encode()),
     "JSON": ("JSON", f"[{','.join(json_lines().splitlines())}]".encode()),
     "Parquet": ("Parquet", parquet()),
@@ -377,6 +378,10 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "broken JSON": ('{"images": [{"id": 1}\n', "is no JSON"),
     "broken Parquet": (b"PAR1abcdef", "can't be read"),
+    "Arrow with a name that is no text": (
+        arrow(pa.ipc.new_file).replace(b"label", b"labe\xff"),
+        "can't be read",
+    ),
 }
 
 
@@ -604,7 +609,7 @@ def test_plain_text_is_parsed_as_the_csv_module_does(tmp_path: Path) -> None:
     alphabet = ["a", "b.jpg", ",", ",", "\n", "\n", "\r\n", "\r", " ", "'", "\t", "ü", ";"]
     for _ in range(120):
         body = "".join(rng.choice(alphabet, rng.integers(1, 30)))
-        text = f"path,label\n{body}"
+        text = f"{rng.choice(['', '', chr(10)])}path,label\n{body}"
         place = write(tmp_path, {"l.csv": text}) / "l.csv"
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = [row for row in reader if len(row) > 1 or "".join(row).strip()][1:]

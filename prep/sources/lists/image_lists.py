@@ -153,7 +153,7 @@ def _metadata_in(place: Place, folder: str, asked: bool) -> str | None:
         there = [name for name in inside.names("metadata.") if name in _METADATA]
     else:
         there = [name for name in _METADATA if (inside / name).is_file()]
-    if len(there) != 1 or not (asked or _is_flat(inside)):
+    if len(there) != 1 or not (asked or _has_flat_images(inside)):
         return None
     found = f"{folder}/{there[0]}"
     return found if asked or _has_images_and_labels(_inside(place, found)) else None
@@ -180,20 +180,27 @@ def _are_outside_classes(place: Place) -> bool:
         names = (os.fsencode(name) for name in place.entries)
         return any(extension_of(name) in EXTENSIONS for name in names)
     unlike = len(folders) == 1 or all(is_container(n) or is_plainly_a_split(n) for n in folders)
-    few = len(folders) <= _MOST_FOLDERS
-    return few and unlike and all(_is_flat(place.location / name) for name in folders)
+    if len(folders) > _MOST_FOLDERS or not unlike:
+        return False
+    found = [_has_flat_images(place.location / name) for name in folders]
+    return None not in found and any(found)
 
 
-def _is_flat(folder: Location, depth: int = 2) -> bool:
-    """Return whether no class folder lies in a folder."""
-    local = folder.local
-    if local is None:
-        below = [name for name, status in folder.listed() if status.is_folder]
+def _has_flat_images(folder: Location, depth: int = 2) -> bool | None:
+    """Return whether images lie in a folder; None if there may be class folders in it."""
+    if folder.local is None:
+        entries = [(name, status.is_folder) for name, status in folder.listed() if name]
     else:
-        with os.scandir(local) as entries:
-            below = [entry.name for entry in entries if entry.is_dir()]
-    below = [name for name in below if name]
-    return depth > 0 and all(is_container(n) and _is_flat(folder / n, depth - 1) for n in below)
+        with os.scandir(folder.local) as found:
+            entries = [(entry.name, entry.is_dir()) for entry in found]
+    below = [name for name, is_folder in entries if is_folder]
+    if below and not (depth and all(map(is_container, below))):
+        return None
+    inside = [_has_flat_images(folder / name, depth - 1) for name in below]
+    if None in inside:
+        return None
+    here = (extension_of(os.fsencode(n)) for n, is_folder in entries if not is_folder)
+    return any(inside) or not EXTENSIONS.isdisjoint(here)
 
 
 def _has_images_and_labels(place: Place) -> bool:

@@ -108,6 +108,11 @@ def find_roles(table: ListTable, given: Mapping[str, Any], *, labels: bool) -> R
             found[role] = _guess(table, role, {at for used in found.values() for at in used})
     rest = _rest(table, found)
     if not found["image"]:
+        if table.unusable:
+            raise table.error(
+                f"column {_told(table.unusable)} holds neither text nor numbers; expected paths of "
+                "images; write the images to files, and their paths to the list"
+            )
         raise table.error(
             f"no column is known to hold the images; columns found: {_told(table.columns)}; name "
             "them with `columns.image`"
@@ -172,7 +177,7 @@ def _guess(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
             told = " and ".join(quoted(table.columns[at]) for at in fit)
             raise table.error(
                 f"columns {told} may both hold the {role}s; name one of them with "
-                f"`columns`, such as {role}={table.columns[fit[0]]}"
+                f"`columns`, such as {role}={quoted(table.columns[fit[0]])}"
             )
         if fit:
             return (fit[0],)
@@ -182,7 +187,7 @@ def _guess(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
 def _guess_by_values(table: ListTable, role: str, used: set[int]) -> tuple[int, ...]:
     if role == "image":
         fit = [at for at in range(len(table.columns)) if _are_images(table, at)]
-        if not fit and len(table.columns) == 1:
+        if not fit and len(table.columns) == 1 and not table.unusable:
             fit = [0]
         if not fit and not table.headed and len(table.columns) == 2:
             fit = [0]

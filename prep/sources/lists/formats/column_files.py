@@ -18,9 +18,16 @@ PARQUET, ARROW, STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 
 
 def unreadable(place: Place, error: Exception) -> SourceError:
+    """Return the error for a list that can't be read.
+
+    Raises:
+        StorageUnavailable: it is in a storage that does not answer.
+    """
     if isinstance(error, OSError):
         place.location.require_answer(error, "source: can't read a list")
-    return SourceError(f"source: {quoted(place.name)}: can't be read: {reason_of(error)}")
+    more = isinstance(error, MemoryError)
+    why = "it claims more memory than there is" if more else reason_of(error)
+    return SourceError(f"source: {quoted(place.name)}: can't be read: {why}; write it again")
 
 
 def read_columns(place: Place) -> ListTable:
@@ -32,14 +39,14 @@ def read_columns(place: Place) -> ListTable:
         usable = [n for n, field in enumerate(schema) if _is_plain(field.type)]
         columns = tuple(schema.field(n).name for n in usable)
         sample = [_as_text(first.column(n)).to_pylist() for n in usable]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
         raise unreadable(place, error) from None
     others = [field.name for n, field in enumerate(schema) if n not in usable]
 
     def load(positions: Sequence[int]) -> Sequence[pa.Array]:
         try:
             return [_as_text(column) for column in read([usable[at] for at in positions])]
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
             raise unreadable(place, error) from None
 
     if not columns:
@@ -139,6 +146,7 @@ def _as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
             if column.num_chunks
             else (pa.array([], column.type))
         )
+    column.validate(full=True)  # What a damaged file claims may lead anywhere in memory.
     if pa.types.is_floating(column.type):  # As Python writes it: 20.0, not 20.
         values = ["" if v is None or v != v else repr(v) for v in column.to_pylist()]
         return pa.array(values, pa.string())

@@ -125,7 +125,7 @@ class _Parsed:
 
     def load(self, positions: Sequence[int]) -> Sequence[pa.Array]:
         """Return columns by their positions."""
-        if '"' not in self.text:
+        if '"' not in self.text and not self.text[0].isspace():  # Arrow counts blank lines, too.
             found = self._load_plain(positions)
             if found is not None:
                 return found
