@@ -226,17 +226,24 @@ class _Opened:
             if name in columns:
                 self._require_plausible(table[name])
         if "path" in columns:
+            self._require_no_more(table["path"])
             decoded = table["path"].cast(pa.large_binary())
             table = table.set_column(list(columns).index("path"), "path", decoded)
         return table
 
-    def _require_plausible(self, paths: pa.ChunkedArray) -> None:
-        """Raise ValueError for paths that no source has; few bytes can stand for very many."""
-        total = 0
+    @staticmethod
+    def _require_plausible(paths: pa.ChunkedArray) -> None:
+        """Raise ValueError for a path that no source has."""
         for chunk in paths.chunks:
             lengths = pc.binary_length(chunk.dictionary)
             if len(lengths) and pc.max(lengths).as_py() > _LONGEST_PATH:
                 raise ValueError(f"a path of more than {_LONGEST_PATH:,} bytes")
+
+    def _require_no_more(self, paths: pa.ChunkedArray) -> None:
+        """Raise ValueError for more paths than the file can hold: few bytes can stand for many."""
+        total = 0
+        for chunk in paths.chunks:
+            lengths = pc.binary_length(chunk.dictionary)
             total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
         if total > _MOST_INFLATED * self._size + _SPARE:
             raise ValueError(f"{total:,} bytes of paths in a file of {self._size:,}")
