@@ -858,13 +858,14 @@ def test_ctrl_c_is_heard_while_a_scheduler_hangs_that_was_connected_to(
 def test_ctrl_c_is_heard_while_a_scheduler_does_not_answer(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # It accepts, and says nothing.
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        spec = file_of(tmp_path, {"version": 1, "address": address})
+        patient = {"distributed.comm.timeouts.connect": "300s"}
+        spec = file_of(tmp_path, {"version": 1, "address": address, "config": patient})
         with Terminal("cluster", "check", "--cluster", spec, cwd=tmp_path) as terminal:
             silent.settimeout(60)
             waiting, _ = silent.accept()
             with waiting:
                 terminal.press(b"\x03")
-                assert terminal.wait(25) == 130  # Dask would wait for 30 s.
+                assert terminal.wait(120) == 130  # Dask would wait for 300 s.
             assert "Traceback" not in terminal.shown
             wait_until(lambda: terminal.processes() == [])
 
