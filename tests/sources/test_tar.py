@@ -12,6 +12,7 @@ import tarfile
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from prep.errors import SourceError, StorageUnavailable
@@ -20,6 +21,7 @@ from prep.sources.archives.archive_bytes import Read
 from prep.sources.archives.member_reading import read_member, stamp_of_member
 from prep.sources.archives.members import Members, archive_bits, is_of, mark
 from prep.sources.archives.tar import index_tar
+from prep.sources.archives.tars.kept_indexes import cache_folder
 from prep.sources.archives.tars.tar_scan import RawMembers, scan
 from prep.sources.base import ImageEntry
 from prep.storage import local
@@ -386,17 +388,17 @@ def test_tars_in_tars_are_read_in_threads_where_a_disk_is_slow(
     inner = {f"{n:02}.tar": tar_of({f"{n}.jpg": b"%d" % n}) for n in range(40)}
     archive = written(tmp_path / "a.tar", tar_of(inner), end=b"")
     expected = index_tar(locate(archive)).names
-    names = set[str]()
+    two_at_a_time = threading.Barrier(2)
 
-    def note(read: Read, begin: int, end: int, shown: str) -> RawMembers:
-        names.add(threading.current_thread().name)
+    def meet(read: Read, begin: int, end: int, shown: str) -> RawMembers:
+        if shown != str(archive):  # There are forty: each meets another one.
+            two_at_a_time.wait(60)
         return scan(read, begin, end, shown)
 
     monkeypatch.setattr(tar, "_MOST_WAITING", -1)
-    monkeypatch.setattr(tar, "scan", note)
-    monkeypatch.setattr(tar, "_KEPT", tar._Kept())
+    monkeypatch.setattr(tar, "scan", meet)
+    tar._KEPT.forget()
     assert index_tar(locate(archive)).names == expected
-    assert len(names) > 1
 
 
 def test_a_member_that_was_replaced_is_noticed(tmp_path: Path) -> None:
@@ -492,6 +494,36 @@ def test_a_tar_in_a_storage_is_indexed_in_few_requests_and_once(
         asked.clear()
         assert contents(str(archive)) == as_tarfile_reads(data)
         assert len(asked) == len(members), "each is read in one request"
+
+
+def test_the_index_of_a_tar_in_a_storage_is_kept_for_other_processes(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant(s3.url, s3.options)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tar, "_WORTH_KEEPING", -1.0)
+    archive = locate(f"{s3.url}/a.tar")
+    data = tar_of({"cat.jpg": b"a cat", "caf\udce9.jpg": b"a dog", "../out.jpg": b"a bird"})
+    archive.publish(data)
+    index = index_tar(archive)
+    (kept,) = cache_folder().iterdir()
+    tar._KEPT.forget()  # As in another process.
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePath, "read_range", lambda *_: pytest.fail("it is read again"))
+        again = index_tar(archive)
+    assert again is not index
+    assert (again.names, again.outside, again.passed) == (index.names, index.outside, index.passed)
+    for column in ("offsets", "sizes", "marks", "hows"):
+        assert np.array_equal(getattr(again, column), getattr(index, column))
+
+    whole = kept.read_bytes()
+    for damaged in (whole[:-9], whole[:99] + b"?" + whole[100:], b""):
+        kept.write_bytes(damaged)
+        tar._KEPT.forget()
+        assert index_tar(archive).names == index.names
+        assert kept.read_bytes() == whole, "it is made again"
+    archive.publish(tar_of({"cat.jpg": b"another cat"}))
+    assert index_tar(archive).names == [b"cat.jpg"]
 
 
 def test_a_tar_that_changes_while_it_is_indexed_is_refused(

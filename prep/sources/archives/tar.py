@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ import numpy as np
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import reading
 from prep.sources.archives.members import HOWS, Members, marks_of
+from prep.sources.archives.tars.kept_indexes import KeptIndexes
 from prep.sources.archives.tars.tar_members import Found, settle
 from prep.sources.archives.tars.tar_scan import scan
 from prep.storage.location import Location, Stamp, Status
@@ -28,12 +27,14 @@ _HIDDEN = re.compile(rb"(^|/)\.[^/]*$")
 # Seconds of waiting for a disk after which several tar files in one are read at a time.
 _MOST_WAITING = 1.0
 _THREADS = 16
-# Members of all indexes that are kept: a storage takes minutes to give those of a large tar.
-_MOST_KEPT = 2_000_000
+# Seconds that an index must have taken to be kept for other processes.
+_WORTH_KEEPING = 1.0
 
 
 def index_tar(archive: Location) -> Members:
     """Return the index of a tar file; of the same file, the one that was made before.
+
+    That of a file in a storage is also kept for other processes, if it took long.
 
     Members named ``*.tar`` are looked into, unless they are hidden. A hard or symbolic link has the
     place of the member that it leads to. Callers share the index, and leave it as it is.
@@ -45,10 +46,13 @@ def index_tar(archive: Location) -> Members:
     try:
         status = archive.patiently(archive.stat)
         key = (str(archive), status.st_size, status.st_mtime_ns, _version(status))
-        found = _KEPT.get(key)
+        stored = archive.is_remote and bool(status.st_mtime_ns or _version(status))
+        found = _KEPT.get(key, stored=stored)
         if found is None:
+            began = time.monotonic()
             found = _index(archive, Stamp(status.st_size, status.st_mtime_ns))
-            _KEPT.put(key, found)
+            slow = time.monotonic() - began > _WORTH_KEEPING
+            _KEPT.put(key, found, stored=stored and slow)
         return found
     except OSError as error:
         archive.require_answer(error, "source: can't read an archive")
@@ -62,27 +66,7 @@ def _version(status: os.stat_result | Status) -> object:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-class _Kept:
-    """The indexes that were made last."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._indexes: OrderedDict[tuple[object, ...], Members] = OrderedDict()
-
-    def get(self, key: tuple[object, ...]) -> Members | None:
-        with self._lock:
-            if key in self._indexes:
-                self._indexes.move_to_end(key)
-            return self._indexes.get(key)
-
-    def put(self, key: tuple[object, ...], index: Members) -> None:
-        with self._lock:
-            self._indexes[key] = index
-            while sum(map(len, self._indexes.values())) > _MOST_KEPT:
-                self._indexes.popitem(last=False)
-
-
-_KEPT = _Kept()
+_KEPT = KeptIndexes()
 
 
 @dataclass(frozen=True, slots=True)
