@@ -7,6 +7,8 @@ import importlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+#: Names that an error about a source gives, for all of them may have to be looked at.
+MANY = 20
 _NAMED = 5
 _SENTENCE = 3  # spaces in a message that is clear without the type of its error
 _MOST_BITS = 1024  # of an integer that is shown: Python refuses to format very long ones
@@ -33,14 +35,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{plural}"
 
 
-def some(names: Sequence[str], separator: str = ", ") -> str:
+def some(
+    names: Sequence[str], separator: str = ", ", *, most: int = _NAMED, total: int | None = None
+) -> str:
     """Join the first few names, with the number of the others.
+
+    Args:
+        names: at least the first ``most``.
+        separator: between them.
+        most: how many are given.
+        total: the number of all names, if ``names`` are not all.
 
     >>> some(["a", "b"]), some([str(i) for i in range(2000)])
     ('a, b', '0, 1, 2, 3, 4 and 1,995 more')
     """
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return separator.join(names[:_NAMED]) + more
+    others = (len(names) if total is None else total) - most
+    more = f" and {others:,} more" if others > 0 else ""
+    return separator.join(names[:most]) + more
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:

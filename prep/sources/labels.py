@@ -14,7 +14,7 @@ from prep.errors import LabelError
 from prep.parsing import parse_json, read_text
 from prep.sources.base import UNLABELLED
 from prep.storage.locate import locate
-from prep.text import brief, counted, quoted, reason_of, some
+from prep.text import MANY, brief, counted, quoted, reason_of, some
 
 # All lists are kept in each output's plan, which is parsed as any other file is.
 _MOST_NUMBERS = 4_000_000
@@ -133,7 +133,7 @@ class LabelMap:
             )
         absent = sorted(classes - set(self.numbers) - {UNLABELLED})
         if absent:
-            names = ", ".join(map(quoted, absent[:20])) + (", …" if len(absent) > 20 else "")
+            names = some([*map(quoted, absent)], most=MANY)
             raise LabelError(
                 f"label map: no number for {counted(len(absent), 'class')} of the source: {names}; "
                 f"add {'it' if len(absent) == 1 else 'them'} to the map, or leave label_map out to "

@@ -21,7 +21,7 @@ from prep.sources.imagenet.validation import (
     parse_solution,
     parse_wnids,
 )
-from prep.text import quoted, reason_of, sentence_of
+from prep.text import MANY, quoted, reason_of, sentence_of, some
 
 _MAP = "map_clsloc.txt"
 _WORDS = ("LOC_synset_mapping.txt", "synset_words.txt")
@@ -33,7 +33,6 @@ _KNOWN = frozenset((_MAP, *_WORDS, *_METAS, _SOLUTION, _WNIDS))
 _DEVKIT = re.compile(r".*devkit(?!_t3)[^.]*(?P<packed>\.tar|\.tar\.gz|\.tgz)?", re.IGNORECASE)
 _LARGEST_UNPACKED = 1 << 28  # 256 MiB; that of 2012 takes 8 MB
 _GZIP = zlib.MAX_WBITS | 16
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def _merged(lists: Sequence[Synsets]) -> Synsets | None:
             raise SourceError(
                 f"source: {quoted(first.file)} has {len(first.words):,} classes and "
                 f"{quoted(other.file)} {len(other.words):,}; only one of them has "
-                f"{', '.join(different[:_SHOWN])}; remove the file that is wrong"
+                f"{some(different, most=MANY)}; remove the file that is wrong"
             )
     return lists[0] if lists else None
 

@@ -15,9 +15,7 @@ from prep.sources.imagenet.piece_images import (
 )
 from prep.sources.imagenet.pieces import Piece
 from prep.sources.imagenet.validation import ValidationLabels, agreed_wnids
-from prep.text import counted, quoted
-
-_SHOWN = 20
+from prep.text import MANY, counted, quoted, some
 
 
 def wnids_of(piece: Piece, images: PieceImages, known: Knowledge) -> list[str | None]:
@@ -79,7 +77,7 @@ def _label_by_number(
         raise SourceError(
             f"source: {quoted(sources[0].file)} tells another class of "
             f"{counted(len(different), 'validation image')} than their folders or names do: "
-            f"{', '.join(different[:_SHOWN])}; remove the file if it is wrong, or move the images"
+            f"{some(different, most=MANY)}; remove the file if it is wrong, or move the images"
         )
 
 
@@ -94,7 +92,7 @@ def _require_as_many(
             raise SourceError(
                 f"source: {quoted(labels.file)} has {counted(len(labels.wnids), 'label')}, and "
                 f"{piece} {counted(len(there), 'validation image')}; number "
-                f"{', '.join(map(str, absent[:_SHOWN]))} is not there; download both again"
+                f"{some([*map(str, absent)], most=MANY)} is not there; download both again"
             )
 
 
@@ -105,6 +103,6 @@ def _require_known(piece: Piece, wnids: Sequence[str | None], known: Knowledge) 
     if strange:
         raise SourceError(
             f"source: {quoted(known.synsets.file)} lists {len(known.synsets.words):,} classes, and "
-            f"{piece} has images of others: {', '.join(strange[:_SHOWN])}; remove the file if it "
+            f"{piece} has images of others: {some(strange, most=MANY)}; remove the file if it "
             "is of another set"
         )

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from prep.errors import SourceError
 from prep.sources.imagenet.synsets import WNID, Synsets
-from prep.text import counted, quoted, reason_of, some
+from prep.text import MANY, counted, quoted, reason_of, some
 
 _IMAGE_ID = "ILSVRC2012_val_"
 _VALUES_OF_A_BOX = 5  # A wnid, and the box: x and y of two corners.
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +134,11 @@ def agreed_wnids(sources: Sequence[ValidationLabels], numbers: Iterable[int]) ->
     for labels in others:
         different = [n for n in sorted(numbers) if labels.wnids[n] != first.wnids[n]]
         if different:
-            told = ", ".join(
-                f"{n} ({first.wnids[n]} and {labels.wnids[n]})" for n in different[:_SHOWN]
-            )
+            told = [f"{n} ({first.wnids[n]} and {labels.wnids[n]})" for n in different]
             raise SourceError(
                 f"source: {quoted(first.file)} and {quoted(labels.file)} disagree about "
-                f"{counted(len(different), 'validation image')}: {told}; remove the file that is "
-                "wrong"
+                f"{counted(len(different), 'validation image')}: {some(told, most=MANY)}; remove "
+                "the file that is wrong"
             )
     return [first.wnids[number] for number in numbers]
 
@@ -152,5 +149,5 @@ def _require_all(labels: ValidationLabels, numbers: Sequence[int]) -> None:
         raise SourceError(
             f"source: {quoted(labels.file)} has {counted(len(labels.wnids), 'label')}, and none "
             f"for {counted(len(absent), 'validation image')}: number "
-            f"{', '.join(map(str, absent[:_SHOWN]))}; expected one for each image"
+            f"{some([*map(str, absent)], most=MANY)}; expected one for each image"
         )

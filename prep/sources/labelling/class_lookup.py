@@ -8,9 +8,7 @@ from dataclasses import replace
 
 from prep.errors import ConfigError, LabelError
 from prep.sources.labels import LabelMap
-from prep.text import counted, quoted, some, unknown
-
-_MOST_NAMED = 20
+from prep.text import MANY, counted, quoted, some, unknown
 
 
 class ClassLookup:
@@ -82,7 +80,7 @@ class ClassLookup:
         if wrong:
             raise ConfigError(
                 f"{key}: {counted(len(wrong), 'name')} of no class, or of several: "
-                f"{first_named(name for name, _ in wrong)}; the source has "
+                f"{some([quoted(name) for name, _ in wrong], most=MANY)}; the source has "
                 f"{counted(len(self.classes), 'class')}: {some([*map(quoted, self.classes)])}"
             )
         return found
@@ -130,13 +128,6 @@ def resolve_label_map(
         given[known] = name
     numbers = {known: labels.numbers[name] for known, name in given.items()}
     return replace(labels, numbers=numbers)
-
-
-def first_named(names: Iterable[str]) -> str:
-    """Return the first 20 names, quoted, with the number of the others."""
-    given = [*names]
-    more = f" and {len(given) - _MOST_NAMED:,} more" if len(given) > _MOST_NAMED else ""
-    return ", ".join(map(quoted, given[:_MOST_NAMED])) + more
 
 
 def _plain(name: str) -> str:

@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from prep.errors import ConfigError
 from prep.sources.base import Catalog
-from prep.sources.labelling.class_lookup import ClassLookup, first_named
+from prep.sources.labelling.class_lookup import ClassLookup
 from prep.sources.labelling.label_rules import LabelRules
 from prep.sources.labelling.name_files import class_names_in, names_given
 from prep.sources.labelling.rows import without_rows
-from prep.text import counted, quoted, some
+from prep.text import MANY, counted, quoted, some
 
 _LEFT_OUT = -2  # As the number of a class; -1 is no label.
 
@@ -153,7 +153,8 @@ class _Renaming:
         if absent:
             raise ConfigError(
                 f"{key}: {quoted(path)} lacks {counted(len(absent), 'class')} of the source: "
-                f"{first_named(absent)}; expected each class in a line of its own"
+                f"{some([*map(quoted, absent)], most=MANY)}; expected each class in a line "
+                "of its own"
             )
         return found
 

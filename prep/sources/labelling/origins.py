@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog
-from prep.text import quoted, some
+from prep.text import MANY, quoted, some
 
 _ARCHIVES = (".tar", ".zip")
 
@@ -145,9 +145,8 @@ def _describe_twice(twice: Mapping[str, list[str]]) -> str:
         f"{quoted(label)} ({some([*map(quoted, found)])})" for label, found in sorted(twice.items())
     ]
     one, other = twice[min(twice)][:2]
-    more = f" and {len(said) - 20:,} more" if len(said) > 20 else ""
     return (
-        f"labels.from: folders of one name are in several places: {', '.join(said[:20])}{more}; "
+        f"labels.from: folders of one name are in several places: {some(said, most=MANY)}; "
         "pass from: path to keep them apart, or say what each of them is: "
         f"labels.rename: {{{one}: …, {other}: …}}"
     )

@@ -13,9 +13,8 @@ import pyarrow as pa
 from prep.errors import SourceError
 from prep.sources.base import Catalog
 from prep.sources.labelling.rows import without_rows
-from prep.text import counted, quoted
+from prep.text import MANY, counted, quoted, some
 
-_MOST_NAMED = 20
 _OFFSET_BITS = 40  # of which most offsets have fewer; others may look alike, and are compared
 
 
@@ -98,8 +97,7 @@ def _describe(unlike: Mapping[bytes, list[int]], what: str, names: tuple[str, ..
         + ")"
         for path, numbers in sorted(unlike.items())
     ]
-    more = f" and {len(said) - _MOST_NAMED:,} more" if len(said) > _MOST_NAMED else ""
     return (
-        f"source: {counted(len(said), 'image')} {what}: {', '.join(said[:_MOST_NAMED])}{more}; "
+        f"source: {counted(len(said), 'image')} {what}: {some(said, most=MANY)}; "
         "correct the source, or leave images out with `exclude`"
     )

@@ -19,7 +19,7 @@ from prep.sources.folders.ignored import Passed
 from prep.sources.labelling.exclusion import without_excluded
 from prep.sources.layouts.base import Place
 from prep.sources.lists.image_files import ImageFiles, files_at
-from prep.sources.lists.list_table import NAMED, ListTable
+from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.resolution import Resolved, hint_for, require_inside, resolve
 from prep.sources.lists.roles import Roles, find_roles, show_flags
 from prep.sources.lists.row_labels import (
@@ -37,7 +37,7 @@ from prep.sources.manifest import table_of
 from prep.sources.naming import SourceName
 from prep.storage.locate import absolute, open_alike
 from prep.storage.urls import is_url
-from prep.text import counted, quoted, some
+from prep.text import MANY, counted, quoted, some
 
 _Rows = npt.NDArray[np.int64]
 
@@ -299,15 +299,15 @@ class _Images:
         self, images: pa.Array, words: Words, what: str, ones: _Rows, others: _Rows
     ) -> SourceError:
         """Return the error for images of which two rows say different things."""
-        pairs = np.stack([ones, others], axis=1)[:NAMED]
+        pairs = np.stack([ones, others], axis=1)[:MANY]
         places = iter(self.table.places(self.rows.numbers[pairs.reshape(-1)].tolist()))
         told = []
         for name, pair in zip(images.to_pylist(), pairs.tolist(), strict=False):
             each = " and ".join(f"{quoted(words.name(row))} in {next(places)}" for row in pair)
             told.append(f"{quoted(os.fsdecode(name))} ({each})")
-        more = f" and {len(ones) - NAMED:,} more" if len(ones) > NAMED else ""
         return self.table.error(
-            f"{counted(len(pc.unique(images)), 'image')} with {what}: {', '.join(told)}{more}; "
+            f"{counted(len(pc.unique(images)), 'image')} with {what}: "
+            f"{some(told, most=MANY, total=len(ones))}; "
             "keep one of the rows, or leave the image out with `exclude`"
         )
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prep.errors import SourceError
-from prep.text import quoted
+from prep.text import MANY, quoted, some
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Rows that are looked at to tell a format and the roles of columns.
 SAMPLED = 200
-#: Rows that an error names.
-NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +56,11 @@ class ListTable:
             rows: their numbers, from 0.
             values: what is wrong there, for each row.
         """
-        first = rows[:NAMED]
-        told = list(self.places(first))
+        told = list(self.places(rows[:MANY]))
         if values is not None:
             pairs = zip(values, told, strict=False)
             told = [f"{quoted(value)} ({place})" for value, place in pairs]
-        more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-        return ", ".join(told) + more
+        return some(told, most=MANY, total=len(rows))
 
 
 def in_one(

@@ -14,12 +14,11 @@ from prep.errors import SourceError
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.roles.shape import Asked, Listed, Named, Shape, holding
 from prep.sources.folders.tree import Folder, Tree
-from prep.text import quoted, some
+from prep.text import MANY, quoted, some
 
 _TRAIN, _VAL, _TEST = b"train", b"val", b"test"
 _ANNOTATIONS = b"val_annotations.txt"  # Tab-separated: file, wnid, and the corners of a box.
 _WNIDS, _WORDS = b"wnids.txt", b"words.txt"
-_NAMED = 20
 
 
 def is_tiny_imagenet(tree: Tree, tops: Named) -> bool:
@@ -92,10 +91,9 @@ def _labels(
             missing.append(f"{quoted(os.fsdecode(name))} (line {number})")
             passed.note("listed image that is missing", path)
     if missing and asked.on_missing == "fail":
-        more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
         raise SourceError(
             f"source: {tree.shown(file)} names images that are missing: "
-            f"{', '.join(missing[:_NAMED])}{more}; get them again, or pass `on_missing='skip'`"
+            f"{some(missing, most=MANY)}; get them again, or pass `on_missing='skip'`"
         )
     return labels
 
@@ -103,10 +101,9 @@ def _labels(
 def _require_label_of_each(images: set[bytes], labels: Named, asked: Asked, passed: Passed) -> None:
     others = sorted(images - labels.keys())
     if others and asked.on_stray == "fail":
-        named = ", ".join(quoted(os.fsdecode(path)) for path in others[:_NAMED])
-        more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
+        named = some([quoted(os.fsdecode(path)) for path in others], most=MANY)
         raise SourceError(
-            f"source: {os.fsdecode(_ANNOTATIONS)} does not tell the class of {named}{more}; add "
+            f"source: {os.fsdecode(_ANNOTATIONS)} does not tell the class of {named}; add "
             "it, or pass `on_stray='skip'` to leave them out"
         )
     for path in others:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from prep.errors import SourceError
-from prep.sources.lists.list_table import NAMED, ListTable, rows_of_text
-from prep.text import counted, kind_of, quoted
+from prep.sources.lists.list_table import ListTable, rows_of_text
+from prep.text import MANY, counted, kind_of, quoted, some
 
 
 def table_of_annotations(name: str, value: dict[str, Any], given: Mapping[str, Any]) -> ListTable:
@@ -78,13 +78,13 @@ class _Annotations:
         if unknown:
             self._refuse(
                 f"annotations name {counted(len(unknown), 'category id')} that is not among the "
-                f"categories: {', '.join(unknown[:NAMED])}"
+                f"categories: {some(unknown, most=MANY)}"
             )
         absent = sorted(found.keys() - {str(image["id"]) for image in self._images})
         if absent:
             self._refuse(
                 f"annotations of {counted(len(absent), 'image')} that is not among the images: "
-                f"{', '.join(absent[:NAMED])}"
+                f"{some(absent, most=MANY)}"
             )
         names = {number: self._label(category) for number, category in self._categories.items()}
         self._require_distinct(names)
@@ -120,15 +120,14 @@ class _Annotations:
             if image in files and len({names[number] for number in ids}) > 1
         ]
         if several:
-            told = ", ".join(
+            told = [
                 f"{quoted(file)} ({' and '.join(map(quoted, labels[:3]))})"
-                for file, labels in several[:NAMED]
-            )
-            more = f" and {len(several) - NAMED:,} more" if len(several) > NAMED else ""
+                for file, labels in several
+            ]
             self._refuse(
                 f"{counted(len(several), 'image')} with several categories, where one is "
-                f"expected: {told}{more}; write a list with one label for each image, or cut the "
-                "objects out as images of their own"
+                f"expected: {some(told, most=MANY)}; write a list with one label for each image, "
+                "or cut the objects out as images of their own"
             )
 
     def _class_names(self) -> dict[str, str]:
