@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 
-from prep.errors import LabelError
+from prep.errors import LabelError, SourceError
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
 from prep.sources.labels import LabelMap
-from prep.sources.naming import SourceName, is_within
+from prep.sources.naming import SourceName, leads_below
 from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
@@ -74,6 +74,7 @@ class FileSource(Source):
         from prep.sources.labelling.labelling import labelled
         from prep.sources.layouts.merging import AllSplits, merge_catalogs
         from prep.sources.layouts.recognition import read_catalog
+        from prep.sources.manifest import require_readable
 
         given = self._known.given
         if isinstance(given, str):
@@ -82,7 +83,12 @@ class FileSource(Source):
             parts = [read_catalog(path, AllSplits.of(wanted)) for path in given.paths]
             catalog = merge_catalogs(given, parts, wanted)
         self._open(catalog.source)  # From now on, it reads what it has listed.
-        return labelled(catalog, wanted)
+        listed = labelled(catalog, wanted)
+        try:
+            require_readable(listed.images, listed.source)
+        except ValueError as error:
+            raise SourceError(f"source: {error}") from None
+        return listed
 
     def label_map(self) -> tuple[LabelMap, str] | None:
         if not isinstance(self._known.given, str) or not locate(self._known.given).is_dir():
@@ -164,7 +170,7 @@ class FileSource(Source):
             from prep.sources.archives.solid import path_of_unpacked
 
             return os.fsencode(path_of_unpacked(self._unpacked[path], self._folder))
-        if not any(is_within(path, root) for root in self._paths) or "/../" in path:
+        if not any(leads_below(path, root) for root in self._paths):
             raise OSError(errno.EINVAL, "not a file of this source", path)
         return os.fsencode(str(locate(path)))
 

@@ -161,6 +161,25 @@ def require_within(images: pa.Table, source: str) -> None:
             raise ValueError(f"another way to hold images than {', '.join(_HOWS.values())}")
 
 
+def require_readable(images: pa.Table, source: str) -> None:
+    """Raise ValueError if a manifest of these images would not be read back.
+
+    The message names the first of them, and what to do.
+    """
+    remedy = "rename it, or leave it out with `exclude`"
+    names = images["path"]
+    too_long = pc.greater(pc.binary_length(names), _LONGEST_PATH)
+    if pc.any(too_long, min_count=0).as_py():
+        example = os.fsdecode(names.filter(too_long)[0].as_py())
+        raise ValueError(
+            f"the name {quoted(example)} has more than {_LONGEST_PATH:,} bytes; {remedy}"
+        )
+    try:
+        require_within(images, source)
+    except ValueError as error:
+        raise ValueError(f"{error}; {remedy}") from None
+
+
 def _require_no_way_out(paths: pa.ChunkedArray | pa.Array, source: str) -> None:
     strange = pc.match_substring_regex(paths, pattern=leading_out(base_of(source), r"\z"))
     if pc.any(strange, min_count=0).as_py():

@@ -13,7 +13,7 @@ from prep.errors import ConfigError
 from prep.settings import require_split_name
 from prep.storage.arguments import as_stored, typed
 from prep.storage.locate import absolute
-from prep.storage.urls import is_url
+from prep.storage.urls import is_url, stays_within
 from prep.text import kind_of, one_line
 
 #: Names of files of images that are kept beside a manifest.
@@ -195,6 +195,16 @@ def is_within(path: str, root: str) -> bool:
     (True, False)
     """
     return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def leads_below(path: str, root: str) -> bool:
+    """Return whether a path or URL is that of a root or of something below it, by all its parts.
+
+    >>> leads_below("/photos/a.jpg", "/photos"), leads_below("/photos/../a.jpg", "/photos")
+    (True, False)
+    """
+    below = path[len(root.rstrip("/")) + 1 :]
+    return path == root or (is_within(path, root) and stays_within(below, root))
 
 
 def paths_of(name: str) -> tuple[str, ...]:

@@ -295,6 +295,21 @@ def test_names_that_lead_out_of_an_archive_are_strays(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_that_no_worker_would_read_back_is_refused_and_may_be_excluded(
+    tmp_path: Path,
+) -> None:
+    long, odd = "cat/" + "l" * 4089 + ".jpg", "cat/x\0y.jpg"
+    files = {long: b"1", "cat/1.jpg": b"2", "dog/1.jpg": b"3"}
+    source = written(tmp_path / "a.tar", tar(files))
+    with pytest.raises(SourceError, match=r"'cat/l+…l+\.jpg' has more than 4,096 bytes; rename"):
+        catalog_of(source)
+    assert names(catalog_of(source, exclude=[long])) == ["cat/1.jpg", "dog/1.jpg"]
+    unnamed = zipped({"cat/x-y.jpg": b"1", "dog/1.jpg": b"3"}).replace(b"x-y.jpg", b"x\0y.jpg")
+    with pytest.raises(SourceError, match=r"does not stay within .*'cat/x\\x00y\.jpg'; rename"):
+        catalog_of(written(tmp_path / "a.zip", unnamed))
+    assert odd.encode() in unnamed
+
+
 # The files of a source, and what is said of it.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "one class twice": (

@@ -10,13 +10,14 @@ import pytest
 
 import prep
 from prep.errors import SourceError
-from prep.sources.base import Catalog
+from prep.sources.base import Catalog, ImageEntry
 from prep.sources.file_source import FileSource
 from prep.sources.folders.ignored import Ignored
 from prep.sources.layouts.merging import merge_catalogs
 from prep.sources.manifest import entries_of, table_of
 from prep.sources.naming import SourceName, Sources
 from prep.sources.registry import open_source, reopen_source
+from prep.storage.location import Stamp
 from tests.support.pictures import write_tree
 
 
@@ -75,6 +76,28 @@ def test_folders_for_splits_are_read_as_one_set_and_each_image_is_found(tmp_path
         entry.name for entry in entries if entry.name.startswith("other/")
     ]
     assert only.classes == found.classes
+
+
+@pytest.mark.parametrize(
+    ("root", "file"),
+    [
+        ("/photos", "/photos-2/1.jpg"),
+        ("/photos", "/photos/../etc/1.jpg"),
+        ("/photos", "/photos/.."),
+        ("/photos", "/photos/1\0.jpg"),
+        ("webdavs://host/photos", "webdavs://host/photos/%2e%2e/private/1.jpg"),
+        ("webdavs://host/photos", "webdavs://host/photos/..%2fprivate/1.jpg"),
+        ("webdavs://host/photos", "webdavs://else/photos/1.jpg"),
+        ("file:///photos", "file:///photos/%2e%2e/etc/1.jpg"),
+    ],
+)
+def test_no_file_is_read_whose_path_leads_out_of_the_sources(root: str, file: str) -> None:
+    source = reopen_source(str(SourceName(given=Sources(((None, "/a"), (None, root))))))
+    for offset in (None, 512):
+        forged = ImageEntry(b"1.jpg", "cat", Stamp(9, 1), os.fsencode(file), offset)
+        for question in (source.read, source.stamp, source.fetch):
+            with pytest.raises(OSError, match="not a file of this source"):
+                question(forged)
 
 
 def test_names_are_as_in_their_sources_unless_two_have_the_same() -> None:
