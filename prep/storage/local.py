@@ -217,6 +217,8 @@ def close_kept_files() -> bool:
 
 def _pread(descriptor: int, length: int, offset: int) -> bytes:
     """Return part of a file; it is shorter if the file ends before."""
+    if length > _MOST_AT_ONCE:  # A forged length would take memory that there is not.
+        length = max(0, min(length, os.fstat(descriptor).st_size - offset))
     data = os.pread(descriptor, length, offset)
     if len(data) == length:
         return data

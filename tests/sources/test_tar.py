@@ -26,6 +26,7 @@ from prep.sources.archives.tars.tar_scan import RawMembers, scan
 from prep.sources.base import ImageEntry
 from prep.storage import local
 from prep.storage.backends.grants import grant
+from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
 from prep.storage.remote import RemotePath
@@ -415,6 +416,23 @@ def test_a_member_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     os.utime(archive, ns=(time, time + 1))
     with pytest.raises(FileChanged, match="its archive was written to or replaced"):
         read_member(str(archive), entry)
+
+
+def test_a_forged_place_takes_no_memory_and_is_no_image(tmp_path: Path) -> None:
+    archive = written(tmp_path / "a.tar", block(b"cat.jpg", b"first"))
+    [entry] = entries(index_tar(locate(archive)), archive)
+    forged = [
+        entry._replace(stamp=Stamp(2**62, entry.stamp.mtime)),
+        entry._replace(stamp=Stamp(2**62, entry.stamp.mtime), offset=2**62),
+        entry._replace(offset=2**63 - 1),
+        entry._replace(offset=0),
+        entry._replace(offset=511, how="row"),
+        entry._replace(how="deflate"),
+    ]
+    for each in forged:
+        with pytest.raises(OSError, match=r"changed since|Invalid argument"):
+            read_member(str(archive), each)
+    assert LocalPath(archive).read_range(512, 2**62)[:5] == b"first"
 
 
 def test_an_archive_that_was_replaced_before_it_was_listed_is_opened_anew(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _read(path: str | bytes, entry: ImageEntry, length: int) -> FilePart:
 
 def _is_header(before: bytes, entry: ImageEntry) -> bool:
     """Return whether the bytes before the contents are the header of a tar file's member."""
-    return entry.how == "bytes" and crc32c(before) == contents_of(entry.stamp.mtime)
+    return entry.how != "deflate" and crc32c(before) == contents_of(entry.stamp.mtime)
 
 
 def _contents(part: FilePart, entry: ImageEntry, is_kept: bool) -> bytes:
@@ -115,6 +115,6 @@ def _contents(part: FilePart, entry: ImageEntry, is_kept: bool) -> bytes:
         raise FileChanged("changed since it was listed: its archive was written to or replaced")
     if _is_header(part.before, entry):
         return part.data
-    if entry.how == "bytes":  # Of a zip file.
+    if entry.how != "deflate":  # A stored member of a zip file.
         require_checksum(part.data, contents_of(expected))
     return part.data
