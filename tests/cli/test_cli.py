@@ -19,7 +19,7 @@ from PIL import Image
 
 import prep
 from prep.cli.main import main
-from tests.support.clusters import contents, run_prep
+from tests.support.clusters import contents, run_prep, without_progress
 from tests.support.pictures import jpeg, picture, write_tree
 
 # As the article prints it; the two dots are folders.
@@ -419,7 +419,7 @@ def test_the_command_exits_with_one_line_and_code_2(
     process = run_prep("run", *arguments, cwd=tmp_path)
     assert process.returncode == 2
     assert process.stdout == ""
-    (line,) = process.stderr.splitlines()
+    (line,) = without_progress(process.stderr)
     assert line.startswith("prep: ")
     assert state(tmp_path) == before
 

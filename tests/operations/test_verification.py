@@ -150,6 +150,7 @@ def state(root: Path) -> dict[str, Any]:
                 "retries",
                 "worker",
                 "began",
+                "read_as",  # A report that can't be read is made again without the source.
             )
             found[name] = {key: value[key] for key in value if key not in passing}
     return found

@@ -25,7 +25,7 @@ from prep.settings import shard_name
 from prep.shards.writer import RunRef, write_shard
 from prep.storage.local import LocalPath
 from prep.storage.newfile import AtomicFile, temporary_name
-from tests.support.clusters import run_prep
+from tests.support.clusters import run_prep, without_progress
 from tests.support.pictures import write_tree
 from tests.support.storages import Sftp
 
@@ -151,7 +151,7 @@ def test_a_lock_that_is_somebody_elses_file_is_not_emptied(
     options = run if command == "run" else ("--repair", place / "out")
     done = run_prep(command, *options)
     assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    (line,) = without_progress(done.stderr)
     assert f"{lock} is " in line
     assert state_of(place) == before
 

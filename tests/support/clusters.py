@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -111,6 +112,11 @@ def contents(folder: Path, pattern: str = "**/*") -> dict[str, bytes]:
     """All files below ``folder`` that match, by their relative path."""
     files = (path for path in folder.glob(pattern) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
+
+
+def without_progress(stderr: str) -> list[str]:
+    """Return the lines of standard error but those that a slow machine prints of its progress."""
+    return [line for line in stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d \w+: ", line)]
 
 
 def run_prep(
