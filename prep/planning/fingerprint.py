@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from prep.config import Config
 from prep.planning.shards import Partition
 from prep.settings import DEFAULT_FORMAT, RGB, fingerprint_part
+from prep.sources.columns import columns_of
 from prep.sources.labels import LabelMap
-from prep.sources.manifest import columns_of
 from prep.text import quoted, some
 
 

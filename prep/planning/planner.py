@@ -15,8 +15,8 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import count_shards, default_images_per_shard
 from prep.settings import RGB
 from prep.sources.base import Catalog
+from prep.sources.columns import columns_of
 from prep.sources.labels import LabelMap
-from prep.sources.manifest import columns_of
 
 
 def make_plan(

@@ -8,6 +8,7 @@
 - ``labelling/``: from what a source says of an image to its class, for all layouts alike.
 - ``memory``: a list of images, as a notebook has it.
 - ``manifest``: the Parquet file of all images in an output; a shard reads its own rows.
+- ``columns``: the columns of a catalog and a manifest, and their types.
 - ``labels``: from the name of a class to its number or one-hot list.
 - ``prefetch``: reads images before their turn, where reading keeps a core waiting.
 - ``demo``: makes a small image set to try things on.

@@ -6,7 +6,7 @@ import abc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 from prep.sources.naming import KEPT_NAME
 from prep.storage.location import Location, Stamp
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: How the bytes of an image lie in its file: as they are, as a raw deflate stream (RFC 1951), or in
 #: a row of a table.
 How = Literal["bytes", "deflate", "row"]
+HOWS: tuple[How, ...] = get_args(How)
 #: The class of images without a label.
 UNLABELLED = ""
 
@@ -70,7 +71,7 @@ class Catalog:
         read_as: what the source was taken for, in words: "class folders in splits".
         splits: the splits that have images, in the order asked for, or by name.
         classes: the classes of all splits, chosen or not, by name.
-        images: one row an image, sorted by split and class, from ``manifest.table_of``: ``split``
+        images: one row an image, sorted by split and class, from ``columns.table_of``: ``split``
             and ``class`` (positions in the above; a class of -1 is no label), ``path`` (the
             ``raw_name`` of an entry: no leading slash, no ``..``), ``size`` and ``mtime`` (its
             stamp). If its name does not tell where its bytes are, also ``file``, ``offset`` (-1 for

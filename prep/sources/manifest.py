@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prep.sources.base import How, ImageEntry
+from prep.sources.base import HOWS, How, ImageEntry
+from prep.sources.columns import IMAGES, PLACES
 from prep.sources.naming import base_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import leading_out
@@ -23,23 +24,10 @@ from prep.text import quoted
 
 # Rows that are read together. Small enough that a shard of a few images costs little.
 _ROW_GROUP = 4096
-_COLUMNS = {
-    "path": pa.large_binary(),
-    "class": pa.int32(),
-    "size": pa.int64(),
-    "mtime": pa.int64(),
-}
-#: Their names.
-COLUMNS = tuple(_COLUMNS)
-# Where the bytes of an image are, if its name does not tell: a file, as its source names it, where
-# in it they begin (-1 if they are all of it), and how they lie there.
-_PLACES = {
-    "file": pa.dictionary(pa.int32(), pa.binary()),
-    "offset": pa.int64(),
-    "how": pa.dictionary(pa.int32(), pa.binary()),
-}
+#: The names of the columns that each manifest has.
+COLUMNS = tuple(IMAGES)
 _NAMES = ("path", "file", "how")
-_HOWS: Mapping[bytes, How] = {b"bytes": "bytes", b"deflate": "deflate", b"row": "row"}
+_HOWS: Mapping[bytes, How] = {how.encode(): how for how in HOWS}
 # The codecs that this package writes with. Others may hold a thousand times their size.
 _CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
 # How many times longer than its file the paths in a manifest may be: Snappy copies at most 64 bytes
@@ -48,15 +36,9 @@ _MOST_INFLATED = 32
 _SPARE = 1 << 16
 _LONGEST_PATH = 4096  # bytes
 _DICTIONARY = pa.dictionary(pa.int32(), pa.binary())
-_EMPTY = pa.schema(list(_COLUMNS.items())).empty_table()
+_EMPTY = pa.schema(list(IMAGES.items())).empty_table()
 
 T = TypeVar("T")
-
-
-def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
-    """Return the images of a catalog, by column; see :class:`prep.sources.base.Catalog`."""
-    types = {"split": pa.int32(), **_COLUMNS, **_PLACES}
-    return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
 
 
 def to_parquet(images: pa.Table) -> bytes:
@@ -64,11 +46,6 @@ def to_parquet(images: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(images, sink, row_group_size=_ROW_GROUP)
     return bytes(sink.getvalue())
-
-
-def columns_of(images: pa.Table) -> list[str]:
-    """Return the columns that a manifest of these images has, in their order."""
-    return [name for name in (*_COLUMNS, *_PLACES) if name in images.column_names]
 
 
 def read(path: Location, columns: Sequence[str] = ()) -> pa.Table:
@@ -139,7 +116,7 @@ def entries_of(images: pa.Table, classes: Sequence[str]) -> Iterator[ImageEntry]
         for path, number, size, mtime in zip(paths, numbers, sizes, mtimes, strict=True):
             yield ImageEntry(path, classes[number], Stamp(size, mtime), path)
         return
-    places = (images[name].to_pylist() for name in _PLACES)
+    places = (images[name].to_pylist() for name in PLACES)
     for path, number, size, mtime, file, offset, how in zip(
         paths, numbers, sizes, mtimes, *places, strict=True
     ):
@@ -213,7 +190,7 @@ class _Opened:
         self.rows = int(metadata.num_rows)
         self.groups = int(metadata.num_row_groups)
         found = {field.name: field.type for field in self._file.schema_arrow}
-        expected = _COLUMNS | _PLACES if "file" in found else _COLUMNS
+        expected = IMAGES | PLACES if "file" in found else IMAGES
         self._columns = tuple(expected)
         if found != expected | {"path": _DICTIONARY}:
             raise ValueError(f"other columns or kinds than {', '.join(expected)}")

@@ -101,7 +101,7 @@ class ListedImages(_ImageList):
         return f"<{self.name}>"
 
     def catalog(self, wanted: Wanted) -> Catalog:
-        from prep.sources.manifest import table_of
+        from prep.sources.columns import table_of
 
         _require_defaults(wanted)
         splits = self._splits(wanted.splits)

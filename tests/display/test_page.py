@@ -37,7 +37,7 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import ImageNote
 from prep.output.report.history import History, Measurement, Recorder, add_history, read_histories
 from prep.output.report.verdict import Verdict
-from prep.sources.manifest import table_of
+from prep.sources.columns import table_of
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from tests.support.clusters import run_prep

@@ -16,7 +16,7 @@ from prep.output.journal import Journal
 from prep.shards.writer import RunRef
 from prep.sources import registry
 from prep.sources.base import Catalog, ImageEntry, Source, Wanted
-from prep.sources.manifest import table_of
+from prep.sources.columns import table_of
 from prep.storage.location import FileChanged, Location, Stamp
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree

@@ -16,10 +16,10 @@ import prep
 from prep.errors import ConfigError, LabelError, PrepError, SourceError
 from prep.parsing import parse_yaml
 from prep.sources.base import Catalog
+from prep.sources.columns import table_of
 from prep.sources.labelling.class_lookup import resolve_label_map
 from prep.sources.labelling.labelling import labelled
 from prep.sources.labels import LabelMap
-from prep.sources.manifest import table_of
 from tests.support.pictures import write_tree
 
 

@@ -11,10 +11,11 @@ import pytest
 import prep
 from prep.errors import SourceError
 from prep.sources.base import Catalog, ImageEntry
+from prep.sources.columns import table_of
 from prep.sources.file_source import FileSource
 from prep.sources.folders.ignored import Ignored
 from prep.sources.layouts.merging import merge_catalogs
-from prep.sources.manifest import entries_of, table_of
+from prep.sources.manifest import entries_of
 from prep.sources.naming import SourceName, Sources
 from prep.sources.registry import open_source, reopen_source
 from prep.storage.location import Stamp

@@ -23,10 +23,10 @@ import prep
 from prep.errors import RefusedImage, SourceError, StorageUnavailable
 from prep.settings import ImageSettings
 from prep.shards.reading import ImageReader
-from prep.sources.archives.members import HOWS, Members
+from prep.sources.archives.members import Members
 from prep.sources.archives.zip import index_zip
 from prep.sources.archives.zips.zip_reading import inflate
-from prep.sources.base import ImageEntry, UnpacksTooLarge
+from prep.sources.base import HOWS, ImageEntry, UnpacksTooLarge
 from prep.sources.file_source import FileSource
 from prep.storage.backends.grants import grant
 from prep.storage.locate import locate

@@ -9,12 +9,9 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from prep.sources.base import How
 from prep.sources.folders.ignored import Passed
 from prep.storage.location import TIME_UNITS, Stamp
 
-#: The values of ``Members.hows``.
-HOWS: tuple[How, ...] = ("bytes", "deflate", "row")
 #: Why a member is passed over.
 REPLACED = "replaced by a later member of the same name"
 BROKEN = "broken link"
@@ -34,7 +31,7 @@ class Members:
         offsets: int64; where the bytes begin in the outermost file.
         sizes: int64; how many bytes lie there.
         marks: int64; what changes with the contents: see :func:`mark`.
-        hows: uint8; positions in ``HOWS``.
+        hows: uint8; positions in ``base.HOWS``.
         passed: what is no file, or was replaced by a later member of the same name; by reason.
         outside: names that lead out of the archive, as they are written.
     """

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prep.sources.archives.member_reading import read_member
-from prep.sources.archives.members import HOWS, Members
-from prep.sources.base import ImageEntry
+from prep.sources.archives.members import Members
+from prep.sources.base import HOWS, ImageEntry
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.listing import Entry, Listing, PackedFiles, StoredEntry
 from prep.sources.naming import UnpackedArchive

@@ -13,10 +13,11 @@ import numpy as np
 
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import reading
-from prep.sources.archives.members import HOWS, Members, marks_of
+from prep.sources.archives.members import Members, marks_of
 from prep.sources.archives.tars.kept_indexes import KeptIndexes
 from prep.sources.archives.tars.tar_members import Found, settle
 from prep.sources.archives.tars.tar_scan import scan
+from prep.sources.base import HOWS
 from prep.storage.location import Location, Stamp, Status
 from prep.text import reason_and_file
 

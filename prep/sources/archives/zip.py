@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from prep.sources.archives.members import (
     BROKEN,
-    HOWS,
     LINK_OUT,
     LINK_TO_FOLDER,
     REPLACED,
@@ -30,6 +29,7 @@ from prep.sources.archives.zips.zip_records import (
     Numbers,
     Records,
 )
+from prep.sources.base import HOWS
 from prep.sources.folders.ignored import Passed
 from prep.storage.location import Location
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
 from prep.settings import DEFAULT_SPLIT, OnStray
-from prep.sources.archives.members import HOWS
 from prep.sources.base import Catalog
+from prep.sources.columns import hows_of, table_of
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import EXTENSIONS, FolderLayout, plain_extension
 from prep.sources.folders.roles.detection import find_shape
@@ -21,7 +20,6 @@ from prep.sources.folders.roles.refusals import from_names, require_class_names
 from prep.sources.folders.roles.shape import Asked, Shape
 from prep.sources.folders.survey import Survey, survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
-from prep.sources.manifest import table_of
 from prep.storage.locate import absolute
 from prep.text import counted, quoted
 
@@ -89,9 +87,7 @@ class _Columns:
             "mtime": self.mtime,
         }
         if self.packed:
-            hows = [how.encode() for how in HOWS]
-            how = pa.DictionaryArray.from_arrays(np.array(self.how, np.int32), hows)
-            columns |= {"file": self.file, "offset": self.offset, "how": how}
+            columns |= {"file": self.file, "offset": self.offset, "how": hows_of(self.how)}
         return table_of(columns)
 
 

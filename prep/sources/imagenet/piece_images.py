@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep.sources.archives.members import HOWS, Members
+from prep.sources.archives.members import Members
 from prep.sources.archives.tar import index_tar
+from prep.sources.columns import hows_of, joined, places_of, places_of_files, table_of
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import SYSTEM_FOLDERS, extension_of
 from prep.sources.folders.tree import Tree
 from prep.sources.imagenet.pieces import Piece
 from prep.sources.imagenet.shelves import Shelf
 from prep.sources.imagenet.synsets import WNID
-from prep.sources.manifest import table_of
 
 _WNID = WNID.pattern.encode()
 # The last folder, or tar, of a path that is called like a class.
@@ -71,9 +69,7 @@ class PieceImages:
         if self.has_places:
             return self.rows
         columns = dict(zip(self.rows.column_names, self.rows.columns, strict=True))
-        offsets = np.full(len(self), -1)
-        hows = np.zeros(len(self), np.uint8)
-        return pa.table(columns | _places(pa.array(self.paths, pa.binary()), offsets, hows))
+        return pa.table(columns | places_of_files(pa.array(self.paths, pa.binary())))
 
 
 def list_piece(piece: Piece, shelf: Shelf | None, extensions: frozenset[bytes]) -> PieceImages:
@@ -148,32 +144,17 @@ def _members_of(
         chosen = _are_images(names, extensions)
         for name in names.filter(pc.invert(chosen)).to_pylist():
             passed.note(_why_not(name, extensions), prefix + name)
-        places = _places(pa.array([file], pa.binary()), members.offsets, members.hows)
-        before, between = (pa.scalar(part, names.type) for part in (prefix, b""))
-        names = pc.binary_join_element_wise(before, names, between)
-        rows = {"path": names, "size": members.sizes, "mtime": members.marks, **places}
+        places = places_of(pa.array([file], pa.binary()), members.offsets, members.hows)
+        rows = {
+            "path": joined(prefix, names),
+            "size": members.sizes,
+            "mtime": members.marks,
+            **places,
+        }
         tables.append(pa.table(rows, schema=_NO_ROWS.schema).filter(chosen))
         paths += tables[-1]["path"].to_pylist()
     rows = pa.concat_tables(tables).unify_dictionaries()
     return PieceImages(paths=paths, rows=rows, passed=passed, outside=outside)
-
-
-def _places(
-    files: pa.Array, offsets: npt.NDArray[np.int64], hows: npt.NDArray[np.uint8]
-) -> dict[str, pa.Array]:
-    """Return the columns that tell where images are.
-
-    Args:
-        files: the file of each image, or one file of all.
-    """
-    count = len(offsets)
-    at = np.arange(count, dtype=np.int32) if len(files) == count else np.zeros(count, np.int32)
-    ways = pa.array([how.encode() for how in HOWS], pa.binary())
-    return {
-        "file": pa.DictionaryArray.from_arrays(pa.array(at), files),
-        "offset": pa.array(offsets, pa.int64()),
-        "how": pa.DictionaryArray.from_arrays(pa.array(hows.astype(np.int32)), ways),
-    }
 
 
 def _are_images(names: pa.Array, extensions: frozenset[bytes]) -> pa.Array:
@@ -219,5 +200,5 @@ def _in_folders(piece: Piece, tree: Tree) -> PieceImages:
     if tree.is_packed:
         columns["file"] = [folder.archive for folder in folders for _ in folder.images]
         columns["offset"] = [offset for folder in folders for offset in folder.offsets]
-        columns["how"] = [HOWS[how].encode() for folder in folders for how in folder.hows]
+        columns["how"] = hows_of([how for folder in folders for how in folder.hows])
     return PieceImages(paths=paths, rows=table_of(columns), passed=passed)

@@ -10,10 +10,10 @@ from functools import cached_property
 from itertools import zip_longest
 
 import numpy as np
-import pyarrow as pa
 
 from prep.errors import ConfigError
 from prep.sources.base import Catalog
+from prep.sources.columns import with_numbers
 from prep.sources.labelling.class_lookup import ClassLookup
 from prep.sources.labelling.label_rules import LabelRules
 from prep.sources.labelling.name_files import class_names_in, names_given
@@ -175,9 +175,7 @@ def _renumbered(catalog: Catalog, numbers: Sequence[int]) -> Catalog:
     if [*numbers] == [*range(len(catalog.classes))]:
         return catalog
     now = np.array([*numbers, -1], np.int32)[catalog.images["class"].to_numpy()]
-    at = catalog.images.column_names.index("class")
-    images = catalog.images.set_column(at, "class", pa.array(now, pa.int32()))
-    found = replace(catalog, images=images)
+    found = replace(catalog, images=with_numbers(catalog.images, "class", now))
     return without_rows(found, now == _LEFT_OUT, "image of a class that labels leave out")
 
 

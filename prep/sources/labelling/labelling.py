@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from prep.errors import SourceError
 from prep.sources.base import UNLABELLED, Catalog, Wanted
+from prep.sources.columns import with_numbers
 from prep.sources.labelling.class_rules import with_class_rules
 from prep.sources.labelling.exclusion import without_excluded
 from prep.sources.labelling.label_rules import LabelRules, files_for_labels
@@ -68,11 +68,10 @@ def _with_unlabelled_settled(catalog: Catalog, *, keep: bool) -> Catalog:
     if not keep:
         return without_rows(catalog, unlabelled, _NO_LABEL)
     numbers = np.where(unlabelled, len(catalog.classes), numbers).astype(np.int32)
-    at = catalog.images.column_names.index("class")
     return replace(
         catalog,
         classes=(*catalog.classes, UNLABELLED),
-        images=catalog.images.set_column(at, "class", pa.array(numbers, pa.int32())),
+        images=with_numbers(catalog.images, "class", numbers),
     )
 
 

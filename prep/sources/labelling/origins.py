@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog
+from prep.sources.columns import with_numbers
 from prep.text import MANY, quoted, some
 
 _ARCHIVES = (".tar", ".zip")
@@ -59,11 +59,10 @@ def _with_classes(catalog: Catalog, labels: Iterable[str | None], rows: npt.Arra
     number = {label: position for position, label in enumerate(classes)}
     numbers = [-1 if label is None else number[label] for label in labels]
     column = np.array(numbers, np.int32)[np.asarray(rows)]
-    at = catalog.images.column_names.index("class")
     return replace(
         catalog,
         classes=tuple(classes),
-        images=catalog.images.set_column(at, "class", pa.array(column, pa.int32())),
+        images=with_numbers(catalog.images, "class", column),
         order=None,
         class_names={k: v for k, v in catalog.class_names.items() if k in number},
     )

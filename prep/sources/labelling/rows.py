@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.sources.base import Catalog
+from prep.sources.columns import with_numbers
 from prep.sources.folders.ignored import Ignored, sum_by_reason
 
 _ORDER = ("split", "class", "path")
@@ -43,11 +44,10 @@ def with_used_splits(catalog: Catalog) -> Catalog:
     if used.all():
         return catalog
     numbers = (np.cumsum(used) - 1).astype(np.int32)[split]
-    at = catalog.images.column_names.index("split")
     return replace(
         catalog,
         splits=tuple(name for name, is_used in zip(catalog.splits, used, strict=True) if is_used),
-        images=catalog.images.set_column(at, "split", pa.array(numbers, pa.int32())),
+        images=with_numbers(catalog.images, "split", numbers),
     )
 
 

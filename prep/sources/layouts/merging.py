@@ -10,14 +10,13 @@ from itertools import chain
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.errors import SourceError
 from prep.sources.base import Catalog, Wanted
+from prep.sources.columns import in_catalog, joined, places_of_files
 from prep.sources.folders.ignored import sum_by_reason
-from prep.sources.manifest import table_of
 from prep.sources.naming import SourceName, Sources, base_of, beyond
 from prep.text import counted, quoted, some
 
@@ -114,37 +113,24 @@ class _Part:
         at = {name: number for number, name in enumerate(classes)}
         numbers = np.array([*(at[name] for name in names), -1], np.int32)
         places = _places(rows, base_of(self.catalog.source))
-        table = pa.table(
+        images = pa.table(
             {
                 "split": pa.array(split[rows["split"].to_numpy()], pa.int32()),
                 "class": pa.array(numbers[rows["class"].to_numpy()], pa.int32()),
-                "path": _prefixed(rows["path"], prefix),
+                "path": joined(prefix, rows["path"]) if prefix else rows["path"],
                 "size": rows["size"],
                 "mtime": rows["mtime"],
                 **places,
             }
-        ).cast(table_of(dict.fromkeys((*rows.column_names, *places), ())).schema)
-        return table.filter(pc.greater_equal(table["split"], 0))
-
-
-def _prefixed(names: pa.ChunkedArray, prefix: bytes) -> pa.ChunkedArray:
-    if not prefix:
-        return names
-    return pc.binary_join_element_wise(
-        pa.scalar(prefix, names.type), names, pa.scalar(b"", names.type)
-    )
+        )
+        return in_catalog(images.filter(pc.greater_equal(images["split"], 0)))
 
 
 def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
     """Return where the bytes of the images of a part are: absolute files, offsets and ways."""
     root = os.path.join(os.fsencode(path), b"")
     if "file" not in rows.column_names:
-        count = len(rows)
-        return {
-            "file": _dictionary(np.arange(count), _prefixed(rows["path"], root)),
-            "offset": pa.array(np.full(count, -1)),
-            "how": _dictionary(np.zeros(count), pa.chunked_array([[b"bytes"]])),
-        }
+        return places_of_files(joined(root, rows["path"].combine_chunks()))
     files = rows["file"].unify_dictionaries().combine_chunks()
     names = [
         name if name.startswith(b"/") or b"://" in name else root + name
@@ -152,12 +138,6 @@ def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
     ]
     absolute = pa.DictionaryArray.from_arrays(files.indices, pa.array(names, pa.binary()))
     return {"file": absolute, "offset": rows["offset"], "how": rows["how"]}
-
-
-def _dictionary(indices: npt.NDArray[Any], values: pa.ChunkedArray) -> pa.DictionaryArray:
-    """Return an array of values, no two of which are equal."""
-    distinct = values.cast(pa.binary()).combine_chunks()
-    return pa.DictionaryArray.from_arrays(pa.array(indices.astype(np.int32)), distinct)
 
 
 def _prefixes(parts: Sequence[_Part]) -> list[bytes]:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
-from prep.sources.archives.members import HOWS, Members
+from prep.sources.archives.members import Members
+from prep.sources.columns import joined, places_of
 from prep.sources.folders.tree import Tree
 from prep.storage.locate import locate
 from prep.storage.location import Location, Stamp
@@ -32,7 +33,7 @@ class Stamped:
 
     Attributes:
         there: for each name that was asked for, whether it is a file.
-        columns: of a manifest (``prep.sources.manifest.table_of``) but for the names, for those
+        columns: of a manifest (``prep.sources.columns.table_of``) but for the names, for those
             that are there.
     """
 
@@ -72,9 +73,7 @@ class FolderFiles:
         folders = sorted(pc.unique(pc.replace_substring_regex(names, "[^/]*$", "")).to_pylist())
         new = [folder for folder in folders if folder not in self._listed]
         for folder, found in zip(new, self._root.each(self._list, new), strict=True):
-            self._listed[folder] = pc.binary_join_element_wise(
-                pa.scalar(folder, NAMES), pa.array(found, NAMES), pa.scalar(b"", NAMES)
-            )
+            self._listed[folder] = joined(folder, pa.array(found, NAMES))
         return pa.concat_arrays([pa.array([], NAMES), *(self._listed[name] for name in folders)])
 
     def everywhere(self) -> pa.Array:
@@ -160,20 +159,11 @@ class MemberFiles:
         found = pc.index_in(names, value_set=self._names)
         there = found.is_valid().to_numpy(zero_copy_only=False)
         at = found.drop_null().to_numpy()
-        file = pa.DictionaryArray.from_arrays(
-            pa.array(np.zeros(len(at), np.int32)), pa.array([self._file], pa.binary())
-        )
-        hows = pa.array([how.encode() for how in HOWS], pa.binary())
-        how = pa.array(self._members.hows[at].astype(np.int32))
+        members, file = self._members, pa.array([self._file], pa.binary())
+        places = places_of(file, members.offsets[at], members.hows[at])
         return Stamped(
             there=there,
-            columns={
-                "size": self._members.sizes[at],
-                "mtime": self._members.marks[at],
-                "file": file,
-                "offset": self._members.offsets[at],
-                "how": pa.DictionaryArray.from_arrays(how, hows),
-            },
+            columns={"size": members.sizes[at], "mtime": members.marks[at], **places},
         )
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
+from prep.sources.columns import in_catalog
 from prep.sources.folders.ignored import Passed
 from prep.sources.labelling.exclusion import without_excluded
 from prep.sources.layouts.base import Place
@@ -33,7 +34,6 @@ from prep.sources.lists.row_labels import (
     splits_of_rows,
     words_of,
 )
-from prep.sources.manifest import table_of
 from prep.sources.naming import SourceName
 from prep.storage.locate import absolute, open_alike
 from prep.storage.urls import is_url
@@ -225,7 +225,7 @@ class _Images:
                 **columns,
             }
         )
-        return images.cast(table_of(dict.fromkeys(images.column_names, ())).schema)
+        return in_catalog(images)
 
     @cached_property
     def _excluded(self) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prep.sources.columns import joined
 from prep.sources.folders.names import EXTENSIONS
 from prep.sources.lists.image_files import NAMES, ImageFiles
 from prep.sources.lists.list_table import ListTable
@@ -104,10 +105,7 @@ def resolve(
 def _with_extension(names: pa.Array, extension: str) -> pa.Array:
     ending = "." + extension.removeprefix("*").removeprefix(".")
     has = pc.match_substring_regex(names, rf"(?i){re.escape(ending)}$")
-    longer = pc.binary_join_element_wise(
-        names, pa.scalar(ending.encode(), NAMES), pa.scalar(b"", NAMES)
-    )
-    return pc.if_else(has, names, longer)
+    return pc.if_else(has, names, joined(b"", names, ending.encode()))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""Columns of the images of a source: their types, and the tables that catalogs have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prep.sources.base import HOWS
+
+#: The types of the columns that each manifest has.
+IMAGES = {
+    "path": pa.large_binary(),
+    "class": pa.int32(),
+    "size": pa.int64(),
+    "mtime": pa.int64(),
+}
+#: Those of the columns for where the bytes of an image are, if its name does not tell: a file, as
+#: its source names it, where in it they begin (-1 if they are all of it), and how they lie there.
+PLACES = {
+    "file": pa.dictionary(pa.int32(), pa.binary()),
+    "offset": pa.int64(),
+    "how": pa.dictionary(pa.int32(), pa.binary()),
+}
+_TYPES = {"split": pa.int32(), **IMAGES, **PLACES}
+
+
+def table_of(columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.Table:
+    """Return the images of a catalog, by column; see :class:`prep.sources.base.Catalog`."""
+    return pa.table({name: pa.array(values, _TYPES[name]) for name, values in columns.items()})
+
+
+def in_catalog(images: pa.Table) -> pa.Table:
+    """Return images with the types that a catalog has."""
+    return images.cast(pa.schema([(name, _TYPES[name]) for name in images.column_names]))
+
+
+def columns_of(images: pa.Table) -> list[str]:
+    """Return the columns that a manifest of these images has, in their order."""
+    return [name for name in (*IMAGES, *PLACES) if name in images.column_names]
+
+
+def places_of(
+    files: pa.Array, offsets: npt.NDArray[np.int64], hows: npt.NDArray[np.integer[Any]]
+) -> dict[str, pa.Array]:
+    """Return the columns for where images are.
+
+    Args:
+        files: the file of each image, no two of which are equal; or the one file of all.
+        offsets: where the bytes begin in it; -1 if they are all of it.
+        hows: positions in ``HOWS``.
+    """
+    one = np.arange(len(offsets)) if len(files) == len(offsets) else np.zeros(len(offsets))
+    return {
+        "file": pa.DictionaryArray.from_arrays(one.astype(np.int32), files.cast(pa.binary())),
+        "offset": pa.array(offsets, pa.int64()),
+        "how": hows_of(hows),
+    }
+
+
+def places_of_files(files: pa.Array) -> dict[str, pa.Array]:
+    """Return the columns for images that are files of their own, no two of which are equal."""
+    return places_of(files, np.full(len(files), -1), np.zeros(len(files), np.uint8))
+
+
+def hows_of(positions: Sequence[int] | npt.NDArray[np.integer[Any]]) -> pa.DictionaryArray:
+    """Return the column for how images lie in their files, from positions in ``HOWS``."""
+    hows = pa.array([how.encode() for how in HOWS], pa.binary())
+    return pa.DictionaryArray.from_arrays(np.asarray(positions, np.int32), hows)
+
+
+def joined(
+    before: bytes, names: pa.Array | pa.ChunkedArray, after: bytes = b""
+) -> pa.Array | pa.ChunkedArray:
+    """Return names, which are bytes, with other bytes before and after each."""
+    parts = pa.scalar(before, names.type), names, pa.scalar(after, names.type)
+    return pc.binary_join_element_wise(*parts, pa.scalar(b"", names.type))
+
+
+def with_numbers(
+    images: pa.Table, column: str, numbers: Sequence[int] | npt.NDArray[np.int32]
+) -> pa.Table:
+    """Return images with other numbers of their classes or splits."""
+    at = images.column_names.index(column)
+    return images.set_column(at, column, pa.array(numbers, pa.int32()))
