@@ -351,10 +351,21 @@ def test_archives_beside_images_are_passed_over(tmp_path: Path) -> None:
     assert names(catalog) == ["cat/0.jpg", "dog/0.jpg"]
     assert "file" not in catalog.images.column_names
     assert [(i.reason, i.example) for i in catalog.ignored] == [("other extension", "old.tar")]
+    [doubt] = catalog.doubts
+    assert "1 archive (1 tar) among the images will not be read" in doubt
+    assert "pass `layout='archive'` to read both" in doubt
     # Both are taken where that is asked for.
     both = catalog_of(root, layout="archive", labels={"from": "leaf"})
     assert both.classes == ("a", "cat", "dog")
     assert [data for _, _, data in contents(root, both)] == [b"", b"", b""]
+    assert both.doubts == ()
+
+
+def test_a_zip_in_a_tar_is_doubted_to_hold_images(tmp_path: Path) -> None:
+    files = {"cat/0.jpg": b"", "dog/0.jpg": b"", "dog/more.ZIP": zipped({"1.jpg": b""})}
+    [doubt] = catalog_of(written(tmp_path / "a.tar", tar(files))).doubts
+    assert "1 archive (1 zip) among the images will not be read" in doubt
+    assert doubt.endswith(": unpack it, or move it away")
 
 
 def test_only_an_archive_of_imagenet_is_taken_for_it(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from prep.text import quoted
 #: The reason for passing over files that are not named like images.
 OTHER = "other extension"
 _NAMED = 3
-_PACKED = frozenset(
-    ["tar", "tgz", "gz", "zip", "7z", "rar", "parquet", "arrow", "tfrecord", "lmdb", "h5", "npz"]
-)
+_ARCHIVES = frozenset(["tar", "tgz", "zip", "7z", "rar"])
+_PACKED = _ARCHIVES | frozenset(["gz", "parquet", "arrow", "tfrecord", "lmdb", "h5", "npz"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +73,14 @@ class Passed:
         return ", ".join(
             f"{i.count:,} × {i.reason} (such as {quoted(i.example)})" for i in self.ignored()
         )
+
+    def archives(self) -> Counter[str]:
+        """Return how many files are named like archives, by extension in lower case."""
+        found: Counter[str] = Counter()
+        for name, count in self.extensions.items():
+            if name.lower() in _ARCHIVES:
+                found[name.lower()] += count
+        return found
 
     def describe_extensions(self) -> str:
         """Tell which extensions files have that are no images; nothing where there are none."""

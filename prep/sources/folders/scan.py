@@ -171,7 +171,7 @@ def scan_tree(
         classes=tuple(map(os.fsdecode, classes)),
         images=_columns(tree, shape, found, classes).table(),
         ignored=found.passed.ignored(),
-        doubts=_doubts(shape, found),
+        doubts=(*_doubts(shape, found), *_unread_archives(tree, found.passed)),
         class_names=shape.listed.class_names if shape.listed else {},
         split_folders={os.fsdecode(split): shape.folders[split] for split in shape.chosen},
     )
@@ -184,6 +184,18 @@ def _doubts(shape: Shape, found: Survey) -> tuple[str, ...]:
     return (
         f"source: all images are taken for split {quoted(DEFAULT_SPLIT)}; {example} may tell the "
         "splits of images, and is not read: give it as the source if it does",
+    )
+
+
+def _unread_archives(tree: Tree, passed: Passed) -> tuple[str, ...]:
+    archives = passed.archives()
+    if not archives:
+        return ()
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(archives.items()))
+    remedy = "unpack it" if tree.is_packed else "pass `layout='archive'` to read both"
+    return (
+        f"source: {counted(archives.total(), 'archive')} ({kinds}) among the images will not be "
+        f"read, and may hold more of them: {remedy}, or move it away",
     )
 
 
