@@ -173,11 +173,12 @@ def read_part(path: str | bytes, offset: int, length: int, before: int = 0) -> F
     found = _in_storage(path)
     if found is None:
         return local.read_local_part(path, offset, length, before)
-    data = found.read_range(offset - before, length + before)
+    data, size, mtime = found.read_part(offset - before, length + before)
     if len(data) != length + before:
         wanted = length + before
         raise FileChanged(f"changed since it was listed: {len(data):,} bytes of {wanted:,}")
-    return FilePart(data[:before], data[before:], None)
+    stamp = None if mtime is None else Stamp(size, mtime)
+    return FilePart(data[:before], data[before:], stamp)
 
 
 def read_in_pieces(path: str | bytes) -> Iterator[bytes]:

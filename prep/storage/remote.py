@@ -200,6 +200,10 @@ class RemotePath(Location):
         return self._requests.get(expected, most)
 
     def read_range(self, offset: int, length: int) -> bytes:
+        return self.read_part(offset, length).data
+
+    def read_part(self, offset: int, length: int) -> Contents:
+        """Return part of the contents, and the time of their last change if that costs nothing."""
         return self._requests.get_range(offset, length)
 
     def read_at_most(self, largest: int) -> bytes:

@@ -26,6 +26,7 @@ from prep.sources.archives.tars.tar_scan import RawMembers, scan
 from prep.sources.base import ImageEntry
 from prep.storage import local
 from prep.storage.backends.grants import grant
+from prep.storage.backends.stores import Contents
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
@@ -486,12 +487,12 @@ def test_a_tar_in_a_storage_is_indexed_in_few_requests_and_once(
 ) -> None:
     asked: list[tuple[int, int]] = []
 
-    def count(path: RemotePath, offset: int, length: int) -> bytes:
+    def count(path: RemotePath, offset: int, length: int) -> Contents:
         asked.append((offset, length))
-        return read_range(path, offset, length)
+        return read_part(path, offset, length)
 
-    read_range = RemotePath.read_range
-    monkeypatch.setattr(RemotePath, "read_range", count)
+    read_part = RemotePath.read_part
+    monkeypatch.setattr(RemotePath, "read_part", count)
     rng = random.Random(1)
     photos = {f"{n:03}.jpg": rng.randbytes(rng.randrange(100_000, 200_000)) for n in range(60)}
     classes = {f"{n:03}.tar": tar_of({"cat.jpg": b"%d" % n}) for n in range(40)}
@@ -576,6 +577,21 @@ def test_tars_are_read_from_s3(s3: S3) -> None:
     data = tar_of({"a.tar": inner, "b.tar": inner, "cat.jpg": b"1"})
     s3.write("set.tar", data)
     assert contents(f"{s3.url}/set.tar") == as_tarfile_reads(data)
+    require_noticed(f"{s3.url}/set.tar")
+
+
+def require_noticed(archive: str) -> None:
+    """Require that another archive is noticed although the headers of its members are the same."""
+    members = index_tar(locate(archive))
+    status = locate(archive).stat()
+    entry = entries(members, archive)[-1]
+    assert stamp_of_member(archive, entry) == entry.stamp
+    other = Stamp(status.st_size, status.st_mtime_ns - 5_000_000_000)
+    contents = entry.stamp.mtime >> 32
+    listed = entry._replace(stamp=Stamp(entry.stamp.size, mark(contents, other)))
+    assert stamp_of_member(archive, listed) != listed.stamp
+    with pytest.raises(FileChanged, match="its archive was written to or replaced"):
+        read_member(archive, listed)
 
 
 def test_tars_are_read_over_sftp(sftp: Sftp) -> None:
@@ -583,3 +599,10 @@ def test_tars_are_read_over_sftp(sftp: Sftp) -> None:
     data = tar_of({"a.tar": tar_of({LONG: b"a cat", "dog.jpg": b"a dog"}), "cat.jpg": b"1"})
     (sftp.folder / "set.tar").write_bytes(data)
     assert contents(f"{sftp.url}/set.tar") == as_tarfile_reads(data)
+    require_noticed(f"{sftp.url}/set.tar")
+    large = os.urandom(300_000)  # More than one packet has.
+    (sftp.folder / "large").write_bytes(large)
+    place = locate(f"{sftp.url}/large")
+    assert place.read_range(7, 200_000) == large[7:200_007]
+    assert place.read_range(290_000, 20_000) == large[290_000:]
+    assert place.read_range(400_000, 9) == b""

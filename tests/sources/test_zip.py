@@ -29,6 +29,7 @@ from prep.sources.archives.zips.zip_reading import inflate
 from prep.sources.base import HOWS, ImageEntry, UnpacksTooLarge
 from prep.sources.file_source import FileSource
 from prep.storage.backends.grants import grant
+from prep.storage.backends.stores import Contents
 from prep.storage.locate import locate
 from prep.storage.location import FileChanged, Stamp
 from prep.storage.remote import RemotePath
@@ -556,12 +557,12 @@ def test_a_zip_in_a_storage_is_indexed_in_few_requests(
 ) -> None:
     asked: list[tuple[int, int]] = []
 
-    def count(path: RemotePath, offset: int, length: int) -> bytes:
+    def count(path: RemotePath, offset: int, length: int) -> Contents:
         asked.append((offset, length))
-        return read_range(path, offset, length)
+        return read_part(path, offset, length)
 
-    read_range = RemotePath.read_range
-    monkeypatch.setattr(RemotePath, "read_range", count)
+    read_part = RemotePath.read_part
+    monkeypatch.setattr(RemotePath, "read_part", count)
     many = archive_of([b"train/cat/%0100d.jpg" % number for number in range(2000)])
     for name, data, most in (
         ("stored", write(tmp_path / "a.zip", method=zipfile.ZIP_STORED).read_bytes(), 2),

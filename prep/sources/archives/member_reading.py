@@ -89,7 +89,10 @@ def stamp_of_member(path: str | bytes, entry: ImageEntry, is_kept: bool = False)
     if is_local and not is_kept and not is_of(entry.stamp.mtime, stamp_of(path)):
         return changed
     try:
-        if not _is_header(_read(path, entry, 0).before, entry):
+        part = _read(path, entry, 0)
+        if not is_kept and part.stamp is not None and not is_of(entry.stamp.mtime, part.stamp):
+            return changed
+        if not _is_header(part.before, entry):
             data = fetch_member(path, entry, is_kept)
             if entry.how == "deflate":
                 deque(unpack_in_pieces(entry, data), maxlen=0)

@@ -122,12 +122,19 @@ class Requests:
         data = self.ask("cat_file")
         return stores.Contents(data, len(data), None)
 
-    def get_range(self, offset: int, length: int) -> bytes:
-        """Return part of the contents; it is shorter if they end before."""
+    def get_range(self, offset: int, length: int) -> stores.Contents:
+        """Return part of the contents; it is shorter if they end before.
+
+        Where the time of the last change is not told, the size is not that of all, either.
+        """
         if not length:
-            return b""
-        data: bytes = self.ask("cat_file", start=offset, end=offset + length)
-        return data
+            return stores.Contents(b"", 0, None)
+        get = stores.range_getter(self.filesystem)
+        if get is not None:
+            found: stores.Contents = self.call(get, offset, length)
+            return found
+        data = self.ask("cat_file", start=offset, end=offset + length)
+        return stores.Contents(data, len(data), None)
 
     def put(self, source: bytes | Path) -> None:
         """Put bytes, or the contents of a local file, there."""
