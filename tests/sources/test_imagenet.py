@@ -20,7 +20,7 @@ import prep
 from prep import Config
 from prep.errors import ConfigError, LabelError, SourceError
 from prep.sources.base import Catalog
-from prep.sources.imagenet.ilsvrc import ImageNet
+from prep.sources.imagenet.imagenet_layout import ImageNet
 from prep.sources.layouts.base import Place
 from prep.sources.layouts.recognition import choose
 from prep.sources.manifest import entries_of

@@ -80,7 +80,7 @@ def test_each_protocol_is_opened_or_refused_in_a_line(protocol: str, key: str) -
         ("webdav:///photos", r"webdav:// needs a host: webdav://\[USER@\]HOST"),
         (
             "simplecache::s3://photos",
-            "chained URLs .* unpack the archive",
+            "chained URLs .* give the URL of the archive itself",
         ),
         ("zip://photos.zip::s3://photos", "chained URLs"),
         ("no protocol://photos", "which is not a valid URL"),

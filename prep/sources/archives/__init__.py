@@ -1,5 +1,6 @@
 """Images in archives: tar and zip files, on a disk or in a storage.
 
+- ``archive_layout``: archives as a layout, and which kind of archive a file is.
 - ``archive_folders``: archives as a layout; the paths in them mean what folders mean.
 - ``packed_folders``: lists the folders in archives, and archives as folders.
 - ``members``: what an index of an archive is: a row for each member, with its place.

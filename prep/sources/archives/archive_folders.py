@@ -1,22 +1,23 @@
-"""Archives as a layout: the paths in them mean what folders mean."""
+"""The catalog of archives: the paths in them mean what folders mean."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from prep.errors import SourceError
+from prep.sources.archives.archive_layout import (
+    archive_kind,
+    executable_kind,
+    index_of,
+    is_archive_name,
+    kind_of_archive,
+)
 from prep.sources.archives.packed_folders import Packed, PackedListing
 from prep.sources.archives.solid import solid_kind, stamp_of_archive, unpack_archive
-from prep.sources.archives.tar import index_tar
-from prep.sources.archives.tars.tar_headers import BLOCK, has_checksum
-from prep.sources.archives.zip import index_zip
-from prep.sources.archives.zips.central_directory import is_zip
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.listing import FolderListing
-from prep.sources.folders.names import extension_of
 from prep.sources.folders.output_place import output_inside, require_apart
 from prep.sources.folders.roles.shape import asked_of, unwrapped
 from prep.sources.folders.survey import Survey
@@ -24,56 +25,29 @@ from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place
 from prep.sources.naming import SourceName
 from prep.storage.locate import locate
-from prep.storage.location import Location
 from prep.text import counted, quoted
 
-Kind = Literal["tar", "zip"]
-_ZIP = (b"PK\3\4", b"PK\5\6")  # The latter is of an empty one.
-_PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
 _LABEL_FILE = b".cls"  # https://github.com/webdataset/webdataset
 
 
-def archive_kind(head: bytes) -> Kind | None:
-    """Return which kind of archive a file is that begins so; None if it is none that is read."""
-    if head.startswith(_ZIP):
-        return "zip"
-    header = head[:BLOCK]
-    # The oldest kind of tar has no magic bytes.
-    return "tar" if len(header) == BLOCK and any(header) and has_checksum(header) else None
+def catalog_of_archives(place: Place, wanted: Wanted) -> Catalog:
+    """List the images of a tar or zip file, or of all such files in a folder.
 
-
-def executable_kind(head: bytes, location: Location) -> Kind | None:
-    """Return "zip" for a program that unpacks itself, with the archive behind it."""
-    return "zip" if head.startswith(_PROGRAMS) and is_zip(location) else None
-
-
-def _kind_of(place: Place) -> str | None:
-    head = place.head
-    return archive_kind(head) or executable_kind(head, place.location) or solid_kind(head)
-
-
-class Archive:
-    """A tar or zip file of class folders, or a folder of such files."""
-
-    title = "an archive"
-
-    def recognizes(self, place: Place) -> str | None:
-        kind = _kind_of(place)
-        return kind and f"it begins as a {kind} file does"
-
-    def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        if not place.is_folder:
-            return _catalog(place, [b""], wanted)
-        inside = output_inside(place.name, wanted.output)
-        found = _archives_below(Tree(place.name), inside)
-        if not found:
-            raise SourceError(
-                f"source: {quoted(place.name)} holds no tar or zip file; leave `layout` out, or "
-                "give another source"
-            )
-        catalog = _catalog(place, found, wanted)
-        require_apart(inside, wanted.output, catalog)
-        return catalog
+    Raises:
+        SourceError: there are none.
+    """
+    if not place.is_folder:
+        return _catalog(place, [b""], wanted)
+    inside = output_inside(place.name, wanted.output)
+    found = _archives_below(Tree(place.name), inside)
+    if not found:
+        raise SourceError(
+            f"source: {quoted(place.name)} holds no tar or zip file; leave `layout` out, or "
+            "give another source"
+        )
+    catalog = _catalog(place, found, wanted)
+    require_apart(inside, wanted.output, catalog)
+    return catalog
 
 
 def scan_archives(place: Place, tree: Tree, wanted: Wanted) -> Catalog | None:
@@ -87,10 +61,6 @@ def scan_archives(place: Place, tree: Tree, wanted: Wanted) -> Catalog | None:
     Returns:
         None if there are no archives, or images beside them.
     """
-    top = tree.folder(b"")
-    beside = [top, *tree.folders(top.below())]
-    if not any(map(_is_archive_name, (name for folder in beside for name in folder.files))):
-        return None
     if tree.holds_images_below(b""):
         return None
     inside = output_inside(place.name, wanted.output)
@@ -105,12 +75,8 @@ def _archives_below(tree: Tree, output: bytes | None) -> list[bytes]:
         os.path.join(folder.path, name)
         for folder in tree.walk(b"", seen)
         for name in folder.files
-        if _is_archive_name(name)
+        if is_archive_name(name)
     ]
-
-
-def _is_archive_name(name: bytes) -> bool:
-    return extension_of(name) in (b"tar", b"zip")
 
 
 def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
@@ -140,7 +106,7 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
         output=inside,
         also=also,
     )
-    kind = f"{_kind_of(place)} file" if files == [b""] else counted(len(files), "archive")
+    kind = f"{kind_of_archive(place)} file" if files == [b""] else counted(len(files), "archive")
     unpacked = tuple(archive.unpacked for archive in archives if archive.unpacked)
     source = str(SourceName(given=place.name, unpacked=unpacked))
     return replace(catalog, source=source, read_as=f"{kind} of {catalog.read_as}")
@@ -161,7 +127,7 @@ def _packed(place: Place, file: bytes, wanted: Wanted) -> Packed:
         file=file or os.fsencode(place.name),
         path=str(location),
         at=file,
-        members=index_tar(location) if kind == "tar" else index_zip(location),
+        members=index_of(location, kind),
     )
 
 
@@ -178,7 +144,7 @@ def _unpacked(place: Place, file: bytes, kind: str, wanted: Wanted) -> Packed:
             f"source: {quoted(name)} holds no tar or zip file once it is unpacked; unpack it, and "
             "give what it holds"
         )
-    members = index_tar(here) if inner == "tar" else index_zip(here)
+    members = index_of(here, inner)
     return Packed(
         file=os.fsencode(name),
         path=str(here),

@@ -19,16 +19,20 @@ class Folders:
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
         # They load what workers don't need.
-        from prep.sources.archives.archive_folders import scan_archives
+        from prep.sources.archives.archive_layout import shows_archives
         from prep.sources.folders.scan import extensions_of, scan_tree
         from prep.sources.folders.tree import Tree, require_images_folder
 
         inside = output_inside(place.name, wanted.output)
         require_images_folder(place.name)
         tree = Tree(place.name, extensions_of(wanted.image_type))
-        packed = scan_archives(place, tree, wanted) if wanted.layout != "folders" else None
-        catalog = packed or scan_tree(
-            tree, asked_of(wanted), image_type=wanted.image_type, output=inside
-        )
+        catalog = None
+        if wanted.layout != "folders" and shows_archives(tree):
+            from prep.sources.archives.archive_folders import scan_archives
+
+            catalog = scan_archives(place, tree, wanted)
+        if catalog is None:
+            asked, image_type = asked_of(wanted), wanted.image_type
+            catalog = scan_tree(tree, asked, image_type=image_type, output=inside)
         require_apart(inside, wanted.output, catalog)
         return catalog

@@ -1,6 +1,7 @@
 """ImageNet as it is downloaded: ILSVRC2012's tars, Kaggle's CLS-LOC tree, ImageNet-21k.
 
-- ``ilsvrc``: the layout. It puts together what the other files find.
+- ``imagenet_layout``: the layout, and whether a source has it.
+- ``ilsvrc``: its catalog. It puts together what the other files find.
 - ``pieces``: which tars and folders of a source hold the images of which split.
 - ``shelves``: the folders that they lie in, on a disk, in a storage or in an archive.
 - ``piece_images``: the images of a piece, and what their names tell.

@@ -1,4 +1,4 @@
-"""ImageNet as a layout: tars as downloaded, Kaggle's tree, and folders that are partly unpacked."""
+"""The catalog of ImageNet: its tars, Kaggle's tree, and folders that are partly unpacked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
 from prep.sources.imagenet.pieces import (
     FoundPieces,
     Piece,
-    find_pieces,
     label_folders,
     names_a_piece,
 )
@@ -30,80 +29,60 @@ from prep.sources.labels import NO_LABEL
 from prep.sources.layouts.base import Place
 from prep.sources.naming import is_within
 from prep.storage.locate import absolute
-from prep.text import quoted, some
+from prep.text import quoted
 
 _WHOLE = re.compile(r"(winter21|fall11)_whole\.tar(\.gz)?")
 _NO_CLASS = "image of no class"
 _OUTSIDE = "name that leads out of an archive"
 
 
-class ImageNet:
-    """ImageNet: ILSVRC2012 and later, Kaggle's copy of it, and ImageNet-21k."""
+def catalog_of_pieces(place: Place, found: FoundPieces, wanted: Wanted) -> Catalog:
+    """List the images of the pieces of ImageNet in a place.
 
-    title = "ImageNet"
-
-    def __init__(self) -> None:
-        # Of the place that was looked at last: in a storage, long lists take long.
-        self._last: tuple[Place, FoundPieces] | None = None
-
-    def _find(self, place: Place) -> FoundPieces:
-        last = self._last
-        if last is None or last[0] is not place:
-            last = self._last = place, find_pieces(place)
-        return last[1]
-
-    def recognizes(self, place: Place) -> str | None:
-        found = self._find(place)
-        special = found.special()
-        if special is None:
-            named = [quoted(tar.path) for tar in found.unread]
-            return f"by the name of {some(named)}" if named and not found.pieces else None
-        held = "images" if special.kind in ("flat", "tar") else special.kind
-        return f"{held} of its {special.split} split in {special}"
-
-    def catalog(self, place: Place, wanted: Wanted) -> Catalog:
-        found = self._find(place)
-        pieces = [*found.of_splits(wanted.splits).values()]
-        if not pieces:
-            raise SourceError(
-                f"source: {quoted(place.name)} has nothing of ImageNet; expected tars such as "
-                "ILSVRC2012_img_train.tar, Kaggle's folder ILSVRC, or folders train, val and test "
-                "that these were unpacked to"
-            )
-        _require_apart(place, pieces, wanted.output)
-        known = _knowledge(place, found, pieces)
-        extensions = extensions_of(wanted.image_type)
-        images = [list_piece(piece, found.shelf, extensions) for piece in pieces]
-        wnids = [wnids_of(p, i, known) for p, i in zip(pieces, images, strict=True)]
-        passed = _passed_over(found, known, wanted.output)
-        strays = Passed() if found.shelf is None else found.shelf.outside()
-        for piece, listed, labels in zip(pieces, images, wnids, strict=True):
-            passed.add(listed.passed)
-            _move_strays(piece, listed, labels, strays)
-        if strays.counts and wanted.on_stray == "fail":
-            raise SourceError(
-                f"source: some images are of no class of ImageNet: {strays}; expected names such "
-                "as n01440764/n01440764_10026.JPEG and ILSVRC2012_val_00000001.JPEG. Remove them, "
-                "or pass `on_stray='skip'` to leave them out"
-            )
-        passed.add(strays)
-        words = {} if known.synsets is None else known.synsets.words
-        classes = sorted({*words, *(w for each in wnids for w in each if w is not None)})
-        return Catalog(
-            source=place.name,
-            read_as=f"ImageNet ({_described(pieces)}), {len(classes)} classes by wnid",
-            splits=tuple(piece.split for piece in pieces),
-            classes=tuple(classes),
-            images=_table(images, wnids, classes),
-            ignored=passed.ignored(),
-            class_names=words,
-            split_folders={piece.split: os.fsencode(piece.path) for piece in pieces},
-            doubts=tuple(
-                doubt
-                for piece, listed in zip(pieces, images, strict=True)
-                for doubt in count_doubts(piece, listed, known)
-            ),
+    Raises:
+        SourceError, ConfigError, StorageUnavailable: as ``Source.catalog``.
+    """
+    pieces = [*found.of_splits(wanted.splits).values()]
+    if not pieces:
+        raise SourceError(
+            f"source: {quoted(place.name)} has nothing of ImageNet; expected tars such as "
+            "ILSVRC2012_img_train.tar, Kaggle's folder ILSVRC, or folders train, val and test "
+            "that these were unpacked to"
         )
+    _require_apart(place, pieces, wanted.output)
+    known = _knowledge(place, found, pieces)
+    extensions = extensions_of(wanted.image_type)
+    images = [list_piece(piece, found.shelf, extensions) for piece in pieces]
+    wnids = [wnids_of(p, i, known) for p, i in zip(pieces, images, strict=True)]
+    passed = _passed_over(found, known, wanted.output)
+    strays = Passed() if found.shelf is None else found.shelf.outside()
+    for piece, listed, labels in zip(pieces, images, wnids, strict=True):
+        passed.add(listed.passed)
+        _move_strays(piece, listed, labels, strays)
+    if strays.counts and wanted.on_stray == "fail":
+        raise SourceError(
+            f"source: some images are of no class of ImageNet: {strays}; expected names such "
+            "as n01440764/n01440764_10026.JPEG and ILSVRC2012_val_00000001.JPEG. Remove them, "
+            "or pass `on_stray='skip'` to leave them out"
+        )
+    passed.add(strays)
+    words = {} if known.synsets is None else known.synsets.words
+    classes = sorted({*words, *(w for each in wnids for w in each if w is not None)})
+    return Catalog(
+        source=place.name,
+        read_as=f"ImageNet ({_described(pieces)}), {len(classes)} classes by wnid",
+        splits=tuple(piece.split for piece in pieces),
+        classes=tuple(classes),
+        images=_table(images, wnids, classes),
+        ignored=passed.ignored(),
+        class_names=words,
+        split_folders={piece.split: os.fsencode(piece.path) for piece in pieces},
+        doubts=tuple(
+            doubt
+            for piece, listed in zip(pieces, images, strict=True)
+            for doubt in count_doubts(piece, listed, known)
+        ),
+    )
 
 
 def _knowledge(place: Place, found: FoundPieces, pieces: Sequence[Piece]) -> Knowledge:

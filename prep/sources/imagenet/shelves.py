@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prep.errors import SourceError
 from prep.parsing import LARGEST
-from prep.sources.archives.archive_folders import archive_kind
-from prep.sources.archives.packed_folders import Packed, PackedListing
-from prep.sources.archives.tar import index_tar
-from prep.sources.archives.zip import index_zip
+from prep.sources.archives.archive_layout import archive_kind, index_of
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place
 from prep.storage.location import Location
 from prep.text import quoted, reason_of
+
+if TYPE_CHECKING:
+    from prep.sources.archives.packed_folders import Packed, PackedListing
 
 
 class Shelf(Protocol):
@@ -144,17 +144,22 @@ class ArchiveShelf:
 
     @cached_property
     def _packed(self) -> Packed:
+        from prep.sources.archives.packed_folders import Packed  # It takes a while to load.
+
         location = self._place.location
-        index = index_zip if archive_kind(self._place.head) == "zip" else index_tar
+        kind = archive_kind(self._place.head)
+        assert kind is not None
         return Packed(
             file=os.fsencode(self._place.name),
             path=str(location),
             at=b"",
-            members=index(location),
+            members=index_of(location, kind),
         )
 
     @cached_property
     def _listing(self) -> PackedListing:
+        from prep.sources.archives.packed_folders import PackedListing
+
         return PackedListing([self._packed])
 
     @cached_property

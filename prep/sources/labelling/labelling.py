@@ -9,11 +9,7 @@ import numpy as np
 from prep.errors import SourceError
 from prep.sources.base import UNLABELLED, Catalog, Wanted
 from prep.sources.columns import with_numbers
-from prep.sources.labelling.class_rules import with_class_rules
-from prep.sources.labelling.exclusion import without_excluded
 from prep.sources.labelling.label_rules import LabelRules, files_for_labels
-from prep.sources.labelling.origins import with_labels_from
-from prep.sources.labelling.repeats import without_repeats
 from prep.sources.labelling.rows import in_order, with_used_splits, without_rows
 from prep.sources.naming import paths_of
 from prep.storage.locate import open_alike
@@ -35,17 +31,26 @@ def labelled(catalog: Catalog, wanted: Wanted) -> Catalog:
     rules = wanted.labels or LabelRules()
     for file in files_for_labels(wanted):
         open_alike(file, paths_of(catalog.source)[0])
+    # What few sources need takes a while to load.
     if rules.origin is not None:
+        from prep.sources.labelling.origins import with_labels_from
+
         required = wanted.unlabelled != "keep"
         catalog = with_labels_from(rules.origin, catalog, rules.rename, required=required)
         if wanted.splits is not None and rules.origin != "column":
             catalog = replace(catalog, doubts=(*catalog.doubts, _OF_CHOSEN_SPLITS))
     if wanted.exclude is not None:
+        from prep.sources.labelling.exclusion import without_excluded
+
         catalog = without_excluded(catalog, wanted.exclude)
     if wanted.labels is not None:
+        from prep.sources.labelling.class_rules import with_class_rules
+
         catalog = with_class_rules(catalog, rules)
     catalog = _with_unlabelled_settled(catalog, keep=wanted.unlabelled == "keep")
     if "file" in catalog.images.column_names:  # In folders, no image is met twice.
+        from prep.sources.labelling.repeats import without_repeats
+
         catalog = without_repeats(catalog)
     catalog = with_used_splits(catalog)
     _require_images(catalog, wanted)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from prep.errors import ConfigError, SourceError
 from prep.settings import Layout
-from prep.sources.archives.archive_folders import Archive
+from prep.sources.archives.archive_layout import Archive
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.class_folders import Folders
-from prep.sources.imagenet.ilsvrc import ImageNet
+from prep.sources.imagenet.imagenet_layout import ImageNet
 from prep.sources.layouts.base import LayoutReader, Place
 from prep.sources.layouts.merging import AllSplits
 from prep.sources.lists.image_lists import List

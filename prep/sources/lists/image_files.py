@@ -190,9 +190,7 @@ def files_at(name: str) -> ImageFiles:
 
 
 def _members_of(location: Location, name: str) -> MemberFiles:
-    from prep.sources.archives.archive_folders import archive_kind
-    from prep.sources.archives.tar import index_tar
-    from prep.sources.archives.zip import index_zip
+    from prep.sources.archives.archive_layout import archive_kind, index_of
 
     with location.open_regular() as file:
         kind = archive_kind(bytes(file.read(_HEAD)))
@@ -201,4 +199,4 @@ def _members_of(location: Location, name: str) -> MemberFiles:
             f"images: {quoted(name)} is a file, and no tar or zip file; expected a folder or an "
             "archive"
         )
-    return MemberFiles(index_zip(location) if kind == "zip" else index_tar(location), name)
+    return MemberFiles(index_of(location, kind), name)
