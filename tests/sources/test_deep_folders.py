@@ -199,6 +199,14 @@ def test_a_split_beside_other_folders_is_a_guess_where_names_tell_the_labels(
     assert catalog_of(source, labels=rule, layout="classes").classes == ("cat", "dog")
 
 
+def test_masks_are_no_photos_where_names_tell_the_labels(tmp_path: Path) -> None:
+    make(tmp_path, {"images/cat_1.jpg": "", "images/dog_2.jpg": "", "annotations/t/cat_1.png": ""})
+    labels_from = {"from": r"(?P<label>[^/]+)_\d+\.\w+$"}
+    with pytest.raises(SourceError, match=f"as masks of these .* give '{tmp_path}/images' as the"):
+        catalog_of(tmp_path, labels=labels_from)
+    assert catalog_of(tmp_path / "images", labels=labels_from).classes == ("cat", "dog")
+
+
 def test_an_output_below_a_class_folder_is_refused(tmp_path: Path) -> None:
     source = make(tmp_path, {"train/cat/a/0.jpg": "", "train/cat/0.jpg": "", "train/dog/0.jpg": ""})
     with pytest.raises(prep.PrepError, match="lies in 'train/cat', a class folder of the source"):

@@ -191,6 +191,36 @@ SHAPES: dict[str, tuple[dict[str, str], list[str], dict[str, str]]] = {
         ["train_images/0a.png", "train_images/0b.png", "test_images/0c.png"],
         {"train_images/0a.png": "2", "train_images/0b.png": "0"},
     ),
+    "Kaggle: records beside the images": (
+        {"train.csv": "image_id,label\n1.jpg,0\n2.jpg,3\n", "train_tfrecords/ld.tfrec": "x"},
+        ["train_images/1.jpg", "train_images/2.jpg", "test_images/3.jpg"],
+        {"train_images/1.jpg": "0", "train_images/2.jpg": "3"},
+    ),
+    "Roboflow, a column for each class": (
+        {
+            "train/_classes.csv": "filename, paper, rock\n1.jpg, 0, 1\n2.jpg, 1, 0\n",
+            "valid/_classes.csv": "filename, paper, rock\n3.jpg, 1, 0\n",
+            "README.roboflow.txt": "x",
+        },
+        ["train/1.jpg", "train/2.jpg", "valid/3.jpg"],
+        {"train/1.jpg": "rock", "train/2.jpg": "paper", "valid/3.jpg": "paper"},
+    ),
+    "Roboflow, COCO": (
+        {
+            f"{split}/_annotations.coco.json": json.dumps(
+                {
+                    "info": {"year": "2024"},
+                    "licenses": [],
+                    "categories": [{"id": 0, "name": "x"}, {"id": 1, "name": "rock"}],
+                    "images": [{"id": 0, "file_name": "1.jpg"}],
+                    "annotations": [{"id": 0, "image_id": 0, "category_id": 1}],
+                }
+            )
+            for split in ("train", "valid")
+        },
+        ["train/1.jpg", "valid/1.jpg"],
+        {"train/1.jpg": "rock", "valid/1.jpg": "rock"},
+    ),
     "Hugging Face, one folder": (
         {
             "metadata.jsonl": '{"file_name": "1.png", "label": 7}\n'
@@ -294,8 +324,40 @@ def test_lines_of_paths_and_labels(tmp_path: Path) -> None:
         {"a_train.txt": "08_1 -1\n08_2  1\n"},
     )
     assert labels(voc / "a_train.txt") == {"J/08_1.jpg": "-1", "J/08_2.jpg": "1"}
+    planes = write(
+        images(tmp_path / "planes", ["0034309.jpg", "0034958.jpg"]),
+        {"variants.txt": "0034309 Boeing 717\n0034958 A300B4\n"},
+    )
+    assert labels(planes / "variants.txt") == {
+        "0034309.jpg": "Boeing 717",
+        "0034958.jpg": "A300B4",
+    }
     odd = write(tmp_path, {"o.txt": "a b.jpg 1\nx,y.jpg\n"}) / "o.txt"
     assert "line 2 is 'x,y.jpg'; expected a path and a label" in refusal(odd)
+
+
+def test_lines_of_a_name_and_numbers_after_comments(tmp_path: Path) -> None:
+    text = "#Image CLASS-ID SPECIES BREED ID\n#ID: 1:37\nAuk_1 1 1 2\nowl_10 2 2 1\n"
+    pets = write(images(tmp_path, ["i/Auk_1.jpg", "i/owl_10.jpg"]), {"list.txt": text}) / "list.txt"
+    place = str(tmp_path / "i")
+    assert "columns found: '1', '2', '3', '4'; name it with `columns.label`" in refusal(pets)
+    found = {"Auk_1.jpg": "1", "owl_10.jpg": "2"}
+    assert labels(pets, images=place, columns={"label": "2"}) == found
+    text = text.replace("owl_10 2", "owl_11 2")
+    write(tmp_path, {"list.txt": text})
+    assert "'owl_11' (line 4)" in refusal(pets, images=place, columns={"label": "2"})
+
+
+def test_names_of_images_by_label_in_json(tmp_path: Path) -> None:
+    text = json.dumps({"pie": ["pie/1", "pie/2"], "cake": ["cake/1"]})
+    food = write(
+        images(tmp_path, ["i/pie/1.jpg", "i/pie/2.jpg", "i/cake/1.jpg"]), {"train.json": text}
+    )
+    assert labels(food / "train.json", images=str(food / "i")) == {
+        "pie/1.jpg": "pie",
+        "pie/2.jpg": "pie",
+        "cake/1.jpg": "cake",
+    }
 
 
 def coco(pairs: Sequence[tuple[int, int]], names: Sequence[str] = ("tabby", "dog")) -> str:
@@ -364,6 +426,23 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "no images": ("label,width\na,3\n", "no column is known to hold the images; columns found"),
     "header or not": ("a b,x\ncat/1,y\n", "can't tell whether the first line names the columns"),
+    "pixels": (
+        "label," + ",".join(f"pixel{n}" for n in range(64)) + "\n" + ",".join(["7"] * 65) + "\n",
+        "seems to hold pixels (columns: 'label', 'pixel0'",
+    ),
+    "pixels without a header": (",".join(["7"] * 65) + "\n", "seems to hold pixels; write them"),
+    "pixels in one text": (
+        "emotion,pixels,Usage\n0," + "70 80 " * 32 + ",Training\n",
+        "seems to hold pixels",
+    ),
+    "addresses": (
+        "URL,TEXT\nhttps://h/a.jpg,cat\nhttps://h/b?x=1,dog\n",
+        "column 'URL' names images on the web, which are not downloaded",
+    ),
+    "addresses as paths": (
+        "path,label\nhttps://h/a.jpg,cat\n",
+        "what lies on the web is not downloaded: get the images first",
+    ),
     "several labels": (
         "image,A,B\na b.jpg,1,1\ncat/1.jpg,0,1\n",
         "1 row with several labels, where one is expected: line 2",
@@ -526,6 +605,7 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     numbers = head + "".join(f"{n}.jpg,{n % 12},train,{n}\n" for n in range(24))
     several = head + "".join(f"{n}.jpg,{'a|b' if n % 2 else 'b'},train,{n}\n" for n in range(24))
     own = head + "".join(f"{n}.jpg,{n}.5,train,{n}\n" for n in range(24))
+    absent = head + "".join(f"{n}.jpg,{'b' if n else 'NaN'},train,{n}\n" for n in range(24))
     leak = head + "".join(
         f"{n}.jpg,x,{'val' if n % 2 else 'train'},p{n // 12}\n" for n in range(24)
     )
@@ -533,6 +613,7 @@ def test_doubts_are_told(tmp_path: Path) -> None:
         (numbers, "classes are numbered by name as text (the label of '10' is 2)"),
         (several, "1 label may be several in one, such as 'a|b'"),
         (own, "each image has a label of its own"),
+        (absent, "1 label may mean that there is none, such as 'NaN'"),
         (leak, "2 groups with images in more than one split: 'p0', 'p1'"),
     ):
         found = catalog(write(tmp_path, {"l.csv": text}) / "l.csv").doubts

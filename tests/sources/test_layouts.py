@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import prep
+from prep.config import Config
 from prep.errors import ConfigError, OutputConflict, SourceError
 from prep.operations.preparation import read_mean
 from prep.operations.publish import publish
@@ -28,6 +29,7 @@ from prep.sources.base import Catalog
 from prep.sources.folders.names import training_splits
 from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
+from prep.sources.registry import open_source
 from tests.support.clusters import contents
 from tests.support.pictures import image_file, picture, write_tree
 
@@ -163,6 +165,31 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
             "3 × image in a folder beside the splits (such as 'drafts/old/new/0.jpg')",
         ],
     ),
+    "ISIC 2018": (
+        ["ISIC2018_Input/#.jpg", "ISIC2018_GroundTruth/ISIC2018_Training_GroundTruth.csv"],
+        [
+            "all images lie in 'ISIC2018_Input', beside 'ISIC2018_GroundTruth/ISIC2018_Training_",
+            "as the source, such as 'SOURCE/ISIC2018_GroundTruth/ISIC2018_Training_GroundTruth.csv'"
+            ", with their folder as `images`",
+        ],
+    ),
+    "COCO, with what is needed": (
+        [
+            "train2017/#.jpg",
+            "val2017/#.jpg",
+            "annotations/captions_train2017.json",
+            "annotations/instances_train2017.json",
+            "annotations/instances_val2017.json",
+        ],
+        [
+            "({train: 'SOURCE/annotations/instances_train2017.json', "
+            "validation: 'SOURCE/annotations/instances_val2017.json'})",
+        ],
+    ),
+    "a list that is no text": (
+        ["jpg/#.jpg", "imagelabels.mat"],
+        ["save the table in 'imagelabels.mat' as CSV, and give that as the source"],
+    ),
     "kinds of classes in a split": (
         ["train/animals/cat/#.jpg", "train/animals/dog/#.jpg", "train/vehicles/bus/#.jpg"],
         [
@@ -187,6 +214,42 @@ def test_where_a_class_would_be_a_guess_it_is_said_what_was_seen(name: str, tmp_
     text = told(make(tmp_path, *paths))
     for part in expected:
         assert part in text
+
+
+UNREAD = {
+    "TFRecords": (
+        "train-00000-of-00002",
+        (42).to_bytes(8, "little") + b"\1\2\3\4\n\x2a" + b"x" * 60,
+    ),
+    "an Excel workbook": (
+        "labels.xlsx",
+        b"PK\3\4" + bytes(26) + b"[Content_Types].xml" + b"x" * 60,
+    ),
+    "a MATLAB file": ("labels.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + b" " * 90),
+    "an HDF5 file": ("images.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 90),
+    "one image": ("a.dat", b"\xff\xd8\xff\xe0\0\x10JFIF" + b"x" * 90),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_forms_that_are_not_read_are_told_with_what_to_do(name: str, tmp_path: Path) -> None:
+    file, data = UNREAD[name]
+    (tmp_path / file).write_bytes(data)
+    for source in (tmp_path / file, tmp_path):
+        config = Config(source=str(source), output="/o")
+        with pytest.raises(SourceError) as error:
+            open_source(config.source).catalog(config)
+        assert f"{file}' " in str(error.value)
+        assert "as the source" in str(error.value).rpartition(f"{file}' ")[2]
+
+
+def test_classes_in_a_folder_within_one_of_the_same_name(tmp_path: Path) -> None:
+    paths = ["seg_train/seg_train/sea/#.jpg", "seg_test/seg_test/sea/#.jpg"]
+    make(tmp_path, *paths, "seg_pred/seg_pred/#.jpg")
+    found = scan(tmp_path, splits=["seg_train", "seg_test"])
+    assert found.classes == ("sea",)
+    assert found.splits == ("seg_train", "seg_test")
+    assert len(found.images) == 6
 
 
 SHARED = {

@@ -6,6 +6,7 @@
   or those in archives, which ``prep.sources.archives`` lists.
 - ``roles/``: which folders are splits, and which are classes.
 - ``names``: what names tell: extensions, splits, classes, lists of labels.
+- ``unread_forms``: files that hold images in forms that are not read, such as TFRecords.
 - ``survey``: finds all images of a class; it and ``ignored`` count what is not part of the set.
 
 Nothing is guessed in silence: where a folder may be a class or a split, ``roles`` raises an

@@ -13,7 +13,8 @@ from prep.text import quoted
 OTHER = "other extension"
 _NAMED = 3
 _ARCHIVES = frozenset(["tar", "tgz", "zip", "7z", "rar"])
-_PACKED = _ARCHIVES | frozenset(["gz", "parquet", "arrow", "tfrecord", "lmdb", "h5", "npz"])
+_LISTS = frozenset(["csv", "tsv", "jsonl", "parquet", "arrow", "xlsx"])
+_PACKED = _ARCHIVES | _LISTS | frozenset(["gz", "tfrecord", "lmdb", "h5", "npz"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +83,12 @@ class Passed:
                 found[name.lower()] += count
         return found
 
-    def describe_extensions(self) -> str:
-        """Tell which extensions files have that are no images; nothing where there are none."""
+    def describe_extensions(self, *, packed: bool = False) -> str:
+        """Tell which extensions files have that are no images; nothing where there are none.
+
+        Args:
+            packed: whether they are in an archive, and can't be given as a source themselves.
+        """
         files = self.extensions.total()
         if not files:
             return ""
@@ -91,8 +96,10 @@ class Passed:
         named = ", ".join(name or "none" for name in by_number[:_NAMED])
         more = ", …" if len(by_number) > _NAMED else ""
         have = "file has another extension" if files == 1 else "files have other extensions"
-        packed = not _PACKED.isdisjoint(name.lower() for name in by_number)
+        unpack = "unpack it, and " if packed else ""
         hint = (
-            "; if one of these holds or lists the images, give it as the source" if packed else ""
+            ""
+            if _PACKED.isdisjoint(name.lower() for name in by_number)
+            else f"; if one of these holds or lists the images, {unpack}give it as the source"
         )
         return f"{files:,} {have}: {named}{more} (such as {quoted(self.examples[OTHER])}){hint}"

@@ -35,12 +35,15 @@ _TABLES = frozenset(b"csv tsv jsonl ndjson xlsx parquet mat".split())
 _LISTS = re.compile(
     rb"(?:.*(?:label|annot|class|train|val|test|list|meta|image).*)\.(?:json|txt)", re.IGNORECASE
 )
-_CONTAINERS = re.compile(
-    r"(images?|imgs?|jpegimages|jpe?gs?|png|tiff?|masks|labels?|annotations?|segmentations?|trimaps"
-    r"|gt|xmls|segmentationclass|segmentationobject|groundtruth|bboxes|.+[_ -]images[_ -]part)"
-    r"[0-9_ -]*",
-    re.IGNORECASE,
+_PICTURES = r"images?|imgs?|jpegimages|jpe?gs?|png|tiff?|.+[_ -]images[_ -]part"
+_ANNOTATIONS = (
+    r"masks|labels?|annotations?|segmentations?|trimaps"
+    r"|gt|xmls|segmentationclass|segmentationobject|groundtruth|bboxes"
 )
+_CONTAINERS = re.compile(rf"({_PICTURES}|{_ANNOTATIONS})[0-9_ -]*", re.IGNORECASE)
+_OF_ANNOTATIONS = re.compile(rf"({_ANNOTATIONS})[0-9_ -]*", re.IGNORECASE)
+# What Kaggle puts beside a list: the form of an answer, not the truth.
+_SAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)
 
 
 def extension_of(name: bytes) -> bytes:
@@ -67,7 +70,12 @@ def is_list(name: bytes) -> bool:
     """Return whether a file may be a list of labels."""
     if name == LABEL_MAP.encode():
         return False
-    return extension_of(name) in _TABLES or _LISTS.fullmatch(name) is not None
+    return is_table(name) or _LISTS.fullmatch(name) is not None
+
+
+def is_table(name: bytes) -> bool:
+    """Return whether a file is named as a table that a list of images may be."""
+    return extension_of(name) in _TABLES
 
 
 def is_container(name: str) -> bool:
@@ -77,6 +85,24 @@ def is_container(name: str) -> bool:
     (True, True, False)
     """
     return _CONTAINERS.fullmatch(name) is not None
+
+
+def holds_annotations(name: str) -> bool:
+    """Return whether a folder is named for what describes images, such as masks.
+
+    >>> holds_annotations("annotations"), holds_annotations("JPEGImages")
+    (True, False)
+    """
+    return _OF_ANNOTATIONS.fullmatch(name) is not None
+
+
+def is_sample(name: str) -> bool:
+    """Return whether a list is named as the form of an answer, with made-up labels.
+
+    >>> is_sample("sample_submission.csv"), is_sample("train.csv")
+    (True, False)
+    """
+    return _SAMPLE.search(name) is not None
 
 
 def alike(classes: Iterable[str]) -> list[list[str]]:

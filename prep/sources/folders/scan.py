@@ -20,6 +20,7 @@ from prep.sources.folders.roles.refusals import from_names, require_class_names
 from prep.sources.folders.roles.shape import Asked, Shape
 from prep.sources.folders.survey import Survey, survey
 from prep.sources.folders.tree import Folder, Tree, require_images_folder
+from prep.sources.folders.unread_forms import unread_in
 from prep.storage.locate import absolute
 from prep.text import counted, quoted
 
@@ -171,19 +172,20 @@ def scan_tree(
         classes=tuple(map(os.fsdecode, classes)),
         images=_columns(tree, shape, found, classes).table(),
         ignored=found.passed.ignored(),
-        doubts=(*_doubts(shape, found), *_unread_archives(tree, found.passed)),
+        doubts=(*_doubts(tree, shape, found), *_unread_archives(tree, found.passed)),
         class_names=shape.listed.class_names if shape.listed else {},
         split_folders={os.fsdecode(split): shape.folders[split] for split in shape.chosen},
     )
 
 
-def _doubts(shape: Shape, found: Survey) -> tuple[str, ...]:
+def _doubts(tree: Tree, shape: Shape, found: Survey) -> tuple[str, ...]:
     if shape.has_splits or not found.split_lists:
         return ()
     example = quoted(os.fsdecode(min(found.split_lists)))
+    remedy = "unpack the archive, and give its folder" if tree.is_packed else "give it"
     return (
         f"source: all images are taken for split {quoted(DEFAULT_SPLIT)}; {example} may tell the "
-        "splits of images, and is not read: give it as the source if it does",
+        f"splits of images, and is not read: {remedy} as the source if it does",
     )
 
 
@@ -254,8 +256,9 @@ def _require_images(tree: Tree, shape: Shape, found: Survey, image_type: str | N
     passed, strays = found.passed, found.strays
     kinds = f"*.{image_type}" if image_type else "jpg, png, webp and the like"
     where = _where_they_are(tree, strays)
-    seen = [text for text in (where, passed.describe_extensions()) if text]
-    remedy = _other_types(image_type, passed) if image_type else ""
+    seen = [text for text in (where, passed.describe_extensions(packed=tree.is_packed)) if text]
+    unread = unread_in(tree)
+    remedy = _other_types(image_type, passed) if image_type else f"; {unread}" if unread else ""
     if not remedy:
         seen += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
     raise SourceError(

@@ -10,6 +10,7 @@ from prep.settings import Layout
 from prep.sources.archives.archive_layout import Archive
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.class_folders import Folders
+from prep.sources.folders.unread_forms import unread_form
 from prep.sources.imagenet.imagenet_layout import ImageNet
 from prep.sources.layouts.base import LayoutReader, Place
 from prep.sources.layouts.merging import AllSplits
@@ -62,8 +63,11 @@ def choose(place: Place, wanted: Wanted) -> LayoutReader:
     """Return the reader of the layout that was asked for, or that a place shows.
 
     Raises:
-        SourceError: it shows two, or none.
+        SourceError: it shows two, or none, or is a file of a form that is not read.
     """
+    told = None if place.is_folder else unread_form(place.head)
+    if told is not None:
+        raise SourceError(f"source: {quoted(place.name)} {told}")
     asked: Layout = wanted.layout
     if asked in _LAYOUTS:
         return _LAYOUTS[asked]

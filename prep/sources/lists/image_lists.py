@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from prep.sources.folders.names import (
     SYSTEM_FOLDERS,
     extension_of,
     is_container,
-    is_plainly_a_split,
+    is_sample,
+    named_like_splits,
 )
 from prep.sources.layouts.base import Place
 from prep.storage.location import Location
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from prep.sources.lists.list_table import ListTable
 
 _CUB = ("images.txt", "image_class_labels.txt", "classes.txt")
+# What Hugging Face's ``imagefolder`` and the exports of Roboflow have in the folder of a split.
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_ROBOFLOW = ("_classes.csv", "_annotations.csv", "_annotations.coco.json")
 _LISTS = frozenset([b"csv", b"tsv", b"jsonl", b"ndjson", b"parquet"])
-# What Kaggle puts beside a list: the form of an answer, not the truth.
-_SAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)
 # More folders than this beside a list are classes.
 _MOST_FOLDERS = 20
 
@@ -113,7 +113,7 @@ def _lists_in(place: Place, *, asked: bool = False) -> _Lists | None:
     if _is_cub(place):
         return _Lists(files=_CUB)
     splits = _folders_of(place)
-    if 0 < len(splits) <= _MOST_FOLDERS and all(map(is_plainly_a_split, splits)):
+    if 0 < len(splits) <= _MOST_FOLDERS and named_like_splits(splits) == splits:
         found = [_metadata_in(place, name, asked) for name in splits]
         if all(found):
             return _Lists(files=[name for name in found if name], in_splits=True)
@@ -144,15 +144,17 @@ def _is_cub(place: Place) -> bool:
 
 
 def _metadata_in(place: Place, folder: str, asked: bool) -> str | None:
-    """Return the list of a split as Hugging Face's ``imagefolder`` has it; None if there is none.
+    """Return the list of a split as Hugging Face or Roboflow have it; None if there is none.
 
     https://huggingface.co/docs/datasets/image_dataset#imagefolder
     """
     inside = place.location / folder
+    known = _METADATA + _ROBOFLOW
     if inside.is_remote:
-        there = [name for name in inside.names("metadata.") if name in _METADATA]
+        names = {*inside.names("metadata."), *inside.names("_")}
+        there = [name for name in known if name in names]
     else:
-        there = [name for name in _METADATA if (inside / name).is_file()]
+        there = [name for name in known if (inside / name).is_file()]
     if len(there) != 1 or not (asked or _has_flat_images(inside)):
         return None
     found = f"{folder}/{there[0]}"
@@ -166,7 +168,7 @@ def _list_beside_images(place: Place) -> _Lists | None:
         for name, is_folder in place.entries.items()
         if not is_folder and extension_of(os.fsencode(name)) in _LISTS and not name.startswith(".")
     ]
-    names = [name for name in names if not _SAMPLE.search(name)]
+    names = [name for name in names if not is_sample(name)]
     if not 0 < len(names) <= _MOST_FOLDERS or not _are_outside_classes(place):
         return None
     found = [name for name in names if _has_images_and_labels(_inside(place, name))]
@@ -179,11 +181,17 @@ def _are_outside_classes(place: Place) -> bool:
     if not folders:
         names = (os.fsencode(name) for name in place.entries)
         return any(extension_of(name) in EXTENSIONS for name in names)
-    unlike = len(folders) == 1 or all(is_container(n) or is_plainly_a_split(n) for n in folders)
-    if len(folders) > _MOST_FOLDERS or not unlike:
+    if len(folders) > _MOST_FOLDERS:
         return False
-    found = [_has_flat_images(place.location / name) for name in folders]
-    return None not in found and any(found)
+    held: list[str] = []
+    for name in folders:
+        has_images = _has_flat_images(place.location / name)
+        held += [name] if has_images else []
+        like_splits = named_like_splits(held)
+        unlike = all(is_container(n) or n in like_splits for n in held)
+        if has_images is None or (len(held) > 1 and not unlike):
+            return False
+    return bool(held)
 
 
 def _has_flat_images(folder: Location, depth: int = 2) -> bool | None:
@@ -205,7 +213,7 @@ def _has_flat_images(folder: Location, depth: int = 2) -> bool | None:
 
 def _has_images_and_labels(place: Place) -> bool:
     """Return whether the first rows of a list show columns of images and of labels."""
-    from prep.sources.lists.formats.list_forms import first_rows
+    from prep.sources.lists.formats.list_forms import first_rows, has_annotations
     from prep.sources.lists.roles import are_images_and_labels
 
-    return are_images_and_labels(*first_rows(place))
+    return has_annotations(place.head) or are_images_and_labels(*first_rows(place))

@@ -73,17 +73,11 @@ def in_one(
         name: the path or URL of the folder that these are in.
         given: the columns that a configuration names, by their roles.
     """
-    from prep.sources.lists.roles import find_roles
-
     rows: list[tuple[str, str, str]] = []
     places: list[tuple[ListTable, int]] = []
     for table, folder in zip(tables, folders, strict=True):
-        roles = find_roles(table, given, labels=True)
-        if len(roles.label) > 1 or (not roles.label and roles.rest):
-            raise table.error("no column is known to hold the labels; name it with `columns.label`")
-        images, *labels = table.load([roles.image, *roles.label])
-        values = labels[0].to_pylist() if labels else [""] * len(images)
-        found = zip(images.to_pylist(), values, strict=True)
+        images, labels = _images_and_labels(table, given)
+        found = zip(images, labels, strict=True)
         rows += [(f"{folder}/{image}" if image else "", label, folder) for image, label in found]
         places += [(table, row) for row in range(len(images))]
 
@@ -96,6 +90,30 @@ def in_one(
     fixed = {"image": "image", "label": "label", "split": "split"}
     form = f"{tables[0].form} in each split"
     return rows_of_text(name, form, tuple(fixed), rows, describe, fixed=fixed)
+
+
+def _images_and_labels(
+    table: ListTable, given: Mapping[str, Any]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the images of a list and their labels, which may be in a column for each class.
+
+    Raises:
+        SourceError: it is not known where the labels are, or an image has several.
+    """
+    from prep.sources.lists.roles import find_roles
+    from prep.sources.lists.row_labels import are_flags, labels_of_flags
+
+    roles = find_roles(table, given, labels=True)
+    images, *columns = table.load([roles.image, *(roles.label or roles.rest)])
+    if not columns:
+        return images.to_pylist(), [""] * len(images)
+    if len(roles.label) == 1:
+        return images.to_pylist(), columns[0].to_pylist()
+    if not roles.label and not are_flags(columns):
+        raise table.error("no column is known to hold the labels; name it with `columns.label`")
+    flags = dict(zip(roles.label or roles.rest, columns, strict=True))
+    found = labels_of_flags(table, flags)
+    return images.to_pylist(), [found.name(row) for row in range(len(images))]
 
 
 def rows_of_text(

@@ -17,6 +17,7 @@ from prep.sources.columns import joined
 from prep.sources.folders.names import EXTENSIONS
 from prep.sources.lists.image_files import NAMES, ImageFiles
 from prep.sources.lists.list_table import ListTable
+from prep.sources.lists.roles import is_on_the_web
 from prep.text import counted, quoted
 
 _EXTENSION = r"\.[^./]*$"
@@ -69,10 +70,15 @@ def require_inside(table: ListTable, names: pa.Array, root: str, *, absolute: bo
     leaving = np.flatnonzero(pc.match_substring_regex(names, pattern).to_numpy(False))
     if len(leaving):
         values = names.take(pa.array(leaving)).to_pylist()
+        remedy = (
+            "what lies on the web is not downloaded: get the images first, with img2dataset, say, "
+            "and list their files"
+            if all(map(is_on_the_web, values))
+            else "write them so, or name the folder that they are in with `images`"
+        )
         raise table.error(
             f"got {counted(len(leaving), 'path')} outside {quoted(root)}: "
-            f"{table.named(leaving.tolist(), values)}; expected paths below it: write them so, or "
-            "name the folder that they are in with `images`"
+            f"{table.named(leaving.tolist(), values)}; expected paths below it: {remedy}"
         )
     if pc.any(pc.match_substring_regex(names, r"(^|/)\.?/|(^|/)\.$|/$")).as_py():
         names = pc.replace_substring_regex(names, r"(^|/)(\.?/)+", r"\1")

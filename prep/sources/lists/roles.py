@@ -17,6 +17,13 @@ from prep.text import quoted, some, unknown
 IMAGE_NAME = rf"\.(?:{'|'.join(sorted(name.decode() for name in EXTENSIONS))})"
 _IMAGE = re.compile(rf"{IMAGE_NAME}\s*", re.IGNORECASE)
 
+_WEB = re.compile(r"\s*(?:https?|ftp)://", re.IGNORECASE)
+# Of an image of 8 x 8 pixels, the smallest that are handed around so.
+_MANY_NUMBERS = 64
+_PIXELS = re.compile(r"\s*\d+(?:[ ,;]\d+){63,}\s*")
+#: What to do about a list of pixels.
+PIXELS = "write them to files of images, or pass them from Python as arrays"
+
 _FLAGS = frozenset(["", "0", "1", "0.0", "1.0", "0.00", "1.00", "true", "false"])
 # Names of columns, without case and anything but letters and digits. Of those in one line, a list
 # is expected to have one; those of an earlier line are better.
@@ -30,7 +37,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "label": (
         "label labels class classes category target",
         "classname labelname categoryname",
-        "dx diagnosis species breed variety y findinglabels scientificname tag",
+        "dx diagnosis species breed variety y findinglabels scientificname tag choice",
         "classid labelid categoryid classindex classlabel",
     ),
     "split": ("split set subset partition phase", "dataset datasplit usage"),
@@ -113,10 +120,7 @@ def find_roles(table: ListTable, given: Mapping[str, Any], *, labels: bool) -> R
                 f"column {_told(table.unusable)} holds neither text nor numbers; expected paths of "
                 "images; write the images to files, and their paths to the list"
             )
-        raise table.error(
-            f"no column is known to hold the images; columns found: {_told(table.columns)}; name "
-            "them with `columns.image`"
-        )
+        raise table.error(_describe_no_images(table))
     if labels and not found["label"] and len(rest) == 1 and not table.headed:
         found["label"], rest = rest, ()
     return Roles(
@@ -125,6 +129,49 @@ def find_roles(table: ListTable, given: Mapping[str, Any], *, labels: bool) -> R
         split=next(iter(found["split"]), None),
         group=next(iter(found["group"]), None),
         rest=rest,
+    )
+
+
+def _describe_no_images(table: ListTable) -> str:
+    told = _told(table.columns)
+    if hold_pixels(table.sample):
+        return f"seems to hold pixels (columns: {told}); {PIXELS}"
+    rows = table.sample
+    web = [
+        at for at in range(len(table.columns)) if rows and all(is_on_the_web(r[at]) for r in rows)
+    ]
+    if web:
+        return (
+            f"column {quoted(table.columns[web[0]])} names images on the web, which are not "
+            "downloaded; get them first, with img2dataset, say, and name the column of their files "
+            f"with `columns.image`; columns found: {told}"
+        )
+    return (
+        f"no column is known to hold the images; columns found: {told}; name them with "
+        "`columns.image`"
+    )
+
+
+def is_on_the_web(value: str) -> bool:
+    """Return whether a value is an address that a browser opens.
+
+    >>> is_on_the_web("https://host/a.jpg"), is_on_the_web("s3://bucket/a.jpg")
+    (True, False)
+    """
+    return _WEB.match(value) is not None
+
+
+def hold_pixels(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether rows hold the pixels of images themselves, in columns or in one text.
+
+    >>> hold_pixels([["7", *["0"] * 784]]), hold_pixels([["0", "70 80 " * 50]])
+    (True, True)
+    >>> hold_pixels([["a.jpg", "1", "0"]])
+    False
+    """
+    numbers = [sum(map(str.isdecimal, row)) for row in rows]
+    return bool(rows) and (
+        min(numbers) >= _MANY_NUMBERS or all(any(map(_PIXELS.fullmatch, row)) for row in rows)
     )
 
 

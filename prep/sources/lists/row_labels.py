@@ -24,6 +24,8 @@ _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
 _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
 _BLANK = " \t\r\n"
+# What programs write for a value that is absent; "none" may well be a class.
+_ABSENT = frozenset(["nan", "null", "n/a", "#n/a", "<na>"])
 # Labels of which it is remarkable that no two are alike.
 _MANY = 20
 
@@ -106,7 +108,7 @@ def labels_of_rows(
     if roles.label:
         flags = roles.label
         told = some([quoted(table.columns[at]) for at in flags])
-        labels = _labels_of_flags(table, {at: columns[at] for at in flags})
+        labels = labels_of_flags(table, {at: columns[at] for at in flags})
         return labels, f"labels from the columns {told}"
     if not roles.rest:
         return _labels_of_folders(names)
@@ -134,11 +136,11 @@ def are_flags(columns: Sequence[pa.Array]) -> bool:
     """Return whether columns hold nothing but ones and zeros, and are more than one."""
     return len(columns) > 1 and all(
         pc.all(pc.or_(pc.is_in(c, _ZEROS), pc.is_in(c, _ONES)), min_count=0).as_py()
-        for c in columns
+        for c in map(pc.utf8_trim_whitespace, columns)
     )
 
 
-def _labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
+def labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
     """Return the labels that are given by a column for each class, with a one and zeros.
 
     Args:
@@ -151,7 +153,7 @@ def _labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
     names = [table.columns[at] for at in order]
     rows = len(flags[order[0]])
     numbers, ones = np.full(rows, -1, np.int32), np.zeros(rows, np.int32)
-    for number, column in enumerate(flags[at] for at in order):
+    for number, column in enumerate(pc.utf8_trim_whitespace(flags[at]) for at in order):
         one = pc.is_in(column, _ONES)
         known = pc.or_(one, pc.or_(pc.is_in(column, _ZEROS), pc.equal(column, "")))
         if not pc.all(known, min_count=0).as_py():
@@ -221,6 +223,12 @@ def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[st
         found.append(
             f"{counted(len(several), 'label')} may be several in one, such as "
             f"{quoted(several[0])}; each is taken for a class of its own"
+        )
+    absent = [name for name in labels.names if name.lower() in _ABSENT]
+    if absent:
+        found.append(
+            f"{counted(len(absent), 'label')} may mean that there is none, such as "
+            f"{quoted(absent[0])}; each is taken for a class: leave it out with `labels.exclude`"
         )
     used = np.bincount(labels.numbers[labels.numbers >= 0], minlength=len(labels.names))
     if len(used) >= _MANY and used.max() == 1:

@@ -14,6 +14,7 @@ from prep.sources.folders.roles.refusals import (
     is_a_vehicle,
     is_are,
     refuse_source,
+    require_no_masks,
     require_one_layout,
     require_split_names,
 )
@@ -65,9 +66,20 @@ def _tops(tree: Tree, root: Folder) -> Named:
     """Return the folders that may be splits; of an archive, the folder in it that has the rest."""
     tree.prepare(root.below())
     return {
-        title: unwrapped(tree, path) if tree.is_archive(path) else path
+        title: unwrapped(tree, path) if tree.is_archive(path) else _unpacked(tree, title, path)
         for title, path in named(tree, root.below()).items()
     }
+
+
+def _unpacked(tree: Tree, title: bytes, path: bytes) -> bytes:
+    """Return the folder of a split, or that of the same name in it, which has its classes.
+
+    So archives are often unpacked: ``seg_train/seg_train/sea``.
+    """
+    if not is_split(title) or tree.folder(path).images or tree.folder(path).folders != [title]:
+        return path
+    inner = tree.folder(os.path.join(path, title))
+    return path if inner.images or not inner.folders else inner.path
 
 
 def _of_classes(tree: Tree, root: Folder, asked: Asked) -> Shape:
@@ -92,7 +104,7 @@ def _of_named_splits(tree: Tree, tops: Named, wanted: Sequence[str], asked: Aske
         deep = whole or is_split(title)
         folder = tree.folder(path)
         found = holding(tree, folder, whole=whole) if deep else _filled(tree, folder, whole=False)
-        if found or whole:
+        if whole or (found and [*found] != [title]):  # That holds no classes: ``test/test``.
             classes[title] = found
     flat = [name for name in chosen if asked.keep_unlabelled and not classes[name]]
     folders = {title: tops[title] for title in classes}
@@ -117,6 +129,7 @@ def _of_names(tree: Tree, root: Folder, tops: Named, asked: Asked) -> Shape:
     """Return the splits of a source whose labels are in its names."""
     held = {title: path for title, path in tops.items() if tree.holds_images_below(path)}
     names = [os.fsdecode(title) for title in held]
+    require_no_masks(tree, held)
     splits = names if asked.layout == "splits" else named_like_splits(names)
     if is_a_vehicle(splits, names):
         splits = []

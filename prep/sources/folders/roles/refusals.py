@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from prep.errors import SourceError
 from prep.sources.folders.names import (
+    holds_annotations,
     is_container,
     is_list,
+    is_sample,
+    is_table,
     label_pattern,
     named_like_splits,
     role_of,
@@ -22,6 +26,8 @@ from prep.text import quoted, some
 # Among so many classes, one may well be called "train", as among vehicles.
 _MANY = 5
 _NAMES = 1000  # of images that are looked at for labels in them
+# In the names of lists that hardly tell the classes of images.
+_OF_OTHER_THINGS = re.compile(r"map\b|caption|keypoint|segment|box|part|attr|meta", re.IGNORECASE)
 
 
 def require_class_names(tree: Tree, shape: Shape) -> None:
@@ -30,9 +36,10 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
     Raises:
         SourceError: it is.
     """
-    lists = "" if shape.has_splits else _lists_beside(tree.folder(*shape.folders.values()))
-    given = "give the list of the images as the source, or " if lists and not tree.is_packed else ""
-    sort = f"{given}sort the images into a folder for each class, or " + (
+    root = tree.folder(b"" if shape.has_splits else shape.folders[shape.chosen[0]])
+    lists = "" if shape.has_splits else _lists_in(root)
+    every = [*_list_names(root), *_lists_below(tree, root)]
+    sort = f"{_given(tree, every)}sort the images into a folder for each class, or " + (
         "name the splits to be taken with `splits`, or pass `layout='splits'` if these are classes"
         if shape.has_splits
         else "pass `layout='classes'` if these are"
@@ -56,9 +63,10 @@ def require_class_names(tree: Tree, shape: Shape) -> None:
                 f"{in_words(held)}{where}{lists} {_hold(held)} images, as a class does, but "
                 f"{is_are(held)} named like a split; {sort}; {from_names(tree, classes.values())}"
             )
-        if lists and len(names) == 1:
+        if every and len(names) == 1 and not shape.has_splits:
             refuse_source(
-                f"all images lie in {in_words(names)}{lists}, which may list their classes; "
+                f"all images lie in {in_words(names)}, beside {in_words(every)}, which may list "
+                "their classes; "
                 f"{sort}; {from_names(tree, classes.values())}"
             )
         if shape.has_splits:
@@ -179,9 +187,79 @@ def require_split_names(
     )
 
 
-def _lists_beside(root: Folder) -> str:
+def require_no_masks(tree: Tree, folders: Named) -> None:
+    """Raise SourceError if images in some folders seem to describe those in another.
+
+    Args:
+        folders: all that hold images, by what they are called.
+    """
+    names = [os.fsdecode(name) for name in folders]
+    masks = [name for name in names if holds_annotations(name)]
+    others = [name for name in names if name not in masks]
+    if masks and others and all(map(is_container, others)):
+        place = tree.shown(folders[os.fsencode(others[0])])
+        give = f"give {quoted(place)} as the source" if not tree.is_packed else "leave these out"
+        refuse_source(
+            f"{in_words(masks)} {_hold(masks)} images beside {in_words(others)}, as masks of these "
+            f"do, and would be taken for photos with labels of their own; {give}"
+        )
+
+
+def _list_names(root: Folder) -> list[str]:
+    """Return the names of files in a folder that may list images."""
+    names = [os.fsdecode(name) for name in root.files if is_list(name)]
+    return [name for name in names if not is_sample(name)]
+
+
+def _lists_in(root: Folder) -> str:
     lists = [os.fsdecode(name) for name in root.files if is_list(name)]
     return f", beside {in_words(lists)}" if lists else ""
+
+
+def _lists_below(tree: Tree, root: Folder) -> list[str]:
+    """Return the files that may list images in the folders of a folder that have no images."""
+    folders = [folder for folder in tree.folders(root.below()) if not folder.images]
+    return [
+        os.fsdecode(os.path.join(folder.path, os.fsencode(name)))
+        for folder in folders
+        if not tree.holds_images_below(folder.path)
+        for name in _list_names(folder)
+    ]
+
+
+def _given(tree: Tree, lists: Sequence[str]) -> str:
+    """Return the remedy for images whose labels may be in a list, which may be none."""
+    unread = [name for name in lists if name.endswith((".mat", ".xlsx"))]
+    read = sorted({*lists} - {*unread}, key=_worth)
+    if not lists:
+        return ""
+    if not read:
+        return f"save the table in {quoted(unread[0])} as CSV, and give that as the source, or "
+    if tree.is_packed:
+        return (
+            f"unpack the list of the images, such as {quoted(read[0])}, and give it as the source, "
+            "with the archive as `images`, or "
+        )
+    shown = [quoted(tree.shown(os.fsencode(name))) for name in read]
+    splits = dict(zip(map(_role_of_list, read[::-1]), shown[::-1], strict=True))
+    roles = [role for role in ("train", "validation", "test") if role in splits]
+    each = ", ".join(f"{role}: {splits[role]}" for role in roles)
+    by_split = f", or one for each split ({{{each}}})" if len(roles) > 1 else ""
+    return (
+        f"give the list of the images as the source, such as {shown[0]}{by_split}, with their "
+        "folder as `images`, or "
+    )
+
+
+def _role_of_list(path: str) -> str | None:
+    return role_of(os.path.basename(path).partition(".")[0])
+
+
+def _worth(path: str) -> tuple[bool, bool, bool, str]:
+    """Return a key that sorts lists by how likely they are of images and their labels."""
+    name = os.path.basename(path)
+    other = _OF_OTHER_THINGS.search(name) is not None
+    return other, not is_table(os.fsencode(name)), _role_of_list(path) != "train", path
 
 
 def refuse_source(what: str) -> NoReturn:

@@ -56,10 +56,23 @@ def read_json_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
             rows,
             lambda wanted: [f"entry {row + 1}" for row in wanted],
         )
+    if isinstance(value, dict) and value and all(map(_are_names, value.values())):
+        rows = [(image, label) for label, images in value.items() for image in images]
+        return rows_of_text(
+            name,
+            "JSON of images by label",
+            ("image", "label"),
+            rows,
+            lambda wanted: [f"image {row + 1}" for row in wanted],
+        )
     raise SourceError(
         f"source: {quoted(name)}: got {kind_of(value)} in JSON; expected an object in each line, a "
         "list of objects, or images, annotations and categories as COCO and iNaturalist have them"
     )
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _begins_with_object(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Lists as lines of text: a path and perhaps a label in each; the files of CUB-200."""
+"""Lists as lines of text: a path and perhaps a label or numbers in each; those of CUB-200."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from prep.text import quoted, reason_of
 # Lines of a path and a label: up to the last extension of an image, or else up to the last blank.
 _PATH_AND_LABEL = re.compile(rf"\s*(\S.*{IMAGE_NAME})\s+(\S.*?)\s*", re.IGNORECASE)
 _IMAGE = re.compile(rf"{IMAGE_NAME}\s*$", re.IGNORECASE)
+# Lines of a path and two numbers or more, such as those of the Oxford pets: ``name 1 1 2``.
+_PATH_AND_NUMBERS = re.compile(r"\s*(\S+)((?:\s+-?\d+){2,})\s*")
+_FORMS = {1: "lines of paths", 2: "lines of paths and labels"}
 
 
 def numbered_lines(text: str) -> list[tuple[int, str]]:
@@ -40,28 +43,75 @@ def _split_line(line: str) -> tuple[str, ...]:
     return (line.strip(),) if _IMAGE.search(line) else tuple(line.strip().rsplit(None, 1))
 
 
+def _columns_of(line: str) -> list[str] | None:
+    """Return the path of a line and the numbers that follow it; None if it has not several.
+
+    >>> _columns_of("Abyssinian_100 1 1 1"), _columns_of("a.jpg 3")
+    (['Abyssinian_100', '1', '1', '1'], None)
+    """
+    match = _PATH_AND_NUMBERS.fullmatch(line)
+    return [match[1], *match[2].split()] if match else None
+
+
+def _without_comments(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return lines without those at their beginning that start with a ``#`` and name no image."""
+    start = 0
+    while start < len(lines) and _is_comment(lines[start][1]):
+        start += 1
+    return lines[start:] or lines
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#") and not (
+        _PATH_AND_LABEL.fullmatch(line) or _IMAGE.search(line)
+    )
+
+
+def _split_lines(lines: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the columns of lines: a path, and perhaps a label or several numbers.
+
+    A path without the extension of an image ends at the first blank if that leaves labels of words,
+    such as ``0034309 Boeing 737``, and else at the last.
+    """
+    columns = [*map(_columns_of, lines)]
+    if None not in columns and len({len(each or ()) for each in columns}) == 1:
+        return [tuple(each or ()) for each in columns]
+    rows = [*map(_split_line, lines)]
+    bare = [
+        number
+        for number, row in enumerate(rows)
+        if len(row) == 2 and not _IMAGE.search(row[0]) and not _IMAGE.search(row[1])
+    ]
+    if all(rows[number][1].removeprefix("-").isdecimal() for number in bare):
+        return rows
+    for number in bare:
+        rows[number] = tuple(lines[number].strip().split(None, 1))
+    return rows
+
+
 def table_of_paths(name: str, text: str) -> ListTable:
-    """Return the table of lines of a path and perhaps a label."""
-    lines = numbered_lines(text)
-    rows = [_split_line(line) for _, line in lines]
+    """Return the table of lines of a path and perhaps a label, or several numbers."""
+    lines = _without_comments(numbered_lines(text))
+    rows = _split_lines([line for _, line in lines])
     width = len(rows[0])
     header = is_role(rows[0][0], "image")
     columns = list(rows[0]) if header else [str(number + 1) for number in range(width)]
     lines, rows = lines[header:], rows[header:]
     for (number, line), row in zip(lines, rows, strict=True):
         if len(row) != width:
-            expected = "a path and a label" if width == 2 else "a path alone"
+            expected = "a path alone" if width == 1 else "a path and a label"
             raise SourceError(
                 f"source: {quoted(name)}: line {number} is {quoted(line)}; expected {expected}, as "
                 "in its first line"
             )
     return rows_of_text(
         name,
-        "lines of paths and labels" if width == 2 else "lines of paths",
+        _FORMS.get(width, "lines of paths and numbers"),
         columns,
         rows,
         lambda wanted: [f"line {lines[row][0]}" for row in wanted],
         headed=header,
+        fixed={"image": columns[0]} if width > len(_FORMS) else {},
     )
 
 

@@ -17,6 +17,12 @@ from prep.sources.lists.list_table import ListTable
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # Bytes that no text has: control characters but for tabs, new lines, form feeds and escapes.
 _BINARY = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+# The first keys of COCO, of which one or the other has the images.
+_ANNOTATIONS = re.compile(
+    rb'\s*\{\s*"(?:info|licenses|images|categories|annotations)"\s*:(?s:.*)'
+    rb'"(?:images|categories|annotations)"\s*:\s*\['
+    rb'|\s*\{\s*"(?:images|categories|annotations)"\s*:\s*\['
+)
 
 
 def form_of(head: bytes) -> str | None:
@@ -64,6 +70,15 @@ def read_list(place: Place, given: Mapping[str, Any]) -> ListTable:
     if text.lstrip()[0] in "{[":
         return read_json_list(place.name, text, given)
     return read_text_list(place.name, text, given)
+
+
+def has_annotations(head: bytes) -> bool:
+    """Return whether a file begins as annotations in the format of COCO do, by its first bytes.
+
+    >>> has_annotations(b'{"info": {}, "images": [{"id": 1}]}'), has_annotations(b'{"images": 3}')
+    (True, False)
+    """
+    return _ANNOTATIONS.match(head) is not None
 
 
 def first_rows(place: Place) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

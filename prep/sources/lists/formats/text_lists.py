@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prep.errors import SourceError
 from prep.sources.lists.formats.line_lists import are_lines, numbered_lines, table_of_paths
 from prep.sources.lists.list_table import SAMPLED, ListTable
-from prep.sources.lists.roles import IMAGE_NAME, is_role
+from prep.sources.lists.roles import IMAGE_NAME, PIXELS, hold_pixels, is_on_the_web, is_role
 from prep.text import counted, quoted
 
 if TYPE_CHECKING:
@@ -217,6 +217,10 @@ class _Parsed:
         return [table[name].combine_chunks() for name in wanted]
 
 
+def _is_image(value: str) -> bool:
+    return _IMAGE.search(value) is not None or is_on_the_web(value)
+
+
 def _has_header(name: str, rows: Sequence[Sequence[str]], given: Mapping[str, Any]) -> bool:
     """Return whether the first row names the columns.
 
@@ -234,10 +238,13 @@ def _has_header(name: str, rows: Sequence[Sequence[str]], given: Mapping[str, An
     images = [
         at
         for at in range(len(first))
-        if all(at < len(row) and _IMAGE.search(row[at]) for row in rows[1:])
+        if all(at < len(row) and _is_image(row[at]) for row in rows[1:])
+        and not is_on_the_web(first[at])
     ]
     if len(rows) > 1 and images:
         return True
+    if hold_pixels(rows):
+        raise SourceError(f"source: {quoted(name)}: seems to hold pixels; {PIXELS}")
     raise SourceError(
         f"source: {quoted(name)}: can't tell whether the first line names the columns or is a row "
         f"({', '.join(map(quoted, first[:5]))}); name them with `columns.image` and "
