@@ -22,7 +22,7 @@ from prep.images.decoders.png import read_png
 from prep.images.processor import ImageProcessor
 from prep.settings import ImageSettings
 from prep.sources.folders.names import READ
-from prep.sources.folders.scan import scan_folders
+from tests.support.catalogs import scan_folders
 from tests.support.formats import (
     PAGE,
     UNSUPPORTED,

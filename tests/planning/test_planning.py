@@ -26,9 +26,9 @@ from prep.planning.shards import ShardSpec, default_images_per_shard, plan_shard
 from prep.settings import MOST_SHARDS, require_split_name
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import Catalog
-from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
 from prep.storage.locate import locate
+from tests.support.catalogs import scan_folders
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 

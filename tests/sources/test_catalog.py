@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import prep
 from prep.errors import SourceError
 from prep.sources.base import Catalog
-from prep.sources.folders.scan import scan_folders
+from prep.sources.registry import open_source
+from tests.support.catalogs import scan_folders
 from tests.support.pictures import write_tree
 
 ONE = {"a.jpg": b"1"}
@@ -208,9 +210,10 @@ def test_an_empty_split_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
 
 def test_a_source_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for name in ("file", "absent"):
-        with pytest.raises(SourceError, match=f"{name}' (does not exist|is a file|is a link)"):
-            scan_folders(str(tmp_path / name))
+    for name, told in (("file", "is a file; expected a folder"), ("absent", "does not exist; ")):
+        config = prep.Config(source=tmp_path / name, output=tmp_path / "out", layout="folders")
+        with pytest.raises(SourceError, match=f"{name}' {told}"):
+            open_source(config.source).catalog(config)
 
 
 def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ from prep.planning.fingerprint import label_changes
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import Catalog
 from prep.sources.folders.names import training_splits
-from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
 from prep.sources.registry import open_source
+from tests.support.catalogs import scan_folders
 from tests.support.clusters import contents
 from tests.support.pictures import image_file, picture, write_tree
 

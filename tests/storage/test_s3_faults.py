@@ -31,7 +31,6 @@ from prep.operations.outlook import plan
 from prep.operations.run import _how_to_resume as how_to_resume
 from prep.operations.run import _what_is_committed as what_is_committed
 from prep.output.journal import Journal
-from prep.sources.folders.scan import scan_folders
 from prep.sources.labels import LabelMap
 from prep.storage.backends.filesystems import filesystem
 from prep.storage.backends.grants import grant
@@ -39,6 +38,7 @@ from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Stamp
 from prep.storage.remote import RemotePath
 from prep.storage.retry import answering_within, is_transient
+from tests.support.catalogs import scan_folders
 from tests.support.clusters import Terminal, wait_until
 from tests.support.gates import Gate
 from tests.support.pictures import link_photos, write_tree

@@ -12,8 +12,8 @@ from distributed import Client
 import prep
 from prep.errors import SourceError
 from prep.operations.mean import find_files
-from prep.sources.folders.scan import scan_folders
 from prep.storage.backends.grants import OPTIONS, grant
+from tests.support.catalogs import scan_folders
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 from tests.support.storages import S3, Store

@@ -1,7 +1,7 @@
 """Images in archives: tar and zip files, on a disk or in a storage.
 
-- ``archive_layout``: archives as a layout, and which kind of archive a file is.
-- ``archive_folders``: archives as a layout; the paths in them mean what folders mean.
+- ``archive_layout``: archives as a layout; tells them by their first bytes, and indexes each kind.
+- ``archive_folders``: makes their catalog; the paths in them mean what folders mean.
 - ``packed_folders``: lists the folders in archives, and archives as folders.
 - ``members``: what an index of an archive is: a row for each member, with its place.
 - ``tar``, ``zip``: make the index of an archive, from its headers.
@@ -11,5 +11,6 @@
 - ``archive_bytes``: bytes of an archive while it is indexed, in few requests.
 - ``member_reading``: reads a member by its place, and shows that it is still what was listed.
 
-The manifest is the archive's index: nobody but the plan scans one.
+The manifest is the archive's index: nobody but the plan scans one. Another kind of archive is a
+module that returns ``Members``, and its first bytes in ``archive_layout``.
 """

@@ -41,20 +41,13 @@ class Packed:
 
     def passed(self) -> Passed:
         """Return what is in it, but is no file that can be read, or has no name of its own."""
-        return self._below(self.members.passed)
+        return self.members.passed.below(self.at)
 
     def outside(self) -> Passed:
         """Return names that lead out of it."""
         found = Passed()
         for name in self.members.outside:
             found.note("name that leads out of the archive", os.path.join(self.at, name))
-        return found
-
-    def _below(self, passed: Passed) -> Passed:
-        found = Passed()
-        for reason, count in passed.counts.items():
-            example = os.fsencode(passed.examples[reason])
-            found.note(reason, os.path.join(self.at, example), count)
         return found
 
 

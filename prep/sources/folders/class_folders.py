@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from prep.errors import SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.output_place import output_inside, require_apart
 from prep.sources.folders.roles.shape import asked_of
 from prep.sources.layouts.base import Place
+from prep.text import quoted
 
 
 class Folders:
@@ -21,10 +23,13 @@ class Folders:
         # They load what workers don't need.
         from prep.sources.archives.archive_layout import shows_archives
         from prep.sources.folders.scan import extensions_of, scan_tree
-        from prep.sources.folders.tree import Tree, require_images_folder
+        from prep.sources.folders.tree import Tree
 
+        if not place.is_folder:
+            raise SourceError(
+                f"source: {quoted(place.name)} is a file; expected a folder of images"
+            )
         inside = output_inside(place.name, wanted.output)
-        require_images_folder(place.name)
         tree = Tree(place.name, extensions_of(wanted.image_type))
         catalog = None
         if wanted.layout != "folders" and shows_archives(tree):

@@ -58,6 +58,13 @@ class Passed:
             self._add(reason, other.examples[reason], count)
         self.extensions += other.extensions
 
+    def below(self, prefix: bytes) -> Passed:
+        """Return the same counts, with examples below a path."""
+        found = Passed(extensions=self.extensions.copy())
+        for reason, count in self.counts.items():
+            found.note(reason, os.path.join(prefix, os.fsencode(self.examples[reason])), count)
+        return found
+
     def _add(self, reason: str, example: str, count: int) -> None:
         self.counts[reason] += count
         self.examples[reason] = min(example, self.examples.get(reason, example))

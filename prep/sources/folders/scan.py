@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from prep.errors import ConfigError, SourceError
-from prep.settings import DEFAULT_SPLIT, OnStray
+from prep.settings import DEFAULT_SPLIT
 from prep.sources.base import Catalog
 from prep.sources.columns import hows_of, table_of
 from prep.sources.folders.ignored import OTHER, Passed
-from prep.sources.folders.names import EXTENSIONS, FolderLayout, plain_extension
+from prep.sources.folders.names import EXTENSIONS, plain_extension
 from prep.sources.folders.roles.detection import find_shape
 from prep.sources.folders.roles.refusals import from_names, require_class_names
 from prep.sources.folders.roles.shape import Asked, Shape
 from prep.sources.folders.survey import Survey, survey
-from prep.sources.folders.tree import Folder, Tree, require_images_folder
+from prep.sources.folders.tree import Folder, Tree
 from prep.sources.folders.unread_forms import unread_in
 from prep.storage.locate import absolute
 from prep.text import counted, quoted
@@ -92,37 +92,6 @@ class _Columns:
         return table_of(columns)
 
 
-def scan_folders(
-    source: str,
-    splits: Sequence[str] | None = None,
-    image_type: str | None = None,
-    *,
-    layout: FolderLayout = "auto",
-    on_stray: OnStray = "fail",
-    output: bytes | None = None,
-) -> Catalog:
-    """List the images below ``source``.
-
-    Args:
-        source: the folder.
-        splits: only these splits; all that are found, if None.
-        image_type: only files with this extension, in any case.
-        layout: what its folders are: ``classes``, ``splits`` of classes, or what they look like.
-        on_stray: what to do about images that are in no class folder.
-        output: what lies in the source, by its relative path, and is none of it.
-
-    Raises:
-        SourceError: the folder is missing, has no images, lacks a split, has images of which no
-            class can be told, or can't be told to be of one layout or the other.
-        StorageUnavailable: it is in a storage that does not answer.
-    """
-    extensions = extensions_of(image_type)
-    require_images_folder(source)
-    tree = Tree(source, extensions)
-    asked = Asked(splits=splits, layout=layout, on_stray=on_stray)
-    return scan_tree(tree, asked, image_type=image_type, output=output)
-
-
 def extensions_of(image_type: str | None) -> frozenset[bytes]:
     """Return the extensions that files of images have, in lower case.
 
@@ -143,11 +112,18 @@ def scan_tree(
     output: bytes | None = None,
     also: Survey | None = None,
 ) -> Catalog:
-    """List the images in a tree of folders, as :func:`scan_folders` does.
+    """List the images in a tree of folders.
 
     Args:
         top: the folder that holds the splits or the classes.
+        image_type: the extension that was asked for, as it was written.
+        output: a folder in the tree that is none of it, by its path there.
         also: what was passed over, and what is stray, beside what is in folders.
+
+    Raises:
+        SourceError: there are no images, a split is absent, images are of no class that can be
+            told, or the folders can't be told to be of one layout or the other.
+        StorageUnavailable: they are in a storage that does not answer.
     """
     shape = find_shape(tree, asked, top)
     found = survey(tree, shape, output, beside_splits=asked.splits is None)

@@ -11,32 +11,7 @@ from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.listing import Entry, FolderListing, Listing, PackedFiles
 from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is_document
 from prep.storage.locate import locate
-from prep.storage.location import Location
 from prep.text import quoted, reason_and_file, reason_of
-
-
-def require_images_folder(source: str) -> None:
-    """Raise SourceError unless there is such a folder; StorageUnavailable if nobody answers."""
-    place = locate(source)
-    try:
-        found = place.is_dir()
-        absent = None if found else place.absent_bucket()
-    except OSError as error:
-        place.require_answer(error, "source: can't be opened")
-        raise SourceError(f"source: can't be opened: {reason_and_file(error)}") from None
-    if absent:
-        raise SourceError(f"source: {quoted(source)}: {absent} does not exist; expected a bucket")
-    if not found:
-        raise SourceError(
-            f"source: {quoted(source)} {_instead(place)}; expected a folder of images"
-        )
-
-
-def _instead(place: Location) -> str:
-    """Say what there is in place of a folder."""
-    if place.exists():
-        return "is a file" if place.is_file() else "is not a folder"
-    return "is a broken link" if place.is_symlink() else "does not exist"
 
 
 @dataclass(slots=True, kw_only=True)

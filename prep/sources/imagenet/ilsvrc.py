@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from itertools import compress
 
@@ -20,6 +19,7 @@ from prep.sources.imagenet.devkit import Knowledge, read_devkits
 from prep.sources.imagenet.piece_images import PieceImages, is_test_image, list_piece
 from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
 from prep.sources.imagenet.pieces import (
+    WHOLE,
     FoundPieces,
     Piece,
     label_folders,
@@ -31,7 +31,6 @@ from prep.sources.naming import is_within
 from prep.storage.locate import absolute
 from prep.text import quoted
 
-_WHOLE = re.compile(r"(winter21|fall11)_whole\.tar(\.gz)?")
 _NO_CLASS = "image of no class"
 _OUTSIDE = "name that leads out of an archive"
 
@@ -153,7 +152,7 @@ def _described(pieces: Sequence[Piece]) -> str:
 
 def _title(piece: Piece) -> str:
     if piece.kind == "tar":
-        return "ImageNet-21k tar" if _WHOLE.fullmatch(piece.location.name) else "ILSVRC2012 tars"
+        return "ImageNet-21k tar" if WHOLE.fullmatch(piece.location.name) else "ILSVRC2012 tars"
     return "class tars" if piece.kind == "class tars" else "folders"
 
 

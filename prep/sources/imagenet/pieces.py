@@ -31,8 +31,8 @@ _SPLITS: dict[str, Split] = {
     "test": "test",
 }
 _NAMED = re.compile(rf"(ILSVRC20\d\d_img_)?({'|'.join(_SPLITS)})(?:_v\d+)?(\.tar)?", re.IGNORECASE)
-# ImageNet-21k; what is called .tar.gz there may not be compressed.
-_WHOLE = re.compile(r"(?:winter21|fall11)_whole\.tar(?:\.gz)?")
+#: ImageNet-21k; what is called .tar.gz there may not be compressed.
+WHOLE = re.compile(r"(?:winter21|fall11)_whole\.tar(?:\.gz)?")
 _CLASS_TAR = re.compile(rf"(?:.*/)?{WNID.pattern}\.tar")
 # Of tars, no deeper folders: images of these names lie in subsets and trees of ImageNet, too.
 _TRAIN_IMAGE = re.compile(
@@ -245,7 +245,7 @@ def _pieces_in(shelf: Shelf, path: str) -> Iterator[Piece]:
 def _tars_in(shelf: Shelf, path: str) -> Iterator[Piece | UnreadTar]:
     """Yield the tars that are pieces, and those that are called like one and are none."""
     for name, is_folder in shelf.entries(path).items():
-        named, whole = _NAMED.fullmatch(name), _WHOLE.fullmatch(name)
+        named, whole = _NAMED.fullmatch(name), WHOLE.fullmatch(name)
         if not is_folder and (whole or (named and named[3])):
             below = os.path.join(path, name)
             head = shelf.head(below)
@@ -284,23 +284,21 @@ def _contents(names: Iterable[str], split: Split) -> Iterator[tuple[Split, Kind]
 
 def _split_of_tar(head: bytes) -> Split | None:
     """Return the split that a tar holds, by its first member; None if it is none of ImageNet."""
-    for name in _first_files(head):
-        if numbered := _NUMBERED.fullmatch(name):
-            return _SPLITS[numbered[1].lower()]
-        if _CLASS_TAR.fullmatch(name) or _TRAIN_IMAGE.fullmatch(name):
-            return "train"
-    return None
+    name = _first_file(head)
+    if numbered := _NUMBERED.fullmatch(name):
+        return _SPLITS[numbered[1].lower()]
+    return "train" if _CLASS_TAR.fullmatch(name) or _TRAIN_IMAGE.fullmatch(name) else None
 
 
-def _first_files(head: bytes) -> Iterator[str]:
-    """Yield the name of the first file in a tar, if its header is within the first bytes."""
+def _first_file(head: bytes) -> str:
+    """Return the name of the first file in a tar; none if its header is beyond the first bytes."""
     at = 0
     while len(header := head[at : at + _BLOCK]) == _BLOCK and header[257:262] == b"ustar":
         if header[156:157] not in _NOT_A_FILE:
-            yield os.fsdecode(header[:100].rstrip(b"\0"))
-            return
+            return os.fsdecode(header[:100].rstrip(b"\0"))
         try:
             size = int(header[124:136].strip(b" \0") or b"0", 8)
         except ValueError:
-            return
+            return ""
         at += _BLOCK + -(-size // _BLOCK) * _BLOCK
+    return ""

@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.sources.columns import joined
-from prep.sources.folders.names import EXTENSIONS
 from prep.sources.lists.image_files import NAMES, ImageFiles
 from prep.sources.lists.list_table import ListTable
-from prep.sources.lists.roles import is_on_the_web
+from prep.sources.lists.roles import IMAGE_NAME, is_on_the_web
 from prep.text import counted, quoted
 
 _EXTENSION = r"\.[^./]*$"
-_IMAGE = rf"(?i)\.({'|'.join(sorted(name.decode() for name in EXTENSIONS))})$"
+_IMAGE = rf"(?i){IMAGE_NAME}$"
 # Parts that name no file, and what begins an absolute path or a URL, on Windows too.
 _NO_WAY = r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|^[A-Za-z][A-Za-z0-9+._-]*://|\x00"
 _NO_WAY_OF_URL = r"(?i)(^|/|%2f|%5c)(\.|%2e){1,2}(/|%2f|%5c|$)|%00"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -44,13 +43,10 @@ class Found:
         """Return the same files with a prefix to their names."""
         if not prefix:
             return self
-        passed = Passed()
-        for reason, count in self.passed.counts.items():
-            passed.note(reason, prefix + os.fsencode(self.passed.examples[reason]), count)
         return replace(
             self,
             names=[prefix + name for name in self.names],
-            passed=passed,
+            passed=self.passed.below(prefix),
             outside=tuple(prefix + name for name in self.outside),
         )
 
