@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,26 @@ from hypothesis import strategies as st
 
 import prep
 from prep.errors import OutputConflict, TooManyRefused
+from prep.output.journal import Journal
 from prep.output.report.checksums import UNKNOWN, checksum_images, find_identical
-from prep.output.report.duplicates import Copies, Copy, summarise_copies
+from prep.output.report.duplicates import (
+    Copies,
+    Copy,
+    changed_since_written,
+    copies_in_run,
+    summarise_copies,
+    without_duplicates,
+)
 from prep.output.report.listings import decode_cell, publish_table
 from prep.output.report.report import RunReport
+from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import ImageEntry
 from prep.sources.file_source import FileSource
+from prep.sources.registry import open_source
 from prep.storage.local import LocalPath
 from prep.storage.location import Stamp
 from tests.support.clusters import contents
-from tests.support.pictures import write_tree
+from tests.support.pictures import jpeg, picture, write_tree
 
 COPIES = {
     "train/dog/copy.jpg": "train/cat/0000.jpg",
@@ -249,6 +260,43 @@ def test_changed_bytes_behind_the_same_size_and_time_are_named_when_asked_for(
     with pytest.raises(OutputConflict, match=r"1 image had other .*'train/dog/0004\.jpg'"):
         prep.run(config(source, tmp_path / "out", check="digest"), client)
     assert contents(tmp_path / "out", "*/*.tfrecord") == before
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_copies_are_found_however_they_are_packed(tmp_path: Path, *, beside: bool) -> None:
+    image, other = jpeg(picture(48, 40, 1)), jpeg(picture(48, 40, 2))
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("cat/0.jpg", image, compresslevel=1)
+        file.writestr("dog/copy.jpg", image, compresslevel=9)
+        file.writestr("dog/other.jpg", other)
+    given: Any = str(archive)
+    if beside:
+        files = {"cat": {"1.jpg": other}, "dog": {"9.jpg": image}}
+        write_tree(tmp_path, {"photos": files})
+        given = {"train": str(archive), "val": str(tmp_path / "photos")}
+    asked = prep.Config(source=given, output=str(tmp_path / "out"), size=32, images_per_shard=4)
+    found = open_source(asked.source)
+    kept = without_duplicates(found.catalog(asked), found).images["path"].to_pylist()
+    assert kept == ([b"cat/1.jpg", b"dog/9.jpg"] if beside else [b"cat/0.jpg", b"dog/other.jpg"])
+    plan = prep.plan(asked)
+    journal = Journal(asked.output)
+    journal.begin(plan)
+    run = RunRef(output=journal.output, digest=plan.fingerprint.digest, run="1")
+    receipts = [write_shard(shard, run) for shard in plan.shards]
+    copies = copies_in_run(plan.manifest, plan.classes, plan.shards, receipts)
+    assert sorted(sorted(image.path for image in each.images) for each in copies) == (
+        [["cat/0.jpg", "dog/9.jpg", "dog/copy.jpg"], ["cat/1.jpg", "dog/other.jpg"]]
+        if beside
+        else [["cat/0.jpg", "dog/copy.jpg"]]
+    )
+    # What has changed in an archive, behind its size and time, is noticed by its checksum.
+    assert changed_since_written(plan, journal.source(plan), receipts) == []
+    times, data = archive.stat(), bytearray(archive.read_bytes())
+    data[200] ^= 1
+    archive.write_bytes(data)
+    os.utime(archive, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert changed_since_written(plan, journal.source(plan), receipts) == ["cat/0.jpg"]
 
 
 def test_refused_images_are_listed(source: Path, tmp_path: Path, client: Client) -> None:

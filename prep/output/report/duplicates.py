@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.checksums import (
@@ -24,11 +25,13 @@ from prep.output.report.checksums import (
 )
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.sources.base import Catalog, Source
+from prep.sources.archives.members import contents_of_each
+from prep.sources.base import Catalog, ImageEntry, Source
 from prep.sources.folders.ignored import Ignored
 from prep.sources.folders.names import training_splits
 from prep.sources.labels import with_label
 from prep.sources.manifest import entries_of
+from prep.storage.location import FileChanged
 
 
 def without_duplicates(catalog: Catalog, source: Source) -> Catalog:
@@ -40,15 +43,15 @@ def without_duplicates(catalog: Catalog, source: Source) -> Catalog:
     """
     images = catalog.images
     split = images["split"].to_numpy()
-    sizes = images["size"].to_numpy()
+    likeness = _likeness(images)
     paths = images["path"].to_pylist()
     checksums: Checksums = np.full(len(paths), UNKNOWN, np.uint64)
-    alike = np.flatnonzero(_is_repeated(sizes))
+    alike = np.flatnonzero(_is_repeated(likeness))
     entries = [*entries_of(images.take(alike), catalog.classes)]
     checksums[alike] = checksum_images(source, entries)
     images_in_split = np.bincount(split)
     dropped: list[int] = []
-    for group in find_identical(sizes, checksums):
+    for group in find_identical(likeness, checksums):
         group.sort(key=lambda row: (images_in_split[split[row]], split[row], paths[row]))
         dropped += group[1:]
     if not dropped:
@@ -107,7 +110,7 @@ def copies_in_run(
     Refused images are left out: they are in no split and in no class.
 
     Args:
-        manifest: ``path``, ``size`` and ``class`` of each image.
+        manifest: all its columns.
         classes: that the manifest numbers.
         shards: of the plan.
     """
@@ -129,7 +132,7 @@ def copies_in_run(
                 for row in rows
             )
         )
-        for rows in find_identical(manifest["size"].to_numpy(), checksums)
+        for rows in find_identical(_likeness(manifest), checksums)
     ]
     return sorted(found, key=lambda copies: copies.images[0].row)
 
@@ -179,7 +182,20 @@ def changed_since_written(
     entries = [*entries_of(plan.manifest.take(rows), plan.classes)]
     now = checksum_images(source, entries)
     changed = (now != then[rows]) & (now != UNKNOWN)
+    for n in np.flatnonzero(now == UNKNOWN).tolist():
+        changed[n] = _has_changed(source, entries[n])
     return [entries[n].name for n in np.flatnonzero(changed).tolist()]
+
+
+def _has_changed(source: Source, entry: ImageEntry) -> bool:
+    """Return whether an image can't be read because it is not what was listed."""
+    try:
+        deque(source.read_in_pieces(entry), maxlen=0)
+    except FileChanged:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _checksums_by_row(
@@ -211,6 +227,21 @@ def _refused_rows(
 
 def _first_rows(shards: Iterable[ShardSpec]) -> dict[tuple[str, int], int]:
     return {(shard.split, shard.index): shard.start for shard in shards}
+
+
+def _likeness(images: pa.Table) -> npt.NDArray[np.int64]:
+    """Return a number for each image that others with the same bytes share.
+
+    It is had without reading them: the size of the file, or the CRC-32 of deflated members, whose
+    own size is not in a manifest. Nothing tells if a member is like a file.
+    """
+    sizes: npt.NDArray[np.int64] = images["size"].to_numpy()
+    if "how" not in images.column_names:
+        return sizes
+    is_deflated = pc.equal(images["how"].cast(pa.binary()), b"deflate")
+    if pc.all(is_deflated).as_py():
+        return contents_of_each(images["mtime"].to_numpy())
+    return np.zeros_like(sizes) if pc.any(is_deflated).as_py() else sizes
 
 
 def _is_repeated(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

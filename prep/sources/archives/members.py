@@ -49,7 +49,7 @@ class Members:
 
     def marked_as_of(self, archive: Stamp) -> Members:
         """Return the same members with marks of another archive, which these were unpacked from."""
-        return replace(self, marks=marks_of(self.marks >> 32 & 0xFFFFFFFF, archive))
+        return replace(self, marks=marks_of(contents_of_each(self.marks), archive))
 
 
 def mark(contents: int, archive: Stamp) -> int:
@@ -108,6 +108,11 @@ def _hashed(*numbers: int) -> int:
 def contents_of(mark: int) -> int:
     """Return the ``contents`` that a mark was made of."""
     return mark >> 32 & 0xFFFFFFFF
+
+
+def contents_of_each(marks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the ``contents`` that each of many marks was made of."""
+    return marks >> 32 & 0xFFFFFFFF
 
 
 def path_within(name: bytes) -> bytes | None:
