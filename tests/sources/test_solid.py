@@ -184,6 +184,21 @@ def test_later_runs_read_what_the_output_keeps(
     assert unpacked
 
 
+def test_a_temporary_file_that_was_tidied_away_is_made_again(
+    tmp_path: Path, tar: bytes, temporary: Path
+) -> None:
+    archive = tmp_path / "photos.tar.gz"
+    archive.write_bytes(gzip.compress(tar))
+    chosen = config(archive, tmp_path / "out", unpack=True)
+    plan = prep.plan(chosen)
+    for again in (lambda: prep.plan(chosen), lambda: Journal(chosen.output).begin(plan)):
+        for path in temporary.glob("prep-unpacked-*"):
+            path.unlink()
+        again()
+    (kept,) = (tmp_path / "out/.prep").glob("images-*.bin")
+    assert kept.read_bytes() == tar
+
+
 def test_another_archive_of_that_name_is_another_source(tmp_path: Path, tar: bytes) -> None:
     archive = tmp_path / "photos.tar.gz"
     archive.write_bytes(gzip.compress(tar))

@@ -139,12 +139,15 @@ class _Temporary:
     def path(self, archive: str, name: str) -> str:
         """Return the path of the file that an archive is unpacked to; unpack it if need be."""
         with self._lock:
-            if name not in self._paths:
-                self._paths[name] = _unpacked(locate(archive))
-            return self._paths[name]
+            known = self.known(name)
+            if known is None:
+                known = self._paths[name] = _unpacked(locate(archive))
+            return known
 
     def known(self, name: str) -> str | None:
-        return self._paths.get(name)
+        """Return the path of a file that is there: whoever tidies up may have removed it."""
+        path = self._paths.get(name)
+        return path if path is not None and os.path.exists(path) else None
 
     def discard(self, name: str) -> None:
         with self._lock, contextlib.suppress(KeyError, FileNotFoundError):
