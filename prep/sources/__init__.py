@@ -17,7 +17,9 @@ Nobody else joins the name of a source and that of an image, or opens an image f
 estimate, a repair and the report's page all ask ``Source.read``. Images are never decoded here.
 
 A new kind of source is one file with a subclass of ``Source`` that is also a ``base.SourceKind``,
-and its line in ``registry``; a new shape of files is a layout. If the name of an image does not
-tell where its bytes are, its catalog has the columns ``file``, ``offset`` and ``how``, which the
-manifest then keeps, too.
+and its line in ``registry``; a new shape of files is a layout (see ``layouts``). If the name of an
+image does not tell where its bytes are, its catalog has the columns ``file``, ``offset`` and
+``how``, which the manifest then keeps, too, and the time in its stamp is a mark of its contents
+(``archives.members.mark``). That is enough for records that hold their bytes as they are, such as
+TFRecords; for ``how`` ``row``, which no layout has yet, ``FileSource`` needs a way to read one.
 """
