@@ -74,6 +74,10 @@ class SourceError(UsageError):
     """The source is missing, can't be listed, or has no images in it."""
 
 
+class NoImages(SourceError):
+    """The source is there, and has no images in it."""
+
+
 class LabelError(UsageError):
     """The label map is malformed, or a class is absent from it."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prep.config import Config
 from prep.sources.base import UNLABELLED
+from prep.sources.labelling.label_rules import LabelRules
 from prep.text import counted, quoted, size_text
 
 if TYPE_CHECKING:
@@ -107,10 +108,18 @@ def setting_text(value: Any) -> str:
     """Return the value of a key as people write it.
 
     >>> setting_text(("train", "val")), setting_text({"image": "path", "label": ("a", "b")})
-    ('train,val', 'image: path, label: a,b')
+    ('train,val', '{image: path, label: [a, b]}')
     """
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, LabelRules):
+        value = value.to_json()
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {setting_text(of)}" for name, of in value.items())
+        return f"{{{', '.join(f'{name}: {_inner(of)}' for name, of in value.items())}}}"
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _inner(value: Any) -> str:
+    """Return a value in a mapping, with a list in brackets, because commas end it."""
+    text = setting_text(value)
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, (list, tuple)) else text

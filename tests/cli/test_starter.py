@@ -79,6 +79,13 @@ def test_the_only_source_in_this_folder_is_found(home: Path) -> None:
     assert "several folders of images in '.', such as" in init("--overwrite", code=2)
 
 
+def test_no_folder_is_chosen_beside_one_that_cannot_be_read(home: Path) -> None:
+    write_tree(home / "all", {"things": {"crane": 2}})
+    write_tree(home / "all" / "animals", {"birds": {"crane": 1}, "cats": {"tabby": 1}})
+    assert "'things' in" in init("all", code=2)
+    assert not (home / "config.yaml").exists()
+
+
 def test_this_folder_may_be_the_source_itself(home: Path) -> None:
     write_tree(home, SPLIT)
     init()

@@ -251,7 +251,7 @@ def test_paths_that_an_output_holds_are_not_expanded_again(monkeypatch: pytest.M
         ("source", ["a", "caf\udce9.tar"], "which is not valid UTF-8; rename it"),
         ("columns", {"lable": "dx"}, "columns.lable: unknown key; did you mean 'label'?"),
         ("columns", {"image": ["a", "b"]}, "columns.image: got"),
-        ("columns", "path", "columns: got 'path'; expected a mapping, NAME=VALUE,… or a JSON"),
+        ("columns", "path", "columns: got 'path'; expected a mapping, NAME=VALUE,… or, for lists, a JSON"),
         ("columns", 3, "columns: got a number; expected a mapping"),
         ("labels", {"form": "leaf"}, "labels.form: unknown key; did you mean 'from'?"),
         ("labels", {"from": "cat.*"}, "labels.from: got 'cat.*'; expected folder, leaf, path"),

@@ -573,11 +573,20 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
     assert labels(place, columns={"label": "what"}) == {"a b.jpg": "7", "x,y.jpg": "8"}
     assert labels(place, columns={"image": 1, "label": 3}) == {"a b.jpg": "7", "x,y.jpg": "8"}
     told = refusal(place, columns={"label": "whta"})
-    assert "columns.label: got 'whta', unknown column; did you mean 'what'?" in told
-    assert r"columns found in" in told
+    assert "columns.label: got 'whta', which is no column; did you mean 'what'? columns" in told
     assert r"'where', 'two\nlines', 'what', 'set'" in told
     bare = write(tmp_path, {"b.csv": "a b,x\ncat/1,y\n"}) / "b.csv"
     assert labels(bare, columns={"image": "1", "label": "2"}) == {"a b.jpg": "x", "cat/1.jpg": "y"}
+
+
+def test_settings_that_keep_images_from_being_found_are_told(tmp_path: Path) -> None:
+    write(images(tmp_path / "photos"), {"../list.csv": "path,label\nphotos/cat/1.jpg,x\n"})
+    place = tmp_path / "list.csv"
+    assert labels(place) == {"photos/cat/1.jpg": "x"}
+    told = refusal(place, images=str(tmp_path / "photos"))
+    assert "the names begin with 'photos/' themselves, so the folder above fits" in told
+    told = refusal(place, extension="png")
+    assert "there is 'photos/cat/1.jpg', to which no `extension` needs to be added" in told
 
 
 def test_columns_of_ones_and_zeros(tmp_path: Path) -> None:

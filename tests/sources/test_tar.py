@@ -264,7 +264,7 @@ def test_tars_in_tars_are_read_in_place(tmp_path: Path) -> None:
 def test_damage_within_a_tar_names_both(tmp_path: Path) -> None:
     inner = joined([block(b"cat.jpg", b"1"), block(b"dog.jpg", b"2")])
     told = error_of(written(tmp_path / "a.tar", block(b"n01.tar", inner[:1200])))
-    assert re.search("a.tar/n01.tar': is truncated: .* last whole member is 'cat.jpg'", told)
+    assert re.search("a.tar/n01.tar' is truncated: .* last whole member is 'cat.jpg'", told)
     told = error_of(written(tmp_path / "b.tar", block(b"n01.tar", b"this is none" * 100)))
     assert "b.tar/n01.tar': is no tar file" in told
 

@@ -7,12 +7,12 @@ import os
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prep.config import Config
-from prep.errors import ConfigError, SourceError
+from prep.errors import ConfigError, NoImages, SourceError
 from prep.operations.run import run
 from prep.output.report.report import RunReport
 from prep.settings import DEFAULT_SPLIT, KEYS, Key
@@ -121,9 +121,9 @@ def _find_source(place: str, output: str, *, unpack: bool) -> tuple[str, Catalog
     try:
         return place, _catalog(place, output, unpack=unpack)
     except SourceError as error:
-        found = [] if is_url(place) else list(_sources_in(place, output))
+        found = [] if is_url(place) else _sources_in(place, output)
         if len(found) > 1:
-            names = " and ".join(quoted(absolute(folder)) for folder, _ in found[:2])
+            names = " and ".join(quoted(absolute(folder)) for folder, _ in found)
             raise SourceError(
                 f"source: several folders of images in {quoted(place)}, such as "
                 f"{names}; name one of them"
@@ -138,22 +138,27 @@ def _catalog(place: str, output: str, *, unpack: bool = False) -> Catalog:
     return open_source(config.source).catalog(config)
 
 
-def _sources_in(place: str, output: str) -> Iterator[tuple[str, Catalog]]:
-    """Yield the folders in a folder that can be a source, two at most."""
+def _sources_in(place: str, output: str) -> list[tuple[str, Catalog]]:
+    """Return the folders in a folder that can be a source, two at most.
+
+    There are none if one of them has images, but can't be read: that one may be meant.
+    """
     try:
         names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir())
     except OSError:
-        return
-    found = 0
+        return []
+    found: list[tuple[str, Catalog]] = []
     for name in [name for name in names if not name.startswith(".")][:_MOST_FOLDERS]:
         folder = os.path.normpath(os.path.join(place, name))
         try:
-            yield folder, _catalog(folder, output)
-        except (SourceError, ConfigError):
+            found.append((folder, _catalog(folder, output)))
+        except (NoImages, ConfigError):
             continue
-        found += 1
-        if found == 2:
-            return
+        except SourceError:
+            return []
+        if len(found) == 2:
+            break
+    return found
 
 
 def _as_yaml(catalog: Catalog, source: str, output: str) -> str:

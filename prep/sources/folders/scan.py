@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from prep.errors import ConfigError, SourceError
+from prep.errors import ConfigError, NoImages, SourceError
 from prep.settings import DEFAULT_SPLIT
 from prep.sources.base import Catalog
 from prep.sources.columns import hows_of, table_of
@@ -237,7 +237,7 @@ def _require_images(tree: Tree, shape: Shape, found: Survey, image_type: str | N
     remedy = _other_types(image_type, passed) if image_type else f"; {unread}" if unread else ""
     if not remedy:
         seen += [f"{i.reason}: {quoted(i.example)}" for i in passed.ignored() if i.reason != OTHER]
-    raise SourceError(
+    raise NoImages(
         f"source: no images in {quoted(tree.shown(empty[0]))}; expected "
         f"{kinds} in <split>/<class>/ or <class>/ folders"
         + (f" (found: {'; '.join(seen)})" if seen else "")

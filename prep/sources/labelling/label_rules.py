@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -97,9 +98,6 @@ class LabelRules:
         given = (self.names, order, self.include, self.exclude)
         return tuple(value for value in given if isinstance(value, str))
 
-    def __str__(self) -> str:
-        return ", ".join(f"{key}: {value}" for key, value in self.to_json().items())
-
 
 def files_for_labels(wanted: Wanted) -> tuple[str, ...]:
     """Return the paths and URLs of files that say which images and classes are wanted."""
@@ -113,7 +111,7 @@ def read_pairs(key: str, value: Any) -> dict[str, Any]:
     Raises:
         ConfigError: it is none.
     """
-    expected = f"{key}: got {{}}; expected a mapping, NAME=VALUE,… or a JSON object"
+    expected = f"{key}: got {{}}; expected a mapping, NAME=VALUE,… or, for lists, a JSON object"
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("{"):
@@ -132,11 +130,14 @@ def read_pairs(key: str, value: Any) -> dict[str, Any]:
 
 
 def names_or_file(key: str, value: Any) -> str | tuple[str, ...]:
-    """Return names given as a list, or the absolute path of a file of them.
+    """Return names given as a list or as JSON, or the absolute path of a file of them.
 
     Raises:
         ConfigError: it is neither.
     """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):  # The name of a file may begin so.
+            value = parse_json(value)
     if isinstance(value, list | tuple):
         wrong = [name for name in value if not isinstance(name, str | int) or name == ""]
         if wrong:
@@ -177,7 +178,10 @@ def _origin(value: Any) -> str:
 
 def _renames(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"labels.rename: got {kind_of(value)}; expected a mapping of old to new")
+        raise ConfigError(
+            f"labels.rename: got {kind_of(value)}; expected a mapping of old to new, such as "
+            '{pug: dog} in a file, or as a flag: --labels \'{"rename": {"pug": "dog"}}\''
+        )
     for old, new in value.items():
         if not isinstance(old, str | int) or not isinstance(new, str | int) or "" in (old, new):
             raise ConfigError(

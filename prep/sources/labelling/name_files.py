@@ -12,6 +12,15 @@ from prep.parsing import LARGEST, parse_json, text_of
 from prep.storage.locate import locate
 from prep.text import counted, quoted, reason_of
 
+_NAMES = "a list of names, or a file with one in a line"
+_EXPECTED = {
+    "exclude": _NAMES,
+    "labels.include": _NAMES,
+    "labels.exclude": _NAMES,
+    "labels.order": "name, file, or a file with one class in a line",
+    "labels.names": "a file with a class and its name in each line",
+}
+
 
 def names_given(key: str, value: str | tuple[str, ...]) -> list[str]:
     """Return the names of a list as it was given, or those in a file, one in a line.
@@ -68,7 +77,7 @@ def _text(key: str, path: str) -> str:
         if isinstance(error, OSError):
             place.require_answer(error, f"{key}: can't be read")
         raise ConfigError(
-            f"{key}: {quoted(path)} can't be read: {reason_of(error)}; expected a text file"
+            f"{key}: {quoted(path)} can't be read: {reason_of(error)}; expected {_EXPECTED[key]}"
         ) from None
 
 

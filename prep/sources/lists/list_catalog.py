@@ -267,7 +267,7 @@ class _Images:
         )
         raise self.table.error(
             f"{len(missing):,} of {len(rows.names):,} listed images are not in "
-            f"{quoted(self.root)}: {told}{hint_for(names[:20], self.files)}; {remedy}"
+            f"{quoted(self.root)}: {told}{hint_for(names[:20], self.files, self.root)}; {remedy}"
         )
 
     def _once(self, names: pa.Array, at: _Rows) -> _Rows:

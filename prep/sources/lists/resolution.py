@@ -17,7 +17,7 @@ from prep.sources.columns import joined
 from prep.sources.lists.image_files import NAMES, ImageFiles
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import IMAGE_NAME, is_on_the_web
-from prep.text import counted, quoted
+from prep.text import counted, one_line, quoted
 
 _EXTENSION = r"\.[^./]*$"
 _IMAGE = rf"(?i){IMAGE_NAME}$"
@@ -229,11 +229,22 @@ def _rewritten(name: bytes, rewrite: Callable[[str], str]) -> bytes | None:
     return None if other == name else other
 
 
-def hint_for(names: Sequence[bytes], files: ImageFiles) -> str:
-    """Return what may be wrong with names of which no file is there, in words; or nothing."""
+def hint_for(names: Sequence[bytes], files: ImageFiles, root: str) -> str:
+    """Return what may be wrong with names of which no file is there, in words; or nothing.
+
+    Args:
+        names: as the list has them, without an extension that was given apart.
+        root: the folder, archive or storage that they are relative to.
+    """
     near = files.near(pa.array(names, NAMES))
     lower = {name.lower(): name for name in near.to_pylist()[:100_000]}
     for name in names:
-        if name.lower() in lower:
-            return f"; there is {quoted(os.fsdecode(lower[name.lower()]))}, in another case"
+        if (there := lower.get(name.lower())) is not None:
+            shown = quoted(os.fsdecode(there))
+            if there == name:  # Otherwise it would have been found.
+                return f"; there is {shown}, to which no `extension` needs to be added"
+            return f"; there is {shown}, in another case"
+    folder = os.path.basename(root.rstrip("/"))
+    if folder and all(name.startswith(os.fsencode(folder) + b"/") for name in names):
+        return f"; the names begin with '{one_line(folder)}/' themselves, so the folder above fits"
     return ""

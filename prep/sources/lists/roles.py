@@ -11,7 +11,7 @@ from prep.errors import ConfigError
 from prep.settings import COLUMN_ROLES
 from prep.sources.folders.names import EXTENSIONS, role_of
 from prep.sources.lists.list_table import ListTable
-from prep.text import quoted, some, unknown
+from prep.text import nearest, quoted, some
 
 #: A regular expression for the end of the name of an image; its case does not matter.
 IMAGE_NAME = rf"\.(?:{'|'.join(sorted(name.decode() for name in EXTENSIONS))})"
@@ -192,10 +192,11 @@ def _position(table: ListTable, role: str, name: str) -> int:
         )
     if name.isdecimal() and 0 < int(name) <= len(table.columns):
         return int(name) - 1
-    told = unknown("column", name, table.columns)
+    near = nearest(name, table.columns)
+    told = f"did you mean {quoted(near)}? " if near else ""
     raise ConfigError(
-        f"columns.{role}: got {quoted(name)}, {told}; columns found in {quoted(table.name)}: "
-        f"{_told(table.columns)}"
+        f"columns.{role}: got {quoted(name)}, which is no column; {told}columns found in "
+        f"{quoted(table.name)}: {_told(table.columns)}"
     )
 
 

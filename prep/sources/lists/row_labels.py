@@ -86,8 +86,9 @@ def splits_of_rows(
         require_split(table, splits)
         return splits, f"splits from {column_named(table, roles.split)}"
     stem = os.path.basename(table.name).partition(".")[0]
-    name = stem if is_plainly_a_split(stem) else DEFAULT_SPLIT
-    return _same_word(len(columns[roles.image]), name), f"all of split {quoted(name)}"
+    named = is_plainly_a_split(stem)
+    told = f"split {quoted(stem)} from its name" if named else "no column of splits"
+    return _same_word(len(columns[roles.image]), stem if named else DEFAULT_SPLIT), told
 
 
 def labels_of_rows(

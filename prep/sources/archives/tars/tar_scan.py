@@ -279,7 +279,8 @@ class _Scan:
         )
 
     def _fail(self, told: str) -> NoReturn:
-        raise SourceError(f"source: {quoted(self._shown)}: {told}")
+        joint = " " if told.startswith(("is ", "ends ")) else ": "
+        raise SourceError(f"source: {quoted(self._shown)}{joint}{told}")
 
     @property
     def _last(self) -> str:
