@@ -5,7 +5,8 @@
     PrepError                  anything this package raises on purpose      exit 1
     ├── UsageError             the request can't be carried out             exit 2
     │   ├── ConfigError        a key is unknown, missing, or out of range
-    │   ├── SourceError        the source is missing or has no images
+    │   ├── SourceError        the source is missing or can't be read
+    │   │   └── NoImages       the source is there, and has no images
     │   ├── LabelError         the label map is malformed or lacks a class
     │   ├── OutputConflict     the output already holds something else
     │   └── UntrustedPlan      the plan of the output may be somebody else's

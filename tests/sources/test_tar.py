@@ -266,7 +266,7 @@ def test_damage_within_a_tar_names_both(tmp_path: Path) -> None:
     told = error_of(written(tmp_path / "a.tar", block(b"n01.tar", inner[:1200])))
     assert re.search("a.tar/n01.tar' is truncated: .* last whole member is 'cat.jpg'", told)
     told = error_of(written(tmp_path / "b.tar", block(b"n01.tar", b"this is none" * 100)))
-    assert "b.tar/n01.tar': is no tar file" in told
+    assert "b.tar/n01.tar' is no tar file" in told
 
 
 def test_a_tar_cut_anywhere_is_an_error_and_never_a_shorter_list(tmp_path: Path) -> None:
