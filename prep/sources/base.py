@@ -86,6 +86,7 @@ class Catalog:
             its ``columns``.
         label_column: the column that labels are from, if a list has one; the first of several.
         doubts: what may be a mistake in the source, a sentence each, for warnings.
+        split_doubts: those that only count where the configuration gives no split for the source.
     """
 
     source: str
@@ -100,6 +101,7 @@ class Catalog:
     as_keys: Mapping[str, Any] = field(default_factory=dict)
     label_column: str | None = None
     doubts: tuple[str, ...] = ()
+    split_doubts: tuple[str, ...] = ()
 
 
 class Wanted(Protocol):

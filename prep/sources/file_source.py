@@ -80,7 +80,8 @@ class FileSource(Source):
         if isinstance(given, str):
             catalog = read_catalog(given, wanted)
         else:
-            parts = [read_catalog(path, AllSplits.of(wanted)) for path in given.paths]
+            every = AllSplits.of(wanted)
+            parts = [read_catalog(path, every, split) for split, path in given.parts]
             catalog = merge_catalogs(given, parts, wanted)
         self._open(catalog.source)  # From now on, it reads what it has listed.
         listed = labelled(catalog, wanted)

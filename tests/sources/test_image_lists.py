@@ -426,6 +426,11 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "no images": ("label,width\na,3\n", "no column is known to hold the images; columns found"),
     "header or not": ("a b,x\ncat/1,y\n", "can't tell whether the first line names the columns"),
+    "a comment": (
+        "# by me\npath,label\na b.jpg,x\n",
+        "line 1 is a comment, '# by me'; take out what is above",
+    ),
+    "boxes": ("0 0.5 0.5 0.1 0.1\n", "columns found: '1', '2', '3', '4', '5'"),
     "pixels": (
         "label," + ",".join(f"pixel{n}" for n in range(64)) + "\n" + ",".join(["7"] * 65) + "\n",
         "seems to hold pixels (columns: 'label', 'pixel0'",
@@ -628,6 +633,18 @@ def test_doubts_are_told(tmp_path: Path) -> None:
         found = catalog(write(tmp_path, {"l.csv": text}) / "l.csv").doubts
         assert len(found) == 1
         assert expected in found[0]
+
+
+def test_splits_that_are_told_otherwise_are_doubted(tmp_path: Path) -> None:
+    images(tmp_path, ["1.jpg", "2.jpg"])
+    text = "path,label,is_valid\n1.jpg,a,True\n2.jpg,b,False\n"
+    place = write(tmp_path, {"l.csv": text, "labels_test.csv": text.replace("is_valid", "x")})
+    (doubt,) = catalog(place / "l.csv").doubts
+    assert "column 'is_valid' may tell the splits, and is not read" in doubt
+    assert catalog(place / "l.csv", columns={"split": "is_valid"}).doubts == ()
+    (doubt,) = catalog(place / "labels_test.csv").doubts
+    assert doubt.endswith("give the list by its split, as {test: labels_test.csv}")
+    assert catalog({"test": str(place / "labels_test.csv")}).doubts == ()
 
 
 def test_images_of_a_list_may_be_in_an_archive(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from prep.text import kind_of, one_line, quoted, shown, unknown
 Origin = Literal["folder", "leaf", "path", "column"]
 _ORIGINS = ("folder", "leaf", "path", "column")
 _ORDERS = ("name", "file")
+# A comma that ends a value of ``NAME=VALUE,…``.
+_NEXT_PAIR = re.compile(r",(?=\s*\w+\s*=)")
 _EXPECTED_FROM = (
     "folder, leaf, path, column, or a regular expression with (?P<label>…) that is searched for in "
     "the name of an image"
@@ -108,8 +110,13 @@ def files_for_labels(wanted: Wanted) -> tuple[str, ...]:
 def read_pairs(key: str, value: Any) -> dict[str, Any]:
     """Return a mapping that may be given as ``NAME=VALUE,…``, or as JSON text.
 
+    A comma before anything else than a name and ``=`` belongs to the value.
+
     Raises:
         ConfigError: it is none.
+
+    >>> read_pairs("labels", "from=(?P<label>.+)_[0-9]{1,3}[.],order=name")
+    {'from': '(?P<label>.+)_[0-9]{1,3}[.]', 'order': 'name'}
     """
     expected = f"{key}: got {{}}; expected a mapping, NAME=VALUE,… or, for lists, a JSON object"
     if isinstance(value, str):
@@ -120,7 +127,7 @@ def read_pairs(key: str, value: Any) -> dict[str, Any]:
             except ValueError:
                 raise ConfigError(expected.format(shown(text))) from None
         else:
-            pairs = [part.partition("=") for part in text.split(",")]
+            pairs = [part.partition("=") for part in _NEXT_PAIR.split(text)]
             if not all(equals and name.strip() for name, equals, _ in pairs):
                 raise ConfigError(expected.format(shown(text)))
             value = {name.strip(): given.strip() for name, _, given in pairs}

@@ -28,11 +28,12 @@ _LAYOUTS: Mapping[Layout, LayoutReader] = {
 }
 
 
-def read_catalog(path: str, wanted: Wanted) -> Catalog:
+def read_catalog(path: str, wanted: Wanted, split: str | None = None) -> Catalog:
     """Return the catalog of one folder, archive or list, as its layout tells it.
 
     Args:
         path: absolute, or a URL.
+        split: what the configuration gives it for, if anything.
 
     Raises:
         SourceError, ConfigError, StorageUnavailable: as ``Source.catalog``.
@@ -43,7 +44,9 @@ def read_catalog(path: str, wanted: Wanted) -> Catalog:
     if word != "list" and not isinstance(wanted, AllSplits):  # Another source may be a list.
         _require_no_keys_of_lists(place, reader, wanted)
     catalog = reader.catalog(place, wanted)
-    catalog = replace(catalog, as_keys={"layout": word, **catalog.as_keys})
+    doubts = catalog.doubts if split else (*catalog.split_doubts, *catalog.doubts)
+    as_keys = {"layout": word, **catalog.as_keys}
+    catalog = replace(catalog, as_keys=as_keys, doubts=doubts, split_doubts=())
     for root in paths_of(catalog.source):
         open_alike(root, path)
     return catalog

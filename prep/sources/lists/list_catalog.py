@@ -27,6 +27,7 @@ from prep.sources.lists.row_labels import (
     Words,
     are_flags,
     column_named,
+    doubt_about_splits,
     doubts_about,
     labels_of_rows,
     no_words,
@@ -75,6 +76,7 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
         as_keys={"columns": rows.columns} if rows.columns else {},
         label_column=rows.label_column,
         doubts=doubts_about(rows.labels, rows.splits, rows.groups),
+        split_doubts=rows.split_doubts,
     )
 
 
@@ -98,6 +100,7 @@ class _Read:
         are_labelled: whether labels are from the list, and not from the names of images.
         columns: the columns by their role, as a configuration names them.
         label_column: the column of the labels, if there is one.
+        split_doubts: whether splits may be told otherwise, in words.
     """
 
     numbers: _Rows
@@ -109,6 +112,7 @@ class _Read:
     are_labelled: bool
     columns: Mapping[str, Any]
     label_column: str | None
+    split_doubts: tuple[str, ...]
 
     def of_splits(self, wanted: tuple[str, ...] | None, table: ListTable) -> _Read:
         """Return the rows of some splits; of all, if None.
@@ -172,6 +176,7 @@ def _read(table: ListTable, wanted: Wanted, root: str) -> _Read:
         are_labelled=from_columns,
         columns=roles.as_columns(table),
         label_column=of_labels or None,
+        split_doubts=doubt_about_splits(table, roles),
     ).of_splits(wanted.splits, table)
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from prep.settings import DEFAULT_SPLIT
 from prep.sources.base import Wanted
-from prep.sources.folders.names import is_container, is_plainly_a_split
+from prep.sources.folders.names import is_container, is_plainly_a_split, role_of
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
 from prep.text import counted, quoted, some
@@ -24,6 +24,11 @@ _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
 _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
 _BLANK = " \t\r\n"
+# Columns that tell a part of a set by a word or a number: ``is_valid``, ``fold``.
+_OF_SPLITS = re.compile(
+    r"(is[_ -]?|in[_ -]?)(train(ing)?|val(id(ation)?)?|test(ing)?)|k?[_ -]?folds?([_ -]?id)?",
+    re.IGNORECASE,
+)
 # What programs write for a value that is absent; "none" may well be a class.
 _ABSENT = frozenset(["nan", "null", "n/a", "#n/a", "<na>"])
 # Labels of which it is remarkable that no two are alike.
@@ -214,6 +219,24 @@ def require_split(table: ListTable, splits: Words) -> None:
             f"{counted(len(wrong), 'image')} with an empty split: {table.named(wrong.tolist())}; "
             "fill it in, or take the rows out"
         )
+
+
+def doubt_about_splits(table: ListTable, roles: Roles) -> tuple[str, ...]:
+    """Return why images may belong to other splits than all to one, if anything says so."""
+    if roles.split is not None:
+        return ()
+    stem = os.path.basename(table.name).partition(".")[0]
+    columns = [table.columns[at] for at in roles.rest if _OF_SPLITS.fullmatch(table.columns[at])]
+    if columns:
+        why = f"column {quoted(columns[0])} may tell the splits, and is not read: name it with"
+        return (f"{why} `columns.split` if it does",)
+    if role_of(stem) in ("validation", "test") and not is_plainly_a_split(stem):
+        return (
+            f"all images of {quoted(os.path.basename(table.name))} are taken for split "
+            f"{quoted(DEFAULT_SPLIT)}, though it is named like another: give the list by its "
+            f"split, as {{{role_of(stem)}: {os.path.basename(table.name)}}}",
+        )
+    return ()
 
 
 def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from prep.text import quoted, reason_of
 _PATH_AND_LABEL = re.compile(rf"\s*(\S.*{IMAGE_NAME})\s+(\S.*?)\s*", re.IGNORECASE)
 _IMAGE = re.compile(rf"{IMAGE_NAME}\s*$", re.IGNORECASE)
 # Lines of a path and two numbers or more, such as those of the Oxford pets: ``name 1 1 2``.
-_PATH_AND_NUMBERS = re.compile(r"\s*(\S+)((?:\s+-?\d+){2,})\s*")
+_PATH_AND_NUMBERS = re.compile(r"\s*(\S+)((?:\s+-?\d+(?:\.\d+)?){2,})\s*")
 _FORMS = {1: "lines of paths", 2: "lines of paths and labels"}
 
 
@@ -53,7 +53,7 @@ def _columns_of(line: str) -> list[str] | None:
     return [match[1], *match[2].split()] if match else None
 
 
-def _without_comments(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+def without_comments(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Return lines without those at their beginning that start with a ``#`` and name no image."""
     start = 0
     while start < len(lines) and _is_comment(lines[start][1]):
@@ -91,7 +91,7 @@ def _split_lines(lines: Sequence[str]) -> list[tuple[str, ...]]:
 
 def table_of_paths(name: str, text: str) -> ListTable:
     """Return the table of lines of a path and perhaps a label, or several numbers."""
-    lines = _without_comments(numbered_lines(text))
+    lines = without_comments(numbered_lines(text))
     rows = _split_lines([line for _, line in lines])
     width = len(rows[0])
     header = is_role(rows[0][0], "image")

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep.errors import SourceError
-from prep.sources.lists.formats.line_lists import are_lines, numbered_lines, table_of_paths
+from prep.sources.lists.formats.line_lists import (
+    are_lines,
+    numbered_lines,
+    table_of_paths,
+    without_comments,
+)
 from prep.sources.lists.list_table import SAMPLED, ListTable
 from prep.sources.lists.roles import IMAGE_NAME, PIXELS, hold_pixels, is_on_the_web, is_role
 from prep.text import counted, quoted
@@ -41,8 +46,20 @@ def read_text_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
     best = max(tables, key=lambda table: table.score, default=None)
     lines = numbered_lines(head)
     if best is None or (best.score < _SURE and are_lines(lines)):
+        _require_no_comment(name, lines)
         return table_of_paths(name, text)
     return _delimited_table(name, text, best, given)
+
+
+def _require_no_comment(name: str, lines: list[tuple[int, str]]) -> None:
+    """Raise SourceError for comments before rows whose values are separated."""
+    rest = without_comments(lines)
+    text = "\n".join(line for _, line in rest)
+    if len(rest) < len(lines) and any(_Delimited.of(text, mark) for mark in _FORMS):
+        raise SourceError(
+            f"source: {quoted(name)}: line {lines[0][0]} is a comment, {quoted(lines[0][1])}; take "
+            "out what is above the rows and the names of their columns"
+        )
 
 
 @dataclass(frozen=True)
