@@ -20,9 +20,9 @@ import prep
 from prep import Config
 from prep.errors import ConfigError, LabelError, SourceError
 from prep.sources.base import Catalog
-from prep.sources.imagenet.imagenet_layout import ImageNet
+from prep.sources.imagenet.imagenet_layout import ImageNetLayout
 from prep.sources.layouts.base import Place
-from prep.sources.layouts.recognition import choose
+from prep.sources.layouts.recognition import choose_layout
 from prep.sources.manifest import entries_of
 from prep.sources.registry import open_source
 from tests.conftest import DATA
@@ -71,8 +71,8 @@ def config_of(source: Path, **settings: Any) -> Config:
 def catalog_of(source: Path, **settings: Any) -> Catalog:
     """What the layout itself tells."""
     config, place = config_of(source, **settings), Place.at(str(source))
-    layout = choose(place, config)
-    assert isinstance(layout, ImageNet)
+    layout = choose_layout(place, config)
+    assert isinstance(layout, ImageNetLayout)
     return layout.catalog(place, config)
 
 
@@ -280,9 +280,9 @@ def test_sorted_folders_are_class_folders_as_ever(
     val = {f"val/{wnid}/{VAL[n - 1]}": contents(VAL[n - 1]) for n, wnid in VALIDATION.items()}
     write(tmp_path, {**train_folders(), **val, **more})
     config, place = config_of(tmp_path), Place.at(str(tmp_path))
-    assert not isinstance(choose(place, config), ImageNet)
+    assert not isinstance(choose_layout(place, config), ImageNetLayout)
     if not any(".tar" in name and "devkit" not in name for name in more):
-        catalog = ImageNet().catalog(place, config)
+        catalog = ImageNetLayout().catalog(place, config)
         assert images_of(catalog) == TRAIN_LABELS | VAL_LABELS
         assert "file" not in catalog.images.column_names
 
@@ -407,7 +407,7 @@ def test_sorted_validation_images_are_checked_against_the_ground_truth(tmp_path:
     val = {f"val/{wnid}/{VAL[n - 1]}": contents(VAL[n - 1]) for n, wnid in SWAPPED.items()}
     write(tmp_path, {**train_folders(), **val, **DEVKIT})
     with pytest.raises(SourceError, match="another class of 2 validation images than their folder"):
-        ImageNet().catalog(Place.at(str(tmp_path)), config_of(tmp_path))
+        ImageNetLayout().catalog(Place.at(str(tmp_path)), config_of(tmp_path))
 
 
 def test_meta_mat_needs_scipy_and_text_files_do_not(
@@ -430,18 +430,18 @@ def test_shards_do_not_go_among_the_images(tmp_path: Path) -> None:
         ("ILSVRC/Data/CLS-LOC/val/x", "lies in"),
     ):
         with pytest.raises(ConfigError, match=message):
-            ImageNet().catalog(place, Config(source=tmp_path, output=tmp_path / output))
+            ImageNetLayout().catalog(place, Config(source=tmp_path, output=tmp_path / output))
     train = tmp_path / "ILSVRC/Data/CLS-LOC/train"
     among = Config(source=train, output=train / "n01440764/x")
     with pytest.raises(ConfigError, match=r"lies in .*train', which holds images"):
-        ImageNet().catalog(Place.at(str(train)), among)
-    inside = ImageNet().catalog(place, Config(source=tmp_path, output=tmp_path / "shards"))
+        ImageNetLayout().catalog(Place.at(str(train)), among)
+    inside = ImageNetLayout().catalog(place, Config(source=tmp_path, output=tmp_path / "shards"))
     assert images_of(inside) == TRAIN_LABELS | VAL_LABELS | TEST_LABELS
 
 
 def test_nothing_of_imagenet(tmp_path: Path) -> None:
     write(tmp_path, {"cats/1.jpg": b"", "val/n01440764x/1.jpg": b""})
-    assert ImageNet().recognizes(Place.at(str(tmp_path))) is None
+    assert ImageNetLayout().recognizes(Place.at(str(tmp_path))) is None
     with pytest.raises(SourceError, match="nothing of ImageNet; expected tars such as"):
         catalog_of(tmp_path, layout="imagenet")
 
@@ -551,8 +551,8 @@ def test_a_storage_is_read_alike_and_each_folder_listed_at_most_twice(
     config = Config(source=url, output=tmp_path / "shards", storage_options=s3.options)
     config.grant()
     place = Place.at(config.source)
-    layout = choose(place, config)
-    assert isinstance(layout, ImageNet)
+    layout = choose_layout(place, config)
+    assert isinstance(layout, ImageNetLayout)
     catalog = layout.catalog(place, config)
     listed = Counter(path for _, path, _ in s3.requests() if path.count("imagenet%2F"))
     assert max(listed.values()) <= 2

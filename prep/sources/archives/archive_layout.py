@@ -19,7 +19,7 @@ _ZIP = (b"PK\3\4", b"PK\5\6")  # The latter is of an empty one.
 _PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
 
 
-class Archive:
+class ArchiveLayout:
     """A tar or zip file of class folders, or a folder of such files."""
 
     title = "an archive"

@@ -10,7 +10,7 @@ from prep.sources.layouts.base import Place
 from prep.text import quoted
 
 
-class Folders:
+class ClassFoldersLayout:
     """Class folders, with or without splits above them."""
 
     title = "class folders"

@@ -3,7 +3,7 @@
 - ``imagenet_layout``: the layout, and whether a source has it.
 - ``ilsvrc``: its catalog. It puts together what the other files find.
 - ``pieces``: which tars and folders of a source hold the images of which split.
-- ``shelves``: the folders that they lie in, on a disk, in a storage or in an archive.
+- ``file_systems``: the folders that they lie in, on a disk, in a storage or in an archive.
 - ``piece_images``: the images of a piece, and what their names tell.
 - ``piece_labels``: the class of each image of a piece.
 - ``devkit``: finds the files that tell classes, beside the images or in a devkit.

@@ -13,7 +13,7 @@ from functools import partial
 
 from prep.errors import SourceError
 from prep.parsing import text_of
-from prep.sources.imagenet.shelves import Shelf
+from prep.sources.imagenet.file_systems import FileSystem
 from prep.sources.imagenet.synsets import Synsets, parse_map, parse_meta, parse_words
 from prep.sources.imagenet.validation import (
     ValidationLabels,
@@ -56,7 +56,7 @@ _Documents = Mapping[str, _Document]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knowledge:
+class DevkitData:
     """What the files beside the images tell.
 
     Attributes:
@@ -71,28 +71,28 @@ class Knowledge:
 
 
 def read_devkits(
-    folders: Sequence[tuple[Shelf, str]], *, validation: bool, needed: bool
-) -> Knowledge:
+    folders: Sequence[tuple[FileSystem, str]], *, validation: bool, needed: bool
+) -> DevkitData:
     """Read what files in some folders, and in devkits in these, tell of the classes.
 
     ``meta.mat`` is read only where no text file tells the same.
 
     Args:
-        folders: each on its shelf, by its path there.
+        folders: each in its file system, by its path there.
         validation: whether to read labels of validation images.
         needed: whether nothing else tells these.
 
     Raises:
         SourceError: a file can't be read, or contradicts another.
     """
-    kits = _Kits([documents for shelf, path in folders for documents in _devkits(shelf, path)])
+    kits = _Kits([documents for fs, path in folders for documents in _devkits(fs, path)])
     if not kits.lists():
         kits.read_metas()
     labels = kits.labels() if validation else []
     if needed and not labels and kits.ground_truths():
         kits.read_metas()
         labels = kits.labels()
-    return Knowledge(
+    return DevkitData(
         synsets=_merged(kits.lists()), validation=tuple(labels), files=frozenset(kits.read)
     )
 
@@ -171,10 +171,10 @@ def _merged(lists: Sequence[Synsets]) -> Synsets | None:
     return lists[0] if lists else None
 
 
-def _devkits(shelf: Shelf, path: str) -> Iterator[_Documents]:
+def _devkits(fs: FileSystem, path: str) -> Iterator[_Documents]:
     """Yield the files of each devkit in a folder, by name; those that lie loose are one."""
-    entries = shelf.entries(path)
-    yield _documents_in(shelf, path, entries)
+    entries = fs.entries(path)
+    yield _documents_in(fs, path, entries)
     for name, is_folder in entries.items():
         match = _DEVKIT.fullmatch(name)
         if match is None:
@@ -182,23 +182,23 @@ def _devkits(shelf: Shelf, path: str) -> Iterator[_Documents]:
         below = os.path.join(path, name)
         if is_folder:
             for folder in (below, os.path.join(below, "data")):
-                yield _documents_in(shelf, folder, shelf.names(folder))
+                yield _documents_in(fs, folder, fs.names(folder))
         elif match["packed"]:
-            yield _documents_packed(shelf, below)
+            yield _documents_packed(fs, below)
 
 
 def _is_known(name: str) -> bool:
     return name in _KNOWN or _GROUND_TRUTH.fullmatch(name) is not None
 
 
-def _documents_in(shelf: Shelf, folder: str, names: Iterable[str]) -> _Documents:
+def _documents_in(fs: FileSystem, folder: str, names: Iterable[str]) -> _Documents:
     found = ((name, os.path.join(folder, name)) for name in names if _is_known(name))
-    return {name: _Document(shelf.at(file), partial(shelf.read, file)) for name, file in found}
+    return {name: _Document(fs.at(file), partial(fs.read, file)) for name, file in found}
 
 
-def _documents_packed(shelf: Shelf, archive: str) -> _Documents:
+def _documents_packed(fs: FileSystem, archive: str) -> _Documents:
     """Return the files of a devkit as downloaded, a small tar file, mostly compressed."""
-    data, name_of_all = shelf.read(archive), shelf.at(archive)
+    data, name_of_all = fs.read(archive), fs.at(archive)
     found: dict[str, _Document] = {}
     try:
         data = _unpacked(data) if data.startswith(b"\x1f\x8b") else data

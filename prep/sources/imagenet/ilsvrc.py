@@ -15,7 +15,7 @@ from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import is_list
 from prep.sources.folders.output_place import output_inside
 from prep.sources.folders.scan import extensions_of
-from prep.sources.imagenet.devkit import Knowledge, read_devkits
+from prep.sources.imagenet.devkit import DevkitData, read_devkits
 from prep.sources.imagenet.piece_images import PieceImages, is_test_image, list_piece
 from prep.sources.imagenet.piece_labels import count_doubts, wnids_of
 from prep.sources.imagenet.pieces import (
@@ -49,12 +49,12 @@ def catalog_of_pieces(place: Place, found: FoundPieces, wanted: Wanted) -> Catal
             "that these were unpacked to"
         )
     _require_apart(place, pieces, wanted.output)
-    known = _knowledge(place, found, pieces)
+    known = _devkit_data(place, found, pieces)
     extensions = extensions_of(wanted.image_type)
-    images = [list_piece(piece, found.shelf, extensions) for piece in pieces]
+    images = [list_piece(piece, found.fs, extensions) for piece in pieces]
     wnids = [wnids_of(p, i, known) for p, i in zip(pieces, images, strict=True)]
     passed = _passed_over(found, known, wanted.output)
-    strays = Passed() if found.shelf is None else found.shelf.outside()
+    strays = Passed() if found.fs is None else found.fs.outside()
     for piece, listed, labels in zip(pieces, images, wnids, strict=True):
         passed.add(listed.passed)
         _move_strays(piece, listed, labels, strays)
@@ -84,7 +84,7 @@ def catalog_of_pieces(place: Place, found: FoundPieces, wanted: Wanted) -> Catal
     )
 
 
-def _knowledge(place: Place, found: FoundPieces, pieces: Sequence[Piece]) -> Knowledge:
+def _devkit_data(place: Place, found: FoundPieces, pieces: Sequence[Piece]) -> DevkitData:
     """Read the files that tell classes; those with validation labels if such images are wanted."""
     return read_devkits(
         label_folders(place, found),
@@ -156,19 +156,19 @@ def _title(piece: Piece) -> str:
     return "class tars" if piece.kind == "class tars" else "folders"
 
 
-def _passed_over(found: FoundPieces, known: Knowledge, output: str) -> Passed:
+def _passed_over(found: FoundPieces, known: DevkitData, output: str) -> Passed:
     """Count what lies beside the pieces and was not read."""
     passed = Passed()
     used = [*(piece.at for piece in found.pieces), *known.files]
-    shelf = found.shelf
-    if shelf is None:
+    fs = found.fs
+    if fs is None:
         return passed
-    passed.add(shelf.passed())
-    used += [*map(shelf.at, found.folders), absolute(output)]
+    passed.add(fs.passed())
+    used += [*map(fs.at, found.folders), absolute(output)]
     for path in found.folders:
-        for name, is_folder in shelf.entries(path).items():
+        for name, is_folder in fs.entries(path).items():
             below = os.path.join(path, name)
-            if not names_a_piece(name) and not any(is_within(u, shelf.at(below)) for u in used):
+            if not names_a_piece(name) and not any(is_within(u, fs.at(below)) for u in used):
                 passed.note(_reason(name, is_folder), os.fsencode(below))
     return passed
 

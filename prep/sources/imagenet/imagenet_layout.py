@@ -8,7 +8,7 @@ from prep.sources.layouts.base import Place
 from prep.text import quoted, some
 
 
-class ImageNet:
+class ImageNetLayout:
     """ImageNet: ILSVRC2012 and later, Kaggle's copy of it, and ImageNet-21k."""
 
     title = "ImageNet"

@@ -18,8 +18,8 @@ from prep.sources.columns import hows_of, joined, places_of, places_of_files, ta
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import SYSTEM_FOLDERS, extension_of
 from prep.sources.folders.tree import Tree
+from prep.sources.imagenet.file_systems import FileSystem
 from prep.sources.imagenet.pieces import Piece
-from prep.sources.imagenet.shelves import Shelf
 from prep.sources.imagenet.synsets import WNID
 
 _WNID = WNID.pattern.encode()
@@ -72,11 +72,11 @@ class PieceImages:
         return pa.table(columns | places_of_files(pa.array(self.paths, pa.binary())))
 
 
-def list_piece(piece: Piece, shelf: Shelf | None, extensions: frozenset[bytes]) -> PieceImages:
+def list_piece(piece: Piece, fs: FileSystem | None, extensions: frozenset[bytes]) -> PieceImages:
     """List the images of a piece.
 
     Args:
-        shelf: what it lies in; None if it is the source itself.
+        fs: what it lies in; None if it is the source itself.
         extensions: of images, in lower case.
 
     Raises:
@@ -89,8 +89,8 @@ def list_piece(piece: Piece, shelf: Shelf | None, extensions: frozenset[bytes]) 
         return _members_of([(file, prefix, index_tar(piece.location))], extensions)
     if piece.kind == "class tars":
         return _members_of(_class_tars(piece), extensions)
-    assert shelf is not None  # A folder is one.
-    return _in_folders(piece, shelf.tree(extensions))
+    assert fs is not None  # A folder is one.
+    return _in_folders(piece, fs.tree(extensions))
 
 
 def wnids_in(paths: Iterable[bytes]) -> Iterator[str | None]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from prep.errors import SourceError
-from prep.sources.imagenet.devkit import Knowledge
+from prep.sources.imagenet.devkit import DevkitData
 from prep.sources.imagenet.piece_images import (
     PieceImages,
     number_in_name,
@@ -18,7 +18,7 @@ from prep.sources.imagenet.validation import ValidationLabels, agreed_wnids
 from prep.text import MANY, counted, quoted, some
 
 
-def wnids_of(piece: Piece, images: PieceImages, known: Knowledge) -> list[str | None]:
+def wnids_of(piece: Piece, images: PieceImages, known: DevkitData) -> list[str | None]:
     """Return the class of each image; None if it has none, as those of the test split.
 
     Raises:
@@ -35,7 +35,7 @@ def wnids_of(piece: Piece, images: PieceImages, known: Knowledge) -> list[str | 
     return wnids
 
 
-def count_doubts(piece: Piece, images: PieceImages, known: Knowledge) -> tuple[str, ...]:
+def count_doubts(piece: Piece, images: PieceImages, known: DevkitData) -> tuple[str, ...]:
     """Say, for a warning, if validation images in folders are fewer than their labels."""
     if piece.split != "val":
         return ()
@@ -96,7 +96,7 @@ def _require_as_many(
             )
 
 
-def _require_known(piece: Piece, wnids: Sequence[str | None], known: Knowledge) -> None:
+def _require_known(piece: Piece, wnids: Sequence[str | None], known: DevkitData) -> None:
     if known.synsets is None:
         return
     strange = sorted({w for w in wnids if w is not None} - known.synsets.words.keys())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from prep.errors import SourceError
-from prep.sources.imagenet.shelves import ArchiveShelf, FolderShelf, Shelf
+from prep.sources.imagenet.file_systems import ArchiveFileSystem, FileSystem, FolderFileSystem
 from prep.sources.imagenet.synsets import WNID
 from prep.sources.layouts.base import Place
 from prep.storage.locate import locate
@@ -101,13 +101,13 @@ class FoundPieces:
     """The pieces in a source, and the folders of it that were looked through for them.
 
     Attributes:
-        shelf: what they lie in; None if the source is one tar.
+        fs: what they lie in; None if the source is one tar.
         folders: their paths relative to the source.
         unread: files that are called like pieces, and are none.
     """
 
     pieces: tuple[Piece, ...]
-    shelf: Shelf | None = None
+    fs: FileSystem | None = None
     folders: tuple[str, ...] = ()
     unread: tuple[UnreadTar, ...] = ()
 
@@ -169,31 +169,31 @@ def find_pieces(root: Place) -> FoundPieces:
         pieces = (Piece(split=split, kind="tar", path="", at=root.name),)
         return FoundPieces(pieces=pieces)
     if root.is_folder:
-        return _on_shelf(FolderShelf(root))
-    if ArchiveShelf.may_hold(root, _HINTS_IN_ARCHIVE):
-        return _on_shelf(ArchiveShelf(root))
+        return _pieces_on(FolderFileSystem(root))
+    if ArchiveFileSystem.may_hold(root, _HINTS_IN_ARCHIVE):
+        return _pieces_on(ArchiveFileSystem(root))
     return FoundPieces(pieces=())
 
 
-def _on_shelf(shelf: Shelf) -> FoundPieces:
-    folders = tuple(_folders(shelf, ""))
-    found = [piece for path in folders for piece in _pieces_in(shelf, path)]
-    tars = [tar for path in folders for tar in _tars_in(shelf, path)]
+def _pieces_on(fs: FileSystem) -> FoundPieces:
+    folders = tuple(_folders(fs, ""))
+    found = [piece for path in folders for piece in _pieces_in(fs, path)]
+    tars = [tar for path in folders for tar in _tars_in(fs, path)]
     found += [tar for tar in tars if isinstance(tar, Piece)]
     return FoundPieces(
         pieces=tuple(sorted(found, key=lambda piece: piece.path)),
-        shelf=shelf,
+        fs=fs,
         folders=folders,
         unread=tuple(tar for tar in tars if isinstance(tar, UnreadTar)),
     )
 
 
-def label_folders(root: Place, found: FoundPieces) -> list[tuple[Shelf, str]]:
+def label_folders(root: Place, found: FoundPieces) -> list[tuple[FileSystem, str]]:
     """Return the folders in which files with labels and names of classes may lie.
 
     For a part of the set, or of Kaggle's tree, they may lie above the source.
     """
-    folders = [] if found.shelf is None else [(found.shelf, path) for path in found.folders]
+    folders = [] if found.fs is None else [(found.fs, path) for path in found.folders]
     above = root.location
     if any(not piece.path for piece in found.pieces):
         above = above.parent
@@ -213,58 +213,58 @@ def names_a_piece(name: str) -> bool:
     return any(_contents([name], "train"))
 
 
-def _readable(folder: Location) -> Iterator[tuple[Shelf, str]]:
+def _readable(folder: Location) -> Iterator[tuple[FileSystem, str]]:
     """Yield a folder above the source, unless it can't be listed."""
     try:
-        yield FolderShelf(Place(name=str(folder), location=folder, is_folder=True)), ""
+        yield FolderFileSystem(Place(name=str(folder), location=folder, is_folder=True)), ""
     except SourceError:
         return
 
 
-def _folders(shelf: Shelf, path: str) -> Iterator[str]:
+def _folders(fs: FileSystem, path: str) -> Iterator[str]:
     """Yield a folder and those in it that images of Kaggle's tree lie below."""
     yield path
-    for name, is_folder in shelf.entries(path).items():
+    for name, is_folder in fs.entries(path).items():
         if is_folder and _ABOVE.fullmatch(name):
-            yield from _folders(shelf, os.path.join(path, name))
+            yield from _folders(fs, os.path.join(path, name))
 
 
-def _pieces_in(shelf: Shelf, path: str) -> Iterator[Piece]:
-    entries = shelf.entries(path)
+def _pieces_in(fs: FileSystem, path: str) -> Iterator[Piece]:
+    entries = fs.entries(path)
     for split, kind in _contents(entries, "train"):
-        yield Piece(split=split, kind=kind, path=path, at=shelf.at(path))
+        yield Piece(split=split, kind=kind, path=path, at=fs.at(path))
     # In a storage, a long list takes long.
-    hinted = not shelf.is_remote or any(map(_HINT.search, (shelf.at(path), *entries)))
+    hinted = not fs.is_remote or any(map(_HINT.search, (fs.at(path), *entries)))
     for name, is_folder in entries.items():
         named = _NAMED.fullmatch(name)
         if named and is_folder and not named[3] and hinted:
             below = os.path.join(path, name)
-            yield from _pieces_of_split(shelf, below, _SPLITS[named[2].lower()])
+            yield from _pieces_of_split(fs, below, _SPLITS[named[2].lower()])
 
 
-def _tars_in(shelf: Shelf, path: str) -> Iterator[Piece | UnreadTar]:
+def _tars_in(fs: FileSystem, path: str) -> Iterator[Piece | UnreadTar]:
     """Yield the tars that are pieces, and those that are called like one and are none."""
-    for name, is_folder in shelf.entries(path).items():
+    for name, is_folder in fs.entries(path).items():
         named, whole = _NAMED.fullmatch(name), WHOLE.fullmatch(name)
         if not is_folder and (whole or (named and named[3])):
             below = os.path.join(path, name)
-            head = shelf.head(below)
+            head = fs.head(below)
             split = _split_of_tar(head)
             if split:
-                yield Piece(split=split, kind="tar", path=below, at=shelf.at(below))
+                yield Piece(split=split, kind="tar", path=below, at=fs.at(below))
             elif whole or (named and named[1]):
                 yield UnreadTar(path=below, head=head)
 
 
-def _pieces_of_split(shelf: Shelf, path: str, split: Split) -> Iterator[Piece]:
+def _pieces_of_split(fs: FileSystem, path: str, split: Split) -> Iterator[Piece]:
     """Yield what is in a folder called like a split, or in one of that name in it."""
-    names = [*shelf.names(path)]
+    names = [*fs.names(path)]
     inner = next((name for name in names if name.lower() == split), None)
     if inner is not None and all(name == inner or name.startswith(".") for name in names):
         path = os.path.join(path, inner)
-        names = [*shelf.names(path)]
+        names = [*fs.names(path)]
     for held, kind in _contents(names, split):
-        yield Piece(split=held, kind=kind, path=path, at=shelf.at(path))
+        yield Piece(split=held, kind=kind, path=path, at=fs.at(path))
 
 
 def _contents(names: Iterable[str], split: Split) -> Iterator[tuple[Split, Kind]]:

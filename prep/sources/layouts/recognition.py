@@ -7,24 +7,24 @@ from dataclasses import replace
 
 from prep.errors import ConfigError, SourceError
 from prep.settings import Layout
-from prep.sources.archives.archive_layout import Archive
+from prep.sources.archives.archive_layout import ArchiveLayout
 from prep.sources.base import Catalog, Wanted
-from prep.sources.folders.class_folders import Folders
+from prep.sources.folders.class_folders import ClassFoldersLayout
 from prep.sources.folders.unread_forms import unread_form
-from prep.sources.imagenet.imagenet_layout import ImageNet
+from prep.sources.imagenet.imagenet_layout import ImageNetLayout
 from prep.sources.layouts.base import LayoutReader, Place
 from prep.sources.layouts.merging import AllSplits
-from prep.sources.lists.image_lists import List
+from prep.sources.lists.image_lists import ListLayout
 from prep.sources.naming import paths_of
 from prep.storage.locate import open_alike
 from prep.text import quoted
 
 # By the word in a configuration; "classes" and "splits" are folders of which more is known.
 _LAYOUTS: Mapping[Layout, LayoutReader] = {
-    "folders": Folders(),
-    "archive": Archive(),
-    "imagenet": ImageNet(),
-    "list": List(),
+    "folders": ClassFoldersLayout(),
+    "archive": ArchiveLayout(),
+    "imagenet": ImageNetLayout(),
+    "list": ListLayout(),
 }
 
 
@@ -39,7 +39,7 @@ def read_catalog(path: str, wanted: Wanted, split: str | None = None) -> Catalog
         SourceError, ConfigError, StorageUnavailable: as ``Source.catalog``.
     """
     place = Place.at(path)
-    reader = choose(place, wanted)
+    reader = choose_layout(place, wanted)
     word = next(word for word, known in _LAYOUTS.items() if known is reader)
     if word != "list" and not isinstance(wanted, AllSplits):  # Another source may be a list.
         _require_no_keys_of_lists(place, reader, wanted)
@@ -62,7 +62,7 @@ def _require_no_keys_of_lists(place: Place, reader: LayoutReader, wanted: Wanted
             )
 
 
-def choose(place: Place, wanted: Wanted) -> LayoutReader:
+def choose_layout(place: Place, wanted: Wanted) -> LayoutReader:
     """Return the reader of the layout that was asked for, or that a place shows.
 
     Raises:

@@ -33,7 +33,7 @@ _LISTS = frozenset([b"csv", b"tsv", b"jsonl", b"ndjson", b"parquet"])
 _MOST_FOLDERS = 20
 
 
-class List:
+class ListLayout:
     """A list of images, with their labels."""
 
     title = "a list of images"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prep.sources.archives.packed_folders import Packed, PackedListing
 
 
-class Shelf(Protocol):
+class FileSystem(Protocol):
     """Folders and files by their paths relative to a root; the root itself has an empty one."""
 
     @property
@@ -52,7 +52,7 @@ class Shelf(Protocol):
         """Return the names that lead out of an archive."""
 
 
-class FolderShelf:
+class FolderFileSystem:
     """A folder on a disk or in a storage."""
 
     def __init__(self, place: Place) -> None:
@@ -102,7 +102,7 @@ class FolderShelf:
         return self._place.location / path if path else self._place.location
 
 
-class ArchiveShelf:
+class ArchiveFileSystem:
     """What is packed in a tar or zip file."""
 
     is_remote = False
