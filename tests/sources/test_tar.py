@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -19,7 +20,7 @@ from prep.errors import SourceError, StorageUnavailable
 from prep.sources.archives import tar
 from prep.sources.archives.archive_bytes import Read
 from prep.sources.archives.member_reading import read_member, stamp_of_member
-from prep.sources.archives.members import Members, archive_bits, is_of, mark
+from prep.sources.archives.members import MOST_LINKS, Members, archive_bits, is_of, mark
 from prep.sources.archives.tar import index_tar
 from prep.sources.archives.tars.kept_indexes import cache_folder
 from prep.sources.archives.tars.tar_scan import RawMembers, scan
@@ -216,6 +217,14 @@ def test_links_have_the_contents_that_unpacking_would_give(tmp_path: Path) -> No
         "named pipe": 1,
         "replaced by a later member of the same name": 1,
     }
+
+
+def test_chains_of_links_are_followed_as_far_as_linux_does(tmp_path: Path) -> None:
+    chain = [f"{n}.jpg".encode() for n in range(61)]
+    links = [block(a, kind=b"2", link=b) for a, b in itertools.pairwise(chain)]
+    members = index_tar(locate(written(tmp_path / "a.tar", *links, block(chain[-1], b"1"))))
+    assert members.names == chain[-1 - MOST_LINKS :]
+    assert members.passed.counts == {"broken link": 60 - MOST_LINKS}
 
 
 def test_names_that_lead_out_are_kept_apart_as_they_are_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from zlib import crc32
@@ -17,6 +18,8 @@ REPLACED = "replaced by a later member of the same name"
 BROKEN = "broken link"
 LINK_OUT = "link out of the archive"
 LINK_TO_FOLDER = "link to a folder that is read already"
+#: Links that are followed one after another, as many as Linux does; a longer chain is broken.
+MOST_LINKS = 40
 _SECOND = 1_000_000_000  # nanoseconds
 
 
@@ -113,6 +116,21 @@ def contents_of(mark: int) -> int:
 def contents_of_each(marks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the ``contents`` that each of many marks was made of."""
     return marks >> 32 & 0xFFFFFFFF
+
+
+def folders_above(names: Iterable[bytes]) -> set[bytes]:
+    """Return the folders that some paths are in, and all above them; an empty path is the top.
+
+    >>> sorted(folders_above([b"a/b/c.jpg", b"a/d.jpg"]))
+    [b'', b'a', b'a/b']
+    """
+    found: set[bytes] = {b""}
+    for name in names:
+        folder = name.rpartition(b"/")[0]
+        while folder not in found:
+            found.add(folder)
+            folder = folder.rpartition(b"/")[0]
+    return found
 
 
 def path_within(name: bytes) -> bytes | None:

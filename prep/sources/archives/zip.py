@@ -14,8 +14,10 @@ from prep.sources.archives.members import (
     BROKEN,
     LINK_OUT,
     LINK_TO_FOLDER,
+    MOST_LINKS,
     REPLACED,
     Members,
+    folders_above,
     marks_of,
     path_within,
 )
@@ -183,9 +185,10 @@ def _follow(targets: Mapping[bytes, bytes], last: dict[bytes, int], passed: Pass
     """Put the file in place of each link that leads to one; pass over other links."""
     leads = {link: _place_of(link, target) for link, target in targets.items()}
     files = {path: number for path, number in last.items() if path not in targets}
+    folders = folders_above(files)
     for link in leads:
         place, seen = leads[link], {link}
-        while place in leads and place not in seen:
+        while place in leads and place not in seen and len(seen) < MOST_LINKS:
             seen.add(place)
             place = leads[place]
         if place in files:
@@ -195,8 +198,7 @@ def _follow(targets: Mapping[bytes, bytes], last: dict[bytes, int], passed: Pass
         if place is None:
             passed.note(LINK_OUT, link)
         else:
-            is_folder = any(path.startswith(place + b"/") for path in files)
-            passed.note(LINK_TO_FOLDER if is_folder or not place else BROKEN, link)
+            passed.note(LINK_TO_FOLDER if place in folders else BROKEN, link)
 
 
 def _place_of(link: bytes, target: bytes) -> bytes | None:

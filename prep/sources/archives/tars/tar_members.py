@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,9 @@ from prep.sources.archives.members import (
     BROKEN,
     LINK_OUT,
     LINK_TO_FOLDER,
+    MOST_LINKS,
     REPLACED,
+    folders_above,
     path_within,
 )
 from prep.sources.archives.tars.tar_scan import RawMembers
@@ -184,7 +186,7 @@ class _Links:
     def __call__(self, row: int) -> int | str:
         """Return the row with the contents that a row leads to, or why there is none."""
         seen: set[int] = set()
-        while row not in seen:
+        while row not in seen and len(seen) <= MOST_LINKS:
             seen.add(row)
             to = self.hard.get(row, row)
             if to is None:
@@ -203,13 +205,5 @@ class _Links:
         if path is None:
             return LINK_OUT
         if self._folders is None:
-            self._folders = {folder for name in self.latest for folder in _above(name)}
+            self._folders = folders_above(self.latest)
         return LINK_TO_FOLDER if path in self._folders else BROKEN
-
-
-def _above(name: bytes) -> Iterator[bytes]:
-    """Yield the folders that a path is in."""
-    yield b""
-    parts = name.split(b"/")
-    for end in range(1, len(parts)):
-        yield b"/".join(parts[:end])
