@@ -111,7 +111,7 @@ class UnpackedArchive(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceName:
-    """What stands behind the name of a source of files.
+    """The parts of the name of a source of files.
 
     Attributes:
         given: what a configuration names: an absolute path or URL, or several.

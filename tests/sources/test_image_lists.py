@@ -383,7 +383,7 @@ def test_coco_with_one_category_for_each_image(tmp_path: Path) -> None:
     alike = write(tmp_path, {"n.json": coco([(1, 5), (2, 6)], ("crane", "crane"))}) / "n.json"
     assert "categories 5 and 6 are both called 'crane'" in refusal(alike)
     lost = write(tmp_path, {"l.json": coco([(1, 5), (2, 6), (9, 6)])}) / "l.json"
-    assert "annotations of 1 image that is not among the images: 9" in refusal(lost)
+    assert "annotations of 1 image that 'images' lacks: 9" in refusal(lost)
     bare = write(tmp_path, {"b.json": coco([])}) / "b.json"
     assert set(labels(bare, unlabelled="keep").values()) == {""}
 
@@ -543,7 +543,7 @@ def test_missing_images_may_be_skipped_but_not_all(tmp_path: Path) -> None:
     assert "'gone19.jpg' (line 22) and 10 more" in refusal(place)
     found = catalog(place, on_missing="skip")
     assert [(i.reason, i.count, i.example) for i in found.ignored] == [
-        ("listed, but not there", 30, "gone0.jpg")
+        ("listed image that is missing", 30, "gone0.jpg")
     ]
     none = write(tmp_path, {"n.csv": "path,label\ngone.jpg,x\n"}) / "n.csv"
     assert "give the folder of the images with `images`" in refusal(none, on_missing="skip")

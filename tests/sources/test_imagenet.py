@@ -301,11 +301,11 @@ ERRORS: dict[str, tuple[Mapping[str, bytes | str], str]] = {
     ),
     "an image has no label": (
         {**val_folder(), **DEVKIT, "val/ILSVRC2012_val_00000006.JPEG": b""},
-        r"ground_truth\.txt' has 5 labels, and none for 1 validation image: number 6",
+        r"ground_truth\.txt' has 5 labels, and none for 1 validation image, by number: 6",
     ),
     "a tar lacks an image": (
         {"val.tar": tar_of(VAL[:-1]), **DEVKIT},
-        r"has 5 labels, and 'val\.tar' 4 validation images; number 5 is not there",
+        r"has 5 labels, and 'val\.tar' 4 validation images, and lacks number 5;",
     ),
     "a line of the ground truth is no class": (
         {"val.tar": val_tar(), **DEVKIT}

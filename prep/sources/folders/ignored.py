@@ -11,6 +11,8 @@ from prep.text import quoted
 
 #: The reason for passing over files that are not named like images.
 OTHER = "other extension"
+#: The reason for passing over images that a list names.
+MISSING = "listed image that is missing"
 _NAMED = 3
 _ARCHIVES = frozenset(["tar", "tgz", "zip", "7z", "rar"])
 _LISTS = frozenset(["csv", "tsv", "jsonl", "parquet", "arrow", "xlsx"])
@@ -70,14 +72,14 @@ class Passed:
         self.examples[reason] = min(example, self.examples.get(reason, example))
 
     def ignored(self) -> tuple[Ignored, ...]:
-        """Give all of it, by reason."""
+        """Return the counts with their examples, by reason."""
         return tuple(
             Ignored(reason=reason, count=count, example=self.examples[reason])
             for reason, count in sorted(self.counts.items())
         )
 
     def __str__(self) -> str:
-        """Tell the counts in words."""
+        """Return the counts in words."""
         return ", ".join(
             f"{i.count:,} × {i.reason} (such as {quoted(i.example)})" for i in self.ignored()
         )
@@ -91,7 +93,7 @@ class Passed:
         return found
 
     def describe_extensions(self, *, packed: bool = False) -> str:
-        """Tell which extensions files have that are no images; nothing where there are none.
+        """Describe the extensions of files that are no images; return nothing if there are none.
 
         Args:
             packed: whether they are in an archive, and can't be given as a source themselves.

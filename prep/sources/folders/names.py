@@ -47,13 +47,13 @@ _SAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)
 
 
 def extension_of(name: bytes) -> bytes:
-    """Get what comes after the last dot of a name, in lower case; nothing without a dot."""
+    """Return what comes after the last dot of a name, in lower case; nothing without a dot."""
     _, dot, extension = name.rpartition(b".")
     return extension.lower() if dot else b""
 
 
 def plain_extension(image_type: str) -> str:
-    """Take the pattern off an extension.
+    """Return an extension without the pattern before it.
 
     >>> plain_extension("*.jpeg"), plain_extension(".JPEG"), plain_extension("JPEG")
     ('jpeg', 'JPEG', 'JPEG')
@@ -166,7 +166,7 @@ def role_of(split: str) -> Role | None:
 
 
 def _role_and_rest(name: str) -> tuple[Role | None, tuple[str, ...]]:
-    """Give what a split is for, and the words of its name that do not tell that."""
+    """Return the role of a split, and the other words of its name."""
     words = tuple(_WORD.findall(_CAMEL.sub(" ", name).lower()))
     if words and words[0] in _WORDS:
         return _WORDS[words[0]], words[1:]

@@ -67,7 +67,7 @@ class _Columns:
                     column[start:] = [tail[row] for row in order]
 
     def label(self, split: int, classes: Mapping[bytes, int]) -> None:
-        """Give the images of the last split their classes; leave out those that have none."""
+        """Set the classes of the images of the last split; leave out those that have none."""
         start = self.split.index(split)
         rows = [row for row in range(start, len(self.path)) if self.path[row] in classes]
         rows.sort(key=lambda row: (classes[self.path[row]], self.path[row]))
@@ -246,7 +246,7 @@ def _require_images(tree: Tree, shape: Shape, found: Survey, image_type: str | N
 
 
 def _other_types(image_type: str, passed: Passed) -> str:
-    """Tell which extensions could be asked for instead; nothing where there are no other images."""
+    """Return the extensions to ask for instead, in words; nothing if there are no images."""
     there = [
         name for name, _ in passed.extensions.most_common() if name.lower().encode() in EXTENSIONS
     ]
@@ -264,7 +264,7 @@ def _is_filled(tree: Tree, shape: Shape, split: bytes) -> bool:
 
 
 def _where_they_are(tree: Tree, strays: Passed) -> str:
-    """Tell where images lie that are in no class folder, and what to do where they lie deeper."""
+    """Describe where images in no class folder lie, and what to do if they lie deeper."""
     if not strays.counts:
         return ""
     example = min(strays.examples.values())

@@ -24,7 +24,7 @@ _MOST_OTHERS = 100_000
 
 @dataclass(slots=True)
 class Survey:
-    """What was found in a source.
+    """The images below class folders, and what else lies in a source.
 
     Attributes:
         below: the folders below a class folder, or below an unlabelled split, by its path.

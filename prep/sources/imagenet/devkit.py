@@ -57,7 +57,7 @@ _Documents = Mapping[str, _Document]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevkitData:
-    """What the files beside the images tell.
+    """Classes and labels from the files beside the images.
 
     Attributes:
         synsets: all classes, with the best names there are; None if no file lists them.

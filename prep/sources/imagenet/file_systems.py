@@ -103,7 +103,7 @@ class FolderFileSystem:
 
 
 class ArchiveFileSystem:
-    """What is packed in a tar or zip file."""
+    """The folders and files in a tar or zip file."""
 
     is_remote = False
 

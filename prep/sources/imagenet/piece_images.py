@@ -56,7 +56,7 @@ class PieceImages:
 
     @property
     def has_places(self) -> bool:
-        """Whether images are parts of files."""
+        """True if images are parts of files."""
         return "file" in self.rows.column_names
 
     def keep(self, chosen: list[bool]) -> None:

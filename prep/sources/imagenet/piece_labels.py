@@ -91,8 +91,8 @@ def _require_as_many(
         if absent:
             raise SourceError(
                 f"source: {quoted(labels.file)} has {counted(len(labels.wnids), 'label')}, and "
-                f"{piece} {counted(len(there), 'validation image')}; number "
-                f"{some([*map(str, absent)], most=MANY)} is not there; download both again"
+                f"{piece} {counted(len(there), 'validation image')}, and lacks number "
+                f"{some([*map(str, absent)], most=MANY)}; download both again"
             )
 
 

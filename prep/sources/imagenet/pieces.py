@@ -268,7 +268,7 @@ def _pieces_of_split(fs: FileSystem, path: str, split: Split) -> Iterator[Piece]
 
 
 def _contents(names: Iterable[str], split: Split) -> Iterator[tuple[Split, Kind]]:
-    """Tell which pieces files and folders of these names, in one folder, are."""
+    """Yield the split and kind of each piece that files and folders in one folder are."""
     found = dict[tuple[Split, Kind], None]()
     for name in names:
         if numbered := _NUMBERED.fullmatch(name):

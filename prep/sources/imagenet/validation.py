@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationLabels:
-    """What a file says of the validation images.
+    """The labels of validation images in a file.
 
     Attributes:
         file: its name, for messages.
@@ -148,6 +148,6 @@ def _require_all(labels: ValidationLabels, numbers: Sequence[int]) -> None:
     if absent:
         raise SourceError(
             f"source: {quoted(labels.file)} has {counted(len(labels.wnids), 'label')}, and none "
-            f"for {counted(len(absent), 'validation image')}: number "
+            f"for {counted(len(absent), 'validation image')}, by number: "
             f"{some([*map(str, absent)], most=MANY)}; expected one for each image"
         )

@@ -86,7 +86,7 @@ class LayoutReader(Protocol):
 
     @property
     def title(self) -> str:
-        """What the layout is called in messages, such as "ImageNet (ILSVRC2012 tars)"."""
+        """The name of the layout in messages, such as "ImageNet (ILSVRC2012 tars)"."""
 
     def recognizes(self, place: Place) -> str | None:
         """Return what shows that a place is of this layout, in words; None if nothing does.

@@ -22,7 +22,7 @@ from prep.text import counted, quoted, some
 
 
 class AllSplits:
-    """What is wanted of one of several sources: the same, of all splits that it has."""
+    """A configuration as it holds for one of several sources: all its splits are wanted."""
 
     splits = None
 

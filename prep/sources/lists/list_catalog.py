@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.columns import in_catalog
-from prep.sources.folders.ignored import Passed
+from prep.sources.folders.ignored import MISSING, Passed
 from prep.sources.labelling.exclusion import without_excluded
 from prep.sources.layouts.base import Place
 from prep.sources.lists.image_files import ImageFiles, files_at
@@ -234,7 +234,7 @@ class _Images:
 
     @cached_property
     def _excluded(self) -> npt.NDArray[np.bool_]:
-        """Whether each row is one of the images that the configuration excludes."""
+        """For each row, True if the configuration excludes its image."""
         names = pc.coalesce(self.found.names, self.rows.names)
         if self.wanted.exclude is None:
             return np.zeros(len(names), bool)
@@ -260,7 +260,7 @@ class _Images:
         names = rows.names.take(pa.array(missing)).to_pylist()
         all_ = len(missing) == len(rows.names)
         if self.wanted.on_missing == "skip" and not all_:
-            self.passed.note("listed, but not there", min(names), len(missing))
+            self.passed.note(MISSING, min(names), len(missing))
             return
         told = self.table.named(
             rows.numbers[missing].tolist(), [os.fsdecode(name) for name in names]

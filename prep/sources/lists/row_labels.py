@@ -79,6 +79,7 @@ def no_words(rows: int) -> Words:
 
 
 def column_named(table: ListTable, at: int) -> str:
+    """Return a column in words: by its name, or by its number if it has none."""
     return f"column {quoted(table.columns[at]) if table.headed else table.columns[at]}"
 
 

@@ -23,7 +23,7 @@ EXTENSIONS = frozenset(b"LKxXg")
 
 
 class TarHeader(NamedTuple):
-    """What a header tells of a member.
+    """A member, as its header and extended headers tell.
 
     Attributes:
         kind: the byte of its type; see POSIX.

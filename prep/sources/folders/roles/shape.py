@@ -20,7 +20,7 @@ Named = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What was asked for of a source's folders.
+    """The part of a configuration that concerns folders.
 
     Attributes:
         splits: the only splits to take, or None for all.

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 
 from prep.errors import SourceError
-from prep.sources.folders.ignored import Passed
+from prep.sources.folders.ignored import MISSING, Passed
 from prep.sources.folders.roles.shape import Asked, Listed, Named, Shape, holding
 from prep.sources.folders.tree import Folder, Tree
 from prep.text import MANY, quoted, some
@@ -89,7 +89,7 @@ def _labels(
             labels[path] = wnid
         elif tree.is_image(name):
             missing.append(f"{quoted(os.fsdecode(name))} (line {number})")
-            passed.note("listed image that is missing", path)
+            passed.note(MISSING, path)
     if missing and asked.on_missing == "fail":
         raise SourceError(
             f"source: {tree.shown(file)} names images that are missing: "

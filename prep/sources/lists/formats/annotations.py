@@ -77,13 +77,13 @@ class _Annotations:
         unknown = sorted({c for ids in found.values() for c in ids} - self._categories.keys())
         if unknown:
             self._refuse(
-                f"annotations name {counted(len(unknown), 'category id')} that is not among the "
-                f"categories: {some(unknown, most=MANY)}"
+                f"annotations name {counted(len(unknown), 'category id')} that 'categories' "
+                f"lacks: {some(unknown, most=MANY)}"
             )
         absent = sorted(found.keys() - {str(image["id"]) for image in self._images})
         if absent:
             self._refuse(
-                f"annotations of {counted(len(absent), 'image')} that is not among the images: "
+                f"annotations of {counted(len(absent), 'image')} that 'images' lacks: "
                 f"{some(absent, most=MANY)}"
             )
         names = {number: self._label(category) for number, category in self._categories.items()}

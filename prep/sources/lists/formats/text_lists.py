@@ -64,7 +64,7 @@ def _require_no_comment(name: str, lines: list[tuple[int, str]]) -> None:
 
 @dataclass(frozen=True)
 class _Delimited:
-    """What the head of a list is, if values are separated by one character.
+    """The head of a list, split by one delimiter.
 
     Attributes:
         score: how much speaks for it: whether images are seen in a column, whether all rows are of
