@@ -18,6 +18,9 @@ REPLACED = "replaced by a later member of the same name"
 BROKEN = "broken link"
 LINK_OUT = "link out of the archive"
 LINK_TO_FOLDER = "link to a folder that is read already"
+#: Bytes that the name of a member may have, as a path may on Linux. Each folder in a longer one
+#: would be listed, which may take more memory than there is.
+LONGEST_NAME = 4096
 #: Links that are followed one after another, as many as Linux does; a longer chain is broken.
 MOST_LINKS = 40
 _SECOND = 1_000_000_000  # nanoseconds

@@ -13,6 +13,7 @@ from google_crc32c import value as crc32c
 
 from prep.errors import SourceError
 from prep.sources.archives.archive_bytes import Read
+from prep.sources.archives.members import LONGEST_NAME
 from prep.sources.archives.tars.tar_headers import (
     BLOCK,
     EXTENSIONS,
@@ -174,6 +175,15 @@ class _Scan:
 
     def _extend(self, kind: int, data: bytes) -> None:
         """Keep what an extended header tells."""
+        self._tell(kind, data)
+        name = self._told.get(b"path", b"")
+        if len(name) > LONGEST_NAME:
+            self._fail(
+                f"the name {quoted(os.fsdecode(name))} has {len(name):,} bytes; expected at most "
+                f"{LONGEST_NAME:,}; give it another in the archive"
+            )
+
+    def _tell(self, kind: int, data: bytes) -> None:
         if kind in b"LK":
             told = b"path" if kind == ord("L") else b"linkpath"
             self._told = {**self._told, told: text_in(data)}

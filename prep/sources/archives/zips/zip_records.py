@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from prep.sources.archives.members import LONGEST_NAME
 from prep.sources.archives.zips.central_directory import JOIN, RECORD_MARK, CentralDirectory
 from prep.text import quoted
 
@@ -85,6 +86,13 @@ class Records:
         self._complete(fixed["disk"])
         self.headers = _in_file(self.headers, directory.prefix)
         self.names = [*map(self._name, range(len(fixed)))]
+        long = self.name_lengths > LONGEST_NAME
+        if long.any():
+            number = int(long.argmax())
+            raise ValueError(
+                f"has the name {self.quoted(number)} of {self.name_lengths[number]:,} bytes; "
+                f"expected at most {LONGEST_NAME:,}; give it another in the archive"
+            )
         beyond = self.headers + self.packed > directory.start
         if beyond.any():
             raise ValueError(f"is damaged: {self.quoted(int(beyond.argmax()))} lies beyond its end")
