@@ -186,6 +186,13 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
             "validation: 'SOURCE/annotations/instances_val2017.json'})",
         ],
     ),
+    "Food-101, with what tells the splits": (
+        ["images/pie/#.jpg", "images/cake/#.jpg", "meta/train.json", "meta/test.json"],
+        [
+            "if a list tells labels or splits, give",
+            "({train: 'SOURCE/meta/train.json', test: 'SOURCE/meta/test.json'})",
+        ],
+    ),
     "a list that is no text": (
         ["jpg/#.jpg", "imagelabels.mat"],
         ["save the table in 'imagelabels.mat' as CSV, and give that as the source"],
@@ -250,6 +257,12 @@ def test_classes_in_a_folder_within_one_of_the_same_name(tmp_path: Path) -> None
     assert found.classes == ("sea",)
     assert found.splits == ("seg_train", "seg_test")
     assert len(found.images) == 6
+
+
+def test_a_set_of_one_class_is_doubted(tmp_path: Path) -> None:
+    (doubt,) = scan(make(tmp_path, "UTKFace/1_0.jpg", "UTKFace/2_1.jpg")).doubts
+    assert "all images lie in 'UTKFace', and are of one class; if names tell the classes" in doubt
+    assert scan(make(tmp_path, "cat/1.jpg")).doubts == ()
 
 
 SHARED = {

@@ -155,14 +155,23 @@ def scan_tree(
 
 
 def _doubts(tree: Tree, shape: Shape, found: Survey) -> tuple[str, ...]:
-    if shape.has_splits or not found.split_lists:
+    if shape.has_splits:
         return ()
-    example = quoted(os.fsdecode(min(found.split_lists)))
-    remedy = "unpack the archive, and give its folder" if tree.is_packed else "give it"
-    return (
-        f"source: all images are taken for split {quoted(DEFAULT_SPLIT)}; {example} may tell the "
-        f"splits of images, and is not read: {remedy} as the source if it does",
-    )
+    doubts = []
+    classes = [os.fsdecode(name) for name in shape.classes[shape.chosen[0]]]
+    if len(classes) == 1:
+        doubts.append(
+            f"source: all images lie in {quoted(classes[0])}, and are of one class; "
+            + from_names(tree, shape.classes[shape.chosen[0]].values())
+        )
+    if found.split_lists:
+        example = quoted(os.fsdecode(min(found.split_lists)))
+        remedy = "unpack the archive, and give its folder" if tree.is_packed else "give it"
+        doubts.append(
+            f"source: all images are taken for split {quoted(DEFAULT_SPLIT)}; {example} may tell "
+            f"the splits of images, and is not read: {remedy} as the source if it does"
+        )
+    return tuple(doubts)
 
 
 def _unread_archives(tree: Tree, passed: Passed) -> tuple[str, ...]:

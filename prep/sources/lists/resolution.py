@@ -187,11 +187,14 @@ class _Search:
         if len(unclear):
             values = [os.fsdecode(v) for v in wanted.take(pa.array(unclear)).to_pylist()]
             fit = images.filter(pc.equal(keys, wanted[int(unclear[0])])).to_pylist()
-            both = " and ".join(quoted(os.fsdecode(name)) for name in sorted(fit)[:2])
+            one, other = (os.fsdecode(name) for name in sorted(fit)[:2])
+            apart = os.path.dirname(one) != os.path.dirname(other)
+            remedy = "the folder of the images as `images`" if apart else "`extension`"
             raise self.table.error(
                 f"{counted(len(unclear), 'image')} may be one of several files: "
-                f"{self.table.named(rows[unclear].tolist(), values)}; {both} fit the first; write "
-                "paths with folder and extension, or pass `images` or `extension`"
+                f"{self.table.named(rows[unclear].tolist(), values)}; {quoted(one)} and "
+                f"{quoted(other)} fit the first; write paths with folder and extension, or pass "
+                f"{remedy}"
             )
         return images.take(pc.index_in(wanted, value_set=keys))
 

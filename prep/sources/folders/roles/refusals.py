@@ -167,6 +167,8 @@ def require_split_names(
         if name not in splits and not folder.images and tree.holds_images_below(folder.path)
     ]
     inside = tree.shown(folders[os.fsencode(unusual[0])].path)
+    root = tree.folder(os.path.dirname(folders[os.fsencode(unusual[0])].path))
+    lists = "" if tree.is_packed else _given(tree, [*_list_names(root), *_lists_below(tree, root)])
     if deeper:
         otherwise = f"{in_words(deeper)} {_hold(deeper)} images, too, but deeper; "
     elif len(splits) > 1:
@@ -183,7 +185,7 @@ def require_split_names(
         f"{quoted(held[0])}), as a split does, but {is_are(unusual)} not named like one (train, "
         "val, test and the like). To take all splits, pass `layout='splits'`; to take some, name "
         "them with `splits`; if they are the classes, with all images below them, pass "
-        f"`layout='classes'`; {otherwise}{from_names(tree)}"
+        f"`layout='classes'`; {otherwise}{_for_labels(lists)}{from_names(tree)}"
     )
 
 
@@ -249,6 +251,10 @@ def _given(tree: Tree, lists: Sequence[str]) -> str:
         f"give the list of the images as the source, such as {shown[0]}{by_split}, with their "
         "folder as `images`, or "
     )
+
+
+def _for_labels(remedy: str) -> str:
+    return f"if a list tells labels or splits, {remedy.removesuffix(', or ')}; " if remedy else ""
 
 
 def _role_of_list(path: str) -> str | None:
