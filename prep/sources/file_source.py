@@ -11,7 +11,7 @@ from prep.errors import LabelError, SourceError
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
 from prep.sources.folders.names import LABEL_MAP
 from prep.sources.labels import LabelMap
-from prep.sources.naming import SourceName, leads_below
+from prep.sources.naming import SourceName, is_absolute, leads_below
 from prep.storage.locate import locate, read_file, read_in_pieces, stamp_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import is_url
@@ -146,7 +146,7 @@ class FileSource(Source):
 
     def location(self, file: bytes) -> str | None:
         path = os.fsdecode(file)
-        return path if _is_absolute(file) else os.path.join(self.storage, path)
+        return path if is_absolute(file) else os.path.join(self.storage, path)
 
     def is_visible(self) -> bool:
         paths = (path for path in self._paths if path not in self._unpacked)
@@ -158,7 +158,7 @@ class FileSource(Source):
 
     def _path(self, file: bytes) -> bytes:
         """Return where this host sees a file; raise OSError if it is none of this source."""
-        return self._path_of(file) if _is_absolute(file) else self._root + file
+        return self._path_of(file) if is_absolute(file) else self._root + file
 
     def _is_kept(self, entry: ImageEntry) -> bool:
         """Return whether an image is read from a file that its archive was unpacked to."""
@@ -174,7 +174,3 @@ class FileSource(Source):
         if not any(leads_below(path, root) for root in self._paths):
             raise OSError(errno.EINVAL, "not a file of this source", path)
         return os.fsencode(str(locate(path)))
-
-
-def _is_absolute(file: bytes) -> bool:
-    return file.startswith(b"/") or b"://" in file

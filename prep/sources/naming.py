@@ -178,6 +178,11 @@ def _is_absolute(path: str) -> bool:
     return "\0" not in path and (is_url(path) or os.path.isabs(path))
 
 
+def is_absolute(file: bytes) -> bool:
+    """Return whether an entry's file is an absolute path or a URL, not relative to its source."""
+    return file.startswith(b"/") or b"://" in file
+
+
 def beyond(paths: Iterable[str], given: Iterable[str]) -> tuple[str, ...]:
     """Return the paths that are not at or below a given one, each once, in order."""
     known = [*given]

@@ -17,7 +17,7 @@ from prep.errors import SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.columns import in_catalog, joined, places_of_files
 from prep.sources.folders.ignored import sum_by_reason
-from prep.sources.naming import SourceName, Sources, base_of, beyond
+from prep.sources.naming import SourceName, Sources, base_of, beyond, is_absolute
 from prep.text import counted, quoted, some
 
 
@@ -132,10 +132,7 @@ def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
     if "file" not in rows.column_names:
         return places_of_files(joined(root, rows["path"].combine_chunks()))
     files = rows["file"].unify_dictionaries().combine_chunks()
-    names = [
-        name if name.startswith(b"/") or b"://" in name else root + name
-        for name in files.dictionary.to_pylist()
-    ]
+    names = [name if is_absolute(name) else root + name for name in files.dictionary.to_pylist()]
     absolute = pa.DictionaryArray.from_arrays(files.indices, pa.array(names, pa.binary()))
     return {"file": absolute, "offset": rows["offset"], "how": rows["how"]}
 

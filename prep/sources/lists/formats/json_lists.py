@@ -8,12 +8,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prep.errors import SourceError
 from prep.sources.lists.formats.annotations import table_of_annotations
 from prep.sources.lists.list_table import SAMPLED, ListTable, rows_of_text
 from prep.text import kind_of, quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Numbers stay as they are written: 1.0 is not 1.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -191,26 +194,52 @@ def _table_of_objects(
         pieces: returns all objects, some at a time.
         places: returns where objects are, in words, by their numbers from 0.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     columns = tuple(dict.fromkeys(key for item in first for key in item))
+    return ListTable(
+        name=name,
+        form=form,
+        columns=columns,
+        sample=[tuple(_brief(item.get(key)) for key in columns) for item in first],
+        load=_Objects(name, columns, pieces, places).load,
+        places=places,
+    )
 
-    def load(positions: Sequence[int]) -> Sequence[pa.Array]:
+
+@dataclass(frozen=True)
+class _Objects:
+    """Objects as columns of text; the fields are as for :func:`_table_of_objects`."""
+
+    name: str
+    columns: Sequence[str]
+    pieces: Callable[[], Iterable[Sequence[dict[str, Any]]]]
+    places: Callable[[Sequence[int]], Sequence[str]]
+
+    def load(self, positions: Sequence[int]) -> Sequence[pa.Array]:
+        """Return columns by their positions."""
+        import pyarrow as pa
+
         chunks: list[list[pa.Array]] = [[] for _ in positions]
         begin = 0
-        for objects in pieces():
+        for objects in self.pieces():
             for at, chunk in zip(positions, chunks, strict=True):
-                chunk.append(column(columns[at], objects, begin))
+                chunk.append(self._column(self.columns[at], objects, begin))
             begin += len(objects)
         return [pa.chunked_array(chunk, pa.string()).combine_chunks() for chunk in chunks]
 
-    def column(key: str, objects: Sequence[dict[str, Any]], begin: int) -> pa.Array:
+    def _column(self, key: str, objects: Sequence[dict[str, Any]], begin: int) -> pa.Array:
+        """Return the values of a key as text.
+
+        Args:
+            begin: the number of the first object, for errors.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         values = [item.get(key, "") for item in objects]
         try:
             return pc.fill_null(pa.array(values, pa.string()), "")
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
-            pass
+            pass  # Not all is text: values are looked at one by one.
         found = [_text(value) for value in values]
         if None not in found:
             return pa.array(found, pa.string())
@@ -218,18 +247,9 @@ def _table_of_objects(
         held = values[row]
         what = "text that is not valid Unicode" if isinstance(held, str) else kind_of(held)
         raise SourceError(
-            f"source: {quoted(name)}: {places([begin + row])[0]} has {what} in {quoted(key)}; "
-            "expected one text or number"
+            f"source: {quoted(self.name)}: {self.places([begin + row])[0]} has {what} in "
+            f"{quoted(key)}; expected one text or number"
         )
-
-    return ListTable(
-        name=name,
-        form=form,
-        columns=columns,
-        sample=[tuple(_brief(item.get(key)) for key in columns) for item in first],
-        load=load,
-        places=places,
-    )
 
 
 def _text(value: Any) -> str | None:
