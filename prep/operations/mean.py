@@ -307,7 +307,10 @@ def _conclude(part: Part, weight: Weight) -> MeanReport:
     moments = part.stats.image_weighted() if weight == "image" else (total.mean(), total.std())
     if moments is None or moments[0] is None:
         first = f", the first because of: {part.refused[0].reason}" if part.refused else ""
-        raise SourceError(f"input: none of its {len(part.refused)} images could be read{first}")
+        raise SourceError(
+            f"input: none of its {len(part.refused)} images could be read{first}; "
+            "expected images or shards; of archives and lists, prep run tells the mean"
+        )
     mean, std = by_channel(moments[0]), by_channel(moments[1])
     assert mean is not None
     assert std is not None

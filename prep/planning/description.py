@@ -109,6 +109,8 @@ def setting_text(value: Any) -> str:
 
     >>> setting_text(("train", "val")), setting_text({"image": "path", "label": ("a", "b")})
     ('train,val', '{image: path, label: [a, b]}')
+    >>> setting_text(LabelRules.parse({"from": "leaf", "rename": {"pug": "dog"}}))
+    '{from: leaf, rename: {pug: dog}}'
     """
     if isinstance(value, bool):
         return str(value).lower()

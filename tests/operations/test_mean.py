@@ -323,6 +323,9 @@ def test_nothing_readable(tmp_path: Path, client: Client) -> None:
     (tmp_path / "1.png").touch()
     with pytest.raises(SourceError, match=r"none of its 1 images could be read.*empty"):
         prep.mean_rgb(tmp_path, client)
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(SourceError, match="of archives and lists, prep run tells the mean"):
+        prep.mean_rgb(tmp_path / "a.zip", client)
 
 
 def test_arguments_that_are_none(tmp_path: Path) -> None:

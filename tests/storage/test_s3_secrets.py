@@ -14,9 +14,11 @@ from urllib.parse import quote, urlsplit
 
 import cloudpickle
 import pytest
+from click.testing import CliRunner
 from distributed import Client, LocalCluster
 
 import prep
+from prep.cli.main import main
 from prep.operations.outlook import plan
 from prep.planning.shards import ShardSpec
 from prep.shards.writer import RunRef
@@ -162,6 +164,20 @@ def test_tasks_do_not_carry_them(s3: S3) -> None:
     for value in (shard, run, place, place / "train"):
         assert shows(pickle.dumps(value)) == []
         assert shows(cloudpickle.dumps(value)) == []
+
+
+def test_a_starter_is_made_with_them_and_does_not_hold_them(
+    s3: S3, source: Path, tmp_path: Path
+) -> None:
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps(s3.options))
+    file = tmp_path / "config.yaml"
+    photos = s3.upload(source, "photos")
+    flags = ["-c", str(file), f"--storage-options=@{options}"]
+    done = CliRunner().invoke(main, ["init", photos, *flags])
+    assert done.exit_code == 0, done.output
+    assert f"source: {photos}\n" in file.read_text().replace('"', "")
+    assert shows(file.read_text() + done.output) == []
 
 
 @pytest.mark.slow

@@ -39,9 +39,14 @@ from prep.text import counted, one_line, quoted
     help="YAML file to write.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-@key_options("unpack")
+@key_options("storage_options", "unpack")
 def init(
-    source: str | None, output: str | None, config_file: str, overwrite: bool, unpack: bool | None
+    source: str | None,
+    output: str | None,
+    config_file: str,
+    overwrite: bool,
+    storage_options: str | None,
+    unpack: bool | None,
 ) -> None:
     """Write a configuration for SOURCE, with every setting explained.
 
@@ -58,7 +63,7 @@ def init(
             f"config: {quoted(file)} exists; pass `overwrite=True` to replace it, or give another "
             "name with `config`"
         )
-    starter = make_starter(source, output, unpack=bool(unpack))
+    starter = make_starter(source, output, unpack=bool(unpack), storage_options=storage_options)
     write(file, starter.text.encode())
     counts = f"{counted(starter.images, 'image')} of {counted(starter.classes, 'class')}"
     written = one_line(str(file))

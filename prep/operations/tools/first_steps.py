@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from prep.config import Config
 from prep.errors import ConfigError, NoImages, SourceError
@@ -51,7 +52,13 @@ class Starter:
     read_as: str
 
 
-def make_starter(source: str | None, output: str | None, *, unpack: bool = False) -> Starter:
+def make_starter(
+    source: str | None,
+    output: str | None,
+    *,
+    unpack: bool = False,
+    storage_options: Any = None,
+) -> Starter:
     """Write a configuration for a source.
 
     Args:
@@ -59,6 +66,7 @@ def make_starter(source: str | None, output: str | None, *, unpack: bool = False
             that can be a source; by default, this folder.
         output: where the shards are to go; by default ``shards``.
         unpack: whether to unpack an archive that is compressed as a whole.
+        storage_options: options of the storage of a URL, which are not written down.
 
     Raises:
         SourceError: there are no images, or in several folders.
@@ -67,7 +75,8 @@ def make_starter(source: str | None, output: str | None, *, unpack: bool = False
     """
     place = os.curdir if source is None else typed("source", source)
     shards = "shards" if output is None else typed("output", output)
-    found, catalog = _find_source(place, shards, unpack=unpack)
+    keys = {"unpack": unpack, "storage_options": storage_options}
+    found, catalog = _find_source(place, shards, keys)
     if unpack:
         catalog = replace(catalog, as_keys={**catalog.as_keys, "unpack": True})
     return Starter(
@@ -112,14 +121,14 @@ def run_demo(
     return run(config, workers=workers, overwrite=True, progress=True)
 
 
-def _find_source(place: str, output: str, *, unpack: bool) -> tuple[str, Catalog]:
+def _find_source(place: str, output: str, keys: Mapping[str, Any]) -> tuple[str, Catalog]:
     """List the images of a source, or else of the only folder in it that can be one.
 
     Returns:
         The path or URL that a configuration names; its images.
     """
     try:
-        return place, _catalog(place, output, unpack=unpack)
+        return place, _catalog(place, output, keys)
     except SourceError as error:
         found = [] if is_url(place) else _sources_in(place, output)
         if len(found) > 1:
@@ -133,8 +142,9 @@ def _find_source(place: str, output: str, *, unpack: bool) -> tuple[str, Catalog
         return found[0]
 
 
-def _catalog(place: str, output: str, *, unpack: bool = False) -> Catalog:
-    config = Config(source=Stored(place), output=Stored(output), on_stray="skip", unpack=unpack)
+def _catalog(place: str, output: str, keys: Mapping[str, Any]) -> Catalog:
+    config = Config(source=Stored(place), output=Stored(output), on_stray="skip", **keys)
+    config.grant()
     return open_source(config.source).catalog(config)
 
 
@@ -151,7 +161,7 @@ def _sources_in(place: str, output: str) -> list[tuple[str, Catalog]]:
     for name in [name for name in names if not name.startswith(".")][:_MOST_FOLDERS]:
         folder = os.path.normpath(os.path.join(place, name))
         try:
-            found.append((folder, _catalog(folder, output)))
+            found.append((folder, _catalog(folder, output, {})))
         except (NoImages, ConfigError):
             continue
         except SourceError:

@@ -93,6 +93,8 @@ def _leaks(view: View) -> str:
 
 def _smallest(view: View) -> str:
     sizes = [view.class_totals[name] for name in with_label(view.class_totals)]
+    if not sizes:
+        return "no image has a label"
     least, most = min(sizes, default=0), max(sizes, default=0)
     return counted(most, "image") if least == most else f"{least:,} to {counted(most, 'image')}"
 
