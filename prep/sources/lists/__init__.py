@@ -5,9 +5,10 @@
 - ``list_table``: such a table: columns of text, and the line of each row.
 - ``roles``: the columns of images, labels, splits and groups, as given or by their names.
 - ``row_labels``: labels, splits and groups as numbers; columns of ones and zeros.
-- ``image_files``: what is there, in a folder, a storage or an archive; each folder is listed once.
+- ``image_files``: the files that are there, in a folder, a storage or an archive.
 - ``resolution``: from the name in a row to a file.
-- ``list_catalog``: all of it, in order; images that are missing or listed twice.
+- ``list_rows``: the rows that are wanted, with what their columns tell.
+- ``list_catalog``: the catalog of these rows; images that are missing or listed twice.
 
 The rule: a list is read whole, or refused with the lines that are wrong; what was guessed is told
 in ``read_as``. A new format is a module in ``formats``.

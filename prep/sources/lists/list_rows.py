@@ -1,0 +1,127 @@
+"""The rows of a list that a configuration wants, with their labels, splits and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prep.errors import SourceError
+from prep.sources.base import Wanted
+from prep.sources.lists.list_table import ListTable
+from prep.sources.lists.resolution import require_inside
+from prep.sources.lists.roles import Roles, find_roles, show_flags
+from prep.sources.lists.row_labels import (
+    Words,
+    are_flags,
+    column_named,
+    doubt_about_splits,
+    labels_of_rows,
+    no_words,
+    splits_of_rows,
+    words_of,
+)
+from prep.text import quoted, some
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRows:
+    """The rows of a list that are wanted.
+
+    Attributes:
+        numbers: of the rows, from 0.
+        names: of the images, relative to their place.
+        told: what the list was read as, in words.
+        are_labelled: whether labels are from the list, and not from the names of images.
+        columns: the columns by their role, as a configuration names them.
+        label_column: the column of the labels, if there is one.
+        split_doubts: whether splits may be told otherwise, in words.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    names: pa.Array
+    labels: Words
+    splits: Words
+    groups: Words | None
+    told: str
+    are_labelled: bool
+    columns: Mapping[str, Any]
+    label_column: str | None
+    split_doubts: tuple[str, ...]
+
+    def of_splits(self, wanted: tuple[str, ...] | None, table: ListTable) -> ListRows:
+        """Return the rows of some splits; of all, if None.
+
+        Raises:
+            SourceError: there is no such split.
+        """
+        if wanted is None:
+            return self
+        there = self.splits.names
+        absent = [name for name in wanted if name not in there]
+        if absent:
+            raise SourceError(
+                f"splits: no images of {some([*map(quoted, absent)])} in {quoted(table.name)}; "
+                f"splits found: {some([*map(quoted, there)])}"
+            )
+        number = np.array([wanted.index(n) if n in wanted else -1 for n in there], np.int32)
+        kept = np.flatnonzero(number[self.splits.numbers] >= 0)
+        splits = Words(numbers=number[self.splits.numbers[kept]], names=wanted)
+        return replace(
+            self,
+            numbers=self.numbers[kept],
+            names=self.names.take(pa.array(kept)),
+            labels=self.labels.take(kept),
+            splits=splits,
+            groups=None if self.groups is None else self.groups.take(kept),
+        )
+
+
+def rows_wanted(table: ListTable, wanted: Wanted, root: str) -> ListRows:
+    """Return the rows that are wanted, with their labels, splits and groups."""
+    from_columns = wanted.labels is None or wanted.labels.origin in (None, "column")
+    roles = find_roles(table, wanted.columns or {}, labels=from_columns)
+    columns = _loaded(table, roles)
+    if (
+        from_columns
+        and not roles.label
+        and are_flags([columns[at] for at in roles.rest if at in columns])
+    ):
+        roles = replace(roles, label=roles.rest, rest=())
+    column = columns[roles.image]
+    if not len(column):
+        raise table.error("has no rows; expected a row for each image")
+    names = require_inside(table, column, root, absolute=wanted.images is not None)
+    labels, told = no_words(len(names)), "labels from the names of images"
+    if from_columns:
+        labels, told = labels_of_rows(table, roles, columns, names, wanted)
+    splits, told_split = splits_of_rows(table, roles, columns)
+    groups = None if roles.group is None else words_of(columns[roles.group])
+    parts = [f"images from {column_named(table, roles.image)}", told, told_split]
+    if roles.group is not None:
+        parts.append(f"groups from {column_named(table, roles.group)}")
+    of_labels = ", ".join(table.columns[at] for at in roles.label) if from_columns else ""
+    return ListRows(
+        numbers=np.arange(len(names)),
+        names=names,
+        labels=labels,
+        splits=splits,
+        groups=groups,
+        told=f"a list ({table.form}): {', '.join(parts)}",
+        are_labelled=from_columns,
+        columns=roles.as_columns(table),
+        label_column=of_labels or None,
+        split_doubts=doubt_about_splits(table, roles),
+    ).of_splits(wanted.splits, table)
+
+
+def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
+    """Return the columns that are needed, by their positions; the list is parsed once."""
+    others = [at for at in (roles.split, roles.group) if at is not None]
+    flags = () if roles.label or not show_flags(table.sample, roles.rest) else roles.rest
+    needed = list(dict.fromkeys([roles.image, *roles.label, *others, *flags]))
+    return dict(zip(needed, table.load(needed), strict=True))
