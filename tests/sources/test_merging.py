@@ -135,13 +135,13 @@ def test_where_a_list_has_its_images_is_part_of_the_name() -> None:
     assert name.paths == ("/lists/a.csv", "/b", "/photos")
 
 
-def test_a_split_for_a_source_that_has_several_is_refused(tmp_path: Path) -> None:
-    photos = write_tree(tmp_path / "photos", {"train": {"cat": 1}, "val": {"cat": 1}})
-    more = write_tree(tmp_path / "more", {"test": {"cat": 1}})
+def test_a_split_of_a_source_that_has_several_is_that_one_of_its_own(tmp_path: Path) -> None:
+    photos = write_tree(tmp_path / "photos", {"train": {"cat": 1}, "val": {"cat": 2}})
+    more = write_tree(tmp_path / "more", {"train": {"cat": 3}, "val": {"dog": 4}, "test": {}})
     config = prep.Config(source={"train": str(photos), "val": str(more)}, output="/out")
-    with pytest.raises(SourceError, match="has splits of its own: 'train', 'val'"):
-        open_source(config.source).catalog(config)
-    listed = prep.Config(source=[str(photos), str(more)], output="/out")
-    assert open_source(listed.source).catalog(listed).splits == ("test", "train", "val")
-    with pytest.raises(SourceError, match="no images of 'dev' in the sources; splits found: 'test"):
-        open_source(listed.source).catalog(listed.model_copy(update={"splits": ("dev",)}))
+    catalog = open_source(config.source).catalog(config)
+    assert catalog.splits == ("train", "val")
+    assert catalog.images["split"].to_pylist() == [0] + [1] * 4
+    absent = prep.Config(source={"train": str(photos), "dev": str(more)}, output="/out")
+    with pytest.raises(SourceError, match="has splits of its own: 'train', 'val'; leave out"):
+        open_source(absent.source).catalog(absent)

@@ -54,7 +54,7 @@ def merge_catalogs(sources: Sources, catalogs: Sequence[Catalog], wanted: Wanted
         _Part(catalog, split, path)
         for (split, path), catalog in zip(sources.parts, catalogs, strict=True)
     ]
-    found = sorted({name for part in parts for name in part.splits}, key=os.fsencode)
+    found = sorted({n for part in parts for n in part.splits if n is not None}, key=os.fsencode)
     chosen = tuple(found) if wanted.splits is None else wanted.splits
     _require_splits(chosen, found)
     classes = sorted({name for part in parts for name in part.catalog.classes}, key=os.fsencode)
@@ -92,18 +92,20 @@ class _Part:
     path: str
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """The split of each of its own."""
+    def splits(self) -> tuple[str | None, ...]:
+        """The split of each of its own; None of one that is not wanted."""
         own = self.catalog.splits
         if self.split is None:
             return own
-        if len(own) > 1:
+        if len(own) == 1:
+            return (self.split,)
+        if own and self.split not in own:
             raise SourceError(
                 f"source: {quoted(self.path)} is given for {quoted(self.split)}, and has splits of "
-                f"its own: {some([*map(quoted, own)])}; leave out the name of the split, or give "
-                "one of its splits as a source"
+                f"its own: {some([*map(quoted, own)])}; leave out the name of the split, or rename "
+                "one of these"
             )
-        return (self.split,) * len(own)
+        return tuple(name if name == self.split else None for name in own)
 
     def images(self, splits: Sequence[str], classes: Sequence[str], prefix: bytes) -> pa.Table:
         """Return its images, of these splits, with numbers of these classes."""
@@ -219,6 +221,8 @@ def _split_folders(parts: Sequence[_Part], prefixes: Sequence[bytes]) -> dict[st
     folders: defaultdict[str, set[bytes | None]] = defaultdict(set)
     for part, prefix in zip(parts, prefixes, strict=True):
         for own, split in zip(part.catalog.splits, part.splits, strict=True):
+            if split is None:
+                continue
             folder = part.catalog.split_folders.get(own)
             top = prefix.rstrip(b"/") or None
             folders[split].add(top if folder is None else prefix + folder)
