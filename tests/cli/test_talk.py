@@ -19,7 +19,7 @@ import prep
 from prep.cli.main import main
 from prep.cli.streams import fit_streams
 from prep.cli.talk import Talk
-from prep.monitoring.events import StageStarted
+from prep.monitoring.events import emitting
 from prep.output.report.report import RunReport
 from tests.support.clusters import PREP, Terminal, run_prep, wait_until
 from tests.support.pictures import write_tree
@@ -54,7 +54,8 @@ def events(stdout: str) -> list[dict[str, Any]]:
 def test_events_to_a_closed_standard_output_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     Talk(as_json=True).started("run")
-    Talk(as_json=True).callbacks("preparing")[0].stage_started(StageStarted(doing="listing"))
+    with emitting(Talk(as_json=True).callbacks("preparing")) as told:
+        told.stage("listing")
 
 
 def test_a_run_tells_programs_how_it_goes_and_ends(home: Path) -> None:

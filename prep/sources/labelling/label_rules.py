@@ -187,7 +187,7 @@ def _renames(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ConfigError(
             f"labels.rename: got {kind_of(value)}; expected a mapping of old to new, such as "
-            '{pug: dog} in a file, or as a flag: --labels \'{"rename": {"pug": "dog"}}\''
+            '{"pug": "dog"}'
         )
     for old, new in value.items():
         if not isinstance(old, str | int) or not isinstance(new, str | int) or "" in (old, new):

@@ -242,7 +242,8 @@ def _given(tree: Tree, lists: Sequence[str]) -> str:
             f"unpack the list of the images, such as {quoted(read[0])}, and give it as the source, "
             "with the archive as `images`, or "
         )
-    shown = [quoted(tree.shown(os.fsencode(name))) for name in read]
+    # Whole paths, for they are to be given.
+    shown = [quoted(path, most=len(path)) for path in map(tree.shown, map(os.fsencode, read))]
     splits = dict(zip(map(_role_of_list, read[::-1]), shown[::-1], strict=True))
     roles = [role for role in ("train", "validation", "test") if role in splits]
     each = ", ".join(f"{role}: {splits[role]}" for role in roles)
