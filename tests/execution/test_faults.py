@@ -185,8 +185,8 @@ def test_killed_workers_all_at_once_cost_no_more(
 def test_a_killed_client_leaves_what_the_next_run_completes(
     at: str, where: list[str], home: Path, shim: Path, undisturbed: Path
 ) -> None:
-    # Each worker gets to its fourth shard, and nobody to the last.
-    with Gate(home, first=4 * IMAGES_PER_SHARD) as gate, halted(home, shim, at, where) as run:
+    # The shard is among the first five of its worker, and two workers do not get to the last.
+    with Gate(home, first=5 * IMAGES_PER_SHARD) as gate, halted(home, shim, at, where) as run:
         workers = run.workers()
         run.command.kill()  # And the scheduler with it.
         gate.open()
