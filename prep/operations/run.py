@@ -17,7 +17,7 @@ from prep.display.displays import display_of_run
 from prep.errors import Interrupted, PrepError, ShardError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, Workload
-from prep.execution.interrupts import pressed_again
+from prep.execution.interrupts import deferred, pressed_again
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.events import (
     Callback,
@@ -201,6 +201,9 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
             ready = run.seconds
             receipts = _write_until_committed(run, executor)
     except KeyboardInterrupt as error:
+        if journal.layout.root.local is not None:
+            with deferred():  # Workers of somebody in a hurry were killed at their shards.
+                journal.remove_leftovers(plan)
         raise _stopped(run, error) from None
     journal.require_lock(ask=True)
     effort = Effort(

@@ -145,6 +145,7 @@ def test_pressed_again_and_again_it_stops_and_goes_on_when_run_again(
         assert "Traceback" not in terminal.shown
         assert "distributed." not in terminal.shown
         wait_until(lambda: terminal.processes() == [])
+        assert list(home.glob("out/**/*.partial")) == []
     done = run_prep(*flags, cwd=home)
     assert done.returncode == 0, done.stderr
     assert len(receipts(home)) == IMAGES // 25
