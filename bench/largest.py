@@ -28,7 +28,7 @@ import json, sys
 from pathlib import Path
 from prep.images.decoders.process import configure_process
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 
 def kept(name):
     status = Path("/proc/self/status").read_text().splitlines()

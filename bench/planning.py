@@ -26,7 +26,7 @@ from rich.table import Table
 
 from bench.monitor import peak_memory
 from bench.scheduling import receipt_of
-from prep.config import Config
+from prep.config.model import Config
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.receipt import total_receipts

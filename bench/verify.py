@@ -18,7 +18,7 @@ import simplejpeg
 
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, QUALITY, SCRATCH, SIZE
-from prep.config import Config
+from prep.config.model import Config
 from prep.images.decoders.values import Pixels
 from prep.operations.run import run
 from prep.output.journal import Journal

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from prep.text import unknown
 
 if TYPE_CHECKING:
-    from prep.config import Config as Config
+    from prep.config.model import Config as Config
     from prep.display.callbacks import JsonLinesCallback as JsonLinesCallback
     from prep.display.callbacks import TqdmCallback as TqdmCallback
     from prep.display.page.page import report_page as report_page
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Callback": "monitoring.events",
-    "Config": "config",
+    "Config": "config.model",
     "JsonLinesCallback": "display.callbacks",
     "MeanReport": "operations.mean",
     "PrepError": "errors",
@@ -66,7 +66,7 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return importlib.import_module("prep.settings").version()
+        return importlib.import_module("prep.settings.distribution").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'prep' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"prep.{_HOMES[name]}"), name)
@@ -104,7 +104,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _told(name: str, keywords: list[str]) -> str:
-    from prep.config import Config  # A mistake may cost more than what is right.
+    from prep.config.model import Config
 
     if "config" in keywords and name in Config.model_fields:
         return f"is a key of the configuration; expected prep.Config({name}=…) as 'config'"

@@ -35,6 +35,11 @@ def sources() -> list[tuple[Path, ast.Module]]:
     return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in PACKAGE.rglob("*.py")]
 
 
+def named_after_their_use(package: Path) -> bool:
+    """Return whether each module of a package is named after a command, or a part of the page."""
+    return package.name == "sections" or "commands" in package.parts
+
+
 def test_packages_are_small_and_their_docstrings_name_all_that_is_in_them() -> None:
     for init, tree in sources():
         if init.name != "__init__.py":
@@ -45,7 +50,7 @@ def test_packages_are_small_and_their_docstrings_name_all_that_is_in_them() -> N
         if init.parent == PACKAGE:
             continue
         assert len(tree.body) == 1, init
-        if init.parent.name not in ("commands", "sections"):  # Each is named after one of these.
+        if not named_after_their_use(init.parent):
             packages = {path.parent.name for path in init.parent.glob("*/__init__.py")}
             assert (modules | packages) - named == set(), init
 
@@ -53,7 +58,7 @@ def test_packages_are_small_and_their_docstrings_name_all_that_is_in_them() -> N
 def test_names_mean_one_thing() -> None:
     seen: dict[str, set[Path]] = {}
     for path, tree in sources():
-        if path.parent.name in ("commands", "sections") or path.stem.startswith("__"):
+        if named_after_their_use(path.parent) or path.stem.startswith("__"):
             continue
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         public = {node.name for node in tree.body if isinstance(node, kinds)}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import prep.execution.preflight.software
-from prep.settings import NAME, install_command, version
+from prep.settings.distribution import NAME, install_command, version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

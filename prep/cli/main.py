@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import importlib
+from typing import NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from prep.cli.exits import Errors
-from prep.settings import NAME
+from prep.settings.distribution import NAME
 
-# The first line of each command's help: to list them loads none.
+
+class Known(NamedTuple):
+    """A command: the module below ``cli.commands`` that has it, and the first line of its help."""
+
+    module: str
+    help: str
+
+
+# To list them loads none.
 COMMANDS = {
-    "cluster": "Check a cluster.",
-    "demo": "Make a small set of photos, a few of them broken, and prepare it.",
-    "init": "Write a configuration for SOURCE, with every setting explained.",
-    "labels": "Write a label map that numbers the classes of SOURCE by name.",
-    "mean": "Compute the mean RGB of images, or of the images in shards.",
-    "plan": "Show what a run would do, and what it would find in OUTPUT; write nothing.",
-    "report": "Make OUTPUT/report.html again, and print its path.",
-    "run": "Write shards, mean RGB and a report.",
-    "show": "Show record N of SHARD: label, class, picture and source.",
-    "verify": "Read all of OUTPUT again, and list what is wrong with it.",
+    "cluster": Known("cluster", "Check a cluster."),
+    "demo": Known("demo", "Make a small set of photos, a few of them broken, and prepare it."),
+    "init": Known(
+        "sources.init", "Write a configuration for SOURCE, with every setting explained."
+    ),
+    "labels": Known(
+        "sources.labels", "Write a label map that numbers the classes of SOURCE by name."
+    ),
+    "mean": Known("mean", "Compute the mean RGB of images, or of the images in shards."),
+    "plan": Known(
+        "sources.plan", "Show what a run would do, and what it would find in OUTPUT; write nothing."
+    ),
+    "report": Known("outputs.report", "Make OUTPUT/report.html again, and print its path."),
+    "run": Known("run", "Write shards, mean RGB and a report."),
+    "show": Known("outputs.show", "Show record N of SHARD: label, class, picture and source."),
+    "verify": Known("outputs.verify", "Read all of OUTPUT again, and list what is wrong with it."),
 }
 
 
@@ -34,22 +49,22 @@ class Commands(Errors):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"prep.cli.commands.{cmd_name}")
+        module = importlib.import_module(f"prep.cli.commands.{COMMANDS[cmd_name].module}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command, or else an option."""
         names = [
-            CompletionItem(name, help=told)
-            for name, told in COMMANDS.items()
+            CompletionItem(name, help=known.help)
+            for name, known in COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, known.help) for name, known in COMMANDS.items()])
 
 
 @click.group("prep", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prep.cli.parameters import Count, Path, Profile, Word, either, one_or_several, positional
-from prep.settings import ARTICLE_KEYS, KEYS, REQUIRED, Key
+from prep.settings.key import REQUIRED, Key
+from prep.settings.keys import ARTICLE_KEYS, KEYS
 
 if TYPE_CHECKING:
-    from prep.config import Config
+    from prep.config.model import Config
 
 
 Command = Callable[..., Any]
@@ -85,7 +86,7 @@ def config_of(files: tuple[str, ...], values: dict[str, Any]) -> Config:
     Raises:
         ConfigError: a file can't be read, or a value is not allowed.
     """
-    from prep.config import Config  # Help is shown without what it takes to check values.
+    from prep.config.model import Config
 
     given = {name: value for name, value in values.items() if value is not None}
     return Config.from_file(*files, **given) if files else Config(**given)

@@ -57,7 +57,7 @@ class Talk:
         return display_for(title, progress=True)
 
     def started(self, command: str) -> None:
-        from prep.settings import version
+        from prep.settings.distribution import version
 
         self.tell("started", {"command": command, "version": version()})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.display.live import Panel, Scene, Screen
 from prep.display.terminal import AsLines, AtTerminal
 from prep.execution.clusters.choice import in_notebook

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prep.config import HIDDEN, Config
+from prep.config.model import HIDDEN, Config
 from prep.display.links import file_link
 from prep.execution.placing import FEW_IMAGES
 from prep.images.depths import depth_warning

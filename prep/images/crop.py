@@ -15,7 +15,7 @@ from PIL import Image
 
 from prep.images.decoders.values import Decoded, Pixels
 from prep.images.geometry import Area, CropBox, area_around, exact_crop, fit_crop
-from prep.settings import Interpolation
+from prep.settings.choices import Interpolation
 
 # For each Exif orientation, the steps that turn the stored picture upright: (transpose, then flip
 # the rows, flip the columns). Exif 2.3, section 4.6.4, tag Orientation.

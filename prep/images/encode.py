@@ -13,7 +13,7 @@ from prep.errors import RecordError, RefusedImage
 from prep.images.crop import Resizer
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.values import Pixels
-from prep.settings import RGB, Encoding
+from prep.settings.choices import RGB, Encoding
 
 #: JPEG quality of thumbnails.
 QUALITY = 70

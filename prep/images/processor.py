@@ -13,7 +13,7 @@ from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.encode import make_encoder
 from prep.images.mean_image import grid_of
 from prep.images.stats import ChannelStats, channel_sums
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 
 
 class Processed(NamedTuple):

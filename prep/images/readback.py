@@ -16,7 +16,8 @@ from prep.images.decoders.values import Pixels
 from prep.images.encode import make_encoder
 from prep.images.mean_image import Grids, grid_of
 from prep.images.stats import ChannelStats, channel_sums, plain_sums
-from prep.settings import RGB, ImageSettings
+from prep.settings.choices import RGB
+from prep.settings.image_settings import ImageSettings
 
 # The share of an error in Cb and Cr that ends up in R, G and B; of Y, all of it (ITU-T T.871).
 _CHROMA_SHARE = (1.402, 0.344136 + 0.714136, 1.772)

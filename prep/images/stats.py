@@ -15,7 +15,7 @@ import cv2
 
 from prep.images.decoders.values import Pixels
 from prep.parsing import Fields, refuse, whole
-from prep.settings import RGB
+from prep.settings.choices import RGB
 
 _MOST_PIXELS = 1 << 63
 CHANNELS = ("R", "G", "B")

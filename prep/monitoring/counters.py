@@ -32,7 +32,7 @@ from prep.monitoring.heartbeat import (
 from prep.output.receipt import of_outcome
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.tally import Tally
 from prep.text import one_line
 

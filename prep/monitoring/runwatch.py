@@ -16,7 +16,7 @@ from prep.monitoring.counts import LiveCounts, Pace, RefusedName, ShardState, Sp
 from prep.monitoring.heartbeat import ProcessMessage, RunMessage, Sums, TallyMessage
 from prep.output.report.history import History, Measurement, Recorder
 from prep.output.report.verdict import RUNNING, Verdict
-from prep.planning.shards import Partition, plan_shards
+from prep.planning.shards import Partition, ShardSizes, plan_shards
 from prep.sources.folders.names import training_splits
 
 SHARD_STATES: tuple[ShardState, ...] = get_args(ShardState)
@@ -38,7 +38,7 @@ class RunInfo:
         began: in seconds since 1970.
         elapsed: seconds since then.
         splits: images planned, by split, in the order of the plan.
-        images_per_shard, partition: as in the plan.
+        images_per_shard, partition, sizes: as in the plan.
         missing: the shards to write, numbered through all splits, in the order of their tasks; all
             others are committed.
         classes: images planned by class, at most ``CLASSES_COUNTED``, in the order of the plan.
@@ -56,6 +56,7 @@ class RunInfo:
     classes: Mapping[str, int]
     before: TallyMessage
     partition: Partition = "even"
+    sizes: ShardSizes | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,7 +93,7 @@ class RunWatch:
         self.info = info
         self._began = now - info.elapsed
         self.verdict = RUNNING
-        shards = plan_shards(info.splits, info.images_per_shard, info.partition)
+        shards = plan_shards(info.splits, info.images_per_shard, info.partition, sizes=info.sizes)
         self._names = {f"{shard.split}/{shard.index}": n for n, shard in enumerate(shards)}
         self._images = np.array([shard.images for shard in shards], np.int64)
         numbers = {split: number for number, split in enumerate(info.splits)}

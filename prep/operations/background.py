@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from prep.config import AnyConfig, Config
+from prep.config.model import AnyConfig, Config
 from prep.display.displays import opening_scene
 from prep.display.live import Panel, Screen
 from prep.errors import UsageError

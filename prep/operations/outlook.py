@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prep.config import AnyConfig, Config
+from prep.config.model import AnyConfig, Config
 from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
 from prep.operations.preparation import as_begun, plan_images
 from prep.output.conflicts import require_room

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError, RefusedImage, SourceError
 from prep.execution.local.resources import cores
 from prep.images.decoders.process import configure_process
@@ -22,7 +22,8 @@ from prep.parsing import parse_json, read_text
 from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan
-from prep.settings import RGB, require_split_name
+from prep.settings.choices import RGB
+from prep.settings.output_names import require_split_name
 from prep.shards.opened import versions_here
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
@@ -125,7 +126,7 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
         config = config.model_copy(update={"splits": tuple(stored.splits)})
     source = reopen_source(stored.source, Journal(output).layout.state)
     plan = _plan(config, source, stored.mean, stored.labels)
-    return plan.with_partition(stored.fingerprint.partition)
+    return plan.with_partition(stored.fingerprint.partition, stored.sizes)
 
 
 def _given(stored: RunPlan) -> str | Sources:
@@ -150,7 +151,9 @@ def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
         config = plan.config.model_copy(update={"splits": order})
         anew = _plan(config, open_source(config.source), plan.mean, plan.labels)
         plan = replace(anew, labels_from=plan.labels_from)
-    return plan.with_partition(stored.fingerprint.partition)
+    if stored.sizes is not None and dict(stored.splits) != dict(plan.splits):
+        return plan  # They are sizes of other images.
+    return plan.with_partition(stored.fingerprint.partition, stored.sizes)
 
 
 def warn_of_labels(plan: RunPlan) -> None:

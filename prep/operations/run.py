@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from prep.config import AnyConfig, Config
+from prep.config.model import AnyConfig, Config
 from prep.display.displays import display_of_run
 from prep.errors import Interrupted, PrepError, ShardError
 from prep.execution.clusters.choice import ClusterChoice, choice_of

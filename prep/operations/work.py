@@ -295,6 +295,7 @@ def _info(run: Run, name: str, before: SplitTotals) -> RunInfo:
         splits=dict(zip(distinct_lines(plan.counts), planned, strict=True)),
         images_per_shard=plan.images_per_shard,
         partition=plan.fingerprint.partition,
+        sizes=plan.sizes,
         missing=[numbers[shard] for shard in run.missing],
         classes=dict(zip(titles, of_class, strict=True)),
         before=totals_message(before, classes),

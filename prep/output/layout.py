@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 
 from prep.planning.shards import ShardSpec
-from prep.settings import FORMATS, RESULTS
+from prep.settings.output_names import FORMATS, RESULTS
 from prep.storage.location import Location
 
 _SUFFIXES = "|".join(re.escape(file.suffix) for file in FORMATS.values())

@@ -78,7 +78,7 @@ def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
     Raises:
         StorageUnavailable: a storage does not answer.
     """
-    if count_shards(stored.splits, stored.images_per_shard) <= _BELIEVED:
+    if count_shards(stored.splits, stored.images_per_shard, stored.sizes) <= _BELIEVED:
         return
     try:
         listed = f"{manifest.count(layout.manifest):,} images"

@@ -19,7 +19,7 @@ from prep.images.mean_image import MeanImage
 from prep.images.stats import ChannelStats
 from prep.images.traits import Traits
 from prep.parsing import LARGEST_WHOLE, Fields, refuse
-from prep.settings import FORMATS, MOST_SHARDS, require_split_name, shard_name
+from prep.settings.output_names import FORMATS, MOST_SHARDS, require_split_name, shard_name
 from prep.sources.base import ImageEntry
 from prep.storage.urls import stays_within
 

@@ -9,6 +9,6 @@
 
 The rule: a plan follows from images, labels, configuration and versions alone. So it is the same on
 any machine and for any number of workers. What decides the bytes belongs in the fingerprint: a key
-of the configuration is marked so in :mod:`prep.settings`, and tests/planning/test_fingerprint.py
-holds that the next run sees a change of it.
+is marked so in :mod:`prep.settings.keys`, and tests/planning/test_fingerprint.py holds that the
+next run sees a change of it.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.sources.base import UNLABELLED
 from prep.sources.labelling.label_rules import LabelRules
 from prep.text import counted, quoted, size_text

@@ -12,9 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep.config import Config
-from prep.planning.shards import Partition
-from prep.settings import DEFAULT_FORMAT, RGB, fingerprint_part
+from prep.config.model import Config
+from prep.planning.shards import Partition, ShardSizes
+from prep.settings.choices import RGB
+from prep.settings.keys import fingerprint_part
+from prep.settings.output_names import DEFAULT_FORMAT
 from prep.sources.columns import columns_of
 from prep.sources.labels import LabelMap
 from prep.text import quoted, some
@@ -107,6 +109,8 @@ IMAGES = "images"
 LABELS = "label map"
 _VERSION_OF = "version of "
 PARTITION = "partition"
+#: The part that stands for the sizes of all shards, if a plan gives them.
+SIZES = "shards"
 # Left out if they have these values, so that outputs begun before there was a choice continue.
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
@@ -140,10 +144,11 @@ class Fingerprint:
         partition: Partition = self.parts.get(PARTITION, _IMPLIED[PARTITION])
         return partition
 
-    def with_partition(self, partition: Partition) -> Fingerprint:
-        """Return a copy with another partition."""
-        others = self.without(PARTITION).parts
-        return Fingerprint(parts=_without_implied({**others, PARTITION: partition}))
+    def with_partition(self, partition: Partition, sizes: ShardSizes | None = None) -> Fingerprint:
+        """Return a copy with another partition; of ``given``, with the sizes of its shards."""
+        others = self.without(PARTITION).without(SIZES).parts
+        given = {} if sizes is None else {SIZES: sizes_digest(sizes)}
+        return Fingerprint(parts=_without_implied({**others, PARTITION: partition, **given}))
 
     def without(self, part: str) -> Fingerprint:
         """Return a copy without one of its parts."""
@@ -177,6 +182,7 @@ def make_fingerprint(
     splits: Sequence[str],
     labels: LabelMap,
     manifest: pa.Table,
+    sizes: ShardSizes | None = None,
 ) -> Fingerprint:
     """Return the fingerprint of a plan that consists of these."""
     return Fingerprint(
@@ -186,6 +192,7 @@ def make_fingerprint(
             "splits": list(splits),
             LABELS: _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
             IMAGES: images_digest(manifest),
+            **({} if sizes is None else {SIZES: sizes_digest(sizes)}),
         }
     )
 
@@ -203,6 +210,12 @@ def images_digest(manifest: pa.Table) -> str:
         if name in columns:
             digest.update(manifest[name].to_numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def sizes_digest(sizes: ShardSizes) -> str:
+    """Return a digest of the number of images in each shard of each split."""
+    lists = {split: list(of_shards) for split, of_shards in sizes.items()}
+    return _digest(json.dumps(lists, sort_keys=True).encode())
 
 
 def _config_parts(

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import PrepError
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
-from prep.planning.shards import Partition, ShardSpec, plan_shards
-from prep.settings import RGB, Compression, ImageSettings
+from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
+from prep.settings.choices import RGB, Compression
+from prep.settings.image_settings import ImageSettings
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap, class_title, with_label
 from prep.sources.naming import shown_source
@@ -72,6 +73,8 @@ class RunPlan(Displayable):
         classes: names of the classes, which the manifest's ``class`` column numbers.
         images_per_shard: as configured, or chosen by the number of images.
         splits: number of images in each split.
+        sizes: number of images in each shard of each split, where neither ``images_per_shard`` nor
+            an early version decides; the partition is then ``given``.
         fingerprint: everything that decides the bytes of the output.
         rows: the manifest, if it was made or read.
         ignored: what lies in the source and is not part of the run.
@@ -90,6 +93,7 @@ class RunPlan(Displayable):
     images_per_shard: int
     splits: Mapping[str, int]
     fingerprint: Fingerprint
+    sizes: ShardSizes | None = None
     rows: pa.Table | None = None
     ignored: tuple[Ignored, ...] = ()
     read_as: str = ""
@@ -159,11 +163,17 @@ class RunPlan(Displayable):
     def shards(self) -> tuple[ShardSpec, ...]:
         """The manifest's rows in each shard."""
         partition, format = self.fingerprint.partition, self.config.format
-        return plan_shards(self.splits, self.images_per_shard, partition, format)
+        return plan_shards(self.splits, self.images_per_shard, partition, format, self.sizes)
 
-    def with_partition(self, partition: Partition) -> RunPlan:
-        """Return a plan that spreads the same images over shards in another way."""
-        return replace(self, fingerprint=self.fingerprint.with_partition(partition))
+    def with_partition(self, partition: Partition, sizes: ShardSizes | None = None) -> RunPlan:
+        """Return a plan that spreads the same images over shards in another way.
+
+        Args:
+            partition: the way.
+            sizes: of the shards, if that is ``given``.
+        """
+        fingerprint = self.fingerprint.with_partition(partition, sizes)
+        return replace(self, sizes=sizes, fingerprint=fingerprint)
 
     @property
     def refusals_allowed(self) -> int:
@@ -216,6 +226,7 @@ class RunPlan(Displayable):
             "images": dict(self.splits),
             # Plans of class folders are as those of earlier versions.
             **({"class_names": dict(self.class_names)} if self.class_names else {}),
+            **({"shards": {k: [*v] for k, v in self.sizes.items()}} if self.sizes else {}),
         }
 
 

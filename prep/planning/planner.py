@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.planning.fingerprint import make_fingerprint
 from prep.planning.plan import RunPlan
 from prep.planning.shards import count_shards, default_images_per_shard
-from prep.settings import RGB
+from prep.settings.choices import RGB
 from prep.sources.base import Catalog
 from prep.sources.columns import columns_of
 from prep.sources.labels import LabelMap

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from prep.errors import ConfigError
-from prep.settings import DEFAULT_FORMAT, MOST_SHARDS, Format, shard_name
+from prep.settings.choices import Format
+from prep.settings.output_names import DEFAULT_FORMAT, MOST_SHARDS, shard_name
 
 #: ``even``: shards of a split differ by at most one image. ``filled``: all but the last are full,
-#: as in outputs of earlier versions.
-Partition = Literal["even", "filled"]
+#: as in outputs of earlier versions. ``given``: a plan says how many images each shard has.
+Partition = Literal["even", "filled", "given"]
+#: Number of images in each shard of each split, where a plan gives it.
+ShardSizes = Mapping[str, Sequence[int]]
 
 _LARGEST_DEFAULT_SHARD = 1000
 _SMALLEST_DEFAULT_SHARD = 32
@@ -48,8 +51,12 @@ def plan_shards(
     images_per_shard: int,
     partition: Partition = "even",
     format: Format = DEFAULT_FORMAT,
+    sizes: ShardSizes | None = None,
 ) -> tuple[ShardSpec, ...]:
     """Spread the rows of each split over shards of at most ``images_per_shard`` images.
+
+    Args:
+        sizes: the images of each shard, if the partition is ``given``; they add up to ``images``.
 
     Raises:
         ConfigError: there would be more shards than an output may have.
@@ -58,16 +65,21 @@ def plan_shards(
     [(0, 0, 3), (1, 3, 6), (2, 6, 9)]
     >>> [s.images for s in plan_shards({"train": 9}, 4, "filled")]
     [4, 4, 1]
+    >>> [s.images for s in plan_shards({"train": 9}, 4, "given", sizes={"train": [2, 7]})]
+    [2, 7]
     """
-    count_shards(images, images_per_shard)
+    count_shards(images, images_per_shard, sizes)
     shards: list[ShardSpec] = []
     first = 0
     for split, number in images.items():
-        count = -(-number // images_per_shard)
-        if partition == "even":
+        if sizes is not None:
+            bounds = [*accumulate(sizes[split], initial=first)]
+        elif partition == "even":
+            count = -(-number // images_per_shard)
             bounds = [first + index * number // count for index in range(count + 1)]
         else:
             bounds = [*range(first, first + number, images_per_shard), first + number]
+        count = len(bounds) - 1
         shards += (
             ShardSpec(split=split, index=index, count=count, start=start, stop=stop, format=format)
             for index, (start, stop) in enumerate(pairwise(bounds))
@@ -76,13 +88,21 @@ def plan_shards(
     return tuple(shards)
 
 
-def count_shards(images: Mapping[str, int], images_per_shard: int) -> int:
+def count_shards(
+    images: Mapping[str, int], images_per_shard: int, sizes: ShardSizes | None = None
+) -> int:
     """Count the shards of a plan, which takes no memory.
+
+    Args:
+        images, images_per_shard, sizes: as for :func:`plan_shards`.
 
     Raises:
         ConfigError: there are more than an output may have.
     """
-    shards = sum(-(-number // images_per_shard) for number in images.values())
+    if sizes is None:
+        shards = sum(-(-number // images_per_shard) for number in images.values())
+    else:
+        shards = sum(map(len, sizes.values()))
     if shards > MOST_SHARDS:
         least = -(-sum(images.values()) // max(MOST_SHARDS - len(images), 1))
         raise ConfigError(

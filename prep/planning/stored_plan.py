@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
 
-from prep.config import Config
-from prep.parsing import Fields, number, refuse, text
-from prep.planning.fingerprint import PARTITION, Fingerprint, make_fingerprint
+from prep.config.model import Config
+from prep.parsing import Fields, number, refuse, text, whole
+from prep.planning.fingerprint import (
+    PARTITION,
+    SIZES,
+    Fingerprint,
+    make_fingerprint,
+    sizes_digest,
+)
 from prep.planning.plan import RunPlan
-from prep.planning.shards import count_shards
-from prep.settings import DEFAULT_FORMAT, RGB, require_split_name
+from prep.planning.shards import ShardSizes, count_shards
+from prep.settings.choices import RGB
+from prep.settings.output_names import DEFAULT_FORMAT, require_split_name
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import require_numbered, require_within
 from prep.sources.registry import is_source_name
@@ -35,6 +43,7 @@ def plan_from_json(value: object) -> RunPlan:
     images = fields.counts("images")
     classes = fields.list("classes")
     names = fields.object("class_names", default={})
+    sizes = _stored_sizes(fields.object("shards", default={}), images)
     plan = RunPlan(
         config=config,
         class_names={name: text(value, "class_names") for name, value in names.items()},
@@ -44,6 +53,7 @@ def plan_from_json(value: object) -> RunPlan:
         classes=tuple(text(name, "classes") for name in classes),
         images_per_shard=per_shard,
         splits={require_split_name(split): number for split, number in images.items()},
+        sizes=sizes,
         fingerprint=Fingerprint(parts=parts),
     )
     if (digest := fields.text("digest")) != plan.fingerprint.digest:
@@ -53,7 +63,8 @@ def plan_from_json(value: object) -> RunPlan:
         ("compression", fields.any("compression"), config.compression),
         ("images_per_shard", per_shard, config.images_per_shard or per_shard),
         # Plans of earlier versions lack these members.
-        ("partition", parts.get(PARTITION, "even"), "even"),
+        ("partition", parts.get(PARTITION, "even"), "even" if sizes is None else "given"),
+        ("shards", parts.get(SIZES), None if sizes is None else sizes_digest(sizes)),
         ("format", parts.get("format", DEFAULT_FORMAT), config.format),
         ("splits", parts.get("splits"), list(images)),
         ("classes", len(set(plan.classes)), max(len(classes), 1)),
@@ -65,7 +76,7 @@ def plan_from_json(value: object) -> RunPlan:
     fields.end()
     for name, version in plan.fingerprint.versions.items():
         text(version, f"version of {name}")
-    count_shards(images, per_shard)
+    count_shards(images, per_shard, sizes)
     return plan
 
 
@@ -86,10 +97,11 @@ def with_manifest(plan: RunPlan, manifest: pa.Table) -> RunPlan:
         tuple(plan.splits),
         plan.labels,
         manifest,
+        plan.sizes,
     )
-    whole = replace(plan, rows=manifest, fingerprint=fingerprint)
-    whole.labels.require(name for classes in whole.counts.values() for name in classes)
-    return whole
+    complete = replace(plan, rows=manifest, fingerprint=fingerprint)
+    complete.labels.require(name for classes in complete.counts.values() for name in classes)
+    return complete
 
 
 def _stored_config(values: dict[str, Any]) -> Config:
@@ -98,6 +110,20 @@ def _stored_config(values: dict[str, Any]) -> Config:
     if "storage_options" in values or config.storage_options is not None:
         raise ValueError("config: expected no options of storages, for they are never stored")
     return config
+
+
+def _stored_sizes(values: dict[str, Any], images: Mapping[str, int]) -> ShardSizes | None:
+    """Return the sizes of shards; raise ValueError if they are not those of so many images."""
+    if not values:
+        return None
+    sizes = {
+        split: tuple(whole(size, "shards") for size in of_shards)
+        for split, of_shards in values.items()
+        if isinstance(of_shards, list)
+    }
+    if {split: sum(of_shards) for split, of_shards in sizes.items()} != dict(images):
+        refuse("shards", "as many images of each split as the rest of the plan has", values)
+    return sizes
 
 
 def _stored_source(source: str) -> str:

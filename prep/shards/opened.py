@@ -11,7 +11,8 @@ from prep.errors import OutputConflict, OutputNotSeen
 from prep.images.decoders.process import codec_versions
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
-from prep.settings import RGB, Encoding, version
+from prep.settings.choices import RGB, Encoding
+from prep.settings.distribution import version
 from prep.sources.base import Source
 
 

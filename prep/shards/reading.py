@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from prep.errors import RefusedImage
 from prep.output.receipt import ShardReceipt, of_outcome
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.sources.base import ImageEntry, Source, UnpacksTooLarge
 from prep.sources.folders.names import UNREAD, extension_of
 from prep.storage.retry import Retries, is_transient

@@ -15,7 +15,7 @@ from prep.text import quoted
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from prep.settings import Layout, OnMissing, OnStray, Unlabelled
+    from prep.settings.choices import Layout, OnMissing, OnStray, Unlabelled
     from prep.sources.folders.ignored import Ignored
     from prep.sources.labelling.label_rules import LabelRules
     from prep.sources.labels import LabelMap

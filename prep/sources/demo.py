@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from prep.errors import OutputConflict, PrepError
-from prep.settings import install_command
+from prep.settings.distribution import install_command
 
 # Photos in scikit-image's own package (see skimage/data/README.txt for their sources), as classes.
 _PHOTOS = {

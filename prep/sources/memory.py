@@ -17,7 +17,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prep.errors import ConfigError, SourceError
-from prep.settings import DEFAULT_SPLIT, KEYS, require_split_name
+from prep.settings.choices import DEFAULT_SPLIT
+from prep.settings.keys import KEYS
+from prep.settings.output_names import require_split_name
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
 from prep.sources.labels import INT64, LabelMap
 from prep.storage.arguments import typed

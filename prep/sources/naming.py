@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from prep.errors import ConfigError
-from prep.settings import require_split_name
+from prep.settings.output_names import require_split_name
 from prep.storage.arguments import as_stored, typed
 from prep.storage.locate import absolute
 from prep.storage.urls import is_url, stays_within

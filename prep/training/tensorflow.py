@@ -12,7 +12,8 @@ from prep.output.journal import Journal
 from prep.output.plan_file import require_listed
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.planning.plan import RunPlan
-from prep.settings import ImageSettings, install_command
+from prep.settings.distribution import install_command
+from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import record_format
 from prep.storage.arguments import admit
 from prep.storage.location import Location

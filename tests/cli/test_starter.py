@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import prep
 from prep.cli.main import main
-from prep.config import Config
+from prep.config.model import Config
 from tests.support.pictures import write_tree
 from tests.support.recipes import PHOTOS, make_sources
 

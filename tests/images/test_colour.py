@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import Pixels, image_file, jpeg, picture, psnr
 
 PICTURE = picture(48, 48)

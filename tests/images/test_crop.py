@@ -11,7 +11,8 @@ import simplejpeg
 from PIL import Image
 
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings, Interpolation
+from prep.settings.choices import Interpolation
+from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import Pixels, image_file, picture, psnr
 
 EXACT: tuple[Interpolation, ...] = ("cubic", "lanczos")

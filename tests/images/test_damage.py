@@ -15,7 +15,7 @@ from prep.errors import RefusedImage
 from prep.images.decoders.decode import Decoder, decode
 from prep.images.decoders.values import Note
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import Pixels, image_file, jpeg, picture, psnr, short
 
 PICTURE = picture(96, 128)

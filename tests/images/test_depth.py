@@ -27,7 +27,7 @@ from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals, total_receipts
 from prep.output.report.duplicates import summarise_copies
 from prep.output.report.making import Effort, make_report
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.writer import RunRef, write_shard
 from tests.support.pictures import Pixels, image_file, jpeg, picture, write_tree
 from tests.support.writers import bmp_file

@@ -18,7 +18,7 @@ from prep.images.dimensions import Dimensions
 from prep.images.processor import ImageProcessor
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.isolation.processors import IsolatedProcessor
 from tests.support.pictures import image_file, jpeg, picture, write_tree
 

@@ -20,7 +20,7 @@ from prep.errors import RefusedImage
 from prep.images.decoders.decode import decode
 from prep.images.decoders.png import read_png
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.sources.folders.names import READ
 from tests.support.catalogs import scan_folders
 from tests.support.formats import (

@@ -13,7 +13,7 @@ from PIL import Image
 
 from prep.images.crop import Resizer
 from prep.images.geometry import Axis, exact_crop, fit_crop, shrink_factor
-from prep.settings import Interpolation
+from prep.settings.choices import Interpolation
 from tests.support.pictures import Pixels, picture, psnr
 
 lengths = st.one_of(st.integers(1, 600), st.integers(1, 65500))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from prep.errors import RefusedImage
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from tests.support.fuzz import fuzz, made_up_files
 from tests.support.memory import growth
 from tests.support.pictures import image_file, jpeg, picture

@@ -28,7 +28,7 @@ from prep.images.decoders.decode import Decoder, decode
 from prep.images.encode import pixels_of_record
 from prep.images.processor import ImageProcessor
 from prep.images.stats import channel_sums
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import STORED, Pixels, image_file, jpeg, picture, psnr, short, stored
 
 WIDE = picture(48, 60)  # Its central square needs no resizing to become 48 × 48,
@@ -416,7 +416,7 @@ def test_no_memory_is_taken_for_what_is_too_large() -> None:
 import resource
 from prep.errors import RefusedImage
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 process = ImageProcessor(ImageSettings())
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + (64 << 20)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.images.stats import ChannelStats, MixedStats, channel_sums
-from prep.settings import RGB
+from prep.settings.choices import RGB
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -24,7 +24,7 @@ from prep.output.receipt import ShardReceipt, merge_totals, total_receipts
 from prep.output.report.duplicates import summarise_copies
 from prep.output.report.making import Effort, make_report
 from prep.output.report.report import RunReport
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.check import inspect_shard
 from prep.shards.isolation.processors import IsolatedProcessor
 from prep.shards.writer import RunRef

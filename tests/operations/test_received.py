@@ -46,7 +46,7 @@ from prep.output.report.history import History, read_histories
 from prep.output.report.listings import decode_cell, encode_cell, publish_table
 from prep.parsing import Fields, parse_json
 from prep.planning.fingerprint import make_fingerprint
-from prep.settings import MOST_SHARDS
+from prep.settings.output_names import MOST_SHARDS
 from prep.shards.check import inspect_shard
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import FORMAT, frame, masked_crc

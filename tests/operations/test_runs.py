@@ -37,7 +37,7 @@ from prep.output.committed import Receipts
 from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals
 from prep.planning.shards import ShardSpec
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.writer import RunRef
 from tests.support.clusters import contents, wait_until
 from tests.support.gates import Gate

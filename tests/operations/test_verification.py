@@ -28,7 +28,9 @@ from prep.monitoring.events import RunEnded, ShardCommitted, WorkStarted
 from prep.operations.verify import VerificationReport
 from prep.output.findings import mismatch
 from prep.output.journal import Journal
-from prep.settings import FORMATS, Compression, Encoding, Format, ImageSettings
+from prep.settings.choices import Compression, Encoding, Format
+from prep.settings.image_settings import ImageSettings
+from prep.settings.output_names import FORMATS
 from prep.shards.formats.base import Record, RecordFormat, Sample, record_format
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.labels import LabelMap

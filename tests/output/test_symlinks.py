@@ -21,7 +21,7 @@ from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.lease import leased
 from prep.output.lock import exclusive
-from prep.settings import shard_name
+from prep.settings.output_names import shard_name
 from prep.shards.writer import RunRef, write_shard
 from prep.storage.local import LocalPath
 from prep.storage.newfile import AtomicFile, temporary_name

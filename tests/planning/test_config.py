@@ -15,9 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 import prep
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError
-from prep.settings import ARTICLE_KEYS, KEYS, REQUIRED
+from prep.settings.key import REQUIRED
+from prep.settings.keys import ARTICLE_KEYS, KEYS
 from prep.sources.labelling.label_rules import LabelRules
 from prep.sources.naming import SourceName, Sources
 from prep.text import shown

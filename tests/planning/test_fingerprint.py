@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import prep
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import OutputConflict
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
-from prep.settings import KEYS, ImageSettings, fingerprint_part
+from prep.settings.image_settings import ImageSettings
+from prep.settings.keys import KEYS, fingerprint_part
 from tests.support.pictures import jpeg, write_tree
 
 TREE = {"train": {"cat": 3, "dog": 3}, "val": {"cat": 2, "dog": 2}}

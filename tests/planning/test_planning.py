@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prep
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError, SourceError
 from prep.operations.preparation import as_begun, plan_as_stored, plan_images
 from prep.output.journal import Journal
@@ -23,7 +23,7 @@ from prep.output.layout import OutputLayout
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan, shuffled
 from prep.planning.shards import ShardSpec, default_images_per_shard, plan_shards
-from prep.settings import MOST_SHARDS, require_split_name
+from prep.settings.output_names import MOST_SHARDS, require_split_name
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import Catalog
 from prep.sources.labels import LabelMap

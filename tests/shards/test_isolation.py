@@ -22,7 +22,7 @@ from prep.execution.clusters.spec import ClusterSpec
 from prep.execution.writing import write_serially
 from prep.images.processor import ImageProcessor, Processed
 from prep.output.journal import Journal
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.isolation.processors import GuardedProcessor, IsolatedProcessor
 from prep.shards.writer import RunRef
 from tests.support import poison
@@ -279,7 +279,7 @@ def test_a_process_that_does_not_start_condemns_no_image(
 ABANDON = """
 import os, sys, threading
 import psutil
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.isolation.processors import IsolatedProcessor
 
 processor = IsolatedProcessor(ImageSettings(size=32), 3.0)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.errors import RecordError
-from prep.settings import Compression
+from prep.settings.choices import Compression
 from prep.shards.formats.example import example, label_entry, parse_example
 from prep.shards.formats.tfrecord import FORMAT, detect_compression, frame
 from tests.support.pictures import short

@@ -27,7 +27,8 @@ from prep.operations.mean import mean_rgb
 from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
 from prep.planning.shards import ShardSpec
-from prep.settings import Encoding, ImageSettings
+from prep.settings.choices import Encoding
+from prep.settings.image_settings import ImageSettings
 from prep.shards.check import inspect_shard
 from prep.shards.formats.base import Sample, format_of_file, record_key
 from prep.shards.formats.webdataset import FORMAT

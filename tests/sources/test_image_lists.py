@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError, SourceError
 from prep.operations.preparation import plan_images
 from prep.sources.base import Catalog

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import prep
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError, OutputConflict, SourceError
 from prep.operations.preparation import read_mean
 from prep.operations.publish import publish

@@ -21,7 +21,7 @@ import pytest
 
 import prep
 from prep.errors import RefusedImage, SourceError, StorageUnavailable
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.reading import ImageReader
 from prep.sources.archives.members import Members
 from prep.sources.archives.zip import index_zip

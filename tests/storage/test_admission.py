@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 import prep
 from prep.cli.main import main
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError
 from prep.output.journal import Journal
-from prep.settings import KEYS
+from prep.settings.keys import KEYS
 from prep.storage.arguments import LOCATIONS, Stored, typed
 from prep.storage.urls import hide_credentials
 from tests.support.pictures import write_tree

@@ -16,7 +16,7 @@ from distributed import Client
 
 import prep
 from prep.errors import RefusedImage, ShardError
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.reading import ImageReader
 from prep.sources.base import ImageEntry
 from prep.sources.file_source import FileSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prep.settings import OnStray
+from prep.settings.choices import OnStray
 from prep.sources.base import Catalog
 from prep.sources.folders.names import FolderLayout
 from prep.sources.folders.roles.shape import Asked

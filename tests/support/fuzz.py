@@ -27,7 +27,7 @@ from PIL import Image
 from prep.errors import RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import image_file, jpeg, picture
 from tests.support.raster_variants import rasters
 from tests.support.variants import odd_tiffs, tiffs

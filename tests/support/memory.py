@@ -13,7 +13,7 @@ from pathlib import Path
 from prep.errors import RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 
 def peak():
     try:

@@ -17,7 +17,7 @@ from PIL import Image
 import prep
 from prep.errors import SourceError
 from prep.images.processor import ImageProcessor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import write_tree
 
 SIZE = 24

@@ -9,7 +9,7 @@ import click
 from prep.cli.files import require_local
 from prep.cli.options import workers_option
 from prep.cli.parameters import Count, place
-from prep.settings import install_command
+from prep.settings.distribution import install_command
 
 
 @click.command()

@@ -18,7 +18,7 @@ from prep.cli.talk import Talk, talk_options
 from prep.errors import TooManyRefused
 
 if TYPE_CHECKING:
-    from prep.config import Config
+    from prep.config.model import Config
     from prep.execution.clusters.choice import ClusterChoice
     from prep.output.report.report import RunReport
 

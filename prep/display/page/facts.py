@@ -18,7 +18,7 @@ from prep.output.receipt import ImageNote, ShardReceipt, Totals, total_receipts
 from prep.output.report.history import History, read_histories
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan, count_classes
-from prep.settings import version
+from prep.settings.distribution import version
 from prep.sources.folders.names import training_splits
 from prep.sources.manifest import require_numbered, require_within
 from prep.storage.location import Location

@@ -16,7 +16,7 @@ from prep.images.encode import QUALITY
 from prep.output.journal import Journal
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.planning.plan import RunPlan
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.isolation.processors import IsolatedProcessor
 from prep.sources.base import ImageEntry
 

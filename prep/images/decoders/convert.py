@@ -24,7 +24,7 @@ from prep.images.decoders.jpeg.jpeg2000 import jpeg2000_bits
 from prep.images.decoders.values import Pixels
 from prep.images.depths import FULL
 from prep.images.geometry import Area, whole_area
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 
 # ICC.1:2010, section 7.2.6: the profile's colour space → Pillow's mode.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}

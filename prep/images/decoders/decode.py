@@ -8,7 +8,7 @@ from prep.images.decoders.jpeg.header import SOI
 from prep.images.decoders.pillow import decode_with_pillow
 from prep.images.decoders.values import Decoded, Pixels
 from prep.images.geometry import AreaNeeded, whole_area
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 
 
 class Decoder:

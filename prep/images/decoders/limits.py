@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from prep.errors import RefusedImage
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.text import opening
 
 MAX_SCANS = 200  # Real encoders write up to about a dozen.

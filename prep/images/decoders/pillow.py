@@ -27,7 +27,7 @@ from prep.images.decoders.png import check_png_room, png_size, read_png
 from prep.images.decoders.tiff import read_tiff
 from prep.images.decoders.values import Decoded, Kind, Note, PillowInput, Pixels
 from prep.images.geometry import Area, AreaNeeded, whole_area
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.text import opening, sentence_of
 
 _FORMATS = ("PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.execution.clusters.choice import ClusterChoice
 from prep.execution.clusters.connect import opened_cluster
 from prep.execution.preflight import checks

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.errors import ConfigError, NoImages, SourceError
 from prep.operations.run import run
 from prep.output.report.report import RunReport
-from prep.settings import DEFAULT_SPLIT, KEYS, Key
+from prep.settings.choices import DEFAULT_SPLIT
+from prep.settings.key import Key
+from prep.settings.keys import KEYS
 from prep.sources import demo
 from prep.sources.base import Catalog
 from prep.sources.folders.names import LABEL_MAP

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.execution.clusters.choice import ClusterChoice
 from prep.execution.executor import Executor, Workload
 from prep.execution.placing import placed, require_usable

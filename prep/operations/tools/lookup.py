@@ -12,7 +12,7 @@ from prep.images.decoders.decode import Decoder
 from prep.images.encode import encode_png, pixels_of_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
-from prep.settings import FORMATS
+from prep.settings.output_names import FORMATS
 from prep.shards.formats.base import Record, format_of_file, shards_among
 from prep.sources.base import UNLABELLED, ImageEntry
 from prep.storage.arguments import admit

@@ -16,7 +16,7 @@ from prep.output.receipt import SplitTotals, Totals, of_outcome
 from prep.output.report.report import RunReport
 from prep.output.report.stored_report import describe_traits
 from prep.planning.plan import RunPlan
-from prep.settings import version
+from prep.settings.distribution import version
 from prep.sources.folders.names import training_splits
 
 

@@ -15,7 +15,9 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 import google_crc32c
 
 from prep.errors import RecordError
-from prep.settings import DEFAULT_FORMAT, FORMATS, Compression, Format, ImageSettings
+from prep.settings.choices import Compression, Format
+from prep.settings.image_settings import ImageSettings
+from prep.settings.output_names import DEFAULT_FORMAT, FORMATS
 from prep.sources.labels import LabelMap
 
 #: Bytes of a record where its plan is unknown: our largest, in float32 and 4096 by 4096 pixels, has
@@ -191,7 +193,7 @@ def record_key(shard: int, number: int) -> str:
 
 @cache
 def record_format(name: Format) -> RecordFormat:
-    """Return a format of the registry, ``prep.settings.FORMATS``."""
+    """Return a format of the registry, ``prep.settings.output_names.FORMATS``."""
     module = importlib.import_module(f"prep.shards.formats.{name}")
     return cast(RecordFormat, module.FORMAT)
 

@@ -21,7 +21,8 @@ from typing import BinaryIO, Protocol
 import google_crc32c
 
 from prep.errors import RecordError
-from prep.settings import Compression, ImageSettings
+from prep.settings.choices import Compression
+from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import (
     LARGEST_RECORD,
     Encoder,

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from prep.errors import RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.processor import Processed
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.shards.isolation.processing import CRASHED, Process, make_processor, process_or_refuse
 from prep.shards.isolation.processors import receive, send
 from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from prep.errors import RefusedImage
 from prep.images.processor import ImageProcessor, Processed
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 from prep.text import failure
 
 CRASHED = "crashed the decoder"

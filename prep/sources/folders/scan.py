@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from prep.errors import ConfigError, NoImages, SourceError
-from prep.settings import DEFAULT_SPLIT
+from prep.settings.choices import DEFAULT_SPLIT
 from prep.sources.base import Catalog
 from prep.sources.columns import hows_of, table_of
 from prep.sources.folders.ignored import OTHER, Passed

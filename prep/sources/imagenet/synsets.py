@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prep.errors import SourceError
-from prep.settings import install_command
+from prep.settings.distribution import install_command
 from prep.text import counted, quoted, sentence_of
 
 #: The id of a synset: a noun of WordNet 3.0, by its offset there.

@@ -6,5 +6,5 @@
 - ``merging``: several sources as one.
 
 A new layout is one module with a ``LayoutReader``, its line in ``recognition`` and its word in
-:data:`prep.settings.Layout`.
+:data:`prep.settings.choices.Layout`.
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from prep.errors import ConfigError, SourceError
-from prep.settings import Layout
+from prep.settings.choices import Layout
 from prep.sources.archives.archive_layout import ArchiveLayout
 from prep.sources.base import Catalog, Wanted
 from prep.sources.folders.class_folders import ClassFoldersLayout

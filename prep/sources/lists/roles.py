@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prep.errors import ConfigError
-from prep.settings import COLUMN_ROLES
+from prep.settings.choices import COLUMN_ROLES
 from prep.sources.folders.names import EXTENSIONS, role_of
 from prep.sources.lists.list_table import ListTable
 from prep.text import nearest, quoted, some

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep.settings import DEFAULT_SPLIT
+from prep.settings.choices import DEFAULT_SPLIT
 from prep.sources.base import Wanted
 from prep.sources.folders.names import is_container, is_plainly_a_split, role_of
 from prep.sources.lists.list_table import ListTable

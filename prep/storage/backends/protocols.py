@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prep.settings import install_command
+from prep.settings.distribution import install_command
 
 # The extra that brings a protocol's package; for others, fsspec names the package.
 _EXTRAS = {

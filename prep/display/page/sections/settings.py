@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prep.config import Config
+from prep.config.model import Config
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
 from prep.output.report.making import all_versions

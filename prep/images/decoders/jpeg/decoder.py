@@ -30,7 +30,7 @@ from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.geometry import shrink_factor
-from prep.settings import ImageSettings
+from prep.settings.image_settings import ImageSettings
 
 # Decoding into reused memory saves mapping and zeroing pages for every image. Larger images (from
 # 5.6 megapixels) are rare, and room for them would cost every worker memory.

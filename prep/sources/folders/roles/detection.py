@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from prep.errors import SourceError
-from prep.settings import DEFAULT_SPLIT
+from prep.settings.choices import DEFAULT_SPLIT
 from prep.sources.folders.names import is_container, named_like_splits
 from prep.sources.folders.roles.refusals import (
     in_words,

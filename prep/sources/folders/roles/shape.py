@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prep.errors import SourceError
-from prep.settings import DEFAULT_SPLIT, OnMissing, OnStray
+from prep.settings.choices import DEFAULT_SPLIT, OnMissing, OnStray
 from prep.sources.base import Wanted
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.names import FolderLayout, is_container, role_of

@@ -1,271 +1,73 @@
-"""The configuration: its keys as a pydantic model, the files it is read from, and its errors.
+"""The configuration: its keys as a pydantic model.
 
-What each key means, and may be, is in :mod:`prep.settings`. Each error is one line for users.
+What each key means, and may be, is in :mod:`prep.settings.keys`. Each error is one line for users.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    InstanceOf,
-    PlainSerializer,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 
-from prep.errors import ConfigError, UsageError
-from prep.parsing import parse_json, parse_toml, parse_yaml, read_text
-from prep.settings import (
-    ARTICLE_KEYS,
-    COLUMN_ROLES,
-    FORMATS,
-    KEYS,
-    REQUIRED,
+from prep.config.config_errors import explain
+from prep.config.config_files import read_config
+from prep.config.config_values import (
+    AnyCompression,
+    Columns,
+    Images,
+    Labels,
+    Location,
+    Names,
+    Number,
+    Options,
+    Place,
+    Rules,
+    Splits,
+    Whole,
+)
+from prep.errors import ConfigError
+from prep.settings.choices import (
     RGB,
-    Compression,
     Damaged,
     Encoding,
     Format,
     Icc,
-    ImageSettings,
     Interpolation,
     Layout,
     OnMissing,
     OnStray,
     Unlabelled,
-    canonical_keys,
-    require_split_name,
-    rgb_of,
 )
-from prep.sources.labelling.label_rules import LabelRules, names_or_file, read_pairs
-from prep.sources.labels import LabelMap
-from prep.sources.memory import ListedImages
+from prep.settings.image_settings import ImageSettings, rgb_of
+from prep.settings.key import REQUIRED
+from prep.settings.keys import KEYS, canonical_keys
+from prep.settings.output_names import FORMATS
 from prep.sources.naming import Sources
 from prep.sources.registry import open_source
-from prep.storage.arguments import LOCATIONS, as_stored, parse_count, read_options, split, typed
+from prep.storage.arguments import LOCATIONS, as_stored, split
 from prep.storage.backends.grants import grant
-from prep.storage.locate import absolute
-from prep.storage.urls import hide_credentials, is_url
+from prep.storage.urls import is_url
 from prep.text import (
     Displayable,
-    brief,
     kind_of,
-    nearest,
-    one_line,
     quoted,
-    reason_of,
-    shown,
-    unknown,
 )
 
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    return parse_count(_no_bool(value))
-
-
-def _compression_in_any_case(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return {"": None, "none": None, "gzip": "GZIP", "zlib": "ZLIB"}.get(value.lower(), value)
-
-
-def _splits_as_one_word(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _split_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Sort the names as they are when all are taken: in whatever order, it is the same run."""
-    try:
-        distinct = {require_split_name(name) for name in names}
-    except ValueError as error:
-        raise ConfigError(f"splits: {error}") from None
-    if len(distinct) < len(names):
-        raise ValueError("one is given twice")
-    return tuple(sorted(names, key=os.fsencode))
-
-
-def _location(value: Any, info: ValidationInfo) -> Any:
-    if value == "":
-        raise ValueError("nothing")
-    if not isinstance(value, str | os.PathLike):
-        return value
-    path = typed(str(info.field_name), value)
-    _require_utf8(str(info.field_name), path)
-    return path
-
-
-def _require_utf8(key: str, path: str) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(
-            f"{key}: got {quoted(path)}, which is not valid UTF-8; rename it, or give the path of "
-            "a symbolic link to it"
-        ) from None
-
-
-def _source(value: Any, info: ValidationInfo) -> Any:
-    if isinstance(value, str) and value[:1] in ("[", "{"):  # As a flag has it.
-        with contextlib.suppress(ValueError):
-            value = parse_json(value)
-    if isinstance(value, Mapping | Sources) or _are_paths(value):
-        sources = Sources.parse(value)
-        for path in sources.paths:
-            _require_utf8("source", path)
-        return sources
-    if isinstance(value, list | tuple):
-        return ListedImages(value)
-    if not isinstance(value, str | os.PathLike | ListedImages):
-        raise ConfigError(
-            f"source: got {kind_of(value)}; expected {KEYS['source'].allowed}, or a list of "
-            "(image, label)"
-        )
-    return _location(value, info)
-
-
-def _source_json(value: str | ListedImages | Sources) -> Any:
-    return value.to_json() if isinstance(value, Sources) else str(value)
-
-
-def _are_paths(value: Any) -> bool:
-    items = value if isinstance(value, list | tuple) else ()
-    return any(isinstance(item, str | os.PathLike) for item in items)
-
-
-def _absolute(value: Any, info: ValidationInfo) -> Any:
-    value = _location(value, info)
-    return absolute(value) if isinstance(value, str) else value
-
-
-def _columns(value: Any) -> Any:
-    """Read which column is which; see :data:`prep.settings.COLUMN_ROLES`."""
-    columns = read_pairs("columns", value)
-    for role, name in columns.items():
-        if role not in COLUMN_ROLES:
-            raise ConfigError(f"columns.{one_line(role)}: {unknown('key', role, COLUMN_ROLES)}")
-        names = name if isinstance(name, list | tuple) and role == "label" else [name]
-        if not names or not all(isinstance(each, str | int) for each in names):
-            raise ConfigError(f"columns.{role}: got {shown(name)}; expected the name of a column")
-    return {
-        role: tuple(map(str, name)) if isinstance(name, list | tuple) else str(name)
-        for role, name in columns.items()
-    }
-
-
-def _excluded(value: Any) -> Any:
-    return names_or_file("exclude", value)
-
-
-def _labels(value: Any) -> Any:
-    if isinstance(value, dict):
-        LabelMap.parse(value)
-    return value
-
-
-AnyCompression = Annotated[Compression | None, BeforeValidator(_compression_in_any_case)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-Number = Annotated[float, BeforeValidator(_no_bool)]
-Splits = Annotated[
-    tuple[str, ...], BeforeValidator(_splits_as_one_word), AfterValidator(_split_names)
-]
-Location = Annotated[str, BeforeValidator(_location)]
-Images = Annotated[
-    str | InstanceOf[ListedImages] | InstanceOf[Sources],
-    BeforeValidator(_source),
-    # For the whole: pydantic takes the first serializer in a union for any value.
-    PlainSerializer(_source_json, when_used="json"),
-]
-Place = Annotated[str, BeforeValidator(_absolute)]
-Columns = Annotated[dict[str, str | tuple[str, ...]], BeforeValidator(_columns)]
-Names = Annotated[str | tuple[str, ...], BeforeValidator(_excluded)]
-Rules = Annotated[
-    InstanceOf[LabelRules],
-    BeforeValidator(LabelRules.parse),
-    PlainSerializer(LabelRules.to_json, when_used="json"),
-]
-Labels = Annotated[str | dict[str, Any] | None, BeforeValidator(_location), AfterValidator(_labels)]
-Options = Annotated[dict[str, Any] | None, BeforeValidator(read_options)]
-
-
-def explain(error: ValidationError) -> str:
-    """Name each key that is wrong, its value, and what is allowed."""
-    lines: dict[str, str] = {}
-    meant = set[str | None]()
-    for item in error.errors():
-        key = str(item["loc"][0]) if item["loc"] else "config"
-        raised = item.get("ctx", {}).get("error")
-        if isinstance(raised, UsageError):
-            lines[key] = str(raised)
-        elif item["type"] == "extra_forbidden":
-            known = (*KEYS, *ARTICLE_KEYS)
-            lines[key] = f"{brief(one_line(key))}: {unknown('key', key, known)}"
-            near = nearest(key, known)
-            meant.add(ARTICLE_KEYS.get(near, near) if near else None)
-        elif item["type"] == "missing":
-            lines[key] = f"{key}: missing; expected {KEYS[key].allowed}"
-        else:
-            found, expected = _shown(key, item["input"]), KEYS[key].allowed
-            lines.setdefault(key, f"{key}: got {found}; expected {expected}")
-    missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing"}
-    return "; ".join(line for key, line in lines.items() if key not in missing & meant)
-
-
-def _shown(key: str, value: Any) -> str:
-    if key == "storage_options":
-        return kind_of(value)
-    if key in LOCATIONS and isinstance(value, (list, tuple, bytes)):
-        return kind_of(value)  # There may be URLs with credentials in it.
-    return shown(hide_credentials(value) if isinstance(value, str) else value)
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    ".json": parse_json,
-    ".yaml": parse_yaml,
-    ".yml": parse_yaml,
-    ".toml": parse_toml,
-}
-
-
-def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the keys and values of a JSON, YAML or TOML file.
-
-    Raises:
-        ConfigError: it can't be read or parsed, or holds something else.
-    """
-    path = Path(typed("config file", file))
-    parser = _PARSERS.get(path.suffix.lower())
-    if parser is None:
-        raise ConfigError(f"config file {path}: expected one that ends in {', '.join(_PARSERS)}")
-    try:
-        values = parser(read_text(path))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"config file {path}: can't be read: {reason_of(error)}") from None
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise ConfigError(f"config file {path}: expected keys and values at the top level")
-    return values
-
-
 HIDDEN = "hidden"
+
+
 # Keys whose values are paths, or hold some.
 _WITH_PATHS = frozenset((*LOCATIONS, "exclude", "labels"))
+
 
 #: The accepted forms of a configuration: itself, its keys and values, or the path of a file.
 AnyConfig: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"

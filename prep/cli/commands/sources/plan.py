@@ -12,7 +12,7 @@ from prep.cli.talk import Talk, talk_options
 from prep.text import one_line
 
 if TYPE_CHECKING:
-    from prep.config import Config
+    from prep.config.model import Config
     from prep.operations.preparation import Estimate
     from prep.planning.plan import RunPlan
 

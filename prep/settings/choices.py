@@ -1,0 +1,23 @@
+"""The words that keys may have, and constants that go with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Interpolation = Literal["area", "linear", "cubic", "lanczos"]
+Encoding = Literal["jpeg", "raw", "float32"]
+Damaged = Literal["refuse", "keep"]
+Icc = Literal["ignore", "convert"]
+Compression = Literal["GZIP", "ZLIB"]
+Format = Literal["tfrecord", "webdataset"]
+Layout = Literal["auto", "folders", "classes", "splits", "archive", "imagenet", "list"]
+OnStray = Literal["fail", "skip"]
+OnMissing = Literal["fail", "skip"]
+Unlabelled = Literal["skip", "keep"]
+#: The columns of a list that have a meaning.
+COLUMN_ROLES = ("image", "label", "split", "group")
+#: Red, green and blue, each from 0 to 255.
+RGB = tuple[float, float, float]
+
+#: The split of images that lie in class folders without a split folder above them.
+DEFAULT_SPLIT = "train"
