@@ -23,6 +23,7 @@ class ArchiveLayout:
     """A tar or zip file of class folders, or a folder of such files."""
 
     title = "an archive"
+    keys = ()
 
     def recognizes(self, place: Place) -> str | None:
         kind = None if place.is_folder else kind_of_archive(place)

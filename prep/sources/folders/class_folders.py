@@ -14,6 +14,7 @@ class ClassFoldersLayout:
     """Class folders, with or without splits above them."""
 
     title = "class folders"
+    keys = ()
 
     def recognizes(self, place: Place) -> str | None:
         """Return nothing: folders are what a folder is taken for if it is nothing else."""

@@ -12,6 +12,7 @@ class ImageNetLayout:
     """ImageNet: ILSVRC2012 and later, Kaggle's copy of it, and ImageNet-21k."""
 
     title = "ImageNet"
+    keys = ()
 
     def __init__(self) -> None:
         # Of the place that was looked at last: in a storage, long lists take long.

@@ -88,6 +88,10 @@ class LayoutReader(Protocol):
     def title(self) -> str:
         """The name of the layout in messages, such as "ImageNet (ILSVRC2012 tars)"."""
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of a configuration that this layout reads, and that not all layouts do."""
+
     def recognizes(self, place: Place) -> str | None:
         """Return what shows that a place is of this layout, in words; None if nothing does.
 

@@ -41,8 +41,8 @@ def read_catalog(path: str, wanted: Wanted, split: str | None = None) -> Catalog
     place = Place.at(path)
     reader = choose_layout(place, wanted)
     word = next(word for word, known in _LAYOUTS.items() if known is reader)
-    if word != "list" and not isinstance(wanted, AllSplits):  # Another source may be a list.
-        _require_no_keys_of_lists(place, reader, wanted)
+    if not isinstance(wanted, AllSplits):  # The keys may be meant for another source.
+        _require_keys_apply(place, reader, wanted)
     catalog = reader.catalog(place, wanted)
     doubts = catalog.doubts if split else (*catalog.split_doubts, *catalog.doubts)
     as_keys = {"layout": word, **catalog.as_keys}
@@ -52,13 +52,21 @@ def read_catalog(path: str, wanted: Wanted, split: str | None = None) -> Catalog
     return catalog
 
 
-def _require_no_keys_of_lists(place: Place, reader: LayoutReader, wanted: Wanted) -> None:
-    """Raise ConfigError for keys that would say something of a list, if there were one."""
-    for key in ("columns", "images", "extension"):
-        if getattr(wanted, key) is not None:
+# Keys that only some layouts have a use for, and the sources that they are for, in words.
+_KEYS_OF_SOME = {
+    "columns": "lists of images and sets of records",
+    "images": "lists of images",
+    "extension": "lists of images",
+}
+
+
+def _require_keys_apply(place: Place, reader: LayoutReader, wanted: Wanted) -> None:
+    """Raise ConfigError for a key that is given, and that the layout has no use for."""
+    for key, sources in _KEYS_OF_SOME.items():
+        if key not in reader.keys and getattr(wanted, key) is not None:
             raise ConfigError(
-                f"{key}: is for lists of images, and {quoted(place.name)} is read as "
-                f"{reader.title}; leave it out, or give the list as the source"
+                f"{key}: is for {sources}, and {quoted(place.name)} is read as {reader.title}; "
+                "leave it out, or give such a source"
             )
 
 

@@ -37,6 +37,7 @@ class ListLayout:
     """A list of images, with their labels."""
 
     title = "a list of images"
+    keys = ("columns", "images", "extension")
 
     def recognizes(self, place: Place) -> str | None:
         """Return what shows that a file is a list, or that a folder has one beside its images."""
