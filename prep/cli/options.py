@@ -26,6 +26,7 @@ _METAVARS = {
     "columns": "NAME=COLUMN,…",
     "labels": "KEY=VALUE,…|JSON",
     "background": "#RRGGBB",
+    "size": "N|HEIGHTxWIDTH",
 }
 
 
@@ -117,7 +118,9 @@ def _metavar(name: str, kind: click.ParamType[Any]) -> str:
         return "PATH" if name in ("source", "output", "images") else "FILE"
     if text.startswith("a number"):
         return "FLOAT"
-    return "N" if text.startswith("a whole number") else _METAVARS[name]
+    if name in _METAVARS:
+        return _METAVARS[name]
+    return "N"
 
 
 workers_option = click.option(

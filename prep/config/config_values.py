@@ -21,6 +21,7 @@ from prep.settings.choices import (
     COLUMN_ROLES,
     Compression,
 )
+from prep.settings.image_settings import Size, read_size
 from prep.settings.keys import KEYS
 from prep.settings.output_names import require_split_name
 from prep.sources.labelling.label_rules import LabelRules, names_or_file, read_pairs
@@ -150,10 +151,21 @@ def _labels(value: Any) -> Any:
 AnyCompression = Annotated[Compression | None, BeforeValidator(_compression_in_any_case)]
 
 
+def _size(value: Any) -> int | Size:
+    return read_size(parse_count(_no_bool(value)))
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 Number = Annotated[float, BeforeValidator(_no_bool)]
+
+
+SizeOfResults = Annotated[
+    int | InstanceOf[Size],
+    BeforeValidator(_size),
+    PlainSerializer(lambda size: str(size) if isinstance(size, Size) else size, when_used="json"),
+]
 
 
 Splits = Annotated[

@@ -31,6 +31,7 @@ from prep.config.config_values import (
     Options,
     Place,
     Rules,
+    SizeOfResults,
     Splits,
     Whole,
 )
@@ -39,10 +40,13 @@ from prep.settings.choices import (
     RGB,
     Damaged,
     Encoding,
+    Enlarge,
+    Fit,
     Format,
     Icc,
     Interpolation,
     Layout,
+    Mode,
     OnMissing,
     OnStray,
     Unlabelled,
@@ -116,7 +120,10 @@ class Config(Displayable, BaseModel):
     labels: Rules | None = field("labels")
     unpack: bool = field("unpack")
     image_type: str | None = field("image_type", min_length=1)
-    size: Whole = field("size")
+    size: SizeOfResults = field("size")
+    fit: Fit = field("fit")
+    enlarge: Enlarge = field("enlarge")
+    mode: Mode = field("mode")
     quality: Whole = field("quality")
     images_per_shard: Whole | None = field("images_per_shard")
     format: Format = field("format")
@@ -260,6 +267,18 @@ class Config(Displayable, BaseModel):
             raise ConfigError(
                 f"compression: got {self.compression}, which shards of format {self.format} can't "
                 "have; leave compression out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_have_one_size(self) -> Config:
+        if self.encoding in ("raw", "float32") and not self.image_settings(None).same_size:
+            reason = (
+                "fit shorter" if self.fit == "shorter" else f"fit {self.fit} that never enlarges"
+            )
+            raise ConfigError(
+                f"encoding: got {self.encoding}, whose vectors all have one length, but results of "
+                f"{reason} differ in size; use encoding jpeg, or fit pad"
             )
         return self
 

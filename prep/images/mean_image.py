@@ -135,7 +135,7 @@ def grid_of(crop: Pixels) -> Pixels:
     The mean of many crops is smooth: samples show it as well as averages, which take twenty times
     as long.
     """
-    side = min(GRID, crop.shape[0])
+    side = min(GRID, *crop.shape[:2])
     return cv2.resize(crop, (side, side), interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
 
 

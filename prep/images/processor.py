@@ -44,8 +44,8 @@ class ImageProcessor:
 
     def __init__(self, settings: ImageSettings) -> None:
         self._decoder = Decoder(settings)
-        self._crop = make_crop(settings.size, settings.interpolation)
-        self._planes = [np.empty((settings.size, settings.size), np.uint8) for _ in range(3)]
+        self._crop = make_crop(settings.height, settings.interpolation)
+        self._planes = [np.empty((settings.height, settings.width), np.uint8) for _ in range(3)]
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
 
     def __call__(self, data: bytes) -> Processed:

@@ -38,11 +38,11 @@ class CropReader:
     """
 
     def __init__(self, settings: ImageSettings) -> None:
-        self._size = size = settings.size
+        self._shape = height, width = settings.height, settings.width
         self._encoding = settings.encoding
         self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")
-        self._kept: Pixels = np.empty(size * size * 3, np.uint8)
-        self._planes = [np.empty((size, size), np.uint8) for _ in range(3)]
+        self._kept: Pixels = np.empty(height * width * 3, np.uint8)
+        self._planes = [np.empty((height, width), np.uint8) for _ in range(3)]
         self.grids = Grids()
 
     def sums(self, image: bytes) -> ChannelStats:
@@ -55,10 +55,12 @@ class CropReader:
         if self._encoding != "jpeg":
             self.grids.add(grid_of(pixels))
             return channel_sums(pixels, self._planes)
-        return ChannelStats(images=1, pixels=self._size**2, sums=plain_sums(pixels))
+        return ChannelStats(
+            images=1, pixels=pixels.shape[0] * pixels.shape[1], sums=plain_sums(pixels)
+        )
 
     def pixels(self, image: bytes) -> Pixels:
-        """Return a crop, uint8 (size, size, 3), RGB, in memory that the next call overwrites.
+        """Return a crop, uint8 (height, width, 3), RGB, in memory that the next call overwrites.
 
         Raises:
             RecordError: our encoder has not written this: strict decoding refuses it, its size or
@@ -66,10 +68,10 @@ class CropReader:
         """
         if self._encoding == "jpeg":
             return self._decode(image)
-        length = self._size * self._size * (3 if self._encoding == "raw" else 12)
+        shape = (*self._shape, 3)
+        length = math.prod(shape) * (1 if self._encoding == "raw" else 4)
         if len(image) != length:
             raise RecordError(f"expected {length} bytes of {self._encoding}, found {len(image)}")
-        shape = (self._size, self._size, 3)
         if self._encoding == "raw":
             return np.frombuffer(image, np.uint8).reshape(shape)
         samples = np.frombuffer(image, "<f4").reshape(shape)
@@ -80,11 +82,11 @@ class CropReader:
         return pixels
 
     def _decode(self, image: bytes) -> Pixels:
-        size = self._size
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(image)
-            if (height, width) != (size, size):
-                raise RecordError(f"expected {size} × {size} pixels, found {width} × {height}")
+            if (height, width) != self._shape:
+                expected = f"{self._shape[1]} × {self._shape[0]}"
+                raise RecordError(f"expected {expected} pixels, found {width} × {height}")
             pixels: Pixels = simplejpeg.decode_jpeg(image, "RGB", buffer=self._kept, strict=True)
         except ValueError as error:
             raise RecordError(f"expected a whole JPEG, found that: {error}") from None
@@ -103,8 +105,9 @@ def mean_tolerance(settings: ImageSettings) -> RGB:
     if settings.encoding != "jpeg":
         return 0.0, 0.0, 0.0
     luma_steps, chroma_steps = _steps(settings.quality)
-    luma = _quantisation(settings.size, luma_steps)
-    chroma = _quantisation(-(-settings.size // 2), chroma_steps)
+    height, width = settings.height, settings.width
+    luma = _quantisation(height, width, luma_steps)
+    chroma = _quantisation(-(-height // 2), -(-width // 2), chroma_steps)
     r, g, b = (luma + share * chroma + _ROUNDING for share in _CHROMA_SHARE)
     return r, g, b
 
@@ -128,16 +131,17 @@ def clipping_tolerance(pixels: Pixels, settings: ImageSettings) -> RGB:
     return r, g, b
 
 
-def _quantisation(side: int, steps: Sequence[int]) -> float:
-    """Return how far quantisation can move the mean of a square plane.
+def _quantisation(height: int, width: int, steps: Sequence[int]) -> float:
+    """Return how far quantisation can move the mean of a plane.
 
     A block's mean is an eighth of its DC coefficient, which is off by at most half a step. Blocks
     that lie partly outside the picture have no such bound. There the error of all coefficients may
     fall on the visible samples alone (Cauchy–Schwarz), along rows and columns independently.
     """
-    whole, rest = side // 8 * 8, side % 8
-    spread = (whole + math.sqrt(8 * rest)) ** 2 - whole**2
-    return (whole**2 * steps[0] / 16 + spread * _root_mean_square(steps)) / side**2
+    whole = (height // 8 * 8) * (width // 8 * 8)
+    spread = math.prod(side // 8 * 8 + math.sqrt(8 * (side % 8)) for side in (height, width))
+    rest = (spread - whole) * _root_mean_square(steps)
+    return (whole * steps[0] / 16 + rest) / (height * width)
 
 
 def _root_mean_square(steps: Sequence[int]) -> float:

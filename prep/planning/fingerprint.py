@@ -115,6 +115,7 @@ SIZES = "shards"
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
     "format": DEFAULT_FORMAT,
+    **{name: Config.model_fields[name].default for name in ("fit", "enlarge", "mode")},
     PARTITION: "filled",
 }
 
@@ -222,7 +223,8 @@ def _config_parts(
     config: Config, images_per_shard: int, partition: Partition, mean: RGB | None
 ) -> dict[str, Any]:
     names = [key for key in Config.model_fields if fingerprint_part(key) == key]
-    parts = {name: getattr(config, name) for name in names} | {
+    values = config.model_dump(mode="json", include=set(names))
+    parts = {name: values[name] for name in names} | {
         "images_per_shard": images_per_shard,
         PARTITION: partition,
         "mean": list(mean) if mean else None,

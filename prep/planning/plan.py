@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,7 @@ _SPARE = 1 << 16  # 64 KiB, for what stands around images
 # Keys that the plans of early versions do not have; they are left out if they are as by default.
 _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
-) | {"unpack"}
+) | {"unpack", "fit", "enlarge", "mode"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +198,8 @@ class RunPlan(Displayable):
         The samples of an image as float32 are more than any JPEG of it, whose blocks have 16 pixels
         on a side.
         """
-        return 12 * (self.config.size + 15) ** 2 + 11 * (self.labels.width or 1) + _SPARE
+        height, width = self.settings.height, self.settings.width
+        return 12 * (height + 15) * (width + 15) + 11 * (self.labels.width or 1) + _SPARE
 
     def most_bytes(self, images: int) -> int:
         """Return how many bytes a shard of so many images has at most, compressed or not."""
@@ -218,7 +219,7 @@ class RunPlan(Displayable):
             "fingerprint": dict(self.fingerprint.parts),
             "config": config,
             "source": self.source,
-            "settings": asdict(self.settings),
+            "settings": self.settings.to_json(),
             "compression": self.compression,
             "labels": self.labels.to_json(),
             "classes": list(self.classes),

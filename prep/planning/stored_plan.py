@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -141,7 +141,7 @@ def _stored_mean(values: dict[str, Any], config: Config) -> RGB | None:
         mean = number(r, "mean", most=255), number(g, "mean", most=255), number(b, "mean", most=255)
     expected = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(config.image_settings(mean)).items()
+        for name, value in config.image_settings(mean).to_json().items()
     }
     for name, value in values.items():
         if name not in expected or value != expected[name]:

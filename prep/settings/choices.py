@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
+Fit = Literal["crop", "pad", "shorter", "stretch"]
+Enlarge = Literal["always", "never"]
+Mode = Literal["rgb", "gray"]
 Encoding = Literal["jpeg", "raw", "float32"]
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]

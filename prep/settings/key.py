@@ -43,6 +43,7 @@ class Key:
     def allowed(self) -> str:
         """The allowed values, for error messages.
 
+        >>> from prep.settings.keys import KEYS
         >>> KEYS["icc"].allowed, KEYS["quality"].allowed, KEYS["max_aspect"].allowed
         ('ignore or convert', 'a whole number from 1 to 100', 'a number of at least 1')
         """

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import get_args
 
-from prep.settings.choices import Compression, Encoding, Format, Interpolation
+from prep.settings.choices import (
+    Compression,
+    Encoding,
+    Enlarge,
+    Fit,
+    Format,
+    Interpolation,
+    Mode,
+)
 from prep.settings.key import Key
 from prep.settings.output_names import DEFAULT_FORMAT
 
@@ -12,8 +20,29 @@ from prep.settings.output_names import DEFAULT_FORMAT
 RECORD_KEYS: dict[str, Key] = {
     "size": Key(
         default=256,
-        help="Width and height of the results, in pixels.",
-        bounds=(1, 4096),
+        help="Height and width of the results, in pixels: one number for both, or HEIGHTxWIDTH.",
+        kind="a whole number from 1 to 4096, or HEIGHTxWIDTH such as 224x336",
+        decides_bytes=True,
+    ),
+    "fit": Key(
+        default="crop",
+        help="How images take that size: crop (the centre), pad (the whole image, on the "
+        "background), stretch (to the size), or shorter (the whole image, so that it just covers "
+        "the size; results then differ in size).",
+        words=get_args(Fit),
+        decides_bytes=True,
+    ),
+    "enlarge": Key(
+        default="always",
+        help="Whether smaller images are enlarged: always, or never (results then differ in size, "
+        "unless fit is pad).",
+        words=get_args(Enlarge),
+        decides_bytes=True,
+    ),
+    "mode": Key(
+        default="rgb",
+        help="Colours of the results: rgb, or gray (one channel of luma).",
+        words=get_args(Mode),
         decides_bytes=True,
     ),
     "quality": Key(

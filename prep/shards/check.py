@@ -70,7 +70,10 @@ def receipt_differences(
         ),
         "images": (shard.images, written + len(refused)),
         "images in its sums": (written, receipt.stats.images),
-        "pixels in its sums": (written * plan.settings.size**2, receipt.stats.pixels),
+        "pixels in its sums": (
+            written * plan.settings.height * plan.settings.width,
+            receipt.stats.pixels,
+        ),
         "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
         "classes without a label": ([], sorted(receipt.written.keys() - _labelled(plan))),
         f"bytes beyond {largest:,}": (0, max(receipt.bytes - largest, 0)),
@@ -81,7 +84,7 @@ def receipt_differences(
         pairs["images in its traits"] = (written, receipt.traits.images)
     if receipt.mean_image.images:
         pairs["images in its mean image"] = (written, receipt.mean_image.images)
-        side = min(plan.settings.size, GRID)
+        side = min(plan.settings.height, plan.settings.width, GRID)
         pairs["points on each side of its mean image"] = (side, receipt.mean_image.side)
     deep = {name: found.images for name, found in receipt.depths.classes.items()}
     more = [name for name, images in deep.items() if images > receipt.written.get(name, 0)]

@@ -212,7 +212,7 @@ class _ShardWriter:
             began=round(self._began, 3),
             dimensions=Dimensions.of(tally.shapes),
             depths=Depths(classes=tally.deep),
-            traits=tally.traits(shard.split, shard.index, self._opened.plan.settings.size),
+            traits=tally.traits(shard.split, shard.index, self._opened.plan.settings.height),
             mean_image=tally.mean_image,
         )
 

@@ -125,7 +125,7 @@ def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]
 
 
 def _decoder(settings: ImageSettings) -> Any:
-    shape = (settings.size, settings.size, 3)
+    shape = (settings.height, settings.width, settings.channels)
 
     def decode(data: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if settings.encoding == "jpeg":

@@ -334,7 +334,9 @@ def test_a_split_that_no_output_could_hold_is_refused_with_the_reason() -> None:
 
 
 def test_a_key_of_the_article_is_named_by_ours() -> None:
-    assert message(crop_size=0) == "size: got 0; expected a whole number from 1 to 4096"
+    assert message(crop_size=0) == (
+        "size: got 0; expected a whole number from 1 to 4096, or HEIGHTxWIDTH such as 224x336"
+    )
 
 
 def test_an_unknown_key_is_named_with_those_that_are_known() -> None:

@@ -138,7 +138,8 @@ class _Sampler:
         return receipt.split in self._facts.references
 
     def _counted_images(self) -> int:
-        return min(_COUNTED_IMAGES, max(1, _COUNTED_PIXELS // self._facts.plan.settings.size**2))
+        settings = self._facts.plan.settings
+        return min(_COUNTED_IMAGES, max(1, _COUNTED_PIXELS // (settings.height * settings.width)))
 
     def _with_the_rest(self, read: Sequence[ShardReceipt]) -> Iterator[ShardReceipt]:
         """Yield shards with the first image of each class of which none was found yet."""
@@ -201,7 +202,8 @@ class _Sampler:
         plan = self._facts.plan
         if plan.compression is None:
             return None
-        sizes = {"raw": 3 * plan.settings.size**2, "float32": 12 * plan.settings.size**2}
+        pixels = plan.settings.height * plan.settings.width
+        sizes = {"raw": 3 * pixels, "float32": 12 * pixels}
         of_jpeg = receipt.bytes // max(sum(receipt.written.values()), 1) + 1
         return _INFLATED // _MOST_SHARDS // sizes.get(plan.settings.encoding, of_jpeg)
 

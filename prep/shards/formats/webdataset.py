@@ -66,7 +66,7 @@ def _member(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
 def _npy_header(settings: ImageSettings) -> bytes:
     """Return what stands before samples in a ``.npy`` file, as NumPy writes it."""
     kind = "|u1" if settings.encoding == "raw" else "<f4"
-    shape = (settings.size, settings.size, 3)
+    shape = (settings.height, settings.width, 3)
     text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
     return b"\x93NUMPY\x01\x00v\x00" + text.encode().ljust(117) + b"\n"
 

@@ -67,7 +67,7 @@ def extremes(view: View) -> Section | None:
         )
         for name, of in groups.items()
     ]
-    size = facts.plan.settings.size
+    size = facts.plan.settings.height
     return make_section(
         "extremes",
         "Kinds and extremes",
@@ -95,7 +95,7 @@ def extremes(view: View) -> Section | None:
 def _groups(facts: Facts) -> dict[str, list[Group]]:
     """Return the images of each kind, by split."""
     traits = [facts.totals[split].traits for split in facts.splits]
-    size, none = facts.plan.settings.size, Group(0, ())
+    size, none = facts.plan.settings.height, Group(0, ())
     formats = sorted({name for of in traits for name in of.formats})
     return {
         **{name: [of.formats.get(name, none) for of in traits] for name in formats},

@@ -62,7 +62,7 @@ def _figures(view: View) -> dict[str, Figure]:
         figures["sides"] = Figure(
             title="Shorter side",
             caption=f"{noted} Nine of ten lie between about {_side(low):,.0f} and "
-            f"{_side(high + 1):,.0f} pixels; the results have {facts.plan.settings.size:,}.",
+            f"{_side(high + 1):,.0f} pixels; the results have {facts.plan.settings.height:,}.",
             model=pictures.side_histogram(dimensions.sides),
         )
     if enough and _vary(dimensions.aspects):
