@@ -62,7 +62,14 @@ def shards_to_read(journal: Journal, stored: RunPlan) -> tuple[ShardSpec, ...]:
     except OSError as error:
         journal.layout.root.require_answer(error)
         return stored.shards
-    return tuple(journal.receipts.listed(stored.shards))
+    listed = journal.receipts.listed(stored.shards)
+    before = stored.continues
+    if before is None:
+        return tuple(listed)
+    receipts = journal.layout.root.each(
+        lambda shard: journal.receipts.of_plan_before(shard, before), listed
+    )
+    return tuple(shard for shard, old in zip(listed, receipts, strict=True) if old is None)
 
 
 def audit(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prep.config.model import AnyConfig, Config
 from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
+from prep.operations.growth.adoption import Adoption, pending_adoptions
 from prep.operations.preparation import as_begun, plan_images
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
@@ -37,12 +38,15 @@ class Outlook:
     Attributes:
         plan: as it was begun; see :func:`prep.operations.preparation.as_begun`.
         receipts: of the shards that need not be written.
+        adoptions: the shards that are still to be taken over from the plan before; ``receipts``
+            has those that need not be written.
         finished: whether nothing is left to write, neither shards nor what describes them.
         suspect: the owner, on another machine, who may be at work in it.
     """
 
     plan: RunPlan
     receipts: tuple[ShardReceipt, ...]
+    adoptions: tuple[Adoption, ...]
     finished: bool
     suspect: str | None
 
@@ -62,11 +66,14 @@ def look_at_output(
     """
     plan = as_begun(planned, None if overwrite else journal.stored_plan())
     require_room(journal, plan, overwrite=overwrite)
-    receipts = () if overwrite else tuple(_settled(plan, journal))
-    finished = len(receipts) == len(plan.shards) and journal.holds(plan)
+    receipts, adoptions = ((), ()) if overwrite else _receipts(plan, journal)
+    complete = len(receipts) == len(plan.shards) and not adoptions
+    finished = complete and journal.holds(plan)
     # A finished output may lie where nothing can be written.
     suspect = None if locked or finished else _require_free(journal, plan)
-    return Outlook(plan=plan, receipts=receipts, finished=finished, suspect=suspect)
+    return Outlook(
+        plan=plan, receipts=receipts, adoptions=adoptions, finished=finished, suspect=suspect
+    )
 
 
 def plan(config: AnyConfig) -> RunPlan:
@@ -176,7 +183,22 @@ def _free_space(root: Location) -> int | None:
     return None
 
 
-def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
+def _receipts(
+    plan: RunPlan, journal: Journal
+) -> tuple[tuple[ShardReceipt, ...], tuple[Adoption, ...]]:
+    """Return the receipts of the shards that need not be written, and the shards to take over."""
+    committed: Sequence[ShardReceipt] = journal.committed(plan)
+    adoptions = pending_adoptions(journal, plan, missing_shards(plan, committed))
+    if adoptions:
+        adopted = [a.receipt for a in adoptions if a.receipt is not None]
+        places = {(shard.split, shard.index): shard.start for shard in plan.shards}
+        committed = sorted([*committed, *adopted], key=lambda r: places[r.split, r.index])
+    return tuple(_settled(plan, journal, committed)), tuple(adoptions)
+
+
+def _settled(
+    plan: RunPlan, journal: Journal, committed: Iterable[ShardReceipt]
+) -> Iterator[ShardReceipt]:
     """Return the receipts of shards that need not be written (again).
 
     A shard is written again if images that could not be read for it can be read now.
@@ -188,7 +210,6 @@ def _settled(plan: RunPlan, journal: Journal) -> Iterator[ShardReceipt]:
         shard = shards[receipt.split, receipt.index]
         return entries_of(plan.manifest.slice(shard.start, shard.images), plan.classes)
 
-    committed = journal.committed(plan)
     return (r for r in committed if is_settled(r, source, functools.partial(entries, r)))
 
 

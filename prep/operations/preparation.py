@@ -126,7 +126,8 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
         config = config.model_copy(update={"splits": tuple(stored.splits)})
     source = reopen_source(stored.source, Journal(output).layout.state)
     plan = _plan(config, source, stored.mean, stored.labels)
-    return plan.with_partition(stored.fingerprint.partition, stored.sizes)
+    plan = plan.with_partition(stored.fingerprint.partition, stored.sizes)
+    return replace(plan, continues=stored.continues)
 
 
 def _given(stored: RunPlan) -> str | Sources:
@@ -153,7 +154,8 @@ def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
         plan = replace(anew, labels_from=plan.labels_from)
     if stored.sizes is not None and dict(stored.splits) != dict(plan.splits):
         return plan  # They are sizes of other images.
-    return plan.with_partition(stored.fingerprint.partition, stored.sizes)
+    plan = plan.with_partition(stored.fingerprint.partition, stored.sizes)
+    return replace(plan, continues=stored.continues)
 
 
 def warn_of_labels(plan: RunPlan) -> None:

@@ -26,6 +26,7 @@ from prep.monitoring.events import (
     emitting,
     require_callbacks,
 )
+from prep.operations.growth.adoption import adopt
 from prep.operations.outlook import (
     look_at_output,
     missing_shards,
@@ -146,6 +147,10 @@ def carry_out(
                 found = look_at_output(journal, planned, overwrite=overwrite, locked=True)
             plan = found.plan
             receipts: Sequence[ShardReceipt] = found.receipts
+            if found.adoptions:
+                events.stage(f"taking over {counted(len(found.adoptions), 'shard')}")
+                journal.begin(plan)
+                adopt(journal, found.adoptions)
             run = Run(
                 plan=plan,
                 journal=journal,

@@ -8,6 +8,7 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.checksums import DIGITS
 from prep.parsing import parse_json
+from prep.planning.continued import Continued
 from prep.planning.shards import ShardSpec
 from prep.text import quoted
 
@@ -91,6 +92,18 @@ class Receipts:
         """Return the shards that have a receipt, true or not."""
         names = {split: self._names(split) for split in {shard.split for shard in shards}}
         return [shard for shard in shards if self._name(shard) in names[shard.split]]
+
+    def of_plan_before(self, shard: ShardSpec, before: Continued) -> ShardReceipt | None:
+        """Return the receipt that a shard has from the plan that is continued; None without one."""
+        try:
+            receipt = self.read(shard.split, shard.index)
+        except OSError as error:
+            self._layout.root.require_answer(error)
+            return None
+        except ValueError:
+            return None
+        of_before = (before.digest, before.counts.get(shard.split))
+        return receipt if (receipt.fingerprint, receipt.count) == of_before else None
 
     def commit(self, receipt: ShardReceipt) -> None:
         """Publish a receipt. The shard's file must be in its place, and on disk.

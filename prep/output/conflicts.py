@@ -64,6 +64,12 @@ def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Loca
         if _is_folder(path) or (not ours and (path.exists() or path.is_symlink())):
             yield path
     expected = {layout.shard(s) for s in plan.shards} if ours else set()
+    if ours and (before := plan.continues) is not None:
+        expected |= {
+            layout.root / s.split / before.name_of(s, s.format)
+            for s in plan.shards
+            if before.has(s)
+        }
     for split in plan.counts:
         for path in journal.shard_files(split):
             if path not in expected or _is_folder(path):

@@ -71,7 +71,7 @@ class Inventory:
             leftovers: whether temporary files of attempts that have ended are wrong, too.
         """
         layout, shards = self._layout, self._stored.shards
-        files = {layout.shard(shard) for shard in shards}
+        files = {layout.shard(shard) for shard in shards} | self._still_to_rename()
         for split in self._stored.splits:
             for path in _files_in(layout.root / split):
                 if is_shard_name(path.name, split) and path not in files:
@@ -84,6 +84,17 @@ class Inventory:
         for folder in self._folders() if leftovers else ():
             for path in folder.leftovers():
                 yield self._stray(path, "no temporary files")
+
+    def _still_to_rename(self) -> set[Location]:
+        """Return the files of shards that the plan has not taken over yet, by their old names."""
+        before, format = self._stored.continues, self._stored.config.format
+        if before is None:
+            return set()
+        return {
+            self._layout.root / shard.split / before.name_of(shard, format)
+            for shard in self._stored.shards
+            if before.has(shard) and self._journal.receipts.of_plan_before(shard, before)
+        }
 
     def unrelated(self) -> Iterator[str]:
         """Yield files that are named like shards, but are not where shards of this plan are."""

@@ -17,6 +17,7 @@ from prep.output.lock import exclusive
 from prep.output.plan_file import read_plan
 from prep.output.receipt import ShardReceipt
 from prep.parsing import LARGEST, parse_json
+from prep.planning.fingerprint import IMAGES, images_digest
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.planning.stored_plan import with_manifest
@@ -60,9 +61,30 @@ class Journal:
             except OSError as error:
                 raise self.not_writable(error) from None
             try:
+                self._restore_manifest()
                 yield
             finally:
                 self._lease = None
+
+    def _restore_manifest(self) -> None:
+        """Put the manifest of the stored plan back, if a run died while it replaced that plan.
+
+        Raises:
+            OutputConflict: the output can't be written to.
+        """
+        layout, root = self.layout, self.layout.root
+        try:
+            if not layout.manifest_before.patiently(layout.manifest_before.exists):
+                return
+            data = layout.manifest_before.read_patiently()
+            stored = None
+            with contextlib.suppress(PrepError):  # A run that overwrites needs none.
+                stored = self.stored_plan()
+            if stored is not None and _is_manifest_of(stored, layout.manifest_before):
+                layout.manifest.publish(data, within=root)
+            layout.manifest_before.remove_file(within=root)
+        except OSError as error:
+            raise self.not_writable(error) from None
 
     def require_lock(self, *, ask: bool = False) -> None:
         """Raise OutputConflict if another run has taken this output while it was locked.
@@ -163,7 +185,11 @@ class Journal:
         Raises:
             OSError, ValueError, ArrowException: the manifest can't be read, or is not the plan's.
         """
-        return with_manifest(stored, self.read_manifest())
+        whole = with_manifest(stored, self.read_manifest())
+        before = self.layout.manifest_before
+        if whole.fingerprint.digest != stored.fingerprint.digest and before.exists():
+            return with_manifest(stored, manifest.read(before))
+        return whole
 
     def begin(self, plan: RunPlan) -> None:
         """Publish the plan, unless it is there already, and clear what dead attempts have left.
@@ -185,7 +211,7 @@ class Journal:
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
                 layout.manifest.publish(manifest.to_parquet(plan.manifest), within=root)
-            if stored is None or not layout.labels.exists():
+            if stored is None or stored.labels != plan.labels or not layout.labels.exists():
                 layout.labels.publish_json(plan.labels.to_json(), within=root)
             if stored is None or stored.to_json() != plan.to_json():
                 layout.plan.publish_json(plan.to_json(), within=root)
@@ -299,6 +325,15 @@ class Journal:
     def _holds_manifest(self, plan: RunPlan) -> bool:
         held = self.manifest()
         return held is not None and bool(held.equals(plan.manifest))
+
+
+def _is_manifest_of(plan: RunPlan, path: Location) -> bool:
+    """Return whether a file holds the manifest of a plan."""
+    try:
+        images = images_digest(manifest.read(path))
+    except (ValueError, pa.ArrowException):
+        return False
+    return images == plan.fingerprint.parts.get(IMAGES)
 
 
 def _without_place(plan: RunPlan) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class OutputLayout:
         return self.state / "manifest.parquet"
 
     @property
+    def manifest_before(self) -> Location:
+        """The manifest of the plan that is being replaced, while it is."""
+        return self.state / "manifest-before.parquet"
+
+    @property
     def receipts(self) -> Location:
         return self.state / "receipts"
 

@@ -2,6 +2,7 @@
 
 - ``planner``: make a plan of images, labels and a configuration.
 - ``plan``: the plan itself. A worker and a reader have one that was read from ``plan.json``.
+- ``continued``: the plan that an output held before, where this one took its shards over.
 - ``shards``: how the images of a split are spread over its shards.
 - ``fingerprint``: everything that decides the bytes of an output, by name.
 - ``stored_plan``: read ``plan.json``, which others may have written.

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from prep.config.model import Config
 from prep.errors import PrepError
+from prep.planning.continued import Continued
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
@@ -76,6 +77,7 @@ class RunPlan(Displayable):
         sizes: number of images in each shard of each split, where neither ``images_per_shard`` nor
             an early version decides; the partition is then ``given``.
         fingerprint: everything that decides the bytes of the output.
+        continues: the plan that the output held before, whose shards this one takes over, if any.
         rows: the manifest, if it was made or read.
         ignored: what lies in the source and is not part of the run.
         read_as: what the source was taken for, in words.
@@ -94,6 +96,7 @@ class RunPlan(Displayable):
     splits: Mapping[str, int]
     fingerprint: Fingerprint
     sizes: ShardSizes | None = None
+    continues: Continued | None = None
     rows: pa.Table | None = None
     ignored: tuple[Ignored, ...] = ()
     read_as: str = ""
@@ -228,6 +231,7 @@ class RunPlan(Displayable):
             # Plans of class folders are as those of earlier versions.
             **({"class_names": dict(self.class_names)} if self.class_names else {}),
             **({"shards": {k: [*v] for k, v in self.sizes.items()}} if self.sizes else {}),
+            **({"continues": self.continues.to_json()} if self.continues else {}),
         }
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from prep.config.model import Config
 from prep.parsing import Fields, number, refuse, text, whole
+from prep.planning.continued import Continued
 from prep.planning.fingerprint import (
     PARTITION,
     SIZES,
@@ -44,6 +45,7 @@ def plan_from_json(value: object) -> RunPlan:
     classes = fields.list("classes")
     names = fields.object("class_names", default={})
     sizes = _stored_sizes(fields.object("shards", default={}), images)
+    continues = fields.object("continues", default={})
     plan = RunPlan(
         config=config,
         class_names={name: text(value, "class_names") for name, value in names.items()},
@@ -54,6 +56,7 @@ def plan_from_json(value: object) -> RunPlan:
         images_per_shard=per_shard,
         splits={require_split_name(split): number for split, number in images.items()},
         sizes=sizes,
+        continues=_stored_continued(continues, sizes),
         fingerprint=Fingerprint(parts=parts),
     )
     if (digest := fields.text("digest")) != plan.fingerprint.digest:
@@ -124,6 +127,14 @@ def _stored_sizes(values: dict[str, Any], images: Mapping[str, int]) -> ShardSiz
     if {split: sum(of_shards) for split, of_shards in sizes.items()} != dict(images):
         refuse("shards", "as many images of each split as the rest of the plan has", values)
     return sizes
+
+
+def _stored_continued(values: dict[str, Any], sizes: ShardSizes | None) -> Continued | None:
+    """Return the plan that was continued; raise ValueError if it can't have been."""
+    if not values:
+        return None
+    counts = {split: len(of_shards) for split, of_shards in (sizes or {}).items()}
+    return Continued.from_json(values, counts)
 
 
 def _stored_source(source: str) -> str:

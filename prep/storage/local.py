@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import PosixPath
@@ -108,6 +108,13 @@ class LocalPath(PosixPath, Location):
         ):
             os.unlink(self.name, dir_fd=folder)
 
+    def rename_files(self, names: Mapping[str, str], *, within: LocalPath) -> None:
+        with folders.opened_folder(self, within) as folder:
+            for name, target in names.items():
+                with folders.naming(self / name), _unless_renamed(self / target):
+                    os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+
     def remove_folder(self, *, within: LocalPath) -> None:
         with folders.opened_folder(self.parent, within) as folder, folders.naming(self):
             os.rmdir(self.name, dir_fd=folder)
@@ -145,6 +152,16 @@ class LocalPath(PosixPath, Location):
                 with contextlib.suppress(OSError):
                     keep_name = keep_names and tag_of(name) is not None
                     remove_if_dead(folder, name, keep_name=keep_name, alone=alone)
+
+
+@contextlib.contextmanager
+def _unless_renamed(target: LocalPath) -> Iterator[None]:
+    """Ignore that a file to rename is absent if it has its new name already."""
+    try:
+        yield
+    except FileNotFoundError:
+        if not target.exists():
+            raise
 
 
 def _status_of(entry: os.DirEntry[str]) -> os.stat_result:

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
@@ -355,6 +355,17 @@ class Location(abc.ABC):
     @abc.abstractmethod
     def remove_file(self, *, within: Self) -> None:
         """Remove this file, if it exists; of a symbolic link, the link itself."""
+
+    @abc.abstractmethod
+    def rename_files(self, names: Mapping[str, str], *, within: Self) -> None:
+        """Rename files in this folder, and wait until that is on disk.
+
+        A storage that can't rename copies each file on its side, and removes it. A file that was
+        renamed before an earlier attempt ended is passed over.
+
+        Args:
+            names: the new name of each file, which replaces what has it.
+        """
 
     @abc.abstractmethod
     def remove_folder(self, *, within: Self) -> None:

@@ -7,7 +7,8 @@ import errno
 import functools
 import io
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -279,6 +280,23 @@ class RemotePath(Location):
     def remove_file(self, *, within: RemotePath | None = None) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._requests.ask("rm_file")
+
+    def rename_files(self, names: Mapping[str, str], *, within: RemotePath | None = None) -> None:
+        deque(self.each(lambda pair: self._rename(*pair), names.items()), maxlen=0)
+
+    def _rename(self, name: str, target: str) -> None:
+        """Rename a file in this folder, unless an earlier attempt has."""
+        old, new = self / name, self / target
+        try:
+            if self.puts_whole:
+                size = self.patiently(old.file_size)
+                self.patiently(lambda: old._requests.copy_to(new._requests.path, size))
+                self.patiently(old.remove_file)
+            else:
+                self.patiently(lambda: old.replace(new))
+        except FileNotFoundError:
+            if not self.patiently(new.exists):
+                raise
 
     def remove_folder(self, *, within: RemotePath | None = None) -> None:
         if not self.puts_whole:

@@ -149,6 +149,10 @@ class Requests:
         else:
             self.ask("pipe_file", source, patience=patience)
 
+    def copy_to(self, target: str, size: int) -> None:
+        """Copy so many bytes to another path on the storage's side."""
+        self.ask("cp_file", target, patience=PATIENCE + size / _SLOWEST)
+
     def put_if_absent(self, data: bytes) -> None:
         """Put bytes there unless something is there; raise OSError in that case.
 
