@@ -7,6 +7,7 @@
 - ``publish`` writes the results of a run beside its shards, in one place.
 - ``mean`` averages images or shards. ``verify`` reads an output again: ``audit`` finds what is
   wrong, and ``repair`` writes that again.
+- ``growth`` has outputs that grow.
 - ``tools`` has smaller operations, each for one command.
 
 An operation is a function that ``prep`` exports. It picks a display from ``display.displays``, and
