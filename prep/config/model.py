@@ -118,6 +118,7 @@ class Config(Displayable, BaseModel):
     unlabelled: Unlabelled = field("unlabelled")
     exclude: Names | None = field("exclude")
     labels: Rules | None = field("labels")
+    label_offset: Whole = field("label_offset")
     unpack: bool = field("unpack")
     image_type: str | None = field("image_type", min_length=1)
     size: SizeOfResults = field("size")

@@ -13,7 +13,9 @@ Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]
 Format = Literal["tfrecord", "webdataset"]
-Layout = Literal["auto", "folders", "classes", "splits", "archive", "imagenet", "list"]
+Layout = Literal[
+    "auto", "folders", "classes", "splits", "archive", "imagenet", "list", "webdataset"
+]
 OnStray = Literal["fail", "skip"]
 OnMissing = Literal["fail", "skip"]
 Unlabelled = Literal["skip", "keep"]

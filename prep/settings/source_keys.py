@@ -114,6 +114,14 @@ SOURCE_KEYS: dict[str, Key] = {
         decides_bytes=True,
         part="images",
     ),
+    "label_offset": Key(
+        default=0,
+        help="The number of the first class in records and samples whose labels are numbers: 1 for "
+        "TF-Slim's ImageNet. It is subtracted from them.",
+        bounds=(0, None),
+        decides_bytes=True,
+        part="label map",
+    ),
     "unpack": Key(
         default=False,
         help="Unpack an archive that is compressed as a whole (.tar.gz), which can't be read in "

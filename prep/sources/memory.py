@@ -32,7 +32,7 @@ _NAME = re.compile(r"list of [\d,]+ images?")
 _ANY_IMAGE = "the bytes of an image file, its path, or a uint8 array of (H, W, 3) or (H, W)"
 _KEYS_OF_FILES = (
     *("image_type", "layout", "on_stray", "columns", "images", "extension", "on_missing"),
-    *("unlabelled", "exclude", "labels", "unpack"),
+    *("unlabelled", "exclude", "labels", "label_offset", "unpack"),
 )
 
 

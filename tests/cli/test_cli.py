@@ -202,7 +202,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "check": "digest",
     }
     of_lists = {"columns", "images", "extension"}  # A recipe of the documents has them.
-    others = {*of_lists, "unpack", "storage_options"}  # The last are never told.
+    others = {*of_lists, "label_offset", "unpack", "storage_options"}  # The last are never told.
     assert given.keys() == prep.Config.model_fields.keys() - others
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     finished("run", *flags, "--unpack", "--workers", "1", cwd=tmp_path)

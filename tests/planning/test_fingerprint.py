@@ -18,6 +18,7 @@ from prep.output.journal import Journal
 from prep.settings.image_settings import ImageSettings
 from prep.settings.keys import KEYS, fingerprint_part
 from tests.support.pictures import jpeg, write_tree
+from tests.support.tars import tar_of
 
 TREE = {"train": {"cat": 3, "dog": 3}, "val": {"cat": 2, "dog": 2}}
 
@@ -40,6 +41,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "unlabelled": ("keep", {**LIST, "source": "partly.csv"}),
     "exclude": (["train/cat/one.jpg"], {}),
     "labels": ({"include": ["cat"]}, {}),
+    "label_offset": (1, {"source": "numbered.tar"}),
     "unpack": (True, {}),
     "image_type": ("png", {}),
     "size": ("224x256", {}),
@@ -86,6 +88,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "partly.csv").write_text(
         "image,label,split\ntrain/cat/one.jpg,cat,train\ntrain/cat/two.jpg,,test\n"
     )
+    (tmp_path / "numbered.tar").write_bytes(tar_of({"0.jpg": same, "0.cls": b"1"}))
     (tmp_path / "labels.json").write_text('{"cat": 7, "dog": 8}')
     (tmp_path / "mean.json").write_text('{"R": 1, "G": 2, "B": 3}')
     (tmp_path / "mean-2.json").write_text('{"R": 1, "G": 2, "B": 4}')

@@ -324,10 +324,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "'cat.tar' and 'cat.zip' are both called 'cat'",
     ),
     "no archive": ({"cat.tar": b"<html>" * 99}, "cat.tar' is no archive, as it begins"),
-    "WebDataset": (
-        {"train-0.tar": {"0.jpg": b"", "0.cls": b"1"}},
-        "'train-0.tar/0.cls' holds the label of an image, as in shards of WebDataset",
-    ),
     "flat splits": (
         {"train.zip": {"cat.0.jpg": b"", "cat.1.jpg": b"", "dog.0.jpg": b"", "dog.1.jpg": b""}},
         r"pass `labels.from` with a regular expression for them, such as "

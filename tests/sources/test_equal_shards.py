@@ -148,6 +148,26 @@ def test_several_sources_make_the_shards_of_the_folders(
     assert shards(tmp_path / "set", tmp_path / "folder") == expected
 
 
+def test_samples_make_the_shards_of_the_folders(
+    folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    """By the names of classes, and by their numbers with a file of names."""
+    names = ["cat", "dog", "gold fish"]
+    for place, told in (("named", names), ("numbered", [*map(str, range(3))])):
+        (tmp_path / place).mkdir()
+        for split in TREE:
+            with tarfile.open(tmp_path / place / f"{split}-000000.tar", "w") as archive:
+                for name, data in images_in(folders):
+                    _, class_name, image = name.split("/")
+                    if name.startswith(split):
+                        add(archive, image, data)
+                        label = told[names.index(class_name)].encode()
+                        add(archive, image.replace(".jpg", ".cls"), label)
+    (tmp_path / "numbered/classnames.txt").write_text("\n".join(names))
+    for place in ("named", "numbered"):
+        assert shards(tmp_path / place, tmp_path / f"out-{place}") == expected
+
+
 def _equal_from(
     store: S3 | Sftp,
     write: Callable[[str, bytes], object],

@@ -76,6 +76,7 @@ REAL_INPUTS = {
         "dogs_vs_cats",
         config={"labels": {"from": r"(?P<label>cat|dog)\.\d+\.jpg$"}, "unlabelled": "keep"},
     ),
+    "webdataset": Input("webdataset"),
     "nested": Input("nested", config={"labels": {"from": "path"}}),
 }
 

@@ -32,6 +32,7 @@ def make_sources(folder: Path) -> Path:
     write(folder / "kaggle", kaggle())
     write(folder, _archives())
     write(folder, _lists())
+    write(folder, _samples())
     names = [f"train/{name}.{number}.jpg" for name in ("cat", "dog") for number in range(3)]
     write(folder / "dogs-vs-cats", {name: contents(name) for name in [*names, "test/1.jpg"]})
     return folder
@@ -75,6 +76,25 @@ def _archives() -> dict[str, bytes | str]:
         "class-tars/cat.tar": tar_of(["1.jpg", "2.jpg"]),
         "class-tars/dog.tar": tar_of(["1.jpg", "2.jpg"]),
         "winter21_whole.tar": tar_of(class_tars()),
+    }
+
+
+def _samples() -> dict[str, bytes | str]:
+    from tests.support import tars
+
+    def shard(split: str, count: int) -> bytes:
+        members = {}
+        for number in range(count):
+            about = {"breed": ("tabby", "pug")[number % 2], "animal": {"kind": "pet"}}
+            members[f"{number}.jpg"] = contents(f"{split} {number}")
+            members[f"{number}.cls"] = b"%d" % (number % 2)
+            members[f"{number}.json"] = json.dumps(about).encode()
+        return tars.tar_of(members)
+
+    return {
+        "wds/train-000000.tar": shard("train", 4),
+        "wds/val-000000.tar": shard("val", 2),
+        "wds/classnames.txt": "cat\ndog\n",
     }
 
 

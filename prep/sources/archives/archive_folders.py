@@ -87,7 +87,7 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
     """
     from prep.sources.folders.scan import extensions_of, scan_tree  # They take a while to load.
 
-    archives = [_packed(place, file, wanted) for file in files]
+    archives = [packed_at(place, file, wanted) for file in files]
     inside = output_inside(place.name, wanted.output) if place.is_folder else None
     around = FolderListing(place.location) if place.is_folder else None
     tree = Tree(place.name, extensions_of(wanted.image_type), PackedListing(archives, around))
@@ -112,7 +112,16 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
     return replace(catalog, source=source, read_as=f"{kind} of {catalog.read_as}")
 
 
-def _packed(place: Place, file: bytes, wanted: Wanted) -> Packed:
+def packed_at(place: Place, file: bytes, wanted: Wanted) -> Packed:
+    """Return an archive in a place, with its index; of one compressed as a whole, unpacked.
+
+    Args:
+        file: its path in the place; empty if it is the place itself.
+
+    Raises:
+        SourceError: it is none, is damaged, or may not be unpacked.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
     location = place.location / os.fsdecode(file) if file else place.location
     head = Place.at(os.path.join(place.name, os.fsdecode(file))).head if file else place.head
     kind = archive_kind(head) or executable_kind(head, location)
@@ -155,12 +164,12 @@ def _unpacked(place: Place, file: bytes, kind: str, wanted: Wanted) -> Packed:
 
 
 def _require_no_labels(archives: Sequence[Packed]) -> None:
-    """Raise SourceError for shards of WebDataset, whose labels are in files beside the images."""
+    """Raise SourceError for shards of WebDataset, whose labels are in members beside the images."""
     for archive in archives:
         for name in archive.members.names:
             if name.endswith(_LABEL_FILE):
                 raise SourceError(
                     f"source: {quoted(os.fsdecode(os.path.join(archive.at, name)))} holds the "
-                    "label of an image, as in shards of WebDataset, and is not read; write a list "
-                    "of images and labels, or pass `labels.from` if names tell the classes"
+                    "label of an image, as in shards of WebDataset; pass `layout='webdataset'`, or "
+                    "`labels.from` if names tell the classes"
                 )

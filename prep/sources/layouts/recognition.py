@@ -16,6 +16,7 @@ from prep.sources.layouts.base import LayoutReader, Place
 from prep.sources.layouts.merging import AllSplits
 from prep.sources.lists.image_lists import ListLayout
 from prep.sources.naming import paths_of
+from prep.sources.webdataset.webdataset_layout import WebDatasetLayout
 from prep.storage.locate import open_alike
 from prep.text import quoted
 
@@ -25,6 +26,7 @@ _LAYOUTS: Mapping[Layout, LayoutReader] = {
     "archive": ArchiveLayout(),
     "imagenet": ImageNetLayout(),
     "list": ListLayout(),
+    "webdataset": WebDatasetLayout(),
 }
 
 
@@ -57,13 +59,14 @@ _KEYS_OF_SOME = {
     "columns": "lists of images and sets of records",
     "images": "lists of images",
     "extension": "lists of images",
+    "label_offset": "records and samples with numbers for labels",
 }
 
 
 def _require_keys_apply(place: Place, reader: LayoutReader, wanted: Wanted) -> None:
     """Raise ConfigError for a key that is given, and that the layout has no use for."""
     for key, sources in _KEYS_OF_SOME.items():
-        if key not in reader.keys and getattr(wanted, key) is not None:
+        if key not in reader.keys and getattr(wanted, key) not in (None, 0):
             raise ConfigError(
                 f"{key}: is for {sources}, and {quoted(place.name)} is read as {reader.title}; "
                 "leave it out, or give such a source"

@@ -1,0 +1,231 @@
+"""From the labels of samples, numbers or text, to classes; and the files that name the numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from prep.errors import LabelError, SourceError
+from prep.parsing import LARGEST, text_of
+from prep.sources.folders.names import LABEL_MAP
+from prep.sources.labels import LabelMap
+from prep.storage.location import Location
+from prep.text import counted, quoted, reason_of, some
+
+#: The label of a sample: a number, or the name of its class; None for no label.
+Label = int | str | None
+#: Files beside shards that name the classes, the first that is there: a label map of an output,
+#: and lists with a class in each line, as TensorFlow Datasets, WebDataset and TF-Slim have them.
+NAME_FILES = (
+    LABEL_MAP,
+    "label.labels.txt",
+    "classnames.txt",
+    "class_names.txt",
+    "classes.txt",
+    "labels.txt",
+)
+_NUMBERED = re.compile(r"(\d+):(.+)")  # A line of TF-Slim: ``0:daisy``.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # of 64 bits
+_DIGITS = re.compile(r"[0-9]{1,18}")
+# Classes of which some have no images; a number above is an identifier.
+_MOST_CLASSES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberNames:
+    """The names of classes by number, as a file tells them.
+
+    Attributes:
+        names: by number.
+        file: the name of the file.
+    """
+
+    names: Mapping[int, str]
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """The classes of samples.
+
+    Attributes:
+        names: the classes, by name.
+        numbers: int32; for each sample the position of its class in ``names``; -1 for no label.
+        order: the classes in the order of their numbers, if the labels are numbers; it may have
+            classes without samples.
+        doubts: what may be a mistake, a sentence each.
+    """
+
+    names: tuple[str, ...]
+    numbers: npt.NDArray[np.int32]
+    order: tuple[str, ...] | None = None
+    doubts: tuple[str, ...] = field(default=())
+
+
+def names_beside(folder: Location) -> NumberNames | None:
+    """Return the names of classes from the first known file in a folder; None without one.
+
+    Raises:
+        SourceError: the file can't be read, or is malformed.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    name = next((name for name in NAME_FILES if (folder / name).is_file()), None)
+    if name is None:
+        return None
+    place = folder / name
+    try:
+        if name == LABEL_MAP:
+            return NumberNames(names=_by_number(LabelMap.read(str(place))), file=name)
+        text = text_of(place.read_at_most(LARGEST))
+    except LabelError as error:
+        raise SourceError(f"source: {error}") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            place.require_answer(error, "source: can't read the names of classes")
+        raise SourceError(
+            f"source: {quoted(str(place))} can't be read: {reason_of(error)}"
+        ) from None
+    return NumberNames(names=_in_lines(text, str(place)), file=name)
+
+
+def _by_number(labels: LabelMap) -> dict[int, str]:
+    """Return the first class of each number."""
+    return {number: name for name, number in [*labels.numbers.items()][::-1]}
+
+
+def _in_lines(text: str, path: str) -> dict[int, str]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [_NUMBERED.fullmatch(line) for line in lines]
+    if all(pairs):
+        found = {int(pair[1]): pair[2].strip() for pair in pairs if pair}
+    else:
+        found = dict(enumerate(lines))
+    if len(set(found.values())) < len(lines):
+        raise SourceError(
+            f"source: {quoted(path)} has a class twice, or two of one number; expected a class in "
+            "each line, each once"
+        )
+    return found
+
+
+def label_of(text: str, *, always_number: bool = False) -> Label:
+    r"""Return the label that a text is: a number if it is written as one, or else itself.
+
+    Args:
+        always_number: whether ``007`` is 7, too.
+
+    >>> label_of(" 7\n"), label_of("007"), label_of("cat"), label_of("")
+    (7, '007', 'cat', None)
+    """
+    text = text.strip()
+    if _INTEGER.fullmatch(text) or (always_number and _DIGITS.fullmatch(text)):
+        return int(text)
+    return text or None
+
+
+def classes_of(
+    labels: Sequence[Label], known: NumberNames | None, offset: int, where: Callable[[int], str]
+) -> Classes:
+    """Return the classes of samples.
+
+    Numbers are the numbers of classes, from ``offset`` on; -1 is no label. They are called by their
+    names, where a file tells these. Where some labels are text, all are names.
+
+    Args:
+        labels: of the samples.
+        known: the names of numbers, if a file tells them.
+        offset: the number that stands for the first class.
+        where: returns the name of a sample by its position, for messages.
+
+    Raises:
+        SourceError: a number has no name in the file, or is less than the offset.
+    """
+    distinct = {label: n for n, label in enumerate(dict.fromkeys(labels))}
+    codes = np.fromiter((distinct[label] for label in labels), np.int32, len(labels))
+    found: list[str | None]
+    if any(isinstance(label, str) for label in distinct):
+        found = [None if label is None else str(label) for label in distinct]
+        order = _order_of_names(found, known)
+        return _with_names(found, codes, order, ())
+    numbers = [None if n is None or n == -1 else int(n) - offset for n in distinct]
+    _require_numbers(numbers, known, offset, codes, where)
+    names = {} if known is None else known.names
+    found = [None if n is None else names.get(n, str(n)) for n in numbers]
+    used = [n for n in numbers if n is not None]
+    doubts: tuple[str, ...] = ()
+    if known is None and used and min(used) == 1 and offset == 0:
+        doubts = (
+            "the lowest label is 1, so labels may be numbered from 1: pass `label_offset=1` to "
+            "have the first class be 0",
+        )
+    highest = max([*used, *names], default=-1)
+    order = None
+    if highest < _MOST_CLASSES:
+        order = tuple(names.get(n, str(n)) for n in range(highest + 1))
+        order = order if len(set(order)) == len(order) else None
+    return _with_names(found, codes, order, doubts)
+
+
+def _with_names(
+    found: Sequence[str | None],
+    codes: npt.NDArray[np.int32],
+    order: tuple[str, ...] | None,
+    doubts: tuple[str, ...],
+) -> Classes:
+    names = tuple(sorted({name for name in found if name is not None}, key=os.fsencode))
+    position = {name: n for n, name in enumerate(names)}
+    numbers = np.array([-1 if name is None else position[name] for name in found], np.int32)
+    return Classes(
+        names=names,
+        numbers=numbers[codes] if len(codes) else codes,
+        order=order,
+        doubts=doubts,
+    )
+
+
+def _order_of_names(
+    found: Sequence[str | None], known: NumberNames | None
+) -> tuple[str, ...] | None:
+    """Return the order of the file, if it has all the names."""
+    if known is None:
+        return None
+    ordered = tuple(known.names[number] for number in sorted(known.names))
+    return ordered if {*found} - {None} <= {*ordered} else None
+
+
+def _require_numbers(
+    numbers: Sequence[int | None],
+    known: NumberNames | None,
+    offset: int,
+    codes: npt.NDArray[np.int32],
+    where: Callable[[int], str],
+) -> None:
+    low = [(code, n) for code, n in enumerate(numbers) if n is not None and n < 0]
+    if low:
+        code, number = low[0]
+        raise SourceError(
+            f"source: {quoted(_first(where, codes, code))} has the label {number + offset}; "
+            f"expected at least {offset}, the `label_offset`, or -1 "
+            "for no label"
+        )
+    if known is None:
+        return
+    strange = [code for code, n in enumerate(numbers) if n is not None and n not in known.names]
+    if strange:
+        told = some(
+            [f"{numbers[code]} in {quoted(_first(where, codes, code))}" for code in strange]
+        )
+        raise SourceError(
+            f"source: {quoted(known.file)} names {counted(len(known.names), 'class')}, and not "
+            f"that of {counted(len(strange), 'label')}: {told}; complete the file, or pass "
+            "`label_offset` if labels do not begin at 0"
+        )
+
+
+def _first(where: Callable[[int], str], codes: npt.NDArray[np.int32], code: int) -> str:
+    return where(int(np.argmax(codes == code)))
