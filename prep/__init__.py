@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prep.monitoring.events import StopRun as StopRun
     from prep.operations.background import RunHandle as RunHandle
     from prep.operations.background import start as start
+    from prep.operations.growth.merge import merge as merge
     from prep.operations.mean import MeanReport as MeanReport
     from prep.operations.mean import mean_rgb as mean_rgb
     from prep.operations.outlook import plan as plan
@@ -54,6 +55,7 @@ _HOMES = {
     "cluster": "execution.clusters.connect",
     "load": "training.tensorflow",
     "mean_rgb": "operations.mean",
+    "merge": "operations.growth.merge",
     "plan": "operations.outlook",
     "report_page": "display.page.page",
     "run": "operations.run",

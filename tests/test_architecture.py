@@ -123,6 +123,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "cluster",
         "load",
         "mean_rgb",
+        "merge",
         "plan",
         "report_page",
         "run",

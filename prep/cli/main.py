@@ -30,6 +30,7 @@ COMMANDS = {
         "sources.labels", "Write a label map that numbers the classes of SOURCE by name."
     ),
     "mean": Known("mean", "Compute the mean RGB of images, or of the images in shards."),
+    "merge": Known("outputs.merge", "Merge complete outputs of equal settings into a new one."),
     "plan": Known(
         "sources.plan", "Show what a run would do, and what it would find in OUTPUT; write nothing."
     ),

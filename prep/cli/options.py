@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -193,3 +194,32 @@ storage_option = click.option(
     callback=_read_options,
     help="Options of the storage, for URLs. They are kept secret.",
 )
+
+
+def trust_option(help: str) -> Callable[[Command], Command]:
+    """Add ``--trust-plan``, and hand it on as ``trust_plan``: without it, a terminal is asked.
+
+    Args:
+        help: what is asked.
+    """
+
+    def decorate(command: Command) -> Command:
+        @click.option(
+            "--trust-plan/--no-trust-plan",
+            default=None,
+            help=f"{help} [yes if the plan belongs to you; else prep asks]",
+        )
+        @functools.wraps(command)
+        def wrapped(trust_plan: bool | None, **values: Any) -> Any:
+            at_terminal = sys.stdin is not None and sys.stdin.isatty()
+            ask = trust_plan is None and at_terminal
+            return command(trust_plan=_ask if ask else trust_plan, **values)
+
+        return wrapped
+
+    return decorate
+
+
+def _ask(told: str) -> bool:
+    click.echo(f"prep: {told}", err=True)
+    return click.confirm("Read it?", err=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 _JSON = "--json"
-_COMMANDS = ("run", "plan", "verify", "mean", "labels")
+_COMMANDS = ("run", "plan", "verify", "merge", "mean", "labels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -165,6 +165,22 @@ class Traits:
                 name: _first_of([part.extremes[name] for part in noted], order)
                 for name, order in _ORDERS.items()
             },
+        )
+
+    def moved_to(self, split: str, shard: int) -> Traits:
+        """Return the traits of the same images as those of another shard."""
+
+        def moved(images: Iterable[Seen]) -> tuple[Seen, ...]:
+            return tuple(image._replace(split=split, shard=shard) for image in images)
+
+        def moved_groups(groups: Mapping[str, Group]) -> dict[str, Group]:
+            return {name: Group(group.images, moved(group.first)) for name, group in groups.items()}
+
+        return replace(
+            self,
+            formats=moved_groups(self.formats),
+            marks=moved_groups(self.marks),
+            extremes={name: moved(images) for name, images in self.extremes.items()},
         )
 
     def to_json(self) -> dict[str, Any]:

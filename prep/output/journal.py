@@ -324,7 +324,7 @@ class Journal:
 
     def _holds_manifest(self, plan: RunPlan) -> bool:
         held = self.manifest()
-        return held is not None and bool(held.equals(plan.manifest))
+        return held is not None and manifest.is_same(held, plan.manifest)
 
 
 def _is_manifest_of(plan: RunPlan, path: Location) -> bool:

@@ -99,15 +99,24 @@ def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
 Trust = bool | Callable[[str], bool] | None
 
 
-def require_trusted(layout: OutputLayout, plan: RunPlan, trust: Trust) -> None:
-    """Raise UntrustedPlan if the source that a plan names may not be read."""
+def require_trusted(
+    layout: OutputLayout, plan: RunPlan, trust: Trust, reader: str = "a repair"
+) -> None:
+    """Raise UntrustedPlan if the source that a plan names may not be read.
+
+    Args:
+        layout: of the output that has the plan.
+        plan: the plan.
+        trust: whether to trust it.
+        reader: what would read the source, in words.
+    """
     who = None if trust is True else "may be somebody else's" if trust is False else owner(layout)
     if who is None:
         return
     files = some([quoted(path) for path in files_for_labels(plan.config)])
     where = reopen_source(plan.source, layout.state).reach + (f", and {files}," if files else "")
     told = (
-        f"output: the plan of {one_line(str(layout.root))} {who}; a repair would read images "
+        f"output: the plan of {one_line(str(layout.root))} {who}; {reader} would read images "
         f"{where} with your rights, and write them to the output"
     )
     if callable(trust) and trust(told):

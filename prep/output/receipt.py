@@ -19,6 +19,7 @@ from prep.images.mean_image import MeanImage
 from prep.images.stats import ChannelStats
 from prep.images.traits import Traits
 from prep.parsing import LARGEST_WHOLE, Fields, refuse
+from prep.planning.shards import ShardSpec
 from prep.settings.output_names import FORMATS, MOST_SHARDS, require_split_name, shard_name
 from prep.sources.base import ImageEntry
 from prep.storage.urls import stays_within
@@ -176,6 +177,25 @@ class ShardReceipt:
     def images(self) -> int:
         """Number of records."""
         return sum(self.written.values())
+
+    def moved_to(self, shard: ShardSpec, digest: str, prefix: str = "") -> ShardReceipt:
+        """Return the receipt of the same records as another shard, of another plan.
+
+        Args:
+            shard: the shard, of as many images.
+            digest: fingerprint of its plan.
+            prefix: what the names of its images begin with there.
+        """
+        return replace(
+            self,
+            split=shard.split,
+            index=shard.index,
+            count=shard.count,
+            fingerprint=digest,
+            file=os.path.join(shard.split, shard.name),
+            findings=tuple(replace(note, path=prefix + note.path) for note in self.findings),
+            traits=self.traits.moved_to(shard.split, shard.index),
+        )
 
     def written_among(self, entries: Iterable[ImageEntry]) -> list[ImageEntry]:
         """Return the image of each record, in order, given all images of the shard."""

@@ -107,7 +107,8 @@ def _kind(labels: LabelMap) -> str:
 #: The parts of a fingerprint that stand for all images, and for all labels.
 IMAGES = "images"
 LABELS = "label map"
-_VERSION_OF = "version of "
+#: The beginning of the parts that stand for versions of libraries.
+VERSION_OF = "version of "
 PARTITION = "partition"
 #: The part that stands for the sizes of all shards, if a plan gives them.
 SIZES = "shards"
@@ -159,16 +160,23 @@ class Fingerprint:
     def versions(self) -> dict[str, str]:
         """The versions of the libraries."""
         return {
-            name.removeprefix(_VERSION_OF): version
+            name.removeprefix(VERSION_OF): version
             for name, version in self.parts.items()
-            if name.startswith(_VERSION_OF)
+            if name.startswith(VERSION_OF)
         }
 
-    def differences(self, here: Fingerprint) -> list[str]:
-        """Name each part in which ``here`` differs from this fingerprint, with both values."""
+    def differences(
+        self, here: Fingerprint, places: tuple[str, str] = ("there", "here")
+    ) -> list[str]:
+        """Name each part in which ``here`` differs from this fingerprint, with both values.
+
+        Args:
+            here: another fingerprint.
+            places: where this one and the other are, in words.
+        """
         then, now = {**_IMPLIED, **self.parts}, {**_IMPLIED, **here.parts}
         return [
-            f"{name}: {_brief(then.get(name))} there, {_brief(now.get(name))} here"
+            f"{name}: {_brief(then.get(name))} {places[0]}, {_brief(now.get(name))} {places[1]}"
             for name in sorted(then.keys() | now.keys())
             if then.get(name) != now.get(name)
         ]
@@ -188,7 +196,7 @@ def make_fingerprint(
     """Return the fingerprint of a plan that consists of these."""
     return Fingerprint(
         parts=_config_parts(config, images_per_shard, partition, mean)
-        | {f"{_VERSION_OF}{name}": version for name, version in versions.items()}
+        | {f"{VERSION_OF}{name}": version for name, version in versions.items()}
         | {
             "splits": list(splits),
             LABELS: _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
@@ -206,7 +214,8 @@ def images_digest(manifest: pa.Table) -> str:
         if name in columns:
             for batch in manifest.select([name]).to_batches(max_chunksize=1 << 16):
                 paths = batch.column(name).to_pylist()
-                digest.update(b"\0".join(paths) + b"\0")  # No file name holds a zero byte.
+                if paths:  # A table that was put together may have parts without rows.
+                    digest.update(b"\0".join(paths) + b"\0")  # No file name holds a zero byte.
     for name in ("class", "size", "mtime", "offset"):
         if name in columns:
             digest.update(manifest[name].to_numpy().tobytes())

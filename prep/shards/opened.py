@@ -30,6 +30,18 @@ class OpenedPlan:
     source: Source
     identity: tuple[int | str, ...] | None
 
+    def require_held(self, output: str) -> None:
+        """Raise OutputConflict or OutputNotSeen if the output no longer holds this plan.
+
+        Args:
+            output: its path or URL.
+        """
+        identity = Journal(output).layout.plan.identity()
+        if identity is None:
+            raise not_seen(output)
+        if identity != self.identity:
+            raise taken_over(output)
+
     @cached_property
     def misfit(self) -> str:
         """The reason why this process can't carry the plan out, in one line; empty if it can."""

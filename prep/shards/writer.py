@@ -19,7 +19,7 @@ from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec
 from prep.shards.formats.base import Sample, record_format, record_key
 from prep.shards.isolation.processors import GuardedProcessor
-from prep.shards.opened import OpenedPlan, not_seen, open_plan, taken_over
+from prep.shards.opened import OpenedPlan, open_plan
 from prep.shards.reading import ImageReader, by_name, is_settled
 from prep.shards.tally import Tally
 from prep.sources.base import ImageEntry
@@ -126,7 +126,7 @@ class _ShardWriter:
         ) as file:
             self._write_records(file, tally)
         receipt = self._receipt(file, tally)
-        self._require_plan()
+        self._opened.require_held(self._run.output)
         self._journal.receipts.commit(receipt)
         path.parent.remove_leftovers(tag, within=within)
         return receipt
@@ -140,17 +140,9 @@ class _ShardWriter:
         this attempt may have committed it. If there was none when this attempt began, only a twin
         can have written one since.
         """
-        self._require_plan()
+        self._opened.require_held(self._run.output)
         if self._replaces:
             self._journal.receipts.withdraw(self._shard, sha256)
-
-    def _require_plan(self) -> None:
-        """Raise an error if the output no longer holds the plan of this run."""
-        identity = self._journal.layout.plan.identity()
-        if identity is None:
-            raise not_seen(self._run.output)
-        if identity != self._opened.identity:
-            raise taken_over(self._run.output)
 
     def _write_records(self, file: NewFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout

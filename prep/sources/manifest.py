@@ -73,6 +73,21 @@ def _all_rows(images: _Opened | _KeptOpen, columns: Sequence[str]) -> pa.Table:
     return pa.concat_tables(groups).unify_dictionaries()
 
 
+def is_same(one: pa.Table, other: pa.Table) -> bool:
+    """Return whether two manifests have the same rows, however their columns are encoded."""
+    decoded = [
+        pa.table({name: _decoded(images[name]) for name in images.column_names})
+        for images in (one, other)
+    ]
+    return bool(decoded[0].equals(decoded[1]))
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column without its dictionary, if it has one."""
+    is_encoded = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_encoded else column
+
+
 def count(path: Location) -> int:
     """Return how many rows a manifest has.
 

@@ -1,9 +1,12 @@
-"""Outputs that grow: images added to them, and shards taken over from another plan.
+"""Outputs that grow: images added to them, shards taken over from another plan, and merges.
 
 - ``adoption``: what a plan takes over from the plan that it continues: each shard's file under its
   new name, and its receipt made out to the new plan.
+- ``merge``: join complete outputs of equal settings in a new one. It is ``prep.merge``.
+- ``merged_plan``: the plan of such an output: the shards of all, one output's after another's.
+- ``agreement``: which settings and labels must be the same for that.
 
-The rule: the new plan is published first, and says which plan it continues. Every step after that
-can be repeated, so a run that is killed at any point goes on where it was. No byte of a shard that
-is taken over is written, and none of its images is decoded.
+The rule: the new plan is published first; it gives the size of each shard, and says which plan it
+continues, if any. Every step after that can be repeated, so what is killed at any point goes on
+where it was. No byte of a shard that is taken over is written, and none of its images is decoded.
 """

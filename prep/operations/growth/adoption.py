@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
@@ -82,7 +81,7 @@ def pending_adoptions(
             return Adoption(shard=shard, name=name, receipt=None)
         if receipt.bytes != (new if old is None else old) or not _is_whole(receipt, shard):
             return None
-        issued = reissue(receipt, shard, plan.fingerprint.digest)
+        issued = receipt.moved_to(shard, plan.fingerprint.digest)
         return Adoption(shard=shard, name=name, receipt=issued)
 
     found = layout.root.each(adoption_of, wanted)
@@ -120,17 +119,6 @@ def adopt(journal: Journal, adoptions: Sequence[Adoption]) -> None:
             pass
     except OSError as error:
         raise journal.not_writable(error) from None
-
-
-def reissue(receipt: ShardReceipt, shard: ShardSpec, digest: str) -> ShardReceipt:
-    """Return the receipt of a shard made out to another plan, in which it has the same images.
-
-    Args:
-        shard: the shard in that plan; of the same split and index.
-        digest: of that plan's fingerprint.
-    """
-    file = os.path.join(shard.split, shard.name)
-    return replace(receipt, count=shard.count, fingerprint=digest, file=file)
 
 
 def _size(

@@ -10,7 +10,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import BinaryIO, ClassVar, NamedTuple, Protocol, cast
 
 import google_crc32c
 
@@ -99,7 +99,14 @@ def every(number: int) -> bool:
 
 
 class RecordFormat(ABC):
-    """A way to keep images and labels in the files of shards."""
+    """A way to keep images and labels in the files of shards.
+
+    Attributes:
+        holds_names: whether a record holds the name of its image, and a key with its shard's
+            number, so that it is another record in another place.
+    """
+
+    holds_names: ClassVar[bool] = False
 
     @abstractmethod
     def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:

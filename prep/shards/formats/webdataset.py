@@ -93,6 +93,8 @@ class TarWriter:
 class WebDataset(RecordFormat):
     """Tar files as the ``webdataset`` library reads them."""
 
+    holds_names = True
+
     def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
         """Return the function that makes the members of an image."""
         extension = "jpg" if settings.encoding == "jpeg" else "npy"

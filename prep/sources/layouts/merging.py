@@ -58,7 +58,9 @@ def merge_catalogs(sources: Sources, catalogs: Sequence[Catalog], wanted: Wanted
     chosen = tuple(found) if wanted.splits is None else wanted.splits
     _require_splits(chosen, found)
     classes = sorted({name for part in parts for name in part.catalog.classes}, key=os.fsencode)
-    prefixes = _prefixes(parts)
+    prefixes = distinct_prefixes(
+        [part.path for part in parts], [part.catalog.images["path"] for part in parts]
+    )
     return Catalog(
         source=_name(sources, catalogs),
         read_as=_read_as(parts),
@@ -114,7 +116,7 @@ class _Part:
         split = np.array([splits.index(n) if n in splits else -1 for n in self.splits], np.int32)
         at = {name: number for number, name in enumerate(classes)}
         numbers = np.array([*(at[name] for name in names), -1], np.int32)
-        places = _places(rows, base_of(self.catalog.source))
+        places = absolute_places(rows, base_of(self.catalog.source))
         images = pa.table(
             {
                 "split": pa.array(split[rows["split"].to_numpy()], pa.int32()),
@@ -128,8 +130,13 @@ class _Part:
         return in_catalog(images.filter(pc.greater_equal(images["split"], 0)))
 
 
-def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
-    """Return where the bytes of the images of a part are: absolute files, offsets and ways."""
+def absolute_places(rows: pa.Table, path: str) -> Mapping[str, Any]:
+    """Return the columns for where images are, with absolute files in place of relative ones.
+
+    Args:
+        rows: images, with or without these columns.
+        path: what relative files are relative to.
+    """
     root = os.path.join(os.fsencode(path), b"")
     if "file" not in rows.column_names:
         return places_of_files(joined(root, rows["path"].combine_chunks()))
@@ -139,12 +146,17 @@ def _places(rows: pa.Table, path: str) -> Mapping[str, Any]:
     return {"file": absolute, "offset": rows["offset"], "how": rows["how"]}
 
 
-def _prefixes(parts: Sequence[_Part]) -> list[bytes]:
-    """Return what the names of each part begin with: nothing, unless a name is in two parts."""
-    if not _share_names([part.catalog.images["path"] for part in parts]):
-        return [b""] * len(parts)
-    folders = [[name for name in part.path.split("/") if name] for part in parts]
-    depth, different = 1, len({part.path for part in parts})
+def distinct_prefixes(paths: Sequence[str], names: Sequence[pa.ChunkedArray]) -> list[bytes]:
+    """Return what the names of each part begin with: nothing, unless a name is in two parts.
+
+    Args:
+        paths: the absolute path or URL of each part; a prefix is the end of it.
+        names: the names of the images of each part.
+    """
+    if not _share_names(names):
+        return [b""] * len(paths)
+    folders = [[name for name in path.split("/") if name] for path in paths]
+    depth, different = 1, len({*paths})
     while len({tuple(names[-depth:]) for names in folders}) < different:
         depth += 1
     return [os.fsencode("/".join(names[-depth:])) + b"/" for names in folders]

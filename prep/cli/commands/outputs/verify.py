@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prep.cli.options import cluster_options, storage_option
+from prep.cli.options import cluster_options, storage_option, trust_option
 from prep.cli.parameters import place
 from prep.cli.talk import Talk, talk_options
 from prep.errors import PrepError
 
 if TYPE_CHECKING:
     from prep.execution.clusters.choice import ClusterChoice
+    from prep.output.plan_file import Trust
 
 
 @click.command()
@@ -27,18 +28,13 @@ if TYPE_CHECKING:
     expected="the folder, or the URL, that prep run has written",
 )
 @click.option("--repair", is_flag=True, help="Write broken shards and files again.")
-@click.option(
-    "--trust-plan/--no-trust-plan",
-    default=None,
-    help="Whether a repair may read the source that OUTPUT's plan names. "
-    "[yes if the plan belongs to you; else prep asks]",
-)
+@trust_option("Whether a repair may read the source that OUTPUT's plan names.")
 @cluster_options
 @storage_option
 def verify(
     output: str,
     repair: bool,
-    trust_plan: bool | None,
+    trust_plan: Trust,
     choice: ClusterChoice,
     storage_options: Mapping[str, Any] | None,
     talk: Talk,
@@ -54,7 +50,7 @@ def verify(
     report = prep.verify(
         output,
         repair=repair,
-        trust_plan=_ask if trust_plan is None and _at_a_terminal() else trust_plan,
+        trust_plan=trust_plan,
         cluster=choice,
         progress=False,
         callbacks=talk.callbacks("verifying"),
@@ -66,12 +62,3 @@ def verify(
     talk.ended(report.to_json(), report.verdict, exit_code)
     if exit_code:
         sys.exit(exit_code)
-
-
-def _at_a_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
-def _ask(told: str) -> bool:
-    click.echo(f"prep: {told}", err=True)
-    return click.confirm("Read it?", err=True)
