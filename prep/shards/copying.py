@@ -24,7 +24,7 @@ _PIECE = 1 << 20  # 1 MiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class ShardOrigin:
     """An output whose shards are copied into another.
 
     Attributes:
@@ -40,7 +40,7 @@ class Origin:
     shards: Mapping[str, int]
 
 
-def origin_of(shard: ShardSpec, origins: tuple[Origin, ...]) -> tuple[Origin, ShardSpec]:
+def origin_of(shard: ShardSpec, origins: tuple[ShardOrigin, ...]) -> tuple[ShardOrigin, ShardSpec]:
     """Return where a shard is copied from, and which shard it is there.
 
     Args:
@@ -57,12 +57,12 @@ def origin_of(shard: ShardSpec, origins: tuple[Origin, ...]) -> tuple[Origin, Sh
     raise ValueError(f"{shard.name} is in none of the outputs")
 
 
-def copy_counted(origins: tuple[Origin, ...], shard: ShardSpec, run: RunRef) -> SplitTotals:
+def copy_counted(origins: tuple[ShardOrigin, ...], shard: ShardSpec, run: RunRef) -> SplitTotals:
     """Copy one shard, and return what its receipt adds up to."""
     return total_receipts([copy_shard(origins, shard, run)])
 
 
-def copy_shard(origins: tuple[Origin, ...], shard: ShardSpec, run: RunRef) -> ShardReceipt:
+def copy_shard(origins: tuple[ShardOrigin, ...], shard: ShardSpec, run: RunRef) -> ShardReceipt:
     """Copy one shard and commit it, unless it is committed already.
 
     The file is published under its new name, and then its receipt, as by
@@ -85,7 +85,7 @@ def copy_shard(origins: tuple[Origin, ...], shard: ShardSpec, run: RunRef) -> Sh
 
 
 def _copy(
-    shard: ShardSpec, run: RunRef, journal: Journal, origin: Origin, there: ShardSpec
+    shard: ShardSpec, run: RunRef, journal: Journal, origin: ShardOrigin, there: ShardSpec
 ) -> ShardReceipt:
     opened = open_plan(run.output, run.digest, run.run)
     before = _receipt(origin, there)
@@ -118,21 +118,21 @@ def _copy(
     return receipt
 
 
-def _receipt(origin: Origin, shard: ShardSpec) -> ShardReceipt:
+def _receipt(origin: ShardOrigin, shard: ShardSpec) -> ShardReceipt:
     found = Journal(origin.output).receipts.of(shard, origin.digest)
     if found is None:
         raise RecordError(
             f"{origin.output}: expected {shard.name} with its receipt, found it without one, or "
-            "of another size; prep.verify says what is wrong with that output"
+            "of another size; `prep.verify` says what is wrong with that output"
         )
     return found
 
 
-def _require_digest(sha256: str, receipt: ShardReceipt, origin: Origin) -> None:
+def _require_digest(sha256: str, receipt: ShardReceipt, origin: ShardOrigin) -> None:
     if sha256 != receipt.sha256:
         raise RecordError(
             f"{origin.output}: {receipt.file} has the SHA-256 {sha256:.12}…, expected "
-            f"{receipt.sha256:.12}…, as in its receipt; prep.verify says what is wrong, and can "
+            f"{receipt.sha256:.12}…, as in its receipt; `prep.verify` says what is wrong, and can "
             "repair it"
         )
 

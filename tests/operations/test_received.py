@@ -15,7 +15,6 @@ import os
 import random
 import shutil
 import tracemalloc
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,19 +34,15 @@ from prep.display.page.facts import read_facts
 from prep.display.page.page import update_page
 from prep.display.page.samples import take_sample
 from prep.errors import PrepError, RecordError, SourceError, UntrustedPlan
-from prep.operations import audit as audits
 from prep.operations.mean import sum_shards
-from prep.operations.publish import publish
-from prep.output.inventory import Inventory
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
-from prep.output.plan_file import require_listed, require_trusted
+from prep.output.plan_file import require_trusted
 from prep.output.report.history import History, read_histories
 from prep.output.report.listings import decode_cell, encode_cell, publish_table
 from prep.parsing import Fields, parse_json
 from prep.planning.fingerprint import make_fingerprint
 from prep.settings.output_names import MOST_SHARDS
-from prep.shards.check import inspect_shard
 from prep.shards.formats.example import parse_example
 from prep.shards.formats.tfrecord import FORMAT, frame, masked_crc
 from prep.shards.writer import RunRef, write_shard
@@ -56,6 +51,7 @@ from prep.sources.labels import LabelMap
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from tests.support.clusters import Terminal, contents, wait_until
+from tests.support.outputs import examine, prepare
 from tests.support.pictures import jpeg, picture, write_tree
 
 PLAN = ".prep/plan.json"
@@ -134,17 +130,6 @@ class Received:
         self.write(RECEIPT, {**self.json(RECEIPT), **values})
 
 
-def examine(root: Path) -> audits.Audit:
-    """Verify an output without a cluster."""
-    journal = Journal(root)
-    stored = journal.stored_plan()
-    assert stored is not None
-    require_listed(journal.layout, stored)
-    run = RunRef(output=str(root), digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
-    shards = [inspect_shard(shard, run) for shard in stored.shards]
-    return audits._look_beside(Inventory(journal, stored), shards)
-
-
 def look(root: Path) -> None:
     """Reads all that is read of an output, but for what needs a cluster or TensorFlow."""
     journal = Journal(root)
@@ -181,11 +166,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = prep.Config(
         source=str(home / "in"), output=str(home / "out"), size=16, images_per_shard=4
     )
-    plan = prep.plan(config)
-    journal = Journal(config.output)
-    journal.begin(plan)
-    run = RunRef(output=journal.output, digest=plan.fingerprint.digest, run=uuid.uuid4().hex)
-    publish(plan, journal, [write_shard(shard, run) for shard in plan.shards])
+    prepare(config)
     history = History(
         began=1.7e9,
         seconds=(0.0, 1.0),

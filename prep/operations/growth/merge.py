@@ -36,7 +36,7 @@ from prep.output.report.making import Effort
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.shards.copying import Origin, copy_counted
+from prep.shards.copying import ShardOrigin, copy_counted
 from prep.shards.writer import RunRef
 from prep.sources.base import Kept
 from prep.sources.naming import is_within
@@ -213,7 +213,7 @@ class _Merge:
     plan: RunPlan
     journal: Journal
     journals: Sequence[Journal]
-    origins: tuple[Origin, ...]
+    origins: tuple[ShardOrigin, ...]
     began: float
 
     def carry_out(self, start: Any, events: Events, *, overwrite: bool) -> RunReport:

@@ -26,7 +26,7 @@ from prep.planning.fingerprint import make_fingerprint
 from prep.planning.plan import RunPlan, refusals_allowed
 from prep.planning.shards import ShardSizes, count_shards
 from prep.settings.keys import fingerprint_part
-from prep.shards.copying import Origin
+from prep.shards.copying import ShardOrigin
 from prep.sources.columns import columns_of, in_catalog, joined
 from prep.sources.layouts.merging import absolute_places, distinct_prefixes
 from prep.sources.manifest import require_readable
@@ -40,7 +40,7 @@ _SHARE = 10**6  # of which a share of refused images is a whole number
 
 def plan_merge(
     parts: Sequence[FinishedOutput], output: str
-) -> tuple[RunPlan, tuple[Origin, ...], list[str]]:
+) -> tuple[RunPlan, tuple[ShardOrigin, ...], list[str]]:
     """Plan the merge of outputs.
 
     Args:
@@ -88,7 +88,7 @@ def plan_merge(
         class_names={k: v for plan in plans[::-1] for k, v in plan.class_names.items()},
     )
     origins = tuple(
-        Origin(
+        ShardOrigin(
             output=part.output,
             digest=part.plan.fingerprint.digest,
             prefix=os.fsdecode(prefix),

@@ -1,0 +1,79 @@
+"""Outputs that are made and read again in this process, without a cluster and its start."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import prep
+from prep.execution.executor import TaskEvent, Tasks
+from prep.operations import audit as audits
+from prep.operations.publish import publish
+from prep.output.inventory import Inventory
+from prep.output.journal import Journal
+from prep.output.plan_file import require_listed
+from prep.planning.plan import RunPlan
+from prep.shards.check import inspect_shard
+from prep.shards.writer import RunRef, write_shard
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def prepare(config: prep.Config) -> Journal:
+    """Write an output, one shard after the other."""
+    return write_plan(prep.plan(config))
+
+
+def write_plan(plan: RunPlan) -> Journal:
+    """Write the output of a plan, one shard after the other."""
+    journal = Journal(plan.config.output)
+    journal.begin(plan)
+    run = RunRef(output=journal.output, digest=plan.fingerprint.digest, run=uuid.uuid4().hex)
+    publish(plan, journal, [write_shard(shard, run) for shard in plan.shards])
+    return journal
+
+
+def examine(root: Path) -> audits.Audit:
+    """Verify an output."""
+    journal = Journal(root)
+    stored = journal.stored_plan()
+    assert stored is not None
+    require_listed(journal.layout, stored)
+    run = RunRef(output=str(root), digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
+    shards = [inspect_shard(shard, run) for shard in stored.shards]
+    return audits._look_beside(Inventory(journal, stored), shards)
+
+
+class InThisProcess:
+    """An executor that runs its tasks here, one after the other."""
+
+    dashboard = ""
+    threads = 1
+
+    def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
+        """Accept all, for this process is as it is."""
+
+    def run_tasks(self, tasks: Tasks[S, T], on_event: Callable[[TaskEvent[T]], None]) -> T | None:
+        """Run tasks."""
+        results: list[T] = []
+        failed = False
+        for number, item in enumerate(tasks.items):
+            try:
+                result = tasks.function(item)
+            except Exception as error:
+                failed = True
+                on_event(TaskEvent(task=number, error=error))
+            else:
+                results.append(result)
+                on_event(TaskEvent(task=number, result=result))
+        return None if failed or tasks.merge is None else tasks.merge(results)
+
+
+@contextlib.contextmanager
+def placed_here(*_: Any) -> Iterator[InThisProcess]:
+    """Stand in for :func:`prep.execution.placing.placed`."""
+    yield InThisProcess()
