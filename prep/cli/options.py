@@ -26,6 +26,8 @@ _METAVARS = {
     "extension": "EXTENSION",
     "columns": "NAME=COLUMN,…",
     "labels": "KEY=VALUE,…|JSON",
+    "split": "NAME=SHARE,…|JSON",
+    "subset": "KEY=VALUE,…|JSON",
     "background": "#RRGGBB",
     "size": "N|HEIGHTxWIDTH",
 }

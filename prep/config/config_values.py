@@ -15,6 +15,8 @@ from pydantic import (
     ValidationInfo,
 )
 
+from prep.config.split_rules import SplitRules
+from prep.config.subset_rules import SubsetRules
 from prep.errors import ConfigError
 from prep.parsing import parse_json
 from prep.settings.choices import (
@@ -197,6 +199,20 @@ Rules = Annotated[
     InstanceOf[LabelRules],
     BeforeValidator(LabelRules.parse),
     PlainSerializer(LabelRules.to_json, when_used="json"),
+]
+
+
+Split = Annotated[
+    InstanceOf[SplitRules],
+    BeforeValidator(SplitRules.parse),
+    PlainSerializer(SplitRules.to_json, when_used="json"),
+]
+
+
+Subset = Annotated[
+    InstanceOf[SubsetRules],
+    BeforeValidator(SubsetRules.parse),
+    PlainSerializer(SubsetRules.to_json, when_used="json"),
 ]
 
 

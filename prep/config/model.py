@@ -32,7 +32,9 @@ from prep.config.config_values import (
     Place,
     Rules,
     SizeOfResults,
+    Split,
     Splits,
+    Subset,
     Whole,
 )
 from prep.errors import ConfigError
@@ -119,6 +121,8 @@ class Config(Displayable, BaseModel):
     exclude: Names | None = field("exclude")
     labels: Rules | None = field("labels")
     label_offset: Whole = field("label_offset")
+    split: Split | None = field("split")
+    subset: Subset | None = field("subset")
     unpack: bool = field("unpack")
     image_type: str | None = field("image_type", min_length=1)
     size: SizeOfResults = field("size")
@@ -145,6 +149,11 @@ class Config(Displayable, BaseModel):
     image_timeout: Number = field("image_timeout")
     duplicates: Literal["report", "drop"] = field("duplicates")
     check: Literal["stat", "digest"] = field("check")
+
+    @property
+    def group_column(self) -> str | None:
+        """The column of a list that holds the groups of ``split``, if it names one."""
+        return None if self.split is None else self.split.group_column
 
     @property
     def background_rgb(self) -> tuple[int, int, int]:

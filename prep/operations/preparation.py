@@ -22,6 +22,10 @@ from prep.parsing import parse_json, read_text
 from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan
+from prep.planning.splitting.dividing import all_splits, divide_catalog
+from prep.planning.splitting.groups import Groups, groups_of
+from prep.planning.splitting.settled import SettledSplits
+from prep.planning.splitting.subsets import take_subset
 from prep.settings.choices import RGB
 from prep.settings.output_names import require_split_name
 from prep.shards.opened import versions_here
@@ -101,8 +105,13 @@ _LOGGER = logging.getLogger("prep")
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
-def plan_images(config: Config) -> RunPlan:
+def plan_images(config: Config, settled: SettledSplits | None = None) -> RunPlan:
     """Plan which images go to which shards, whatever the output holds.
+
+    Args:
+        config: what to plan.
+        settled: images that keep the split that they have in an output, whatever ``split`` would
+            say of them.
 
     Raises:
         SourceError: the source is missing or has no images.
@@ -112,7 +121,7 @@ def plan_images(config: Config) -> RunPlan:
     """
     config.grant()
     mean = read_mean(config.mean_file) if config.mean_file else None
-    return _plan(config, open_source(config.source), mean)
+    return _plan(config, open_source(config.source), mean, settled=settled)
 
 
 def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
@@ -179,19 +188,33 @@ def warn_of_labels_that_move(plan: RunPlan, journal: Journal) -> None:
 
 
 def _plan(
-    config: Config, source: Source, mean: RGB | None, labels: LabelMap | None = None
+    config: Config,
+    source: Source,
+    mean: RGB | None,
+    labels: LabelMap | None = None,
+    settled: SettledSplits | None = None,
 ) -> RunPlan:
-    catalog = source.catalog(config)
+    division = divide_catalog(source.catalog(all_splits(config)), config, settled)
+    catalog = division.catalog
     for doubt in catalog.doubts:
         _LOGGER.warning("prep: %s", doubt)
     _warn_of_names_alike(catalog)
     _require_split_names(catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog, source)
+    if config.subset is not None:
+        catalog = take_subset(
+            catalog, config.subset, config.seed, _groups_of_scores(catalog, config)
+        )
     found, origin = (labels, "") if labels else find_labels(config, source, catalog)
     plan = make_plan(config, catalog, found, mean, versions_here())
     found.require(plan.class_totals)
-    return replace(plan, labels_from=origin, read_as=catalog.read_as)
+    return replace(plan, labels_from=origin, read_as=catalog.read_as, shares=division.shares)
+
+
+def _groups_of_scores(catalog: Catalog, config: Config) -> Groups | None:
+    """Return the groups that ``split`` names, whose images have one score."""
+    return None if config.split is None or config.split.group is None else groups_of(catalog)
 
 
 def _warn_of_names_alike(catalog: Catalog) -> None:

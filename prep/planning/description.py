@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prep.config.model import Config
+from prep.config.split_rules import SplitRules
+from prep.config.subset_rules import SubsetRules
 from prep.sources.base import UNLABELLED
 from prep.sources.labelling.label_rules import LabelRules
 from prep.text import counted, quoted, size_text
@@ -114,7 +116,7 @@ def setting_text(value: Any) -> str:
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, LabelRules):
+    if isinstance(value, LabelRules | SplitRules | SubsetRules):
         value = value.to_json()
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{name}: {_inner(of)}' for name, of in value.items())}}}"

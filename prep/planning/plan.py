@@ -19,6 +19,7 @@ from prep.planning.continued import Continued
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
+from prep.planning.splitting.balance import SplitBalance, SplitShare, balance_of
 from prep.settings.choices import RGB, Compression
 from prep.settings.image_settings import ImageSettings
 from prep.sources.folders.ignored import Ignored
@@ -32,7 +33,7 @@ _SPARE = 1 << 16  # 64 KiB, for what stands around images
 # Keys that the plans of early versions do not have; they are left out if they are as by default.
 _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
-) | {"unpack", "fit", "enlarge", "mode", "label_offset"}
+) | {"unpack", "fit", "enlarge", "mode", "label_offset", "split", "subset"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,8 @@ class RunPlan(Displayable):
     """Everything that is decided before work begins, made now or read from an output.
 
     What an output does not store is empty in a plan that was read: ``ignored``, ``doubts``,
-    ``labels_from`` and ``state``. Its manifest is a file of its own, and read only if it is needed.
+    ``labels_from``, ``shares`` and ``state``. Its manifest is a file of its own, and read only if
+    it is needed.
 
     Attributes:
         config: the configuration; without ``storage_options``, if it was read.
@@ -84,6 +86,7 @@ class RunPlan(Displayable):
         class_names: names for people, by class; not all need to have one.
         doubts: what may be a mistake in the source, a sentence each.
         labels_from: where the label map comes from, in words.
+        shares: what each split that was made of a pool has got of it.
         state: what a run would find in the output; None if nobody has looked.
     """
 
@@ -103,6 +106,7 @@ class RunPlan(Displayable):
     class_names: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     labels_from: str = ""
+    shares: tuple[SplitShare, ...] = ()
     state: OutputState | None = None
 
     def __repr__(self) -> str:
@@ -151,6 +155,11 @@ class RunPlan(Displayable):
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Number of images by split and class."""
         return count_classes(self.manifest["class"].to_numpy(), self.splits, self.classes)
+
+    @property
+    def balance(self) -> Mapping[str, SplitBalance]:
+        """The balance of classes in each split."""
+        return balance_of(self.counts, self.shares)
 
     @property
     def class_totals(self) -> Counter[str]:

@@ -72,7 +72,7 @@ RECORD_KEYS: dict[str, Key] = {
     ),
     "seed": Key(
         default=0,
-        help="Seed of the shuffle.",
+        help="Seed of the shuffle, and of split and subset.",
         bounds=(0, (1 << 32) - 1),
         decides_bytes=True,
     ),

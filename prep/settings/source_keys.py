@@ -122,6 +122,24 @@ SOURCE_KEYS: dict[str, Key] = {
         decides_bytes=True,
         part="label map",
     ),
+    "split": Key(
+        default=None,
+        help="Make splits of one: test and val, or other names, each a fraction or a number of "
+        "images, such as test=0.1,val=0.1; with of, by (exact or hash), group, folds and fold; as "
+        "KEY=VALUE,… or JSON.",
+        kind="a mapping of names of splits to fractions or numbers of images, with of, by, group, "
+        "folds and fold",
+        decides_bytes=True,
+        part="images",
+    ),
+    "subset": Key(
+        default=None,
+        help="Take only some images of each class in each split: fraction, per_class, "
+        "min_per_class and of (one split alone); as KEY=VALUE,… or JSON.",
+        kind="a mapping of fraction, per_class, min_per_class and of",
+        decides_bytes=True,
+        part="images",
+    ),
     "unpack": Key(
         default=False,
         help="Unpack an archive that is compressed as a whole (.tar.gz), which can't be read in "

@@ -75,7 +75,7 @@ class Catalog:
             and ``class`` (positions in the above; a class of -1 is no label), ``path`` (the
             ``raw_name`` of an entry: no leading slash, no ``..``), ``size`` and ``mtime`` (its
             stamp). If its name does not tell where its bytes are, also ``file``, ``offset`` (-1 for
-            None) and ``how``, which come back in the entry.
+            None) and ``how``, which come back in the entry. If a list tells them, also ``group``.
         ignored: what else lies in the source.
         order: the classes in the order of their numbers, if that is not by name.
         class_names: names for people, by class; not all need to have one.
@@ -136,6 +136,8 @@ class Wanted(Protocol):
     def labels(self) -> LabelRules | None: ...
     @property
     def label_offset(self) -> int: ...
+    @property
+    def group_column(self) -> str | None: ...
     @property
     def unpack(self) -> bool: ...
 

@@ -26,7 +26,9 @@ PLACES = {
     "offset": pa.int64(),
     "how": pa.dictionary(pa.int32(), pa.binary()),
 }
-_TYPES = {"split": pa.int32(), **IMAGES, **PLACES}
+#: The type of the column for the groups of images, which a list may have; null is no group.
+GROUP = pa.dictionary(pa.int32(), pa.binary())
+_TYPES = {"split": pa.int32(), **IMAGES, **PLACES, "group": GROUP}
 
 
 def table_of(columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.Table:

@@ -175,6 +175,8 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "unlabelled": "keep",
         "exclude": str(tmp_path / "excluded.txt"),
         "labels": '{"include": ["cat", "dog"]}',
+        "split": "test=1,by=exact",
+        "subset": "fraction=0.8,min_per_class=1",
         "image_type": "jpg",
         "size": "224x336",
         "fit": "pad",
@@ -208,10 +210,15 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
     finished("run", *flags, "--unpack", "--workers", "1", cwd=tmp_path)
     used = read_json(tmp_path / "out/report.json")["config"]
     used = {key: value for key, value in used.items() if key not in of_lists}
-    labels = json.loads(given["labels"])
-    assert used == {**given, "splits": ["train", "val"], "labels": labels, "unpack": True}
+    as_mappings = {
+        "labels": json.loads(given["labels"]),
+        "split": {"test": 1},
+        "subset": {"fraction": 0.8, "min_per_class": 1},
+    }
+    assert used == {**given, "splits": ["train", "val"], "unpack": True, **as_mappings}
     receipts = [read_json(path) for path in tmp_path.glob("out/.prep/receipts/*/*.json")]
-    assert len(receipts) == 11  # One is left out.
+    # Of 12, one is excluded, one is in the test split, and two are not in the subset.
+    assert len(receipts) == 8
     assert len({receipt["worker"] for receipt in receipts}) == 1
 
 

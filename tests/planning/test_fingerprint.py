@@ -42,6 +42,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "exclude": (["train/cat/one.jpg"], {}),
     "labels": ({"include": ["cat"]}, {}),
     "label_offset": (1, {"source": "numbered.tar"}),
+    "split": ({"test": 1}, {}),
+    "subset": ({"per_class": 2}, {}),
     "unpack": (True, {}),
     "image_type": ("png", {}),
     "size": ("224x256", {}),

@@ -620,15 +620,11 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     several = head + "".join(f"{n}.jpg,{'a|b' if n % 2 else 'b'},train,{n}\n" for n in range(24))
     own = head + "".join(f"{n}.jpg,{n}.5,train,{n}\n" for n in range(24))
     absent = head + "".join(f"{n}.jpg,{'b' if n else 'NaN'},train,{n}\n" for n in range(24))
-    leak = head + "".join(
-        f"{n}.jpg,x,{'val' if n % 2 else 'train'},p{n // 12}\n" for n in range(24)
-    )
     for text, expected in (
         (numbers, "classes are numbered by name as text (the label of '10' is 2)"),
         (several, "1 label may be several in one, such as 'a|b'"),
         (own, "each image has a label of its own"),
         (absent, "1 label may mean that there is none, such as 'NaN'"),
-        (leak, "2 groups with images in more than one split: 'p0', 'p1'"),
     ):
         found = catalog(write(tmp_path, {"l.csv": text}) / "l.csv").doubts
         assert len(found) == 1

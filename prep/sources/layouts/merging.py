@@ -67,8 +67,11 @@ def merge_catalogs(sources: Sources, catalogs: Sequence[Catalog], wanted: Wanted
         splits=chosen,
         classes=tuple(classes),
         images=pa.concat_tables(
-            part.images(chosen, classes, prefix)
-            for part, prefix in zip(parts, prefixes, strict=True)
+            [
+                part.images(chosen, classes, prefix)
+                for part, prefix in zip(parts, prefixes, strict=True)
+            ],
+            promote_options="default",  # Not all of them need to have groups.
         ).unify_dictionaries(),
         ignored=sum_by_reason(chain.from_iterable(catalog.ignored for catalog in catalogs)),
         order=_order(parts, classes) if _keeps_order(wanted) else None,
@@ -117,6 +120,7 @@ class _Part:
         at = {name: number for number, name in enumerate(classes)}
         numbers = np.array([*(at[name] for name in names), -1], np.int32)
         places = absolute_places(rows, base_of(self.catalog.source))
+        groups = {"group": rows["group"]} if "group" in rows.column_names else {}
         images = pa.table(
             {
                 "split": pa.array(split[rows["split"].to_numpy()], pa.int32()),
@@ -125,6 +129,7 @@ class _Part:
                 "size": rows["size"],
                 "mtime": rows["mtime"],
                 **places,
+                **groups,
             }
         )
         return in_catalog(images.filter(pc.greater_equal(images["split"], 0)))

@@ -66,7 +66,7 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
         class_names={k: v for k, v in table.class_names.items() if k in rows.labels.names},
         as_keys={"columns": rows.columns} if rows.columns else {},
         label_column=rows.label_column,
-        doubts=doubts_about(rows.labels, rows.splits, rows.groups),
+        doubts=doubts_about(rows.labels),
         split_doubts=rows.split_doubts,
     )
 
@@ -114,6 +114,8 @@ class _Images:
         names = self.found.names.take(pa.array(at))
         kept = self._once(names, at)
         columns = {name: _taken(values, kept) for name, values in stamped.columns.items()}
+        if self.rows.groups is not None:
+            columns["group"] = self.rows.groups.take(at[kept]).as_column()
         images = pa.table(
             {
                 "split": pa.array(self.rows.splits.numbers[at[kept]]),

@@ -51,6 +51,12 @@ class Words:
         """Return the values of some rows; all names stay."""
         return Words(numbers=self.numbers[rows], names=self.names)
 
+    def as_column(self) -> pa.DictionaryArray:
+        """Return them as a column of bytes; empty values are null."""
+        numbers = pa.array(self.numbers, pa.int32(), mask=self.numbers < 0)
+        names = pa.array([name.encode() for name in self.names], pa.binary())
+        return pa.DictionaryArray.from_arrays(numbers, names)
+
     def name(self, row: int) -> str:
         """Return the value of a row."""
         number = self.numbers[row]
@@ -240,8 +246,8 @@ def doubt_about_splits(table: ListTable, roles: Roles) -> tuple[str, ...]:
     return ()
 
 
-def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[str, ...]:
-    """Return what may be a mistake in the labels or the splits of a list."""
+def doubts_about(labels: Words) -> tuple[str, ...]:
+    """Return what may be a mistake in the labels of a list."""
     found = []
     several = [name for name in labels.names if _SEVERAL.fullmatch(name)]
     if several:
@@ -267,20 +273,4 @@ def doubts_about(labels: Words, splits: Words, groups: Words | None) -> tuple[st
             f"labels are numbers, and classes are numbered by name as text{example}; name "
             "a file of the classes in their order with `labels.order` for another numbering"
         )
-    if groups is not None:
-        found += _groups_in_two_splits(groups, splits)
     return tuple(found)
-
-
-def _groups_in_two_splits(groups: Words, splits: Words) -> list[str]:
-    known = groups.numbers >= 0
-    pairs = np.stack([groups.numbers[known], splits.numbers[known]], axis=1)
-    distinct = np.unique(pairs, axis=0)[:, 0]
-    repeated = np.unique(distinct[1:][distinct[1:] == distinct[:-1]])
-    if not len(repeated):
-        return []
-    names = [quoted(groups.names[number]) for number in repeated.tolist()]
-    return [
-        f"{counted(len(repeated), 'group')} with images in more than one split: {some(names)}; "
-        "what is learnt of a group in training helps in its test"
-    ]
