@@ -7,6 +7,7 @@
 - ``fingerprint``: everything that decides the bytes of an output, by name.
 - ``stored_plan``: read ``plan.json``, which others may have written.
 - ``description``: facts about a plan, in words.
+- ``splitting``: splits and subsets that are made of the images of a source.
 
 The rule: a plan follows from images, labels, configuration and versions alone. So it is the same on
 any machine and for any number of workers. What decides the bytes belongs in the fingerprint: a key
