@@ -25,7 +25,7 @@ _ROLES = ("test", "validation")
 _SHARE = "a fraction between 0 and 1, or a whole number of images"
 
 
-class Part(NamedTuple):
+class PoolPart(NamedTuple):
     """A part of a pool: the split that it becomes, and its share of the images."""
 
     split: str
@@ -97,7 +97,7 @@ class SplitRules:
         """The column that ``group`` names; None if it is a regular expression, or nothing."""
         return None if self.group is None or is_group_pattern(self.group) else self.group
 
-    def parts(self, pool: str, images: int) -> list[Part]:
+    def parts(self, pool: str, images: int) -> list[PoolPart]:
         """Return the parts of a pool, which add up to all of it; the last one is of the pool.
 
         Args:
@@ -108,7 +108,7 @@ class SplitRules:
             ConfigError: more are asked for than it has.
         """
         parts = [
-            Part(name, Fraction(of, images) if isinstance(of, int) else Fraction(str(of)))
+            PoolPart(name, Fraction(of, images) if isinstance(of, int) else Fraction(str(of)))
             for name, of in self.shares.items()
         ]
         left = 1 - sum((part.share for part in parts), Fraction())
@@ -119,9 +119,9 @@ class SplitRules:
                 f"{quoted(pool)}; ask for fewer"
             )
         if not self.folds:
-            return [*parts, Part(pool, left)]
+            return [*parts, PoolPart(pool, left)]
         held_out = [HELD_OUT if n == self.fold else pool for n in range(self.folds)]
-        return [*parts, *(Part(name, left / self.folds) for name in held_out)]
+        return [*parts, *(PoolPart(name, left / self.folds) for name in held_out)]
 
     def _require_folds(self) -> None:
         """Raise ConfigError unless there are both folds and a fold, or neither."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prep.config.split_rules import Part
+from prep.config.split_rules import PoolPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class SplitBalance:
 
 
 def shares_of(
-    parts: Sequence[Part],
+    parts: Sequence[PoolPart],
     chosen: npt.NDArray[np.int64],
     classes: npt.NDArray[np.int64],
     names: Sequence[str],

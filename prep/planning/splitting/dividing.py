@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prep.config.model import Config
-from prep.config.split_rules import Part, SplitRules
+from prep.config.split_rules import PoolPart, SplitRules
 from prep.errors import ConfigError, SourceError
 from prep.planning.splitting.balance import SplitShare, shares_of
 from prep.planning.splitting.candidates import Candidates
@@ -156,14 +156,14 @@ def _pool_of(catalog: Catalog, rules: SplitRules) -> str:
     return pool
 
 
-def _merged(parts: list[Part], pool: str, *, alone: bool) -> list[Part]:
+def _merged(parts: list[PoolPart], pool: str, *, alone: bool) -> list[PoolPart]:
     """Return parts with one for each split, if they are to stand ``alone``; the pool is last."""
     if not alone:
         return parts
     shares: dict[str, Fraction] = {}
     for part in parts:
         shares[part.split] = shares.get(part.split, Fraction()) + part.share
-    return [Part(name, shares[name]) for name in sorted(shares, key=lambda name: name == pool)]
+    return [PoolPart(name, shares[name]) for name in sorted(shares, key=lambda name: name == pool)]
 
 
 def _require_images(
