@@ -288,7 +288,15 @@ class Config(Displayable, BaseModel):
             )
             raise ConfigError(
                 f"encoding: got {self.encoding}, whose vectors all have one length, but results of "
-                f"{reason} differ in size; use encoding jpeg, or fit pad"
+                f"{reason} differ in size; use encoding jpeg, png or webp, or fit pad"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _webp_has_colours(self) -> Config:
+        if self.encoding == "webp" and self.mode == "gray":
+            raise ConfigError(
+                "encoding: got webp, which has no gray; use encoding jpeg or png, or mode rgb"
             )
         return self
 

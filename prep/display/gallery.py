@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from prep.display.markup import Curve, curve
 from prep.display.page.samples import read_pixels
-from prep.images.encode import Thumbnailer
+from prep.images.encoding.encode import Thumbnailer
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.report.history import rates, read_histories

@@ -10,7 +10,7 @@ from prep.images.crop import make_crop
 from prep.images.decoders.convert import crop_to_srgb
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
-from prep.images.encode import make_encoder
+from prep.images.encoding.encode import make_encoder
 from prep.images.mean_image import grid_of
 from prep.images.stats import ChannelStats, channel_sums
 from prep.settings.image_settings import ImageSettings

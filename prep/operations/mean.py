@@ -15,7 +15,7 @@ from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Tasks, Workload
 from prep.execution.placing import placed, require_usable
 from prep.images.decoders.decode import Decoder
-from prep.images.encode import pixels_of_record
+from prep.images.encoding.record_pixels import pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
 from prep.monitoring.events import (
     Callback,
@@ -28,7 +28,7 @@ from prep.operations.work import count_tasks
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
 from prep.shards.formats.base import format_of_file, shards_among
-from prep.shards.opened import known_encoding
+from prep.shards.opened import known_settings
 from prep.sources.folders.names import EXTENSIONS
 from prep.sources.prefetch import ReadAhead
 from prep.storage.arguments import admit
@@ -125,8 +125,8 @@ def mean_rgb(
         client: a Dask client to use, and leave running. Without one, a cluster is started if there
             is enough work for it.
         weight: ``image`` is the article's definition, the mean of the images' means; ``pixel`` is
-            the mean over all pixels. The images in shards are all of one size, so the two are the
-            same.
+            the mean over all pixels. The two are the same where all images are of one size, as in
+            most shards.
         tfrecord: whether the files are shards, TFRecord or WebDataset; by default, whether all
             are named so.
         workers: number of workers of a cluster that is started.
@@ -265,14 +265,13 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 
 
 def _images_of_shard(path: str) -> Iterator[ChannelStats]:
-    encoding, mean = known_encoding(path) or (None, None)
-    decoder = Decoder()
+    settings, decoder = known_settings(path), Decoder()
     format, number = format_of_file(path), 0
     try:
         with locate(path).open_regular() as file:
             for record in format.records(file):
                 image = format.parse(record).image
-                yield channel_sums(pixels_of_record(image, encoding, mean, decoder))
+                yield channel_sums(pixels_of_record(image, settings, decoder))
                 number += 1
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None

@@ -8,7 +8,11 @@ Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Fit = Literal["crop", "pad", "shorter", "stretch"]
 Enlarge = Literal["always", "never"]
 Mode = Literal["rgb", "gray"]
-Encoding = Literal["jpeg", "raw", "float32"]
+Encoding = Literal["jpeg", "png", "webp", "raw", "float32"]
+#: The extensions of those encodings that are image files.
+IMAGE_FILES: dict[Encoding, str] = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+#: The encodings that change pixels.
+LOSSY: frozenset[Encoding] = frozenset(("jpeg", "webp"))
 Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from prep.settings.choices import (
+    LOSSY,
     RGB,
     Damaged,
     Encoding,
@@ -140,3 +142,29 @@ class ImageSettings:
         (False, True)
         """
         return self.fit == "pad" or (self.fit != "shorter" and self.enlarge == "always")
+
+    @property
+    def lossy(self) -> bool:
+        """True if records hold other pixels than were encoded."""
+        return self.encoding in LOSSY
+
+    @property
+    def most_pixels(self) -> int:
+        """The largest number of pixels that a result can have."""
+        if self.fit != "shorter":
+            return self.height * self.width
+        return math.ceil(max(self.height, self.width) ** 2 * self.max_aspect)
+
+    def may_have(self, height: int, width: int) -> bool:
+        """Return whether a result can have this size, in pixels.
+
+        >>> ImageSettings().may_have(256, 256), ImageSettings().may_have(256, 300)
+        (True, False)
+        >>> ImageSettings(fit="shorter").may_have(256, 300)
+        True
+        """
+        if self.same_size:
+            return (height, width) == (self.height, self.width)
+        taller, wider = height > self.height, width > self.width
+        beyond = taller and wider if self.fit == "shorter" else taller or wider
+        return not beyond and 0 < height * width <= self.most_pixels

@@ -47,7 +47,7 @@ RECORD_KEYS: dict[str, Key] = {
     ),
     "quality": Key(
         default=90,
-        help="JPEG quality.",
+        help="Quality of JPEG and WebP.",
         bounds=(1, 100),
         decides_bytes=True,
     ),
@@ -85,8 +85,8 @@ RECORD_KEYS: dict[str, Key] = {
     ),
     "encoding": Key(
         default="jpeg",
-        help="How to store images: jpeg, raw (uint8 vector), or float32 (vector, mean subtracted; "
-        "needs mean_file).",
+        help="How to store images: jpeg; png (lossless); webp (lossy, smaller, slower); raw (uint8 "
+        "vector), or float32 (vector, mean subtracted; needs mean_file).",
         words=get_args(Encoding),
         decides_bytes=True,
     ),

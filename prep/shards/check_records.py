@@ -12,7 +12,8 @@ from typing import BinaryIO
 import numpy as np
 
 from prep.errors import RecordError
-from prep.images.readback import CropReader, clipping_tolerance, mean_tolerance
+from prep.images.encoding.readback import CropReader
+from prep.images.encoding.tolerances import clipping_tolerance
 from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
@@ -133,20 +134,20 @@ class _Reading:
         return record.image
 
     def _sums_differ(self, file: BinaryIO) -> Iterator[Difference]:
-        """Compare sums: exactly, except those of JPEGs, which were taken before encoding."""
+        """Compare sums: exactly, unless encoding has changed the pixels since they were taken."""
         expected, found = self._receipt.stats, self._stats
         mean = self._squares.grids.mean()
         if mean.images and self._receipt.mean_image.images and mean != self._receipt.mean_image:
             yield "the mean image of its squares", "another one"
         if expected == found or found.images != expected.images:
             return
-        if self._plan.settings.encoding != "jpeg":
+        if not self._plan.settings.lossy:
             yield (
                 f"sums {expected.sums}, squares {expected.squares}",
                 (f"sums {found.sums}, squares {found.squares}"),
             )
             return
-        allowed = mean_tolerance(self._plan.settings)
+        allowed = self._squares.tolerance
         pairs = list(zip(expected.mean() or (), found.mean() or (), strict=True))
         if any(abs(a - b) > most for (a, b), most in zip(pairs, allowed, strict=True)):
             clipped = self._clipping(file)
@@ -157,13 +158,13 @@ class _Reading:
     def _clipping(self, file: BinaryIO) -> Sequence[float]:
         """Return what clipping adds to the tolerance; only photos that are none need it."""
         file.seek(0)
-        found = [
-            clipping_tolerance(
-                self._squares.pixels(self._format.parse(data).image), self._plan.settings
-            )
-            for data in self._records(file)
-        ]
-        return [float(mean) for mean in np.mean(found, axis=0)]
+        encoding, quality = self._plan.settings.encoding, self._plan.settings.quality
+        found, sizes = [], []
+        for data in self._records(file):
+            pixels = self._squares.pixels(self._format.parse(data).image)
+            found.append(clipping_tolerance(pixels, encoding, quality))
+            sizes.append(pixels.shape[0] * pixels.shape[1])
+        return [float(mean) for mean in np.average(found, axis=0, weights=sizes)]
 
     def _summary(self) -> list[Difference]:
         expected = self._receipt.images

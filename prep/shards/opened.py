@@ -11,8 +11,8 @@ from prep.errors import OutputConflict, OutputNotSeen
 from prep.images.decoders.process import codec_versions
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
-from prep.settings.choices import RGB, Encoding
 from prep.settings.distribution import version
+from prep.settings.image_settings import ImageSettings
 from prep.sources.base import Source
 
 
@@ -102,11 +102,11 @@ def versions_here() -> dict[str, str]:
     return {"prep": version(), **codec_versions()}
 
 
-def known_encoding(shard: str) -> tuple[Encoding, RGB | None] | None:
-    """Return how a shard's images are encoded and the mean that was subtracted, if that is stored.
+def known_settings(shard: str) -> ImageSettings | None:
+    """Return the settings of a shard's images, if its output has a plan.
 
     Args:
         shard: its path or URL, as every process is told it.
     """
     plan = Journal(os.path.dirname(os.path.dirname(shard))).stored_plan()
-    return (plan.settings.encoding, plan.settings.mean) if plan else None
+    return plan.settings if plan else None

@@ -322,7 +322,7 @@ def _bytes_of(image: Any) -> bytes:
         return image
     import numpy as np
 
-    from prep.images.encode import encode_png
+    from prep.images.encoding.encode import encode_png
 
     return encode_png(np.asarray(image))
 

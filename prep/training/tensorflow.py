@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prep.errors import SourceError
@@ -12,6 +12,7 @@ from prep.output.journal import Journal
 from prep.output.plan_file import require_listed
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.planning.plan import RunPlan
+from prep.settings.choices import Encoding
 from prep.settings.distribution import install_command
 from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import record_format
@@ -38,10 +39,14 @@ def load(
 ) -> tf.data.Dataset:
     """Open a split of an output for training, as a ``tf.data.Dataset``.
 
-    Elements are ``(image, label)``. ``image`` is RGB: uint8 of shape (size, size, 3), or float32 of
-    the same shape with the mean subtracted if the output has encoding float32. ``label`` is an
-    int64 scalar, or an int64 vector if labels are one-hot. Records come in the order of the shards.
-    The cardinality is set, so Keras knows the length of an epoch.
+    Elements are ``(image, label)``. ``image`` is RGB: uint8 of shape (height, width, 3), or float32
+    of the same shape with the mean subtracted if the output has encoding float32. Gray images have
+    one channel. ``label`` is an int64 scalar, or an int64 vector if labels are one-hot. Records
+    come in the order of the shards. The cardinality is set, so Keras knows the length of an epoch.
+
+    If images differ in size (``fit: shorter``, or ``enlarge: never`` without ``fit: pad``), the
+    shape is (None, None, 3), and ``batch`` needs them to have one first: crop or resize them in
+    ``map``, or use ``padded_batch``, which adds black at the bottom and on the right.
 
     Args:
         output: an output folder, or its URL. TensorFlow itself reads TFRecords in folders. Tar
@@ -125,14 +130,32 @@ def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]
 
 
 def _decoder(settings: ImageSettings) -> Any:
-    shape = (settings.height, settings.width, settings.channels)
+    """Return the function of (``image_raw``, label) that gives (image, label)."""
+    if settings.encoding == "webp" and not hasattr(tf.io, "decode_webp"):
+        raise ModuleNotFoundError(
+            f"prep.load: expected a TensorFlow that decodes WebP, found {tf.__version__}; "
+            "install 2.21 or later"
+        )
+    channels, pixels = settings.channels, _PIXELS[settings.encoding]
+    shape = (settings.height, settings.width, channels)
 
     def decode(data: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if settings.encoding == "jpeg":
-            # The default is a faster and less exact transform, a level or so too dark on average.
-            image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-        else:
-            image = tf.io.decode_raw(data, tf.uint8 if settings.encoding == "raw" else tf.float32)
-        return tf.reshape(image, shape), label
+        image = pixels(data, channels)
+        if settings.same_size:
+            return tf.reshape(image, shape), label
+        return tf.ensure_shape(image, (None, None, channels)), label
 
     return decode
+
+
+# Functions of the bytes and the number of channels, by encoding. By default, TensorFlow decodes
+# JPEGs by a faster and less exact transform, a level or so too dark on average.
+_PIXELS: dict[Encoding, Callable[[tf.Tensor, int], tf.Tensor]] = {
+    "jpeg": lambda data, channels: tf.io.decode_jpeg(
+        data, channels=channels, dct_method="INTEGER_ACCURATE"
+    ),
+    "png": lambda data, channels: tf.io.decode_png(data, channels=channels),
+    "webp": lambda data, channels: tf.io.decode_webp(data, channels=channels)[0],
+    "raw": lambda data, _: tf.io.decode_raw(data, tf.uint8),
+    "float32": lambda data, _: tf.io.decode_raw(data, tf.float32),
+}

@@ -353,7 +353,7 @@ UNUSABLE = [
     # A choice that is none.
     ([*PLACES, "--compression", "BZIP2"], ["compression", "'BZIP2'", "GZIP"]),
     ([*PLACES, "--interpolation", "nearest"], ["interpolation", "'nearest'", "lanczos"]),
-    ([*PLACES, "--encoding", "png"], ["encoding", "'png'", "jpeg, raw or float32"]),
+    ([*PLACES, "--encoding", "gif"], ["encoding", "'gif'", "webp, raw or float32"]),
     ([*PLACES, "--on-bad-image", "shrug"], ["on_bad_image", "'shrug'", "refuse or fail"]),
     # A split that is not there.
     ([*PLACES, "--splits", "train,dev"], ["splits", "'dev'", "'train'", "'val'"]),

@@ -25,9 +25,11 @@ from PIL import Image
 
 from prep.errors import RecordError, RefusedImage
 from prep.images.decoders.decode import Decoder, decode
-from prep.images.encode import pixels_of_record
+from prep.images.encoding.encode import make_encoder
+from prep.images.encoding.record_pixels import pixels_of_record
 from prep.images.processor import ImageProcessor
 from prep.images.stats import channel_sums
+from prep.settings.choices import Encoding
 from prep.settings.image_settings import ImageSettings
 from tests.support.pictures import STORED, Pixels, image_file, jpeg, picture, psnr, short, stored
 
@@ -416,6 +418,7 @@ def test_no_memory_is_taken_for_what_is_too_large() -> None:
 import resource
 from prep.errors import RefusedImage
 from prep.images.processor import ImageProcessor
+from prep.settings.choices import Encoding
 from prep.settings.image_settings import ImageSettings
 process = ImageProcessor(ImageSettings())
 pages = int(open("/proc/self/statm").read().split()[0])
@@ -469,23 +472,31 @@ ALL_VALUES = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
 def test_float32_is_the_crop_less_the_mean_and_gives_it_back(
     mean: tuple[float, float, float],
 ) -> None:
-    processor = ImageProcessor(ImageSettings(size=16, encoding="float32", mean=mean))
-    data = processor(image_file(ALL_VALUES, "PNG")).image
+    settings = ImageSettings(size=16, encoding="float32", mean=mean)
+    data = ImageProcessor(settings)(image_file(ALL_VALUES, "PNG")).image
     samples = np.frombuffer(data, "<f4").reshape(16, 16, 3)
     assert np.abs(samples - (ALL_VALUES.astype(np.float64) - mean)).max() < 255 * 2**-22
-    assert np.array_equal(pixels_of_record(data, "float32", mean, Decoder()), ALL_VALUES)
+    assert np.array_equal(pixels_of_record(data, settings, Decoder()), ALL_VALUES)
 
 
 @pytest.mark.parametrize("encoding", ["raw", None])
 def test_the_pixels_of_a_raw_record_are_found(encoding: Any) -> None:
     data = CENTRE.tobytes()
-    assert np.array_equal(pixels_of_record(data, encoding, None, Decoder()), CENTRE)
+    assert np.array_equal(pixels_of_record(data, of(encoding), Decoder()), CENTRE)
 
 
-@pytest.mark.parametrize("encoding", ["jpeg", None])
-def test_the_pixels_of_an_encoded_record_are_found(encoding: Any) -> None:
-    data = jpeg(CENTRE)
-    assert np.array_equal(pixels_of_record(data, encoding, None, Decoder()), decode(data))
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("encoding", ["jpeg", "png", "webp"])
+def test_the_pixels_of_an_encoded_record_are_found(encoding: Encoding, known: bool) -> None:
+    data = make_encoder(encoding, 90, None)(CENTRE)
+    found = pixels_of_record(data, of(encoding) if known else None, Decoder())
+    assert np.array_equal(found, decode(data))
+
+
+def of(encoding: Encoding | None) -> ImageSettings | None:
+    """Return settings of results as large as ``CENTRE``; None if nothing is known."""
+    zero = (0.0, 0.0, 0.0) if encoding == "float32" else None
+    return ImageSettings(size=48, encoding=encoding, mean=zero) if encoding else None
 
 
 @pytest.mark.parametrize(
@@ -494,8 +505,8 @@ def test_the_pixels_of_an_encoded_record_are_found(encoding: Any) -> None:
         (b"no image", "jpeg"),  # not what it is said to be
         (jpeg(WIDE)[:-99], "jpeg"),  # cut off
         (b"no image", None),  # neither an image nor a square of samples
-        (bytes(3 * 5), "raw"),  # 5 pixels are no square
-        (bytes(4 * 3 * 5), "float32"),  # nor are they as floats
+        (bytes(3 * 5), "raw"),  # of other pixels than there are
+        (bytes(4 * 3 * 5), "float32"),  # the same as floats
         (bytes(4 * 4), "float32"),  # not even whole pixels
         (bytes(4 * 3 - 1), "float32"),  # not even whole numbers
     ],
@@ -503,7 +514,7 @@ def test_the_pixels_of_an_encoded_record_are_found(encoding: Any) -> None:
 )
 def test_a_record_that_holds_no_pixels_is_an_error(image: bytes, encoding: Any) -> None:
     with pytest.raises(RecordError):
-        pixels_of_record(image, encoding, (0.0, 0.0, 0.0), Decoder())
+        pixels_of_record(image, of(encoding), Decoder())
 
 
 # --- real files -----------------------------------------------------------------------------------

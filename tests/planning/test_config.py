@@ -312,7 +312,7 @@ def test_a_value_may_be_written_as_is_convenient(key: str, given: Any, meant: An
         ("seed", 1 << 32),  # more than the generator takes
         ("compression", "BROTLI"),  # not one of them
         ("interpolation", "nearest"),  # not one of them
-        ("encoding", "png"),  # not one of them
+        ("encoding", "gif"),  # not one of them
         ("on_bad_image", "ignore"),  # not one of them
         ("source", ""),  # no path
         ("output", 7),  # no text

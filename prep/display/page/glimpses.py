@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from prep.display.page.samples import THUMBNAIL
 from prep.errors import RefusedImage
-from prep.images.encode import QUALITY
+from prep.images.encoding.encode import QUALITY
 from prep.output.journal import Journal
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
 from prep.planning.plan import RunPlan

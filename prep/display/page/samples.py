@@ -20,8 +20,8 @@ import pyarrow as pa
 from prep.display.page.facts import Facts
 from prep.errors import RecordError
 from prep.images.decoders.values import Pixels
-from prep.images.encode import Thumbnailer
-from prep.images.readback import CropReader
+from prep.images.encoding.encode import Thumbnailer
+from prep.images.encoding.readback import CropReader
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan

@@ -9,7 +9,8 @@ from typing import Any
 
 from prep.errors import PrepError, RecordError, SourceError
 from prep.images.decoders.decode import Decoder
-from prep.images.encode import encode_png, pixels_of_record
+from prep.images.encoding.encode import encode_png
+from prep.images.encoding.record_pixels import pixels_of_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings.output_names import FORMATS
@@ -39,9 +40,9 @@ class FoundRecord:
         classes: the classes that the label stands for, as people are shown them; none if unknown.
         source: the image file that it was made of, relative to the source; None if unknown.
         width, height: in pixels.
-        picture: an image file: the JPEG as stored, or a PNG of samples.
+        picture: an image file: as it is stored, or a PNG of samples.
         kind: of ``picture``, such as ``JPEG``.
-        samples: how they are stored; None for a JPEG.
+        samples: how they are stored; None for an image file.
     """
 
     shard: str
@@ -129,9 +130,9 @@ def _read(path: Location, number: int) -> tuple[Record | None, int]:
 
 def _found(path: Location, number: int, record: Record) -> FoundRecord:
     plan, entry = _origin(path, number)
-    encoding, mean = (plan.settings.encoding, plan.settings.mean) if plan else (None, None)
+    settings = plan.settings if plan else None
     try:
-        pixels = pixels_of_record(record.image, encoding, mean, Decoder())
+        pixels = pixels_of_record(record.image, settings, Decoder())
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None
     kind = _kind(record.image)
@@ -149,7 +150,7 @@ def _found(path: Location, number: int, record: Record) -> FoundRecord:
         height=pixels.shape[0],
         picture=record.image if kind else encode_png(pixels),
         kind=kind or "PNG",
-        samples=None if kind else encoding or "raw",
+        samples=None if kind else settings.encoding if settings else "raw",
     )
 
 

@@ -1,9 +1,9 @@
 """WebDataset shards: tar files in which the members of an image follow each other.
 
-For each image, ``KEY.jpg`` (or ``KEY.npy`` for samples that are no JPEG), ``KEY.cls`` with the
-number of its class, and ``KEY.json``: ``class``, ``label`` as the label map has it, ``name`` of the
-source image, and ``crc32c`` of the first member, for a tar file has no checksum of data. The bytes
-depend on the samples alone: they hold no time and no user.
+For each image, ``KEY.jpg``, ``KEY.png`` or ``KEY.webp`` (``KEY.npy`` for bare samples),
+``KEY.cls`` with the number of its class, and ``KEY.json``: ``class``, ``label`` as the label map
+has it, ``name`` of the source image, and ``crc32c`` of the first member, for a tar file has no
+checksum of data. The bytes depend on the samples alone: they hold no time and no user.
 
 Sources: the `ustar`_ format of POSIX, the `naming of members`_ of WebDataset, and `npy`_.
 
@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from prep.errors import RecordError
-from prep.settings.choices import Compression
+from prep.settings.choices import IMAGE_FILES, Compression
 from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import (
     LARGEST_RECORD,
@@ -66,7 +66,7 @@ def _member(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
 def _npy_header(settings: ImageSettings) -> bytes:
     """Return what stands before samples in a ``.npy`` file, as NumPy writes it."""
     kind = "|u1" if settings.encoding == "raw" else "<f4"
-    shape = (settings.height, settings.width, 3)
+    shape = (settings.height, settings.width, settings.channels)
     text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
     return b"\x93NUMPY\x01\x00v\x00" + text.encode().ljust(117) + b"\n"
 
@@ -97,8 +97,8 @@ class WebDataset(RecordFormat):
 
     def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
         """Return the function that makes the members of an image."""
-        extension = "jpg" if settings.encoding == "jpeg" else "npy"
-        before = b"" if settings.encoding == "jpeg" else _npy_header(settings)
+        extension = IMAGE_FILES.get(settings.encoding, "npy")
+        before = _npy_header(settings) if extension == "npy" else b""
         classes: dict[str, tuple[bytes, str]] = {}
 
         def encode(sample: Sample) -> Pieces:
@@ -298,7 +298,7 @@ def _label(value: object, otherwise: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _samples(data: bytes) -> bytes:
-    """Return the samples of a ``.npy`` file; raise RecordError if it is no square RGB image."""
+    """Return the samples of a ``.npy`` file; raise RecordError if it is no image."""
     file = io.BytesIO(data)
     try:
         if np.lib.format.read_magic(file) != (1, 0):
@@ -308,8 +308,14 @@ def _samples(data: bytes) -> bytes:
         raise RecordError(f"expected a .npy file: {error}") from None
     samples = data[file.tell() :]
     fits = len(samples) == np.prod(shape) * kind.itemsize
-    if turned or len(shape) != 3 or shape[2] != 3 or kind.str not in ("|u1", "<f4") or not fits:
+    if (
+        turned
+        or len(shape) != 3
+        or shape[2] not in (1, 3)
+        or kind.str not in ("|u1", "<f4")
+        or not fits
+    ):
         raise RecordError(
-            f"expected uint8 or float32 samples of RGB, found {kind} of shape {shape}"
+            f"expected uint8 or float32 samples of an image, found {kind} of shape {shape}"
         )
     return samples

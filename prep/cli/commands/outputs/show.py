@@ -43,7 +43,7 @@ class _Number(Count):
     "--output",
     type=Path(),
     metavar="FILE",
-    help="Write the picture there: the JPEG as it is stored, or a PNG of raw samples.",
+    help="Write the picture there: the image file as it is stored, or a PNG of raw samples.",
 )
 @storage_option
 def show(

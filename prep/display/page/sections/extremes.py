@@ -11,7 +11,7 @@ from prep.display.page.facts import Facts
 from prep.display.page.samples import THUMBNAIL, thumbnails_of
 from prep.display.page.section import FEWEST, Section, Shot, View, data_url, make_section
 from prep.images.dimensions import Dimensions
-from prep.images.encode import Thumbnailer
+from prep.images.encoding.encode import Thumbnailer
 from prep.images.mean_image import GRID
 from prep.images.traits import Group, Seen, Traits
 from prep.text import counted

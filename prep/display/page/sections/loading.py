@@ -6,6 +6,7 @@ from collections import Counter
 
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
+from prep.settings.choices import IMAGE_FILES
 
 
 def load(view: View) -> Section | None:
@@ -14,15 +15,20 @@ def load(view: View) -> Section | None:
     splits = complete_splits(facts)
     if not splits:
         return None
+    settings = plan.settings
     values = {
         "root": str(facts.root),
         "remote": facts.root.is_remote,  # Libraries mostly can't open its URLs.
         "split": splits[0],
         "format": plan.config.format,
         "missing": [split for split in facts.splits if split not in splits],
-        "size": plan.settings.size,
-        "encoding": plan.settings.encoding,
-        "width": plan.labels.width,
+        "height": settings.height,
+        "width": settings.width,
+        "channels": settings.channels,
+        "same_size": settings.same_size,
+        "encoding": settings.encoding,
+        "extension": IMAGE_FILES.get(settings.encoding, "npy"),
+        "one_hot": plan.labels.width,
         "compression": plan.compression,
     }
     return make_section("load", "Load the data", values, short="Load")

@@ -1,0 +1,143 @@
+"""``image_raw`` of our own shards → pixels, exactly as written or not at all."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import simplejpeg
+
+from prep.errors import RecordError, RefusedImage
+from prep.images.decoders.decode import Decoder
+from prep.images.decoders.formats import format_of
+from prep.images.decoders.limits import webp_size
+from prep.images.decoders.png import png_size
+from prep.images.decoders.values import Pixels
+from prep.images.encoding.tolerances import mean_tolerance
+from prep.images.mean_image import Grids, grid_of
+from prep.images.stats import ChannelStats, channel_sums, plain_sums
+from prep.settings.choices import RGB, Encoding
+from prep.settings.image_settings import ImageSettings
+from prep.text import opening
+
+_SIZES = {"PNG": png_size, "WebP": webp_size}
+_NAMES: dict[Encoding, str] = {"png": "PNG", "webp": "WebP"}
+_LONGEST_SIDE = 1 << 16
+
+
+class CropReader:
+    """Read the crops of a shard one after the other, in reused memory. Not thread-safe.
+
+    Attributes:
+        grids: of the crops whose sums were asked for; none if the encoding is lossy, for then the
+            pixels have changed.
+    """
+
+    def __init__(self, settings: ImageSettings) -> None:
+        self._settings = settings
+        self._shape = settings.height, settings.width, settings.channels
+        self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")
+        self._decoder = Decoder(ImageSettings(max_aspect=_LONGEST_SIDE))
+        self._kept: Pixels = np.empty(math.prod(self._shape), np.uint8)
+        self._pixels = 0
+        self._allowed = np.zeros(3)
+        self.grids = Grids()
+
+    def sums(self, image: bytes) -> ChannelStats:
+        """Return the channel sums of a crop; without the sums of squares if encoding is lossy.
+
+        Raises:
+            RecordError: see :meth:`pixels`.
+        """
+        pixels = self.pixels(image)
+        if not self._settings.lossy:
+            self.grids.add(grid_of(pixels))
+            return channel_sums(pixels)
+        height, width, _ = pixels.shape
+        self._pixels += height * width
+        encoding, quality = self._settings.encoding, self._settings.quality
+        self._allowed += np.multiply(
+            height * width, mean_tolerance(encoding, quality, height, width)
+        )
+        return ChannelStats(images=1, pixels=height * width, sums=plain_sums(pixels))
+
+    @property
+    def tolerance(self) -> RGB:
+        """How far the mean of these crops may lie from the mean before encoding."""
+        r, g, b = (float(allowed) / max(self._pixels, 1) for allowed in self._allowed)
+        return r, g, b
+
+    def pixels(self, image: bytes) -> Pixels:
+        """Return a crop, uint8 (height, width, 3), or of one channel if it is gray.
+
+        It lies in memory that the next call overwrites.
+
+        Raises:
+            RecordError: our encoder has not written this: strict decoding refuses it, its size or
+                length is another, or it holds samples that can't have been written.
+        """
+        encoding = self._settings.encoding
+        if encoding == "jpeg":
+            return self._of_jpeg(image)
+        if encoding in _NAMES:
+            return self._of_file(image, _NAMES[encoding])
+        return self._of_samples(image)
+
+    def _of_jpeg(self, image: bytes) -> Pixels:
+        gray = self._settings.channels == 1
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(image)
+            self._require_size(height, width)
+            if (colours == "Gray") != gray:
+                expected, found = ("gray", "colours") if gray else ("colours", "gray")
+                raise RecordError(f"expected a JPEG in {expected}, found one in {found}")
+            fits = height * width * self._settings.channels <= self._kept.size
+            pixels: Pixels = simplejpeg.decode_jpeg(
+                image, "GRAY" if gray else "RGB", buffer=self._kept if fits else None, strict=True
+            )
+        except ValueError as error:
+            raise RecordError(f"expected a whole JPEG, found that: {error}") from None
+        return pixels
+
+    def _of_file(self, image: bytes, name: str) -> Pixels:
+        """Return the pixels of an image file in the format of this name."""
+        found = format_of(image)
+        if found is None or found.name != name:
+            raise RecordError(f"expected {name}, found {found.name if found else _opening(image)}")
+        try:
+            self._require_size(*_SIZES[name](image))
+            decoded = self._decoder.decode(image)
+        except RefusedImage as error:
+            raise RecordError(f"expected a whole {name}, found that: {error}") from None
+        if decoded.note is not None:
+            raise RecordError(f"expected a whole {name}, found that: {decoded.note.detail}")
+        marks = ("gray",) if self._settings.channels == 1 else ()
+        if decoded.kind.marks != marks:
+            expected, other = (" and ".join(m) or "in colours" for m in (marks, decoded.kind.marks))
+            raise RecordError(f"expected {name} {expected}, found it {other}")
+        return np.ascontiguousarray(decoded.pixels[..., : self._settings.channels])
+
+    def _of_samples(self, image: bytes) -> Pixels:
+        encoding = self._settings.encoding
+        length = math.prod(self._shape) * (1 if encoding == "raw" else 4)
+        if len(image) != length:
+            raise RecordError(f"expected {length} bytes of {encoding}, found {len(image)}")
+        if encoding == "raw":
+            return np.frombuffer(image, np.uint8).reshape(self._shape)
+        samples = np.frombuffer(image, "<f4").reshape(self._shape)
+        with np.errstate(invalid="ignore"):  # NaN fails the comparison below.
+            pixels: Pixels = np.rint(samples + self._offset).astype(np.uint8)
+        if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
+            raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
+        return pixels
+
+    def _require_size(self, height: int, width: int) -> None:
+        """Raise RecordError unless a result can have this size."""
+        if not self._settings.may_have(height, width):
+            asked = f"{self._settings.width} × {self._settings.height}"
+            how = "" if self._settings.same_size else f", as fit {self._settings.fit} allows"
+            raise RecordError(f"expected {asked} pixels{how}, found {width} × {height}")
+
+
+def _opening(image: bytes) -> str:
+    return f"a file that {opening(image)}" if image else "nothing"
