@@ -73,13 +73,20 @@ def no_plan(layout: OutputLayout) -> SourceError:
 def require_listed(layout: OutputLayout, stored: RunPlan) -> None:
     """Raise PrepError if a plan claims very many shards without a manifest of as many images.
 
-    To be called before looking at each shard: a plan takes 20 bytes to claim a million of them.
+    To be called before looking at each shard: a plan takes 20 bytes to claim a million of them, and
+    two bytes for each that is empty.
 
     Raises:
         StorageUnavailable: a storage does not answer.
     """
-    if count_shards(stored.splits, stored.images_per_shard, stored.sizes) <= _BELIEVED:
+    shards = count_shards(stored.splits, stored.images_per_shard, stored.sizes)
+    if shards <= _BELIEVED:
         return
+    if shards > _BELIEVED + stored.images:
+        raise PrepError(
+            f"{layout.plan}: claims {shards:,} shards of {stored.images:,} images; expected few "
+            "empty ones: restore it, or start afresh with a run with `overwrite=True`"
+        )
     try:
         listed = f"{manifest.count(layout.manifest):,} images"
     except (OSError, ValueError, pa.ArrowException) as error:

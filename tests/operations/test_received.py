@@ -30,9 +30,7 @@ from hypothesis import strategies as st
 
 import prep
 from prep.cli.main import main
-from prep.display.page.facts import read_facts
 from prep.display.page.page import update_page
-from prep.display.page.samples import take_sample
 from prep.errors import PrepError, RecordError, SourceError, UntrustedPlan
 from prep.operations.mean import sum_shards
 from prep.output.journal import Journal
@@ -51,7 +49,7 @@ from prep.sources.labels import LabelMap
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from tests.support.clusters import Terminal, contents, wait_until
-from tests.support.outputs import examine, prepare
+from tests.support.outputs import examine, look, prepare
 from tests.support.pictures import jpeg, picture, write_tree
 
 PLAN = ".prep/plan.json"
@@ -93,6 +91,9 @@ class Received:
         parts = {**plan["fingerprint"], "splits": list(plan["images"])}
         labels = json.dumps(plan["labels"], sort_keys=True).encode()
         parts["label map"] = hashlib.sha256(labels).hexdigest()[:32]
+        if "shards" in plan:
+            sizes = json.dumps(plan["shards"], sort_keys=True).encode()
+            parts |= {"partition": "given", "shards": hashlib.sha256(sizes).hexdigest()[:32]}
         self._store(plan, parts)
 
     def change_manifest(self, **columns: Any) -> None:
@@ -128,20 +129,6 @@ class Received:
 
     def change_receipt(self, **values: Any) -> None:
         self.write(RECEIPT, {**self.json(RECEIPT), **values})
-
-
-def look(root: Path) -> None:
-    """Reads all that is read of an output, but for what needs a cluster or TensorFlow."""
-    journal = Journal(root)
-    audit = examine(root)
-    stored = journal.stored_plan()
-    assert stored is not None
-    facts = read_facts(journal, stored, own=False)
-    facts.digest()
-    take_sample(journal, facts)
-    if facts.report is not None:
-        assert repr(facts.report)
-    assert all(str(problem) for problem in audit.problems)
 
 
 def told(error: pytest.ExceptionInfo[PrepError]) -> str:
@@ -217,6 +204,12 @@ MANY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "no images a shard": lambda plan: {"images_per_shard": 0},
     "another number a shard": lambda plan: {"images_per_shard": 1},
     "a shard of text": lambda plan: {"images_per_shard": "4"},
+    "sizes of other images": lambda plan: {"shards": {"train": [4, 5], "val": [3]}},
+    "a size below none": lambda plan: {"shards": {"train": [11, -1], "val": [3]}},
+    "sizes of one split": lambda plan: {"shards": {"train": [4, 6]}},
+    "more sizes than shards can be": lambda plan: {
+        "shards": {"train": [10, *[0] * MOST_SHARDS], "val": [3]}
+    },
     "a relative source": lambda plan: {"source": "../outside"},
     "a zero byte in the source": lambda plan: {"source": "/in\0/outside"},
     "a source that is a list": lambda plan: {"source": ["/in"]},
@@ -271,6 +264,15 @@ def test_many_shards_are_believed_with_the_manifest_for_them_alone(received: Rec
     (received.root / MANIFEST).unlink()
     with pytest.raises(PrepError, match="lists nothing that can be read"):
         prep.report_page(received.root)
+
+
+def test_many_empty_shards_are_not_believed(received: Received) -> None:
+    sizes = {"train": [10, *[0] * 20_000], "val": [3]}
+    config = {**received.json(PLAN)["config"], "images_per_shard": None}
+    received.change_plan(shards=sizes, config=config)
+    for action in (prep.verify, prep.report_page):
+        with pytest.raises(PrepError, match="claims 20,002 shards of 13 images"):
+            action(received.root)
 
 
 def _every_image(received: Received) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import prep
+from prep.display.page.facts import read_facts
+from prep.display.page.samples import take_sample
 from prep.execution.executor import TaskEvent, Tasks
 from prep.operations import audit as audits
 from prep.operations.publish import publish
@@ -46,6 +48,20 @@ def examine(root: Path) -> audits.Audit:
     run = RunRef(output=str(root), digest=stored.fingerprint.digest, run=uuid.uuid4().hex)
     shards = [inspect_shard(shard, run) for shard in stored.shards]
     return audits._look_beside(Inventory(journal, stored), shards)
+
+
+def look(root: Path) -> None:
+    """Read all that is read of an output, but for what needs a cluster or TensorFlow."""
+    journal = Journal(root)
+    audit = examine(root)
+    stored = journal.stored_plan()
+    assert stored is not None
+    facts = read_facts(journal, stored, own=False)
+    facts.digest()
+    take_sample(journal, facts)
+    if facts.report is not None:
+        assert repr(facts.report)
+    assert all(str(problem) for problem in audit.problems)
 
 
 class InThisProcess:
