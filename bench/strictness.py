@@ -22,20 +22,22 @@ from bench.photos import collect_originals, photos_option
 from bench.settings import DATA, SIZE
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.process import configure_process
+from prep.images.fitting.fitter import make_fitter
+from prep.images.fitting.framing import Framing
 from prep.images.geometry import shrink_factor
 
 
 def measure_strictness(photos: Sequence[bytes], rounds: int) -> list[float]:
     """Seconds of the decoder over those of the bare decoder, for each round over ``photos``."""
     configure_process()
-    decoder = Decoder()
+    decoder, needed = Decoder(), make_fitter(Framing(SIZE, SIZE), "linear")
     kept = np.empty(max(_bytes_decoded(data) for data in photos), np.uint8)
     bare = [_bare_decoder(data, kept) for data in photos]
     ratios = []
     for number in range(rounds + 1):
         strict_seconds = bare_seconds = 0.0
         for turn, (data, decode_bare) in enumerate(zip(photos, bare, strict=True)):
-            decode_strictly = partial(decoder.decode, data, SIZE)
+            decode_strictly = partial(decoder.decode, data, needed)
             if (turn + number) % 2:  # Who comes second finds the bytes in the cache.
                 strict_seconds += _seconds(decode_strictly)
                 bare_seconds += _seconds(decode_bare)

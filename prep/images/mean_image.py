@@ -1,4 +1,4 @@
-"""The mean of many crops at the points of a grid, from exact integer sums."""
+"""The mean of many results at the points of a grid, from exact integer sums."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from prep.images.decoders.values import Pixels
 from prep.parsing import Fields
+from prep.settings.image_settings import ImageSettings
 
-#: Points per side of the grid; fewer if the crop has fewer pixels.
+#: Points per side of the grid; fewer if results have fewer pixels.
 GRID = 32
 _CHANNELS = 3
 _WIDEST = 8  # bytes of a sum
@@ -129,14 +130,24 @@ def _width(images: int) -> int:
     return -(-(255 * images).bit_length() // 8)
 
 
-def grid_of(crop: Pixels) -> Pixels:
-    """Sample a crop at the points of a grid, uint8 (side, side, 3).
+def grid_side(settings: ImageSettings) -> int:
+    """Return the points per side of the grid for results with these settings.
 
-    The mean of many crops is smooth: samples show it as well as averages, which take twenty times
+    Results that differ in size all have the same grid: each is stretched to it.
+    """
+    return min(GRID, settings.height, settings.width) if settings.same_size else GRID
+
+
+def grid_of(pixels: Pixels, side: int) -> Pixels:
+    """Sample an image, RGB or gray, at the points of a grid, uint8 (side, side, 3).
+
+    The mean of many images is smooth: samples show it as well as averages, which take twenty times
     as long.
     """
-    side = min(GRID, *crop.shape[:2])
-    return cv2.resize(crop, (side, side), interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
+    grid = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_NEAREST)
+    if grid.ndim == 2:  # OpenCV drops the one channel.
+        return cv2.cvtColor(grid, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+    return grid  # type: ignore[return-value]
 
 
 class Grids:

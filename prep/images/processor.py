@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from prep.images.crop import make_crop
 from prep.images.decoders.convert import crop_to_srgb
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.encoding.encode import make_encoder
-from prep.images.mean_image import grid_of
+from prep.images.fitting.fitter import Canvas, make_fitter
+from prep.images.fitting.framing import Framing
+from prep.images.mean_image import grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums
 from prep.settings.image_settings import ImageSettings
 
@@ -21,12 +23,12 @@ class Processed(NamedTuple):
 
     Attributes:
         image: the bytes for ``image_raw``.
-        stats: the channel sums of the crop before it was encoded.
+        stats: the channel sums of the result before it was encoded; of gray, three times the same.
         width, height: of the whole image at full size, upright, in pixels.
         note: what was repaired, or is damaged.
         bits: of its largest sample, if it claims 16 bits per sample; otherwise 0.
         kind: how it was stored, and whether its Exif orientation has it ``turned``.
-        grid: the crop's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
+        grid: the result's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
     """
 
     image: bytes
@@ -40,41 +42,60 @@ class Processed(NamedTuple):
 
 
 class ImageProcessor:
-    """Turn image files into encoded centre crops, in reused memory. Not thread-safe."""
+    """Turn image files into encoded images of the size asked for, in reused memory.
+
+    Not thread-safe.
+    """
 
     def __init__(self, settings: ImageSettings) -> None:
+        shape = settings.height, settings.width
         self._decoder = Decoder(settings)
-        self._crop = make_crop(settings.height, settings.interpolation)
-        self._planes = [np.empty((settings.height, settings.width), np.uint8) for _ in range(3)]
+        self._fit = make_fitter(Framing.of(settings), settings.interpolation)
+        self._canvas = Canvas(*shape, settings.background) if settings.fit == "pad" else None
+        self._gray = settings.mode == "gray"
+        planes = settings.channels if settings.same_size else 0
+        self._planes = [np.empty(shape, np.uint8) for _ in range(planes)]
+        self._grid_side = grid_side(settings)
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
 
     def __call__(self, data: bytes) -> Processed:
-        """Decode, crop and encode one image file.
+        """Decode, fit and encode one image file.
 
         Raises:
             RefusedImage: the image can't be used.
         """
-        decoded = self._decode(data)
-        crop = self._crop_of(decoded)
-        sums = channel_sums(crop, self._planes)
-        grid = grid_of(crop)
+        decoded = self._decoder.decode(data, self._fit)
+        pixels = self._fitted(decoded)
+        sums = channel_sums(pixels, self._planes or None)
+        grid = grid_of(pixels, self._grid_side)
         width, height = decoded.upright_size
         kind = decoded.kind
         if decoded.orientation != 1:
             kind = kind._replace(marks=(*kind.marks, "turned"))
-        image = self._encode(crop)
+        image = self._encode(pixels)
         return Processed(image, sums, width, height, decoded.note, decoded.bits, kind, grid)
 
     def crop(self, data: bytes) -> Pixels:
-        """Return the upright centre crop of an image file, uint8 (size, size, 3), RGB.
+        """Return the upright result for an image file before it is encoded.
 
-        It may lie in memory that the next call overwrites.
+        That is uint8, (height, width, 3), RGB, or (height, width, 1), gray. It may lie in memory
+        that the next call overwrites.
         """
-        return self._crop_of(self._decode(data))
+        return self._fitted(self._decoder.decode(data, self._fit))
 
-    def _decode(self, data: bytes) -> Decoded:
-        return self._decoder.decode(data, self._crop.source_needed, self._crop.area_needed)
+    def _fitted(self, decoded: Decoded) -> Pixels:
+        pixels = self._fit(decoded)
+        if decoded.profile is not None:
+            pixels = crop_to_srgb(pixels, decoded.profile)
+        if self._canvas is not None:
+            pixels = self._canvas(pixels)
+        return luma(pixels) if self._gray else pixels
 
-    def _crop_of(self, decoded: Decoded) -> Pixels:
-        crop = self._crop(decoded)
-        return crop if decoded.profile is None else crop_to_srgb(crop, decoded.profile)
+
+def luma(pixels: Pixels) -> Pixels:
+    """Return the luma of RGB pixels (ITU-R BT.601), uint8 (height, width, 1).
+
+    >>> luma(np.array([[[9, 9, 9], [255, 0, 0]]], np.uint8)).tolist()
+    [[[9], [76]]]
+    """
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]  # type: ignore[return-value]

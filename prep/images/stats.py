@@ -167,14 +167,17 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
     and are off in the last digits; rounded, they are exact up to about 10¹⁰ pixels.
 
     Args:
-        pixels: uint8 (height, width, 3), RGB.
-        planes: three arrays (height, width) to split the channels into, for callers with many
-            images of one size.
+        pixels: uint8 (height, width, 3), RGB; or (height, width, 1), gray, which counts as three
+            equal channels.
+        planes: an array (height, width) for each channel, to split them into, for callers with
+            many images of one size.
     """
-    height, width, _ = pixels.shape
+    height, width, number = pixels.shape
     channels = cv2.split(pixels, planes)
     sums = [int(cv2.norm(plane, cv2.NORM_L1)) for plane in channels]
     squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in channels]
+    if number == 1:
+        sums, squares = 3 * sums, 3 * squares
     return ChannelStats(
         images=1,
         pixels=height * width,
@@ -184,6 +187,10 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
 
 
 def plain_sums(pixels: Pixels) -> tuple[int, int, int]:
-    """Return the sums of one image's channels (uint8, RGB), in half the time of all the sums."""
-    r, g, b, _ = cv2.sumElems(pixels)
-    return int(r), int(g), int(b)
+    """Return the sums of one image's channels, in half the time of :func:`channel_sums`.
+
+    Args:
+        pixels: as of :func:`channel_sums`.
+    """
+    r, g, b, _ = map(int, cv2.sumElems(pixels))
+    return (r, r, r) if pixels.shape[2] == 1 else (r, g, b)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
+from prep.images.fitting.framing import Framing
 from prep.parsing import Fields, refuse, whole
 
 #: Images that are listed of each kind and each extreme.
@@ -31,7 +32,7 @@ class Noted(NamedTuple):
     Attributes:
         row: its index among the images of the shard, refused ones included.
         width, height: of the source image, upright, in pixels.
-        brightness: mean luma of its crop (ITU-R BT.601), in hundredths, 0 to 25,500.
+        brightness: mean luma of the result (ITU-R BT.601), in hundredths, 0 to 25,500.
         format: of its file.
         marks: those of :data:`MARKS` that apply.
     """
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
     Attributes:
         split, shard, row: identify it.
         width, height, brightness: as in :class:`Noted`.
-        chroma: mean of max(R, G, B) - min(R, G, B) over points of its crop, in hundredths.
+        chroma: mean of max(R, G, B) - min(R, G, B) over points of the result, in hundredths.
     """
 
     split: str
@@ -65,11 +66,6 @@ class Seen(NamedTuple):
     def shorter(self) -> int:
         """Its shorter side, in pixels."""
         return min(self.width, self.height)
-
-    @property
-    def cut_off(self) -> float:
-        """The share of the image outside the centre crop."""
-        return 1 - self.shorter / max(self.width, self.height)
 
 
 # The sort key of each extreme, the most extreme image first.
@@ -98,7 +94,7 @@ class Traits:
 
     Attributes:
         images: the number of images; 0 in a receipt of a version that did not note traits.
-        enlarged: the number of images whose shorter side is smaller than the crop's.
+        enlarged: the number of images that were made larger.
         formats: images by format, such as ``JPEG``.
         marks: images by :data:`MARKS`: stored in ``gray`` or ``CMYK``, with an alpha channel or a
             ``transparent`` colour, ``turned`` by their Exif orientation.
@@ -114,7 +110,7 @@ class Traits:
 
     @classmethod
     def of(
-        cls, noted: Sequence[Noted], chroma: Sequence[int], split: str, shard: int, size: int
+        cls, noted: Sequence[Noted], chroma: Sequence[int], split: str, shard: int, framing: Framing
     ) -> Traits:
         """Collect the traits of one shard.
 
@@ -122,7 +118,7 @@ class Traits:
             noted: its images, in order.
             chroma: of each image, as in :class:`Seen`.
             split, shard: identify the shard.
-            size: the side of the crops, in pixels.
+            framing: the size of the results, and how images take it.
         """
         if not noted:
             return cls()
@@ -141,7 +137,7 @@ class Traits:
         }
         return cls(
             images=len(seen),
-            enlarged=sum(image.shorter < size for image in seen),
+            enlarged=sum(framing.enlarges(image.height, image.width) for image in seen),
             formats=_groups_of(formats),
             marks=_groups_of(marks),
             extremes={  # Ties go to the first.

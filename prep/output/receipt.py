@@ -97,7 +97,7 @@ class ShardReceipt:
         source_bytes: bytes of all image files that were read for it.
         checksums: of each image file as it was read, in the order of the manifest; see
             :mod:`prep.output.report.checksums`.
-        stats: channel sums of the centre crops written.
+        stats: channel sums of the images written, before encoding.
         findings: notes about the images that were not written, or not as they were.
         seconds: how long it took.
         worker: host and process that wrote it.
@@ -106,7 +106,7 @@ class ShardReceipt:
         dimensions: of the images written. Like all that follow, of no images if not noted.
         depths: of those images written that claim 16 bits per sample.
         traits: kinds and extremes of the images written.
-        mean_image: of the centre crops written.
+        mean_image: of the images written.
     """
 
     split: str

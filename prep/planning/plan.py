@@ -210,7 +210,7 @@ class RunPlan(Displayable):
         The samples of an image as float32 are more than any JPEG of it, whose blocks have 16 pixels
         on a side.
         """
-        height, width = self.settings.height, self.settings.width
+        height, width = self.settings.largest
         return 12 * (height + 15) * (width + 15) + 11 * (self.labels.width or 1) + _SPARE
 
     def most_bytes(self, images: int) -> int:

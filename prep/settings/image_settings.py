@@ -22,6 +22,9 @@ from prep.settings.keys import KEYS
 
 #: The largest height and width that can be asked for, in pixels.
 MOST_SIDE = 4096
+#: The longest side of a result, in pixels: that of WebP (RFC 9649, section 2.5). Only results of
+#: fit ``shorter`` can be longer than what was asked for.
+LONGEST_SIDE = 16_383
 # Settings that the plans of early versions do not have.
 _LATER = ("fit", "enlarge", "mode")
 _HEIGHT_X_WIDTH = re.compile(r"\s*([0-9]{1,5})\s*[x×X]\s*([0-9]{1,5})\s*")
@@ -149,11 +152,16 @@ class ImageSettings:
         return self.encoding in LOSSY
 
     @property
-    def most_pixels(self) -> int:
-        """The largest number of pixels that a result can have."""
+    def largest(self) -> tuple[int, int]:
+        """Two sides, in pixels, of which no result exceeds the product, nor its sides the longer.
+
+        >>> ImageSettings().largest, ImageSettings(fit="shorter", max_aspect=3).largest
+        ((256, 256), (256, 768))
+        """
         if self.fit != "shorter":
-            return self.height * self.width
-        return math.ceil(max(self.height, self.width) ** 2 * self.max_aspect)
+            return self.height, self.width
+        side = max(self.height, self.width)
+        return side, max(side, min(LONGEST_SIDE, math.ceil(side * self.max_aspect)))
 
     def may_have(self, height: int, width: int) -> bool:
         """Return whether a result can have this size, in pixels.
@@ -167,4 +175,4 @@ class ImageSettings:
             return (height, width) == (self.height, self.width)
         taller, wider = height > self.height, width > self.width
         beyond = taller and wider if self.fit == "shorter" else taller or wider
-        return not beyond and 0 < height * width <= self.most_pixels
+        return not beyond and 0 < height * width <= math.prod(self.largest)

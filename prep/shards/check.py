@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from prep.images.decoders.process import configure_process
-from prep.images.mean_image import GRID
+from prep.images.mean_image import grid_side
 from prep.output.findings import Difference, Finding, mismatch
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
@@ -70,21 +70,20 @@ def receipt_differences(
         ),
         "images": (shard.images, written + len(refused)),
         "images in its sums": (written, receipt.stats.images),
-        "pixels in its sums": (
-            written * plan.settings.height * plan.settings.width,
-            receipt.stats.pixels,
-        ),
         "digits of checksums": (DIGITS * shard.images, len(receipt.checksums)),
         "classes without a label": ([], sorted(receipt.written.keys() - _labelled(plan))),
         f"bytes beyond {largest:,}": (0, max(receipt.bytes - largest, 0)),
     }
+    if plan.settings.same_size:
+        pixels = written * plan.settings.height * plan.settings.width
+        pairs["pixels in its sums"] = (pixels, receipt.stats.pixels)
     if receipt.dimensions.images:  # They were not always noted.
         pairs["images in its dimensions"] = (written, receipt.dimensions.images)
     if receipt.traits.images:
         pairs["images in its traits"] = (written, receipt.traits.images)
     if receipt.mean_image.images:
         pairs["images in its mean image"] = (written, receipt.mean_image.images)
-        side = min(plan.settings.height, plan.settings.width, GRID)
+        side = grid_side(plan.settings)
         pairs["points on each side of its mean image"] = (side, receipt.mean_image.side)
     deep = {name: found.images for name, found in receipt.depths.classes.items()}
     more = [name for name, images in deep.items() if images > receipt.written.get(name, 0)]

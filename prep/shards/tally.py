@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from prep.errors import RefusedImage
 from prep.images.depths import Deep
+from prep.images.fitting.framing import Framing
 from prep.images.mean_image import Grids, MeanImage
 from prep.images.processor import Processed
 from prep.images.stats import ChannelStats
@@ -23,7 +24,7 @@ class Tally:
 
     Attributes:
         written: records by class.
-        stats: channel sums of the centre crops that were written.
+        stats: channel sums of the images as they were written, before encoding.
         shapes: number of images written, by (width, height) of the source in pixels.
         findings: the images that were refused, repaired or kept damaged.
         deep: images written that claim 16 bits a sample, by class.
@@ -52,12 +53,12 @@ class Tally:
 
     @property
     def mean_image(self) -> MeanImage:
-        """The mean of the centre crops that were written."""
+        """The mean of the images as they were written."""
         return self._grids.mean()
 
-    def traits(self, split: str, shard: int, size: int) -> Traits:
+    def traits(self, split: str, shard: int, framing: Framing) -> Traits:
         """Return the traits of what was written; see :meth:`prep.images.traits.Traits.of`."""
-        return Traits.of(self._noted, self._grids.chroma(), split, shard, size)
+        return Traits.of(self._noted, self._grids.chroma(), split, shard, framing)
 
     def accept(self, path: str, class_name: str, data: bytes, processed: Processed) -> None:
         """Count an image that was written.

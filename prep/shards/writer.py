@@ -13,6 +13,7 @@ from prep.errors import BadImageError, RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions
+from prep.images.fitting.framing import Framing
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import to_text
@@ -204,7 +205,7 @@ class _ShardWriter:
             began=round(self._began, 3),
             dimensions=Dimensions.of(tally.shapes),
             depths=Depths(classes=tally.deep),
-            traits=tally.traits(shard.split, shard.index, self._opened.plan.settings.height),
+            traits=tally.traits(shard.split, shard.index, Framing.of(self._opened.plan.settings)),
             mean_image=tally.mean_image,
         )
 

@@ -11,14 +11,31 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prep.images.crop import Resizer
-from prep.images.geometry import Axis, exact_crop, fit_crop, shrink_factor
+from prep.images.fitting.axes import Axis, whole_axis
+from prep.images.fitting.framing import Framing, placement_of
+from prep.images.fitting.resizer import Resizer
+from prep.images.geometry import Box, shrink_factor
 from prep.settings.choices import Interpolation
 from tests.support.pictures import Pixels, picture, psnr
 
 lengths = st.one_of(st.integers(1, 600), st.integers(1, 65500))
 sizes = st.one_of(st.sampled_from((224, 256)), st.integers(1, 4096))
 interpolations: tuple[Interpolation, ...] = ("area", "linear")  # For the others see test_crop.py.
+
+
+def fit_crop(
+    height: int, width: int, size: int, *, flip_rows: bool = False, flip_columns: bool = False
+) -> tuple[Axis, Axis]:
+    """The rows and the columns of the square crop."""
+    placement = placement_of(Framing(size, size), height, width)
+    return (
+        whole_axis(height, placement.kept_rows, size, flipped=flip_rows),
+        whole_axis(width, placement.kept_columns, size, flipped=flip_columns),
+    )
+
+
+def exact_crop(height: int, width: int, factor: int) -> Box:
+    return placement_of(Framing(256, 256), height, width).box(height, width, factor)
 
 
 def seen(axis: Axis, size: int) -> tuple[Fraction, Fraction, Fraction]:
@@ -84,7 +101,7 @@ def test_no_shape_needs_more_than_twice_the_crop(height: int, width: int) -> Non
     assert rows.length * columns.length <= (min(height, width) + 1) ** 2
     assert max(rows.resized, columns.resized) <= 2 * 256
     strip = np.zeros((height, width, 3), np.uint8)[rows.start :, columns.start :]
-    resized = Resizer(256, "area").resize(
+    resized = Resizer("area").resize(
         strip[: rows.length, : columns.length], rows.resized, columns.resized
     )
     assert resized.shape == (rows.resized, columns.resized, 3)
@@ -94,8 +111,8 @@ def test_no_shape_needs_more_than_twice_the_crop(height: int, width: int) -> Non
 def test_the_exact_crop_is_central_and_within_the_image(
     height: int, width: int, factor: int
 ) -> None:
-    top, left, side = exact_crop(height, width, factor)
-    assert side * factor == min(height, width)
+    top, left, side, columns = exact_crop(height, width, factor)
+    assert side * factor == columns * factor == min(height, width)
     for length, start in ((height, top), (width, left)):
         assert start >= 0
         assert start + side <= -(-length // factor)  # of the pixels that there are
@@ -126,7 +143,7 @@ def test_a_flat_image_stays_flat_and_gets_the_size(
     rows, columns = fit_crop(height, width, size)
     shape = (rows.resized, columns.resized, 3)
     flat = np.full((rows.length, columns.length, 3), value, np.uint8)
-    resized = Resizer(size, interpolation).resize(flat, *shape[:2])
+    resized = Resizer(interpolation).resize(flat, *shape[:2])
     assert resized.shape == shape
     assert (resized == value).all()
 
@@ -134,11 +151,11 @@ def test_a_flat_image_stays_flat_and_gets_the_size(
 @given(size=st.integers(1, 40), interpolation=st.sampled_from(interpolations))
 def test_what_fits_already_is_not_touched(size: int, interpolation: Interpolation) -> None:
     pixels = picture(size, size)
-    assert np.array_equal(Resizer(size, interpolation).resize(pixels, size, size), pixels)
+    assert np.array_equal(Resizer(interpolation).resize(pixels, size, size), pixels)
 
 
 def test_a_second_image_is_not_mixed_up_with_the_first() -> None:
-    resizer, fresh = Resizer(64, "area"), Resizer(64, "area")
+    resizer, fresh = Resizer("area"), Resizer("area")
     first = resizer.resize(picture(100, 100, 1), 64, 64)  # By way of memory that is kept.
     kept = first.copy()
     assert np.array_equal(
@@ -160,7 +177,7 @@ def test_what_the_result_cannot_hold_is_suppressed_as_by_opencvs_area(
     frequency = above * 0.5 / ratio  # ``above`` times the highest that the result can hold
     assume(frequency <= 0.5)
     pixels = grating(round(96 * ratio), frequency)
-    ours = Resizer(96, "area").resize(pixels, 96, 96)
+    ours = Resizer("area").resize(pixels, 96, 96)
     opencvs = np.asarray(cv2.resize(pixels, (96, 96), interpolation=cv2.INTER_AREA))
     # What is left of it is all alias. A hundredth more, and rounding, are no difference.
     assert ours.std() <= 1.01 * opencvs.std() + 0.5
@@ -197,11 +214,11 @@ def antialiased(pixels: Pixels, size: int) -> Pixels:
 )
 def test_area_is_close_to_antialiased_bicubic(ratio: float) -> None:
     pixels = detailed(round(128 * ratio))
-    assert psnr(Resizer(128, "area").resize(pixels, 128, 128), antialiased(pixels, 128)) > 38
+    assert psnr(Resizer("area").resize(pixels, 128, 128), antialiased(pixels, 128)) > 38
 
 
 def test_area_does_not_alias_where_linear_does() -> None:
     pixels = detailed(5 * 128)
     reference = antialiased(pixels, 128)
-    area, linear = (Resizer(128, k).resize(pixels, 128, 128) for k in ("area", "linear"))
+    area, linear = (Resizer(k).resize(pixels, 128, 128) for k in ("area", "linear"))
     assert psnr(area, reference) > psnr(linear, reference) + 6  # half the error, at least

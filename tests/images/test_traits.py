@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import prep
+from prep.images.fitting.framing import Framing
 from prep.images.mean_image import GRID, MeanImage
 from prep.images.processor import ImageProcessor
 from prep.images.traits import EXTREMES, Noted, Traits
@@ -179,7 +180,7 @@ NOTED = st.lists(
 
 def traits_of(shard: int, images: list[Any]) -> Traits:
     noted = [Noted(row, i[0], i[1], i[2], *i[4:]) for row, i in enumerate(images)]
-    return Traits.of(noted, [i[3] for i in images], "train", shard, 4)
+    return Traits.of(noted, [i[3] for i in images], "train", shard, Framing(4, 4))
 
 
 @given(NOTED, NOTED, NOTED)

@@ -7,7 +7,7 @@ from prep.images.decoders.jpeg.decoder import JpegDecoder
 from prep.images.decoders.jpeg.header import SOI
 from prep.images.decoders.pillow import decode_with_pillow
 from prep.images.decoders.values import Decoded, Pixels
-from prep.images.geometry import AreaNeeded, whole_area
+from prep.images.geometry import Everything, Needed
 from prep.settings.image_settings import ImageSettings
 
 
@@ -18,16 +18,13 @@ class Decoder:
         self._settings = settings
         self._jpeg = JpegDecoder(settings)
 
-    def decode(
-        self, data: bytes, at_least: int | None = None, area_needed: AreaNeeded = whole_area
-    ) -> Decoded:
+    def decode(self, data: bytes, needed: Needed = Everything()) -> Decoded:  # noqa: B008
         """Decode one image.
 
         Args:
             data: the file's bytes, in any of the formats that are read.
-            at_least: if given, a JPEG may come out at 1/2, 1/4 or 1/8 of its size, as long as its
-                shorter side keeps this many pixels.
-            area_needed: returns the part of the image to decode; a JPEG is decoded as a whole.
+            needed: what of it is needed. A JPEG may come out at 1/2, 1/4 or 1/8 of its size; of
+                other formats, a part may come out.
 
         Raises:
             RefusedImage: it is empty, not an image, truncated, damaged, too large, too small, too
@@ -36,8 +33,8 @@ class Decoder:
         if not data:
             raise RefusedImage("empty", "the file has no bytes")
         if data.startswith(SOI):
-            return self._jpeg.decode(data, at_least)
-        return decode_with_pillow(data, self._settings, area_needed)
+            return self._jpeg.decode(data, needed)
+        return decode_with_pillow(data, self._settings, needed)
 
 
 def decode(data: bytes) -> Pixels:

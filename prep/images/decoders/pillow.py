@@ -26,7 +26,7 @@ from prep.images.decoders.limits import (
 from prep.images.decoders.png import check_png_room, png_size, read_png
 from prep.images.decoders.tiff import read_tiff
 from prep.images.decoders.values import Decoded, Kind, Note, PillowInput, Pixels
-from prep.images.geometry import Area, AreaNeeded, whole_area
+from prep.images.geometry import Area, Everything, Needed
 from prep.settings.image_settings import ImageSettings
 from prep.text import opening, sentence_of
 
@@ -37,7 +37,9 @@ _UNSUPPORTED = re.compile("not supported|[Uu]nsupported")
 
 
 def decode_with_pillow(
-    data: bytes, settings: ImageSettings, area_needed: AreaNeeded = whole_area
+    data: bytes,
+    settings: ImageSettings,
+    needed: Needed = Everything(),  # noqa: B008
 ) -> Decoded:
     """Decode the first image of a file. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
     name = _readable_format(data)
@@ -46,12 +48,12 @@ def decode_with_pillow(
     try:
         if source.fault is not None:
             raise source.fault
-        return _decode(source, settings, area_needed)._replace(note=source.note)
+        return _decode(source, settings, needed)._replace(note=source.note)
     except RefusedImage as error:
         if settings.damaged != "keep" or error.reason not in ("truncated", "damaged"):
             raise
         note = Note("damaged", error.reason, error.detail)
-    return _decode(source, settings, area_needed, lenient=True)._replace(note=note)
+    return _decode(source, settings, needed, lenient=True)._replace(note=note)
 
 
 def _source(name: str, data: bytes, settings: ImageSettings) -> PillowInput:
@@ -116,7 +118,7 @@ def _check_claims(name: str, data: bytes, settings: ImageSettings) -> None:
 
 
 def _decode(
-    source: PillowInput, settings: ImageSettings, area_needed: AreaNeeded, *, lenient: bool = False
+    source: PillowInput, settings: ImageSettings, needed: Needed, *, lenient: bool = False
 ) -> Decoded:
     name, data = source.name, source.data
     try:
@@ -137,7 +139,7 @@ def _decode(
             if orientation is None:
                 orientation = exif_orientation(image.info.get("exif", b""))
             height, width = image.height, image.width
-            area = area_needed(height, width)
+            area = needed.area(height, width, orientation)
             pixels, bits = to_rgb(image, area, settings, deep, _gray_as_meant(image, source))
             if frame is not None:
                 pixels = _on_canvas(pixels, area, frame, settings)

@@ -11,9 +11,9 @@ import simplejpeg
 from PIL import Image
 
 from prep.errors import RefusedImage
-from prep.images.crop import Resizer
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.png_writer import png_of
+from prep.images.fitting.resizer import Resizer
 from prep.settings.choices import RGB, Encoding
 
 #: JPEG quality of thumbnails.
@@ -89,11 +89,14 @@ class Thumbnailer:
 
     def __init__(self, side: int) -> None:
         self._side = side
-        self._resizer = Resizer(side, "area")
+        self._resizer = Resizer("area")
         self._encode = make_encoder("jpeg", QUALITY, None)
 
     def __call__(self, crop: Pixels) -> bytes:
-        """Encode a thumbnail of a crop, uint8 (size, size, 3), RGB, as JPEG; don't enlarge it."""
-        if crop.shape[0] > self._side:
-            crop = self._resizer.resize(crop, self._side, self._side)
+        """Encode a thumbnail of an image, uint8 RGB, as JPEG; don't enlarge it."""
+        height, width, _ = crop.shape
+        longer = max(height, width)
+        if longer > self._side:
+            sides = (max(1, side * self._side // longer) for side in (height, width))
+            crop = self._resizer.resize(crop, *sides)
         return self._encode(crop)

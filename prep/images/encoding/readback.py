@@ -14,7 +14,7 @@ from prep.images.decoders.limits import webp_size
 from prep.images.decoders.png import png_size
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.tolerances import mean_tolerance
-from prep.images.mean_image import Grids, grid_of
+from prep.images.mean_image import Grids, grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums, plain_sums
 from prep.settings.choices import RGB, Encoding
 from prep.settings.image_settings import ImageSettings
@@ -41,6 +41,7 @@ class CropReader:
         self._kept: Pixels = np.empty(math.prod(self._shape), np.uint8)
         self._pixels = 0
         self._allowed = np.zeros(3)
+        self._grid_side = grid_side(settings)
         self.grids = Grids()
 
     def sums(self, image: bytes) -> ChannelStats:
@@ -51,7 +52,7 @@ class CropReader:
         """
         pixels = self.pixels(image)
         if not self._settings.lossy:
-            self.grids.add(grid_of(pixels))
+            self.grids.add(grid_of(pixels, self._grid_side))
             return channel_sums(pixels)
         height, width, _ = pixels.shape
         self._pixels += height * width

@@ -45,7 +45,7 @@ class RunReport(Displayable):
         images_per_second: images written or refused, per second of the rest.
         resumed_shards: number of shards that were committed before this run began.
         retries: how often reading an image or writing a shard was tried again.
-        mean, std: per channel, 0 to 255, of the centre crops of the training splits before
+        mean, std: per channel, 0 to 255, of the images of the training splits before
             encoding. None without images.
         splits: the same numbers for each split.
         classes: number of images written, by split and class.
@@ -59,9 +59,9 @@ class RunReport(Displayable):
             ``enlarged``; counts by ``formats`` and by ``marks`` (stored in ``gray`` or in
             ``CMYK``, partly ``transparent``, ``turned`` by their Exif orientation); and
             ``extremes``, the first twelve of each kind: ``path``, upright ``width`` and
-            ``height``, and the centre crop's mean ``brightness`` and ``chroma`` (how far the
+            ``height``, and the mean ``brightness`` and ``chroma`` (how far the
             largest of R, G and B is above the smallest), 0 to 255.
-        mean_image: by split, the mean of ``images`` centre crops at the points of a grid: ``rgb``
+        mean_image: by split, the mean of ``images`` results at the points of a grid: ``rgb``
             is base64 of R, G and B, a byte each, row by row, of ``side`` × ``side`` points.
         mean_of: the splits that mean and std are of; see :mod:`prep.sources.folders.names`.
         read_as: what the source was taken for, in words, such as "class folders in splits".

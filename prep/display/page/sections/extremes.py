@@ -10,9 +10,12 @@ from itertools import chain, islice, zip_longest
 from prep.display.page.facts import Facts
 from prep.display.page.samples import THUMBNAIL, thumbnails_of
 from prep.display.page.section import FEWEST, Section, Shot, View, data_url, make_section
+from prep.images.decoders.values import Pixels
 from prep.images.dimensions import Dimensions
 from prep.images.encoding.encode import Thumbnailer
-from prep.images.mean_image import GRID
+from prep.images.fitting.framing import Framing, placement_of
+from prep.images.fitting.resizer import Resizer
+from prep.images.mean_image import MeanImage, grid_side
 from prep.images.traits import Group, Seen, Traits
 from prep.text import counted
 
@@ -67,7 +70,7 @@ def extremes(view: View) -> Section | None:
         )
         for name, of in groups.items()
     ]
-    size = facts.plan.settings.height
+    framing = Framing.of(facts.plan.settings)
     return make_section(
         "extremes",
         "Kinds and extremes",
@@ -80,13 +83,13 @@ def extremes(view: View) -> Section | None:
             "ends": [
                 {
                     "title": _TITLES[name],
-                    "most": _measure(name, images[0], size),
-                    "shots": [shot_of(image, _measure(name, image, size)) for image in images],
+                    "most": _measure(name, images[0], framing),
+                    "shots": [shot_of(image, _measure(name, image, framing)) for image in images],
                 }
                 for name, images in ends.items()
             ],
             "means": _means(facts),
-            "grid": min(size, GRID),
+            "grid": grid_side(facts.plan.settings),
         },
         short="Extremes",
     )
@@ -95,18 +98,25 @@ def extremes(view: View) -> Section | None:
 def _groups(facts: Facts) -> dict[str, list[Group]]:
     """Return the images of each kind, by split."""
     traits = [facts.totals[split].traits for split in facts.splits]
-    size, none = facts.plan.settings.height, Group(0, ())
+    framing, none = Framing.of(facts.plan.settings), Group(0, ())
     formats = sorted({name for of in traits for name in of.formats})
     return {
         **{name: [of.formats.get(name, none) for of in traits] for name in formats},
         **{text: [of.marks.get(mark, none) for of in traits] for mark, text in _MARKS.items()},
-        f"enlarged from less than {size:,} pixels": [_enlarged(of, size) for of in traits],
+        f"enlarged from less than {_pixels_of(framing)}": [_enlarged(of, framing) for of in traits],
     }
 
 
-def _enlarged(traits: Traits, size: int) -> Group:
+def _enlarged(traits: Traits, framing: Framing) -> Group:
     smallest = traits.extremes.get("smallest", ())
-    return Group(traits.enlarged, tuple(image for image in smallest if image.shorter < size))
+    some = tuple(image for image in smallest if framing.enlarges(image.height, image.width))
+    return Group(traits.enlarged, some)
+
+
+def _pixels_of(framing: Framing) -> str:
+    if framing.height == framing.width:
+        return f"{framing.height:,} pixels"
+    return f"{framing.width:,} × {framing.height:,} pixels"
 
 
 def _by_turns(of_each: Sequence[Sequence[Seen]]) -> list[Sequence[Seen]]:
@@ -130,16 +140,30 @@ def _ends(traits: Traits, dimensions: Dimensions) -> dict[str, tuple[Seen, ...]]
     }
 
 
-def _measure(extreme: str, image: Seen, size: int) -> str:
+def _measure(extreme: str, image: Seen, framing: Framing) -> str:
     """Return the measure in which an image is extreme."""
     if extreme == "smallest":
-        times = f", enlarged {size / image.shorter:.1f} times" if image.shorter < size else ""
-        return f"shorter side {image.shorter:,}{times}"
+        times = 1 / framing.pixels_per_pixel(image.height, image.width)
+        enlarges = framing.enlarges(image.height, image.width)
+        enlarged = f", enlarged {float(times):.1f} times" if enlarges else ""
+        return f"shorter side {image.shorter:,}{enlarged}"
     if extreme in ("widest", "tallest"):
-        return f"{image.cut_off:.0%} cut off by the centre crop"
+        return _lost(image, framing)
     if extreme in ("darkest", "brightest"):
         return f"mean brightness {image.brightness / 100:.1f} of 255"
     return f"R, G and B differ by {image.chroma / 100:.1f} on average"
+
+
+def _lost(image: Seen, framing: Framing) -> str:
+    """Return what becomes of an image whose aspect is another than the framing's."""
+    placement = placement_of(framing, image.height, image.width)
+    if framing.fit == "crop":
+        kept = placement.kept_rows * placement.kept_columns / (image.height * image.width)
+        return f"{float(1 - kept):.0%} cut off by the centre crop"
+    if framing.fit == "pad":
+        filled = placement.height * placement.width / (framing.height * framing.width)
+        return f"{1 - filled:.0%} of the result is background"
+    return f"becomes {placement.width:,} × {placement.height:,}"
 
 
 def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, str], Shot]:
@@ -167,14 +191,24 @@ def _pictures(view: View, lists: Sequence[Sequence[Seen]]) -> Callable[[Seen, st
 
 def _means(facts: Facts) -> list[dict[str, str]]:
     """Return the mean image of each split."""
-    thumbnail = Thumbnailer(THUMBNAIL)
+    thumbnail, framing = Thumbnailer(THUMBNAIL), Framing.of(facts.plan.settings)
     noted = [(split, facts.totals[split].mean_image) for split in facts.splits]
     return [
         {
             "split": split,
             "images": counted(mean.images, "image"),
-            "url": data_url(thumbnail(mean.pixels())),
+            "url": data_url(thumbnail(_in_aspect(mean, framing))),
         }
         for split, mean in noted
         if mean.images
     ][:_MOST_MEANS]
+
+
+def _in_aspect(mean: MeanImage, framing: Framing) -> Pixels:
+    """Return a mean image in the aspect of the results, if these are all of one."""
+    pixels = mean.pixels()
+    shorter = min(framing.height, framing.width)
+    if framing.fit == "shorter" or framing.height == framing.width:
+        return pixels
+    height, width = (round(mean.side * side / shorter) for side in (framing.height, framing.width))
+    return Resizer("linear").resize(pixels, height, width)

@@ -29,7 +29,7 @@ from prep.images.decoders.limits import MAX_SCANS, check_least, check_room, chec
 from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
-from prep.images.geometry import shrink_factor
+from prep.images.geometry import Needed
 from prep.settings.image_settings import ImageSettings
 
 # Decoding into reused memory saves mapping and zeroing pages for every image. Larger images (from
@@ -77,7 +77,7 @@ class JpegDecoder:
         self._settings = settings
         self._kept: Pixels = np.empty(_KEPT_BYTES, np.uint8)
 
-    def decode(self, data: bytes, at_least: int | None) -> Decoded:
+    def decode(self, data: bytes, needed: Needed) -> Decoded:
         """Decode one JPEG. See :meth:`prep.images.decoders.decode.Decoder.decode`."""
         header = read_jpeg_header(data)
         _, height, width, components = header.frame
@@ -91,7 +91,7 @@ class JpegDecoder:
             check_scans(number, height * width)
         if fault is not None and fault.reason == "damaged":
             self._damaged(fault)  # This is certain before anything is decoded.
-        factor = shrink_factor(min(height, width), at_least) if at_least else 1
+        factor = needed.factor(height, width, header.orientation)
         note = None
         try:
             pixels = self._decode(data, header, factor)
