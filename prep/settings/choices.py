@@ -18,7 +18,7 @@ Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]
 Format = Literal["tfrecord", "webdataset"]
 Layout = Literal[
-    "auto", "folders", "classes", "splits", "archive", "imagenet", "list", "webdataset"
+    "auto", "folders", "classes", "splits", "archive", "imagenet", "list", "webdataset", "tfrecord"
 ]
 OnStray = Literal["fail", "skip"]
 OnMissing = Literal["fail", "skip"]

@@ -4,7 +4,7 @@
 - ``registry``: the kinds of sources, one line each.
 - ``file_source``: files and parts of files, on a disk or in a storage; ``naming`` says which.
 - ``layouts/``: the shapes in which images lie in files, and which of them a source has:
-  ``folders/``, ``archives/``, ``imagenet/``, ``lists/`` and ``webdataset/``.
+  ``folders/``, ``archives/``, ``imagenet/``, ``lists/``, ``webdataset/`` and ``records/``.
 - ``labelling/``: from what a source says of an image to its class, for all layouts alike.
 - ``memory``: a list of images, as a notebook has it.
 - ``manifest``: the Parquet file of all images in an output; a shard reads its own rows.

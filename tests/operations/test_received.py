@@ -42,10 +42,11 @@ from prep.parsing import Fields, parse_json
 from prep.planning.fingerprint import make_fingerprint
 from prep.settings.output_names import MOST_SHARDS
 from prep.shards.formats.example import parse_example
-from prep.shards.formats.tfrecord import FORMAT, frame, masked_crc
+from prep.shards.formats.tfrecord import FORMAT, frame
 from prep.shards.writer import RunRef, write_shard
 from prep.sources import manifest
 from prep.sources.labels import LabelMap
+from prep.sources.records.record_frames import masked_crc
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
 from tests.support.clusters import Terminal, contents, wait_until

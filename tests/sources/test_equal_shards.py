@@ -15,6 +15,8 @@ import pytest
 import prep
 from prep.execution.writing import write_serially
 from prep.output.journal import Journal
+from prep.shards.formats.example import example, label_entry
+from prep.shards.formats.tfrecord import frame
 from prep.shards.writer import RunRef
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
@@ -166,6 +168,20 @@ def test_samples_make_the_shards_of_the_folders(
     (tmp_path / "numbered/classnames.txt").write_text("\n".join(names))
     for place in ("named", "numbered"):
         assert shards(tmp_path / place, tmp_path / f"out-{place}") == expected
+
+
+def test_records_make_the_shards_of_the_folders(
+    folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Their numbers are named by a file; in the order of names, as the shards of folders are."""
+    names = ["cat", "dog", "gold fish"]
+    for split in TREE:
+        with (tmp_path / f"{split}-00000-of-00001").open("wb") as file:
+            for path in sorted((folders / split).glob("*/*")):
+                label = label_entry([names.index(path.parent.name)])
+                file.write(frame(example(path.read_bytes(), label)))
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    assert shards(tmp_path, tmp_path / "out") == expected
 
 
 def _equal_from(

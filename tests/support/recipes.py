@@ -80,6 +80,8 @@ def _archives() -> dict[str, bytes | str]:
 
 
 def _samples() -> dict[str, bytes | str]:
+    from prep.shards.formats.example import example, label_entry
+    from prep.shards.formats.tfrecord import frame
     from tests.support import tars
 
     def shard(split: str, count: int) -> bytes:
@@ -95,6 +97,14 @@ def _samples() -> dict[str, bytes | str]:
         "wds/train-000000.tar": shard("train", 4),
         "wds/val-000000.tar": shard("val", 2),
         "wds/classnames.txt": "cat\ndog\n",
+        **{
+            f"records/{split}-00000-of-00001": b"".join(
+                frame(example(contents(f"{split} {number}"), label_entry([number])))
+                for number in (1, 2)
+            )
+            for split in ("train", "validation")
+        },
+        "records/labels.txt": "0:cat\n1:dog\n",
     }
 
 

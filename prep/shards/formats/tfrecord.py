@@ -18,8 +18,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
-import google_crc32c
-
 from prep.errors import RecordError
 from prep.settings.choices import Compression
 from prep.settings.image_settings import ImageSettings
@@ -35,6 +33,7 @@ from prep.shards.formats.base import (
 )
 from prep.shards.formats.example import example_pieces, label_entry, parse_example
 from prep.sources.labels import LabelMap
+from prep.sources.records.record_frames import masked_crc
 
 # zlib's wbits: 15 is the 32 KiB window; adding 16 asks for the gzip wrapper.
 _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
@@ -42,15 +41,6 @@ _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
 # (2.5 %), and level 1 finds as much of that as level 6 does.
 _COMPRESSION_LEVEL = 1
 _CHUNK = 1 << 18  # 256 KiB
-_MASK_DELTA = 0xA282EAD8
-
-
-def masked_crc(*pieces: bytes) -> int:
-    """Return the CRC-32C, rotated right by 15 bits and offset, as TFRecord stores it."""
-    crc = 0
-    for piece in pieces:
-        crc = google_crc32c.extend(crc, piece)
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFF_FFFF
 
 
 def frame(*data: bytes) -> bytes:

@@ -12,6 +12,7 @@ import atexit
 import bz2
 import contextlib
 import gzip
+import io
 import lzma
 import os
 import tempfile
@@ -42,6 +43,7 @@ _MAGIC = {
     b"LZIP": "lzip",
     b"\x04\x22\x4d\x18": "LZ4",
 }
+_DEFLATE = 8  # The method in the header of zlib; see RFC 1950.
 _STATE = ".prep"  # The folder in an output that has the manifest.
 _HEAD = 4096
 _DAMAGED = "it is truncated or damaged: get it again"
@@ -53,7 +55,9 @@ def solid_kind(head: bytes) -> str | None:
 
     A gzip file counts only if it holds an archive: lists may be compressed, too.
     """
-    kind = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    kind = _compression_of(head)
+    if kind == "zlib":  # No archive is; records may be.
+        return None
     if kind == "gzip":
         begin = b""
         with contextlib.suppress(zlib.error):
@@ -61,6 +65,13 @@ def solid_kind(head: bytes) -> str | None:
         is_tar = len(begin) == BLOCK and has_checksum(begin)
         return kind if is_tar or begin.startswith(b"PK") else None
     return kind
+
+
+def _compression_of(head: bytes) -> str | None:
+    """Return what compresses a file that begins so, whatever it holds."""
+    is_zlib = len(head) > 1 and head[0] & 0x0F == _DEFLATE and int.from_bytes(head[:2]) % 31 == 0
+    known = (name for magic, name in _MAGIC.items() if head.startswith(magic))
+    return next(known, "zlib" if is_zlib else None)
 
 
 def unpack_archive(
@@ -211,7 +222,7 @@ def _decompressed(archive: Location) -> Iterator[bytes]:
         StorageUnavailable: it is in a storage that does not answer.
     """
     with _refusing(archive), archive.open_regular() as packed:
-        kind = solid_kind(packed.peek(_HEAD)[:_HEAD])
+        kind = _compression_of(packed.peek(_HEAD)[:_HEAD])
         if kind is None or kind not in _OPENERS:
             raise FileChanged("it has changed since it was listed")
         with _OPENERS[kind](packed) as contents:
@@ -235,6 +246,24 @@ def _refusing(archive: Location) -> Iterator[None]:
         ) from None
 
 
+class _Zlib(io.RawIOBase):
+    """Reads a file that is compressed by zlib; raise EOFError if it is cut off."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._inflate = zlib.decompressobj()
+
+    def read(self, size: int = _PIECE, /) -> bytes:
+        """Return the next bytes; none at the end."""
+        found = b""
+        while not found and not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._file.read(size)
+            found = self._inflate.decompress(packed, size)
+            if not packed and not found and not self._inflate.eof:
+                raise EOFError("it ends before its end was marked")
+        return found
+
+
 def _zstandard(file: IO[bytes]) -> Any:
     import pyarrow as pa  # It takes a while to load.
 
@@ -243,6 +272,7 @@ def _zstandard(file: IO[bytes]) -> Any:
 
 # What opens a compressed file for reading, by what compresses it.
 _OPENERS: Mapping[str, Callable[[IO[bytes]], Any]] = {
+    "zlib": _Zlib,
     "gzip": lambda file: gzip.GzipFile(fileobj=file),
     "bzip2": bz2.BZ2File,
     "xz": lzma.LZMAFile,

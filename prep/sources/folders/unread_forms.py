@@ -52,18 +52,7 @@ def unread_form(head: bytes) -> str | None:
     """
     if head.startswith(b"PK\x03\x04") and head[30:64].startswith(_WORKBOOKS):
         return f"is a workbook of Excel or the like; {_TABLE}"
-    if _is_record(head):
-        return f"holds TFRecords, which are written, but not read; {_EXPORT}"
     return next((told for magic, told in _FORMS if head.startswith(magic)), None)
-
-
-def _is_record(head: bytes) -> bool:
-    """Return whether a file begins with a length, its checksum and a ``tf.train.Example``.
-
-    https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
-    """
-    length = int.from_bytes(head[:8], "little")
-    return len(head) > 12 and 0 < length < 1 << 31 and head[4:8] == bytes(4) and head[12] == 0x0A
 
 
 def unread_in(tree: Tree) -> str | None:

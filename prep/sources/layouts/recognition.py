@@ -16,6 +16,7 @@ from prep.sources.layouts.base import LayoutReader, Place
 from prep.sources.layouts.merging import AllSplits
 from prep.sources.lists.image_lists import ListLayout
 from prep.sources.naming import paths_of
+from prep.sources.records.tfrecord_layout import TFRecordLayout
 from prep.sources.webdataset.webdataset_layout import WebDatasetLayout
 from prep.storage.locate import open_alike
 from prep.text import quoted
@@ -27,6 +28,7 @@ _LAYOUTS: Mapping[Layout, LayoutReader] = {
     "imagenet": ImageNetLayout(),
     "list": ListLayout(),
     "webdataset": WebDatasetLayout(),
+    "tfrecord": TFRecordLayout(),
 }
 
 
