@@ -135,6 +135,22 @@ workers_option = click.option(
 )
 
 
+def growth_options(command: Command) -> Command:
+    """Add the options of an output that grows, handed to the command as ``append``, ``compact``."""
+    append = click.option(
+        "--append",
+        is_flag=True,
+        help="Add images that are new in SOURCE to what OUTPUT holds, in new shards; labels, "
+        "splits and shards that are there stay.",
+    )
+    compact = click.option(
+        "--compact",
+        is_flag=True,
+        help="As --append; and write shards again whose images are gone or have changed.",
+    )
+    return append(compact(command))
+
+
 def cluster_options(command: Command) -> Command:
     """Add the options of a cluster, and hand them to the command as ``choice``."""
 

@@ -27,6 +27,7 @@ from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import before_exit
 from prep.monitoring.counts import LiveCounts
 from prep.monitoring.events import Callback, CancelToken, require_callbacks
+from prep.operations.outlook import Aim, aim_of
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import State, Verdict
@@ -44,6 +45,8 @@ def start(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    append: bool = False,
+    compact: bool = False,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
     callbacks: Iterable[Callback] = (),
@@ -57,7 +60,7 @@ def start(
     Args:
         config: what to do; as for ``prep.run``.
         client: a Dask client to use, and leave running.
-        workers, overwrite, cluster, profile: as for ``prep.run``.
+        workers, overwrite, append, compact, cluster, profile: as for ``prep.run``.
         callbacks: as for ``prep.run``; they are called in the thread of the run.
 
     Returns:
@@ -76,12 +79,13 @@ def start(
         report = run.result()
     """
     config = Config.of(config)
+    aim = aim_of(overwrite=overwrite, append=append, compact=compact)
     choice = choice_of(cluster, profile, workers)
     require_usable_client(client, choice)
     config.grant()
     open_source(config.source).require_there()
     handle = RunHandle(config, require_callbacks(callbacks))
-    handle._begin(functools.partial(_on, client, choice), overwrite)
+    handle._begin(functools.partial(_on, client, choice), aim)
     return handle
 
 
@@ -180,10 +184,10 @@ class RunHandle:
         finally:
             self._screen.refresh()
 
-    def _begin(self, start: Start, overwrite: bool) -> None:
+    def _begin(self, start: Start, aim: Aim) -> None:
         # A daemon, so that the process can end, which stops the run.
         self._thread = threading.Thread(
-            target=self._go, args=(start, overwrite), name="prep-run", daemon=True
+            target=self._go, args=(start, aim), name="prep-run", daemon=True
         )
         _unfinished.add(self)
         self._thread.start()
@@ -191,12 +195,12 @@ class RunHandle:
     def _is_in_callback(self) -> bool:
         return threading.current_thread() is self._thread
 
-    def _go(self, start: Start, overwrite: bool) -> None:
+    def _go(self, start: Start, aim: Aim) -> None:
         try:
             report = carry_out(
                 self._config,
                 start,
-                overwrite=overwrite,
+                aim=aim,
                 callbacks=self._callbacks,
                 token=self._token,
             )

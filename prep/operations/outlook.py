@@ -10,10 +10,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from prep.config.model import AnyConfig, Config
-from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
+from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused, UsageError
 from prep.operations.growth.adoption import Adoption, pending_adoptions
+from prep.operations.growth.appending import as_it_grew, plan_growth, whole_plan
+from prep.operations.growth.growing import Growth, describe_growth
 from prep.operations.preparation import as_begun, plan_images
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
@@ -30,6 +33,28 @@ from prep.sources.manifest import entries_of
 from prep.storage.location import Location
 from prep.text import counted, quoted
 
+#: What is to become of what an output holds: a run goes on with it; adds images that are new in
+#: its source; does so, and writes shards again whose images are gone or have changed; or starts
+#: afresh.
+Aim = Literal["continue", "append", "compact", "overwrite"]
+
+
+def aim_of(*, overwrite: bool = False, append: bool = False, compact: bool = False) -> Aim:
+    """Return what a run is to do with what its output holds.
+
+    Raises:
+        UsageError: it is asked both to keep and to replace it.
+    """
+    if overwrite and (append or compact):
+        kept = "append" if append else "compact"
+        raise UsageError(
+            f"overwrite: got it together with {kept}, which keeps what overwrite replaces; give "
+            "one of them"
+        )
+    if overwrite:
+        return "overwrite"
+    return "compact" if compact else "append" if append else "continue"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
@@ -42,6 +67,8 @@ class Outlook:
             has those that need not be written.
         finished: whether nothing is left to write, neither shards nor what describes them.
         suspect: the owner, on another machine, who may be at work in it.
+        growth: how the output is to grow, if that is the aim.
+        replaces: the plan that it holds before it grows, with its manifest.
     """
 
     plan: RunPlan
@@ -49,34 +76,52 @@ class Outlook:
     adoptions: tuple[Adoption, ...]
     finished: bool
     suspect: str | None
+    growth: Growth | None = None
+    replaces: RunPlan | None = None
 
 
 def look_at_output(
-    journal: Journal, planned: RunPlan, *, overwrite: bool = False, locked: bool = False
+    journal: Journal, planned: RunPlan, *, aim: Aim = "continue", locked: bool = False
 ) -> Outlook:
     """Look at an output; write nothing.
 
     Args:
-        overwrite: whether to replace what it holds.
+        aim: what is to become of what it holds.
         locked: whether this run holds it.
 
     Raises:
         OutputConflict: no run of this plan can begin in it.
         StorageUnavailable: a storage does not answer.
     """
-    plan = as_begun(planned, None if overwrite else journal.stored_plan())
-    require_room(journal, plan, overwrite=overwrite)
+    overwrite = aim == "overwrite"
+    stored = None if overwrite else journal.stored_plan()
+    growth = replaces = None
+    if stored is not None and aim in ("append", "compact"):
+        replaces = whole_plan(journal, stored)
+        growth = plan_growth(journal, replaces, planned, compact=aim == "compact")
+        plan = growth.plan
+    elif stored is not None and stored.sizes is not None:
+        plan = as_it_grew(journal, stored, planned)
+    else:
+        plan = as_begun(planned, stored)
+    require_room(journal, plan, overwrite=overwrite, grows=growth is not None)
     receipts, adoptions = ((), ()) if overwrite else _receipts(plan, journal)
     complete = len(receipts) == len(plan.shards) and not adoptions
     finished = complete and journal.holds(plan)
     # A finished output may lie where nothing can be written.
     suspect = None if locked or finished else _require_free(journal, plan)
     return Outlook(
-        plan=plan, receipts=receipts, adoptions=adoptions, finished=finished, suspect=suspect
+        plan=plan,
+        receipts=receipts,
+        adoptions=adoptions,
+        finished=finished,
+        suspect=suspect,
+        growth=growth,
+        replaces=replaces,
     )
 
 
-def plan(config: AnyConfig) -> RunPlan:
+def plan(config: AnyConfig, *, append: bool = False, compact: bool = False) -> RunPlan:
     """Plan a run, and look at what it would find in the output. Write nothing.
 
     If no run could begin in the output, or one would end with an error for what was refused
@@ -85,6 +130,7 @@ def plan(config: AnyConfig) -> RunPlan:
     Args:
         config: what the run would do: a :class:`prep.Config`, a mapping of its keys, or the path
             of a JSON, YAML or TOML file with them.
+        append, compact: as for ``prep.run``.
 
     Returns:
         The plan: images, classes, labels, shards, and the state of the output.
@@ -96,9 +142,10 @@ def plan(config: AnyConfig) -> RunPlan:
         StorageUnavailable: a storage does not answer.
     """
     config = Config.of(config)
+    aim = aim_of(append=append, compact=compact)
     planned, journal = plan_images(config), Journal(config.output)
     try:
-        found = look_at_output(journal, planned)
+        found = look_at_output(journal, planned, aim=aim)
     except PrepError as error:
         return replace(planned, state=OutputState(obstacle=error))
     missing = missing_shards(found.plan, found.receipts)
@@ -109,6 +156,7 @@ def plan(config: AnyConfig) -> RunPlan:
         free=_free_space(journal.layout.root),
         suspect=found.suspect,
         obstacle=obstacle,
+        growth="" if found.growth is None else describe_growth(found.growth),
     )
     return replace(found.plan, state=state)
 

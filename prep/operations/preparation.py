@@ -149,22 +149,20 @@ def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
     """Return a plan as its output was begun, which an earlier version may have done otherwise.
 
     Early versions wrote splits in the order in which they were given, and filled all shards of a
-    split but the last.
+    split but the last. For an output whose plan gives the size of each shard, see
+    :func:`prep.operations.growth.appending.as_it_grew`.
 
     Raises:
         SourceError, LabelError, ConfigError, StorageUnavailable: as :func:`plan_images`.
     """
-    if stored is None:
+    if stored is None or stored.sizes is not None:
         return plan
     order = tuple(stored.splits)
     if order != tuple(plan.splits) and set(order) == set(plan.splits):
         config = plan.config.model_copy(update={"splits": order})
         anew = _plan(config, open_source(config.source), plan.mean, plan.labels)
         plan = replace(anew, labels_from=plan.labels_from)
-    if stored.sizes is not None and dict(stored.splits) != dict(plan.splits):
-        return plan  # They are sizes of other images.
-    plan = plan.with_partition(stored.fingerprint.partition, stored.sizes)
-    return replace(plan, continues=stored.continues)
+    return plan.with_partition(stored.fingerprint.partition)
 
 
 def warn_of_labels(plan: RunPlan) -> None:
@@ -206,10 +204,16 @@ def _plan(
         catalog = take_subset(
             catalog, config.subset, config.seed, _groups_of_scores(catalog, config)
         )
-    found, origin = (labels, "") if labels else find_labels(config, source, catalog)
+    found, origin, given = (labels, "", True) if labels else find_labels(config, source, catalog)
     plan = make_plan(config, catalog, found, mean, versions_here())
     found.require(plan.class_totals)
-    return replace(plan, labels_from=origin, read_as=catalog.read_as, shares=division.shares)
+    return replace(
+        plan,
+        labels_from=origin,
+        labels_given=given,
+        read_as=catalog.read_as,
+        shares=division.shares,
+    )
 
 
 def _groups_of_scores(catalog: Catalog, config: Config) -> Groups | None:
@@ -237,13 +241,13 @@ def _require_split_names(catalog: Catalog) -> None:
         ) from None
 
 
-def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[LabelMap, str]:
+def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[LabelMap, str, bool]:
     """Return the label map that was given, or that of the source, or else one made of the classes.
 
     One that was given may call classes by their names for people.
 
     Returns:
-        The map; where it is from, in words.
+        The map; where it is from, in words; whether it was given.
 
     Raises:
         LabelError: it is malformed, or a name in it stands for several classes.
@@ -258,10 +262,11 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
     given = _given_labels(config, source) if asked is None else None
     if given is not None:
         labels, origin = given
-        return resolve_label_map(labels, catalog.classes, catalog.class_names), origin
+        return resolve_label_map(labels, catalog.classes, catalog.class_names), origin, True
     if catalog.order is not None:
-        return LabelMap.ordered(catalog.order), "the classes, numbered in their given order"
-    return LabelMap.build(catalog.classes), "the classes, numbered by name"
+        labels = LabelMap.ordered(catalog.order)
+        return labels, "the classes, numbered in their given order", False
+    return LabelMap.build(catalog.classes), "the classes, numbered by name", False
 
 
 def _given_labels(config: Config, source: Source) -> tuple[LabelMap, str] | None:

@@ -26,8 +26,10 @@ from prep.monitoring.events import (
     emitting,
     require_callbacks,
 )
-from prep.operations.growth.adoption import adopt
+from prep.operations.growth.appending import finish_adoption, take_over, warn_of_growth
 from prep.operations.outlook import (
+    Aim,
+    aim_of,
     look_at_output,
     missing_shards,
     require_few_refused,
@@ -66,6 +68,8 @@ def run(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    append: bool = False,
+    compact: bool = False,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
     profile: str | None = None,
     progress: bool | None = None,
@@ -88,6 +92,13 @@ def run(
         overwrite: start afresh: remove what earlier runs have written to the output, and any file
             there that has the name of a shard or of another output file. Other files are never
             touched.
+        append: add images that are new in the source to what the output holds: they go into new
+            shards, and the shards that are there stay as they are, but for the number of shards
+            in their names. Classes keep their labels, new ones get the next numbers, and images
+            keep their splits. Images that are gone from the source or have changed are named, and
+            stay as they were written.
+        compact: as ``append``; and write the shards again that hold images which are gone or have
+            changed.
         cluster: a cluster file, as for ``prep.cluster``.
         profile: a profile of the cluster file; by default ``local``, or the file's top level.
         progress: whether to show progress; if None, only in a notebook and at a terminal.
@@ -120,14 +131,15 @@ def run(
     require_usable(client, choice)
     start = functools.partial(placed, client, choice)
     shown = display_of_run(config, progress)
-    return carry_out(config, start, overwrite=overwrite, callbacks=[*shown, *own])
+    aim = aim_of(overwrite=overwrite, append=append, compact=compact)
+    return carry_out(config, start, aim=aim, callbacks=[*shown, *own])
 
 
 def carry_out(
     config: Config,
     start: Start,
     *,
-    overwrite: bool = False,
+    aim: Aim = "continue",
     callbacks: Iterable[Callback] = (),
     token: CancelToken | None = None,
 ) -> RunReport:
@@ -139,18 +151,18 @@ def carry_out(
         warn_of_labels(planned)
         journal = Journal(config.output)
         # Before even a lock is written.
-        found = look_at_output(journal, planned, overwrite=overwrite)
+        found = look_at_output(journal, planned, aim=aim)
         finished = found.finished
         # A finished output may lie where nothing can be written, and so can't be locked.
         with contextlib.nullcontext() if finished else journal.lock():
             if not finished:  # Once more, for another run may just have ended.
-                found = look_at_output(journal, planned, overwrite=overwrite, locked=True)
+                if found.growth is not None:
+                    finish_adoption(journal)
+                found = look_at_output(journal, planned, aim=aim, locked=True)
             plan = found.plan
             receipts: Sequence[ShardReceipt] = found.receipts
-            if found.adoptions:
-                events.stage(f"taking over {counted(len(found.adoptions), 'shard')}")
-                journal.begin(plan)
-                adopt(journal, found.adoptions)
+            if found.growth is not None:
+                warn_of_growth(found.growth)
             run = Run(
                 plan=plan,
                 journal=journal,
@@ -164,8 +176,12 @@ def carry_out(
             require_none_refused(config, receipts)
             events.emit(RunStarted(plan=plan, output=journal.output, resumed_shards=len(receipts)))
             effort = None
+            if found.adoptions or found.replaces is not None:
+                if found.adoptions:
+                    events.stage(f"taking over {counted(len(found.adoptions), 'shard')}")
+                take_over(journal, found.replaces, plan, found.adoptions)
             if run.missing:
-                receipts, effort = _write(run, start, overwrite=overwrite)
+                receipts, effort = _write(run, start, overwrite=aim == "overwrite")
             elif not finished:  # Or else without the lock, and another run may begin right now.
                 journal.begin(plan)
             journal.remove_leftovers(plan)  # Those of workers that were killed meanwhile, too.

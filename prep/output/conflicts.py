@@ -6,28 +6,43 @@ from collections.abc import Iterator
 
 from prep.errors import OutputConflict
 from prep.output.journal import Journal
-from prep.planning.fingerprint import IMAGES, LABELS, describe_changes, label_changes
+from prep.output.layout import OutputLayout
+from prep.planning.fingerprint import (
+    GROWING,
+    IMAGES,
+    LABELS,
+    describe_changes,
+    label_changes,
+)
 from prep.planning.plan import RunPlan
 from prep.storage.location import Location
 
 
-def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) -> None:
+def require_room(
+    journal: Journal, plan: RunPlan, *, overwrite: bool = False, grows: bool = False
+) -> None:
     """Raise OutputConflict if the output holds anything that is not of this plan.
 
     Args:
         overwrite: whether to accept everything that can be replaced.
+        grows: whether the plan is made to replace the one that the output holds.
     """
     root = journal.layout.root
     journal.require_folders(plan.counts)
     stored = None if overwrite else journal.stored_plan()
-    differences = _differences(journal, stored, plan) if stored else []
+    differences = _differences(journal, stored, plan) if stored and not grows else {}
     if differences:
+        more = (
+            "pass `append=True` to keep it and add what is new, "
+            if differences.keys() <= GROWING
+            else ""
+        )
         raise OutputConflict(
             f"output: {root} already holds a different run ("
-            + "; ".join(differences)
-            + "); choose another output, or pass `overwrite=True` to replace it"
+            + "; ".join(differences.values())
+            + f"); {more}choose another output, or pass `overwrite=True` to replace it"
         )
-    for in_the_way in _in_the_way(journal, plan, ours=stored is not None):
+    for in_the_way in _in_the_way(journal, plan, stored):
         if overwrite and not _is_folder(in_the_way):
             continue
         replace = "pass `overwrite=True` to replace it"
@@ -38,8 +53,8 @@ def require_room(journal: Journal, plan: RunPlan, *, overwrite: bool = False) ->
         )
 
 
-def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[str]:
-    """Name each part in which a plan differs from the stored one, with examples of images."""
+def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> dict[str, str]:
+    """Describe each part in which a plan differs from the stored one, with examples of images."""
     then, now = stored.fingerprint, plan.fingerprint
     found = {text.partition(":")[0]: text for text in then.differences(now)}
     if LABELS in found:
@@ -47,33 +62,38 @@ def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[str]:
     held = journal.manifest() if IMAGES in found else None
     if held is not None:
         found[IMAGES] = f"{IMAGES}: {describe_changes(held, plan.manifest)}"
-    return list(found.values())
+    return found
 
 
-def _in_the_way(journal: Journal, plan: RunPlan, *, ours: bool) -> Iterator[Location]:
+def _in_the_way(journal: Journal, plan: RunPlan, stored: RunPlan | None) -> Iterator[Location]:
     """Yield what a reader would take for part of this plan's output, and what would be replaced.
 
     Args:
-        ours: whether the output is known to hold this plan.
+        stored: the plan that the output holds, of which this is one, or which it continues.
     """
     layout = journal.layout
     there = layout.root.sizes()
     for path in layout.results:
         if there is not None and path.name not in there:
             continue
-        if _is_folder(path) or (not ours and (path.exists() or path.is_symlink())):
+        if _is_folder(path) or (stored is None and (path.exists() or path.is_symlink())):
             yield path
-    expected = {layout.shard(s) for s in plan.shards} if ours else set()
-    if ours and (before := plan.continues) is not None:
-        expected |= {
-            layout.root / s.split / before.name_of(s, s.format)
-            for s in plan.shards
-            if before.has(s)
-        }
+    expected: set[Location] = set()
+    if stored is not None:
+        expected = {path for each in (plan, stored) for path in _shard_files(layout, each)}
     for split in plan.counts:
         for path in journal.shard_files(split):
             if path not in expected or _is_folder(path):
                 yield path
+
+
+def _shard_files(layout: OutputLayout, plan: RunPlan) -> Iterator[Location]:
+    """Yield the files of a plan's shards, also by the names that they had in the plan before."""
+    before = plan.continues
+    for shard in plan.shards:
+        yield layout.shard(shard)
+        if before is not None and before.has(shard):
+            yield layout.root / shard.split / before.name_of(shard, shard.format)
 
 
 def _is_folder(path: Location) -> bool:

@@ -1,15 +1,22 @@
-"""The plan that an output held before the present one, which took its shards over."""
+"""Plans that go on with the shards of the plan before, and records that have become outdated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from prep.parsing import Fields, refuse, whole
 from prep.planning.shards import ShardSpec
 from prep.settings.choices import Format
 from prep.settings.output_names import DEFAULT_FORMAT, MOST_SHARDS, shard_name
+from prep.text import counted, quoted, some
+
+#: How the record of an image differs from the source: the image is not there any more, has other
+#: contents, another class, or another split.
+Difference = Literal["gone", "changed", "relabelled", "moved"]
+_MOST_NAMED = 3  # images of a kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +85,38 @@ def _indexes(value: object, count: int) -> tuple[int, ...]:
     if not isinstance(value, list):
         refuse("rewritten", "lists of shards", value)
     return tuple(whole(index, "rewritten", most=count - 1) for index in value)
+
+
+class OutdatedImage(NamedTuple):
+    """An image whose record in the output is not what its source says now.
+
+    Attributes:
+        path: its name.
+        class_name: the class that its record has.
+        split: the split that its record is in.
+        shard: the name of its shard's file.
+        difference: how they differ.
+    """
+
+    path: str
+    class_name: str
+    split: str
+    shard: str
+    difference: Difference
+
+
+def describe_outdated(images: Sequence[OutdatedImage]) -> str:
+    """Count outdated images by how they differ, and name some with their shards.
+
+    >>> describe_outdated([OutdatedImage("a.jpg", "cat", "train", "train-00000-of-00002", "gone")])
+    "1 image gone ('a.jpg' in train-00000-of-00002)"
+    """
+    parts = []
+    for difference, count in Counter(image.difference for image in images).items():
+        named = [
+            f"{quoted(image.path)} in {image.shard}"
+            for image in images
+            if image.difference == difference
+        ]
+        parts.append(f"{counted(count, 'image')} {difference} ({some(named, most=_MOST_NAMED)})")
+    return ", ".join(parts)

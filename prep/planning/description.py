@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prep.config.model import Config
 from prep.config.split_rules import SplitRules
 from prep.config.subset_rules import SubsetRules
+from prep.planning.continued import describe_outdated
 from prep.sources.base import UNLABELLED
 from prep.sources.labelling.label_rules import LabelRules
 from prep.text import counted, quoted, size_text
@@ -40,6 +41,7 @@ def plan_facts(
         *(("warning", doubt) for doubt in plan.labels.doubts(plan.class_totals)),
         ("shards", _shards(plan)),
         *expected,
+        *([("outdated", describe_outdated(plan.outdated))] if plan.outdated else []),
         *_state(plan, needed),
         ("settings", _settings(plan.config)),
         *(
@@ -77,6 +79,8 @@ def _state(plan: RunPlan, needed: int | None) -> Iterator[tuple[str, str]]:
         return
     if state.obstacle is not None:
         yield OBSTACLE, str(state.obstacle)
+    if state.growth:
+        yield "append", state.growth
     if state.complete:
         yield "done already", "all shards are there; a run would write none"
     elif state.committed:

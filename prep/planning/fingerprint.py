@@ -112,6 +112,9 @@ VERSION_OF = "version of "
 PARTITION = "partition"
 #: The part that stands for the sizes of all shards, if a plan gives them.
 SIZES = "shards"
+#: The parts that may be others after images were added to an output: of old classes and splits or
+#: of new ones.
+GROWING = frozenset((IMAGES, LABELS, PARTITION, SIZES, "splits", "images_per_shard"))
 # Left out if they have these values, so that outputs begun before there was a choice continue.
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
@@ -199,7 +202,7 @@ def make_fingerprint(
         | {f"{VERSION_OF}{name}": version for name, version in versions.items()}
         | {
             "splits": list(splits),
-            LABELS: _digest(json.dumps(labels.to_json(), sort_keys=True).encode()),
+            LABELS: labels_digest(labels),
             IMAGES: images_digest(manifest),
             **({} if sizes is None else {SIZES: sizes_digest(sizes)}),
         }
@@ -220,6 +223,11 @@ def images_digest(manifest: pa.Table) -> str:
         if name in columns:
             digest.update(manifest[name].to_numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def labels_digest(labels: LabelMap) -> str:
+    """Return a digest of a label map."""
+    return _digest(json.dumps(labels.to_json(), sort_keys=True).encode())
 
 
 def sizes_digest(sizes: ShardSizes) -> str:

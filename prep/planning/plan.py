@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from prep.config.model import Config
 from prep.errors import PrepError
-from prep.planning.continued import Continued
+from prep.planning.continued import Continued, OutdatedImage
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
 from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
@@ -46,6 +46,7 @@ class OutputState:
         free: bytes of free space; None in a storage, which does not tell.
         suspect: who may be at work there, on another machine. A run would wait to see.
         obstacle: the error that a run would end with at once; None if it would not.
+        growth: what an append would do, in words; empty unless that was asked for.
     """
 
     committed: int = 0
@@ -53,6 +54,7 @@ class OutputState:
     free: int | None = None
     suspect: str | None = None
     obstacle: PrepError | None = None
+    growth: str = ""
 
     @property
     def complete(self) -> bool:
@@ -65,8 +67,8 @@ class RunPlan(Displayable):
     """Everything that is decided before work begins, made now or read from an output.
 
     What an output does not store is empty in a plan that was read: ``ignored``, ``doubts``,
-    ``labels_from``, ``shares`` and ``state``. Its manifest is a file of its own, and read only if
-    it is needed.
+    ``labels_from``, ``labels_given``, ``outdated``, ``shares`` and ``state``. Its manifest is a file
+    of its own, and read only if it is needed.
 
     Attributes:
         config: the configuration; without ``storage_options``, if it was read.
@@ -86,7 +88,9 @@ class RunPlan(Displayable):
         class_names: names for people, by class; not all need to have one.
         doubts: what may be a mistake in the source, a sentence each.
         labels_from: where the label map comes from, in words.
+        labels_given: whether somebody gave it, so it is not one made of the classes.
         shares: what each split that was made of a pool has got of it.
+        outdated: images whose records stay although the source says something else now.
         state: what a run would find in the output; None if nobody has looked.
     """
 
@@ -107,6 +111,8 @@ class RunPlan(Displayable):
     doubts: tuple[str, ...] = ()
     labels_from: str = ""
     shares: tuple[SplitShare, ...] = ()
+    labels_given: bool = False
+    outdated: tuple[OutdatedImage, ...] = ()
     state: OutputState | None = None
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prep.errors import LabelError
@@ -75,6 +75,26 @@ class LabelMap:
     def ordered(cls, classes: Iterable[str]) -> LabelMap:
         """Give the classes numbers from 0, in this order, but for ``UNLABELLED``."""
         return cls(numbers={name: number for number, name in enumerate(with_label(classes))})
+
+    def extended(self, classes: Iterable[str]) -> LabelMap:
+        """Return a map in which classes that this one lacks have the next numbers, in their order.
+
+        Raises:
+            LabelError: labels are one-hot lists, whose length can't change.
+
+        >>> LabelMap.build(["cat", "dog"]).extended(["bee", "dog"]).numbers
+        {'cat': 0, 'dog': 1, 'bee': 2}
+        """
+        new = [name for name in with_label(classes) if name not in self.numbers]
+        if new and self.width is not None:
+            raise LabelError(
+                f"label map: the one-hot lists of {self.width} numbers have no place for "
+                f"{some([*map(quoted, new)])}; prepare another output, or leave new classes out "
+                "with `labels`"
+            )
+        first = max(self.numbers.values(), default=-1) + 1
+        added = {name: first + number for number, name in enumerate(new)}
+        return replace(self, numbers={**self.numbers, **added})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> LabelMap:

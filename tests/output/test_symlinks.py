@@ -93,8 +93,8 @@ def no_cluster(_: Any) -> Any:
 
 # What is done to an output, where it comes to no work.
 IDLE: dict[str, Callable[[Path], Any]] = {
-    "run": lambda home: carry_out(config(home), no_cluster, overwrite=False),
-    "overwrite": lambda home: carry_out(config(home), no_cluster, overwrite=True),
+    "run": lambda home: carry_out(config(home), no_cluster, aim="continue"),
+    "overwrite": lambda home: carry_out(config(home), no_cluster, aim="overwrite"),
     "verify": lambda home: prep.verify(home / "out"),
     "repair": lambda home: prep.verify(home / "out", repair=True),
     "report": lambda home: prep.report_page(home / "out"),

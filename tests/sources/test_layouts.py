@@ -505,7 +505,7 @@ def test_labels_that_move_are_named_before_anything_is_replaced(
         caplog.at_level(logging.WARNING, logger="prep"),
         pytest.raises(prep.PrepError, match="stopped"),
     ):
-        carry_out(config, start, overwrite=True)
+        carry_out(config, start, aim="overwrite")
     assert [expected in message for message in caplog.messages] == [True]
     assert contents(tmp_path / "out", "*.json") == before
 

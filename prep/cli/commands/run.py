@@ -9,11 +9,11 @@ import signal
 import sys
 import termios
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from prep.cli.options import cluster_options, config_options
+from prep.cli.options import cluster_options, config_options, growth_options
 from prep.cli.talk import Talk, talk_options
 from prep.errors import TooManyRefused
 
@@ -59,6 +59,7 @@ def _say(what: str, *, quiet: bool) -> None:
 @config_options
 @cluster_options
 @click.option("--overwrite", is_flag=True, help="Replace what earlier runs have written to OUTPUT.")
+@growth_options
 @click.option(
     "--dashboard-keep",
     "keep_dashboard",
@@ -66,35 +67,42 @@ def _say(what: str, *, quiet: bool) -> None:
     help="Use a Dask cluster, and keep its dashboard up after the run, until Enter or Ctrl-C.",
 )
 def run(
-    config: Config, choice: ClusterChoice, overwrite: bool, keep_dashboard: bool, talk: Talk
+    config: Config,
+    choice: ClusterChoice,
+    overwrite: bool,
+    append: bool,
+    compact: bool,
+    keep_dashboard: bool,
+    talk: Talk,
 ) -> None:
     """Write shards, mean RGB and a report.
 
     The same command continues a run that was stopped.
     """
     config.require_source()  # Before all that takes long to load.
+    aim: dict[str, Any] = {"overwrite": overwrite, "append": append, "compact": compact}
     if not keep_dashboard:
         import prep
 
-        run_it = functools.partial(prep.run, config, cluster=choice, progress=False)
-        _run_and_tell(run_it, overwrite, talk)
+        run_it = functools.partial(prep.run, config, cluster=choice, progress=False, **aim)
+        _run_and_tell(run_it, talk)
         return
     from prep.operations.tools.kept_dashboard import KeptDashboard
 
     with KeptDashboard(choice) as kept:
         try:
-            _run_and_tell(functools.partial(kept.run, config), overwrite, talk)
+            _run_and_tell(functools.partial(kept.run, config, **aim), talk)
         except TooManyRefused:
             _wait(kept.link, quiet=not talk.to_people)
             raise
         _wait(kept.link, quiet=not talk.to_people)
 
 
-def _run_and_tell(run_it: Callable[..., RunReport], overwrite: bool, talk: Talk) -> None:
+def _run_and_tell(run_it: Callable[..., RunReport], talk: Talk) -> None:
     from prep.cli.tables import print_report
 
     try:
-        report = run_it(overwrite=overwrite, callbacks=talk.callbacks("preparing"))
+        report = run_it(callbacks=talk.callbacks("preparing"))
     except TooManyRefused as error:
         if talk.to_people and error.report is not None:
             print_report(error.report)

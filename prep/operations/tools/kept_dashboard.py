@@ -12,6 +12,7 @@ from prep.execution.clusters.choice import ClusterChoice
 from prep.execution.executor import Executor, Workload
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.events import Callback
+from prep.operations.outlook import aim_of
 from prep.operations.run import carry_out
 from prep.output.report.report import RunReport
 
@@ -34,9 +35,18 @@ class KeptDashboard(contextlib.ExitStack):
         """The address of the dashboard; None if there was nothing to do, and no cluster started."""
         return self._executor.dashboard if self._executor else None
 
-    def run(self, config: Config, *, overwrite: bool, callbacks: Iterable[Callback]) -> RunReport:
+    def run(
+        self,
+        config: Config,
+        *,
+        callbacks: Iterable[Callback],
+        overwrite: bool = False,
+        append: bool = False,
+        compact: bool = False,
+    ) -> RunReport:
         """Prepare a source; see :func:`prep.run`."""
-        return carry_out(config, self._start, overwrite=overwrite, callbacks=callbacks)
+        aim = aim_of(overwrite=overwrite, append=append, compact=compact)
+        return carry_out(config, self._start, aim=aim, callbacks=callbacks)
 
     def _start(
         self, workload: Workload, tell: Callable[[str], None]

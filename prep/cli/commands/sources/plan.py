@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prep.cli.options import config_options, workers_option
+from prep.cli.options import config_options, growth_options, workers_option
 from prep.cli.talk import Talk, talk_options
 from prep.text import one_line
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.command()
 @talk_options
 @config_options
+@growth_options
 @workers_option
-def plan(config: Config, workers: int | None, talk: Talk) -> None:
+def plan(config: Config, append: bool, compact: bool, workers: int | None, talk: Talk) -> None:
     """Show what a run would do, and what it would find in OUTPUT; write nothing.
 
     Exits with the code of a run that would fail at once: because it can't begin, or because a
@@ -35,7 +36,7 @@ def plan(config: Config, workers: int | None, talk: Talk) -> None:
 
     with emitting(talk.callbacks("planning")) as events:
         events.stage(f"listing {one_line(str(config.source))}")
-        found = prep.plan(config)
+        found = prep.plan(config, append=append, compact=compact)
         events.stage("trying some images")
         guess = estimate(found, workers)
     if talk.to_people:
@@ -66,4 +67,6 @@ def _as_json(plan: RunPlan, guess: Estimate) -> dict[str, Any]:
         "committed": state.committed,
         "images_left": state.images_left,
         "free": state.free,
+        "growth": state.growth,
+        "outdated": [image._asdict() for image in plan.outdated],
     }
