@@ -17,6 +17,7 @@ from prep.output.journal import Journal
 from prep.planning.continued import Continued
 from prep.planning.plan import RunPlan
 from tests.support.pictures import write_tree
+from tests.support.serial import problems_in, run_here
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tree(home / "source", {"train": {"cat": 3, "dog": 3}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("prep.operations.publish._update_page", lambda *_: None)
-        prep.run(of(home))
+        run_here(of(home))
     return home
 
 
@@ -66,8 +67,7 @@ def test_a_plan_takes_over_the_shards_of_the_one_before_without_writing_them(
     before = shards(config.output)
     stored, plan = with_an_empty_shard(journal)
     replace_plan(journal, stored, plan)
-    assert prep.verify(config.output).committed == 0
-    assert prep.verify(config.output).problems == ()
+    assert problems_in(config.output) == ()
     adoptions = pending_adoptions(journal, plan, plan.shards)
     adopt(journal, adoptions)
     assert shards(config.output) == before
@@ -76,9 +76,9 @@ def test_a_plan_takes_over_the_shards_of_the_one_before_without_writing_them(
         "train-00000-of-00003.tfrecord",
         "train-00001-of-00003.tfrecord",
     }
-    prep.run(config)  # It writes the empty one.
+    run_here(config)  # It writes the empty one.
     assert {**shards(config.output), "train-00002": None} == {**before, "train-00002": None}
-    assert prep.verify(config.output).clean
+    assert problems_in(config.output) == ()
 
 
 @pytest.mark.parametrize("steps", range(9))
