@@ -27,7 +27,7 @@ from prep.execution.executor import Executor, Workload
 from prep.execution.interrupts import before_exit
 from prep.monitoring.counts import LiveCounts
 from prep.monitoring.events import Callback, CancelToken, require_callbacks
-from prep.operations.outlook import Aim, aim_of
+from prep.operations.growth.appending import Aim, aim_of
 from prep.operations.run import Start, carry_out
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import State, Verdict

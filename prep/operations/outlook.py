@@ -10,12 +10,18 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from prep.config.model import AnyConfig, Config
-from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused, UsageError
+from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
 from prep.operations.growth.adoption import Adoption, pending_adoptions
-from prep.operations.growth.appending import as_it_grew, plan_growth, whole_plan
+from prep.operations.growth.appending import (
+    Aim,
+    aim_of,
+    as_it_grew,
+    plan_growth,
+    settled_splits,
+    whole_plan,
+)
 from prep.operations.growth.growing import Growth, describe_growth
 from prep.operations.preparation import as_begun, plan_images
 from prep.output.conflicts import require_room
@@ -32,28 +38,6 @@ from prep.sources.base import ImageEntry
 from prep.sources.manifest import entries_of
 from prep.storage.location import Location
 from prep.text import counted, quoted
-
-#: What is to become of what an output holds: a run goes on with it; adds images that are new in
-#: its source; does so, and writes shards again whose images are gone or have changed; or starts
-#: afresh.
-Aim = Literal["continue", "append", "compact", "overwrite"]
-
-
-def aim_of(*, overwrite: bool = False, append: bool = False, compact: bool = False) -> Aim:
-    """Return what a run is to do with what its output holds.
-
-    Raises:
-        UsageError: it is asked both to keep and to replace it.
-    """
-    if overwrite and (append or compact):
-        kept = "append" if append else "compact"
-        raise UsageError(
-            f"overwrite: got it together with {kept}, which keeps what overwrite replaces; give "
-            "one of them"
-        )
-    if overwrite:
-        return "overwrite"
-    return "compact" if compact else "append" if append else "continue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +127,16 @@ def plan(config: AnyConfig, *, append: bool = False, compact: bool = False) -> R
     """
     config = Config.of(config)
     aim = aim_of(append=append, compact=compact)
-    planned, journal = plan_images(config), Journal(config.output)
+    config.grant()
+    journal, settled, unusable = Journal(config.output), None, None
     try:
+        settled = settled_splits(journal, aim)
+    except PrepError as error:
+        unusable = error
+    planned = plan_images(config, settled)
+    try:
+        if unusable is not None:
+            raise unusable
         found = look_at_output(journal, planned, aim=aim)
     except PrepError as error:
         return replace(planned, state=OutputState(obstacle=error))

@@ -110,8 +110,8 @@ def plan_images(config: Config, settled: SettledSplits | None = None) -> RunPlan
 
     Args:
         config: what to plan.
-        settled: images that keep the split that they have in an output, whatever ``split`` would
-            say of them.
+        settled: images that an output holds: they keep their split, whatever ``split`` would say
+            of them, and are neither dropped as duplicates nor left out of a subset.
 
     Raises:
         SourceError: the source is missing or has no images.
@@ -199,10 +199,10 @@ def _plan(
     _warn_of_names_alike(catalog)
     _require_split_names(catalog)
     if config.duplicates == "drop":
-        catalog = without_duplicates(catalog, source)
+        catalog = without_duplicates(catalog, source, settled and settled.names)
     if config.subset is not None:
         catalog = take_subset(
-            catalog, config.subset, config.seed, _groups_of_scores(catalog, config)
+            catalog, config.subset, config.seed, _groups_of_scores(catalog, config), settled
         )
     found, origin, given = (labels, "", True) if labels else find_labels(config, source, catalog)
     plan = make_plan(config, catalog, found, mean, versions_here())

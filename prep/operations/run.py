@@ -26,10 +26,15 @@ from prep.monitoring.events import (
     emitting,
     require_callbacks,
 )
-from prep.operations.growth.appending import finish_adoption, take_over, warn_of_growth
-from prep.operations.outlook import (
+from prep.operations.growth.appending import (
     Aim,
     aim_of,
+    finish_adoption,
+    settled_splits,
+    take_over,
+    warn_of_growth,
+)
+from prep.operations.outlook import (
     look_at_output,
     missing_shards,
     require_few_refused,
@@ -147,9 +152,10 @@ def carry_out(
     began = time.perf_counter()
     with emitting(callbacks, token) as events:
         events.stage(f"listing {one_line(str(config.source))}")
-        planned = plan_images(config)
-        warn_of_labels(planned)
+        config.grant()
         journal = Journal(config.output)
+        planned = plan_images(config, settled_splits(journal, aim))
+        warn_of_labels(planned)
         # Before even a lock is written.
         found = look_at_output(journal, planned, aim=aim)
         finished = found.finished

@@ -67,8 +67,8 @@ class RunPlan(Displayable):
     """Everything that is decided before work begins, made now or read from an output.
 
     What an output does not store is empty in a plan that was read: ``ignored``, ``doubts``,
-    ``labels_from``, ``labels_given``, ``outdated``, ``shares`` and ``state``. Its manifest is a file
-    of its own, and read only if it is needed.
+    ``labels_from``, ``labels_given``, ``outdated``, ``shares`` and ``state``. Its manifest is a
+    file of its own, and read only if it is needed.
 
     Attributes:
         config: the configuration; without ``storage_options``, if it was read.

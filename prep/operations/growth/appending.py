@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import pyarrow as pa
 
-from prep.errors import OutputConflict
+from prep.errors import OutputConflict, UsageError
 from prep.operations.growth.adoption import (
     Adoption,
     adopt,
@@ -19,9 +20,45 @@ from prep.output.journal import Journal
 from prep.planning.continued import describe_outdated
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
+from prep.planning.splitting.settled import SettledSplits
 from prep.text import counted, reason_of, some
 
+#: What is to become of what an output holds: a run goes on with it; adds images that are new in
+#: its source; does so, and writes shards again whose images are gone or have changed; or starts
+#: afresh.
+Aim = Literal["continue", "append", "compact", "overwrite"]
 _LOGGER = logging.getLogger("prep")
+
+
+def aim_of(*, overwrite: bool = False, append: bool = False, compact: bool = False) -> Aim:
+    """Return what a run is to do with what its output holds.
+
+    Raises:
+        UsageError: it is asked both to keep and to replace it.
+    """
+    if overwrite and (append or compact):
+        kept = "append" if append else "compact"
+        raise UsageError(
+            f"overwrite: got it together with {kept}, which keeps what overwrite replaces; give "
+            "one of them"
+        )
+    if overwrite:
+        return "overwrite"
+    return "compact" if compact else "append" if append else "continue"
+
+
+def settled_splits(journal: Journal, aim: Aim) -> SettledSplits | None:
+    """Return the splits that images of an output keep; None if it has not grown and is not to.
+
+    Raises:
+        PrepError: its plan or its manifest can't be read.
+    """
+    if aim == "overwrite":
+        return None
+    stored = journal.stored_plan()
+    if stored is None or (aim == "continue" and stored.continues is None):
+        return None
+    return SettledSplits.of_plan(whole_plan(journal, stored))
 
 
 def plan_growth(journal: Journal, stored: RunPlan, now: RunPlan, *, compact: bool) -> Growth:

@@ -12,7 +12,7 @@ from prep.execution.clusters.choice import ClusterChoice
 from prep.execution.executor import Executor, Workload
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.events import Callback
-from prep.operations.outlook import aim_of
+from prep.operations.growth.appending import aim_of
 from prep.operations.run import carry_out
 from prep.output.report.report import RunReport
 

@@ -34,14 +34,24 @@ from prep.sources.manifest import entries_of
 from prep.storage.location import FileChanged
 
 
-def without_duplicates(catalog: Catalog, source: Source) -> Catalog:
+def without_duplicates(
+    catalog: Catalog, source: Source, settled: pa.ChunkedArray | None = None
+) -> Catalog:
     """Return the catalog of a source with one image of each group of identical ones.
 
     The one in the smallest split stays: a test image that is among the training images too is one
     that says little, and is worth more than one of many to train on. Within a split, the first by
     path stays.
+
+    Args:
+        catalog: the images of a source.
+        source: reads them.
+        settled: names of images that an output holds, which stay in any case.
     """
     images = catalog.images
+    stays = np.zeros(images.num_rows, bool)
+    if settled is not None:
+        stays = pc.is_in(images["path"], value_set=settled.combine_chunks()).to_numpy()
     split = images["split"].to_numpy()
     likeness = _likeness(images)
     paths = images["path"].to_pylist()
@@ -52,8 +62,10 @@ def without_duplicates(catalog: Catalog, source: Source) -> Catalog:
     images_in_split = np.bincount(split)
     dropped: list[int] = []
     for group in find_identical(likeness, checksums):
-        group.sort(key=lambda row: (images_in_split[split[row]], split[row], paths[row]))
-        dropped += group[1:]
+        group.sort(
+            key=lambda row: (not stays[row], images_in_split[split[row]], split[row], paths[row])
+        )
+        dropped += [row for row in group[1:] if not stays[row]]
     if not dropped:
         return catalog
     kept = np.ones(len(paths), bool)

@@ -9,6 +9,7 @@ import numpy as np
 from prep.config.subset_rules import SubsetRules
 from prep.errors import ConfigError
 from prep.planning.splitting.groups import Groups, scores_of_images
+from prep.planning.splitting.settled import SettledSplits
 from prep.sources.base import Catalog
 from prep.sources.labelling.rows import with_used_splits, without_rows
 from prep.sources.labels import class_title
@@ -18,7 +19,11 @@ _NOT_TAKEN = "image that is not in the subset"
 
 
 def take_subset(
-    catalog: Catalog, rules: SubsetRules, seed: int, groups: Groups | None = None
+    catalog: Catalog,
+    rules: SubsetRules,
+    seed: int,
+    groups: Groups | None = None,
+    settled: SettledSplits | None = None,
 ) -> Catalog:
     """Return the catalog with the images of a subset.
 
@@ -30,6 +35,7 @@ def take_subset(
         rules: how many to take.
         seed: of the scores.
         groups: the group of each image, whose images have one score; None for none.
+        settled: images that an output holds, which are taken before others.
 
     Raises:
         ConfigError: there is no such split, or no image would be left in one.
@@ -44,12 +50,15 @@ def take_subset(
     cells = splits.astype(np.int64) * len(catalog.classes) + classes
     sizes = np.bincount(cells, minlength=len(catalog.splits) * len(catalog.classes))
     scores = scores_of_images(seed, images["path"], groups)
-    order = np.lexsort((scores, cells))  # Ties stay in the order of rows, which is by name.
+    is_new = np.ones(len(scores), bool)
+    if settled is not None:
+        is_new = settled.among(images["path"], settled.splits) < 0
+    order = np.lexsort((scores, is_new, cells))  # Ties stay in the order of rows, which is by name.
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order)) - starts[cells[order]]
     taken = np.array([rules.taken(size) for size in sizes.tolist()], np.int64)
-    left_out = rank >= taken[cells]
+    left_out = is_new & (rank >= taken[cells])
     if rules.of is not None:
         left_out &= splits == catalog.splits.index(rules.of)
     kept = without_rows(catalog, left_out, _NOT_TAKEN)
