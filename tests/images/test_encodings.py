@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from prep.errors import RecordError, RefusedImage
+from prep.errors import RecordError
 from prep.images.encoding.encode import make_encoder
 from prep.images.encoding.png_writer import png_of
 from prep.images.encoding.readback import CropReader
@@ -28,7 +28,8 @@ SIZE = Size(24, 40)
 SEEN = picture(24, 40)
 GRAY = np.array(Image.fromarray(SEEN).convert("L"))
 
-any_pixels = st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
+sides = st.tuples(st.integers(1, 9), st.integers(1, 9))
+any_pixels = st.one_of(sides, st.tuples(*2 * [st.integers(1, 9)], st.just(3))).flatmap(
     lambda shape: arrays(np.uint8, shape)
 )
 
@@ -44,14 +45,14 @@ def reader(encoding: Encoding, mode: Mode = "rgb") -> CropReader:
 @given(pixels=any_pixels)
 def test_a_png_is_read_by_others_as_the_pixels_that_it_was_made_of(pixels: Pixels) -> None:
     data = png_of(pixels)
-    gray = pixels.shape[2] == 1
+    gray = pixels.ndim == 2
     with Image.open(io.BytesIO(data)) as image:
         assert (image.mode, image.size) == ("L" if gray else "RGB", pixels.shape[1::-1])
-        assert np.array_equal(np.asarray(image).reshape(pixels.shape), pixels)
+        assert np.array_equal(np.asarray(image), pixels)
     by_opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert by_opencv is not None
-    assert np.array_equal(by_opencv.reshape(pixels.shape)[..., ::-1], pixels)
-    assert np.array_equal(tf.io.decode_png(data).numpy(), pixels)
+    assert np.array_equal(by_opencv if gray else by_opencv[..., ::-1], pixels)
+    assert np.array_equal(tf.io.decode_png(data).numpy(), pixels[..., None] if gray else pixels)
 
 
 @pytest.mark.parametrize("encoding", ["png", "raw"])
@@ -63,10 +64,10 @@ def test_lossless_encodings_come_back_exactly(encoding: Encoding) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "png", "raw"])
-def test_gray_comes_back_as_one_channel(encoding: Encoding) -> None:
-    found = reader(encoding, "gray").pixels(encoded(GRAY[..., None], encoding))
-    assert found.shape == (24, 40, 1)
-    assert psnr(found, GRAY[..., None]) > 40
+def test_gray_comes_back_in_three_equal_channels(encoding: Encoding) -> None:
+    found = reader(encoding, "gray").pixels(encoded(GRAY, encoding))
+    assert found.shape == (24, 40, 3)
+    assert psnr(found, np.dstack([GRAY] * 3)) > 40
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "webp"])
@@ -104,14 +105,14 @@ REFUSED: list[tuple[Encoding, Mode, bytes, str]] = [
     ("png", "rgb", encoded(SEEN, "png")[:-12], "expected a whole PNG"),  # All pixels are there.
     ("png", "rgb", encoded(SEEN, "png").replace(b"IDAT", b"IDAU"), "expected a whole PNG"),
     ("png", "rgb", encoded(SEEN[1:], "png"), "expected 40 × 24 pixels, found 40 × 23"),
-    ("png", "rgb", encoded(GRAY[..., None], "png"), "expected PNG in colours, found it gray"),
-    ("png", "gray", encoded(SEEN, "png"), "expected PNG gray, found it in colours"),
-    ("png", "rgb", with_alpha("PNG"), "expected PNG in colours, found it transparent"),
+    ("png", "rgb", encoded(GRAY, "png"), "expected a PNG in colours, found one in gray"),
+    ("png", "gray", encoded(SEEN, "png"), "expected a PNG in gray, found one in colours"),
+    ("png", "rgb", with_alpha("PNG"), "expected a PNG without transparency"),
     ("png", "rgb", jpeg(SEEN), "expected PNG, found a file that begins"),
     ("png", "rgb", b"", "expected PNG, found nothing"),
     ("webp", "rgb", encoded(SEEN, "webp")[:-20], "expected a whole WebP"),
     ("webp", "rgb", encoded(SEEN[:, 1:], "webp"), "expected 40 × 24 pixels, found 39 × 24"),
-    ("webp", "rgb", with_alpha("WEBP"), "expected WebP in colours, found it transparent"),
+    ("webp", "rgb", with_alpha("WEBP"), "expected a WebP without transparency"),
     ("webp", "rgb", encoded(SEEN, "png"), "expected WebP, found PNG"),
     ("jpeg", "rgb", jpeg(GRAY), "expected a JPEG in colours, found one in gray"),
     ("jpeg", "gray", jpeg(SEEN), "expected a JPEG in gray, found one in colours"),
@@ -156,16 +157,6 @@ def test_images_of_different_sizes_come_back_within_what_was_asked_for() -> None
     assert never.pixels(jpeg(picture(10, 12))).shape == (10, 12, 3)
     with pytest.raises(RecordError, match="found 41 × 24"):
         never.pixels(jpeg(picture(24, 41)))
-
-
-def test_a_side_that_a_format_has_no_room_for_is_refused() -> None:
-    wide = np.zeros((1, 16_384, 3), np.uint8)
-    with pytest.raises(RefusedImage, match="16,384 × 1 pixels once resized; webp holds 16,383"):
-        encoded(wide, "webp")
-    assert encoded(wide, "png")
-    assert encoded(wide, "jpeg")
-    with pytest.raises(RefusedImage, match="too extreme"):
-        encoded(np.zeros((65_501, 1, 3), np.uint8), "jpeg")
 
 
 def checks(one: tuple[int, int, int], other: tuple[int, int, int]) -> Pixels:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
-from prep.errors import RefusedImage
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.png_writer import png_of
 from prep.images.fitting.resizer import Resizer
@@ -20,59 +20,49 @@ from prep.settings.choices import RGB, Encoding
 QUALITY = 70
 
 Encoder = Callable[[Pixels], bytes]
+Offset = npt.NDArray[np.float32]
 
-
-#: Pixels that the sides of an image file may have at most: the limits of libjpeg and of libwebp.
-_LONGEST_SIDES: dict[Encoding, int] = {"jpeg": 65_500, "webp": 16_383}
 # From 0 (fast) to 6 (small). Measured on 149 photos of 256 × 256 pixels at quality 90: 3.3 ms and
 # 18.0 kB with 2, 6.5 ms and 17.9 kB with 4, which is the default.
 _WEBP_METHOD = 2
 
 
 def make_encoder(encoding: Encoding, quality: int, mean: RGB | None) -> Encoder:
-    """Return the function that encodes pixels, uint8 (height, width, 3), RGB, or of one channel.
+    """Return the function that encodes pixels, uint8 (height, width, 3), RGB, or (height, width).
 
     ``png`` is lossless. ``webp`` takes RGB alone, for its files have no gray. ``raw`` is the
     samples in row-major order; ``float32`` is the same as little-endian float32, less ``mean`` (per
-    channel, 0 to 255).
-
-    The function raises RefusedImage if a side is too long for the format of the file.
+    channel, 0 to 255; of gray, the first).
     """
     encoders: dict[Encoding, Encoder] = {
         "jpeg": lambda pixels: jpeg_of(pixels, quality),
         "webp": lambda pixels: webp_of(pixels, quality),
         "png": png_of,
         "raw": lambda pixels: pixels.tobytes(),
-        "float32": lambda pixels: (pixels.astype("<f4") - offset[: pixels.shape[2]]).tobytes(),
+        "float32": lambda pixels: (pixels.astype("<f4") - _of(pixels, offset)).tobytes(),
     }
     offset = np.array(mean or (0, 0, 0), "<f4")
     return encoders[encoding]
 
 
+def _of(pixels: Pixels, offset: Offset) -> Offset:
+    return offset if pixels.ndim == 3 else offset[:1]
+
+
 def jpeg_of(pixels: Pixels, quality: int) -> bytes:
-    """Encode pixels, uint8 (height, width, 1 or 3), as JPEG with chroma at half the resolution."""
-    _require_side(pixels, "jpeg")
-    colours, sampling = ("RGB", "420") if pixels.shape[2] == 3 else ("GRAY", "Gray")
-    data: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality, colours, sampling, fastdct=False
-    )
+    """Encode pixels, uint8 RGB or gray, as JPEG with chroma at half the resolution."""
+    gray = pixels.ndim == 2
+    samples = np.ascontiguousarray(pixels[..., None] if gray else pixels)
+    colours, chroma = ("GRAY", "Gray") if gray else ("RGB", "420")
+    data: bytes = simplejpeg.encode_jpeg(samples, quality, colours, chroma, fastdct=False)
     return data
 
 
 def webp_of(pixels: Pixels, quality: int) -> bytes:
     """Encode pixels, uint8 (height, width, 3), RGB, as lossy WebP."""
-    _require_side(pixels, "webp")
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=_WEBP_METHOD)
     return file.getvalue()
-
-
-def _require_side(pixels: Pixels, encoding: Encoding) -> None:
-    height, width = pixels.shape[:2]
-    if max(height, width) > (most := _LONGEST_SIDES[encoding]):
-        raise RefusedImage(
-            "too extreme", f"{width:,} × {height:,} pixels once resized; {encoding} holds {most:,}"
-        )
 
 
 def encode_png(pixels: Pixels) -> bytes:

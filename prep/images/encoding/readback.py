@@ -36,9 +36,9 @@ class CropReader:
     def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
         self._shape = settings.height, settings.width, settings.channels
-        self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")
+        self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")[: settings.channels]
         self._decoder = Decoder(ImageSettings(max_aspect=_LONGEST_SIDE))
-        self._kept: Pixels = np.empty(math.prod(self._shape), np.uint8)
+        self._kept: Pixels = np.empty(settings.height * settings.width * 3, np.uint8)
         self._pixels = 0
         self._allowed = np.zeros(3)
         self._grid_side = grid_side(settings)
@@ -69,9 +69,9 @@ class CropReader:
         return r, g, b
 
     def pixels(self, image: bytes) -> Pixels:
-        """Return a crop, uint8 (height, width, 3), or of one channel if it is gray.
+        """Return a result, uint8 (height, width, 3), RGB; gray has three equal channels.
 
-        It lies in memory that the next call overwrites.
+        It may lie in memory that the next call overwrites.
 
         Raises:
             RecordError: our encoder has not written this: strict decoding refuses it, its size or
@@ -85,16 +85,13 @@ class CropReader:
         return self._of_samples(image)
 
     def _of_jpeg(self, image: bytes) -> Pixels:
-        gray = self._settings.channels == 1
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(image)
             self._require_size(height, width)
-            if (colours == "Gray") != gray:
-                expected, found = ("gray", "colours") if gray else ("colours", "gray")
-                raise RecordError(f"expected a JPEG in {expected}, found one in {found}")
-            fits = height * width * self._settings.channels <= self._kept.size
+            self._require_colours("a JPEG", gray=colours == "Gray")
+            fits = height * width * 3 <= self._kept.size
             pixels: Pixels = simplejpeg.decode_jpeg(
-                image, "GRAY" if gray else "RGB", buffer=self._kept if fits else None, strict=True
+                image, "RGB", buffer=self._kept if fits else None, strict=True
             )
         except ValueError as error:
             raise RecordError(f"expected a whole JPEG, found that: {error}") from None
@@ -112,25 +109,31 @@ class CropReader:
             raise RecordError(f"expected a whole {name}, found that: {error}") from None
         if decoded.note is not None:
             raise RecordError(f"expected a whole {name}, found that: {decoded.note.detail}")
-        marks = ("gray",) if self._settings.channels == 1 else ()
-        if decoded.kind.marks != marks:
-            expected, other = (" and ".join(m) or "in colours" for m in (marks, decoded.kind.marks))
-            raise RecordError(f"expected {name} {expected}, found it {other}")
-        return np.ascontiguousarray(decoded.pixels[..., : self._settings.channels])
+        if "transparent" in decoded.kind.marks:
+            raise RecordError(f"expected a {name} without transparency, found one with it")
+        self._require_colours(f"a {name}", gray="gray" in decoded.kind.marks)
+        return decoded.pixels
 
     def _of_samples(self, image: bytes) -> Pixels:
-        encoding = self._settings.encoding
-        length = math.prod(self._shape) * (1 if encoding == "raw" else 4)
+        encoding, shape = self._settings.encoding, self._shape
+        length = math.prod(shape) * (1 if encoding == "raw" else 4)
         if len(image) != length:
             raise RecordError(f"expected {length} bytes of {encoding}, found {len(image)}")
         if encoding == "raw":
-            return np.frombuffer(image, np.uint8).reshape(self._shape)
-        samples = np.frombuffer(image, "<f4").reshape(self._shape)
-        with np.errstate(invalid="ignore"):  # NaN fails the comparison below.
-            pixels: Pixels = np.rint(samples + self._offset).astype(np.uint8)
-        if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
-            raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
-        return pixels
+            pixels = np.frombuffer(image, np.uint8).reshape(shape)
+        else:
+            samples = np.frombuffer(image, "<f4").reshape(shape)
+            with np.errstate(invalid="ignore"):  # NaN fails the comparison below.
+                pixels = np.rint(samples + self._offset).astype(np.uint8)
+            if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
+                raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
+        return pixels if shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+
+    def _require_colours(self, file: str, *, gray: bool) -> None:
+        """Raise RecordError unless a file is gray where gray was asked for, and only there."""
+        if gray != (self._settings.channels == 1):
+            expected, found = ("colours", "gray") if gray else ("gray", "colours")
+            raise RecordError(f"expected {file} in {expected}, found one in {found}")
 
     def _require_size(self, height: int, width: int) -> None:
         """Raise RecordError unless a result can have this size."""
