@@ -136,6 +136,7 @@ class Config(Displayable, BaseModel):
     seed: Whole = field("seed")
     interpolation: Interpolation = field("interpolation")
     encoding: Encoding = field("encoding")
+    keep_fitting: bool = field("keep_fitting")
     mean_file: Location | None = field("mean_file")
     on_bad_image: Literal["refuse", "fail"] = field("on_bad_image")
     max_refused: Number = field("max_refused")
@@ -297,6 +298,15 @@ class Config(Displayable, BaseModel):
         if self.encoding == "webp" and self.mode == "gray":
             raise ConfigError(
                 "encoding: got webp, which has no gray; use encoding jpeg or png, or mode rgb"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _jpegs_are_kept_among_jpegs(self) -> Config:
+        if self.keep_fitting and self.encoding != "jpeg":
+            raise ConfigError(
+                f"keep_fitting: got true, which keeps JPEGs as they are; encoding is "
+                f"{self.encoding}; leave keep_fitting out, or use encoding jpeg"
             )
         return self
 

@@ -56,6 +56,7 @@ class ImageProcessor:
         planes = settings.channels if settings.same_size else 0
         self._planes = [np.empty(shape, np.uint8) for _ in range(planes)]
         self._grid_side = grid_side(settings)
+        self._keeps = settings.keep_fitting
         self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
 
     def __call__(self, data: bytes) -> Processed:
@@ -72,7 +73,10 @@ class ImageProcessor:
         kind = decoded.kind
         if decoded.orientation != 1:
             kind = kind._replace(marks=(*kind.marks, "turned"))
-        image = self._encode(pixels)
+        if self._keeps and is_fitting(data, decoded, pixels):
+            image, kind = data, kind._replace(marks=(*kind.marks, "kept"))
+        else:
+            image = self._encode(pixels)
         return Processed(image, sums, width, height, decoded.note, decoded.bits, kind, grid)
 
     def crop(self, data: bytes) -> Pixels:
@@ -99,3 +103,29 @@ def luma(pixels: Pixels) -> Pixels:
     [[[9], [76]]]
     """
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]  # type: ignore[return-value]
+
+
+# A kept file may have metadata and more beside its pixels, but must fit into a record: see
+# `RunPlan.largest_record`.
+_BYTES_PER_PIXEL, _METADATA = 12, 32 << 10  # 32 KiB
+
+
+def is_fitting(data: bytes, decoded: Decoded, pixels: Pixels) -> bool:
+    """Return whether a file is a JPEG of just these pixels, so that it needs no encoding.
+
+    It is upright, in the colours asked for, and needs no repair; its profile is not converted.
+
+    Args:
+        data: the file.
+        decoded: what it holds.
+        pixels: the result, uint8 (height, width, 3), RGB, or (height, width, 1), gray.
+    """
+    height, width = pixels.shape[:2]
+    return (
+        decoded.plain
+        and decoded.orientation == 1
+        and decoded.profile is None
+        and (decoded.height, decoded.width) == (height, width)
+        and decoded.kind.marks == (("gray",) if pixels.shape[2] == 1 else ())
+        and len(data) <= _BYTES_PER_PIXEL * height * width + _METADATA
+    )

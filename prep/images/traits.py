@@ -18,7 +18,7 @@ from prep.parsing import Fields, refuse, whole
 #: Images that are listed of each kind and each extreme.
 MOST_NAMED = 12
 #: Properties of a stored image, besides its format.
-MARKS = ("gray", "CMYK", "transparent", "turned")
+MARKS = ("gray", "CMYK", "transparent", "turned", "kept")
 _MOST_FORMATS = 64
 _LONGEST_FORMAT = 64  # characters
 _MOST_LEVEL = 25_500  # 255, in hundredths
@@ -97,7 +97,7 @@ class Traits:
         enlarged: the number of images that were made larger.
         formats: images by format, such as ``JPEG``.
         marks: images by :data:`MARKS`: stored in ``gray`` or ``CMYK``, with an alpha channel or a
-            ``transparent`` colour, ``turned`` by their Exif orientation.
+            ``transparent`` colour, ``turned`` by their Exif orientation, or ``kept`` to the byte.
         extremes: the first images of each of :data:`EXTREMES`. The ``widest`` are wider than high,
             the ``tallest`` higher than wide, and the ``least colourful`` not stored in gray.
     """

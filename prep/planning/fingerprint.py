@@ -119,7 +119,10 @@ GROWING = frozenset((IMAGES, LABELS, PARTITION, SIZES, "splits", "images_per_sha
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
     "format": DEFAULT_FORMAT,
-    **{name: Config.model_fields[name].default for name in ("fit", "enlarge", "mode")},
+    **{
+        name: Config.model_fields[name].default
+        for name in ("fit", "enlarge", "mode", "keep_fitting")
+    },
     PARTITION: "filled",
 }
 

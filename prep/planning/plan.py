@@ -33,7 +33,7 @@ _SPARE = 1 << 16  # 64 KiB, for what stands around images
 # Keys that the plans of early versions do not have; they are left out if they are as by default.
 _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
-) | {"unpack", "fit", "enlarge", "mode", "label_offset", "split", "subset"}
+) | {"unpack", "fit", "enlarge", "mode", "keep_fitting", "label_offset", "split", "subset"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ MOST_SIDE = 4096
 #: fit ``shorter`` can be longer than what was asked for.
 LONGEST_SIDE = 16_383
 # Settings that the plans of early versions do not have.
-_LATER = ("fit", "enlarge", "mode")
+_LATER = ("fit", "enlarge", "mode", "keep_fitting")
 _HEIGHT_X_WIDTH = re.compile(r"\s*([0-9]{1,5})\s*[x×X]\s*([0-9]{1,5})\s*")
 
 
@@ -97,6 +97,7 @@ class ImageSettings:
     interpolation: Interpolation = KEYS["interpolation"].default
     encoding: Encoding = KEYS["encoding"].default
     quality: int = KEYS["quality"].default
+    keep_fitting: bool = KEYS["keep_fitting"].default
     mean: RGB | None = None
     damaged: Damaged = KEYS["damaged"].default
     max_pixels: int = KEYS["max_pixels"].default

@@ -90,6 +90,13 @@ RECORD_KEYS: dict[str, Key] = {
         words=get_args(Encoding),
         decides_bytes=True,
     ),
+    "keep_fitting": Key(
+        default=False,
+        help="Keep a JPEG that has the size already as it is, to the byte, in place of encoding it "
+        "again. For encoding jpeg.",
+        kind="true or false",
+        decides_bytes=True,
+    ),
     "mean_file": Key(
         default=None,
         help="JSON file with R, G and B: the mean that encoding float32 subtracts.",

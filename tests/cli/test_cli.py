@@ -204,10 +204,11 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "check": "digest",
     }
     of_lists = {"columns", "images", "extension"}  # A recipe of the documents has them.
-    others = {*of_lists, "label_offset", "unpack", "storage_options"}  # The last are never told.
+    given_apart = {"label_offset", "unpack", "keep_fitting", "storage_options"}
+    others = of_lists | given_apart  # The last are never told.
     assert given.keys() == prep.Config.model_fields.keys() - others
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    finished("run", *flags, "--unpack", "--workers", "1", cwd=tmp_path)
+    finished("run", *flags, "--unpack", "--no-keep-fitting", "--workers", "1", cwd=tmp_path)
     used = read_json(tmp_path / "out/report.json")["config"]
     used = {key: value for key, value in used.items() if key not in {*of_lists, "label_offset"}}
     as_mappings = {
@@ -215,7 +216,8 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "split": {"test": 1},
         "subset": {"fraction": 0.8, "min_per_class": 1},
     }
-    assert used == {**given, "splits": ["train", "val"], "unpack": True, **as_mappings}
+    apart = {"unpack": True, "keep_fitting": False, **as_mappings}
+    assert used == {**given, "splits": ["train", "val"], **apart}
     receipts = [read_json(path) for path in tmp_path.glob("out/.prep/receipts/*/*.json")]
     # Of 12, one is excluded, one is in the test split, and two are not in the subset.
     assert len(receipts) == 8

@@ -16,7 +16,8 @@ from prep.images.decoders.decode import Decoder, decode
 from prep.images.decoders.values import Note
 from prep.images.processor import ImageProcessor
 from prep.settings.image_settings import ImageSettings
-from tests.support.pictures import Pixels, image_file, jpeg, picture, psnr, short
+from tests.support.jpegs import as_arithmetic_coded, without_huffman_tables
+from tests.support.pictures import image_file, jpeg, picture, psnr, short
 
 PICTURE = picture(96, 128)
 PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
@@ -169,29 +170,6 @@ def test_a_wrong_checksum_of_metadata_is_passed_over() -> None:
 
 
 # --- harmless oddities ----------------------------------------------------------------------------
-
-
-def without_huffman_tables(data: bytes) -> bytes:
-    """A frame as cameras send it in a Motion-JPEG stream: the tables are understood."""
-    parts, at = [data[:2]], 2
-    while data[at + 1] != 0xDA:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] != 0xC4:
-            parts.append(data[at:end])
-        at = end
-    return b"".join([*parts, data[at:]])
-
-
-def as_arithmetic_coded(pixels: Pixels) -> bytes:
-    """A gray JPEG with arithmetic coding, of one flat block that takes no bits at all."""
-    height, width, _ = pixels.shape
-    return (
-        jpeg(pixels)[: jpeg(pixels).index(b"\xff\xc0")]
-        + b"\xff\xc9\0\x0b\x08"
-        + struct.pack(">HH", height, width)
-        + b"\x01\x01\x11\0"
-        + b"\xff\xda\0\x08\x01\x01\0\0\x3f\0\0\0\xff\xd9"
-    )
 
 
 @pytest.mark.parametrize(

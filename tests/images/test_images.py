@@ -31,6 +31,7 @@ from prep.images.processor import ImageProcessor
 from prep.images.stats import channel_sums
 from prep.settings.choices import Encoding
 from prep.settings.image_settings import ImageSettings
+from tests.support.jpegs import planar_jpeg
 from tests.support.pictures import STORED, Pixels, image_file, jpeg, picture, psnr, short, stored
 
 WIDE = picture(48, 60)  # Its central square needs no resizing to become 48 × 48,
@@ -116,28 +117,6 @@ def test_a_lossless_file_gives_its_very_pixels(data: bytes, expected: Pixels) ->
     assert found.shape == (48, 48, 3)
     assert found.dtype == np.uint8
     assert np.abs(found.astype(int) - pixels).max() <= 1  # Transparency is rounded.
-
-
-def planar_jpeg(pixels: Pixels, *factors: tuple[int, int]) -> bytes:
-    """A baseline JPEG with any sampling factors (horizontal, vertical), a scan for each component.
-
-    No writer at hand makes one, but the scan of a gray JPEG is that of a component.
-    """
-    height, width, _ = pixels.shape
-    most = [max(factor) for factor in zip(*factors, strict=True)]
-    tables, scans, components = b"", b"", b""
-    for i, (band, (h, v)) in enumerate(
-        zip(Image.fromarray(pixels).convert("YCbCr").split(), factors, strict=True)
-    ):
-        shape = (-(-width * h // most[0]), -(-height * v // most[1]))
-        gray = image_file(band.resize(shape, Image.Resampling.BOX), "JPEG", quality=95)
-        frame, scan = gray.index(b"\xff\xc0"), gray.index(b"\xff\xda")
-        end_of_frame = frame + 2 + gray[frame + 3]
-        tables = gray[:frame] + gray[end_of_frame:scan]  # The same each time.
-        scans += b"\xff\xda\0\x08\x01" + bytes([i + 1, 0]) + b"\0\x3f\0" + gray[scan + 10 : -2]
-        components += bytes([i + 1, h << 4 | v, 0])
-    frame_header = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", height, width) + b"\x03" + components
-    return tables + frame_header + scans + b"\xff\xd9"
 
 
 def cmyk_jpeg(pixels: Pixels) -> bytes:

@@ -51,6 +51,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "enlarge": ("never", {}),
     "mode": ("gray", {}),
     "quality": (80, {}),
+    "keep_fitting": (True, {}),
     "images_per_shard": (4, {}),
     "format": ("webdataset", {}),
     "compression": ("GZIP", {}),

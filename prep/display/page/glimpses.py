@@ -67,6 +67,7 @@ def _lenient(settings: ImageSettings) -> ImageSettings:
         settings,
         size=THUMBNAIL,
         encoding="jpeg",
+        keep_fitting=False,
         quality=QUALITY,
         interpolation="area",
         damaged="keep",

@@ -45,6 +45,8 @@ class Decoded(NamedTuple):
             part is never shrunk.
         bits: of the largest sample, if the image claims 16 bits per sample; otherwise 0.
         kind: how the image is stored.
+        plain: whether it is a JPEG that any strict decoder reads as it is: with Huffman coding, its
+            own tables and a usual sampling, and without repairs.
     """
 
     pixels: Pixels
@@ -58,6 +60,7 @@ class Decoded(NamedTuple):
     left: int = 0
     bits: int = 0
     kind: Kind = JPEG
+    plain: bool = False
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
@@ -25,6 +25,7 @@ _MARKS = {
     "transparent": "with transparency",
     "turned": "turned by Exif orientation",
 }
+_KEPT = "kept as they are"
 _TITLES = {
     "smallest": "Smallest",
     "widest": "Widest",
@@ -102,9 +103,16 @@ def _groups(facts: Facts) -> dict[str, list[Group]]:
     formats = sorted({name for of in traits for name in of.formats})
     return {
         **{name: [of.formats.get(name, none) for of in traits] for name in formats},
-        **{text: [of.marks.get(mark, none) for of in traits] for mark, text in _MARKS.items()},
+        **{text: [of.marks.get(mark, none) for of in traits] for mark, text in _marks(facts)},
         f"enlarged from less than {_pixels_of(framing)}": [_enlarged(of, framing) for of in traits],
     }
+
+
+def _marks(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the marks that images of this run can have, and what to call them."""
+    yield from _MARKS.items()
+    if facts.plan.settings.keep_fitting:
+        yield "kept", _KEPT
 
 
 def _enlarged(traits: Traits, framing: Framing) -> Group:

@@ -92,11 +92,12 @@ class JpegDecoder:
         if fault is not None and fault.reason == "damaged":
             self._damaged(fault)  # This is certain before anything is decoded.
         factor = needed.factor(height, width, header.orientation)
-        note = None
+        note, plain = None, fault is None and header.tables.huffman > 0
         try:
             pixels = self._decode(data, header, factor)
         except ValueError as error:
             pixels, factor, note = self._decode_with_remedies(data, header, factor, str(error))
+            plain = False
         if fault is not None and (note is None or note.outcome != "damaged"):
             note = self._damaged(fault)
         profile = read_profile(data) if self._settings.icc == "convert" else None
@@ -105,7 +106,8 @@ class JpegDecoder:
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
             profile = None
         kind = _KINDS.get(len(components), JPEG)
-        return Decoded(pixels, height, width, factor, header.orientation, profile, note, kind=kind)
+        decoded = Decoded(pixels, height, width, factor, header.orientation, profile, note)
+        return decoded._replace(kind=kind, plain=plain)
 
     def _decode_with_remedies(
         self, data: bytes, header: JpegHeader, factor: int, complaint: str
