@@ -92,7 +92,8 @@ class JpegDecoder:
         if fault is not None and fault.reason == "damaged":
             self._damaged(fault)  # This is certain before anything is decoded.
         factor = needed.factor(height, width, header.orientation)
-        note, plain = None, fault is None and header.tables.huffman > 0
+        note = None
+        plain = fault is None and bool(header.tables.huffman) and not header.frame.arithmetic
         try:
             pixels = self._decode(data, header, factor)
         except ValueError as error:
