@@ -27,8 +27,8 @@ from prep.shards.formats.base import Sample, record_format
 from prep.shards.writer import RunRef, write_shard
 from tests.support.pictures import Pixels, write_tree
 
-SIZE = 24
-SHAPE = (24, 24)
+SIZE = "24x32"
+SHAPE = (24, 32)
 TREE = {"train": {"cat": 3, "dog": {"0.jpg": b"no image"}}}
 
 
@@ -39,7 +39,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(source: Path, output: Path, **values: Any) -> RunPlan:
     """Write an output in this process."""
-    config = prep.Config(source=str(source), output=str(output), size=SIZE, **values)
+    config = prep.Config(source=str(source), output=str(output), **{"size": SIZE, **values})
     made = prep.plan(config)
     Journal(config.output).begin(made)
     for shard in made.shards:

@@ -22,13 +22,13 @@ from prep.images.decoders.values import Pixels
 
 _AVERAGE = 3  # the filter type: a sample less the mean of its neighbours to the left and above
 _LEVEL = 1
-_GRAY, _RGB = 0, 2  # colour types
+_COLOUR_TYPES = {1: 0, 3: 2}  # by samples per pixel: gray, RGB
 
 
 def png_of(pixels: Pixels) -> bytes:
-    """Encode pixels, uint8 (height, width, 3), RGB, or (height, width), gray, as PNG."""
-    colour_type = _RGB if pixels.ndim == 3 else _GRAY
-    header = struct.pack(">IIBBBBB", pixels.shape[1], len(pixels), 8, colour_type, 0, 0, 0)
+    """Encode pixels, uint8 (height, width, 1 or 3), gray or RGB, as PNG."""
+    height, width, samples = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[samples], 0, 0, 0)
     return b"".join(
         (
             SIGNATURE,
@@ -45,8 +45,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def _filtered(pixels: Pixels) -> bytes:
     """Return the scanlines, each filtered and with the type of its filter before it."""
-    height, width = pixels.shape[:2]
-    samples = 3 if pixels.ndim == 3 else 1
+    height, width, samples = pixels.shape
     padded = np.zeros((height + 1, (width + 1) * samples), np.uint8)
     padded[1:, samples:] = pixels.reshape(height, -1)
     left, above = padded[1:, :-samples], padded[:-1, samples:]
