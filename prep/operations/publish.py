@@ -77,6 +77,7 @@ def publish(
             report,
             read_as=stored.read_as,
             passed_over=stored.passed_over,
+            balance=stored.balance,
             refusals_allowed=stored.refusals_allowed,
         )
 
@@ -143,6 +144,7 @@ def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterat
             report,
             read_as=stored.read_as,
             passed_over=stored.passed_over,
+            balance=stored.balance,
             duplicates=stored.duplicates,
             output=stored.output,
             config={**report.config, "output": stored.config.get("output")},

@@ -28,7 +28,7 @@ _NOT_OF_THE_RESULT = {
     *("output", "seconds", "start_seconds", "images_per_second", "resumed_shards", "retries"),
     *("versions", "config", "verdict"),
     "duplicates",  # found by reading the images
-    *("read_as", "passed_over"),  # found by listing the source
+    *("read_as", "passed_over", "balance"),  # found by listing the source
     "refusals_allowed",  # as the run was asked
 }
 

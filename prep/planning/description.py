@@ -39,6 +39,7 @@ def plan_facts(
         ("labels", plan.labels_from),
         *(("warning", doubt) for doubt in plan.doubts),
         *(("warning", doubt) for doubt in plan.labels.doubts(plan.class_totals)),
+        *balance_facts({split: of.to_json() for split, of in plan.balance.items()}),
         ("shards", _shards(plan)),
         *expected,
         *([("outdated", describe_outdated(plan.outdated))] if plan.outdated else []),
@@ -60,6 +61,53 @@ def _classes(plan: RunPlan) -> str:
         return f"none: {rest}"
     said = f"{len(images):,}, with {_span(min(images), max(images))}"
     return f"{said}; {rest}" if rest else said
+
+
+def balance_facts(balance: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the balance of each of several splits, as names and values.
+
+    Args:
+        balance: of each split, from :meth:`prep.planning.splitting.balance.SplitBalance.to_json`.
+    """
+    classes = max((of["classes"] for of in balance.values()), default=0)
+    few = len(balance) < 2
+    return [] if few else [("split", describe_balance(*of, classes)) for of in balance.items()]
+
+
+def describe_balance(split: str, balance: Mapping[str, Any], classes: int) -> str:
+    """Describe the balance of a split in a line.
+
+    Args:
+        split: its name.
+        balance: see :func:`balance_facts`.
+        classes: the number of classes that the splits have.
+
+    >>> describe_balance(
+    ...     "val", {"images": 9, "classes": 2, "least": 4, "most": 5, "share": 0.3, "skew": 0.02}, 3
+    ... )
+    'val: 9 images of 2 of 3 classes, 4 to 5 images each; its mix of classes is 2.0% off'
+    """
+    of = f"{balance['classes']:,} of " if balance["classes"] < classes else ""
+    images = counted(balance["images"], "image")
+    each = f"{of}{counted(classes, 'class')}, {_span(balance['least'], balance['most'])}"
+    off = describe_share(balance) or f"its mix of classes is {balance['skew']:.1%} off"
+    return f"{split}: {images} of {each}; {off}"
+
+
+def describe_share(balance: Mapping[str, Any]) -> str:
+    """Describe what a split has got of its pool, and what was asked for; nothing if it was found.
+
+    Args:
+        balance: see :func:`balance_facts`.
+    """
+    made = balance.get("made")
+    if made is None:
+        return ""
+    off = abs(made["class_images"] - made["class_asked"])
+    farthest = f"class {quoted(made['class_name'])} is {off:,.1f} images off its share"
+    return f"{made['images'] / made['of']:.1%} of its pool, {made['asked']:.1%} asked for, " + (
+        "each class to within one image" if off < 1 else farthest
+    )
 
 
 def _shards(plan: RunPlan) -> str:

@@ -139,12 +139,16 @@ def test_it_says_what_the_report_says(prepared: Path) -> None:
     report = json.loads((prepared / "out/report.json").read_bytes())
     heads = ["class", "label", "train", "val", "written", "refused", "share", "of largest", "bar"]
     assert page.rows["classes"][0] == heads
-    for name, label, *counts, refused, share, _, _ in page.rows["classes"][1:]:
+    by_class = [row for row in page.rows["classes"] if len(row) == len(heads)]
+    for name, label, *counts, refused, share, _, _ in by_class[1:]:
         by_split = [report["classes"][split].get(name, 0) for split in ("train", "val")]
         assert [int(n) for n in counts] == [*by_split, sum(by_split)]
         assert refused == ("2" if name == "cat" else "0")
         assert float(share.removesuffix("%")) == pytest.approx(100 * sum(by_split) / 15, abs=0.5)
         assert int(label) == json.loads((prepared / "out/label_map.json").read_bytes())[name]
+    for split, planned, _, classes, *_ in page.rows["classes"][len(by_class) + 1 :]:
+        balance = report["balance"][split]
+        assert [int(planned), int(classes)] == [balance["images"], balance["classes"]]
     shards = {row[0]: row[1:5] for row in page.rows["shards"][1:]}
     channels = {row[0]: row[1:] for row in page.rows["channels"][1:]}
     for split, numbers in report["splits"].items():

@@ -74,6 +74,7 @@ def make_report(
         read_as=plan.read_as,
         passed_over=tuple(map(asdict, plan.ignored)),
         class_names=dict(plan.class_names),
+        balance={split: of.to_json() for split, of in plan.balance.items()},
         refusals_allowed=plan.refusals_allowed,
     )
 

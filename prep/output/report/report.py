@@ -69,6 +69,11 @@ class RunReport(Displayable):
             an image of the set.
         class_names: names for people, by class. In ``classes``, images without a label are those of
             the class ``""``.
+        balance: by split, the balance of the classes of the images planned: ``images``, their
+            ``share`` of all, 0 to 1; the number of ``classes``; ``least`` and ``most`` images of
+            one; ``skew``, the share of its images that would have to be of other classes for the
+            mix of classes to be that of all splits; and if the split was ``made``, what it has
+            got of its pool (see :class:`prep.planning.splitting.balance.SplitShare`).
         refusals_allowed: number of images that may be refused before the run is an error.
     """
 
@@ -99,6 +104,7 @@ class RunReport(Displayable):
     read_as: str = ""
     passed_over: tuple[Mapping[str, Any], ...] = ()
     class_names: Mapping[str, str] = field(default_factory=dict)
+    balance: Mapping[str, Any] = field(default_factory=dict)
     refusals_allowed: int = 0
     start_seconds: float = 0.0
 

@@ -11,6 +11,7 @@ from prep.images.stats import CHANNELS
 from prep.images.traits import EXTREMES, Group, Seen, Traits
 from prep.parsing import Fields, counts, number, refuse, text, whole
 from prep.planning.plan import refusals_allowed
+from prep.planning.splitting.balance import stored_balance
 
 
 def describe_traits(traits: Traits, path_of: Callable[[Seen], str]) -> dict[str, Any]:
@@ -125,6 +126,9 @@ def report_attributes(value: object) -> dict[str, Any]:
         "class_names": {
             name: text(title, "class_names")
             for name, title in fields.object("class_names", default={}).items()
+        },
+        "balance": {
+            split: stored_balance(of) for split, of in fields.object("balance", default={}).items()
         },
         "refusals_allowed": fields.whole("refusals_allowed", default=_allowed(images, config)),
     }

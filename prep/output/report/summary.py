@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prep.planning.description import balance_facts
 from prep.sources.folders.names import role_of
 from prep.text import counted, measured, rate, shown, size_text, triple
 
@@ -30,6 +31,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
             for name, split in report.splits.items()
         ),
     ]
+    rows += [fact for fact in balance_facts(report.balance) if fact[1].count("asked for")]
     if report.refused:
         reasons = report.refused_by_reason().items()
         rows.append(("refused", ", ".join(f"{n:,} {reason}" for reason, n in reasons)))

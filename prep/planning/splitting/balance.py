@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.config.split_rules import PoolPart
+from prep.parsing import Fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,29 @@ class SplitBalance:
                 "class_asked": round(made["class_asked"], 3),
             }
         return values
+
+
+def stored_balance(value: object) -> dict[str, Any]:
+    """Return what :meth:`SplitBalance.to_json` gave; raise ValueError if it is not that."""
+    fields = Fields(value, "the balance of a split")
+    stored: dict[str, Any] = {
+        name: fields.whole(name) for name in ("images", "classes", "least", "most")
+    }
+    stored |= {name: fields.number(name, most=1) for name in ("share", "skew")}
+    made = fields.any("made", default=None)
+    fields.end()
+    if made is not None:
+        of = Fields(made, "the share of a split")
+        stored["made"] = {
+            "asked": of.number("asked", most=1),
+            "images": of.whole("images"),
+            "of": of.whole("of", least=1),
+            "class_name": of.text("class_name"),
+            "class_images": of.whole("class_images"),
+            "class_asked": of.number("class_asked"),
+        }
+        of.end()
+    return stored
 
 
 def shares_of(

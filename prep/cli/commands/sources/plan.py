@@ -56,6 +56,7 @@ def _as_json(plan: RunPlan, guess: Estimate) -> dict[str, Any]:
         "images": plan.images,
         "source_bytes": plan.source_bytes,
         "splits": plan.counts,
+        "balance": {split: of.to_json() for split, of in plan.balance.items()},
         "labels": plan.labels.to_json(),
         "class_names": dict(plan.class_names),
         "doubts": list(plan.doubts),

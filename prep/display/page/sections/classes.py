@@ -9,6 +9,8 @@ from typing import Any
 from prep.display.page.figures import pictures
 from prep.display.page.samples import MOST_CLASSES, shown_classes, thumbnails_per_class
 from prep.display.page.section import Figure, Section, View, make_section
+from prep.planning.description import describe_share
+from prep.planning.splitting.balance import balance_of
 from prep.sources.base import UNLABELLED
 from prep.sources.labels import NO_LABEL, with_label
 from prep.text import counted, one_line, some
@@ -30,11 +32,33 @@ def classes(view: View) -> Section:
             "rows": _rows(view, by_size),
             "classes": len(with_label(totals)),
             "balance": _describe_balance(view),
+            "of_splits": _of_splits(view),
             "few": _FEW_CLASSES,
             "splits": view.facts.splits,
         },
         figures=_figures(view, by_size),
     )
+
+
+def _of_splits(view: View) -> list[dict[str, Any]]:
+    """Return the balance of each of several splits, as the report tells it, or else the plan."""
+    facts = view.facts
+    known = facts.report.balance if facts.report is not None else {}
+    found = known or {split: of.to_json() for split, of in balance_of(facts.planned).items()}
+    if len(found) < 2:
+        return []
+    return [
+        {
+            "split": split,
+            "images": of["images"],
+            "share": _percent(of["share"]),
+            "classes": of["classes"],
+            "each": f"{of['least']:,}" + (f" to {of['most']:,}" * (of["most"] > of["least"])),
+            "skew": _percent(of["skew"]),
+            "made": describe_share(of),
+        }
+        for split, of in found.items()
+    ]
 
 
 def _rows(view: View, by_size: Sequence[str]) -> list[dict[str, Any]]:
