@@ -146,9 +146,9 @@ def test_it_says_what_the_report_says(prepared: Path) -> None:
         assert refused == ("2" if name == "cat" else "0")
         assert float(share.removesuffix("%")) == pytest.approx(100 * sum(by_split) / 15, abs=0.5)
         assert int(label) == json.loads((prepared / "out/label_map.json").read_bytes())[name]
-    for split, planned, _, classes, *_ in page.rows["classes"][len(by_class) + 1 :]:
+    for split, planned, _, number, *_ in page.rows["classes"][len(by_class) + 1 :]:
         balance = report["balance"][split]
-        assert [int(planned), int(classes)] == [balance["images"], balance["classes"]]
+        assert [int(planned), int(number)] == [balance["images"], balance["classes"]]
     shards = {row[0]: row[1:5] for row in page.rows["shards"][1:]}
     channels = {row[0]: row[1:] for row in page.rows["channels"][1:]}
     for split, numbers in report["splits"].items():
@@ -156,7 +156,7 @@ def test_it_says_what_the_report_says(prepared: Path) -> None:
         assert [int(n) for n in shards[split]] == [numbers[key] for key in keys]
         expected = [*numbers["mean"].values(), *numbers["std"].values()]
         assert [float(n) for n in channels[split][1:]] == pytest.approx(expected, abs=0.0006)
-    assert {row[0]: row[-2] for row in page.rows["classes"][1:]} == {
+    assert {row[0]: row[-2] for row in by_class[1:]} == {
         "bird": "100%",
         "cat": "43%",
         "dog": "71%",
