@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prep.config.model import Config
+from prep.planning.dealing import deal, doubts_about_units, units_of_images
 from prep.planning.fingerprint import make_fingerprint
 from prep.planning.plan import RunPlan
 from prep.planning.shards import count_shards, default_images_per_shard
@@ -28,6 +29,9 @@ def make_plan(
 ) -> RunPlan:
     """Shuffle the images of each split, and spread them over shards.
 
+    Images that can only be read with all others of their group are shuffled by group; see
+    :mod:`prep.planning.dealing`.
+
     Raises:
         ConfigError: there would be more shards than an output may have.
     """
@@ -36,9 +40,15 @@ def make_plan(
     splits = {name: len(rows) for name, rows in per_split.items()}
     images_per_shard = config.images_per_shard or default_images_per_shard(catalog.images.num_rows)
     count_shards(splits, images_per_shard)
-    order = np.concatenate(
-        [rows[shuffled(len(rows), config.seed, name)] for name, rows in per_split.items()]
-    )
+    permutations = {name: shuffled(n, config.seed, name) for name, n in splits.items()}
+    units = units_of_images(catalog.images)
+    sizes: dict[str, list[int]] | None = None
+    if units is not None:
+        sizes = {}
+        for name, rows in per_split.items():
+            dealt = deal(units[rows], permutations[name], images_per_shard)
+            permutations[name], sizes[name] = dealt.order, dealt.sizes
+    order = np.concatenate([rows[permutations[name]] for name, rows in per_split.items()])
     manifest = catalog.images.take(pa.array(order)).select(columns_of(catalog.images))
     return RunPlan(
         config=config,
@@ -48,13 +58,22 @@ def make_plan(
         classes=catalog.classes,
         images_per_shard=images_per_shard,
         splits=splits,
+        sizes=sizes,
         fingerprint=make_fingerprint(
-            config, images_per_shard, "even", mean, versions, catalog.splits, labels, manifest
+            config,
+            images_per_shard,
+            "even" if sizes is None else "given",
+            mean,
+            versions,
+            catalog.splits,
+            labels,
+            manifest,
+            sizes,
         ),
         rows=manifest,
         ignored=catalog.ignored,
         class_names=catalog.class_names,
-        doubts=catalog.doubts,
+        doubts=(*catalog.doubts, *doubts_about_units(units, split)),
     )
 
 

@@ -18,7 +18,17 @@ Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]
 Format = Literal["tfrecord", "webdataset"]
 Layout = Literal[
-    "auto", "folders", "classes", "splits", "archive", "imagenet", "list", "webdataset", "tfrecord"
+    "auto",
+    "folders",
+    "classes",
+    "splits",
+    "archive",
+    "imagenet",
+    "list",
+    "webdataset",
+    "tfrecord",
+    "parquet",
+    "arrow",
 ]
 OnStray = Literal["fail", "skip"]
 OnMissing = Literal["fail", "skip"]

@@ -24,7 +24,6 @@ from prep.shards.opened import OpenedPlan, open_plan
 from prep.shards.reading import ImageReader, by_name, is_settled
 from prep.shards.tally import Tally
 from prep.sources.base import ImageEntry
-from prep.sources.prefetch import ReadAhead
 from prep.storage.newfile import NewFile
 from prep.storage.retry import Retries
 from prep.text import quoted
@@ -154,8 +153,7 @@ class _ShardWriter:
         guarded = GuardedProcessor(plan.settings, timeout, isolated=bool(file.others))
         entries, source = self._journal.entries(plan, self._shard), self._opened.source
         reader = ImageReader(plan.settings, self.retries, source)
-        files = ReadAhead(entries, source.fetch, lambda entry: entry.stamp.size, source.storage)
-        with closing(guarded) as processor, files as images:
+        with closing(guarded) as processor, closing(source.read_ahead(entries)) as images:
             for entry, fetch in images:
                 data = b""
                 image = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 from prep.sources.naming import KEPT_NAME
+from prep.sources.prefetch import ReadAhead
 from prep.storage.location import Location, Stamp
 from prep.text import quoted
 
@@ -214,6 +215,18 @@ class Source(abc.ABC):
             FileChanged, OSError: as ``read``.
         """
         return self.read(entry)
+
+    def read_ahead(
+        self, entries: Iterable[ImageEntry]
+    ) -> Generator[tuple[ImageEntry, Callable[[], bytes]]]:
+        """Yield each entry with a function that fetches it, once or again; for one thread.
+
+        What it returns at first may have been read before its turn. Close the generator to give up
+        what was not used. Images that can only be read together (``how`` ``row``) are read once if
+        they follow each other in the order of ``file`` and ``offset``.
+        """
+        with ReadAhead(entries, self.fetch, lambda entry: entry.stamp.size, self.storage) as images:
+            yield from images
 
     def unpack(self, entry: ImageEntry, data: bytes, most: int) -> bytes:
         """Return the contents of an image file that was fetched.

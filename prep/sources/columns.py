@@ -89,3 +89,13 @@ def with_numbers(
     """Return images with other numbers of their classes or splits."""
     at = images.column_names.index(column)
     return images.set_column(at, column, pa.array(numbers, pa.int32()))
+
+
+def numbers_in(values: pa.ChunkedArray) -> npt.NDArray[np.int32]:
+    """Return a number for each value, the same for equal values."""
+    encoded = (
+        values.unify_dictionaries()
+        if pa.types.is_dictionary(values.type)
+        else values.dictionary_encode()
+    )
+    return np.concatenate([np.array([], np.int32), *(c.indices.to_numpy() for c in encoded.chunks)])

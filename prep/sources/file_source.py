@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import lru_cache
+from itertools import groupby
 
 from prep.errors import LabelError, SourceError
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
@@ -107,7 +108,7 @@ class FileSource(Source):
         return None
 
     def read(self, entry: ImageEntry) -> bytes:
-        if entry.offset is None:
+        if entry.offset is None or entry.how == "row":
             return self.fetch(entry)
         from prep.sources.archives.member_reading import read_member
 
@@ -116,9 +117,24 @@ class FileSource(Source):
     def fetch(self, entry: ImageEntry) -> bytes:
         if entry.offset is None:
             return read_file(self._path(entry.file), entry.stamp)
+        if entry.how == "row":
+            from prep.sources.tables.row_groups import read_row
+
+            return read_row(self._path(entry.file), entry)
         from prep.sources.archives.member_reading import fetch_member
 
         return fetch_member(self._path(entry.file), entry, self._is_kept(entry))
+
+    def read_ahead(
+        self, entries: Iterable[ImageEntry]
+    ) -> Generator[tuple[ImageEntry, Callable[[], bytes]]]:
+        for are_rows, run in groupby(entries, lambda entry: entry.how == "row"):
+            if are_rows:
+                from prep.sources.tables.row_groups import read_rows_ahead
+
+                yield from read_rows_ahead(run, self._path)
+            else:
+                yield from super().read_ahead(run)
 
     def unpack(self, entry: ImageEntry, data: bytes, most: int) -> bytes:
         if entry.how != "deflate":
@@ -140,6 +156,10 @@ class FileSource(Source):
     def stamp(self, entry: ImageEntry) -> Stamp:
         if entry.offset is None:
             return stamp_of(self._path(entry.file))
+        if entry.how == "row":
+            from prep.sources.tables.row_groups import stamp_of_row
+
+            return stamp_of_row(self._path(entry.file), entry)
         from prep.sources.archives.member_reading import stamp_of_member
 
         return stamp_of_member(self._path(entry.file), entry, self._is_kept(entry))

@@ -77,6 +77,7 @@ REAL_INPUTS = {
         config={"labels": {"from": r"(?P<label>cat|dog)\.\d+\.jpg$"}, "unlabelled": "keep"},
     ),
     "webdataset": Input("webdataset"),
+    "hf_parquet": Input("hf_parquet", config={"unlabelled": "keep"}),
     "nested": Input("nested", config={"labels": {"from": "path"}}),
 }
 

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from google_crc32c import value as crc32c
 
-from prep.sources.archives.members import contents_of, is_of
+from prep.sources.archives.members import UNCHECKED, contents_of, is_of
 from prep.sources.archives.zips.zip_reading import (
     contents_changed,
     inflate,
@@ -107,8 +107,12 @@ def _read(path: str | bytes, entry: ImageEntry, length: int) -> FilePart:
 
 
 def _is_header(before: bytes, entry: ImageEntry) -> bool:
-    """Return whether the bytes before the contents are the header of a tar file's member."""
-    return entry.how != "deflate" and crc32c(before) == contents_of(entry.stamp.mtime)
+    """Return whether the bytes before the contents are the header of a tar file's member.
+
+    Of entries without a mark of their contents, no bytes are compared.
+    """
+    contents = contents_of(entry.stamp.mtime)
+    return entry.how != "deflate" and contents in (UNCHECKED, crc32c(before))
 
 
 def _contents(part: FilePart, entry: ImageEntry, is_kept: bool) -> bytes:

@@ -23,6 +23,8 @@ LINK_TO_FOLDER = "link to a folder that is read already"
 LONGEST_NAME = 4096
 #: Links that are followed one after another, as many as Linux does; a longer chain is broken.
 MOST_LINKS = 40
+#: The ``contents`` of a :func:`mark` of which only the archive's part is compared.
+UNCHECKED = 0
 _SECOND = 1_000_000_000  # nanoseconds
 
 
@@ -63,7 +65,7 @@ def mark(contents: int, archive: Stamp) -> int:
 
     Args:
         contents: 32 bits that change with the contents: of a tar, the CRC-32C of the header of 512
-            bytes before them; of a zip, the CRC-32 of the unpacked contents.
+            bytes before them; of a zip, the CRC-32 of the unpacked contents; or ``UNCHECKED``.
         archive: the stamp of the archive.
 
     Returns:

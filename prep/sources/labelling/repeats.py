@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from prep.errors import SourceError
 from prep.sources.base import Catalog
+from prep.sources.columns import numbers_in
 from prep.sources.labelling.rows import without_rows
 from prep.text import MANY, counted, quoted, some
 
@@ -36,21 +37,11 @@ def without_repeats(catalog: Catalog) -> Catalog:
 def _may_repeat(images: pa.Table) -> npt.NDArray[np.bool_]:
     """Return which rows are whole files, or lie where another one does as well."""
     offsets = images["offset"].to_numpy()
-    places = offsets + (_numbered(images["file"]).astype(np.int64) << _OFFSET_BITS)
+    places = offsets + (numbers_in(images["file"]).astype(np.int64) << _OFFSET_BITS)
     ordered = np.sort(places)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     found: npt.NDArray[np.bool_] = offsets == -1
     return found | np.isin(places, repeated) if len(repeated) else found
-
-
-def _numbered(values: pa.ChunkedArray) -> npt.NDArray[np.int32]:
-    """Return of each value a number, the same for equal values."""
-    encoded = (
-        values.unify_dictionaries()
-        if pa.types.is_dictionary(values.type)
-        else values.dictionary_encode()
-    )
-    return np.concatenate([np.array([], np.int32), *(c.indices.to_numpy() for c in encoded.chunks)])
 
 
 def _once(catalog: Catalog, key: str, among: npt.NDArray[np.int64] | None = None) -> Catalog:
@@ -63,7 +54,7 @@ def _once(catalog: Catalog, key: str, among: npt.NDArray[np.int64] | None = None
     if among is not None and not len(among):
         return catalog
     values = catalog.images[key]
-    numbers = _numbered(values if among is None else values.take(pa.array(among)))
+    numbers = numbers_in(values if among is None else values.take(pa.array(among)))
     counts = np.bincount(numbers)
     if not len(counts) or counts.max() <= 1:
         return catalog

@@ -18,6 +18,7 @@ from prep.sources.lists.image_lists import ListLayout
 from prep.sources.naming import paths_of
 from prep.sources.records.tfrecord_layout import TFRecordLayout
 from prep.sources.webdataset.webdataset_layout import WebDatasetLayout
+from prep.sources.tables.table_layouts import TableLayout
 from prep.storage.locate import open_alike
 from prep.text import quoted
 
@@ -29,6 +30,8 @@ _LAYOUTS: Mapping[Layout, LayoutReader] = {
     "list": ListLayout(),
     "webdataset": WebDatasetLayout(),
     "tfrecord": TFRecordLayout(),
+    "parquet": TableLayout("parquet"),
+    "arrow": TableLayout("arrow"),
 }
 
 
@@ -96,6 +99,8 @@ def choose_layout(place: Place, wanted: Wanted) -> LayoutReader:
     }
     if len(found) > 1:  # A known set may lie in archives, but no archive is more than that.
         found.pop("archive", None)
+    if "parquet" in found or "arrow" in found:  # A table that holds images lists none.
+        found.pop("list", None)
     if len(found) > 1:
         (one, why), (other, why_other) = list(found.items())[:2]
         raise SourceError(

@@ -36,16 +36,16 @@ def read_columns(place: Place) -> ListTable:
 
     try:
         form, schema, read, first = _opened(place)
-        usable = [n for n, field in enumerate(schema) if _is_plain(field.type)]
+        usable = [n for n, field in enumerate(schema) if is_plain(field.type)]
         columns = tuple(schema.field(n).name for n in usable)
-        sample = [_as_text(first.column(n)).to_pylist() for n in usable]
+        sample = [as_text(first.column(n)).to_pylist() for n in usable]
     except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
         raise unreadable(place, error) from None
     others = [field.name for n, field in enumerate(schema) if n not in usable]
 
     def load(positions: Sequence[int]) -> Sequence[pa.Array]:
         try:
-            return [_as_text(column) for column in read([usable[at] for at in positions])]
+            return [as_text(column) for column in read([usable[at] for at in positions])]
         except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
             raise unreadable(place, error) from None
 
@@ -78,7 +78,7 @@ def _opened(
 
         file = pq.ParquetFile(source)
         schema = file.schema_arrow
-        plain = [field.name for field in schema if _is_plain(field.type)]
+        plain = [field.name for field in schema if is_plain(field.type)]
         _require_names(place, schema)
 
         def read(positions: Sequence[int]) -> Sequence[pa.ChunkedArray]:
@@ -124,18 +124,18 @@ def _with_all(few: pa.Table, schema: pa.Schema) -> pa.Table:
     )
 
 
-def _is_plain(kind: pa.DataType) -> bool:
+def is_plain(kind: pa.DataType) -> bool:
     """Return whether values of a type can be taken for text."""
     import pyarrow.types as types
 
     if types.is_dictionary(kind):
-        return _is_plain(kind.value_type)
+        return is_plain(kind.value_type)
     text = (types.is_string, types.is_large_string, types.is_string_view)
     others = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
     return any(is_kind(kind) for is_kind in (*text, *others))
 
 
-def _as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+def as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column as text; what is absent is empty."""
     import pyarrow as pa
     import pyarrow.compute as pc

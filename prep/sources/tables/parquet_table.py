@@ -1,0 +1,167 @@
+"""A Parquet file: its columns, its row groups, and the images in one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from prep.sources.archives.members import mark
+from prep.sources.tables.row_groups import Values
+from prep.sources.tables.row_places import (
+    MOST_COLUMNS,
+    MOST_GROUPS,
+    GroupPlace,
+    TablePlaces,
+    group_mark,
+    offsets_of,
+)
+from prep.sources.tables.table_schema import (
+    BYTES,
+    ImageColumn,
+    binary_columns,
+    looks_like_image,
+    struct_columns,
+)
+from prep.storage.location import FileChanged, Stamp
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# Rows that are decoded together: more than a group of images usually has.
+_BATCH = 4096
+_PAGES = 1 << 20  # bytes that are read of a column whose first value alone is wanted
+
+
+class ParquetTable:
+    """A Parquet file that is open.
+
+    Raises:
+        OSError, ArrowException: it can't be read.
+    """
+
+    form = "Parquet"
+
+    def __init__(self, file: BinaryIO) -> None:
+        import pyarrow.parquet as pq
+
+        self._source = file
+        self._file: pq.ParquetFile = pq.ParquetFile(file, pre_buffer=True)
+        self._metadata = self._file.metadata
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.rows = int(self._metadata.num_rows)
+
+    def image_columns(self) -> list[ImageColumn]:
+        """Return the columns that hold images, by their types and first values."""
+        found = [
+            column
+            for column in binary_columns(self.schema)
+            if (first := self._first_value(column)) is not None and looks_like_image(first)
+        ]
+        return [*struct_columns(self.schema), *found]
+
+    def _first_value(self, column: ImageColumn) -> bytes | None:
+        """Return the first value of a column of bytes, of which few pages are read."""
+        import pyarrow.parquet as pq
+
+        self._source.seek(0)
+        file = pq.ParquetFile(self._source, metadata=self._metadata, buffer_size=_PAGES)
+        for batch in file.iter_batches(1, columns=[column.path], use_threads=False):
+            value: bytes | None = bytes_in(batch.column(0))[0].as_py()
+            return value
+        return None
+
+    def columns(self, names: Sequence[str], most: int | None = None) -> list[pa.ChunkedArray]:
+        """Return columns other than that of images; the first rows, or all."""
+        import pyarrow as pa
+
+        if most is not None:
+            batches = self._file.iter_batches(most, columns=list(names), use_threads=False)
+            first = next(batches, None)
+            table = self.schema.empty_table() if first is None else pa.table(first)
+        else:
+            table = self._file.read(columns=list(names))
+        return [table[name] for name in names]
+
+    def places(self, column: ImageColumn, stamp: Stamp) -> TablePlaces:
+        """Return where the images of a column are; their sizes are the mean of their group.
+
+        Raises:
+            ValueError: there are more groups or columns than can be told apart.
+        """
+        leaf = self._leaf(column)
+        groups = range(self._metadata.num_row_groups)
+        if len(groups) > MOST_GROUPS or leaf >= MOST_COLUMNS:
+            raise ValueError(f"more than {MOST_GROUPS:,} row groups or {MOST_COLUMNS:,} columns")
+        counts, sizes, marks, offsets, nulls, largest = [], [], [], [], 0, 0
+        for number in groups:
+            chunk = self._metadata.row_group(number).column(leaf)
+            rows = int(self._metadata.row_group(number).num_rows)
+            held = max(int(chunk.total_uncompressed_size), 0)
+            counts.append(rows)
+            sizes.append(held // max(rows, 1))
+            marks.append(mark(_mark_of(self._metadata, leaf, number), stamp))
+            offsets.append(offsets_of(GroupPlace(leaf, number), rows))
+            statistics = chunk.statistics
+            known = statistics is not None and statistics.has_null_count
+            nulls += statistics.null_count if known else 0
+            largest = max(largest, held)
+        if sum(counts) != self.rows:
+            raise ValueError(f"{sum(counts):,} rows in its row groups, of {self.rows:,}")
+        return TablePlaces(
+            offsets=np.concatenate(offsets) if offsets else np.zeros(0, np.int64),
+            sizes=np.repeat(np.array(sizes, np.int64), counts),
+            marks=np.repeat(np.array(marks, np.int64), counts),
+            how="row",
+            absent=nulls,
+            groups=len(counts),
+            largest=largest,
+        )
+
+    def _leaf(self, column: ImageColumn) -> int:
+        paths = [self._metadata.schema.column(n).path for n in range(self._metadata.num_columns)]
+        return paths.index(column.path)
+
+
+def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> Values:
+    """Read the images of a row group.
+
+    Raises:
+        FileChanged: there is no such group.
+        OSError, ArrowException: it can't be read.
+    """
+    import pyarrow.parquet as pq
+
+    opened = pq.ParquetFile(file, pre_buffer=True)
+    metadata = opened.metadata
+    if place.group >= metadata.num_row_groups or place.column >= metadata.num_columns:
+        raise FileChanged(f"changed since it was listed: its table has no row group {place.group}")
+    path = metadata.schema.column(place.column).path
+    batches = opened.iter_batches(
+        _BATCH, row_groups=[place.group], columns=[path], use_threads=False
+    )
+    chunks = [bytes_in(batch.column(0)) for batch in batches]
+    return Values(chunks, _mark_of(metadata, place.column, place.group))
+
+
+def bytes_in(column: pa.Array) -> pa.Array:
+    """Return the bytes of a column of images, which may lie in a struct."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column.validate(full=True)  # What damaged bytes claim may lead anywhere in memory.
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, BYTES)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        raise FileChanged("changed since it was listed: its column holds no bytes")
+    return column
+
+
+def _mark_of(metadata: pq.FileMetaData, leaf: int, number: int) -> int:
+    group = metadata.row_group(number)
+    chunk = group.column(leaf)
+    return group_mark(number, group.num_rows, chunk.data_page_offset, chunk.total_compressed_size)
