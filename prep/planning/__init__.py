@@ -4,6 +4,7 @@
 - ``plan``: the plan itself. A worker and a reader have one that was read from ``plan.json``.
 - ``continued``: the plan that an output held before, where this one took its shards over.
 - ``shards``: how the images of a split are spread over its shards.
+- ``dealing``: the same for images that can only be read in groups, which stay whole.
 - ``fingerprint``: everything that decides the bytes of an output, by name.
 - ``stored_plan``: read ``plan.json``, which others may have written.
 - ``description``: facts about a plan, in words.

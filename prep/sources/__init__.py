@@ -4,7 +4,8 @@
 - ``registry``: the kinds of sources, one line each.
 - ``file_source``: files and parts of files, on a disk or in a storage; ``naming`` says which.
 - ``layouts/``: the shapes in which images lie in files, and which of them a source has:
-  ``folders/``, ``archives/``, ``imagenet/``, ``lists/``, ``webdataset/`` and ``records/``.
+  ``folders/``, ``archives/``, ``imagenet/``, ``lists/``, ``tables/``, ``webdataset/`` and
+  ``records/``.
 - ``labelling/``: from what a source says of an image to its class, for all layouts alike.
 - ``memory``: a list of images, as a notebook has it.
 - ``manifest``: the Parquet file of all images in an output; a shard reads its own rows.
@@ -21,5 +22,5 @@ and its line in ``registry``; a new shape of files is a layout (see ``layouts``)
 image does not tell where its bytes are, its catalog has the columns ``file``, ``offset`` and
 ``how``, which the manifest then keeps, too, and the time in its stamp is a mark of its contents
 (``archives.members.mark``). That is enough for records that hold their bytes as they are, such as
-TFRecords; for ``how`` ``row``, which no layout has yet, ``FileSource`` needs a way to read one.
+TFRecords. Images that can only be read with others have ``how`` ``row`` (see ``tables``).
 """

@@ -17,11 +17,12 @@ from prep.sources.layouts.merging import AllSplits
 from prep.sources.lists.image_lists import ListLayout
 from prep.sources.naming import paths_of
 from prep.sources.records.tfrecord_layout import TFRecordLayout
+from prep.sources.tables.table_layouts import FirstTables, TableLayout
 from prep.sources.webdataset.webdataset_layout import WebDatasetLayout
-from prep.sources.tables.table_layouts import TableLayout
 from prep.storage.locate import open_alike
 from prep.text import quoted
 
+_FIRST_TABLES = FirstTables()
 # By the word in a configuration; "classes" and "splits" are folders of which more is known.
 _LAYOUTS: Mapping[Layout, LayoutReader] = {
     "folders": ClassFoldersLayout(),
@@ -30,8 +31,8 @@ _LAYOUTS: Mapping[Layout, LayoutReader] = {
     "list": ListLayout(),
     "webdataset": WebDatasetLayout(),
     "tfrecord": TFRecordLayout(),
-    "parquet": TableLayout("parquet"),
-    "arrow": TableLayout("arrow"),
+    "parquet": TableLayout("parquet", _FIRST_TABLES),
+    "arrow": TableLayout("arrow", _FIRST_TABLES),
 }
 
 

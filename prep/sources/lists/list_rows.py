@@ -84,7 +84,7 @@ class ListRows:
 def rows_wanted(table: ListTable, wanted: Wanted, root: str) -> ListRows:
     """Return the rows that are wanted, with their labels, splits and groups."""
     from_columns = wanted.labels is None or wanted.labels.origin in (None, "column")
-    roles = find_roles(table, _columns_given(wanted), labels=from_columns)
+    roles = find_roles(table, columns_given(wanted), labels=from_columns)
     columns = _loaded(table, roles)
     if (
         from_columns
@@ -119,7 +119,7 @@ def rows_wanted(table: ListTable, wanted: Wanted, root: str) -> ListRows:
     ).of_splits(wanted.splits, table)
 
 
-def _columns_given(wanted: Wanted) -> Mapping[str, Any]:
+def columns_given(wanted: Wanted) -> Mapping[str, Any]:
     """Return the names of columns that are given, by role.
 
     Raises:

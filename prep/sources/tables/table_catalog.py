@@ -21,6 +21,7 @@ from prep.sources.columns import hows_of, in_catalog
 from prep.sources.folders.ignored import Passed
 from prep.sources.layouts.base import Place
 from prep.sources.lists.formats.column_files import PARQUET, as_text, is_plain
+from prep.sources.lists.list_rows import columns_given
 from prep.sources.lists.list_table import SAMPLED, ListTable
 from prep.sources.lists.roles import Roles, find_roles, show_flags
 from prep.sources.lists.row_labels import (
@@ -28,7 +29,6 @@ from prep.sources.lists.row_labels import (
     are_flags,
     column_named,
     doubts_about,
-    no_words,
     require_split,
     words_of,
 )
@@ -73,12 +73,12 @@ class Table(Protocol):
 
 
 def open_table(place: Place, file: BinaryIO) -> Table:
-    """Return the table in an open file; raise what :func:`reading` makes an error of."""
+    """Return the table in an open file; raise what :func:`reading_table` makes an error of."""
     return ParquetTable(file) if place.head.startswith(PARQUET) else ArrowTable(file)
 
 
 @contextlib.contextmanager
-def reading(place: Place) -> Iterator[None]:
+def reading_table(place: Place) -> Iterator[None]:
     """Turn whatever a file can't be read for into one SourceError."""
     try:
         yield
@@ -105,7 +105,7 @@ def holds_images(place: Place, *, unreadable: bool) -> bool:
         StorageUnavailable: it is in a storage that does not answer.
     """
     try:
-        with reading(place), closing(place.location.open_regular()) as file:
+        with reading_table(place), closing(place.location.open_regular()) as file:
             return bool(open_table(place, file).image_columns())
     except SourceError:
         return unreadable
@@ -183,20 +183,19 @@ def catalog_of_tables(place: Place, layout: str, wanted: Wanted) -> Catalog:
     groups = None if roles.group is None else words_of(texts[roles.group])
     kept, numbers = _rows_of_splits(splits, wanted.splits, place)
     words = labels.words
-    as_text_label = labels.order is None
     return Catalog(
         source=place.name,
         read_as=_read_as(columns, parts, [labels.told, told], roles),
         splits=splits.names if wanted.splits is None else wanted.splits,
         classes=words.names,
-        images=_images(parts, words.numbers, numbers).take(pa.array(kept)),
+        images=_images(parts, words.numbers, numbers, groups).take(pa.array(kept)),
         ignored=passed.ignored(),
         order=labels.order,
         as_keys={"columns": roles.as_columns(table)},
         label_column=", ".join(table.columns[at] for at in roles.label) or None,
         doubts=(
             *labels.doubts,
-            *doubts_about(words if as_text_label else no_words(rows), splits, groups),
+            *(doubts_about(words) if labels.order is None else ()),
             *parts_told(files),
             *_doubts_about_absent(parts),
             *_doubts_about_memory(parts),
@@ -207,8 +206,8 @@ def catalog_of_tables(place: Place, layout: str, wanted: Wanted) -> Catalog:
 def _columns_of(place: Place, file: TableFile, wanted: Wanted) -> _Columns:
     """Return the columns of a set, by its first table."""
     beside = file.place
-    given = dict(wanted.columns or {})
-    with reading(beside), closing(beside.location.open_regular()) as opened:
+    given = columns_given(wanted)
+    with reading_table(beside), closing(beside.location.open_regular()) as opened:
         found = open_table(beside, opened)
         image = choose_column(found.image_columns(), found.schema, given.get("image"), file.name)
         plain = [each.name for each in found.schema if is_plain(each.type)]
@@ -249,7 +248,7 @@ def _part_of(file: TableFile, columns: _Columns) -> _Part:
     """Read one table of a set: the places of its images, and the columns that are needed."""
     beside = file.place
     names = [columns.table.columns[at] for at in columns.needed]
-    with reading(beside), closing(beside.location.open_regular()) as opened:
+    with reading_table(beside), closing(beside.location.open_regular()) as opened:
         stamp = stamp_of(str(beside.location))
         found = open_table(beside, opened)
         _require_alike(file, found, columns, names)
@@ -346,7 +345,10 @@ def _rows_of_splits(
 
 
 def _images(
-    parts: Sequence[_Part], classes: npt.NDArray[np.int32], splits: npt.NDArray[np.int32]
+    parts: Sequence[_Part],
+    classes: npt.NDArray[np.int32],
+    splits: npt.NDArray[np.int32],
+    groups: Words | None,
 ) -> pa.Table:
     """Return the images of all rows, as a catalog has them."""
     files = pa.array([part.file.file for part in parts], pa.binary())
@@ -369,6 +371,7 @@ def _images(
             "file": pa.DictionaryArray.from_arrays(at, files),
             "offset": np.concatenate([part.places.offsets for part in parts]),
             "how": hows_of(hows),
+            **({} if groups is None else {"group": groups.as_column()}),
         }
     )
     return in_catalog(images)
