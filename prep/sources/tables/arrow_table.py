@@ -12,7 +12,7 @@ import numpy.typing as npt
 from prep.sources.archives.members import UNCHECKED, mark
 from prep.sources.tables.arrow_messages import ARROW, BATCH, Message, messages_of
 from prep.sources.tables.parquet_table import bytes_in
-from prep.sources.tables.row_groups import Values
+from prep.sources.tables.row_groups import GroupValues
 from prep.sources.tables.row_places import (
     MOST_COLUMNS,
     MOST_GROUPS,
@@ -286,7 +286,7 @@ def open_arrow_file(file: BinaryIO, fields: Sequence[int]) -> pa.RecordBatchFile
     return pa.ipc.open_file(file, options=options)
 
 
-def read_batch(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> Values:
+def read_batch(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
     """Read the images of a record batch of an Arrow file.
 
     Raises:
@@ -297,7 +297,7 @@ def read_batch(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> Values:
     if place.group >= opened.num_record_batches:
         raise FileChanged(f"changed since it was listed: its table has no batch {place.group}")
     batch = opened.get_batch(place.group)
-    return Values([bytes_in(batch.column(0))], _mark_of(place.group, batch.num_rows))
+    return GroupValues([bytes_in(batch.column(0))], _mark_of(place.group, batch.num_rows))
 
 
 def _mark_of(number: int, rows: int) -> int:

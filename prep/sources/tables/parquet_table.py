@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from prep.sources.archives.members import mark
-from prep.sources.tables.row_groups import Values
+from prep.sources.tables.row_groups import GroupValues
 from prep.sources.tables.row_places import (
     MOST_COLUMNS,
     MOST_GROUPS,
@@ -125,7 +125,7 @@ class ParquetTable:
         return paths.index(column.path)
 
 
-def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> Values:
+def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
     """Read the images of a row group.
 
     Raises:
@@ -143,7 +143,7 @@ def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> Values:
         _BATCH, row_groups=[place.group], columns=[path], use_threads=False
     )
     chunks = [bytes_in(batch.column(0)) for batch in batches]
-    return Values(chunks, _mark_of(metadata, place.column, place.group))
+    return GroupValues(chunks, _mark_of(metadata, place.column, place.group))
 
 
 def bytes_in(column: pa.Array) -> pa.Array:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MOST_HELD = 2  # groups of a process that are read out of turn
 
 
-class Values(NamedTuple):
+class GroupValues(NamedTuple):
     """The images of a group.
 
     Attributes:
@@ -45,7 +45,7 @@ class RowGroup:
         stamp: of its file, as it was then.
     """
 
-    values: Values
+    values: GroupValues
     stamp: Stamp
 
     def image(self, entry: ImageEntry) -> bytes:
@@ -89,7 +89,7 @@ def read_group(path: str | bytes, place: GroupPlace) -> RowGroup:
     return RowGroup(values, stamp)
 
 
-def _reader_of(file: BinaryIO) -> Callable[[BinaryIO, GroupPlace, Stamp], Values]:
+def _reader_of(file: BinaryIO) -> Callable[[BinaryIO, GroupPlace, Stamp], GroupValues]:
     from prep.sources.lists.formats.column_files import PARQUET
 
     head = file.read(len(PARQUET))

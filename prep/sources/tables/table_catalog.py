@@ -94,7 +94,7 @@ def reading_table(place: Place) -> Iterator[None]:
         ) from None
 
 
-def holds_images(place: Place, *, unreadable: bool) -> bool:
+def embeds_images(place: Place, *, unreadable: bool) -> bool:
     """Return whether a table has a column of images.
 
     Args:

@@ -49,9 +49,9 @@ class TableLayout:
     def _shows_images(self, place: Place, *, unreadable: bool = False) -> bool:
         if not place.head.startswith(_HEADS[self._word]):
             return False
-        from prep.sources.tables.table_catalog import holds_images  # It takes a while to load.
+        from prep.sources.tables.table_catalog import embeds_images  # It takes a while to load.
 
-        return holds_images(place, unreadable=unreadable)
+        return embeds_images(place, unreadable=unreadable)
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
         from prep.sources.tables.table_catalog import catalog_of_tables
