@@ -153,8 +153,8 @@ class Callback:
     If a callback raises an exception, the run stops, committed shards are kept, and the exception
     reaches the caller. To stop a run on purpose, raise :class:`prep.StopRun`.
 
-    ``verify`` and ``mean_rgb`` call ``stage_started``, ``work_started``, ``progress`` and
-    ``run_ended``; a repair also calls ``shard_committed`` and ``image_refused``.
+    ``verify``, ``merge`` and ``mean_rgb`` call ``stage_started``, ``work_started``, ``progress``
+    and ``run_ended``; a repair also calls ``shard_committed`` and ``image_refused``.
     """
 
     def stage_started(self, event: StageStarted) -> None:

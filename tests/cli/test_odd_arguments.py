@@ -178,6 +178,7 @@ def test_words_that_are_no_path(word: str, home: Path) -> None:
     require_one_line("run", *PLACES, "--cluster", word)
     require_one_line("cluster", "check", "-c", word)
     require_one_line("verify", word)
+    require_one_line("merge", "photos", word, "-o", "out")
     require_one_line("report", word)
     require_one_line("labels", word, "-o", "labels.json")
     require_one_line("labels", "photos", "-o", word)

@@ -74,7 +74,8 @@ def flags() -> set[str]:
 def settings() -> set[str]:
     """All names of settings of public functions, and all keys."""
     public = (
-        getattr(prep, name) for name in ("cluster", "mean_rgb", "plan", "run", "start", "verify")
+        getattr(prep, name)
+        for name in ("cluster", "mean_rgb", "merge", "plan", "run", "start", "verify")
     )
     return {name for each in public for name in inspect.signature(each).parameters} | set(
         prep.Config.model_fields

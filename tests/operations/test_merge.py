@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +32,7 @@ from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
 from prep.shards.formats.base import format_of_file
 from prep.sources.manifest import entries_of
-from tests.support.clusters import contents
+from tests.support.clusters import PREP, contents, wait_until
 from tests.support.outputs import examine, placed_here, prepare
 from tests.support.pictures import write_tree
 from tests.support.tars import tar_of
@@ -415,3 +420,46 @@ def test_libraries_that_differ_are_warned_of(
     plan = Journal(tmp_path / "out").stored_plan()
     assert plan is not None
     assert plan.fingerprint.versions["opencv"] == "5.10.0"
+
+
+@pytest.mark.slow
+def test_merges_that_are_killed_at_random_leave_nothing_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+    chance = random.Random(7)
+    for name, images in (("a", 24), ("b", 36)):
+        source = str(write_tree(tmp_path / f"in-{name}", {"train": {"cat": images}}))
+        small(tmp_path, name, source, images_per_shard=1, format="webdataset")
+    out = tmp_path / "out"
+    merge(tmp_path)
+    expected = contents(out, "*/*-of-*")
+    shutil.rmtree(out)
+    killed = 0
+    while merge_and_kill(tmp_path, chance):
+        killed += 1
+        if (out / ".prep/plan.json").exists():
+            wrong = {problem.where for problem in prep.verify(out).problems}
+            assert wrong <= {"mean_rgb.json", "refused.csv", "report.json"}  # They come last.
+    assert killed > 3
+    assert contents(out, "*/*-of-*") == expected
+    assert prep.verify(out).clean
+    assert merge(tmp_path).was_complete
+
+
+def merge_and_kill(home: Path, chance: random.Random) -> bool:
+    """Merge with the command, kill it after a few shards, and return whether that came in time."""
+
+    def there() -> int:
+        return len([*home.glob("out/.prep/receipts/*/*.json")])
+
+    wanted = there() + chance.randrange(15)
+    command = [PREP, "merge", home / "a", home / "b", "-o", home / "out", "-j", "2", "-q"]
+    process = subprocess.Popen(command, start_new_session=True)
+    wait_until(lambda: process.poll() is not None or there() >= wanted)
+    time.sleep(chance.random() / 50)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    code = process.wait()
+    assert code in (0, -signal.SIGKILL)
+    return code != 0

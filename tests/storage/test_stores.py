@@ -15,6 +15,7 @@ from prep.operations.mean import find_files
 from prep.storage.backends.grants import OPTIONS, grant
 from tests.support.catalogs import scan_folders
 from tests.support.clusters import contents
+from tests.support.outputs import placed_here, prepare
 from tests.support.pictures import write_tree
 from tests.support.storages import S3, Store
 
@@ -144,6 +145,28 @@ def forget_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if in a process that was granted none yet."""
     monkeypatch.setattr(OPTIONS, "_own", {})
     monkeypatch.setattr(OPTIONS, "_held", {})
+
+
+def test_outputs_in_a_store_are_merged_there(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prep.operations.growth.merge.placed", placed_here)
+    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+    for name, split in (("a", "train"), ("b", "val")):
+        source = write_tree(tmp_path / name, {split: {"cat": 3}})
+        prepare(prep.Config(source=str(source), output=str(tmp_path / f"out-{name}"), **SETTINGS))
+        s3.upload(tmp_path / f"out-{name}", f"out-{name}")
+    given = [f"{s3.url}/out-a", tmp_path / "out-b"]
+    options = {"source": dict(s3.options), "output": dict(s3.options)}
+    report = prep.merge(given, f"{s3.url}/merged", storage_options=options)
+    assert report.images["written"] == 6
+    found = s3.contents("merged")
+    for name, split in (("a", "train"), ("b", "val")):
+        shard = f"{split}/{split}-00000-of-00001.tfrecord"
+        assert found[shard] == (tmp_path / f"out-{name}" / shard).read_bytes()
+    assert not [name for name in found if name.endswith(".partial")]
+    assert prep.verify(f"{s3.url}/merged", storage_options=s3.options).clean
+    assert prep.merge(given, f"{s3.url}/merged", storage_options=options).was_complete
 
 
 @pytest.mark.slow
