@@ -26,7 +26,7 @@ from prep.planning.splitting.dividing import all_splits, divide_catalog
 from prep.planning.splitting.groups import Groups, groups_of
 from prep.planning.splitting.settled import SettledSplits
 from prep.planning.splitting.subsets import take_subset
-from prep.settings.choices import RGB
+from prep.settings.choices import RGB, Mode
 from prep.settings.output_names import require_split_name
 from prep.shards.opened import versions_here
 from prep.sources.base import Catalog, Source
@@ -120,7 +120,7 @@ def plan_images(config: Config, settled: SettledSplits | None = None) -> RunPlan
         StorageUnavailable: any of it is in a storage that does not answer.
     """
     config.grant()
-    mean = read_mean(config.mean_file) if config.mean_file else None
+    mean = read_mean(config.mean_file, config.mode) if config.mean_file else None
     return _plan(config, open_source(config.source), mean, settled=settled)
 
 
@@ -278,11 +278,12 @@ def _given_labels(config: Config, source: Source) -> tuple[LabelMap, str] | None
     return source.label_map()
 
 
-def read_mean(path: str) -> RGB:
+def read_mean(path: str, mode: Mode = "rgb") -> RGB:
     """Read a mean from a file of ``{"R": …, "G": …, "B": …}``.
 
     Raises:
-        ConfigError: it can't be read, or a channel is missing or not from 0 to 255.
+        ConfigError: it can't be read, a channel is missing or not from 0 to 255, or the channels
+            differ although ``mode`` is gray.
         StorageUnavailable: it is in a storage that does not answer.
     """
     place = locate(path)
@@ -295,6 +296,11 @@ def read_mean(path: str) -> RGB:
             f"mean_file: {quoted(path)} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
         ) from None
     r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
+    if mode == "gray" and not r == g == b:
+        raise ConfigError(
+            f"mean_file: {quoted(path)} has R {r:g}, G {g:g} and B {b:g}; mode gray subtracts one "
+            "number, so give the mean of a run with mode gray, in which the three are equal"
+        )
     return r, g, b
 
 

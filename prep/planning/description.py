@@ -9,6 +9,7 @@ from prep.config.model import Config
 from prep.config.split_rules import SplitRules
 from prep.config.subset_rules import SubsetRules
 from prep.planning.continued import describe_outdated
+from prep.settings.image_settings import Size
 from prep.sources.base import UNLABELLED
 from prep.sources.labelling.label_rules import LabelRules
 from prep.text import counted, quoted, size_text
@@ -163,11 +164,15 @@ def setting_text(value: Any) -> str:
 
     >>> setting_text(("train", "val")), setting_text({"image": "path", "label": ("a", "b")})
     ('train,val', '{image: path, label: [a, b]}')
+    >>> setting_text(Size(224, 336))
+    '224x336 (height x width)'
     >>> setting_text(LabelRules.parse({"from": "leaf", "rename": {"pug": "dog"}}))
     '{from: leaf, rename: {pug: dog}}'
     """
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Size):
+        return f"{value} (height x width)"
     if isinstance(value, LabelRules | SplitRules | SubsetRules):
         value = value.to_json()
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ import numpy as np
 from prep.display.page.figures import pictures
 from prep.display.page.section import FEWEST, Figure, Section, View, make_section
 from prep.images.dimensions import SIDES_PER_OCTAVE, Dimensions
+from prep.settings.image_settings import ImageSettings
 from prep.text import counted, size_text
 
 _FEWEST_BARS = 3  # of a histogram: fewer are a block
@@ -62,7 +63,7 @@ def _figures(view: View) -> dict[str, Figure]:
         figures["sides"] = Figure(
             title="Shorter side",
             caption=f"{noted} Nine of ten lie between about {_side(low):,.0f} and "
-            f"{_side(high + 1):,.0f} pixels; the results have {facts.plan.settings.height:,}.",
+            f"{_side(high + 1):,.0f} pixels; {_of_results(facts.plan.settings)}.",
             model=pictures.side_histogram(dimensions.sides),
         )
     if enough and _vary(dimensions.aspects):
@@ -80,6 +81,13 @@ def _figures(view: View) -> dict[str, Figure]:
             model=pictures.file_sizes(sizes),
         )
     return figures
+
+
+def _of_results(settings: ImageSettings) -> str:
+    """Return the shorter side of the results, in words."""
+    side = min(settings.height, settings.width)
+    most = "at most " if settings.enlarge == "never" and settings.fit != "pad" else ""
+    return f"the results have {most}{side:,}"
 
 
 def _quantile(bins: Mapping[int, int], share: float) -> int:
