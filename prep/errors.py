@@ -14,7 +14,9 @@
     ├── RefusedImage           one image can't be used (carries the reason)
     ├── BadImageError          the same, when the user asked to stop at it
     ├── RecordError            a TFRecord file is damaged, or is not one
-    ├── TooManyRefused         more images than ``max_refused`` allows; the others are written
+    ├── NotAsAsked             all is written, and fails a condition of the configuration
+    │   ├── TooManyRefused     more images were refused than ``max_refused`` allows
+    │   └── LeaksFound         splits hold the same images, and ``leaks`` is ``fail``
     ├── ClusterError           the cluster can't be started, or is not fit for the work
     │   └── WorkerDied         a task has ended every process that it was given to
     ├── StorageUnavailable     a storage did not answer, even when asked again
@@ -116,11 +118,11 @@ class BadImageError(PrepError):
     """An image was refused and ``on_bad_image`` is ``fail``."""
 
 
-class TooManyRefused(PrepError):
-    """More images were refused than ``max_refused`` allows; everything good is kept.
+class NotAsAsked(PrepError):
+    """All is written, and fails a condition of the configuration; everything is kept.
 
     Attributes:
-        summary: how many were refused, and how many are allowed.
+        summary: what was found, and what the configuration says.
         report: the :class:`prep.RunReport` of what is written, if it was a run.
     """
 
@@ -132,6 +134,14 @@ class TooManyRefused(PrepError):
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.args))
+
+
+class TooManyRefused(NotAsAsked):
+    """More images were refused than ``max_refused`` allows."""
+
+
+class LeaksFound(NotAsAsked):
+    """Splits hold the same images, or images that look alike, and ``leaks`` is ``fail``."""
 
 
 class RecordError(PrepError):

@@ -48,7 +48,9 @@ from prep.settings.choices import (
     Icc,
     Interpolation,
     Layout,
+    Leaks,
     Mode,
+    NearDuplicates,
     OnMissing,
     OnStray,
     Unlabelled,
@@ -149,6 +151,8 @@ class Config(Displayable, BaseModel):
     depth: Whole = field("depth")
     image_timeout: Number = field("image_timeout")
     duplicates: Literal["report", "drop"] = field("duplicates")
+    near_duplicates: NearDuplicates = field("near_duplicates")
+    leaks: Leaks = field("leaks")
     check: Literal["stat", "digest"] = field("check")
 
     @property

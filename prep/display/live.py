@@ -143,7 +143,7 @@ def _kind_of(verdict: Verdict) -> str:
     """Return how a verdict is coloured; see ``heading`` in ``templates/notebook``."""
     if verdict.good:
         return "good"
-    return "bad" if verdict.state in ("failed", "too many refused") else "s"
+    return "bad" if verdict.state in ("failed", "too many refused", "leaks") else "s"
 
 
 class Screen:

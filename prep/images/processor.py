@@ -13,6 +13,7 @@ from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.encoding.encode import make_encoder
 from prep.images.fitting.fitter import Canvas, make_fitter
 from prep.images.fitting.framing import Framing
+from prep.images.likeness.hashing import UNKNOWN, hash_crop
 from prep.images.mean_image import grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums
 from prep.settings.image_settings import ImageSettings
@@ -29,6 +30,7 @@ class Processed(NamedTuple):
         bits: of its largest sample, if it claims 16 bits per sample; otherwise 0.
         kind: how it was stored, and whether its Exif orientation has it ``turned``.
         grid: the result's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
+        likeness: the hash of the result, if asked for; see :mod:`prep.images.likeness`.
     """
 
     image: bytes
@@ -39,16 +41,22 @@ class Processed(NamedTuple):
     bits: int = 0
     kind: Kind = JPEG
     grid: Pixels | None = None
+    likeness: int = UNKNOWN
 
 
 class ImageProcessor:
     """Turn image files into encoded images of the size asked for, in reused memory.
 
     Not thread-safe.
+
+    Args:
+        settings: what happens to the images.
+        hashed: whether to hash each result, so that images that look alike can be found.
     """
 
-    def __init__(self, settings: ImageSettings) -> None:
+    def __init__(self, settings: ImageSettings, *, hashed: bool = False) -> None:
         shape = settings.height, settings.width
+        self._hashed = hashed
         self._decoder = Decoder(settings)
         self._fit = make_fitter(Framing.of(settings), settings.interpolation)
         self._canvas = Canvas(*shape, settings.background) if settings.fit == "pad" else None
@@ -73,11 +81,13 @@ class ImageProcessor:
         kind = decoded.kind
         if decoded.orientation != 1:
             kind = kind._replace(marks=(*kind.marks, "turned"))
+        likeness = hash_crop(pixels) if self._hashed else UNKNOWN
         if self._keeps and is_fitting(data, decoded, pixels):
             image, kind = data, kind._replace(marks=(*kind.marks, "kept"))
         else:
             image = self._encode(pixels)
-        return Processed(image, sums, width, height, decoded.note, decoded.bits, kind, grid)
+        note, bits = decoded.note, decoded.bits
+        return Processed(image, sums, width, height, note, bits, kind, grid, likeness)
 
     def crop(self, data: bytes) -> Pixels:
         """Return the upright result for an image file before it is encoded.

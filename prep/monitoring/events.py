@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prep.errors import ConfigError, Interrupted, TooManyRefused
+from prep.errors import ConfigError, Interrupted, NotAsAsked
 from prep.monitoring.counts import LiveCounts
 from prep.output.report.verdict import Verdict
 from prep.text import failure, one_line, shown
@@ -299,7 +299,7 @@ def emitting(callbacks: Iterable[Callback], token: CancelToken | None = None) ->
     try:
         yield events
     except BaseException as error:
-        events.end(error.report if isinstance(error, TooManyRefused) else None, error)
+        events.end(error.report if isinstance(error, NotAsAsked) else None, error)
         raise
     events.end()
 

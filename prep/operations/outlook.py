@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prep.config.model import AnyConfig, Config
-from prep.errors import BadImageError, OutputConflict, PrepError, TooManyRefused
+from prep.errors import (
+    BadImageError,
+    LeaksFound,
+    NotAsAsked,
+    OutputConflict,
+    PrepError,
+    TooManyRefused,
+)
 from prep.operations.growth.adoption import Adoption, pending_adoptions
 from prep.operations.growth.appending import (
     Aim,
@@ -28,8 +35,14 @@ from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
-from prep.output.report.duplicates import changed_since_written
+from prep.output.report.duplicates import (
+    changed_since_written,
+    copies_in_run,
+    summarise_copies,
+)
+from prep.output.report.near_copies import near_copies_of
 from prep.output.report.report import RunReport
+from prep.output.report.summary import describe_all_leaks
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import OutputState, RunPlan
 from prep.planning.shards import ShardSpec
@@ -185,15 +198,22 @@ def require_unchanged(plan: RunPlan, journal: Journal, receipts: Sequence[ShardR
         )
 
 
-def require_few_refused(report: RunReport) -> None:
-    """Raise TooManyRefused, with the report, if more images were refused than allowed."""
-    if report.verdict.state == "too many refused":
-        error = _too_many_refused(report.verdict, report.output)
+def require_as_asked(report: RunReport) -> None:
+    """Raise NotAsAsked, with the report, if too many images were refused, or splits leak."""
+    if not report.verdict.good:
+        error = _not_as_asked(report.verdict, report.output)
         error.report = report
         raise error
 
 
-def _too_many_refused(verdict: Verdict, output: str) -> TooManyRefused:
+def _not_as_asked(verdict: Verdict, output: str) -> NotAsAsked:
+    if verdict.state == "leaks":
+        return LeaksFound(
+            verdict.reason,
+            f"all images are written, and {output}/report.html shows these: leave them out with "
+            "`duplicates='drop'` or `near_duplicates='drop'`, or accept them with "
+            "`leaks='report'`",
+        )
     return TooManyRefused(
         verdict.reason,
         f"all others are written, and {output}/refused.csv lists these: raise "
@@ -208,8 +228,22 @@ def _foregone(found: Outlook, output: str, *, complete: bool) -> PrepError | Non
         require_none_refused(plan.config, found.receipts)
     except PrepError as error:
         return error
+    if not complete:
+        return None
     verdict = Verdict.of_counts(plan.images, len(_refused(found.receipts)), plan.refusals_allowed)
-    return None if verdict.good or not complete else _too_many_refused(verdict, output)
+    if plan.config.leaks == "fail":
+        verdict = verdict.unless_leaking(_leaks(found), plan.config.model_dump())
+    return None if verdict.good else _not_as_asked(verdict, output)
+
+
+def _leaks(found: Outlook) -> list[str]:
+    """Return which splits of a complete output hold images of others, a phrase each."""
+    plan = found.plan
+    copies = copies_in_run(plan.manifest, plan.classes, plan.shards, found.receipts)
+    near = near_copies_of(plan, plan.manifest, found.receipts)
+    return describe_all_leaks(
+        summarise_copies(copies, plan.splits), near.for_report() if near else {}, plan.splits
+    )
 
 
 def _refused(receipts: Iterable[ShardReceipt]) -> list[ImageNote]:

@@ -14,8 +14,13 @@ from prep.errors import PrepError
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.duplicates import copies_in_run, summarise_copies
-from prep.output.report.listings import publish_duplicates, publish_findings
+from prep.output.report.listings import (
+    publish_duplicates,
+    publish_findings,
+    publish_near_duplicates,
+)
 from prep.output.report.making import Effort, make_report
+from prep.output.report.near_copies import NearCopies, near_copies_of
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
 from prep.text import reason_and_file, reason_of
@@ -62,7 +67,11 @@ def publish(
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
     images = {split: sum(classes.values()) for split, classes in plan.counts.items()}
     duplicates = summarise_copies(found, images)
-    report = make_report(plan, journal.output, totals, effort or nothing, duplicates)
+    near = near_copies_of(plan, plan.manifest, receipts)
+    near_duplicates = near.for_report() if near else {}
+    report = make_report(
+        plan, journal.output, totals, effort or nothing, duplicates, near_duplicates
+    )
     stored = None if effort else _stored_report(journal)
     if stored is not None:
         report = dataclasses.replace(
@@ -79,11 +88,14 @@ def publish(
             passed_over=stored.passed_over,
             balance=stored.balance,
             refusals_allowed=stored.refusals_allowed,
+            near_duplicates=near_duplicates or stored.near_duplicates,
         )
 
     def publish_copies() -> None:
         with _unless_details_alone(report, stored):
             publish_duplicates(journal.layout, found)
+            if near is not None:
+                publish_near_duplicates(journal.layout, near.rows)
 
     def publish_report() -> None:
         if stored is None or stored != _resumed_as(report, stored):
@@ -106,7 +118,7 @@ def publish(
             f"{_remedy(error)}, and run the same command again"
         ) from None
     journal.require_lock(ask=True)
-    _update_page(plan, journal, receipts)
+    _update_page(plan, journal, receipts, near)
     journal.require_lock(ask=True)
     return report
 
@@ -146,6 +158,7 @@ def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterat
             passed_over=stored.passed_over,
             balance=stored.balance,
             duplicates=stored.duplicates,
+            near_duplicates=stored.near_duplicates,
             output=stored.output,
             config={**report.config, "output": stored.config.get("output")},
         )
@@ -157,13 +170,15 @@ def _resumed_as(report: RunReport, other: RunReport) -> RunReport:
     return dataclasses.replace(report, resumed_shards=other.resumed_shards)
 
 
-def _update_page(plan: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt]) -> None:
+def _update_page(
+    plan: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt], near: NearCopies | None
+) -> None:
     """Make report.html, and only warn if that fails."""
     try:
         # It takes a while to load, and may itself be broken.
         from prep.display.page.page import update_page
 
-        update_page(journal, plan, receipts)
+        update_page(journal, plan, receipts, near)
     except Exception as error:
         _LOGGER.warning(
             "prep: everything is written but %s, which can't be made: %s; prep report tries again",

@@ -37,7 +37,7 @@ from prep.operations.growth.appending import (
 from prep.operations.outlook import (
     look_at_output,
     missing_shards,
-    require_few_refused,
+    require_as_asked,
     require_none_refused,
     require_unchanged,
 )
@@ -192,7 +192,7 @@ def carry_out(
                 journal.begin(plan)
             journal.remove_leftovers(plan)  # Those of workers that were killed meanwhile, too.
             report = publish(plan, journal, receipts, effort)
-        require_few_refused(report)
+        require_as_asked(report)
         events.end(report)
     return report
 

@@ -28,6 +28,7 @@ _NOT_OF_THE_RESULT = {
     *("output", "seconds", "start_seconds", "images_per_second", "resumed_shards", "retries"),
     *("versions", "config", "verdict"),
     "duplicates",  # found by reading the images
+    "near_duplicates",
     *("read_as", "passed_over", "balance"),  # found by listing the source
     "refusals_allowed",  # as the run was asked
 }

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast, get_args
 
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions, add_counts
+from prep.images.likeness.hashing import DIGITS
 from prep.images.mean_image import MeanImage
 from prep.images.stats import ChannelStats
 from prep.images.traits import Traits
@@ -107,6 +108,8 @@ class ShardReceipt:
         depths: of those images written that claim 16 bits per sample.
         traits: kinds and extremes of the images written.
         mean_image: of the images written.
+        likenesses: hashes of the images as hexadecimal digits, in the order of the manifest, by
+            which those that look alike are found; empty if that was not asked for.
     """
 
     split: str
@@ -129,9 +132,13 @@ class ShardReceipt:
     depths: Depths = field(default_factory=Depths)
     traits: Traits = field(default_factory=Traits)
     mean_image: MeanImage = field(default_factory=MeanImage)
+    likenesses: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(replace(self, traits=Traits())), "traits": self.traits.to_json()}
+        values = {**asdict(replace(self, traits=Traits())), "traits": self.traits.to_json()}
+        if not self.likenesses:  # As in receipts of earlier versions.
+            del values["likenesses"]
+        return values
 
     @classmethod
     def from_json(cls, value: object) -> ShardReceipt:
@@ -167,6 +174,7 @@ class ShardReceipt:
             depths=Depths.from_json(fields.any("depths", _NO_DEPTHS)),
             traits=Traits.from_json(fields.any("traits", _NO_TRAITS), split, index, rows),
             mean_image=MeanImage.from_json(fields.any("mean_image", _NO_MEAN_IMAGE)),
+            likenesses=_likenesses(fields, rows),
         )
         fields.end()
         if receipt.file not in (names := _shard_files(split, index, receipt.count)):
@@ -212,6 +220,14 @@ def _hexadecimal(text: str, name: str) -> str:
     if text.strip(_DIGITS):
         refuse(name, "hexadecimal digits", text)
     return text
+
+
+def _likenesses(fields: Fields, rows: int) -> str:
+    """Take the hashes of so many crops, or of none."""
+    found = _hexadecimal(fields.text("likenesses", LARGEST_WHOLE, default=""), "likenesses")
+    if len(found) not in (0, DIGITS * rows):
+        refuse("likenesses", f"{DIGITS} digits for each of {rows} images, or none", len(found))
+    return found
 
 
 def _interned(written: Mapping[str, int]) -> dict[str, int]:

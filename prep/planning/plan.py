@@ -18,6 +18,7 @@ from prep.errors import PrepError
 from prep.planning.continued import Continued, OutdatedImage
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
+from prep.planning.left_out import LookAlikes
 from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
 from prep.planning.splitting.balance import SplitBalance, SplitShare, balance_of
 from prep.settings.choices import RGB, Compression
@@ -33,7 +34,10 @@ _SPARE = 1 << 16  # 64 KiB, for what stands around images
 # Keys that the plans of early versions do not have; they are left out if they are as by default.
 _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
-) | {"unpack", "fit", "enlarge", "mode", "keep_fitting", "label_offset", "split", "subset"}
+) | {
+    *("unpack", "fit", "enlarge", "mode", "keep_fitting", "label_offset", "split", "subset"),
+    *("near_duplicates", "leaks"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +71,8 @@ class RunPlan(Displayable):
     """Everything that is decided before work begins, made now or read from an output.
 
     What an output does not store is empty in a plan that was read: ``ignored``, ``doubts``,
-    ``labels_from``, ``labels_given``, ``outdated``, ``shares`` and ``state``. Its manifest is a
-    file of its own, and read only if it is needed.
+    ``labels_from``, ``labels_given``, ``outdated``, ``look_alikes``, ``shares`` and ``state``. Its
+    manifest is a file of its own, and read only if it is needed.
 
     Attributes:
         config: the configuration; without ``storage_options``, if it was read.
@@ -91,6 +95,8 @@ class RunPlan(Displayable):
         labels_given: whether somebody gave it, so it is not one made of the classes.
         shares: what each split that was made of a pool has got of it.
         outdated: images whose records stay although the source says something else now.
+        look_alikes: the images that are left out because others look alike; None if the plan was
+            read, or nobody has asked.
         state: what a run would find in the output; None if nobody has looked.
     """
 
@@ -113,6 +119,7 @@ class RunPlan(Displayable):
     shares: tuple[SplitShare, ...] = ()
     labels_given: bool = False
     outdated: tuple[OutdatedImage, ...] = ()
+    look_alikes: LookAlikes | None = None
     state: OutputState | None = None
 
     def __repr__(self) -> str:

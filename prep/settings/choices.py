@@ -32,6 +32,8 @@ Layout = Literal[
 ]
 OnStray = Literal["fail", "skip"]
 OnMissing = Literal["fail", "skip"]
+NearDuplicates = Literal["ignore", "report", "drop"]
+Leaks = Literal["report", "fail"]
 Unlabelled = Literal["skip", "keep"]
 #: The columns of a list that have a meaning.
 COLUMN_ROLES = ("image", "label", "split", "group")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from prep.settings.choices import Damaged, Icc
+from prep.settings.choices import Damaged, Icc, Leaks, NearDuplicates
 from prep.settings.key import Key
 
 #: By name, in the order in which people are shown them.
@@ -78,6 +78,21 @@ REFUSAL_KEYS: dict[str, Key] = {
         words=("report", "drop"),
         decides_bytes=True,
         part="images",
+    ),
+    "near_duplicates": Key(
+        default="ignore",
+        help="Images that look alike, though their bytes differ: ignore them, report them, or drop "
+        "all but one of each group, which decodes all images before the run.",
+        words=get_args(NearDuplicates),
+        decides_bytes=True,
+        part="images",
+    ),
+    "leaks": Key(
+        default="report",
+        help="Images of which another split holds a copy, or with near_duplicates one that looks "
+        "alike: report them, or end the run with an error once all is written.",
+        words=get_args(Leaks),
+        decides_bytes=False,
     ),
     "check": Key(
         default="stat",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prep.errors import RefusedImage
 from prep.images.depths import Deep
 from prep.images.fitting.framing import Framing
+from prep.images.likeness.hashing import UNKNOWN
 from prep.images.mean_image import Grids, MeanImage
 from prep.images.processor import Processed
 from prep.images.stats import ChannelStats
@@ -32,6 +33,7 @@ class Tally:
         source_bytes: of all image files that were read.
         file_bytes: size of the shard's file so far.
         checksums: of all image files, in their order.
+        likenesses: hashes of all crops, in their order; ``UNKNOWN`` for refused images.
     """
 
     written: Counter[str] = field(default_factory=Counter)
@@ -43,6 +45,7 @@ class Tally:
     source_bytes: int = 0
     file_bytes: int = 0
     checksums: list[int] = field(default_factory=list)
+    likenesses: list[int] = field(default_factory=list)
     _noted: list[Noted] = field(default_factory=list)
     _grids: Grids = field(default_factory=Grids)
 
@@ -85,13 +88,13 @@ class Tally:
         if processed.note is not None:
             note = processed.note
             self._find(path, class_name, note.outcome, note.reason, note.detail)
-        self._count_bytes(data)
+        self._count_bytes(data, processed.likeness)
 
     def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
         """Count an image that was not written; ``data`` is as much as could be read of it."""
         self.refused += 1
         self._find(path, class_name, "refused", error.reason, error.detail)
-        self._count_bytes(data)
+        self._count_bytes(data, UNKNOWN)
 
     def _find(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
         self.findings.append(
@@ -104,6 +107,7 @@ class Tally:
             )
         )
 
-    def _count_bytes(self, data: bytes) -> None:
+    def _count_bytes(self, data: bytes, likeness: int) -> None:
         self.source_bytes += len(data)
         self.checksums.append(checksum(data))
+        self.likenesses.append(likeness)

@@ -150,7 +150,8 @@ class _ShardWriter:
         encode = format.encoder(plan.settings, plan.labels)
         writer = format.writer(file, plan.compression)
         # The file of another attempt: its process has died at this shard, or hangs.
-        guarded = GuardedProcessor(plan.settings, timeout, isolated=bool(file.others))
+        isolated, hashed = bool(file.others), self._hashed
+        guarded = GuardedProcessor(plan.settings, timeout, isolated=isolated, hashed=hashed)
         entries, source = self._journal.entries(plan, self._shard), self._opened.source
         reader = ImageReader(plan.settings, self.retries, source)
         with closing(guarded) as processor, closing(source.read_ahead(entries)) as images:
@@ -174,6 +175,10 @@ class _ShardWriter:
                     self._observer.image_done(entry.class_name, image)
         writer.finish()
         tally.file_bytes = file.size
+
+    @property
+    def _hashed(self) -> bool:
+        return self._opened.plan.config.near_duplicates == "report"
 
     def _stop_if_asked(self, entry: ImageEntry, error: RefusedImage) -> None:
         if self._run.stop_at_bad_image:
@@ -205,6 +210,7 @@ class _ShardWriter:
             depths=Depths(classes=tally.deep),
             traits=tally.traits(shard.split, shard.index, Framing.of(self._opened.plan.settings)),
             mean_image=tally.mean_image,
+            likenesses=to_text(tally.likenesses) if self._hashed else "",
         )
 
 

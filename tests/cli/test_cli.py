@@ -201,6 +201,8 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "icc": "convert",
         "image_timeout": 30.0,
         "duplicates": "drop",
+        "near_duplicates": "report",
+        "leaks": "fail",
         "check": "digest",
     }
     of_lists = {"columns", "images", "extension"}  # A recipe of the documents has them.

@@ -70,6 +70,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "depth": (12, {}),
     "image_timeout": (30.0, {}),
     "duplicates": ("drop", {}),
+    "near_duplicates": ("drop", {}),
+    "leaks": ("fail", {}),
     "check": ("digest", {}),
 }
 SEEN_IN = {key: fingerprint_part(key) for key in Config.model_fields}

@@ -198,8 +198,8 @@ def test_a_process_that_is_not_ours_to_end_is_not_ended(tmp_path: Path) -> None:
 def outcome(processor: Callable[[bytes], Processed], data: bytes) -> tuple[Any, ...]:
     """Return the result of an image as values that can be compared."""
     try:
-        *values, grid = processor(data)
-        return (*values, grid.tobytes())
+        *values, grid, likeness = processor(data)
+        return (*values, grid.tobytes(), likeness)
     except RefusedImage as error:
         return error.reason, error.detail
 

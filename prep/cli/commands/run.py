@@ -15,7 +15,7 @@ import click
 
 from prep.cli.options import cluster_options, config_options, growth_options
 from prep.cli.talk import Talk, talk_options
-from prep.errors import TooManyRefused
+from prep.errors import NotAsAsked
 
 if TYPE_CHECKING:
     from prep.config.model import Config
@@ -92,7 +92,7 @@ def run(
     with KeptDashboard(choice) as kept:
         try:
             _run_and_tell(functools.partial(kept.run, config, **aim), talk)
-        except TooManyRefused:
+        except NotAsAsked:
             _wait(kept.link, quiet=not talk.to_people)
             raise
         _wait(kept.link, quiet=not talk.to_people)
@@ -103,7 +103,7 @@ def _run_and_tell(run_it: Callable[..., RunReport], talk: Talk) -> None:
 
     try:
         report = run_it(callbacks=talk.callbacks("preparing"))
-    except TooManyRefused as error:
+    except NotAsAsked as error:
         if talk.to_people and error.report is not None:
             print_report(error.report)
         raise

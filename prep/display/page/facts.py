@@ -16,6 +16,7 @@ from prep.errors import PrepError
 from prep.output.journal import Journal
 from prep.output.receipt import ImageNote, ShardReceipt, Totals, total_receipts
 from prep.output.report.history import History, read_histories
+from prep.output.report.near_copies import NearCopies, near_copies_of
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan, count_classes
 from prep.settings.distribution import version
@@ -41,6 +42,7 @@ class Facts:
         sizes: int64 (images,), the bytes of each image file.
         totals: of all splits, those of which nothing is committed too.
         own: whether the plan is this user's own, so that its source may be looked into.
+        near: the images that look alike; None if nobody asked for them.
     """
 
     root: Location
@@ -54,6 +56,7 @@ class Facts:
     sizes: npt.NDArray[np.int64]
     totals: Mapping[str, Totals]
     own: bool
+    near: NearCopies | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -104,12 +107,14 @@ def read_facts(
     receipts: Sequence[ShardReceipt] | None = None,
     *,
     own: bool = True,
+    near: NearCopies | None = None,
 ) -> Facts:
     """Read the plan, manifest, receipts and report of an output.
 
     Args:
         own: see :class:`Facts`.
         receipts: of all shards that are committed, where they are at hand.
+        near: the images that look alike, where they are at hand.
 
     Raises:
         PrepError: its manifest can't be read.
@@ -142,6 +147,7 @@ def read_facts(
         sizes=table["size"].to_numpy(),
         totals={split: found.get(split, Totals()) for split in plan.splits},
         own=own,
+        near=near or near_copies_of(plan, table, receipts),
     )
 
 

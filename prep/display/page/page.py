@@ -20,7 +20,12 @@ from prep.display.page.samples import take_sample
 from prep.display.page.section import Figure, Section, View
 from prep.display.page.sections.channels import channels
 from prep.display.page.sections.classes import classes, images
-from prep.display.page.sections.copies import alarms, duplicates
+from prep.display.page.sections.copies import (
+    alarms,
+    duplicates,
+    look_alike_alarms,
+    look_alikes,
+)
 from prep.display.page.sections.extremes import extremes
 from prep.display.page.sections.loading import load
 from prep.display.page.sections.refused import refused
@@ -32,6 +37,7 @@ from prep.images.depths import depth_warnings
 from prep.output.journal import Journal
 from prep.output.plan_file import no_plan, owner, require_listed
 from prep.output.receipt import ShardReceipt
+from prep.output.report.near_copies import NearCopies
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import admit
 from prep.storage.location import Location
@@ -40,6 +46,7 @@ from prep.storage.location import Location
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     load,
     duplicates,
+    look_alikes,
     refused,
     classes,
     images,
@@ -85,16 +92,22 @@ def report_page(
     return journal.layout.page
 
 
-def update_page(journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
+def update_page(
+    journal: Journal,
+    plan: RunPlan,
+    receipts: Sequence[ShardReceipt],
+    near: NearCopies | None = None,
+) -> None:
     """Make ``report.html``, unless it was already made from the same facts.
 
     Args:
         receipts: of all shards that are committed.
+        near: the images that look alike, where they are at hand.
 
     Raises:
         PrepError, OSError: as :func:`report_page`.
     """
-    facts = read_facts(journal, plan, receipts)
+    facts = read_facts(journal, plan, receipts, near=near)
     if not _is_made_from(journal.layout.page, facts.digest()):
         _publish(journal, facts)
 
@@ -126,7 +139,8 @@ def make_page(journal: Journal, facts: Facts) -> bytes:
         source=facts.plan.shown_source,
         read_as=facts.report.read_as if facts.report else "",
         warnings=_warnings(facts),
-        alarms=alarms(view),
+        alarms=[(said, "duplicates") for said in alarms(view)]
+        + [(said, "look_alikes") for said in look_alike_alarms(view)],
         banner=banner(view),
         tiles=tiles(view),
         sections=sections,

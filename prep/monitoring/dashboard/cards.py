@@ -34,6 +34,7 @@ STATE_COLOURS: Mapping[State, str] = {
     "done": GREEN,
     "done with refusals": ORANGE,
     "too many refused": RED,
+    "leaks": RED,
     "failed": RED,
     "stopped": GREY,
 }

@@ -19,6 +19,7 @@ _MARKS: Mapping[State, str] = {
     "done": "✓",
     "done with refusals": "✓",
     "too many refused": "✗",
+    "leaks": "✗",
     "failed": "✗",
     "stopped": "■",
 }

@@ -4,6 +4,9 @@ r"""Tables beside the report: which images were not simply written, and which ar
 image. ``duplicates.csv`` has ``group`` (a number that images with the same bytes have in common),
 ``path``, ``class`` and ``split`` of each image, and, for its group, whether it is a ``leak`` (its
 images lie in more than one split) and a ``conflict`` (in more than one class): ``yes`` or nothing.
+``near_duplicates.csv``, which is there if it was asked for, has the same of images that look alike,
+and for each image the ``distance`` to the nearest other one, whether one of these two had to be
+``mirrored``, and whether the image was ``dropped``.
 
 As CSV, which any program opens; as Parquet where there are more rows than a spreadsheet takes.
 
@@ -26,10 +29,15 @@ import pyarrow.parquet as pq
 from prep.output.layout import OutputLayout
 from prep.output.receipt import SplitTotals
 from prep.output.report.duplicates import Copies
+from prep.output.report.near_copies import NearRow
 from prep.storage.location import Location
 
 _FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
 _DUPLICATES = ("group", "path", "class", "split", "leak", "conflict")
+_NEAR_DUPLICATES = (
+    *("group", "path", "class", "split", "distance"),
+    *("mirrored", "leak", "conflict", "dropped"),
+)
 _NAMES = frozenset(("path", "class", "split"))
 # Control and format characters, line breaks of all kinds, what is no text, and the backslash.
 _UNSAFE = re.compile(
@@ -72,6 +80,21 @@ def publish_duplicates(layout: OutputLayout, found: Sequence[Copies]) -> None:
         for image in copies.images
     ]
     publish_table(layout.duplicates, _DUPLICATES, rows, within=layout.root)
+
+
+def publish_near_duplicates(layout: OutputLayout, found: Sequence[NearRow]) -> None:
+    """Write ``near_duplicates.csv``: images that look alike, group by group."""
+    rows = [
+        (
+            *(str(row.group), row.path, row.class_name, row.split, str(row.distance)),
+            *(
+                "yes" if flag else ""
+                for flag in (row.mirrored, row.leak, row.conflict, row.dropped)
+            ),
+        )
+        for row in found
+    ]
+    publish_table(layout.near_duplicates, _NEAR_DUPLICATES, rows, within=layout.root)
 
 
 def publish_table(

@@ -49,17 +49,19 @@ def make_report(
     totals: SplitTotals,
     effort: Effort,
     duplicates: Mapping[str, Any],
+    near_duplicates: Mapping[str, Any] | None = None,
 ) -> RunReport:
     """Return the report of a run.
 
     Args:
         totals: of all shards, those from before included.
-        duplicates: see :class:`RunReport`.
+        duplicates, near_duplicates: see :class:`RunReport`.
     """
     mean_of = training_splits(plan.splits)
     return RunReport(
         output=output,
         duplicates=duplicates,
+        near_duplicates=near_duplicates or {},
         seconds=round(effort.seconds, 3),
         start_seconds=round(effort.start_seconds, 3),
         images_per_second=effort.images_per_second,

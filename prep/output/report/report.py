@@ -12,7 +12,7 @@ from typing import Any
 from prep.images.depths import Depths, depth_warnings
 from prep.output.layout import OutputLayout
 from prep.output.report.stored_report import report_attributes
-from prep.output.report.summary import rows_of
+from prep.output.report.summary import describe_all_leaks, rows_of
 from prep.output.report.verdict import Verdict
 from prep.parsing import LARGEST, parse_json
 from prep.storage.locate import locate
@@ -38,6 +38,12 @@ class RunReport(Displayable):
             of a split are copies of images of another, as ``{"val": {"train": 13}}``;
             ``examples``, two paths each of a ``leak`` and a ``conflict``. ``duplicates.csv`` lists
             all of them.
+        near_duplicates: images that look alike, if that was asked for: ``compared``, how many
+            images were; ``distance``, in how many of 64 bits the hashes of two may differ;
+            ``images``, the number that look like another; their ``groups``, those
+            ``across_splits``, and ``conflicts``; ``dropped``, the number that were left
+            out; ``leaks`` and ``examples`` as in ``duplicates``. ``near_duplicates.csv``
+            lists all of them.
         shards, bytes: number of shard files, and their size.
         source_bytes: size of the image files that were read.
         seconds: duration of the run, from plan to report; if it was resumed, of the last part.
@@ -107,6 +113,7 @@ class RunReport(Displayable):
     balance: Mapping[str, Any] = field(default_factory=dict)
     refusals_allowed: int = 0
     start_seconds: float = 0.0
+    near_duplicates: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -158,7 +165,14 @@ class RunReport(Displayable):
     def verdict(self) -> Verdict:
         """The outcome of the run."""
         images = self.images
-        return Verdict.of_counts(images["planned"], images["refused"], self.refusals_allowed)
+        counted = Verdict.of_counts(images["planned"], images["refused"], self.refusals_allowed)
+        return counted.unless_leaking(self.leaks, self.config)
+
+    @property
+    def leaks(self) -> list[str]:
+        """Which splits hold images of others, or images that look alike, a phrase each."""
+        planned = {name: split["planned"] for name, split in self.splits.items()}
+        return describe_all_leaks(self.duplicates, self.near_duplicates, planned)
 
     @property
     def page(self) -> str | None:

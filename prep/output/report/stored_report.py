@@ -132,6 +132,8 @@ def report_attributes(value: object) -> dict[str, Any]:
         },
         "refusals_allowed": fields.whole("refusals_allowed", default=_allowed(images, config)),
     }
+    near = fields.any("near_duplicates", default={})
+    report["near_duplicates"] = _near_duplicates(near) if near else {}
     fields.any("verdict", default=None)  # The numbers tell it.
     fields.end()
     return report
@@ -170,6 +172,20 @@ def _duplicates(value: object) -> dict[str, Any]:
         refuse("examples", " and ".join(sorted(_EXAMPLES)), duplicates["examples"])
     fields.end()
     return duplicates
+
+
+def _near_duplicates(value: object) -> dict[str, Any]:
+    fields = Fields(value, "the near-duplicates of a report")
+    counted = ("compared", "distance", "images", "groups", "across_splits", "conflicts", "dropped")
+    near: dict[str, Any] = {
+        **{name: fields.whole(name) for name in counted},
+        "leaks": {split: counts(of, "leaks") for split, of in fields.object("leaks").items()},
+        "examples": {kind: _pair(paths) for kind, paths in fields.object("examples").items()},
+    }
+    if not near["examples"].keys() <= _EXAMPLES:
+        refuse("examples", " and ".join(sorted(_EXAMPLES)), near["examples"])
+    fields.end()
+    return near
 
 
 def _pair(value: object) -> list[str]:

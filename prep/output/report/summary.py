@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prep.images.likeness.neighbours import RADIUS
 from prep.planning.description import balance_facts
 from prep.sources.folders.names import role_of
 from prep.text import counted, measured, rate, shown, size_text, triple
@@ -88,12 +89,79 @@ def _duplicate_rows(report: RunReport) -> list[tuple[str, str]]:
     if found["images"]:
         copies = f"{counted(found['images'], 'image')} with the same bytes as another"
         rows.append(("duplicates", f"{copies}: see duplicates.csv"))
-    leaks = describe_leaks(found, {name: split["planned"] for name, split in report.splits.items()})
+    planned = {name: split["planned"] for name, split in report.splits.items()}
+    leaks = describe_leaks(found, planned)
     if leaks:
         rows.append(("leaks", f"{'; '.join(leaks)}{_example(found, 'leak')}"))
     if found["conflicts"]:
         rows.append(("conflicts", f"{describe_conflicts(found)}{_example(found, 'conflict')}"))
+    return rows + _near_rows(report.near_duplicates, planned)
+
+
+def _near_rows(found: Mapping[str, Any], planned: Mapping[str, int]) -> list[tuple[str, str]]:
+    if not found:
+        return []
+    rows = [("look-alikes", describe_near_duplicates(found))]
+    leaks = describe_near_leaks(found, planned)
+    if leaks:
+        rows.append(("leaks", f"{'; '.join(leaks)}{_example(found, 'leak')}"))
+    if found["conflicts"]:
+        number = counted(found["conflicts"], "group")
+        said = f"{number} of images that look alike {_lies(found['conflicts'])} in several classes"
+        rows.append(("conflicts", f"{said}{_example(found, 'conflict')}"))
     return rows
+
+
+def describe_near_duplicates(
+    found: Mapping[str, Any], table: str = ": see near_duplicates.csv"
+) -> str:
+    """Describe how many images look alike.
+
+    Args:
+        found: the near-duplicates of a report.
+        table: where to find all of them, to be put after their number.
+    """
+    if found["dropped"]:
+        dropped = counted(found["dropped"], "image")
+        said = f"{dropped} left out that looked like another{table}"
+    elif found["images"]:
+        groups = counted(found["groups"], "group")
+        images = counted(found["images"], "image")
+        said = f"{images} that look alike, in {groups}{table}"
+    else:
+        said = f"No two of {counted(found['compared'], 'image')} look alike"
+    if found["distance"] < RADIUS:
+        said += (
+            f"; so many look alike that only hashes count that differ in at most "
+            f"{found['distance']} bits, not {RADIUS}"
+        )
+    return said
+
+
+def describe_all_leaks(
+    duplicates: Mapping[str, Any], near: Mapping[str, Any], images: Mapping[str, int]
+) -> list[str]:
+    """Describe which splits hold copies of images of others, or images that look alike.
+
+    Args:
+        duplicates, near: of a report.
+        images: planned, by split.
+    """
+    return describe_leaks(duplicates, images) + describe_near_leaks(near, images)
+
+
+def describe_near_leaks(near: Mapping[str, Any], images: Mapping[str, int]) -> list[str]:
+    """Describe which splits hold images that look like those of others, and how many.
+
+    >>> describe_near_leaks({"leaks": {"val": {"train": 1}}}, {"train": 40, "val": 13})
+    ['1 of 13 val images looks like a train image']
+    """
+    return [
+        f"{number:,} of {counted(images.get(split, number), f'{split} image')} "
+        + (f"looks like a {other} image" if number == 1 else f"look like {other} images")
+        for split, of in near.get("leaks", {}).items()
+        for other, number in of.items()
+    ]
 
 
 def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> list[str]:
@@ -109,7 +177,7 @@ def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> 
     return [
         f"{number:,} of {counted(images.get(split, number), f'{split} image')} "
         + (f"is a copy of a {other} image" if number == 1 else f"are copies of {other} images")
-        for split, of in duplicates["leaks"].items()
+        for split, of in duplicates.get("leaks", {}).items()
         for other, number in of.items()
     ]
 
@@ -117,7 +185,11 @@ def describe_leaks(duplicates: Mapping[str, Any], images: Mapping[str, int]) -> 
 def describe_conflicts(duplicates: Mapping[str, Any]) -> str:
     """Describe how many images lie in more than one class."""
     number = duplicates["conflicts"]
-    return f"{counted(number, 'image')} {'lies' if number == 1 else 'lie'} in more than one class"
+    return f"{counted(number, 'image')} {_lies(number)} in more than one class"
+
+
+def _lies(number: int) -> str:
+    return "lies" if number == 1 else "lie"
 
 
 def _example(duplicates: Mapping[str, Any], kind: str) -> str:

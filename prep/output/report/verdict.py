@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from prep.errors import ClusterError, PrepError, TooManyRefused
+from prep.errors import ClusterError, LeaksFound, PrepError, TooManyRefused
 from prep.parsing import Fields, refuse
 from prep.text import counted, failure, one_line
 
@@ -15,6 +16,7 @@ State = Literal[
     "done",
     "done with refusals",
     "too many refused",
+    "leaks",
     "failed",
     "stopped",
 ]
@@ -23,7 +25,7 @@ STATES: tuple[State, ...] = get_args(State)
 _UNDER_WAY: tuple[State, ...] = ("starting", "running")
 _GOOD: tuple[State, ...] = ("done", "done with refusals")
 #: States in which everything is written but what was refused.
-WRITTEN: tuple[State, ...] = (*_GOOD, "too many refused")
+WRITTEN: tuple[State, ...] = (*_GOOD, "too many refused", "leaks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Verdict:
         """
         if isinstance(error, TooManyRefused):
             return cls("too many refused", one_line(error.summary))
+        if isinstance(error, LeaksFound):
+            return cls("leaks", one_line(error.summary))
         if isinstance(error, KeyboardInterrupt) or not isinstance(error, Exception):
             return cls("stopped", one_line(str(error).removeprefix("stopped: ")))
         return cls("failed", _reason_of(error))
@@ -80,6 +84,20 @@ max_refused allows (2)')
         if refused > allowed:
             return cls("too many refused", f"{reason}, more than max_refused allows ({allowed:,})")
         return cls("done with refusals", reason)
+
+    def unless_leaking(self, leaks: Sequence[str], config: Mapping[str, Any]) -> Verdict:
+        """Return the verdict on the same run if its splits leak, and it was asked to fail then.
+
+        Args:
+            leaks: which splits hold images of others, a phrase each.
+            config: of the run, by key.
+
+        >>> str(Verdict("done").unless_leaking(["1 of 9 val images leaks"], {"leaks": "fail"}))
+        "leaks: 1 of 9 val images leaks, and leaks is 'fail'"
+        """
+        if not leaks or not self.good or config.get("leaks") != "fail":
+            return self
+        return Verdict("leaks", f"{'; '.join(leaks)}, and leaks is 'fail'")
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)

@@ -37,9 +37,9 @@ def main() -> None:
     first = receive(inbox)
     if first is None:
         return
-    settings, timeout = pickle.loads(first)
+    settings, timeout, hashed = pickle.loads(first)
     configure_process()
-    process = make_processor(settings)
+    process = make_processor(settings, hashed=hashed)
     memory = _limit_memory(settings)
     WATCHDOG.enable()
     send(outbox, b"ready")

@@ -19,9 +19,9 @@ _SET_BY_PYTEST = "PYTEST_CURRENT_TEST"
 Process = Callable[[bytes], Processed]
 
 
-def make_processor(settings: ImageSettings) -> Process:
+def make_processor(settings: ImageSettings, *, hashed: bool = False) -> Process:
     """Return an image processor; in a test, with the fault that the test injects."""
-    processor, fault = ImageProcessor(settings), injected_fault()
+    processor, fault = ImageProcessor(settings, hashed=hashed), injected_fault()
     if fault is None:
         return processor
 

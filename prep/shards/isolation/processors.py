@@ -55,11 +55,13 @@ class IsolatedProcessor:
     Args:
         settings: what happens to the images.
         timeout: seconds that an image may take.
+        hashed: whether to hash each crop.
     """
 
-    def __init__(self, settings: ImageSettings, timeout: float) -> None:
+    def __init__(self, settings: ImageSettings, timeout: float, *, hashed: bool = False) -> None:
         self._settings = settings
         self._timeout = timeout
+        self._hashed = hashed
         self._child: _Child | None = None
 
     def __call__(self, data: bytes) -> Processed:
@@ -73,7 +75,7 @@ class IsolatedProcessor:
         for _ in range(_TRIES):
             alone = self._child is None
             if self._child is None:
-                self._child = _Child(self._settings, self._timeout)
+                self._child = _Child(self._settings, self._timeout, hashed=self._hashed)
             reply = self._child.ask(data)
             if isinstance(reply, RefusedImage):
                 raise reply
@@ -95,7 +97,7 @@ class IsolatedProcessor:
 class _Child:
     """A process that runs :mod:`prep.shards.isolation.__main__`."""
 
-    def __init__(self, settings: ImageSettings, timeout: float) -> None:
+    def __init__(self, settings: ImageSettings, timeout: float, *, hashed: bool) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
         # Not multiprocessing: Dask's workers are daemons, which may not start children that way.
         # Ctrl-C is for the client, which tells the workers: hence another process group.
@@ -109,7 +111,7 @@ class _Child:
         )
         self._to = cast(BinaryIO, self._process.stdin)
         self._from = cast(BinaryIO, self._process.stdout)
-        if self._exchange(pickle.dumps((settings, timeout))) is None:
+        if self._exchange(pickle.dumps((settings, timeout, hashed))) is None:
             status, errors = self.end()
             # If memory or processes are short, this may pass.
             raise ChildProcessError(
@@ -167,12 +169,15 @@ class GuardedProcessor:
         settings: what happens to the images.
         timeout: seconds that an image may take.
         isolated: whether an earlier attempt at the same images has died of them.
+        hashed: whether to hash each crop.
     """
 
-    def __init__(self, settings: ImageSettings, timeout: float, *, isolated: bool) -> None:
+    def __init__(
+        self, settings: ImageSettings, timeout: float, *, isolated: bool, hashed: bool = False
+    ) -> None:
         self._timeout = timeout
-        self._process = make_processor(settings)
-        self._elsewhere = IsolatedProcessor(settings, timeout)
+        self._process = make_processor(settings, hashed=hashed)
+        self._elsewhere = IsolatedProcessor(settings, timeout, hashed=hashed)
         self._isolated = isolated
 
     def close(self) -> None:
