@@ -23,7 +23,7 @@ from prep.execution.writing import write_shards
 from prep.monitoring.events import Callback, Events, WorkStarted, emitting, require_callbacks
 from prep.operations.growth.agreement import FinishedOutput
 from prep.operations.growth.merged_plan import plan_merge
-from prep.operations.outlook import missing_shards, require_few_refused
+from prep.operations.outlook import missing_shards, require_as_asked
 from prep.operations.publish import publish
 from prep.operations.work import count_tasks
 from prep.output.conflicts import require_room
@@ -127,7 +127,7 @@ def merge(
             )
         start = functools.partial(placed, client, choice)
         report = work.carry_out(start, events, overwrite=overwrite)
-        require_few_refused(report)
+        require_as_asked(report)
         events.end(report)
     return report
 
