@@ -12,31 +12,35 @@ from prep.storage.urls import is_url
 from prep.text import quoted, reason_of
 
 
-def require_local(output: str) -> LocalPath:
+def require_local(output: str, key: str = "output") -> LocalPath:
     """Return the path that OUTPUT means; raise ConfigError where it is a URL."""
-    path = typed("output", output)
+    path = typed(key, output)
     if is_url(path):
-        raise ConfigError(f"output: got {quoted(path)}; expected a path on this machine")
+        raise ConfigError(f"{key}: got {quoted(path)}; expected a path on this machine")
     return LocalPath(path)
 
 
-def writable(output: str) -> LocalPath:
+def writable(output: str, key: str = "output") -> LocalPath:
     """Return the path that OUTPUT means; raise ConfigError if no file can be written there.
 
     That is found out before the work: by making a file in the folder, which is gone at once.
+
+    Args:
+        output: as it was typed.
+        key: what errors call it.
     """
-    path = require_local(output)
+    path = require_local(output, key)
     folder = path.parent
     if path.is_dir():
-        raise ConfigError(f"output: {quoted(path)} is a folder; expected the path of a file")
+        raise ConfigError(f"{key}: {quoted(path)} is a folder; expected the path of a file")
     if not folder.exists():
         raise ConfigError(
-            f"output: can't write {quoted(path)}: the folder {quoted(folder)} does not exist"
+            f"{key}: can't write {quoted(path)}: the folder {quoted(folder)} does not exist"
         )
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _not_written(path, error, key) from None
     return path
 
 
@@ -56,5 +60,5 @@ def write(path: LocalPath, data: bytes) -> None:
         raise _not_written(path, error) from None
 
 
-def _not_written(path: LocalPath, error: OSError) -> ConfigError:
-    return ConfigError(f"output: can't write {quoted(path)}: {reason_of(error)}")
+def _not_written(path: LocalPath, error: OSError, key: str = "output") -> ConfigError:
+    return ConfigError(f"{key}: can't write {quoted(path)}: {reason_of(error)}")

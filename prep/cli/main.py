@@ -36,6 +36,9 @@ COMMANDS = {
     ),
     "report": Known("outputs.report", "Make OUTPUT/report.html again, and print its path."),
     "run": Known("run", "Write shards, mean RGB and a report."),
+    "split": Known(
+        "sources.split", "Show the splits of SOURCE, and the balance of classes in each."
+    ),
     "show": Known("outputs.show", "Show record N of SHARD: label, class, picture and source."),
     "verify": Known("outputs.verify", "Read all of OUTPUT again, and list what is wrong with it."),
 }

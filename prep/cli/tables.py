@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prep.display.links import address_of
-from prep.display.objects import class_table, plan_rows
+from prep.display.objects import class_table, plan_rows, split_rows
 from prep.text import one_line, size_text, triple
 
 if TYPE_CHECKING:
@@ -70,9 +70,23 @@ def print_mean(report: MeanReport, output: str) -> None:
 
 def print_plan(plan: RunPlan, guess: Estimate) -> None:
     """Print what a run would do, and about how long that would take."""
-    classes = class_table(plan.counts, plan.labels.numbers, plan.class_names)
     shards = [sum(shard.split == name for shard in plan.shards) for name in plan.counts]
     in_all = [sum(shards)] if len(shards) > 1 else []
+    table = _table_of_classes(plan)
+    table.add_row(*_cells(["shards", "", *shards, *in_all]))
+    Console().print(table)
+    _print_pairs(plan_rows(plan, guess))
+
+
+def print_splits(plan: RunPlan) -> None:
+    """Print the splits of a plan, and the balance of classes in each."""
+    Console().print(_table_of_classes(plan))
+    _print_pairs(split_rows(plan))
+
+
+def _table_of_classes(plan: RunPlan) -> Table:
+    """Return the images of a plan by class and split, and their sums."""
+    classes = class_table(plan.counts, plan.labels.numbers, plan.class_names)
     table = Table("class")
     for title in classes.titles[1:]:
         table.add_column(Text(one_line(title)), justify="right")
@@ -80,9 +94,7 @@ def print_plan(plan: RunPlan, guess: Estimate) -> None:
         table.add_row(*_cells(row))
     table.add_section()
     table.add_row(*_cells(classes.total))
-    table.add_row(*_cells(["shards", "", *shards, *in_all]))
-    Console().print(table)
-    _print_pairs(plan_rows(plan, guess))
+    return table
 
 
 def _cells(row: Sequence[str | int]) -> list[Text]:

@@ -132,6 +132,12 @@ def plan_rows(plan: RunPlan, guess: Estimate) -> list[tuple[str, str]]:
     return [fact for fact in facts if fact[0] != OBSTACLE]  # With that the command ends.
 
 
+def split_rows(plan: RunPlan) -> list[tuple[str, str]]:
+    """Return the facts of a plan that are about its images and splits, as names and values."""
+    wanted = ("source", "read as", "classes", "warning", "split", "settings", "passed over")
+    return [fact for fact in plan_facts(plan) if fact[0] in wanted]
+
+
 def _expectations(plan: RunPlan, guess: Estimate) -> Iterator[tuple[str, str]]:
     compressed = "" if plan.config.compression is None else " before compression"
     yield "size", f"about {size_text(guess.bytes)}{compressed}"

@@ -423,8 +423,11 @@ def test_subsets_that_can_not_be_are_refused(given: Any, told: str) -> None:
     [
         ({"test": 60}, "split: got test: 60, which leaves none of the 60 images of split 'train'"),
         ({"test": 59, "dev": 0.5}, "which leaves none of the 60 images"),
-        ({"val": 0.1}, "split.val: the source has a split 'val' already; give it another name"),
-        ({"folds": 2, "fold": 0}, "the source has a split 'val' already; leave folds out"),
+        ({"val": 0.1}, "split.val: the source has a split 'val' already; give the new one another"),
+        (
+            {"folds": 2, "fold": 0},
+            "split.folds: the source has a split 'val' already, as the fold that is",
+        ),
         ({"test": 0.1, "of": "trian"}, "split.of: got 'trian', and the source has no such split"),
         (
             {"test": 0.001},

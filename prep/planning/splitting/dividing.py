@@ -147,11 +147,15 @@ def _pool_of(catalog: Catalog, rules: SplitRules) -> str:
             f"has no such split; splits found: {some([*map(quoted, found)])}"
         )
     there = [name for name in rules.made if name in found]
-    if there:
-        remedy = "leave folds out" if there[0] not in rules.shares else "give it another name"
+    if there and there[0] in rules.shares:
         raise ConfigError(
-            f"split.{there[0]}: the source has a split {quoted(there[0])} already; {remedy}, or "
-            "leave it out to keep the one of the source"
+            f"split.{there[0]}: the source has a split {quoted(there[0])} already; give the new "
+            "one another name, or leave it out to keep the one of the source"
+        )
+    if there:
+        raise ConfigError(
+            f"split.folds: the source has a split {quoted(there[0])} already, as the fold that is "
+            f"held out would be called; give the images of {quoted(pool)} alone as the source"
         )
     return pool
 
