@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from prep.images.decoders.values import Decoded, Pixels
-from prep.images.fitting.framing import Framing, Placement, placement_of
-from prep.images.fitting.orientation import UPRIGHT, upright, upright_size
-from prep.images.geometry import Area, Box, area_around, shrink_factor
+from prep.images.fitting.framing import Framing, Placement, shrink, stored_placement
+from prep.images.fitting.orientation import UPRIGHT, upright
+from prep.images.geometry import Area, Box, area_around
 from prep.settings.choices import Interpolation
 
 KERNELS = {"cubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
@@ -41,28 +41,27 @@ class ExactFitter:
     """
 
     def __init__(self, framing: Framing, interpolation: Interpolation) -> None:
-        self._frame = framing
+        self._framing = framing
         self._kernel = KERNELS[interpolation]
         self._radius = _RADIUS[interpolation]
 
     def factor(self, height: int, width: int, orientation: int) -> int:
         """See :class:`prep.images.geometry.Needed`."""
-        placement = placement_of(self._frame, *upright_size(height, width, orientation))
-        return shrink_factor(placement.scale, _OVERSAMPLING)
+        return shrink(self._framing, _OVERSAMPLING, height, width, orientation)
 
     def area(self, height: int, width: int, orientation: int) -> Area:
         """See :class:`prep.images.geometry.Needed`."""
-        placement = placement_of(self._frame, *upright_size(height, width, orientation))
-        stored = placement.transposed() if UPRIGHT[orientation].transpose else placement
-        box = stored.box(height, width)
-        return area_around(box, self._margins(box, stored), height, width)
+        placement = stored_placement(self._framing, height, width, orientation)
+        box = placement.box(height, width)
+        return area_around(box, self._margins(box, placement), height, width)
 
     def __call__(self, decoded: Decoded) -> Pixels:
         """See :class:`prep.images.fitting.fitter.Fitter`."""
-        width, height = decoded.upright_size
-        placement = placement_of(self._frame, height, width)
-        box = self._box(decoded, placement)
-        pixels = upright(decoded.pixels, decoded.orientation)
+        orientation = decoded.orientation
+        stored = stored_placement(self._framing, decoded.height, decoded.width, orientation)
+        placement = stored.transposed() if UPRIGHT[orientation].transpose else stored
+        box = self._box(decoded, stored)
+        pixels = upright(decoded.pixels, orientation)
         if not placement.resized:
             top, left = math.floor(box.top), math.floor(box.left)
             copied = pixels[top : top + placement.height, left : left + placement.width]
@@ -75,10 +74,9 @@ class ExactFitter:
         size = placement.width, placement.height
         return np.asarray(narrow.resize(size, self._kernel, of_narrow))
 
-    def _box(self, decoded: Decoded, placement: Placement) -> Box:
+    def _box(self, decoded: Decoded, stored: Placement) -> Box:
         """Return the position of the part among the decoded pixels, once these are upright."""
         transpose, flip_rows, flip_columns = UPRIGHT[decoded.orientation]
-        stored = placement.transposed() if transpose else placement
         top, left, height, width = stored.box(decoded.height, decoded.width, decoded.factor)
         top, left = top - decoded.top, left - decoded.left
         rows, columns, _ = decoded.pixels.shape

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from prep.errors import RefusedImage
-from prep.images.geometry import Box
+from prep.images.fitting.orientation import UPRIGHT, upright_size
+from prep.images.geometry import Box, shrink_factor
 from prep.settings.choices import Enlarge, Fit
 from prep.settings.image_settings import LONGEST_SIDE, ImageSettings
 
@@ -70,7 +71,8 @@ class Framing:
 
     def enlarges(self, height: int, width: int) -> bool:
         """Return whether an image of this upright size is made larger, along any axis."""
-        return self.enlarge == "always" and self.pixels_per_pixel(height, width) < 1
+        smaller = height < self.height, width < self.width
+        return self.enlarge == "always" and (all(smaller) if self.fit == "pad" else any(smaller))
 
     def pixels_per_pixel(self, height: int, width: int) -> Fraction:
         """Return how many pixels of an image become one of the result, if it may be enlarged.
@@ -121,6 +123,29 @@ def placement_of(framing: Framing, height: int, width: int) -> Placement:
     result = _rounded(height / scale), _rounded(width / scale)
     _require_short(*result, height, width)
     return Placement(*whole, *result, scale)
+
+
+def stored_placement(framing: Framing, height: int, width: int, orientation: int) -> Placement:
+    """Return the placement for an image as it is stored.
+
+    Args:
+        height, width: of the stored image, in pixels.
+        orientation: its Exif orientation.
+    """
+    placement = placement_of(framing, *upright_size(height, width, orientation))
+    return placement.transposed() if UPRIGHT[orientation].transpose else placement
+
+
+@lru_cache(maxsize=4096)
+def shrink(framing: Framing, oversampling: int, height: int, width: int, orientation: int) -> int:
+    """Return 1, 2, 4 or 8: by how much a decoder may shrink an image.
+
+    Args:
+        oversampling: the pixels that are to be left per pixel of the result, along each axis.
+        height, width, orientation: of the image, as it is stored.
+    """
+    placement = placement_of(framing, *upright_size(height, width, orientation))
+    return shrink_factor(placement.scale, oversampling)
 
 
 def _stretched(framing: Framing, height: int, width: int) -> Placement:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from prep.images.decoders.values import Decoded, Pixels
-from prep.images.fitting.axes import whole_axis
-from prep.images.fitting.framing import Framing, placement_of
-from prep.images.fitting.orientation import UPRIGHT, upright, upright_size
+from prep.images.fitting.axes import Axis, whole_axis
+from prep.images.fitting.framing import Framing, shrink, stored_placement
+from prep.images.fitting.orientation import UPRIGHT, upright
 from prep.images.fitting.resizer import Resizer
-from prep.images.geometry import Area, area_around, shrink_factor
+from prep.images.geometry import Area, area_around
 from prep.settings.choices import Interpolation
 
 
@@ -20,36 +22,45 @@ class WholePixelFitter:
     """
 
     def __init__(self, framing: Framing, interpolation: Interpolation) -> None:
-        self._frame = framing
+        self._framing = framing
         self._resizer = Resizer(interpolation)
 
     def factor(self, height: int, width: int, orientation: int) -> int:
         """See :class:`prep.images.geometry.Needed`."""
-        placement = placement_of(self._frame, *upright_size(height, width, orientation))
-        return shrink_factor(placement.scale, self._resizer.oversampling)
+        return shrink(self._framing, self._resizer.oversampling, height, width, orientation)
 
     def area(self, height: int, width: int, orientation: int) -> Area:
         """See :class:`prep.images.geometry.Needed`."""
-        placement = placement_of(self._frame, *upright_size(height, width, orientation))
-        stored = placement.transposed() if UPRIGHT[orientation].transpose else placement
-        return area_around(stored.box(height, width), (1, 1), height, width)
+        placement = stored_placement(self._framing, height, width, orientation)
+        return area_around(placement.box(height, width), (1, 1), height, width)
 
     def __call__(self, decoded: Decoded) -> Pixels:
         """See :class:`prep.images.fitting.fitter.Fitter`."""
-        transpose, *flips = UPRIGHT[decoded.orientation]
-        flip_rows, flip_columns = reversed(flips) if transpose else flips
-        width, height = decoded.upright_size
-        placement = placement_of(self._frame, height, width)
-        stored = placement.transposed() if transpose else placement
-        rows, columns = (
-            whole_axis(length, kept, size, factor=decoded.factor, flipped=flipped)
-            for length, kept, size, flipped in (
-                (decoded.height, stored.kept_rows, stored.height, flip_rows),
-                (decoded.width, stored.kept_columns, stored.width, flip_columns),
-            )
+        rows, columns, height, width = _axes(
+            self._framing, decoded.height, decoded.width, decoded.orientation, decoded.factor
         )
         top, left = rows.start - decoded.top, columns.start - decoded.left
         source = decoded.pixels[top : top + rows.length, left : left + columns.length]
         resized = self._resizer.resize(source, rows.resized, columns.resized)
-        result = resized[rows.trim :, columns.trim :][: stored.height, : stored.width]
+        result = resized[rows.trim :, columns.trim :][:height, :width]
         return np.ascontiguousarray(upright(result, decoded.orientation))
+
+
+@lru_cache(maxsize=4096)  # Photos come in few sizes.
+def _axes(
+    framing: Framing, height: int, width: int, orientation: int, factor: int
+) -> tuple[Axis, Axis, int, int]:
+    """Return rows, columns and the size of the result as an image is stored."""
+    turn = UPRIGHT[orientation]
+    flip_rows, flip_columns = turn.flip_rows, turn.flip_columns
+    if turn.transpose:
+        flip_rows, flip_columns = flip_columns, flip_rows
+    placement = stored_placement(framing, height, width, orientation)
+    rows, columns = (
+        whole_axis(length, kept, size, factor=factor, flipped=flipped)
+        for length, kept, size, flipped in (
+            (height, placement.kept_rows, placement.height, flip_rows),
+            (width, placement.kept_columns, placement.width, flip_columns),
+        )
+    )
+    return rows, columns, placement.height, placement.width
