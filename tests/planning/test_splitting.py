@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,9 +98,13 @@ def unless_refused(make: Callable[[], Division]) -> Division | None:
 
 
 def test_a_score_is_the_hash_that_the_documents_say() -> None:
-    digest = hashlib.blake2b(b"7\0cat/1.jpg", digest_size=8).digest()
-    expected = int.from_bytes(digest, "big") / 2**64
-    assert as_fractions(scores_of(7, [b"cat/1.jpg"]))[0] == pytest.approx(expected, abs=0)
+    page = (Path(__file__).parents[2] / "docs/splits.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    for seed, name in ((7, "cat/1.jpg"), (0, "hôtel/ß.png")):
+        expected = names["score"](name, seed)
+        assert as_fractions(scores_of(seed, [name.encode()]))[0] == pytest.approx(expected, abs=0)
     assert as_fractions(np.array([2**64 - 1], np.uint64))[0] < 1
 
 
