@@ -18,6 +18,7 @@ from prep.output.report.listings import (
     publish_duplicates,
     publish_findings,
     publish_near_duplicates,
+    publish_outdated,
 )
 from prep.output.report.making import Effort, make_report
 from prep.output.report.near_copies import NearCopies, near_copies_of
@@ -89,6 +90,7 @@ def publish(
             balance=stored.balance,
             refusals_allowed=stored.refusals_allowed,
             near_duplicates=near_duplicates or stored.near_duplicates,
+            outdated=stored.outdated,
         )
 
     def publish_copies() -> None:
@@ -102,9 +104,15 @@ def publish(
             with _unless_details_alone(report, stored):
                 report.publish()
 
+    def publish_records() -> None:
+        if source_was_read and (plan.outdated or plan.continues is not None):
+            with _unless_details_alone(report, stored):
+                publish_outdated(journal.layout, plan.outdated)
+
     files: list[Callable[[], None]] = [
         lambda: publish_findings(journal.layout, totals),
         publish_copies,
+        publish_records,
         report.publish_mean,
         publish_report,
     ]
@@ -159,6 +167,7 @@ def _unless_details_alone(report: RunReport, stored: RunReport | None) -> Iterat
             balance=stored.balance,
             duplicates=stored.duplicates,
             near_duplicates=stored.near_duplicates,
+            outdated=stored.outdated,
             output=stored.output,
             config={**report.config, "output": stored.config.get("output")},
         )

@@ -29,7 +29,7 @@ _NOT_OF_THE_RESULT = {
     *("versions", "config", "verdict"),
     "duplicates",  # found by reading the images
     "near_duplicates",
-    *("read_as", "passed_over", "balance"),  # found by listing the source
+    *("read_as", "passed_over", "balance", "outdated"),  # found by listing the source
     "refusals_allowed",  # as the run was asked
 }
 

@@ -185,11 +185,10 @@ class Journal:
         Raises:
             OSError, ValueError, ArrowException: the manifest can't be read, or is not the plan's.
         """
-        whole = with_manifest(stored, self.read_manifest())
-        before = self.layout.manifest_before
-        if whole.fingerprint.digest != stored.fingerprint.digest and before.exists():
-            return with_manifest(stored, manifest.read(before))
-        return whole
+        before, rows = self.layout.manifest_before, self.read_manifest()
+        if images_digest(rows) != stored.fingerprint.parts.get(IMAGES) and before.exists():
+            rows = manifest.read(before)  # A run died while it replaced the plan.
+        return with_manifest(stored, rows)
 
     def begin(self, plan: RunPlan) -> None:
         """Publish the plan, unless it is there already, and clear what dead attempts have left.

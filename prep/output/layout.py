@@ -5,7 +5,7 @@
     OUTPUT/
       train/train-00000-of-00214.tfrecord   what is trained on (or another format's suffix)
       mean_rgb.json  label_map.json  report.json  report.html
-      refused.csv  duplicates.csv  near_duplicates.csv
+      refused.csv  duplicates.csv  near_duplicates.csv  outdated.csv
       .prep/plan.json                       what this output is to hold
       .prep/manifest.parquet                its images, in the order in which they are written
       .prep/receipts/train/00000.json       a shard counts once its receipt is there
@@ -122,11 +122,16 @@ class OutputLayout:
         return self.root / "near_duplicates.csv"
 
     @property
+    def outdated(self) -> Location:
+        """The table as CSV; a long one is Parquet, beside it. Most outputs have none."""
+        return self.root / "outdated.csv"
+
+    @property
     def tables(self) -> tuple[Location, ...]:
-        """The tables of refused images and of duplicates, in either form."""
+        """The tables of images beside the report, in either form."""
         return tuple(
             path.with_suffix(suffix)
-            for path in (self.refused, self.duplicates, self.near_duplicates)
+            for path in (self.refused, self.duplicates, self.near_duplicates, self.outdated)
             for suffix in (".csv", ".parquet")
         )
 

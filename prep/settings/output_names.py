@@ -16,7 +16,7 @@ RESULTS = frozenset(
         *("mean_rgb.json", "label_map.json", "report.json", "report.html"),
         *(
             f"{table}.{suffix}"
-            for table in ("refused", "duplicates", "near_duplicates")
+            for table in ("refused", "duplicates", "near_duplicates", "outdated")
             for suffix in ("csv", "parquet")
         ),
     }

@@ -92,7 +92,7 @@ def grow(
         plan = replace(plan, continues=_continued(stored, rewritten))
     else:
         plan = _unchanged(stored, now)
-    images = found.outdated_images()
+    images = found.outdated_images(plan)
     rows = np.flatnonzero(found.outdated)
     pairs = [*zip(images, drop_or_update[rows].tolist(), strict=True)]
     outdated = tuple(image for image, is_replaced in pairs if not is_replaced)

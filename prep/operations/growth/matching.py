@@ -51,27 +51,31 @@ class Matching:
         """True if source and output have the same images."""
         return not len(self.added) and not self.outdated.any()
 
-    def outdated_images(self) -> tuple[OutdatedImage, ...]:
-        """Return the images whose records are outdated, in the order of the manifest."""
+    def outdated_images(self, plan: RunPlan) -> tuple[OutdatedImage, ...]:
+        """Return the images whose records are outdated, in the order of the manifest.
+
+        Args:
+            plan: of the grown output, which says what shards are called in it.
+        """
         rows = np.flatnonzero(self.outdated)
         if not len(rows):
             return ()
-        plan = self.stored
-        starts = np.array([shard.start for shard in plan.shards])
+        stored = self.stored
+        names = {(shard.split, shard.index): shard.name for shard in plan.shards}
+        starts = np.array([shard.start for shard in stored.shards])
         shards = np.searchsorted(starts, rows, side="right") - 1
-        paths = plan.manifest["path"].take(rows).to_pylist()
-        classes = plan.manifest["class"].take(rows).to_pylist()
+        paths = stored.manifest["path"].take(rows).to_pylist()
+        classes = stored.manifest["class"].take(rows).to_pylist()
+        found = [stored.shards[number] for number in shards.tolist()]
         return tuple(
             OutdatedImage(
                 path=os.fsdecode(path),
-                class_name=plan.classes[class_],
-                split=plan.shards[shard].split,
-                shard=plan.shards[shard].name,
+                class_name=stored.classes[class_],
+                split=shard.split,
+                shard=names[shard.split, shard.index],
                 difference=self._difference(row),
             )
-            for row, path, class_, shard in zip(
-                rows.tolist(), paths, classes, shards.tolist(), strict=True
-            )
+            for row, path, class_, shard in zip(rows.tolist(), paths, classes, found, strict=True)
         )
 
     def _difference(self, row: int) -> Difference:

@@ -8,6 +8,10 @@ images lie in more than one split) and a ``conflict`` (in more than one class): 
 and for each image the ``distance`` to the nearest other one, whether one of these two had to be
 ``mirrored``, and whether the image was ``dropped``.
 
+``outdated.csv`` has ``path``, ``class``, ``split``, ``shard`` and ``difference`` of each image
+whose record stays although its source says something else: ``gone``, ``changed``, ``relabelled`` or
+``moved`` (to another split). It is there only if there are some.
+
 As CSV, which any program opens; as Parquet where there are more rows than a spreadsheet takes.
 
 Names come from files of others, and spreadsheets run cells that begin with ``=`` and the like. So
@@ -30,6 +34,7 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import SplitTotals
 from prep.output.report.duplicates import Copies
 from prep.output.report.near_copies import NearRow
+from prep.planning.continued import OutdatedImage
 from prep.storage.location import Location
 
 _FINDINGS = ("path", "class", "split", "outcome", "reason", "detail")
@@ -38,6 +43,7 @@ _NEAR_DUPLICATES = (
     *("group", "path", "class", "split", "distance"),
     *("mirrored", "leak", "conflict", "dropped"),
 )
+_OUTDATED = ("path", "class", "split", "shard", "difference")
 _NAMES = frozenset(("path", "class", "split"))
 # Control and format characters, line breaks of all kinds, what is no text, and the backslash.
 _UNSAFE = re.compile(
@@ -95,6 +101,15 @@ def publish_near_duplicates(layout: OutputLayout, found: Sequence[NearRow]) -> N
         for row in found
     ]
     publish_table(layout.near_duplicates, _NEAR_DUPLICATES, rows, within=layout.root)
+
+
+def publish_outdated(layout: OutputLayout, images: Sequence[OutdatedImage]) -> None:
+    """Write ``outdated.csv``: each image whose record is outdated; remove it if there is none."""
+    if images:
+        publish_table(layout.outdated, _OUTDATED, sorted(images), within=layout.root)
+        return
+    for suffix in (".csv", ".parquet"):
+        _remove(layout.outdated.with_suffix(suffix), layout.root)
 
 
 def publish_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -78,6 +79,7 @@ def make_report(
         class_names=dict(plan.class_names),
         balance={split: of.to_json() for split, of in plan.balance.items()},
         refusals_allowed=plan.refusals_allowed,
+        outdated=dict(Counter(image.difference for image in plan.outdated)),
     )
 
 

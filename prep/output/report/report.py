@@ -81,6 +81,8 @@ class RunReport(Displayable):
             mix of classes to be that of all splits; and if the split was ``made``, what it has
             got of its pool (see :class:`prep.planning.splitting.balance.SplitShare`).
         refusals_allowed: number of images that may be refused before the run is an error.
+        outdated: number of images whose records stay although the source says something else, by
+            ``gone``, ``changed``, ``relabelled`` and ``moved``; ``outdated.csv`` lists them.
     """
 
     output: str
@@ -114,6 +116,7 @@ class RunReport(Displayable):
     refusals_allowed: int = 0
     start_seconds: float = 0.0
     near_duplicates: Mapping[str, Any] = field(default_factory=dict)
+    outdated: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}

@@ -130,6 +130,7 @@ def report_attributes(value: object) -> dict[str, Any]:
         "balance": {
             split: stored_balance(of) for split, of in fields.object("balance", default={}).items()
         },
+        "outdated": counts(fields.any("outdated", default={}), "outdated"),
         "refusals_allowed": fields.whole("refusals_allowed", default=_allowed(images, config)),
     }
     near = fields.any("near_duplicates", default={})

@@ -42,6 +42,8 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
         rows.append(("damaged", f"{report.damaged:,}, kept as asked, with a part of each lost"))
     rows += [("depth", line) for line in report.depth_warnings()]
     rows += _duplicate_rows(report)
+    if report.outdated:
+        rows.append(("outdated", f"{describe_outdated(report.outdated)}: see outdated.csv"))
     rows += [("read as", report.read_as)] if report.read_as else []
     rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
     if report.retries:
@@ -75,6 +77,17 @@ def _describe_time(report: RunReport) -> str:
 def describe_passed(passed: Mapping[str, Any]) -> str:
     """Describe what was passed over for one reason."""
     return f"{passed['count']:,} × {passed['reason']}, such as {shown(passed['example'])}"
+
+
+def describe_outdated(outdated: Mapping[str, int]) -> str:
+    """Describe how many records are not what the source says, as they were written before.
+
+    >>> describe_outdated({"gone": 2, "changed": 1})
+    'records of 2 images gone from the source, of 1 image changed'
+    """
+    words = {"gone": "gone from the source"}
+    parts = [f"of {counted(n, 'image')} {words.get(kind, kind)}" for kind, n in outdated.items()]
+    return "records " + ", ".join(parts)
 
 
 def _describe_mean_of(report: RunReport) -> str:
