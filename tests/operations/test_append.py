@@ -6,19 +6,28 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import prep
 from prep.errors import LabelError, OutputConflict, UsageError
 from prep.operations.growth.appending import Aim
 from prep.output.journal import Journal
+from prep.shards.opened import versions_here
 from prep.sources.manifest import entries_of
+from tests.support.clusters import wait_until
 from tests.support.pictures import jpeg, picture
 from tests.support.serial import problems_in, run_here
+from tests.support.storages import S3
 
 Shards = dict[str, tuple[bytes, int]]
 SEEDS = iter(range(1_000_000))
@@ -212,16 +221,19 @@ def test_images_are_appended_with_the_settings_of_those_that_are_there(
     assert prep.plan(config(home, **more), append=True).state.obstacle is not None
 
 
-def test_other_versions_are_told(home: Path, caplog: pytest.LogCaptureFixture, monkeypatch) -> None:
-    from prep.shards.opened import versions_here
-
+def test_new_shards_may_be_written_with_other_versions_which_is_told(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     there = {**versions_here(), "opencv": "4.0"}
     monkeypatch.setattr("prep.operations.preparation.versions_here", lambda: there)
+    before = shards(home / "out")
     assert run_here(config(home), "append").was_complete  # Nothing is written with them.
-    monkeypatch.undo()
-    monkeypatch.setattr("prep.operations.publish._update_page", lambda *_: None)
-    plan = Path(home / "out/.prep/plan.json")
-    assert "4.0" not in plan.read_text()
+    assert "4.0" not in (home / "out/.prep/plan.json").read_text()
+    assert "opencv" not in caplog.text
+    add(home / "source", *images("train", "cat", 9))
+    run_here(config(home), "append")
+    assert kept(before, shards(home / "out"))
+    assert f"opencv {versions_here()['opencv']} there, 4.0 here" in caplog.text
 
 
 def test_a_source_without_any_of_the_images_is_an_error(home: Path) -> None:
@@ -356,3 +368,186 @@ def test_more_images_can_come_while_an_append_is_stopped(home: Path) -> None:
         str(path.relative_to(home / "source")) for path in (home / "source").glob("*/*/*")
     }
     assert problems_in(home / "out") == ()
+
+
+def in_archive(home: Path, kind: str) -> None:
+    """Put the source in an archive, as one would add to one: what was in it stays where it is."""
+    archive = home / f"images.{kind}"
+    names = sorted(path.relative_to(home / "source") for path in (home / "source").glob("*/*/*"))
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "a") as file:
+            for name in [name for name in names if str(name) not in file.namelist()]:
+                file.write(home / "source" / name, str(name))
+        return
+    with tarfile.open(archive, "a") as tar:
+        for name in [name for name in names if str(name) not in tar.getnames()]:
+            tar.add(home / "source" / name, str(name))
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_members_are_appended_to_an_archive(home: Path, kind: str) -> None:
+    in_archive(home, kind)
+    asked = config(home, "archived", source=str(home / f"images.{kind}"))
+    run_here(asked)
+    before = shards(home / "archived")
+    add(home / "source", *images("train", "cat", 8, 9), *images("train", "bee", 0))
+    in_archive(home, kind)
+    report = run_here(asked, "append")
+    assert report.outdated == {}
+    assert kept(before, shards(home / "archived"))
+    assert problems_in(home / "archived") == ()
+    run_here(config(home), "append")
+    assert records(home / "archived") == records(home / "out")
+    assert run_here(asked).was_complete
+
+
+def test_rows_of_a_list_may_change_their_class_and_their_split(home: Path) -> None:
+    rows = [
+        (str(path.relative_to(home)), "val" if number % 4 == 0 else "train", "ba"[number % 2])
+        for number, path in enumerate(sorted((home / "source").glob("*/*/*")))
+    ]
+
+    def write(rows: list[tuple[str, str, str]]) -> prep.Config:
+        lines = [f"{path},{split},{label}" for path, split, label in rows]
+        (home / "list.csv").write_text("\n".join(["image,split,label", *lines]) + "\n")
+        return config(home, "listed", source=str(home / "list.csv"))
+
+    run_here(write(rows))
+    before = shards(home / "listed")
+    (path, split, _), (other, _, label) = rows[1], rows[2]
+    add(home / "source", "train/cat/new.jpg")
+    changed = [rows[0], (path, split, "c"), (other, "val", label), *rows[3:]]
+    asked = write([*changed, ("source/train/cat/new.jpg", "train", "a")])
+    report = run_here(asked, "append")
+    assert report.outdated == {"relabelled": 1, "moved": 1}
+    assert kept(before, shards(home / "listed"))
+    assert run_here(asked, "compact").outdated == {}
+    now = records(home / "listed")
+    assert (now[path][1], now[other][0]) == (2, "val")
+    assert len(now) == 13
+    assert problems_in(home / "listed") == ()
+
+
+def test_an_image_that_an_output_holds_is_not_dropped_for_a_copy(home: Path) -> None:
+    asked = config(home, "once", duplicates="drop")
+    run_here(asked)
+    before = records(home / "once")
+    # In the smallest split, and first by name, either of which would be kept otherwise.
+    for number in range(3):
+        path = home / f"source/val/ape/{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy2(home / f"source/train/cat/00{number}.jpg", path)
+    add(home / "source", *images("train", "dog", 20))
+    report = run_here(asked, "append")
+    assert report.outdated == {}
+    assert records(home / "once").keys() == {*before, "train/dog/020.jpg"}
+
+
+def test_an_output_that_was_stopped_is_continued_with_what_its_source_has_now(home: Path) -> None:
+    assert stopped_after(14, config(home, "partly"), "continue")
+    assert 0 < len(shards(home / "partly")) < 5
+    before = shards(home / "partly")
+    changes(home)
+    run_here(config(home, "partly"), "append")
+    assert kept(before, shards(home / "partly"))
+    assert problems_in(home / "partly") == ()
+    run_here(config(home, "partly"), "compact")
+    run_here(config(home, "anew", label_map={"cat": 0, "dog": 1, "bee": 2}))
+    assert records(home / "partly") == records(home / "anew")
+
+
+def test_all_images_of_a_shard_may_be_gone(home: Path) -> None:
+    for path in (home / "source/val").glob("*/*"):
+        path.unlink()
+    run_here(config(home, splits=("train",)), "append")  # Does not ask for val.
+    report = run_here(config(home), "append")
+    assert report.outdated == {"gone": 2}
+    report = run_here(config(home), "compact")
+    assert report.splits["val"]["written"] == 0
+    assert problems_in(home / "out") == ()
+    assert run_here(config(home), "append").was_complete
+
+
+def test_a_broken_shard_of_a_grown_output_is_written_again(home: Path) -> None:
+    add(home / "source", *images("train", "cat", 8, 9))
+    run_here(config(home), "append")
+    before = shards(home / "out")
+    broken = home / "out/train/train-00001-of-00005.tfrecord"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    assert run_here(config(home)).resumed_shards == 5
+    assert {name: data for name, (data, _) in shards(home / "out").items()} == {
+        name: data for name, (data, _) in before.items()
+    }
+
+
+def test_without_its_manifest_a_grown_output_can_only_be_replaced(home: Path) -> None:
+    add(home / "source", *images("train", "cat", 8))
+    run_here(config(home), "append")
+    (home / "out/.prep/manifest.parquet").unlink()
+    for aim in ("continue", "append"):
+        with pytest.raises(OutputConflict, match=r"manifest.parquet.*restore it, or"):
+            run_here(config(home), aim)
+    run_here(config(home), "overwrite")
+    assert problems_in(home / "out") == ()
+
+
+@pytest.mark.slow
+def test_an_output_in_a_storage_grows_by_renaming_what_is_there(home: Path, s3: S3) -> None:
+    s3.upload(home / "source", "photos")
+    places = {"source": f"{s3.url}/photos", "output": f"{s3.url}/shards"}
+    asked = prep.Config(**places, size=16, images_per_shard=3, storage_options=dict(s3.options))
+    run_here(asked)
+    before = s3.contents("shards/train")
+    add(home / "source", *images("train", "cat", 8, 9))
+    for name in images("train", "cat", 8, 9):
+        s3.write(f"photos/{name}", (home / "source" / name).read_bytes())
+    requests = len(s3.requests())
+    run_here(asked, "append")
+    named = [path for method, path, _ in s3.requests()[requests:] if method == "PUT"]
+    assert sum("of-00005" in path for path in named) == 5  # Four of them are copied there.
+    after = s3.contents("shards/train")
+    assert sorted(after) == [f"train-{index:05d}-of-00005.tfrecord" for index in range(5)]
+    for name, data in before.items():
+        assert after[name.replace("of-00004", "of-00005")] == data
+    assert problems_in(asked.output) == ()
+    assert run_here(asked).was_complete
+
+
+@pytest.mark.slow
+def test_an_append_that_is_killed_at_random_is_continued_to_the_same_output(home: Path) -> None:
+    small = {"images_per_shard": 2}
+    add(home / "source", *images("train", "cat", *range(10, 60)))
+    run_here(config(home, "first", **small))
+    add(home / "source", *images("train", "cat", *range(60, 100)), *images("train", "bee", 0))
+    shutil.copytree(home / "first", home / "whole")
+    before = shards(home / "first")
+    run_here(config(home, "whole", **small), "append")
+    draw = random.Random(5)
+    kills = 0
+    for number in range(4):
+        output = home / f"killed{number}"
+        shutil.copytree(home / "first", output)
+        for _ in range(3):
+            kills += killed_append(home, output, seconds=draw.random() / 2)
+        run_here(config(home, output.name, **small), "append")
+        assert outcome(output) == outcome(home / "whole")
+        assert kept(before, shards(output))
+        assert problems_in(output) == ()
+    assert kills >= 6
+
+
+def killed_append(home: Path, output: Path, seconds: float) -> bool:
+    """Kill an append some time after it has published its plan; return False if it ended before."""
+    command = [sys.executable, "-m", "prep", "run", "--append", "--size=16", "--images-per-shard=2"]
+    places = [f"--source={home / 'source'}", f"--output={output}"]
+    plan = output / ".prep/plan.json"
+    process = psutil.Popen([*command, *places], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    wait_until(lambda: process.poll() is not None or "continues" in plan.read_text())
+    time.sleep(seconds)
+    if process.poll() is not None:
+        assert process.returncode == 0
+        return False
+    for each in (*process.children(recursive=True), process):
+        each.kill()
+    process.wait()
+    return True
