@@ -43,7 +43,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     rows += [("depth", line) for line in report.depth_warnings()]
     rows += _duplicate_rows(report)
     if report.outdated:
-        rows.append(("outdated", f"{describe_outdated(report.outdated)}: see outdated.csv"))
+        rows.append(("outdated", f"{summarise_outdated(report.outdated)}: see outdated.csv"))
     rows += [("read as", report.read_as)] if report.read_as else []
     rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
     if report.retries:
@@ -79,10 +79,10 @@ def describe_passed(passed: Mapping[str, Any]) -> str:
     return f"{passed['count']:,} × {passed['reason']}, such as {shown(passed['example'])}"
 
 
-def describe_outdated(outdated: Mapping[str, int]) -> str:
+def summarise_outdated(outdated: Mapping[str, int]) -> str:
     """Describe how many records are not what the source says, as they were written before.
 
-    >>> describe_outdated({"gone": 2, "changed": 1})
+    >>> summarise_outdated({"gone": 2, "changed": 1})
     'records of 2 images gone from the source, of 1 image changed'
     """
     words = {"gone": "gone from the source"}
