@@ -22,6 +22,8 @@ Span = tuple[int, int]
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _FIRST, _SECOND, _THIRD = (number << 3 | _DELIMITED for number in (1, 2, 3))
 _LONGEST_KEY = 1 << 12
+_PLAIN = 96  # bytes of an entry that hold its key, and the length of its value
+_GOES_ON, _BITS = 0x80, 0x7F  # of a number of 7 bits a byte
 # Bytes that numbers of a label may have, and features of a record.
 _LARGEST_LABEL = 1 << 20
 _MOST_FEATURES = 10_000
@@ -77,6 +79,9 @@ def values_of(record: RecordBytes, span: Span) -> Values:
 
 def _entry(record: RecordBytes, begin: int, end: int) -> tuple[bytes, Span]:
     """Return the key of an entry of a map, and where its value lies."""
+    plain = _plain_entry(record.at(begin, min(_PLAIN, end - begin)), begin, end)
+    if plain is not None:
+        return plain
     key, values = b"", (end, end)
     for tag, span in _fields(record, begin, end):
         if tag == _FIRST:
@@ -86,6 +91,28 @@ def _entry(record: RecordBytes, begin: int, end: int) -> tuple[bytes, Span]:
         elif tag == _SECOND:
             values = span
     return key, values
+
+
+def _plain_entry(head: bytes, begin: int, end: int) -> tuple[bytes, Span] | None:
+    """Return what an entry holds in which a short key comes before the value; None of another.
+
+    Nearly all are such, and there are a dozen in each record.
+
+    Args:
+        head: the first bytes of the entry.
+    """
+    try:
+        at = 2 + head[1]
+        if head[0] != _FIRST or head[1] >= _GOES_ON or head[at] != _SECOND:
+            return None
+        length, place = head[at + 1] & _BITS, 1
+        while head[at + place] >= _GOES_ON:
+            length |= (head[at + place + 1] & _BITS) << 7 * place
+            place += 1
+    except IndexError:
+        return None
+    value = begin + at + 1 + place
+    return (head[2:at], (value, end)) if value + length == end else None
 
 
 def _messages(record: RecordBytes, begin: int, end: int, wanted: int) -> Iterator[Span]:
