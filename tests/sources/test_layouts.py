@@ -224,10 +224,6 @@ def test_where_a_class_would_be_a_guess_it_is_said_what_was_seen(name: str, tmp_
 
 
 UNREAD = {
-    "TFRecords": (
-        "train-00000-of-00002",
-        (42).to_bytes(8, "little") + b"\1\2\3\4\n\x2a" + b"x" * 60,
-    ),
     "an Excel workbook": (
         "labels.xlsx",
         b"PK\3\4" + bytes(26) + b"[Content_Types].xml" + b"x" * 60,

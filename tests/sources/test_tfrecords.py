@@ -27,6 +27,7 @@ from prep.sources.manifest import entries_of
 from prep.sources.records.record_frames import packing_of
 from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.storages import S3
+from tests.support.tars import tar_of
 
 tf = pytest.importorskip("tensorflow")
 
@@ -207,6 +208,8 @@ def test_features_and_labels_of_other_kinds(tmp_path: Path) -> None:
     odd = example(x=photo, kind=b"pug", y=7)
     assert classes("odd.tfrecord", odd, columns={"image": "x", "label": "kind"}) == ("pug",)
     assert classes("odd.tfrecord", odd, columns={"label": "y"}) == ("7",)
+    grouped = catalog_of(tmp_path / "odd.tfrecord", columns={"label": "y", "group": "kind"})
+    assert grouped.images["group"].to_pylist() == [b"pug"]
     # A sequence of frames has its image in the context, which lies where features do.
     sequence = tf.train.SequenceExample()
     sequence.context.feature["image"].bytes_list.value.append(photo)
@@ -257,6 +260,11 @@ REFUSED: dict[str, tuple[list[bytes], dict[str, Any], str]] = {
         [example(image=PHOTOS[0], label=1)],
         {"columns": {"split": "label"}},
         "columns.split: has no meaning in a source that is read as TFRecords; expected image, lab",
+    ),
+    "extensions": (
+        [example(image=PHOTOS[0], label=1)],
+        {"image_type": "jpg"},
+        "image_type: images in records have no extension; leave it out",
     ),
     "no example": ([b"\x0a\x05abc"], {}, "record 0 of 'SOURCE' can't be read: a field that runs"),
     "no text": ([example(image=PHOTOS[0], label=b"\xff")], {}, "a label that is not valid UTF-8"),
@@ -320,6 +328,44 @@ def test_records_beside_images_are_passed_over(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path)
     assert catalog.read_as == "class folders in splits"
     assert [item.example for item in catalog.ignored] == ["a.tfrecord"]
+
+
+def test_a_broken_link_named_like_a_shard_does_no_harm(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": {"cat": 1, "dog": 1}})
+    (tmp_path / "b-0.tar").symlink_to(tmp_path / "nowhere")
+    assert catalog_of(tmp_path).read_as == "class folders in splits"
+
+
+def test_shards_that_are_not_there_are_told(tmp_path: Path) -> None:
+    one = records(example(image=PHOTOS[0], label=0))
+    files = {f"train-0000{n}-of-00004.tfrecord": one for n in (0, 2)}
+    [doubt] = catalog_of(folder(tmp_path, files)).doubts
+    assert doubt == (
+        "2 of the 4 shards that are called like 'train-00000-of-00004.tfrecord' are not there, "
+        "such as number 1"
+    )
+    folder(tmp_path, {f"train-0000{n}-of-00004.tfrecord": one for n in (1, 3)})
+    assert catalog_of(tmp_path).doubts == ()
+
+
+def test_sources_of_several_kinds_are_read_as_one(tmp_path: Path) -> None:
+    data = [example(image=photo, label=number) for number, photo in enumerate(PHOTOS)]
+    folder(tmp_path, {"a.tfrecord": records(*data[:4]), "b/0.tfrecord": records(*data[:2])})
+    members = {"5.jpg": PHOTOS[5], "5.cls": b"5"}
+    (tmp_path / "more-0.tar").write_bytes(tar_of(members))
+    paths = {"train": [f"{tmp_path}/a.tfrecord", f"{tmp_path}/more-0.tar"], "val": f"{tmp_path}/b"}
+    plan = prep.plan(prep.Config(source=paths, output=tmp_path / "out"))
+    assert dict(plan.splits) == {"train": 5, "val": 2}
+    assert {name: plan.labels.number(name) for name in plan.classes} == {
+        str(number): number for number in (0, 1, 2, 3, 5)
+    }
+
+
+def test_a_number_that_counts_no_classes_is_doubted(tmp_path: Path) -> None:
+    one = records(example(image=PHOTOS[0], label=10**15), example(image=PHOTOS[0], label=1))
+    catalog = catalog_of(folder(tmp_path, {"a.tfrecord": one}))
+    assert catalog.order is None
+    assert any("they are numbered by name" in doubt for doubt in catalog.doubts)
 
 
 def test_a_bucket_gives_the_same_catalog(s3: S3, tmp_path: Path) -> None:

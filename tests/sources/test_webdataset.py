@@ -149,6 +149,8 @@ def test_labels_of_other_parts(tmp_path: Path) -> None:
     assert [kind for _, _, kind in rows_of(kept)] == ["1", ""]
     named = catalog_of(one, columns={"label": "json.site.id"})
     assert named.classes == ("x",)
+    grouped = catalog_of(one, unlabelled="keep", columns={"group": "json.site.id"})
+    assert grouped.images["group"].to_pylist() == [b"x", None]
     assert catalog_of(one, columns={"label": "json.class_name"}).classes == ("dog",)
     text = shards(tmp_path / "txt", {"0001.tar": {"0.jpg": b"", "0.txt": "ein Rücken\n".encode()}})
     assert catalog_of(text).classes == ("ein Rücken",)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
-from prep.errors import SourceError
+from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
+from prep.sources.folders.names import role_of
 from prep.storage.locate import locate
 from prep.storage.location import Location
 from prep.text import quoted, reason_and_file
 
 # Enough for the magic bytes of all archives and tables, and for the header of a tar.
 _HEAD = 4096
+# Names in a folder that are looked at, and folders of which they are.
+_FEW = 16
+_MOST_FOLDERS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +82,30 @@ class Place:
             raise SourceError(f"source: can't list a folder: {reason_and_file(error)}") from None
         return {name: found[name].is_folder for name in sorted(found) if name}
 
+    @cached_property
+    def few_below(self) -> dict[str, tuple[str, ...]]:
+        """A few names of what lies in each folder of a place; nothing of many folders.
+
+        It is a glance at sets of shards: of a folder of images, as good as nothing is read. A
+        storage is asked only for names that begin as the folder does, in folders for splits.
+        """
+        folders = [name for name, is_folder in self.entries.items() if is_folder and name[0] != "."]
+        if len(folders) > _MOST_FOLDERS:
+            return {}
+        if not self.location.is_remote:
+            return {folder: _few_in(self.location / folder) for folder in folders}
+        folders = [folder for folder in folders if role_of(folder) is not None]
+        names = self.location.each(lambda name: (self.location / name).names(f"{name}-"), folders)
+        return {folder: tuple(found[:_FEW]) for folder, found in zip(folders, names, strict=True)}
+
+
+def _few_in(folder: Location) -> tuple[str, ...]:
+    try:
+        with os.scandir(str(folder)) as entries:
+            return tuple(entry.name for entry in itertools.islice(entries, _FEW))
+    except OSError:  # It is told by whoever lists the folder.
+        return ()
+
 
 def _head_of(location: Location) -> bytes:
     with location.open_regular() as file:
@@ -107,3 +138,21 @@ class LayoutReader(Protocol):
         Raises:
             SourceError, ConfigError, StorageUnavailable: as ``Source.catalog``.
         """
+
+
+def columns_given(wanted: Wanted) -> Mapping[str, Any]:
+    """Return the names of columns that are given, by role.
+
+    Raises:
+        ConfigError: two are given for the groups.
+    """
+    given = wanted.columns or {}
+    group = wanted.group_column
+    if group is None:
+        return given
+    if given.get("group", group) != group:
+        raise ConfigError(
+            f"columns.group: got {quoted(given['group'])}, and split.group is {quoted(group)}; "
+            "leave one of them out"
+        )
+    return {**given, "group": group}

@@ -166,8 +166,15 @@ def classes_of(
     highest = max([*used, *names], default=-1)
     order = None
     if highest < _MOST_CLASSES:
-        order = tuple(names.get(n, str(n)) for n in range(highest + 1))
-        order = order if len(set(order)) == len(order) else None
+        taken = {*names.values()}
+        order = tuple(
+            names.get(n, f"unused {n}" if str(n) in taken else str(n)) for n in range(highest + 1)
+        )
+    else:
+        doubts += (
+            f"a label is the number {highest:,}, which hardly counts classes: they are numbered by "
+            "name",
+        )
     return _with_names(found, codes, order, doubts)
 
 

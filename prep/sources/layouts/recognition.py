@@ -111,7 +111,7 @@ def choose_layout(place: Place, wanted: Wanted) -> LayoutReader:
     if not found and not place.is_folder:
         raise SourceError(
             f"source: {quoted(place.name)} is a file, and no archive or list that is known; "
-            "expected a folder of images, a tar or zip file, or a CSV, TSV, JSON Lines, Parquet "
-            "or Arrow file"
+            "expected a folder of images, a tar or zip file, a TFRecord file, or a CSV, TSV, JSON "
+            "Lines, Parquet or Arrow file"
         )
     return _LAYOUTS[next(iter(found), "folders")]

@@ -13,10 +13,13 @@ from prep.errors import ConfigError, SourceError
 from prep.sources.base import Catalog, Wanted
 from prep.sources.columns import in_catalog
 from prep.sources.folders.ignored import Ignored
-from prep.sources.layouts.base import Place
+from prep.sources.layouts.base import Place, columns_given
 from prep.sources.layouts.numbered_labels import Label, NumberNames, classes_of, names_beside
 from prep.storage.locate import locate
 from prep.text import quoted, some
+
+# The columns that samples may have; their splits are told by the names of shards.
+_ROLES = ("image", "label", "group")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +30,13 @@ class ShardSamples:
         split: the split that the shard belongs to.
         images: a row for each sample: ``path``, ``size``, ``mtime``, ``file``, ``offset``, ``how``.
         labels: of the samples, in the same order.
+        groups: likewise; empty if none are wanted.
     """
 
     split: str
     images: pa.Table
     labels: Sequence[Label]
+    groups: Sequence[Label] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,9 @@ class SampleSet:
         split = np.repeat(np.array(numbers, np.int32), [len(s.labels) for s in self.shards])
         columns: dict[str, Any] = {"split": split, "class": classes.numbers}
         columns |= {name: images[name] for name in images.column_names}
+        if any(shard.groups for shard in self.shards):
+            groups = [group for shard in self.shards for group in shard.groups]
+            columns["group"] = _as_column(groups)
         table = in_catalog(pa.table(columns)).filter(pa.array(split >= 0))
         return Catalog(
             source=self.source,
@@ -118,18 +126,23 @@ def names_of_classes(place: Place) -> NumberNames | None:
     return names_beside(locate(folder or "/"))
 
 
-def require_known_columns(wanted: Wanted, known: Sequence[str], title: str) -> Mapping[str, str]:
+def _as_column(groups: Sequence[Label]) -> pa.DictionaryArray:
+    texts = [None if group is None else str(group).encode() for group in groups]
+    return pa.array(texts, pa.binary()).dictionary_encode()
+
+
+def require_known_columns(wanted: Wanted, title: str) -> Mapping[str, str]:
     """Return the columns that are given, by role.
 
     Raises:
         ConfigError: a role has no meaning in this layout, or is given several.
     """
-    given = wanted.columns or {}
+    given = columns_given(wanted)
     for role, name in given.items():
-        if role not in known:
+        if role not in _ROLES:
             raise ConfigError(
                 f"columns.{role}: has no meaning in a source that is read as {title}; expected "
-                f"{some([*known])}"
+                f"{some([*_ROLES])}"
             )
         if not isinstance(name, str):
             raise ConfigError(f"columns.{role}: got several; expected the name of one")

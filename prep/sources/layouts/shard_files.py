@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prep.errors import SourceError
@@ -22,15 +23,14 @@ from prep.text import quoted, some
 #: Names of files, as bytes, that a layout takes for its shards.
 IsShard = Callable[[bytes], bool]
 
+_OF_SEVERAL = re.compile(
+    r"(?P<before>.*)-(?P<number>\d{1,9})-of-(?P<count>\d{1,9})(?P<after>\D*)", re.DOTALL
+)
 _WORD = re.compile(r"[A-Za-z]+")
 # Of names such as ``mnist-train.tfrecord-00000-of-00001``: no words of a split.
 _OF_SHARDS = frozenset(
     ["of", "tar", "tfrecord", "tfrecords", "tfrec", "gz", "shard", "part", "data"]
 )
-# Entries of a folder that are looked at, to see whether shards lie in it.
-_GLANCE = 16
-# More folders than this are classes.
-_MOST_FOLDERS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,26 @@ def _with_splits(paths: list[bytes], names: list[bytes], passed: Passed) -> Shar
             f"the names of {some(untold)} tell no split, unlike those of others: they are taken "
             f"for {quoted(DEFAULT_SPLIT)}",
         )
+    doubts += tuple(_absent(names)) if paths != [b""] else ()
     splits = tuple(split or DEFAULT_SPLIT for split in told)
     return ShardFiles(paths=tuple(paths), splits=splits, doubts=doubts, passed=passed)
+
+
+def _absent(names: Sequence[bytes]) -> Iterator[str]:
+    """Yield what is not there of sets whose names tell how many shards they have."""
+    found: defaultdict[tuple[str, ...], dict[int, str]] = defaultdict(dict)
+    for name in map(os.fsdecode, names):
+        told = _OF_SEVERAL.fullmatch(name)
+        if told is not None:
+            found[told["before"], told["count"], told["after"]][int(told["number"])] = name
+    for (_, count, _), there in found.items():
+        absent = int(count) - len(there)
+        if absent > 0:
+            number = next(n for n in itertools.count() if n not in there)
+            yield (
+                f"{absent:,} of the {int(count):,} shards that are called like "
+                f"{quoted(min(there.values()))} are not there, such as number {number}"
+            )
 
 
 def split_in_name(path: str) -> str | None:
@@ -119,34 +137,17 @@ def split_in_name(path: str) -> str | None:
     return folder if folder and role_of(folder) is not None else None
 
 
-def first_shard(place: Place, is_shard: IsShard) -> str | None:
-    """Return the path of a shard in a folder, or in one that it holds; None if none is seen.
-
-    It is a glance: a folder of images is not read for it.
-    """
+def first_shard(place: Place, is_shard: IsShard) -> Place | None:
+    """Return a shard in a folder, or in one that it holds; None if none is seen at a glance."""
     names = [name for name, is_folder in place.entries.items() if not is_folder]
-    found = next((name for name in names if is_shard(os.fsencode(name))), None)
-    if found is not None:
-        return found
-    folders = [n for n, is_folder in place.entries.items() if is_folder and n[:1] != "."]
-    if len(folders) > _MOST_FOLDERS:
+    below = (f"{folder}/{name}" for folder, few in place.few_below.items() for name in sorted(few))
+    found = next((n for n in itertools.chain(names, below) if is_shard(os.fsencode(n))), None)
+    if found is None:
         return None
-    below = (_first_in(place, folder, is_shard) for folder in folders)
-    return next(filter(None, below), None)
-
-
-def _first_in(place: Place, folder: str, is_shard: IsShard) -> str | None:
-    inside = place.location / folder
-    if inside.local is None:
-        names = inside.names(f"{folder}-")  # Of a million images, a storage lists none so.
-    else:
-        try:
-            with os.scandir(inside.local) as entries:
-                names = [entry.name for entry in itertools.islice(entries, _GLANCE)]
-        except OSError:
-            return None
-    found = sorted(name for name in names if is_shard(os.fsencode(name)))
-    return f"{folder}/{found[0]}" if found else None
+    try:
+        return Place.at(os.path.join(place.name, found))
+    except SourceError:  # A broken link, say.
+        return None
 
 
 def holds_images(place: Place) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from prep.errors import ConfigError, SourceError
+from prep.errors import SourceError
 from prep.sources.base import Wanted
+from prep.sources.layouts.base import columns_given
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.resolution import require_inside
 from prep.sources.lists.roles import Roles, find_roles, show_flags
@@ -117,24 +118,6 @@ def rows_wanted(table: ListTable, wanted: Wanted, root: str) -> ListRows:
         label_column=of_labels or None,
         split_doubts=doubt_about_splits(table, roles),
     ).of_splits(wanted.splits, table)
-
-
-def columns_given(wanted: Wanted) -> Mapping[str, Any]:
-    """Return the names of columns that are given, by role.
-
-    Raises:
-        ConfigError: two are given for the groups.
-    """
-    given = wanted.columns or {}
-    group = wanted.group_column
-    if group is None:
-        return given
-    if given.get("group", group) != group:
-        raise ConfigError(
-            f"columns.group: got {quoted(given['group'])}, and split.group is {quoted(group)}; "
-            "leave one of them out"
-        )
-    return {**given, "group": group}
 
 
 def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:

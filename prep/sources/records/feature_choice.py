@@ -34,11 +34,13 @@ class FeatureChoice:
         image: the key of encoded images.
         label: that of labels; None if records have none.
         text: that of names of classes for people, if there are some.
+        group: that of groups; None if none are wanted.
     """
 
     image: bytes
     label: bytes | None
     text: bytes | None
+    group: bytes | None
 
     @property
     def told(self) -> str:
@@ -72,7 +74,8 @@ def choose_features(
         known = next((key for key in _LABELS if key in features and key != image), None)
         label = _given("label", given, features) or known
     others = (key for key in _TEXTS if key in features and key not in (image, label))
-    return FeatureChoice(image=image, label=label, text=next(others, None))
+    group = _given("group", given, features)
+    return FeatureChoice(image=image, label=label, text=next(others, None), group=group)
 
 
 def _given(role: str, given: Mapping[str, str], features: Collection[bytes]) -> bytes | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from google_crc32c import value as crc32c
 
-from prep.errors import SourceError
+from prep.errors import ConfigError, SourceError
 from prep.sources.archives.archive_bytes import reading
 from prep.sources.archives.members import marks_of
 from prep.sources.archives.solid import stamp_of_archive, unpack_archive
@@ -55,7 +55,9 @@ def catalog_of_records(place: Place, wanted: Wanted) -> Catalog:
         SourceError: a file is damaged or compressed, a record has no image, or a label is none.
         StorageUnavailable: a file is in a storage that does not answer.
     """
-    given = require_known_columns(wanted, ("image", "label"), TFRecordLayout.title)
+    given = require_known_columns(wanted, TFRecordLayout.title)
+    if wanted.image_type is not None:
+        raise ConfigError("image_type: images in records have no extension; leave it out")
     shards = shards_at(place, wanted, is_record_name, _BESIDE)
     files = [_opened(place, path, wanted) for path in shards.paths]
     by_name = wanted.labels is not None and wanted.labels.origin not in (None, "column")
@@ -73,7 +75,12 @@ def catalog_of_records(place: Place, wanted: Wanted) -> Catalog:
         source=str(SourceName(given=place.name, unpacked=unpacked)),
         read_as=f"TFRecords ({counted(len(files), 'file')}), {choice.told}{told}",
         shards=[
-            ShardSamples(split=split, images=records.table(file), labels=records.labels)
+            ShardSamples(
+                split=split,
+                images=records.table(file),
+                labels=records.labels,
+                groups=records.groups,
+            )
             for split, file, records in zip(shards.splits, files, found, strict=True)
         ],
         names=names,
@@ -97,6 +104,7 @@ class _Records:
     sizes: array[int] = field(default_factory=lambda: array("q"))
     checksums: array[int] = field(default_factory=lambda: array("q"))
     labels: list[Label] = field(default_factory=list)
+    groups: list[Label] = field(default_factory=list)
     texts: dict[Label, str] = field(default_factory=dict)
 
     def add(
@@ -116,6 +124,8 @@ class _Records:
         if choice.label is not None:
             label = label_in_record(record, features, choice.label)
         self.labels.append(label)
+        if choice.group is not None:
+            self.groups.append(label_in_record(record, features, choice.group))
         text = features.get(choice.text) if choice.text is not None else None
         if isinstance(label, int) and label not in self.texts and text is not None:
             self.texts[label] = text_in_record(record, text)

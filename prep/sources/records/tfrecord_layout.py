@@ -29,13 +29,10 @@ class TFRecordLayout:
 
         if not place.is_folder:
             return None if packing_of(place.head) is None else "it begins with a record"
-        name = first_shard(place, is_record_name)
-        if name is None:
+        first = first_shard(place, is_record_name)
+        if first is None or packing_of(first.head) is None or holds_images(place):
             return None
-        head = Place.at(os.path.join(place.name, name)).head
-        if packing_of(head) is None or holds_images(place):
-            return None
-        return f"by the records in {quoted(name)}"
+        return f"by the records in {quoted(os.path.relpath(first.name, place.name))}"
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
         from prep.sources.records.tfrecord_catalog import catalog_of_records

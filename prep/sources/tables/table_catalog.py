@@ -19,9 +19,8 @@ from prep.errors import SourceError
 from prep.sources.base import HOWS, Catalog, Wanted
 from prep.sources.columns import hows_of, in_catalog
 from prep.sources.folders.ignored import Passed
-from prep.sources.layouts.base import Place
+from prep.sources.layouts.base import Place, columns_given
 from prep.sources.lists.formats.column_files import PARQUET, as_text, is_plain
-from prep.sources.lists.list_rows import columns_given
 from prep.sources.lists.list_table import SAMPLED, ListTable
 from prep.sources.lists.roles import Roles, find_roles, show_flags
 from prep.sources.lists.row_labels import (

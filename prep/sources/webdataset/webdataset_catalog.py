@@ -66,10 +66,11 @@ def catalog_of_tars(place: Place, wanted: Wanted) -> Catalog:
     each = place.location.each if place.location.is_remote else map
     tars = [*each(lambda path: packed_at(place, path, wanted), shards.paths)]
     parts = sum((parts_in(tar.members.names) for tar in tars), Parts())
-    given = require_known_columns(wanted, ("image", "label"), WebDatasetLayout.title)
+    given = require_known_columns(wanted, WebDatasetLayout.title)
     images = image_parts(parts, given.get("image"), wanted.image_type)
     label = _label_place(tars, parts, given.get("label"), wanted)
-    return _Tars(place, shards, tars, images, label).samples(wanted).catalog(wanted)
+    group = value_place("group", given["group"], parts) if "group" in given else None
+    return _Tars(place, shards, tars, images, label, group).samples(wanted).catalog(wanted)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class _Tars:
     Attributes:
         images: the parts that are images.
         label: where labels are; None if samples have none.
+        group: where groups are; None if none are wanted.
     """
 
     place: Place
@@ -86,6 +88,7 @@ class _Tars:
     tars: Sequence[Packed]
     images: frozenset[bytes]
     label: ValuePlace | None
+    group: ValuePlace | None
 
     def samples(self, wanted: Wanted) -> SampleSet:
         """Return the samples of all of them."""
@@ -117,15 +120,20 @@ class _Tars:
         passed = tar.passed()
         passed.add(tar.outside())
         members = tar.members
-        wanted = [] if self.label is None else [self.label.part]
+        values = [place for place in (self.label, self.group) if place is not None]
+        wanted = [place.part for place in values]
         found = Passed()
         samples = members_of_samples(members.names, self.images, wanted, found, tar.path)
         passed.add(found.below(tar.at))
-        labels: Sequence[Label] = [None] * len(samples.images)
-        if self.label is not None:
-            labels = [*_labels(tar, self.label, samples.others[0])]
+        each = [
+            [*_values(tar, place, rows)] for place, rows in zip(values, samples.others, strict=True)
+        ]
+        labels = [None] * len(samples.images) if self.label is None else each[0]
         return ShardSamples(
-            split=self.shards.splits[number], images=_table(tar, samples), labels=labels
+            split=self.shards.splits[number],
+            images=_table(tar, samples),
+            labels=labels,
+            groups=() if self.group is None else each[-1],
         ), passed
 
     def _class_names(self, shards: Sequence[ShardSamples]) -> dict[Label, str]:
@@ -173,8 +181,8 @@ def _table(tar: Packed, samples: SampleMembers) -> pa.Table:
     )
 
 
-def _labels(tar: Packed, place: ValuePlace, rows: Sequence[int]) -> Iterator[Label]:
-    """Yield the label of each sample.
+def _values(tar: Packed, place: ValuePlace, rows: Sequence[int]) -> Iterator[Label]:
+    """Yield a value of each sample.
 
     Args:
         rows: the member that has it; -1 without one.

@@ -31,10 +31,8 @@ class WebDatasetLayout:
         """Return what shows that a tar file has images with their labels beside them."""
         if not place.is_folder:
             return _samples_in(place)
-        name = first_shard(place, is_tar_name)
-        if name is None:
-            return None
-        found = _samples_in(Place.at(os.path.join(place.name, name)), among_others=True)
+        first = first_shard(place, is_tar_name)
+        found = None if first is None else _samples_in(first, among_others=True)
         return None if found is None or holds_images(place) else found
 
     def catalog(self, place: Place, wanted: Wanted) -> Catalog:
