@@ -236,6 +236,11 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
         "'classes.txt' names 2 classes, and not that of 1 label: 2 in 'a-0.tar/0.jpg'",
     ),
     "a name twice": (ONE, {"names": b"cat\ncat\n"}, "has a class twice, or two of one number"),
+    "a split untold": (
+        ONE,
+        {"more": "train-0.tar"},
+        "the name of 'a-0.tar' tells no split, as those of other shards do; rename it, or",
+    ),
     "as an archive": (ONE, {"layout": "archive"}, "pass `layout='webdataset'`, or `labels.from`"),
 }
 
@@ -243,10 +248,13 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_can_not_be_read_is_told_in_one_line(name: str, tmp_path: Path) -> None:
     members, config, expected = REFUSED[name]
-    names = config.get("names")
-    shards(tmp_path, {"a-0.tar": members} | ({"classes.txt": names} if names else {}))
+    config = {**config}
+    names, more = config.pop("names", None), config.pop("more", None)
+    shards(tmp_path, {"a-0.tar": members, **({more: members} if more else {})})
+    if names:
+        (tmp_path / "classes.txt").write_bytes(names)
     with pytest.raises((SourceError, ConfigError)) as error:
-        catalog_of(tmp_path, **{k: v for k, v in config.items() if k != "names"})
+        catalog_of(tmp_path, **config)
     told = str(error.value).replace(str(tmp_path), "SOURCE")
     assert expected in told
     assert "\n" not in told

@@ -18,7 +18,7 @@ from prep.sources.folders.names import EXTENSIONS, role_of
 from prep.sources.folders.output_place import output_inside
 from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place
-from prep.text import quoted, some
+from prep.text import quoted
 
 #: Names of files, as bytes, that a layout takes for its shards.
 IsShard = Callable[[bytes], bool]
@@ -40,7 +40,7 @@ class ShardFiles:
     Attributes:
         paths: relative to the source, by name; an empty one is the source itself.
         splits: the split of each.
-        doubts: what may be a mistake about the splits.
+        doubts: which of them are not there, if their names tell how many there are.
         passed: other files, for they are no part of the set.
     """
 
@@ -57,7 +57,7 @@ def shards_at(place: Place, wanted: Wanted, is_shard: IsShard, beside: Sequence[
         beside: names of files that the layout reads, and that are no shards.
 
     Raises:
-        SourceError: there are none.
+        SourceError: there are none, or only some of their names tell a split.
         ConfigError: the output is the source.
     """
     if not place.is_folder:
@@ -88,14 +88,13 @@ def shards_at(place: Place, wanted: Wanted, is_shard: IsShard, beside: Sequence[
 
 def _with_splits(paths: list[bytes], names: list[bytes], passed: Passed) -> ShardFiles:
     told = [split_in_name(os.fsdecode(name)) for name in names]
-    untold = [quoted(os.fsdecode(n)) for n, split in zip(names, told, strict=True) if not split]
-    doubts: tuple[str, ...] = ()
+    untold = [os.fsdecode(n) for n, split in zip(names, told, strict=True) if not split]
     if untold and any(told):
-        doubts = (
-            f"the names of {some(untold)} tell no split, unlike those of others: they are taken "
-            f"for {quoted(DEFAULT_SPLIT)}",
+        raise SourceError(
+            f"source: the name of {quoted(untold[0])} tells no split, as those of other shards do; "
+            "rename it, or give the shards of each split, as in {train: a.tar}"
         )
-    doubts += tuple(_absent(names)) if paths != [b""] else ()
+    doubts = tuple(_absent(names)) if paths != [b""] else ()
     splits = tuple(split or DEFAULT_SPLIT for split in told)
     return ShardFiles(paths=tuple(paths), splits=splits, doubts=doubts, passed=passed)
 
