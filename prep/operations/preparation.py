@@ -166,8 +166,8 @@ def as_begun(plan: RunPlan, stored: RunPlan | None) -> RunPlan:
 
 
 def warn_of_labels(plan: RunPlan) -> None:
-    """Log what may be a mistake in the source or in the label map of a plan."""
-    for doubt in (*plan.doubts, *plan.labels.doubts(plan.class_totals)):
+    """Log what may be a mistake in the label map of a plan; the rest was told as it was made."""
+    for doubt in plan.labels.doubts(plan.class_totals):
         _LOGGER.warning("prep: %s", doubt)
 
 
@@ -194,8 +194,6 @@ def _plan(
 ) -> RunPlan:
     division = divide_catalog(source.catalog(all_splits(config)), config, settled)
     catalog = division.catalog
-    for doubt in catalog.doubts:
-        _LOGGER.warning("prep: %s", doubt)
     _warn_of_names_alike(catalog)
     _require_split_names(catalog)
     if config.duplicates == "drop":
@@ -204,6 +202,8 @@ def _plan(
         catalog = take_subset(
             catalog, config.subset, config.seed, _groups_of_scores(catalog, config), settled
         )
+    for doubt in catalog.doubts:
+        _LOGGER.warning("prep: %s", doubt)
     found, origin, given = (labels, "", True) if labels else find_labels(config, source, catalog)
     plan = make_plan(config, catalog, found, mean, versions_here())
     found.require(plan.class_totals)
