@@ -14,6 +14,9 @@ import tensorflow as tf
 import webdataset
 
 import prep
+from prep.display.page.facts import read_facts
+from prep.display.page.samples import take_sample
+from prep.images.decoders.decode import decode
 from prep.images.encoding.encode import make_encoder
 from prep.images.encoding.readback import CropReader
 from prep.images.processor import ImageProcessor
@@ -25,11 +28,17 @@ from prep.settings.choices import Encoding
 from prep.shards.check import inspect_shard
 from prep.shards.formats.base import Sample, record_format
 from prep.shards.writer import RunRef, write_shard
-from tests.support.pictures import Pixels, write_tree
+from tests.support.pictures import Pixels, jpeg, picture, write_tree
 
 SIZE = "24x32"
 SHAPE = (24, 32)
-TREE = {"train": {"cat": 3, "dog": {"0.jpg": b"no image"}}}
+SHAPES = [(40, 48), (48, 90), (60, 40)]
+TREE = {
+    "train": {
+        "cat": {f"{n}.jpg": jpeg(picture(*shape, n)) for n, shape in enumerate(SHAPES)},
+        "dog": {"0.jpg": b"no image"},
+    }
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +66,15 @@ def problems_of(made: RunPlan) -> list[str]:
 
 
 def stored(made: RunPlan) -> list[Pixels]:
-    """Return the pixels of all records, as verify reads them."""
+    """Return the pixels of all records: of image files, as verify reads them."""
     read = CropReader(made.settings)
-    records = range(made.images - 1)  # One was refused.
-    images = [find_record(made.config.output, number).picture for number in records]
-    return [read.pixels(image).copy() for image in images]
+    found = [find_record(made.config.output, number) for number in range(len(SHAPES))]
+    return [decode(it.picture) if it.samples else read.pixels(it.picture).copy() for it in found]
 
 
 def crops(made: RunPlan, source: Path) -> list[Pixels]:
     process = ImageProcessor(made.settings)
-    names = [find_record(made.config.output, number).source for number in range(made.images - 1)]
+    names = [find_record(made.config.output, number).source for number in range(len(SHAPES))]
     return [process.crop((source / str(name)).read_bytes()).copy() for name in names]
 
 
@@ -77,7 +85,9 @@ def loaded(output: Path, **more: Any) -> list[Pixels]:
 def lines_of_page(output: Path) -> list[str]:
     """Return the code of the page: with prep, and without."""
     page = prep.report_page(output).read_text(encoding="utf-8")
-    return [html.unescape(code) for code in re.findall(r"<code>(.*?)</code></pre>", page, re.S)][:2]
+    return [
+        html.unescape(code) for code in re.findall(r"<pre[^>]*><code>(.*?)</code>", page, re.S)
+    ][:2]
 
 
 @pytest.mark.parametrize("format", ["tfrecord", "webdataset"])
@@ -108,6 +118,68 @@ def test_every_reader_finds_what_was_written(
     assert sum(len(images) for images, _ in scopes[0]["dataset"]) == 3
     for (image, _), expected in zip(scopes[1]["dataset"], seen, strict=True):
         assert np.array_equal(image, expected)
+
+
+GRAY_OR_OF_ANY_SIZE: list[dict[str, Any]] = [
+    {"mode": "gray", "encoding": "jpeg"},
+    {"mode": "gray", "encoding": "png", "format": "webdataset"},
+    {"mode": "gray", "encoding": "raw"},
+    {"mode": "gray", "encoding": "raw", "format": "webdataset"},
+    {"mode": "gray", "encoding": "float32"},
+    {"fit": "shorter", "encoding": "png"},
+    {"fit": "shorter", "encoding": "webp", "format": "webdataset"},
+    {"fit": "crop", "enlarge": "never", "size": "44x64", "encoding": "jpeg"},
+    {"fit": "shorter", "mode": "gray", "encoding": "jpeg", "format": "webdataset"},
+    {"fit": "pad", "keep_fitting": True},
+]
+
+
+@pytest.mark.parametrize(
+    "values", GRAY_OR_OF_ANY_SIZE, ids=lambda v: "-".join(map(str, v.values()))
+)
+def test_every_reader_knows_gray_and_images_of_different_sizes(
+    values: dict[str, Any], source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mean.json").write_text('{"R": 100.5, "G": 100.5, "B": 100.5}')
+    mean = (
+        {"mean_file": str(tmp_path / "mean.json")}
+        if values.get("encoding", "jpeg") == "float32"
+        else {}
+    )
+    output = tmp_path / "out"
+    made = written(source, output, **values, **mean)
+    assert problems_of(made) == []
+    seen, settings = stored(made), made.settings
+    for image, crop in zip(seen, crops(made, source), strict=True):
+        assert image.shape[:2] == crop.shape[:2]
+        assert np.abs(image.astype(int) - crop).mean() < 8
+    shapes = [image.shape for image in seen]
+    assert (len(set(shapes)) > 1) == (not settings.same_size)
+    found = find_record(str(output), 0)
+    assert (found.height, found.width) == shapes[0][:2]
+    spec = prep.load(output).element_spec[0]
+    sides = SHAPE if settings.same_size else (None, None)
+    assert spec.shape.as_list() == [*sides, settings.channels]
+    offset = np.float32(100.5 if mean else 0)
+    for image, expected in zip(loaded(output), seen, strict=True):
+        assert np.array_equal(image + offset, expected[..., : settings.channels])
+    pixels = np.concatenate([image.reshape(-1, 3) for image in seen])
+    report = mean_rgb(str(output), weight="pixel")
+    assert [*report.mean.values()] == pytest.approx(pixels.mean(axis=0).tolist())
+    sample = take_sample(Journal(str(output)), read_facts(Journal(str(output)), made))
+    assert (len(sample.thumbnails["cat"]), sample.unreadable) == (3, 0)
+    with_prep: dict[str, Any] = {}
+    without: dict[str, Any] = {}
+    for code, scope in zip(lines_of_page(output), (with_prep, without), strict=True):
+        exec(code, scope)
+    assert sum(len(images) for images, _ in with_prep["dataset"]) == 3
+    decoded_by_pillow = (
+        made.config.format == "webdataset" and values.get("encoding", "jpeg") == "jpeg"
+    )
+    for (image, _), expected in zip(without["dataset"], seen, strict=True):
+        theirs = np.asarray(image).reshape(*expected.shape[:2], -1) + offset
+        off = np.abs(theirs - expected[..., : settings.channels].astype(float)).max()
+        assert off <= (2 if decoded_by_pillow else 0)
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp"])
