@@ -14,6 +14,7 @@
     report.py     tables, and the JSON file
     settings.py   what is the same for all
     photos.py     the images
+    encodings.py  what each encoding takes, in bytes and in time (``python -m bench.encodings``)
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     latency.py    a source that answers late: ``python -m bench.latency``
     largest.py    memory that the largest image takes: ``python -m bench.largest``

@@ -28,7 +28,7 @@ from prep.planning.splitting.settled import SettledSplits
 from prep.planning.splitting.subsets import take_subset
 from prep.settings.choices import RGB, Mode
 from prep.settings.output_names import require_split_name
-from prep.shards.opened import versions_here
+from prep.shards.opened import WEBP, versions_here
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
 from prep.sources.labelling.class_lookup import resolve_label_map
@@ -139,6 +139,12 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
     return replace(plan, continues=stored.continues)
 
 
+def _versions(config: Config) -> dict[str, str]:
+    """Return the versions of the libraries that decide the bytes of this output."""
+    unused = () if config.encoding == "webp" else (WEBP,)
+    return {name: found for name, found in versions_here().items() if name not in unused}
+
+
 def _given(stored: RunPlan) -> str | Sources:
     """Return the source that a stored plan was made of, as a configuration names it."""
     found = SourceName.parse(stored.source)
@@ -205,7 +211,7 @@ def _plan(
     for doubt in catalog.doubts:
         _LOGGER.warning("prep: %s", doubt)
     found, origin, given = (labels, "", True) if labels else find_labels(config, source, catalog)
-    plan = make_plan(config, catalog, found, mean, versions_here())
+    plan = make_plan(config, catalog, found, mean, _versions(config))
     found.require(plan.class_totals)
     return replace(
         plan,

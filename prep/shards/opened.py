@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 from prep.errors import OutputConflict, OutputNotSeen
-from prep.images.decoders.process import codec_versions
+from prep.images.decoders.process import codec_versions, webp_version
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings.distribution import version
@@ -60,6 +60,10 @@ class OpenedPlan:
         )
 
 
+#: The name of a library among the versions.
+WEBP = "libwebp"
+
+
 @lru_cache(maxsize=4)
 def open_plan(output: str, digest: str, run: str) -> OpenedPlan:
     """Open the plan of an output, once per process and run.
@@ -98,8 +102,11 @@ def taken_over(output: str) -> OutputConflict:
 
 @cache
 def versions_here() -> dict[str, str]:
-    """Return the versions of this package and of the libraries that decide an output's bytes."""
-    return {"prep": version(), **codec_versions()}
+    """Return the versions of this package and of the libraries that decide an output's bytes.
+
+    That of libwebp decides the bytes of WebP alone.
+    """
+    return {"prep": version(), **codec_versions(), WEBP: webp_version()}
 
 
 def known_settings(shard: str) -> ImageSettings | None:

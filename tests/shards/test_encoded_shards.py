@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import webdataset
+from PIL import features
 
 import prep
 from prep.display.page.facts import read_facts
@@ -215,3 +216,14 @@ def test_verify_finds_another_image_in_place_of_one(
 def made_shard(made: RunPlan) -> Path:
     (shard,) = made.shards
     return Path(made.config.output) / "train" / shard.name
+
+
+def test_the_version_of_libwebp_decides_the_bytes_of_webp_alone(
+    source: Path, tmp_path: Path
+) -> None:
+    found = {
+        encoding: prep.plan({"source": str(source), "output": str(tmp_path), "encoding": encoding})
+        for encoding in ("jpeg", "png", "webp")
+    }
+    versions = {name: plan.fingerprint.versions.get("libwebp") for name, plan in found.items()}
+    assert versions == {"jpeg": None, "png": None, "webp": features.version("webp")}

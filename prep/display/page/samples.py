@@ -202,8 +202,8 @@ class _Sampler:
         plan = self._facts.plan
         if plan.compression is None:
             return None
-        pixels = plan.settings.height * plan.settings.width
-        sizes = {"raw": 3 * pixels, "float32": 12 * pixels}
+        samples = plan.settings.height * plan.settings.width * plan.settings.channels
+        sizes = {"raw": samples, "float32": 4 * samples}
         of_jpeg = receipt.bytes // max(sum(receipt.written.values()), 1) + 1
         return _INFLATED // _MOST_SHARDS // sizes.get(plan.settings.encoding, of_jpeg)
 

@@ -15,7 +15,7 @@ import cv2
 import numpy
 import PIL
 import simplejpeg
-from PIL import _imaging
+from PIL import _imaging, features
 
 
 @contextlib.contextmanager
@@ -72,6 +72,11 @@ def configure_process() -> None:
 def opencv_threads() -> int:
     """Return the number of threads that OpenCV uses in this process."""
     return int(cv2.getNumThreads())
+
+
+def webp_version() -> str:
+    """Return the version of the libwebp that Pillow encodes with."""
+    return features.version("webp") or "none"
 
 
 def codec_versions() -> dict[str, str]:
