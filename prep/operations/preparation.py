@@ -19,6 +19,7 @@ from prep.images.stats import CHANNELS
 from prep.output.journal import Journal
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
+from prep.planning.dealing import are_in_groups
 from prep.planning.fingerprint import label_changes
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan
@@ -39,6 +40,7 @@ from prep.sources.registry import open_source, planned_source, reopen_source
 from prep.storage.locate import locate
 from prep.text import quoted, reason_of, shown
 
+_RUN = 16  # images in a row, where they are read in groups
 _SAMPLE = 48  # images: a tenth of a second of work, and a standard error of the size of about 7 %
 
 
@@ -72,20 +74,23 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
     """
     configure_process()
     processor = ImageProcessor(plan.settings)
-    rows = sorted(set(np.linspace(0, plan.images - 1, min(_SAMPLE, plan.images)).astype(int)))
     source = planned_source(plan.config.source, plan.source, None)
-    entries = [*entries_of(plan.manifest.take(rows), plan.classes)]
+    entries = [*entries_of(plan.manifest.take(_sampled_rows(plan)), plan.classes)]
     size = refused = 0
     deep = Deep(0, 0)
-    started = time.perf_counter()
+    seconds = 0.0
     for entry in entries:
+        started = time.perf_counter()
         try:
-            processed = processor(source.read(entry))
+            data = source.read(entry)
+            if entry.how == "row":  # A whole group was read, which is a small part of the work.
+                started = time.perf_counter()
+            processed = processor(data)
             size += len(processed.image)
             deep += Deep(1, processed.bits) if processed.bits else Deep(0, 0)
         except (RefusedImage, OSError):
             refused += 1
-    seconds = time.perf_counter() - started
+        seconds += time.perf_counter() - started
     left, shards = plan.images, len(plan.shards)
     if plan.state is not None and plan.state.images_left is not None:
         left, shards = plan.state.images_left, shards - plan.state.committed
@@ -99,6 +104,20 @@ def estimate(plan: RunPlan, workers: int | None = None) -> Estimate:
         seconds=seconds * left / len(entries) / used,
         cores=used,
     )
+
+
+def _sampled_rows(plan: RunPlan) -> list[int]:
+    """Return rows of the manifest that are evenly spread over it.
+
+    If images are read in groups, they are runs of rows, because each other one takes as long as its
+    whole group.
+    """
+    most = min(_SAMPLE, plan.images)
+    if not are_in_groups(plan.manifest):
+        return sorted(set(np.linspace(0, plan.images - 1, most).astype(int).tolist()))
+    starts = np.linspace(0, max(plan.images - _RUN, 0), _SAMPLE // _RUN).astype(int)
+    rows = starts[:, None] + np.arange(min(_RUN, plan.images))
+    return sorted(set(rows.reshape(-1).tolist()))
 
 
 _LOGGER = logging.getLogger("prep")

@@ -32,6 +32,14 @@ class Dealt(NamedTuple):
     sizes: list[int]
 
 
+def are_in_groups(images: pa.Table) -> bool:
+    """Return whether some images can only be read with all others of their group."""
+    if "how" not in images.column_names:
+        return False
+    known = pc.unique(images["how"].combine_chunks()).dictionary_decode()
+    return b"row" in known.to_pylist()
+
+
 def units_of_images(images: pa.Table) -> npt.NDArray[np.int64] | None:
     """Return a number for each image, which those that are read together share.
 
@@ -41,16 +49,12 @@ def units_of_images(images: pa.Table) -> npt.NDArray[np.int64] | None:
     Returns:
         None if each image is read alone.
     """
-    if "how" not in images.column_names:
+    if not are_in_groups(images):
         return None
     by_row = pc.equal(images["how"].cast(pa.binary()), b"row").to_numpy()
-    if not by_row.any():
-        return None
-    groups = units_of(images["offset"].to_numpy())
-    files = numbers_in(images["file"]).astype(np.int64)
-    _, units = np.unique(np.stack([files, groups]), axis=1, return_inverse=True)
-    alone = len(units) + np.arange(len(units))
-    return np.where(by_row, units.reshape(-1), alone).astype(np.int64)
+    known, groups = np.unique(units_of(images["offset"].to_numpy()), return_inverse=True)
+    units = numbers_in(images["file"]).astype(np.int64) * len(known) + groups
+    return np.where(by_row, units, -1 - np.arange(len(units)))
 
 
 def deal(
@@ -95,8 +99,9 @@ def doubts_about_units(
     """
     if units is None:
         return ()
-    pairs = np.unique(np.stack([units, splits.astype(np.int64)]), axis=1)[0]
-    again = len(pairs) - len(np.unique(pairs))
+    known, unit = np.unique(units, return_inverse=True)
+    pairs = np.unique(unit * (int(splits.max(initial=0)) + 1) + splits)
+    again = len(pairs) - len(known)
     if not again:
         return ()
     return (

@@ -6,6 +6,7 @@ same checksum in one of 40 million sets of a million files. It is no protection 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +72,25 @@ _CHUNK = 64  # files that a thread takes at once
 
 
 def checksum_images(source: Source, entries: Sequence[ImageEntry]) -> Checksums:
-    """Return the checksum of each image file; ``UNKNOWN`` where it can't be read."""
+    """Return the checksum of each image file; ``UNKNOWN`` where it can't be read.
+
+    Those that can only be read together with others are read in the order in which they lie, by
+    this thread.
+    """
+    found: Checksums = np.full(len(entries), UNKNOWN, np.uint64)
+    by_row = [number for number, entry in enumerate(entries) if entry.how == "row"]
+    by_row.sort(key=lambda number: (entries[number].file, entries[number].offset))
+    images = source.read_ahead([entries[number] for number in by_row])
+    for number, (_, fetch) in zip(by_row, images, strict=True):
+        with contextlib.suppress(OSError):
+            found[number] = checksum(Retries().call(fetch, _PAUSES))
+    others = [number for number, entry in enumerate(entries) if entry.how != "row"]
+    found[others] = _checksums_of_files(source, [entries[number] for number in others])
+    return found
+
+
+def _checksums_of_files(source: Source, entries: Sequence[ImageEntry]) -> Checksums:
+    """Return the checksums of images that are read one by one."""
 
     def checksum_of(entry: ImageEntry) -> int:
         def read() -> int:

@@ -257,12 +257,16 @@ def _likeness(images: pa.Table) -> npt.NDArray[np.int64]:
     """Return a number for each image that others with the same bytes share.
 
     It is had without reading them: the size of the file, or the CRC-32 of deflated members, whose
-    own size is not in a manifest. Nothing tells if a member is like a file.
+    own size is not in a manifest. Nothing tells if a member is like a file, and nothing is known of
+    rows.
     """
     sizes: npt.NDArray[np.int64] = images["size"].to_numpy()
     if "how" not in images.column_names:
         return sizes
-    is_deflated = pc.equal(images["how"].cast(pa.binary()), b"deflate")
+    hows = images["how"].cast(pa.binary())
+    if pc.any(pc.equal(hows, b"row")).as_py():
+        return np.zeros_like(sizes)
+    is_deflated = pc.equal(hows, b"deflate")
     if pc.all(is_deflated).as_py():
         return contents_of_each(images["mtime"].to_numpy())
     return np.zeros_like(sizes) if pc.any(is_deflated).as_py() else sizes
