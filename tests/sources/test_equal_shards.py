@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import prep
@@ -21,6 +22,7 @@ from prep.shards.writer import RunRef
 from tests.support.clusters import contents
 from tests.support.pictures import write_tree
 from tests.support.storages import S3, Sftp
+from tests.support.tables import arrow, parquet, tables_of_folders, write_files
 
 TREE = {"train": {"cat": 3, "dog": 4}, "val": {"cat": 2, "gold fish": 1}}
 SETTINGS: dict[str, Any] = {"size": 32, "images_per_shard": 3}
@@ -124,6 +126,38 @@ def test_an_archive_makes_the_shards_of_its_folders(
     assert shards(tmp_path / name, tmp_path / "out") == expected
 
 
+TABLES: dict[str, Callable[[pa.Table], bytes]] = {
+    "parquet": lambda table: parquet(table, rows=2),
+    "zstd.parquet": lambda table: parquet(table, rows=3, compression="zstd"),
+    "arrow": arrow,
+    "lz4.feather": lambda table: arrow(table, rows=2, stream=False, compression="lz4"),
+}
+
+
+@pytest.mark.parametrize("extension", TABLES)
+def test_tables_make_the_records_of_the_folders(
+    extension: str, folders: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    files = {
+        f"{split}.{extension}": TABLES[extension](table)
+        for split, table in tables_of_folders(images_in(folders)).items()
+    }
+    write_files(tmp_path / "set", files)
+    found = shards(tmp_path / "set", tmp_path / "out")
+    # They are shuffled by group, and so in another order.
+    assert sorted(records(found)) == sorted(records(expected))
+
+
+def records(shards: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield each record of TFRecord shards, with its split."""
+    for name, data in shards.items():
+        at = 0
+        while at < len(data):
+            length = int.from_bytes(data[at : at + 8], "little")
+            yield name.partition("/")[0], data[at + 12 : at + 12 + length]
+            at += 16 + length
+
+
 def test_a_list_makes_the_shards_of_the_folders(
     folders: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -196,7 +230,13 @@ def _equal_from(
     write("list.csv", listed(folders, "photos/"))
     for name, data in images_in(folders):
         write(f"photos/{name}", data)
+    for split, table in tables_of_folders(images_in(folders)).items():
+        write(f"tables/data/{split}-00000-of-00001.parquet", parquet(table, rows=2))
+        write(f"streams/{split}/data-00000-of-00001.arrow", arrow(table, rows=2))
     options = {"storage_options": {"source": dict(store.options)}}
+    for name in ("tables", "streams"):
+        found = shards(f"{store.url}/{name}", out / name, **options)
+        assert sorted(records(found)) == sorted(records(expected)), name
     for name in (*ARCHIVES, "list.csv"):
         assert shards(f"{store.url}/{name}", out / name, **options) == expected, name
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import prep
 from prep.errors import PrepError
+from prep.operations.preparation import estimate
 from prep.planning.dealing import deal
 from prep.planning.plan import RunPlan
 from prep.planning.planner import shuffled
@@ -30,6 +31,8 @@ from prep.sources.tables import row_groups
 from prep.sources.tables.row_groups import RowGroup, read_group
 from prep.storage.location import FileChanged
 from tests.support.imagenet import contents
+from tests.support.outputs import examine, prepare
+from tests.support.pictures import jpeg, picture
 from tests.support.tables import IMAGE, arrow, parquet, table_of, write_files
 
 NAMES = ["cat", "dog", "bee"]
@@ -452,3 +455,57 @@ def test_damaged_bytes_end_in_an_error_or_in_all_rows(name: str, tmp_path: Path)
         for entry in entries_of(plan.manifest, plan.classes):
             with contextlib.suppress(OSError):
                 assert isinstance(source.read(entry), bytes)
+
+
+def test_tables_are_sources_among_others(tmp_path: Path) -> None:
+    write_files(tmp_path / "folder", {f"dog/{name}": data for name, data in IMAGES})
+    write_files(tmp_path, {"a.parquet": parquet(table()), "b.arrow": arrow(table())})
+    source = {"train": [tmp_path / "a.parquet", tmp_path / "folder"], "val": tmp_path / "b.arrow"}
+    plan = planned(source, tmp_path, labels={"order": "name"}, images_per_shard=5)
+    number = {"bee": 0, "cat": 1, "dog": 2}
+    found = Counter(f for _, f in images_of(plan))
+    dogs = Counter(Found("train", "dog", 2, data) for _, data in IMAGES)
+    assert found == dogs + Counter(
+        f._replace(number=number[f.class_name])
+        for split in ("train", "val")
+        for f in expected(split)
+    )
+    assert plan.sizes is not None
+    assert {split: sum(sizes) for split, sizes in plan.sizes.items()} == dict(plan.splits)
+
+
+def test_groups_of_images_that_are_split_are_read_once_for_each(tmp_path: Path) -> None:
+    part = pa.array(["train", "test", *["train"] * 8])
+    write_files(tmp_path, {"a.parquet": parquet(table(split=part))})
+    plan = planned(tmp_path / "a.parquet", tmp_path)
+    assert dict(plan.splits) == {"test": 1, "train": 9}
+    assert any("1 row group will be read once for each split" in doubt for doubt in plan.doubts)
+
+
+def test_duplicates_among_rows_are_dropped(tmp_path: Path) -> None:
+    twice = table_of([*IMAGES, *IMAGES[:3]], [*LABELS, *LABELS[:3]], NAMES)
+    write_files(tmp_path, {"a.parquet": parquet(twice)})
+    plan = planned(tmp_path / "a.parquet", tmp_path, duplicates="drop")
+    assert Counter(found for _, found in images_of(plan)) == expected()
+
+
+def test_an_output_of_tables_is_written_resumed_and_verified(tmp_path: Path) -> None:
+    images = [(f"{n}.jpg", jpeg(picture(40, 40, n))) for n in range(10)]
+    write_files(tmp_path, {"a.parquet": parquet(table_of(images, LABELS, NAMES))})
+    config = prep.Config(
+        source=tmp_path / "a.parquet", output=tmp_path / "out", size=32, images_per_shard=4
+    )
+    journal = prepare(config)
+    assert not examine(tmp_path / "out").problems
+    stored = journal.stored_plan()
+    assert stored is not None
+    assert stored.sizes is not None
+    plan = prep.plan(config)
+    assert plan.state is not None
+    assert plan.state.complete
+    assert plan.fingerprint == stored.fingerprint
+    assert estimate(plan).sampled == 10
+    (tmp_path / "out" / "train" / stored.shards[1].name).unlink()
+    again = prep.plan(config)
+    assert again.state is not None
+    assert again.state.images_left == stored.shards[1].images

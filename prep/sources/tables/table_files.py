@@ -22,6 +22,7 @@ EXTENSIONS = {"parquet": (b"parquet", b"parq", b"pq"), "arrow": (b"arrow", b"fea
 # ``train-00000-of-00002-0123456789abcdef``: numbers, and a hash of the contents.
 _OF_SEVERAL = re.compile(r"-\d{5}-of-\d{5}.*")
 _NUMBERS = re.compile(r"([-_.]\d+)*([-_.][0-9a-f]{8,})?$")
+_BETWEEN = re.compile(r"[-._ ]")
 # What such files are called, whatever is in them.
 _GENERAL = re.compile(r"data|dataset|default|part|shard|file|images?|table|\d*", re.IGNORECASE)
 # The tables that ``datasets`` keeps of what was computed from others.
@@ -110,7 +111,8 @@ def split_told_by(path: str) -> str | None:
     stem = os.path.splitext(base)[0]
     named = _OF_SEVERAL.search(stem)
     name = stem[: named.start()] if named else _NUMBERS.sub("", stem)
-    for word in (name, name.rpartition("-")[2], name.partition("-")[0]):
+    words = _BETWEEN.split(name)
+    for word in (name, words[-1], words[0]):
         if is_plainly_a_split(word):
             return word
     for folder in reversed(folders):
