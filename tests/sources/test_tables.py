@@ -197,7 +197,7 @@ def test_names_of_classes_are_found_beside_the_tables(
 
 LABEL_COLUMNS: dict[str, tuple[Any, dict[str, int], str]] = {
     # Numbers without names keep their order as numbers.
-    "numbers": ([0, 1, 10, 2] * 2, {"0": 0, "1": 1, "2": 2, "10": 3}, "numbered anew from 0"),
+    "numbers": ([3, 1, 10, 2] * 2, {str(n): n for n in range(11)}, "`label_offset=1`"),
     "small numbers": (pa.array([0, 1, 1, 2] * 2, pa.int8()), {"0": 0, "1": 1, "2": 2}, ""),
     "text": (["b", "a", "ü", "a"] * 2, {"a": 0, "b": 1, "ü": 2}, ""),
     "categories": (
@@ -307,7 +307,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "number without a name": (
         {"set/train.parquet": parquet(table_of(IMAGES, [*LABELS[:9], 3], NAMES))},
-        "1 number without a name, of 3 classes: '3' (row 9 of 'train.parquet')",
+        "not that of 1 label: 3 in 'train.parquet#9'",
     ),
     "compressed stream": (
         {"set/a.arrow": arrow(table(), compression="zstd")},
@@ -509,3 +509,25 @@ def test_an_output_of_tables_is_written_resumed_and_verified(tmp_path: Path) -> 
     again = prep.plan(config)
     assert again.state is not None
     assert again.state.images_left == stored.shards[1].images
+
+
+def test_labels_are_counted_from_an_offset_or_taken_from_names(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.parquet": parquet(table_of(IMAGES, [n + 1 for n in LABELS]))})
+    shifted = planned(tmp_path / "a.parquet", tmp_path, label_offset=1)
+    assert shifted.labels.numbers == {"0": 0, "1": 1, "2": 2}
+    by_name = planned(
+        tmp_path / "a.parquet", tmp_path, labels={"from": r"#(?P<label>[0-4])$"}, unlabelled="keep"
+    )
+    assert {f.class_name for _, f in images_of(by_name)} == {"", *"01234"}
+
+
+def test_a_column_for_each_class_holds_ones_and_zeros(tmp_path: Path) -> None:
+    flags = {name: [int(label == n) for label in LABELS] for n, name in enumerate(NAMES)}
+    one_hot = table().select(["image"])
+    for name, values in flags.items():
+        one_hot = one_hot.append_column(name, pa.array(values))
+    write_files(tmp_path, {"a.parquet": parquet(one_hot)})
+    classes = {
+        name: f.class_name for name, f in images_of(planned(tmp_path / "a.parquet", tmp_path))
+    }
+    assert classes == {f"a.parquet#{n}": NAMES[label] for n, label in enumerate(LABELS)}

@@ -95,10 +95,10 @@ def _reader_of(file: BinaryIO) -> Callable[[BinaryIO, GroupPlace, Stamp], GroupV
     head = file.read(len(PARQUET))
     file.seek(0)
     if head == PARQUET:
-        from prep.sources.tables.parquet_table import read_values
+        from prep.sources.tables.formats.parquet_table import read_values
 
         return read_values
-    from prep.sources.tables.arrow_table import read_batch
+    from prep.sources.tables.formats.arrow_table import read_batch
 
     return read_batch
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from prep.sources.base import Wanted
+from prep.sources.layouts.numbered_labels import NumberNames, classes_of
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
-from prep.sources.lists.row_labels import Words, labels_of_rows
+from prep.sources.lists.row_labels import Words, doubts_about, labels_of_rows, no_words
 from prep.text import counted, quoted, some
 
 
@@ -34,13 +33,33 @@ class TableLabels:
     doubts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberedColumns:
+    """The columns of a table that hold whole numbers.
+
+    Attributes:
+        columns: their names.
+        names: of the classes, in the order of their numbers, by the column that has these.
+        beside: the names that a file beside the tables gives to numbers, if there is one.
+    """
+
+    columns: frozenset[str]
+    names: Mapping[str, tuple[str, ...]]
+    beside: NumberNames | None
+
+
+def has_label_columns(wanted: Wanted) -> bool:
+    """Return whether labels are to be taken from columns, and not from the names of images."""
+    return wanted.labels is None or wanted.labels.origin in (None, "column")
+
+
 def labels_of_table(
     table: ListTable,
     roles: Roles,
     columns: Mapping[int, pa.Array],
-    names: Mapping[str, tuple[str, ...]],
-    numbers: frozenset[str],
+    numbered: NumberedColumns,
     wanted: Wanted,
+    name_of: Callable[[int], str],
 ) -> TableLabels:
     """Return the labels of all rows.
 
@@ -48,58 +67,37 @@ def labels_of_table(
         table: the rows.
         roles: of its columns.
         columns: as text, by their positions.
-        names: of classes, by the column that numbers them.
-        numbers: the columns that hold whole numbers.
+        numbered: the columns of numbers.
         wanted: the configuration.
+        name_of: returns the name of the image in a row.
 
     Raises:
         SourceError: no column is known to hold labels, or a number has no name.
     """
+    if not has_label_columns(wanted):
+        words = no_words(len(columns[roles.image]))
+        return TableLabels(words=words, order=None, told="labels from the names of images")
     label = table.columns[roles.label[0]] if len(roles.label) == 1 else None
-    if label is not None and label in names:
-        return _named(table, label, columns[roles.label[0]], names[label])
-    if label is not None and label in numbers:
-        return _numbered(label, columns[roles.label[0]])
-    unnamed = pa.array([""] * len(columns[roles.image]), pa.string())
-    words, told = labels_of_rows(table, roles, columns, unnamed, wanted)
-    return TableLabels(words=words, order=None, told=told)
-
-
-def _numbers_in(column: pa.Array) -> tuple[list[int | None], pa.Array]:
-    """Return the distinct numbers of a column of text, and the position of each row in these."""
-    encoded = column.dictionary_encode()
-    values = encoded.dictionary.to_pylist()
-    return [int(value) if value else None for value in values], encoded.indices
-
-
-def _named(table: ListTable, label: str, column: pa.Array, given: Sequence[str]) -> TableLabels:
-    """Return labels that are numbers of classes with names; -1 is no label."""
-    classes, doubts = _distinct(given)
-    numbers, indices = _numbers_in(column)
-    wrong = [n for n in numbers if n is not None and not -1 <= n < len(classes)]
-    if wrong:
-        rows = np.flatnonzero(pc.is_in(column, pa.array(map(str, wrong))).to_numpy(False))
-        raise table.error(
-            f"column {quoted(label)} has {counted(len(rows), 'number')} without a name, of "
-            f"{counted(len(classes), 'class')}: {table.named(rows.tolist(), _texts(column, rows))}"
-            "; correct them, or leave the images out with `exclude`"
-        )
-    at = [-1 if n is None else n for n in numbers]
-    found = np.array([*at, -1], np.int32)[indices.to_numpy()]
-    used = sorted({classes[n] for n in at if n >= 0}, key=str.encode)
-    position = {name: number for number, name in enumerate(used)}
-    words = np.array([*(position.get(name, -1) for name in classes), -1], np.int32)
+    if label is None or label not in numbered.columns:
+        unnamed = pa.array([""] * len(columns[roles.image]), pa.string())
+        words, told = labels_of_rows(table, roles, columns, unnamed, wanted)
+        return TableLabels(words=words, order=None, told=told, doubts=doubts_about(words))
+    known = numbered.beside
+    doubts: tuple[str, ...] = ()
+    told = f"labels from column {quoted(label)}"
+    if label in numbered.names:
+        classes, doubts = _distinct(numbered.names[label])
+        known = NumberNames(names=dict(enumerate(classes)), file="the schema")
+    if known is not None:
+        told = f"{told}, named by {known.file}"
+    numbers = [int(text) if text else None for text in columns[roles.label[0]].to_pylist()]
+    found = classes_of(numbers, known, wanted.label_offset, name_of)
     return TableLabels(
-        words=Words(numbers=words[found], names=tuple(used)),
-        order=classes,
-        told=f"labels from column {quoted(label)} with the names of its schema",
-        doubts=doubts,
+        words=Words(numbers=found.numbers, names=found.names),
+        order=found.order,
+        told=told,
+        doubts=(*doubts, *found.doubts),
     )
-
-
-def _texts(column: pa.Array, rows: np.ndarray) -> list[str]:
-    found: list[str] = column.take(pa.array(rows[:20])).to_pylist()
-    return found
 
 
 def _distinct(given: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -120,26 +118,4 @@ def _distinct(given: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return classes, (
         f"{counted(len(twice), 'name')} of several classes: {told}; each is followed by its "
         f"number, as in {example}",
-    )
-
-
-def _numbered(label: str, column: pa.Array) -> TableLabels:
-    """Return labels that are numbers without names; negative ones are none."""
-    numbers, indices = _numbers_in(column)
-    order = sorted({n for n in numbers if n is not None and n >= 0})
-    names = sorted(map(str, order))
-    position = {name: at for at, name in enumerate(names)}
-    at = [-1 if n is None else position.get(str(n), -1) for n in numbers]
-    doubts: tuple[str, ...] = ()
-    if order and order[-1] >= len(order):
-        doubts = (
-            f"column {quoted(label)} has numbers from {order[0]:,} to {order[-1]:,} for "
-            f"{counted(len(order), 'class')}, which are numbered anew from 0, in their order; name "
-            "a file of the classes with `labels.order` for another numbering",
-        )
-    return TableLabels(
-        words=Words(numbers=np.array([*at, -1], np.int32)[indices.to_numpy()], names=tuple(names)),
-        order=tuple(map(str, order)),
-        told=f"labels from column {quoted(label)}, which are numbers",
-        doubts=doubts,
     )

@@ -28,7 +28,7 @@ class TableLayout:
         look: finds the first tables in a folder; the layouts of all words share it.
     """
 
-    keys = ("columns",)
+    keys = ("columns", "label_offset")
 
     def __init__(self, word: str, look: FirstTables) -> None:
         self._word = word
@@ -49,7 +49,7 @@ class TableLayout:
     def _shows_images(self, place: Place, *, unreadable: bool = False) -> bool:
         if not place.head.startswith(_HEADS[self._word]):
             return False
-        from prep.sources.tables.table_catalog import embeds_images  # It takes a while to load.
+        from prep.sources.tables.table_opening import embeds_images  # It takes a while to load.
 
         return embeds_images(place, unreadable=unreadable)
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.sources.archives.members import UNCHECKED, mark
-from prep.sources.tables.arrow_messages import ARROW, BATCH, Message, messages_of
-from prep.sources.tables.parquet_table import bytes_in
+from prep.sources.tables.formats.arrow_messages import ARROW, BATCH, Message, messages_of
+from prep.sources.tables.formats.parquet_table import bytes_in
 from prep.sources.tables.row_groups import GroupValues
 from prep.sources.tables.row_places import (
     MOST_COLUMNS,

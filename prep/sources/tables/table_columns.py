@@ -1,0 +1,95 @@
+"""The columns of a set of tables, and their roles, as its first table has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from prep.sources.base import Wanted
+from prep.sources.layouts.base import Place, columns_given
+from prep.sources.layouts.sample_catalog import names_of_classes
+from prep.sources.lists.formats.column_files import as_text, is_plain
+from prep.sources.lists.list_table import SAMPLED, ListTable
+from prep.sources.lists.roles import Roles, find_roles, show_flags
+from prep.sources.tables.table_files import TableFile
+from prep.sources.tables.table_labels import NumberedColumns, has_label_columns
+from prep.sources.tables.table_opening import open_table, reading_table
+from prep.sources.tables.table_schema import (
+    ImageColumn,
+    choose_column,
+    class_names,
+    class_names_beside,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetColumns:
+    """The columns of a set, as its first table has them.
+
+    Attributes:
+        image: that of the images.
+        table: all that can be taken for text, and the image's; the first rows.
+        roles: of the columns.
+        numbered: the columns that hold whole numbers.
+        form: the format of the tables, in words.
+    """
+
+    image: ImageColumn
+    table: ListTable
+    roles: Roles
+    numbered: NumberedColumns
+    form: str
+
+    @property
+    def needed(self) -> list[int]:
+        """The positions of the columns that have a role, or may be flags of classes."""
+        roles, sample = self.roles, self.table.sample
+        flags = () if roles.label or not show_flags(sample, roles.rest) else roles.rest
+        others = [at for at in (roles.split, roles.group) if at is not None]
+        return list(dict.fromkeys([*roles.label, *others, *flags]))
+
+
+def columns_of_set(place: Place, file: TableFile, wanted: Wanted) -> SetColumns:
+    """Return the columns of a set, by its first table."""
+    beside = file.place
+    given = columns_given(wanted)
+    with reading_table(beside), closing(beside.location.open_regular()) as opened:
+        found = open_table(beside, opened)
+        image = choose_column(found.image_columns(), found.schema, given.get("image"), file.name)
+        plain = [each.name for each in found.schema if is_plain(each.type)]
+        texts = [as_text(column).to_pylist() for column in found.columns(plain, SAMPLED)]
+    others = (n for n in found.schema.names if n not in plain and n != image.name)
+    table = ListTable(
+        name=place.name,
+        form=found.form,
+        columns=(*plain, image.name),
+        sample=[(*row, "") for row in zip(*texts, strict=True)],
+        load=lambda _: (),
+        places=lambda _: (),
+        unusable=tuple(others),
+    )
+    roles = find_roles(table, {**given, "image": image.name}, labels=has_label_columns(wanted))
+    return SetColumns(
+        image=image,
+        table=table,
+        roles=roles,
+        numbered=NumberedColumns(
+            columns=frozenset(f.name for f in found.schema if pa.types.is_integer(f.type)),
+            names=class_names(found.schema) or _names_beside(place, file),
+            beside=names_of_classes(place),
+        ),
+        form=found.form,
+    )
+
+
+def _names_beside(place: Place, file: TableFile) -> Mapping[str, tuple[str, ...]]:
+    """Return the names of classes that files beside a table, or in folders above it, tell."""
+    folder = file.location.parent
+    while True:
+        found = class_names_beside(folder)
+        if found or not place.is_folder or folder == place.location:
+            return found
+        folder = folder.parent
