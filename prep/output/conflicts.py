@@ -19,13 +19,19 @@ from prep.storage.location import Location
 
 
 def require_room(
-    journal: Journal, plan: RunPlan, *, overwrite: bool = False, grows: bool = False
+    journal: Journal,
+    plan: RunPlan,
+    *,
+    overwrite: bool = False,
+    grows: bool = False,
+    can_append: bool = True,
 ) -> None:
     """Raise OutputConflict if the output holds anything that is not of this plan.
 
     Args:
         overwrite: whether to accept everything that can be replaced.
         grows: whether the plan is made to replace the one that the output holds.
+        can_append: whether images of this plan could be added to those of the output.
     """
     root = journal.layout.root
     journal.require_folders(plan.counts)
@@ -34,7 +40,7 @@ def require_room(
     if differences:
         more = (
             "pass `append=True` to keep it and add what is new, "
-            if differences.keys() <= GROWING
+            if can_append and differences.keys() <= GROWING
             else ""
         )
         raise OutputConflict(

@@ -16,7 +16,7 @@ from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from tests.support.clusters import contents
-from tests.support.outputs import examine, look, write_plan
+from tests.support.outputs import examine, look, placed_here, write_plan
 from tests.support.pictures import write_tree
 
 SIZES = {"train": (0, 5, 1, 0, 3), "val": (3, 0)}
@@ -36,6 +36,12 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         patch.setattr("prep.operations.publish._update_page", lambda *_: None)
         write_plan(planned(home, request.param))
     return home
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("run", "verify"):
+        monkeypatch.setattr(f"prep.operations.{module}.placed", placed_here)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from prep.sources.manifest import entries_of
 from tests.support.clusters import PREP, contents, wait_until
 from tests.support.outputs import examine, placed_here, prepare
 from tests.support.pictures import write_tree
+from tests.support.serial import run_here
 from tests.support.tars import tar_of
 
 FIRST = {"train": {"cat": 6, "dog": 5}, "val": {"cat": 3}}
@@ -43,7 +44,8 @@ SECOND = {"train": {"cat": 3, "dog": 4, "eel": 2}, "test": {"dog": 3}}
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prep.operations.growth.merge.placed", placed_here)
+    for module in ("growth.merge", "verify"):
+        monkeypatch.setattr(f"prep.operations.{module}.placed", placed_here)
 
 
 def config(home: Path, name: str, source: Any = None, **keys: Any) -> prep.Config:
@@ -172,11 +174,35 @@ def test_records_lead_to_their_images(home: Path) -> None:
     assert found == expected
 
 
-def test_names_that_both_have_begin_with_their_output(home: Path) -> None:
+def test_names_that_both_have_begin_with_their_source(home: Path) -> None:
     merge(home)
     names = Journal(home / "out").read_manifest()["path"].to_pylist()
-    assert {name.partition(b"/")[0] for name in names} == {b"a", b"b"}
+    assert {name.partition(b"/")[0] for name in names} == {b"in-a", b"in-b"}
     assert len({*names}) == len(names)
+
+
+def test_names_of_one_source_begin_with_their_output(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        small(tmp_path, name, folders(tmp_path, "one"), seed=seed)
+    merge(tmp_path)
+    names = Journal(tmp_path / "out").read_manifest()["path"].to_pylist()
+    assert {name.partition(b"/")[0] for name in names} == {b"a", b"b"}
+    assert examine(tmp_path / "out").problems == ()
+
+
+def test_images_are_added_to_a_merged_output_by_a_run_of_all_its_sources(tmp_path: Path) -> None:
+    for name in "ab":
+        small(tmp_path, name, folders(tmp_path, name))
+    merge(tmp_path)
+    before = [path.read_bytes() for path in sorted((tmp_path / "out/train").iterdir())]
+    folder = tmp_path / "in-b/train/cat"
+    (folder / "new.jpg").write_bytes((folder / "0000.jpg").read_bytes())
+    both = [str(tmp_path / f"in-{name}") for name in "ab"]
+    report = run_here(config(tmp_path, "out", both), "append")
+    assert report.images["written"] == 5
+    after = [path.read_bytes() for path in sorted((tmp_path / "out/train").iterdir())]
+    assert after[:-1] == before
+    assert examine(tmp_path / "out").problems == ()
 
 
 def test_a_merge_that_is_repeated_changes_nothing(home: Path) -> None:
@@ -380,6 +406,32 @@ def test_wherever_the_images_of_outputs_are_a_merge_reads_them_there(
     assert merge(tmp_path).was_complete
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"encoding": "raw"},
+        {"encoding": "png", "mode": "gray"},
+        {"encoding": "webp", "fit": "shorter"},
+        {"size": "12x20", "keep_fitting": True},
+    ],
+    ids=str,
+)
+def test_members_of_all_encodings_are_written_under_their_new_keys(
+    keys: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in "ab":
+        small(tmp_path, name, folders(tmp_path, name), format="webdataset", **keys)
+    merge(tmp_path)
+    assert examine(tmp_path / "out").problems == ()
+    both = [*images(tmp_path / "a", "train"), *images(tmp_path / "b", "train")]
+    assert images(tmp_path / "out", "train") == both
+    before = contents(tmp_path / "out", "*/*.tar")
+    for path in (tmp_path / "out/train").iterdir():
+        path.unlink()
+    assert prep.verify(tmp_path / "out", repair=True).clean
+    assert contents(tmp_path / "out", "*/*.tar") == before
+
+
 def test_merged_outputs_can_be_merged(tmp_path: Path) -> None:
     two(tmp_path)
     small(tmp_path, "a")
@@ -423,10 +475,7 @@ def test_libraries_that_differ_are_warned_of(
 
 
 @pytest.mark.slow
-def test_merges_that_are_killed_at_random_leave_nothing_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+def test_merges_that_are_killed_at_random_leave_nothing_wrong(tmp_path: Path) -> None:
     chance = random.Random(7)
     for name, images in (("a", 24), ("b", 36)):
         source = str(write_tree(tmp_path / f"in-{name}", {"train": {"cat": images}}))

@@ -12,6 +12,7 @@ import pytest
 
 import prep
 from tests.support.clusters import contents
+from tests.support.outputs import placed_here, prepare
 
 MADE = Path(__file__).with_name("version_0_1_0")
 MODIFIED = 1_000_000_000  # seconds since 1970
@@ -65,6 +66,19 @@ def test_a_stopped_output_is_continued_to_the_bytes_that_the_version_before_wrot
     assert receipts(stopped) == receipts(complete)
     assert list(stopped.glob("**/*.partial")) == []
     assert prep.verify(stopped).clean
+
+
+def test_complete_outputs_are_merged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("growth.merge", "verify"):
+        monkeypatch.setattr(f"prep.operations.{module}.placed", placed_here)
+    new = home / "new"
+    prepare(prep.Config(source="photos", output=str(new), size=16, seed=3, images_per_shard=4))
+    report = prep.merge(["complete", new], "merged")
+    assert report.images["planned"] == 2 * prep.RunReport.read("complete").images["planned"]
+    assert prep.verify("merged").clean
+    before = [*(home / "complete").glob("*/*.tfrecord"), *new.glob("*/*.tfrecord")]
+    after = (home / "merged").glob("*/*.tfrecord")
+    assert sorted(path.read_bytes() for path in after) == sorted(p.read_bytes() for p in before)
 
 
 def test_a_complete_output_is_clean_and_there_is_nothing_to_do(home: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import prep
 from prep.display.page.facts import read_facts
 from prep.display.page.samples import take_sample
-from prep.execution.executor import TaskEvent, Tasks
 from prep.operations import audit as audits
 from prep.operations.publish import publish
 from prep.output.inventory import Inventory
@@ -20,9 +19,7 @@ from prep.output.plan_file import require_listed
 from prep.planning.plan import RunPlan
 from prep.shards.check import inspect_shard
 from prep.shards.writer import RunRef, write_shard
-
-S = TypeVar("S")
-T = TypeVar("T")
+from tests.support.serial import SerialExecutor
 
 
 def prepare(config: prep.Config) -> Journal:
@@ -64,32 +61,7 @@ def look(root: Path) -> None:
     assert all(str(problem) for problem in audit.problems)
 
 
-class InThisProcess:
-    """An executor that runs its tasks here, one after the other."""
-
-    dashboard = ""
-    threads = 1
-
-    def require_fit(self, *, readable: Sequence[str] = (), writable: str | None = None) -> None:
-        """Accept all, for this process is as it is."""
-
-    def run_tasks(self, tasks: Tasks[S, T], on_event: Callable[[TaskEvent[T]], None]) -> T | None:
-        """Run tasks."""
-        results: list[T] = []
-        failed = False
-        for number, item in enumerate(tasks.items):
-            try:
-                result = tasks.function(item)
-            except Exception as error:
-                failed = True
-                on_event(TaskEvent(task=number, error=error))
-            else:
-                results.append(result)
-                on_event(TaskEvent(task=number, result=result))
-        return None if failed or tasks.merge is None else tasks.merge(results)
-
-
 @contextlib.contextmanager
-def placed_here(*_: Any) -> Iterator[InThisProcess]:
+def placed_here(*_: Any) -> Iterator[SerialExecutor]:
     """Stand in for :func:`prep.execution.placing.placed`."""
-    yield InThisProcess()
+    yield SerialExecutor()

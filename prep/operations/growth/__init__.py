@@ -7,7 +7,8 @@
   new name, and its receipt made out to the new plan.
 - ``merge``: join complete outputs of equal settings in a new one. It is ``prep.merge``.
 - ``merged_plan``: the plan of such an output: the shards of all, one output's after another's.
-- ``agreement``: which settings and labels must be the same for that.
+- ``finished``: the outputs that are merged, as they are read.
+- ``agreement``: which of their settings and labels must be the same.
 
 Labels keep their numbers, images their splits and shards; images that are gone or have changed stay
 as they were written, and are named, unless their shards are to be compacted.

@@ -6,30 +6,16 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from prep.errors import ConfigError, LabelError
-from prep.planning.fingerprint import IMAGES, LABELS, PARTITION, SIZES, VERSION_OF
-from prep.planning.plan import RunPlan
+from prep.operations.growth.finished import FinishedOutput
+from prep.planning.fingerprint import GROWING, VERSION_OF
 from prep.sources.labels import LabelMap
 from prep.text import MANY, counted, quoted, some
 
 #: The parts of a fingerprint that say which images there are, and in which order; no record shows
 #: any of them.
-_OF_ITS_OWN = {IMAGES, LABELS, PARTITION, SIZES, "splits", "images_per_shard", "seed"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedOutput:
-    """A complete output that is merged with others.
-
-    Attributes:
-        output: its path or URL.
-        plan: its plan, with the manifest.
-    """
-
-    output: str
-    plan: RunPlan
+_OF_ITS_OWN = GROWING | {"seed"}
 
 
 def require_equal_settings(parts: Sequence[FinishedOutput]) -> None:

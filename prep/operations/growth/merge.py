@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import logging
 import os
 import time
@@ -14,23 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep.display.displays import display_for
-from prep.errors import ConfigError, Interrupted, PrepError, SourceError
+from prep.errors import Interrupted, PrepError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Workload
 from prep.execution.interrupts import deferred, pressed_again
 from prep.execution.placing import placed, require_usable
 from prep.execution.writing import write_shards
 from prep.monitoring.events import Callback, Events, WorkStarted, emitting, require_callbacks
-from prep.operations.growth.agreement import FinishedOutput
+from prep.operations.growth.finished import outputs_given, read_finished, require_apart
 from prep.operations.growth.merged_plan import plan_merge
 from prep.operations.outlook import missing_shards, require_as_asked
 from prep.operations.publish import publish
 from prep.operations.work import count_tasks
 from prep.output.conflicts import require_room
-from prep.output.inventory import Inventory
 from prep.output.journal import Journal
-from prep.output.lock import require_unheld
-from prep.output.plan_file import Trust, no_plan, require_listed, require_trusted
+from prep.output.plan_file import Trust
 from prep.output.receipt import ShardReceipt
 from prep.output.report.making import Effort
 from prep.output.report.report import RunReport
@@ -39,11 +36,10 @@ from prep.planning.shards import ShardSpec
 from prep.shards.copying import ShardOrigin, copy_counted
 from prep.shards.writer import RunRef
 from prep.sources.base import Kept
-from prep.sources.naming import is_within
 from prep.storage.arguments import admit
 from prep.storage.locate import locate, read_in_pieces
 from prep.storage.retry import answering_within
-from prep.text import counted, kind_of, quoted, shown
+from prep.text import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -108,15 +104,15 @@ def merge(
     choice = choice_of(cluster, profile, workers, dashboard)
     own = require_callbacks(callbacks)
     require_usable(client, choice)
-    places = [admit("source", each, storage_options) for each in _listed(outputs)]
+    places = [admit("source", each, storage_options) for each in outputs_given(outputs)]
     journals = [Journal(place) for place in places]
     journal = Journal(admit("output", output, storage_options))
-    _require_apart(journals, journal)
+    require_apart(journals, journal)
     with emitting([*display_for("merging", progress), *own]) as events:
         events.stage(f"reading {counted(len(journals), 'plan')}")
         began = time.perf_counter()
         trust = True if journal.layout.root.is_remote else trust_plan
-        parts = [_finished(each, trust) for each in journals]
+        parts = [read_finished(each, trust) for each in journals]
         plan, origins, differing = plan_merge(parts, journal.output)
         work = _Merge(plan=plan, journal=journal, journals=journals, origins=origins, began=began)
         if differing:
@@ -130,72 +126,6 @@ def merge(
         require_as_asked(report)
         events.end(report)
     return report
-
-
-def _listed(outputs: object) -> list[str | os.PathLike[str]]:
-    """Return the outputs; raise ConfigError unless there are several."""
-    if isinstance(outputs, str | os.PathLike) or not isinstance(outputs, Sequence):
-        got = shown(outputs) if isinstance(outputs, str | os.PathLike) else kind_of(outputs)
-        raise ConfigError(f"outputs: got {got}; expected a list of two outputs or more")
-    if len(outputs) < 2:
-        raise ConfigError(f"outputs: got {len(outputs)}; expected two outputs or more to merge")
-    return list(outputs)
-
-
-def _require_apart(journals: Sequence[Journal], journal: Journal) -> None:
-    """Raise ConfigError if an output is given twice, or the new one lies in another."""
-    for one, other in itertools.combinations(journals, 2):
-        if _is_same(one, other):
-            raise ConfigError(f"outputs: {quoted(one.output)} is given twice; leave one out")
-    for each in journals:
-        within = is_within(journal.output, each.output) or is_within(each.output, journal.output)
-        if within or _is_same(each, journal):
-            raise ConfigError(
-                f"output: {quoted(journal.output)} is, holds or lies in {quoted(each.output)}, "
-                "which is to be merged; choose another folder"
-            )
-
-
-def _is_same(one: Journal, other: Journal) -> bool:
-    """Return whether two outputs are one, maybe under two paths."""
-    if one.output == other.output:
-        return True
-    here, there = one.layout.root.local, other.layout.root.local
-    with contextlib.suppress(OSError):
-        return here is not None and there is not None and here.samefile(there)
-    return False
-
-
-def _finished(journal: Journal, trust: Trust) -> FinishedOutput:
-    """Read the plan of an output.
-
-    Raises:
-        SourceError: it is none, or not complete.
-        OutputConflict: a run is at work in it.
-        UntrustedPlan: its plan may be somebody else's.
-        PrepError: its plan can't be read, or does not fit its manifest.
-    """
-    journal.require_folders()
-    stored = journal.stored_plan()
-    if stored is None:
-        raise no_plan(journal.layout)
-    journal.require_folders(stored.splits)
-    require_listed(journal.layout, stored)
-    require_trusted(journal.layout, stored, trust, "a repair of the merged output")
-    with contextlib.suppress(OSError):  # Only what is read of the output itself has to be there.
-        require_unheld(journal.layout.lock)
-    plan, problems = Inventory(journal, stored).plan()
-    if plan is None:
-        raise PrepError(
-            f"{quoted(journal.output)}: {problems[0]}; repair it with `prep.verify` first"
-        )
-    committed = len(journal.committed(plan))
-    if committed < len(plan.shards):
-        raise SourceError(
-            f"outputs: {quoted(journal.output)} is not complete: {committed:,} of "
-            f"{counted(len(plan.shards), 'shard')} are committed; continue its run to the end first"
-        )
-    return FinishedOutput(output=journal.output, plan=plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +170,7 @@ class _Merge:
 
     def _committed(self, *, overwrite: bool) -> Sequence[ShardReceipt]:
         """Return the receipts of the shards that are there; raise OutputConflict for others."""
-        require_room(self.journal, self.plan, overwrite=overwrite)
+        require_room(self.journal, self.plan, overwrite=overwrite, can_append=False)
         return () if overwrite else self.journal.committed(self.plan)
 
     def _copy(

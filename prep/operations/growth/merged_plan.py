@@ -17,11 +17,11 @@ import pyarrow as pa
 from prep.config.model import Config
 from prep.errors import SourceError
 from prep.operations.growth.agreement import (
-    FinishedOutput,
     merged_labels,
     merged_versions,
     require_equal_settings,
 )
+from prep.operations.growth.finished import FinishedOutput
 from prep.planning.fingerprint import make_fingerprint
 from prep.planning.plan import RunPlan, refusals_allowed
 from prep.planning.shards import ShardSizes, count_shards
@@ -62,7 +62,7 @@ def plan_merge(
     classes = tuple(sorted({n for plan in plans for n in plan.classes}, key=os.fsencode))
     splits = sorted({name for plan in plans for name in plan.splits}, key=os.fsencode)
     names = [plan.manifest["path"] for plan in plans]
-    prefixes = distinct_prefixes([part.output for part in parts], names)
+    prefixes = distinct_prefixes(_places(parts), names)
     source = _source(parts)
     sizes = _sizes(plans, splits)
     images = {split: sum(sizes[split]) for split in splits}
@@ -97,6 +97,17 @@ def plan_merge(
         for part, prefix in zip(parts, prefixes, strict=True)
     )
     return plan, origins, differing
+
+
+def _places(parts: Sequence[FinishedOutput]) -> list[str]:
+    """Return the path or URL by which each part is told from the others in names of images.
+
+    It is that of its source if that will do, as in a run of all sources: then images can be added
+    to the merged output by such a run.
+    """
+    found = [SourceName.parse(part.plan.source) for part in parts]
+    given = [name.given for name in found if name is not None and isinstance(name.given, str)]
+    return given if len({*given}) == len(parts) else [part.output for part in parts]
 
 
 def _sizes_of(plan: RunPlan) -> dict[str, list[int]]:
