@@ -25,10 +25,12 @@ class FinishedOutput:
     Attributes:
         output: its path or URL.
         plan: its plan, with the manifest.
+        bytes: of all its shards.
     """
 
     output: str
     plan: RunPlan
+    bytes: int
 
 
 def outputs_given(outputs: object) -> list[str | os.PathLike[str]]:
@@ -41,7 +43,7 @@ def outputs_given(outputs: object) -> list[str | os.PathLike[str]]:
     return list(outputs)
 
 
-def require_apart(journals: Sequence[Journal], journal: Journal) -> None:
+def require_distinct(journals: Sequence[Journal], journal: Journal) -> None:
     """Raise ConfigError if an output is given twice, or the new one lies in another."""
     for one, other in itertools.combinations(journals, 2):
         if _is_same(one, other):
@@ -88,10 +90,11 @@ def read_finished(journal: Journal, trust: Trust) -> FinishedOutput:
         raise PrepError(
             f"{quoted(journal.output)}: {problems[0]}; repair it with `prep.verify` first"
         )
-    committed = len(journal.committed(plan))
-    if committed < len(plan.shards):
+    receipts = journal.committed(plan)
+    if len(receipts) < len(plan.shards):
         raise SourceError(
-            f"outputs: {quoted(journal.output)} is not complete: {committed:,} of "
+            f"outputs: {quoted(journal.output)} is not complete: {len(receipts):,} of "
             f"{counted(len(plan.shards), 'shard')} are committed; continue its run to the end first"
         )
-    return FinishedOutput(output=journal.output, plan=plan)
+    size = sum(receipt.bytes for receipt in receipts)
+    return FinishedOutput(output=journal.output, plan=plan, bytes=size)

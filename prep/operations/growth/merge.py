@@ -20,7 +20,7 @@ from prep.execution.interrupts import deferred, pressed_again
 from prep.execution.placing import placed, require_usable
 from prep.execution.writing import write_shards
 from prep.monitoring.events import Callback, Events, WorkStarted, emitting, require_callbacks
-from prep.operations.growth.finished import outputs_given, read_finished, require_apart
+from prep.operations.growth.finished import outputs_given, read_finished, require_distinct
 from prep.operations.growth.merged_plan import plan_merge
 from prep.operations.outlook import missing_shards, require_as_asked
 from prep.operations.publish import publish
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _LOGGER = logging.getLogger("prep")
+
+# Bytes that are copied in about the time in which an image is prepared.
+_BYTES_PER_IMAGE = 1 << 19  # 512 KiB
 
 
 def merge(
@@ -107,14 +110,21 @@ def merge(
     places = [admit("source", each, storage_options) for each in outputs_given(outputs)]
     journals = [Journal(place) for place in places]
     journal = Journal(admit("output", output, storage_options))
-    require_apart(journals, journal)
+    require_distinct(journals, journal)
     with emitting([*display_for("merging", progress), *own]) as events:
         events.stage(f"reading {counted(len(journals), 'plan')}")
         began = time.perf_counter()
         trust = True if journal.layout.root.is_remote else trust_plan
         parts = [read_finished(each, trust) for each in journals]
         plan, origins, differing = plan_merge(parts, journal.output)
-        work = _Merge(plan=plan, journal=journal, journals=journals, origins=origins, began=began)
+        work = _Merge(
+            plan=plan,
+            journal=journal,
+            journals=journals,
+            origins=origins,
+            bytes=sum(part.bytes for part in parts),
+            began=began,
+        )
         if differing:
             _LOGGER.warning(
                 "prep: the outputs were made with different versions of %s; a repair writes "
@@ -137,6 +147,7 @@ class _Merge:
         journal: the new output.
         journals: the outputs that are merged.
         origins: where its shards come from.
+        bytes: of all shards.
         began: when the merge began, by ``time.perf_counter``.
     """
 
@@ -144,6 +155,7 @@ class _Merge:
     journal: Journal
     journals: Sequence[Journal]
     origins: tuple[ShardOrigin, ...]
+    bytes: int
     began: float
 
     def carry_out(self, start: Any, events: Events, *, overwrite: bool) -> RunReport:
@@ -178,9 +190,10 @@ class _Merge:
     ) -> Sequence[ShardReceipt]:
         """Copy shards, and return the receipts of all."""
         plan, journal = self.plan, self.journal
-        images = [shard.images for shard in missing]
+        share = sum(shard.images for shard in missing) / max(plan.images, 1)
+        work = round(self.bytes * share / _BYTES_PER_IMAGE)
         try:
-            with start(Workload(images=sum(images), parts=len(missing)), events.stage) as executor:
+            with start(Workload(images=work, parts=len(missing)), events.stage) as executor:
                 readable = [str(each.layout.plan) for each in self.journals]
                 executor.require_fit(readable=readable, writable=journal.output)
                 journal.require_lock(ask=True)  # Starting a cluster may have taken long.
