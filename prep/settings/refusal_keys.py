@@ -50,7 +50,7 @@ REFUSAL_KEYS: dict[str, Key] = {
     ),
     "background": Key(
         default="#ffffff",
-        help="Colour under transparent images.",
+        help="Colour under transparent images, and around padded ones.",
         kind="a colour as #rrggbb",
         decides_bytes=True,
     ),

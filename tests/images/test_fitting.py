@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, get_args
 
 import cv2
@@ -143,6 +145,24 @@ def test_a_result_that_no_format_could_hold_is_refused_before_it_is_decoded() ->
     assert fitted(data, size=64, fit="shorter").shape == (64, 12_800, 3)
     with pytest.raises(RefusedImage, match="would become 51,200 × 256; the longer side"):
         fitted(data, size=256, fit="shorter")
+
+
+def test_the_table_in_the_documents_is_true() -> None:
+    text = (Path(__file__).parents[2] / "docs/what-becomes-of-an-image.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*(?:224|252) × .*) \| (.*) \| (.*) \|$", text, re.M)
+    assert [fit for fit, *_ in rows] == ["crop", "pad", "stretch", "shorter"]
+    shapes: list[tuple[int, int, Enlarge]] = [
+        (300, 400, "always"),
+        (150, 200, "always"),
+        (150, 200, "never"),
+    ]
+    for fit, *cells in rows:
+        for (height, width, enlarge), cell in zip(shapes, cells, strict=True):
+            part = placement_of(Framing(224, 336, fit, enlarge), height, width)
+            said = f"{part.height} × {part.width}"
+            if fit == "crop" and part.resized:
+                said += f", of the central {round(part.kept_rows)} × {round(part.kept_columns)}"
+            assert cell == (f"{said} on 224 × 336" if fit == "pad" else said)
 
 
 # --- pixels ---------------------------------------------------------------------------------------
