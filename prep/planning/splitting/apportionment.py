@@ -27,7 +27,7 @@ def apportion(sizes: Sequence[int], shares: Sequence[Fraction]) -> npt.NDArray[n
         Shape (classes, parts): the number of images of a class in a part.
 
     >>> apportion([5, 5, 5], [Fraction(1, 10), Fraction(1, 10), Fraction(8, 10)]).tolist()
-    [[0, 0, 5], [1, 0, 4], [0, 1, 4]]
+    [[1, 0, 4], [0, 1, 4], [1, 0, 4]]
     """
     one = math.lcm(*(share.denominator for share in shares))
     times = [int(share * one) for share in shares]

@@ -145,9 +145,9 @@ def balance_of(
         counts: number of images by split and class.
         shares: of the splits that were made.
 
-    >>> found = balance_of({"train": {"cat": 6, "dog": 2}, "val": {"cat": 1, "dog": 1}})
+    >>> found = balance_of({"train": {"cat": 6, "dog": 2}, "val": {"dog": 8}})
     >>> found["val"].share, found["val"].skew
-    (0.2, 0.2)
+    (0.5, 0.375)
     """
     names = sorted({name for of in counts.values() for name in of})
     table = np.array([[of.get(name, 0) for name in names] for of in counts.values()], np.int64)
