@@ -103,7 +103,7 @@ def _first_tables(folder: Location, names: Mapping[str, bool], depth: int) -> di
     first: dict[str, str] = {}
     for below in folders:
         inside = folder / below
-        with contextlib.suppress(PermissionError):  # Whoever reads it says so.
+        with contextlib.suppress(PermissionError, FileNotFoundError):  # Its reader says so.
             first = _first_tables(inside, dict(sorted(_names_in(inside))), depth - 1)
         if first:
             return {word: f"{below}/{path}" for word, path in first.items()}
