@@ -17,6 +17,7 @@ from prep.images.encoding.tolerances import clipping_tolerance
 from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
+from prep.output.report.checksums import checksum, from_text
 from prep.planning.plan import RunPlan
 from prep.shards.formats.base import Sample, consists_of, crc32c, record_format, record_key
 from prep.sources.base import UNLABELLED, ImageEntry
@@ -82,6 +83,9 @@ class _Reading:
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
         self._by_label = Counter[tuple[int, ...]]()
+        keeps = plan.settings.keep_fitting
+        self._sources = set(from_text(receipt.checksums).tolist()) if keeps else set()
+        self._kept = 0
         self.records = 0
 
     def differences(self, path: Location) -> list[Difference]:
@@ -92,7 +96,7 @@ class _Reading:
                 file.seek(0)
                 self._wrong[:0] = _repeated(self._records(file))
             elif not self._wrong:
-                self._wrong += self._sums_differ(file)
+                self._wrong += [*self._kept_differ(), *self._sums_differ(file)]
         return self._summary()
 
     def _read(self, file: BinaryIO) -> None:
@@ -118,6 +122,8 @@ class _Reading:
     def _image(self, data: bytes, number: int) -> bytes:
         """Return the image of a record, which is held against what it was made of, if known."""
         record = self._format.parse(data)
+        if self._sources and checksum(record.image) in self._sources:
+            self._kept += 1
         if self._entries is None or number >= len(self._entries):
             self._by_label[record.label] += 1
             return record.image
@@ -132,6 +138,15 @@ class _Reading:
         expected, found = (_describe(self._plan.labels, each) for each in (label, record.label))
         self._wrong.append((f"record {number} to have {expected}", found))
         return record.image
+
+    def _kept_differ(self) -> Iterator[Difference]:
+        """Compare how many images are the very bytes of source images.
+
+        There may be more: an image that was encoded may be the same as another that was kept.
+        """
+        kept = self._receipt.traits.marks.get("kept")
+        if kept is not None and self._kept < kept.images:
+            yield f"{counted(kept.images, 'image')} kept to the byte", f"{self._kept}"
 
     def _sums_differ(self, file: BinaryIO) -> Iterator[Difference]:
         """Compare sums: exactly, unless encoding has changed the pixels since they were taken."""

@@ -200,22 +200,44 @@ def test_verify_finds_another_image_in_place_of_one(
     encoding: Encoding, source: Path, tmp_path: Path
 ) -> None:
     made = written(source, tmp_path / "out", encoding=encoding)
-    path, format = made_shard(made), record_format("tfrecord")
-    with path.open("rb") as file:
-        records = list(format.records(file))
-    white = make_encoder(encoding, 90, None)(np.full((*SHAPE, 3), 255, np.uint8))
-    records[0] = b"".join(format.encoder(made.settings, made.labels)(Sample(white, "cat", "", "")))
-    with path.open("wb") as file:
-        writer = format.writer(file)
-        for record in records:
-            writer.write((record,))
+    replace_record(made, 0, make_encoder(encoding, 90, None)(np.full((*SHAPE, 3), 255, np.uint8)))
     expected = "expected a mean of" if encoding == "webp" else "expected sums"
     assert any(expected in problem for problem in problems_of(made))
 
 
-def made_shard(made: RunPlan) -> Path:
+def test_kept_images_are_the_bytes_of_their_files_and_verify_sees_it(tmp_path: Path) -> None:
+    fitting = {f"{n}.jpg": jpeg(picture(*SHAPE, n), quality=50) for n in range(3)}
+    large = {"large.jpg": jpeg(picture(48, 64, 9))}
+    write_tree(tmp_path / "photos", {"train": {"cat": {**fitting, **large}}})
+    made = written(tmp_path / "photos", tmp_path / "out", keep_fitting=True)
+    found = [find_record(made.config.output, number) for number in range(4)]
+    same = {it.source for it in found if it.picture in fitting.values()}
+    assert same == {f"train/cat/{name}" for name in fitting}
+    assert problems_of(made) == []
+    receipt = Journal(made.config.output).receipts.read("train", 0)
+    assert receipt.traits.marks["kept"].images == 3
+    page = prep.report_page(made.config.output).read_text(encoding="utf-8")
+    assert "kept as they are" in page
+    # The same picture, encoded once more, has nearly the same sums.
+    number = next(it.number for it in found if it.source in same)
+    again = make_encoder("jpeg", 50, None)(decode(found[number].picture))
+    replace_record(made, number, again)
+    (problem,) = [it for it in problems_of(made) if "kept to the byte" in it]
+    assert "expected 3 images kept to the byte; found 2" in problem
+
+
+def replace_record(made: RunPlan, number: int, image: bytes) -> None:
+    """Replace the image of a record, which is labelled 0."""
     (shard,) = made.shards
-    return Path(made.config.output) / "train" / shard.name
+    path, format = Path(made.config.output) / "train" / shard.name, record_format("tfrecord")
+    with path.open("rb") as file:
+        records = list(format.records(file))
+    encode = format.encoder(made.settings, made.labels)
+    records[number] = b"".join(encode(Sample(image, "cat", "", "")))
+    with path.open("wb") as file:
+        writer = format.writer(file)
+        for record in records:
+            writer.write((record,))
 
 
 def test_the_version_of_libwebp_decides_the_bytes_of_webp_alone(

@@ -39,6 +39,8 @@ class CropReader:
         self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")[: settings.channels]
         self._decoder = Decoder(ImageSettings(max_aspect=_LONGEST_SIDE))
         self._kept: Pixels = np.empty(settings.height * settings.width * 3, np.uint8)
+        planes = 3 if settings.same_size else 0
+        self._planes = [np.empty(self._shape[:2], np.uint8) for _ in range(planes)]
         self._pixels = 0
         self._allowed = np.zeros(3)
         self._grid_side = grid_side(settings)
@@ -53,7 +55,7 @@ class CropReader:
         pixels = self.pixels(image)
         if not self._settings.lossy:
             self.grids.add(grid_of(pixels, self._grid_side))
-            return channel_sums(pixels)
+            return channel_sums(pixels, self._planes or None)
         height, width, _ = pixels.shape
         self._pixels += height * width
         encoding, quality = self._settings.encoding, self._settings.quality
