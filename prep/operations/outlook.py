@@ -30,7 +30,7 @@ from prep.operations.growth.appending import (
     whole_plan,
 )
 from prep.operations.growth.growing import Growth, describe_growth
-from prep.operations.preparation import as_begun, plan_images
+from prep.operations.preparation import Tell, as_begun, plan_images
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
@@ -138,15 +138,24 @@ def plan(config: AnyConfig, *, append: bool = False, compact: bool = False) -> R
         ConfigError: the mean file can't be used, or the output is the source or in a class folder.
         StorageUnavailable: a storage does not answer.
     """
-    config = Config.of(config)
-    aim = aim_of(append=append, compact=compact)
+    return look_ahead(Config.of(config), aim_of(append=append, compact=compact))
+
+
+def look_ahead(config: Config, aim: Aim, tell: Tell = lambda _: None) -> RunPlan:
+    """Plan a run as :func:`plan` does.
+
+    Args:
+        config: what the run would do.
+        aim: what it would do with what the output holds.
+        tell: is told of what takes long.
+    """
     config.grant()
     journal, settled, unusable = Journal(config.output), None, None
     try:
         settled = settled_splits(journal, aim)
     except PrepError as error:
         unusable = error
-    planned = plan_images(config, settled)
+    planned = plan_images(config, settled, tell)
     try:
         if unusable is not None:
             raise unusable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from prep.planning.splitting.settled import SettledSplits
 from prep.planning.splitting.subsets import take_subset
 from prep.settings.choices import RGB, Mode
 from prep.settings.output_names import require_split_name
+from prep.shards.image_hashes import without_look_alikes
 from prep.shards.opened import WEBP, versions_here
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
@@ -120,17 +122,23 @@ def _sampled_rows(plan: RunPlan) -> list[int]:
     return sorted(set(rows.reshape(-1).tolist()))
 
 
+#: Is told in a few words of what takes long.
+Tell = Callable[[str], None]
+
 _LOGGER = logging.getLogger("prep")
 _EXPECTED_MEAN = 'expected JSON like {"R": 122.6, "G": 116.7, "B": 104.4}'
 
 
-def plan_images(config: Config, settled: SettledSplits | None = None) -> RunPlan:
+def plan_images(
+    config: Config, settled: SettledSplits | None = None, tell: Tell = lambda _: None
+) -> RunPlan:
     """Plan which images go to which shards, whatever the output holds.
 
     Args:
         config: what to plan.
         settled: images that an output holds: they keep their split, whatever ``split`` would say
             of them, and are neither dropped as duplicates nor left out of a subset.
+        tell: is told of what takes long. An exception ends the work.
 
     Raises:
         SourceError: the source is missing or has no images.
@@ -140,7 +148,7 @@ def plan_images(config: Config, settled: SettledSplits | None = None) -> RunPlan
     """
     config.grant()
     mean = read_mean(config.mean_file, config.mode) if config.mean_file else None
-    return _plan(config, open_source(config.source), mean, settled=settled)
+    return _plan(config, open_source(config.source), mean, settled=settled, tell=tell)
 
 
 def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
@@ -216,6 +224,7 @@ def _plan(
     mean: RGB | None,
     labels: LabelMap | None = None,
     settled: SettledSplits | None = None,
+    tell: Tell = lambda _: None,
 ) -> RunPlan:
     division = divide_catalog(source.catalog(all_splits(config)), config, settled)
     catalog = division.catalog
@@ -223,6 +232,12 @@ def _plan(
     _require_split_names(catalog)
     if config.duplicates == "drop":
         catalog = without_duplicates(catalog, source, settled and settled.names)
+    look_alikes = None
+    if config.near_duplicates == "drop":
+        names = settled and settled.names
+        catalog, look_alikes = without_look_alikes(
+            catalog, source, config, names, processes=cores(), tell=tell
+        )
     if config.subset is not None:
         catalog = take_subset(
             catalog, config.subset, config.seed, _groups_of_scores(catalog, config), settled
@@ -237,6 +252,7 @@ def _plan(
         labels_from=origin,
         labels_given=given,
         read_as=catalog.read_as,
+        look_alikes=look_alikes,
         shares=division.shares,
     )
 

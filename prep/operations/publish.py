@@ -10,9 +10,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from prep.errors import PrepError
+from prep.execution.local.resources import cores
+from prep.images.likeness.hashing import UNKNOWN, Hashes
+from prep.operations.preparation import Tell
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
+from prep.output.report.checksums import DIGITS
 from prep.output.report.duplicates import copies_in_run, summarise_copies
 from prep.output.report.listings import (
     publish_duplicates,
@@ -24,6 +30,7 @@ from prep.output.report.making import Effort, make_report
 from prep.output.report.near_copies import NearCopies, near_copies_of
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
+from prep.shards.image_hashes import hash_images
 from prep.text import reason_and_file, reason_of
 
 _LOGGER = logging.getLogger("prep")
@@ -46,6 +53,7 @@ def publish(
     effort: Effort | None = None,
     *,
     source_was_read: bool = True,
+    tell: Tell = lambda _: None,
 ) -> RunReport:
     """Publish the results of a run: lists, mean, report and page.
 
@@ -58,6 +66,7 @@ def publish(
             what it says of that.
         source_was_read: whether the plan was made from the source, and knows what was passed over;
             False if it is the stored one.
+        tell: is told of what takes long.
 
     Raises:
         OutputConflict: another run has taken the output over, maybe in the middle of this.
@@ -68,7 +77,8 @@ def publish(
     nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
     images = {split: sum(classes.values()) for split, classes in plan.counts.items()}
     duplicates = summarise_copies(found, images)
-    near = near_copies_of(plan, plan.manifest, receipts)
+    rest = _hashes_of_rest(plan, journal, receipts, tell) if source_was_read else None
+    near = near_copies_of(plan, plan.manifest, receipts, rest)
     near_duplicates = near.for_report() if near else {}
     report = make_report(
         plan, journal.output, totals, effort or nothing, duplicates, near_duplicates
@@ -129,6 +139,36 @@ def publish(
     _update_page(plan, journal, receipts, near)
     journal.require_lock(ask=True)
     return report
+
+
+def _hashes_of_rest(
+    plan: RunPlan, journal: Journal, receipts: Sequence[ShardReceipt], tell: Tell
+) -> Hashes | None:
+    """Hash the images of shards that were written when nobody had asked which look alike.
+
+    Returns:
+        uint64 (images,), ``UNKNOWN`` for all others; None if there are no such shards.
+    """
+    starts = {(shard.split, shard.index): shard.start for shard in plan.shards}
+    rows = [
+        np.arange(starts[r.split, r.index], starts[r.split, r.index] + len(r.checksums) // DIGITS)
+        for r in receipts
+        if not r.likenesses
+    ]
+    if plan.config.near_duplicates != "report" or not rows:
+        return None
+    chosen = np.concatenate(rows)
+    hashes = np.full(plan.images, UNKNOWN, np.uint64)
+    hashes[chosen] = hash_images(
+        journal.source(plan),
+        plan.manifest.take(chosen),
+        plan.classes,
+        plan.settings,
+        timeout=plan.config.image_timeout,
+        processes=cores(),
+        tell=tell,
+    )
+    return hashes
 
 
 def _remedy(error: OSError) -> str:

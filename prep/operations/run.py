@@ -154,7 +154,7 @@ def carry_out(
         events.stage(f"listing {one_line(str(config.source))}")
         config.grant()
         journal = Journal(config.output)
-        planned = plan_images(config, settled_splits(journal, aim))
+        planned = plan_images(config, settled_splits(journal, aim), events.stage)
         warn_of_labels(planned)
         # Before even a lock is written.
         found = look_at_output(journal, planned, aim=aim)
@@ -191,7 +191,7 @@ def carry_out(
             elif not finished:  # Or else without the lock, and another run may begin right now.
                 journal.begin(plan)
             journal.remove_leftovers(plan)  # Those of workers that were killed meanwhile, too.
-            report = publish(plan, journal, receipts, effort)
+            report = publish(plan, journal, receipts, effort, tell=events.stage)
         require_as_asked(report)
         events.end(report)
     return report

@@ -3,6 +3,7 @@
 - ``writer``: from a shard's place in the plan to a committed file and its receipt. It can be
   killed at any point, and run twice at once: shard first, receipt after it, both atomically.
 - ``copying``: takes over a shard of another output as it is, with a receipt of its own.
+- ``image_hashes``: hashes images before they are planned, to leave out those that look alike.
 - ``opened``: the plan of an output as each process keeps it.
 - ``reading``: reads source images, and tells a bad image from a source that is away.
 - ``tally``: counts what becomes of the images while a shard is written.

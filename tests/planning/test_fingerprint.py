@@ -17,7 +17,7 @@ from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.settings.image_settings import ImageSettings
 from prep.settings.keys import KEYS, fingerprint_part
-from tests.support.pictures import jpeg, write_tree
+from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.tars import tar_of
 
 TREE = {"train": {"cat": 3, "dog": 3}, "val": {"cat": 2, "dog": 2}}
@@ -86,6 +86,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / source / "train/cat/one.png").write_bytes(same)
         (tmp_path / source / "train/cat/two.jpg").write_bytes(same)
         (tmp_path / source / "train/cat/three.png").write_bytes(same)
+        for quality in (94, 95):
+            alike = jpeg(picture(64, 64), quality=quality)
+            (tmp_path / source / f"train/cat/alike-{quality}.jpg").write_bytes(alike)
     (tmp_path / "list.csv").write_text(
         "image,label,kind\ntrain/cat/one.jpg,cat,pet\ntrain/cat/two.jpg,dog,pet\n"
     )
@@ -98,6 +101,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mean.json").write_text('{"R": 1, "G": 2, "B": 3}')
     (tmp_path / "mean-2.json").write_text('{"R": 1, "G": 2, "B": 4}')
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
 

@@ -198,7 +198,7 @@ class Links:
         rows = sorted((int(self.rows[first[one]]), int(self.rows[second[other]])))
         return rows[0], rows[1]
 
-    def redundant(self, rank: Positions) -> list[Redundant]:
+    def redundant(self, rank: Positions, settled: Flags | None = None) -> list[Redundant]:
         """Choose the images to leave out so that no two that are left look alike.
 
         Images are taken in the order of their rank, and each is left out if it looks like one that
@@ -206,7 +206,9 @@ class Links:
 
         Args:
             rank: for each of ``rows``, no two of them equal.
+            settled: for each of ``rows`` whether it is kept in any case; these come first by rank.
         """
+        stays = np.zeros(len(self.rows), bool) if settled is None else settled
         linked = self.groups() >= 0
         order = np.flatnonzero(linked)[np.argsort(rank[linked])]
         near = self._near()
@@ -215,6 +217,9 @@ class Links:
         found = []
         for at in order.tolist():
             node, row = int(self.node[at]), int(self.rows[at])
+            if stays[at]:
+                kept.setdefault(node, row)
+                continue
             if node not in kept and node not in gone:
                 stay = [(d, m, kept[other]) for other, d, m in near[node] if other in kept]
                 if not stay:

@@ -29,14 +29,15 @@ def plan(config: Config, append: bool, compact: bool, workers: int | None, talk:
     complete OUTPUT has too many refused images.
     """
     config.require_source()  # Before all that takes long to load.
-    import prep
     from prep.cli.tables import print_plan
     from prep.monitoring.events import emitting
+    from prep.operations.growth.appending import aim_of
+    from prep.operations.outlook import look_ahead
     from prep.operations.preparation import estimate
 
     with emitting(talk.callbacks("planning")) as events:
         events.stage(f"listing {one_line(str(config.source))}")
-        found = prep.plan(config, append=append, compact=compact)
+        found = look_ahead(config, aim_of(append=append, compact=compact), events.stage)
         events.stage("trying some images")
         guess = estimate(found, workers)
     if talk.to_people:

@@ -30,6 +30,7 @@ _MOST_MEMBERS = 2_000_000
 _MOST_FILES = 32
 _FORM = 1
 _ABOUT = b"about"
+_KIND = "tar-indexes"
 
 Key = tuple[object, ...]
 
@@ -68,7 +69,7 @@ class KeptIndexes:
                 self._indexes.popitem(last=False)
         if stored:
             with contextlib.suppress(OSError):  # No home, a full disk: it is made again next time.
-                _store(key, index)
+                store_in_cache(cache_path(_KIND, key), _to_bytes(index))
 
     def forget(self) -> None:
         """Forget what this process keeps; the cache folder stays."""
@@ -76,21 +77,21 @@ class KeptIndexes:
             self._indexes.clear()
 
 
-def cache_folder() -> Path:
-    """Return the folder of indexes; see the XDG Base Directory Specification."""
+def cache_folder(kind: str = _KIND) -> Path:
+    """Return the folder for files of a kind; see the XDG Base Directory Specification."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "prep" / "tar-indexes"
+    return Path(home) / "prep" / kind
 
 
-def _path(key: Key) -> Path:
+def cache_path(kind: str, key: Key) -> Path:
+    """Return the file of a kind that is kept for a key."""
     name = hashlib.sha256(repr((_FORM, *key)).encode(errors="surrogateescape")).hexdigest()
-    return cache_folder() / f"{name}.arrow"
+    return cache_folder(kind) / f"{name}.arrow"
 
 
-def _store(key: Key, index: Members) -> None:
-    path = _path(key)
+def store_in_cache(path: Path, data: bytes) -> None:
+    """Write a file of the cache folder whole, and remove the oldest of too many of its kind."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = _to_bytes(index)
     temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     temporary.write_bytes(hashlib.sha256(data).digest() + data)
     temporary.replace(path)
@@ -99,13 +100,22 @@ def _store(key: Key, index: Members) -> None:
         other.unlink(missing_ok=True)
 
 
+def load_from_cache(path: Path) -> bytes | None:
+    """Return what was stored; None if it is not there, or not whole."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, data = stored[:32], stored[32:]
+    return data if hashlib.sha256(data).digest() == digest else None
+
+
 def _load(key: Key) -> Members | None:
     """Return an index from the cache folder; None if it is not there, or not whole."""
+    data = load_from_cache(cache_path(_KIND, key))
     try:
-        stored = _path(key).read_bytes()
-        digest, data = stored[:32], stored[32:]
-        return _of_bytes(data) if hashlib.sha256(data).digest() == digest else None
-    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return None if data is None else _of_bytes(data)
+    except (ValueError, KeyError, pa.ArrowException):
         return None
 
 
