@@ -105,7 +105,9 @@ def describe_share(balance: Mapping[str, Any]) -> str:
     if made is None:
         return ""
     off = abs(made["class_images"] - made["class_asked"])
-    farthest = f"class {quoted(made['class_name'])} is {off:,.1f} images off its share"
+    name = made["class_name"]
+    which = "what has no label" if name == UNLABELLED else f"class {quoted(name)}"
+    farthest = f"{which} is {off:,.1f} images off its share"
     return f"{made['images'] / made['of']:.1%} of its pool, {made['asked']:.1%} asked for, " + (
         "each class to within one image" if off < 1 else farthest
     )

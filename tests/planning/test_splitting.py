@@ -22,7 +22,7 @@ from prep.errors import ConfigError, PrepError, SourceError
 from prep.planning.splitting.apportionment import apportion
 from prep.planning.splitting.balance import balance_of
 from prep.planning.splitting.dividing import Division, choose_splits, divide_pool
-from prep.planning.splitting.groups import doubt_about_groups, with_groups
+from prep.planning.splitting.groups import doubt_about_groups, groups_of, with_groups
 from prep.planning.splitting.scores import as_fractions, scores_of
 from prep.planning.splitting.settled import SettledSplits
 from prep.planning.splitting.subsets import take_subset
@@ -218,6 +218,18 @@ def test_subsets_nest(
     for class_, size in sizes.items():
         got = sum(name[0] == class_ for name in large)
         assert got == min(max(min(int(max(fractions) * size + 0.5), least + 9), least + 1), size)
+
+
+@given(images=GROUPED, counts=st.tuples(st.integers(1, 30), st.integers(1, 30)), seed=SEEDS)
+def test_subsets_of_groups_nest(
+    images: dict[str, tuple[str, str]], counts: tuple[int, int], seed: int
+) -> None:
+    catalog = catalog_of(images)
+    small, large = (
+        set(splits_of(take_subset(catalog, SubsetRules(per_class=n), seed, groups_of(catalog))))
+        for n in sorted(counts)
+    )
+    assert small <= large
 
 
 def test_a_subset_is_of_each_split_or_of_one() -> None:

@@ -83,7 +83,7 @@ class _Dealer:
     def __init__(self, sizes: _Numbers, shares: Sequence[Fraction]) -> None:
         self._wanted: list[list[float]] = [(sizes * float(share)).tolist() for share in shares]
         self._given = [[0] * len(sizes) for _ in shares]
-        self._parts = range(len(shares))
+        self.parts = range(len(shares))
 
     def give(self, part: int, contents: _Contents, times: int = 1) -> None:
         """Put a unit into a part, or with -1 ``times``, take it out."""
@@ -93,7 +93,7 @@ class _Dealer:
 
     def best(self, contents: _Contents) -> int:
         """Return the part that a unit brings nearest to what is wanted."""
-        return min(self._parts, key=lambda part: self.cost(part, contents))
+        return min(self.parts, key=lambda part: self.cost(part, contents))
 
     def cost(self, part: int, contents: _Contents) -> float:
         """Return how much farther from what is wanted a part would be with a unit."""
@@ -109,7 +109,7 @@ def _fill_empty(
     part_of: _Numbers, dealt: Sequence[int], contents: dict[int, _Contents], dealer: _Dealer
 ) -> None:
     """Give each empty part the unit that costs least, of a part that has several."""
-    for part in range(len(dealer._wanted)):
+    for part in dealer.parts:
         if (part_of == part).any():
             continue
         spare = np.bincount(part_of, minlength=part + 1) > 1
