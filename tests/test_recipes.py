@@ -73,7 +73,8 @@ def test_a_recipe_works_and_is_read_as_the_page_says(
 
 def test_the_page_has_a_recipe_for_each_kind_of_source() -> None:
     headings = set(re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE))
-    kinds = {"Class folders", "Archives", "ImageNet", "Lists", "Labels in names", "Several sources"}
+    kinds = {"Class folders", "Archives", "ImageNet", "Lists", "Parquet and Arrow"}
+    kinds |= {"Labels in names", "Several sources"}
     assert kinds <= headings
     for part in PAGE.read_text().split("\n## ")[1:]:
         if part.partition("\n")[0] in kinds:

@@ -50,8 +50,8 @@ SOURCE_KEYS: dict[str, Key] = {
     "layout": Key(
         default="auto",
         help="What SOURCE is: folders (classes, or splits that hold classes), an archive, imagenet "
-        "as it is downloaded, or a list. auto goes by names and contents, says what it found, and "
-        "is an error where that would be a guess.",
+        "as it is downloaded, a list, or tables, samples or records with images. auto goes by "
+        "names and contents, says what it found, and is an error where that would be a guess.",
         words=get_args(Layout),
         decides_bytes=False,  # If it makes others of the images, these show it.
     ),

@@ -431,23 +431,22 @@ def test_an_error_in_a_group_is_met_by_its_images_and_tried_again(
     assert fetch() in [data for _, data in IMAGES]
 
 
-@pytest.mark.parametrize(
-    "name", ["snappy.parquet", "dictionary.parquet", "stream.arrow", "lz4.arrow"]
-)
-def test_damaged_bytes_end_in_an_error_or_in_all_rows(name: str, tmp_path: Path) -> None:
-    whole = FORMS[name]()
-    path = tmp_path / name
-    chance = random.Random(name)
-    for _ in range(40):
+FUZZED = ("snappy.parquet", "dictionary.parquet", "stream.arrow", "lz4.arrow")
+
+
+def read_mutated(path: Path, chance: random.Random, mutations: int) -> None:
+    """Plan mutated tables, and read what was planned."""
+    whole = FORMS[path.name]()
+    for _ in range(mutations):
         data = bytearray(whole)
         at = chance.randrange(len(data))
-        if chance.random() < 0.5:
+        if chance.random() < 0.7:
             data[at] ^= 1 << chance.randrange(8)
         else:
             del data[at : at + chance.randrange(1, 40)]
         path.write_bytes(data)
         try:
-            plan = planned(path, tmp_path)
+            plan = planned(path, path.parent)
         except PrepError:
             continue
         assert plan.images + sum(item.count for item in plan.ignored) == 10
@@ -455,6 +454,17 @@ def test_damaged_bytes_end_in_an_error_or_in_all_rows(name: str, tmp_path: Path)
         for entry in entries_of(plan.manifest, plan.classes):
             with contextlib.suppress(OSError):
                 assert isinstance(source.read(entry), bytes)
+
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_damaged_bytes_end_in_an_error_or_in_all_rows(name: str, tmp_path: Path) -> None:
+    read_mutated(tmp_path / name, random.Random(name), 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUZZED)
+def test_many_mutated_tables_end_in_all_rows_or_in_one_line(name: str, tmp_path: Path) -> None:
+    read_mutated(tmp_path / name, random.Random(f"many {name}"), 2000)
 
 
 def test_tables_are_sources_among_others(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def make_sources(folder: Path) -> Path:
     write(folder / "kaggle", kaggle())
     write(folder, _archives())
     write(folder, _lists())
+    write(folder, _tables())
     write(folder, _samples())
     names = [f"train/{name}.{number}.jpg" for name in ("cat", "dog") for number in range(3)]
     write(folder / "dogs-vs-cats", {name: contents(name) for name in [*names, "test/1.jpg"]})
@@ -105,6 +106,22 @@ def _samples() -> dict[str, bytes | str]:
             for split in ("train", "validation")
         },
         "records/labels.txt": "0:cat\n1:dog\n",
+    }
+
+
+def _tables() -> dict[str, bytes | str]:
+    from tests.support import tables
+
+    def table(split: str, count: int) -> tables.pa.Table:
+        images = [(f"{n}.jpg", contents(f"{split} {n}")) for n in range(count)]
+        labels = [n % 2 for n in range(count)]
+        found = tables.table_of(images, labels, ["healthy", "rust"], column="labels")
+        return found.append_column("leaf", tables.pa.array([n // 2 for n in range(count)]))
+
+    return {
+        "beans/data/train-00000-of-00001.parquet": tables.parquet(table("train", 8), rows=3),
+        "beans/data/validation-00000-of-00001.parquet": tables.parquet(table("val", 3), rows=3),
+        "beans-train.arrow": tables.arrow(table("train", 8)),
     }
 
 

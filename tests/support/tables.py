@@ -14,31 +14,27 @@ import pyarrow.parquet as pq
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def features(names: Sequence[str] | None) -> dict[str, Any]:
-    """Return the features of images with labels, of which the names are known."""
-    label: dict[str, Any] = {"_type": "Value", "dtype": "int64"}
-    if names is not None:
-        label = {"names": list(names), "_type": "ClassLabel"}
-    return {"image": {"_type": "Image"}, "label": label}
-
-
 def table_of(
     images: Iterable[tuple[str, bytes | None]],
     labels: Iterable[Any],
     names: Sequence[str] | None = None,
+    *,
+    column: str = "label",
     **columns: Any,
 ) -> pa.Table:
     """Return a table of images, as their names and bytes, and labels.
 
     Args:
         names: of the classes, which labels number.
+        column: the name of the column of labels.
         columns: more columns, by their names.
     """
     rows = [{"bytes": data, "path": name} for name, data in images]
-    table = pa.table({"image": pa.array(rows, IMAGE), "label": pa.array(labels), **columns})
+    table = pa.table({"image": pa.array(rows, IMAGE), column: pa.array(labels), **columns})
     if names is None:
         return table
-    info = {"info": {"features": features(names)}}
+    label = {"names": list(names), "_type": "ClassLabel"}
+    info = {"info": {"features": {"image": {"_type": "Image"}, column: label}}}
     return table.replace_schema_metadata({"huggingface": json.dumps(info)})
 
 

@@ -22,6 +22,8 @@ from prep.text import quoted
 
 #: Names of files, as bytes, that a layout takes for its shards.
 IsShard = Callable[[bytes], bool]
+#: The split that the path of a shard tells; None if it tells none.
+SplitOf = Callable[[str], str | None]
 
 _OF_SEVERAL = re.compile(
     r"(?P<before>.*)-(?P<number>\d{1,9})-of-(?P<count>\d{1,9})(?P<after>\D*)", re.DOTALL
@@ -50,18 +52,26 @@ class ShardFiles:
     passed: Passed = field(default_factory=Passed)
 
 
-def shards_at(place: Place, wanted: Wanted, is_shard: IsShard, beside: Sequence[str]) -> ShardFiles:
+def shards_at(
+    place: Place,
+    wanted: Wanted,
+    is_shard: IsShard,
+    beside: Sequence[str],
+    split_of: SplitOf | None = None,
+) -> ShardFiles:
     """Return the shards in a folder, at any depth, or the one that a place is.
 
     Args:
         beside: names of files that the layout reads, and that are no shards.
+        split_of: returns the split that the path of a shard tells; ``split_in_name``, by default.
 
     Raises:
         SourceError: there are none, or only some of their names tell a split.
         ConfigError: the output is the source.
     """
     if not place.is_folder:
-        return _with_splits([b""], [os.fsencode(os.path.basename(place.name))], Passed())
+        name = os.fsencode(os.path.basename(place.name))
+        return _with_splits([b""], [name], Passed(), split_of or split_in_name)
     inside = output_inside(place.name, wanted.output)
     tree = Tree(place.name, frozenset())
     seen = set() if inside is None else {tree.real(inside)}
@@ -83,11 +93,13 @@ def shards_at(place: Place, wanted: Wanted, is_shard: IsShard, beside: Sequence[
             f"source: {quoted(place.name)} holds no shard; leave `layout` out, or give another "
             "source"
         )
-    return _with_splits(sorted(found), sorted(found), passed)
+    return _with_splits(sorted(found), sorted(found), passed, split_of or split_in_name)
 
 
-def _with_splits(paths: list[bytes], names: list[bytes], passed: Passed) -> ShardFiles:
-    told = [split_in_name(os.fsdecode(name)) for name in names]
+def _with_splits(
+    paths: list[bytes], names: list[bytes], passed: Passed, split_of: SplitOf
+) -> ShardFiles:
+    told = [split_of(os.fsdecode(name)) for name in names]
     untold = [os.fsdecode(n) for n, split in zip(names, told, strict=True) if not split]
     if untold and any(told):
         raise SourceError(

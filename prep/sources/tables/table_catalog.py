@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from prep.errors import SourceError
 from prep.sources.base import HOWS, Catalog, Wanted
 from prep.sources.columns import hows_of, in_catalog
-from prep.sources.folders.ignored import Passed
 from prep.sources.layouts.base import Place
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
@@ -25,7 +24,7 @@ from prep.sources.lists.row_labels import (
     words_of,
 )
 from prep.sources.tables.table_columns import SetColumns, columns_of_set
-from prep.sources.tables.table_files import files_of, parts_told, splits_of
+from prep.sources.tables.table_files import TableSet, tables_at
 from prep.sources.tables.table_labels import has_label_columns, labels_of_table
 from prep.sources.tables.table_parts import RowNames, TablePart, joined_columns, part_of
 from prep.text import counted, quoted, size_text, some
@@ -42,10 +41,9 @@ def catalog_of_tables(place: Place, layout: str, wanted: Wanted) -> Catalog:
         ConfigError: a column that is asked for does not exist.
         StorageUnavailable: they are in a storage that does not answer.
     """
-    passed = Passed()
-    files = files_of(place, layout, wanted.output, passed)
-    columns = columns_of_set(place, files[0], wanted)
-    parts = [part_of(file, columns) for file in files]
+    found = tables_at(place, layout, wanted)
+    columns = columns_of_set(place, found.files[0], wanted)
+    parts = [part_of(file, columns) for file in found.files]
     names = RowNames(parts)
     table = replace(columns.table, places=names)
     texts = {at: joined_columns(parts, n) for n, at in enumerate(columns.needed)}
@@ -58,7 +56,7 @@ def catalog_of_tables(place: Place, layout: str, wanted: Wanted) -> Catalog:
         raise SourceError(f"source: {quoted(place.name)}: has no rows; expected a row an image")
     texts[roles.image] = pa.nulls(rows, pa.string())
     labels = labels_of_table(table, roles, texts, columns.numbered, wanted, names.name)
-    splits, told = _splits_of_rows(table, roles, texts, parts, wanted)
+    splits, told = _splits_of_rows(table, roles, texts, found, parts, wanted)
     groups = None if roles.group is None else words_of(texts[roles.group])
     kept, numbers = _rows_of_splits(splits, wanted.splits, place)
     words = labels.words
@@ -68,13 +66,13 @@ def catalog_of_tables(place: Place, layout: str, wanted: Wanted) -> Catalog:
         splits=splits.names if wanted.splits is None else wanted.splits,
         classes=words.names,
         images=_images(parts, words.numbers, numbers, groups).take(pa.array(kept)),
-        ignored=passed.ignored(),
+        ignored=found.passed.ignored(),
         order=labels.order,
         as_keys={"columns": roles.as_columns(table)},
         label_column=", ".join(table.columns[at] for at in roles.label) or None,
         doubts=(
             *labels.doubts,
-            *parts_told(files),
+            *found.doubts,
             *_doubts_about_absent(parts),
             *_doubts_about_memory(parts),
         ),
@@ -85,20 +83,21 @@ def _splits_of_rows(
     table: ListTable,
     roles: Roles,
     texts: Mapping[int, pa.Array],
+    files: TableSet,
     parts: Sequence[TablePart],
     wanted: Wanted,
 ) -> tuple[Words, str]:
     """Return the split of each row, and where it is from, in words."""
     asked = "split" in (wanted.columns or {})
-    if roles.split is not None and (asked or not any(part.file.split for part in parts)):
+    if roles.split is not None and (asked or not files.tells_splits):
         words = words_of(texts[roles.split])
         require_split(table, words)
         return words, f"splits from {column_named(table, roles.split)}"
-    splits, told = splits_of([part.file for part in parts])
-    names = sorted(set(splits), key=str.encode)
-    numbers = np.array([names.index(split) for split in splits], np.int32)
+    names = sorted({file.split for file in files.files}, key=str.encode)
+    numbers = np.array([names.index(file.split) for file in files.files], np.int32)
     rows = np.repeat(numbers, [part.rows for part in parts])
-    return Words(numbers=rows, names=tuple(names)), told
+    told = "splits from" if files.tells_splits else "no splits in"
+    return Words(numbers=rows, names=tuple(names)), f"{told} the names of files"
 
 
 def _rows_of_splits(

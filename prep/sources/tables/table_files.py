@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from prep.errors import SourceError
-from prep.settings.choices import DEFAULT_SPLIT
+from prep.sources.base import Wanted
 from prep.sources.folders.ignored import Passed
-from prep.sources.folders.names import is_plainly_a_split
-from prep.sources.folders.output_place import output_inside
-from prep.sources.folders.tree import Tree
+from prep.sources.folders.names import extension_of, is_plainly_a_split
 from prep.sources.layouts.base import Place
+from prep.sources.layouts.shard_files import shards_at
 from prep.storage.location import Location
 from prep.text import quoted, some
 
@@ -27,6 +27,8 @@ _BETWEEN = re.compile(r"[-._ ]")
 _GENERAL = re.compile(r"data|dataset|default|part|shard|file|images?|table|\d*", re.IGNORECASE)
 # The tables that ``datasets`` keeps of what was computed from others.
 _COMPUTED = b"cache-"
+# What ``datasets`` and the Hub put beside tables.
+BESIDE = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "README.md")
 _PARTIAL = "partial-"  # Of sets that the Hub has converted a part of.
 
 
@@ -38,13 +40,13 @@ class TableFile:
         name: its path in the source, with which the names of its images begin.
         file: as entries have it: relative to the source, or absolute if it is the source.
         location: where it is from here.
-        split: what its name tells; None if nothing.
+        split: of its images, as its name tells it.
     """
 
     name: str
     file: bytes
     location: Location
-    split: str | None
+    split: str
 
     @property
     def place(self) -> Place:
@@ -52,50 +54,55 @@ class TableFile:
         return Place.at(str(self.location))
 
 
-def files_of(place: Place, layout: str, output: str, passed: Passed) -> list[TableFile]:
-    """Return the tables of a source, by name.
+@dataclass(frozen=True, kw_only=True)
+class TableSet:
+    """The tables of a source.
+
+    Attributes:
+        files: by name.
+        tells_splits: whether their names tell the splits.
+        passed: other files.
+        doubts: which tables seem to be absent, a sentence each.
+    """
+
+    files: Sequence[TableFile]
+    tells_splits: bool
+    passed: Passed
+    doubts: tuple[str, ...]
+
+
+def tables_at(place: Place, layout: str, wanted: Wanted) -> TableSet:
+    """Return the tables of a source: one, or those in a folder.
 
     Args:
-        place: one of them, or a folder of them.
         layout: ``parquet`` or ``arrow``.
-        output: the output of the configuration, which may lie in the source, and is not read.
-        passed: counts the other files.
 
     Raises:
         SourceError: there are none, or those of several sets.
+        ConfigError: the output is the source.
     """
-    if not place.is_folder:
-        base = place.name.rpartition("/")[2]
-        file = os.fsencode(place.name)
-        return [TableFile(name=base, file=file, location=place.location, split=split_told_by(base))]
-    names = [*_tables_below(place, layout, output, passed)]
-    if not names:
-        raise SourceError(
-            f"source: {quoted(place.name)} holds no {layout.capitalize()} file; leave `layout` "
-            "out, or give another source"
-        )
+    shards = shards_at(place, wanted, partial(_is_table, layout), BESIDE, split_told_by)
+    base = place.name.rpartition("/")[2]
     files = [
-        TableFile(name=n, file=os.fsencode(n), location=place.location / n, split=split_told_by(n))
-        for n in names
+        TableFile(
+            name=os.fsdecode(path) if path else base,
+            file=path or os.fsencode(place.name),
+            location=place.location / os.fsdecode(path) if path else place.location,
+            split=split,
+        )
+        for path, split in zip(shards.paths, shards.splits, strict=True)
     ]
     _require_one_set(place, files)
-    return files
+    return TableSet(
+        files=files,
+        tells_splits=any(split_told_by(file.name) for file in files),
+        passed=shards.passed,
+        doubts=(*shards.doubts, *_doubts_about_parts(files)),
+    )
 
 
-def _tables_below(place: Place, layout: str, output: str, passed: Passed) -> Iterable[str]:
-    """Return the paths of the tables in a folder, but for those in the output."""
-    inside = output_inside(place.name, output)
-    tree = Tree(place.name, frozenset(EXTENSIONS[layout]))
-    seen = set() if inside is None else {tree.real(inside)}
-    found = []
-    for folder in tree.walk(b"", seen):
-        passed.add(folder.passed)
-        for path in folder.images:
-            if os.path.basename(path).startswith(_COMPUTED):
-                passed.note("table that was computed from others", path)
-            else:
-                found.append(os.fsdecode(path))
-    return sorted(found, key=os.fsencode)
+def _is_table(layout: str, name: bytes) -> bool:
+    return extension_of(name) in EXTENSIONS[layout] and not name.startswith(_COMPUTED)
 
 
 def split_told_by(path: str) -> str | None:
@@ -136,25 +143,7 @@ def _require_one_set(place: Place, files: Sequence[TableFile]) -> None:
         )
 
 
-def splits_of(files: Sequence[TableFile]) -> tuple[list[str], str]:
-    """Return the split of each file, and where they are from, in words.
-
-    Raises:
-        SourceError: the names of some tell it, and those of others don't.
-    """
-    told = [file.split for file in files]
-    if not any(told):
-        return [DEFAULT_SPLIT] * len(files), "no splits in the names of files"
-    if None in told:
-        other = files[told.index(None)].name
-        raise SourceError(
-            f"source: the name of {quoted(other)} tells no split, as those of other tables do; "
-            "rename it, or give the tables of each split, as in {train: a.parquet}"
-        )
-    return [split for split in told if split], "splits from the names of files"
-
-
-def parts_told(files: Sequence[TableFile]) -> tuple[str, ...]:
+def _doubts_about_parts(files: Sequence[TableFile]) -> tuple[str, ...]:
     """Return the doubt that only a part of a set is there, if its folders say so."""
     partial = [file.name for file in files if f"/{_PARTIAL}" in f"/{file.name}"]
     return (
