@@ -69,21 +69,21 @@ class Continued:
         fields = Fields(value, "the plan that is continued")
         digest = fields.text("digest")
         before = fields.counts("shards", least=1)
+        for split, count in before.items():
+            if count > min(counts.get(split, 0), MOST_SHARDS):
+                refuse("shards", f"at most {counts.get(split, 0)} of {quoted(split)}", count)
         rewritten = {
             split: _indexes(indexes, before.get(split, 0))
             for split, indexes in fields.object("rewritten").items()
         }
         fields.end()
-        for split, count in before.items():
-            if count > min(counts.get(split, 0), MOST_SHARDS):
-                refuse("shards", f"at most {counts.get(split, 0)} of {split!r}", count)
         return cls(digest=digest, counts=before, rewritten=rewritten)
 
 
 def _indexes(value: object, count: int) -> tuple[int, ...]:
     """Return indexes of shards; raise ValueError for others than those of ``count`` shards."""
-    if not isinstance(value, list):
-        refuse("rewritten", "lists of shards", value)
+    if not isinstance(value, list) or not count:
+        refuse("rewritten", "lists of shards that it had", value)
     return tuple(whole(index, "rewritten", most=count - 1) for index in value)
 
 

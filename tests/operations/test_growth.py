@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,3 +122,40 @@ def test_a_plan_is_replaced_and_its_shards_taken_over_from_wherever_that_was_int
     assert len(journal.committed(plan)) == 2
     assert shards(config.output) == before
     assert not journal.layout.manifest_before.exists()
+
+
+@pytest.mark.parametrize(
+    ("forged", "told"),
+    [
+        ({"shards": {"train": 4}}, "at most 3 of 'train', found 4"),
+        ({"shards": {"train": 0}}, "at least 1, found 0"),
+        ({"shards": {"other": 1}}, "at most 0 of 'other'"),
+        ({"shards": {"../train": 1}}, "at most 0"),
+        ({"rewritten": {"train": [2]}}, "at most 1, found 2"),
+        ({"rewritten": {"train": [-1]}}, "at least 0"),
+        ({"rewritten": {"val": [0]}}, "shards that it had"),
+        ({"rewritten": {"train": 1}}, "shards that it had, found 1"),
+        ({"digest": 5}, "text of at most"),
+        ({"more": 1}, 'known members, found "more"'),
+    ],
+)
+def test_a_plan_that_continues_none_that_could_be_is_refused(
+    forged: dict[str, Any], told: str
+) -> None:
+    sound = Continued(digest="ab", counts={"train": 2}, rewritten={"train": (1,)})
+    assert Continued.from_json(sound.to_json(), {"train": 3}) == sound
+    with pytest.raises(ValueError, match=told):
+        Continued.from_json({**sound.to_json(), **forged}, {"train": 3})
+
+
+def test_a_forged_receipt_from_before_moves_no_file(config: prep.Config) -> None:
+    journal = Journal(config.output)
+    stored, plan = with_an_empty_shard(journal)
+    replace_plan(journal, stored, plan)
+    (path, *_) = sorted(Path(config.output).glob(".prep/receipts/train/*.json"))
+    receipt = json.loads(path.read_text())
+    for forged in ({"bytes": 1}, {"count": 3}, {"fingerprint": "ab"}, {"written": {"cat": 1}}):
+        path.write_text(json.dumps({**receipt, **forged}))
+        adopt(journal, pending_adoptions(journal, plan, plan.shards[:1]))
+        assert sorted(shards(config.output)) == ["train-00000", "train-00001"]
+        assert len(list(Path(config.output).glob("train/*-of-00002.tfrecord"))) == 2

@@ -94,3 +94,16 @@ def test_a_complete_output_is_clean_and_there_is_nothing_to_do(home: Path) -> No
     then, now = (json.loads(files[".prep/plan.json"]) for files in (before, after))
     assert list(now) == list(then)
     assert now == {**then, "source": str(home / "photos")}
+
+
+def test_images_are_appended_to_a_complete_output(home: Path) -> None:
+    before = contents(home / "complete", "*/*.tfrecord")
+    first = next(home.glob("photos/*/*/*"))
+    shutil.copy2(first, first.with_name(f"more{first.suffix}"))
+    report = prep.run(config("complete"), append=True)
+    after = contents(home / "complete", "*/*.tfrecord")
+    assert (report.shards, report.resumed_shards) == (6, 5)
+    assert sorted(data for data in after.values() if data in before.values()) == sorted(
+        before.values()
+    )
+    assert prep.verify("complete").clean

@@ -85,7 +85,7 @@ def grow(
     free = np.array([shard in open_shards for shard in shards])
     drop_or_update = found.outdated & free[of_shard]
     touched = np.unique(of_shard[drop_or_update])
-    composed = _compose(found, drop_or_update, of_shard)
+    composed = _compose(found, drop_or_update)
     if composed.added or len(touched) or not _are_images_of(composed.rows, stored):
         plan = _with_rows(found, composed, labels)
         rewritten = [shards[number] for number in touched]
@@ -124,9 +124,7 @@ def in_stored_order(stored: RunPlan, now: RunPlan) -> RunPlan:
         order += [split for split in now.splits if split not in stored.splits]
         fingerprint = Fingerprint(parts={**parts, "splits": order, LABELS: labels_digest(labels)})
         return replace(now, labels=labels, fingerprint=fingerprint)
-    shards = stored.shards
-    nothing = np.zeros(stored.images, bool)
-    composed = _compose(found, nothing, _shard_of_each(shards, stored.images))
+    composed = _compose(found, np.zeros(stored.images, bool))
     plan = _with_rows(found, composed, labels)
     return replace(plan, continues=stored.continues)
 
@@ -189,12 +187,11 @@ def _grown_labels(stored: RunPlan, now: RunPlan) -> LabelMap:
     return LabelMap(numbers=numbers, width=now.labels.width)
 
 
-def _compose(found: Matching, updated: _Mask, of_shard: _Rows) -> _Composed:
+def _compose(found: Matching, updated: _Mask) -> _Composed:
     """Put the rows of a plan together: those of the output, then the new ones of each split.
 
     Args:
         updated: which outdated images of the output take the row that they have now, or none.
-        of_shard: the shard of each image of the output, by its position in the plan.
     """
     stored, now = found.stored, found.now
     classes = (*stored.classes, *(name for name in now.classes if name not in stored.classes))
@@ -215,12 +212,11 @@ def _compose(found: Matching, updated: _Mask, of_shard: _Rows) -> _Composed:
     order: list[_Rows] = []
     sizes: dict[str, tuple[int, ...]] = {}
     for split in splits:
-        old = [n for n, shard in enumerate(stored.shards) if shard.split == split]
-        counts = [int(kept[of_shard == n].sum()) for n in old] if old else []
-        order += [row[(of_shard == n) & kept] for n in old]
-        new = _new_shards(now, stored, split, added)
-        order += [first_now + rows for rows in new]
-        sizes[split] = (*counts, *(len(rows) for rows in new))
+        ranges = [slice(s.start, s.stop) for s in stored.shards if s.split == split]
+        old = [row[each][kept[each]] for each in ranges]
+        new = [first_now + rows for rows in _new_shards(now, stored, split, added)]
+        order += [*old, *new]
+        sizes[split] = tuple(len(rows) for rows in (*old, *new))
     return _Composed(
         rows=both.take(pa.array(np.concatenate(order))).combine_chunks(),
         sizes=sizes,

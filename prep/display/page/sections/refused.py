@@ -7,7 +7,7 @@ from typing import Any
 
 from prep.display.page.section import Section, View, make_section
 from prep.output.receipt import ImageNote
-from prep.output.report.summary import describe_passed
+from prep.output.report.summary import describe_passed, summarise_outdated
 
 _MOST_OF_A_REASON = 100
 _OUTCOMES = {"refused": "", "repaired": "repaired: ", "damaged": "kept damaged: "}
@@ -26,6 +26,7 @@ def refused(view: View) -> Section:
             "any_refused": bool(view.everything.refused),
             "listed": sum(len(reason["rows"]) for reason in reasons),
             "passed_over": passed,
+            "outdated": summarise_outdated(report.outdated) if report and report.outdated else "",
             "table": table.name if table.is_file() else "",
         },
         short="Refused",
