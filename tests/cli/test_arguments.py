@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.shell_completion import BashComplete, CompletionItem
@@ -16,6 +16,7 @@ from distributed import Client
 
 import prep
 from prep.cli.main import COMMANDS, main
+from prep.settings.choices import Layout
 from tests.support.pictures import write_tree
 
 TREE = {"train": {"cat": 3, "dog": 2}, "val": {"cat": 1}}
@@ -284,7 +285,7 @@ def test_help_shows_choices_and_kinds_of_numbers() -> None:
     for shown in (
         "--interpolation [area|linear|cubic|lanczos]",
         "[none|GZIP|ZLIB]",
-        "--layout [auto|folders|classes|splits|archive|imagenet|list]",
+        f"--layout [{'|'.join(get_args(Layout))}]",
         "--max-refused FLOAT",
         "--unpack / --no-unpack  ",
         "--columns NAME=COLUMN,…",
@@ -320,7 +321,7 @@ def test_commands_choices_and_profiles_are_completed(home: Path) -> None:
     assert values("run", "--interp") == ["--interpolation"]
     assert values("run", "--interpolation", "l") == ["linear", "lanczos"]
     assert values("run", "--compression", "") == ["none", "GZIP", "ZLIB"]
-    assert values("labels", "--layout", "a") == ["auto", "archive"]
+    assert values("labels", "--layout", "a") == ["auto", "archive", "arrow"]
     (home / "cluster.yaml").write_text("profiles:\n  local: {}\n  large: {}\n  slurm: {}\n")
     assert values("run", "--cluster", "cluster.yaml", "--profile", "l") == ["local", "large"]
     assert values("run", "--cluster", "absent.yaml", "--profile", "l") == []

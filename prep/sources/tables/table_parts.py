@@ -55,7 +55,7 @@ def part_of(file: TableFile, columns: SetColumns) -> TablePart:
             raise SourceError(
                 f"source: {quoted(file.name)}: column {quoted(columns.image.name)} holds no images,"
                 " but at most names of files; give the folder of these files as the source, or "
-                "write the table with them (`to_parquet` of Hugging Face's datasets does)"
+                "write the table with them, as to_parquet of Hugging Face's datasets does"
             )
         return TablePart(file=file, rows=found.rows, places=places, columns=texts)
 
