@@ -79,7 +79,7 @@ class _Reading:
         self._entries = entries
         self._format = record_format(plan.config.format)
         self._encode = self._format.encoder(plan.settings, plan.labels)
-        self._squares = CropReader(plan.settings)
+        self._results = CropReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
         self._by_label = Counter[tuple[int, ...]]()
@@ -108,7 +108,7 @@ class _Reading:
             for data in self._records(file):
                 number, self.records = self.records, self.records + 1
                 try:
-                    self._stats += self._squares.sums(self._image(data, number))
+                    self._stats += self._results.sums(self._image(data, number))
                 except RecordError as error:
                     self._wrong.append((f"record {number} to be whole", str(error)))
         except RecordError as error:
@@ -151,9 +151,9 @@ class _Reading:
     def _sums_differ(self, file: BinaryIO) -> Iterator[Difference]:
         """Compare sums: exactly, unless encoding has changed the pixels since they were taken."""
         expected, found = self._receipt.stats, self._stats
-        mean = self._squares.grids.mean()
+        mean = self._results.grids.mean()
         if mean.images and self._receipt.mean_image.images and mean != self._receipt.mean_image:
-            yield "the mean image of its squares", "another one"
+            yield "the mean image of its results", "another one"
         if expected == found or found.images != expected.images:
             return
         if not self._plan.settings.lossy:
@@ -162,7 +162,7 @@ class _Reading:
                 (f"sums {found.sums}, squares {found.squares}"),
             )
             return
-        allowed = self._squares.tolerance
+        allowed = self._results.tolerance
         pairs = list(zip(expected.mean() or (), found.mean() or (), strict=True))
         if any(abs(a - b) > most for (a, b), most in zip(pairs, allowed, strict=True)):
             clipped = self._clipping(file)
@@ -176,7 +176,7 @@ class _Reading:
         encoding, quality = self._plan.settings.encoding, self._plan.settings.quality
         found, sizes = [], []
         for data in self._records(file):
-            pixels = self._squares.pixels(self._format.parse(data).image)
+            pixels = self._results.pixels(self._format.parse(data).image)
             found.append(clipping_tolerance(pixels, encoding, quality))
             sizes.append(pixels.shape[0] * pixels.shape[1])
         return [float(mean) for mean in np.average(found, axis=0, weights=sizes)]

@@ -96,10 +96,10 @@ def read_pixels(
     journal: Journal, plan: RunPlan, receipt: ShardReceipt, numbers: Collection[int]
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the number and the pixels of some of a shard's records."""
-    format, squares = record_format(plan.config.format), CropReader(plan.settings)
+    format, results = record_format(plan.config.format), CropReader(plan.settings)
     with (journal.layout.root / receipt.file).open_regular() as file:
         for number, record in format.chosen(file, numbers, plan.largest_record):
-            yield number, squares.pixels(record.image)
+            yield number, results.pixels(record.image)
 
 
 def spread(count: int) -> list[int]:

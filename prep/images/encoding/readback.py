@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import simplejpeg
 
 from prep.errors import RecordError, RefusedImage
-from prep.images.decoders.decode import Decoder
 from prep.images.decoders.formats import format_of
 from prep.images.decoders.limits import webp_size
+from prep.images.decoders.pillow import decode_with_pillow
 from prep.images.decoders.png import png_size
 from prep.images.decoders.values import Pixels
+from prep.images.encoding.encode import make_encoder
+from prep.images.encoding.record_pixels import pixels_of_samples
 from prep.images.encoding.tolerances import mean_tolerance
 from prep.images.mean_image import Grids, grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums, plain_sums
@@ -22,32 +22,31 @@ from prep.text import opening
 
 _SIZES = {"PNG": png_size, "WebP": webp_size}
 _NAMES: dict[Encoding, str] = {"png": "PNG", "webp": "WebP"}
-_LONGEST_SIDE = 1 << 16
+# Results may be more extreme than the images that they are made of.
+_ANY_ASPECT = ImageSettings(max_aspect=1 << 16)
 
 
 class CropReader:
-    """Read the crops of a shard one after the other, in reused memory. Not thread-safe.
+    """Read the results in a shard one after the other, in reused memory. Not thread-safe.
 
     Attributes:
-        grids: of the crops whose sums were asked for; none if the encoding is lossy, for then the
-            pixels have changed.
+        grids: of the results whose sums were asked for; none if the encoding is lossy, for then
+            the pixels have changed.
     """
 
     def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
-        self._shape = settings.height, settings.width, settings.channels
-        self._offset = np.array(settings.mean or (0.0, 0.0, 0.0), "<f4")[: settings.channels]
-        self._decoder = Decoder(ImageSettings(max_aspect=_LONGEST_SIDE))
-        self._kept: Pixels = np.empty(settings.height * settings.width * 3, np.uint8)
-        planes = 3 if settings.same_size else 0
-        self._planes = [np.empty(self._shape[:2], np.uint8) for _ in range(planes)]
+        self._encode = make_encoder(settings.encoding, settings.quality, settings.mean)
+        self._kept: Pixels = np.empty(3 * settings.height * settings.width, np.uint8)
+        shape = settings.height, settings.width
+        self._planes = [np.empty(shape, np.uint8) for _ in range(3 if settings.same_size else 0)]
         self._pixels = 0
         self._allowed = np.zeros(3)
         self._grid_side = grid_side(settings)
         self.grids = Grids()
 
     def sums(self, image: bytes) -> ChannelStats:
-        """Return the channel sums of a crop; without the sums of squares if encoding is lossy.
+        """Return the channel sums of a result; without the sums of squares if encoding is lossy.
 
         Raises:
             RecordError: see :meth:`pixels`.
@@ -66,7 +65,7 @@ class CropReader:
 
     @property
     def tolerance(self) -> RGB:
-        """How far the mean of these crops may lie from the mean before encoding."""
+        """The largest allowed distance of their mean from the mean before encoding, per channel."""
         r, g, b = (float(allowed) / max(self._pixels, 1) for allowed in self._allowed)
         return r, g, b
 
@@ -106,7 +105,7 @@ class CropReader:
             raise RecordError(f"expected {name}, found {found.name if found else _opening(image)}")
         try:
             self._require_size(*_SIZES[name](image))
-            decoded = self._decoder.decode(image)
+            decoded = decode_with_pillow(image, _ANY_ASPECT)
         except RefusedImage as error:
             raise RecordError(f"expected a whole {name}, found that: {error}") from None
         if decoded.note is not None:
@@ -117,19 +116,10 @@ class CropReader:
         return decoded.pixels
 
     def _of_samples(self, image: bytes) -> Pixels:
-        encoding, shape = self._settings.encoding, self._shape
-        length = math.prod(shape) * (1 if encoding == "raw" else 4)
-        if len(image) != length:
-            raise RecordError(f"expected {length} bytes of {encoding}, found {len(image)}")
-        if encoding == "raw":
-            pixels = np.frombuffer(image, np.uint8).reshape(shape)
-        else:
-            samples = np.frombuffer(image, "<f4").reshape(shape)
-            with np.errstate(invalid="ignore"):  # NaN fails the comparison below.
-                pixels = np.rint(samples + self._offset).astype(np.uint8)
-            if not np.array_equal(pixels.astype("<f4") - self._offset, samples):
-                raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
-        return pixels if shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+        pixels = pixels_of_samples(image, self._settings)
+        if self._encode(pixels[..., : self._settings.channels]) != image:
+            raise RecordError("expected whole samples of 0 to 255 less the mean, found others")
+        return pixels
 
     def _require_colours(self, file: str, *, gray: bool) -> None:
         """Raise RecordError unless a file is gray where gray was asked for, and only there."""

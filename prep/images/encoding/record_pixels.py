@@ -31,7 +31,7 @@ def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Deco
         RecordError: it can't be read that way.
     """
     if settings is not None and settings.encoding not in IMAGE_FILES:
-        return _of_samples(image, settings)
+        return pixels_of_samples(image, settings)
     try:
         return decoder.decode(image).pixels
     except RefusedImage as error:
@@ -41,19 +41,24 @@ def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Deco
     return _as_square(image)
 
 
-def _of_samples(image: bytes, settings: ImageSettings) -> Pixels:
+def pixels_of_samples(image: bytes, settings: ImageSettings) -> Pixels:
+    """Return the pixels of ``raw`` or ``float32`` samples, as :func:`pixels_of_record` does.
+
+    Raises:
+        RecordError: there are more samples or fewer.
+    """
     encoding, shape = settings.encoding, (settings.height, settings.width, settings.channels)
     expected = math.prod(shape) * _SAMPLE_BYTES[encoding]
     if len(image) != expected:
-        raise RecordError(f"image_raw has {len(image)} bytes; expected {expected} of {encoding}")
+        raise RecordError(f"expected {expected} bytes of {encoding}, found {len(image)}")
     if encoding == "raw":
         pixels = np.frombuffer(image, np.uint8).reshape(shape)
     else:
         samples = np.frombuffer(image, "<f4").reshape(shape)
         mean = np.array(settings.mean, "<f4")[: settings.channels]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # Samples may be anything, also NaN.
             pixels = np.rint(samples + mean).astype(np.uint8)
-    return np.broadcast_to(pixels, (*shape[:2], 3))
+    return pixels if shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
 
 def _as_square(image: bytes) -> Pixels:
