@@ -20,6 +20,7 @@ from prep.display.page.sections.extremes import _ends, _groups
 from prep.images.dimensions import Dimensions
 from prep.images.traits import Traits
 from prep.output.journal import Journal
+from prep.settings.image_settings import ImageSettings
 from tests.support.oddities import SIZE, written
 
 
@@ -89,14 +90,18 @@ def test_each_number_leads_to_pictures_of_the_images_that_it_counts(output: Path
 
 
 def test_what_is_alike_in_all_images_is_left_out(output: Path) -> None:
-    everything = look(output).everything
+    everything, rgb = look(output).everything, ImageSettings()
     traits = everything.traits
-    assert _ends(traits, everything.dimensions).keys() == traits.extremes.keys()
-    alike = Dimensions(sides={64: 12}, aspects={7: 12})
+    assert _ends(everything, rgb).keys() == traits.extremes.keys()
+    gray = _ends(everything, ImageSettings(mode="gray"))
+    assert gray.keys() == traits.extremes.keys() - {"least colourful"}
+    alike = replace(everything, dimensions=Dimensions(sides={64: 12}, aspects={7: 12}))
     some = {"smallest", "darkest", "brightest", "least colourful"}
-    assert _ends(traits, alike).keys() == some
-    assert _ends(replace(traits, enlarged=0), alike).keys() == some - {"smallest"}
-    assert _ends(replace(traits, images=4), alike) == {}  # All of so few are on the page anyway.
+    assert _ends(alike, rgb).keys() == some
+    as_large = replace(alike, traits=replace(traits, enlarged=0))
+    assert _ends(as_large, rgb).keys() == some - {"smallest"}
+    few = replace(alike, traits=replace(traits, images=4))
+    assert _ends(few, rgb) == {}  # All of so few are on the page anyway.
 
 
 def test_without_anything_noted_there_is_no_such_section(output: Path) -> None:

@@ -104,6 +104,17 @@ def test_the_page_says_what_became_of_the_widest(
     assert "enlarged from less than 48 × 32 pixels" in page
 
 
+def test_the_page_of_a_gray_output_shows_one_channel(photos: Path, tmp_path: Path) -> None:
+    many = {f"{n}.png": image_file(picture(40, 40 + n, n), "PNG") for n in range(24)}
+    source = write_tree(tmp_path / "photos", {"train": {"cat": many}})
+    prepare(configured(source, tmp_path / "out", mode="gray", fit="shorter"))
+    page = prep.report_page(tmp_path / "out").read_text(encoding="utf-8")
+    assert ">mean gray<" in page
+    assert "mean R" not in page
+    assert "Nearest to gray" not in page
+    assert "at 32 × 32 points, to which each is stretched" in page
+
+
 def test_the_plan_says_which_number_is_the_height(photos: Path, tmp_path: Path) -> None:
     facts = dict(plan_facts(prep.plan(configured(photos, tmp_path / "out", fit="pad"))))
     assert facts["settings"] == "size: 32x48 (height x width), fit: pad"

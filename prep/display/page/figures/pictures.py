@@ -147,7 +147,7 @@ def channel_histogram(channel: str, counts: Counts, of_all: tuple[float, float] 
     """Return how frequent each value is.
 
     Args:
-        channel: ``R``, ``G`` or ``B``.
+        channel: ``R``, ``G``, ``B`` or ``gray``.
         counts: int64 (256,).
         of_all: mean and standard deviation of all images, if known.
     """

@@ -12,7 +12,7 @@ from prep.text import unit_of
 
 #: For splits and lines, in this order; distinct on white and on black.
 PALETTE = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#06b6d4", "#84cc16", "#ec4899")
-CHANNEL_COLOURS = {"R": "#ef4444", "G": "#22c55e", "B": "#3b82f6"}
+CHANNEL_COLOURS = {"R": "#ef4444", "G": "#22c55e", "B": "#3b82f6", "gray": "#808080"}
 #: Replaced by the page with the colour of its text.
 INK = "#808080"
 _INK_TAG = "ink"

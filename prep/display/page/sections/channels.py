@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prep.display.page.facts import Facts
 from prep.display.page.figures import pictures
 from prep.display.page.section import FEWEST, Figure, Section, View, make_section
-from prep.images.stats import by_channel
 from prep.output.receipt import Totals
 
 _NAMES = {"R": "Red", "G": "Green", "B": "Blue"}
+_GRAY = {"gray": "Gray"}
 
 
 def channels(view: View) -> Section | None:
@@ -20,7 +21,12 @@ def channels(view: View) -> Section | None:
         "channels",
         "Channels",
         {
-            "channel_rows": _rows(view.facts.totals),
+            "channel_heads": [
+                f"{figure} {channel}" if number == 0 else channel
+                for figure in ("mean", "std")
+                for number, channel in enumerate(_names(view.facts))
+            ],
+            "channel_rows": _rows(view.facts.totals, len(_names(view.facts))),
             "sampled": view.sample.images,
             "reference": ", ".join(view.facts.references),
         },
@@ -28,14 +34,19 @@ def channels(view: View) -> Section | None:
     )
 
 
-def _rows(everything: Mapping[str, Totals]) -> list[tuple[str, ...]]:
+def _names(facts: Facts) -> Mapping[str, str]:
+    """Return the names of the channels that the results have."""
+    return _GRAY if facts.plan.settings.mode == "gray" else _NAMES
+
+
+def _rows(everything: Mapping[str, Totals], channels: int) -> list[tuple[str, ...]]:
     """Return images, mean and std of each split with any images."""
     rows = []
     for split, totals in everything.items():
         mean, std = totals.stats.mean(), totals.stats.std()
         if mean is None or std is None:
             continue
-        values = (f"{value:.3f}" for value in (*mean, *std))
+        values = (f"{value:.3f}" for value in (*mean[:channels], *std[:channels]))
         rows.append((split, f"{totals.images:,}", *values))
     return rows
 
@@ -46,13 +57,13 @@ def _figures(view: View) -> dict[str, Figure]:
         return {}
     # As in mean_rgb.json.
     stats = sum((facts.totals[split] for split in facts.references), Totals()).stats
-    mean, std = by_channel(stats.mean()), by_channel(stats.std())
+    mean, std = stats.mean(), stats.std()
     figures = {}
-    for (channel, name), counts in zip(_NAMES.items(), sample.histogram, strict=True):
-        of_all = (mean[channel], std[channel]) if mean and std else None
+    for number, (channel, name) in enumerate(_names(facts).items()):
+        of_all = (mean[number], std[number]) if mean and std else None
         figures[f"channel_{channel}"] = Figure(
             title=name,
             caption="mean {:.2f}, std {:.2f}".format(*of_all) if of_all else "",
-            model=pictures.channel_histogram(channel, counts, of_all),
+            model=pictures.channel_histogram(channel, sample.histogram[number], of_all),
         )
     return figures

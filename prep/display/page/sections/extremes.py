@@ -11,12 +11,13 @@ from prep.display.page.facts import Facts
 from prep.display.page.samples import THUMBNAIL, thumbnails_of
 from prep.display.page.section import FEWEST, Section, Shot, View, data_url, make_section
 from prep.images.decoders.values import Pixels
-from prep.images.dimensions import Dimensions
 from prep.images.encoding.encode import Thumbnailer
 from prep.images.fitting.framing import Framing, placement_of
 from prep.images.fitting.resizer import Resizer
 from prep.images.mean_image import MeanImage, grid_side
 from prep.images.traits import Group, Seen, Traits
+from prep.output.receipt import Totals
+from prep.settings.image_settings import ImageSettings
 from prep.text import counted
 
 _MARKS = {
@@ -59,7 +60,7 @@ def extremes(view: View) -> Section | None:
     if not noted:
         return None
     groups = _groups(facts)
-    ends = _ends(view.everything.traits, view.everything.dimensions)
+    ends = _ends(view.everything, facts.plan.settings)
     examples = {name: _by_turns([group.first for group in of]) for name, of in groups.items()}
     named = [*(images for of in examples.values() for images in of), *ends.values()]
     shot_of = _pictures(view, named)
@@ -91,6 +92,7 @@ def extremes(view: View) -> Section | None:
             ],
             "means": _means(facts),
             "grid": grid_side(facts.plan.settings),
+            "stretched": not facts.plan.settings.same_size,
         },
         short="Extremes",
     )
@@ -134,9 +136,10 @@ def _by_turns(of_each: Sequence[Sequence[Seen]]) -> list[Sequence[Seen]]:
     return [[image for image in images if image in shown] for images in of_each]
 
 
-def _ends(traits: Traits, dimensions: Dimensions) -> dict[str, tuple[Seen, ...]]:
-    """Return the extremes, without those of sizes and aspects that are all alike."""
-    alike = set()
+def _ends(everything: Totals, settings: ImageSettings) -> dict[str, tuple[Seen, ...]]:
+    """Return the extremes, without those of sizes, aspects and colours that are all alike."""
+    traits, dimensions = everything.traits, everything.dimensions
+    alike = {"least colourful"} if settings.mode == "gray" else set()
     if len(dimensions.sides) == 1 and not traits.enlarged:
         alike.add("smallest")
     if len(dimensions.aspects) == 1:
