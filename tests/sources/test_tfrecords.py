@@ -138,6 +138,17 @@ def test_records_of_slim_are_read_with_names_for_people(tmp_path: Path) -> None:
     assert text.classes == ("cat", "dog")
 
 
+def test_the_files_of_one_split_may_have_no_labels(tmp_path: Path) -> None:
+    """The first by name, as those of Kaggle's flowers."""
+    files = {
+        "test/00-224x224-1.tfrec": records(example(image=PHOTOS[0], id=b"a")),
+        "train/00-224x224-1.tfrec": records(example(image=PHOTOS[1], **{"class": 4}, id=b"b")),
+        "val/00-224x224-0.tfrec": b"",
+    }
+    catalog = catalog_of(folder(tmp_path, files), unlabelled="keep")
+    assert [(split, kind) for split, _, kind in rows_of(catalog)] == [("test", ""), ("train", "4")]
+
+
 def test_records_of_tensorflow_datasets_are_read(tmp_path: Path) -> None:
     """Features ``image`` and ``label``, names of classes in a file, no label in a test set."""
     files = {

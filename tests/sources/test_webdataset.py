@@ -152,6 +152,9 @@ def test_labels_of_other_parts(tmp_path: Path) -> None:
     grouped = catalog_of(one, unlabelled="keep", columns={"group": "json.site.id"})
     assert grouped.images["group"].to_pylist() == [b"x", None]
     assert catalog_of(one, columns={"label": "json.class_name"}).classes == ("dog",)
+    test = {"9.jpg": b"", "9.json": b'{"id": 9}'}
+    two = shards(tmp_path / "two", {"test-0.tar": test, "train-0.tar": sample})
+    assert catalog_of(two).as_keys["columns"] == {"label": "json.label"}
     text = shards(tmp_path / "txt", {"0001.tar": {"0.jpg": b"", "0.txt": "ein Rücken\n".encode()}})
     assert catalog_of(text).classes == ("ein Rücken",)
     one_hot = {"0.jpg": b"", "0.json": b'{"label": [0, 0, 1.0]}'}

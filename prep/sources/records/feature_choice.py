@@ -49,26 +49,34 @@ class FeatureChoice:
         return f"images from {_shown(self.image)}, {labels}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FirstRecord:
+    """What the first record of a file tells.
+
+    Attributes:
+        features: the keys of its features.
+        image: the feature that is its image.
+    """
+
+    features: frozenset[bytes]
+    image: bytes
+
+
 def choose_features(
-    record: RecordBytes,
-    features: Mapping[bytes, Span],
-    given: Mapping[str, str],
-    *,
-    with_labels: bool,
+    firsts: Sequence[FirstRecord], given: Mapping[str, str], *, with_labels: bool
 ) -> FeatureChoice:
-    """Choose among the features of a first record.
+    """Choose among the features of the first records of all files; not all need to have labels.
 
     Args:
-        record: the file.
-        features: where their values lie.
+        firsts: in the order of the files; at least one.
         given: the keys that the configuration names, by role.
         with_labels: whether labels are wanted.
 
     Raises:
-        ConfigError: there is no such feature.
-        SourceError: none is known to be the image, or several are.
+        ConfigError: there is no such feature in any of them.
     """
-    image = _given("image", given, features) or _image_among(record, features)
+    image = firsts[0].image
+    features = frozenset[bytes]().union(*(first.features for first in firsts))
     label = None
     if with_labels:
         known = next((key for key in _LABELS if key in features and key != image), None)
@@ -76,6 +84,24 @@ def choose_features(
     others = (key for key in _TEXTS if key in features and key not in (image, label))
     group = _given("group", given, features)
     return FeatureChoice(image=image, label=label, text=next(others, None), group=group)
+
+
+def first_record(
+    record: RecordBytes, features: Mapping[bytes, Span], given: Mapping[str, str]
+) -> FirstRecord:
+    """Return what the first record of a file tells.
+
+    Args:
+        record: the file.
+        features: where their values lie.
+        given: the keys that the configuration names, by role.
+
+    Raises:
+        ConfigError: there is no such image.
+        SourceError: no feature is known to be the image, or several are.
+    """
+    image = _given("image", given, features) or _image_among(record, features)
+    return FirstRecord(features=frozenset(features), image=image)
 
 
 def _given(role: str, given: Mapping[str, str], features: Collection[bytes]) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,7 +30,9 @@ from prep.sources.naming import SourceName, UnpackedArchive
 from prep.sources.records.example_features import Span, features_in
 from prep.sources.records.feature_choice import (
     FeatureChoice,
+    FirstRecord,
     choose_features,
+    first_record,
     image_in,
     label_in_record,
     require_image_heads,
@@ -61,8 +63,11 @@ def catalog_of_records(place: Place, wanted: Wanted) -> Catalog:
     shards = shards_at(place, wanted, is_record_name, _BESIDE)
     files = [_opened(place, path, wanted) for path in shards.paths]
     by_name = wanted.labels is not None and wanted.labels.origin not in (None, "column")
-    choice = _chosen(files, given, with_labels=not by_name)
     each = place.location.each if place.location.is_remote else map
+    firsts = [first for first in each(lambda file: file.first(given), files) if first]
+    if not firsts:
+        raise SourceError(f"source: {quoted(place.name)} has no records; get it again")
+    choice = choose_features(firsts, given, with_labels=not by_name)
     found = [*each(lambda file: file.listed(choice), files)]
     names = names_of_classes(place)
     texts: dict[Label, str] = {}
@@ -178,15 +183,14 @@ class _File:
         except OSError as error:
             raise self._unreadable(error) from None
 
-    def first(self, given: Mapping[str, str], *, with_labels: bool) -> FeatureChoice | None:
-        """Return the features that its first record tells are wanted; None without a record."""
+    def first(self, given: Mapping[str, str]) -> FirstRecord | None:
+        """Return what its first record tells; None without a record."""
         try:
             size = self.location.file_size()
             with reading(self.location, size) as read:
                 record = RecordBytes(read, size, str(self.location))
                 for begin, end in record.frames():
-                    features = _features(record, 0, begin, end)
-                    return choose_features(record, features, given, with_labels=with_labels)
+                    return first_record(record, _features(record, 0, begin, end), given)
         except OSError as error:
             raise self._unreadable(error) from None
         return None
@@ -221,16 +225,6 @@ def _opened(place: Place, path: bytes, wanted: Wanted) -> _File:
         stamp=stamp,
         unpacked=unpacked,
     )
-
-
-def _chosen(
-    files: Sequence[_File], given: Mapping[str, str], *, with_labels: bool
-) -> FeatureChoice:
-    for file in files:
-        choice = file.first(given, with_labels=with_labels)
-        if choice is not None:
-            return choice
-    raise SourceError(f"source: {quoted(str(files[0].location))} has no records; get it again")
 
 
 def _listed(record: RecordBytes, choice: FeatureChoice) -> _Records:

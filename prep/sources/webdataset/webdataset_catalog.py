@@ -240,11 +240,16 @@ def _json_of_samples(tar: Packed) -> dict[bytes, int]:
 
 
 def _label_key(tars: Sequence[Packed]) -> str | None:
-    """Return the usual key of a label that the first ``.json`` has."""
+    """Return the usual key of a label that the first ``.json`` of a tar file has.
+
+    Those of a test split may have none.
+    """
     for tar in tars:
-        for row, name in enumerate(tar.members.names):
-            if name.endswith(b".json"):
-                data, shown = next(_contents(tar, [row]))
-                found = json_in(data or b"", shown)
-                return next((key for key in LABEL_KEYS if key in found), None)
+        names = enumerate(tar.members.names)
+        row = next((row for row, name in names if key_and_part(name)[1] == b"json"), -1)
+        data, shown = next(_contents(tar, [row]))
+        found = {} if data is None else json_in(data, shown)
+        key = next((key for key in LABEL_KEYS if key in found), None)
+        if key is not None:
+            return key
     return None
