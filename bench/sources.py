@@ -1,4 +1,4 @@
-"""What it costs to read images from archives, tables and lists: ``python -m bench.sources``.
+"""What it costs to read images from archives, shards, tables and lists: ``python -m bench.sources``.
 
 Everything is compared with class folders, or with Python's own modules, in turns in one run; the
 ratios are medians over the rounds. All files are warm.
@@ -7,6 +7,7 @@ ratios are medians over the rounds. All files are warm.
 from __future__ import annotations
 
 import csv
+import io
 import os
 import resource
 import shutil
@@ -16,7 +17,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,13 +32,16 @@ from rich.table import Table
 import prep
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA
+from prep.shards.formats.example import example, label_entry
+from prep.shards.formats.tfrecord import frame
 from prep.sources.archives.tar import index_tar
 from prep.sources.archives.zip import index_zip
 from prep.sources.manifest import entries_of
-from prep.sources.registry import planned_source
+from prep.sources.registry import open_source, planned_source
 from prep.storage.locate import locate
 
 _MEMBER = 1024  # bytes of each member of the archives that are only listed
+_IMAGE = 20_000  # bytes of each image in the shards that are only listed
 _LINKS = 30_000  # to one file, which filesystems allow
 _MIB = 1 << 20
 _ROWS = 100  # of a group, as Hugging Face writes images
@@ -128,6 +132,30 @@ def _pack_made_up(tar: Path, zipped: Path, members: int) -> None:
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
+def measure_listing_of_samples(folder: Path, samples: int, rounds: int) -> list[Row]:
+    """Measure what each image costs to list with its label, in shards of both formats."""
+    image = b"\xff\xd8" + os.urandom(_IMAGE)
+    names = [f"train/{number % 1000:04d}/{number:08d}.jpg" for number in range(samples)]
+    files = dict.fromkeys(names, image)
+    shards = {
+        "WebDataset": _write_samples(folder / "listed-samples", files),
+        "TFRecords": _write_records(folder / "listed-records", files),
+    }
+
+    def listing(path: Path) -> Callable[[], float]:
+        def anew() -> float:
+            for shard in path.iterdir():
+                os.utime(shard)  # As for archives.
+            source = open_source(str(path))
+            config = prep.Config(source=path, output=folder / "never")
+            return 1e6 * seconds(lambda: source.catalog(config)) / samples
+
+        return anew
+
+    found = in_turns({name: listing(path) for name, path in shards.items()}, rounds)
+    return [Row(f"list {name}", each, "µs an image") for name, each in found.items()]
+
+
 # Reading ------------------------------------------------------------------------------------------
 
 
@@ -142,6 +170,10 @@ def pack(source: Path, folder: Path) -> dict[str, Path]:
         "arrow": folder / "photos.arrow",
     }
     files = sorted(source.glob("*/*/*"))
+    contents = {str(path.relative_to(source)): path.read_bytes() for path in files}
+    packed["WebDataset"] = _write_samples(folder / "samples", contents)
+    packed["TFRecords"] = _write_records(folder / "records", contents)
+    del contents
     with tarfile.open(packed["tar"], "w") as archive:
         for path in files:
             archive.add(path, str(path.relative_to(source)))
@@ -154,8 +186,8 @@ def pack(source: Path, folder: Path) -> dict[str, Path]:
                 zipped.write(path, path.relative_to(source))
     _write_tables(packed["parquet"], packed["arrow"], source, files)
     for path in (*files, *packed.values()):
-        if path.is_file():
-            _read_anew(path)
+        for file in [path] if path.is_file() else path.glob("*-*"):
+            _read_anew(file)
     return packed
 
 
@@ -173,6 +205,40 @@ def _write_tables(parquet: Path, arrow: Path, source: Path, files: Sequence[Path
     pq.write_table(table, parquet, row_group_size=_ROWS)
     with pa.OSFile(str(arrow), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=_ROWS)
+
+
+def _write_samples(folder: Path, images: Mapping[str, bytes]) -> Path:
+    """Write ``split/class/name`` as tar files of WebDataset, one for each split."""
+    folder.mkdir()
+    for split, of_split in _by_split(images).items():
+        with tarfile.open(folder / f"{split}-000000.tar", "w") as archive:
+            for name, data in of_split.items():
+                key, label = name.rpartition(".")[0], name.split("/")[1].encode()
+                for part, held in (("jpg", data), ("cls", label)):
+                    info = tarfile.TarInfo(f"{key}.{part}")
+                    info.size = len(held)
+                    archive.addfile(info, io.BytesIO(held))
+    return folder
+
+
+def _write_records(folder: Path, images: Mapping[str, bytes]) -> Path:
+    """Write ``split/class/name`` as TFRecord files, one for each split."""
+    folder.mkdir()
+    classes = sorted({name.split("/")[1] for name in images})
+    (folder / "labels.txt").write_text("\n".join(classes))
+    number = {name: label_entry([position]) for position, name in enumerate(classes)}
+    for split, of_split in _by_split(images).items():
+        with open(folder / f"{split}-00000-of-00001", "wb") as file:
+            for name, data in of_split.items():
+                file.write(frame(example(data, number[name.split("/")[1]])))
+    return folder
+
+
+def _by_split(images: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+    found: dict[str, dict[str, bytes]] = {}
+    for name, data in images.items():
+        found.setdefault(name.partition("/")[0], {})[name] = data
+    return found
 
 
 def _read_anew(path: Path) -> None:
@@ -303,14 +369,15 @@ def table(rows: Sequence[Row]) -> Table:
 @click.option("--rows", type=click.IntRange(min=1), default=1_000_000, help="Of a list. [1000000]")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, help="Rounds. [5]")
 def main(photos: Path | None, images: int, members: int, rows: int, rounds: int) -> None:
-    """Measure archives, tables and lists against class folders."""
+    """Measure archives, shards, tables and lists against class folders."""
     folder = DATA / "sources"
+    source = link_set(collect_originals(photos, DATA), DATA, images, copied=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    source = link_set(collect_originals(photos, DATA), DATA, images, copied=True)
     found: list[Row] = []
     try:
         found += measure_listing(folder, members, rounds)
+        found += measure_listing_of_samples(folder, members // 10, rounds)
         Console().print(table(found))
         packed = pack(source, folder)
         found += measure_reading(packed, folder, rounds)

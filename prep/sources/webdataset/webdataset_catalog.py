@@ -140,11 +140,11 @@ class _Tars:
         """Return the names for people that the first sample of each numbered class has."""
         found: dict[Label, str] = {}
         for tar, shard in zip(self.tars, shards, strict=True):
-            known: dict[bytes, int] = {}
+            known: dict[bytes, int] | None = None
             for row, label in enumerate(shard.labels):
                 if label in found or not isinstance(label, int):
                     continue
-                known = known or _json_of_samples(tar)
+                known = _json_of_samples(tar) if known is None else known
                 key = key_and_part(shard.images["path"][row].as_py())[0]
                 at = known.get(key[len(os.path.join(tar.at, b"")) :] if tar.at else key, -1)
                 data, name = next(_contents(tar, [at]))
