@@ -1,4 +1,4 @@
-"""What it costs to read images from archives, shards, tables and lists: ``python -m bench.sources``.
+"""What it costs to read archives, shards, tables and lists: ``python -m bench.sources``.
 
 Everything is compared with class folders, or with Python's own modules, in turns in one run; the
 ratios are medians over the rounds. All files are warm.

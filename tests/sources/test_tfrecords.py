@@ -400,11 +400,16 @@ def test_a_bucket_gives_the_same_catalog(s3: S3, tmp_path: Path) -> None:
     assert [source.read(e) for e in entries_of(images, found.classes)] == read(here)
 
 
-@pytest.mark.parametrize("rounds", [200, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [200, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_mutated_records_end_in_all_of_them_or_in_one_line(rounds: int, tmp_path: Path) -> None:
-    """No list is shorter than the file, whatever a byte becomes, and nothing else is raised."""
+    """No list is shorter than the file, whatever a byte becomes, and nothing else is raised.
+
+    Nothing tells that a file was cut between two records.
+    """
     small = [jpeg(picture(8, 8, seed)) for seed in range(3)]
-    whole = records(*(slim(0, 1, b"cat", image__encoded=photo) for photo in small))
+    examples = [slim(0, 1, b"cat", image__encoded=photo) for photo in small]
+    whole = records(*examples)
+    ends = [len(records(*examples[:number])) for number in range(4)]
     path = tmp_path / "a.tfrecord"
     told = 0
     for seed in range(rounds):
@@ -412,14 +417,15 @@ def test_mutated_records_end_in_all_of_them_or_in_one_line(rounds: int, tmp_path
         data = bytearray(whole)
         for _ in range(rng.choice((1, 1, 2, 8))):
             data[rng.randrange(len(data))] = rng.randrange(256)
-        path.write_bytes(data[: rng.choice((len(data), len(data), rng.randrange(len(data))))])
+        size = rng.choice((len(data), len(data), rng.randrange(len(data))))
+        path.write_bytes(data[:size])
         found = _catalog_or_error(path)
         if isinstance(found, PrepError):
             told += 1
             assert "\n" not in str(found)
         else:
             left_out = sum(item.count for item in found.ignored)
-            assert found.images.num_rows + left_out == 3
+            assert found.images.num_rows + left_out == ends.index(size)
     assert 0 < told < rounds
 
 
