@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import prep
 from prep.errors import (
@@ -30,11 +32,13 @@ from prep.errors import (
 )
 from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
+from prep.planning.shards import ShardSpec
+from prep.shards.copying import ShardOrigin, origin_of
 from prep.shards.formats.base import format_of_file
 from prep.sources.manifest import entries_of
 from tests.support.clusters import PREP, contents, wait_until
 from tests.support.outputs import examine, placed_here, prepare
-from tests.support.pictures import write_tree
+from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.serial import run_here
 from tests.support.tars import tar_of
 
@@ -295,6 +299,32 @@ def test_a_plan_of_somebody_else_is_not_made_ones_own_unasked(
     assert len(asked) == 2
 
 
+counts = st.lists(
+    st.dictionaries(st.sampled_from("xyz"), st.integers(0, 5)), min_size=1, max_size=4
+)
+
+
+@given(counts)
+def test_each_shard_is_that_of_one_output_in_their_order(parts: list[dict[str, int]]) -> None:
+    origins = tuple(
+        ShardOrigin(output=f"/{number}", digest="", prefix="", shards=shards)
+        for number, shards in enumerate(parts)
+    )
+    for split in "xyz":
+        expected = [
+            (f"/{number}", index, shards.get(split, 0))
+            for number, shards in enumerate(parts)
+            for index in range(shards.get(split, 0))
+        ]
+        found = []
+        for index in range(len(expected)):
+            shard = ShardSpec(split=split, index=index, count=len(expected), start=7, stop=9)
+            origin, there = origin_of(shard, origins)
+            found.append((origin.output, there.index, there.count))
+            assert (there.split, there.images) == (split, 2)
+        assert found == expected
+
+
 def small(home: Path, name: str, source: Any = None, **keys: Any) -> None:
     prepare(config(home, name, source, **keys))
 
@@ -456,6 +486,18 @@ def test_refused_images_that_each_allows_are_allowed_by_all(tmp_path: Path) -> N
     with pytest.raises(TooManyRefused, match="27 of 33 images were refused"):
         prep.merge([tmp_path / name for name in "abc"], tmp_path / "abc")
     assert examine(tmp_path / "abc").problems == ()
+
+
+def test_images_that_look_alike_are_found_across_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = picture(200, 200, 5)
+    for name, split, quality in (("a", "train", 90), ("b", "val", 40)):
+        files = {"1.jpg": jpeg(pixels, quality=quality)}
+        write_tree(tmp_path / f"in-{name}", {split: {"cat": files}})
+        small(tmp_path, name, size=64, near_duplicates="report")
+    monkeypatch.setattr("prep.operations.publish.hash_images", None)
+    assert merge(tmp_path).near_duplicates["leaks"] == {"val": {"train": 1}}
 
 
 def test_libraries_that_differ_are_warned_of(

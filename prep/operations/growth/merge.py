@@ -23,7 +23,7 @@ from prep.monitoring.events import Callback, Events, WorkStarted, emitting, requ
 from prep.operations.growth.finished import outputs_given, read_finished, require_distinct
 from prep.operations.growth.merged_plan import plan_merge
 from prep.operations.outlook import missing_shards, require_as_asked
-from prep.operations.publish import publish
+from prep.operations.publish import load_ahead, publish
 from prep.operations.work import count_tasks
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
@@ -178,7 +178,7 @@ class _Merge:
             else:
                 self._begin()
             journal.remove_leftovers(plan)
-            return publish(plan, journal, receipts, effort)
+            return publish(plan, journal, receipts, effort, tell=events.stage)
 
     def _committed(self, *, overwrite: bool) -> Sequence[ShardReceipt]:
         """Return the receipts of the shards that are there; raise OutputConflict for others."""
@@ -196,6 +196,7 @@ class _Merge:
             with start(Workload(images=work, parts=len(missing)), events.stage) as executor:
                 readable = [str(each.layout.plan) for each in self.journals]
                 executor.require_fit(readable=readable, writable=journal.output)
+                load_ahead()
                 journal.require_lock(ask=True)  # Starting a cluster may have taken long.
                 if overwrite:
                     journal.clear(plan)

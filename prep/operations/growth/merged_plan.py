@@ -235,6 +235,8 @@ def _config(parts: Sequence[FinishedOutput], output: str, source: str, images: i
     given = source if found is None else found.given
     values = {**kept, "output": output, "max_refused": _max_refused(parts, images)}
     values["source"] = given if isinstance(given, str) else given.to_json()
+    if all(part.plan.config.near_duplicates == "report" for part in parts):
+        values["near_duplicates"] = "report"  # All receipts have hashes.
     return Config.stored(values)
 
 

@@ -10,7 +10,7 @@ import click
 from prep.cli.options import cluster_options, storage_option, trust_option
 from prep.cli.parameters import Path
 from prep.cli.talk import Talk, talk_options
-from prep.errors import ConfigError, TooManyRefused
+from prep.errors import ConfigError, NotAsAsked
 
 if TYPE_CHECKING:
     from prep.execution.clusters.choice import ClusterChoice
@@ -61,7 +61,7 @@ def merge(
             callbacks=talk.callbacks("merging"),
             storage_options=storage_options,
         )
-    except TooManyRefused as error:
+    except NotAsAsked as error:
         if talk.to_people and error.report is not None:
             print_report(error.report)
         raise
