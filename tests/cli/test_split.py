@@ -101,6 +101,16 @@ def test_a_list_that_would_not_be_read_as_the_same_is_not_left(home: Path) -> No
     write_tree(home / "bytes", {"train": {"cat": {"\udcff.jpg": b"x"}}})
     with pytest.raises(ConfigError, match="is not valid UTF-8, as a list is"):
         write_list(of("bytes"), LocalPath(home / "list.csv"))
+    (home / "tars").mkdir()
+    for split in ("train", "val"):
+        with tarfile.open(f"tars/{split}.tar", "w") as archive:
+            archive.add("photos/train", "")
+    with pytest.raises(
+        ConfigError, match="expected a source whose images a list can name"
+    ) as error:
+        write_list(of("tars"), LocalPath(home / "list.csv"))
+    assert len(str(error.value)) < 400
+    assert not (home / "list.csv").exists()
     with pytest.raises(ConfigError, match="the source is several; expected one folder"):
         write_list(of({"train": "photos", "val": "odd"}), LocalPath(home / "list.csv"))
     with pytest.raises(ConfigError, match="the source is a list in Python; expected one"):

@@ -18,8 +18,9 @@ from prep.sources.manifest import entries_of
 from prep.sources.naming import SourceName, is_within
 from prep.storage.local import LocalPath
 from prep.storage.urls import is_url
-from prep.text import quoted, sentence_of
+from prep.text import brief, quoted, sentence_of
 
+_REASON = 120  # characters of an error that may name many images
 _COLUMNS = ("image", "label", "split")
 
 
@@ -126,8 +127,8 @@ def _require_read_back(plan: RunPlan, path: LocalPath, keys: dict[str, Any]) -> 
         again = plan_images(Config(source=path, output=os.devnull, **given, **keys))
     except PrepError as error:
         raise ConfigError(
-            f"write: the list can't be read back: {sentence_of(error)}; choose a source whose "
-            "images a list can name: one folder or archive"
+            f"write: the list can't be read back: {brief(sentence_of(error), _REASON)}; expected a "
+            "source whose images a list can name: class folders, an archive or another list"
         ) from None
     columns = ["size", "mtime"]
     same = again.manifest.select(columns).equals(plan.manifest.select(columns))
