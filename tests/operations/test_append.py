@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import prep
@@ -398,6 +400,31 @@ def test_members_are_appended_to_an_archive(home: Path, kind: str) -> None:
     assert problems_in(home / "archived") == ()
     run_here(config(home), "append")
     assert records(home / "archived") == records(home / "out")
+    assert run_here(asked).was_complete
+
+
+def test_a_table_is_appended_group_by_group(home: Path) -> None:
+    def write(name: str, first: int) -> None:
+        rows = range(first, first + 10)
+        images = [{"bytes": jpeg(picture(20, 24, seed=n)), "path": f"{n}.jpg"} for n in rows]
+        table = pa.table({"image": images, "label": ["dog" if n % 2 else "cat" for n in rows]})
+        (home / "tables/train").mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, home / "tables/train" / name, row_group_size=4)
+
+    write("0000.parquet", 0)
+    asked = config(home, "rows", source=str(home / "tables"), images_per_shard=5)
+    run_here(asked)
+    before = shards(home / "rows")
+    write("0001.parquet", 10)
+    report = run_here(asked, "append")
+    assert kept(before, shards(home / "rows"))
+    assert (report.images["written"], report.outdated) == (20, {})
+    assert problems_in(home / "rows") == ()
+    journal = Journal(str(home / "rows"))
+    plan = journal.whole_plan(journal.stored_plan())
+    files = plan.manifest["file"].to_pylist()
+    for shard in plan.shards:  # What is read together is written together.
+        assert len(set(files[shard.start : shard.stop])) == 1
     assert run_here(asked).was_complete
 
 
