@@ -268,6 +268,14 @@ def test_a_label_map_that_is_given_must_keep_the_numbers(home: Path) -> None:
     assert json.loads((home / "out/label_map.json").read_text())["bee"] == 7
 
 
+def test_without_an_output_an_append_is_a_run(home: Path) -> None:
+    report = run_here(config(home, "new"), "append")
+    assert {n: d for n, (d, _) in shards(home / "new").items()} == {
+        n: d for n, (d, _) in shards(home / "out").items()
+    }
+    assert (report.shards, report.resumed_shards) == (5, 0)
+
+
 def test_a_plan_tells_what_would_be_appended(home: Path) -> None:
     add(home / "source", *images("train", "cat", 9))
     (home / "source/train/dog/001.jpg").unlink()

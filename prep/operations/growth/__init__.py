@@ -1,7 +1,8 @@
 """Outputs that grow: images added to them, shards taken over from another plan, and merges.
 
 - ``matching``: hold the images of an output against its source as it is now.
-- ``growing``: plan the grown output, as pure data: old shards as they are, new ones behind them.
+- ``growing``: plan the grown output, as pure data; ``composing``: its rows, the old ones where they
+  are, the new ones in shards behind them.
 - ``appending``: do so for an output, and put the new plan in the place of the old one.
 - ``adoption``: what a plan takes over from the plan that it continues: each shard's file under its
   new name, and its receipt made out to the new plan.

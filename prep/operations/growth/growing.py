@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prep.errors import LabelError, OutputConflict
+from prep.operations.growth.composing import Composed, compose
 from prep.operations.growth.matching import Matching, match
 from prep.planning.continued import Continued, OutdatedImage
 from prep.planning.fingerprint import (
@@ -26,8 +27,6 @@ from prep.planning.fingerprint import (
 )
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.sources.columns import IMAGES as IMAGE_COLUMNS
-from prep.sources.columns import PLACES, places_of_files
 from prep.sources.labels import LabelMap
 from prep.text import counted
 
@@ -85,7 +84,7 @@ def grow(
     free = np.array([shard in open_shards for shard in shards])
     drop_or_update = found.outdated & free[of_shard]
     touched = np.unique(of_shard[drop_or_update])
-    composed = _compose(found, drop_or_update)
+    composed = compose(found, drop_or_update)
     if composed.added or len(touched) or not _are_images_of(composed.rows, stored):
         plan = _with_rows(found, composed, labels)
         rewritten = [shards[number] for number in touched]
@@ -124,19 +123,9 @@ def in_stored_order(stored: RunPlan, now: RunPlan) -> RunPlan:
         order += [split for split in now.splits if split not in stored.splits]
         fingerprint = Fingerprint(parts={**parts, "splits": order, LABELS: labels_digest(labels)})
         return replace(now, labels=labels, fingerprint=fingerprint)
-    composed = _compose(found, np.zeros(stored.images, bool))
+    composed = compose(found, np.zeros(stored.images, bool))
     plan = _with_rows(found, composed, labels)
     return replace(plan, continues=stored.continues)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Composed:
-    """The rows of a plan, with the sizes of its shards; ``added`` of the rows are new."""
-
-    rows: pa.Table
-    sizes: Mapping[str, tuple[int, ...]]
-    classes: tuple[str, ...]
-    added: int
 
 
 def _require_same_settings(stored: RunPlan, now: RunPlan) -> None:
@@ -187,59 +176,6 @@ def _grown_labels(stored: RunPlan, now: RunPlan) -> LabelMap:
     return LabelMap(numbers=numbers, width=now.labels.width)
 
 
-def _compose(found: Matching, updated: _Mask) -> _Composed:
-    """Put the rows of a plan together: those of the output, then the new ones of each split.
-
-    Args:
-        updated: which outdated images of the output take the row that they have now, or none.
-    """
-    stored, now = found.stored, found.now
-    classes = (*stored.classes, *(name for name in now.classes if name not in stored.classes))
-    columns = [*IMAGE_COLUMNS]
-    tables = [stored.manifest, _renumbered(now, classes)]
-    if any("file" in table.column_names for table in tables):
-        columns += PLACES
-        tables = [_with_places(table) for table in tables]
-    both = pa.concat_tables([table.select(columns) for table in tables]).unify_dictionaries()
-    first_now = stored.images
-    kept = ~updated | found.changed | found.relabelled
-    as_now = (found.at >= 0) & (updated | ~found.outdated)
-    row = np.where(as_now, first_now + found.at, np.arange(first_now))
-    added = np.zeros(now.images, bool)
-    added[found.added] = True
-    added[found.at[updated & found.moved]] = True
-    splits = (*stored.splits, *(split for split in now.splits if split not in stored.splits))
-    order: list[_Rows] = []
-    sizes: dict[str, tuple[int, ...]] = {}
-    for split in splits:
-        ranges = [slice(s.start, s.stop) for s in stored.shards if s.split == split]
-        old = [row[each][kept[each]] for each in ranges]
-        new = [first_now + rows for rows in _new_shards(now, stored, split, added)]
-        order += [*old, *new]
-        sizes[split] = tuple(len(rows) for rows in (*old, *new))
-    return _Composed(
-        rows=both.take(pa.array(np.concatenate(order))).combine_chunks(),
-        sizes=sizes,
-        classes=classes,
-        added=int(added.sum()),
-    )
-
-
-def _new_shards(now: RunPlan, stored: RunPlan, split: str, added: _Mask) -> list[_Rows]:
-    """Return the rows of ``now`` in each new shard of a split.
-
-    A plan that gives the size of each shard keeps images apart that are read apart.
-    """
-    shards = [shard for shard in now.shards if shard.split == split]
-    rows = [np.arange(shard.start, shard.stop) for shard in shards]
-    rows = [of_shard[added[of_shard]] for of_shard in rows]
-    if now.sizes is not None:
-        return [of_shard for of_shard in rows if len(of_shard)]
-    whole = np.concatenate([np.zeros(0, np.int64), *rows])
-    per_shard = now.config.images_per_shard or stored.images_per_shard
-    return [*np.array_split(whole, -(-len(whole) // per_shard))] if len(whole) else []
-
-
 def _unchanged(stored: RunPlan, now: RunPlan) -> RunPlan:
     """Return the stored plan, with all that the source and the configuration say besides."""
     ours = {key: getattr(stored.config, key) for key in _GROWING_KEYS}
@@ -259,7 +195,7 @@ def _are_images_of(rows: pa.Table, plan: RunPlan) -> bool:
     return images_digest(rows) == plan.fingerprint.parts.get(IMAGES)
 
 
-def _with_rows(found: Matching, composed: _Composed, labels: LabelMap) -> RunPlan:
+def _with_rows(found: Matching, composed: Composed, labels: LabelMap) -> RunPlan:
     """Return the plan of these rows."""
     stored, now = found.stored, found.now
     sizes = composed.sizes
@@ -319,24 +255,6 @@ def _shard_of_each(shards: Collection[ShardSpec], images: int) -> _Rows:
     of_shard: _Rows = np.repeat(np.arange(len(counts)), counts)
     assert len(of_shard) == images
     return of_shard
-
-
-def _renumbered(plan: RunPlan, classes: tuple[str, ...]) -> pa.Table:
-    """Return the manifest of a plan with classes numbered by their position in others."""
-    position = {name: number for number, name in enumerate(classes)}
-    numbers = np.array([position[name] for name in plan.classes], np.int32)
-    table = plan.manifest
-    column = pa.array(numbers[table["class"].to_numpy()], pa.int32())
-    return table.set_column(table.column_names.index("class"), "class", column)
-
-
-def _with_places(table: pa.Table) -> pa.Table:
-    """Return a manifest that says where its images are, be they files of their own."""
-    if "file" in table.column_names:
-        return table
-    for name, column in places_of_files(table["path"].combine_chunks()).items():
-        table = table.append_column(name, column)
-    return table
 
 
 def describe_growth(growth: Growth) -> str:
