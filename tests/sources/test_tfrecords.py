@@ -21,10 +21,10 @@ from prep.output.journal import Journal
 from prep.shards.formats.tfrecord import frame
 from prep.shards.writer import RunRef
 from prep.sources.archives import archive_bytes
-from prep.sources.base import Catalog
 from prep.sources.file_source import FileSource
 from prep.sources.manifest import entries_of
 from prep.sources.records.record_frames import packing_of
+from tests.support.catalogs import catalog_of, catalog_or_error, contents_of, rows_of
 from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.storages import S3
 from tests.support.tars import tar_of
@@ -82,25 +82,6 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     records.folder = tmp_path_factory.mktemp("records")  # type: ignore[attr-defined]
 
 
-def catalog_of(source: Path | str, **config: Any) -> Catalog:
-    values = {"source": str(source), "output": "/nowhere/shards", **config}
-    return FileSource(str(source)).catalog(prep.Config(**values))
-
-
-def rows_of(catalog: Catalog) -> list[tuple[str, str, str]]:
-    """Return split, name and class of each image."""
-    splits = [catalog.splits[number] for number in catalog.images["split"].to_pylist()]
-    entries = entries_of(catalog.images.drop_columns(["split"]), catalog.classes)
-    return [(s, e.name, e.class_name) for s, e in zip(splits, entries, strict=True)]
-
-
-def read(catalog: Catalog) -> list[bytes]:
-    """Return the bytes of each image, as workers read them."""
-    source = FileSource(catalog.source)
-    images = catalog.images.drop_columns(["split"])
-    return [source.read(entry) for entry in entries_of(images, catalog.classes)]
-
-
 def folder(root: Path, files: Mapping[str, bytes]) -> Path:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +102,7 @@ def test_records_of_slim_are_read_with_names_for_people(tmp_path: Path) -> None:
         ("train", "train-00001-of-00002#0", "2"),
         ("validation", "validation-00000-of-00001#0", "1"),
     ]
-    assert read(catalog) == [PHOTOS[number] for number in (1, 0, 2, 3)]
+    assert contents_of(catalog) == [PHOTOS[number] for number in (1, 0, 2, 3)]
     assert catalog.class_names == {"1": "cat", "2": "dog"}
     assert catalog.order == ("0", "1", "2")
     assert catalog.read_as == (
@@ -169,7 +150,7 @@ def test_records_of_tensorflow_datasets_are_read(tmp_path: Path) -> None:
     assert [(i.reason, i.count) for i in catalog.ignored] == [("image without a label", 1)]
     kept = catalog_of(tmp_path, unlabelled="keep")
     assert [kind for _, _, kind in rows_of(kept)] == ["", "dog", "tabby cat"]
-    assert read(kept) == [PHOTOS[2], PHOTOS[0], PHOTOS[1]]
+    assert contents_of(kept) == [PHOTOS[2], PHOTOS[0], PHOTOS[1]]
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP", "ZLIB"])
@@ -330,7 +311,7 @@ def test_changed_records_are_noticed(tmp_path: Path) -> None:
     catalog = catalog_of(path)
     path.write_bytes(records(other, one))
     with pytest.raises(OSError, match="changed since it was listed"):
-        read(catalog)
+        contents_of(catalog)
 
 
 def test_records_beside_images_are_passed_over(tmp_path: Path) -> None:
@@ -397,7 +378,7 @@ def test_a_bucket_gives_the_same_catalog(s3: S3, tmp_path: Path) -> None:
     here = catalog_of(tmp_path / "set")
     assert rows_of(found) == rows_of(here)
     images = found.images.drop_columns(["split"])
-    assert [source.read(e) for e in entries_of(images, found.classes)] == read(here)
+    assert [source.read(e) for e in entries_of(images, found.classes)] == contents_of(here)
 
 
 @pytest.mark.parametrize("rounds", [200, pytest.param(5_000, marks=pytest.mark.slow)])
@@ -419,7 +400,7 @@ def test_mutated_records_end_in_all_of_them_or_in_one_line(rounds: int, tmp_path
             data[rng.randrange(len(data))] = rng.randrange(256)
         size = rng.choice((len(data), len(data), rng.randrange(len(data))))
         path.write_bytes(data[:size])
-        found = _catalog_or_error(path)
+        found = catalog_or_error(path, layout="tfrecord")
         if isinstance(found, PrepError):
             told += 1
             assert "\n" not in str(found)
@@ -427,13 +408,6 @@ def test_mutated_records_end_in_all_of_them_or_in_one_line(rounds: int, tmp_path
             left_out = sum(item.count for item in found.ignored)
             assert found.images.num_rows + left_out == ends.index(size)
     assert 0 < told < rounds
-
-
-def _catalog_or_error(path: Path) -> Catalog | PrepError:
-    try:
-        return catalog_of(path, layout="tfrecord")
-    except PrepError as error:
-        return error
 
 
 def test_no_more_is_read_than_what_lies_around_images(

@@ -17,31 +17,12 @@ from prep.errors import ConfigError, PrepError, SourceError
 from prep.execution.writing import write_serially
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
-from prep.sources.base import Catalog
 from prep.sources.file_source import FileSource
 from prep.sources.manifest import entries_of
+from tests.support.catalogs import catalog_of, catalog_or_error, contents_of, rows_of
 from tests.support.pictures import write_tree
 from tests.support.storages import S3
 from tests.support.tars import block, tar_of, written
-
-
-def catalog_of(source: Path | str, **config: Any) -> Catalog:
-    values = {"source": str(source), "output": str(Path("/tmp/nowhere")), **config}
-    return FileSource(str(source)).catalog(prep.Config(**values))
-
-
-def rows_of(catalog: Catalog) -> list[tuple[str, str, str]]:
-    """Return split, name and class of each image."""
-    splits = [catalog.splits[number] for number in catalog.images["split"].to_pylist()]
-    entries = entries_of(catalog.images.drop_columns(["split"]), catalog.classes)
-    return [(s, e.name, e.class_name) for s, e in zip(splits, entries, strict=True)]
-
-
-def read(source: Path | str, catalog: Catalog) -> list[bytes]:
-    """Return the bytes of each image, as workers read them."""
-    opened = FileSource(catalog.source)
-    images = catalog.images.drop_columns(["split"])
-    return [opened.read(entry) for entry in entries_of(images, catalog.classes)]
 
 
 def shards(root: Path, files: Mapping[str, Mapping[str, bytes] | bytes]) -> Path:
@@ -78,7 +59,7 @@ def test_samples_are_grouped_by_key_in_whatever_order_members_lie(tmp_path: Path
         ("train", "train-000000.tar/sub.dir/a.JPG", "dog"),
         ("val", "val-000000.tar/a.jpg", "cat"),
     ]
-    assert read(tmp_path, catalog) == [b"A", b"B", b"C", b"D"]
+    assert contents_of(catalog) == [b"A", b"B", b"C", b"D"]
     assert catalog.order == ("cat", "dog")
     assert catalog.read_as == "WebDataset (2 tar files), labels from .cls, named by classnames.txt"
     assert [(i.reason, i.example) for i in catalog.ignored] == [("other extension", "readme.html")]
@@ -267,7 +248,7 @@ def test_one_tar_is_a_source_and_a_compressed_one_is_unpacked(tmp_path: Path) ->
     shards(tmp_path, PAIR)
     one = catalog_of(tmp_path / "train-000000.tar")
     assert one.splits == ("train",)
-    assert read(tmp_path, one) == [b"A", b"B", b"C"]
+    assert contents_of(one) == [b"A", b"B", b"C"]
     assert [name for _, name, _ in rows_of(one)] == ["a.jpg", "b.png", "sub.dir/a.JPG"]
     packed = tmp_path / "train-0.tar.gz"
     packed.write_bytes(gzip.compress((tmp_path / "train-000000.tar").read_bytes()))
@@ -287,7 +268,7 @@ def test_a_changed_sample_is_noticed(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path)
     shards(tmp_path, {"val-000000.tar": {"a.cls": b"0", "a.jpg": b"E"}})
     with pytest.raises(OSError, match="changed since it was listed"):
-        read(tmp_path, catalog)
+        contents_of(catalog)
 
 
 def test_a_bucket_gives_the_same_catalog(s3: S3, tmp_path: Path) -> None:
@@ -305,13 +286,6 @@ def test_a_bucket_gives_the_same_catalog(s3: S3, tmp_path: Path) -> None:
     assert [source.read(e) for e in entries_of(images, found.classes)] == [b"A", b"B", b"C", b"D"]
 
 
-def catalog_or_error(path: Path) -> Catalog | PrepError:
-    try:
-        return catalog_of(path, layout="webdataset")
-    except PrepError as error:
-        return error
-
-
 @pytest.mark.parametrize("rounds", [200, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_a_mutated_tar_ends_in_its_samples_or_in_one_line(rounds: int, tmp_path: Path) -> None:
     """Whatever a byte becomes: an error, or each image in the list or counted."""
@@ -325,7 +299,7 @@ def test_a_mutated_tar_ends_in_its_samples_or_in_one_line(rounds: int, tmp_path:
         data = data[: rng.choice((len(data), len(data), rng.randrange(len(data))))]
         path = tmp_path / "train-0.tar"
         path.write_bytes(data)
-        found = catalog_or_error(path)
+        found = catalog_or_error(path, layout="webdataset")
         if isinstance(found, PrepError):
             told += 1
             assert "\n" not in str(found)
@@ -338,5 +312,5 @@ def test_a_mutated_tar_ends_in_its_samples_or_in_one_line(rounds: int, tmp_path:
 def test_a_name_twice_is_the_later_member(tmp_path: Path) -> None:
     pieces = [block(b"0.jpg", b"old"), block(b"0.cls", b"0"), block(b"0.jpg", b"new")]
     catalog = catalog_of(written(tmp_path / "a-0.tar", *pieces))
-    assert read(tmp_path, catalog) == [b"new"]
+    assert contents_of(catalog) == [b"new"]
     assert catalog.ignored[0].reason == "replaced by a later member of the same name"
