@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from fractions import Fraction
@@ -301,15 +300,20 @@ def test_what_is_not_enlarged_is_copied(interpolation: Interpolation) -> None:
 
 @pytest.mark.parametrize("fit", get_args(Fit))
 def test_a_jpeg_is_shrunk_while_it_is_decoded_as_far_as_both_axes_allow(fit: Fit) -> None:
-    pixels = smooth(1200, 2000)
-    data = simplejpeg.encode_jpeg(pixels, 100, "RGB", "444")
-    size = Size(100, 150)  # A twelfth of the height, and a little less of the width.
-    shrunk = fitted(data, size=size, fit=fit)
-    whole = fitted(image_file(Image.open(io.BytesIO(data)), "BMP"), size=size, fit=fit)
-    assert psnr(shrunk, whole) > 34
-    shrinks = make_fitter(Framing(100, 150, fit), "area")
-    assert shrinks.factor(1200, 2000, 1) == 4  # 8 would leave less than twice the height.
-    assert shrinks.factor(2000, 1200, 6) == 4  # The same, stored on its side.
+    image = Image.fromarray(smooth(600, 1000))
+    asked: dict[str, Any] = {"size": Size(50, 75), "fit": fit}  # A twelfth of the height.
+    shrinks = make_fitter(Framing(50, 75, fit), "area")
+    assert shrinks.factor(600, 1000, 1) == 4  # 8 would leave less than twice the height.
+    assert shrinks.factor(1000, 600, 6) == 4  # The same, stored on its side.
+    whole = fitted(image_file(image, "PNG"), **asked)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = image.transpose(Image.Transpose.ROTATE_90)
+    for stored, about in ((image, Image.Exif()), (turned, exif)):
+        data = image_file(stored, "JPEG", quality=100, subsampling=0, exif=about)
+        shrunk = fitted(data, **asked)
+        assert shrunk.shape == whole.shape
+        assert psnr(shrunk, whole) > 34
 
 
 def test_an_axis_that_shrinks_does_not_alias_where_the_other_grows() -> None:
