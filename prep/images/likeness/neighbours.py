@@ -26,7 +26,7 @@ Positions = npt.NDArray[np.int64]
 _CHUNKS, _CHUNK_BITS = 4, 16
 # Hashes in a bucket, on average. With fewer, visiting a bucket costs more than its comparisons.
 _IN_BUCKET = 16
-_BLOCK = 1 << 20  # comparisons at once: 8 MiB
+_BLOCK = 1 << 17  # comparisons at once: 1 MiB
 _COMPARISONS = 50_000_000_000  # at 1 to 3 ns
 #: The number of bits in which hashes of images that look alike may differ.
 RADIUS = 10
@@ -83,14 +83,13 @@ class _Search:
 
     def pairs(self, most: int) -> Neighbours | None:
         """Return all pairs; None if there are more than ``most``, or they take too long."""
-        tasks = [(table, key) for table in self._tables for key in (0, MIRROR)]
-        if sum(table.comparisons(key) for table, key in tasks) > _COMPARISONS:
+        if sum(table.comparisons() for table in self._tables) > _COMPARISONS:
             return None
         found = [np.zeros((4, 0), np.int64)]
         limit = _Limit(_CHUNKS * most)  # Each chunk may find a pair.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for table, key in tasks:
-                search = partial(table.search, key, self._radius, limit)
+            for table in self._tables:
+                search = partial(table.search, self._radius, limit)
                 found += pool.map(search, table.parts())
         if limit.passed:
             return None
@@ -136,55 +135,52 @@ class _Table:
             for of in itertools.combinations(range(bits), n)
         ]
         self._flips = np.array(flips, np.int64)
+        self._mirrored_flips = self._flips ^ self._key(np.array([MIRROR], np.uint64))
 
     def _key(self, hashes: npt.NDArray[np.uint64]) -> Positions:
         return (hashes >> self._shift & self._mask).astype(np.int64)
 
-    def comparisons(self, flipped: int) -> int:
-        """Return how many comparisons a search makes.
-
-        Args:
-            flipped: the bits that are flipped in one hash of each pair.
-        """
+    def comparisons(self) -> int:
+        """Return how many comparisons a search makes."""
         buckets = np.arange(len(self._counts))
-        key = int(self._key(np.array([flipped], np.uint64))[0])
         counts = self._counts.astype(np.float64)
-        of_each = (counts @ counts[buckets ^ key ^ flip] for flip in self._flips)
-        return int(sum(of_each)) // 2
+        flips = (*self._flips, *self._mirrored_flips)
+        return int(sum(counts @ counts[buckets ^ flip] for flip in flips)) // 2
 
     def parts(self) -> list[Positions]:
         """Return the buckets that hold any hash, in parts that can be searched at once."""
         used = np.flatnonzero(self._counts)
         return np.array_split(used, max(len(used) // 256, 1))
 
-    def search(self, flipped: int, radius: int, limit: _Limit, buckets: Positions) -> Positions:
+    def search(self, radius: int, limit: _Limit, buckets: Positions) -> Positions:
         """Return the pairs of which one hash is in these buckets, and the other in no earlier one.
 
         Returns:
             int64 (4, pairs): first, second, distance, mirrored.
         """
-        key = int(self._key(np.array([flipped], np.uint64))[0])
-        found = [np.zeros((3, 0), np.int64)]
+        found = [np.zeros((4, 0), np.int64)]
         for bucket in buckets.tolist():
-            start, count = int(self._starts[bucket]), int(self._counts[bucket])
-            others = self._flips ^ (bucket ^ key)
-            columns = _ranges(self._starts, self._counts, others[others >= bucket])
-            if len(columns) and not limit.passed:
-                for near in self._compare(start, count, columns, np.uint64(flipped), radius):
-                    found.append(near)
-                    limit.add(near.shape[1])
-                    if limit.passed:
-                        break
+            for near in self._compare(bucket, radius):
+                if limit.passed:
+                    break
+                found.append(near)
+                limit.add(near.shape[1])
         pairs = np.concatenate(found, axis=1)
         pairs[:2] = self._order[pairs[:2]]
         pairs[:2].sort(axis=0)
-        return np.vstack([pairs, np.full(pairs.shape[1], bool(flipped))])
+        return pairs
 
-    def _compare(
-        self, start: int, count: int, columns: Positions, flipped: np.uint64, radius: int
-    ) -> Iterator[Positions]:
-        """Yield the near pairs of a bucket with those at ``columns`` that come after it."""
-        others = self._hashes[columns] ^ flipped
+    def _compare(self, bucket: int, radius: int) -> Iterator[Positions]:
+        """Yield the near pairs of a bucket with hashes that come later, as :meth:`search`."""
+        start, count = int(self._starts[bucket]), int(self._counts[bucket])
+        direct, mirrored = self._flips ^ bucket, self._mirrored_flips ^ bucket
+        direct, mirrored = direct[direct >= bucket], mirrored[mirrored >= bucket]
+        columns = _ranges(self._starts, self._counts, np.concatenate([direct, mirrored]))
+        if not len(columns):
+            return
+        plain = int(self._counts[direct].sum())
+        others = self._hashes[columns]
+        others[plain:] ^= np.uint64(MIRROR)
         at_once = max(_BLOCK // len(columns), 1)
         for row in range(start, start + count, at_once):
             rows = self._hashes[row : min(row + at_once, start + count)]
@@ -194,7 +190,8 @@ class _Table:
                 first, column = np.divmod(near, len(columns))
                 first, second = first + row, columns[column]
                 later = second > first
-                yield np.stack([first, second, distances.ravel()[near]])[:, later]
+                pairs = np.stack([first, second, distances.ravel()[near], column >= plain])
+                yield pairs[:, later]
 
 
 def _ranges(starts: Positions, counts: Positions, buckets: Positions) -> Positions:
