@@ -16,6 +16,7 @@
     photos.py     the images
     encodings.py  what each encoding takes, in bytes and in time (``python -m bench.encodings``)
     verify.py     verifying against bare decoding: ``python -m bench.verify``
+    near_duplicates.py  images that look alike (``python -m bench.near_duplicates``)
     latency.py    a source that answers late: ``python -m bench.latency``
     largest.py    memory that the largest image takes: ``python -m bench.largest``
     watching.py   what it costs to be watched: ``python -m bench.watching``

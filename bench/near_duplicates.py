@@ -107,8 +107,8 @@ def measure_search(hashes: Hashes, what: str) -> None:
     took, cpu = time.perf_counter() - began, time.process_time() - used
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     click.echo(
-        f"{len(hashes):,} hashes {what}: {took:.1f} s ({cpu:.1f} s of a core), {groups:,} groups at "
-        f"distance {links.pairs.radius}, {memory:,} MiB at most so far"
+        f"{len(hashes):,} hashes {what}: {took:.1f} s ({cpu:.1f} s of a core), {groups:,} groups "
+        f"at distance {links.pairs.radius}, {memory:,} MiB at most so far"
     )
 
 

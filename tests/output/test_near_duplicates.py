@@ -21,6 +21,7 @@ from prep.planning.plan import RunPlan
 from prep.settings.image_settings import ImageSettings
 from prep.shards.image_hashes import hash_images
 from prep.sources.registry import open_source
+from tests.support import poison
 from tests.support.outputs import examine, prepare, write_plan
 from tests.support.pictures import Pixels, image_file, jpeg, picture
 
@@ -229,6 +230,18 @@ def hashes_of(source: Path, plan: RunPlan, said: list[str]) -> Any:
     return hash_images(
         of, plan.manifest, plan.classes, settings, timeout=60, processes=1, tell=said.append
     )
+
+
+def test_an_image_that_crashes_the_decoder_is_not_compared(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(source / "train/cat/1.jpg", "ab") as file:
+        file.write(poison.CRASH)
+    monkeypatch.setenv("PREP_TEST_FAULT", poison.NAME)
+    plan = prep.plan(config(source, near_duplicates="drop"))
+    assert plan.look_alikes is not None
+    assert plan.look_alikes.compared == 10
+    assert {image.kept.path for image in plan.look_alikes.images}.isdisjoint({"val/cat/half.jpg"})
 
 
 def test_a_stop_ends_the_comparison(source: Path) -> None:

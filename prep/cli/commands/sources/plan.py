@@ -26,7 +26,7 @@ def plan(config: Config, append: bool, compact: bool, workers: int | None, talk:
     """Show what a run would do, and what it would find in OUTPUT; write nothing.
 
     Exits with the code of a run that would fail at once: because it can't begin, or because a
-    complete OUTPUT has too many refused images.
+    complete OUTPUT has too many refused images or leaks.
     """
     config.require_source()  # Before all that takes long to load.
     from prep.cli.tables import print_plan
