@@ -66,9 +66,9 @@ class TablePlaces:
         sizes: int64; in bytes; of rows, the mean of their group, which is known without reading.
         marks: int64; see :func:`prep.sources.archives.members.mark`.
         how: how all of them lie there.
-        absent: how many rows have no image, as far as is known.
+        absent: how many rows have no image, as far as is known without reading them.
         groups: how many groups of rows there are.
-        largest: bytes that the images of one group have at most, if it has to be read whole.
+        largest: bytes of the largest group that has to be read whole.
     """
 
     offsets: npt.NDArray[np.int64]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from prep.errors import SourceError
 from prep.sources.base import Wanted
 from prep.sources.layouts.base import Place, columns_given
 from prep.sources.layouts.sample_catalog import names_of_classes
@@ -23,6 +24,7 @@ from prep.sources.tables.table_schema import (
     class_names,
     class_names_beside,
 )
+from prep.text import quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,12 @@ def columns_of_set(place: Place, file: TableFile, wanted: Wanted) -> SetColumns:
     with reading_table(beside), closing(beside.location.open_regular()) as opened:
         found = open_table(beside, opened)
         image = choose_column(found.image_columns(), found.schema, given.get("image"), file.name)
+        if found.lacks_images(image):
+            raise SourceError(
+                f"source: {quoted(file.name)}: column {quoted(image.name)} holds no images, but at "
+                "most names of files; give the folder of these files as the source, or write the "
+                "table with them, as to_parquet of Hugging Face's datasets does"
+            )
         plain = [each.name for each in found.schema if is_plain(each.type)]
         texts = [as_text(column).to_pylist() for column in found.columns(plain, SAMPLED)]
     others = (n for n in found.schema.names if n not in plain and n != image.name)

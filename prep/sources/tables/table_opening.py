@@ -35,6 +35,9 @@ class Table(Protocol):
     def columns(self, names: Sequence[str], most: int | None = None) -> list[pa.ChunkedArray]:
         """Return other columns: their first rows, or all."""
 
+    def lacks_images(self, column: ImageColumn) -> bool:
+        """Return whether no row of the first group has an image."""
+
     def places(self, column: ImageColumn, stamp: Stamp) -> TablePlaces:
         """Return where the images of a column are."""
 

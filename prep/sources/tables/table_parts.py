@@ -51,12 +51,6 @@ def part_of(file: TableFile, columns: SetColumns) -> TablePart:
         places = found.places(columns.image, stamp)
         if any(len(each) != found.rows for each in (*texts, places.offsets)):
             raise ValueError(f"its columns have other numbers of rows than {found.rows:,}")
-        if 0 < found.rows == places.absent:
-            raise SourceError(
-                f"source: {quoted(file.name)}: column {quoted(columns.image.name)} holds no images,"
-                " but at most names of files; give the folder of these files as the source, or "
-                "write the table with them, as to_parquet of Hugging Face's datasets does"
-            )
         return TablePart(file=file, rows=found.rows, places=places, columns=texts)
 
 

@@ -141,6 +141,15 @@ class ArrowTable:
                 return self._bytes(int(offsets[0]), min(int(sizes[0]), _MAGIC))
         return None
 
+    def lacks_images(self, column: ImageColumn) -> bool:
+        """Return whether no row of the first batch has an image."""
+        at = self.schema.get_field_index(column.name)
+        if self._by_rows(column):
+            first = next((bytes_in(batch.column(0)) for batch in self._decoded([at])), None)
+            return first is not None and 0 < len(first) == first.null_count
+        sizes = next((sparse.images(at)[1] for sparse in self._sparse()), np.zeros(0))
+        return len(sizes) > 0 and not sizes.any()
+
     def _by_rows(self, column: ImageColumn) -> bool:
         """Return whether images can only be read with all others of their batch."""
         import pyarrow as pa
@@ -215,6 +224,7 @@ class _Sparse:
         buffer = pa.py_buffer(self._data)
         self._base: int = buffer.address
         self.batch: pa.RecordBatch = pa.ipc.open_stream(buffer).read_next_batch()
+        self.batch.validate()  # Its buffers are as long as its columns say.
         if self.batch.num_rows != message.rows:
             raise ValueError("it is damaged: a batch has another number of rows than it says")
 

@@ -95,30 +95,35 @@ class ParquetTable:
         groups = range(self._metadata.num_row_groups)
         if len(groups) > MOST_GROUPS or leaf >= MOST_COLUMNS:
             raise ValueError(f"more than {MOST_GROUPS:,} row groups or {MOST_COLUMNS:,} columns")
-        counts, sizes, marks, offsets, nulls, largest = [], [], [], [], 0, 0
+        counts, sizes, marks, offsets = [], [], [], []
         for number in groups:
-            chunk = self._metadata.row_group(number).column(leaf)
-            rows = int(self._metadata.row_group(number).num_rows)
-            held = max(int(chunk.total_uncompressed_size), 0)
-            counts.append(rows)
-            sizes.append(held // max(rows, 1))
-            marks.append(mark(_mark_of(self._metadata, leaf, number), stamp))
-            offsets.append(offsets_of(GroupPlace(leaf, number), rows))
-            statistics = chunk.statistics
-            known = statistics is not None and statistics.has_null_count
-            nulls += statistics.null_count if known else 0
-            largest = max(largest, held)
-        if sum(counts) != self.rows:
+            # Not of its columns: damaged statistics of these end the process in pyarrow 26.
+            group = self._metadata.row_group(number)
+            counts.append(int(group.num_rows))
+            sizes.append(max(int(group.total_byte_size), 0))
+            marks.append(mark(_mark_of(group, number), stamp))
+            offsets.append(offsets_of(GroupPlace(leaf, number), counts[-1]))
+        if sum(counts) != self.rows or min(counts, default=0) < 0:
             raise ValueError(f"{sum(counts):,} rows in its row groups, of {self.rows:,}")
+        each = [size // max(rows, 1) for size, rows in zip(sizes, counts, strict=True)]
         return TablePlaces(
-            offsets=np.concatenate(offsets) if offsets else np.zeros(0, np.int64),
-            sizes=np.repeat(np.array(sizes, np.int64), counts),
+            offsets=np.concatenate([np.zeros(0, np.int64), *offsets]),
+            sizes=np.repeat(np.array(each, np.int64), counts),
             marks=np.repeat(np.array(marks, np.int64), counts),
             how="row",
-            absent=nulls,
+            absent=0,
             groups=len(counts),
-            largest=largest,
+            largest=max(sizes, default=0),
         )
+
+    def lacks_images(self, column: ImageColumn) -> bool:
+        """Return whether no row of the first group has an image."""
+        if not self.rows or self._first_value(column) is not None:
+            return False
+        batches = self._file.iter_batches(
+            _BATCH, row_groups=[0], columns=[column.path], use_threads=False
+        )
+        return all(bytes_in(batch.column(0)).null_count == batch.num_rows for batch in batches)
 
     def _leaf(self, column: ImageColumn) -> int:
         paths = [self._metadata.schema.column(n).path for n in range(self._metadata.num_columns)]
@@ -143,7 +148,7 @@ def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
         _BATCH, row_groups=[place.group], columns=[path], use_threads=False
     )
     chunks = [bytes_in(batch.column(0)) for batch in batches]
-    return GroupValues(chunks, _mark_of(metadata, place.column, place.group))
+    return GroupValues(chunks, _mark_of(metadata.row_group(place.group), place.group))
 
 
 def bytes_in(column: pa.Array) -> pa.Array:
@@ -161,7 +166,5 @@ def bytes_in(column: pa.Array) -> pa.Array:
     return column
 
 
-def _mark_of(metadata: pq.FileMetaData, leaf: int, number: int) -> int:
-    group = metadata.row_group(number)
-    chunk = group.column(leaf)
-    return group_mark(number, group.num_rows, chunk.data_page_offset, chunk.total_compressed_size)
+def _mark_of(group: pq.RowGroupMetaData, number: int) -> int:
+    return group_mark(number, group.num_rows, group.total_byte_size)
