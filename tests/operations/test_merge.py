@@ -40,6 +40,7 @@ from tests.support.clusters import PREP, contents, wait_until
 from tests.support.outputs import examine, placed_here, prepare
 from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.serial import run_here
+from tests.support.tables import parquet, tables_of_folders
 from tests.support.tars import tar_of
 
 FIRST = {"train": {"cat": 6, "dog": 5}, "val": {"cat": 3}}
@@ -401,6 +402,18 @@ def listed(home: Path, name: str) -> Any:
     return str(home / f"{name}.csv")
 
 
+def table(home: Path, name: str) -> Any:
+    files = contents(Path(folders(home, name)))
+    (tables,) = tables_of_folders(files.items()).values()
+    (home / f"{name}.parquet").write_bytes(parquet(tables, rows=1))
+    return str(home / f"{name}.parquet")
+
+
+def records(home: Path, name: str) -> Any:
+    small(home, f"{name}-records", folders(home, name), encoding="png")
+    return str(home / f"{name}-records/train/train-00000-of-00001.tfrecord")
+
+
 def several(home: Path, name: str) -> Any:
     return [folders(home, f"{name}-1"), folders(home, f"{name}-2")]
 
@@ -415,6 +428,7 @@ def in_python(home: Path, name: str) -> Any:
     [
         *((folders, archive), (archive, listed), (listed, several), (several, folders)),
         *((in_python, in_python), (in_python, listed)),
+        *((table, table), (table, folders), (records, records)),
     ],
 )
 def test_wherever_the_images_of_outputs_are_a_merge_reads_them_there(

@@ -24,6 +24,7 @@ from prep.operations.growth.finished import outputs_given, read_finished, requir
 from prep.operations.growth.merged_plan import plan_merge
 from prep.operations.outlook import missing_shards, require_as_asked
 from prep.operations.publish import load_ahead, publish
+from prep.operations.run import Start
 from prep.operations.work import count_tasks
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
@@ -37,7 +38,8 @@ from prep.shards.copying import ShardOrigin, copy_counted
 from prep.shards.writer import RunRef
 from prep.sources.base import Kept
 from prep.storage.arguments import admit
-from prep.storage.locate import locate, read_in_pieces
+from prep.storage.locate import read_in_pieces
+from prep.storage.location import Location
 from prep.storage.retry import answering_within
 from prep.text import counted
 
@@ -158,7 +160,7 @@ class _Merge:
     bytes: int
     began: float
 
-    def carry_out(self, start: Any, events: Events, *, overwrite: bool) -> RunReport:
+    def carry_out(self, start: Start, events: Events, *, overwrite: bool) -> RunReport:
         """Copy the shards that are not there yet, and publish the results."""
         plan, journal = self.plan, self.journal
         receipts = self._committed(overwrite=overwrite)
@@ -186,7 +188,7 @@ class _Merge:
         return () if overwrite else self.journal.committed(self.plan)
 
     def _copy(
-        self, missing: Sequence[ShardSpec], start: Any, events: Events, *, overwrite: bool
+        self, missing: Sequence[ShardSpec], start: Start, events: Events, *, overwrite: bool
     ) -> Sequence[ShardReceipt]:
         """Copy shards, and return the receipts of all."""
         plan, journal = self.plan, self.journal
@@ -220,11 +222,11 @@ class _Merge:
         """Publish the plan, with the files of images that lie beside the manifests."""
         state, within = self.journal.layout.state, self.journal.layout.root
         try:
-            for path in _kept_files(self.journals):
-                if (state / path[1]).exists():
+            for kept in _kept_files(self.journals):
+                if (state / kept.name).exists():
                     continue
-                with (state / path[1]).create(within=within) as file:
-                    for piece in read_in_pieces(path[0]):
+                with (state / kept.name).create(within=within) as file:
+                    for piece in read_in_pieces(str(kept)):
                         file.write(piece)
         except OSError as error:
             raise self.journal.not_writable(error) from None
@@ -261,9 +263,9 @@ class _Merge:
         return Interrupted(f"stopped: {committed} stay; run the same command again to continue")
 
 
-def _kept_files(journals: Sequence[Journal]) -> Iterator[tuple[str, str]]:
-    """Yield path and name of each file of images that lies beside a manifest."""
+def _kept_files(journals: Sequence[Journal]) -> Iterator[Location]:
+    """Yield the files of images that lie beside manifests."""
     for journal in journals:
         for name in journal.layout.state.names("images-"):
             if Kept.has_name(name):
-                yield str(locate(str(journal.layout.state / name))), name
+                yield journal.layout.state / name
