@@ -537,6 +537,25 @@ def test_images_are_appended_to_what_was_merged(home: Path) -> None:
     assert records(home / "merged") == records(home / "out")
 
 
+def test_a_grown_output_is_repaired_unless_the_images_of_a_shard_are_gone(home: Path) -> None:
+    add(home / "source", *images("train", "cat", 8, 9))
+    (home / "source/train/dog/001.jpg").unlink()
+    report = run_here(config(home), "append")
+    assert report.outdated == {"gone": 1}
+    before = shards(home / "out")
+    (holding,) = (home / "out/outdated.csv").read_text().splitlines()[1:]
+    holding = holding.split(",")[3]
+    for path in (home / "out").glob("train/*.tfrecord"):
+        path.write_bytes(path.read_bytes()[:-1])
+    found = prep.verify(home / "out", repair=True)
+    assert {problem.where for problem in found.problems} == {f"train/{holding}"}
+    assert "1 image of its 3 changed or gone" in " ".join(map(str, found.problems))
+    after = shards(home / "out")
+    intact = {name for name in before if after[name][0] == before[name][0]}
+    assert before.keys() - intact == {holding.partition("-of-")[0]}
+    assert prep.RunReport.read(home / "out").outdated == {"gone": 1}
+
+
 def test_without_its_manifest_a_grown_output_can_only_be_replaced(home: Path) -> None:
     add(home / "source", *images("train", "cat", 8))
     run_here(config(home), "append")
