@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import webdataset
 from PIL import features
 
@@ -79,10 +78,6 @@ def crops(made: RunPlan, source: Path) -> list[Pixels]:
     return [process.crop((source / str(name)).read_bytes()).copy() for name in names]
 
 
-def loaded(output: Path, **more: Any) -> list[Pixels]:
-    return [image for image, _ in prep.load(output, **more).as_numpy_iterator()]
-
-
 def lines_of_page(output: Path) -> list[str]:
     """Return the code of the page: with prep, and without."""
     page = prep.report_page(output).read_text(encoding="utf-8")
@@ -91,92 +86,59 @@ def lines_of_page(output: Path) -> list[str]:
     ][:2]
 
 
-@pytest.mark.parametrize("format", ["tfrecord", "webdataset"])
-@pytest.mark.parametrize("encoding", ["png", "webp"])
-def test_every_reader_finds_what_was_written(
-    encoding: str, format: str, source: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    made = written(source, output, encoding=encoding, format=format)
-    assert problems_of(made) == []
-    seen = stored(made)
-    off = max(
-        np.abs(a.astype(int) - b).mean() for a, b in zip(seen, crops(made, source), strict=True)
-    )
-    assert off == 0 if encoding == "png" else 0 < off < 8
-    found = find_record(str(output), 0)
-    assert (found.kind, found.width, found.height) == (
-        {"png": "PNG", "webp": "WebP"}[encoding],
-        *reversed(SHAPE),
-    )
-    assert prep.load(output).element_spec[0] == tf.TensorSpec((*SHAPE, 3), tf.uint8)
-    assert all(np.array_equal(a, b) for a, b in zip(loaded(output), seen, strict=True))
-    mean = np.mean(seen, axis=(0, 1, 2))
-    assert [*mean_rgb(str(output)).mean.values()] == pytest.approx(mean.tolist())
-    scopes: list[dict[str, Any]] = [{}, {}]
-    for code, scope in zip(lines_of_page(output), scopes, strict=True):
-        exec(code, scope)
-    assert sum(len(images) for images, _ in scopes[0]["dataset"]) == 3
-    for (image, _), expected in zip(scopes[1]["dataset"], seen, strict=True):
-        assert np.array_equal(image, expected)
-
-
-GRAY_OR_OF_ANY_SIZE: list[dict[str, Any]] = [
-    {"mode": "gray", "encoding": "jpeg"},
-    {"mode": "gray", "encoding": "png", "format": "webdataset"},
-    {"mode": "gray", "encoding": "raw"},
-    {"mode": "gray", "encoding": "raw", "format": "webdataset"},
-    {"mode": "gray", "encoding": "float32"},
-    {"fit": "shorter", "encoding": "png"},
-    {"fit": "shorter", "encoding": "webp", "format": "webdataset"},
-    {"fit": "crop", "enlarge": "never", "size": "44x64", "encoding": "jpeg"},
-    {"fit": "shorter", "mode": "gray", "encoding": "jpeg", "format": "webdataset"},
-    {"fit": "pad", "keep_fitting": True},
+FORMS: list[dict[str, Any]] = [
+    {"encoding": "png"},
+    {"encoding": "webp", "format": "webdataset"},
+    {"encoding": "jpeg", "mode": "gray"},
+    {"encoding": "png", "mode": "gray", "format": "webdataset"},
+    {"encoding": "raw", "mode": "gray", "format": "webdataset"},
+    {"encoding": "float32", "mode": "gray"},
+    {"encoding": "webp", "fit": "shorter"},
+    {"encoding": "png", "fit": "shorter", "format": "webdataset"},
+    {"encoding": "jpeg", "enlarge": "never", "size": "44x64"},
+    {"encoding": "jpeg", "mode": "gray", "fit": "shorter", "format": "webdataset"},
+    {"encoding": "jpeg", "fit": "pad"},
 ]
 
 
-@pytest.mark.parametrize(
-    "values", GRAY_OR_OF_ANY_SIZE, ids=lambda v: "-".join(map(str, v.values()))
-)
-def test_every_reader_knows_gray_and_images_of_different_sizes(
+@pytest.mark.parametrize("values", FORMS, ids=lambda v: "-".join(map(str, v.values())))
+def test_every_reader_finds_what_was_written(
     values: dict[str, Any], source: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mean.json").write_text('{"R": 100.5, "G": 100.5, "B": 100.5}')
-    mean = (
-        {"mean_file": str(tmp_path / "mean.json")}
-        if values.get("encoding", "jpeg") == "float32"
-        else {}
-    )
+    mean = {"mean_file": str(tmp_path / "mean.json")} if values["encoding"] == "float32" else {}
     output = tmp_path / "out"
     made = written(source, output, **values, **mean)
     assert problems_of(made) == []
     seen, settings = stored(made), made.settings
     for image, crop in zip(seen, crops(made, source), strict=True):
         assert image.shape[:2] == crop.shape[:2]
-        assert np.abs(image.astype(int) - crop).mean() < 8
+        off = np.abs(image.astype(int) - crop).mean()
+        assert 0 < off < 8 if settings.lossy else off == 0
     shapes = [image.shape for image in seen]
     assert (len(set(shapes)) > 1) == (not settings.same_size)
     found = find_record(str(output), 0)
     assert (found.height, found.width) == shapes[0][:2]
-    spec = prep.load(output).element_spec[0]
+    assert found.kind == {"jpeg": "JPEG", "webp": "WebP"}.get(values["encoding"], "PNG")
+    dataset = prep.load(output)
     sides = SHAPE if settings.same_size else (None, None)
-    assert spec.shape.as_list() == [*sides, settings.channels]
+    assert dataset.element_spec[0].shape.as_list() == [*sides, settings.channels]
     offset = np.float32(100.5 if mean else 0)
-    for image, expected in zip(loaded(output), seen, strict=True):
+    for (image, _), expected in zip(dataset.as_numpy_iterator(), seen, strict=True):
         assert np.array_equal(image + offset, expected[..., : settings.channels])
     pixels = np.concatenate([image.reshape(-1, 3) for image in seen])
     report = mean_rgb(str(output), weight="pixel")
     assert [*report.mean.values()] == pytest.approx(pixels.mean(axis=0).tolist())
     sample = take_sample(Journal(str(output)), read_facts(Journal(str(output)), made))
     assert (len(sample.thumbnails["cat"]), sample.unreadable) == (3, 0)
-    with_prep: dict[str, Any] = {}
     without: dict[str, Any] = {}
-    for code, scope in zip(lines_of_page(output), (with_prep, without), strict=True):
-        exec(code, scope)
-    assert sum(len(images) for images, _ in with_prep["dataset"]) == 3
-    decoded_by_pillow = (
-        made.config.format == "webdataset" and values.get("encoding", "jpeg") == "jpeg"
-    )
+    code_with_prep, code_without = lines_of_page(output)
+    exec(code_without, without)
+    if not settings.same_size:  # The lines for images of one size are tried elsewhere.
+        with_prep: dict[str, Any] = {}
+        exec(code_with_prep, with_prep)
+        assert sum(len(images) for images, _ in with_prep["dataset"]) == 3
+    decoded_by_pillow = made.config.format == "webdataset" and values["encoding"] == "jpeg"
     for (image, _), expected in zip(without["dataset"], seen, strict=True):
         theirs = np.asarray(image).reshape(*expected.shape[:2], -1) + offset
         off = np.abs(theirs - expected[..., : settings.channels].astype(float)).max()
