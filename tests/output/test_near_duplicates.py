@@ -271,9 +271,11 @@ def test_a_source_that_is_away_is_an_error_before_any_work(source: Path) -> None
 
 @pytest.mark.pages
 def test_the_page_shows_them_side_by_side(source: Path) -> None:
-    output = Path(prepare(config(source, near_duplicates="report")).output)
+    output = Path(prepare(config(source, near_duplicates="report", leaks="fail")).output)
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "1 of 3 val images looks like a train image" in page
+    assert "or with --leaks report to accept them." in page
+    assert "max_refused" not in page.partition('role="status"')[2].partition("</p>")[0]
     assert page.count("bits apart") + page.count("bit apart") == 2 + 1 + 1
     assert ", one of them mirrored" in page
     section = page.partition('id="look_alikes"')[2].partition("</section>")[0]

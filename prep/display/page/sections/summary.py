@@ -42,6 +42,11 @@ def banner(view: View) -> Banner:
         return Banner("good", f"Done: {counted(written, 'image')} written, none refused.")
     if verdict.good:
         return Banner("fair", f"{said}.", "refused")
+    if verdict.state == "leaks":
+        section = "duplicates" if view.duplicates["leaks"] else "look_alikes"
+        remedy = "All images are written. Run with --overwrite and --duplicates drop or"
+        accept = "--near-duplicates drop to leave these out, or with --leaks report to accept them"
+        return Banner("bad", f"{said}. {remedy} {accept}.", section)
     remedy = "All others are written. Raise max_refused to accept that, or repair or remove these"
     return Banner("bad", f"{said}. {remedy} and run with --overwrite.", "refused")
 
