@@ -225,8 +225,3 @@ def _begin(
 
 def _raise(error: OSError) -> bytes:
     raise error
-
-
-def are_rows(entry: ImageEntry) -> bool:
-    """Return whether an entry is read by its row."""
-    return entry.how == "row"
