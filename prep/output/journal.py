@@ -44,6 +44,7 @@ class Journal:
         self.layout = OutputLayout(locate(self.output))
         self.receipts = Receipts(self.layout)
         self._lease: Lease | None = None
+        self._manifests: dict[str, Location] = {}  # by the digest of their plan
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -62,6 +63,7 @@ class Journal:
                 raise self.not_writable(error) from None
             try:
                 self._restore_manifest()
+                self._manifests.clear()
                 yield
             finally:
                 self._lease = None
@@ -185,10 +187,25 @@ class Journal:
         Raises:
             OSError, ValueError, ArrowException: the manifest can't be read, or is not the plan's.
         """
-        before, rows = self.layout.manifest_before, self.read_manifest()
-        if images_digest(rows) != stored.fingerprint.parts.get(IMAGES) and before.exists():
-            rows = manifest.read(before)  # A run died while it replaced the plan.
-        return with_manifest(stored, rows)
+        return with_manifest(stored, manifest.read(self.manifest_of(stored)))
+
+    def manifest_of(self, plan: RunPlan) -> Location:
+        """Return the file that holds the manifest of the stored plan.
+
+        It is the copy of the manifest from before, if a run has died after it published the
+        manifest of its plan, and before the plan.
+
+        Raises:
+            OSError: a storage does not answer.
+        """
+        digest, before = plan.fingerprint.digest, self.layout.manifest_before
+        if digest not in self._manifests:
+            is_its = False
+            if before.patiently(before.exists):
+                with contextlib.suppress(FileNotFoundError):  # A run has just ended with it.
+                    is_its = _is_manifest_of(plan, before)
+            self._manifests[digest] = before if is_its else self.layout.manifest
+        return self._manifests[digest]
 
     def begin(self, plan: RunPlan) -> None:
         """Publish the plan, unless it is there already, and clear what dead attempts have left.
@@ -255,10 +272,17 @@ class Journal:
         """Return the receipts of all shards of a plan that are committed, in the plan's order."""
         return self.receipts.committed(plan.shards, plan.fingerprint.digest)
 
-    def entries(self, plan: RunPlan, shard: ShardSpec) -> Iterator[ImageEntry]:
-        """Yield the images of a shard, in the order in which they are written."""
+    def entries(
+        self, plan: RunPlan, shard: ShardSpec, *, locked: bool = False
+    ) -> Iterator[ImageEntry]:
+        """Yield the images of a shard, in the order in which they are written.
+
+        Args:
+            locked: whether a run of this plan holds the output, so that the manifest is its own.
+        """
         rows = range(shard.start, shard.stop)
-        return manifest.entries(self.layout.manifest, plan.source, plan.classes, rows)
+        file = self.layout.manifest if locked else self.manifest_of(plan)
+        return manifest.entries(file, plan.source, plan.classes, rows)
 
     def source(self, plan: RunPlan) -> Source:
         """Return the source of a plan, as it was given, or else as workers find it."""

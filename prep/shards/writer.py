@@ -84,7 +84,9 @@ def write_shard(shard: ShardSpec, run: RunRef, observer: Observer | None = None)
     held = journal.receipts.stored(shard)
     if held and journal.receipts.is_true(held, run.digest):
         opened = _opened(run)
-        if is_settled(held, opened.source, lambda: journal.entries(opened.plan, shard)):
+        if is_settled(
+            held, opened.source, lambda: journal.entries(opened.plan, shard, locked=True)
+        ):
             return held
     configure_process()
     writer = _ShardWriter(shard, run, journal, observer, replaces=held is not None)
@@ -152,7 +154,7 @@ class _ShardWriter:
         # The file of another attempt: its process has died at this shard, or hangs.
         isolated, hashed = bool(file.others), self._hashed
         guarded = GuardedProcessor(plan.settings, timeout, isolated=isolated, hashed=hashed)
-        entries, source = self._journal.entries(plan, self._shard), self._opened.source
+        entries, source = self._journal.entries(plan, self._shard, locked=True), self._opened.source
         reader = ImageReader(plan.settings, self.retries, source)
         with closing(guarded) as processor, closing(source.read_ahead(entries)) as images:
             for entry, fetch in images:

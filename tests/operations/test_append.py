@@ -360,6 +360,18 @@ def stopped_after(steps: int, config: prep.Config, aim: Aim) -> bool:
     return False
 
 
+def test_an_output_is_verified_wherever_the_change_of_its_plan_was_stopped(home: Path) -> None:
+    changes(home)  # Which moves the rows of val, and has other rows in shards of train.
+    found: set[str] = set()
+    for steps in range(1, 7):
+        output = home / f"stopped{steps}"
+        shutil.copytree(home / "out", output)
+        assert stopped_after(steps, config(home, output.name), "compact")
+        found |= {problem.where for problem in problems_in(output)}
+    # They follow the shards.
+    assert found <= {"report.json", "label_map.json"}
+
+
 def test_what_a_stopped_append_has_left_to_do_can_be_done_by_a_plain_run(home: Path) -> None:
     add(home / "source", *images("train", "cat", 8, 9), *images("train", "bee", 0))
     assert stopped_after(16, config(home), "append")
