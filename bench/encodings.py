@@ -19,7 +19,7 @@ from bench.settings import DATA, SIZE
 from prep.images.decoders.process import configure_process
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.encode import make_encoder
-from prep.images.encoding.readback import CropReader
+from prep.images.encoding.readback import ResultReader
 from prep.images.processor import ImageProcessor
 from prep.settings.choices import Encoding
 from prep.settings.image_settings import ImageSettings
@@ -41,7 +41,7 @@ def measure(crops: Sequence[Pixels], encoding: Encoding, quality: int) -> Cost:
     """Encode crops and read them back."""
     settings = ImageSettings(size=SIZE, encoding=encoding, quality=quality, mean=(0, 0, 0))
     files, encode = _timed(make_encoder(encoding, quality, (0, 0, 0)), crops)
-    read = CropReader(settings)
+    read = ResultReader(settings)
     found, seconds = _timed(lambda data: read.pixels(data).copy(), files)
     error = np.mean(
         [np.mean((a.astype(float) - b) ** 2) for a, b in zip(found, crops, strict=True)]
@@ -75,7 +75,7 @@ def main(photos: Path | None, quality: int) -> None:
     """Measure what each encoding takes, in bytes and in time."""
     configure_process()
     process = ImageProcessor(ImageSettings(size=SIZE))
-    crops = [process.crop(path.read_bytes()).copy() for path in collect_originals(photos, DATA)]
+    crops = [process.pixels(path.read_bytes()).copy() for path in collect_originals(photos, DATA)]
     measure_keeping(crops[:20], quality)  # This warms up.
     click.echo(f"{len(crops)} photos of {SIZE} × {SIZE} pixels, quality {quality}")
     for encoding in get_args(Encoding):

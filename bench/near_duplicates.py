@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from prep.images.decoders.process import configure_process
 from prep.images.likeness.alike import Links
-from prep.images.likeness.hashing import MIRROR, Hashes, hash_crop
+from prep.images.likeness.hashing import MIRROR, Hashes, hash_pixels
 from prep.images.likeness.neighbours import RADIUS
 from prep.images.processor import ImageProcessor
 from prep.settings.image_settings import ImageSettings
@@ -116,14 +116,14 @@ def _as_of_photos(photos: list[bytes], number: int) -> Hashes:
     """Return hashes that are distributed as those of photos: of random parts of some."""
     dice = np.random.default_rng(0)
     processor = ImageProcessor(ImageSettings(size=64, interpolation="linear"), hashed=True)
-    squares = [processor.crop(data).copy() for data in photos]
+    squares = [processor.pixels(data).copy() for data in photos]
     found = np.empty(number, np.uint64)
     for at in range(number):
         square = squares[dice.integers(len(squares))]
         side = int(dice.integers(20, 48))
         top, left = dice.integers(0, 65 - side, 2)
         part = np.ascontiguousarray(square[top : top + side, left : left + side])
-        found[at] = hash_crop(part)
+        found[at] = hash_pixels(part)
     return found
 
 

@@ -7,7 +7,7 @@
 - ``fitting``: cropping, padding, resizing, turning upright.
 - ``encoding``: pixels → the bytes of ``image_raw``, and back; thumbnails.
 - ``stats``, ``mean_image``: channel sums and the mean image, as exact integer sums.
-- ``likeness``: a hash of a crop, and images whose hashes say that they look alike.
+- ``likeness``: a hash of a result, and images whose hashes say that they look alike.
 - ``dimensions``, ``depths``, ``traits``: what receipts and reports say about the source images.
 
 The rule: nothing here knows a path, a shard or a configuration file. Only errors, text, parsing and

@@ -28,10 +28,10 @@ Sums = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanImage:
-    """Sums over crops of one size, point by point.
+    """Sums over results, point by point.
 
     Attributes:
-        images: number of crops.
+        images: number of results.
         side: points per side of the grid.
         sums: of the samples of R, G and B at each point, row by row, in base64. Each sum is
             little-endian, in as few bytes as the largest possible sum takes.
@@ -151,7 +151,7 @@ def grid_of(pixels: Pixels, side: int) -> Pixels:
 
 
 class Grids:
-    """Add up the grids of crops of one size, a batch at a time, which is faster.
+    """Add up the grids of results, a batch at a time, which is faster.
 
     >>> grids = Grids()
     >>> for level in (10, 20):
@@ -167,18 +167,18 @@ class Grids:
         self._side = 0
 
     def add(self, grid: Pixels) -> None:
-        """Take the grid of another crop; it must not be changed afterwards."""
+        """Take the grid of another result; it must not be changed afterwards."""
         self._waiting.append(grid)
         if len(self._waiting) == _AT_ONCE:
             self._add_up()
 
     def chroma(self) -> Sequence[int]:
-        """Return the mean of max(R, G, B) - min(R, G, B) of each crop, in hundredths."""
+        """Return the mean of max(R, G, B) - min(R, G, B) of each result, in hundredths."""
         self._add_up()
         return self._chroma
 
     def mean(self) -> MeanImage:
-        """Return the mean of all crops."""
+        """Return the mean of all results."""
         images = len(self.chroma())
         if not images:
             return MeanImage()

@@ -1,4 +1,4 @@
-"""One image after the other through decode, crop and encode."""
+"""One image after the other through decode, fit and encode."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from prep.images.decoders.convert import crop_to_srgb
+from prep.images.decoders.convert import pixels_to_srgb
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.encoding.encode import make_encoder
 from prep.images.fitting.fitter import Canvas, make_fitter
 from prep.images.fitting.framing import Framing
-from prep.images.likeness.hashing import UNKNOWN, hash_crop
+from prep.images.likeness.hashing import UNKNOWN, hash_pixels
 from prep.images.mean_image import grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums
 from prep.settings.image_settings import ImageSettings
@@ -30,7 +30,8 @@ class Processed(NamedTuple):
         bits: of its largest sample, if it claims 16 bits per sample; otherwise 0.
         kind: how it was stored, and whether its Exif orientation has it ``turned``.
         grid: the result's pixels at the points of a grid; see :mod:`prep.images.mean_image`.
-        likeness: the hash of the result, if asked for; see :mod:`prep.images.likeness`.
+        likeness: the hash of the result without padding, if asked for; see
+            :mod:`prep.images.likeness`.
     """
 
     image: bytes
@@ -74,14 +75,15 @@ class ImageProcessor:
             RefusedImage: the image can't be used.
         """
         decoded = self._decoder.decode(data, self._fit)
-        pixels = self._fitted(decoded)
+        fitted = self._fitted(decoded)
+        pixels = self._finished(fitted)
         sums = channel_sums(pixels, self._planes or None)
         grid = grid_of(pixels, self._grid_side)
         width, height = decoded.upright_size
         kind = decoded.kind
         if decoded.orientation != 1:
             kind = kind._replace(marks=(*kind.marks, "turned"))
-        likeness = hash_crop(pixels) if self._hashed else UNKNOWN
+        likeness = hash_pixels(fitted) if self._hashed else UNKNOWN
         if self._keeps and is_fitting(data, decoded, pixels):
             image, kind = data, kind._replace(marks=(*kind.marks, "kept"))
         else:
@@ -89,18 +91,21 @@ class ImageProcessor:
         note, bits = decoded.note, decoded.bits
         return Processed(image, sums, width, height, note, bits, kind, grid, likeness)
 
-    def crop(self, data: bytes) -> Pixels:
+    def pixels(self, data: bytes) -> Pixels:
         """Return the upright result for an image file before it is encoded.
 
         That is uint8, (height, width, 3), RGB, or (height, width, 1), gray. It may lie in memory
         that the next call overwrites.
         """
-        return self._fitted(self._decoder.decode(data, self._fit))
+        return self._finished(self._fitted(self._decoder.decode(data, self._fit)))
 
     def _fitted(self, decoded: Decoded) -> Pixels:
+        """Return the pixels of the size asked for, in sRGB."""
         pixels = self._fit(decoded)
-        if decoded.profile is not None:
-            pixels = crop_to_srgb(pixels, decoded.profile)
+        return pixels if decoded.profile is None else pixels_to_srgb(pixels, decoded.profile)
+
+    def _finished(self, pixels: Pixels) -> Pixels:
+        """Return fitted pixels with padding and in the colours that were asked for."""
         if self._canvas is not None:
             pixels = self._canvas(pixels)
         return luma(pixels) if self._gray else pixels

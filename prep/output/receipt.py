@@ -223,7 +223,7 @@ def _hexadecimal(text: str, name: str) -> str:
 
 
 def _likenesses(fields: Fields, rows: int) -> str:
-    """Take the hashes of so many crops, or of none."""
+    """Take the hashes of so many images, or of none."""
     found = _hexadecimal(fields.text("likenesses", LARGEST_WHOLE, default=""), "likenesses")
     if len(found) not in (0, DIGITS * rows):
         refuse("likenesses", f"{DIGITS} digits for each of {rows} images, or none", len(found))

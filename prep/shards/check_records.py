@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from prep.errors import RecordError
-from prep.images.encoding.readback import CropReader
+from prep.images.encoding.readback import ResultReader
 from prep.images.encoding.tolerances import clipping_tolerance
 from prep.images.stats import CHANNELS, ChannelStats
 from prep.output.findings import Difference
@@ -79,7 +79,7 @@ class _Reading:
         self._entries = entries
         self._format = record_format(plan.config.format)
         self._encode = self._format.encoder(plan.settings, plan.labels)
-        self._results = CropReader(plan.settings)
+        self._results = ResultReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
         self._by_label = Counter[tuple[int, ...]]()

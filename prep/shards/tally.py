@@ -33,7 +33,7 @@ class Tally:
         source_bytes: of all image files that were read.
         file_bytes: size of the shard's file so far.
         checksums: of all image files, in their order.
-        likenesses: hashes of all crops, in their order; ``UNKNOWN`` for refused images.
+        likenesses: hashes of all results, in their order; ``UNKNOWN`` for refused images.
     """
 
     written: Counter[str] = field(default_factory=Counter)

@@ -17,7 +17,7 @@ PICTURE = picture(48, 48)
 
 
 def square(data: bytes, **settings: Any) -> Pixels:
-    return ImageProcessor(ImageSettings(size=48, **settings)).crop(data)
+    return ImageProcessor(ImageSettings(size=48, **settings)).pixels(data)
 
 
 def profile_with_swapped_primaries() -> bytes:

@@ -20,7 +20,7 @@ FILTERS = {"cubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZO
 
 
 def square(data: bytes, size: int, interpolation: Interpolation) -> Pixels:
-    return ImageProcessor(ImageSettings(size=size, interpolation=interpolation)).crop(data).copy()
+    return ImageProcessor(ImageSettings(size=size, interpolation=interpolation)).pixels(data).copy()
 
 
 # --- aliasing -------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_the_same_pixels_give_nearly_the_same_crop_from_any_format(
 
 def test_a_second_image_leaves_the_first_as_it_was() -> None:
     processor = ImageProcessor(ImageSettings(size=32, interpolation="cubic"))
-    first = processor.crop(image_file(picture(60, 80, 1), "PNG"))
+    first = processor.pixels(image_file(picture(60, 80, 1), "PNG"))
     kept = first.copy()
-    processor.crop(image_file(picture(80, 60, 2), "PNG"))
+    processor.pixels(image_file(picture(80, 60, 2), "PNG"))
     assert np.array_equal(first, kept)

@@ -72,7 +72,7 @@ def with_alpha(samples: Samples) -> Samples:
 
 
 def square(data: bytes, depth: int) -> Pixels:
-    return ImageProcessor(ImageSettings(size=SIDE, depth=depth)).crop(data)
+    return ImageProcessor(ImageSettings(size=SIDE, depth=depth)).pixels(data)
 
 
 def bits(data: bytes, depth: int = 16) -> int:

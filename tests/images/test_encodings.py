@@ -17,7 +17,7 @@ from PIL import Image
 from prep.errors import RecordError
 from prep.images.encoding.encode import make_encoder
 from prep.images.encoding.png_writer import png_of
-from prep.images.encoding.readback import CropReader
+from prep.images.encoding.readback import ResultReader
 from prep.images.encoding.tolerances import clipping_tolerance
 from prep.images.processor import ImageProcessor
 from prep.settings.choices import Encoding, Mode
@@ -37,8 +37,8 @@ def encoded(pixels: Pixels, encoding: Encoding, quality: int = 90) -> bytes:
     return make_encoder(encoding, quality, None)(pixels)
 
 
-def reader(encoding: Encoding, mode: Mode = "rgb") -> CropReader:
-    return CropReader(ImageSettings(size=SIZE, encoding=encoding, mode=mode))
+def reader(encoding: Encoding, mode: Mode = "rgb") -> ResultReader:
+    return ResultReader(ImageSettings(size=SIZE, encoding=encoding, mode=mode))
 
 
 @given(pixels=any_pixels)
@@ -81,14 +81,14 @@ def test_quality_is_what_lossy_encodings_lose_and_save(encoding: Encoding) -> No
 def test_webp_of_photos_is_smaller_than_jpeg_and_closer(photos: Path) -> None:
     process = ImageProcessor(ImageSettings(size=128))
     crops = [
-        process.crop(path.read_bytes()).copy() for path in sorted(photos.glob("*/*/*.JPEG"))[::20]
+        process.pixels(path.read_bytes()).copy() for path in sorted(photos.glob("*/*/*.JPEG"))[::20]
     ]
     assert len(crops) > 15
     sizes, noise = {}, {}
     for encoding in ("jpeg", "webp"):
         settings = ImageSettings(size=128, encoding=encoding)
         made = [encoded(crop, encoding) for crop in crops]
-        read = [CropReader(settings).pixels(data).copy() for data in made]
+        read = [ResultReader(settings).pixels(data).copy() for data in made]
         sizes[encoding] = sum(map(len, made))
         noise[encoding] = psnr(np.stack(read), np.stack(crops))
     assert sizes["webp"] < 0.95 * sizes["jpeg"]
@@ -149,10 +149,10 @@ def test_a_damaged_record_is_an_error_or_an_image(
 def test_images_of_different_sizes_come_back_within_what_was_asked_for() -> None:
     settings = ImageSettings(size=SIZE, fit="shorter", encoding="png")
     large = picture(24, 90)
-    assert np.array_equal(CropReader(settings).pixels(encoded(large, "png")), large)
+    assert np.array_equal(ResultReader(settings).pixels(encoded(large, "png")), large)
     with pytest.raises(RecordError, match="expected 40 × 24 pixels, as fit shorter allows, found"):
-        CropReader(settings).pixels(encoded(picture(30, 90), "png"))
-    never = CropReader(ImageSettings(size=SIZE, enlarge="never"))
+        ResultReader(settings).pixels(encoded(picture(30, 90), "png"))
+    never = ResultReader(ImageSettings(size=SIZE, enlarge="never"))
     assert never.pixels(jpeg(picture(10, 12))).shape == (10, 12, 3)
     with pytest.raises(RecordError, match="found 41 × 24"):
         never.pixels(jpeg(picture(24, 41)))
@@ -183,10 +183,10 @@ def test_the_mean_of_what_lossy_encodings_give_back_is_within_tolerance(
     encoding: Encoding, quality: int
 ) -> None:
     for seen in PATTERNS:
-        read = CropReader(ImageSettings(size=SIZE, encoding=encoding, quality=quality))
+        read = ResultReader(ImageSettings(size=SIZE, encoding=encoding, quality=quality))
         found = read.sums(encoded(seen, encoding, quality)).mean()
         pixels = read.pixels(encoded(seen, encoding, quality))
         more = clipping_tolerance(pixels, encoding, quality)
         off = np.abs(np.subtract(found or 0, seen.mean((0, 1))))
         assert (off <= np.add(read.tolerance, more)).all()
-    assert max(CropReader(ImageSettings(size=SIZE, encoding="png")).tolerance) == 0
+    assert max(ResultReader(ImageSettings(size=SIZE, encoding="png")).tolerance) == 0

@@ -37,7 +37,7 @@ RED = (200, 10, 30)
 
 
 def fitted(data: bytes, **changed: Any) -> Pixels:
-    return ImageProcessor(ImageSettings(**changed)).crop(data).copy()
+    return ImageProcessor(ImageSettings(**changed)).pixels(data).copy()
 
 
 # --- arithmetic -----------------------------------------------------------------------------------

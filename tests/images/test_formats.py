@@ -50,7 +50,7 @@ def refusal(data: bytes, **settings: Any) -> RefusedImage:
 
 def upright(data: bytes) -> Pixels:
     """The central square of an image of 60 × 48 or 48 × 60, upright."""
-    return ImageProcessor(ImageSettings(size=48)).crop(data)
+    return ImageProcessor(ImageSettings(size=48)).pixels(data)
 
 
 # --- the grid -------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_what_is_around_a_first_frame_is_background() -> None:
     webp = animated_webp([(still, 2, 4, 60, 48)] * 2, 80, 80)
     gif = image_file(Image.fromarray(PICTURE).quantize(32), "GIF")
     for data in (webp, gif[:6] + struct.pack("<HH", 80, 80) + gif[10:]):
-        square = ImageProcessor(ImageSettings(size=80, background=(7, 77, 177))).crop(data)
+        square = ImageProcessor(ImageSettings(size=80, background=(7, 77, 177))).pixels(data)
         assert square[79, 79].tolist() == [7, 77, 177]
         assert square[20, 30].tolist() != [7, 77, 177]
 
@@ -251,7 +251,7 @@ BOMB = zlib.compress(bytes(64 << 20))
 @pytest.mark.parametrize("icc", ["ignore", "convert"])
 def test_metadata_of_a_png_hinders_nothing(before: bytes, icc: Any) -> None:
     data = png_file(PICTURE, 8, 2, before=before)
-    square = ImageProcessor(ImageSettings(size=48, icc=icc)).crop(data)
+    square = ImageProcessor(ImageSettings(size=48, icc=icc)).pixels(data)
     assert np.array_equal(square, PICTURE[:, 6:54])
 
 

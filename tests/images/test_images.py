@@ -39,7 +39,7 @@ CENTRE = WIDE[:, 6:54]  # which is this.
 
 
 def square(data: bytes, size: int = 48, **options: Any) -> Pixels:
-    return ImageProcessor(ImageSettings(size=size, **options)).crop(data)
+    return ImageProcessor(ImageSettings(size=size, **options)).pixels(data)
 
 
 def refusal(data: bytes) -> str:

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 import prep
 from prep.errors import ConfigError
 from prep.images.decoders.decode import decode
-from prep.images.encoding.readback import CropReader
+from prep.images.encoding.readback import ResultReader
 from prep.images.processor import ImageProcessor, Processed
 from prep.settings.image_settings import ImageSettings
 from tests.support.jpegs import as_arithmetic_coded, planar_jpeg, without_huffman_tables
@@ -73,7 +73,7 @@ def test_a_jpeg_that_fits_is_kept_to_the_byte(kind: str) -> None:
     # The sums are those of what readers decode, and verify reads it.
     pixels = decode(data)
     assert found.stats.sums == tuple(pixels.sum((0, 1)).tolist())
-    read = CropReader(ImageSettings(**{"size": 32, "keep_fitting": True, **options}))
+    read = ResultReader(ImageSettings(**{"size": 32, "keep_fitting": True, **options}))
     assert np.array_equal(read.pixels(data), pixels)
 
 

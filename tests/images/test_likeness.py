@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prep.images.likeness.alike import Links
-from prep.images.likeness.hashing import MIRROR, UNKNOWN, Hashes, hash_crop
+from prep.images.likeness.hashing import MIRROR, UNKNOWN, Hashes, hash_pixels
 from prep.images.likeness.neighbours import RADIUS, find_neighbours
 from prep.images.processor import ImageProcessor
-from prep.settings.image_settings import ImageSettings
+from prep.settings.image_settings import ImageSettings, Size
 from tests.support.pictures import Pixels, jpeg, picture
 
 HASHED = ImageProcessor(ImageSettings(), hashed=True)
@@ -81,20 +81,28 @@ def test_the_hash_of_a_mirrored_crop_is_that_of_the_crop_with_some_bits_turned()
     for crop in PHOTOS[:8]:
         square = np.ascontiguousarray(crop[:256, :256])
         mirrored = np.ascontiguousarray(square[:, ::-1])
-        assert hash_crop(mirrored) == hash_crop(square) ^ MIRROR
+        assert hash_pixels(mirrored) == hash_pixels(square) ^ MIRROR
 
 
 def test_the_hash_of_a_picture_never_changes() -> None:
     y, x = np.mgrid[:256, :256]
     planes = (x * x + 3 * y * y) // 700, 2 * x * y // 300, x + y
     square = np.stack([plane % 256 for plane in planes], axis=-1).astype(np.uint8)
-    assert f"{hash_crop(square):016x}" == "068a1f817f4ea40f"
+    assert f"{hash_pixels(square):016x}" == "068a1f817f4ea40f"
 
 
 def test_a_gray_crop_has_the_hash_of_the_same_in_colour() -> None:
     gray = PHOTOS[0][:256, :256, 0]
     colour = np.repeat(gray[..., None], 3, axis=2)
-    assert hash_crop(np.ascontiguousarray(gray)) == hash_crop(colour)
+    assert hash_pixels(np.ascontiguousarray(gray)) == hash_pixels(colour)
+
+
+def test_padding_makes_no_images_look_alike() -> None:
+    """Or tall images on a wide background would: most of each result is the same."""
+    padded = ImageProcessor(ImageSettings(size=Size(64, 384), fit="pad"), hashed=True)
+    whole = ImageProcessor(ImageSettings(size=64, fit="shorter"), hashed=True)
+    for data in map(jpeg, PHOTOS[:4]):
+        assert padded(data).likeness == whole(data).likeness != UNKNOWN
 
 
 def test_an_image_of_one_colour_is_like_no_other() -> None:

@@ -135,7 +135,7 @@ def test_a_run_counts_kinds_and_names_extremes(tmp_path: Path) -> None:
 def test_the_mean_image_is_exact(tmp_path: Path) -> None:
     report = report_of(written(tmp_path, 4))
     processor = ImageProcessor(ImageSettings(size=SIZE))
-    squares = [processor.crop(data).copy() for name, data in FILES.items() if "none" not in name]
+    squares = [processor.pixels(data).copy() for name, data in FILES.items() if "none" not in name]
     points = np.array(squares, int)[:, ::2, ::2].sum(axis=0)
     mean = report.mean_image["train"]
     rgb = np.frombuffer(base64.b64decode(mean["rgb"]), np.uint8).reshape(GRID, GRID, 3)

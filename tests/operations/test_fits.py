@@ -42,7 +42,7 @@ def configured(photos: Path, output: Path, **more: Any) -> prep.Config:
 def results(config: prep.Config, photos: Path) -> list[Pixels]:
     """The pixels of each image before they are encoded, by name."""
     process = ImageProcessor(config.image_settings(None))
-    return [process.crop(path.read_bytes()).copy() for path in sorted(photos.rglob("*.png"))]
+    return [process.pixels(path.read_bytes()).copy() for path in sorted(photos.rglob("*.png"))]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from prep.display.page.facts import read_facts
 from prep.display.page.samples import take_sample
 from prep.images.decoders.decode import decode
 from prep.images.encoding.encode import make_encoder
-from prep.images.encoding.readback import CropReader
+from prep.images.encoding.readback import ResultReader
 from prep.images.processor import ImageProcessor
 from prep.operations.mean import mean_rgb
 from prep.operations.tools.lookup import find_record
@@ -67,7 +67,7 @@ def problems_of(made: RunPlan) -> list[str]:
 
 def stored(made: RunPlan) -> list[Pixels]:
     """Return the pixels of all records: of image files, as verify reads them."""
-    read = CropReader(made.settings)
+    read = ResultReader(made.settings)
     found = [find_record(made.config.output, number) for number in range(len(SHAPES))]
     return [decode(it.picture) if it.samples else read.pixels(it.picture).copy() for it in found]
 
@@ -75,7 +75,7 @@ def stored(made: RunPlan) -> list[Pixels]:
 def crops(made: RunPlan, source: Path) -> list[Pixels]:
     process = ImageProcessor(made.settings)
     names = [find_record(made.config.output, number).source for number in range(len(SHAPES))]
-    return [process.crop((source / str(name)).read_bytes()).copy() for name in names]
+    return [process.pixels((source / str(name)).read_bytes()).copy() for name in names]
 
 
 def lines_of_page(output: Path) -> list[str]:

@@ -49,7 +49,7 @@ def squares(source: Path) -> set[tuple[bytes, int]]:
     """(samples, label) of each usable image of the train split."""
     processor = ImageProcessor(ImageSettings(size=SIZE))
     return {
-        (processor.crop(path.read_bytes()).tobytes(), CLASSES.index(path.parent.name))
+        (processor.pixels(path.read_bytes()).tobytes(), CLASSES.index(path.parent.name))
         for path in source.glob("train/*/*")
         if path.name != "broken.jpg"
     }

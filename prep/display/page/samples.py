@@ -21,7 +21,7 @@ from prep.display.page.facts import Facts
 from prep.errors import RecordError
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.encode import Thumbnailer
-from prep.images.encoding.readback import CropReader
+from prep.images.encoding.readback import ResultReader
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
@@ -96,7 +96,7 @@ def read_pixels(
     journal: Journal, plan: RunPlan, receipt: ShardReceipt, numbers: Collection[int]
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the number and the pixels of some of a shard's records."""
-    format, results = record_format(plan.config.format), CropReader(plan.settings)
+    format, results = record_format(plan.config.format), ResultReader(plan.settings)
     with (journal.layout.root / receipt.file).open_regular() as file:
         for number, record in format.chosen(file, numbers, plan.largest_record):
             yield number, results.pixels(record.image)

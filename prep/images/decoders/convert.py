@@ -32,15 +32,15 @@ _16_BITS_PER_PIXEL = "BGR;16"  # in a BMP: 5 bits of red, 6 of green, 5 of blue
 _BAND = 1 << 20  # pixels, of 4 bytes each in Pillow
 
 
-def crop_to_srgb(crop: Pixels, profile: bytes) -> Pixels:
-    """Convert a crop, uint8 (size, size, 3), RGB, to sRGB; leave it as is if the profile is broken.
+def pixels_to_srgb(pixels: Pixels, profile: bytes) -> Pixels:
+    """Convert pixels, uint8 (h, w, 3), RGB, to sRGB; leave them as is if the profile is broken.
 
     A profile for gray applies to the first channel.
     """
     transform = _transform(profile)
     if transform is None or transform.input_mode == "CMYK":
-        return crop
-    image = Image.fromarray(crop)
+        return pixels
+    image = Image.fromarray(pixels)
     if transform.input_mode == "L":
         image = image.getchannel(0)
     return np.asarray(transform.apply(image))

@@ -1,4 +1,4 @@
-"""Encoding: a crop → the bytes of ``image_raw``, and back.
+"""Encoding: pixels → the bytes of ``image_raw``, and back.
 
 - ``encode``: an encoder for each word of ``encoding``; thumbnails.
 - ``png_writer``: PNG files whose bytes depend on zlib's version alone.

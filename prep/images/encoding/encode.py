@@ -1,4 +1,4 @@
-"""A crop → the bytes of ``image_raw``; thumbnails."""
+"""Pixels → the bytes of ``image_raw``; thumbnails."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class Thumbnailer:
         self._resizer = Resizer("area")
         self._encode = make_encoder("jpeg", QUALITY, None)
 
-    def __call__(self, crop: Pixels) -> bytes:
+    def __call__(self, pixels: Pixels) -> bytes:
         """Encode a thumbnail of an image, uint8 RGB, as JPEG; don't enlarge it."""
-        height, width, _ = crop.shape
+        height, width, _ = pixels.shape
         longer = max(height, width)
         if longer > self._side:
             sides = (max(1, side * self._side // longer) for side in (height, width))
-            crop = self._resizer.resize(crop, *sides)
-        return self._encode(crop)
+            pixels = self._resizer.resize(pixels, *sides)
+        return self._encode(pixels)

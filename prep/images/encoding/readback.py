@@ -26,7 +26,7 @@ _NAMES: dict[Encoding, str] = {"png": "PNG", "webp": "WebP"}
 _ANY_ASPECT = ImageSettings(max_aspect=1 << 16)
 
 
-class CropReader:
+class ResultReader:
     """Read the results in a shard one after the other, in reused memory. Not thread-safe.
 
     Attributes:

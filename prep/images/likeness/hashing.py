@@ -1,4 +1,4 @@
-"""Hash a crop so that images that look alike have hashes that differ in few bits.
+"""Hash pixels so that images that look alike have hashes that differ in few bits.
 
 The perceptual hash of Zauner (2010), "Implementation and Benchmarking of Perceptual Image Hash
 Functions", with two changes: the bits are the signs of the coefficients, not their comparison with
@@ -22,7 +22,7 @@ BITS = 64
 DIGITS = 16
 #: The hash of an image of one colour, and of one that was not hashed: neither is like any other.
 UNKNOWN = 0
-_SIDE = 32  # pixels that a crop is averaged to
+_SIDE = 32  # pixels on each side that an image is averaged to
 
 _FREQUENCIES = sorted(
     ((v, u) for v in range(_SIDE) for u in range(_SIDE) if v + u), key=lambda f: (sum(f), max(f), f)
@@ -37,16 +37,16 @@ _COSINES = np.rint(
 )
 
 
-def hash_crop(crop: Pixels) -> int:
-    """Return the hash of a crop, uint8 (h, w), (h, w, 1) or (h, w, 3), RGB.
+def hash_pixels(pixels: Pixels) -> int:
+    """Return the hash of an image, uint8 (h, w), (h, w, 1) or (h, w, 3), RGB.
 
-    The result is from 0 to 2 ** 64 - 1, ``UNKNOWN`` for a crop of one colour.
+    The result is from 0 to 2 ** 64 - 1, ``UNKNOWN`` for an image of one colour.
 
-    >>> hash_crop(np.zeros((8, 8, 3), np.uint8))
+    >>> hash_pixels(np.zeros((8, 8, 3), np.uint8))
     0
     """
-    colour = crop.ndim == 3 and crop.shape[2] == 3
-    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) if colour else crop
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if colour else pixels
     small = cv2.resize(gray, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
     coefficients = _COSINES @ small @ _COSINES.T
     return int.from_bytes(np.packbits(coefficients[_ROWS, _COLUMNS] > 0).tobytes())

@@ -26,7 +26,7 @@ from prep.text import size_text
 # The most that an image needs is 26.5 bytes a pixel, for JPEG 2000 with transparency
 # (docs/picture.md; `python -m bench.largest`). No good image must fail for lack of memory.
 _BYTES_PER_PIXEL = 32
-_SPARE = 1 << 30  # 1 GiB, for the file, the crop, and what libraries allocate late
+_SPARE = 1 << 30  # 1 GiB, for the file, the result, and what libraries allocate late
 
 
 def main() -> None:

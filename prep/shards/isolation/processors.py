@@ -55,7 +55,7 @@ class IsolatedProcessor:
     Args:
         settings: what happens to the images.
         timeout: seconds that an image may take.
-        hashed: whether to hash each crop.
+        hashed: whether to hash each result.
     """
 
     def __init__(self, settings: ImageSettings, timeout: float, *, hashed: bool = False) -> None:
@@ -169,7 +169,7 @@ class GuardedProcessor:
         settings: what happens to the images.
         timeout: seconds that an image may take.
         isolated: whether an earlier attempt at the same images has died of them.
-        hashed: whether to hash each crop.
+        hashed: whether to hash each result.
     """
 
     def __init__(
