@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from prep.operations.mean import mean_rgb as mean_rgb
     from prep.operations.outlook import plan as plan
     from prep.operations.run import run as run
+    from prep.operations.tools.split_lists import save_splits as save_splits
     from prep.operations.verify import VerificationReport as VerificationReport
     from prep.operations.verify import verify as verify
     from prep.output.report.report import RunReport as RunReport
@@ -59,6 +60,7 @@ _HOMES = {
     "plan": "operations.outlook",
     "report_page": "display.page.page",
     "run": "operations.run",
+    "save_splits": "operations.tools.split_lists",
     "start": "operations.background",
     "verify": "operations.verify",
 }

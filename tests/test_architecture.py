@@ -127,6 +127,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "plan",
         "report_page",
         "run",
+        "save_splits",
         "start",
         "verify",
     ]

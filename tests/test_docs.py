@@ -91,6 +91,9 @@ def photos(folder: Path) -> None:
     """Make the photos that the pages start from, and ImageNet as it is downloaded."""
     write(folder / "imagenet", downloads())
     write_tree(folder / "photos", {"train": {"cat": 6, "dog": 4}, "val": {"cat": 2, "dog": 2}})
+    write_tree(folder / "pool", {"cat": {}, "dog": {}})
+    for name in ("cat", "dog"):
+        shutil.copytree(folder / "photos/train" / name, folder / "pool" / name, dirs_exist_ok=True)
 
 
 def typed_at(folder: Path, command: Typed) -> None:

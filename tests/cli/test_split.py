@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import prep
 from prep.cli.main import main
 from prep.config.model import Config
 from prep.errors import ConfigError
@@ -73,8 +74,8 @@ def test_a_list_may_name_images_of_an_archive_and_images_without_a_label(home: P
         archive.add("photos")
     plan = of("photos.tar", split="val=0.25,by=hash", seed=3)
     written = write_list(plan, LocalPath(home / "list.csv"))
-    assert written.keys == {"images": str(home / "photos.tar")}
-    again = plan_images(Config(source="list.csv", output=os.devnull, seed=3, **written.keys))
+    assert written.keys == {"images": str(home / "photos.tar"), "seed": 3}
+    again = plan_images(Config(source="list.csv", output=os.devnull, **written.keys))
     assert in_order(again) == in_order(plan)
     names = sorted(path.name for path in (home / "photos/train/cat").iterdir())
     rows = [f"photos/train/cat/{name},{'' if n % 3 else 'cat'}" for n, name in enumerate(names)]
@@ -115,6 +116,63 @@ def test_a_list_that_would_not_be_read_as_the_same_is_not_left(home: Path) -> No
         write_list(of({"train": "photos", "val": "odd"}), LocalPath(home / "list.csv"))
     with pytest.raises(ConfigError, match="the source is a list in Python; expected one"):
         write_list(of([("photos/train/cat/0000.jpg", 1)]), LocalPath(home / "list.csv"))
+
+
+def test_a_list_replaces_neither_the_source_nor_an_older_one_unless_it_is_good(home: Path) -> None:
+    older = home / "photos/list.csv"
+    write_list(of("photos", split="val=0.25"), LocalPath(older))
+    before = older.read_bytes()
+    os.link(older, home / "photos/linked.csv")
+    for name in ("list.csv", "linked.csv"):
+        with pytest.raises(ConfigError, match="is the source, which the list would replace"):
+            write_list(of("photos/list.csv", splits=["val"]), LocalPath(home / "photos" / name))
+    write_tree(home / "photos", {"train": {"cat ": 1}})
+    with pytest.raises(ConfigError, match="would not be read as the same"):
+        write_list(of("photos"), LocalPath(older))
+    assert older.read_bytes() == before
+    assert sorted(os.listdir(home / "photos")) == ["linked.csv", "list.csv", "train"]
+
+
+def test_splits_are_saved_in_python(home: Path) -> None:
+    (home / "order.txt").write_text("dog, big\ncat\n")
+    keys = {"source": "photos", "split": {"val": 0.5}, "labels": {"order": "order.txt"}, "seed": 2}
+    found = prep.save_splits(keys, "new/list.csv")
+    labels = {"dog, big": 0, "cat": 1}
+    assert found == {
+        "source": "new/list.csv",
+        "images": str(home / "photos"),
+        "label_map": labels,
+        "seed": 2,
+    }
+    plan, again = (prep.plan({**k, "output": "shards"}) for k in (keys, found))
+    assert in_order(again) == in_order(plan)
+    assert again.counts == plan.counts
+    (home / "map.json").write_text(json.dumps(labels))
+    config = prep.Config(source="photos", output="out", split="val=0.5", label_map="map.json")
+    assert prep.save_splits(config, home / "photos/list.csv") == {
+        "source": str(home / "photos/list.csv"),
+        "label_map": "map.json",
+    }
+    (home / "config.json").write_text('{"source": "photos", "split": {"val": 2}}')
+    assert prep.save_splits("config.json", "photos/list.csv") == {"source": "photos/list.csv"}
+    for path, told in (
+        ("s3://b/l.csv", "expected a path on this machine"),
+        ("photos", "directory"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            prep.save_splits(keys, path)
+
+
+def test_the_command_that_reads_a_list_gives_the_same_labels_and_order(home: Path) -> None:
+    (home / "map.json").write_text('{"cat": 3, "dog, big": 1}')
+    given = ["--split", "val=0.5", "--label-map", "map.json", "--seed", "4", "--write", "list.csv"]
+    told = invoke("split", "photos", *given).output
+    assert "next: prep plan list.csv OUTPUT --label-map=map.json --seed=4\n" in told
+    (home / "config.json").write_text(
+        '{"source": "photos", "label_map": {"cat": 3, "dog, big": 1}}'
+    )
+    told = invoke("split", "-c", "config.json", "--write", "list.csv").output
+    assert "its classes get these numbers with the label_map of the configuration\n" in told
 
 
 def test_it_shows_the_balance_of_splits(home: Path) -> None:

@@ -286,6 +286,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory, client: Client) -> dict[str,
         ("config", r"images_per_shard 4 Images in a shard\."),
         ("plan", r"Plan 11 images of 2 classes .* shards 4, with 2 to 3 images each"),
         ("plan", r"class label train val in all .* cat 1 6 2 8 images 9 2 11"),
+        (
+            "plan",
+            r"split train: 9 images of 2 classes, 3 .* mix of classes is \d\.\d% off",
+        ),
         ("report", r"Report 10 of 11 images written .* mean RGB [\d.]+ / [\d.]+ / [\d.]+, std"),
         (
             "report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -22,6 +24,7 @@ from prep.errors import ConfigError, PrepError, SourceError
 from prep.planning.splitting.apportionment import apportion
 from prep.planning.splitting.balance import balance_of
 from prep.planning.splitting.dividing import Division, choose_splits, divide_pool
+from prep.planning.splitting.group_shares import divide_units
 from prep.planning.splitting.groups import doubt_about_groups, groups_of, with_groups
 from prep.planning.splitting.scores import as_fractions, scores_of
 from prep.planning.splitting.settled import SettledSplits
@@ -357,6 +360,30 @@ def test_shares_of_whole_groups_are_near_and_how_far_off_is_told() -> None:
     found = divided(few, test=0.1, val=0.1, group="patient")
     assert {s.split: s.images for s in found.shares} == {"test": 10, "train": 30, "val": 10}
     assert max(share.off for share in found.shares) == pytest.approx(10)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=9, max_size=25))
+def test_no_group_would_be_better_elsewhere(contents: list[list[int]]) -> None:
+    contents = [[first + 1, second + 1] for first, second in contents]
+    units = np.repeat(np.arange(len(contents)), [sum(of) for of in contents])
+    classes = np.concatenate([np.repeat([0, 1], of) for of in contents])
+    scores = scores_of(0, [b"%d" % unit for unit in units])
+    shares = [Fraction(1, 5), Fraction(1, 5), Fraction(3, 5)]
+    settled = np.full(len(units), -1, np.int64)
+    chosen = divide_units(units, classes, scores, shares, settled)
+    parts = chosen[np.unique(units, return_index=True)[1]]
+    wanted = np.outer([float(share) for share in shares], np.bincount(classes))
+
+    def distance(parts: npt.NDArray[np.int64]) -> float:
+        got = np.zeros_like(wanted)
+        np.add.at(got, parts, contents)
+        return float(((got - wanted) ** 2 / wanted).sum())
+
+    best = distance(parts)
+    for unit, part in itertools.product(range(len(contents)), range(3)):
+        moved = parts.copy()
+        moved[unit] = part
+        assert len(np.unique(moved)) < 3 or distance(moved) > best - 1e-9
 
 
 def test_groups_may_be_told_by_names() -> None:

@@ -13,6 +13,9 @@ from prep.planning.splitting.scores import Scores
 _Numbers = npt.NDArray[np.int64]
 #: A group: its classes, and how many images of each it has.
 _Contents = list[tuple[int, int]]
+# With more units, small ones are left to even out what large ones leave, and hardly any would move.
+_MOST_MOVED = 20_000
+_MOST_ROUNDS = 10
 
 
 def divide_units(
@@ -26,7 +29,8 @@ def divide_units(
 
     The largest units are dealt first, equal ones by score, each to the part whose shares of the
     classes it brings nearest to those wanted: the chi-square distance is the least. So units of
-    any size are spread over the parts, and small ones even out what large ones leave.
+    any size are spread over the parts, and small ones even out what large ones leave. Then single
+    units move as long as that brings the parts nearer, which matters where they are few.
 
     Args:
         units: the unit of each image: its group, or itself.
@@ -50,6 +54,8 @@ def divide_units(
     for number in dealt:
         part_of[number] = part = dealer.best(contents[number])
         dealer.give(part, contents[number])
+    if len(dealt) <= _MOST_MOVED:
+        _improve(part_of, dealt, contents, dealer)
     _fill_empty(part_of, dealt, contents, dealer)
     return part_of[unit]
 
@@ -103,6 +109,20 @@ class _Dealer:
             wanted_of = wanted[class_]
             cost += images * (2 * (given[class_] - wanted_of) + images) / wanted_of
         return cost
+
+
+def _improve(
+    part_of: _Numbers, dealt: Sequence[int], contents: dict[int, _Contents], dealer: _Dealer
+) -> None:
+    """Move units, the largest first, to the part that is best with all others as they are."""
+    for _ in range(_MOST_ROUNDS):
+        before = part_of.copy()
+        for number in dealt:
+            dealer.give(int(part_of[number]), contents[number], -1)
+            part_of[number] = part = dealer.best(contents[number])
+            dealer.give(part, contents[number])
+        if (part_of == before).all():
+            return
 
 
 def _fill_empty(

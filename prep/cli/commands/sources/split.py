@@ -12,8 +12,7 @@ from prep.cli.files import writable
 from prep.cli.options import config_files_option, config_of, key_options
 from prep.cli.parameters import Path, place
 from prep.cli.talk import Talk, talk_options
-from prep.errors import ConfigError
-from prep.text import counted, one_line, quoted, reason_of
+from prep.text import counted, one_line
 
 if TYPE_CHECKING:
     from prep.operations.tools.split_lists import SplitList
@@ -60,10 +59,7 @@ def split(
         print_splits(plan)
     listed = None
     if file is not None:
-        try:
-            listed = write_list(plan, file)
-        except OSError as error:
-            raise ConfigError(f"write: can't write {quoted(file)}: {reason_of(error)}") from None
+        listed = write_list(plan, file)
         if talk.to_people:
             _tell_of_list(plan, listed)
     talk.ended(_as_json(plan, listed))
@@ -73,11 +69,16 @@ def _tell_of_list(plan: RunPlan, listed: SplitList) -> None:
     """Print where the list is, and the command that reads it."""
     path = one_line(listed.path)
     click.echo(f"{counted(plan.images, 'image')}, written to {path}")
-    keys = {name: "" if value is True else f"={value}" for name, value in listed.keys.items()}
-    flags = [f"--{name}{value}" for name, value in keys.items()]
+    keys = {name: value for name, value in listed.keys.items() if not isinstance(value, dict)}
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in keys.items()
+    ]
     words = [listed.path, "OUTPUT", *flags]
     click.echo(f"next: prep plan {one_line(shlex.join(words))}")
-    if not listed.same_labels:
+    if len(keys) < len(listed.keys):
+        click.echo("its classes get these numbers with the label_map of the configuration")
+    elif not listed.same_labels:
         click.echo(
             "its classes would get other numbers: add --label-map with the file that prep labels "
             "writes for the source"
