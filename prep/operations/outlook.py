@@ -26,6 +26,7 @@ from prep.operations.growth.appending import (
     aim_of,
     as_it_grew,
     plan_growth,
+    receipts_through,
     settled_splits,
     whole_plan,
 )
@@ -102,7 +103,7 @@ def look_at_output(
     else:
         plan = as_begun(planned, stored)
     require_room(journal, plan, overwrite=overwrite, grows=growth is not None)
-    receipts, adoptions = ((), ()) if overwrite else _receipts(plan, journal)
+    receipts, adoptions = ((), ()) if overwrite else _receipts(plan, journal, replaces)
     complete = len(receipts) == len(plan.shards) and not adoptions
     finished = complete and journal.holds(plan)
     # A finished output may lie where nothing can be written.
@@ -267,13 +268,19 @@ def _free_space(root: Location) -> int | None:
 
 
 def _receipts(
-    plan: RunPlan, journal: Journal
+    plan: RunPlan, journal: Journal, replaces: RunPlan | None
 ) -> tuple[tuple[ShardReceipt, ...], tuple[Adoption, ...]]:
-    """Return the receipts of the shards that need not be written, and the shards to take over."""
+    """Return the receipts of the shards that need not be written, and the shards to take over.
+
+    Args:
+        replaces: the plan that the output holds before it grows.
+    """
     committed: Sequence[ShardReceipt] = journal.committed(plan)
     adoptions = pending_adoptions(journal, plan, missing_shards(plan, committed))
-    if adoptions:
-        adopted = [a.receipt for a in adoptions if a.receipt is not None]
+    adopted = [a.receipt for a in adoptions if a.receipt is not None]
+    if replaces is not None:
+        adopted += receipts_through(journal, replaces, plan)
+    if adopted:
         places = {(shard.split, shard.index): shard.start for shard in plan.shards}
         committed = sorted([*committed, *adopted], key=lambda r: places[r.split, r.index])
     return tuple(_settled(plan, journal, committed)), tuple(adoptions)

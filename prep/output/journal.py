@@ -296,10 +296,14 @@ class Journal:
         """
         return manifest.read(self.layout.manifest, columns)
 
-    def manifest(self) -> pa.Table | None:
-        """Return the stored manifest; None if it can't be read."""
+    def manifest(self, stored: RunPlan | None = None) -> pa.Table | None:
+        """Return the stored manifest; None if it can't be read.
+
+        Args:
+            stored: the stored plan, to get its manifest, whatever else a dead run has left.
+        """
         try:
-            return self.read_manifest()
+            return manifest.read(self.manifest_of(stored)) if stored else self.read_manifest()
         except (OSError, ValueError, pa.ArrowException):
             return None
 

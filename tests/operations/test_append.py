@@ -372,6 +372,19 @@ def test_an_output_is_verified_wherever_the_change_of_its_plan_was_stopped(home:
     assert found <= {"report.json", "label_map.json"}
 
 
+def test_a_plan_counts_shards_that_a_stopped_append_has_not_taken_over_yet(home: Path) -> None:
+    add(home / "source", *images("train", "cat", 8, 9))
+    for steps in (4, 8, 12):
+        output = home / f"stopped{steps}"
+        shutil.copytree(home / "out", output)
+        asked = config(home, output.name)
+        assert stopped_after(steps, asked, "append")
+        add(home / "source", *images("train", "dog", 10 * steps))
+        state = prep.plan(asked, append=True).state
+        assert state is not None
+        assert state.committed == 5
+
+
 def test_what_a_stopped_append_has_left_to_do_can_be_done_by_a_plain_run(home: Path) -> None:
     add(home / "source", *images("train", "cat", 8, 9), *images("train", "bee", 0))
     assert stopped_after(16, config(home), "append")

@@ -17,6 +17,7 @@ from prep.operations.growth.adoption import (
 )
 from prep.operations.growth.growing import Growth, grow, in_stored_order
 from prep.output.journal import Journal
+from prep.output.receipt import ShardReceipt
 from prep.planning.continued import describe_outdated
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
@@ -126,6 +127,30 @@ def finish_adoption(journal: Journal) -> None:
     if stored is None or stored.continues is None:
         return
     adopt(journal, pending_adoptions(journal, stored, _uncommitted(journal, stored)))
+
+
+def receipts_through(journal: Journal, stored: RunPlan, plan: RunPlan) -> list[ShardReceipt]:
+    """Return the receipts that a plan will have of shards that the stored one has to take over.
+
+    Those are left by a run that was killed; :func:`finish_adoption` comes first in the next run.
+
+    Args:
+        stored: the plan of the output, which maybe continues another one.
+        plan: the plan that is to replace it.
+
+    Raises:
+        StorageUnavailable: a storage does not answer.
+    """
+    before, digest = plan.continues, plan.fingerprint.digest
+    if before is None or stored.continues is None or stored.fingerprint.digest == digest:
+        return []
+    kept = {(shard.split, shard.index): shard for shard in plan.shards if before.keeps(shard)}
+    adoptions = pending_adoptions(journal, stored, _uncommitted(journal, stored))
+    return [
+        receipt.moved_to(kept[receipt.split, receipt.index], digest)
+        for receipt in (adoption.receipt for adoption in adoptions)
+        if receipt is not None and (receipt.split, receipt.index) in kept
+    ]
 
 
 def take_over(
