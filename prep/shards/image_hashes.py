@@ -24,6 +24,7 @@ from prep.errors import RefusedImage, SourceError
 from prep.images.likeness.alike import Flags
 from prep.images.likeness.hashing import UNKNOWN, Hashes
 from prep.images.likeness.neighbours import Positions
+from prep.planning.dealing import units_of_images
 from prep.planning.left_out import LookAlikes, leave_out_look_alikes
 from prep.settings.image_settings import ImageSettings
 from prep.shards.isolation.processors import IsolatedProcessor
@@ -32,7 +33,6 @@ from prep.shards.reading import ImageReader
 from prep.sources.archives.tars.kept_indexes import cache_path, load_from_cache, store_in_cache
 from prep.sources.base import Catalog, ImageEntry, Source
 from prep.sources.manifest import entries_of
-from prep.sources.prefetch import ReadAhead
 from prep.storage.retry import Retries
 from prep.text import counted, reason_and_file
 
@@ -142,8 +142,8 @@ class _Work:
         self._total = len(rows)
         self._stopped = threading.Event()
         self._parts: queue.SimpleQueue[Positions] = queue.SimpleQueue()
-        for start in range(0, len(rows), _AT_ONCE):
-            self._parts.put(rows[start : start + _AT_ONCE])
+        for part in _parts(images, rows):
+            self._parts.put(part)
 
     def carry_out(
         self,
@@ -199,10 +199,7 @@ class _Work:
         self, rows: Positions, processor: IsolatedProcessor, reader: ImageReader
     ) -> None:
         entries = [*entries_of(self._images.take(pa.array(rows)), self._classes)]
-        files = ReadAhead(
-            entries, self._source.fetch, lambda entry: entry.stamp.size, self._source.storage
-        )
-        with files as images:
+        with contextlib.closing(self._source.read_ahead(entries)) as images:
             for row, (entry, fetch) in zip(rows.tolist(), images, strict=True):
                 if self._stopped.is_set():
                     return
@@ -243,6 +240,14 @@ def _in_reading_order(images: pa.Table, rows: Positions) -> Positions:
     files = images["file"].combine_chunks().indices.to_numpy()[rows]
     offsets = images["offset"].to_numpy()[rows]
     return rows[np.lexsort((offsets, files))]
+
+
+def _parts(images: pa.Table, rows: Positions) -> list[Positions]:
+    """Divide rows into parts of about ``_AT_ONCE``, and no group of rows that is read whole."""
+    units = units_of_images(images)
+    numbers = np.arange(len(rows)) if units is None else units[rows]
+    starts = np.append(0, np.flatnonzero(np.diff(numbers)) + 1)
+    return np.split(rows, starts[np.flatnonzero(np.diff(starts // _AT_ONCE)) + 1])
 
 
 class _KeptHashes:

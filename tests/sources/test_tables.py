@@ -9,22 +9,26 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import prep
-from prep.errors import PrepError
+from prep.errors import PrepError, RefusedImage
+from prep.images.likeness.hashing import UNKNOWN
 from prep.operations.preparation import estimate
 from prep.planning.dealing import deal
 from prep.planning.plan import RunPlan
 from prep.planning.planner import shuffled
+from prep.shards import image_hashes
 from prep.sources.manifest import entries_of
 from prep.sources.registry import planned_source
 from prep.sources.tables import row_groups
@@ -409,6 +413,99 @@ def test_each_group_is_read_once_and_two_are_held(
     assert images == {f"a.parquet#{n}": data for n, (_, data) in enumerate(IMAGES)}
     assert list(read.values()) == [1] * 5
     assert max(held) <= 2
+
+
+def counting_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Any]:
+    """Return how many times each group is read from now on."""
+    read: Counter[Any] = Counter()
+
+    def counted(*key: Any) -> RowGroup:
+        read[key] += 1
+        return read_group(*key)
+
+    monkeypatch.setattr(row_groups, "read_group", counted)
+    return read
+
+
+class Refusing:
+    """Decodes no image."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __call__(self, data: bytes) -> NoReturn:
+        raise RefusedImage("not an image", "")
+
+    def close(self) -> None: ...
+
+
+def test_images_are_compared_by_reading_each_group_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"a.parquet": parquet(table(), rows=2)})
+    plan = planned(tmp_path / "a.parquet", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(image_hashes, "_FEWEST", 1)
+    monkeypatch.setattr(image_hashes, "_AT_ONCE", 3)
+    monkeypatch.setattr(image_hashes, "IsolatedProcessor", Refusing)
+    read = counting_reads(monkeypatch)
+    source = planned_source(plan.config.source, plan.source, None)
+    hashes = image_hashes.hash_images(
+        source,
+        plan.manifest,
+        plan.classes,
+        plan.settings,
+        timeout=60,
+        processes=4,
+        tell=lambda _: None,
+    )
+    assert (hashes == UNKNOWN).all()
+    assert sorted(read.values()) == [1] * 5
+
+
+def test_a_damaged_group_is_read_once_for_all_its_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytearray(parquet(table(), rows=5, compression="gzip"))
+    images = pq.read_metadata(pa.BufferReader(bytes(data))).row_group(1).column(0)
+    at = data.index(b"\x1f\x8b", images.dictionary_page_offset)
+    data[at : at + 2] = b"??"
+    write_files(tmp_path, {"a.parquet": bytes(data)})
+    plan = planned(tmp_path / "a.parquet", tmp_path)
+    entries = [*entries_of(plan.manifest, plan.classes)]
+    read = counting_reads(monkeypatch)
+    source = planned_source(plan.config.source, plan.source, None)
+
+    def failures(images: Iterable[Callable[[], bytes]]) -> list[str]:
+        found = []
+        for fetch in images:
+            try:
+                fetch()
+            except OSError as error:
+                found.append(str(error))
+        return found
+
+    found = failures(fetch for _, fetch in source.read_ahead(entries))
+    assert len(found) == 5
+    assert len(set(found)) == 1
+    assert [*read.values()] == [1, 1]
+    assert failures(partial(source.read, entry) for entry in entries) == found
+    assert [*read.values()] == [2, 2]
+
+
+def test_the_footer_of_a_file_is_read_once(tmp_path: Path) -> None:
+    path = write_files(tmp_path, {"a.parquet": parquet(table(), rows=5)}) / "a.parquet"
+    plan = planned(path, tmp_path)
+    entries = [*entries_of(plan.manifest, plan.classes)]
+    source = planned_source(plan.config.source, plan.source, None)
+    before = path.stat()
+    assert source.read(entries[0])
+    data = path.read_bytes()
+    path.write_bytes(data[:-12] + b"no footer???")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert source.read(entries[-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+    with pytest.raises(OSError, match="damaged"):
+        source.read(entries[0])
 
 
 def test_an_error_in_a_group_is_met_by_its_images_and_tried_again(

@@ -17,11 +17,15 @@ from prep.sources.base import ImageEntry
 from prep.sources.tables.row_places import GroupPlace, row_of
 from prep.storage.locate import locate, stamp_of
 from prep.storage.location import FileChanged, Stamp
+from prep.storage.retry import is_transient
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_HELD = 2  # groups of a process that are read out of turn
+
+#: The path or URL of a file, and its stamp.
+FileState = tuple[str | bytes, Stamp]
 
 
 class GroupValues(NamedTuple):
@@ -83,13 +87,13 @@ def read_group(path: str | bytes, place: GroupPlace) -> RowGroup:
     """
     stamp = stamp_of(path)
     with locate(os.fsdecode(path)).open_regular() as file, _refusing():
-        values = _reader_of(file)(file, place, stamp)
+        values = _values_in(file, (path, stamp), place)
     if stamp_of(path) != stamp:
         raise FileChanged("changed while it was read: its table was written to or replaced")
     return RowGroup(values, stamp)
 
 
-def _reader_of(file: BinaryIO) -> Callable[[BinaryIO, GroupPlace, Stamp], GroupValues]:
+def _values_in(file: BinaryIO, state: FileState, place: GroupPlace) -> GroupValues:
     from prep.sources.lists.formats.column_files import PARQUET
 
     head = file.read(len(PARQUET))
@@ -97,10 +101,38 @@ def _reader_of(file: BinaryIO) -> Callable[[BinaryIO, GroupPlace, Stamp], GroupV
     if head == PARQUET:
         from prep.sources.tables.formats.parquet_table import read_values
 
-        return read_values
+        return read_values(file, state, place)
     from prep.sources.tables.formats.arrow_table import read_batch
 
-    return read_batch
+    return read_batch(file, place)
+
+
+@dataclass(frozen=True, slots=True)
+class _DamagedGroup:
+    """A group that can't be read, however often one tries.
+
+    Attributes:
+        error: why.
+        stamp: of its file, as it was then.
+    """
+
+    error: OSError
+    stamp: Stamp
+
+    def image(self, entry: ImageEntry) -> bytes:
+        """Raise the error, for each image of the group alike."""
+        raise self.error.with_traceback(None)  # Which would grow by each.
+
+
+def _try_group(path: str | bytes, place: GroupPlace) -> RowGroup | _DamagedGroup:
+    """Read a group, or find that it can't be read; raise OSError if it may be, a moment later."""
+    stamp = stamp_of(path)
+    try:
+        return read_group(path, place)
+    except OSError as error:
+        if is_transient(error):
+            raise
+        return _DamagedGroup(error, stamp)
 
 
 class _refusing:  # noqa: N801 - a context manager
@@ -119,7 +151,8 @@ class _Held:
     """The groups that were read last, out of turn, by any thread."""
 
     def __init__(self) -> None:
-        self._groups: OrderedDict[tuple[str | bytes, GroupPlace], RowGroup] = OrderedDict()
+        self._groups: OrderedDict[tuple[str | bytes, GroupPlace], RowGroup | _DamagedGroup]
+        self._groups = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, path: str | bytes, entry: ImageEntry) -> bytes:
@@ -131,7 +164,7 @@ class _Held:
                 self._groups.pop(key, None)
                 while len(self._groups) >= _MOST_HELD:
                     self._groups.popitem(last=False)
-                group = self._groups[key] = read_group(*key)
+                group = self._groups[key] = _try_group(*key)
             self._groups.move_to_end(key)
         return group.image(entry)
 
@@ -163,8 +196,8 @@ class _Ahead:
     """A group that a thread reads ahead of its turn."""
 
     def __init__(self, path: str | bytes, place: GroupPlace) -> None:
-        self._read = partial(read_group, path, place)
-        self._group: RowGroup | None = None
+        self._read = partial(_try_group, path, place)
+        self._group: RowGroup | _DamagedGroup | None = None
         self._thread = threading.Thread(target=self._run, name="prep-row-group", daemon=True)
         self._thread.start()
 
@@ -173,7 +206,7 @@ class _Ahead:
             self._group = self._read()
 
     def image(self, entry: ImageEntry) -> bytes:
-        """Return the bytes of an image; where reading the group failed, it is tried again."""
+        """Return the bytes of an image; where reading failed and may succeed, it is tried again."""
         self._thread.join()
         if self._group is None:
             self._group = self._read()
@@ -224,4 +257,4 @@ def _begin(
 
 
 def _raise(error: OSError) -> bytes:
-    raise error
+    raise error.with_traceback(None)

@@ -296,7 +296,7 @@ def open_arrow_file(file: BinaryIO, fields: Sequence[int]) -> pa.RecordBatchFile
     return pa.ipc.open_file(file, options=options)
 
 
-def read_batch(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
+def read_batch(file: BinaryIO, place: GroupPlace) -> GroupValues:
     """Read the images of a record batch of an Arrow file.
 
     Raises:

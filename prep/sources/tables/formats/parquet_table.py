@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from prep.sources.archives.members import mark
-from prep.sources.tables.row_groups import GroupValues
+from prep.sources.tables.row_groups import FileState, GroupValues
 from prep.sources.tables.row_places import (
     MOST_COLUMNS,
     MOST_GROUPS,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 # Rows that are decoded together: more than a group of images usually has.
 _BATCH = 4096
+_MOST_FOOTERS = 16  # of files, that a process keeps
 _PAGES = 1 << 20  # bytes that are read of a column whose first value alone is wanted
 
 
@@ -130,8 +133,13 @@ class ParquetTable:
         return paths.index(column.path)
 
 
-def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
+def read_values(file: BinaryIO, state: FileState, place: GroupPlace) -> GroupValues:
     """Read the images of a row group.
+
+    Args:
+        file: open for reading.
+        state: of the file; of a known one, the footer is not read again.
+        place: the group.
 
     Raises:
         FileChanged: there is no such group.
@@ -139,8 +147,11 @@ def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
     """
     import pyarrow.parquet as pq
 
-    opened = pq.ParquetFile(file, pre_buffer=True)
-    metadata = opened.metadata
+    metadata = _FOOTERS.get(state)
+    opened = pq.ParquetFile(file, pre_buffer=True, metadata=metadata)
+    if metadata is None:
+        metadata = opened.metadata
+        _FOOTERS.keep(state, metadata)
     if place.group >= metadata.num_row_groups or place.column >= metadata.num_columns:
         raise FileChanged(f"changed since it was listed: its table has no row group {place.group}")
     path = metadata.schema.column(place.column).path
@@ -149,6 +160,32 @@ def read_values(file: BinaryIO, place: GroupPlace, stamp: Stamp) -> GroupValues:
     )
     chunks = [bytes_in(batch.column(0)) for batch in batches]
     return GroupValues(chunks, _mark_of(metadata.row_group(place.group), place.group))
+
+
+class _Footers:
+    """The footers of the files that were read last, by any thread.
+
+    That of a file with thousands of groups takes longer to read than a group.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[FileState, pq.FileMetaData] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, state: FileState) -> pq.FileMetaData | None:
+        """Return the footer of a file in some state; None if it is not known."""
+        with self._lock:
+            return self._known.get(state)
+
+    def keep(self, state: FileState, footer: pq.FileMetaData) -> None:
+        """Keep a footer, in place of the oldest."""
+        with self._lock:
+            self._known[state] = footer
+            while len(self._known) > _MOST_FOOTERS:
+                self._known.popitem(last=False)
+
+
+_FOOTERS = _Footers()
 
 
 def bytes_in(column: pa.Array) -> pa.Array:
