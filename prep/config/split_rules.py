@@ -154,6 +154,13 @@ class SplitRules:
                 f"split.of: got {quoted(self.of)}, which is also a split to make; expected the "
                 "split that they are made of"
             )
+        alike = {name.casefold(): name for name in self.made}
+        for name in self.made:
+            if alike[name.casefold()] != name:
+                raise ConfigError(
+                    f"split.{name}: differs from {quoted(alike[name.casefold()])} only in case, "
+                    "and some disks keep both in one folder; give one of them another name"
+                )
         fractions = [Fraction(str(of)) for of in self.shares.values() if isinstance(of, float)]
         if sum(fractions) >= 1:
             raise ConfigError(

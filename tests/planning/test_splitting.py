@@ -467,6 +467,8 @@ def test_subsets_that_can_not_be_are_refused(given: Any, told: str) -> None:
         ({"test": 60}, "split: got test: 60, which leaves none of the 60 images of split 'train'"),
         ({"test": 59, "dev": 0.5}, "which leaves none of the 60 images"),
         ({"val": 0.1}, "split.val: the source has a split 'val' already; give the new one another"),
+        ({"Train": 0.1}, "split.Train: the source has a split 'train' already; give the new one"),
+        ({"VAL": 0.1, "val": 0.1}, "split.VAL: differs from 'val' only in case, and some disks"),
         (
             {"folds": 2, "fold": 0},
             "split.folds: the source has a split 'val' already, as the fold that is",

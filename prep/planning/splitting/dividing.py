@@ -146,11 +146,13 @@ def _pool_of(catalog: Catalog, rules: SplitRules) -> str:
             f"split.of: got {quoted(pool)}{'' if rules.of else ', the default'}, and the source "
             f"has no such split; splits found: {some([*map(quoted, found)])}"
         )
-    there = [name for name in rules.made if name in found]
+    # Folders whose names differ only in case are one on some disks.
+    known = {name.casefold(): name for name in found}
+    there = [name for name in rules.made if name.casefold() in known]
     if there and there[0] in rules.shares:
         raise ConfigError(
-            f"split.{there[0]}: the source has a split {quoted(there[0])} already; give the new "
-            "one another name, or leave it out to keep the one of the source"
+            f"split.{there[0]}: the source has a split {quoted(known[there[0].casefold()])} "
+            "already; give the new one another name, or leave it out to keep the one of the source"
         )
     if there:
         raise ConfigError(
