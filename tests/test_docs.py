@@ -22,9 +22,9 @@ from tests.support.pictures import write_tree
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [path for path in sorted(ROOT.glob("*.md")) if path not in PAGES]
-# Commands with these can't be run here: they need other hosts, or a storage.
+# Commands with these can't be run here: they need other hosts, a storage, or outputs from before.
 RECIPES = "where-your-images-are.md"  # Run by tests/test_recipes.py.
-ELSEWHERE = ("://", "ssh", "slurm", "existing", "kubernetes", "demo")
+ELSEWHERE = ("://", "ssh", "slurm", "existing", "kubernetes", "demo", "shards-a")
 
 
 @dataclass(frozen=True)
