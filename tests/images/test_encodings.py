@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -52,6 +53,19 @@ def test_a_png_is_read_by_others_as_the_pixels_that_it_was_made_of(pixels: Pixel
     assert by_opencv is not None
     assert np.array_equal(by_opencv.reshape(pixels.shape)[..., ::-1], pixels)
     assert np.array_equal(tf.io.decode_png(data).numpy(), pixels)
+
+
+def test_a_large_png_takes_little_more_memory_than_its_pixels() -> None:
+    pixels = np.resize(np.arange(251, dtype=np.uint8), (1100, 1300, 3))
+    tracemalloc.start()
+    try:
+        data = png_of(pixels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * pixels.nbytes
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(np.asarray(image), pixels)
 
 
 @pytest.mark.parametrize("encoding", ["png", "raw"])

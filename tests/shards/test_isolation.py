@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import yaml
@@ -242,6 +243,15 @@ def test_an_isolated_image_can_not_take_all_memory() -> None:
     (child,) = children()
     assert outcome(isolated, GOOD) == outcome(ImageProcessor(SETTINGS), GOOD)
     assert children() == [child]  # It has survived.
+    isolated.close()
+
+
+@pytest.mark.slow
+def test_the_largest_result_has_the_memory_that_it_takes() -> None:
+    settings = ImageSettings(size=4096, fit="shorter", encoding="png", max_pixels=1_000_000)
+    isolated = IsolatedProcessor(settings, timeout=600)
+    found = isolated(image_file(np.full((64, 255, 3), 77, np.uint8), "PNG"))
+    assert found.stats.pixels == 4096 * 16_320
     isolated.close()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from prep.images.decoders.values import Pixels
 
 _AVERAGE = 3  # the filter type: a sample less the mean of its neighbours to the left and above
 _LEVEL = 1
+_BAND = 1 << 20  # samples that are filtered at once, which takes several times their memory
 _COLOUR_TYPES = {1: 0, 3: 2}  # by samples per pixel: gray, RGB
 
 
@@ -32,25 +34,35 @@ def png_of(pixels: Pixels) -> bytes:
     return b"".join(
         (
             SIGNATURE,
-            _chunk(b"IHDR", header),
-            _chunk(b"IDAT", zlib.compress(_filtered(pixels), _LEVEL)),
-            _chunk(b"IEND", b""),
+            *_chunk(b"IHDR", header),
+            *_chunk(b"IDAT", zlib.compress(_filtered(pixels), _LEVEL)),
+            *_chunk(b"IEND", b""),
         )
     )
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def _chunk(kind: bytes, data: bytes) -> Iterator[bytes]:
+    """Yield the parts of a chunk."""
+    yield struct.pack(">I", len(data)) + kind
+    yield data
+    yield struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-def _filtered(pixels: Pixels) -> bytes:
+def _filtered(pixels: Pixels) -> Pixels:
     """Return the scanlines, each filtered and with the type of its filter before it."""
     height, width, samples = pixels.shape
-    padded = np.zeros((height + 1, (width + 1) * samples), np.uint8)
-    padded[1:, samples:] = pixels.reshape(height, -1)
-    left, above = padded[1:, :-samples], padded[:-1, samples:]
+    rows = pixels.reshape(height, -1)
     lines = np.empty((height, 1 + width * samples), np.uint8)
     lines[:, 0] = _AVERAGE
-    # The mean of two samples, rounded down, without a ninth bit.
-    lines[:, 1:] = padded[1:, samples:] - ((left & above) + ((left ^ above) >> 1))
-    return lines.tobytes()
+    at_once = max(1, _BAND // (width * samples))
+    for top in range(0, height, at_once):
+        bottom = min(top + at_once, height)
+        padded = np.zeros((1 + bottom - top, (width + 1) * samples), np.uint8)
+        padded[1:, samples:] = rows[top:bottom]
+        if top:
+            padded[0, samples:] = rows[top - 1]
+        left, above = padded[1:, :-samples], padded[:-1, samples:]
+        # The mean of two samples, rounded down, without a ninth bit.
+        mean = (left & above) + ((left ^ above) >> 1)
+        np.subtract(padded[1:, samples:], mean, out=lines[top:bottom, 1:])
+    return lines

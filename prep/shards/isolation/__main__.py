@@ -7,6 +7,7 @@ closed, and its timer ends it if an image takes too long, so it never stays behi
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import resource
@@ -25,8 +26,8 @@ from prep.text import size_text
 
 # The most that an image needs is 26.5 bytes a pixel, for JPEG 2000 with transparency
 # (docs/picture.md; `python -m bench.largest`). No good image must fail for lack of memory.
-_BYTES_PER_PIXEL = 32
-_SPARE = 1 << 30  # 1 GiB, for the file, the result, and what libraries allocate late
+_BYTES_PER_PIXEL = 32  # of the image, and of its result as well
+_SPARE = 1 << 30  # 1 GiB, for the file, and what libraries allocate late
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def _pipes() -> tuple[BinaryIO, BinaryIO]:
 
 def _limit_memory(settings: ImageSettings) -> int:
     """Limit memory to what is in use and an allowance; return the allowance in bytes."""
-    allowed = settings.max_pixels * _BYTES_PER_PIXEL + _SPARE
+    allowed = (settings.max_pixels + math.prod(settings.largest)) * _BYTES_PER_PIXEL + _SPARE
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with contextlib.suppress(OSError, ValueError):  # macOS has no such file and no limit.
         with open("/proc/self/statm", encoding="ascii") as file:
