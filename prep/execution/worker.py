@@ -14,10 +14,9 @@ from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 from prep.errors import OutputNotSeen
 from prep.execution.workarounds import after_replacement, tune_allocator
 from prep.execution.writing import write_counted
-from prep.images.decoders.decode import Decoder
 from prep.images.decoders.process import configure_process
 from prep.images.encoding.encode import Thumbnailer
-from prep.images.encoding.record_pixels import pixels_of_record
+from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
 from prep.monitoring.counters import COUNTERS
 from prep.monitoring.heartbeat import CROP_CALL, METRIC, MISFITS, CropMessage
 from prep.monitoring.metrics import export_counters
@@ -71,7 +70,7 @@ async def show_crop() -> CropMessage | None:
     crop = COUNTERS.spotlight.take()
     if crop is None:
         return None
-    pixels = pixels_of_record(crop.image, crop.settings, Decoder())
+    pixels = pixels_of_record(crop.image, crop.settings, make_decoder())
     return {
         "run": crop.run,
         "split": one_line(crop.split),

@@ -15,7 +15,7 @@ from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Tasks, Workload
 from prep.execution.placing import placed, require_usable
 from prep.images.decoders.decode import Decoder
-from prep.images.encoding.record_pixels import pixels_of_record
+from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
 from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
 from prep.monitoring.events import (
     Callback,
@@ -265,7 +265,7 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 
 
 def _images_of_shard(path: str) -> Iterator[ChannelStats]:
-    settings, decoder = known_settings(path), Decoder()
+    settings, decoder = known_settings(path), make_decoder()
     format, number = format_of_file(path), 0
     try:
         with locate(path).open_regular() as file:

@@ -98,6 +98,7 @@ FORMS: list[dict[str, Any]] = [
     {"encoding": "jpeg", "enlarge": "never", "size": "44x64"},
     {"encoding": "jpeg", "mode": "gray", "fit": "shorter", "format": "webdataset"},
     {"encoding": "jpeg", "fit": "pad"},
+    {"encoding": "png", "fit": "stretch", "size": "2x1200"},  # more extreme than sources may be
 ]
 
 
@@ -121,7 +122,7 @@ def test_every_reader_finds_what_was_written(
     assert (found.height, found.width) == shapes[0][:2]
     assert found.kind == {"jpeg": "JPEG", "webp": "WebP"}.get(values["encoding"], "PNG")
     dataset = prep.load(output)
-    sides = SHAPE if settings.same_size else (None, None)
+    sides = (settings.height, settings.width) if settings.same_size else (None, None)
     assert dataset.element_spec[0].shape.as_list() == [*sides, settings.channels]
     offset = np.float32(100.5 if mean else 0)
     for (image, _), expected in zip(dataset.as_numpy_iterator(), seen, strict=True):

@@ -12,7 +12,7 @@ from prep.images.decoders.pillow import decode_with_pillow
 from prep.images.decoders.png import png_size
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.encode import make_encoder
-from prep.images.encoding.record_pixels import pixels_of_samples
+from prep.images.encoding.record_pixels import ANY_ASPECT, pixels_of_samples
 from prep.images.encoding.tolerances import mean_tolerance
 from prep.images.mean_image import Grids, grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums, plain_sums
@@ -22,8 +22,6 @@ from prep.text import opening
 
 _SIZES = {"PNG": png_size, "WebP": webp_size}
 _NAMES: dict[Encoding, str] = {"png": "PNG", "webp": "WebP"}
-# Results may be more extreme than the images that they are made of.
-_ANY_ASPECT = ImageSettings(max_aspect=1 << 16)
 
 
 class ResultReader:
@@ -105,7 +103,7 @@ class ResultReader:
             raise RecordError(f"expected {name}, found {found.name if found else _opening(image)}")
         try:
             self._require_size(*_SIZES[name](image))
-            decoded = decode_with_pillow(image, _ANY_ASPECT)
+            decoded = decode_with_pillow(image, ANY_ASPECT)
         except RefusedImage as error:
             raise RecordError(f"expected a whole {name}, found that: {error}") from None
         if decoded.note is not None:

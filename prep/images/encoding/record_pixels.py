@@ -12,7 +12,14 @@ from prep.images.decoders.values import Pixels
 from prep.settings.choices import IMAGE_FILES
 from prep.settings.image_settings import ImageSettings
 
+#: For image files in records: results may be more extreme than the images that they are made of.
+ANY_ASPECT = ImageSettings(max_aspect=1 << 16)
 _SAMPLE_BYTES = {"raw": 1, "float32": 4}
+
+
+def make_decoder() -> Decoder:
+    """Return a decoder for the image files in records of any settings."""
+    return Decoder(ANY_ASPECT)
 
 
 def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Decoder) -> Pixels:
@@ -25,7 +32,7 @@ def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Deco
         settings: of the run that wrote it; None if unknown. It is then an image file if it decodes
             as one, and raw samples if it has the length of a square RGB image and makes no sense as
             float32.
-        decoder: for image files.
+        decoder: for image files; see :func:`make_decoder`.
 
     Raises:
         RecordError: it can't be read that way.

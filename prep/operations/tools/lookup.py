@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from prep.errors import PrepError, RecordError, SourceError
-from prep.images.decoders.decode import Decoder
 from prep.images.encoding.encode import encode_png
-from prep.images.encoding.record_pixels import pixels_of_record
+from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings.output_names import FORMATS
@@ -132,7 +131,7 @@ def _found(path: Location, number: int, record: Record) -> FoundRecord:
     plan, entry = _origin(path, number)
     settings = plan.settings if plan else None
     try:
-        pixels = pixels_of_record(record.image, settings, Decoder())
+        pixels = pixels_of_record(record.image, settings, make_decoder())
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None
     kind = _kind(record.image)
