@@ -35,7 +35,7 @@ def png_of(pixels: Pixels) -> bytes:
         (
             SIGNATURE,
             *_chunk(b"IHDR", header),
-            *_chunk(b"IDAT", zlib.compress(_filtered(pixels), _LEVEL)),
+            *_chunk(b"IDAT", zlib.compress(_filtered(pixels).data, _LEVEL)),
             *_chunk(b"IEND", b""),
         )
     )
