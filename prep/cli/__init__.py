@@ -8,6 +8,7 @@ talk        how much a command says: to people, to a log, or to another program
 tables      results as tables for people
 files       files that commands write
 exits       one line and an exit code for each error
+spelling    settings in errors and warnings as flags
 streams     standard output and error in any encoding
 
 A command asks ``operations`` for the work and prints the result; import-linter holds that. Imports

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prep.cli.spelling import as_flags
+
 if TYPE_CHECKING:
     from prep.monitoring.events import Callback
     from prep.output.report.verdict import Verdict
@@ -166,7 +168,7 @@ class _OnStandardError(logging.Handler):
             self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(as_flags(self.format(record)), file=sys.stderr)
 
 
 class _AsEvents(logging.Handler):
@@ -177,4 +179,6 @@ class _AsEvents(logging.Handler):
         self._talk = talk
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._talk.tell("warning", {"message": record.getMessage().removeprefix("prep: ")})
+        self._talk.tell(
+            "warning", {"message": as_flags(record.getMessage()).removeprefix("prep: ")}
+        )

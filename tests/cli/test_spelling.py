@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 import prep
-from prep.cli.exits import as_flags
 from prep.cli.main import main
+from prep.cli.spelling import as_flags
+from prep.cli.talk import talk_options
 from prep.errors import OutputConflict
 from tests.support.pictures import write_tree
 
@@ -118,3 +120,13 @@ def test_the_same_error_speaks_to_each_in_their_words(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "; pass --overwrite to replace it, or " in done.stderr
     assert "`" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_warnings_name_flags_too(options: list[str]) -> None:
+    @click.command()
+    @talk_options
+    def command(talk: object) -> None:
+        logging.getLogger("prep").warning("prep: pass `compact=True` to write them again")
+
+    assert "pass --compact to write" in CliRunner().invoke(command, options).output

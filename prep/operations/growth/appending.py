@@ -174,9 +174,9 @@ def warn_of_growth(growth: Growth) -> None:
     """Log which records are outdated, which are replaced, and which libraries are others."""
     if outdated := growth.plan.outdated:
         _LOGGER.warning(
-            "prep: %s in the source, and kept as they were written: %s; `compact` writes their "
-            "shards again",
-            counted(len(outdated), "image") + (" differs" if len(outdated) == 1 else " differ"),
+            "prep: the records of %s are kept as they were written, and the source differs: %s; "
+            "pass `compact=True` to write their shards again",
+            counted(len(outdated), "image"),
             describe_outdated(outdated),
         )
     if growth.replaced:
