@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from prep.sources.base import HOWS, How, ImageEntry
 from prep.sources.columns import IMAGES, PLACES
 from prep.sources.naming import base_of
+from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, end_of, parts_in
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import leading_out
 from prep.text import quoted
@@ -29,7 +30,7 @@ COLUMNS = tuple(IMAGES)
 _NAMES = ("path", "file", "how")
 _HOWS: Mapping[bytes, How] = {how.encode(): how for how in HOWS}
 # The codecs that this package writes with. Others may hold a thousand times their size.
-_CODECS = frozenset(("SNAPPY", "UNCOMPRESSED"))
+_CODECS = frozenset((SNAPPY, UNCOMPRESSED))
 # How many times longer than its file the paths in a manifest may be: Snappy copies at most 64 bytes
 # for each three of its own, and no path is in a manifest twice.
 _MOST_INFLATED = 32
@@ -198,7 +199,8 @@ class _Opened:
     """
 
     def __init__(self, file: Location | BinaryIO | pa.NativeFile, size: int) -> None:
-        metadata = pq.read_metadata(file)
+        self._end = _end_of(file, size)
+        metadata = pq.read_metadata(pa.BufferReader(self._end))
         there = [name for name in _NAMES if name in metadata.schema.names]
         self._file = pq.ParquetFile(file, metadata=metadata, read_dictionary=there)
         self._size = size
@@ -221,13 +223,13 @@ class _Opened:
         columns = columns or self._columns
         if group >= self.groups:
             raise IndexError(group)
-        metadata = self._file.metadata.row_group(group)
-        parts = [metadata.column(number) for number in range(metadata.num_columns)]
+        rows = int(self._file.metadata.row_group(group).num_rows)
         expected = min(self.rows - group * _ROW_GROUP, _ROW_GROUP)
-        if metadata.num_rows != expected or any(p.num_values != expected for p in parts):
-            raise ValueError(f"{metadata.num_rows:,} rows in part {group}; expected {expected:,}")
-        if not {part.compression for part in parts} <= _CODECS:
-            raise ValueError(f"another compression than {' and '.join(sorted(_CODECS))}")
+        parts = parts_in(self._end)[group]
+        if rows != expected or any(part.values != expected for part in parts):
+            raise ValueError(f"{rows:,} rows in part {group}; expected {expected:,}")
+        if not {part.codec for part in parts} <= _CODECS:
+            raise ValueError("another compression than Snappy")
         table = self._file.read_row_group(group, columns=list(columns))
         if any(column.null_count for column in table.columns):
             raise ValueError(f"values are absent from part {group}")
@@ -258,6 +260,13 @@ class _Opened:
             total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
         if total > _MOST_INFLATED * self._size + _SPARE:
             raise ValueError(f"{total:,} bytes of paths in a file of {self._size:,}")
+
+
+def _end_of(file: Location | BinaryIO | pa.NativeFile, size: int) -> bytes:
+    if not isinstance(file, Location):
+        return end_of(file, size)
+    with file.open_regular() as opened:
+        return end_of(opened, size)
 
 
 @contextlib.contextmanager

@@ -391,6 +391,21 @@ def _bomb(**options: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
+@pytest.mark.parametrize("column", ["path", "class", "size"])
+def test_a_manifest_with_damaged_statistics_is_an_error(column: str, tmp_path: Path) -> None:
+    """A process ends where pyarrow is asked for the metadata of such a column."""
+    table = pa.table(
+        {"path": [b"a"], "class": pa.array([0], pa.int32()), "size": [1], "mtime": [1]}
+    )
+    whole = manifest.to_parquet(table)
+    optional = b"\x25\x02\x18" + bytes([len(column)]) + column.encode()
+    assert whole.count(optional) == 1
+    path = locate(str(tmp_path / "manifest.parquet"))
+    Path(path).write_bytes(whole.replace(optional, b"\x25\x00" + optional[2:]))
+    with pytest.raises(OSError, match="size mismatch"):
+        manifest.read(path)
+
+
 @pytest.mark.parametrize("options", [{}, {"compression": "zstd"}], ids=str)
 def test_a_manifest_that_holds_far_more_than_its_bytes_takes_no_memory(
     options: dict[str, Any], received: Received

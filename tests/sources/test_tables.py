@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import itertools
 import json
 import os
@@ -32,6 +33,7 @@ from prep.shards import image_hashes
 from prep.sources.manifest import entries_of
 from prep.sources.registry import planned_source
 from prep.sources.tables import row_groups
+from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, end_of, parts_in
 from prep.sources.tables.row_groups import RowGroup, read_group
 from prep.storage.location import FileChanged
 from tests.support.imagenet import contents
@@ -490,6 +492,19 @@ def test_a_damaged_group_is_read_once_for_all_its_images(
     assert [*read.values()] == [1, 1]
     assert failures(partial(source.read, entry) for entry in entries) == found
     assert [*read.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_a_footer_tells_the_parts_of_columns_as_pyarrow_does(compression: str) -> None:
+    data = parquet(table(long=["x" * 40_000] * 10), rows=3, compression=compression)
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    names = {UNCOMPRESSED: "UNCOMPRESSED", SNAPPY: "SNAPPY"}
+    found = parts_in(end_of(io.BytesIO(data), len(data)))
+    for number, parts in enumerate(found):
+        columns = map(metadata.row_group(number).column, range(metadata.num_columns))
+        expected = [(column.compression, column.num_values) for column in columns]
+        assert [(names[codec], values) for codec, values in parts] == expected
+    assert len(found) == metadata.num_row_groups == 4
 
 
 def test_the_footer_of_a_file_is_read_once(tmp_path: Path) -> None:
