@@ -14,7 +14,7 @@ from prep.settings.choices import DEFAULT_SPLIT
 from prep.settings.output_names import RESULTS
 from prep.sources.base import Wanted
 from prep.sources.folders.ignored import OTHER, Passed
-from prep.sources.folders.names import EXTENSIONS, role_of
+from prep.sources.folders.names import EXTENSIONS, is_plainly_a_split, role_of
 from prep.sources.folders.output_place import output_inside
 from prep.sources.folders.tree import Tree
 from prep.sources.layouts.base import Place
@@ -29,10 +29,16 @@ _OF_SEVERAL = re.compile(
     r"(?P<before>.*)-(?P<number>\d{1,9})-of-(?P<count>\d{1,9})(?P<after>\D*)", re.DOTALL
 )
 _WORD = re.compile(r"[A-Za-z]+")
+# ``-00000-of-00002-0123456789abcdef``: numbers, and a hash of the contents.
+_COUNTED = re.compile(r"[-_.]\d+-of-\d+.*", re.DOTALL)
 # Of names such as ``mnist-train.tfrecord-00000-of-00001``: no words of a split.
 _OF_SHARDS = frozenset(
-    ["of", "tar", "tfrecord", "tfrecords", "tfrec", "gz", "shard", "part", "data"]
+    [
+        *("of", "shard", "part", "data", "tar", "tfrecord", "tfrecords", "tfrec", "gz"),
+        *("parquet", "parq", "pq", "arrow", "feather", "ipc"),
+    ]
 )
+_PARTIAL = "partial-"  # Of sets that the Hub of Hugging Face has converted a part of.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,19 +139,24 @@ def split_in_name(path: str) -> str | None:
 
     >>> split_in_name("imagenet-val-3.tar"), split_in_name("mnist-test.tfrecord-00000-of-00001")
     ('val', 'test')
+    >>> split_in_name("beans-val.arrow"), split_in_name("partial-train/default/0000.parquet")
+    ('val', 'train')
     >>> split_in_name("train/00003.tar"), split_in_name("cats/cats-00000-of-00002.tfrecord")
     ('train', 'cats')
     >>> split_in_name("00003.tar")
     """
-    folder, _, name = path.rpartition("/")
-    folder = os.path.basename(folder)
+    *above, folder, name = ["", *path.split("/")]
     if folder and re.match(re.escape(folder) + r"-\d+-of-\d+", name):
         return folder  # As outputs have them, whatever their splits are called.
-    words: list[str] = [word for word in _WORD.findall(name) if word.lower() not in _OF_SHARDS]
+    words: list[str] = _WORD.findall(_COUNTED.sub("", name))
+    words = [word for word in words if word.lower() not in _OF_SHARDS]
     for word in (*words[:1], *words[-1:]):
         if role_of(word) in ("train", "validation", "test"):
             return word
-    return folder if folder and role_of(folder) is not None else None
+    if role_of(folder.removeprefix(_PARTIAL)) is not None:
+        return folder.removeprefix(_PARTIAL)
+    plain = (each.removeprefix(_PARTIAL) for each in reversed(above))
+    return next((each for each in plain if is_plainly_a_split(each)), None)
 
 
 def first_shard(place: Place, is_shard: IsShard) -> Place | None:

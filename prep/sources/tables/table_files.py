@@ -13,16 +13,14 @@ from prep.sources.base import Wanted
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.names import extension_of, is_plainly_a_split
 from prep.sources.layouts.base import Place
-from prep.sources.layouts.shard_files import shards_at
+from prep.sources.layouts.shard_files import shards_at, split_in_name
 from prep.storage.location import Location
 from prep.text import quoted, some
 
 #: Extensions of files by layout, without the dot.
 EXTENSIONS = {"parquet": (b"parquet", b"parq", b"pq"), "arrow": (b"arrow", b"feather", b"ipc")}
 # ``train-00000-of-00002-0123456789abcdef``: numbers, and a hash of the contents.
-_OF_SEVERAL = re.compile(r"-\d{5}-of-\d{5}.*")
-_NUMBERS = re.compile(r"([-_.]\d+)*([-_.][0-9a-f]{8,})?$")
-_BETWEEN = re.compile(r"[-._ ]")
+_OF_SEVERAL = re.compile(r"(.*?)-\d{5}-of-\d{5}.*")
 # What such files are called, whatever is in them.
 _GENERAL = re.compile(r"data|dataset|default|part|shard|file|images?|table|\d*", re.IGNORECASE)
 # The tables that ``datasets`` keeps of what was computed from others.
@@ -81,7 +79,7 @@ def tables_at(place: Place, layout: str, wanted: Wanted) -> TableSet:
         SourceError: there are none, or those of several sets.
         ConfigError: the output is the source.
     """
-    shards = shards_at(place, wanted, partial(_is_table, layout), BESIDE, split_told_by)
+    shards = shards_at(place, wanted, partial(_is_table, layout), BESIDE, split_of_table)
     base = place.name.rpartition("/")[2]
     files = [
         TableFile(
@@ -95,7 +93,7 @@ def tables_at(place: Place, layout: str, wanted: Wanted) -> TableSet:
     _require_one_set(place, files)
     return TableSet(
         files=files,
-        tells_splits=any(split_told_by(file.name) for file in files),
+        tells_splits=any(split_of_table(file.name) for file in files),
         passed=shards.passed,
         doubts=(*shards.doubts, *_doubts_about_parts(files)),
     )
@@ -105,27 +103,21 @@ def _is_table(layout: str, name: bytes) -> bool:
     return extension_of(name) in EXTENSIONS[layout] and not name.startswith(_COMPUTED)
 
 
-def split_told_by(path: str) -> str | None:
+def split_of_table(path: str) -> str | None:
     """Return the split that the name of a table tells; None if it tells none.
 
-    >>> split_told_by("data/train-00000-of-00002.parquet"), split_told_by("test/0000.parquet")
+    Hugging Face's libraries name tables by their splits, whatever these are called.
+
+    >>> split_of_table("data/train-00000-of-00002.parquet"), split_of_table("test/0000.parquet")
     ('train', 'test')
-    >>> split_told_by("beans-val.arrow"), split_told_by("data/clean.100-00000-of-00001.parquet")
-    ('val', 'clean.100')
-    >>> split_told_by("data.parquet")
+    >>> split_of_table("data/clean.100-00000-of-00001.parquet"), split_of_table("data.parquet")
+    ('clean.100', None)
     """
-    *folders, base = path.split("/")
-    stem = os.path.splitext(base)[0]
-    named = _OF_SEVERAL.search(stem)
-    name = stem[: named.start()] if named else _NUMBERS.sub("", stem)
-    words = _BETWEEN.split(name)
-    for word in (name, words[-1], words[0]):
-        if is_plainly_a_split(word):
-            return word
-    for folder in reversed(folders):
-        if is_plainly_a_split(folder.removeprefix(_PARTIAL)):
-            return folder.removeprefix(_PARTIAL)
-    return name if named and not _GENERAL.fullmatch(name) else None
+    told = split_in_name(path)
+    named = _OF_SEVERAL.fullmatch(os.path.basename(path))
+    if told is not None or named is None or _GENERAL.fullmatch(named[1]):
+        return told
+    return named[1]
 
 
 def _require_one_set(place: Place, files: Sequence[TableFile]) -> None:
