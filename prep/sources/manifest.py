@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from prep.sources.base import HOWS, How, ImageEntry
 from prep.sources.columns import IMAGES, PLACES
 from prep.sources.naming import base_of
-from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, end_of, parts_in
+from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, column_parts_in, end_of
 from prep.storage.location import Location, Stamp
 from prep.storage.urls import leading_out
 from prep.text import quoted
@@ -225,7 +225,7 @@ class _Opened:
             raise IndexError(group)
         rows = int(self._file.metadata.row_group(group).num_rows)
         expected = min(self.rows - group * _ROW_GROUP, _ROW_GROUP)
-        parts = parts_in(self._end)[group]
+        parts = column_parts_in(self._end)[group]
         if rows != expected or any(part.values != expected for part in parts):
             raise ValueError(f"{rows:,} rows in part {group}; expected {expected:,}")
         if not {part.codec for part in parts} <= _CODECS:

@@ -33,7 +33,7 @@ from prep.shards import image_hashes
 from prep.sources.manifest import entries_of
 from prep.sources.registry import planned_source
 from prep.sources.tables import row_groups
-from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, end_of, parts_in
+from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, column_parts_in, end_of
 from prep.sources.tables.row_groups import RowGroup, read_group
 from prep.storage.location import FileChanged
 from tests.support.imagenet import contents
@@ -499,7 +499,7 @@ def test_a_footer_tells_the_parts_of_columns_as_pyarrow_does(compression: str) -
     data = parquet(table(long=["x" * 40_000] * 10), rows=3, compression=compression)
     metadata = pq.read_metadata(pa.BufferReader(data))
     names = {UNCOMPRESSED: "UNCOMPRESSED", SNAPPY: "SNAPPY"}
-    found = parts_in(end_of(io.BytesIO(data), len(data)))
+    found = column_parts_in(end_of(io.BytesIO(data), len(data)))
     for number, parts in enumerate(found):
         columns = map(metadata.row_group(number).column, range(metadata.num_columns))
         expected = [(column.compression, column.num_values) for column in columns]

@@ -51,7 +51,7 @@ def end_of(file: BinaryIO, size: int) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def parts_in(end: bytes) -> tuple[tuple[ColumnPart, ...], ...]:
+def column_parts_in(end: bytes) -> tuple[tuple[ColumnPart, ...], ...]:
     """Return the parts of columns in each row group.
 
     Args:
@@ -60,7 +60,7 @@ def parts_in(end: bytes) -> tuple[tuple[ColumnPart, ...], ...]:
     Raises:
         ValueError: the footer is malformed.
 
-    >>> parts_in(bytes.fromhex("49 1c 19 1c 3c 45 02 16 0a 00 00 00 00 0d000000 50415231"))
+    >>> column_parts_in(bytes.fromhex("49 1c 19 1c 3c 45 02 16 0a 00 00 00 00 0d000000 50415231"))
     ((ColumnPart(codec=1, values=5),),)
     """
     begin = len(end) - _END - int.from_bytes(end[-_END : -_END // 2], "little")
