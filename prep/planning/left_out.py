@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prep.images.likeness.alike import Links
-from prep.images.likeness.hashing import Hashes
-from prep.images.likeness.neighbours import Positions
+from prep.images.likeness.hashing import Hashes, Positions
 from prep.sources.base import Catalog
 from prep.sources.folders.ignored import Ignored
 from prep.sources.folders.names import training_splits
@@ -49,11 +48,13 @@ class LookAlikes:
     Attributes:
         compared: number of images that were compared.
         radius: the largest distance that counts.
+        crowded: number of images that look like so many that they were compared with some only.
         images: those that are left out.
     """
 
     compared: int
     radius: int
+    crowded: int
     images: tuple[LeftOut, ...]
 
 
@@ -82,7 +83,12 @@ def leave_out_look_alikes(
         LeftOut(_named(catalog, image.row), _named(catalog, image.kept), *image[2:])
         for image in sorted(redundant)
     ]
-    found = LookAlikes(compared=len(links.rows), radius=links.pairs.radius, images=tuple(names))
+    found = LookAlikes(
+        compared=len(links.rows),
+        radius=links.pairs.radius,
+        crowded=links.crowded,
+        images=tuple(names),
+    )
     if not names:
         return catalog, found
     left = np.ones(images.num_rows, bool)

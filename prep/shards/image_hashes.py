@@ -22,8 +22,7 @@ import xxhash
 from prep.config.model import Config
 from prep.errors import RefusedImage, SourceError
 from prep.images.likeness.alike import Flags
-from prep.images.likeness.hashing import UNKNOWN, Hashes
-from prep.images.likeness.neighbours import Positions
+from prep.images.likeness.hashing import UNKNOWN, Hashes, Positions
 from prep.planning.dealing import units_of_images
 from prep.planning.left_out import LookAlikes, leave_out_look_alikes
 from prep.settings.image_settings import ImageSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -163,16 +163,86 @@ def test_all_pairs_among_many_are_found_in_buckets_of_any_size() -> None:
     assert len(pairs) > 700
 
 
-def test_where_too_many_are_alike_fewer_bits_may_differ() -> None:
+def around(word: int, number: int, flips: int) -> Hashes:
+    """Return hashes that differ from a word in a few bits."""
     dice = np.random.default_rng(0)
-    hashes = np.full(12_000, 0x9D3C_55A1_0F7E_8421, np.uint64)
-    for _ in range(3):
-        hashes ^= np.uint64(1) << dice.integers(0, 64, len(hashes), np.uint64)
-    hashes = np.unique(hashes)
-    found = find_neighbours(hashes)
+    hashes = np.full(number, word, np.uint64)
+    for _ in range(flips):
+        hashes ^= np.uint64(1) << dice.integers(0, 64, number, np.uint64)
+    return np.unique(hashes)
+
+
+WORD = 0x9D3C_55A1_0F7E_8421
+WHITE_PAGES = around(WORD, 2500, 4)
+WHITE_PAGES[::3] ^= np.uint64(MIRROR)
+# Frames of many videos, which differ in 2 bits.
+FRAMES = np.unique(
+    np.array(
+        [turned(w, [at]) for w in around(WORD, 450, 64).tolist() for at in range(60)],
+        np.uint64,
+    )
+)
+
+
+@settings(max_examples=8)
+@given(clumped(), st.sampled_from(["pages", "a million pages"]))
+def test_pairs_of_others_are_found_however_many_are_alike(hashes: Hashes, many: str) -> None:
+    others = hashes[[min(apart(int(h), WORD), apart(int(h) ^ MIRROR, WORD)) > 15 for h in hashes]]
+    both = np.unique(np.concatenate([WHITE_PAGES, others]))
+    with pytest.MonkeyPatch.context() as patch:
+        if many == "a million pages":  # Too many to compare, unlike as many other images.
+            patch.setattr("prep.images.likeness.neighbours._COMPARISONS", 6_000_000)
+        found = find_neighbours(both)
+    at = {
+        int(row): int(value)
+        for value, row in zip(others, np.searchsorted(both, others), strict=True)
+    }
+    pairs = {
+        (at[a], at[b])
+        for a, b in zip(found.first.tolist(), found.second.tolist(), strict=True)
+        if a in at
+    }
+    values = others.tolist()
+    assert pairs == {(values[a], values[b]) for a, b in by_pairs(others, RADIUS)}
+    assert found.radius == RADIUS
+    assert not found.crowded[[*at]].any()
+
+
+@pytest.mark.parametrize("hashes", [WHITE_PAGES, FRAMES], ids=["pages", "frames"])
+def test_images_that_look_like_very_many_are_one_group_of_which_one_stays(hashes: Hashes) -> None:
+    rows = np.concatenate([hashes, hashes[:9]])
+    links = Links.of(rows)
+    assert links.pairs.radius == RADIUS
+    assert links.crowded == len(rows)
+    assert len(links.pairs.first) <= 4 * len(rows) + 500_000
+    for first, second, distance, mirrored, *_ in zip(*links.pairs[:4], strict=True):
+        one, other = int(links.values[int(first)]), int(links.values[int(second)])
+        assert distance == apart(one ^ (MIRROR if mirrored else 0), other)
+    groups = links.groups()
+    clump = links.pairs.clump[links.node]
+    assert (clump >= 0).all()
+    redundant = links.redundant(np.arange(len(rows)))
+    kept = np.setdiff1d(np.arange(len(rows)), [image.row for image in redundant])
+    words = 1 if hashes is WHITE_PAGES else 450
+    assert len(np.unique(groups)) == len(np.unique(clump)) == len(kept) == words
+    for image in redundant[::50]:
+        mirrored = MIRROR if image.mirrored else 0
+        assert apart(int(rows[image.row]) ^ mirrored, int(rows[image.kept])) == image.distance
+        assert image.distance <= RADIUS
+    # All look like the first one and its kind, which look like each other.
+    some = groups == 0
+    first = np.arange(len(rows)) == 0
+    assert np.array_equal(links.like_any(first), some & ~first)
+    assert np.array_equal(links.like_any(some), some)
+
+
+def test_where_there_are_too_many_images_to_compare_fewer_bits_may_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prep.images.likeness.neighbours._COMPARISONS", 600_000)
+    hashes = np.random.default_rng(0).integers(1, 2**64, 1000, np.uint64)
+    found = find_neighbours(np.unique(hashes))
     assert 0 < found.radius < RADIUS
-    assert 0 < len(found.first) <= 2 * len(hashes) + 500_000
-    assert int(found.distance.max()) <= found.radius
 
 
 @given(clumped(), st.randoms(use_true_random=False))

@@ -102,6 +102,7 @@ def test_images_that_look_alike_are_named_and_counted(source: Path) -> None:
     assert {**report.near_duplicates, "examples": {}} == {
         "compared": 11,
         "distance": 10,
+        "crowded": 0,
         "images": 9,
         "groups": 4,
         "across_splits": 2,

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from prep.images.likeness.hashing import UNKNOWN, Hashes
-from prep.images.likeness.neighbours import Neighbours, Positions, find_neighbours
+from prep.images.likeness.clumps import distances
+from prep.images.likeness.hashing import UNKNOWN, Hashes, Positions
+from prep.images.likeness.neighbours import Neighbours, find_neighbours
 
 Numbers = npt.NDArray[np.integer[Any]]
 Flags = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ class Links:
     Attributes:
         rows: int64, the images that were hashed.
         node: int64, for each of them the position of its hash among all different hashes.
-        nodes: number of different hashes.
+        values: uint64 (nodes,), the different hashes.
         sole: int64 (nodes,), the contents of all images with this hash; -1 if these differ.
         contents: int64, for each of ``rows``.
         pairs: the links, with ``first`` and ``second`` from 0 to ``nodes`` - 1.
@@ -66,7 +67,7 @@ class Links:
 
     rows: Positions
     node: Positions
-    nodes: int
+    values: Hashes
     sole: Positions
     contents: Positions
     pairs: Neighbours
@@ -92,15 +93,27 @@ class Links:
             np.concatenate([zeros, found.distance]),
             np.concatenate([zeros.astype(bool), found.mirrored]),
             found.radius,
+            found.clump,
+            found.crowded,
         )
         return cls(
             rows=rows,
             node=node,
-            nodes=len(values),
+            values=values,
             sole=np.where(lowest == highest, lowest, -1),
             contents=of_rows,
             pairs=pairs,
         )
+
+    @property
+    def nodes(self) -> int:
+        """The number of different hashes."""
+        return len(self.values)
+
+    @property
+    def crowded(self) -> int:
+        """The number of images that look like so many that they were compared with some only."""
+        return int(np.count_nonzero(self.pairs.crowded[self.node]))
 
     def groups(self) -> Positions:
         """Return numbers of groups: one for all images that are linked, maybe by way of others.
@@ -161,10 +174,20 @@ class Links:
         near = np.zeros(self.nodes, bool)
         near[first[apart & here[second]]] = True
         near[second[apart & here[first]]] = True
+        near |= self._others_in_clump(here)
         lowest, highest = _extremes(self.node[chosen], self.nodes, self.contents[chosen])
         differs = (lowest != highest)[self.node] | (lowest[self.node] != self.contents)
         like: Flags = near[self.node] | (here[self.node] & differs)
         return like
+
+    def _others_in_clump(self, chosen: Flags) -> Flags:
+        """Return which nodes are in a clump with other nodes, of those chosen."""
+        clump = self.pairs.clump
+        inside = clump >= 0
+        numbers = np.bincount(clump[inside & chosen], minlength=int(clump.max(initial=-1)) + 1)
+        others = np.zeros(self.nodes, bool)
+        others[inside] = numbers[clump[inside]] > chosen[inside]
+        return others
 
     def examples(self, wanted: Flags, kinds: Numbers | None, most: int) -> list[Pair]:
         """Return pairs of images with other contents, the nearest first, one of each group.
@@ -212,6 +235,8 @@ class Links:
         linked = self.groups() >= 0
         order = np.flatnonzero(linked)[np.argsort(rank[linked])]
         near = self._near()
+        clump = self.pairs.clump.tolist()
+        of_clump: dict[int, int] = {}  # The first node of each that was kept.
         kept: dict[int, int] = {}  # By node, its first row.
         gone: dict[int, tuple[int, int, bool]] = {}
         found = []
@@ -219,16 +244,26 @@ class Links:
             node, row = int(self.node[at]), int(self.rows[at])
             if stays[at]:
                 kept.setdefault(node, row)
+                of_clump.setdefault(clump[node], node)
                 continue
             if node not in kept and node not in gone:
                 stay = [(d, m, kept[other]) for other, d, m in near[node] if other in kept]
+                if not stay and clump[node] >= 0 and clump[node] in of_clump:
+                    other = of_clump[clump[node]]
+                    stay = [(*self._apart_by(node, other), kept[other])]
                 if not stay:
                     kept[node] = row
+                    of_clump.setdefault(clump[node], node)
                     continue
                 distance, mirrored, instead = min(stay)
                 gone[node] = instead, distance, mirrored
             found.append(Redundant(row, *gone.get(node, (kept.get(node, row), 0, False))))
         return found
+
+    def _apart_by(self, node: int, other: int) -> tuple[int, bool]:
+        """Return in how many bits two nodes differ, and whether one was mirrored for that."""
+        distance, mirrored = distances(self.values[node : node + 1], self.values[other])
+        return int(distance[0]), bool(mirrored[0])
 
     def _near(self) -> dict[int, list[tuple[int, int, bool]]]:
         """Return the nodes near each node that has any, with distance and whether mirrored."""

@@ -16,6 +16,8 @@ from prep.images.decoders.values import Pixels
 
 #: Hashes of many images.
 Hashes = npt.NDArray[np.uint64]
+#: Where some of them are.
+Positions = npt.NDArray[np.int64]
 
 BITS = 64
 #: Hexadecimal digits of a hash.

@@ -4,11 +4,15 @@ Multi-index hashing: Norouzi, Punjani and Fleet (2012), "Fast Search in Hamming 
 Multi-Index Hashing". Hashes are cut into four chunks of 16 bits. If two hashes differ in at most
 ``4 r + a`` bits, they differ in at most r bits in one of the first a + 1 chunks, or in at most
 r - 1 in one of the others. So each hash is only compared with those whose chunks are that near.
+
+Where very many hashes are near each other, their pairs are too many to list. Then such hashes are
+gathered into clumps, see :mod:`prep.images.likeness.clumps`, of which some take part in the search.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -19,9 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from prep.images.likeness.hashing import MIRROR, Hashes
-
-Positions = npt.NDArray[np.int64]
+from prep.images.likeness.clumps import find_clumps, links_within, representatives
+from prep.images.likeness.hashing import MIRROR, Hashes, Positions
 
 _CHUNKS, _CHUNK_BITS = 4, 16
 # Hashes in a bucket, on average. With fewer, visiting a bucket costs more than its comparisons.
@@ -30,7 +33,9 @@ _BLOCK = 1 << 17  # comparisons at once: 1 MiB
 _COMPARISONS = 50_000_000_000  # at 1 to 3 ns
 #: The number of bits in which hashes of images that look alike may differ.
 RADIUS = 10
-_RADII = (RADIUS, 8, 6, 4, 2, 0)
+_RADII = (8, 6, 4, 2, 0)
+# How many hashes may be near one that is not crowded, the first that leaves few enough pairs.
+_CROWDS = (100, 50, 25, 12, 6)
 
 
 class Neighbours(NamedTuple):
@@ -41,6 +46,11 @@ class Neighbours(NamedTuple):
         distance: uint8 (pairs,), the number of bits in which they differ.
         mirrored: bool (pairs,), whether one had to be mirrored for that.
         radius: the largest distance that was looked for.
+        clump: int64 (hashes,), the number of the clump that a hash is in; -1 for none. Any two
+            hashes of a clump are near each other; ``pairs`` has those with the first of them, and
+            a few others.
+        crowded: bool (hashes,), those that are near so many others that only some of these pairs
+            are found. All pairs of others are.
     """
 
     first: Positions
@@ -48,42 +58,126 @@ class Neighbours(NamedTuple):
     distance: npt.NDArray[np.uint8]
     mirrored: npt.NDArray[np.bool_]
     radius: int
+    clump: Positions
+    crowded: npt.NDArray[np.bool_]
+
+
+class _Near(NamedTuple):
+    """Pairs as in :class:`Neighbours`, sorted, each of them once."""
+
+    first: Positions
+    second: Positions
+    distance: npt.NDArray[np.uint8]
+    mirrored: npt.NDArray[np.bool_]
 
 
 def find_neighbours(hashes: Hashes, radius: int = RADIUS) -> Neighbours:
     """Find all pairs of hashes that differ in at most ``radius`` bits, mirrored or not.
 
-    If there are too many such pairs, or it would take too many comparisons, the radius is reduced
-    until there are not. That depends on the hashes alone.
+    If there are too many such pairs, or it would take too many comparisons, not all pairs of hashes
+    that are crowded are found. Among more than two million hashes, or if that does not suffice, the
+    radius is reduced. Both depend on the hashes alone.
 
     Args:
         hashes: uint64, no two of them equal.
     """
-    most = 2 * len(hashes) + 500_000
-    for smaller in (r for r in (radius, *_RADII) if r <= radius):
-        found = _Search(hashes, smaller).pairs(most)
-        if found is not None:
-            return found
-    nothing = np.zeros(0, np.int64)
-    return Neighbours(nothing, nothing, nothing.astype(np.uint8), nothing.astype(bool), 0)
+    radius = _affordable(len(hashes), radius)
+    most = 4 * len(hashes) + 500_000
+    near = _Search(hashes, radius).pairs(most)
+    if near is not None:
+        nowhere = np.full(len(hashes), -1, np.int64)
+        return Neighbours(*near, radius, nowhere, np.zeros(len(hashes), bool))
+    crowding = _crowding(hashes, radius)
+    order = np.argsort(-crowding, kind="stable")
+    crowded = _are_crowded(crowding, most)
+    clump = find_clumps(hashes, order[: np.count_nonzero(crowded)], radius)
+    near, reached = _search_within(hashes, representatives(clump), radius, most)
+    found = [links_within(hashes, clump), np.stack(near, dtype=np.int64)]
+    if reached < radius:
+        near, reached = _search_within(hashes, np.flatnonzero(~crowded), radius, most)
+        found.append(np.stack(near, dtype=np.int64))
+    return Neighbours(*_distinct(np.concatenate(found, axis=1)), reached, clump, crowded)
+
+
+def _search_within(hashes: Hashes, chosen: Positions, radius: int, most: int) -> tuple[_Near, int]:
+    """Return the pairs of those chosen, and the radius for which these are not too many."""
+    for smaller in (radius, *(r for r in _RADII if r < radius)):
+        near = _Search(hashes[chosen], smaller).pairs(most)
+        if near is not None:
+            return near._replace(first=chosen[near.first], second=chosen[near.second]), smaller
+    return _distinct(np.zeros((4, 0), np.int64)), 0
+
+
+def _are_crowded(crowding: Positions, most: int) -> npt.NDArray[np.bool_]:
+    """Return which hashes are near so many that all others have no more than ``most`` pairs."""
+    for crowd in _CROWDS:
+        crowded: npt.NDArray[np.bool_] = crowding > crowd
+        if crowding[~crowded].sum() <= 2 * most:
+            break
+    return crowded
+
+
+def _crowding(hashes: Hashes, radius: int) -> Positions:
+    """Return how crowded each hash is: about how many others are near it.
+
+    Where it would take too long to count these, it is the number of those with similar chunks.
+    """
+    candidates = _Search(hashes, radius).candidates()
+    enough = 2 * _if_spread_evenly(len(hashes), radius)
+    most = len(hashes)
+    while True:
+        few = np.flatnonzero(candidates <= most)
+        search = _Search(hashes[few], radius)
+        if search.comparisons() <= enough:
+            crowding = candidates + max(_CROWDS)
+            crowding[few] = search.degrees()
+            return crowding
+        most //= 2
+
+
+def _affordable(number: int, radius: int) -> int:
+    """Return the largest radius within which this many hashes can be compared, evenly spread."""
+    for smaller in (radius, *(r for r in _RADII if r < radius)):
+        if _if_spread_evenly(number, smaller) <= _COMPARISONS:
+            return smaller
+    return 0
+
+
+def _if_spread_evenly(number: int, radius: int) -> int:
+    """Return how many comparisons a search makes if no hash is near more others than another."""
+    bits = _bits(number)
+    buckets = sum(
+        math.comb(bits, flipped)
+        for chunk in range(_CHUNKS)
+        for flipped in range(_chunk_radius(radius, chunk) + 1)
+    )
+    return number * buckets * (number >> bits)
+
+
+def _bits(number: int) -> int:
+    """Return by how many bits of a chunk to sort this many hashes into buckets."""
+    return min(max(number // _IN_BUCKET, 1).bit_length() - 1, _CHUNK_BITS)
 
 
 class _Search:
     """A search within one radius."""
 
     def __init__(self, hashes: Hashes, radius: int) -> None:
-        self._radius = radius
-        most_bits = max(len(hashes) // _IN_BUCKET, 1).bit_length() - 1
-        self._bits = min(most_bits, _CHUNK_BITS)
+        self._radius, self._number = radius, len(hashes)
+        self._bits = _bits(len(hashes))
         self._tables = [
             _Table(hashes, chunk, self._bits, chunk_radius)
             for chunk in range(_CHUNKS)
             if (chunk_radius := _chunk_radius(radius, chunk)) >= 0
         ]
 
-    def pairs(self, most: int) -> Neighbours | None:
+    def comparisons(self) -> int:
+        """Return how many comparisons a search makes."""
+        return sum(table.comparisons() for table in self._tables)
+
+    def pairs(self, most: int) -> _Near | None:
         """Return all pairs; None if there are more than ``most``, or they take too long."""
-        if sum(table.comparisons() for table in self._tables) > _COMPARISONS:
+        if self.comparisons() > _COMPARISONS:
             return None
         found = [np.zeros((4, 0), np.int64)]
         limit = _Limit(_CHUNKS * most)  # Each chunk may find a pair.
@@ -93,7 +187,24 @@ class _Search:
                 found += pool.map(search, table.parts())
         if limit.passed:
             return None
-        return _distinct(np.concatenate(found, axis=1), self._radius, most)
+        near = _distinct(np.concatenate(found, axis=1))
+        return near if len(near.first) <= most else None
+
+    def degrees(self) -> Positions:
+        """Return for each hash how many others one table finds near it, the one that finds most."""
+        most = np.zeros(self._number, np.int64)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for table in self._tables:
+                degrees = _Degrees(self._number)
+                for _ in pool.map(partial(table.count, self._radius, degrees), table.parts()):
+                    pass
+                np.maximum(most, degrees.found, out=most)
+        return most
+
+    def candidates(self) -> Positions:
+        """Return for each hash with how many it is compared, in the table with fewest of them."""
+        fewest: Positions = np.min([table.candidates() for table in self._tables], axis=0)
+        return fewest
 
 
 class _Limit:
@@ -110,6 +221,18 @@ class _Limit:
     def add(self, number: int) -> None:
         with self._lock:
             self._left -= number
+
+
+class _Degrees:
+    """Counts for each hash how many others threads find near it."""
+
+    def __init__(self, number: int) -> None:
+        self.found = np.zeros(number, np.int64)
+        self._lock = threading.Lock()
+
+    def add(self, positions: Positions, numbers: Positions) -> None:
+        with self._lock:
+            np.add.at(self.found, positions, numbers)
 
 
 def _chunk_radius(radius: int, chunk: int) -> int:
@@ -142,10 +265,20 @@ class _Table:
 
     def comparisons(self) -> int:
         """Return how many comparisons a search makes."""
+        return int(self._counts @ self._candidates()) // 2
+
+    def candidates(self) -> Positions:
+        """Return for each hash how many are in buckets that are near its own."""
+        found = np.empty(len(self._order), np.int64)
+        found[self._order] = np.repeat(self._candidates(), self._counts)
+        return found
+
+    def _candidates(self) -> Positions:
+        """Return for each bucket how many hashes are in buckets near it."""
         buckets = np.arange(len(self._counts))
-        counts = self._counts.astype(np.float64)
         flips = (*self._flips, *self._mirrored_flips)
-        return int(sum(counts @ counts[buckets ^ flip] for flip in flips)) // 2
+        found: Positions = np.sum([self._counts[buckets ^ flip] for flip in flips], axis=0)
+        return found
 
     def parts(self) -> list[Positions]:
         """Return the buckets that hold any hash, in parts that can be searched at once."""
@@ -160,7 +293,7 @@ class _Table:
         """
         found = [np.zeros((4, 0), np.int64)]
         for bucket in buckets.tolist():
-            for near in self._compare(bucket, radius):
+            for near in self._near(bucket, radius):
                 if limit.passed:
                     break
                 found.append(near)
@@ -170,8 +303,30 @@ class _Table:
         pairs[:2].sort(axis=0)
         return pairs
 
-    def _compare(self, bucket: int, radius: int) -> Iterator[Positions]:
+    def count(self, radius: int, degrees: _Degrees, buckets: Positions) -> None:
+        """Count for each hash those near it of which one is in these buckets."""
+        for bucket in buckets.tolist():
+            for block in self._compare(bucket):
+                near = block.distances <= radius
+                of_rows, of_columns = (np.count_nonzero(near, axis=axis) for axis in (1, 0))
+                rows = block.start + np.arange(len(of_rows))
+                columns = np.flatnonzero(of_columns)
+                degrees.add(self._order[rows], of_rows)
+                degrees.add(self._order[block.columns[columns]], of_columns[columns])
+
+    def _near(self, bucket: int, radius: int) -> Iterator[Positions]:
         """Yield the near pairs of a bucket with hashes that come later, as :meth:`search`."""
+        for block in self._compare(bucket):
+            near = np.flatnonzero(block.distances <= radius)  # 20 times as fast as in 2 dimensions
+            if len(near):
+                first, column = np.divmod(near, len(block.columns))
+                first, second = first + block.start, block.columns[column]
+                distance = block.distances.ravel()[near]
+                pairs = np.stack([first, second, distance, column >= block.plain])
+                yield pairs[:, second > first]
+
+    def _compare(self, bucket: int) -> Iterator[_Block]:
+        """Compare the hashes of a bucket with those in the same one and in later ones near it."""
         start, count = int(self._starts[bucket]), int(self._counts[bucket])
         direct, mirrored = self._flips ^ bucket, self._mirrored_flips ^ bucket
         direct, mirrored = direct[direct >= bucket], mirrored[mirrored >= bucket]
@@ -184,14 +339,23 @@ class _Table:
         at_once = max(_BLOCK // len(columns), 1)
         for row in range(start, start + count, at_once):
             rows = self._hashes[row : min(row + at_once, start + count)]
-            distances = np.bitwise_count(rows[:, None] ^ others)
-            near = np.flatnonzero(distances <= radius)  # 20 times as fast as in two dimensions
-            if len(near):
-                first, column = np.divmod(near, len(columns))
-                first, second = first + row, columns[column]
-                later = second > first
-                pairs = np.stack([first, second, distances.ravel()[near], column >= plain])
-                yield pairs[:, later]
+            yield _Block(row, columns, plain, np.bitwise_count(rows[:, None] ^ others))
+
+
+class _Block(NamedTuple):
+    """Distances of hashes in a row of a table to some others.
+
+    Attributes:
+        start: place of the first of them in the table.
+        columns: places of the others.
+        plain: how many of these are compared as they are; the rest is mirrored.
+        distances: uint8 (rows, columns).
+    """
+
+    start: int
+    columns: Positions
+    plain: int
+    distances: npt.NDArray[np.uint8]
 
 
 def _ranges(starts: Positions, counts: Positions, buckets: Positions) -> Positions:
@@ -203,20 +367,14 @@ def _ranges(starts: Positions, counts: Positions, buckets: Positions) -> Positio
     return positions
 
 
-def _distinct(pairs: Positions, radius: int, most: int) -> Neighbours | None:
-    """Return each pair once, at its smaller distance; None if there are more than ``most``."""
+def _distinct(pairs: Positions) -> _Near:
+    """Return each pair once, at its smaller distance."""
     first, second, distance, mirrored = pairs
     order = np.lexsort((mirrored, distance, second, first))
     first, second = first[order], second[order]
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
-    if np.count_nonzero(new) > most:
-        return None
     kept = order[new]
-    return Neighbours(
-        first[new],
-        second[new],
-        distance[kept].astype(np.uint8),
-        mirrored[kept].astype(bool),
-        radius,
+    return _Near(
+        first[new], second[new], distance[kept].astype(np.uint8), mirrored[kept].astype(bool)
     )

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prep.images.likeness.alike import Flags, Links, Pair
-from prep.images.likeness.hashing import UNKNOWN, Hashes
-from prep.images.likeness.neighbours import Positions
+from prep.images.likeness.hashing import UNKNOWN, Hashes, Positions
 from prep.output.receipt import ShardReceipt
 from prep.output.report import checksums
 from prep.output.report.duplicates import Copy, checksums_by_row, splits_in_order
@@ -62,7 +61,8 @@ class NearCopies:
 
     Attributes:
         compared: number of images that were compared; not those of one colour, and refused ones.
-        radius: the largest distance that counts; less than usual if too many images look alike.
+        radius: the largest distance that counts; less than usual if there are too many images.
+        crowded: number of images that look like so many that they were compared with some only.
         rows: the images, group by group.
         leaks: number of images of a split that look like one of another split that one trains on
             before it, as ``{"val": {"train": 13}}``.
@@ -71,6 +71,7 @@ class NearCopies:
 
     compared: int
     radius: int
+    crowded: int
     rows: Sequence[NearRow]
     leaks: Mapping[str, Mapping[str, int]]
     pairs: Mapping[str, Sequence[NearPair]]
@@ -83,6 +84,7 @@ class NearCopies:
         return {
             "compared": self.compared,
             "distance": self.radius,
+            "crowded": self.crowded,
             "images": len(self.rows),
             "groups": len(groups),
             "across_splits": sum(row.leak for row in left),
@@ -201,6 +203,7 @@ class _Finder:
         return NearCopies(
             compared=len(links.rows),
             radius=links.pairs.radius,
+            crowded=links.crowded,
             rows=[*self._rows(group, in_leak, in_conflict)],
             leaks=self._leaks(split),
             pairs={
@@ -274,7 +277,12 @@ def near_copies_left_out(found: LookAlikes) -> NearCopies:
         _group_left_out(number, kept, groups[kept]) for number, kept in enumerate(sorted(groups), 1)
     )
     return NearCopies(
-        compared=found.compared, radius=found.radius, rows=tuple(rows), leaks={}, pairs={}
+        compared=found.compared,
+        radius=found.radius,
+        crowded=found.crowded,
+        rows=tuple(rows),
+        leaks={},
+        pairs={},
     )
 
 

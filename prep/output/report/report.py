@@ -40,6 +40,7 @@ class RunReport(Displayable):
             all of them.
         near_duplicates: images that look alike, if that was asked for: ``compared``, how many
             images were; ``distance``, in how many of 64 bits the hashes of two may differ;
+            ``crowded``, how many look like so many others that they were compared with some only;
             ``images``, the number that look like another; their ``groups``, those
             ``across_splits``, and ``conflicts``; ``dropped``, the number that were left
             out; ``leaks`` and ``examples`` as in ``duplicates``. ``near_duplicates.csv``

@@ -177,7 +177,10 @@ def _duplicates(value: object) -> dict[str, Any]:
 
 def _near_duplicates(value: object) -> dict[str, Any]:
     fields = Fields(value, "the near-duplicates of a report")
-    counted = ("compared", "distance", "images", "groups", "across_splits", "conflicts", "dropped")
+    counted = (
+        *("compared", "distance", "crowded", "images", "groups"),
+        *("across_splits", "conflicts", "dropped"),
+    )
     near: dict[str, Any] = {
         **{name: fields.whole(name) for name in counted},
         "leaks": {split: counts(of, "leaks") for split, of in fields.object("leaks").items()},

@@ -143,9 +143,14 @@ def describe_near_duplicates(
         said = f"{images} that look alike, in {groups}{table}"
     else:
         said = f"No two of {counted(found['compared'], 'image')} look alike"
+    if found["crowded"]:
+        said += (
+            f"; {found['crowded']:,} look like so many others that each was compared with some of "
+            "these only"
+        )
     if found["distance"] < RADIUS:
         said += (
-            f"; so many look alike that only hashes count that differ in at most "
+            f"; there are so many images that only hashes count that differ in at most "
             f"{found['distance']} bits, not {RADIUS}"
         )
     return said
