@@ -18,7 +18,7 @@ from prep.text import one_line, size_text, triple
 if TYPE_CHECKING:
     from prep.execution.preflight.rules import ClusterCheck
     from prep.operations.mean import MeanReport
-    from prep.operations.preparation import Estimate
+    from prep.operations.tools.estimating import Estimate
     from prep.operations.verify import VerificationReport
     from prep.output.findings import Finding
     from prep.output.report.report import RunReport

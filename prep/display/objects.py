@@ -19,7 +19,7 @@ from prep.text import counted, distinct_lines, duration, size_text, triple
 
 if TYPE_CHECKING:
     from prep.operations.mean import MeanReport
-    from prep.operations.preparation import Estimate
+    from prep.operations.tools.estimating import Estimate
     from prep.operations.verify import VerificationReport
 
 _MOST_CLASSES = 20

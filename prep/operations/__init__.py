@@ -1,7 +1,7 @@
 """The operations of the package: plan, run, mean, verify, repair. They know all other rooms.
 
-- ``preparation`` makes a plan from a configuration, and estimates its run; ``outlook`` looks at
-  what a run would find in its output: it is ``prep.plan``.
+- ``preparation`` makes a plan from a configuration; ``outlook`` looks at what a run would find in
+  its output: it is ``prep.plan``.
 - ``run`` tells a run from its first to its last step; ``background`` runs one in a thread.
 - ``work`` has an executor do the work, and holds the ``Run`` value that is handed on.
 - ``publish`` writes the results of a run beside its shards, in one place.

@@ -22,7 +22,7 @@ from prep.errors import RefusedImage
 from prep.images.decoders.process import configure_process
 from prep.images.depths import Deep, Depths, depth_warning
 from prep.images.processor import ImageProcessor
-from prep.operations.preparation import estimate
+from prep.operations.tools.estimating import estimate
 from prep.output.journal import Journal
 from prep.output.receipt import SplitTotals, total_receipts
 from prep.output.report.duplicates import summarise_copies

@@ -152,7 +152,7 @@ def test_a_plan_of_what_is_half_done_says_what_is_left(home: Path) -> None:
 
 
 def test_what_is_left_is_what_the_time_is_of(home: Path) -> None:
-    from prep.operations.preparation import estimate
+    from prep.operations.tools.estimating import estimate
 
     whole = estimate(plan_images(config()))
     begun(5)

@@ -15,7 +15,7 @@ from distributed import Client
 import prep
 from prep.errors import ConfigError, OutputConflict, SourceError, UntrustedPlan
 from prep.execution.writing import write_serially
-from prep.operations.preparation import estimate
+from prep.operations.tools.estimating import estimate
 from prep.output.journal import Journal
 from prep.output.plan_file import require_trusted
 from prep.output.receipt import of_outcome

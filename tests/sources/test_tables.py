@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import prep
 from prep.errors import PrepError, RefusedImage
 from prep.images.likeness.hashing import UNKNOWN
-from prep.operations.preparation import estimate
+from prep.operations.tools.estimating import estimate
 from prep.planning.dealing import deal
 from prep.planning.plan import RunPlan
 from prep.planning.planner import shuffled

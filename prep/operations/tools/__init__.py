@@ -4,6 +4,7 @@ first_steps     before a first run: a configuration, a label map, a demonstratio
 cluster_check   the check of a cluster
 kept_dashboard  a run whose dashboard stays up
 split_lists     the splits of a source, saved as a list of its images
+estimating      how long a run will take, and how large its output will be
 lookup          what one record of a shard holds
 
 Paths and URLs come in as the user has typed them. Operations that read or write a whole output

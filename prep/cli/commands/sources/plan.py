@@ -13,7 +13,7 @@ from prep.text import one_line
 
 if TYPE_CHECKING:
     from prep.config.model import Config
-    from prep.operations.preparation import Estimate
+    from prep.operations.tools.estimating import Estimate
     from prep.planning.plan import RunPlan
 
 
@@ -33,7 +33,7 @@ def plan(config: Config, append: bool, compact: bool, workers: int | None, talk:
     from prep.monitoring.events import emitting
     from prep.operations.growth.appending import aim_of
     from prep.operations.outlook import look_ahead
-    from prep.operations.preparation import estimate
+    from prep.operations.tools.estimating import estimate
 
     with emitting(talk.callbacks("planning")) as events:
         events.stage(f"listing {one_line(str(config.source))}")
