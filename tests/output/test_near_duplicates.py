@@ -201,6 +201,20 @@ def test_only_one_of_each_group_stays_in_a_split_not_trained_on(source: Path) ->
     assert prep.run(asked).was_complete
 
 
+def test_images_of_an_output_stay_when_ones_that_look_alike_are_appended(source: Path) -> None:
+    asked = config(source, near_duplicates="drop", leaks="fail")
+    first = prep.run(asked)
+    for seed, name in ((0, "train/cat/7.jpg"), (0, "val/cat/7.jpg"), (8, "train/cat/8.jpg")):
+        (source / name).write_bytes(jpeg(photo(seed), quality=45))
+    report = prep.run(asked, append=True)
+    assert report.images["written"] == first.images["written"] + 1
+    dropped = {row["path"] for row in rows(Path(report.output)) if row["dropped"]}
+    assert {"train/cat/7.jpg", "val/cat/7.jpg", "train/cat/worse.jpg"} <= dropped
+    assert "train/cat/0.jpg" not in dropped
+    assert prep.run(asked).was_complete
+    assert examine(Path(report.output)).problems == ()
+
+
 def test_hashes_of_candidates_are_those_of_the_run_and_are_made_once(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
