@@ -96,7 +96,7 @@ def test_source_and_output_are_arguments_or_flags(
     command: str, arguments: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "config.json").write_text('{"source": "elsewhere", "output": "out"}')
-    function = "prep.run" if command == "run" else "prep.plan"
+    function = "prep.run" if command == "run" else "prep.operations.outlook.look_ahead"
     config = asked(monkeypatch, function, command, *arguments)["values"][0]
     assert (config.source, config.output) == ("photos", "out")
 
@@ -219,7 +219,7 @@ def test_counts_may_be_written_shortly(
 ) -> None:
     config = asked(
         monkeypatch,
-        "prep.plan",
+        "prep.operations.outlook.look_ahead",
         "plan",
         "photos",
         "out",
@@ -245,7 +245,7 @@ def test_a_second_configuration_wins_over_the_first(
     (home / "b.json").write_text('{"crop_size": 32, "seed": 5}')
     config = asked(
         monkeypatch,
-        "prep.plan",
+        "prep.operations.outlook.look_ahead",
         "plan",
         "-c",
         "a.yaml",
@@ -380,7 +380,9 @@ def test_several_sources_are_flags_or_json(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_tree(home / "more", TREE)
-    config = asked(monkeypatch, "prep.plan", "plan", *arguments, "-o", "out")["values"][0]
+    config = asked(
+        monkeypatch, "prep.operations.outlook.look_ahead", "plan", *arguments, "-o", "out"
+    )["values"][0]
     expected = [(split, str(home / path)) for split, paths in source.items() for path in paths]
     assert list(config.source.parts) == expected
     assert "source: given twice: 'photos', and 'more', 'photos' with --source" in refused(
