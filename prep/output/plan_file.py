@@ -6,6 +6,7 @@ A repair reads the source that the plan names, with this user's rights.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from prep.planning.stored_plan import plan_from_json
 from prep.sources import manifest
 from prep.sources.labelling.label_rules import files_for_labels
 from prep.sources.registry import reopen_source
-from prep.text import one_line, quoted, reason_of, shown, some
+from prep.text import one_line, quoted, reason_and_file, reason_of, shown, some
 
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
 
@@ -139,10 +140,14 @@ def owner(layout: OutputLayout) -> str | None:
     for path in (layout.root, layout.state, layout.plan, layout.manifest):
         if path.local is None:
             return "is in a storage, which does not say who owns it"
-        with contextlib.suppress(FileNotFoundError):
+        try:
             uid = path.local.stat().st_uid
-            if uid != os.geteuid():
-                return f"belongs to {_name(uid)}, or may come from them"
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP):  # Nothing can be read there.
+                return f"can't be told to be yours ({reason_and_file(error)})"
+            continue
+        if uid != os.geteuid():
+            return f"belongs to {_name(uid)}, or may come from them"
     return None
 
 

@@ -117,12 +117,12 @@ def test_it_opens_without_a_network(
 
 def test_a_table_that_is_wider_than_the_screen_says_so(output: Path, opened: Open) -> None:
     page = opened(output, PHONE)
-    table = page.locator("#classes .scroll")
+    table = page.get_by_role("region", name="Images written by class and split")
     assert table.evaluate("(e) => e.scrollWidth > e.clientWidth")
-    assert page.locator("#classes .wider").is_visible()
-    for cell in page.locator("#classes tbody th").all()[2:]:
+    assert page.locator("#classes .wider").first.is_visible()
+    for cell in table.locator("tbody th").all()[2:]:
         assert cell.evaluate("(e) => e.clientHeight") < 40  # "bird" and "cat" are on one line.
-    assert not opened(output).locator("#classes .wider").is_visible()
+    assert not opened(output).locator("#classes .wider:visible").count()
 
 
 def test_names_are_shown_and_not_run(output: Path, opened: Open) -> None:
@@ -242,7 +242,7 @@ def test_numbers_lead_to_the_refused_images(output: Path, opened: Open) -> None:
 def column(page: Page, number: int) -> list[str]:
     """The texts of a column of the table of classes, from the top, of rows that are visible."""
     texts: list[str] = page.evaluate(
-        "(n) => [...document.querySelectorAll('#classes tbody tr')]"
+        "(n) => [...document.querySelectorAll('#classes .sortable tbody tr')]"
         ".filter((row) => row.checkVisibility()).map((row) => row.cells[n].innerText)",
         number,
     )
@@ -313,7 +313,7 @@ def test_without_scripts_everything_is_there_to_be_read(output: Path, browser: B
     page = context.new_page()
     page.goto((output / "report.html").as_uri())
     assert not page.locator(".search:visible, button:visible").count()
-    assert page.locator("#classes tbody tr:visible").count() == 4
+    assert page.locator("#classes .sortable tbody tr:visible").count() == 4
     assert page.locator("#images a.shot[href^='file://']:visible").count() >= 20
     page.locator("#refused .reasons a", has_text="not an image").click()
     page.locator("#refused summary", has_text="not an image").wait_for()

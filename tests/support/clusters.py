@@ -155,6 +155,7 @@ class Terminal:
         os.close(screen)
         self._shown = bytearray()
         self._closed = False
+        self._taking = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -178,8 +179,18 @@ class Terminal:
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # Nobody has the terminal open any more.
             while not self._closed:
-                if select.select([self._keyboard], [], [], 0.1)[0]:
-                    self._shown += os.read(self._keyboard, 1 << 16)
+                select.select([self._keyboard], [], [], 0.1)
+                with self._taking:
+                    if self._is_ahead():
+                        self._shown += os.read(self._keyboard, 1 << 16)
+
+    def _is_ahead(self) -> bool:
+        """Whether something was sent to the screen that has not been read."""
+        return bool(select.select([self._keyboard], [], [], 0)[0])
+
+    def _has_read_all(self) -> bool:
+        with self._taking:
+            return self._closed or not self._reader.is_alive() or not self._is_ahead()
 
     @property
     def shown(self) -> str:
@@ -190,8 +201,9 @@ class Terminal:
         os.write(self._keyboard, key)
 
     def wait(self, seconds: float = 90) -> int:
-        """Waits for the end of the command, and gives back its exit code."""
+        """Waits for the end of the command and its last words, and gives back its exit code."""
         code: int = self.process.wait(seconds)
+        wait_until(self._has_read_all)
         return code
 
     def processes(self) -> list[psutil.Process]:

@@ -92,7 +92,7 @@
         for (const name of field.dataset.in.split(" ")) {
           const section = document.getElementById(name);
           const found = new Set();
-          for (const item of section.querySelectorAll("tbody tr, .class, .findings li")) {
+          for (const item of section.querySelectorAll(".sortable tbody tr, .class, .findings li")) {
             const where = item.querySelector("th, h3") ?? item;
             item.hidden = !where.textContent.toLowerCase().includes(text);
             if (!item.hidden) found.add(item);
