@@ -3,7 +3,8 @@
 An image becomes a hash of 64 bits, and two images are near if their hashes differ in few bits.
 
 ``hashing`` hashes pixels: the signs of its 64 lowest frequencies.
-``neighbours`` finds all hashes within a distance of each other, by multi-index hashing.
+``neighbours`` finds all hashes within a distance of each other, by multi-index hashing, with
+``buckets`` of hashes that are alike in one part.
 ``clumps`` gathers hashes of which very many are near each other.
 ``alike`` finds groups of such images, and which to keep of each.
 
