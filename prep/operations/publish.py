@@ -74,34 +74,20 @@ def publish(
     """
     totals = total_receipts(receipts)
     found = copies_in_run(plan.manifest, plan.classes, plan.shards, receipts)
-    nothing = Effort(seconds=0.0, images=0, resumed_shards=len(receipts))
-    images = {split: sum(classes.values()) for split, classes in plan.counts.items()}
-    duplicates = summarise_copies(found, images)
     rest = _hashes_of_rest(plan, journal, receipts, tell) if source_was_read else None
     near = near_copies_of(plan, plan.manifest, receipts, rest)
-    near_duplicates = near.for_report() if near else {}
+    images = {split: sum(classes.values()) for split, classes in plan.counts.items()}
     report = make_report(
-        plan, journal.output, totals, effort or nothing, duplicates, near_duplicates
+        plan,
+        journal.output,
+        totals,
+        effort or Effort(seconds=0.0, images=0, resumed_shards=len(receipts)),
+        summarise_copies(found, images),
+        near.for_report() if near else {},
     )
     stored = None if effort else _stored_report(journal)
     if stored is not None:
-        report = dataclasses.replace(
-            report,
-            seconds=stored.seconds,
-            start_seconds=stored.start_seconds,
-            images_per_second=stored.images_per_second,
-            versions=stored.versions,
-        )
-    if stored is not None and not source_was_read:
-        report = dataclasses.replace(
-            report,
-            read_as=stored.read_as,
-            passed_over=stored.passed_over,
-            balance=stored.balance,
-            refusals_allowed=stored.refusals_allowed,
-            near_duplicates=near_duplicates or stored.near_duplicates,
-            outdated=stored.outdated,
-        )
+        report = _with_what_is_known(report, stored, source_was_read=source_was_read)
 
     def publish_copies() -> None:
         with _unless_details_alone(report, stored):
@@ -139,6 +125,30 @@ def publish(
     _update_page(plan, journal, receipts, near)
     journal.require_lock(ask=True)
     return report
+
+
+def _with_what_is_known(
+    report: RunReport, stored: RunReport, *, source_was_read: bool
+) -> RunReport:
+    """Return a report with what only the stored one tells, for no shard was left to write."""
+    report = dataclasses.replace(
+        report,
+        seconds=stored.seconds,
+        start_seconds=stored.start_seconds,
+        images_per_second=stored.images_per_second,
+        versions=stored.versions,
+    )
+    if source_was_read:
+        return report
+    return dataclasses.replace(
+        report,
+        read_as=stored.read_as,
+        passed_over=stored.passed_over,
+        balance=stored.balance,
+        refusals_allowed=stored.refusals_allowed,
+        near_duplicates=report.near_duplicates or stored.near_duplicates,
+        outdated=stored.outdated,
+    )
 
 
 def _hashes_of_rest(
