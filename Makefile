@@ -19,7 +19,7 @@ demo: $(VENV)/installed-demo  ## make a small photo set and prepare it
 test: $(VENV)/installed-test  ## the tests, in a few minutes
 	$(BIN)/python -m pytest $(BESIDE) -m "not slow"
 
-test-slow: $(VENV)/installed-test $(VENV)/azurite/$(AZURITE)  ## those that take longer
+test-slow: $(VENV)/installed-readers $(VENV)/azurite/$(AZURITE)  ## those that take longer
 	$(BIN)/python -m pytest $(BESIDE) -m slow
 
 lint: $(VENV)/installed-test

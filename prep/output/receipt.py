@@ -15,10 +15,11 @@ from typing import Any, Literal, cast, get_args
 
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions, add_counts
-from prep.images.likeness.hashing import DIGITS
+from prep.images.likeness.hashing import DIGITS as LIKENESS_DIGITS
 from prep.images.mean_image import MeanImage
 from prep.images.stats import ChannelStats
 from prep.images.traits import Traits
+from prep.output.index.measures import DIGITS as MEASURE_DIGITS
 from prep.parsing import LARGEST_WHOLE, Fields, refuse
 from prep.planning.shards import ShardSpec
 from prep.settings.output_names import FORMATS, MOST_SHARDS, require_split_name, shard_name
@@ -110,6 +111,8 @@ class ShardReceipt:
         mean_image: of the images written.
         likenesses: hashes of the images as hexadecimal digits, in the order of the manifest, by
             which those that look alike are found; empty if that was not asked for.
+        measures: of the records, in order, as hexadecimal digits; see
+            :mod:`prep.output.index.measures`. Empty if not noted.
     """
 
     split: str
@@ -133,11 +136,13 @@ class ShardReceipt:
     traits: Traits = field(default_factory=Traits)
     mean_image: MeanImage = field(default_factory=MeanImage)
     likenesses: str = ""
+    measures: str = ""
 
     def to_json(self) -> dict[str, Any]:
         values = {**asdict(replace(self, traits=Traits())), "traits": self.traits.to_json()}
-        if not self.likenesses:  # As in receipts of earlier versions.
-            del values["likenesses"]
+        for name in ("likenesses", "measures"):  # As in receipts of earlier versions.
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -174,7 +179,8 @@ class ShardReceipt:
             depths=Depths.from_json(fields.any("depths", _NO_DEPTHS)),
             traits=Traits.from_json(fields.any("traits", _NO_TRAITS), split, index, rows),
             mean_image=MeanImage.from_json(fields.any("mean_image", _NO_MEAN_IMAGE)),
-            likenesses=_likenesses(fields, rows),
+            likenesses=_digits(fields, "likenesses", LIKENESS_DIGITS, rows),
+            measures=_digits(fields, "measures", MEASURE_DIGITS, sum(written.values())),
         )
         fields.end()
         if receipt.file not in (names := _shard_files(split, index, receipt.count)):
@@ -222,11 +228,11 @@ def _hexadecimal(text: str, name: str) -> str:
     return text
 
 
-def _likenesses(fields: Fields, rows: int) -> str:
-    """Take the hashes of so many images, or of none."""
-    found = _hexadecimal(fields.text("likenesses", LARGEST_WHOLE, default=""), "likenesses")
-    if len(found) not in (0, DIGITS * rows):
-        refuse("likenesses", f"{DIGITS} digits for each of {rows} images, or none", len(found))
+def _digits(fields: Fields, name: str, each: int, number: int) -> str:
+    """Take so many digits for each of so many images, or none at all."""
+    found = _hexadecimal(fields.text(name, LARGEST_WHOLE, default=""), name)
+    if len(found) not in (0, each * number):
+        refuse(name, f"{each} digits for each of {number} images, or none", len(found))
     return found
 
 

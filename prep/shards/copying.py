@@ -9,6 +9,7 @@ from functools import partial
 from typing import BinaryIO
 
 from prep.errors import RecordError
+from prep.output.index.measures import Measure, measures_from_text, measures_to_text
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
 from prep.planning.plan import RunPlan
@@ -106,7 +107,8 @@ def _copy(
         if format.holds_names and (origin.prefix or shard.index != there.index):
             _require_digest(hashlib.file_digest(data, "sha256").hexdigest(), before, origin)
             data.seek(0)
-            _write_anew(file, data, format, journal, opened.plan, shard, receipt)
+            measures = _write_anew(file, data, format, journal, opened.plan, shard, receipt)
+            receipt = replace(receipt, measures=measures)
         else:
             for piece in _pieces(data):
                 file.write(piece)
@@ -145,17 +147,26 @@ def _write_anew(
     plan: RunPlan,
     shard: ShardSpec,
     receipt: ShardReceipt,
-) -> None:
-    """Write the records of a shard with the names that they have in another place."""
+) -> str:
+    """Write the records of a shard with the names that they have in another place.
+
+    Returns:
+        their measures, if those that they had are known.
+    """
     encode = format.encoder(plan.settings, plan.labels)
     writer = format.writer(file, plan.compression)
     entries = receipt.written_among(journal.entries(plan, shard))
     records = format.records(data, plan.largest_record, len(entries))
+    lengths = []
     for number, (entry, record) in enumerate(zip(entries, records, strict=True)):
         key = record_key(shard.index, number)
         image = format.parse(record).image
-        writer.write(encode(Sample(image, entry.class_name, entry.name, key)))
+        lengths.append(writer.write(encode(Sample(image, entry.class_name, entry.name, key))))
     writer.finish()
+    if not receipt.measures:
+        return ""
+    before = measures_from_text(receipt.measures)
+    return measures_to_text(map(Measure, lengths, before.widths, before.heights))
 
 
 def _pieces(data: BinaryIO) -> Iterator[bytes]:

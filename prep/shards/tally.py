@@ -13,6 +13,7 @@ from prep.images.mean_image import Grids, MeanImage
 from prep.images.processor import Processed
 from prep.images.stats import ChannelStats
 from prep.images.traits import Noted, Traits
+from prep.output.index.measures import Measure
 from prep.output.receipt import ImageNote, Outcome
 from prep.output.report.checksums import checksum
 
@@ -34,6 +35,7 @@ class Tally:
         file_bytes: size of the shard's file so far.
         checksums: of all image files, in their order.
         likenesses: hashes of all results, in their order; ``UNKNOWN`` for refused images.
+        measures: of the records, in their order.
     """
 
     written: Counter[str] = field(default_factory=Counter)
@@ -46,6 +48,7 @@ class Tally:
     file_bytes: int = 0
     checksums: list[int] = field(default_factory=list)
     likenesses: list[int] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
     _noted: list[Noted] = field(default_factory=list)
     _grids: Grids = field(default_factory=Grids)
 
@@ -63,7 +66,9 @@ class Tally:
         """Return the traits of what was written; see :meth:`prep.images.traits.Traits.of`."""
         return Traits.of(self._noted, self._grids.chroma(), split, shard, framing)
 
-    def accept(self, path: str, class_name: str, data: bytes, processed: Processed) -> None:
+    def accept(
+        self, path: str, class_name: str, data: bytes, processed: Processed, length: int
+    ) -> None:
         """Count an image that was written.
 
         Args:
@@ -71,8 +76,10 @@ class Tally:
             class_name: its class.
             data: contents of the file.
             processed: the result.
+            length: bytes of its record; see :class:`prep.output.index.measures.Measure`.
         """
         self.written[class_name] += 1
+        self.measures.append(Measure(length, processed.width, processed.height))
         self.stats += processed.stats
         self.shapes[processed.width, processed.height] += 1
         if processed.grid is not None:

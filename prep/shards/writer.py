@@ -14,6 +14,7 @@ from prep.images.decoders.process import configure_process
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions
 from prep.images.fitting.framing import Framing
+from prep.output.index.measures import measures_to_text
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import to_text
@@ -170,8 +171,9 @@ class _ShardWriter:
                 else:
                     image = processed.image
                     key = record_key(self._shard.index, tally.images - tally.refused)
-                    writer.write(encode(Sample(image, entry.class_name, entry.name, key)))
-                    tally.accept(entry.name, entry.class_name, data, processed)
+                    sample = Sample(image, entry.class_name, entry.name, key)
+                    length = writer.write(encode(sample))
+                    tally.accept(entry.name, entry.class_name, data, processed, length)
                     tally.file_bytes = file.size
                 if self._observer is not None:
                     self._observer.image_done(entry.class_name, image)
@@ -213,6 +215,7 @@ class _ShardWriter:
             traits=tally.traits(shard.split, shard.index, Framing.of(self._opened.plan.settings)),
             mean_image=tally.mean_image,
             likenesses=to_text(tally.likenesses) if self._hashed else "",
+            measures=measures_to_text(tally.measures),
         )
 
 

@@ -87,7 +87,8 @@ class Writable(Protocol):
 class RecordWriter(Protocol):
     """Writes records to an open file, which it neither opens nor closes."""
 
-    def write(self, record: Pieces) -> None: ...
+    def write(self, record: Pieces) -> int:
+        """Write a record, and return the bytes that it takes before compression."""
 
     def finish(self) -> None:
         """Write what follows the last record."""

@@ -65,10 +65,11 @@ class TFRecordWriter:
             else None
         )
 
-    def write(self, record: Pieces) -> None:
-        """Write a record in its frame."""
+    def write(self, record: Pieces) -> int:
+        """Write a record in its frame, and return the length of both together."""
         framed = frame(*record)
         self._file.write(self._compressor.compress(framed) if self._compressor else framed)
+        return len(framed)
 
     def finish(self) -> None:
         """Write what the compression still holds."""

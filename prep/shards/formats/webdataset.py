@@ -78,11 +78,12 @@ class TarWriter:
         self._file = file
         self._size = 0
 
-    def write(self, record: Pieces) -> None:
-        """Write the members of an image."""
+    def write(self, record: Pieces) -> int:
+        """Write the members of an image, and return their length."""
         members = b"".join(record)
         self._file.write(members)
         self._size += len(members)
+        return len(members)
 
     def finish(self) -> None:
         """Write two blocks of zeros, and more up to the usual length of a tar file."""
