@@ -47,7 +47,11 @@ def receipts(output: Path) -> dict[str, dict[str, Any]]:
         name: json.loads(data) for name, data in contents(output, ".prep/receipts/*/*").items()
     }
     return {
-        name: {key: value for key, value in receipt.items() if key not in OF_ONE_ATTEMPT + NOT_YET_NOTED}
+        name: {
+            key: value
+            for key, value in receipt.items()
+            if key not in OF_ONE_ATTEMPT + NOT_YET_NOTED
+        }
         for name, receipt in found.items()
     }
 
