@@ -7,7 +7,7 @@
   receipts in an output.
 - ``lock``, ``lease``: one run at a time, with locks of the kernel and without.
 - ``inventory``: what lies in an output, compared with plan and receipts, for ``prep verify``.
-- ``report``: the report of a run.
+- ``report``: the report of a run. ``index``: where each record is, for readers.
 
 The rules: a shard counts once its receipt is there, which is written after it. What is read from an
 output may have been written by others: it is checked like user input, and its size is limited.
