@@ -23,6 +23,7 @@ from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
 from prep.planning.splitting.balance import SplitBalance, SplitShare, balance_of
 from prep.settings.choices import RGB, Compression
 from prep.settings.image_settings import ImageSettings
+from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap, class_title, with_label
 from prep.sources.naming import shown_source
@@ -210,6 +211,11 @@ class RunPlan(Displayable):
     def settings(self) -> ImageSettings:
         """The settings of each image."""
         return self.config.image_settings(self.mean)
+
+    @property
+    def features(self) -> RecordFeatures:
+        """The features that each record has."""
+        return DEFAULT_FEATURES
 
     @property
     def compression(self) -> Compression | None:

@@ -9,6 +9,7 @@ light, so that help is shown without loading what it takes to check values.
 - ``source_keys``, ``record_keys``, ``refusal_keys``: the keys, by what they are about.
 - ``keys``: all of them in their order, and what follows from them.
 - ``image_settings``: those of the processing of an image, as workers have them.
+- ``record_features``: the names and types of the features that records have.
 - ``output_names``: formats, and the names of an output's files.
 - ``distribution``: the name and version of this package.
 

@@ -79,14 +79,15 @@ def load(
 def _read_natively(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
     """Return (image, label) of TFRecord files in folders, which TensorFlow reads itself."""
     decode, width = _decoder(plan.settings), plan.labels.width
+    image, label = plan.features.image, plan.features.label
     features = {
-        "image_raw": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([] if width is None else [width], tf.int64),
+        image: tf.io.FixedLenFeature([], tf.string),
+        label: tf.io.FixedLenFeature([] if width is None else [width], tf.int64),
     }
 
     def parse(record: tf.Tensor) -> Any:
         example = tf.io.parse_single_example(record, features)
-        return decode(example["image_raw"], example["label"])
+        return decode(example[image], example[label])
 
     names = [os.fsencode(str(file)) for file in files]
     dataset = tf.data.TFRecordDataset(names, compression_type=plan.compression or "")

@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from prep.errors import RecordError
+from prep.settings.record_features import DEFAULT_FEATURES
 from prep.shards.formats.base import Record
 
 _Bytes = bytes | memoryview
@@ -40,7 +41,8 @@ def _field(number: int, payload: bytes) -> bytes:
 
 
 _LONGEST_LABEL = 1 << 20  # integers
-_IMAGE_KEY = _field(1, b"image_raw")
+_IMAGE, _LABEL = DEFAULT_FEATURES.image.encode(), DEFAULT_FEATURES.label.encode()
+_IMAGE_KEY = _field(1, _IMAGE)
 
 
 def label_entry(values: Sequence[int]) -> bytes:
@@ -49,7 +51,7 @@ def label_entry(values: Sequence[int]) -> bytes:
     It is the same for all images of a class, so callers build it once per class.
     """
     int64_list = _field(1, b"".join(map(_varint, values)))
-    return _field(1, _field(1, b"label") + _field(2, _field(3, int64_list)))
+    return _field(1, _field(1, _LABEL) + _field(2, _field(3, int64_list)))
 
 
 def example(image: bytes, label: bytes) -> bytes:
@@ -129,8 +131,8 @@ def _parse_any(data: bytes) -> Record:
         for entry in _subfields(memoryview(data), 1, 1):
             fields = dict(_fields(entry))
             found[bytes(_message(fields[1]))] = _message(fields.get(2, b""))
-        image = bytes(next(_subfields(found[b"image_raw"], 1, 1)))
-        label = tuple(itertools.islice(_int64_list(found[b"label"]), _LONGEST_LABEL + 1))
+        image = bytes(next(_subfields(found[_IMAGE], 1, 1)))
+        label = tuple(itertools.islice(_int64_list(found[_LABEL]), _LONGEST_LABEL + 1))
     except KeyError as error:
         raise RecordError(
             f"expected the features 'image_raw' and 'label', found {sorted(found)}: no {error}"
