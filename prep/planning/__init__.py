@@ -2,6 +2,7 @@
 
 - ``planner``: make a plan of images, labels and a configuration.
 - ``plan``: the plan itself. A worker and a reader have one that was read from ``plan.json``.
+- ``label_form``: shape and type of labels, for records and readers alike.
 - ``continued``: the plan that an output held before, where this one took its shards over.
 - ``left_out``: the images that a plan leaves out because others look alike.
 - ``shards``: how the images of a split are spread over its shards.

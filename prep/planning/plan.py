@@ -18,6 +18,7 @@ from prep.errors import PrepError
 from prep.planning.continued import Continued, OutdatedImage
 from prep.planning.description import plan_facts
 from prep.planning.fingerprint import Fingerprint
+from prep.planning.label_form import LabelForm
 from prep.planning.left_out import LookAlikes
 from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
 from prep.planning.splitting.balance import SplitBalance, SplitShare, balance_of
@@ -216,6 +217,11 @@ class RunPlan(Displayable):
     def features(self) -> RecordFeatures:
         """The features that each record has."""
         return DEFAULT_FEATURES
+
+    @property
+    def label_form(self) -> LabelForm:
+        """The shape and type of labels, in records and from readers."""
+        return LabelForm.of(self.labels)
 
     @property
     def compression(self) -> Compression | None:

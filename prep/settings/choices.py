@@ -35,6 +35,8 @@ OnMissing = Literal["fail", "skip"]
 NearDuplicates = Literal["ignore", "report", "drop"]
 Leaks = Literal["report", "fail"]
 Unlabelled = Literal["skip", "keep"]
+#: What labels say of an image: its one class, several classes, a number, or a share of each class.
+Target = Literal["class", "multi", "value", "soft"]
 #: The columns of a list that have a meaning.
 COLUMN_ROLES = ("image", "label", "split", "group")
 #: Red, green and blue, each from 0 to 255.
