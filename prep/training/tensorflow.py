@@ -7,18 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from prep.errors import SourceError
-from prep.output.journal import Journal
-from prep.output.plan_file import require_listed
-from prep.output.receipt import ShardReceipt, total_receipts
 from prep.planning.plan import RunPlan
 from prep.settings.choices import Encoding
 from prep.settings.distribution import install_command
 from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import record_format
-from prep.storage.arguments import admit
 from prep.storage.location import Location
-from prep.text import quoted, shown
+from prep.training.opened_split import open_split
 
 try:
     import tensorflow as tf
@@ -63,17 +58,11 @@ def load(
 
         images = prep.load("shards", "train").shuffle(2000).batch(128).prefetch(tf.data.AUTOTUNE)
     """
-    journal = Journal(admit("output", output, storage_options))
-    plan = journal.stored_plan()
-    if plan is None:
-        raise SourceError(f"output: no shards made by prep in {quoted(journal.output)}")
-    require_listed(journal.layout, plan)
-    receipts = _receipts(journal, plan, split)
-    totals = total_receipts(receipts)[split]
-    files = [journal.layout.root / receipt.file for receipt in receipts]
+    opened = open_split(output, split, storage_options)
+    files, plan = opened.files, opened.plan
     native = plan.config.format == "tfrecord" and not any(file.is_remote for file in files)
     dataset = _read_natively(files, plan) if native else _read_in_python(files, plan)
-    return dataset.apply(tf.data.experimental.assert_cardinality(totals.images))
+    return dataset.apply(tf.data.experimental.assert_cardinality(opened.images))
 
 
 def _read_natively(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
@@ -113,21 +102,6 @@ def _read_in_python(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset
     )
     dataset = tf.data.Dataset.from_generator(read, output_signature=signature).unbatch()
     return dataset.map(_decoder(plan.settings), num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _receipts(journal: Journal, plan: RunPlan, split: str) -> list[ShardReceipt]:
-    """Return the receipts of all shards of a split, in order."""
-    if split not in plan.splits:
-        raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.splits))}")
-    shards = [shard for shard in plan.shards if shard.split == split]
-    found = (journal.receipts.of(shard, plan.fingerprint.digest) for shard in shards)
-    receipts = [receipt for receipt in found if receipt is not None]
-    if len(receipts) < len(shards):
-        raise SourceError(
-            f"output: {len(receipts)} of {len(shards)} shards of {quoted(split)} are committed; "
-            "run the same command again to write the rest"
-        )
-    return receipts
 
 
 def _decoder(settings: ImageSettings) -> Any:
