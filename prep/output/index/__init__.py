@@ -5,4 +5,5 @@ of workers, and can be made anew at any time.
 
 - ``measures``: the bytes of each record, and the size of the image that it was made of, as receipts
   hold them.
+- ``tfds_files``: the description by which TensorFlow Datasets opens the output.
 """

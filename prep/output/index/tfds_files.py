@@ -1,0 +1,190 @@
+"""The files by which TensorFlow Datasets opens an output without code of its own.
+
+TFDS reads ``dataset_info.json`` (splits, their shards and sizes), ``features.json`` (what a record
+holds) and ``label.labels.txt`` (names of the classes), and then the shards as they are. All three
+are made of the plan and the receipts, and hold no path, so an output may be moved.
+
+Sources: `dataset_info.proto`_ and `feature.proto`_, as JSON, and `ClassLabel`_ for the names.
+
+.. _dataset_info.proto: https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/core/proto/dataset_info.proto
+.. _feature.proto: https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/core/proto/feature.proto
+.. _ClassLabel: https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/core/features/class_label_feature.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prep.output.receipt import ShardReceipt
+from prep.planning.plan import RunPlan
+from prep.settings.image_settings import ImageSettings
+from prep.settings.record_features import FeatureType
+from prep.sources.labels import LabelMap
+from prep.text import quoted
+
+#: What TFDS calls the data set; ``tfds.load`` goes by the names of folders instead.
+DATASET_NAME = "prep"
+VERSION = "1.0.0"
+# Of a label map. The names file has a line for each number up to the largest.
+_MOST_NAMES = 1_000_000
+_MODULES = "tensorflow_datasets.core.features."
+Feature = dict[str, Any]
+
+
+def tfds_obstacle(plan: RunPlan) -> str:
+    """Say why TFDS can't open an output of this plan; return an empty text if it can."""
+    if plan.config.format != "tfrecord":
+        return f"TFDS does not read shards of format {plan.config.format}"
+    if plan.compression is not None:
+        return f"TFDS does not read TFRecords compressed with {plan.compression}"
+    for split in plan.splits:
+        if not any(map(str.isalnum, split)) or not _is_unicode(split):
+            return f"TFDS knows no split called {quoted(split)}: it has to hold a letter or digit"
+    return ""
+
+
+def tfds_files(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, bytes]:
+    """Return the contents of each file, by its name in the output, in the order of publication.
+
+    The last is ``dataset_info.json``, without which TFDS finds no data set.
+
+    Args:
+        receipts: the receipts of all shards.
+
+    Returns:
+        No files where TFDS can't open the output; see :func:`tfds_obstacle`.
+    """
+    if tfds_obstacle(plan):
+        return {}
+    names = label_names(plan.labels)
+    features = {
+        plan.features.image: _image_feature(plan.settings),
+        plan.features.label: _label_feature(plan.labels, names),
+        **{name: _OTHER_FEATURES[kind] for name, kind in plan.features.others.items()},
+    }
+    files = {"features.json": _json(_features_dict(features))}
+    if names is not None:
+        stem = plan.features.label.replace("/", ".")  # As TFDS has it in names of files.
+        files[f"{stem}.labels.txt"] = "".join(f"{name}\n" for name in names).encode()
+    files["dataset_info.json"] = _json(_dataset_info(plan, receipts))
+    return files
+
+
+def label_names(labels: LabelMap) -> tuple[str, ...] | None:
+    """Return the name of each number from 0, as TFDS reads them from a file: unique, a line each.
+
+    A number without a class is called ``unused N``. Classes that share a number are named together.
+    Line breaks and the like are written as escapes, for a name is a line there.
+
+    Returns:
+        None where labels are not numbers of classes: one-hot lists, negative or immense numbers.
+
+    >>> label_names(LabelMap(numbers={"cat": 0, " cat": 2, "dog": 3, "wolf": 3}))
+    ('cat', 'unused 1', 'cat (2)', 'dog, wolf')
+    """
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for name, number in labels.numbers.items():
+        found[number].append(_line(name))
+    if not found or labels.width is not None or min(found) < 0 or max(found) >= _MOST_NAMES:
+        return None
+    names: dict[str, int] = {}
+    for number in range(max(found) + 1):
+        name = ", ".join(found.get(number, ())) or f"unused {number}"
+        while name in names:
+            name = f"{name} ({number})"
+        names[name] = number
+    return tuple(names)
+
+
+def _is_unicode(name: str) -> bool:
+    """Return whether a name is text, and not the bytes of a file name that is none."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _line(name: str) -> str:
+    """Return a class's name as one line, without white space at its ends, which TFDS strips."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    return shown.encode(errors="backslashreplace").decode().strip() or repr(name)
+
+
+def _image_feature(settings: ImageSettings) -> Feature:
+    """Return the feature of an image: decoded by TFDS, but for WebP, which it can't decode."""
+    sides = (settings.height, settings.width) if settings.same_size else (-1, -1)
+    shape = _shape(*sides, settings.channels)
+    match settings.encoding:
+        case "jpeg" | "png":
+            content = {"dtype": "uint8", "encodingFormat": settings.encoding, "shape": shape}
+            return _feature("image_feature.Image", image=content)
+        case "raw":
+            return _tensor("uint8", shape, encoding="bytes")
+        case "float32":
+            return _tensor("float32", shape, encoding="bytes")
+        case "webp":
+            return _tensor("object", _shape())
+
+
+def _label_feature(labels: LabelMap, names: tuple[str, ...] | None) -> Feature:
+    """Return the feature of a label: of a class if the numbers have names."""
+    if names is not None:
+        content = {"numClasses": str(len(names))}
+        return _feature("class_label_feature.ClassLabel", classLabel=content)
+    return _tensor("int64", _shape() if labels.width is None else _shape(labels.width))
+
+
+def _dataset_info(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, Any]:
+    """Return the splits, each with the number of records in its shards, in order."""
+    shards: Mapping[str, list[ShardReceipt]] = {split: [] for split in plan.splits}
+    for receipt in receipts:
+        shards[receipt.split].append(receipt)
+    splits = [
+        {
+            "name": split,
+            "shardLengths": [str(r.images) for r in sorted(found, key=lambda r: r.index)],
+            "numBytes": str(sum(r.bytes for r in found)),
+            "filepathTemplate": "{SPLIT}/{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}",
+        }
+        for split, found in shards.items()
+    ]
+    keys = [{"featureKey": key} for key in (plan.features.image, plan.features.label)]
+    return {
+        "name": DATASET_NAME,
+        "version": VERSION,
+        "fileFormat": "tfrecord",
+        "moduleName": "prep",
+        "description": "Labelled images, prepared by prep.",
+        "splits": splits,
+        "supervisedKeys": {"tuple": {"items": keys}},
+    }
+
+
+def _features_dict(features: Mapping[str, Feature]) -> Feature:
+    return _feature("features_dict.FeaturesDict", featuresDict={"features": dict(features)})
+
+
+def _feature(name: str, **content: Any) -> Feature:
+    """Return a feature of TFDS, given its class and what protobuf calls its content."""
+    return {"pythonClassName": _MODULES + name, **content}
+
+
+def _tensor(dtype: str, shape: Feature, encoding: str = "none") -> Feature:
+    content = {"dtype": dtype, "shape": shape, "encoding": encoding}
+    return _feature("tensor_feature.Tensor", tensor=content)
+
+
+def _shape(*sides: int) -> Feature:
+    """Return a shape, in which -1 is any number; numbers of 64 bits are text in protobuf's JSON."""
+    return {"dimensions": [str(side) for side in sides]}
+
+
+#: Of the features beside image and label, by their type; those of bytes hold text.
+_OTHER_FEATURES: Mapping[FeatureType, Feature] = {
+    "bytes": _feature("text_feature.Text", text={}),
+    "int64": _tensor("int64", _shape()),
+}
+
+
+def _json(value: Feature) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
