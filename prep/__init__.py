@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from prep.operations.verify import verify as verify
     from prep.output.report.report import RunReport as RunReport
     from prep.planning.plan import RunPlan as RunPlan
+    from prep.training.image_dataset import open as open
     from prep.training.tensorflow import load as load
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "load": "training.tensorflow",
     "mean_rgb": "operations.mean",
     "merge": "operations.growth.merge",
+    "open": "training.image_dataset",
     "plan": "operations.outlook",
     "report_page": "display.page.page",
     "run": "operations.run",

@@ -124,6 +124,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "load",
         "mean_rgb",
         "merge",
+        "open",
         "plan",
         "report_page",
         "run",

@@ -1,9 +1,12 @@
 """Readers of outputs, for those who train.
 
 - ``opened_split``: the shards of a split of a finished output, which every reader begins with.
+- ``image_dataset``: ``prep.open``, a sequence of images and labels in any order.
+- ``split_records``: where each record of a split is, and its class. ``record_reader`` reads records
+  at such places. ``dataset_parts`` chooses some of them.
 - ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only module that imports TensorFlow.
 
 A reader learns from the plan which files there are and from ``prep.shards.formats`` what is in
-them. It gives every record exactly once, in the order of the shards. The next framework gets a
-module of its own name here.
+them. It gives every record exactly once, in the order of the shards unless it is asked for another,
+and checks each record's checksums. The next framework gets a module of its own name here.
 """

@@ -1,10 +1,14 @@
-"""``image_raw`` of any record → pixels, as far as they can be made out."""
+"""``image_raw`` of any record → pixels, as far as they can be made out; of ours, as stored."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
+import simplejpeg
 
 from prep.errors import RecordError, RefusedImage
 from prep.images.decoders.decode import Decoder
@@ -48,6 +52,51 @@ def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Deco
     return _as_square(image)
 
 
+def stored_image(image: bytes, settings: ImageSettings) -> npt.NDArray[Any]:
+    """Return the image of a record of ours for training, in memory of its own.
+
+    JPEGs are decoded by the accurate transform, so the pixels are those that Pillow returns, and
+    TensorFlow with ``dct_method="INTEGER_ACCURATE"``.
+
+    Args:
+        image: the bytes of ``image_raw``.
+        settings: of the run that wrote it.
+
+    Returns:
+        uint8 of shape (height, width, 3), RGB, or (height, width, 1) if the output is gray. If its
+        encoding is float32, samples of that type, less the mean.
+
+    Raises:
+        RecordError: it can't be read that way.
+    """
+    encoding, channels = settings.encoding, settings.channels
+    if encoding == "jpeg":
+        return _of_jpeg(image, channels)
+    if encoding in IMAGE_FILES:
+        flags = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
+        found = cv2.imdecode(np.frombuffer(image, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        if found is None:
+            raise RecordError(f"image_raw is not a whole {encoding.upper()}")
+        return np.asarray(found).reshape(*found.shape[:2], channels)
+    shape = (settings.height, settings.width, channels)
+    _require_samples(image, encoding, shape)
+    return np.frombuffer(image, "<f4" if encoding == "float32" else np.uint8).reshape(shape).copy()
+
+
+def _of_jpeg(image: bytes, channels: int) -> npt.NDArray[np.uint8]:
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(image, "RGB" if channels == 3 else "GRAY")
+    except ValueError as error:
+        raise RecordError(f"image_raw is not a whole JPEG: {error}") from None
+    return pixels
+
+
+def _require_samples(image: bytes, encoding: str, shape: tuple[int, int, int]) -> None:
+    expected = math.prod(shape) * _SAMPLE_BYTES[encoding]
+    if len(image) != expected:
+        raise RecordError(f"expected {expected} bytes of {encoding}, found {len(image)}")
+
+
 def pixels_of_samples(image: bytes, settings: ImageSettings) -> Pixels:
     """Return the pixels of ``raw`` or ``float32`` samples, as :func:`pixels_of_record` does.
 
@@ -55,9 +104,7 @@ def pixels_of_samples(image: bytes, settings: ImageSettings) -> Pixels:
         RecordError: there are more samples or fewer.
     """
     encoding, shape = settings.encoding, (settings.height, settings.width, settings.channels)
-    expected = math.prod(shape) * _SAMPLE_BYTES[encoding]
-    if len(image) != expected:
-        raise RecordError(f"expected {expected} bytes of {encoding}, found {len(image)}")
+    _require_samples(image, encoding, shape)
     if encoding == "raw":
         pixels = np.frombuffer(image, np.uint8).reshape(shape)
     else:

@@ -143,6 +143,14 @@ class RecordFormat(ABC):
             RecordError: it holds something else.
         """
 
+    @abstractmethod
+    def unframe(self, framed: bytes) -> bytes:
+        """Return a record, as :meth:`scan` does, of the bytes that it takes in its file.
+
+        Raises:
+            RecordError: they are damaged, more or fewer.
+        """
+
     def compression_of(self, file: BinaryIO) -> Compression | None:
         """Return how an open file is compressed, and leave it at its start.
 

@@ -33,7 +33,7 @@ from prep.shards.formats.base import (
 )
 from prep.shards.formats.example import example_pieces, label_entry, parse_example
 from prep.sources.labels import LabelMap
-from prep.sources.records.record_frames import masked_crc
+from prep.sources.records.record_frames import HEADER, TRAILER, masked_crc
 
 # zlib's wbits: 15 is the 32 KiB window; adding 16 asks for the gzip wrapper.
 _WBITS: dict[str, int] = {"GZIP": 31, "ZLIB": 15}
@@ -137,6 +137,18 @@ class TFRecord(RecordFormat):
     def parse(self, record: bytes) -> Record:
         """Return the two features of an Example, whatever else it has."""
         return parse_example(record)
+
+    def unframe(self, framed: bytes) -> bytes:
+        """Return the data of a record, whose two checksums are checked."""
+        length = _length(framed[:HEADER], 0, len(framed))
+        if length != len(framed) - HEADER - TRAILER:
+            raise RecordError(
+                f"expected {len(framed) - HEADER - TRAILER:,} bytes of data, found {length:,}"
+            )
+        data = framed[HEADER:-TRAILER]
+        if masked_crc(data) != int.from_bytes(framed[-TRAILER:], "little"):
+            raise RecordError("wrong checksum of a record's data")
+        return data
 
     def compression_of(self, file: BinaryIO) -> Compression | None:
         """Return how an open file is compressed."""

@@ -149,6 +149,10 @@ class WebDataset(RecordFormat):
             yield b"".join(held) if held else None
         archive.require_end()
 
+    def unframe(self, framed: bytes) -> bytes:
+        """Return the same bytes: a record is whole members."""
+        return framed
+
     def parse(self, record: bytes) -> Record:
         """Return the image and label of members, with the checksum of the image checked if known.
 
@@ -276,7 +280,10 @@ def _members(record: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield (extension, data) of the members of a record."""
     position = 0
     while position < len(record):
-        member = _parse_header(record[position : position + _BLOCK])
+        try:
+            member = _parse_header(record[position : position + _BLOCK])
+        except ValueError as error:
+            raise RecordError(str(error)) from None
         start = position + _BLOCK
         end = start + member.size
         position += member.length

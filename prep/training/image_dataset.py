@@ -1,0 +1,277 @@
+"""A split of an output as a sequence of images and labels, without TensorFlow."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from prep.errors import SourceError
+from prep.images.encoding.record_pixels import stored_image
+from prep.settings.image_settings import ImageSettings
+from prep.shards.formats.base import Record, record_format
+from prep.storage.backends.grants import OPTIONS
+from prep.storage.locate import Access
+from prep.storage.urls import is_url
+from prep.text import counted, quoted
+from prep.training.dataset_parts import choose
+from prep.training.opened_split import OpenedSplit, open_split
+from prep.training.record_reader import Numbers, Places, RecordReader
+from prep.training.split_records import classes_in, places_in
+
+Image = npt.NDArray[Any]
+Label = Any
+
+
+def open(
+    output: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    decode: bool = True,
+) -> ImageDataset:
+    """Open a split of an output as a sequence of images and labels, without TensorFlow.
+
+    Args:
+        output: an output folder, or its URL.
+        split: name of the split.
+        storage_options: options of the storage, for URLs; see :class:`prep.Config`.
+        decode: return arrays; if False, the bytes of images as they are stored.
+
+    Raises:
+        SourceError: there is no finished run there, it has no such split, or its shards are
+            compressed.
+        PrepError: its plan is damaged, or can't be read.
+
+    ::
+
+        images = prep.open("shards", "train")
+        image, label = images[0]
+    """
+    opened = open_split(output, split, storage_options)
+    return ImageDataset(_Contents(opened), decode=decode)
+
+
+class ImageDataset(Sequence[tuple[Any, Any]]):
+    """The images and labels of a split, or of a part of it; see :func:`prep.open`.
+
+    ``images[i]`` is ``(image, label)``. The image is uint8 of shape (height, width, 3), RGB; with
+    one channel if the output is gray; float32 with the mean subtracted if its encoding is float32;
+    and bytes with ``decode=False``. The label is an int64 scalar, or what else the labels of the
+    output are: see :attr:`labels`. Each record's checksums are checked when it is read.
+
+    It may be used by many threads, be pickled, and be forked: what is pickled is the path of the
+    output, its options of storages, and which part of the split it is.
+
+    Attributes:
+        output: path or URL of the output.
+        split: name of the split.
+        ids: which records of the split it has, in order: int64 (n,).
+    """
+
+    def __init__(
+        self, contents: _Contents, ids: Numbers | None = None, *, decode: bool = True
+    ) -> None:
+        self._contents = contents
+        self._decode = decode
+        self.output = contents.output
+        self.split = contents.split
+        self.ids = np.arange(len(contents), dtype=np.int64) if ids is None else ids
+
+    def __repr__(self) -> str:
+        return (
+            f"<ImageDataset: {counted(len(self), 'image')} of {counted(len(self.classes), 'class')}"
+            f", split {self.split!r} of {self.output}>"
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: SupportsIndex) -> tuple[Image | bytes, Label]:  # type: ignore[override]
+        return self._element(self.read(index))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Image | bytes, Label]]:
+        """Return several elements, which are read together; PyTorch's DataLoader calls it."""
+        return [self._element(record) for record in self.read_many(indices)]
+
+    def __iter__(self) -> Iterator[tuple[Image | bytes, Label]]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self.__getitems__(range(start, min(start + _AT_ONCE, len(self))))
+
+    def __reduce__(self) -> Any:
+        whole = len(self.ids) == len(self._contents) and bool(np.all(np.diff(self.ids) == 1))
+        return _reopen, (self._contents.state(), None if whole else self.ids, self._decode)
+
+    def read(self, index: SupportsIndex) -> Record:
+        """Return the record of an image, not decoded; see :meth:`read_many`."""
+        return self.read_many([operator.index(index)])[0]
+
+    def read_many(self, indices: Sequence[int] | Numbers) -> list[Record]:
+        """Return records, not decoded, in the order of the indices.
+
+        Records that lie together are read at once. In a storage, many reads run at the same time.
+
+        Args:
+            indices: positions in this dataset, in any order; negative ones count from its end.
+
+        Returns:
+            The image and the label of each: bytes, and a tuple of numbers as the record has it.
+
+        Raises:
+            IndexError: there is no such image.
+            RecordError: a record is damaged.
+            SourceError: a shard is gone, or another one than when the output was opened.
+            StorageUnavailable: a storage does not answer.
+        """
+        asked = np.asarray(indices, np.int64)
+        beyond = (asked < -len(self)) | (asked >= len(self))
+        if beyond.any():
+            raise IndexError(f"image {asked[beyond][0]:,} of {len(self):,}")
+        return self._contents.read(self.ids[asked])
+
+    @property
+    def labels(self) -> npt.NDArray[Any]:
+        """The labels of all images, as the elements have them: int64 (n,), or (n, width)."""
+        return self._contents.labels_of(self.ids)
+
+    @property
+    def class_rows(self) -> Numbers:
+        """The class of each image as its position in the output's list of classes: int64 (n,)."""
+        return self._contents.class_rows[self.ids]
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """The names of the classes, by number; of one-hot labels, by the position of the 1."""
+        return self._contents.classes
+
+    @property
+    def settings(self) -> ImageSettings:
+        """The settings that the images were prepared with: size, mode, encoding, mean."""
+        return self._contents.plan.settings
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of one label: () for a number."""
+        return self._contents.plan.label_form.shape
+
+    def subset(
+        self,
+        *,
+        classes: Sequence[str | int] | None = None,
+        fraction: float | None = None,
+        ids: Sequence[int] | Numbers | None = None,
+        seed: int = 0,
+    ) -> ImageDataset:
+        """Return a part of this dataset, which reads the same shards.
+
+        If several are given, each holds for what the one before has left, in the order of the
+        arguments below.
+
+        Args:
+            ids: positions in this dataset, in the order that the part is to have.
+            classes: names or numbers of classes.
+            fraction: of each class, from 0 to 1, rounded, but at least one image. The same seed
+                gives the same images, and a larger fraction has those of a smaller one.
+            seed: decides which images ``fraction`` keeps.
+
+        Raises:
+            SourceError: there is no such class or image, or no such fraction.
+        """
+        chosen = choose(self.class_rows, self._rows_of(classes), fraction, ids, seed)
+        return ImageDataset(self._contents, self.ids[chosen], decode=self._decode)
+
+    def _rows_of(self, classes: Sequence[str | int] | None) -> list[int] | None:
+        return None if classes is None else self._contents.rows_of(classes)
+
+    def _element(self, record: Record) -> tuple[Image | bytes, Label]:
+        return self._contents.element(record, decode=self._decode)
+
+
+_AT_ONCE = 256  # records that iteration reads together
+
+
+class _Contents:
+    """The records of a split, opened once for all parts of it.
+
+    Raises:
+        SourceError: the shards are compressed.
+    """
+
+    def __init__(self, opened: OpenedSplit) -> None:
+        self.output = opened.journal.output
+        self.split = opened.split
+        self.plan = opened.plan
+        self._opened = opened
+        self._places = places_in(opened)
+        self._format = record_format(opened.plan.config.format)
+        sizes = [receipt.bytes for receipt in opened.receipts]
+        self._reader = RecordReader(opened.files, sizes, self._format)
+
+    def __len__(self) -> int:
+        return len(self._places.shards)
+
+    def read(self, records: Numbers) -> list[Record]:
+        """Return records of the split by their numbers."""
+        places = Places(*(column[records] for column in self._places))
+        return [self._format.parse(data) for data in self._reader.read(places)]
+
+    def element(self, record: Record, *, decode: bool) -> tuple[Any, Any]:
+        """Return the image and the label of a record as readers have them."""
+        image = stored_image(record.image, self.plan.settings) if decode else record.image
+        return image, self.plan.label_form.array(record.label)[()]
+
+    @cached_property
+    def class_rows(self) -> Numbers:
+        """The class of each record, as its position among the plan's classes."""
+        return classes_in(self._opened)
+
+    @cached_property
+    def classes(self) -> Mapping[int, str]:
+        """The names of classes by number."""
+        found: dict[int, str] = {}
+        for name, number in sorted(self.plan.labels.numbers.items(), key=lambda item: item[1]):
+            found[number] = f"{found[number]} or {name}" if number in found else name
+        return found
+
+    def labels_of(self, records: Numbers) -> npt.NDArray[Any]:
+        """Return the labels of records of the split."""
+        by_row = self.plan.label_form.arrays([*map(self.plan.labels.feature, self.plan.classes)])
+        return by_row[self.class_rows[records]]
+
+    def rows_of(self, classes: Sequence[str | int]) -> list[int]:
+        """Return the positions of classes among the plan's, given by name or number."""
+        rows: list[int] = []
+        for wanted in classes:
+            found = [
+                row
+                for row, name in enumerate(self.plan.classes)
+                if wanted in (name, self.plan.labels.number(name))
+            ]
+            if not found:
+                raise SourceError(
+                    f"classes: no {quoted(str(wanted))}; expected names or numbers of classes"
+                )
+            rows += found
+        return rows
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what another process opens the same split by."""
+        options = OPTIONS.of(self.output) if is_url(self.output) else {}
+        access = Access(options={self.output: options} if options else {})
+        return self.output, self.split, self.plan.fingerprint.digest, access
+
+
+def _reopen(state: tuple[str, str, str, Access], ids: Numbers | None, decode: bool) -> ImageDataset:
+    output, split, digest, access = state
+    access.apply(f"images of {output}")
+    opened = open_split(output, split)
+    if opened.plan.fingerprint.digest != digest:
+        raise SourceError(
+            f"output: {quoted(output)} holds another run than when it was opened; open it again"
+        )
+    return ImageDataset(_Contents(opened), ids, decode=decode)

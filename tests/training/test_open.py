@@ -1,0 +1,286 @@
+"""Outputs opened as sequences of images and labels, without TensorFlow."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import prep
+from prep.errors import RecordError, SourceError
+from prep.shards.formats.base import Record, record_format
+from tests.support.outputs import prepare
+from tests.support.pictures import write_tree
+
+SIZE = 24
+MEAN = {"R": 120.5, "G": 116.25, "B": 104.0}
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = {"train": {"cat": 7, "dog": 4}, "val": {"dog": 3}}
+    root = write_tree(tmp_path_factory.mktemp("dataset") / "source", tree)
+    (root / "train/cat/broken.jpg").write_bytes(b"no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def make(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Returns the function that prepares an output, each kind once."""
+    made: dict[str, Path] = {}
+
+    def prepared(**more: Any) -> Path:
+        key = repr(sorted(more.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("made")
+            if more.get("encoding") == "float32":
+                mean = dict.fromkeys(MEAN, 117.0) if more["mode"] == "gray" else MEAN
+                (folder / "mean.json").write_text(json.dumps(mean))
+                more["mean_file"] = str(folder / "mean.json")
+            values = {"size": SIZE, "images_per_shard": 4, **more}
+            config = prep.Config(source=str(source), output=str(folder / "out"), **values)
+            prepare(config)
+            made[key] = folder / "out"
+        return made[key]
+
+    return prepared
+
+
+def written(output: Path, split: str = "train") -> list[Record]:
+    """The records of a split, read from the start of each shard."""
+    suffix = "tar" if list(output.glob("*/*.tar")) else "tfrecord"
+    format = record_format("webdataset" if suffix == "tar" else "tfrecord")
+    found = []
+    for path in sorted((output / split).glob(f"*.{suffix}")):
+        with path.open("rb") as file:
+            found += [*map(format.parse, format.records(file))]
+    return found
+
+
+# All records
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset"])
+def test_every_record_is_there_once_as_it_is_in_the_shards(format: str, make: Make) -> None:
+    output = make(format=format)
+    images = prep.open(output, "train", decode=False)
+    expected = written(output)
+    assert len(images) == len(expected) == 11
+    assert images.read_many(range(11)) == expected
+    assert [images.read(number) for number in range(11)] == expected
+    assert list(images) == [(record.image, record.label[0]) for record in expected]
+    assert images.labels.tolist() == [record.label[0] for record in expected]
+    assert images.labels.dtype == np.int64
+    assert images.classes == {0: "cat", 1: "dog"}
+
+
+def test_records_come_in_the_order_that_they_are_asked_for(make: Make) -> None:
+    expected = written(make())
+    images = prep.open(make(), "train")
+    order = [7, 0, 10, 3, 3, -1, 1, -11]
+    assert images.read_many(order) == [expected[number] for number in order]
+    assert images.read_many(np.array(order)) == images.read_many(order)
+    assert images.read_many([]) == []
+    assert images.read(np.int64(4)) == expected[4]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mode"),
+    [
+        *((encoding, "rgb") for encoding in ("jpeg", "png", "webp", "raw", "float32")),
+        *((encoding, "gray") for encoding in ("jpeg", "png", "raw", "float32")),
+    ],
+)
+def test_images_are_arrays(encoding: str, mode: str, make: Make) -> None:
+    output = make(encoding=encoding, mode=mode)
+    images = prep.open(output)
+    channels = 3 if mode == "rgb" else 1
+    for (image, label), record in zip(images, written(output), strict=True):
+        assert image.shape == (SIZE, SIZE, channels)
+        assert image.flags.writeable
+        assert label == record.label[0]
+        if encoding in ("raw", "float32"):
+            assert image.tobytes() == record.image
+            assert image.dtype == (np.uint8 if encoding == "raw" else np.float32)
+        else:
+            stored = np.asarray(Image.open(io.BytesIO(record.image)))
+            assert np.array_equal(image, stored.reshape(SIZE, SIZE, -1)[..., :channels])
+
+
+def test_images_may_differ_in_size(make: Make) -> None:
+    output = make(fit="shorter", size=16)
+    sizes = {image.shape for image, _ in prep.open(output)}
+    assert len(sizes) > 1
+    assert {min(shape[:2]) for shape in sizes} == {16}
+
+
+def test_one_hot_labels_are_vectors(make: Make) -> None:
+    images = prep.open(make(label_map={"cat": [0, 0, 1], "dog": [1, 0, 0]}), "val")
+    assert images.labels.tolist() == [[1, 0, 0]] * 3
+    assert images.label_shape == (3,)
+    assert images.classes == {0: "dog", 2: "cat"}
+    assert [label.tolist() for _, label in images] == [[1, 0, 0]] * 3
+    assert images[0][1].dtype == np.int64
+
+
+# Parts
+
+
+def test_a_part_has_the_images_of_some_classes(make: Make) -> None:
+    images = prep.open(make())
+    dogs = images.subset(classes=["dog"])
+    assert len(dogs) == 4
+    assert dogs.labels.tolist() == [1] * 4
+    assert dogs.read_many(range(4)) == [r for r in written(make()) if r.label == (1,)]
+    assert images.subset(classes=[1]).ids.tolist() == dogs.ids.tolist()
+
+
+def test_a_share_has_images_of_every_class_and_grows(make: Make) -> None:
+    images = prep.open(make())
+    parts = [images.subset(fraction=f) for f in (0.01, 0.3, 0.5, 1)]
+    assert [np.bincount(part.labels).tolist() for part in parts] == [[1, 1], [2, 1], [4, 2], [7, 4]]
+    for part, larger in itertools.pairwise(parts):
+        assert set(part.ids) < set(larger.ids)
+    seeds = {tuple(images.subset(fraction=0.3, seed=seed).ids) for seed in range(5)}
+    assert len(seeds) > 1
+
+
+def test_parts_of_parts(make: Make) -> None:
+    images = prep.open(make(), decode=False)
+    part = images.subset(ids=[9, 2, 4]).subset(ids=[2, 0])
+    assert part.ids.tolist() == [4, 9]
+    assert list(part) == [images[4], images[9]]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"classes": ["cow"]}, "classes: no 'cow'"),
+        ({"fraction": 0}, "fraction: got 0"),
+        ({"fraction": 1.5}, "fraction: got 1.5"),
+        ({"ids": [0, 11]}, "ids: no image 11"),
+        ({"ids": [0.5]}, "ids: expected whole numbers"),
+    ],
+)
+def test_what_is_no_part(given: dict[str, Any], told: str, make: Make) -> None:
+    with pytest.raises(SourceError, match=told):
+        prep.open(make()).subset(**given)
+
+
+@pytest.mark.parametrize("index", [11, -12])
+def test_there_is_no_image_beyond_the_last(index: int, make: Make) -> None:
+    with pytest.raises(IndexError, match="of 11"):
+        prep.open(make())[index]
+
+
+# In other processes
+
+
+def test_a_pickle_holds_a_path_and_the_part(make: Make) -> None:
+    images = prep.open(make(), decode=False)
+    assert len(pickle.dumps(images)) < 1000
+    part = images.subset(classes=["dog"])
+    again = pickle.loads(pickle.dumps(part))
+    assert list(again) == list(part)
+    assert list(pickle.loads(pickle.dumps(images))) == list(images)
+
+
+def read_there(images: Any, numbers: range, queue: Any) -> None:
+    queue.put(images.read_many(numbers))
+
+
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_processes_that_were_started_after_it_was_opened_read_it(start: str, make: Make) -> None:
+    images = prep.open(make())
+    expected = images.read_many(range(11))
+    context = multiprocessing.get_context(start)
+    queue = context.Queue()
+    children = [
+        context.Process(target=read_there, args=(images, part, queue))
+        for part in (range(6), range(6, 11))
+    ]
+    for child in children:
+        child.start()
+    found = [queue.get(timeout=120), queue.get(timeout=120)]
+    for child in children:
+        child.join()
+    assert sorted(found, key=len, reverse=True) == [expected[:6], expected[6:]]
+
+
+def test_neither_tensorflow_nor_protobuf_is_loaded(make: Make) -> None:
+    code = f"import sys, prep; prep.open({str(make())!r})[0]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "prep" in loaded
+    assert loaded.isdisjoint({"tensorflow", "google.protobuf", "dask", "distributed", "torch"})
+
+
+# What can't be read
+
+
+def test_compressed_shards_are_refused_with_what_to_do(make: Make) -> None:
+    with pytest.raises(SourceError, match=r"compressed \(GZIP\).*prep.load"):
+        prep.open(make(compression="GZIP"))
+
+
+def test_a_split_that_is_not_there(make: Make) -> None:
+    with pytest.raises(SourceError, match=r"'test'.*train, val"):
+        prep.open(make(), "test")
+
+
+@pytest.fixture
+def own(make: Make, tmp_path: Path) -> Path:
+    """An output that a test may damage."""
+    output = tmp_path / "out"
+    subprocess.run(["cp", "-r", str(make()), str(output)], check=True)
+    return output
+
+
+def test_a_record_that_was_changed_is_found(own: Path) -> None:
+    images = prep.open(own)
+    shard = own / "train/train-00001-of-00003.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[200] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(RecordError, match=r"train-00001-of-00003.*checksum.*byte 0;.*--repair"):
+        images.read_many(range(11))
+    assert images[0]
+
+
+@pytest.mark.parametrize("change", ["gone", "cut", "longer"])
+def test_a_shard_that_is_not_what_it_was(change: str, own: Path) -> None:
+    images = prep.open(own)
+    shard = own / "train/train-00002-of-00003.tfrecord"
+    if change == "gone":
+        shard.unlink()
+    elif change == "cut":
+        os.truncate(shard, 100)
+    else:
+        shard.write_bytes(shard.read_bytes() + b"more")
+    with pytest.raises(SourceError, match="train-00002-of-00003"):
+        images[10]
+    assert images[0]
+
+
+def test_an_output_that_holds_another_run_is_not_taken_for_the_one_opened(
+    source: Path, own: Path
+) -> None:
+    pickled = pickle.dumps(prep.open(own))
+    config = prep.Config(source=str(source), output=str(own), size=SIZE, seed=5)
+    subprocess.run(["rm", "-r", str(own)], check=True)
+    prepare(config)
+    with pytest.raises(SourceError, match="holds another run"):
+        pickle.loads(pickled)
