@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from prep.output.report.report import RunReport as RunReport
     from prep.planning.plan import RunPlan as RunPlan
     from prep.training.image_dataset import open as open
+    from prep.training.orders.mixture import mix as mix
+    from prep.training.orders.order import Order as Order
     from prep.training.tensorflow import load as load
 
 _HOMES = {
@@ -46,6 +48,7 @@ _HOMES = {
     "Config": "config.model",
     "JsonLinesCallback": "display.callbacks",
     "MeanReport": "operations.mean",
+    "Order": "training.orders.order",
     "PrepError": "errors",
     "RunHandle": "operations.background",
     "RunPlan": "planning.plan",
@@ -58,6 +61,7 @@ _HOMES = {
     "load": "training.tensorflow",
     "mean_rgb": "operations.mean",
     "merge": "operations.growth.merge",
+    "mix": "training.orders.mixture",
     "open": "training.image_dataset",
     "plan": "operations.outlook",
     "report_page": "display.page.page",

@@ -4,6 +4,7 @@
 - ``image_dataset``: ``prep.open``, a sequence of images and labels in any order.
 - ``split_records``: where each record of a split is, and its class. ``record_reader`` reads records
   at such places. ``dataset_parts`` chooses some of them.
+- ``orders``: ``prep.Order`` and ``prep.mix``, the order of records over all epochs, on all hosts.
 - ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only module that imports TensorFlow.
 
 A reader learns from the plan which files there are and from ``prep.shards.formats`` what is in
