@@ -7,6 +7,7 @@
 - ``fitting``: cropping, padding, resizing, turning upright.
 - ``encoding``: pixels → the bytes of ``image_raw``, and back; thumbnails.
 - ``stats``, ``mean_image``: channel sums and the mean image, as exact integer sums.
+- ``colour``: what sums come to: mean, standard deviation, covariance and its eigenvectors.
 - ``likeness``: a hash of a result, and images whose hashes say that they look alike.
 - ``dimensions``, ``depths``, ``traits``: what receipts and reports say about the source images.
 

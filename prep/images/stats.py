@@ -1,4 +1,4 @@
-"""Mean and standard deviation of colour channels, from exact integer sums.
+"""Mean, standard deviation and covariance of colour channels, from exact integer sums.
 
 Sums of 8-bit samples are kept as Python integers, so merging is exactly associative and
 commutative: the result does not depend on how the work was cut into shards, or on the order in
@@ -8,17 +8,19 @@ which they finished. The only division comes last.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import cv2
 
+from prep.images.colour import CHANNELS, ColourStatistics, Matrix
 from prep.images.decoders.values import Pixels
 from prep.parsing import Fields, refuse, whole
 from prep.settings.choices import RGB
 
 _MOST_PIXELS = 1 << 63
-CHANNELS = ("R", "G", "B")
+_PAIRS = ((0, 1), (0, 2), (1, 2))  # of channels: RG, RB, GB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class ChannelStats:
         pixels: number of pixels in all images together.
         sums: of the samples (0 to 255) of each channel (R, G, B).
         squares: sums of the squared samples of each channel.
+        products: sums over all pixels of R · G, R · B and G · B; None if not known.
 
     >>> one = ChannelStats(images=1, pixels=2, sums=(3, 0, 0), squares=(5, 0, 0))
     >>> (one + one).sums
@@ -40,13 +43,16 @@ class ChannelStats:
     pixels: int = 0
     sums: tuple[int, int, int] = (0, 0, 0)
     squares: tuple[int, int, int] = (0, 0, 0)
+    products: tuple[int, int, int] | None = (0, 0, 0)
 
     def __add__(self, other: ChannelStats) -> ChannelStats:
+        ours, theirs = self.products, other.products
         return ChannelStats(
             images=self.images + other.images,
             pixels=self.pixels + other.pixels,
             sums=_add(self.sums, other.sums),
             squares=_add(self.squares, other.squares),
+            products=None if ours is None or theirs is None else _add(ours, theirs),
         )
 
     def mean(self) -> RGB | None:
@@ -70,25 +76,66 @@ class ChannelStats:
         )
         return r, g, b
 
+    def covariance(self) -> Matrix | None:
+        """Return the population covariance of R, G and B; None without pixels or products.
+
+        Each entry is (n·Σxy - Σx·Σy) / n², with an exact numerator.
+        """
+        if not self.pixels or self.products is None:
+            return None
+        divisor = self.pixels * self.pixels
+        r, g, b = (
+            (row[0] / divisor, row[1] / divisor, row[2] / divisor)
+            for row in self._scatter(self.products)
+        )
+        return r, g, b
+
+    def moments(self) -> ColourStatistics | None:
+        """Return mean, std and covariance, 0 to 255; None without pixels."""
+        if (mean := self.mean()) is None:
+            return None
+        return ColourStatistics(mean=mean, std=self.std(), covariance=self.covariance())
+
+    def _scatter(self, products: tuple[int, int, int]) -> list[list[int]]:
+        """Return n² times the covariance, 3 × 3, exactly."""
+        n, sums = self.pixels, self.sums
+        second = [[0] * 3 for _ in range(3)]
+        for c in range(3):
+            second[c][c] = self.squares[c]
+        for (a, b), product in zip(_PAIRS, products, strict=True):
+            second[a][b] = second[b][a] = product
+        return [[n * second[a][b] - sums[a] * sums[b] for b in range(3)] for a in range(3)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; without ``products``, as earlier versions did, if not known."""
+        values = asdict(self)
+        if self.products is None:
+            del values["products"]
+        return values
+
     @classmethod
     def from_json(cls, value: object) -> ChannelStats:
-        """Read the JSON of ``dataclasses.asdict``.
+        """Read what :meth:`to_json` gave.
 
         Raises:
             ValueError: it is something else, or no samples add up to it.
         """
         fields = Fields(value, "sums of channels")
+        products = fields.any("products", None)
         stats = cls(
             images=fields.whole("images"),
             pixels=fields.whole("pixels", most=_MOST_PIXELS),
-            sums=_three(fields, "sums"),
-            squares=_three(fields, "squares"),
+            sums=_three(fields.any("sums"), "sums"),
+            squares=_three(fields.any("squares"), "squares"),
+            products=None if products is None else _three(products, "products"),
         )
         fields.end()
         n = stats.pixels
         for s, q in zip(stats.sums, stats.squares, strict=True):
             if not s <= 255 * n or not s <= q <= 255 * s or s * s > n * q:
                 raise ValueError(f"sums: no {n:,} samples of 0 to 255 add up to {s:,} and {q:,}")
+        if stats.products is not None and not _semidefinite(stats._scatter(stats.products)):
+            raise ValueError(f"products: no samples of these sums have products {stats.products}")
         return stats
 
 
@@ -96,9 +143,19 @@ def _add(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, in
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
-def _three(fields: Fields, name: str) -> tuple[int, int, int]:
-    values = fields.list(name)
-    if len(values) != len(CHANNELS):
+def _semidefinite(m: list[list[int]]) -> bool:
+    """Return whether a symmetric 3 × 3 matrix has no negative principal minor, exactly."""
+    minors = [m[a][a] * m[b][b] - m[a][b] ** 2 for a, b in _PAIRS]
+    determinant = (
+        m[0][0] * (m[1][1] * m[2][2] - m[1][2] ** 2)
+        - m[0][1] * (m[0][1] * m[2][2] - m[1][2] * m[0][2])
+        + m[0][2] * (m[0][1] * m[1][2] - m[1][1] * m[0][2])
+    )
+    return min(*minors, determinant) >= 0
+
+
+def _three(values: object, name: str) -> tuple[int, int, int]:
+    if not isinstance(values, list) or len(values) != len(CHANNELS):
         refuse(name, "three numbers", values)
     r, g, b = (whole(value, name, most=_MOST_PIXELS * 255**2) for value in values)
     return r, g, b
@@ -132,32 +189,41 @@ class MixedStats:
         """The sums over all images, in which every pixel has the same weight."""
         return sum(self.by_pixels.values(), ChannelStats())
 
-    def image_weighted(self) -> tuple[RGB, RGB] | None:
-        """Return (mean, std) with the same weight for each image; None without images.
+    def image_weighted(self) -> ColourStatistics | None:
+        """Return the moments with the same weight for each image; None without images.
 
-        std is that of a sample drawn by picking an image and then one of its pixels. ``math.fsum``
-        rounds once, so the order of the groups does not matter.
+        They are those of a sample drawn by picking an image and then one of its pixels.
+        ``math.fsum`` rounds once, so the order of the groups does not matter.
         """
-        images = self.total.images
-        if not images:
+        total = self.total
+        if not total.images:
             return None
-        groups = self.by_pixels.items()
-        means, stds = [], []
-        for c in range(3):
-            mean = math.fsum(stats.sums[c] / pixels for pixels, stats in groups) / images
-            square = math.fsum(stats.squares[c] / pixels for pixels, stats in groups) / images
-            means.append(mean)
-            stds.append(math.sqrt(max(0.0, square - mean * mean)))
-        return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+        (r, g, b) = (self._weighted(stats.sums[c] for stats in self._groups) for c in range(3))
+        means = (r, g, b)
+        squares = [self._weighted(stats.squares[c] for stats in self._groups) for c in range(3)]
+        variances = [max(0.0, q - m * m) for q, m in zip(squares, means, strict=True)]
+        return ColourStatistics(
+            mean=means,
+            std=(math.sqrt(variances[0]), math.sqrt(variances[1]), math.sqrt(variances[2])),
+            covariance=None if total.products is None else self._covariance(means, variances),
+        )
 
+    @property
+    def _groups(self) -> Collection[ChannelStats]:
+        return self.by_pixels.values()
 
-def by_channel(values: RGB | None) -> dict[str, float] | None:
-    """Return ``{"R": …, "G": …, "B": …}``, the form in which means are stored.
+    def _weighted(self, sums: Iterable[int]) -> float:
+        """Return the mean over all images of a sum for each group, divided by its pixels."""
+        shares = (each / pixels for each, pixels in zip(sums, self.by_pixels, strict=True))
+        return math.fsum(shares) / self.total.images
 
-    >>> by_channel((1.0, 2.0, 3.0))
-    {'R': 1.0, 'G': 2.0, 'B': 3.0}
-    """
-    return None if values is None else dict(zip(CHANNELS, values, strict=True))
+    def _covariance(self, means: RGB, variances: Sequence[float]) -> Matrix:
+        rg, rb, gb = (
+            self._weighted((stats.products or (0, 0, 0))[i] for stats in self._groups)
+            - means[a] * means[b]
+            for i, (a, b) in enumerate(_PAIRS)
+        )
+        return (variances[0], rg, rb), (rg, variances[1], gb), (rb, gb, variances[2])
 
 
 def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> ChannelStats:
@@ -178,11 +244,19 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
     squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in channels]
     if number == 1:
         sums, squares = 3 * sums, 3 * squares
+        products = squares
+    else:
+        products = [
+            (squares[a] + squares[b] - round(cv2.norm(channels[a], channels[b], cv2.NORM_L2SQR)))
+            // 2
+            for a, b in _PAIRS
+        ]
     return ChannelStats(
         images=1,
         pixels=height * width,
         sums=(sums[0], sums[1], sums[2]),
         squares=(squares[0], squares[1], squares[2]),
+        products=(products[0], products[1], products[2]),
     )
 
 

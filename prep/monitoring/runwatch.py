@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from prep.images.stats import ChannelStats, by_channel
+from prep.images.colour import by_channel
+from prep.images.stats import ChannelStats
 from prep.monitoring.counts import LiveCounts, Pace, RefusedName, ShardState, SplitCounts
 from prep.monitoring.heartbeat import ProcessMessage, RunMessage, Sums, TallyMessage
 from prep.output.report.history import History, Measurement, Recorder
@@ -276,6 +277,7 @@ class RunWatch:
             pixels=pixels,
             sums=(rest[0], rest[1], rest[2]),
             squares=(rest[3], rest[4], rest[5]),
+            products=None,
         )
 
 

@@ -14,9 +14,10 @@ from prep.errors import ConfigError, RecordError, RefusedImage, SourceError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Tasks, Workload
 from prep.execution.placing import placed, require_usable
+from prep.images.colour import ColourStatistics, Matrix, by_channel, stored_channels
 from prep.images.decoders.decode import Decoder
 from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
-from prep.images.stats import ChannelStats, MixedStats, by_channel, channel_sums
+from prep.images.stats import ChannelStats, MixedStats, channel_sums
 from prep.monitoring.events import (
     Callback,
     Events,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 
 Weight = Literal["image", "pixel"]
+Scale = Literal[1, 255]
 
 _FILES_PER_TASK = 64
 # A graph with 100,000 paths pickles to 5.5 MB, and Dask warns at 10. More go in several graphs.
@@ -71,10 +73,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanReport(Displayable):
-    """Mean and standard deviation per channel, 0 to 255.
+    """Mean, standard deviation and covariance of the channels, each from 0 to ``scale``.
 
     Attributes:
         mean, std: ``{"R": …, "G": …, "B": …}``.
+        covariance: of R, G and B, 3 × 3. The JSON has its ``eigenvalues``, largest first, and
+            ``eigenvectors``, a row each, beside it.
+        scale: the largest possible sample, 255 or 1.
         images: number of images that they are of.
         weight: whether each ``image`` or each ``pixel`` counts the same.
         refused: files that could not be read.
@@ -85,6 +90,17 @@ class MeanReport(Displayable):
     images: int
     weight: Weight
     refused: tuple[ImageNote, ...]
+    covariance: Matrix
+    scale: Scale = 255
+
+    @property
+    def moments(self) -> ColourStatistics:
+        """The same numbers as a value that readers compute with."""
+        mean, std = stored_channels(self.mean, "mean"), stored_channels(self.std, "std")
+        assert mean is not None
+        return ColourStatistics(
+            mean=mean, std=std, covariance=self.covariance, scale=float(self.scale)
+        )
 
     @property
     def verdict(self) -> Verdict:
@@ -95,8 +111,7 @@ class MeanReport(Displayable):
     def to_json(self) -> dict[str, Any]:
         """Convert to JSON values: ``R``, ``G`` and ``B`` of the mean, and the rest beside them."""
         return {
-            **self.mean,
-            "std": self.std,
+            **self.moments.to_json(),
             "images": self.images,
             "weight": self.weight,
             "refused": [{"path": r.path, "reason": r.reason} for r in self.refused],
@@ -108,6 +123,7 @@ def mean_rgb(
     client: Client | None = None,
     *,
     weight: Weight = "image",
+    scale: Scale = 255,
     tfrecord: bool | None = None,
     workers: int | None = None,
     cluster: str | os.PathLike[str] | ClusterChoice | None = None,
@@ -127,6 +143,7 @@ def mean_rgb(
         weight: ``image`` is the article's definition, the mean of the images' means; ``pixel`` is
             the mean over all pixels. The two are the same where all images are of one size, as in
             most shards.
+        scale: the largest sample that the results are for: 255, or 1 as torchvision expects.
         tfrecord: whether the files are shards, TFRecord or WebDataset; by default, whether all
             are named so.
         workers: number of workers of a cluster that is started.
@@ -145,6 +162,8 @@ def mean_rgb(
     """
     if weight not in ("image", "pixel"):
         raise ConfigError(f"weight: got {shown(weight)}; expected image or pixel")
+    if isinstance(scale, bool) or scale not in (1, 255):
+        raise ConfigError(f"scale: got {shown(scale)}; expected 1 or 255")
     choice = choice_of(cluster, profile, workers, dashboard)
     own = require_callbacks(callbacks)
     require_usable(client, choice)
@@ -163,7 +182,7 @@ def mean_rgb(
         with placed(client, choice, workload, events.stage) as executor:
             executor.require_fit(readable=files[:1])
             part = _sum_up(chunks, executor, events, shards=shards)
-        report = _conclude(part, weight)
+        report = _conclude(part, weight, scale)
         events.end(report)
     return report
 
@@ -301,21 +320,25 @@ def _sum_up(
     return executor.run_tasks(tasks, look) or Part()
 
 
-def _conclude(part: Part, weight: Weight) -> MeanReport:
+def _conclude(part: Part, weight: Weight, scale: Scale) -> MeanReport:
     total = part.stats.total
-    moments = part.stats.image_weighted() if weight == "image" else (total.mean(), total.std())
-    if moments is None or moments[0] is None:
+    moments = part.stats.image_weighted() if weight == "image" else total.moments()
+    if moments is None:
         first = f", the first because of: {part.refused[0].reason}" if part.refused else ""
         raise SourceError(
             f"input: none of its {len(part.refused)} images could be read{first}; "
             "expected images or shards; of archives and lists, prep run tells the mean"
         )
-    mean, std = by_channel(moments[0]), by_channel(moments[1])
+    moments = moments.scaled(float(scale))
+    mean, std = by_channel(moments.mean), by_channel(moments.std)
     assert mean is not None
     assert std is not None
+    assert moments.covariance is not None
     return MeanReport(
         mean=mean,
         std=std,
+        covariance=moments.covariance,
+        scale=scale,
         images=total.images,
         weight=weight,
         refused=tuple(sorted(part.refused, key=lambda finding: finding.path)),

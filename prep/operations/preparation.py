@@ -10,7 +10,7 @@ from typing import Any
 from prep.config.model import Config
 from prep.errors import ConfigError, SourceError
 from prep.execution.local.resources import cores
-from prep.images.stats import CHANNELS
+from prep.images.colour import CHANNELS
 from prep.output.journal import Journal
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
@@ -248,6 +248,11 @@ def read_mean(path: str, mode: Mode = "rgb") -> RGB:
         raise ConfigError(
             f"mean_file: {quoted(path)} can't be read: {reason_of(error)}; {_EXPECTED_MEAN}"
         ) from None
+    if isinstance(value, dict) and value.get("scale", 255) != 255:
+        raise ConfigError(
+            f"mean_file: {quoted(path)} has scale {shown(value['scale'])}; expected means "
+            "from 0 to 255, as `prep.mean_rgb` gives them without `scale`"
+        )
     r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
     if mode == "gray" and not r == g == b:
         raise ConfigError(

@@ -123,8 +123,7 @@ class Inventory:
         nothing = Effort(seconds=0.0, images=0, resumed_shards=0)
         expected = make_report(plan, self._journal.output, totals, nothing, duplicates={})
         mean = _read_json(self._layout.mean)
-        # Earlier versions did not say what it is the mean of.
-        if expected.mean is not None and mean not in (expected.mean_file, expected.mean):
+        if expected.mean is not None and not expected.is_mean_file(mean):
             found = _what(self._layout.mean, mean)
             told = "the mean that the receipts add up to"
             yield self._problem(self._layout.mean, told, found, "remake")
@@ -140,7 +139,7 @@ class Inventory:
             found = _what(self._layout.report, None)
             yield self._problem(self._layout.report, "the report", found, "remake")
             return
-        if not stored.mean_of:  # Likewise.
+        if not stored.mean_of:  # Earlier versions did not say so.
             stored = replace(stored, mean_of=expected.mean_of)
         differing = _differing(_comparable(expected), _comparable(stored))
         if differing:

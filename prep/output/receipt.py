@@ -139,7 +139,8 @@ class ShardReceipt:
     measures: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        values = {**asdict(replace(self, traits=Traits())), "traits": self.traits.to_json()}
+        values = asdict(replace(self, traits=Traits()))
+        values |= {"traits": self.traits.to_json(), "stats": self.stats.to_json()}
         for name in ("likenesses", "measures"):  # As in receipts of earlier versions.
             if not values[name]:
                 del values[name]

@@ -7,14 +7,16 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 
 from prep.errors import RecordError
+from prep.images.colour import CHANNELS
 from prep.images.encoding.readback import ResultReader
 from prep.images.encoding.tolerances import clipping_tolerance
-from prep.images.stats import CHANNELS, ChannelStats
+from prep.images.stats import ChannelStats
 from prep.output.findings import Difference
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import checksum, from_text
@@ -154,13 +156,12 @@ class _Reading:
         mean = self._results.grids.mean()
         if mean.images and self._receipt.mean_image.images and mean != self._receipt.mean_image:
             yield "the mean image of its results", "another one"
+        if expected.products is None:  # Earlier versions did not add them up.
+            found = replace(found, products=None)
         if expected == found or found.images != expected.images:
             return
         if not self._plan.settings.lossy:
-            yield (
-                f"sums {expected.sums}, squares {expected.squares}",
-                (f"sums {found.sums}, squares {found.squares}"),
-            )
+            yield _describe_sums(expected), _describe_sums(found)
             return
         allowed = self._results.tolerance
         pairs = list(zip(expected.mean() or (), found.mean() or (), strict=True))
@@ -201,6 +202,11 @@ class _Reading:
             wanted, found = expected[label], self._by_label[label]
             if wanted != found:
                 yield f"{wanted} records of {_describe(self._plan.labels, label)}", f"{found}"
+
+
+def _describe_sums(stats: ChannelStats) -> str:
+    products = "" if stats.products is None else f", products {stats.products}"
+    return f"sums {stats.sums}, squares {stats.squares}{products}"
 
 
 def _describe(labels: LabelMap, label: Sequence[int]) -> str:

@@ -6,6 +6,7 @@
   at such places. ``dataset_parts`` chooses some of them.
 - ``orders``: ``prep.Order`` and ``prep.mix``, the order of records over all epochs, on all hosts.
 - ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only module that imports TensorFlow.
+- ``colour_stats``: mean, std and covariance of an output, by which readers normalise.
 
 A reader learns from the plan which files there are and from ``prep.shards.formats`` what is in
 them. It gives every record exactly once, in the order of the shards unless it is asked for another,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import asdict
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prep.images.colour import ColourStatistics
 from prep.images.stats import ChannelStats, MixedStats, channel_sums
-from prep.settings.choices import RGB
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,7 +33,14 @@ def images(draw: st.DrawFn) -> Pixels:
 image_lists = st.lists(images(), min_size=1, max_size=8)
 sums = st.integers(0, 1 << 80)
 triples = st.tuples(sums, sums, sums)
-any_stats = st.builds(ChannelStats, images=sums, pixels=sums, sums=triples, squares=triples)
+any_stats = st.builds(
+    ChannelStats,
+    images=sums,
+    pixels=sums,
+    sums=triples,
+    squares=triples,
+    products=triples | st.none(),
+)
 
 
 def all_pixels(pictures: list[Pixels]) -> npt.NDArray[np.int64]:
@@ -61,6 +68,8 @@ def test_sums_are_those_of_all_pixels_together(pictures: list[Pixels]) -> None:
     assert total.pixels == len(together)
     assert total.sums == exact(together.sum(0))
     assert total.squares == exact((together**2).sum(0))
+    r, g, b = together.T
+    assert total.products == (int(r @ g), int(r @ b), int(g @ b))
 
 
 @given(pictures=image_lists)
@@ -69,6 +78,8 @@ def test_mean_and_std_are_numpys(pictures: list[Pixels]) -> None:
     together = all_pixels(pictures).astype(np.float64)
     assert total.mean() == pytest.approx(together.mean(0), abs=1e-9)
     assert total.std() == pytest.approx(together.std(0), abs=1e-9)
+    covariance = np.cov(together.T, bias=True)
+    assert np.array(total.covariance()) == pytest.approx(covariance, abs=1e-9)
 
 
 def test_flat_images_have_no_spread() -> None:
@@ -93,16 +104,35 @@ def test_a_spread_that_floats_would_lose_is_found() -> None:
 def test_without_images_there_is_no_mean() -> None:
     assert ChannelStats().mean() is None
     assert ChannelStats().std() is None
+    assert ChannelStats().moments() is None
     assert MixedStats().image_weighted() is None
 
 
 @given(pictures=image_lists)
 def test_sums_survive_json(pictures: list[Pixels]) -> None:
     stats = sum(map(channel_sums, pictures), ChannelStats())
-    assert ChannelStats.from_json(json.loads(json.dumps(asdict(stats)))) == stats
+    before = replace(stats, products=None)  # As versions wrote it that did not add products up.
+    for each in (stats, before):
+        assert ChannelStats.from_json(json.loads(json.dumps(each.to_json()))) == each
+    assert "products" not in before.to_json()
+    assert (before + stats).covariance() is None
 
 
-def weighted(pictures: list[Pixels]) -> tuple[RGB, RGB]:
+def test_products_that_no_samples_have_are_refused() -> None:
+    stats = channel_sums(np.array([[[0, 0, 0], [9, 9, 200]]], np.uint8)).to_json()
+    assert stats["products"] == (81, 1800, 1800)
+    # R and G are equal, so their products can be no other; nor those of G and B, given R and B.
+    for forged in ([82, 1800, 1800], [80, 1800, 1800], [81, 1800, 1799], [-1, 0, 0], [81]):
+        with pytest.raises(ValueError, match=r"^products: "):
+            ChannelStats.from_json({**json.loads(json.dumps(stats)), "products": forged})
+
+
+def test_gray_counts_as_three_equal_channels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 1), np.uint8)
+    assert channel_sums(pixels) == channel_sums(np.repeat(pixels, 3, axis=2))
+
+
+def weighted(pictures: list[Pixels]) -> ColourStatistics:
     result = MixedStats.of(map(channel_sums, pictures)).image_weighted()
     assert result is not None
     return result
@@ -119,17 +149,26 @@ def test_the_image_weighted_mean_is_the_mean_of_the_images_means(pictures: list[
             sum(channel, Fraction()) / len(pictures) for channel in zip(*per_image, strict=True)
         ]
 
-    mean, std = weighted(pictures)
+    moments = weighted(pictures)
+    mean, std = moments.mean, moments.std or ()
     assert mean == pytest.approx([float(m) for m in mean_of_means(1)], abs=1e-9)
     # Compared as variances, which are differences of numbers up to 255², good to 1e-9 of them.
     variances = [q - m * m for m, q in zip(mean_of_means(1), mean_of_means(2), strict=True)]
     assert [s * s for s in std] == pytest.approx([float(v) for v in variances], abs=1e-9)
 
 
+@given(pictures=image_lists)
+def test_the_image_weighted_covariance_is_numpys_with_weights(pictures: list[Pixels]) -> None:
+    samples = np.concatenate([picture.reshape(-1, 3) for picture in pictures]).astype(float)
+    weights = np.concatenate([np.full(p[..., 0].size, 1 / p[..., 0].size) for p in pictures])
+    expected = np.cov(samples.T, aweights=weights, bias=True)
+    assert np.array(weighted(pictures).covariance) == pytest.approx(expected, abs=1e-8)
+
+
 def test_weighing_images_alike_is_not_weighing_pixels_alike() -> None:
     small, large = np.zeros((1, 1, 3), np.uint8), np.full((3, 1, 3), 100, np.uint8)
     stats = MixedStats.of(map(channel_sums, (small, large)))
-    assert weighted([small, large])[0] == (50, 50, 50)  # (0 + 100) / 2
+    assert weighted([small, large]).mean == (50, 50, 50)  # (0 + 100) / 2
     assert stats.total.mean() == (75, 75, 75)  # (0 + 3 · 100) / 4
 
 
@@ -157,6 +196,9 @@ def test_sums_of_large_flat_images_are_exact(height: int, width: int, value: int
     stats = channel_sums(np.full((height, width, 3), value, np.uint8))
     assert stats.sums == (height * width * value,) * 3
     assert stats.squares == (height * width * value**2,) * 3
+    assert stats.products == stats.squares
+    pixels = np.full((height, width, 3), (value, value - 1, 0), np.uint8)
+    assert channel_sums(pixels).products == (height * width * value * (value - 1), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -175,3 +217,5 @@ def test_sums_of_views_are_those_of_what_is_seen(view: tuple[slice, ...]) -> Non
         values = seen.astype(np.int64)
         assert channel_sums(seen).sums == exact(values.sum((0, 1)))
         assert channel_sums(seen).squares == exact((values**2).sum((0, 1)))
+        r, g, b = values.reshape(-1, 3).T
+        assert channel_sums(seen).products == (int(r @ g), int(r @ b), int(g @ b))

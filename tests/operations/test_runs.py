@@ -291,9 +291,19 @@ def test_the_mean_is_that_of_the_crops_of_train(
     sums, pixels = train.sum(axis=(0, 1, 2)), len(train) * PIXELS
     mean = {channel: int(s) / pixels for channel, s in zip("RGB", sums, strict=True)}
     assert report.mean == mean
-    assert read_json(tmp_path / "mean_rgb.json") == {**mean, "of": ["train"]}
+    stored = read_json(tmp_path / "mean_rgb.json")
+    assert {channel: stored[channel] for channel in "RGB"} == mean
+    assert (stored["of"], stored["images"], stored["scale"]) == (["train"], len(train), 255)
     std = train.astype(float).std(axis=(0, 1, 2))
     assert list(report.std.values()) == pytest.approx(list(std), rel=1e-12)
+    assert stored["std"] == report.std
+    covariance = np.cov(train.reshape(-1, 3).T, bias=True)
+    assert np.array(stored["covariance"]) == pytest.approx(covariance, rel=1e-12)
+    told = read_json(tmp_path / "report.json")
+    for name in ("covariance", "eigenvalues", "eigenvectors"):
+        assert told[name] == stored[name]
+    values, vectors = np.array(told["eigenvalues"]), np.array(told["eigenvectors"])
+    assert (vectors.T * values) @ vectors == pytest.approx(covariance, rel=1e-9)
 
 
 def test_without_a_train_split_the_mean_is_that_of_all(
@@ -303,7 +313,9 @@ def test_without_a_train_split_the_mean_is_that_of_all(
     shutil.copytree(source / "train", both / "one")
     shutil.copytree(source / "val", both / "two")
     report = prep.run(config(both, tmp_path / "out", layout="splits"), client)
-    assert read_json(tmp_path / "out/mean_rgb.json") == {**report.mean, "of": ["one", "two"]}
+    stored = read_json(tmp_path / "out/mean_rgb.json")
+    assert report.mean == {channel: stored[channel] for channel in "RGB"}
+    assert (stored["of"], stored["images"]) == (["one", "two"], 24)
     sums = squares(both / "one").astype(np.int64).sum(axis=(0, 1, 2))
     sums += squares(both / "two").astype(np.int64).sum(axis=(0, 1, 2))
     assert list(report.mean.values()) == [int(s) / (24 * PIXELS) for s in sums]
@@ -334,7 +346,8 @@ def test_the_report_tells_all(source: Path, tmp_path: Path, client: Client) -> N
     assert 0 <= report["start_seconds"] <= report["seconds"]
     work = report["seconds"] - report["start_seconds"]
     assert report["images_per_second"] == pytest.approx(27 / work, rel=0.05)
-    assert {**report["mean"], "of": ["train"]} == read_json(tmp_path / "mean_rgb.json")
+    stored = read_json(tmp_path / "mean_rgb.json")
+    assert report["mean"] == {channel: stored[channel] for channel in "RGB"}
     assert report["mean"] == report["splits"]["train"]["mean"]
     assert report["std"] == report["splits"]["train"]["std"]
     assert report["classes"] == TREE

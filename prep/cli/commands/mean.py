@@ -59,6 +59,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="What has equal weight: each image, or each pixel.",
 )
+@click.option(
+    "--scale",
+    type=click.Choice(["1", "255"]),
+    default="255",
+    show_default=True,
+    help="Largest sample that the results are for; 1 as torchvision expects.",
+)
 @cluster_options
 @storage_option
 def mean(
@@ -67,11 +74,12 @@ def mean(
     output: str | None,
     tfrecord: bool | None,
     weight: str,
+    scale: str,
     choice: ClusterChoice,
     storage_options: Mapping[str, Any] | None,
     talk: Talk,
 ) -> None:
-    """Compute the mean RGB of images, or of the images in shards.
+    """Compute the mean RGB of images, or of the images in shards, with std and covariance.
 
     INPUT is one or more folders, files, or patterns (** for any depth).
     """
@@ -91,6 +99,7 @@ def mean(
     report = prep.mean_rgb(
         inputs,
         weight=weight,  # type: ignore[arg-type]
+        scale=int(scale),  # type: ignore[arg-type]
         tfrecord=tfrecord,
         cluster=choice,
         progress=False,

@@ -44,7 +44,7 @@ class ResultReader:
         self.grids = Grids()
 
     def sums(self, image: bytes) -> ChannelStats:
-        """Return the channel sums of a result; without the sums of squares if encoding is lossy.
+        """Return the channel sums of a result; no squares and products if encoding is lossy.
 
         Raises:
             RecordError: see :meth:`pixels`.
@@ -59,7 +59,8 @@ class ResultReader:
         self._allowed += np.multiply(
             height * width, mean_tolerance(encoding, quality, height, width)
         )
-        return ChannelStats(images=1, pixels=height * width, sums=plain_sums(pixels))
+        sums = plain_sums(pixels)
+        return ChannelStats(images=1, pixels=height * width, sums=sums, products=None)
 
     @property
     def tolerance(self) -> RGB:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from prep.images.colour import by_channel
 from prep.images.decoders.process import codec_versions
-from prep.images.stats import by_channel
 from prep.images.traits import Seen
 from prep.output.receipt import SplitTotals, Totals, of_outcome
 from prep.output.report.report import RunReport
@@ -59,6 +59,7 @@ def make_report(
         duplicates, near_duplicates: see :class:`RunReport`.
     """
     mean_of = training_splits(plan.splits)
+    reference = sum((totals[split] for split in mean_of), Totals())
     return RunReport(
         output=output,
         duplicates=duplicates,
@@ -68,7 +69,8 @@ def make_report(
         images_per_second=effort.images_per_second,
         resumed_shards=effort.resumed_shards,
         mean_of=mean_of,
-        **_moments(sum((totals[split] for split in mean_of), Totals())),
+        **_moments(reference),
+        covariance=reference.stats.covariance(),
         **_numbers(plan, sum(totals.values(), Totals())),
         **_by_split(plan, totals),
         config={**plan.config.model_dump(mode="json"), "images_per_shard": plan.images_per_shard},

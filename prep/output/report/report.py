@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prep.images.colour import ColourStatistics, Matrix, covariance_json, stored_channels
 from prep.images.depths import Depths, depth_warnings
 from prep.output.layout import OutputLayout
 from prep.output.report.stored_report import report_attributes
@@ -54,6 +55,9 @@ class RunReport(Displayable):
         retries: how often reading an image or writing a shard was tried again.
         mean, std: per channel, 0 to 255, of the images of the training splits before
             encoding. None without images.
+        covariance: of R, G and B of the same images, 3 × 3. None without images, or if some of
+            the shards were written by a version that did not sum up products. ``report.json``
+            has its ``eigenvalues``, largest first, and ``eigenvectors``, a row each, beside it.
         splits: the same numbers for each split.
         classes: number of images written, by split and class.
         refused: ``path``, ``reason`` and ``detail`` of each image that was not written.
@@ -106,6 +110,7 @@ class RunReport(Displayable):
     config: Mapping[str, Any]
     fingerprint: str
     versions: Mapping[str, str]
+    covariance: Matrix | None = None
     depths: Mapping[str, Any] = field(default_factory=dict)
     traits: Mapping[str, Any] = field(default_factory=dict)
     mean_image: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +127,8 @@ class RunReport(Displayable):
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
         lists = {name: list(values[name]) for name in _LISTS}
-        return {**values, **lists, "verdict": self.verdict.to_json()}
+        components = covariance_json(self.covariance)
+        return {**values, **lists, **components, "verdict": self.verdict.to_json()}
 
     @classmethod
     def read(cls, output: str | os.PathLike[str]) -> RunReport:
@@ -147,18 +153,47 @@ class RunReport(Displayable):
         layout.report.publish_json(self.to_json(), within=layout.root)
 
     def publish_mean(self) -> None:
-        """Write ``mean_rgb.json``, unless it is there already, or there is no mean."""
+        """Write ``mean_rgb.json``, unless it is there already, or there is no mean.
+
+        A file of an earlier version with the same mean is replaced only if it can be.
+        """
         layout = OutputLayout(locate(self.output))
+        stored: Any = None
         with contextlib.suppress(OSError, ValueError):
-            if parse_json(layout.mean.read_at_most(LARGEST)) == self.mean_file:
-                return
-        if self.mean_file is not None:
+            stored = parse_json(layout.mean.read_at_most(LARGEST))
+        if stored == self.mean_file or self.mean_file is None:
+            return
+        with contextlib.suppress(*([OSError] if self.is_mean_file(stored) else [])):
             layout.mean.publish_json(self.mean_file, within=layout.root)
 
     @property
+    def moments(self) -> ColourStatistics | None:
+        """Mean, std and covariance, 0 to 255."""
+        if (mean := stored_channels(self.mean, "mean")) is None:
+            return None
+        std = stored_channels(self.std, "std")
+        return ColourStatistics(mean=mean, std=std, covariance=self.covariance)
+
+    @property
     def mean_file(self) -> dict[str, Any] | None:
-        """The contents of ``mean_rgb.json``: the mean, and which splits it is ``of``."""
-        return None if self.mean is None else {**self.mean, "of": list(self.mean_of)}
+        """The contents of ``mean_rgb.json``.
+
+        They are the mean; which splits it is ``of``; the number of their ``images``; and the rest
+        of the moments.
+        """
+        if (moments := self.moments) is None:
+            return None
+        images = sum(self.splits[split]["written"] for split in self.mean_of)
+        told = {"of": list(self.mean_of), "images": images}
+        return {**(self.mean or {}), **told, **moments.to_json()}
+
+    def is_mean_file(self, value: object) -> bool:
+        """Return whether parsed JSON is ``mean_rgb.json``, as this or an earlier version wrote it.
+
+        Earlier versions did not say what it is the mean of, or all of the moments.
+        """
+        before = [self.mean, {**(self.mean or {}), "of": list(self.mean_of)}]
+        return value is not None and value in (self.mean_file, *before)
 
     @property
     def was_complete(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from prep.images.colour import by_channel, stored_channels, stored_covariance
 from prep.images.depths import FULL, Depths
 from prep.images.mean_image import stored_mean
-from prep.images.stats import CHANNELS
 from prep.images.traits import EXTREMES, Group, Seen, Traits
 from prep.parsing import Fields, counts, number, refuse, text, whole
 from prep.planning.plan import refusals_allowed
@@ -102,6 +102,7 @@ def report_attributes(value: object) -> dict[str, Any]:
         "retries": fields.whole("retries"),
         "mean": _channels(fields.any("mean"), "mean"),
         "std": _channels(fields.any("std"), "std"),
+        "covariance": stored_covariance(fields.any("covariance", default=None)),
         "splits": splits,
         "classes": {split: counts(of, "classes") for split, of in fields.object("classes").items()},
         "refused": tuple(map(_stored_refusal, fields.list("refused"))),
@@ -135,7 +136,8 @@ def report_attributes(value: object) -> dict[str, Any]:
     }
     near = fields.any("near_duplicates", default={})
     report["near_duplicates"] = _near_duplicates(near) if near else {}
-    fields.any("verdict", default=None)  # The numbers tell it.
+    for derived in ("verdict", "eigenvalues", "eigenvectors"):  # The numbers tell them.
+        fields.any(derived, default=None)
     fields.end()
     return report
 
@@ -199,12 +201,7 @@ def _pair(value: object) -> list[str]:
 
 
 def _channels(value: object, name: str) -> dict[str, float] | None:
-    if value is None:
-        return None
-    fields = Fields(value, f"a {name} by channel")
-    channels = {channel: fields.number(channel, most=255) for channel in CHANNELS}
-    fields.end()
-    return channels
+    return by_channel(stored_channels(value, name))
 
 
 def _passed(value: object) -> dict[str, Any]:
