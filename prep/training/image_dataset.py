@@ -145,6 +145,11 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
         return self._contents.class_rows[self.ids]
 
     @property
+    def shard_sizes(self) -> list[int]:
+        """How many images follow each other in one shard, from the first image to the last."""
+        return self._contents.shard_sizes_of(self.ids)
+
+    @property
     def classes(self) -> Mapping[int, str]:
         """The names of the classes, by number; of one-hot labels, by the position of the 1."""
         return self._contents.classes
@@ -242,6 +247,12 @@ class _Contents:
         """Return the labels of records of the split."""
         by_row = self.plan.label_form.arrays([*map(self.plan.labels.feature, self.plan.classes)])
         return by_row[self.class_rows[records]]
+
+    def shard_sizes_of(self, records: Numbers) -> list[int]:
+        """Return how many of some records follow each other in one shard, in order."""
+        changes = np.flatnonzero(np.diff(self._places.shards[records])) + 1
+        sizes: list[int] = np.diff(changes, prepend=0, append=len(records)).tolist()
+        return sizes
 
     def rows_of(self, classes: Sequence[str | int]) -> list[int]:
         """Return the positions of classes among the plan's, given by name or number."""

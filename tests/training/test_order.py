@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 import prep
 from prep.errors import UsageError
 from prep.training.orders.permutation import key, permuted
+from tests.support.outputs import prepare
+from tests.support.pictures import write_tree
 
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(-(2**70), 2**70)
@@ -232,6 +235,20 @@ def test_blocks_of_a_subset_are_what_is_left_of_them() -> None:
     assert [len({record // 250 for record in taken[at : at + 10]}) for at in (0, 10, 20, 30)] == [
         1
     ] * 4
+
+
+def test_an_output_tells_orders_its_shards_and_classes(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 7, "dog": 4}})
+    prepare(prep.Config(source=source, output=tmp_path / "out", size=8, images_per_shard=4))
+    images = prep.open(tmp_path / "out")
+    assert images.shard_sizes == [4, 4, 3]
+    assert images.subset(ids=[0, 1, 9, 10, 3]).shard_sizes == [2, 2, 1]
+    order = prep.Order(images, block="shard", window=1, lanes=1, epochs=1)
+    # A window of one record leaves each shard as it is.
+    runs = [[*run] for _, run in itertools.groupby(order, lambda record: record // 4)]
+    assert sorted(runs) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+    drawn = images.class_rows[list(prep.Order(images, balance="class", epochs=2))]
+    assert Counter(drawn.tolist()) == {0: 11, 1: 11}
 
 
 @few

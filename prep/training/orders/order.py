@@ -161,9 +161,10 @@ def _classes(balance: Any, records: Any, total: int) -> Ints:
     if isinstance(balance, str):
         if balance != "class":
             raise UsageError(f"balance: expected 'class' or an array, found {quoted(balance)}")
-        if not hasattr(records, "labels"):
+        # The class of an image is not always its label, which may be several, or a value.
+        balance = getattr(records, "class_rows", getattr(records, "labels", None))
+        if balance is None:
             raise UsageError("balance: 'class' needs a dataset with labels, as of prep.open")
-        balance = records.labels
     labels = np.asarray(balance)
     if len(labels) != total:
         raise UsageError(f"balance: expected {counted(total, 'label')}, found {len(labels)}")
