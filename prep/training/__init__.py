@@ -2,8 +2,8 @@
 
 - ``opened_split``: the shards of a split of a finished output, which every reader begins with.
 - ``image_dataset``: ``prep.open``, a sequence of images and labels in any order.
-- ``split_records``: where each record of a split is, and its class. ``record_reader`` reads records
-  at such places. ``dataset_parts`` chooses some of them.
+  ``dataset_parts`` chooses some of them.
+- ``shard_access``: the bytes of records, in any order.
 - ``orders``: ``prep.Order`` and ``prep.mix``, the order of records over all epochs, on all hosts.
 - ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only module that imports TensorFlow.
 - ``colour_stats``: mean, std and covariance of an output, by which readers normalise.

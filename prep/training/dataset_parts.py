@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prep.errors import SourceError
-from prep.training.record_reader import Numbers
+from prep.training.shard_access.record_reader import Numbers
 
 
 def choose(

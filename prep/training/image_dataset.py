@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,15 @@ from prep.images.encoding.record_pixels import stored_image
 from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import Record, record_format
 from prep.storage.backends.grants import OPTIONS
+from prep.storage.local import close_kept_files
 from prep.storage.locate import Access
 from prep.storage.urls import is_url
 from prep.text import counted, quoted
 from prep.training.dataset_parts import choose
 from prep.training.opened_split import OpenedSplit, open_split
-from prep.training.record_reader import Numbers, Places, RecordReader
-from prep.training.split_records import classes_in, places_in
+from prep.training.shard_access.record_reader import Numbers, Places, RecordReader
+from prep.training.shard_access.shard_cache import ShardCache
+from prep.training.shard_access.split_records import classes_in, places_in
 
 Image = npt.NDArray[Any]
 Label = Any
@@ -33,6 +35,7 @@ def open(
     split: str = "train",
     *,
     storage_options: Mapping[str, Any] | None = None,
+    cache: str | os.PathLike[str] | None = None,
     decode: bool = True,
 ) -> ImageDataset:
     """Open a split of an output as a sequence of images and labels, without TensorFlow.
@@ -41,6 +44,9 @@ def open(
         output: an output folder, or its URL.
         split: name of the split.
         storage_options: options of the storage, for URLs; see :class:`prep.Config`.
+        cache: a folder on a disk of this machine. Each shard is fetched there whole when it is
+            first needed, once for all processes, and read there from then on. Without it, parts of
+            shards are read where they are.
         decode: return arrays; if False, the bytes of images as they are stored.
 
     Raises:
@@ -54,7 +60,7 @@ def open(
         image, label = images[0]
     """
     opened = open_split(output, split, storage_options)
-    return ImageDataset(_Contents(opened), decode=decode)
+    return ImageDataset(_Contents(opened, cache), decode=decode)
 
 
 class ImageDataset(Sequence[tuple[Any, Any]]):
@@ -105,7 +111,7 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
 
     def __reduce__(self) -> Any:
         whole = len(self.ids) == len(self._contents) and bool(np.all(np.diff(self.ids) == 1))
-        return _reopen, (self._contents.state(), None if whole else self.ids, self._decode)
+        return _reopen, (self._contents.opening, None if whole else self.ids, self._decode)
 
     def read(self, index: SupportsIndex) -> Record:
         """Return the record of an image, not decoded; see :meth:`read_many`."""
@@ -207,7 +213,8 @@ class _Contents:
         SourceError: the shards are compressed.
     """
 
-    def __init__(self, opened: OpenedSplit) -> None:
+    def __init__(self, opened: OpenedSplit, cache: str | os.PathLike[str] | None) -> None:
+        close_kept_files()  # Of this output as it was before, perhaps.
         self.output = opened.journal.output
         self.split = opened.split
         self.plan = opened.plan
@@ -215,7 +222,8 @@ class _Contents:
         self._places = places_in(opened)
         self._format = record_format(opened.plan.config.format)
         sizes = [receipt.bytes for receipt in opened.receipts]
-        self._reader = RecordReader(opened.files, sizes, self._format)
+        self._cache = None if cache is None else ShardCache(cache, self.plan.fingerprint.digest)
+        self._reader = RecordReader(opened.files, sizes, self._format, self._cache)
 
     def __len__(self) -> int:
         return len(self._places.shards)
@@ -270,19 +278,40 @@ class _Contents:
             rows += found
         return rows
 
-    def state(self) -> tuple[Any, ...]:
-        """Return what another process opens the same split by."""
+    @property
+    def opening(self) -> _Opening:
+        """How another process opens the same split."""
         options = OPTIONS.of(self.output) if is_url(self.output) else {}
-        access = Access(options={self.output: options} if options else {})
-        return self.output, self.split, self.plan.fingerprint.digest, access
-
-
-def _reopen(state: tuple[str, str, str, Access], ids: Numbers | None, decode: bool) -> ImageDataset:
-    output, split, digest, access = state
-    access.apply(f"images of {output}")
-    opened = open_split(output, split)
-    if opened.plan.fingerprint.digest != digest:
-        raise SourceError(
-            f"output: {quoted(output)} holds another run than when it was opened; open it again"
+        return _Opening(
+            self.output,
+            self.split,
+            self.plan.fingerprint.digest,
+            Access(options={self.output: options} if options else {}),
+            self._cache.folder if self._cache else None,
         )
-    return ImageDataset(_Contents(opened), ids, decode=decode)
+
+
+class _Opening(NamedTuple):
+    """What a pickle holds of an opened split; see :func:`open`.
+
+    Attributes:
+        digest: of the plan that the output must hold.
+        access: options of its storage.
+    """
+
+    output: str
+    split: str
+    digest: str
+    access: Access
+    cache: str | None
+
+
+def _reopen(opening: _Opening, ids: Numbers | None, decode: bool) -> ImageDataset:
+    opening.access.apply(f"images of {opening.output}")
+    opened = open_split(opening.output, opening.split)
+    if opened.plan.fingerprint.digest != opening.digest:
+        raise SourceError(
+            f"output: {quoted(opening.output)} holds another run than when it was opened; open it "
+            "again"
+        )
+    return ImageDataset(_Contents(opened, opening.cache), ids, decode=decode)

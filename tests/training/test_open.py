@@ -23,6 +23,7 @@ from prep.errors import RecordError, SourceError
 from prep.shards.formats.base import Record, record_format
 from tests.support.outputs import prepare
 from tests.support.pictures import write_tree
+from tests.support.storages import KEY, S3, SECRET
 
 SIZE = 24
 MEAN = {"R": 120.5, "G": 116.25, "B": 104.0}
@@ -228,6 +229,109 @@ def test_neither_tensorflow_nor_protobuf_is_loaded(make: Make) -> None:
     assert loaded.isdisjoint({"tensorflow", "google.protobuf", "dask", "distributed", "torch"})
 
 
+# Copies, and storages
+
+
+def shards_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def test_shards_are_copied_when_they_are_first_needed(own: Path, tmp_path: Path) -> None:
+    expected = written(own)
+    images = prep.open(own, cache=tmp_path / "new/cache", decode=False)
+    assert not (tmp_path / "new").exists()
+    assert images.read(0) == expected[0]
+    assert shards_in(tmp_path / "new") == {"train-00000-of-00003.tfrecord"}
+    assert images.read_many(range(11)) == expected
+    assert len(shards_in(tmp_path / "new")) == 3
+    subprocess.run(["rm", "-r", str(own / "train")], check=True)
+    assert images.read_many(range(11)) == expected  # From the copies alone.
+
+
+def test_a_copy_that_is_damaged_or_cut_is_not_read(own: Path, tmp_path: Path) -> None:
+    images = prep.open(own, cache=tmp_path / "cache", decode=False)
+    expected = images.read_many(range(11))
+    copy = next((tmp_path / "cache").rglob("train-00001-*"))
+    os.truncate(copy, 100)
+    assert images.read_many(range(11)) == expected
+    copy = next((tmp_path / "cache").rglob("train-00001-*"))
+    data = bytearray(copy.read_bytes())
+    data[200] ^= 1
+    copy.write_bytes(data)
+    with pytest.raises(RecordError, match=r"cache.*train-00001.*remove this copy"):
+        images.read_many(range(11))
+
+
+def test_a_copy_that_cannot_be_written(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    images = prep.open(own, cache=tmp_path / "file")
+    with pytest.raises(SourceError, match=r"cache: .*can't be written to: .*give another folder"):
+        images[0]
+
+
+@pytest.mark.slow
+def test_processes_copy_each_shard_once(s3: S3, source: Path, tmp_path: Path) -> None:
+    config = prep.Config(
+        source=str(source),
+        output=f"{s3.url}/out",
+        size=SIZE,
+        images_per_shard=4,
+        storage_options=dict(s3.options),
+    )
+    prepare(config)
+    cache = tmp_path / "cache"
+    images = prep.open(config.output, storage_options=dict(s3.options), cache=cache)
+    before = len(s3.requests())
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    children = [
+        context.Process(target=read_there, args=(images, range(11), queue)) for _ in range(3)
+    ]
+    for child in children:
+        child.start()
+    found = [queue.get(timeout=120) for _ in children]
+    for child in children:
+        child.join()
+    assert found[0] == found[1] == found[2]
+    fetched = [path for method, path, _ in s3.requests()[before:] if method == "GET"]
+    assert sorted(path.rpartition("/")[2] for path in fetched) == sorted(shards_in(cache))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset"])
+def test_records_in_a_storage_are_read_by_ranges(format: str, s3: S3, source: Path) -> None:
+    config = prep.Config(
+        source=str(source),
+        output=f"{s3.url}/out",
+        size=SIZE,
+        images_per_shard=4,
+        format=format,
+        storage_options=dict(s3.options),
+    )
+    prepare(config)
+    images = prep.open(config.output, storage_options=dict(s3.options), decode=False)
+    before = len(s3.requests())
+    records = images.read_many([*range(11)][::-1])[::-1]
+    shown = [(method, bool(span)) for method, _, span in s3.requests()[before:]]
+    assert shown == [("GET", True)] * 3  # Records of a shard that lie together are one request.
+    assert [record.label[0] for record in records] == images.labels.tolist()
+    # What is pickled holds the options, and does not show them.
+    pickled = pickle.dumps(images)
+    assert KEY.encode() not in pickled
+    assert SECRET.encode() not in pickled
+    code = f"import pickle; images = pickle.loads({pickled!r}); print(len(images[3][0]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == len(records[3].image)
+    # A fork reads over connections of its own.
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=read_there, args=(images, range(11), queue))
+    child.start()
+    assert queue.get(timeout=60) == records
+    child.join()
+    assert images.read_many(range(11)) == records
+
+
 # What can't be read
 
 
@@ -258,6 +362,11 @@ def test_a_record_that_was_changed_is_found(own: Path) -> None:
     with pytest.raises(RecordError, match=r"train-00001-of-00003.*checksum.*byte 0;.*--repair"):
         images.read_many(range(11))
     assert images[0]
+    # Once it is repaired, by another file in its place, the output can be opened again.
+    data[200] ^= 1
+    (own / "repaired").write_bytes(data)
+    (own / "repaired").rename(shard)
+    assert len(prep.open(own).read_many(range(11))) == 11
 
 
 @pytest.mark.parametrize("change", ["gone", "cut", "longer"])

@@ -110,6 +110,20 @@ def forget_filesystems() -> None:
         _own = _Own()
 
 
+def _forget_what_the_parent_opened() -> None:
+    """Give a forked process no filesystem of its parent's, nor a lock that a thread of it held.
+
+    They are not closed, for the connections are the parent's.
+    """
+    global _shared, _lock, _own
+    _of_parents.append((_shared, _own, _own.__dict__))
+    _shared, _lock, _own = {}, threading.Lock(), _Own()
+
+
+_of_parents: list[Any] = []
+os.register_at_fork(after_in_child=_forget_what_the_parent_opened)
+
+
 def _defaults(kind: Any, protocol: str) -> dict[str, Any]:
     if protocol in ("sftp", "ssh"):
         from prep.storage.backends.sftp import KnownHosts  # It needs paramiko.

@@ -8,17 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from prep.errors import RecordError, SourceError
+from prep.errors import RecordError
 from prep.shards.formats.base import RecordFormat
-from prep.storage.locate import read_part
-from prep.storage.location import FileChanged, Location
-from prep.text import quoted, reason_of
+from prep.storage.location import Location
+from prep.training.shard_access.shard_bytes import read_bytes
+from prep.training.shard_access.shard_cache import ShardCache
 
 # In a storage, a request takes as long as reading so many bytes more.
 _GAP = 256 << 10  # 256 KiB
 # One read is not larger than this, unless a record is.
 _MOST_TOGETHER = 8 << 20  # 8 MiB
-_STALE = "open the output again, or see what `prep verify` finds"
 
 Numbers = npt.NDArray[np.int64]
 
@@ -61,15 +60,22 @@ class RecordReader:
         files: the shards, in order.
         sizes: bytes that each must have.
         format: how records lie in them. The files are not compressed.
+        cache: copies of them, to be read in their place.
     """
 
     def __init__(
-        self, files: Sequence[Location], sizes: Sequence[int], format: RecordFormat
+        self,
+        files: Sequence[Location],
+        sizes: Sequence[int],
+        format: RecordFormat,
+        cache: ShardCache | None = None,
     ) -> None:
         self._files = tuple(files)
         self._sizes = tuple(sizes)
         self._format = format
-        self._gap = _GAP if self._files and self._files[0].is_remote else 0
+        self._cache = cache
+        is_slow = cache is None and any(file.is_remote for file in self._files[:1])
+        self._gap = _GAP if is_slow else 0
 
     def read(self, places: Places) -> list[bytes]:
         """Return the data of records, without their framing, in the order of the places.
@@ -94,36 +100,22 @@ class RecordReader:
         return found
 
     def _bytes_of(self, spans: Sequence[_Span]) -> Iterator[bytes]:
-        if len(spans) == 1:
+        if len(spans) <= 1 or self._cache is not None:
             return map(self._read, spans)
-        root = self._files[0].parent if self._files else None
-        return root.each(self._read, spans) if root is not None else iter(())
+        return self._files[0].each(self._read, spans)
 
     def _read(self, span: _Span) -> bytes:
-        file = self._files[span.shard]
-        try:
-            part = file.patiently(lambda: read_part(str(file), span.start, span.stop - span.start))
-        except FileChanged:
-            raise self._changed(file) from None
-        except OSError as error:
-            file.require_answer(error)
-            raise SourceError(
-                f"shard: {quoted(str(file))} can't be read: {reason_of(error)}; {_STALE}"
-            ) from None
-        if part.stamp is not None and part.stamp.size != self._sizes[span.shard]:
-            raise self._changed(file)
-        return part.data
-
-    def _changed(self, file: Location) -> SourceError:
-        return SourceError(
-            f"shard: {quoted(str(file))} has changed since the output was opened; {_STALE}"
-        )
+        file, size = self._files[span.shard], self._sizes[span.shard]
+        if self._cache is not None:
+            file = self._cache.copy_of(file, size)
+        return read_bytes(file, span.start, span.stop, size)
 
     def _damaged(self, shard: int, offset: int, error: RecordError) -> RecordError:
-        return RecordError(
-            f"{self._files[shard]}: {error}, in the record at byte {offset:,}; "
-            "`prep verify --repair` writes the shard again"
-        )
+        file, remedy = self._files[shard], "`prep verify --repair` writes the shard again"
+        if self._cache is not None:
+            file = self._cache.copy_of(file, self._sizes[shard])
+            remedy = "remove this copy, and it is fetched again"
+        return RecordError(f"{file}: {error}, in the record at byte {offset:,}; {remedy}")
 
 
 def _spans(places: Places, gap: int) -> Iterator[_Span]:

@@ -10,7 +10,7 @@ from prep.errors import SourceError
 from prep.output.index.measures import measures_from_text
 from prep.text import quoted
 from prep.training.opened_split import OpenedSplit
-from prep.training.record_reader import Numbers, Places
+from prep.training.shard_access.record_reader import Numbers, Places
 
 
 def places_in(opened: OpenedSplit) -> Places:

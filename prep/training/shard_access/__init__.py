@@ -1,0 +1,11 @@
+"""Records of a split in any order: where each one is, and how its bytes are read.
+
+- ``split_records``: the place of each record in the files of a split, and its class.
+- ``record_reader``: reads records at such places, many at a time.
+- ``shard_bytes``: bytes of a shard, on a disk or in a storage.
+- ``shard_cache``: copies of shards on a disk of this machine.
+
+The rule: what has been opened can be forked and used by any number of threads. Each record's
+checksums are checked, and no shard is read that is not the one that was opened. Another way to
+reach shards goes beside ``shard_cache``.
+"""
