@@ -91,8 +91,8 @@ def _alone(copy: LocalPath) -> Iterator[None]:
 
     Where the filesystem has no locks, several may fetch the same, which does no harm.
     """
-    path = f"{copy}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    path = LocalPath(f"{copy}.lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -101,7 +101,6 @@ def _alone(copy: LocalPath) -> Iterator[None]:
                 raise
         yield
         # Who waits for this very file looks for the copy first, and so does who makes a new one.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        path.remove_file(within=path.parent)
     finally:
         os.close(descriptor)
