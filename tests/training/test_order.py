@@ -241,12 +241,12 @@ def test_an_output_tells_orders_its_shards_and_classes(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"train": {"cat": 7, "dog": 4}})
     prepare(prep.Config(source=source, output=tmp_path / "out", size=8, images_per_shard=4))
     images = prep.open(tmp_path / "out")
-    assert images.shard_sizes == [4, 4, 3]
+    assert images.shard_sizes == [3, 4, 4]
     assert images.subset(ids=[0, 1, 9, 10, 3]).shard_sizes == [2, 2, 1]
     order = prep.Order(images, block="shard", window=1, lanes=1, epochs=1)
     # A window of one record leaves each shard as it is.
-    runs = [[*run] for _, run in itertools.groupby(order, lambda record: record // 4)]
-    assert sorted(runs) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+    runs = [[*run] for _, run in itertools.groupby(order, lambda record: (record + 1) // 4)]
+    assert sorted(runs) == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9, 10]]
     drawn = images.class_rows[list(prep.Order(images, balance="class", epochs=2))]
     assert Counter(drawn.tolist()) == {0: 11, 1: 11}
 
