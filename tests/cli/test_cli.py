@@ -311,6 +311,7 @@ FILES = {
     "two-hot.json": '{"cat": [1, 1], "dog": [0, 1]}',
     "no-map.json": "[]",
     "no-blue.json": '{"R": 1, "G": 2}',
+    "unit.json": '{"R": 0.1, "G": 0.2, "B": 0.3, "scale": 1}',
     "bright.json": '{"R": 1, "G": 2, "B": 256}',
     "other/train/train-00000-of-00001.tfrecord": "by another program",
     "two-greens.json": '{"R": 1, "G": 2, "B": 3, "G": 4}',
@@ -377,8 +378,8 @@ UNUSABLE = [
     ([*PLACES, "--label-map", "words.json"], ["label map", "'cat'", '"zero"', "number"]),
     ([*PLACES, "--label-map", "two-hot.json"], ["label map", "'cat'", "[1, 1]"]),
     ([*PLACES, "--label-map", "no-map.json"], ["label map", "mapping"]),
-    # float32 without a mean, with half a mean, with one out of range, with a colour twice, and a
-    # mean for nothing.
+    # float32 without a mean, with half a mean, with one out of range, with one of another scale,
+    # with a colour twice, and a mean for nothing.
     ([*PLACES, "--encoding", "float32"], ["mean_file", "missing", "float32"]),
     (
         [*PLACES, "--encoding", "float32", "--mean-file", "no-blue.json"],
@@ -387,6 +388,10 @@ UNUSABLE = [
     (
         [*PLACES, "--encoding", "float32", "--mean-file", "bright.json"],
         ["mean_file", "256", "0 to 255"],
+    ),
+    (
+        [*PLACES, "--encoding", "float32", "--mean-file", "unit.json"],
+        ["mean_file", "unit.json", "scale 1", "0 to 255", "prep mean", "without --scale"],
     ),
     (
         [*PLACES, "--encoding", "float32", "--mean-file", "two-greens.json"],
@@ -539,10 +544,19 @@ def test_the_mean_of_images_weighs_each_the_same(mixed: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_the_mean_may_weigh_each_pixel_the_same(mixed: Path, tmp_path: Path) -> None:
-    finished("mean", "-i", "mixed", "-o", "mean.json", "--weight", "pixel", cwd=tmp_path)
+    options = ("--weight", "pixel", "--scale")
+    finished("mean", "-i", "mixed", "-o", "mean.json", *options, "255", cwd=tmp_path)
     mean = read_json(tmp_path / "mean.json")
     # (100 × 10 + 300 × 50) / 400, and so on.
     assert (mean["R"], mean["G"], mean["B"]) == (40, 35, 30)
+    assert mean["covariance"] == [[300, 150, 0], [150, 75, 0], [0, 0, 0]]
+    assert mean["eigenvalues"] == pytest.approx([375, 0, 0], abs=1e-12)
+    assert mean["eigenvectors"][0] == pytest.approx([2 / 5**0.5, 1 / 5**0.5, 0])
+    finished("mean", "-i", "mixed", "-o", "unit.json", *options, "1", cwd=tmp_path)
+    unit = read_json(tmp_path / "unit.json")
+    assert [unit[c] for c in "RGB"] == pytest.approx([40 / 255, 35 / 255, 30 / 255])
+    assert unit["covariance"][0][1] == pytest.approx(150 / 255**2)
+    assert (mean["scale"], unit["scale"]) == (255, 1)
 
 
 def test_the_article_s_command_for_shards(tmp_path: Path) -> None:

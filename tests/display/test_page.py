@@ -156,6 +156,17 @@ def test_it_says_what_the_report_says(prepared: Path) -> None:
         assert [int(n) for n in shards[split]] == [numbers[key] for key in keys]
         expected = [*numbers["mean"].values(), *numbers["std"].values()]
         assert [float(n) for n in channels[split][1:]] == pytest.approx(expected, abs=0.0006)
+    for number in range(3):
+        variance, share, *vector = channels[str(number + 1)]
+        assert float(variance.replace(",", "")) == pytest.approx(
+            report["eigenvalues"][number], abs=0.06
+        )
+        assert float(share.rstrip("%")) == pytest.approx(
+            100 * report["eigenvalues"][number] / sum(report["eigenvalues"]), abs=0.06
+        )
+        assert [float(n) for n in vector] == pytest.approx(
+            report["eigenvectors"][number], abs=0.0001
+        )
     assert {row[0]: row[-2] for row in by_class[1:]} == {
         "bird": "100%",
         "cat": "43%",

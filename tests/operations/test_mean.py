@@ -76,6 +76,11 @@ def test_the_mean_over_all_pixels(folder: Path, pictures: list[Pixels], client: 
     pixels = np.concatenate([p.reshape(-1, 3) for p in pictures]).astype(np.int64)
     assert numbers(report.mean) == [int(s) / len(pixels) for s in pixels.sum(axis=0)]
     assert numbers(report.std) == pytest.approx(list(pixels.astype(float).std(axis=0)), rel=1e-12)
+    covariance = np.cov(pixels.T, bias=True)
+    assert np.array(report.covariance) == pytest.approx(covariance, rel=1e-12)
+    unit = prep.mean_rgb(folder, client, weight="pixel", scale=1)
+    assert numbers(unit.mean) == pytest.approx(np.array(numbers(report.mean)) / 255, rel=1e-14)
+    assert np.array(unit.covariance) == pytest.approx(covariance / 255**2, rel=1e-12)
     assert (report.images, report.weight) == (len(SIZES), "pixel")
 
 
@@ -331,6 +336,8 @@ def test_nothing_readable(tmp_path: Path, client: Client) -> None:
 def test_arguments_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="weight"):
         prep.mean_rgb(tmp_path, weight="class")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="scale: got 2; expected 1 or 255"):
+        prep.mean_rgb(tmp_path, scale=2)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"^input: got a list; expected a path or a URL"):
         prep.mean_rgb([(b"image", "cat")])  # type: ignore[list-item]
 

@@ -1,4 +1,4 @@
-"""Mean, standard deviation and histograms of the channels."""
+"""Mean, standard deviation, principal components and histograms of the channels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from prep.display.page.facts import Facts
 from prep.display.page.figures import pictures
 from prep.display.page.section import FEWEST, Figure, Section, View, make_section
+from prep.images.colour import principal_components
+from prep.images.stats import ChannelStats
 from prep.output.receipt import Totals
 
 _NAMES = {"R": "Red", "G": "Green", "B": "Blue"}
@@ -14,7 +16,7 @@ _GRAY = {"gray": "Gray"}
 
 
 def channels(view: View) -> Section | None:
-    """Return mean, standard deviation and histograms of the channels."""
+    """Return moments, principal components and histograms of the channels."""
     if not view.everything.images:
         return None
     return make_section(
@@ -27,6 +29,7 @@ def channels(view: View) -> Section | None:
                 for number, channel in enumerate(_names(view.facts))
             ],
             "channel_rows": _rows(view.facts.totals, len(_names(view.facts))),
+            "component_rows": _components(view.facts),
             "sampled": view.sample.images,
             "reference": ", ".join(view.facts.references),
         },
@@ -51,12 +54,30 @@ def _rows(everything: Mapping[str, Totals], channels: int) -> list[tuple[str, ..
     return rows
 
 
+def _components(facts: Facts) -> list[tuple[str, ...]]:
+    """Return number, variance, its share, and direction of each principal component."""
+    covariance = _reference(facts).covariance()
+    if covariance is None or facts.plan.settings.mode == "gray":
+        return []
+    values, vectors = principal_components(covariance)
+    if not (total := sum(values)):
+        return []
+    return [
+        (f"{n}", f"{value:,.1f}", f"{value / total:.1%}", *(f"{each:.4f}" for each in vector))
+        for n, (value, vector) in enumerate(zip(values, vectors, strict=True), 1)
+    ]
+
+
+def _reference(facts: Facts) -> ChannelStats:
+    """Return the sums that ``mean_rgb.json`` is made of."""
+    return sum((facts.totals[split] for split in facts.references), Totals()).stats
+
+
 def _figures(view: View) -> dict[str, Figure]:
     facts, sample = view.facts, view.sample
     if sample.images < FEWEST:
         return {}
-    # As in mean_rgb.json.
-    stats = sum((facts.totals[split] for split in facts.references), Totals()).stats
+    stats = _reference(facts)
     mean, std = stats.mean(), stats.std()
     figures = {}
     for number, (channel, name) in enumerate(_names(facts).items()):
