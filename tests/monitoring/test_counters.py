@@ -31,7 +31,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
 def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
     for number in range(images):
         processed = Processed(b"123", ONE, width=2, height=2)
-        tally.accept(f"{number}.jpg", class_name, b"12345", processed)
+        tally.accept(f"{number}.jpg", class_name, b"12345", processed, length=7)
         tally.file_bytes += 3
     return tally
 
