@@ -15,7 +15,7 @@ from prep.operations.work import count_tasks
 from prep.output.findings import Finding, mismatch
 from prep.output.inventory import Inventory
 from prep.output.journal import Journal
-from prep.output.receipt import SplitTotals, total_receipts
+from prep.output.receipt import ShardReceipt, total_receipts
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.check import ShardInspection, inspect_shard
@@ -107,9 +107,10 @@ def _look_beside(
     plan, beside = inventory.plan()
     # The next run clears away what a stopped one has left.
     beside += [*inventory.strays(leftovers=whole), *inventory.label_map()]
-    totals = totals_of(inspections) if whole else None
-    if plan is not None and totals is not None:
-        beside += inventory.results(plan, totals)
+    receipts = _receipts_of(inspections) if whole else None
+    if plan is not None and receipts is not None:
+        beside += inventory.results(plan, total_receipts(receipts))
+        beside += inventory.for_readers(plan, receipts)
     return Audit(
         plan=plan,
         shards=tuple(inspections),
@@ -118,10 +119,10 @@ def _look_beside(
     )
 
 
-def totals_of(inspections: Sequence[ShardInspection]) -> SplitTotals | None:
-    """Return what the receipts of all shards add up to; None if some are not sound."""
+def _receipts_of(inspections: Sequence[ShardInspection]) -> list[ShardReceipt] | None:
+    """Return the receipts of all shards; None if some are not sound."""
     receipts = [inspection.receipt for inspection in inspections if inspection.receipt is not None]
-    return total_receipts(receipts) if len(receipts) == len(inspections) else None
+    return receipts if len(receipts) == len(inspections) else None
 
 
 def _inspect_all(

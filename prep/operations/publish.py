@@ -16,6 +16,7 @@ from prep.errors import PrepError
 from prep.execution.local.resources import cores
 from prep.images.likeness.hashing import UNKNOWN, Hashes
 from prep.operations.preparation import Tell
+from prep.output.index.publishing import publish_derived
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.checksums import DIGITS
@@ -100,6 +101,10 @@ def publish(
             with _unless_details_alone(report, stored):
                 report.publish()
 
+    def publish_for_readers() -> None:
+        with _unless_details_alone(report, stored):
+            publish_derived(journal, plan, receipts)
+
     def publish_records() -> None:
         if source_was_read and (plan.outdated or plan.continues is not None):
             with _unless_details_alone(report, stored):
@@ -111,6 +116,7 @@ def publish(
         publish_records,
         report.publish_mean,
         publish_report,
+        publish_for_readers,
     ]
     try:
         for publish_file in files:

@@ -181,6 +181,7 @@ class Repair:
         old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))
         other = int((old != new).sum())
         if other:
+            self._journal.withdraw(self._stored.splits)
             self._note(
                 self._journal.layout.shard(shard),
                 f"{counted(other, 'image')} of its {shard.images} to have other contents, though "

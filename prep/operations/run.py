@@ -224,6 +224,7 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
             journal.require_lock(ask=True)  # Starting a cluster may have taken long.
             if overwrite:
                 journal.clear(plan)
+            journal.withdraw(plan.counts)
             journal.begin(plan)
             ready = run.seconds
             receipts = _write_until_committed(run, executor)

@@ -84,6 +84,11 @@ def _in_the_way(journal: Journal, plan: RunPlan, stored: RunPlan | None) -> Iter
             continue
         if _is_folder(path) or (stored is None and (path.exists() or path.is_symlink())):
             yield path
+    if layout.index.is_file():
+        yield layout.index
+    if stored is None:
+        for split in plan.counts:
+            yield from journal.index_files(split)
     expected: set[Location] = set()
     if stored is not None:
         expected = {path for each in (plan, stored) for path in _shard_files(layout, each)}

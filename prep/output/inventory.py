@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from prep.output.findings import Finding, Remedy, mismatch
+from prep.output.index.publishing import wrong_files
 from prep.output.journal import Journal
 from prep.output.layout import is_shard_name, split_of
-from prep.output.receipt import SplitTotals
+from prep.output.receipt import ShardReceipt, SplitTotals
 from prep.output.report.listings import findings_are_published
 from prep.output.report.making import Effort, make_report
 from prep.output.report.report import RunReport
@@ -146,11 +147,19 @@ class Inventory:
             found = f"other values of {', '.join(differing)}"
             yield self._problem(self._layout.report, "what the receipts say", found, "remake")
 
+    def for_readers(self, plan: RunPlan, receipts: Sequence[ShardReceipt]) -> Iterator[Finding]:
+        """Yield what is wrong with the files that tell readers what is in the shards.
+
+        Args:
+            receipts: of all shards, in the order of the plan.
+        """
+        yield from wrong_files(self._journal, plan, receipts)
+
     def _folders(self) -> Iterator[Location]:
         layout = self._layout
         yield from (layout.root, layout.state)
         for split in self._stored.splits:
-            yield from (layout.root / split, layout.receipts / split)
+            yield from (layout.root / split, layout.receipts / split, layout.index / split)
 
     def _stray(self, path: Location, expected: str) -> Finding:
         removable = path.is_symlink() or not path.is_dir()

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from prep.errors import LabelError, OutputConflict, PrepError
 from prep.output.committed import Receipts
-from prep.output.layout import OutputLayout, is_shard_name
+from prep.output.layout import OutputLayout, is_index_name, is_shard_name
 from prep.output.lease import Lease, is_lock_name
 from prep.output.lock import exclusive
 from prep.output.plan_file import read_plan
@@ -139,10 +139,10 @@ class Journal:
         layout, root = self.layout, self.layout.root
         if not root.has_links:
             return
-        for folder in (layout.state, layout.receipts):
+        for folder in (layout.state, layout.receipts, layout.index):
             folder.require_unlinked(within=root)
         for split in {*splits, *self._splits_with_receipts()}:
-            for folder in (root / split, layout.receipts / split):
+            for folder in (root / split, layout.receipts / split, layout.index / split):
                 folder.require_unlinked(within=root)
 
     def stored_plan(self) -> RunPlan | None:
@@ -237,9 +237,8 @@ class Journal:
     def remove_leftovers(self, plan: RunPlan, *, keep_names: bool = False) -> None:
         """Remove what dead attempts have left; see :class:`prep.storage.location.Location`."""
         layout = self.layout
-        splits = (
-            folder / split for folder in (layout.root, layout.receipts) for split in plan.counts
-        )
+        folders = (layout.root, layout.receipts, layout.index)
+        splits = (folder / split for folder in folders for split in plan.counts)
         alone = self._lease is not None
         for folder in (layout.root, layout.state, *splits):
             folder.remove_leftovers(within=layout.root, keep_names=keep_names, alone=alone)
@@ -258,6 +257,7 @@ class Journal:
     def _clear(self, plan: RunPlan) -> None:
         layout, root = self.layout, self.layout.root
         splits = set(plan.counts) | self._splits_with_receipts()
+        self.withdraw(splits)
         files = [*layout.results, *(s for split in splits for s in self.shard_files(split))]
         for path in files:
             if path.is_file() or path.is_symlink():
@@ -267,6 +267,43 @@ class Journal:
             with contextlib.suppress(OSError):  # Something of the user's is in there.
                 (root / split).remove_folder(within=root)
         layout.state.empty_folder(within=root, keep=is_lock_name)  # We hold it.
+
+    def withdraw(self, splits: Iterable[str]) -> None:
+        """Remove the files that tell readers what is in the shards, before a shard changes.
+
+        Args:
+            splits: whose indexes are removed.
+
+        Raises:
+            OutputConflict: not all of them can be removed.
+        """
+        layout, root = self.layout, self.layout.root
+        try:
+            there = {*root.names()}
+            for path in layout.derived:  # In this order: the first says that the others are there.
+                if path.name in there:
+                    path.remove_file(within=root)
+            for split in splits:
+                self._withdraw_indexes(split)
+        except OSError as error:
+            raise self.not_writable(error) from None
+
+    def _withdraw_indexes(self, split: str) -> None:
+        layout, root = self.layout, self.layout.root
+        found = self.index_files(split)
+        for _ in root.each(lambda path: path.remove_file(within=root), found):
+            pass
+        if found:
+            with contextlib.suppress(OSError):  # Something of the user's is in there.
+                (layout.index / split).remove_folder(within=root)
+                layout.index.remove_folder(within=root)
+
+    def index_files(self, split: str) -> list[Location]:
+        """Return whatever is named like the index of a shard of a split, of this plan or not."""
+        folder = self.layout.index / split
+        with contextlib.suppress(NotADirectoryError):
+            return [folder / name for name in folder.names() if is_index_name(name, split)]
+        return []
 
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:
         """Return the receipts of all shards of a plan that are committed, in the plan's order."""

@@ -6,6 +6,9 @@
       train/train-00000-of-00214.tfrecord   what is trained on (or another format's suffix)
       mean_rgb.json  label_map.json  report.json  report.html
       refused.csv  duplicates.csv  near_duplicates.csv  outdated.csv
+      dataset_info.json  features.json  label.labels.txt   for TensorFlow Datasets
+      images.parquet                        each image, and where its record is
+      index/train/train-00000-of-00214.idx  where the records of a shard begin
       .prep/plan.json                       what this output is to hold
       .prep/manifest.parquet                its images, in the order in which they are written
       .prep/receipts/train/00000.json       a shard counts once its receipt is there
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from prep.planning.shards import ShardSpec
 from prep.settings.output_names import FORMATS, RESULTS
@@ -23,6 +27,7 @@ from prep.storage.location import Location
 
 _SUFFIXES = "|".join(re.escape(file.suffix) for file in FORMATS.values())
 _SHARD_NAME = re.compile(rf"(?P<split>.+)-\d{{5,}}-of-\d{{5,}}(?:{_SUFFIXES})", re.DOTALL)
+_INDEX_NAME = re.compile(r"(?P<split>.+)-\d{5,}-of-\d{5,}\.idx", re.DOTALL)
 
 
 def split_of(name: str) -> str | None:
@@ -44,6 +49,16 @@ def is_shard_name(name: str, split: str) -> bool:
     return split_of(name) == split
 
 
+def is_index_name(name: str, split: str) -> bool:
+    """Return whether the index of a shard of ``split`` may have this name.
+
+    >>> is_index_name("train-00000-of-00214.idx", "train")
+    True
+    """
+    match = _INDEX_NAME.fullmatch(name)
+    return match is not None and match["split"] == split
+
+
 @dataclass(frozen=True, slots=True)
 class OutputLayout:
     """Paths in one output folder."""
@@ -58,6 +73,9 @@ class OutputLayout:
         True
         """
         folder, _, last = name.rpartition("/")
+        above, _, split = folder.rpartition("/")
+        if above == self.index.name and is_index_name(last, split):
+            return True
         if name.startswith(f"{self.state.name}/") or name in {path.name for path in self.results}:
             return True
         return bool(folder) and is_shard_name(last, folder)
@@ -67,6 +85,29 @@ class OutputLayout:
 
     def receipt(self, split: str, index: int) -> Location:
         return self.receipts / split / f"{index:05d}.json"
+
+    def index_of(self, shard: ShardSpec) -> Location:
+        """Return the index of a shard: not in its folder, where globs would take it for a shard."""
+        return self.index / shard.split / f"{PurePosixPath(shard.name).stem}.idx"
+
+    @property
+    def index(self) -> Location:
+        return self.root / "index"
+
+    @property
+    def images(self) -> Location:
+        return self.root / "images.parquet"
+
+    @property
+    def dataset_info(self) -> Location:
+        """The file whose presence says that TensorFlow Datasets can open this output."""
+        return self.root / "dataset_info.json"
+
+    @property
+    def derived(self) -> tuple[Location, ...]:
+        """The files that tell readers what is in the shards, the first to be removed first."""
+        others = ("features.json", "label.labels.txt")
+        return (self.dataset_info, *(self.root / name for name in others), self.images)
 
     @property
     def state(self) -> Location:

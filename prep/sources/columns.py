@@ -46,7 +46,7 @@ def columns_of(images: pa.Table) -> list[str]:
     return [name for name in (*IMAGES, *PLACES) if name in images.column_names]
 
 
-def places_of(
+def place_columns(
     files: pa.Array, offsets: npt.NDArray[np.int64], hows: npt.NDArray[np.integer[Any]]
 ) -> dict[str, pa.Array]:
     """Return the columns for where images are.
@@ -66,7 +66,7 @@ def places_of(
 
 def places_of_files(files: pa.Array) -> dict[str, pa.Array]:
     """Return the columns for images that are files of their own, no two of which are equal."""
-    return places_of(files, np.full(len(files), -1), np.zeros(len(files), np.uint8))
+    return place_columns(files, np.full(len(files), -1), np.zeros(len(files), np.uint8))
 
 
 def hows_of(positions: Sequence[int] | npt.NDArray[np.integer[Any]]) -> pa.DictionaryArray:

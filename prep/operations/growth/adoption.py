@@ -32,7 +32,8 @@ class Adoption:
 def replace_plan(journal: Journal, stored: RunPlan, plan: RunPlan) -> None:
     """Publish a plan in the place of the stored one that it continues.
 
-    The report is removed first, because it is not that of the new plan. A copy of the stored
+    The report and the files for readers are removed first, because they are not those of the new
+    plan. A copy of the stored
     plan's manifest is kept until the new plan is there: each of the two plans has its manifest,
     whenever this is interrupted (see :meth:`prep.output.journal.Journal.lock`).
 
@@ -45,6 +46,7 @@ def replace_plan(journal: Journal, stored: RunPlan, plan: RunPlan) -> None:
     layout, root = journal.layout, journal.layout.root
     try:
         layout.report.remove_file(within=root)
+        journal.withdraw(stored.splits)
         layout.manifest_before.publish(to_parquet(stored.manifest), within=root)
         journal.begin(plan)
         layout.manifest_before.remove_file(within=root)

@@ -202,6 +202,7 @@ class _Merge:
                 journal.require_lock(ask=True)  # Starting a cluster may have taken long.
                 if overwrite:
                     journal.clear(plan)
+                journal.withdraw(plan.counts)
                 self._begin()
                 self._copy_on(executor, missing, events)
         except KeyboardInterrupt as error:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from prep.sources.archives.members import Members
 from prep.sources.archives.tar import index_tar
-from prep.sources.columns import hows_of, joined, places_of, places_of_files, table_of
+from prep.sources.columns import hows_of, joined, place_columns, places_of_files, table_of
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.names import SYSTEM_FOLDERS, extension_of
 from prep.sources.folders.tree import Tree
@@ -144,7 +144,7 @@ def _members_of(
         chosen = _are_images(names, extensions)
         for name in names.filter(pc.invert(chosen)).to_pylist():
             passed.note(_why_not(name, extensions), prefix + name)
-        places = places_of(pa.array([file], pa.binary()), members.offsets, members.hows)
+        places = place_columns(pa.array([file], pa.binary()), members.offsets, members.hows)
         rows = {
             "path": joined(prefix, names),
             "size": members.sizes,

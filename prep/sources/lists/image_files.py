@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from prep.errors import ConfigError, SourceError
 from prep.sources.archives.members import Members
-from prep.sources.columns import joined, places_of
+from prep.sources.columns import joined, place_columns
 from prep.sources.folders.tree import Tree
 from prep.storage.locate import locate
 from prep.storage.location import Location, Stamp
@@ -160,7 +160,7 @@ class MemberFiles:
         there = found.is_valid().to_numpy(zero_copy_only=False)
         at = found.drop_null().to_numpy()
         members, file = self._members, pa.array([self._file], pa.binary())
-        places = places_of(file, members.offsets[at], members.hows[at])
+        places = place_columns(file, members.offsets[at], members.hows[at])
         return Stamped(
             there=there,
             columns={"size": members.sizes[at], "mtime": members.marks[at], **places},

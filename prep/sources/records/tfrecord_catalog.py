@@ -16,7 +16,7 @@ from prep.sources.archives.archive_bytes import reading
 from prep.sources.archives.members import marks_of
 from prep.sources.archives.solid import stamp_of_archive, unpack_archive
 from prep.sources.base import HOWS, Catalog, Wanted
-from prep.sources.columns import places_of
+from prep.sources.columns import place_columns
 from prep.sources.layouts.base import Place
 from prep.sources.layouts.numbered_labels import NAME_FILES, Label
 from prep.sources.layouts.sample_catalog import (
@@ -151,7 +151,7 @@ class _Records:
                 "path": pa.array(names, pa.large_binary()),
                 "size": sizes,
                 "mtime": marks_of(checksums, file.stamp),
-                **places_of(pa.array([file.name], pa.binary()), offsets, hows),
+                **place_columns(pa.array([file.name], pa.binary()), offsets, hows),
             }
         )
 

@@ -14,7 +14,7 @@ from prep.sources.archives.archive_bytes import Read, reading
 from prep.sources.archives.archive_folders import packed_at
 from prep.sources.archives.packed_folders import Packed
 from prep.sources.base import Catalog, Wanted
-from prep.sources.columns import places_of
+from prep.sources.columns import place_columns
 from prep.sources.folders.ignored import Passed
 from prep.sources.layouts.base import Place
 from prep.sources.layouts.numbered_labels import NAME_FILES, Label
@@ -176,7 +176,7 @@ def _table(tar: Packed, samples: SampleMembers) -> pa.Table:
             "path": pa.array([prefix + members.names[row] for row in rows], pa.large_binary()),
             "size": members.sizes[rows],
             "mtime": members.marks[rows],
-            **places_of(files, members.offsets[rows], members.hows[rows]),
+            **place_columns(files, members.offsets[rows], members.hows[rows]),
         }
     )
 

@@ -1,0 +1,119 @@
+"""Publish the files that tell readers what is in the shards, and compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prep.output.findings import Finding, mismatch
+from prep.output.index.derived import DerivedFile, are_measured, derived_files
+from prep.output.index.image_table import is_same_table
+from prep.output.journal import Journal
+from prep.output.layout import OutputLayout
+from prep.output.receipt import ShardReceipt
+from prep.planning.plan import RunPlan
+from prep.storage.location import Location
+
+_SPARE = 1 << 16  # bytes by which another version of pyarrow may write more than ours
+
+
+def publish_derived(journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
+    """Write the files that are not there as they should be, and remove those that don't belong.
+
+    Nothing is done if receipts are of an earlier version; see ``are_measured``.
+
+    Args:
+        journal: the output.
+        plan: with its manifest.
+        receipts: of all shards, in the order of the plan.
+
+    Raises:
+        OSError: something can't be written.
+    """
+    if not are_measured(receipts):
+        return
+    layout, root = journal.layout, journal.layout.root
+    files = list(derived_files(layout, plan, receipts))
+    right = _are_right(layout, files)
+    wrong = [file for file, is_right in zip(files, right, strict=True) if not is_right]
+    strays = _strays(journal, plan, files)
+    if not wrong and not strays:
+        return
+    layout.dataset_info.remove_file(within=root)  # It says that all others are there.
+    _remove(root, strays)
+    indexes = [file for file in wrong if _is_index(layout, file)]
+    for folder in {file.path.parent for file in indexes}:
+        folder.make_folder(within=root)
+
+    def put(file: DerivedFile) -> None:
+        file.path.publish(file.data, within=root, durable=not _is_index(layout, file))
+
+    for _ in root.each(put, indexes):
+        pass
+    changed = {file.path for file in wrong} | {layout.dataset_info}
+    for file in files:
+        if file.path in changed and not _is_index(layout, file):
+            put(file)
+
+
+def wrong_files(
+    journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]
+) -> Iterator[Finding]:
+    """Yield what is wrong with these files: absent, changed, or not of these shards.
+
+    Args:
+        journal: the output.
+        plan: with its manifest.
+        receipts: of all shards, in the order of the plan.
+    """
+    if not are_measured(receipts):
+        return
+    layout = journal.layout
+    files = list(derived_files(layout, plan, receipts))
+    for file, right in zip(files, _are_right(layout, files), strict=True):
+        if not right:
+            there = file.path.exists() or file.path.is_symlink()
+            found = "another file" if there else "no such file"
+            yield mismatch(_name(layout, file.path), "what plan and receipts tell", found, "remake")
+    for path in _strays(journal, plan, files):
+        yield mismatch(_name(layout, path), "only the files of the plan", "this file", "remove")
+
+
+def _name(layout: OutputLayout, path: Location) -> str:
+    return str(path.relative_to(layout.root))
+
+
+def _is_index(layout: OutputLayout, file: DerivedFile) -> bool:
+    return file.path.parent != layout.root
+
+
+def _are_right(layout: OutputLayout, files: Sequence[DerivedFile]) -> Iterator[bool]:
+    """Yield for each file whether it is there with these contents."""
+    return layout.root.each(lambda file: _is_right(layout, file), files)
+
+
+def _is_right(layout: OutputLayout, file: DerivedFile) -> bool:
+    path, data = file
+    most = 2 * len(data) + _SPARE if path == layout.images else len(data)
+    try:
+        found = path.read_at_most(most)
+    except OSError as error:
+        path.require_answer(error)
+        return False
+    except ValueError:
+        return False
+    return found == data or (path == layout.images and is_same_table(found, data))
+
+
+def _strays(journal: Journal, plan: RunPlan, files: Sequence[DerivedFile]) -> list[Location]:
+    """Return files with names of ours that the output is not to have."""
+    layout, expected = journal.layout, {file.path for file in files}
+    found = [path for path in layout.derived if path not in expected and path.is_file()]
+    for split in sorted({*plan.splits, *layout.index.names()}):
+        found += [path for path in journal.index_files(split) if path not in expected]
+    return found
+
+
+def _remove(root: Location, files: Sequence[Location]) -> None:
+    """Remove files; in a storage, many at the same time."""
+    for _ in root.each(lambda path: path.remove_file(within=root), files):
+        pass

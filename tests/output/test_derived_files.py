@@ -1,0 +1,195 @@
+"""The files that tell readers what is in the shards: indexes, and the table of all images."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import prep
+from prep.output.index.image_table import read_split
+from prep.output.index.places import SplitPlaces, places_of, record_names
+from prep.output.journal import Journal
+from prep.output.report.listings import decode_cell
+from prep.planning.plan import RunPlan
+from prep.settings.choices import Compression, Format
+from prep.shards.formats.base import record_format
+from prep.shards.formats.tfrecord import frame
+from tests.support.outputs import examine, placed_here, prepare
+from tests.support.pictures import jpeg, picture
+
+ODD = b"train/cat/caf\xe9\\1.jpg"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of two splits, one of them broken, and one with a name that is no UTF-8."""
+    root = tmp_path_factory.mktemp("photos")
+    for split, count in (("train", 5), ("val", 3)):
+        for name in ("cat", "dog"):
+            for number in range(count):
+                place = root / split / name / f"{number}.jpg"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(jpeg(picture(30 + number, 40, seed=number)))
+    (root / "train/dog/1.jpg").write_bytes(b"no image")
+    shutil.copy(root / "train/cat/0.jpg", os.fsdecode(os.fsencode(root) + b"/" + ODD))
+    return root
+
+
+def made(source: Path, output: Path, **options: object) -> Path:
+    values = {"size": 16, "images_per_shard": 4, **options}
+    prepare(prep.Config(source=str(source), output=str(output), **values))  # type: ignore[arg-type]
+    return output
+
+
+@pytest.fixture(scope="module")
+def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(source, tmp_path_factory.mktemp("out") / "out")
+
+
+@pytest.fixture
+def output(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def opened(output: Path) -> tuple[Journal, RunPlan]:
+    journal = Journal(output)
+    plan = journal.stored_plan()
+    assert plan is not None
+    return journal, plan
+
+
+def problems(output: Path) -> dict[str, str]:
+    return {finding.where: finding.what for finding in examine(output).problems}
+
+
+def test_an_index_has_the_place_of_each_record(finished: Path) -> None:
+    shards = sorted(finished.glob("*/*.tfrecord"))
+    assert len(shards) == 5
+    for shard in shards:
+        index = finished / "index" / shard.parent.name / f"{shard.stem}.idx"
+        data = shard.read_bytes()
+        records = list(record_format("tfrecord").records(shard.open("rb")))
+        places = [[*map(int, line.split(" "))] for line in index.read_text().splitlines()]
+        assert [data[offset : offset + size] for offset, size in places] == [*map(frame, records)]
+
+
+def test_the_table_has_all_images_and_what_became_of_them(finished: Path) -> None:
+    table = pq.read_table(finished / "images.parquet")
+    rows = table.to_pylist()
+    assert len(rows) == 17
+    refused = [row for row in rows if row["outcome"] == "refused"]
+    assert refused == [
+        {
+            **dict.fromkeys(("shard", "row", "offset", "size", "width", "height")),
+            **{"split": "train", "label": 1, "class": "dog", "name": "train/dog/1.jpg"},
+            "outcome": "refused",
+        }
+    ]
+    for split, count in (("train", 10), ("val", 6)):
+        written = [row for row in rows if row["split"] == split and row["row"] is not None]
+        assert [row["row"] for row in written] == [*range(count)]
+    for row in rows:
+        name = os.fsencode(decode_cell(row["name"]))
+        if row["outcome"] == "refused":
+            continue
+        if name == ODD:
+            assert (row["width"], row["height"]) == (40, 30)
+        else:
+            assert (row["width"], row["height"]) == (40, 30 + int(Path(row["name"]).stem))
+        with (finished / row["split"] / row["shard"]).open("rb") as file:
+            file.seek(row["offset"])
+            data = file.read(row["size"])
+        record = record_format("tfrecord").parse(data[12:-4])
+        assert record.label == (row["label"],) == ({"cat": 0, "dog": 1}[row["class"]],)
+    assert ODD in {os.fsencode(decode_cell(row["name"])) for row in rows}
+
+
+@pytest.mark.parametrize("form", [("tfrecord", None), ("tfrecord", "GZIP"), ("webdataset", None)])
+def test_places_are_the_same_from_table_receipts_and_shards(
+    source: Path, tmp_path: Path, form: tuple[Format, Compression | None]
+) -> None:
+    format, compression = form
+    output = made(source, tmp_path / "out", format=format, compression=compression)
+    journal, plan = opened(output)
+    found = [places_of(journal, plan, "train")]
+    shards = [shard for shard in plan.shards if shard.split == "train"]
+    assert read_split(journal.layout.images, plan, shards, found[0].sizes.tolist()) is not None
+    journal.layout.images.remove_file(within=journal.layout.root)
+    found.append(places_of(journal, plan, "train"))
+    if compression is None:
+        forget_measures(output)
+        found.append(places_of(journal, plan, "train"))
+    for places in found[1:]:
+        assert same(places, found[0])
+    assert sorted(found[0].labels) == [0] * 6 + [1] * 4
+    names = record_names(journal, plan, found[0])
+    assert len(names) == 10
+    assert ODD in names
+    assert b"train/dog/1.jpg" not in names
+
+
+def same(one: SplitPlaces, other: SplitPlaces) -> bool:
+    arrays = ("sizes", "shards", "offsets", "lengths", "classes", "labels", "rows")
+    equal = [np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays]
+    return one.files == other.files and all(equal)
+
+
+def forget_measures(output: Path) -> None:
+    """Make the receipts those of an earlier version."""
+    for path in output.glob(".prep/receipts/*/*.json"):
+        receipt = json.loads(path.read_text())
+        receipt.pop("measures", None)
+        path.write_text(json.dumps(receipt))
+
+
+def edit(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:-9] + bytes(byte ^ 1 for byte in data[-9:-8]) + data[-8:])
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "absent": Path.unlink,
+    "edited": edit,
+    "empty": lambda path: path.write_bytes(b""),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"1 2\n"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["images.parquet", "index/train/train-00001-of-00003.idx"])
+def test_what_is_wrong_is_found_and_made_anew(
+    output: Path, name: str, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (output / name).read_bytes()
+    DAMAGE[damage](output / name)
+    assert problems(output) == {name: "no such file" if damage == "absent" else "another file"}
+    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+    assert [found.where for found in prep.verify(output, repair=True).repaired] == [name]
+    assert (output / name).read_bytes() == before
+
+
+def test_an_index_of_another_plan_is_removed(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stray = output / "index/train/train-00001-of-00009.idx"
+    own = output / "index/train/notes.txt"
+    stray.write_text("0 1\n")
+    own.write_text("mine")
+    assert problems(output) == {"index/train/train-00001-of-00009.idx": "this file"}
+    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+    assert prep.verify(output, repair=True).clean
+    assert not stray.exists()
+    assert own.read_text() == "mine"
+
+
+def test_outputs_without_measures_have_none_and_miss_none(output: Path) -> None:
+    shutil.rmtree(output / "index")
+    (output / "images.parquet").unlink()
+    forget_measures(output)
+    assert problems(output) == {}
