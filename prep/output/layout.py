@@ -106,7 +106,7 @@ class OutputLayout:
     @property
     def derived(self) -> tuple[Location, ...]:
         """The files that tell readers what is in the shards, the first to be removed first."""
-        others = ("features.json", "label.labels.txt")
+        others = ("features.json", "label.labels.txt", "image.class.label.labels.txt")
         return (self.dataset_info, *(self.root / name for name in others), self.images)
 
     @property

@@ -14,7 +14,8 @@ _LONGEST_NAME = 255  # bytes, on nearly all filesystems
 RESULTS = frozenset(
     {
         *("mean_rgb.json", "label_map.json", "report.json", "report.html"),
-        *("images.parquet", "dataset_info.json", "features.json", "label.labels.txt"),
+        *("images.parquet", "dataset_info.json", "features.json"),
+        *("label.labels.txt", "image.class.label.labels.txt"),
         *(
             f"{table}.{suffix}"
             for table in ("refused", "duplicates", "near_duplicates", "outdated")

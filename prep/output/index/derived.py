@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from prep.output.index.image_table import image_table
 from prep.output.index.measures import measures_from_text
+from prep.output.index.tfds_files import tfds_files
 from prep.output.layout import OutputLayout
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
@@ -58,7 +59,7 @@ def derived_files(
         for shard, receipt in zip(plan.shards, receipts, strict=True):
             yield DerivedFile(layout.index_of(shard), index_text(receipt))
     yield DerivedFile(layout.images, image_table(plan, receipts))
-    for name, data in _for_tfds(plan, receipts).items():
+    for name, data in tfds_files(plan, receipts).items():
         yield DerivedFile(layout.root / name, data)
 
 
@@ -72,8 +73,3 @@ def index_text(receipt: ShardReceipt) -> bytes:
     measures = measures_from_text(receipt.measures)
     pairs = zip(measures.offsets.tolist(), measures.lengths.tolist(), strict=True)
     return "".join(f"{offset} {size}\n" for offset, size in pairs).encode()
-
-
-def _for_tfds(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> Mapping[str, bytes]:
-    """Return the files that TensorFlow Datasets needs, ``dataset_info.json`` last."""
-    return {}
