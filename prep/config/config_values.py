@@ -26,6 +26,7 @@ from prep.settings.choices import (
 from prep.settings.image_settings import Size, read_size
 from prep.settings.keys import KEYS
 from prep.settings.output_names import require_split_name
+from prep.settings.record_features import EXTRA_FEATURES
 from prep.sources.labelling.label_rules import LabelRules, names_or_file, read_pairs
 from prep.sources.labels import LabelMap
 from prep.sources.memory import ListedImages
@@ -57,7 +58,7 @@ def _compression_in_any_case(value: Any) -> Any:
     return {"": None, "none": None, "gzip": "GZIP", "zlib": "ZLIB"}.get(value.lower(), value)
 
 
-def _splits_as_one_word(value: Any) -> Any:
+def _as_one_word(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
@@ -70,6 +71,16 @@ def _split_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(distinct) < len(names):
         raise ValueError("one is given twice")
     return tuple(sorted(names, key=os.fsencode))
+
+
+def _extra_features(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Sort the names, for their order makes no difference to a record."""
+    for name in names:
+        if name not in EXTRA_FEATURES:
+            raise ConfigError(
+                f"features: {quoted(name)}: {unknown('feature', name, EXTRA_FEATURES)}"
+            )
+    return tuple(name for name in EXTRA_FEATURES if name in names)
 
 
 def _location(value: Any, info: ValidationInfo) -> Any:
@@ -170,8 +181,11 @@ SizeOfResults = Annotated[
 ]
 
 
-Splits = Annotated[
-    tuple[str, ...], BeforeValidator(_splits_as_one_word), AfterValidator(_split_names)
+Splits = Annotated[tuple[str, ...], BeforeValidator(_as_one_word), AfterValidator(_split_names)]
+
+
+Features = Annotated[
+    tuple[str, ...], BeforeValidator(_as_one_word), AfterValidator(_extra_features)
 ]
 
 

@@ -23,6 +23,7 @@ from prep.config.config_files import read_config
 from prep.config.config_values import (
     AnyCompression,
     Columns,
+    Features,
     Images,
     Labels,
     Location,
@@ -53,6 +54,7 @@ from prep.settings.choices import (
     NearDuplicates,
     OnMissing,
     OnStray,
+    RecordKind,
     Unlabelled,
 )
 from prep.settings.image_settings import ImageSettings, rgb_of
@@ -123,6 +125,7 @@ class Config(Displayable, BaseModel):
     exclude: Names | None = field("exclude")
     labels: Rules | None = field("labels")
     label_offset: Whole = field("label_offset")
+    first_label: Whole = field("first_label")
     split: Split | None = field("split")
     subset: Subset | None = field("subset")
     unpack: bool = field("unpack")
@@ -133,7 +136,10 @@ class Config(Displayable, BaseModel):
     mode: Mode = field("mode")
     quality: Whole = field("quality")
     images_per_shard: Whole | None = field("images_per_shard")
+    shard_count: Whole | None = field("shard_count")
     format: Format = field("format")
+    record: RecordKind = field("record")
+    features: Features | None = field("features", min_length=1)
     compression: AnyCompression = field("compression")
     seed: Whole = field("seed")
     interpolation: Interpolation = field("interpolation")
@@ -282,6 +288,31 @@ class Config(Displayable, BaseModel):
             raise ConfigError(
                 f"compression: got {self.compression}, which shards of format {self.format} can't "
                 "have; leave compression out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _records_suit_the_format(self) -> Config:
+        if self.record == "prep":
+            return self
+        if self.format != "tfrecord":
+            raise ConfigError(
+                f"record: got {self.record}, which names features of TFRecords; format is "
+                f"{self.format}; leave record out, or use format tfrecord"
+            )
+        if self.encoding == "float32":
+            raise ConfigError(
+                f"record: got {self.record}, whose readers take vectors for uint8; encoding is "
+                "float32; use encoding jpeg, png, webp or raw, or record prep"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shards_are_counted_one_way(self) -> Config:
+        if self.shard_count is not None and self.images_per_shard is not None:
+            raise ConfigError(
+                f"shard_count: got {self.shard_count:,}, and images_per_shard "
+                f"{self.images_per_shard:,}; give one of them"
             )
         return self
 

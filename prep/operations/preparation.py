@@ -204,7 +204,7 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
 
     Raises:
         LabelError: it is malformed, or a name in it stands for several classes.
-        ConfigError: there are an order of classes and a label map.
+        ConfigError: there are an order or a first label of classes, and a label map.
     """
     asked = None if config.labels is None else config.labels.order
     if asked is not None and config.label_map is not None:
@@ -215,11 +215,22 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
     given = _given_labels(config, source) if asked is None else None
     if given is not None:
         labels, origin = given
+        _require_no_first_label(config, origin)
         return resolve_label_map(labels, catalog.classes, catalog.class_names), origin, True
     if catalog.order is not None:
-        labels = LabelMap.ordered(catalog.order)
-        return labels, "the classes, numbered in their given order", False
-    return LabelMap.build(catalog.classes), "the classes, numbered by name", False
+        told = "the classes, numbered in their given order"
+        return LabelMap.ordered(catalog.order, config.first_label), told, False
+    labels = LabelMap.build(catalog.classes, config.first_label)
+    return labels, "the classes, numbered by name", False
+
+
+def _require_no_first_label(config: Config, origin: str) -> None:
+    """Raise ConfigError where labels are to begin elsewhere than a label map has them."""
+    if config.first_label:
+        raise ConfigError(
+            f"first_label: got {config.first_label}, and the label map {origin} numbers the "
+            "classes, too; give one of them"
+        )
 
 
 def _given_labels(config: Config, source: Source) -> tuple[LabelMap, str] | None:

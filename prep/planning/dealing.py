@@ -74,10 +74,7 @@ def deal(
     """
     if not len(units):
         return Dealt(permutation, [])
-    shuffled = units[permutation]
-    _, first, unit = np.unique(shuffled, return_index=True, return_inverse=True)
-    by_unit = np.argsort(first[unit], kind="stable")
-    order = permutation[by_unit]
+    order = unit_by_unit(units, permutation)
     starts = np.flatnonzero(np.diff(units[order], prepend=-1) != 0)
     bounds = np.append(starts, len(order))
     count = -(-len(order) // images_per_shard)
@@ -86,6 +83,18 @@ def deal(
     lower, upper = bounds[after - 1], bounds[after]
     nearest = np.unique(np.where(ideal - lower < upper - ideal, lower, upper))
     return Dealt(order, np.diff(nearest).tolist())
+
+
+def unit_by_unit(
+    units: npt.NDArray[np.int64], permutation: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return a permutation in which the images of each unit follow each other.
+
+    Args:
+        units, permutation: as for :func:`deal`.
+    """
+    _, first, unit = np.unique(units[permutation], return_index=True, return_inverse=True)
+    return permutation[np.argsort(first[unit], kind="stable")]
 
 
 def doubts_about_units(

@@ -114,14 +114,17 @@ PARTITION = "partition"
 SIZES = "shards"
 #: The parts that may be others after images were added to an output: of old classes and splits or
 #: of new ones.
-GROWING = frozenset((IMAGES, LABELS, PARTITION, SIZES, "splits", "images_per_shard"))
+GROWING = frozenset((IMAGES, LABELS, PARTITION, SIZES, "splits", "images_per_shard", "shard_count"))
 # Left out if they have these values, so that outputs begun before there was a choice continue.
 _IMPLIED: Mapping[str, Any] = {
     "depth": Config.model_fields["depth"].default,
     "format": DEFAULT_FORMAT,
     **{
         name: Config.model_fields[name].default
-        for name in ("fit", "enlarge", "mode", "keep_fitting")
+        for name in (
+            *("fit", "enlarge", "mode", "keep_fitting"),
+            *("first_label", "shard_count", "record", "features"),
+        )
     },
     PARTITION: "filled",
 }

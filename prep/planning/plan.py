@@ -24,7 +24,7 @@ from prep.planning.shards import Partition, ShardSizes, ShardSpec, plan_shards
 from prep.planning.splitting.balance import SplitBalance, SplitShare, balance_of
 from prep.settings.choices import RGB, Compression
 from prep.settings.image_settings import ImageSettings
-from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
+from prep.settings.record_features import RecordFeatures, record_features
 from prep.sources.folders.ignored import Ignored
 from prep.sources.labels import LabelMap, class_title, with_label
 from prep.sources.naming import shown_source
@@ -38,7 +38,7 @@ _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
 ) | {
     *("unpack", "fit", "enlarge", "mode", "keep_fitting", "label_offset", "split", "subset"),
-    *("near_duplicates", "leaks"),
+    *("near_duplicates", "leaks", "first_label", "shard_count", "record", "features"),
 }
 
 
@@ -216,7 +216,7 @@ class RunPlan(Displayable):
     @property
     def features(self) -> RecordFeatures:
         """The features that each record has."""
-        return DEFAULT_FEATURES
+        return record_features(self.config.record, self.config.features or ())
 
     @property
     def label_form(self) -> LabelForm:

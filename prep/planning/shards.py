@@ -10,6 +10,7 @@ from typing import Literal
 from prep.errors import ConfigError
 from prep.settings.choices import Format
 from prep.settings.output_names import DEFAULT_FORMAT, MOST_SHARDS, shard_name
+from prep.text import counted, quoted
 
 #: ``even``: shards of a split differ by at most one image. ``filled``: all but the last are full,
 #: as in outputs of earlier versions. ``given``: a plan says how many images each shard has.
@@ -110,6 +111,26 @@ def count_shards(
             f"at most {MOST_SHARDS:,}: expected {max(least, 2):,} or more"
         )
     return shards
+
+
+def equal_sizes(split: str, images: int, count: int) -> list[int]:
+    """Return how many images each of ``count`` shards has; they differ by at most one.
+
+    Raises:
+        ConfigError: there are fewer images than shards.
+
+    >>> equal_sizes("train", 10, 4)
+    [2, 3, 2, 3]
+    """
+    if not images:
+        return []
+    if count > images:
+        raise ConfigError(
+            f"shard_count: {count:,} is more than the {counted(images, 'image')} of "
+            f"{quoted(split)}; expected at most {images:,}, for each shard holds at least one"
+        )
+    bounds = [index * images // count for index in range(count + 1)]
+    return [stop - start for start, stop in pairwise(bounds)]
 
 
 def default_images_per_shard(images: int) -> int:

@@ -17,6 +17,8 @@ Damaged = Literal["refuse", "keep"]
 Icc = Literal["ignore", "convert"]
 Compression = Literal["GZIP", "ZLIB"]
 Format = Literal["tfrecord", "webdataset"]
+#: The names that the features of a record have: ours, or those of TF-Slim.
+RecordKind = Literal["prep", "tf-slim"]
 Layout = Literal[
     "auto",
     "folders",

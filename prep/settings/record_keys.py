@@ -12,9 +12,11 @@ from prep.settings.choices import (
     Format,
     Interpolation,
     Mode,
+    RecordKind,
 )
 from prep.settings.key import Key
-from prep.settings.output_names import DEFAULT_FORMAT
+from prep.settings.output_names import DEFAULT_FORMAT, MOST_SHARDS
+from prep.settings.record_features import DEFAULT_RECORD, EXTRA_FEATURES
 
 #: By name, in the order in which people are shown them.
 RECORD_KEYS: dict[str, Key] = {
@@ -58,10 +60,31 @@ RECORD_KEYS: dict[str, Key] = {
         bounds=(1, None),
         decides_bytes=True,
     ),
+    "shard_count": Key(
+        default=None,
+        help="Shards in each split, in place of images_per_shard: they differ by at most one "
+        "image, so that as many hosts get the same.",
+        bounds=(1, MOST_SHARDS),
+        decides_bytes=True,
+    ),
     "format": Key(
         default=DEFAULT_FORMAT,
         help="Format of the shards: tfrecord (tf.train.Examples), or webdataset (tar files).",
         words=get_args(Format),
+        decides_bytes=True,
+    ),
+    "record": Key(
+        default=DEFAULT_RECORD,
+        help="Names of the features of TFRecords: prep (image_raw and label), or tf-slim "
+        "(image/encoded, image/class/label and others, as TF-Slim reads them).",
+        words=get_args(RecordKind),
+        decides_bytes=True,
+    ),
+    "features": Key(
+        default=None,
+        help="Features that records have besides, comma-separated: filename, class_name, and "
+        "width and height of the source image.",
+        kind=f"a list of some of {', '.join(EXTRA_FEATURES)}",
         decides_bytes=True,
     ),
     "compression": Key(

@@ -122,6 +122,13 @@ SOURCE_KEYS: dict[str, Key] = {
         decides_bytes=True,
         part="label map",
     ),
+    "first_label": Key(
+        default=0,
+        help="The number of the first class, where prep numbers the classes: 0, or 1 as TF-Slim "
+        "has it, whose 0 stands for the background.",
+        bounds=(0, 1),
+        decides_bytes=True,
+    ),
     "split": Key(
         default=None,
         help="Make splits of one: test and val, or other names, each a fraction or a number of "

@@ -18,15 +18,16 @@ from prep.images.encoding.readback import ResultReader
 from prep.images.encoding.tolerances import clipping_tolerance
 from prep.images.stats import ChannelStats
 from prep.output.findings import Difference
+from prep.output.index.measures import sizes_from_text
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import checksum, from_text
 from prep.planning.plan import RunPlan
-from prep.shards.formats.base import Sample, consists_of, crc32c, record_format, record_key
+from prep.shards.formats.base import Sample, Values, consists_of, crc32c, record_format, record_key
 from prep.sources.base import UNLABELLED, ImageEntry
 from prep.sources.labels import NO_LABEL, LabelMap
 from prep.storage.location import Location
 from prep.storage.retry import Retries
-from prep.text import counted, quoted
+from prep.text import counted, quoted, shown
 
 _RECORDS_NAMED = 3  # at most, of the records of a shard that are wrong
 _PAUSES = (0.5, 2.0)  # seconds before a shard that can't be read is read again, from its start
@@ -80,7 +81,7 @@ class _Reading:
         self._receipt = receipt
         self._entries = entries
         self._format = record_format(plan.config.format)
-        self._encode = self._format.encoder(plan.settings, plan.labels)
+        self._encode = self._format.encoder(plan.settings, plan.labels, plan.features)
         self._results = ResultReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
@@ -88,6 +89,7 @@ class _Reading:
         keeps = plan.settings.keep_fitting
         self._sources = set(from_text(receipt.checksums).tolist()) if keeps else set()
         self._kept = 0
+        self._sizes = sizes_from_text(receipt.measures, receipt.images)
         self.records = 0
 
     def differences(self, path: Location) -> list[Difference]:
@@ -131,15 +133,26 @@ class _Reading:
             return record.image
         entry = self._entries[number]
         key = record_key(self._receipt.index, number)
-        made = self._encode(Sample(record.image, entry.class_name, entry.name, key))
+        size = self._sizes[number] if number < len(self._sizes) else (0, 0)
+        made = self._encode(Sample(record.image, entry.class_name, entry.name, key, *size))
         if consists_of(data, made):
             return record.image
         label = self._plan.labels.feature(entry.class_name)
         if record.label == label:
-            raise RecordError("its image and label are followed by more, or in another form")
+            self._wrong.append(self._feature_differs(b"".join(made), data, number))
+            return record.image
         expected, found = (_describe(self._plan.labels, each) for each in (label, record.label))
         self._wrong.append((f"record {number} to have {expected}", found))
         return record.image
+
+    def _feature_differs(self, made: bytes, data: bytes, number: int) -> Difference:
+        """Return the first feature that a record has otherwise than it should."""
+        expected, found = self._format.others(made), self._format.others(data)
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                wanted, there = (_shown(each.get(name)) for each in (expected, found))
+                return f"record {number} to have {quoted(name)} {wanted}", there
+        return f"record {number} to be whole", "its features followed by more, or in another form"
 
     def _kept_differ(self) -> Iterator[Difference]:
         """Compare how many images are the very bytes of source images.
@@ -218,6 +231,13 @@ def _describe(labels: LabelMap, label: Sequence[int]) -> str:
     if not names or tuple(label) != labels.feature(names[0]):
         return f"label {str(list(label))[:40]}, which is not in the map"
     return f"label {number} ({quoted(names[0])})"
+
+
+def _shown(values: Values | None) -> str:
+    """Return the values of a feature in a few words."""
+    if values is None:
+        return "not at all"
+    return shown(values[0] if len(values) == 1 else values, 80)
 
 
 def _repeated(records: Iterator[bytes]) -> Iterator[Difference]:

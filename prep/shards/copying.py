@@ -9,11 +9,12 @@ from functools import partial
 from typing import BinaryIO
 
 from prep.errors import RecordError
-from prep.output.index.measures import Measure, measures_from_text, measures_to_text
+from prep.output.index.measures import Measure, measures_to_text, sizes_from_text
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
+from prep.settings.record_features import RecordFeatures
 from prep.shards.formats.base import RecordFormat, Sample, record_format, record_key
 from prep.shards.opened import open_plan
 from prep.shards.writer import RunRef
@@ -104,7 +105,8 @@ def _copy(
         source.open_regular() as data,
         path.create(within=within, tag=tag, before_publishing=make_way) as file,
     ):
-        if format.holds_names and (origin.prefix or shard.index != there.index):
+        renamed, renumbered = bool(origin.prefix), shard.index != there.index
+        if _change(format, opened.plan.features, renamed=renamed, renumbered=renumbered):
             _require_digest(hashlib.file_digest(data, "sha256").hexdigest(), before, origin)
             data.seek(0)
             measures = _write_anew(file, data, format, journal, opened.plan, shard, receipt)
@@ -153,20 +155,32 @@ def _write_anew(
     Returns:
         their measures, if those that they had are known.
     """
-    encode = format.encoder(plan.settings, plan.labels)
+    encode = format.encoder(plan.settings, plan.labels, plan.features)
     writer = format.writer(file, plan.compression)
     entries = receipt.written_among(journal.entries(plan, shard))
     records = format.records(data, plan.largest_record, len(entries))
+    sizes = sizes_from_text(receipt.measures, len(entries))
     lengths = []
     for number, (entry, record) in enumerate(zip(entries, records, strict=True)):
         key = record_key(shard.index, number)
         image = format.parse(record).image
-        lengths.append(writer.write(encode(Sample(image, entry.class_name, entry.name, key))))
+        sample = Sample(image, entry.class_name, entry.name, key, *sizes[number])
+        lengths.append(writer.write(encode(sample)))
     writer.finish()
     if not receipt.measures:
         return ""
-    before = measures_from_text(receipt.measures)
-    return measures_to_text(map(Measure, lengths, before.widths, before.heights))
+    return measures_to_text(
+        Measure(length, *size) for length, size in zip(lengths, sizes, strict=True)
+    )
+
+
+def _change(
+    format: RecordFormat, features: RecordFeatures, *, renamed: bool, renumbered: bool
+) -> bool:
+    """Return whether records change where their images get other names, or their shard another."""
+    if format.holds_keys:
+        return renamed or renumbered
+    return renamed and features.hold_names
 
 
 def _pieces(data: BinaryIO) -> Iterator[bytes]:

@@ -150,7 +150,7 @@ class _ShardWriter:
     def _write_records(self, file: NewFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout
         format = record_format(plan.config.format)
-        encode = format.encoder(plan.settings, plan.labels)
+        encode = format.encoder(plan.settings, plan.labels, plan.features)
         writer = format.writer(file, plan.compression)
         # The file of another attempt: its process has died at this shard, or hangs.
         isolated, hashed = bool(file.others), self._hashed
@@ -171,7 +171,8 @@ class _ShardWriter:
                 else:
                     image = processed.image
                     key = record_key(self._shard.index, tally.images - tally.refused)
-                    sample = Sample(image, entry.class_name, entry.name, key)
+                    size = processed.width, processed.height
+                    sample = Sample(image, entry.class_name, entry.name, key, *size)
                     length = writer.write(encode(sample))
                     tally.accept(entry.name, entry.class_name, data, processed, length)
                     tally.file_bytes = file.size

@@ -63,21 +63,25 @@ class LabelMap:
     width: int | None = None
 
     @classmethod
-    def build(cls, classes: Iterable[str]) -> LabelMap:
-        """Give the classes numbers from 0, in the order of their names, but for ``UNLABELLED``.
+    def build(cls, classes: Iterable[str], first: int = 0) -> LabelMap:
+        """Give the classes numbers from ``first``, by name, but for ``UNLABELLED``.
 
         >>> LabelMap.build(["dog", "cat"]).numbers
         {'cat': 0, 'dog': 1}
         """
-        return cls.ordered(sorted(set(classes)))
+        return cls.ordered(sorted(set(classes)), first)
 
     @classmethod
-    def ordered(cls, classes: Iterable[str]) -> LabelMap:
-        """Give the classes numbers from 0, in this order, but for ``UNLABELLED``."""
-        return cls(numbers={name: number for number, name in enumerate(with_label(classes))})
+    def ordered(cls, classes: Iterable[str], first: int = 0) -> LabelMap:
+        """Give the classes numbers from ``first``, in this order, but for ``UNLABELLED``."""
+        numbered = enumerate(with_label(classes), first)
+        return cls(numbers={name: number for number, name in numbered})
 
-    def extended(self, classes: Iterable[str]) -> LabelMap:
+    def extended(self, classes: Iterable[str], first: int = 0) -> LabelMap:
         """Return a map in which classes that this one lacks have the next numbers, in their order.
+
+        Args:
+            first: the number of the first class of a map that has none yet.
 
         Raises:
             LabelError: labels are one-hot lists, whose length can't change.
@@ -92,8 +96,8 @@ class LabelMap:
                 f"{some([*map(quoted, new)])}; prepare another output, or leave new classes out "
                 "with `labels`"
             )
-        first = max(self.numbers.values(), default=-1) + 1
-        added = {name: first + number for number, name in enumerate(new)}
+        following = max(self.numbers.values(), default=first - 1) + 1
+        added = {name: number for number, name in enumerate(new, following)}
         return replace(self, numbers={**self.numbers, **added})
 
     @classmethod

@@ -175,6 +175,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "unlabelled": "keep",
         "exclude": str(tmp_path / "excluded.txt"),
         "labels": '{"include": ["cat", "dog"]}',
+        "first_label": 0,
         "split": "test=1,by=exact",
         "subset": "fraction=0.8,min_per_class=1",
         "image_type": "jpg",
@@ -185,6 +186,8 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "quality": 80,
         "images_per_shard": 1,
         "format": "tfrecord",
+        "record": "prep",
+        "features": "filename,height",
         "compression": "ZLIB",
         "seed": 7,
         "interpolation": "linear",
@@ -206,16 +209,18 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "check": "digest",
     }
     of_lists = {"columns", "images", "extension"}  # A recipe of the documents has them.
-    given_apart = {"label_offset", "unpack", "keep_fitting", "storage_options"}
+    given_apart = {"label_offset", "unpack", "keep_fitting", "storage_options", "shard_count"}
     others = of_lists | given_apart  # The last are never told.
     assert given.keys() == prep.Config.model_fields.keys() - others
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     finished("run", *flags, "--unpack", "--no-keep-fitting", "--workers", "1", cwd=tmp_path)
     used = read_json(tmp_path / "out/report.json")["config"]
-    used = {key: value for key, value in used.items() if key not in {*of_lists, "label_offset"}}
+    unused = {*of_lists, "label_offset", "shard_count"}
+    used = {key: value for key, value in used.items() if key not in unused}
     as_mappings = {
         "labels": json.loads(given["labels"]),
         "split": {"test": 1},
+        "features": ["filename", "height"],
         "subset": {"fraction": 0.8, "min_per_class": 1},
     }
     apart = {"unpack": True, "keep_fitting": False, **as_mappings}

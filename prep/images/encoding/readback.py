@@ -16,7 +16,7 @@ from prep.images.encoding.record_pixels import ANY_ASPECT, pixels_of_samples
 from prep.images.encoding.tolerances import mean_tolerance
 from prep.images.mean_image import Grids, grid_of, grid_side
 from prep.images.stats import ChannelStats, channel_sums, plain_sums
-from prep.settings.choices import RGB, Encoding
+from prep.settings.choices import IMAGE_FILES, RGB, Encoding
 from prep.settings.image_settings import ImageSettings
 from prep.text import opening
 
@@ -132,6 +132,24 @@ class ResultReader:
             asked = f"{self._settings.width} × {self._settings.height}"
             how = "" if self._settings.same_size else f", as fit {self._settings.fit} allows"
             raise RecordError(f"expected {asked} pixels{how}, found {width} × {height}")
+
+
+def size_of_result(image: bytes, settings: ImageSettings) -> tuple[int, int]:
+    """Return the height and width of a result in pixels, by its header if it is a file.
+
+    Raises:
+        RecordError: its header can't be read.
+    """
+    if settings.encoding not in IMAGE_FILES:
+        return settings.height, settings.width
+    try:
+        if settings.encoding == "jpeg":
+            height, width, _, _ = simplejpeg.decode_jpeg_header(image)
+            return height, width
+        return _SIZES[_NAMES[settings.encoding]](image)
+    except (RefusedImage, ValueError) as error:
+        name = settings.encoding.upper()
+        raise RecordError(f"expected a whole {name}, found that: {error}") from None
 
 
 def _opening(image: bytes) -> str:

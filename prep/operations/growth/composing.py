@@ -68,16 +68,18 @@ def compose(found: Matching, updated: _Mask) -> Composed:
 def _new_shards(now: RunPlan, stored: RunPlan, split: str, added: _Mask) -> list[_Rows]:
     """Return the rows of ``now`` in each new shard of a split.
 
-    A plan that gives the size of each shard keeps images apart that are read apart.
+    There are as many as ``shard_count`` says, or fewer where not each could have an image. Without
+    it, a plan that gives the size of each shard keeps images apart that are read apart.
     """
     shards = [shard for shard in now.shards if shard.split == split]
     rows = [np.arange(shard.start, shard.stop) for shard in shards]
     rows = [of_shard[added[of_shard]] for of_shard in rows]
-    if now.sizes is not None:
+    if now.sizes is not None and now.config.shard_count is None:
         return [of_shard for of_shard in rows if len(of_shard)]
     whole = np.concatenate([np.zeros(0, np.int64), *rows])
     per_shard = now.config.images_per_shard or stored.images_per_shard
-    return [*np.array_split(whole, -(-len(whole) // per_shard))] if len(whole) else []
+    count = min(now.config.shard_count or -(-len(whole) // per_shard), len(whole))
+    return [*np.array_split(whole, count)] if count else []
 
 
 def _renumbered(plan: RunPlan, classes: tuple[str, ...]) -> pa.Table:

@@ -33,7 +33,7 @@ from prep.text import counted
 _Rows = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 # Keys that decide the bytes of an output, and may have another value when images are added to it.
-_GROWING_KEYS = ("splits", "images_per_shard")
+_GROWING_KEYS = ("splits", "images_per_shard", "shard_count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ def _grown_labels(stored: RunPlan, now: RunPlan) -> LabelMap:
     """
     before = stored.labels
     if not now.labels_given:
-        return before.extended(now.labels.numbers)
+        return before.extended(now.labels.numbers, now.config.first_label)
     changes = label_changes(before, now.labels)
     if before.numbers and (changes.moved or changes.widths):
         raise LabelError(

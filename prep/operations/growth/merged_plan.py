@@ -230,7 +230,7 @@ def _config(parts: Sequence[FinishedOutput], output: str, source: str, images: i
         for key, value in first.model_dump(mode="json").items()
         if fingerprint_part(key) == key or fingerprint_part(key) == _MEAN
     }
-    del kept["splits"], kept["images_per_shard"]
+    del kept["splits"], kept["images_per_shard"], kept["shard_count"]
     found = SourceName.parse(source)
     given = source if found is None else found.given
     values = {**kept, "output": output, "max_refused": _max_refused(parts, images)}

@@ -100,8 +100,8 @@ def number_classes(config: Config) -> LabelMap:
     config.grant()
     catalog = open_source(config.source).catalog(config)
     if catalog.order is not None:
-        return LabelMap.ordered(catalog.order)
-    return LabelMap.build(catalog.classes)
+        return LabelMap.ordered(catalog.order, config.first_label)
+    return LabelMap.build(catalog.classes, config.first_label)
 
 
 def run_demo(

@@ -13,7 +13,7 @@ from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings.output_names import FORMATS
-from prep.shards.formats.base import Record, format_of_file, shards_among
+from prep.shards.formats.base import Values, format_of_file, shards_among
 from prep.sources.base import UNLABELLED, ImageEntry
 from prep.storage.arguments import admit
 from prep.storage.locate import locate
@@ -42,6 +42,7 @@ class FoundRecord:
         picture: an image file: as it is stored, or a PNG of samples.
         kind: of ``picture``, such as ``JPEG``.
         samples: how they are stored; None for an image file.
+        features: what the record holds besides image and label: values by name.
     """
 
     shard: str
@@ -54,6 +55,7 @@ class FoundRecord:
     picture: bytes
     kind: str
     samples: str | None
+    features: Mapping[str, Values]
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -111,12 +113,12 @@ def _shards(place: str) -> Sequence[Location]:
     return [paths[name] for name in found]
 
 
-def _read(path: Location, number: int) -> tuple[Record | None, int]:
+def _read(path: Location, number: int) -> tuple[bytes | None, int]:
     """Return a record, or else how many there are."""
     format = format_of_file(path.name)
     try:
         with path.open_regular() as file:
-            for _, record in format.chosen(file, [number]):
+            for _, record in format.chosen_bytes(file, [number]):
                 return record, 0
             file.seek(0)
             return None, format.count(file)
@@ -127,10 +129,12 @@ def _read(path: Location, number: int) -> tuple[Record | None, int]:
         raise SourceError(f"shard: {quoted(str(path))} can't be read: {reason_of(error)}") from None
 
 
-def _found(path: Location, number: int, record: Record) -> FoundRecord:
+def _found(path: Location, number: int, data: bytes) -> FoundRecord:
     plan, entry = _origin(path, number)
     settings = plan.settings if plan else None
+    format = format_of_file(path.name)
     try:
+        record, features = format.parse(data), format.others(data)
         pixels = pixels_of_record(record.image, settings, make_decoder())
     except RecordError as error:
         raise RecordError(f"{path}: record {number}: {error}") from None
@@ -150,6 +154,7 @@ def _found(path: Location, number: int, record: Record) -> FoundRecord:
         picture=record.image if kind else encode_png(pixels),
         kind=kind or "PNG",
         samples=None if kind else settings.encoding if settings else "raw",
+        features=features,
     )
 
 

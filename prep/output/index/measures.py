@@ -58,3 +58,15 @@ def measures_from_text(text: str) -> Measures:
     """
     found = np.frombuffer(bytes.fromhex(text), ">u4").astype(np.int64).reshape(-1, 3)
     return Measures(found[:, 0], found[:, 1], found[:, 2])
+
+
+def sizes_from_text(text: str, records: int) -> list[tuple[int, int]]:
+    """Return (width, height) of the source image of each record; zeros if not noted.
+
+    >>> sizes_from_text("000000ff0000001000000001", 1), sizes_from_text("", 1)
+    ([(16, 1)], [(0, 0)])
+    """
+    if not text:
+        return [(0, 0)] * records
+    found = measures_from_text(text)
+    return list(zip(found.widths.tolist(), found.heights.tolist(), strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import BinaryIO, ClassVar, NamedTuple, Protocol, cast
 
@@ -18,6 +18,7 @@ from prep.errors import RecordError
 from prep.settings.choices import Compression, Format
 from prep.settings.image_settings import ImageSettings
 from prep.settings.output_names import DEFAULT_FORMAT, FORMATS
+from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
 from prep.sources.labels import LabelMap
 
 #: Bytes of a record where its plan is unknown: our largest, in float32 and 4096 by 4096 pixels, has
@@ -33,12 +34,15 @@ class Sample(NamedTuple):
         class_name: its class, which the label map has the label of.
         name: path of the source image, relative to the source.
         key: unique in the output's split, and without dots.
+        width, height: of the source image, upright, in pixels; 0 if unknown.
     """
 
     image: bytes
     class_name: str
     name: str
     key: str
+    width: int = 0
+    height: int = 0
 
 
 class Record(NamedTuple):
@@ -55,6 +59,8 @@ class Record(NamedTuple):
 
 #: The bytes of a record in pieces, so that those of the image are not copied.
 Pieces = tuple[bytes, ...]
+#: The values of a feature.
+Values = tuple[bytes | str | float | int, ...]
 Encoder = Callable[[Sample], Pieces]
 
 
@@ -103,14 +109,19 @@ class RecordFormat(ABC):
     """A way to keep images and labels in the files of shards.
 
     Attributes:
-        holds_names: whether a record holds the name of its image, and a key with its shard's
-            number, so that it is another record in another place.
+        holds_keys: whether a record holds the name of its image and a key with its shard's number,
+            whatever its features are.
     """
 
-    holds_names: ClassVar[bool] = False
+    holds_keys: ClassVar[bool] = False
 
     @abstractmethod
-    def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
+    def encoder(
+        self,
+        settings: ImageSettings,
+        labels: LabelMap,
+        features: RecordFeatures = DEFAULT_FEATURES,
+    ) -> Encoder:
         """Return the function that makes a record; the same sample gives the same bytes."""
 
     @abstractmethod
@@ -151,6 +162,14 @@ class RecordFormat(ABC):
             RecordError: they are damaged, more or fewer.
         """
 
+    @abstractmethod
+    def others(self, record: bytes) -> Mapping[str, Values]:
+        """Return the values of each feature of a record but its image and label, by name.
+
+        Raises:
+            RecordError: it holds something else.
+        """
+
     def compression_of(self, file: BinaryIO) -> Compression | None:
         """Return how an open file is compressed, and leave it at its start.
 
@@ -184,12 +203,23 @@ class RecordFormat(ABC):
         Raises:
             RecordError: as for :meth:`scan` and :meth:`parse`, up to the last of them.
         """
+        for number, record in self.chosen_bytes(file, numbers, largest):
+            yield number, self.parse(record)
+
+    def chosen_bytes(
+        self, file: BinaryIO, numbers: Collection[int], largest: int = LARGEST_RECORD
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, bytes) of some records, counted from 0, in their order.
+
+        Raises:
+            RecordError: as for :meth:`scan`, up to the last of them.
+        """
         last = max(numbers, default=-1)
         if last < 0:
             return
         for number, record in enumerate(self.scan(file, largest, numbers.__contains__)):
             if record is not None:
-                yield number, self.parse(record)
+                yield number, record
             if number == last:
                 return
 

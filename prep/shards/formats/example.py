@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Container, Iterator, Sequence
 
 from prep.errors import RecordError
-from prep.settings.record_features import DEFAULT_FEATURES
-from prep.shards.formats.base import Record
+from prep.settings.record_features import DEFAULT_FEATURES, RECORD_KINDS, RecordFeatures
+from prep.shards.formats.base import Record, Values
+from prep.text import quoted
 
 _Bytes = bytes | memoryview
 
@@ -41,6 +43,7 @@ def _field(number: int, payload: bytes) -> bytes:
 
 
 _LONGEST_LABEL = 1 << 20  # integers
+_KEYS = tuple(RECORD_KINDS.values())
 _IMAGE, _LABEL = DEFAULT_FEATURES.image.encode(), DEFAULT_FEATURES.label.encode()
 _IMAGE_KEY = _field(1, _IMAGE)
 
@@ -50,8 +53,18 @@ def label_entry(values: Sequence[int]) -> bytes:
 
     It is the same for all images of a class, so callers build it once per class.
     """
+    return int64_entry(_LABEL, values)
+
+
+def int64_entry(key: bytes, values: Sequence[int]) -> bytes:
+    """Return a feature-map entry of integers: an Int64List, packed."""
     int64_list = _field(1, b"".join(map(_varint, values)))
-    return _field(1, _field(1, _LABEL) + _field(2, _field(3, int64_list)))
+    return _field(1, _field(1, key) + _field(2, _field(3, int64_list)))
+
+
+def bytes_entry(key: bytes, value: bytes) -> bytes:
+    """Return a feature-map entry of one value of bytes."""
+    return _field(1, _field(1, key) + _field(2, _field(1, _field(1, value))))
 
 
 def example(image: bytes, label: bytes) -> bytes:
@@ -69,20 +82,29 @@ def example(image: bytes, label: bytes) -> bytes:
     return b"".join(example_pieces(image, label))
 
 
-def example_pieces(image: bytes, label: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the same in pieces, of which the second is the image itself."""
+def example_pieces(
+    image: bytes, after: bytes, before: bytes = b"", key: bytes = _IMAGE
+) -> tuple[bytes, bytes, bytes]:
+    """Return a serialized tf.train.Example in pieces, of which the second is the image itself.
+
+    Args:
+        image: the value of the feature that holds the image.
+        after, before: the entries of all other features whose keys come after and before its own.
+        key: the name of the feature that holds the image.
+    """
     # From the inside out, and only what stands before the image.
     head = _header(1, len(image))  # BytesList.value
     head = _header(1, len(head) + len(image)) + head  # Feature.bytes_list
-    head = _IMAGE_KEY + _header(2, len(head) + len(image)) + head  # the map entry: key and value
-    head = _header(1, len(head) + len(image)) + head  # Features.feature
-    head = _header(1, len(head) + len(image) + len(label)) + head  # Example.features
-    return head, image, label
+    head = _field(1, key) + _header(2, len(head) + len(image)) + head  # the entry: key and value
+    head = before + _header(1, len(head) + len(image)) + head  # Features.feature
+    head = _header(1, len(head) + len(image) + len(after)) + head  # Example.features
+    return head, image, after
 
 
 def parse_example(data: bytes) -> Record:
-    """Return ``image_raw`` and ``label`` of a serialized tf.train.Example.
+    """Return the image and label of a serialized tf.train.Example.
 
+    They are in ``image_raw`` and ``label``, or in ``image/encoded`` and ``image/class/label``.
     Other features are passed over, so records made by others can be read too.
 
     Raises:
@@ -126,26 +148,71 @@ def _label(entry: bytes) -> tuple[int, ...] | None:
 
 
 def _parse_any(data: bytes) -> Record:
-    found: dict[bytes, _Bytes] = {}
     try:
-        for entry in _subfields(memoryview(data), 1, 1):
-            fields = dict(_fields(entry))
-            found[bytes(_message(fields[1]))] = _message(fields.get(2, b""))
-        image = bytes(next(_subfields(found[_IMAGE], 1, 1)))
-        label = tuple(itertools.islice(_int64_list(found[_LABEL]), _LONGEST_LABEL + 1))
+        found = dict(_features(data))
+        keys = features_among(found)
+        image = bytes(next(_subfields(found[keys.image], 1, 1)))
+        label = tuple(itertools.islice(_int64_list(found[keys.label]), _LONGEST_LABEL + 1))
     except KeyError as error:
+        there = ", ".join(map(quoted, sorted(found))) or "none"
         raise RecordError(
-            f"expected the features 'image_raw' and 'label', found {sorted(found)}: no {error}"
+            f"expected the features {quoted(keys.image)} and {quoted(keys.label)}, found {there}: "
+            f"no {error}"
         ) from None
     except StopIteration:
-        raise RecordError("feature 'image_raw' is not a list of bytes") from None
+        raise RecordError(f"feature {quoted(keys.image)} is not a list of bytes") from None
     except (IndexError, ValueError) as error:
         raise RecordError(f"not a serialized tf.train.Example: {error}") from None
     if not label:
-        raise RecordError("feature 'label' is not a list of integers")
+        raise RecordError(f"feature {quoted(keys.label)} is not a list of integers")
     if len(label) > _LONGEST_LABEL:
-        raise RecordError(f"feature 'label' has more than {_LONGEST_LABEL:,} integers")
+        raise RecordError(f"feature {quoted(keys.label)} has more than {_LONGEST_LABEL:,} integers")
     return Record(image, label)
+
+
+def features_among(names: Container[str]) -> RecordFeatures:
+    """Return the features of the kind of records that has an image of one of these names."""
+    return next((each for each in _KEYS if each.image in names), DEFAULT_FEATURES)
+
+
+def example_values(data: bytes) -> dict[str, Values]:
+    """Return the values of each feature of a serialized tf.train.Example, by name.
+
+    Raises:
+        RecordError: it is not an Example.
+    """
+    try:
+        return {name: _values(feature) for name, feature in _features(data)}
+    except (IndexError, ValueError, struct.error) as error:
+        raise RecordError(f"not a serialized tf.train.Example: {error}") from None
+
+
+def _features(data: bytes) -> Iterator[tuple[str, _Bytes]]:
+    """Yield the name of each feature of a serialized tf.train.Example, and its serialized values.
+
+    Raises:
+        ValueError, IndexError: it is not an Example.
+    """
+    for entry in _subfields(memoryview(data), 1, 1):
+        fields = dict(_fields(entry))
+        yield bytes(_message(fields.get(1, b""))).decode(), _message(fields.get(2, b""))
+
+
+def _values(feature: _Bytes) -> Values:
+    """Return the values of a serialized Feature."""
+    kinds = {number for number, _ in _fields(feature)}
+    if 1 in kinds:
+        return tuple(map(bytes, _subfields(feature, 1, 1)))
+    if 2 in kinds:
+        return tuple(_float_list(feature))
+    return tuple(_int64_list(feature))
+
+
+def _float_list(feature: _Bytes) -> Iterator[float]:
+    """Yield the numbers of a Feature's FloatList, whether packed or not."""
+    for float_list in _subfields(feature, 2):
+        for _, value in _fields(float_list):
+            yield from struct.unpack(f"<{len(_message(value)) // 4}f", _message(value))
 
 
 def _read_varint(data: _Bytes, at: int) -> tuple[int, int]:

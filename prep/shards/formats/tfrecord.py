@@ -15,23 +15,25 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Protocol
 
 from prep.errors import RecordError
 from prep.settings.choices import Compression
 from prep.settings.image_settings import ImageSettings
+from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
 from prep.shards.formats.base import (
     LARGEST_RECORD,
     Encoder,
     Pieces,
     Record,
     RecordFormat,
-    Sample,
+    Values,
     Writable,
     every,
 )
-from prep.shards.formats.example import example_pieces, label_entry, parse_example
+from prep.shards.formats.example import example_values, features_among, parse_example
+from prep.shards.formats.feature_entries import example_encoder
 from prep.sources.labels import LabelMap
 from prep.sources.records.record_frames import HEADER, TRAILER, masked_crc
 
@@ -98,20 +100,16 @@ def detect_compression(head: bytes) -> Compression | None:
 
 
 class TFRecord(RecordFormat):
-    """TFRecord files of tf.train.Examples with the features ``image_raw`` and ``label``."""
+    """TFRecord files of tf.train.Examples."""
 
-    def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
+    def encoder(
+        self,
+        settings: ImageSettings,
+        labels: LabelMap,
+        features: RecordFeatures = DEFAULT_FEATURES,
+    ) -> Encoder:
         """Return the function that makes a serialized Example."""
-        entries: dict[str, bytes] = {}
-
-        def encode(sample: Sample) -> Pieces:
-            entry = entries.get(sample.class_name)
-            if entry is None:
-                entry = label_entry(labels.feature(sample.class_name))
-                entries[sample.class_name] = entry
-            return example_pieces(sample.image, entry)
-
-        return encode
+        return example_encoder(settings, labels, features)
 
     def writer(self, file: Writable, compression: Compression | None = None) -> TFRecordWriter:
         """Return the writer of a new file."""
@@ -135,7 +133,7 @@ class TFRecord(RecordFormat):
             number += 1
 
     def parse(self, record: bytes) -> Record:
-        """Return the two features of an Example, whatever else it has."""
+        """Return the image and label of an Example, whatever else it has."""
         return parse_example(record)
 
     def unframe(self, framed: bytes) -> bytes:
@@ -149,6 +147,12 @@ class TFRecord(RecordFormat):
         if masked_crc(data) != int.from_bytes(framed[-TRAILER:], "little"):
             raise RecordError("wrong checksum of a record's data")
         return data
+
+    def others(self, record: bytes) -> Mapping[str, Values]:
+        """Return the values of each feature of an Example but its image and label."""
+        values = example_values(record)
+        keys = features_among(values)
+        return {n: v for n, v in values.items() if n not in (keys.image, keys.label)}
 
     def compression_of(self, file: BinaryIO) -> Compression | None:
         """Return how an open file is compressed."""

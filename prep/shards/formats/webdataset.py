@@ -2,8 +2,9 @@
 
 For each image, ``KEY.jpg``, ``KEY.png`` or ``KEY.webp`` (``KEY.npy`` for bare samples),
 ``KEY.cls`` with the number of its class, and ``KEY.json``: ``class``, ``label`` as the label map
-has it, ``name`` of the source image, and ``crc32c`` of the first member, for a tar file has no
-checksum of data. The bytes depend on the samples alone: they hold no time and no user.
+has it, ``name`` of the source image, ``crc32c`` of the first member, for a tar file has no
+checksum of data, and the features that were asked for. The bytes depend on the samples alone: they
+hold no time and no user.
 
 Sources: the `ustar`_ format of POSIX, the `naming of members`_ of WebDataset, and `npy`_.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ import numpy as np
 from prep.errors import RecordError
 from prep.settings.choices import IMAGE_FILES, Compression
 from prep.settings.image_settings import ImageSettings
+from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
 from prep.shards.formats.base import (
     LARGEST_RECORD,
     Encoder,
@@ -31,6 +33,7 @@ from prep.shards.formats.base import (
     Record,
     RecordFormat,
     Sample,
+    Values,
     Writable,
     crc32c,
     every,
@@ -44,6 +47,13 @@ _PREFIX = slice(345, 500)
 _PLAIN = (b"0", b"\0")
 _EXTENDED = (b"x", b"g")  # pax: what the next header, or all of them, can't hold
 _END = b"0".ljust(101, b"\0") + b"ustar\00000".ljust(255, b"\0")  # of a plain file's header
+# The features that can be added to what ``.json`` holds.
+_OF_SAMPLES: Mapping[str, Callable[[Sample], str | int]] = {
+    "filename": lambda sample: sample.name,
+    "class_name": lambda sample: sample.class_name,
+    "width": lambda sample: sample.width,
+    "height": lambda sample: sample.height,
+}
 _IMAGES = ("jpg", "jpeg", "png", "webp", "npy")
 
 
@@ -94,10 +104,16 @@ class TarWriter:
 class WebDataset(RecordFormat):
     """Tar files as the ``webdataset`` library reads them."""
 
-    holds_names = True
+    holds_keys = True
 
-    def encoder(self, settings: ImageSettings, labels: LabelMap) -> Encoder:
+    def encoder(
+        self,
+        settings: ImageSettings,
+        labels: LabelMap,
+        features: RecordFeatures = DEFAULT_FEATURES,
+    ) -> Encoder:
         """Return the function that makes the members of an image."""
+        more = [(f', "{name}": ', _OF_SAMPLES[name]) for name in features.others]
         extension = IMAGE_FILES.get(settings.encoding, "npy")
         before = _npy_header(settings) if extension == "npy" else b""
         classes: dict[str, tuple[bytes, str]] = {}
@@ -111,7 +127,8 @@ class WebDataset(RecordFormat):
                 classes[name] = b"%d" % labels.number(name), about
             number, about = classes[name]
             image = before + sample.image
-            about += f', "name": {json.dumps(sample.name)}, "crc32c": "{crc32c(image):08x}"}}'
+            about += f', "name": {json.dumps(sample.name)}, "crc32c": "{crc32c(image):08x}"'
+            about += "".join([name + json.dumps(value(sample)) for name, value in more]) + "}"
             return (
                 *_member(f"{key}.{extension}", image),
                 *_member(f"{key}.cls", number),
@@ -177,6 +194,20 @@ class WebDataset(RecordFormat):
                 raise RecordError(f"wrong checksum of its {extension}")
             label = _label(about.get("label"), label)
         return Record(_samples(image) if extension == "npy" else image, label)
+
+    def others(self, record: bytes) -> Mapping[str, Values]:
+        """Return what ``.json`` holds besides the label, and any further members."""
+        members = dict(_members(record))
+        try:
+            about = json.loads(members.pop("json", b"{}"))
+        except ValueError as error:
+            raise RecordError(f"expected JSON in .json: {error}") from None
+        if not isinstance(about, dict):
+            raise RecordError("expected an object in .json, found something else")
+        found: dict[str, Values] = {n: (data,) for n, data in members.items() if n not in _IMAGES}
+        for name, value in about.items():
+            found[name] = tuple(value) if isinstance(value, list) else (value,)
+        return {name: values for name, values in found.items() if name not in ("cls", "label")}
 
 
 FORMAT = WebDataset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +12,13 @@ from prep.cli.files import writable, write
 from prep.cli.options import storage_option
 from prep.cli.parameters import Count, Path
 from prep.errors import ConfigError
-from prep.text import counted, one_line, quoted
+from prep.text import brief, counted, one_line, quoted
 
 if TYPE_CHECKING:
     from prep.operations.tools.lookup import FoundRecord
+
+
+_LONGEST_VALUE = 200  # characters of a feature
 
 
 class _Number(Count):
@@ -81,7 +84,14 @@ def _rows(found: FoundRecord) -> list[tuple[str, str]]:
         ("class", " or ".join(found.classes) or "not known"),
         ("picture", f"{found.width} × {found.height}, {stored}"),
         ("made of", found.source or "not known"),
+        *((name, _text(values)) for name, values in found.features.items()),
     ]
+
+
+def _text(values: Sequence[object]) -> str:
+    """Return the values of a feature on one line."""
+    texts = [os.fsdecode(value) if isinstance(value, bytes) else str(value) for value in values]
+    return brief(", ".join(texts) or "no value", _LONGEST_VALUE)
 
 
 def _require_ending(suffix: str, expected: tuple[str, ...]) -> None:

@@ -16,7 +16,8 @@ from prep.text import counted, one_line
 # Those that say which classes a source has.
 _KEYS = (
     *("storage_options", "splits", "layout", "on_stray", "columns", "images", "extension"),
-    *("on_missing", "exclude", "labels", "label_offset", "image_type", "unpack"),
+    *("on_missing", "exclude", "labels", "label_offset", "first_label"),
+    *("image_type", "unpack"),
 )
 
 

@@ -30,6 +30,8 @@ def load(view: View) -> Section | None:
         "extension": IMAGE_FILES.get(settings.encoding, "npy"),
         "one_hot": plan.labels.width,
         "compression": plan.compression,
+        "image": plan.features.image,
+        "label": plan.features.label,
     }
     return make_section("load", "Load the data", values, short="Load")
 
