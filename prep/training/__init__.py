@@ -1,8 +1,8 @@
 """Readers of outputs, for those who train.
 
 - ``opened_split``: the shards of a split of a finished output, which every reader begins with.
-- ``image_dataset``: ``prep.open``, a sequence of images and labels in any order.
-  ``dataset_parts`` chooses some of them.
+- ``image_dataset``: ``prep.open``, a sequence of images and labels in any order, of the records
+  that ``opened_records`` knows. ``dataset_parts`` chooses some of them.
 - ``shard_access``: the bytes of records, in any order.
 - ``orders``: ``prep.Order`` and ``prep.mix``, the order of records over all epochs, on all hosts.
 - ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only module that imports TensorFlow.

@@ -5,26 +5,17 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-from prep.errors import SourceError
-from prep.images.encoding.record_pixels import stored_image
 from prep.settings.image_settings import ImageSettings
-from prep.shards.formats.base import Record, record_format
-from prep.storage.backends.grants import OPTIONS
-from prep.storage.local import close_kept_files
-from prep.storage.locate import Access
-from prep.storage.urls import is_url
-from prep.text import counted, quoted
+from prep.shards.formats.base import Record
+from prep.text import counted
 from prep.training.dataset_parts import choose
-from prep.training.opened_split import OpenedSplit, open_split
-from prep.training.shard_access.record_reader import Numbers, Places, RecordReader
-from prep.training.shard_access.shard_cache import ShardCache
-from prep.training.shard_access.split_records import classes_in, places_in
+from prep.training.opened_records import OpenedRecords
+from prep.training.shard_access.record_reader import Numbers
 
 Image = npt.NDArray[Any]
 Label = Any
@@ -59,8 +50,7 @@ def open(
         images = prep.open("shards", "train")
         image, label = images[0]
     """
-    opened = open_split(output, split, storage_options)
-    return ImageDataset(_Contents(opened, cache), decode=decode)
+    return ImageDataset(OpenedRecords(output, split, storage_options, cache), decode=decode)
 
 
 class ImageDataset(Sequence[tuple[Any, Any]]):
@@ -81,7 +71,7 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
     """
 
     def __init__(
-        self, contents: _Contents, ids: Numbers | None = None, *, decode: bool = True
+        self, contents: OpenedRecords, ids: Numbers | None = None, *, decode: bool = True
     ) -> None:
         self._contents = contents
         self._decode = decode
@@ -106,12 +96,18 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
         return [self._element(record) for record in self.read_many(indices)]
 
     def __iter__(self) -> Iterator[tuple[Image | bytes, Label]]:
-        for start in range(0, len(self), _AT_ONCE):
-            yield from self.__getitems__(range(start, min(start + _AT_ONCE, len(self))))
+        step = self._contents.read_together
+        for start in range(0, len(self), step):
+            records = self.read_many(range(start, min(start + step, len(self))))
+            yield from map(self._element, records)
 
     def __reduce__(self) -> Any:
         whole = len(self.ids) == len(self._contents) and bool(np.all(np.diff(self.ids) == 1))
-        return _reopen, (self._contents.opening, None if whole else self.ids, self._decode)
+        return ImageDataset._of, (self._contents, None if whole else self.ids, self._decode)
+
+    @classmethod
+    def _of(cls, contents: OpenedRecords, ids: Numbers | None, decode: bool) -> ImageDataset:
+        return cls(contents, ids, decode=decode)
 
     def read(self, index: SupportsIndex) -> Record:
         """Return the record of an image, not decoded; see :meth:`read_many`."""
@@ -154,6 +150,11 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
     def shard_sizes(self) -> list[int]:
         """How many images follow each other in one shard, from the first image to the last."""
         return self._contents.shard_sizes_of(self.ids)
+
+    @property
+    def names(self) -> list[str]:
+        """The path of the source of each image, relative to the source of the output."""
+        return self._contents.names_of(self.ids)
 
     @property
     def classes(self) -> Mapping[int, str]:
@@ -201,117 +202,3 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
 
     def _element(self, record: Record) -> tuple[Image | bytes, Label]:
         return self._contents.element(record, decode=self._decode)
-
-
-_AT_ONCE = 256  # records that iteration reads together
-
-
-class _Contents:
-    """The records of a split, opened once for all parts of it.
-
-    Raises:
-        SourceError: the shards are compressed.
-    """
-
-    def __init__(self, opened: OpenedSplit, cache: str | os.PathLike[str] | None) -> None:
-        close_kept_files()  # Of this output as it was before, perhaps.
-        self.output = opened.journal.output
-        self.split = opened.split
-        self.plan = opened.plan
-        self._opened = opened
-        self._places = places_in(opened)
-        self._format = record_format(opened.plan.config.format)
-        sizes = [receipt.bytes for receipt in opened.receipts]
-        self._cache = None if cache is None else ShardCache(cache, self.plan.fingerprint.digest)
-        self._reader = RecordReader(opened.files, sizes, self._format, self._cache)
-
-    def __len__(self) -> int:
-        return len(self._places.shards)
-
-    def read(self, records: Numbers) -> list[Record]:
-        """Return records of the split by their numbers."""
-        places = Places(*(column[records] for column in self._places))
-        return [self._format.parse(data) for data in self._reader.read(places)]
-
-    def element(self, record: Record, *, decode: bool) -> tuple[Any, Any]:
-        """Return the image and the label of a record as readers have them."""
-        image = stored_image(record.image, self.plan.settings) if decode else record.image
-        return image, self.plan.label_form.array(record.label)[()]
-
-    @cached_property
-    def class_rows(self) -> Numbers:
-        """The class of each record, as its position among the plan's classes."""
-        return classes_in(self._opened)
-
-    @cached_property
-    def classes(self) -> Mapping[int, str]:
-        """The names of classes by number."""
-        found: dict[int, str] = {}
-        for name, number in sorted(self.plan.labels.numbers.items(), key=lambda item: item[1]):
-            found[number] = f"{found[number]} or {name}" if number in found else name
-        return found
-
-    def labels_of(self, records: Numbers) -> npt.NDArray[Any]:
-        """Return the labels of records of the split."""
-        by_row = self.plan.label_form.arrays([*map(self.plan.labels.feature, self.plan.classes)])
-        return by_row[self.class_rows[records]]
-
-    def shard_sizes_of(self, records: Numbers) -> list[int]:
-        """Return how many of some records follow each other in one shard, in order."""
-        changes = np.flatnonzero(np.diff(self._places.shards[records])) + 1
-        sizes: list[int] = np.diff(changes, prepend=0, append=len(records)).tolist()
-        return sizes
-
-    def rows_of(self, classes: Sequence[str | int]) -> list[int]:
-        """Return the positions of classes among the plan's, given by name or number."""
-        rows: list[int] = []
-        for wanted in classes:
-            found = [
-                row
-                for row, name in enumerate(self.plan.classes)
-                if wanted in (name, self.plan.labels.number(name))
-            ]
-            if not found:
-                raise SourceError(
-                    f"classes: no {quoted(str(wanted))}; expected names or numbers of classes"
-                )
-            rows += found
-        return rows
-
-    @property
-    def opening(self) -> _Opening:
-        """How another process opens the same split."""
-        options = OPTIONS.of(self.output) if is_url(self.output) else {}
-        return _Opening(
-            self.output,
-            self.split,
-            self.plan.fingerprint.digest,
-            Access(options={self.output: options} if options else {}),
-            self._cache.folder if self._cache else None,
-        )
-
-
-class _Opening(NamedTuple):
-    """What a pickle holds of an opened split; see :func:`open`.
-
-    Attributes:
-        digest: of the plan that the output must hold.
-        access: options of its storage.
-    """
-
-    output: str
-    split: str
-    digest: str
-    access: Access
-    cache: str | None
-
-
-def _reopen(opening: _Opening, ids: Numbers | None, decode: bool) -> ImageDataset:
-    opening.access.apply(f"images of {opening.output}")
-    opened = open_split(opening.output, opening.split)
-    if opened.plan.fingerprint.digest != opening.digest:
-        raise SourceError(
-            f"output: {quoted(opening.output)} holds another run than when it was opened; open it "
-            "again"
-        )
-    return ImageDataset(_Contents(opened, opening.cache), ids, decode=decode)

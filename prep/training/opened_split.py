@@ -44,10 +44,10 @@ class OpenedSplit:
         return sum(receipt.images for receipt in self.receipts)
 
 
-def open_split(
+def open_output(
     output: str | os.PathLike[str], split: str, storage_options: Mapping[str, Any] | None = None
-) -> OpenedSplit:
-    """Find the shards of a split of an output.
+) -> tuple[Journal, RunPlan]:
+    """Read the plan of an output that is to have a split.
 
     Args:
         output: an output folder, or its URL.
@@ -55,7 +55,7 @@ def open_split(
         storage_options: options of the storage, for URLs; see :class:`prep.Config`.
 
     Raises:
-        SourceError: there is no finished run there, or it has no such split.
+        SourceError: there is no run there, or it has no such split.
         PrepError: its plan is damaged, or can't be read.
     """
     journal = Journal(admit("output", output, storage_options))
@@ -65,6 +65,19 @@ def open_split(
     require_listed(journal.layout, plan)
     if split not in plan.splits:
         raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.splits))}")
+    return journal, plan
+
+
+def open_split(
+    output: str | os.PathLike[str], split: str, storage_options: Mapping[str, Any] | None = None
+) -> OpenedSplit:
+    """Find the shards of a split of an output; see :func:`open_output`.
+
+    Raises:
+        SourceError: there is no finished run there, or it has no such split.
+        PrepError: its plan is damaged, or can't be read.
+    """
+    journal, plan = open_output(output, split, storage_options)
     shards = [shard for shard in plan.shards if shard.split == split]
     receipts = journal.receipts.committed(shards, plan.fingerprint.digest)
     if len(receipts) < len(shards):

@@ -20,6 +20,8 @@ from PIL import Image
 
 import prep
 from prep.errors import RecordError, SourceError
+from prep.images.processor import ImageProcessor
+from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import Record, record_format
 from tests.support.outputs import prepare
 from tests.support.pictures import write_tree
@@ -86,6 +88,15 @@ def test_every_record_is_there_once_as_it_is_in_the_shards(format: str, make: Ma
     assert images.labels.tolist() == [record.label[0] for record in expected]
     assert images.labels.dtype == np.int64
     assert images.classes == {0: "cat", 1: "dog"}
+
+
+def test_each_image_has_the_name_of_its_source(make: Make, source: Path) -> None:
+    images = prep.open(make(encoding="raw"))
+    processor = ImageProcessor(ImageSettings(size=SIZE))
+    assert len({*images.names}) == 11
+    for name, (image, _) in zip(images.names, images, strict=True):
+        assert np.array_equal(image, processor.pixels((source / name).read_bytes()))
+    assert images.subset(ids=[3, 1]).names == [images.names[3], images.names[1]]
 
 
 def test_records_come_in_the_order_that_they_are_asked_for(make: Make) -> None:

@@ -1,7 +1,6 @@
-"""Records of a split in any order: where each one is, and how its bytes are read.
+"""Records of a split in any order: how the bytes at known places are read.
 
-- ``split_records``: the place of each record in the files of a split, and its class.
-- ``record_reader``: reads records at such places, many at a time.
+- ``record_reader``: reads records at their places, many at a time.
 - ``shard_bytes``: bytes of a shard, on a disk or in a storage.
 - ``shard_cache``: copies of shards on a disk of this machine.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Places(NamedTuple):
-    """Where records are: three arrays of int64 of one length.
+    """Where records are: three arrays of integers, of one length.
 
     Attributes:
         shards: the shard of each, counted from 0 in its split.
@@ -31,7 +31,7 @@ class Places(NamedTuple):
         lengths: bytes of each, with framing.
     """
 
-    shards: Numbers
+    shards: npt.NDArray[np.integer[Any]]
     offsets: Numbers
     lengths: Numbers
 
