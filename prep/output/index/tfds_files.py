@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prep.output.receipt import ShardReceipt
+from prep.planning.label_form import LabelForm
 from prep.planning.plan import RunPlan
 from prep.settings.image_settings import ImageSettings
 from prep.settings.record_features import FeatureType
@@ -62,7 +63,7 @@ def tfds_files(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, byt
     names = label_names(plan.labels)
     features = {
         plan.features.image: _image_feature(plan.settings),
-        plan.features.label: _label_feature(plan.labels, names),
+        plan.features.label: _label_feature(plan.label_form, names),
         **{name: _OTHER_FEATURES[kind] for name, kind in plan.features.others.items()},
     }
     files = {"features.json": _json(_features_dict(features))}
@@ -126,12 +127,15 @@ def _image_feature(settings: ImageSettings) -> Feature:
             return _tensor("object", _shape())
 
 
-def _label_feature(labels: LabelMap, names: tuple[str, ...] | None) -> Feature:
-    """Return the feature of a label: of a class if the numbers have names."""
-    if names is not None:
+def _label_feature(form: LabelForm, names: tuple[str, ...] | None) -> Feature:
+    """Return the feature of a label: of a class, or of several, if their numbers have names."""
+    if names is not None and form.target in ("class", "multi"):
         content = {"numClasses": str(len(names))}
-        return _feature("class_label_feature.ClassLabel", classLabel=content)
-    return _tensor("int64", _shape() if labels.width is None else _shape(labels.width))
+        one = _feature("class_label_feature.ClassLabel", classLabel=content)
+        return one if form.target == "class" else _sequence(one)
+    if form.length is None:
+        return _sequence(_tensor(form.dtype.name, _shape()))
+    return _tensor(form.dtype.name, _shape(*form.shape))
 
 
 def _dataset_info(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, Any]:
@@ -167,6 +171,11 @@ def _features_dict(features: Mapping[str, Feature]) -> Feature:
 def _feature(name: str, **content: Any) -> Feature:
     """Return a feature of TFDS, given its class and what protobuf calls its content."""
     return {"pythonClassName": _MODULES + name, **content}
+
+
+def _sequence(feature: Feature) -> Feature:
+    """Return a feature of any number of values, each as ``feature`` says."""
+    return _feature("sequence_feature.Sequence", sequence={"feature": feature, "length": "-1"})
 
 
 def _tensor(dtype: str, shape: Feature, encoding: str = "none") -> Feature:
