@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from prep.operations.mean import mean_rgb as mean_rgb
     from prep.operations.outlook import plan as plan
     from prep.operations.run import run as run
+    from prep.operations.tools.export import ExportReport as ExportReport
+    from prep.operations.tools.export import export as export
     from prep.operations.tools.split_lists import save_splits as save_splits
     from prep.operations.verify import VerificationReport as VerificationReport
     from prep.operations.verify import verify as verify
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Callback": "monitoring.events",
     "Config": "config.model",
+    "ExportReport": "operations.tools.export",
     "JsonLinesCallback": "display.callbacks",
     "MeanReport": "operations.mean",
     "Order": "training.orders.order",
@@ -58,6 +61,7 @@ _HOMES = {
     "VerificationReport": "operations.verify",
     "close_cluster": "execution.clusters.session",
     "cluster": "execution.clusters.connect",
+    "export": "operations.tools.export",
     "load": "training.tensorflow",
     "mean_rgb": "operations.mean",
     "merge": "operations.growth.merge",

@@ -110,6 +110,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
     assert prep.__all__ == [
         "Callback",
         "Config",
+        "ExportReport",
         "JsonLinesCallback",
         "MeanReport",
         "Order",
@@ -122,6 +123,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "VerificationReport",
         "close_cluster",
         "cluster",
+        "export",
         "load",
         "mean_rgb",
         "merge",

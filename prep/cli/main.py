@@ -23,6 +23,9 @@ class Known(NamedTuple):
 COMMANDS = {
     "cluster": Known("cluster", "Check a cluster."),
     "demo": Known("demo", "Make a small set of photos, a few of them broken, and prepare it."),
+    "export": Known(
+        "outputs.export", "Export OUTPUT to another format, without decoding its images."
+    ),
     "init": Known(
         "sources.init", "Write a configuration for SOURCE, with every setting explained."
     ),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 _JSON = "--json"
-_COMMANDS = ("run", "plan", "verify", "merge", "mean", "labels")
+_COMMANDS = ("run", "plan", "verify", "merge", "mean", "labels", "export")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

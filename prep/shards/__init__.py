@@ -10,5 +10,6 @@
 - ``check``, ``check_records``: compare a shard with its plan and receipt, as a whole and record by
   record.
 - ``formats``: how records lie in a file. Nothing else here knows TFRecord or tar.
+- ``exports``: records in the files of other formats, as they are.
 - ``isolation``: processes images that may crash or hang a decoder in a child process.
 """

@@ -165,6 +165,26 @@ class AtomicFile(NewFile):
             os.replace(*names, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
+@contextlib.contextmanager
+def new_file_by_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for a library that opens files itself, and publish what it wrote.
+
+    The file is flushed to disk, and renamed to ``path``; after an exception, it is removed. It is
+    not locked, so whoever removes leftovers of dead attempts has to be alone in the folder.
+    """
+    temporary = path.with_name(temporary_name())
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
     """Open a file under a temporary name, and lock it."""
     while True:

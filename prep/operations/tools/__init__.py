@@ -6,7 +6,8 @@ kept_dashboard  a run whose dashboard stays up
 split_lists     the splits of a source, saved as a list of its images
 estimating      how long a run will take, and how large its output will be
 lookup          what one record of a shard holds
+export          the records of an output, in the files of other formats
 
-Paths and URLs come in as the user has typed them. Operations that read or write a whole output
-belong to the room above.
+Paths and URLs come in as the user has typed them. Operations that change an output belong to the
+room above.
 """

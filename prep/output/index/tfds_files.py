@@ -16,9 +16,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, Protocol
 
-from prep.output.receipt import ShardReceipt
 from prep.planning.label_form import LabelForm
 from prep.planning.plan import RunPlan
 from prep.settings.image_settings import ImageSettings
@@ -33,6 +32,23 @@ VERSION = "1.0.0"
 _MOST_NAMES = 1_000_000
 _MODULES = "tensorflow_datasets.core.features."
 Feature = dict[str, Any]
+FileFormat = Literal["tfrecord", "array_record"]
+
+
+class CountedShard(Protocol):
+    """A file of records, as far as TFDS has to know it."""
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def images(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
 
 
 def tfds_obstacle(plan: RunPlan) -> str:
@@ -41,24 +57,32 @@ def tfds_obstacle(plan: RunPlan) -> str:
         return f"TFDS does not read shards of format {plan.config.format}"
     if plan.compression is not None:
         return f"TFDS does not read TFRecords compressed with {plan.compression}"
+    return _obstacle_of_splits(plan)
+
+
+def _obstacle_of_splits(plan: RunPlan) -> str:
     for split in plan.splits:
         if not any(map(str.isalnum, split)) or not _is_unicode(split):
             return f"TFDS knows no split called {quoted(split)}: it has to hold a letter or digit"
     return ""
 
 
-def tfds_files(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, bytes]:
+def tfds_files(
+    plan: RunPlan, shards: Iterable[CountedShard], file_format: FileFormat = "tfrecord"
+) -> dict[str, bytes]:
     """Return the contents of each file, by its name in the output, in the order of publication.
 
     The last is ``dataset_info.json``, without which TFDS finds no data set.
 
     Args:
-        receipts: the receipts of all shards.
+        shards: the receipts of all shards, or as much of them as counts.
+        file_format: of the shards; ``array_record`` if they are an export of the output.
 
     Returns:
         No files where TFDS can't open the output; see :func:`tfds_obstacle`.
     """
-    if tfds_obstacle(plan):
+    obstacle = tfds_obstacle if file_format == "tfrecord" else _obstacle_of_splits
+    if obstacle(plan):
         return {}
     names = label_names(plan.labels)
     features = {
@@ -70,7 +94,7 @@ def tfds_files(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, byt
     if names is not None:
         stem = plan.features.label.replace("/", ".")  # As TFDS has it in names of files.
         files[f"{stem}.labels.txt"] = "".join(f"{name}\n" for name in names).encode()
-    files["dataset_info.json"] = _json(_dataset_info(plan, receipts))
+    files["dataset_info.json"] = _json(_dataset_info(plan, shards, file_format))
     return files
 
 
@@ -138,25 +162,28 @@ def _label_feature(form: LabelForm, names: tuple[str, ...] | None) -> Feature:
     return _tensor(form.dtype.name, _shape(*form.shape))
 
 
-def _dataset_info(plan: RunPlan, receipts: Iterable[ShardReceipt]) -> dict[str, Any]:
+def _dataset_info(
+    plan: RunPlan, shards: Iterable[CountedShard], file_format: FileFormat
+) -> dict[str, Any]:
     """Return the splits, each with the number of records in its shards, in order."""
-    shards: Mapping[str, list[ShardReceipt]] = {split: [] for split in plan.splits}
-    for receipt in receipts:
-        shards[receipt.split].append(receipt)
+    by_split: dict[str, list[CountedShard]] = {}
+    for shard in shards:
+        by_split.setdefault(shard.split, []).append(shard)
     splits = [
         {
             "name": split,
-            "shardLengths": [str(r.images) for r in sorted(found, key=lambda r: r.index)],
-            "numBytes": str(sum(r.bytes for r in found)),
+            "shardLengths": [str(r.images) for r in sorted(by_split[split], key=lambda r: r.index)],
+            "numBytes": str(sum(r.bytes for r in by_split[split])),
             "filepathTemplate": "{SPLIT}/{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}",
         }
-        for split, found in shards.items()
+        for split in plan.splits
+        if split in by_split
     ]
     keys = [{"featureKey": key} for key in (plan.features.image, plan.features.label)]
     return {
         "name": DATASET_NAME,
         "version": VERSION,
-        "fileFormat": "tfrecord",
+        "fileFormat": file_format,
         "moduleName": "prep",
         "description": "Labelled images, prepared by prep.",
         "splits": splits,

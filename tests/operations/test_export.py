@@ -1,0 +1,212 @@
+"""Exports of outputs to other formats; ``test_readers_exports`` opens them with other libraries."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import prep
+from prep.errors import ConfigError, OutputConflict, RecordError, SourceError
+from prep.operations.tools import export as exports
+from prep.shards.exports import exported_shard
+from prep.shards.exports.parquet_export import ParquetExport
+from tests.support.outputs import placed_here, prepare
+from tests.support.pictures import write_tree
+from tests.support.read_back import read_back
+
+TREE = {"train": {"cat": 5, "dog": 4}, "val": {"dog": 3}}
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "placed", placed_here)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_tree(tmp_path_factory.mktemp("export") / "source", TREE)
+    (root / "train/cat/broken.jpg").write_bytes(b"no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def output(source: Path) -> Path:
+    return prepared(source, source.parent / "out")
+
+
+def prepared(source: Path, output: Path, **more: Any) -> Path:
+    settings = {"size": 24, "images_per_shard": 4, **more}
+    prepare(prep.Config(source=str(source), output=str(output), **settings))
+    return output
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files of an export, but for what says how far it has come."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.parts.count(STATE) == 0]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+STATE = exported_shard.STATE
+
+
+def test_an_export_to_webdataset_is_what_a_run_in_that_format_writes(
+    source: Path, output: Path, tmp_path: Path
+) -> None:
+    report = exports.export(output, tmp_path / "wds", "webdataset")
+    expected = prepared(source, tmp_path / "run", format="webdataset")
+    for split in ("train", "val"):
+        shards = {path.name: path.read_bytes() for path in (expected / split).glob("*.tar")}
+        found = {path.name: path.read_bytes() for path in (tmp_path / "wds" / split).iterdir()}
+        assert found == shards
+    assert report.images == {"train": 9, "val": 3}
+    assert (report.files, report.kept, report.to) == (4, 0, "webdataset")
+    assert json.loads((tmp_path / "wds/label_map.json").read_text()) == {"cat": 0, "dog": 1}
+
+
+def test_a_webdataset_output_is_exported_as_the_same_tfrecord_output(
+    source: Path, output: Path, tmp_path: Path
+) -> None:
+    wds = prepared(source, tmp_path / "run", format="webdataset")
+    for to in ("webdataset", "parquet", "mds"):
+        exports.export(output, tmp_path / f"a-{to}", to)
+        exports.export(wds, tmp_path / f"b-{to}", to)
+        assert contents(tmp_path / f"a-{to}") == contents(tmp_path / f"b-{to}")
+
+
+def test_a_parquet_export_is_read_as_a_source_with_its_splits_and_classes(
+    output: Path, tmp_path: Path
+) -> None:
+    exports.export(output, tmp_path / "tables", "parquet")
+    again = prepared(tmp_path / "tables", tmp_path / "again", keep_fitting=True)
+    for split in ("train", "val"):
+        assert Counter(read_back(again, split)) == Counter(read_back(output, split))
+    schema = pq.read_schema(next((tmp_path / "tables/data").glob("train-*")))
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["label"] == {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    assert features["image"] == {"_type": "Image"}
+
+
+def test_chosen_splits_alone_are_exported(output: Path, tmp_path: Path) -> None:
+    report = exports.export(output, tmp_path / "val", "mds", splits=["val"])
+    assert report.images == {"val": 3}
+    assert {path.split("/")[0] for path in contents(tmp_path / "val")} == {
+        "val",
+        "label_map.json",
+    }
+    with pytest.raises(SourceError, match="no 'vla'; splits found: "):
+        exports.export(output, tmp_path / "other", "mds", splits=["vla"])
+
+
+@pytest.mark.parametrize("to", ["webdataset", "parquet", "mds"])
+def test_an_export_that_was_stopped_goes_on_and_ends_the_same(
+    to: Any, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports.export(output, tmp_path / "whole", to)
+    stop_in_shard(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        exports.export(output, tmp_path / "stopped", to)
+    there = contents(tmp_path / "stopped")
+    assert len(there) == 2
+    (next((tmp_path / "stopped").glob("[!.]*")) / f".{'0' * 32}.partial").write_bytes(b"half")
+    monkeypatch.undo()
+    monkeypatch.setattr(exports, "placed", placed_here)
+    report = exports.export(output, tmp_path / "stopped", to)
+    assert (report.kept, report.files) == (2, 4)
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+    assert exports.export(output, tmp_path / "stopped", to).kept == 4
+
+
+def stop_in_shard(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the export be stopped while it reads a shard."""
+    read, calls = exported_shard._images, iter(range(100))
+
+    def stopping(*args: Any) -> Any:
+        for image in read(*args):
+            yield image
+            if next(calls) == 4 * number:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(exported_shard, "_images", stopping)
+
+
+def test_a_file_that_is_not_read_as_it_was_written_does_not_appear(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ParquetExport.read
+
+    def damaged(self: Any, path: Path) -> Any:
+        for record in read(self, path):
+            yield record._replace(image=record.image[:-1] + b"?")
+
+    monkeypatch.setattr(ParquetExport, "read", damaged)
+    with pytest.raises(RecordError, match="when the file was read again; nothing was kept"):
+        exports.export(output, tmp_path / "tables", "parquet")
+    assert contents(tmp_path / "tables") == {}
+
+
+def test_a_damaged_shard_is_named(source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out")
+    shard = next((output / "val").glob("*.tfrecord"))
+    data = bytearray(shard.read_bytes())
+    data[200] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(RecordError, match=f"{shard.name}: .*; `prep.verify` can repair it"):
+        exports.export(output, tmp_path / "wds", "webdataset")
+
+
+def _other_file(folder: Path, output: Path) -> None:
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+
+
+def _other_format(folder: Path, output: Path) -> None:
+    exports.export(output, folder, "mds")
+
+
+def _other_splits(folder: Path, output: Path) -> None:
+    exports.export(output, folder, "webdataset", splits=["val"])
+
+
+@pytest.mark.parametrize("fill", [_other_file, _other_format, _other_splits])
+def test_a_folder_with_something_else_is_left_alone(
+    fill: Callable[[Path, Path], None], output: Path, tmp_path: Path
+) -> None:
+    fill(tmp_path / "there", output)
+    before = contents(tmp_path / "there")
+    with pytest.raises(OutputConflict, match=r"is not empty; expected a new|holds another export"):
+        exports.export(output, tmp_path / "there", "webdataset")
+    assert contents(tmp_path / "there") == before
+
+
+def test_two_exports_do_not_write_to_one_folder(output: Path, tmp_path: Path) -> None:
+    opened = exports._open(output, None, None)
+    target = exported_shard.ExportTarget(folder=str(tmp_path / "both"), to="mds")
+    (tmp_path / "both").mkdir()
+    with (
+        exports._claimed(target, opened[0].plan, ["train", "val"]),
+        pytest.raises(OutputConflict, match="another export is at work"),
+    ):
+        exports.export(output, tmp_path / "both", "mds")
+
+
+def test_what_can_not_be_exported_is_told_before_anything_is_written(
+    source: Path, output: Path, tmp_path: Path
+) -> None:
+    raw = prepared(source, tmp_path / "raw", encoding="raw")
+    for given, folder, to, told in (
+        (raw, tmp_path / "to", "parquet", "expected records of jpeg, png, webp for parquet"),
+        (output, tmp_path / "to", "parqet", "did you mean 'parquet'"),
+        (output, output / "wds", "webdataset", "is in the output; expected another folder"),
+        (output, "s3://bucket/wds", "webdataset", "expected a folder on a disk"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            exports.export(given, folder, to)  # type: ignore[arg-type]
+    assert not (tmp_path / "to").exists()
+    with pytest.raises(SourceError, match="no shards made by prep"):
+        exports.export(source, tmp_path / "to", "mds")
