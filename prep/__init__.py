@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from prep.training.image_dataset import open as open
     from prep.training.orders.mixture import mix as mix
     from prep.training.orders.order import Order as Order
-    from prep.training.tensorflow import load as load
+    from prep.training.tensorflow.loading import load as load
 
 _HOMES = {
     "Callback": "monitoring.events",
@@ -62,7 +62,7 @@ _HOMES = {
     "close_cluster": "execution.clusters.session",
     "cluster": "execution.clusters.connect",
     "export": "operations.tools.export",
-    "load": "training.tensorflow",
+    "load": "training.tensorflow.loading",
     "mean_rgb": "operations.mean",
     "merge": "operations.growth.merge",
     "mix": "training.orders.mixture",

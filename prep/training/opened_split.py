@@ -39,9 +39,14 @@ class OpenedSplit:
         return tuple(self.journal.layout.root / receipt.file for receipt in self.receipts)
 
     @property
+    def shard_sizes(self) -> tuple[int, ...]:
+        """Number of records of each shard."""
+        return tuple(receipt.images for receipt in self.receipts)
+
+    @property
     def images(self) -> int:
         """Number of records."""
-        return sum(receipt.images for receipt in self.receipts)
+        return sum(self.shard_sizes)
 
 
 def open_output(

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from distributed import Client
 from PIL import Image
 
 import prep
 from prep.errors import SourceError
 from prep.images.processor import ImageProcessor
 from prep.settings.image_settings import ImageSettings
+from tests.support.outputs import prepare
 from tests.support.pictures import write_tree
+from tests.support.serial import run_here
 
 SIZE = 24
 CLASSES = ["cat", "dog"]
@@ -35,13 +36,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def prepared(source: Path, output: Path, client: Client, **more: Any) -> Path:
+def prepared(source: Path, output: Path, **more: Any) -> Path:
     """Prepares an output, and gives it back."""
     (output.parent / "mean.json").write_text(json.dumps(MEAN))
     if more.get("encoding") == "float32":
         more["mean_file"] = str(output.parent / "mean.json")
     values = {"size": SIZE, "images_per_shard": 4, **more}
-    prep.run(prep.Config(source=str(source), output=str(output), **values), client)
+    prepare(prep.Config(source=str(source), output=str(output), **values))
     return output
 
 
@@ -70,9 +71,9 @@ def records(output: Path, compression: str) -> list[tuple[bytes, int]]:
 @pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
 @pytest.mark.parametrize("encoding", ["raw", "float32"])
 def test_vectors_come_back_as_they_were(
-    encoding: str, compression: str | None, source: Path, tmp_path: Path, client: Client
+    encoding: str, compression: str | None, source: Path, tmp_path: Path
 ) -> None:
-    output = prepared(source, tmp_path / "out", client, encoding=encoding, compression=compression)
+    output = prepared(source, tmp_path / "out", encoding=encoding, compression=compression)
     dataset = prep.load(output, "train")
     kind = tf.uint8 if encoding == "raw" else tf.float32
     assert dataset.element_spec == (
@@ -87,10 +88,8 @@ def test_vectors_come_back_as_they_were(
 
 
 @pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
-def test_jpegs_come_back_decoded(
-    compression: str | None, source: Path, tmp_path: Path, client: Client
-) -> None:
-    output = prepared(source, tmp_path / "out", client, compression=compression)
+def test_jpegs_come_back_decoded(compression: str | None, source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out", compression=compression)
     dataset = prep.load(output)
     assert dataset.element_spec == (
         tf.TensorSpec((SIZE, SIZE, 3), tf.uint8),
@@ -103,9 +102,9 @@ def test_jpegs_come_back_decoded(
 
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])
 def test_records_come_in_the_order_of_the_shards_with_their_labels(
-    encoding: str, source: Path, tmp_path: Path, client: Client
+    encoding: str, source: Path, tmp_path: Path
 ) -> None:
-    output = prepared(source, tmp_path / "out", client, encoding=encoding)
+    output = prepared(source, tmp_path / "out", encoding=encoding)
     written = records(output, "")
     assert [int(label) for _, label in prep.load(output)] == [label for _, label in written]
     if encoding == "raw":
@@ -114,15 +113,15 @@ def test_records_come_in_the_order_of_the_shards_with_their_labels(
         ]
 
 
-def test_one_hot_labels_are_vectors(source: Path, tmp_path: Path, client: Client) -> None:
+def test_one_hot_labels_are_vectors(source: Path, tmp_path: Path) -> None:
     label_map = {"cat": [0, 0, 1], "dog": [1, 0, 0]}
-    dataset = prep.load(prepared(source, tmp_path / "out", client, label_map=label_map), "val")
+    dataset = prep.load(prepared(source, tmp_path / "out", label_map=label_map), "val")
     assert dataset.element_spec[1] == tf.TensorSpec((3,), tf.int64)
     assert [label.tolist() for _, label in dataset.as_numpy_iterator()] == [[1, 0, 0]] * 3
 
 
-def test_an_epoch_of_training(source: Path, tmp_path: Path, client: Client) -> None:
-    output = prepared(source, tmp_path / "out", client)
+def test_an_epoch_of_training(source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out")
     mean = json.loads((output / "mean_rgb.json").read_text())
     offset = tf.constant([mean["R"], mean["G"], mean["B"]], tf.float32)
     dataset = (
@@ -143,22 +142,22 @@ def test_an_epoch_of_training(source: Path, tmp_path: Path, client: Client) -> N
     assert after < before
 
 
-def test_an_output_may_move(source: Path, tmp_path: Path, client: Client) -> None:
-    moved = prepared(source, tmp_path / "out", client).rename(tmp_path / "moved")
+def test_an_output_may_move(source: Path, tmp_path: Path) -> None:
+    moved = prepared(source, tmp_path / "out").rename(tmp_path / "moved")
     assert len(list(prep.load(moved))) == 11
 
 
 def test_an_output_may_be_named_relatively(
-    source: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared(source, tmp_path / "out", client)
+    prepared(source, tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     assert len(list(prep.load("out"))) == 11
 
 
-def test_an_output_in_a_folder_of_odd_name(source: Path, tmp_path: Path, client: Client) -> None:
+def test_an_output_in_a_folder_of_odd_name(source: Path, tmp_path: Path) -> None:
     for name in ("new\nline", "[a]*", "naïve 猫"):
-        assert len(list(prep.load(prepared(source, tmp_path / name, client)))) == 11
+        assert len(list(prep.load(prepared(source, tmp_path / name)))) == 11
 
 
 # What can't be opened
@@ -170,17 +169,15 @@ def test_a_folder_that_holds_no_output(tmp_path: Path) -> None:
             prep.load(folder)
 
 
-def test_a_split_that_is_not_there(source: Path, tmp_path: Path, client: Client) -> None:
-    output = prepared(source, tmp_path / "out", client)
+def test_a_split_that_is_not_there(source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out")
     with pytest.raises(SourceError, match=r"'test'.*train, val"):
         prep.load(output, "test")
 
 
 @pytest.mark.parametrize("lost", [1, 3])
-def test_a_run_that_is_not_finished(
-    lost: int, source: Path, tmp_path: Path, client: Client
-) -> None:
-    output = prepared(source, tmp_path / "out", client)
+def test_a_run_that_is_not_finished(lost: int, source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out")
     for index in range(lost):
         (output / f".prep/receipts/train/0000{index}.json").unlink()
     with pytest.raises(SourceError, match=rf"{3 - lost} of 3 shards of 'train' are committed"):
@@ -188,17 +185,15 @@ def test_a_run_that_is_not_finished(
     assert len(list(prep.load(output, "val"))) == 3
 
 
-def test_a_shard_that_is_not_whole(source: Path, tmp_path: Path, client: Client) -> None:
-    output = prepared(source, tmp_path / "out", client)
+def test_a_shard_that_is_not_whole(source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out")
     os.truncate(output / "train/train-00002-of-00003.tfrecord", 100)
     with pytest.raises(SourceError, match="2 of 3 shards of 'train' are committed"):
         prep.load(output)
 
 
-def test_shards_by_others_in_the_split_are_not_read(
-    source: Path, tmp_path: Path, client: Client
-) -> None:
-    output = prepared(source, tmp_path / "out", client)
+def test_shards_by_others_in_the_split_are_not_read(source: Path, tmp_path: Path) -> None:
+    output = prepared(source, tmp_path / "out")
     (output / "train/train-00000-of-00009.tfrecord").write_bytes(b"by another program")
     assert len(list(prep.load(output))) == 11
 
@@ -206,9 +201,9 @@ def test_shards_by_others_in_the_split_are_not_read(
 # Real photos
 
 
-def test_real_photos(photos: Path, tmp_path: Path, client: Client) -> None:
+def test_real_photos(photos: Path, tmp_path: Path) -> None:
     config = prep.Config(source=str(photos), output=str(tmp_path), splits="test", size=224)
-    report = prep.run(config, client)
+    report = run_here(config)
     images, labels = next(prep.load(tmp_path, "test").batch(1000).as_numpy_iterator())
     assert images.shape == (report.images["written"], 224, 224, 3)
     # What JPEG loses, in one direction and the other, hardly shows in the mean.

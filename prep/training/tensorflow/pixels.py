@@ -1,0 +1,220 @@
+"""From the bytes of an image to what a model sees, in TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from prep.errors import SourceError
+from prep.settings.choices import RGB, Encoding
+from prep.settings.image_settings import ImageSettings, Size
+from prep.text import quoted
+from prep.training.augmentation import Augmentation, corner
+from prep.training.colour_stats import colour_statistics, lighting_basis
+from prep.training.opened_split import OpenedSplit
+
+# Functions of the bytes and the number of channels, by encoding. By default, TensorFlow decodes
+# JPEGs by a faster and less exact transform, a level or so too dark on average.
+_PIXELS: dict[Encoding, Callable[[tf.Tensor, int], tf.Tensor]] = {
+    "jpeg": lambda data, channels: tf.io.decode_jpeg(
+        data, channels=channels, dct_method="INTEGER_ACCURATE"
+    ),
+    "png": lambda data, channels: tf.io.decode_png(data, channels=channels),
+    "webp": lambda data, channels: tf.io.decode_webp(data, channels=channels)[0],
+    "raw": lambda data, _: tf.io.decode_raw(data, tf.uint8),
+    "float32": lambda data, _: tf.io.decode_raw(data, tf.float32),
+}
+
+
+def decoder(settings: ImageSettings) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function that decodes an image, to (height, width, channels).
+
+    Raises:
+        ModuleNotFoundError: this TensorFlow lacks the decoder.
+    """
+    if settings.encoding == "webp" and not hasattr(tf.io, "decode_webp"):
+        raise ModuleNotFoundError(
+            f"prep.load: expected a TensorFlow that decodes WebP, found {tf.__version__}; "
+            "install 2.21 or later"
+        )
+    channels, pixels = settings.channels, _PIXELS[settings.encoding]
+    shape = (settings.height, settings.width, channels)
+
+    def decode(data: tf.Tensor) -> tf.Tensor:
+        image = pixels(data, channels)
+        if settings.same_size:
+            return tf.reshape(image, shape)
+        return tf.ensure_shape(image, (None, None, channels))
+
+    return decode
+
+
+def cropped(image: tf.Tensor, augmentation: Augmentation, places: Any, flip: Any) -> tf.Tensor:
+    """Return an image cropped and mirrored, or its ten crops.
+
+    Args:
+        image: (height, width, channels).
+        places, flip: as in :class:`prep.training.augmentation.Draws`, of this image; None if
+            nothing is drawn at random.
+    """
+    size = augmentation.crop
+    if size is not None:
+        _require_size(image, size)
+        if augmentation.ten_crop:
+            return _ten_crops(image, size)
+        image = _crop(image, size, places if augmentation.crop_at == "random" else None)
+    if augmentation.flip:
+        image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
+    return image
+
+
+def _require_size(image: tf.Tensor, size: Size) -> None:
+    """Have TensorFlow raise InvalidArgumentError if an image is smaller than its crop."""
+    if None in image.shape[:2]:
+        tf.debugging.assert_greater_equal(
+            tf.shape(image)[:2],
+            [size.height, size.width],
+            f"crop: expected images of at least {size}, found a smaller one; crop less",
+        )
+
+
+def _crop(image: tf.Tensor, size: Size, places: Any) -> tf.Tensor:
+    """Return a crop at a random place, or the one in the centre if that is None."""
+    shape = tf.shape(image, out_type=tf.int64)
+    if places is None:
+        row, column = (shape[0] - size.height) // 2, (shape[1] - size.width) // 2
+    else:
+        row, column = (
+            corner(places[axis], shape[axis], side)
+            for axis, side in enumerate((size.height, size.width))
+        )
+    return _window(image, row, column, size)
+
+
+def _window(image: tf.Tensor, row: tf.Tensor, column: tf.Tensor, size: Size) -> tf.Tensor:
+    channels = image.shape[-1]
+    window = tf.slice(image, [row, column, 0], [size.height, size.width, channels])
+    return tf.ensure_shape(window, (size.height, size.width, channels))
+
+
+def _ten_crops(image: tf.Tensor, size: Size) -> tf.Tensor:
+    """Return the crops in the corners and the centre, and the same mirrored: (10, …)."""
+    shape = tf.shape(image, out_type=tf.int64)
+    zero, down, right = tf.zeros((), tf.int64), shape[0] - size.height, shape[1] - size.width
+    corners = [(zero, zero), (zero, right), (down, zero), (down, right), (down // 2, right // 2)]
+    five = tf.stack([_window(image, row, column, size) for row, column in corners])
+    return tf.concat([five, tf.reverse(five, [2])], 0)
+
+
+class Prepare:
+    """Makes an image of a record.
+
+    Args:
+        settings: of the images.
+        augmentation: what is done to each.
+    """
+
+    def __init__(self, settings: ImageSettings, augmentation: Augmentation) -> None:
+        self._decode = decoder(settings)
+        self._augmentation = augmentation
+
+    def __call__(self, data: tf.Tensor, label: tf.Tensor, *drawn: tf.Tensor) -> tuple[Any, ...]:
+        """Return (image, label), or (image, label, lights) if lighting changes."""
+        places, flip, lights = drawn or (None, None, None)
+        image = cropped(self._decode(data), self._augmentation, places, flip)
+        return (image, label, lights) if self._augmentation.lighting else (image, label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channels:
+    """The arithmetic on the channels of images: ``(image + shift + basis @ light) / std``.
+
+    Attributes:
+        shift: float32 (channels,), what is added to each pixel: the mean, negative.
+        std: float32 (channels,), what it is divided by; None for nothing.
+        basis: float32 (3, 3), from three standard normal numbers to a change of light, in levels;
+            None for none.
+    """
+
+    shift: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32] | None = None
+    basis: npt.NDArray[np.float32] | None = None
+
+    def apply(self, images: tf.Tensor, lights: Any) -> tf.Tensor:
+        """Return images as float32.
+
+        Args:
+            images: (…, height, width, channels): one image or a batch.
+            lights: float32 (…, 3); None without a basis.
+        """
+        shift = tf.constant(self.shift)
+        if self.basis is not None:
+            shift += tf.tensordot(lights, self.basis.T, 1)
+            if lights.shape.rank > 1:
+                shift = shift[:, None, None, :]
+        result = tf.cast(images, tf.float32) + shift
+        return result if self.std is None else result / self.std
+
+
+def channels_of(opened: OpenedSplit, augmentation: Augmentation) -> Channels:
+    """Return the arithmetic that an augmentation asks for.
+
+    Raises:
+        SourceError: the output has no such statistics.
+    """
+    settings, output = opened.plan.settings, opened.journal.output
+    channels, wanted = settings.channels, augmentation.normalize
+    shift, std, basis = np.zeros(channels), None, None
+    if wanted is not None:
+        found = colour_statistics(output)
+        # Images in float32 have a mean subtracted already, which may be another one.
+        shift = np.array(settings.mean or (0.0,) * 3)[:channels] - found.mean[:channels]
+        if wanted == "mean_std":
+            std = np.array(_known(found.std, output), np.float32)[:channels]
+    if augmentation.lighting:
+        basis = (augmentation.lighting * np.array(lighting_basis(output))).astype(np.float32)
+    return Channels(shift=shift.astype(np.float32), std=std, basis=basis)
+
+
+def _known(std: RGB | None, output: str) -> RGB:
+    if std is None or not all(std):
+        raise SourceError(
+            f"output: expected a standard deviation of each channel in {quoted(output)}, found "
+            "none or 0; use normalize='mean'"
+        )
+    return std
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Makes elements of images, or batches of elements of batches of images.
+
+    Attributes:
+        channels: what is done to the channels; None for nothing.
+        classes: the length of one-hot labels; None to leave labels as they are.
+        vectors: whether labels are vectors of this length already.
+    """
+
+    channels: Channels | None = None
+    classes: int | None = None
+    vectors: bool = False
+
+    @property
+    def is_needed(self) -> bool:
+        """True if it does anything."""
+        return self.channels is not None or self.classes is not None
+
+    def __call__(self, image: tf.Tensor, label: tf.Tensor, lights: Any = None) -> tuple[Any, Any]:
+        """Return (image, label)."""
+        if self.channels is not None:
+            image = self.channels.apply(image, lights)
+        if self.vectors and self.classes is not None:
+            label = tf.cast(label, tf.float32)
+        elif self.classes is not None:  # Those of images without a label are zeros.
+            label = tf.one_hot(label, self.classes, dtype=tf.float32)
+        return image, label
