@@ -6,6 +6,7 @@ from collections import Counter
 
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
+from prep.output.layout import OutputLayout
 from prep.settings.choices import IMAGE_FILES
 
 
@@ -32,8 +33,20 @@ def load(view: View) -> Section | None:
         "compression": plan.compression,
         "image": plan.features.image,
         "label": plan.features.label,
+        "target": plan.label_form.target,
+        **_published(facts, splits[0]),
     }
     return make_section("load", "Load the data", values, short="Load")
+
+
+def _published(facts: Facts, split: str) -> dict[str, bool]:
+    """Return which of the files that other readers need are there, on this machine."""
+    layout, root = OutputLayout(facts.root), facts.root
+    first = next(shard for shard in facts.plan.shards if shard.split == split)
+    return {
+        "described": not root.is_remote and layout.dataset_info.is_file(),
+        "indexed": not root.is_remote and layout.index_of(first).is_file(),
+    }
 
 
 def complete_splits(facts: Facts) -> list[str]:
