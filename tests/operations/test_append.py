@@ -27,6 +27,7 @@ from prep.output.journal import Journal
 from prep.shards.opened import versions_here
 from prep.sources.manifest import entries_of
 from tests.support.clusters import wait_until
+from tests.support.outputs import placed_here
 from tests.support.pictures import jpeg, picture
 from tests.support.serial import problems_in, run_here
 from tests.support.storages import S3
@@ -126,6 +127,37 @@ def test_new_images_go_into_new_shards_and_all_numbers_are_those_of_the_whole(ho
     assert kept(after, shards(home / "out"))
     assert json.loads((home / "out/label_map.json").read_text())["ant"] == 3
     assert problems_in(home / "out") == ()
+
+
+def test_images_are_appended_in_as_many_shards_of_one_size_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prep.operations.growth.merge.placed", placed_here)
+    given = {"images_per_shard": None, "shard_count": 3, "splits": ["train"]}
+    run_here(config(home, "equal", **given))
+    before = shards(home / "equal")
+    assert counts(home / "equal") == [3, 3, 4]
+    assert run_here(config(home, "equal", **given)).was_complete
+    with pytest.raises(OutputConflict, match="shard_count: 3 there, 2 here"):
+        run_here(config(home, "equal", **{**given, "shard_count": 2}))
+    add(home / "source", *images("train", "cat", *range(5, 9)))
+    run_here(config(home, "equal", **given), "append")
+    assert kept(before, shards(home / "equal"))
+    assert counts(home / "equal") == [3, 3, 4, 2, 1, 1]
+    assert run_here(config(home, "equal", **given)).was_complete
+    add(home / "source", *images("train", "cat", 9))  # One image makes one shard.
+    run_here(config(home, "equal", **given), "append")
+    assert counts(home / "equal") == [3, 3, 4, 2, 1, 1, 1]
+    assert problems_in(home / "equal") == ()
+    prep.merge([home / "equal", home / "out"], home / "merged")
+    assert counts(home / "merged")[:7] == counts(home / "equal")
+
+
+def counts(output: Path) -> list[int]:
+    """Return the number of records in each shard, as receipts have it."""
+    plan = Journal(output).stored_plan()
+    assert plan is not None
+    return [receipt.images for receipt in Journal(output).committed(plan)]
 
 
 def test_images_that_are_gone_or_changed_are_named_with_their_shards_until_they_are_compacted(

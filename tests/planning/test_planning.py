@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from prep.output.layout import OutputLayout
 from prep.planning.plan import RunPlan
 from prep.planning.planner import make_plan, shuffled
 from prep.planning.shards import ShardSpec, default_images_per_shard, plan_shards
+from prep.planning.stored_plan import plan_from_json
 from prep.settings.output_names import MOST_SHARDS, require_split_name
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import Catalog
@@ -70,6 +72,33 @@ def catalog_of(sizes: dict[str, int]) -> Catalog:
         ),
         ignored=(),
     )
+
+
+@given(train=st.integers(1, 300), val=st.integers(0, 300), data=st.data())
+def test_a_number_of_shards_makes_all_of_them_equal(
+    train: int, val: int, data: st.DataObject
+) -> None:
+    sizes = {"train": train, **({"val": val} if val else {})}
+    count = data.draw(st.integers(1, min(sizes.values())))
+    made = plan_of(catalog_of(sizes), shard_count=count)
+    for split, images in sizes.items():
+        found = [shard.images for shard in made.shards if shard.split == split]
+        assert len(found) == count
+        assert sum(found) == images
+        assert max(found) - min(found) <= 1
+    stored = plan_from_json(json.loads(json.dumps(made.to_json())))
+    assert stored.shards == made.shards
+    by_size = plan_of(catalog_of(sizes))
+    assert made.manifest.equals(by_size.manifest)  # The order of images is the same.
+
+
+def test_a_split_with_fewer_images_than_shards_is_an_error() -> None:
+    told = "shard_count: 4 is more than the 3 images of 'val'; expected at most 3"
+    with pytest.raises(ConfigError, match=told):
+        plan_of(catalog_of({"train": 9, "val": 3}), shard_count=4)
+    assert len(plan_of(catalog_of({"train": 9, "val": 3}), shard_count=3).shards) == 6
+    with pytest.raises(ConfigError, match="shard_count: got 4, and images_per_shard 3; give one"):
+        Config(source="photos", output="out", shard_count=4, images_per_shard=3)
 
 
 @given(sizes=split_sizes, per_shard=st.integers(1, 400), seed=st.integers(0, (1 << 32) - 1))

@@ -417,6 +417,22 @@ def test_each_group_is_read_once_and_two_are_held(
     assert max(held) <= 2
 
 
+def test_groups_are_cut_where_shards_are_to_have_one_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"a.parquet": parquet(table(), rows=4)})
+    plan = planned(tmp_path / "a.parquet", tmp_path, shard_count=4)
+    assert plan.sizes == {"train": [2, 3, 2, 3]}
+    read = counting_reads(monkeypatch)
+    for shard in plan.shards:  # Each has a source of its own, as workers do.
+        source = planned_source(plan.config.source, plan.source, None)
+        rows = plan.manifest.slice(shard.start, shard.images)
+        for entry, fetch in source.read_ahead(entries_of(rows, plan.classes)):
+            assert fetch() == IMAGES[int(entry.name.partition("#")[2])][1]
+    # Without their order, each of four shards would read nearly all of three groups.
+    assert sum(read.values()) <= 3 + 3
+
+
 def counting_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Any]:
     """Return how many times each group is read from now on."""
     read: Counter[Any] = Counter()
