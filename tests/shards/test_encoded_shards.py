@@ -98,6 +98,7 @@ FORMS: list[dict[str, Any]] = [
     {"encoding": "jpeg", "enlarge": "never", "size": "44x64"},
     {"encoding": "jpeg", "mode": "gray", "fit": "shorter", "format": "webdataset"},
     {"encoding": "jpeg", "fit": "pad"},
+    {"encoding": "png", "record": "tf-slim", "features": "filename,width"},
     {"encoding": "png", "fit": "stretch", "size": "2x1200"},  # more extreme than sources may be
 ]
 
