@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from prep.operations.run import run as run
     from prep.operations.tools.export import ExportReport as ExportReport
     from prep.operations.tools.export import export as export
+    from prep.operations.tools.reindexing import IndexReport as IndexReport
+    from prep.operations.tools.reindexing import index as index
     from prep.operations.tools.split_lists import save_splits as save_splits
     from prep.operations.verify import VerificationReport as VerificationReport
     from prep.operations.verify import verify as verify
@@ -49,6 +51,7 @@ _HOMES = {
     "Callback": "monitoring.events",
     "Config": "config.model",
     "ExportReport": "operations.tools.export",
+    "IndexReport": "operations.tools.reindexing",
     "JsonLinesCallback": "display.callbacks",
     "MeanReport": "operations.mean",
     "Order": "training.orders.order",
@@ -62,6 +65,7 @@ _HOMES = {
     "close_cluster": "execution.clusters.session",
     "cluster": "execution.clusters.connect",
     "export": "operations.tools.export",
+    "index": "operations.tools.reindexing",
     "load": "training.tensorflow.loading",
     "mean_rgb": "operations.mean",
     "merge": "operations.growth.merge",

@@ -26,6 +26,9 @@ COMMANDS = {
     "export": Known(
         "outputs.export", "Export OUTPUT to another format, without decoding its images."
     ),
+    "index": Known(
+        "outputs.index", "Write the files that tell readers what is in the shards of OUTPUT."
+    ),
     "init": Known(
         "sources.init", "Write a configuration for SOURCE, with every setting explained."
     ),

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from prep.errors import PrepError
+from prep.errors import PrepError, RecordError
 from prep.execution.local.resources import cores
 from prep.images.likeness.hashing import UNKNOWN, Hashes
 from prep.operations.preparation import Tell
 from prep.output.index.publishing import publish_derived
+from prep.output.index.scanning import note_measures
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.checksums import DIGITS
@@ -103,7 +104,7 @@ def publish(
 
     def publish_for_readers() -> None:
         with _unless_details_alone(report, stored):
-            publish_derived(journal, plan, receipts)
+            publish_derived(journal, plan, _measured(journal, plan, receipts))
 
     def publish_records() -> None:
         if source_was_read and (plan.outdated or plan.continues is not None):
@@ -131,6 +132,22 @@ def publish(
     _update_page(plan, journal, receipts, near)
     journal.require_lock(ask=True)
     return report
+
+
+def _measured(
+    journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]
+) -> Sequence[ShardReceipt]:
+    """Return receipts that all tell where their records are, if some do.
+
+    The others are of shards that an earlier version wrote, before this one added to them.
+    """
+    if not journal.is_locked or not any(receipt.measures for receipt in receipts):
+        return receipts
+    try:
+        return note_measures(journal, plan, receipts)
+    except RecordError as error:
+        _LOGGER.warning("prep: no index of the records is written: %s", error)
+        return receipts
 
 
 def _with_what_is_known(

@@ -37,12 +37,14 @@ class Journal:
         output: its absolute path or its URL, as every process is told it.
         layout: paths in the place where this process finds it.
         receipts: which shards are committed.
+        is_locked: whether this process keeps other runs out of the output.
     """
 
     def __init__(self, output: str | os.PathLike[str]) -> None:
         self.output = absolute(output)
         self.layout = OutputLayout(locate(self.output))
         self.receipts = Receipts(self.layout)
+        self.is_locked = False
         self._lease: Lease | None = None
         self._manifests: dict[str, Location] = {}  # by the digest of their plan
 
@@ -64,8 +66,10 @@ class Journal:
             try:
                 self._restore_manifest()
                 self._manifests.clear()
+                self.is_locked = True
                 yield
             finally:
+                self.is_locked = False
                 self._lease = None
 
     def _restore_manifest(self) -> None:

@@ -18,7 +18,7 @@ from prep.images.encoding.readback import ResultReader
 from prep.images.encoding.tolerances import clipping_tolerance
 from prep.images.stats import ChannelStats
 from prep.output.findings import Difference
-from prep.output.index.measures import sizes_from_text
+from prep.output.index.measures import measures_from_text, sizes_from_text
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import checksum, from_text
 from prep.planning.plan import RunPlan
@@ -90,6 +90,7 @@ class _Reading:
         self._sources = set(from_text(receipt.checksums).tolist()) if keeps else set()
         self._kept = 0
         self._sizes = sizes_from_text(receipt.measures, receipt.images)
+        self._lengths: list[int] = []  # of the records, with their framing
         self.records = 0
 
     def differences(self, path: Location) -> list[Difference]:
@@ -100,7 +101,11 @@ class _Reading:
                 file.seek(0)
                 self._wrong[:0] = _repeated(self._records(file))
             elif not self._wrong:
-                self._wrong += [*self._kept_differ(), *self._sums_differ(file)]
+                self._wrong += [
+                    *self._lengths_differ(),
+                    *self._kept_differ(),
+                    *self._sums_differ(file),
+                ]
         return self._summary()
 
     def _read(self, file: BinaryIO) -> None:
@@ -111,6 +116,7 @@ class _Reading:
                 self._wrong.append((f"compression {expected}", f"{found}"))
             for data in self._records(file):
                 number, self.records = self.records, self.records + 1
+                self._lengths.append(len(data) + self._format.framing)
                 try:
                     self._stats += self._results.sums(self._image(data, number))
                 except RecordError as error:
@@ -153,6 +159,14 @@ class _Reading:
                 wanted, there = (_shown(each.get(name)) for each in (expected, found))
                 return f"record {number} to have {quoted(name)} {wanted}", there
         return f"record {number} to be whole", "its features followed by more, or in another form"
+
+    def _lengths_differ(self) -> Iterator[Difference]:
+        """Compare how long records are, which tells readers where each one begins."""
+        expected = measures_from_text(self._receipt.measures).lengths.tolist()
+        for number, (length, found) in enumerate(zip(expected, self._lengths, strict=False)):
+            if length != found:
+                yield f"record {number} of {length:,} bytes, as its receipt says", f"{found:,}"
+                return
 
     def _kept_differ(self) -> Iterator[Difference]:
         """Compare how many images are the very bytes of source images.

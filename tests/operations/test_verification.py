@@ -446,7 +446,7 @@ def is_found_named_and_repaired(output: Output, damage: Damage, client: Client) 
     assert not report.clean
     # What was made of receipts does not agree with one that has been changed, either.
     found = {problem.where for problem in report.problems}
-    of_receipts = {"report.json", "mean_rgb.json", "images.parquet"}
+    of_receipts = {"report.json", "mean_rgb.json", "images.parquet", "dataset_info.json"}
     of_receipts |= {name for name in found if name.startswith("index/")}
     assert found - of_receipts == {where}
     assert {p.remedy for p in report.problems if p.where == where} == {"rewrite"}

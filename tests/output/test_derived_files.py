@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import prep
+from prep.errors import PrepError, RecordError
 from prep.output.index.image_table import read_split
 from prep.output.index.places import SplitPlaces, places_of, record_names
 from prep.output.journal import Journal
@@ -193,3 +194,158 @@ def test_outputs_without_measures_have_none_and_miss_none(output: Path) -> None:
     (output / "images.parquet").unlink()
     forget_measures(output)
     assert problems(output) == {}
+
+
+def test_a_receipt_with_other_lengths_of_records_is_found(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = output / ".prep/receipts/val/00000.json"
+    before = receipt.read_text()
+    measures = json.loads(before)["measures"]
+    other = f"{int(measures[:8], 16) + 1:08x}{measures[8:]}"
+    receipt.write_text(before.replace(measures, other))
+    told = [str(finding) for finding in examine(output).problems]
+    assert "bytes, as its receipt says; found" in told[0]
+    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+    assert prep.verify(output, repair=True).clean
+    assert json.loads(receipt.read_text())["measures"] == measures
+
+
+def test_outputs_of_an_earlier_version_get_the_files_when_asked(output: Path) -> None:
+    before = derived(output)
+    for name in before:
+        (output / name).unlink()
+    forget_measures(output)
+    assert problems(output) == {}
+    report = prep.index(output)
+    assert (report.images, report.shards, report.scanned) == (16, 5, 5)
+    assert derived(output) == {**before, "images.parquet": derived(output)["images.parquet"]}
+    table = pq.read_table(output / "images.parquet")
+    assert table["width"].null_count == table["height"].null_count == 17
+    assert table["offset"].null_count == 1
+    assert problems(output) == {}
+    again = prep.index(output)
+    assert (again.scanned, again.written) == (0, False)
+
+
+def derived(output: Path) -> dict[str, bytes]:
+    """Return the files that are made of plan and receipts."""
+    names = ("images.parquet", "dataset_info.json", "features.json", "label.labels.txt")
+    paths = [*output.glob("index/*/*.idx"), *(output / name for name in names)]
+    return {str(path.relative_to(output)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda output: shutil.rmtree(output / ".prep"), "holds no run"),
+        (
+            lambda output: (output / ".prep/receipts/val/00000.json").unlink(),
+            "4 of 5 shards are committed; continue its run",
+        ),
+        (
+            lambda output: edit(output / ".prep/manifest.parquet"),
+            "a manifest of 17 images|the manifest",
+        ),
+    ],
+    ids=["no run", "not complete", "no manifest"],
+)
+def test_an_index_is_refused_of_what_is_no_complete_output(
+    output: Path, harm: Callable[[Path], object], told: str
+) -> None:
+    harm(output)
+    with pytest.raises(PrepError, match=told):
+        prep.index(output)
+
+
+def test_shards_of_an_earlier_version_that_can_not_be_passed_through(
+    source: Path, tmp_path: Path
+) -> None:
+    compressed = made(source, tmp_path / "gzip", compression="GZIP")
+    assert not (compressed / "index").exists()
+    assert not (compressed / "dataset_info.json").exists()
+    assert pq.read_table(compressed / "images.parquet").num_rows == 17
+    forget_measures(compressed)
+    with pytest.raises(RecordError, match="prepare the images again without `compression`"):
+        prep.index(compressed)
+
+
+def test_a_damaged_shard_of_an_earlier_version_is_named(output: Path) -> None:
+    forget_measures(output)
+    shard = output / "train/train-00001-of-00003.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[0] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(RecordError, match="length is wrong; the file is damaged; repair it with"):
+        prep.index(output)
+
+
+def test_a_finished_output_is_indexed_where_nothing_can_be_written(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read only")
+
+    monkeypatch.setattr("prep.storage.newfile.AtomicFile._publish", refuse)
+    monkeypatch.setattr("prep.output.lock.exclusive", refuse)
+    assert not prep.index(output).written
+
+
+def test_readers_find_none_of_the_files_while_shards_change(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks at what is there when the first shard is written, or taken over."""
+    monkeypatch.setattr("prep.operations.run.placed", placed_here)
+    photos = output.parent / "photos"
+    shutil.copytree(source, photos)
+    config = {"source": str(photos), "output": str(output), "size": 16, "images_per_shard": 4}
+    shutil.rmtree(output)
+    prep.run(config)
+    seen: list[list[str]] = []
+    begin = Journal.begin
+
+    def looking(journal: Journal, plan: RunPlan) -> None:
+        names = {"images.parquet", "features.json", "label.labels.txt", "dataset_info.json"}
+        there = [path.name for path in output.iterdir() if path.name in names]
+        seen.append([*there, *(path.name for path in output.glob("index/*/*"))])
+        begin(journal, plan)
+
+    monkeypatch.setattr(Journal, "begin", looking)
+    shutil.copy(photos / "train/cat/1.jpg", photos / "train/cat/9.jpg")
+    prep.run(config, append=True)
+    prep.run({**config, "seed": 3}, overwrite=True)
+    (output / "val/val-00000-of-00002.tfrecord").unlink()
+    prep.run({**config, "seed": 3})
+    assert seen == [[]] * len(seen)
+    assert len(seen) >= 3
+    assert problems(output) == {}
+    assert len(list(output.glob("index/train/*.idx"))) == 3
+
+
+def test_what_an_earlier_version_wrote_is_indexed_with_what_is_added(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prep.operations.run.placed", placed_here)
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    shutil.copytree(source, photos)
+    config = {"source": str(photos), "output": str(output), "size": 16, "images_per_shard": 4}
+    prep.run(config)
+    for name in derived(output):
+        (output / name).unlink()
+    forget_measures(output)
+    shutil.copy(photos / "train/cat/1.jpg", photos / "train/cat/9.jpg")
+    prep.run(config, append=True)
+    table = pq.read_table(output / "images.parquet")
+    assert table.num_rows == 18
+    assert table["offset"].null_count == 1
+    assert table["width"].null_count == 17
+    assert problems(output) == {}
+
+
+@pytest.mark.slow
+def test_indexes_are_those_of_tfrecord2idx(finished: Path, tmp_path: Path) -> None:
+    tool = pytest.importorskip("tfrecord.tools.tfrecord2idx", reason="tfrecord is not installed")
+    for shard in finished.glob("*/*.tfrecord"):
+        tool.create_index(str(shard), str(tmp_path / "index"))
+        index = finished / "index" / shard.parent.name / f"{shard.stem}.idx"
+        assert index.read_bytes() == (tmp_path / "index").read_bytes()

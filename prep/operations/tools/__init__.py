@@ -6,8 +6,9 @@ kept_dashboard  a run whose dashboard stays up
 split_lists     the splits of a source, saved as a list of its images
 estimating      how long a run will take, and how large its output will be
 lookup          what one record of a shard holds
+reindexing      the files for readers, of an output that lacks them
 export          the records of an output, in the files of other formats
 
-Paths and URLs come in as the user has typed them. Operations that change an output belong to the
-room above.
+Paths and URLs come in as the user has typed them. Operations that change the
+records of an output belong to the room above.
 """

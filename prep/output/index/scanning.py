@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from prep.errors import RecordError, SourceError
 from prep.output.index.measures import Measure, measures_to_text
+from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
@@ -45,6 +46,28 @@ def with_measures(
         return replace(receipt, measures=found)
 
     return list(layout.root.each(measured, receipts))
+
+
+def note_measures(
+    journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]
+) -> list[ShardReceipt]:
+    """Commit receipts that tell where their records are, for those of an earlier version.
+
+    The output must be locked.
+
+    Returns:
+        All receipts, as they are now.
+
+    Raises:
+        RecordError, StorageUnavailable: as for :func:`with_measures`.
+        OSError: a receipt can't be written.
+    """
+    measured = with_measures(journal.layout, plan, receipts)
+    pairs = zip(receipts, measured, strict=True)
+    noted = [after for before, after in pairs if after is not before]
+    for _ in journal.layout.root.each(journal.receipts.commit, noted):
+        pass
+    return measured
 
 
 def _lengths(file: Location, plan: RunPlan) -> list[int]:

@@ -111,9 +111,11 @@ class RecordFormat(ABC):
     Attributes:
         holds_keys: whether a record holds the name of its image and a key with its shard's number,
             whatever its features are.
+        framing: bytes of a file around each record that ``scan`` yields.
     """
 
     holds_keys: ClassVar[bool] = False
+    framing: ClassVar[int] = 0
 
     @abstractmethod
     def encoder(

@@ -102,6 +102,8 @@ def detect_compression(head: bytes) -> Compression | None:
 class TFRecord(RecordFormat):
     """TFRecord files of tf.train.Examples."""
 
+    framing = HEADER + TRAILER
+
     def encoder(
         self,
         settings: ImageSettings,
