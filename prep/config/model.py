@@ -20,6 +20,7 @@ from pydantic import (
 
 from prep.config.config_errors import explain
 from prep.config.config_files import read_config
+from prep.config.config_targets import require_target
 from prep.config.config_values import (
     AnyCompression,
     Columns,
@@ -55,6 +56,7 @@ from prep.settings.choices import (
     OnMissing,
     OnStray,
     RecordKind,
+    Target,
     Unlabelled,
 )
 from prep.settings.image_settings import ImageSettings, rgb_of
@@ -122,6 +124,7 @@ class Config(Displayable, BaseModel):
     extension: str | None = field("extension", min_length=1)
     on_missing: OnMissing = field("on_missing")
     unlabelled: Unlabelled = field("unlabelled")
+    target: Target = field("target")
     exclude: Names | None = field("exclude")
     labels: Rules | None = field("labels")
     label_offset: Whole = field("label_offset")
@@ -280,6 +283,11 @@ class Config(Displayable, BaseModel):
         shown, options = split(values, self.storage_options)
         if shown != values or options != self.storage_options:
             self.__dict__.update(shown, storage_options=options or None)
+        return self
+
+    @model_validator(mode="after")
+    def _labels_suit_the_target(self) -> Config:
+        require_target(self)
         return self
 
     @model_validator(mode="after")

@@ -28,7 +28,9 @@ from prep.shards.opened import WEBP, versions_here
 from prep.sources.base import Catalog, Source
 from prep.sources.folders.names import alike
 from prep.sources.labelling.class_lookup import resolve_label_map
-from prep.sources.labels import LabelMap
+from prep.sources.labelling.targets import in_order_of_labels
+from prep.sources.labels import LabelMap, single_classes
+from prep.sources.memory import ListedImages
 from prep.sources.naming import SourceName, Sources
 from prep.sources.registry import open_source, reopen_source
 from prep.storage.locate import locate
@@ -157,8 +159,10 @@ def _plan(
     for doubt in catalog.doubts:
         _LOGGER.warning("prep: %s", doubt)
     found, origin, given = (labels, "", True) if labels else find_labels(config, source, catalog)
+    if config.target == "soft":
+        catalog = in_order_of_labels(catalog, found)
     plan = make_plan(config, catalog, found, mean, _versions(config))
-    found.require(plan.class_totals)
+    plan.labels.require(plan.class_totals)
     return replace(
         plan,
         labels_from=origin,
@@ -206,6 +210,9 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
         LabelError: it is malformed, or a name in it stands for several classes.
         ConfigError: there are an order or a first label of classes, and a label map.
     """
+    classes = single_classes(catalog.classes, config.target)
+    if config.target == "value":
+        return LabelMap.build(classes), "a number for each image", False
     asked = None if config.labels is None else config.labels.order
     if asked is not None and config.label_map is not None:
         raise ConfigError(
@@ -216,11 +223,11 @@ def find_labels(config: Config, source: Source, catalog: Catalog) -> tuple[Label
     if given is not None:
         labels, origin = given
         _require_no_first_label(config, origin)
-        return resolve_label_map(labels, catalog.classes, catalog.class_names), origin, True
+        return resolve_label_map(labels, classes, catalog.class_names), origin, True
     if catalog.order is not None:
         told = "the classes, numbered in their given order"
         return LabelMap.ordered(catalog.order, config.first_label), told, False
-    labels = LabelMap.build(catalog.classes, config.first_label)
+    labels = LabelMap.build(classes, config.first_label)
     return labels, "the classes, numbered by name", False
 
 
@@ -239,6 +246,8 @@ def _given_labels(config: Config, source: Source) -> tuple[LabelMap, str] | None
         return LabelMap.read(config.label_map), f"from {config.label_map}"
     if config.label_map is not None:
         return LabelMap.parse(config.label_map), "given with the configuration"
+    if config.target == "soft" and isinstance(config.source, ListedImages):
+        return None  # Its numbers are shares of classes, not the classes.
     return source.label_map()
 
 

@@ -17,7 +17,7 @@ from prep.planning.shards import Partition, ShardSizes
 from prep.settings.choices import RGB
 from prep.settings.keys import fingerprint_part
 from prep.settings.output_names import DEFAULT_FORMAT
-from prep.sources.columns import columns_of
+from prep.sources.columns import TARGET, columns_of, numbers_of
 from prep.sources.labels import LabelMap
 from prep.text import quoted, some
 
@@ -123,7 +123,7 @@ _IMPLIED: Mapping[str, Any] = {
         name: Config.model_fields[name].default
         for name in (
             *("fit", "enlarge", "mode", "keep_fitting"),
-            *("first_label", "shard_count", "record", "features"),
+            *("first_label", "shard_count", "record", "features", "target"),
         )
     },
     PARTITION: "filled",
@@ -228,6 +228,8 @@ def images_digest(manifest: pa.Table) -> str:
     for name in ("class", "size", "mtime", "offset"):
         if name in columns:
             digest.update(manifest[name].to_numpy().tobytes())
+    if TARGET in columns:
+        digest.update(numbers_of(manifest[TARGET]).tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -31,7 +31,7 @@ class LabelForm:
 
     Attributes:
         target: what labels say of an image.
-        length: how many numbers each record holds; None if records differ.
+        length: how many numbers each record holds; None if records differ, and may hold none.
         shape: shape of the label of one image, from a reader.
         dtype: its type.
 
@@ -55,11 +55,22 @@ class LabelForm:
             labels: its label map.
         """
         width = labels.width
+        length: int | None
+        shape: tuple[int, ...]
+        match labels.target:
+            case "multi":
+                length, shape = None, (labels.size,)
+            case "value":
+                length, shape = 1, ()
+            case "soft":
+                length, shape = labels.size, (labels.size,)
+            case "class":
+                length, shape = width or 1, () if width is None else (width,)
         return cls(
-            target="class",
-            length=width or 1,
-            shape=() if width is None else (width,),
-            dtype=np.dtype(np.int64),
+            target=labels.target,
+            length=length,
+            shape=shape,
+            dtype=np.dtype(np.float32 if labels.target in ("value", "soft") else np.int64),
         )
 
     @property

@@ -32,13 +32,14 @@ from prep.text import Displayable, counted, one_line
 
 #: The format of ``plan.json``. Other formats can't be read.
 FORMAT = 3
+_LARGEST_NUMBER = 32  # bytes of a number of a label, be it a float in JSON
 _SPARE = 1 << 16  # 64 KiB, for what stands around images
 # Keys that the plans of early versions do not have; they are left out if they are as by default.
 _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
 ) | {
     *("unpack", "fit", "enlarge", "mode", "keep_fitting", "label_offset", "split", "subset"),
-    *("near_duplicates", "leaks", "first_label", "shard_count", "record", "features"),
+    *("near_duplicates", "leaks", "first_label", "shard_count", "record", "features", "target"),
 }
 
 
@@ -236,7 +237,8 @@ class RunPlan(Displayable):
         on a side.
         """
         height, width = self.settings.largest
-        return 12 * (height + 15) * (width + 15) + 11 * (self.labels.width or 1) + _SPARE
+        label = self.labels.width or 1 if self.labels.target == "class" else self.labels.size
+        return 12 * (height + 15) * (width + 15) + _LARGEST_NUMBER * label + _SPARE
 
     def most_bytes(self, images: int) -> int:
         """Return how many bytes a shard of so many images has at most, compressed or not."""

@@ -35,8 +35,9 @@ def make_plan(
 
     Raises:
         ConfigError: there would be more shards than an output may have, or than a split has images.
-        LabelError: records of this kind can't hold such labels.
+        LabelError: records of this kind can't hold such labels, or the label map not this target.
     """
+    labels = labels.of_target(config.target)
     _require_numbers(config, labels)
     split = catalog.images["split"].to_numpy()
     per_split = {name: np.flatnonzero(split == i) for i, name in enumerate(catalog.splits)}

@@ -22,6 +22,7 @@ from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSizes, count_shards
 from prep.settings.choices import RGB
 from prep.settings.output_names import DEFAULT_FORMAT, require_split_name
+from prep.sources.columns import TARGET, target_type
 from prep.sources.labels import LabelMap
 from prep.sources.manifest import require_numbered, require_within
 from prep.sources.registry import is_source_name
@@ -51,7 +52,7 @@ def plan_from_json(value: object) -> RunPlan:
         class_names={name: text(value, "class_names") for name, value in names.items()},
         source=_stored_source(fields.text("source")),
         mean=_stored_mean(fields.object("settings"), config),
-        labels=LabelMap.stored(fields.object("labels")),
+        labels=LabelMap.stored(fields.object("labels")).of_target(config.target),
         classes=tuple(text(name, "classes") for name in classes),
         images_per_shard=per_shard,
         splits={require_split_name(split): number for split, number in images.items()},
@@ -91,6 +92,7 @@ def with_manifest(plan: RunPlan, manifest: pa.Table) -> RunPlan:
     """
     require_within(manifest, plan.source)
     require_numbered(manifest["class"].to_numpy(), len(plan.classes))
+    _require_targets(plan, manifest)
     fingerprint = make_fingerprint(
         plan.config,
         plan.images_per_shard,
@@ -105,6 +107,15 @@ def with_manifest(plan: RunPlan, manifest: pa.Table) -> RunPlan:
     complete = replace(plan, rows=manifest, fingerprint=fingerprint)
     complete.labels.require(name for classes in complete.counts.values() for name in classes)
     return complete
+
+
+def _require_targets(plan: RunPlan, manifest: pa.Table) -> None:
+    """Raise ValueError unless a manifest has the numbers of labels that classes do not tell."""
+    form = plan.label_form
+    expected = target_type(form.length or 1) if form.is_floating else None
+    found = manifest[TARGET].type if TARGET in manifest.column_names else None
+    if found != expected:
+        raise ValueError(f"labels of type {found}, of target {form.target}")
 
 
 def _stored_config(values: dict[str, Any]) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from prep.settings.choices import Layout, OnMissing, OnStray, Unlabelled
+from prep.settings.choices import Layout, OnMissing, OnStray, Target, Unlabelled
 from prep.settings.key import REQUIRED, Key
 
 #: By name, in the order in which people are shown them.
@@ -97,6 +97,14 @@ SOURCE_KEYS: dict[str, Key] = {
         words=get_args(Unlabelled),
         decides_bytes=True,
         part="images",
+    ),
+    "target": Key(
+        default="class",
+        help="What a label says of its image: class (its one class), multi (any number of "
+        "classes), value (a number, such as an age), or soft (a number for each class, such as a "
+        "probability).",
+        words=get_args(Target),
+        decides_bytes=True,
     ),
     "exclude": Key(
         default=None,

@@ -101,6 +101,8 @@ def receipt_differences(
 
 def _labelled(plan: RunPlan) -> set[str]:
     """Return the classes of which records may be; images of the plan may have no label."""
+    if plan.labels.target == "multi":
+        return {*plan.classes}
     return {*plan.labels.numbers, *({UNLABELLED} & {*plan.classes})}
 
 

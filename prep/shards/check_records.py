@@ -22,7 +22,15 @@ from prep.output.index.measures import measures_from_text, sizes_from_text
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import checksum, from_text
 from prep.planning.plan import RunPlan
-from prep.shards.formats.base import Sample, Values, consists_of, crc32c, record_format, record_key
+from prep.shards.formats.base import (
+    Label,
+    Sample,
+    Values,
+    consists_of,
+    crc32c,
+    record_format,
+    record_key,
+)
 from prep.sources.base import UNLABELLED, ImageEntry
 from prep.sources.labels import NO_LABEL, LabelMap
 from prep.storage.location import Location
@@ -85,7 +93,7 @@ class _Reading:
         self._results = ResultReader(plan.settings)
         self._stats = ChannelStats()
         self._wrong: list[Difference] = []
-        self._by_label = Counter[tuple[int, ...]]()
+        self._by_label = Counter[Label]()
         keeps = plan.settings.keep_fitting
         self._sources = set(from_text(receipt.checksums).tolist()) if keeps else set()
         self._kept = 0
@@ -140,16 +148,22 @@ class _Reading:
         entry = self._entries[number]
         key = record_key(self._receipt.index, number)
         size = self._sizes[number] if number < len(self._sizes) else (0, 0)
-        made = self._encode(Sample(record.image, entry.class_name, entry.name, key, *size))
+        made = self._encode(Sample.of(record.image, entry, key, size))
         if consists_of(data, made):
             return record.image
-        label = self._plan.labels.feature(entry.class_name)
+        label = self._label_of(entry)
         if record.label == label:
             self._wrong.append(self._feature_differs(b"".join(made), data, number))
             return record.image
         expected, found = (_describe(self._plan.labels, each) for each in (label, record.label))
         self._wrong.append((f"record {number} to have {expected}", found))
         return record.image
+
+    def _label_of(self, entry: ImageEntry) -> Label:
+        """Return the label that the record of an image should have."""
+        if entry.target:
+            return tuple(np.frombuffer(entry.target, "<f4").tolist())
+        return self._plan.labels.feature(entry.class_name)
 
     def _feature_differs(self, made: bytes, data: bytes, number: int) -> Difference:
         """Return the first feature that a record has otherwise than it should."""
@@ -221,8 +235,10 @@ class _Reading:
         return wrong
 
     def _labels_differ(self) -> Iterator[Difference]:
-        """Compare how often each label occurs, which needs no manifest."""
-        expected = Counter[tuple[int, ...]]()
+        """Compare how often each label occurs, which needs no manifest where classes tell it."""
+        if self._plan.label_form.is_floating:
+            return
+        expected = Counter[Label]()
         for name, count in self._receipt.written.items():
             expected[self._plan.labels.feature(name)] += count
         for label in sorted(expected.keys() | self._by_label.keys()):
@@ -236,8 +252,10 @@ def _describe_sums(stats: ChannelStats) -> str:
     return f"sums {stats.sums}, squares {stats.squares}{products}"
 
 
-def _describe(labels: LabelMap, label: Sequence[int]) -> str:
+def _describe(labels: LabelMap, label: Label) -> str:
     """Return a label as it stands in the map, with a class that it may stand for."""
+    if labels.target != "class" or not label:
+        return f"label {str(list(label))[:60]}"
     number = label[0] if labels.width is None else label.index(1) if 1 in label else -1
     names = [name for name, value in labels.numbers.items() if value == number]
     if tuple(label) == labels.feature(UNLABELLED) and not names:

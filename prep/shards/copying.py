@@ -164,8 +164,7 @@ def _write_anew(
     for number, (entry, record) in enumerate(zip(entries, records, strict=True)):
         key = record_key(shard.index, number)
         image = format.parse(record).image
-        sample = Sample(image, entry.class_name, entry.name, key, *sizes[number])
-        lengths.append(writer.write(encode(sample)))
+        lengths.append(writer.write(encode(Sample.of(image, entry, key, sizes[number]))))
     writer.finish()
     if not receipt.measures:
         return ""

@@ -172,7 +172,7 @@ class _ShardWriter:
                     image = processed.image
                     key = record_key(self._shard.index, tally.images - tally.refused)
                     size = processed.width, processed.height
-                    sample = Sample(image, entry.class_name, entry.name, key, *size)
+                    sample = Sample.of(image, entry, key, size)
                     length = writer.write(encode(sample))
                     tally.accept(entry.name, entry.class_name, data, processed, length)
                     tally.file_bytes = file.size

@@ -16,7 +16,7 @@ from prep.text import quoted
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from prep.settings.choices import Layout, OnMissing, OnStray, Unlabelled
+    from prep.settings.choices import Layout, OnMissing, OnStray, Target, Unlabelled
     from prep.sources.folders.ignored import Ignored
     from prep.sources.labelling.label_rules import LabelRules
     from prep.sources.labels import LabelMap
@@ -48,6 +48,8 @@ class ImageEntry(NamedTuple):
         file: the file that holds its bytes, as its source names it.
         offset: where in that file they begin, or the number of its row; None if they are all of it.
         how: how they lie there.
+        target: the numbers of its label, as little-endian float32, where its class does not tell
+            them: one number for target ``value``, one for each class for ``soft``; else empty.
     """
 
     raw_name: bytes
@@ -56,6 +58,7 @@ class ImageEntry(NamedTuple):
     file: bytes
     offset: int | None = None
     how: How = "bytes"
+    target: bytes = b""
 
     @property
     def name(self) -> str:
@@ -77,6 +80,7 @@ class Catalog:
             ``raw_name`` of an entry: no leading slash, no ``..``), ``size`` and ``mtime`` (its
             stamp). If its name does not tell where its bytes are, also ``file``, ``offset`` (-1 for
             None) and ``how``, which come back in the entry. If a list tells them, also ``group``.
+            For the targets ``value`` and ``soft``, also ``target``, from ``labelling.targets``.
         ignored: what else lies in the source.
         order: the classes in the order of their numbers, if that is not by name.
         class_names: names for people, by class; not all need to have one.
@@ -131,6 +135,8 @@ class Wanted(Protocol):
     def on_missing(self) -> OnMissing: ...
     @property
     def unlabelled(self) -> Unlabelled: ...
+    @property
+    def target(self) -> Target: ...
     @property
     def exclude(self) -> str | tuple[str, ...] | None: ...
     @property

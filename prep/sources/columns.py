@@ -28,6 +28,8 @@ PLACES = {
 }
 #: The type of the column for the groups of images, which a list may have; null is no group.
 GROUP = pa.dictionary(pa.int32(), pa.binary())
+#: The column for labels that are numbers, which classes do not tell; its type depends on how many.
+TARGET = "target"
 _TYPES = {"split": pa.int32(), **IMAGES, **PLACES, "group": GROUP}
 
 
@@ -38,12 +40,37 @@ def table_of(columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.Table:
 
 def in_catalog(images: pa.Table) -> pa.Table:
     """Return images with the types that a catalog has."""
-    return images.cast(pa.schema([(name, _TYPES[name]) for name in images.column_names]))
+    types = {**_TYPES, **({TARGET: images[TARGET].type} if TARGET in images.column_names else {})}
+    return images.cast(pa.schema([(name, types[name]) for name in images.column_names]))
+
+
+def target_type(width: int) -> pa.DataType:
+    """Return the type of the column for labels of so many numbers, each a little-endian float32."""
+    return pa.binary(4 * width)
+
+
+def targets_of(numbers: npt.NDArray[np.float32]) -> pa.Array:
+    """Return the column for labels that are numbers.
+
+    Args:
+        numbers: float32 of shape (images, numbers of a label).
+    """
+    data = pa.py_buffer(np.ascontiguousarray(numbers, "<f4"))
+    return pa.Array.from_buffers(target_type(numbers.shape[1]), len(numbers), [None, data])
+
+
+def numbers_of(targets: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    """Return the labels that a column of targets holds: float32 of shape (images, numbers)."""
+    width = targets.type.byte_width // 4
+    column = pa.concat_arrays(targets.chunks) if targets.num_chunks else pa.array([], targets.type)
+    data = np.frombuffer(column.buffers()[1] or b"", "<f4")
+    first = column.offset * width
+    return data[first : first + len(column) * width].reshape(len(column), width)
 
 
 def columns_of(images: pa.Table) -> list[str]:
     """Return the columns that a manifest of these images has, in their order."""
-    return [name for name in (*IMAGES, *PLACES) if name in images.column_names]
+    return [name for name in (*IMAGES, *PLACES, TARGET) if name in images.column_names]
 
 
 def place_columns(

@@ -1,4 +1,4 @@
-"""The label map: which number, or which one-hot list, stands for which class."""
+"""The label map: the number, or the one-hot list, of each class."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from prep.errors import LabelError
 from prep.parsing import parse_json, read_text
+from prep.settings.choices import Target
 from prep.sources.base import UNLABELLED
 from prep.storage.locate import locate
 from prep.text import MANY, brief, counted, quoted, reason_of, some
@@ -21,6 +22,13 @@ _MOST_NUMBERS = 4_000_000
 INT64 = range(-(1 << 63), 1 << 63)
 #: The label of images without one.
 NO_LABEL = -1
+#: The mark between the names of an image's classes, where it has several: ``bird|boat``.
+SEVERAL = "|"
+#: The mark between the values of a row that a source holds several of, until they are settled.
+BETWEEN = "\x1f"
+#: The one class of images whose labels are values.
+VALUE_CLASS = "value"
+_MOST_CLASSES = 1 << 20  # of images that have several, or a share of each
 _LONGEST_TEXT = 60  # characters of a name for people
 
 
@@ -48,6 +56,18 @@ def with_label(classes: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in classes if name != UNLABELLED)
 
 
+def single_classes(classes: Iterable[str], target: Target) -> tuple[str, ...]:
+    """Return the classes that have numbers: of images with several, each of these, by name.
+
+    >>> single_classes(["bird|boat", "boat", ""], "multi"), single_classes(["a|b"], "class")
+    (('bird', 'boat'), ('a|b',))
+    """
+    if target != "multi":
+        return tuple(classes)
+    found = {name for several in with_label(classes) for name in several.split(SEVERAL)}
+    return tuple(sorted(found, key=os.fsencode))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelMap:
     """Classes and their numbers.
@@ -55,12 +75,18 @@ class LabelMap:
     A one-hot list is kept as the position of its one, with ``width`` the length of the lists:
     a thousand lists of a thousand numbers are a lot to send around.
 
+    Of target ``multi``, the class of an image is the names of all its classes, sorted, with
+    ``SEVERAL`` between them; the map has each of these names alone.
+
     >>> LabelMap.parse({"cat": [1, 0], "dog": [0, 1]}).feature("dog")
     (0, 1)
+    >>> LabelMap.build(["boat", "bird", "cat"]).of_target("multi").feature("bird|cat")
+    (0, 2)
     """
 
     numbers: Mapping[str, int]
     width: int | None = None
+    target: Target = "class"
 
     @classmethod
     def build(cls, classes: Iterable[str], first: int = 0) -> LabelMap:
@@ -77,6 +103,41 @@ class LabelMap:
         numbered = enumerate(with_label(classes), first)
         return cls(numbers={name: number for number, name in numbered})
 
+    def of_target(self, target: Target) -> LabelMap:
+        """Return the map for labels that say something else.
+
+        Raises:
+            LabelError: such labels can't have these numbers.
+        """
+        if target != "class":
+            self._require_positions(target)
+        return replace(self, target=target)
+
+    @property
+    def size(self) -> int:
+        """One more than the largest number; the length of one-hot lists, if there are any."""
+        return self.width or max(self.numbers.values(), default=-1) + 1
+
+    def _require_positions(self, target: Target) -> None:
+        """Raise LabelError unless the numbers can be positions in a vector."""
+        if self.width is not None:
+            raise LabelError(
+                f"label map: got one-hot lists, which are for target class, and the target is "
+                f"{target}; expected a number for each class, from 0"
+            )
+        numbers = sorted(self.numbers.values())
+        if numbers and not 0 <= numbers[0] <= numbers[-1] < _MOST_CLASSES:
+            raise LabelError(
+                f"label map: got numbers from {numbers[0]:,} to {numbers[-1]:,}; expected numbers "
+                f"from 0 to {_MOST_CLASSES - 1:,}, for target {target} makes vectors of them"
+            )
+        if target != "multi" and numbers != [*range(len(numbers))]:
+            raise LabelError(
+                f"label map: got {counted(len(numbers), 'class')} with numbers from {numbers[0]} "
+                f"to {numbers[-1]}; expected 0 to {len(numbers) - 1}, each once, for labels of "
+                f"target {target} have a number for each class"
+            )
+
     def extended(self, classes: Iterable[str], first: int = 0) -> LabelMap:
         """Return a map in which classes that this one lacks have the next numbers, in their order.
 
@@ -90,6 +151,11 @@ class LabelMap:
         {'cat': 0, 'dog': 1, 'bee': 2}
         """
         new = [name for name in with_label(classes) if name not in self.numbers]
+        if new and self.target == "soft":
+            raise LabelError(
+                f"label map: labels of target soft have {len(self.numbers):,} numbers, and none "
+                f"for {some([*map(quoted, new)])}; prepare another output with all classes"
+            )
         if new and self.width is not None:
             raise LabelError(
                 f"label map: the one-hot lists of {self.width} numbers have no place for "
@@ -149,7 +215,7 @@ class LabelMap:
 
     def require(self, classes: Iterable[str]) -> None:
         """Raise LabelError if a class has no label, but for that of images without one."""
-        classes = set(classes)
+        classes = self._single(classes)
         if UNLABELLED in classes and self.width is not None:
             raise LabelError(
                 "unlabelled: got keep, and the label map has one-hot lists, none of which stands "
@@ -176,7 +242,9 @@ class LabelMap:
         >>> LabelMap.parse({"cat": 0, "dog": 0, "eel": 3}).doubts(["cat", "dog"])[0]
         "label map: several classes have the number 0: 'cat', 'dog'"
         """
-        classes = set(classes)
+        if self.target in ("value", "soft"):
+            return ()
+        classes = self._single(classes)
         found = (
             *self._shared(),
             *self._gaps(),
@@ -184,6 +252,11 @@ class LabelMap:
             *(self._without_label() if UNLABELLED in classes else ()),
         )
         return tuple(f"label map: {doubt}" for doubt in found)
+
+    def _single(self, classes: Iterable[str]) -> set[str]:
+        """Return the classes that need a number, and ``UNLABELLED`` if it is among them."""
+        given = set(classes)
+        return {*single_classes(given, self.target), *(given & {UNLABELLED})}
 
     def _shared(self) -> Iterator[str]:
         names: defaultdict[int, list[str]] = defaultdict(list)
@@ -220,6 +293,8 @@ class LabelMap:
             yield f"no images of {counted(len(unused), 'class')} in the map: {names}"
 
     def _without_label(self) -> Iterator[str]:
+        if self.target != "class":
+            return
         taken = [quoted(name) for name, number in self.numbers.items() if number == NO_LABEL]
         if taken:
             yield f"images without a label have the number {NO_LABEL}, as has {some(taken)}"
@@ -227,8 +302,11 @@ class LabelMap:
     def feature(self, name: str) -> tuple[int, ...]:
         """Return the integers of a class's ``label`` feature: one, or ``width`` of them.
 
-        That of ``UNLABELLED`` is -1.
+        That of ``UNLABELLED`` is -1. Of target ``multi``, they are the numbers of all the classes,
+        in their order; none for ``UNLABELLED``.
         """
+        if self.target == "multi":
+            return tuple(sorted({self.numbers[each] for each in single_classes([name], "multi")}))
         number = self.number(name)
         if self.width is None:
             return (number,)

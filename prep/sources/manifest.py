@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prep.sources.base import HOWS, How, ImageEntry
-from prep.sources.columns import IMAGES, PLACES
+from prep.sources.columns import IMAGES, PLACES, TARGET
 from prep.sources.naming import base_of
 from prep.sources.tables.formats.parquet_footer import SNAPPY, UNCOMPRESSED, column_parts_in, end_of
 from prep.storage.location import Location, Stamp
@@ -45,7 +45,15 @@ T = TypeVar("T")
 def to_parquet(images: pa.Table) -> bytes:
     """Return the contents of a manifest's file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(images, sink, row_group_size=_ROW_GROUP)
+    if TARGET not in images.column_names:
+        pq.write_table(images, sink, row_group_size=_ROW_GROUP)
+        return bytes(sink.getvalue())
+    # As they are, so that a reader knows before it reads how much memory they take.
+    others = [name for name in images.column_names if name != TARGET]
+    codecs = {**dict.fromkeys(others, "snappy"), TARGET: "none"}
+    pq.write_table(
+        images, sink, row_group_size=_ROW_GROUP, use_dictionary=others, compression=codecs
+    )
     return bytes(sink.getvalue())
 
 
@@ -127,6 +135,12 @@ def entries(
 
 def entries_of(images: pa.Table, classes: Sequence[str]) -> Iterator[ImageEntry]:
     """Yield the images of a table with the columns of a manifest."""
+    if TARGET in images.column_names:
+        targets = images[TARGET].to_pylist()
+        others = entries_of(images.drop_columns([TARGET]), classes)
+        for entry, target in zip(others, targets, strict=True):
+            yield entry._replace(target=target)
+        return
     paths, numbers, sizes, mtimes = (images[name].to_pylist() for name in COLUMNS)
     if "file" not in images.column_names:
         for path, number, size, mtime in zip(paths, numbers, sizes, mtimes, strict=True):
@@ -207,10 +221,15 @@ class _Opened:
         self.rows = int(metadata.num_rows)
         self.groups = int(metadata.num_row_groups)
         found = {field.name: field.type for field in self._file.schema_arrow}
-        expected = IMAGES | PLACES if "file" in found else IMAGES
+        expected = IMAGES | PLACES if "file" in found else {**IMAGES}
+        numbers = found.get(TARGET)
+        if numbers is not None and pa.types.is_fixed_size_binary(numbers):
+            expected |= {TARGET: numbers}
         self._columns = tuple(expected)
         if found != expected | {"path": _DICTIONARY}:
             raise ValueError(f"other columns or kinds than {', '.join(expected)}")
+        if numbers is not None and not self.rows * numbers.byte_width <= size:
+            raise ValueError(f"{self.rows:,} labels of {numbers.byte_width:,} bytes in {size:,}")
         # Each row has a path of its own, which takes a byte and more, however well it compresses.
         if not 0 <= self.rows <= size or self.groups != -(-self.rows // _ROW_GROUP):
             raise ValueError(f"{self.rows:,} rows in {self.groups:,} parts in {size:,} bytes")

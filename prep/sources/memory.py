@@ -7,7 +7,6 @@ may be other processes on other hosts. Files that the list names are read where 
 from __future__ import annotations
 
 import abc
-import contextlib
 import errno
 import functools
 import os
@@ -17,11 +16,19 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prep.errors import ConfigError, SourceError
-from prep.settings.choices import DEFAULT_SPLIT
+from prep.settings.choices import DEFAULT_SPLIT, Target
 from prep.settings.keys import KEYS
 from prep.settings.output_names import require_split_name
 from prep.sources.base import Catalog, ImageEntry, Kept, Source, Wanted
-from prep.sources.labels import INT64, LabelMap
+from prep.sources.labels import LabelMap
+from prep.sources.lists.given_labels import (
+    GivenLabel,
+    given_label,
+    labels_in_order,
+    numbers_given,
+    require_given_labels,
+    text_of_label,
+)
 from prep.storage.arguments import typed
 from prep.storage.locate import locate, read_file, read_range, stamp_of
 from prep.storage.location import FileChanged, Location, Stamp
@@ -41,7 +48,7 @@ class _Item(NamedTuple):
 
     image: Any
     path: str | None
-    label: str | int
+    label: GivenLabel
     split: str
 
 
@@ -80,8 +87,9 @@ class ListedImages(_ImageList):
     Args:
         items: ``(image, label)`` or ``(image, label, split)`` each. An image is the bytes of an
             image file, the path of one, or a uint8 array of (H, W, 3), RGB, or (H, W), grayscale.
-            A label is the name of a class, or its number. Arrays are copied when the list is
-            first planned.
+            A label is the name of a class, or its number; with another ``target``, a sequence of
+            these (multi), a number (value), or a sequence of numbers (soft). Arrays are copied
+            when the list is first planned.
 
     Raises:
         ConfigError: an item is none of that; the message says which, counted from 0.
@@ -92,8 +100,11 @@ class ListedImages(_ImageList):
             raise ConfigError("source: got an empty list; expected (image, label) pairs")
         first = items[0]
         self._items = [_item_of(number, item, first) for number, item in enumerate(items)]
-        _require_one_kind_of_label(self._items)
         self.name = self.storage = f"list of {counted(len(items), 'image')}"
+
+    def require_labels(self, target: Target) -> None:
+        """Raise ConfigError unless all labels are such as a target has."""
+        require_given_labels([item.label for item in self._items], target)
 
     def __str__(self) -> str:
         """Return its name, which reports show in its place."""
@@ -107,8 +118,9 @@ class ListedImages(_ImageList):
 
         _require_defaults(wanted)
         splits = self._splits(wanted.splits)
-        classes = sorted({item.label for item in self._items}, key=_in_order)
+        classes = labels_in_order({item.label for item in self._items} - {()})
         number = {label: index for index, label in enumerate(classes)}
+        number[()] = -1  # Of no class at all.
         found = [
             (splits.index(item.split), number[item.label], entry)
             for item, entry in zip(self._items, self._entries(), strict=True)
@@ -116,11 +128,11 @@ class ListedImages(_ImageList):
         ]
         found.sort(key=lambda row: row[:2])
         rows = [entry for _, _, entry in found]
-        return Catalog(
+        catalog = Catalog(
             source=self.name,
             read_as="a list in Python",
             splits=splits,
-            classes=tuple(map(str, classes)),
+            classes=tuple(map(text_of_label, classes)),
             images=table_of(
                 {
                     "split": [split for split, _, _ in found],
@@ -134,9 +146,14 @@ class ListedImages(_ImageList):
                 }
             ),
         )
+        if wanted.target == "class":
+            return catalog
+        from prep.sources.labelling.labelling import with_target
+
+        return with_target(catalog, wanted, keep=True)
 
     def label_map(self) -> tuple[LabelMap, str] | None:
-        labels = {item.label for item in self._items if isinstance(item.label, int)}
+        labels = numbers_given(item.label for item in self._items)
         numbers = {str(label): label for label in sorted(labels)}
         return (LabelMap(numbers=numbers), "the labels of the list") if numbers else None
 
@@ -188,7 +205,9 @@ class ListedImages(_ImageList):
                 name, file, at = f"{number:06d}-{os.path.basename(item.path)}", item.path, None
                 stamp = _listed(number, item.path)
             entries.append(
-                ImageEntry(os.fsencode(name), str(item.label), stamp, os.fsencode(file), at)
+                ImageEntry(
+                    os.fsencode(name), text_of_label(item.label), stamp, os.fsencode(file), at
+                )
             )
         return entries
 
@@ -251,30 +270,7 @@ def _item_of(number: int, item: Any, first: Any) -> _Item:
         require_split_name(split)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return _Item(*_image_of(where, image), _label_of(where, given), split)
-
-
-def _require_one_kind_of_label(items: Sequence[_Item]) -> None:
-    first = items[0].label
-    for number, item in enumerate(items):
-        if isinstance(item.label, str) != isinstance(first, str):
-            raise ConfigError(
-                f"source: item {number}: got the label {shown(item.label)}, and item 0 has "
-                f"{shown(first)}; expected names of classes for all items, or numbers for all"
-            )
-
-
-def _label_of(where: str, label: Any) -> str | int:
-    if hasattr(label, "dtype") and label.shape == ():
-        label = label.item()  # One of NumPy's numbers.
-    if isinstance(label, int) and not isinstance(label, bool) and label in INT64:
-        return label
-    if isinstance(label, str) and label and "\0" not in label:
-        with contextlib.suppress(UnicodeEncodeError):  # Half of a surrogate pair.
-            label.encode()
-            return str(label)
-    got = shown(label) if isinstance(label, str | int | float) else kind_of(label)
-    raise ConfigError(f"{where}: got the label {got}; expected the name of a class, or its number")
+    return _Item(*_image_of(where, image), given_label(where, given), split)
 
 
 def _image_of(where: str, image: Any) -> tuple[Any, str | None]:
@@ -310,10 +306,6 @@ def _require_defaults(wanted: Wanted) -> None:
                 f"{key}: got {shown(value)}, which applies only to files, and the source is a "
                 "list in Python; leave it out"
             )
-
-
-def _in_order(label: str | int) -> Any:
-    return label if isinstance(label, int) else os.fsencode(label)
 
 
 def _bytes_of(image: Any) -> bytes:

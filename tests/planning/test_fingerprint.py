@@ -39,6 +39,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "extension": ("png", {**LIST, "source": "stems.csv", "extension": "jpg"}),
     "on_missing": ("skip", LIST),
     "unlabelled": ("keep", {**LIST, "source": "partly.csv"}),
+    "target": ("multi", {}),
     "exclude": (["train/cat/one.jpg"], {}),
     "labels": ({"include": ["cat"]}, {}),
     "label_offset": (1, {"source": "numbered.tar"}),

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from prep.errors import RecordError
 from prep.settings.choices import Compression
-from prep.shards.formats.example import example, label_entry, parse_example
+from prep.shards.formats.base import Record
+from prep.shards.formats.example import example, label_entry, number_entry, parse_example
 from prep.shards.formats.tfrecord import FORMAT, detect_compression, frame
 from tests.support.pictures import short
 
@@ -131,6 +133,21 @@ def test_numbers_that_are_not_packed_read() -> None:
     assert parse_example(data).label == tuple(theirs) == (7, 9)
 
 
+@pytest.mark.parametrize("numbers", [(0.25,), (0.5, -3.0, 1e-9), tuple([0.125] * 300)])
+def test_labels_that_are_floats_are_written_as_tensorflow_does(numbers: tuple[float, ...]) -> None:
+    feature = tf.train.Feature(float_list=tf.train.FloatList(value=numbers))
+    theirs = tf_example(image_raw=bytes_feature(b"image"), label=feature)
+    values = np.array(numbers, "<f4")
+    assert example(b"image", number_entry(values.tobytes())) == theirs
+    assert parse_example(theirs) == Record(b"image", tuple(values.tolist()))
+
+
+def test_a_label_of_no_class_at_all_is_an_empty_list() -> None:
+    theirs = tf_example(image_raw=bytes_feature(b"image"), label=int64_feature([]))
+    assert example(b"image", label_entry([])) == theirs
+    assert parse_example(theirs) == Record(b"image", ())
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -141,10 +158,6 @@ def test_numbers_that_are_not_packed_read() -> None:
         tf_example(label=int64_feature([1])),  # no image
         tf_example(image_raw=int64_feature([1]), label=int64_feature([1])),  # image: numbers
         tf_example(image_raw=bytes_feature(b""), label=bytes_feature(b"cat")),  # label: text
-        tf_example(
-            image_raw=bytes_feature(b""),
-            label=tf.train.Feature(float_list=tf.train.FloatList(value=[1.0])),  # label: a float
-        ),
     ],
     ids=short,
 )

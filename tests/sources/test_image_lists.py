@@ -378,8 +378,8 @@ def test_coco_with_one_category_for_each_image(tmp_path: Path) -> None:
     assert labels(place, columns={"label": "id"}) == {"a b.jpg": "5", "cat/1.jpg": "6"}
     assert catalog(place, columns={"label": "id"}).class_names == {"5": "tabby", "6": "dog"}
     several = write(tmp_path, {"s.json": coco([(1, 5), (1, 6), (2, 6)])}) / "s.json"
-    assert "1 image with several categories" in refusal(several)
-    assert "'a b.jpg' ('dog' and 'tabby')" in refusal(several)
+    assert "1 image with several labels" in refusal(several)
+    assert "'dog and tabby' (image 1)" in refusal(several)
     alike = write(tmp_path, {"n.json": coco([(1, 5), (2, 6)], ("crane", "crane"))}) / "n.json"
     assert "categories 5 and 6 are both called 'crane'" in refusal(alike)
     lost = write(tmp_path, {"l.json": coco([(1, 5), (2, 6), (9, 6)])}) / "l.json"
@@ -450,7 +450,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "several labels": (
         "image,A,B\na b.jpg,1,1\ncat/1.jpg,0,1\n",
-        "1 row with several labels, where one is expected: line 2",
+        "1 image with several labels, where one is expected: 'A and B' (line 2)",
     ),
     "broken JSON Lines": (
         '{"path":"a b.jpg","label":"x"}\n{"path":"a b.jpg",\n{"path":"ü.jpg","label":"x"}\n',
@@ -458,7 +458,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "list in JSON Lines": (
         '\n{"path":"a b.jpg","label":["x","y"]}\n',
-        "line 2 has a list in 'label'",
+        "1 image with several labels, where one is expected: 'x and y' (line 2)",
     ),
     "broken JSON": ('{"images": [{"id": 1}\n', "is no JSON"),
     "broken Parquet": (b"PAR1abcdef", "can't be read"),

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from prep.errors import ConfigError, LabelError
 from prep.operations.growth.finished import FinishedOutput
@@ -69,20 +70,24 @@ def merged_labels(parts: Sequence[FinishedOutput]) -> LabelMap:
     for one, other in itertools.combinations(labelled, 2):
         _require_agreement(one, other)
         numbers |= other.plan.labels.numbers
-    return LabelMap(numbers=numbers, width=first.plan.labels.width)
+    return replace(first.plan.labels, numbers=numbers).of_target(first.plan.labels.target)
 
 
 def _require_one_width(one: FinishedOutput, other: FinishedOutput) -> None:
-    kinds = [
-        "numbers" if width is None else f"one-hot lists of {width}"
-        for width in (one.plan.labels.width, other.plan.labels.width)
-    ]
+    kinds = [_kind(part.plan.labels) for part in (one, other)]
     if kinds[0] != kinds[1]:
         raise LabelError(
             f"label map: {quoted(one.output)} has {kinds[0]}, and {quoted(other.output)} "
             f"{kinds[1]}; expected labels of one kind: prepare one of them again with the label "
             "map of the other"
         )
+
+
+def _kind(labels: LabelMap) -> str:
+    """Return in words what the labels of an output are."""
+    if labels.target == "soft":
+        return f"lists of {labels.size} numbers, one for each class"
+    return "numbers" if labels.width is None else f"one-hot lists of {labels.width}"
 
 
 def _require_agreement(one: FinishedOutput, other: FinishedOutput) -> None:

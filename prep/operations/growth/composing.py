@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from prep.operations.growth.matching import Matching
 from prep.planning.plan import RunPlan
-from prep.sources.columns import IMAGES, PLACES, places_of_files
+from prep.sources.columns import IMAGES, PLACES, TARGET, places_of_files
 
 _Rows = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
@@ -40,6 +40,8 @@ def compose(found: Matching, updated: _Mask) -> Composed:
     if any("file" in table.column_names for table in tables):
         columns += PLACES
         tables = [_with_places(table) for table in tables]
+    if TARGET in stored.manifest.column_names:
+        columns.append(TARGET)
     both = pa.concat_tables([table.select(columns) for table in tables]).unify_dictionaries()
     first_now = stored.images
     kept = ~updated | found.changed | found.relabelled

@@ -173,7 +173,7 @@ def _grown_labels(stored: RunPlan, now: RunPlan) -> LabelMap:
             "map that it was written with, with new classes added"
         )
     numbers = {**before.numbers, **now.labels.numbers}
-    return LabelMap(numbers=numbers, width=now.labels.width)
+    return replace(now.labels, numbers=numbers).of_target(now.labels.target)
 
 
 def _unchanged(stored: RunPlan, now: RunPlan) -> RunPlan:

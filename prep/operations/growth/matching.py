@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from prep.planning.continued import Difference, OutdatedImage
 from prep.planning.plan import RunPlan
 from prep.sources.archives.members import contents_of_each
+from prep.sources.columns import TARGET, numbers_of
 
 _Rows = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
@@ -101,7 +102,7 @@ def match(stored: RunPlan, now: RunPlan) -> Matching:
     row = np.where(found, at, 0)
     same = _stamps_agree(old, new, row)
     classes = _positions(stored.classes, now.classes)[old["class"].to_numpy()]
-    same_class = classes == new["class"].to_numpy()[row]
+    same_class = (classes == new["class"].to_numpy()[row]) & _targets_agree(old, new, row)
     same_split = (
         _positions([*stored.splits], [*now.splits])[_splits_of(stored)] == (_splits_of(now)[row])
     )
@@ -138,6 +139,21 @@ def _splits_of(plan: RunPlan) -> _Rows:
     """Return the split of each image of a plan, as a position in its splits."""
     counts = [*plan.splits.values()]
     return np.repeat(np.arange(len(counts)), counts)
+
+
+def _targets_agree(old: pa.Table, new: pa.Table, at: _Rows) -> _Mask:
+    """Return which images have the numbers in their labels that they had.
+
+    Args:
+        at: the row of ``new`` for each row of ``old``.
+    """
+    if TARGET not in old.column_names or TARGET not in new.column_names:
+        return np.ones(len(at), bool)
+    then, now = (numbers_of(table[TARGET]) for table in (old, new))
+    if then.shape[1] != now.shape[1]:
+        return np.zeros(len(at), bool)
+    agree: _Mask = (then == now[at]).all(axis=1) if len(now) else np.zeros(len(at), bool)
+    return agree
 
 
 def _stamps_agree(old: pa.Table, new: pa.Table, at: _Rows) -> _Mask:

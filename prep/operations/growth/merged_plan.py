@@ -27,7 +27,7 @@ from prep.planning.plan import RunPlan, refusals_allowed
 from prep.planning.shards import ShardSizes, count_shards
 from prep.settings.keys import fingerprint_part
 from prep.shards.copying import ShardOrigin
-from prep.sources.columns import columns_of, in_catalog, joined
+from prep.sources.columns import TARGET, columns_of, in_catalog, joined
 from prep.sources.layouts.merging import absolute_places, distinct_prefixes
 from prep.sources.manifest import require_readable
 from prep.sources.naming import SourceName, Sources, UnpackedArchive, beyond
@@ -160,7 +160,9 @@ def _rows(plan: RunPlan, classes: Sequence[str], prefix: bytes, source: str) -> 
     keeps_places = found is None or (source == plan.source and not prefix)
     places: Any = {name: rows[name] for name in columns_of(rows)[4:]}
     if found is not None and not keeps_places:
-        places = absolute_places(rows, found.base)
+        places = {**absolute_places(rows, found.base)}
+        if TARGET in rows.column_names:
+            places[TARGET] = rows[TARGET]
     return pa.table(
         {
             "path": joined(prefix, rows["path"]) if prefix else rows["path"],

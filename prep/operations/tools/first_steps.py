@@ -22,7 +22,7 @@ from prep.settings.keys import KEYS
 from prep.sources import demo
 from prep.sources.base import Catalog
 from prep.sources.folders.names import LABEL_MAP
-from prep.sources.labels import LabelMap, class_title, with_label
+from prep.sources.labels import LabelMap, class_title, single_classes, with_label
 from prep.sources.registry import open_source
 from prep.storage.arguments import Stored, typed
 from prep.storage.locate import absolute
@@ -101,7 +101,7 @@ def number_classes(config: Config) -> LabelMap:
     catalog = open_source(config.source).catalog(config)
     if catalog.order is not None:
         return LabelMap.ordered(catalog.order, config.first_label)
-    return LabelMap.build(catalog.classes, config.first_label)
+    return LabelMap.build(single_classes(catalog.classes, config.target), config.first_label)
 
 
 def run_demo(

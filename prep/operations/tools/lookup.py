@@ -13,7 +13,7 @@ from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings.output_names import FORMATS
-from prep.shards.formats.base import Values, format_of_file, shards_among
+from prep.shards.formats.base import Label, Values, format_of_file, shards_among
 from prep.sources.base import UNLABELLED, ImageEntry
 from prep.storage.arguments import admit
 from prep.storage.locate import locate
@@ -35,7 +35,7 @@ class FoundRecord:
     Attributes:
         shard: path or URL of its file.
         number: of the record in it, counted from 0.
-        label: as stored: one number, or a one-hot list.
+        label: as stored: one number, or a list.
         classes: the classes that the label stands for, as people are shown them; none if unknown.
         source: the image file that it was made of, relative to the source; None if unknown.
         width, height: in pixels.
@@ -47,7 +47,7 @@ class FoundRecord:
 
     shard: str
     number: int
-    label: tuple[int, ...]
+    label: Label
     classes: tuple[str, ...]
     source: str | None
     width: int
@@ -158,8 +158,11 @@ def _found(path: Location, number: int, data: bytes) -> FoundRecord:
     )
 
 
-def _classes_of(label: tuple[int, ...], plan: RunPlan) -> tuple[str, ...]:
+def _classes_of(label: Label, plan: RunPlan) -> tuple[str, ...]:
     """Return the classes that a label stands for."""
+    if plan.labels.target == "multi":
+        found = plan.labels.numbers.items()
+        return tuple(sorted(name for name, number in found if number in label))
     known = {*plan.labels.numbers, *({UNLABELLED} & {*plan.classes})}
     return tuple(name for name in sorted(known) if plan.labels.feature(name) == label)
 

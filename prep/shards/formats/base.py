@@ -19,6 +19,7 @@ from prep.settings.choices import Compression, Format
 from prep.settings.image_settings import ImageSettings
 from prep.settings.output_names import DEFAULT_FORMAT, FORMATS
 from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
+from prep.sources.base import ImageEntry
 from prep.sources.labels import LabelMap
 
 #: Bytes of a record where its plan is unknown: our largest, in float32 and 4096 by 4096 pixels, has
@@ -35,6 +36,8 @@ class Sample(NamedTuple):
         name: path of the source image, relative to the source.
         key: unique in the output's split, and without dots.
         width, height: of the source image, upright, in pixels; 0 if unknown.
+        target: the numbers of its label, as little-endian float32, where the class does not tell
+            them; see :class:`prep.sources.base.ImageEntry`.
     """
 
     image: bytes
@@ -43,6 +46,24 @@ class Sample(NamedTuple):
     key: str
     width: int = 0
     height: int = 0
+    target: bytes = b""
+
+    @classmethod
+    def of(
+        cls, image: bytes, entry: ImageEntry, key: str, size: tuple[int, int] = (0, 0)
+    ) -> Sample:
+        """Return the sample of an image of the manifest.
+
+        Args:
+            image: as in the record.
+            key: of the record.
+            size: width and height of the source image.
+        """
+        return cls(image, entry.class_name, entry.name, key, *size, entry.target)
+
+
+#: The numbers of a label, as a record holds them.
+Label = tuple[int, ...] | tuple[float, ...]
 
 
 class Record(NamedTuple):
@@ -50,11 +71,12 @@ class Record(NamedTuple):
 
     Attributes:
         image: as of a sample.
-        label: one integer, or a one-hot list.
+        label: one integer, a one-hot list, or the numbers of several classes; or floats. See
+            :class:`prep.planning.label_form.LabelForm`.
     """
 
     image: bytes
-    label: tuple[int, ...]
+    label: Label
 
 
 #: The bytes of a record in pieces, so that those of the image are not copied.

@@ -13,13 +13,15 @@ import functools
 import itertools
 import struct
 from collections.abc import Container, Iterator, Sequence
+from typing import cast
 
 from prep.errors import RecordError
 from prep.settings.record_features import DEFAULT_FEATURES, RECORD_KINDS, RecordFeatures
-from prep.shards.formats.base import Record, Values
+from prep.shards.formats.base import Label, Record, Values
 from prep.text import quoted
 
 _Bytes = bytes | memoryview
+_FLOATS, _INTEGERS = 2, 3  # fields of a Feature
 
 
 def _varint(value: int) -> bytes:
@@ -42,7 +44,7 @@ def _field(number: int, payload: bytes) -> bytes:
     return _header(number, len(payload)) + payload
 
 
-_LONGEST_LABEL = 1 << 20  # integers
+_LONGEST_LABEL = 1 << 20  # numbers
 _KEYS = tuple(RECORD_KINDS.values())
 _IMAGE, _LABEL = DEFAULT_FEATURES.image.encode(), DEFAULT_FEATURES.label.encode()
 _IMAGE_KEY = _field(1, _IMAGE)
@@ -58,8 +60,18 @@ def label_entry(values: Sequence[int]) -> bytes:
 
 def int64_entry(key: bytes, values: Sequence[int]) -> bytes:
     """Return a feature-map entry of integers: an Int64List, packed."""
-    int64_list = _field(1, b"".join(map(_varint, values)))
-    return _field(1, _field(1, key) + _field(2, _field(3, int64_list)))
+    packed = b"".join(map(_varint, values))
+    int64_list = _field(1, packed) if packed else b""
+    return _field(1, _field(1, key) + _field(2, _field(_INTEGERS, int64_list)))
+
+
+def float_entry(key: bytes, values: bytes) -> bytes:
+    """Return a feature-map entry of floats: a FloatList, packed.
+
+    Args:
+        values: little-endian float32, one after the other.
+    """
+    return _field(1, _field(1, key) + _field(2, _field(_FLOATS, _field(1, values))))
 
 
 def bytes_entry(key: bytes, value: bytes) -> bytes:
@@ -67,12 +79,17 @@ def bytes_entry(key: bytes, value: bytes) -> bytes:
     return _field(1, _field(1, key) + _field(2, _field(1, _field(1, value))))
 
 
+def number_entry(values: bytes) -> bytes:
+    """Return the feature-map entry for ``label`` with floats; see :func:`float_entry`."""
+    return float_entry(_LABEL, values)
+
+
 def example(image: bytes, label: bytes) -> bytes:
     """Return a serialized tf.train.Example with the features ``image_raw`` and ``label``.
 
     Args:
         image: the value of ``image_raw``.
-        label: the entry made by :func:`label_entry`.
+        label: the entry made by :func:`label_entry` or :func:`number_entry`.
 
     Map entries stand in the order of their keys, as protobuf's deterministic serialization has it.
 
@@ -138,13 +155,17 @@ def _parse_ours(data: bytes) -> Record | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _label(entry: bytes) -> tuple[int, ...] | None:
-    """Return the label of what :func:`label_entry` has made; None of anything else."""
+def _label(entry: bytes) -> Label | None:
+    """Return the label of an entry that a function of this module has made; None of any other."""
     if len(entry) >= 1 << 16:  # Of too many to be kept.
         return None
     fields = dict(_fields(next(_subfields(memoryview(entry), 1), b"")))
-    label = tuple(_int64_list(_message(fields.get(2, b""))))
-    return label if label and label_entry(label) == entry else None
+    label = _numbers(_message(fields.get(2, b"")))
+    if label is None:
+        return None
+    floats = label and isinstance(label[0], float)
+    again = number_entry(_packed(label)) if floats else label_entry(cast("tuple[int]", label))
+    return label if again == entry else None
 
 
 def _parse_any(data: bytes) -> Record:
@@ -152,7 +173,7 @@ def _parse_any(data: bytes) -> Record:
         found = dict(_features(data))
         keys = features_among(found)
         image = bytes(next(_subfields(found[keys.image], 1, 1)))
-        label = tuple(itertools.islice(_int64_list(found[keys.label]), _LONGEST_LABEL + 1))
+        label = _numbers(found[keys.label])
     except KeyError as error:
         there = ", ".join(map(quoted, sorted(found))) or "none"
         raise RecordError(
@@ -163,10 +184,10 @@ def _parse_any(data: bytes) -> Record:
         raise RecordError(f"feature {quoted(keys.image)} is not a list of bytes") from None
     except (IndexError, ValueError) as error:
         raise RecordError(f"not a serialized tf.train.Example: {error}") from None
-    if not label:
-        raise RecordError(f"feature {quoted(keys.label)} is not a list of integers")
+    if label is None:
+        raise RecordError(f"feature {quoted(keys.label)} is not a list of numbers")
     if len(label) > _LONGEST_LABEL:
-        raise RecordError(f"feature {quoted(keys.label)} has more than {_LONGEST_LABEL:,} integers")
+        raise RecordError(f"feature {quoted(keys.label)} has more than {_LONGEST_LABEL:,} numbers")
     return Record(image, label)
 
 
@@ -203,16 +224,9 @@ def _values(feature: _Bytes) -> Values:
     kinds = {number for number, _ in _fields(feature)}
     if 1 in kinds:
         return tuple(map(bytes, _subfields(feature, 1, 1)))
-    if 2 in kinds:
+    if _FLOATS in kinds:
         return tuple(_float_list(feature))
     return tuple(_int64_list(feature))
-
-
-def _float_list(feature: _Bytes) -> Iterator[float]:
-    """Yield the numbers of a Feature's FloatList, whether packed or not."""
-    for float_list in _subfields(feature, 2):
-        for _, value in _fields(float_list):
-            yield from struct.unpack(f"<{len(_message(value)) // 4}f", _message(value))
 
 
 def _read_varint(data: _Bytes, at: int) -> tuple[int, int]:
@@ -265,9 +279,33 @@ def _subfields(data: _Bytes, *path: int) -> Iterator[_Bytes]:
                 yield from _subfields(inner, *path[1:])
 
 
+def _numbers(feature: _Bytes) -> Label | None:
+    """Return the numbers of a Feature, not many more than allowed; None if it holds no numbers."""
+    kind = next((number for number, _ in _fields(feature)), None)
+    if kind == _FLOATS:
+        return tuple(itertools.islice(_float_list(feature), _LONGEST_LABEL + 1))
+    if kind == _INTEGERS:
+        return tuple(itertools.islice(_int64_list(feature), _LONGEST_LABEL + 1))
+    return None
+
+
+def _packed(numbers: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+def _float_list(feature: _Bytes) -> Iterator[float]:
+    """Yield the floats of a Feature's FloatList, whether packed or not."""
+    for float_list in _subfields(feature, _FLOATS):
+        for _, value in _fields(float_list):
+            data = _message(value)
+            if len(data) % 4:
+                raise ValueError("a list of floats that is cut off")
+            yield from struct.unpack(f"<{len(data) // 4}f", data)
+
+
 def _int64_list(feature: _Bytes) -> Iterator[int]:
     """Yield the integers of a Feature's Int64List, whether packed or not."""
-    for int64_list in _subfields(feature, 3):
+    for int64_list in _subfields(feature, _INTEGERS):
         for _, value in _fields(int64_list):
             packed = _varint(value) if isinstance(value, int) else bytes(value)
             if packed.isascii():  # Each byte is a number: a label, or a one-hot list.

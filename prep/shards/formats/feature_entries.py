@@ -10,7 +10,7 @@ from prep.settings.choices import IMAGE_FILES
 from prep.settings.image_settings import ImageSettings
 from prep.settings.record_features import RecordFeatures
 from prep.shards.formats.base import Encoder, Pieces, Sample
-from prep.shards.formats.example import bytes_entry, example_pieces, int64_entry
+from prep.shards.formats.example import bytes_entry, example_pieces, float_entry, int64_entry
 from prep.sources.labels import LabelMap
 
 _EntryMaker = Callable[[Sample], bytes]
@@ -38,7 +38,11 @@ def _makers(
 ) -> dict[str, _EntryMaker]:
     """Return the function that makes the entry of each feature but the image."""
     key = features.label.encode()
-    of_label = _of_class(lambda name: int64_entry(key, labels.feature(name)))
+    of_class = _of_class(lambda name: int64_entry(key, labels.feature(name)))
+
+    def of_label(sample: Sample) -> bytes:
+        return float_entry(key, sample.target) if sample.target else of_class(sample)
+
     others = {name: _maker(name, settings) for name in features.others}
     return {features.label: of_label, **others}
 

@@ -3,8 +3,9 @@
 For each image, ``KEY.jpg``, ``KEY.png`` or ``KEY.webp`` (``KEY.npy`` for bare samples),
 ``KEY.cls`` with the number of its class, and ``KEY.json``: ``class``, ``label`` as the label map
 has it, ``name`` of the source image, ``crc32c`` of the first member, for a tar file has no
-checksum of data, and the features that were asked for. The bytes depend on the samples alone: they
-hold no time and no user.
+checksum of data, and the features that were asked for. Labels that are not of one class have no
+``KEY.cls``: their ``label`` is a list of the numbers of classes, or a number, or a list with a
+number for each class. The bytes depend on the samples alone: they hold no time and no user.
 
 Sources: the `ustar`_ format of POSIX, the `naming of members`_ of WebDataset, and `npy`_.
 
@@ -29,6 +30,7 @@ from prep.settings.record_features import DEFAULT_FEATURES, RecordFeatures
 from prep.shards.formats.base import (
     LARGEST_RECORD,
     Encoder,
+    Label,
     Pieces,
     Record,
     RecordFormat,
@@ -118,20 +120,27 @@ class WebDataset(RecordFormat):
         before = _npy_header(settings) if extension == "npy" else b""
         classes: dict[str, tuple[bytes, str]] = {}
 
-        def encode(sample: Sample) -> Pieces:
-            name, key = sample.class_name, sample.key
+        def of_class(sample: Sample) -> tuple[bytes, str]:
+            name = sample.class_name
+            if sample.target:
+                return b"", _label_of_numbers(sample, labels)
             if name not in classes:
                 feature = labels.feature(name)
-                label = feature[0] if labels.width is None else feature
+                alone = labels.target == "class"
+                label = feature[0] if alone and labels.width is None else feature
                 about = json.dumps({"class": name, "label": label})[:-1]
-                classes[name] = b"%d" % labels.number(name), about
-            number, about = classes[name]
+                classes[name] = b"%d" % labels.number(name) if alone else b"", about
+            return classes[name]
+
+        def encode(sample: Sample) -> Pieces:
+            key = sample.key
+            number, about = of_class(sample)
             image = before + sample.image
             about += f', "name": {json.dumps(sample.name)}, "crc32c": "{crc32c(image):08x}"'
             about += "".join([name + json.dumps(value(sample)) for name, value in more]) + "}"
             return (
                 *_member(f"{key}.{extension}", image),
-                *_member(f"{key}.cls", number),
+                *(_member(f"{key}.cls", number) if number else ()),
                 *_member(f"{key}.json", about.encode()),
             )
 
@@ -173,26 +182,26 @@ class WebDataset(RecordFormat):
     def parse(self, record: bytes) -> Record:
         """Return the image and label of members, with the checksum of the image checked if known.
 
-        The label is that of ``.json`` if it has one, which may be a one-hot list, or else the
-        number in ``.cls``.
+        The label is that of ``.json`` if it has one, which may be a list, or else the number in
+        ``.cls``.
         """
         members = dict(_members(record))
         extension = next((name for name in _IMAGES if name in members), None)
-        if extension is None or "cls" not in members:
+        if extension is None or not {"cls", "json"} & members.keys():
             raise RecordError(
                 f"expected members {', '.join(_IMAGES)} and cls, found {', '.join(members)}"
             )
         image = members[extension]
         try:
-            label: tuple[int, ...] = (int(members["cls"]),)
+            number = int(members["cls"]) if "cls" in members else None
             about = json.loads(members.get("json", b"{}"))
         except ValueError as error:
             raise RecordError(f"expected a number in .cls and JSON in .json: {error}") from None
-        if isinstance(about, dict):
-            checksum = f"{crc32c(image):08x}"
-            if about.get("crc32c", checksum) != checksum:
-                raise RecordError(f"wrong checksum of its {extension}")
-            label = _label(about.get("label"), label)
+        about = about if isinstance(about, dict) else {}
+        checksum = f"{crc32c(image):08x}"
+        if about.get("crc32c", checksum) != checksum:
+            raise RecordError(f"wrong checksum of its {extension}")
+        label = _label(about.get("label"), number)
         return Record(_samples(image) if extension == "npy" else image, label)
 
     def others(self, record: bytes) -> Mapping[str, Values]:
@@ -323,16 +332,39 @@ def _members(record: bytes) -> Iterator[tuple[str, bytes]]:
         yield member.extension, record[start:end]
 
 
-def _label(value: object, otherwise: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a label as JSON has it; raise RecordError if it is not that of ``.cls``."""
-    if value is None:
-        return otherwise
+def _label_of_numbers(sample: Sample, labels: LabelMap) -> str:
+    """Return the JSON of a label that is a number, or one for each class, without its last brace.
+
+    A float32 is written with all the digits of its value, so that it is read as the same one.
+    """
+    numbers = np.frombuffer(sample.target, "<f4").tolist()
+    if labels.target == "value":
+        return json.dumps({"label": numbers[0]})[:-1]
+    return json.dumps({"class": sample.class_name, "label": numbers})[:-1]
+
+
+def _label(value: object, number: int | None) -> Label:
+    """Return the numbers of a label.
+
+    Args:
+        value: ``label`` in its JSON; None without one.
+        number: the number in its ``.cls``; None without one.
+
+    Raises:
+        RecordError: there is neither, or they are not of one class, or no numbers.
+    """
+    if value is None and number is not None:
+        return (number,)
     numbers = value if isinstance(value, list) else [value]
-    if not all(type(number) is int for number in numbers):
-        raise RecordError("expected a label of whole numbers in .json, found something else")
-    number = numbers.index(1) if numbers is value and 1 in numbers else value
-    if (number,) != otherwise:
-        raise RecordError(f"expected one label, found {otherwise[0]} in .cls and another in .json")
+    kinds = {type(each) for each in numbers}
+    if number is None and kinds == {float}:
+        return tuple(numbers)
+    if not kinds <= {int}:
+        raise RecordError("expected a label of numbers in .json, found something else")
+    if number is not None:
+        told = numbers.index(1) if numbers is value and 1 in numbers else value
+        if told != number:
+            raise RecordError(f"expected one label, found {number} in .cls and another in .json")
     return tuple(numbers)
 
 

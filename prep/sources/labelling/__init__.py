@@ -6,6 +6,7 @@
 - ``exclusion``: images that ``exclude`` leaves out.
 - ``class_rules``: classes renamed, merged, left out, named for people and numbered.
 - ``class_lookup``: classes by any name that users give them.
+- ``targets``: labels of several classes, of a value, or of a number for each class.
 - ``repeats``: images that a source has twice.
 - ``rows``: rows left out and counted, splits without images, the order of rows.
 - ``name_files``: files of names, and of names for people.

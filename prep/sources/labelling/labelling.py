@@ -43,18 +43,39 @@ def labelled(catalog: Catalog, wanted: Wanted) -> Catalog:
         from prep.sources.labelling.exclusion import without_excluded
 
         catalog = without_excluded(catalog, wanted.exclude)
-    if wanted.labels is not None:
+    if wanted.labels is not None and wanted.target == "class":
         from prep.sources.labelling.class_rules import with_class_rules
 
         catalog = with_class_rules(catalog, rules)
-    catalog = _with_unlabelled_settled(catalog, keep=wanted.unlabelled == "keep")
+    keep = wanted.unlabelled == "keep"
+    if wanted.target == "class":
+        catalog = _with_unlabelled_settled(catalog, keep=keep)
     if "file" in catalog.images.column_names:  # In folders, no image is met twice.
         from prep.sources.labelling.repeats import without_repeats
 
         catalog = without_repeats(catalog)
+    if wanted.target != "class":
+        catalog = with_target(catalog, wanted, keep=keep)
     catalog = with_used_splits(catalog)
     _require_images(catalog, wanted)
     return in_order(catalog)
+
+
+def with_target(catalog: Catalog, wanted: Wanted, *, keep: bool) -> Catalog:
+    """Return a catalog with the labels of a target other than one class.
+
+    Args:
+        catalog: its classes are values as text; see :mod:`prep.sources.labelling.targets`.
+        keep: whether images without a label stay.
+    """
+    from prep.sources.labelling.targets import with_several, with_shares, with_values
+
+    if wanted.target == "multi":
+        return _with_unlabelled_settled(with_several(catalog, wanted.labels), keep=keep)
+    catalog = _with_unlabelled_settled(catalog, keep=False)
+    if not catalog.images.num_rows:
+        return catalog
+    return with_values(catalog) if wanted.target == "value" else with_shares(catalog, wanted.labels)
 
 
 _OF_CHOSEN_SPLITS = (

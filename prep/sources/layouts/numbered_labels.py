@@ -6,19 +6,23 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from prep.errors import LabelError, SourceError
 from prep.parsing import LARGEST, text_of
+from prep.settings.choices import Target
 from prep.sources.folders.names import LABEL_MAP
-from prep.sources.labels import LabelMap
+from prep.sources.labels import BETWEEN, LabelMap
 from prep.storage.location import Location
 from prep.text import counted, quoted, reason_of, some
 
-#: The label of a sample: a number, or the name of its class; None for no label.
-Label = int | str | None
+#: A class: its number, or its name; None for no label.
+ClassLabel = int | str | None
+#: The label of a sample: a class, several of them, a value, or a number for each class.
+Label = ClassLabel | float | tuple[int | float | str, ...]
 #: Files beside shards that name the classes, the first that is there: a label map of an output,
 #: and lists with a class in each line, as TensorFlow Datasets, WebDataset and TF-Slim have them.
 NAME_FILES = (
@@ -113,7 +117,7 @@ def _in_lines(text: str, path: str) -> dict[int, str]:
     return found
 
 
-def label_of(text: str, *, always_number: bool = False) -> Label:
+def label_of(text: str, *, always_number: bool = False) -> ClassLabel:
     r"""Return the label that a text is: a number if it is written as one, or else itself.
 
     Args:
@@ -129,9 +133,87 @@ def label_of(text: str, *, always_number: bool = False) -> Label:
 
 
 def classes_of(
-    labels: Sequence[Label], known: NumberNames | None, offset: int, where: Callable[[int], str]
+    labels: Sequence[Label],
+    known: NumberNames | None,
+    offset: int,
+    where: Callable[[int], str],
+    target: Target = "class",
 ) -> Classes:
     """Return the classes of samples.
+
+    Of a target other than one class, they are the values of labels as text; see
+    :mod:`prep.sources.labelling.targets`.
+
+    Args:
+        labels, known, offset, where: as for :func:`single_classes_of`.
+        target: what labels say.
+
+    Raises:
+        SourceError: as :func:`single_classes_of`.
+    """
+    if target == "class":
+        return single_classes_of(cast("Sequence[ClassLabel]", labels), known, offset, where)
+    each = [label if isinstance(label, tuple) else (label,) for label in labels]
+    if target == "multi":
+        return _several_classes_of(cast("_Several", each), known, offset, where)
+    texts = [BETWEEN.join("" if one is None else str(one) for one in label) for label in each]
+    names = sorted({*texts} - {""}, key=os.fsencode)
+    position = {name: n for n, name in enumerate(names)}
+    order = None
+    if target == "soft" and known is not None and {*known.names} == {*range(len(known.names))}:
+        order = tuple(known.names[n] for n in range(len(known.names)))
+    numbers = np.array([position.get(text, -1) for text in texts], np.int32)
+    return Classes(names=tuple(names), numbers=numbers, order=order)
+
+
+_Several = Sequence[tuple[ClassLabel, ...]]
+
+
+def _several_classes_of(
+    labels: _Several, known: NumberNames | None, offset: int, where: Callable[[int], str]
+) -> Classes:
+    """Return the classes of samples that have several each."""
+    doubts: tuple[str, ...] = ()
+    if _are_multi_hot(labels):
+        labels = [tuple(n + offset for n, one in enumerate(label) if one) for label in labels]
+        doubts = ("labels are lists of zeros and ones, so each one is taken for a class",)
+    rows = [row for row, label in enumerate(labels) for _ in label]
+    flat = [one for label in labels for one in label]
+    single = single_classes_of(flat, known, offset, lambda n: where(rows[n]))
+    several: list[list[str]] = [[] for _ in labels]
+    for row, number in zip(rows, single.numbers.tolist(), strict=True):
+        if number >= 0:
+            several[row].append(single.names[number])
+    texts = [BETWEEN.join(sorted(set(names), key=os.fsencode)) for names in several]
+    names = tuple(sorted({*texts} - {""}, key=os.fsencode))
+    position = {name: n for n, name in enumerate(names)}
+    return Classes(
+        names=names,
+        numbers=np.array([position.get(text, -1) for text in texts], np.int32),
+        order=single.order,
+        doubts=(*doubts, *single.doubts),
+    )
+
+
+def _are_multi_hot(labels: _Several) -> bool:
+    """Return whether labels are lists of one length with a zero or a one for each class.
+
+    Lists without a number twice may as well be the numbers of two classes, and are taken for that.
+    """
+    lengths = {len(label) for label in labels}
+    if len(lengths) > 1 or max(lengths, default=0) < 2:
+        return False
+    flags = all({*label} <= {0, 1} for label in labels)
+    return flags and any(len({*label}) < len(label) for label in labels)
+
+
+def single_classes_of(
+    labels: Sequence[ClassLabel],
+    known: NumberNames | None,
+    offset: int,
+    where: Callable[[int], str],
+) -> Classes:
+    """Return the classes of samples that have one each.
 
     Numbers are the numbers of classes, from ``offset`` on; -1 is no label. They are called by their
     names, where a file tells these. Where some labels are text, all are names.

@@ -85,6 +85,7 @@ class SampleSet:
             self.names,
             wanted.label_offset,
             lambda row: paths[row].as_py().decode(errors="surrogateescape"),
+            wanted.target,
         )
         numbers = [chosen.index(s.split) if s.split in chosen else -1 for s in self.shards]
         split = np.repeat(np.array(numbers, np.int32), [len(s.labels) for s in self.shards])

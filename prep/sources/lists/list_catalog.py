@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -53,6 +53,8 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
     rows = rows_wanted(table, wanted, root)
     files = files_at(root)
     found = resolve(table, rows.names, files, wanted.extension)
+    if wanted.target == "multi":
+        rows = replace(rows, labels=_united(rows.labels, found.names))
     passed = Passed()
     images = _Images(table, rows, found, files, root, wanted, passed).rows_of_images()
     source = place.name if root == place.name else SourceName(given=place.name, roots=(root,))
@@ -63,12 +65,26 @@ def catalog_of_list(place: Place, table: ListTable, folder: str, wanted: Wanted)
         classes=rows.labels.names,
         images=images,
         ignored=passed.ignored(),
+        order=rows.order,
         class_names={k: v for k, v in table.class_names.items() if k in rows.labels.names},
         as_keys={"columns": rows.columns} if rows.columns else {},
         label_column=rows.label_column,
-        doubts=doubts_about(rows.labels),
+        doubts=doubts_about(rows.labels, wanted.target),
         split_doubts=rows.split_doubts,
     )
+
+
+def _united(labels: Words, names: pa.Array) -> Words:
+    """Return the labels of rows of which those of one image have all of its labels.
+
+    Args:
+        names: of the images; null where one is not there.
+    """
+    encoded = names.dictionary_encode()
+    if len(encoded.dictionary) == len(names) - names.null_count:
+        return labels
+    images = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return labels.united(np.where(images < 0, -1 - np.arange(len(images)), images))
 
 
 def _require_apart(root: str, output: str) -> None:

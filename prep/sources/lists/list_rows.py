@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prep.errors import SourceError
 from prep.sources.base import Wanted
+from prep.sources.labels import BETWEEN
 from prep.sources.layouts.base import columns_given
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.resolution import require_inside
@@ -23,10 +25,11 @@ from prep.sources.lists.row_labels import (
     doubt_about_splits,
     labels_of_rows,
     no_words,
+    order_of_columns,
     splits_of_rows,
     words_of,
 )
-from prep.text import quoted, some
+from prep.text import counted, quoted, some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class ListRows:
         are_labelled: whether labels are from the list, and not from the names of images.
         columns: the columns by their role, as a configuration names them.
         label_column: the column of the labels, if there is one.
+        order: the classes that the numbers of a label are of, if columns tell them.
         split_doubts: whether splits may be told otherwise, in words.
     """
 
@@ -52,6 +56,7 @@ class ListRows:
     are_labelled: bool
     columns: Mapping[str, Any]
     label_column: str | None
+    order: tuple[str, ...] | None
     split_doubts: tuple[str, ...]
 
     def of_splits(self, wanted: tuple[str, ...] | None, table: ListTable) -> ListRows:
@@ -116,6 +121,7 @@ def rows_wanted(table: ListTable, wanted: Wanted, root: str) -> ListRows:
         are_labelled=from_columns,
         columns=roles.as_columns(table),
         label_column=of_labels or None,
+        order=order_of_columns(table, roles, wanted),
         split_doubts=doubt_about_splits(table, roles),
     ).of_splits(wanted.splits, table)
 
@@ -125,4 +131,13 @@ def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
     others = [at for at in (roles.split, roles.group) if at is not None]
     flags = () if roles.label or not show_flags(table.sample, roles.rest) else roles.rest
     needed = list(dict.fromkeys([roles.image, *roles.label, *others, *flags]))
-    return dict(zip(needed, table.load(needed), strict=True))
+    columns = dict(zip(needed, table.load(needed), strict=True))
+    for at in {roles.image, *others}:
+        several = pc.match_substring(columns[at], BETWEEN).to_numpy(zero_copy_only=False)
+        if several.any():
+            rows = np.flatnonzero(several)
+            raise table.error(
+                f"{column_named(table, at)} has several values in {counted(len(rows), 'row')}, "
+                f"{table.named(rows.tolist())}; expected one text or number"
+            )
+    return columns

@@ -60,6 +60,16 @@ def is_role(name: str, *roles: str) -> bool:
     return any(plain_name(name) in names.split() for names in lines)
 
 
+def columns_of_labels(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that a configuration names for labels.
+
+    >>> columns_of_labels({"label": "tags"}), columns_of_labels({"image": "path"})
+    (('tags',), ())
+    """
+    names = given.get("label", ())
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
     """The positions of the columns that have a role.

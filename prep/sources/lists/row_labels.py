@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prep.settings.choices import DEFAULT_SPLIT
+from prep.settings.choices import DEFAULT_SPLIT, Target
 from prep.sources.base import Wanted
 from prep.sources.folders.names import is_container, is_plainly_a_split, role_of
+from prep.sources.labels import BETWEEN
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
-from prep.text import counted, quoted, some
+from prep.text import MANY, counted, quoted, some
 
 _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
 _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
+_SIGNS = "|;,"
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
 _BLANK = " \t\r\n"
 # Columns that tell a part of a set by a word or a number: ``is_valid``, ``fold``.
@@ -46,6 +48,43 @@ class Words:
 
     numbers: npt.NDArray[np.int32]
     names: tuple[str, ...]
+
+    def with_marks(self) -> tuple[Words, str]:
+        """Return values with ``BETWEEN`` where they have several parts, and the sign before.
+
+        The sign is the first of ``|``, ``;`` and ``,`` that is in any value; none where the format
+        of the list has told the parts already.
+        """
+        if any(BETWEEN in name for name in self.names):
+            return self, ""
+        signs = (sign for sign in _SIGNS if any(sign in name for name in self.names))
+        sign = next(signs, "")
+        return (self.renamed(lambda name: name.replace(sign, BETWEEN)) if sign else self), sign
+
+    def united(self, images: npt.NDArray[np.integer[Any]]) -> Words:
+        """Return values of which those of one image are joined, with ``BETWEEN`` between them.
+
+        Args:
+            images: a number for each row, the same for rows of one image.
+        """
+        pairs = np.unique(np.stack([images, self.numbers], axis=1), axis=0)
+        pairs = pairs[pairs[:, 1] >= 0]
+        several: dict[int, list[str]] = {}
+        for image, number in pairs.tolist():
+            several.setdefault(image, []).append(self.names[number])
+        joined = {image: BETWEEN.join(values) for image, values in several.items()}
+        names = sorted({*joined.values()}, key=str.encode)
+        position = {name: number for number, name in enumerate(names)}
+        numbers = [position[joined[i]] if i in joined else -1 for i in images.tolist()]
+        return Words(numbers=np.array(numbers, np.int32), names=tuple(names))
+
+    def renamed(self, rename: Callable[[str], str]) -> Words:
+        """Return other names for the same values; those that become equal are one."""
+        now = [rename(name) for name in self.names]
+        names = sorted(set(now), key=str.encode)
+        position = {name: number for number, name in enumerate(names)}
+        numbers = np.array([*(position[name] for name in now), -1], np.int32)
+        return Words(numbers=numbers[self.numbers], names=tuple(names))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Words:
         """Return the values of some rows; all names stay."""
@@ -112,16 +151,26 @@ def labels_of_rows(
 ) -> tuple[Words, str]:
     """Return the label of each row, and where it is from, in words.
 
+    Of several values in a row, there is ``BETWEEN`` between them.
+
     Raises:
-        SourceError: none can be told.
+        SourceError: none can be told, or a row has several, and the target is one class.
     """
     if len(roles.label) == 1:
         at = roles.label[0]
-        return words_of(columns[at]), f"labels from {column_named(table, at)}"
+        labels, told = words_of(columns[at]), f"labels from {column_named(table, at)}"
+        if wanted.target == "multi":
+            labels, sign = labels.with_marks()
+            told += f", several of a row with {sign} between them" if sign else ""
+        require_one_label(table, labels, wanted)
+        return labels, told
     if roles.label:
-        flags = roles.label
-        told = some([quoted(table.columns[at]) for at in flags])
-        labels = labels_of_flags(table, {at: columns[at] for at in flags})
+        of_classes = {at: columns[at] for at in roles.label}
+        told = some([quoted(table.columns[at]) for at in roles.label])
+        if wanted.target == "soft":
+            return _joined_columns(columns, roles.label), f"labels from the columns {told}"
+        labels = labels_of_flags(table, of_classes)
+        require_one_label(table, labels, wanted)
         return labels, f"labels from the columns {told}"
     if not roles.rest:
         return _labels_of_folders(names)
@@ -153,35 +202,65 @@ def are_flags(columns: Sequence[pa.Array]) -> bool:
     )
 
 
+def order_of_columns(table: ListTable, roles: Roles, wanted: Wanted) -> tuple[str, ...] | None:
+    """Return the classes of columns that each hold a number for one class; None of any others."""
+    if wanted.target != "soft" or len(roles.label) < 2:
+        return None
+    return tuple(table.columns[at] for at in roles.label)
+
+
+def _joined_columns(columns: Mapping[int, pa.Array], positions: Sequence[int]) -> Words:
+    """Return the values of several columns as one for each row; none where all are empty."""
+    parts = [pc.utf8_trim_whitespace(columns[at]) for at in positions]
+    joined = pc.binary_join_element_wise(*parts, BETWEEN)
+    empty = BETWEEN * (len(parts) - 1)
+    return words_of(pc.if_else(pc.equal(joined, empty), "", joined))
+
+
 def labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
-    """Return the labels that are given by a column for each class, with a one and zeros.
+    """Return the labels that are given by a column for each class, with ones and zeros.
+
+    Where a row has several ones, the names of their columns have ``BETWEEN`` between them.
 
     Args:
         flags: the columns, by their positions.
 
     Raises:
-        SourceError: a row has several ones, or another value.
+        SourceError: there is another value.
     """
     order = sorted(flags, key=lambda at: table.columns[at].encode())
     names = [table.columns[at] for at in order]
     rows = len(flags[order[0]])
-    numbers, ones = np.full(rows, -1, np.int32), np.zeros(rows, np.int32)
+    numbers, ones = np.full(rows, -1, np.int32), np.zeros((len(order), rows), bool)
     for number, column in enumerate(pc.utf8_trim_whitespace(flags[at]) for at in order):
         one = pc.is_in(column, _ONES)
         known = pc.or_(one, pc.or_(pc.is_in(column, _ZEROS), pc.equal(column, "")))
         if not pc.all(known, min_count=0).as_py():
             _refuse_flags(table, names[number], column, known)
-        is_one = one.to_numpy(zero_copy_only=False)
-        numbers[is_one] = number
-        ones += is_one
-    several = np.flatnonzero(ones > 1)
-    if len(several):
-        raise table.error(
-            f"{counted(len(several), 'row')} with several labels, where one is expected: "
-            f"{table.named(several.tolist())}; choose one for each image, or name a column of "
-            "labels with `columns.label`"
-        )
-    return Words(numbers=numbers, names=tuple(names))
+        ones[number] = one.to_numpy(zero_copy_only=False)
+        numbers[ones[number]] = number
+    several = np.flatnonzero(ones.sum(axis=0) > 1)
+    if not len(several):
+        return Words(numbers=numbers, names=tuple(names))
+    distinct, at = np.unique(ones[:, several], axis=1, return_inverse=True)
+    numbers[several] = len(names) + at.reshape(-1)
+    for which in distinct.T:
+        names.append(BETWEEN.join(names[n] for n in np.flatnonzero(which).tolist()))
+    return Words(numbers=numbers, names=tuple(names)).renamed(str)
+
+
+def require_one_label(table: ListTable, labels: Words, wanted: Wanted) -> None:
+    """Raise SourceError for rows with several values, unless the target has several."""
+    several = [n for n, name in enumerate(labels.names) if BETWEEN in name]
+    if wanted.target in ("multi", "soft") or not several:
+        return
+    rows = np.flatnonzero(np.isin(labels.numbers, several))
+    values = [" and ".join(labels.name(row).split(BETWEEN)[:3]) for row in rows[:MANY].tolist()]
+    raise table.error(
+        f"{counted(len(rows), 'image')} with several labels, where one is expected: "
+        f"{table.named(rows.tolist(), values)}; choose one for each, or pass `target='multi'` to "
+        "keep them all (`target='soft'` if they are a number for each class)"
+    )
 
 
 def _refuse_flags(table: ListTable, name: str, column: pa.Array, known: pa.Array) -> NoReturn:
@@ -246,14 +325,17 @@ def doubt_about_splits(table: ListTable, roles: Roles) -> tuple[str, ...]:
     return ()
 
 
-def doubts_about(labels: Words) -> tuple[str, ...]:
+def doubts_about(labels: Words, target: Target = "class") -> tuple[str, ...]:
     """Return what may be a mistake in the labels of a list."""
+    if target != "class":
+        return ()
     found = []
     several = [name for name in labels.names if _SEVERAL.fullmatch(name)]
     if several:
         found.append(
             f"{counted(len(several), 'label')} may be several in one, such as "
-            f"{quoted(several[0])}; each is taken for a class of its own"
+            f"{quoted(several[0])}; each is taken for a class of its own: pass `target='multi'` if "
+            "images have several classes"
         )
     absent = [name for name in labels.names if name.lower() in _ABSENT]
     if absent:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from prep.errors import ConfigError, SourceError
 from prep.images.decoders.formats import format_of
+from prep.settings.choices import Target
 from prep.sources.layouts.numbered_labels import Label, label_of
-from prep.sources.records.example_features import Span, values_of
+from prep.sources.records.example_features import Span, Values, values_of
 from prep.sources.records.record_frames import RecordBytes
 from prep.text import opening, quoted, some, unknown
 
@@ -35,12 +36,14 @@ class FeatureChoice:
         label: that of labels; None if records have none.
         text: that of names of classes for people, if there are some.
         group: that of groups; None if none are wanted.
+        target: what labels say.
     """
 
     image: bytes
     label: bytes | None
     text: bytes | None
     group: bytes | None
+    target: Target = "class"
 
     @property
     def told(self) -> str:
@@ -170,7 +173,9 @@ def require_image_heads(record: RecordBytes, images: Sequence[Span], key: bytes)
         )
 
 
-def label_in_record(record: RecordBytes, features: Mapping[bytes, Span], key: bytes) -> Label:
+def label_in_record(
+    record: RecordBytes, features: Mapping[bytes, Span], key: bytes, target: Target = "class"
+) -> Label:
     """Return the label of a record; None if it has none.
 
     Raises:
@@ -180,9 +185,29 @@ def label_in_record(record: RecordBytes, features: Mapping[bytes, Span], key: by
     if span is None:
         return None
     values = values_of(record, span)
+    if target != "class":
+        return _label_of_target(record, key, values, target)
     if values.pieces:
         return label_of(text_in_record(record, span))
     return _label_of_numbers(key, values.numbers)
+
+
+def _label_of_target(record: RecordBytes, key: bytes, values: Values, target: Target) -> Label:
+    """Return several classes, a value, or a number for each class; None of no values."""
+    if target == "multi" and values.pieces:
+        texts = (label_of(_text_at(record, piece)) for piece in values.pieces)
+        return tuple(text for text in texts if text is not None)
+    numbers = values.numbers
+    if values.pieces or (target == "value" and len(numbers) > 1):
+        expected = "one number" if target == "value" else "numbers"
+        found = f"{len(numbers):,} numbers" if numbers else "bytes"
+        raise ValueError(f"{_shown(key)} holds {found}; expected {expected}, for target {target}")
+    if target == "multi":
+        whole = tuple(int(n) for n in numbers if isinstance(n, int) or n.is_integer())
+        if len(whole) < len(numbers):
+            raise ValueError(f"{_shown(key)} holds fractions; expected the numbers of classes")
+        return whole
+    return numbers or None
 
 
 def text_in_record(record: RecordBytes, span: Span) -> str:
@@ -194,7 +219,11 @@ def text_in_record(record: RecordBytes, span: Span) -> str:
     pieces = values_of(record, span).pieces
     if len(pieces) != 1:
         raise ValueError(f"it has {len(pieces):,} texts where one is expected")
-    begin, end = pieces[0]
+    return _text_at(record, pieces[0])
+
+
+def _text_at(record: RecordBytes, piece: Span) -> str:
+    begin, end = piece
     if end - begin > _LARGEST_TEXT:
         raise ValueError(f"it has a label of {end - begin:,} bytes; at most {_LARGEST_TEXT:,}")
     try:

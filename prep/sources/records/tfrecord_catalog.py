@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -68,6 +68,7 @@ def catalog_of_records(place: Place, wanted: Wanted) -> Catalog:
     if not firsts:
         raise SourceError(f"source: {quoted(place.name)} has no records; get it again")
     choice = choose_features(firsts, given, with_labels=not by_name)
+    choice = replace(choice, target=wanted.target)
     found = [*each(lambda file: file.listed(choice), files)]
     names = names_of_classes(place)
     texts: dict[Label, str] = {}
@@ -127,7 +128,7 @@ class _Records:
         self.checksums.append(crc32c(record.at(begin - before, before)))
         label = None
         if choice.label is not None:
-            label = label_in_record(record, features, choice.label)
+            label = label_in_record(record, features, choice.label, choice.target)
         self.labels.append(label)
         if choice.group is not None:
             self.groups.append(label_in_record(record, features, choice.group))

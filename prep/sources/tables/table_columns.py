@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -12,9 +13,19 @@ from prep.errors import SourceError
 from prep.sources.base import Wanted
 from prep.sources.layouts.base import Place, columns_given
 from prep.sources.layouts.sample_catalog import names_of_classes
-from prep.sources.lists.formats.column_files import as_text, is_plain
+from prep.sources.lists.formats.column_files import (
+    as_text,
+    is_list_of_plain,
+    is_plain,
+)
 from prep.sources.lists.list_table import SAMPLED, ListTable
-from prep.sources.lists.roles import Roles, find_roles, show_flags
+from prep.sources.lists.roles import (
+    Roles,
+    columns_of_labels,
+    find_roles,
+    is_role,
+    show_flags,
+)
 from prep.sources.tables.table_files import TableFile
 from prep.sources.tables.table_labels import NumberedColumns, has_label_columns
 from prep.sources.tables.table_opening import open_table, reading_table
@@ -67,7 +78,7 @@ def columns_of_set(place: Place, file: TableFile, wanted: Wanted) -> SetColumns:
                 "most names of files; give the folder of these files as the source, or write the "
                 "table with them, as to_parquet of Hugging Face's datasets does"
             )
-        plain = [each.name for each in found.schema if is_plain(each.type)]
+        plain = [each.name for each in found.schema if _is_usable(each, given)]
         texts = [as_text(column).to_pylist() for column in found.columns(plain, SAMPLED)]
     others = (n for n in found.schema.names if n not in plain and n != image.name)
     table = ListTable(
@@ -85,12 +96,23 @@ def columns_of_set(place: Place, file: TableFile, wanted: Wanted) -> SetColumns:
         table=table,
         roles=roles,
         numbered=NumberedColumns(
-            columns=frozenset(f.name for f in found.schema if pa.types.is_integer(f.type)),
+            columns=frozenset(f.name for f in found.schema if _holds_integers(f.type)),
             names=class_names(found.schema) or _names_beside(place, file),
             beside=names_of_classes(place),
         ),
         form=found.form,
     )
+
+
+def _is_usable(field: pa.Field, given: Mapping[str, Any]) -> bool:
+    """Return whether a column can be taken for text; one of labels may hold lists."""
+    for_labels = field.name in columns_of_labels(given) or is_role(field.name, "label")
+    return is_plain(field.type) or (for_labels and is_list_of_plain(field.type))
+
+
+def _holds_integers(kind: pa.DataType) -> bool:
+    inner = kind.value_type if is_list_of_plain(kind) else kind
+    return bool(pa.types.is_integer(inner))
 
 
 def _names_beside(place: Place, file: TableFile) -> Mapping[str, tuple[str, ...]]:

@@ -9,10 +9,19 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from prep.sources.base import Wanted
-from prep.sources.layouts.numbered_labels import NumberNames, classes_of
+from prep.sources.labels import BETWEEN
+from prep.sources.layouts.numbered_labels import Label, NumberNames, classes_of
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
-from prep.sources.lists.row_labels import Words, doubts_about, labels_of_rows, no_words
+from prep.sources.lists.row_labels import (
+    Words,
+    doubts_about,
+    labels_of_rows,
+    no_words,
+    order_of_columns,
+    require_one_label,
+    words_of,
+)
 from prep.text import counted, quoted, some
 
 
@@ -81,7 +90,12 @@ def labels_of_table(
     if label is None or label not in numbered.columns:
         unnamed = pa.array([""] * len(columns[roles.image]), pa.string())
         words, told = labels_of_rows(table, roles, columns, unnamed, wanted)
-        return TableLabels(words=words, order=None, told=told, doubts=doubts_about(words))
+        return TableLabels(
+            words=words,
+            order=order_of_columns(table, roles, wanted),
+            told=told,
+            doubts=doubts_about(words, wanted.target),
+        )
     known = numbered.beside
     doubts: tuple[str, ...] = ()
     told = f"labels from column {quoted(label)}"
@@ -90,14 +104,22 @@ def labels_of_table(
         known = NumberNames(names=dict(enumerate(classes)), file="the schema")
     if known is not None:
         told = f"{told}, named by {known.file}"
-    numbers = [int(text) if text else None for text in columns[roles.label[0]].to_pylist()]
-    found = classes_of(numbers, known, wanted.label_offset, name_of)
+    texts = columns[roles.label[0]]
+    require_one_label(table, words_of(texts), wanted)
+    numbers = [_numbers_in(text) for text in texts.to_pylist()]
+    found = classes_of(numbers, known, wanted.label_offset, name_of, wanted.target)
     return TableLabels(
         words=Words(numbers=found.numbers, names=found.names),
         order=found.order,
         told=told,
         doubts=(*doubts, *found.doubts),
     )
+
+
+def _numbers_in(text: str) -> Label:
+    """Return the number in a text, or all of several; None of an empty one."""
+    found = tuple(int(each) for each in text.split(BETWEEN) if each)
+    return found[0] if len(found) == 1 else found or None
 
 
 def _distinct(given: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

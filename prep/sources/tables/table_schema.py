@@ -183,19 +183,27 @@ def _of_features(features: Any) -> dict[str, tuple[str, ...]]:
     """Return the names of classes in features, which are a mapping, or a list in YAML."""
     if isinstance(features, list):
         features = {
-            item.get("name"): (item.get("dtype") or {}).get("class_label")
-            for item in features
-            if isinstance(item, dict) and isinstance(item.get("dtype"), dict)
+            item.get("name"): _class_label(item) for item in features if isinstance(item, dict)
         }
     if not isinstance(features, dict):
         return {}
     found = {}
     for column, feature in features.items():
+        if isinstance(feature, dict) and isinstance(feature.get("feature"), dict):
+            feature = feature["feature"]  # Of a list of classes.
         names = feature.get("names") if isinstance(feature, dict) else None
         listed = _in_order(names)
         if isinstance(column, str) and listed:
             found[column] = listed
     return found
+
+
+def _class_label(item: Mapping[str, Any]) -> Any:
+    """Return the classes of a feature in YAML, which may be those of a list."""
+    for kind in (item.get("dtype"), item.get("sequence"), item.get("list")):
+        if isinstance(kind, dict) and kind.get("class_label"):
+            return kind["class_label"]
+    return None
 
 
 def _in_order(names: Any) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from prep.errors import ConfigError, SourceError
 from prep.parsing import parse_json
+from prep.settings.choices import Target
 from prep.sources.layouts.numbered_labels import Label, label_of
 from prep.sources.webdataset.sample_members import Parts, is_image_part
 from prep.text import kind_of, quoted, reason_of, shown, unknown
@@ -58,16 +59,20 @@ def value_place(role: str, given: str, parts: Parts) -> ValuePlace:
     raise ConfigError(f"columns.{role}: {quoted(given)}: {unknown('part', given, known)}")
 
 
-def label_in(place: ValuePlace, data: bytes, member: str) -> Label:
+def label_in(place: ValuePlace, data: bytes, member: str, target: Target = "class") -> Label:
     """Return the label that a member tells.
 
     Args:
         data: its contents.
         member: its name, for messages.
+        target: what labels say.
 
     Raises:
         SourceError: it tells none.
     """
+    if target != "class":
+        value = _value_in(place.path, data, member) if place.path else _text(data, member).split()
+        return _label_of_target(value, place, member, target)
     if place.path:
         return _label_of_value(_value_in(place.path, data, member), place, member)
     return label_of(_text(data, member), always_number=place.part == b"cls")
@@ -116,6 +121,30 @@ def _label_of_value(value: Any, place: ValuePlace, member: str) -> Label:
         f"source: {quoted(member)} has {shown(value)} for {quoted('.'.join(place.path))}; expected "
         "a whole number, a name or a one-hot list"
     )
+
+
+def _label_of_target(value: Any, place: ValuePlace, member: str, target: Target) -> Label:
+    """Return several classes, a value, or a number for each class; None of no value."""
+    several = value if isinstance(value, list) else [value]
+    if value is None or (not several and target != "multi"):
+        return None
+    kinds: tuple[type, ...] = (int, str) if target == "multi" else (int, float, str)
+    most = 1 if target == "value" else len(several)
+    if len(several) > most or not all(type(one) in kinds for one in several):
+        raise SourceError(
+            f"source: {quoted(member)} has {shown(value)} for {quoted(str(place))}; expected "
+            f"{_EXPECTED[target]}, for target {target}"
+        )
+    if target == "multi" and not place.path:
+        return tuple(one for one in map(label_of, several) if one is not None)
+    return tuple(several)
+
+
+_EXPECTED: Mapping[Target, str] = {
+    "multi": "a list of the names or the numbers of classes",
+    "value": "a number",
+    "soft": "a list with a number for each class",
+}
 
 
 def _text(data: bytes, member: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from prep.errors import SourceError
+from prep.settings.choices import Target
 from prep.sources.archives.archive_bytes import Read, reading
 from prep.sources.archives.archive_folders import packed_at
 from prep.sources.archives.packed_folders import Packed
@@ -70,7 +71,8 @@ def catalog_of_tars(place: Place, wanted: Wanted) -> Catalog:
     images = image_parts(parts, given.get("image"), wanted.image_type)
     label = _label_place(tars, parts, given.get("label"), wanted)
     group = value_place("group", given["group"], parts) if "group" in given else None
-    return _Tars(place, shards, tars, images, label, group).samples(wanted).catalog(wanted)
+    found = _Tars(place, shards, tars, images, label, group, wanted.target)
+    return found.samples(wanted).catalog(wanted)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class _Tars:
         images: the parts that are images.
         label: where labels are; None if samples have none.
         group: where groups are; None if none are wanted.
+        target: what labels say.
     """
 
     place: Place
@@ -89,6 +92,7 @@ class _Tars:
     images: frozenset[bytes]
     label: ValuePlace | None
     group: ValuePlace | None
+    target: Target
 
     def samples(self, wanted: Wanted) -> SampleSet:
         """Return the samples of all of them."""
@@ -126,7 +130,8 @@ class _Tars:
         samples = members_of_samples(members.names, self.images, wanted, found, tar.path)
         passed.add(found.below(tar.at))
         each = [
-            [*_values(tar, place, rows)] for place, rows in zip(values, samples.others, strict=True)
+            [*_values(tar, place, rows, self.target if place is self.label else "class")]
+            for place, rows in zip(values, samples.others, strict=True)
         ]
         labels = [None] * len(samples.images) if self.label is None else each[0]
         return ShardSamples(
@@ -181,14 +186,15 @@ def _table(tar: Packed, samples: SampleMembers) -> pa.Table:
     )
 
 
-def _values(tar: Packed, place: ValuePlace, rows: Sequence[int]) -> Iterator[Label]:
+def _values(tar: Packed, place: ValuePlace, rows: Sequence[int], target: Target) -> Iterator[Label]:
     """Yield a value of each sample.
 
     Args:
         rows: the member that has it; -1 without one.
+        target: what it says, if it is a label.
     """
     for data, name in _contents(tar, rows):
-        yield None if data is None else label_in(place, data, name)
+        yield None if data is None else label_in(place, data, name, target)
 
 
 def _contents(tar: Packed, rows: Sequence[int]) -> Iterator[tuple[bytes | None, str]]:
@@ -225,9 +231,11 @@ def _label_place(
         return None
     if given is not None:
         return value_place("label", given, parts)
-    if b"cls" in parts:
+    key = None
+    if b"json" in parts and (b"cls" not in parts or wanted.target != "class"):
+        key = _label_key(tars)
+    if b"cls" in parts and key is None:
         return ValuePlace(part=b"cls")
-    key = _label_key(tars) if b"json" in parts else None
     if key is not None:
         return ValuePlace(part=b"json", path=(key,))
     return ValuePlace(part=b"txt") if b"txt" in parts else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from prep.errors import SourceError
+from prep.sources.labels import BETWEEN
 from prep.sources.lists.list_table import ListTable, rows_of_text
 from prep.text import MANY, counted, kind_of, quoted, some
 
@@ -22,8 +23,8 @@ def table_of_annotations(name: str, value: dict[str, Any], given: Mapping[str, A
 class _Annotations:
     """Images, annotations and categories.
 
-    The class of an image is the name of its category; with ``columns.label`` it is another of its
-    keys, such as ``id`` or ``supercategory``.
+    The label of an image is the name of its category, or the names of all its categories; with
+    ``columns.label`` it is another of their keys, such as ``id`` or ``supercategory``.
     """
 
     def __init__(self, name: str, value: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -88,8 +89,10 @@ class _Annotations:
             )
         names = {number: self._label(category) for number, category in self._categories.items()}
         self._require_distinct(names)
-        self._require_one(found, names)
-        return {image: names[min(ids)] for image, ids in found.items()}
+        return {
+            image: BETWEEN.join(sorted({names[number] for number in ids}))
+            for image, ids in found.items()
+        }
 
     def _label(self, category: Mapping[str, Any]) -> str:
         label = category.get(self._key)
@@ -111,24 +114,6 @@ class _Annotations:
                     "`columns.label='id'` to tell them apart by their ids"
                 )
             seen[label] = number
-
-    def _require_one(self, found: Mapping[str, set[str]], names: Mapping[str, str]) -> None:
-        files = {str(image["id"]): str(image.get(self._file)) for image in self._images}
-        several = [
-            (files[image], sorted({names[number] for number in ids}))
-            for image, ids in found.items()
-            if image in files and len({names[number] for number in ids}) > 1
-        ]
-        if several:
-            told = [
-                f"{quoted(file)} ({' and '.join(map(quoted, labels[:3]))})"
-                for file, labels in several
-            ]
-            self._refuse(
-                f"{counted(len(several), 'image')} with several categories, where one is "
-                f"expected: {some(told, most=MANY)}; write a list with one label for each image, "
-                "or cut the objects out as images of their own"
-            )
 
     def _class_names(self) -> dict[str, str]:
         if self._key == "name":

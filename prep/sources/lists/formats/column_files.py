@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from prep.errors import SourceError
+from prep.sources.labels import BETWEEN
 from prep.sources.layouts.base import Place
 from prep.sources.lists.list_table import SAMPLED, ListTable
+from prep.sources.lists.roles import is_role
 from prep.text import quoted, reason_of
 
 if TYPE_CHECKING:
@@ -30,13 +32,23 @@ def unreadable(place: Place, error: Exception) -> SourceError:
     return SourceError(f"source: {quoted(place.name)}: can't be read: {why}; write it again")
 
 
-def read_columns(place: Place) -> ListTable:
-    """Return the table of a Parquet or Arrow file."""
+def read_columns(place: Place, labels: Collection[str] = ()) -> ListTable:
+    """Return the table of a Parquet or Arrow file.
+
+    Args:
+        labels: columns that hold labels, and so may hold lists.
+    """
     import pyarrow as pa
 
+    def is_usable(field: pa.Field) -> bool:
+        is_list = is_list_of_plain(field.type)
+        return is_plain(field.type) or (
+            is_list and (field.name in labels or is_role(field.name, "label"))
+        )
+
     try:
-        form, schema, read, first = _opened(place)
-        usable = [n for n, field in enumerate(schema) if is_plain(field.type)]
+        form, schema, read, first = _opened(place, is_usable)
+        usable = [n for n, field in enumerate(schema) if is_usable(field)]
         columns = tuple(schema.field(n).name for n in usable)
         sample = [as_text(first.column(n)).to_pylist() for n in usable]
     except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
@@ -67,7 +79,7 @@ def read_columns(place: Place) -> ListTable:
 
 
 def _opened(
-    place: Place,
+    place: Place, is_usable: Callable[[pa.Field], bool]
 ) -> tuple[str, pa.Schema, Callable[[Sequence[int]], Sequence[pa.ChunkedArray]], pa.Table]:
     """Return the format, the schema, a function that reads columns, and the first rows."""
     import pyarrow as pa
@@ -78,7 +90,7 @@ def _opened(
 
         file = pq.ParquetFile(source)
         schema = file.schema_arrow
-        plain = [field.name for field in schema if is_plain(field.type)]
+        plain = [field.name for field in schema if is_usable(field)]
         _require_names(place, schema)
 
         def read(positions: Sequence[int]) -> Sequence[pa.ChunkedArray]:
@@ -135,6 +147,29 @@ def is_plain(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in (*text, *others))
 
 
+def is_list_of_plain(kind: pa.DataType) -> bool:
+    """Return whether a type is that of lists, whose values can be taken for text."""
+    import pyarrow.types as types
+
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    return any(is_kind(kind) for is_kind in lists) and is_plain(kind.value_type)
+
+
+def _lists_as_text(column: pa.Array) -> pa.Array:
+    """Return lists as text, with ``BETWEEN`` between their values; what is absent is empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = column.cast(pa.large_list(column.type.value_type))
+    texts = as_text(lists.flatten())
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    offsets = pa.array([0, *lengths.cumsum().tolist()], pa.int64())
+    joined = pc.binary_join(
+        pa.LargeListArray.from_arrays(offsets, texts.cast(pa.string())), BETWEEN
+    )
+    return joined.cast(pa.string())
+
+
 def as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column as text; what is absent is empty."""
     import pyarrow as pa
@@ -147,6 +182,8 @@ def as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
             else (pa.array([], column.type))
         )
     column.validate(full=True)  # What a damaged file claims may lead anywhere in memory.
+    if is_list_of_plain(column.type):
+        return _lists_as_text(column)
     if pa.types.is_floating(column.type):  # As Python writes it: 20.0, not 20.
         values = ["" if v is None or v != v else repr(v) for v in column.to_pylist()]
         return pa.array(values, pa.string())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep.errors import SourceError
+from prep.sources.labels import BETWEEN
 from prep.sources.lists.formats.annotations import table_of_annotations
 from prep.sources.lists.list_table import SAMPLED, ListTable, rows_of_text
 from prep.text import kind_of, quoted
@@ -253,9 +254,13 @@ class _Objects:
 
 
 def _text(value: Any) -> str | None:
-    """Return a value as text, what is absent as nothing; None if it is no text or number."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    """Return a value as text, what is absent as nothing; None if it is no text or number.
+
+    Of a list, ``BETWEEN`` is between its values.
+    """
+    if isinstance(value, list):
+        each = [None if isinstance(one, list) else _text(one) for one in value]
+        return None if None in each else BETWEEN.join(filter(None, each))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -13,6 +13,7 @@ from prep.sources.lists.formats.encodings import text_of_list
 from prep.sources.lists.formats.json_lists import read_json_list
 from prep.sources.lists.formats.text_lists import read_text_list
 from prep.sources.lists.list_table import ListTable
+from prep.sources.lists.roles import columns_of_labels
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # Bytes that no text has: control characters but for tabs, new lines, form feeds and escapes.
@@ -61,7 +62,7 @@ def read_list(place: Place, given: Mapping[str, Any]) -> ListTable:
     """
     head = place.head
     if head.startswith((PARQUET, ARROW, STREAM)):
-        return read_columns(place)
+        return read_columns(place, columns_of_labels(given))
     try:
         data = place.location.read_patiently()
     except OSError as error:
