@@ -10,6 +10,7 @@ import pytest
 
 import prep
 from prep.output.index.tfds_files import label_names, tfds_files, tfds_obstacle
+from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
 from prep.sources.labels import LabelMap
 from tests.support.outputs import prepare
@@ -123,15 +124,21 @@ def test_each_number_has_a_name_of_its_own(
     assert label_names(LabelMap(numbers=numbers)) == names
 
 
-def test_there_are_none_where_tfds_can_not_read_the_shards(source: Path, tmp_path: Path) -> None:
-    for settings, why in (
-        ({"compression": "GZIP"}, "TFDS does not read TFRecords compressed with GZIP"),
-        ({"format": "webdataset"}, "TFDS does not read shards of format webdataset"),
-    ):
-        plan = planned(source, **settings)
-        assert (tfds_obstacle(plan), tfds_files(plan, [])) == (why, {})
-    odd = planned(write_tree(tmp_path / "odd", {"_": {"cat": 1}}), layout="splits")
-    assert tfds_obstacle(odd) == (
-        "TFDS knows no split called '_': it has to hold a letter or digit"
+def test_there_are_none_where_tfds_can_not_read_the_shards_and_the_run_says_why(
+    source: Path, tmp_path: Path
+) -> None:
+    config = prep.Config(
+        source=str(source), output=str(tmp_path / "zipped"), size=24, compression="GZIP"
     )
-    assert tfds_obstacle(planned(source)) == ""
+    prepare(config)
+    assert not [*tmp_path.glob("zipped/*.txt"), *tmp_path.glob("zipped/*features*")]
+    report = RunReport.read(str(tmp_path / "zipped"))
+    assert dict(report.rows())["readers"] == (
+        "no indexes and no files for TFDS: shards compressed with GZIP can only be read from "
+        "their beginning"
+    )
+    assert tfds_files(planned(source, format="webdataset"), []) == {}
+    odd = planned(write_tree(tmp_path / "odd", {"_": {"cat": 1}}), layout="splits")
+    assert tfds_files(odd, []) == {}
+    assert "no split called '_'" in tfds_obstacle("tfrecord", None, odd.splits)
+    assert tfds_obstacle("tfrecord", None, ["train", "été"]) == ""

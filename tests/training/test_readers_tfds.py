@@ -44,18 +44,15 @@ def elements(builder: Any, split: str = "train", **more: Any) -> list[Any]:
 
 def undecoded(builder: Any, split: str) -> list[Written]:
     """Return image and label of each record, the image as its record has it."""
-    spec = builder.info.features["image_raw"]
-    if isinstance(spec, tfds.features.Image):
-        skip = {"image_raw": tfds.decode.SkipDecoding()}
-        found = elements(builder, split, decoders=skip)
-    else:
-        found = elements(builder, split)
+    image, label = builder.info.supervised_keys
+    is_image = isinstance(builder.info.features[image], tfds.features.Image)
+    skip = {image: tfds.decode.SkipDecoding()} if is_image else None
     return [
         Written(
-            image if isinstance(image := one["image_raw"], bytes) else image.tobytes(),
-            tuple(np.atleast_1d(one["label"]).tolist()),
+            data if isinstance(data := one[image], bytes) else data.tobytes(),
+            tuple(np.atleast_1d(one[label]).tolist()),
         )
-        for one in found
+        for one in elements(builder, split, decoders=skip)
     ]
 
 
@@ -71,8 +68,13 @@ def undecoded(builder: Any, split: str) -> list[Written]:
         {"label_map": {"cat": [0, 0, 1], "dog": [1, 0, 0]}},
         {"label_map": {"cat": 3, "dog": 1}},
         {"label_map": {"cat": -3, "dog": 1 << 40}},
+        {"record": "tf-slim"},
+        {"features": ["filename", "class_name", "width", "height"]},
     ],
-    ids=["jpeg", "png", "gray", "raw", "float32", "webp", "one-hot", "gaps", "immense"],
+    ids=[
+        *("jpeg", "png", "gray", "raw", "float32", "webp"),
+        *("one-hot", "gaps", "immense", "tf-slim", "features"),
+    ],
 )
 def test_each_record_is_read_once_with_its_label(
     settings: dict[str, Any], source: Path, tmp_path: Path
@@ -110,6 +112,21 @@ def test_names_stand_for_numbers(source: Path, tmp_path: Path) -> None:
     label = tfds.builder_from_directory(output).info.features["label"]
     assert label.names == ["unused 0", "dog", "unused 2", "cat"]
     assert (label.int2str(3), label.str2int("dog"), label.num_classes) == ("cat", 1, 4)
+
+
+def test_other_features_come_with_image_and_label(source: Path, tmp_path: Path) -> None:
+    more = {"features": ["filename", "class_name", "width", "height"]}
+    builder = tfds.builder_from_directory(prepared(source, tmp_path / "out", **more))
+    assert {(one["filename"], one["class_name"]) for one in elements(builder)} == {
+        (str(path.relative_to(source)).encode(), path.parent.name.encode())
+        for path in source.glob("train/*/0*.jpg")
+    }
+    slim = prepared(source, tmp_path / "slim", record="tf-slim", first_label=1)
+    builder = tfds.builder_from_directory(slim)
+    assert builder.info.features["image/class/label"].names == ["unused 0", "cat", "dog"]
+    one, *_ = elements(builder)
+    assert one["image/encoded"].shape == (one["image/height"], one["image/width"], 3)
+    assert one["image/format"] == b"jpeg"
 
 
 def test_slices_and_even_splits_give_each_record_once(source: Path, tmp_path: Path) -> None:

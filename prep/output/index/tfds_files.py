@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 
 from prep.planning.label_form import LabelForm
 from prep.planning.plan import RunPlan
+from prep.settings.choices import Compression, Format
 from prep.settings.image_settings import ImageSettings
 from prep.settings.record_features import FeatureType
 from prep.sources.labels import LabelMap
@@ -51,19 +52,30 @@ class CountedShard(Protocol):
     def bytes(self) -> int: ...
 
 
-def tfds_obstacle(plan: RunPlan) -> str:
-    """Say why TFDS can't open an output of this plan; return an empty text if it can."""
-    if plan.config.format != "tfrecord":
-        return f"TFDS does not read shards of format {plan.config.format}"
-    if plan.compression is not None:
-        return f"TFDS does not read TFRecords compressed with {plan.compression}"
-    return _obstacle_of_splits(plan)
+def tfds_obstacle(format: Format, compression: Compression | None, splits: Iterable[str]) -> str:
+    """Say why TFDS can't open an output; return an empty text if it can.
 
+    Args:
+        format: of the shards.
+        compression: of the shards.
+        splits: names of the splits.
 
-def _obstacle_of_splits(plan: RunPlan) -> str:
-    for split in plan.splits:
+    >>> tfds_obstacle("tfrecord", None, ["train"]), tfds_obstacle("tfrecord", None, ["_"])
+    ('', "no files for TFDS, which knows no split called '_', without a letter or digit")
+    """
+    if format != "tfrecord":
+        return f"no files for TFDS, which does not read shards of format {format}"
+    if compression is not None:
+        return (
+            f"no indexes and no files for TFDS: shards compressed with {compression} can only be "
+            "read from their beginning"
+        )
+    for split in splits:
         if not any(map(str.isalnum, split)) or not _is_unicode(split):
-            return f"TFDS knows no split called {quoted(split)}: it has to hold a letter or digit"
+            return (
+                f"no files for TFDS, which knows no split called {quoted(split)}, without a "
+                "letter or digit"
+            )
     return ""
 
 
@@ -81,8 +93,9 @@ def tfds_files(
     Returns:
         No files where TFDS can't open the output; see :func:`tfds_obstacle`.
     """
-    obstacle = tfds_obstacle if file_format == "tfrecord" else _obstacle_of_splits
-    if obstacle(plan):
+    written = file_format == "tfrecord"
+    format = plan.config.format if written else "tfrecord"
+    if tfds_obstacle(format, plan.compression if written else None, plan.splits):
         return {}
     names = label_names(plan.labels)
     features = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prep.images.likeness.neighbours import RADIUS
+from prep.output.index.tfds_files import tfds_obstacle
 from prep.planning.description import balance_facts
 from prep.sources.folders.names import role_of
 from prep.text import counted, measured, rate, shown, size_text, triple
@@ -59,6 +60,7 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
         ("mean RGB", triple(report.mean)),
         ("std RGB", triple(report.std)),
         ("mean of", _describe_mean_of(report)),
+        *_reader_rows(report),
         ("output", report.output),
     ]
     if report.page:
@@ -96,6 +98,15 @@ def summarise_outdated(outdated: Mapping[str, int]) -> str:
     words = {"gone": "gone from the source"}
     parts = [f"of {counted(n, 'image')} {words.get(kind, kind)}" for kind, n in outdated.items()]
     return "records " + ", ".join(parts)
+
+
+def _reader_rows(report: RunReport) -> list[tuple[str, str]]:
+    """Say which files for readers TFRecords do not have, and why."""
+    format, compression = report.config.get("format"), report.config.get("compression")
+    if format not in (None, "tfrecord"):
+        return []
+    obstacle = tfds_obstacle("tfrecord", compression, report.splits)
+    return [("readers", obstacle)] if obstacle else []
 
 
 def _describe_mean_of(report: RunReport) -> str:
