@@ -56,10 +56,12 @@ STATE = exported_shard.STATE
 
 
 def test_an_export_to_webdataset_is_what_a_run_in_that_format_writes(
-    source: Path, output: Path, tmp_path: Path
+    source: Path, tmp_path: Path
 ) -> None:
+    more = {"features": ["width", "filename"]}
+    output = prepared(source, tmp_path / "out", record="tf-slim", **more)
     report = exports.export(output, tmp_path / "wds", "webdataset")
-    expected = prepared(source, tmp_path / "run", format="webdataset")
+    expected = prepared(source, tmp_path / "run", format="webdataset", **more)
     for split in ("train", "val"):
         shards = {path.name: path.read_bytes() for path in (expected / split).glob("*.tar")}
         found = {path.name: path.read_bytes() for path in (tmp_path / "wds" / split).iterdir()}

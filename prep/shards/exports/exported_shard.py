@@ -9,6 +9,7 @@ from pathlib import Path
 import google_crc32c
 
 from prep.errors import PrepError, RecordError
+from prep.output.index.measures import sizes_from_text
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
 from prep.parsing import parse_json
@@ -131,14 +132,15 @@ def _images(
     """
     path, format = journal.layout.shard(shard), record_format(plan.config.format)
     entries = receipt.written_among(journal.entries(plan, shard))
+    sizes = sizes_from_text(receipt.measures, len(entries))
     try:
         with path.open_regular() as file:
             records = format.records(file, plan.largest_record, len(entries))
             number = 0
             for number, (entry, data) in enumerate(zip(entries, records, strict=False), 1):
                 record = format.parse(data)
-                key = record_key(shard.index, number - 1)
-                sample = Sample(record.image, entry.class_name, entry.name, key)
+                key, size = record_key(shard.index, number - 1), sizes[number - 1]
+                sample = Sample(record.image, entry.class_name, entry.name, key, *size)
                 yield ExportedImage(sample, record.label, data)
             next(records, None)
             if number < len(entries):

@@ -12,6 +12,7 @@ from prep.errors import ConfigError, RecordError
 from prep.output.index.tfds_files import tfds_files
 from prep.settings.choices import Format
 from prep.settings.distribution import install_command
+from prep.settings.record_features import DEFAULT_RECORD, record_features
 from prep.shards.exports.base import ExportedFile, ExportedImage, ExportFormat
 from prep.shards.formats.base import Pieces, Record, record_format
 
@@ -29,7 +30,9 @@ class _RecordExport(ExportFormat):
         if self.plan.config.format == self.form:
             yield from ((image.record,) for image in images)
             return
-        encode = record_format(self.form).encoder(self.plan.settings, self.plan.labels)
+        # TF-Slim's features are of TFRecords alone; those that were added are of both.
+        features = record_features(DEFAULT_RECORD, self.plan.config.features or ())
+        encode = record_format(self.form).encoder(self.plan.settings, self.plan.labels, features)
         yield from (encode(image.sample) for image in images)
 
 
