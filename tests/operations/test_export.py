@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +15,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import prep
+from prep.cli.main import main
 from prep.errors import ConfigError, OutputConflict, RecordError, SourceError
 from prep.operations.tools import export as exports
 from prep.shards.exports import exported_shard
@@ -20,6 +27,7 @@ from tests.support.outputs import placed_here, prepare
 from tests.support.pictures import write_tree
 from tests.support.read_back import read_back
 
+STATE = exported_shard.STATE
 TREE = {"train": {"cat": 5, "dog": 4}, "val": {"dog": 3}}
 
 
@@ -50,9 +58,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Return all files of an export, but for what says how far it has come."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.parts.count(STATE) == 0]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
-
-
-STATE = exported_shard.STATE
 
 
 def test_an_export_to_webdataset_is_what_a_run_in_that_format_writes(
@@ -212,3 +217,35 @@ def test_what_can_not_be_exported_is_told_before_anything_is_written(
     assert not (tmp_path / "to").exists()
     with pytest.raises(SourceError, match="no shards made by prep"):
         exports.export(source, tmp_path / "to", "mds")
+
+
+@pytest.mark.slow
+def test_an_export_that_is_killed_goes_on_and_ends_the_same(output: Path, tmp_path: Path) -> None:
+    """With worker processes, at the command line."""
+    command = [sys.executable, "-m", "prep", "export", output]
+    stopped = [*command, tmp_path / "killed", "--to", "parquet", "-j", "1"]
+    with subprocess.Popen(stopped, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not [*(tmp_path / "killed").rglob("*.parquet")] and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run(stopped, check=True, stderr=subprocess.DEVNULL)
+    whole = [*command, tmp_path / "whole", "--to", "parquet", "-j", "2"]
+    subprocess.run(whole, check=True, stderr=subprocess.DEVNULL)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert len(contents(tmp_path / "whole")) == 5
+
+
+def test_the_command_line_exports_and_tells_what(output: Path, tmp_path: Path) -> None:
+    words = ["export", str(output), str(tmp_path / "wds")]
+    ended = CliRunner().invoke(main, [*words, "--to", "webdataset", "--split", "val", "--json"])
+    report = json.loads(ended.stdout.splitlines()[-1])["report"]
+    assert (ended.exit_code, report["images"]) == (0, {"val": 3})
+    said = CliRunner().invoke(main, [*words, "--to", "webdataset", "--split", "val"])
+    assert said.stdout.endswith("each read again and compared; 1 were there already\n")
+    missing = CliRunner().invoke(main, words)
+    assert (missing.exit_code, missing.stderr) == (
+        2,
+        "prep: to: missing; expected webdataset or parquet or mds or array_record\n",
+    )

@@ -18,6 +18,7 @@ from prep.operations.tools import export as exports
 from prep.shards.exports.base import ExportName
 from prep.shards.formats.example import parse_example
 from tests.support.outputs import placed_here, prepare
+from tests.support.pages import run_below
 from tests.support.pictures import write_tree
 from tests.support.read_back import Written, read_back
 
@@ -119,3 +120,17 @@ def test_grain_and_tfds_read_an_array_record_export(
     assert read == written
     assert builder.info.features["label"].names == ["cat", "dog"]
     assert builder.as_data_source(split="train")[5]["image_raw"].shape == (24, 24, 3)
+
+
+def test_exports_are_opened_as_the_page_says(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("tensorflow_datasets")
+    output, _ = exported(source, tmp_path, "mds")
+    exports.export(output, tmp_path / "photos-hf", "parquet")
+    exports.export(output, tmp_path / "photos-ar", "array_record")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    found = run_below("training.md", "Exports opened")
+    assert len(found["pictures"]) == len(found["records"]) == 11

@@ -17,6 +17,7 @@ import pytest
 
 import prep
 from tests.support.outputs import prepare
+from tests.support.pages import code_below, run_below
 from tests.support.pictures import write_tree
 from tests.support.read_back import Written, read_back
 
@@ -31,10 +32,10 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = write_tree(folder / "source", TREE)
     (source / "train/cat/broken.jpg").write_bytes(b"no image")
     config = prep.Config(
-        source=str(source), output=str(folder / "out"), size=24, images_per_shard=4
+        source=str(source), output=str(folder / "shards"), size=24, images_per_shard=4
     )
     prepare(config)
-    return folder / "out"
+    return folder / "shards"
 
 
 def indexes(output: Path, split: str) -> list[Path]:
@@ -56,8 +57,15 @@ def test_each_index_is_that_of_the_package_to_the_byte(output: Path, tmp_path: P
 def test_torch_workers_of_tfrecord_read_each_record_once(output: Path, workers: int) -> None:
     """Without an index, each of its workers would read all records."""
     _require_installed("tfrecord")
-    reader = [sys.executable, "-m", "tests.support.tfrecord_reader", output, "train"]
-    ended = subprocess.run([*reader, str(workers)], check=True, capture_output=True, text=True)
+    code = code_below("training.md", "The package tfrecord")
+    assert "num_workers=2" in code
+    code = code.replace("num_workers=2", f"num_workers={workers}") + (
+        "from hashlib import sha256\n"
+        "for record in loader:\n"
+        "    print(sha256(record['image_raw']).hexdigest(), *record['label'].tolist())\n"
+    )
+    program = [sys.executable, "-c", code]
+    ended = subprocess.run(program, check=True, capture_output=True, text=True, cwd=output.parent)
     found = [tuple(line.split()) for line in ended.stdout.splitlines()]
     written = [
         (hashlib.sha256(image).hexdigest(), str(label))
@@ -111,6 +119,15 @@ def test_dali_reads_each_record_once_also_on_three_hosts(output: Path) -> None:
     assert shuffled != written
     hosts = [[*dali_records(output, "train", num_shards=3, shard_id=host)] for host in range(3)]
     assert sum(map(Counter, hosts), Counter()) == Counter(written)
+
+
+def test_dali_reads_as_the_page_says(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nvidia.dali")
+    monkeypatch.chdir(output.parent)
+    found = run_below("training.md", "DALI")
+    classes = {label for _, (label,) in read_back(output, "train")}
+    assert found["images"].at(1).shape == (24, 24, 3)
+    assert {*np.ravel(found["labels"].as_array()).tolist()} <= classes
 
 
 def test_dali_decodes_what_other_decoders_do(output: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import prep
 from tests.support.outputs import prepare
+from tests.support.pages import run_below
 from tests.support.pictures import write_tree
 from tests.support.read_back import Written, read_back
 
@@ -138,6 +139,18 @@ def test_slices_and_even_splits_give_each_record_once(source: Path, tmp_path: Pa
         assert sum(map(Counter, read), Counter()) == written
         assert min(map(len, read)) >= 3
     assert Counter(undecoded(builder, "train+val")) == written + Counter(read_back(output, "val"))
+
+
+def test_tfds_opens_an_output_as_the_page_says(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = read_back(prepared(source, tmp_path / "shards"), "train")
+    monkeypatch.chdir(tmp_path)
+    found = run_below("training.md", "TFDS")
+    assert len(found["dataset"]) == 10  # 90 % of 11
+    images = {one["image_raw"] for one in tfds.as_numpy(found["bytes_only"])}
+    assert len(images) in (5, 6)
+    assert images < {one.image for one in written}
 
 
 def test_an_output_in_the_folder_of_a_version_is_loaded_by_name(
