@@ -250,7 +250,7 @@ def test_the_lines_that_load_the_data_do(
     found: list[dict[str, Any]] = [{}, {}]
     for code, scope in zip((with_prep, without_prep), found, strict=True):
         exec(code, scope)
-    assert len(with_prep.splitlines()) == 3
+    assert len(with_prep.splitlines()) == 2
     assert sum(len(images) for images, _ in found[0]["dataset"]) == 9
     expected = list(prep.load(output, "train").as_numpy_iterator())
     for (image, label), (other, same) in zip(expected, found[1]["dataset"], strict=True):
