@@ -1,8 +1,9 @@
 """Turn labelled images into training-ready TFRecord shards and their mean RGB, with Dask.
 
-The names in ``__all__`` and ``__version__`` are the whole public interface. Each is loaded when it
-is first used, so ``import prep`` is quick, and only ``load`` needs TensorFlow. Public
-functions name the nearest of their keywords if one is mistyped.
+The names in ``__all__``, ``__version__`` and the module ``torch`` are the whole public interface.
+Each is loaded when it is first used, so ``import prep`` is quick, and only ``load`` needs
+TensorFlow, and only ``torch`` PyTorch. Public functions name the nearest of their keywords if one
+is mistyped.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("prep.settings.distribution").version()
+    if name == "torch":
+        return importlib.import_module("prep.torch")
     if name not in _HOMES:
         raise AttributeError(f"module 'prep' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"prep.{_HOMES[name]}"), name)

@@ -6,7 +6,9 @@
 - ``shard_access``: the bytes of records, in any order.
 - ``orders``: ``prep.Order`` and ``prep.mix``, the order of records over all epochs, on all hosts.
 - ``tensorflow``: ``prep.load``, a ``tf.data.Dataset``. The only package that imports TensorFlow.
-- ``augmentation``: AlexNet's crops, flips and lighting, as every reader draws them.
+- ``pytorch``: ``prep.torch``, a dataset and a sampler. The only package that imports torch.
+- ``augmentation``: AlexNet's crops, flips and lighting, as every reader draws them;
+  ``channel_shift``: the arithmetic on channels that it asks for.
 - ``colour_stats``: mean, std and covariance of an output, by which readers normalise.
 
 A reader learns from the plan which files there are and from ``prep.shards.formats`` what is in

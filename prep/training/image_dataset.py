@@ -15,6 +15,7 @@ from prep.shards.formats.base import Record
 from prep.text import counted
 from prep.training.dataset_parts import choose
 from prep.training.opened_records import OpenedRecords
+from prep.training.opened_split import one_hot_length
 from prep.training.shard_access.record_reader import Numbers
 
 Image = npt.NDArray[Any]
@@ -145,6 +146,11 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
     def class_rows(self) -> Numbers:
         """The class of each image as its position in the output's list of classes: int64 (n,)."""
         return self._contents.class_rows[self.ids]
+
+    @property
+    def one_hot_length(self) -> int:
+        """The length of one-hot labels, whatever the records have; UsageError if not of classes."""
+        return one_hot_length(self._contents.plan)
 
     @property
     def shard_sizes(self) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prep.errors import SourceError
+from prep.errors import SourceError, UsageError
 from prep.output.journal import Journal
 from prep.output.plan_file import require_listed
 from prep.output.receipt import ShardReceipt
@@ -91,3 +91,15 @@ def open_split(
             "run the same command again to write the rest"
         )
     return OpenedSplit(journal=journal, plan=plan, split=split, receipts=tuple(receipts))
+
+
+def one_hot_length(plan: RunPlan) -> int:
+    """Return the length of the one-hot labels of an output, whatever its records have.
+
+    Raises:
+        UsageError: its labels are no classes.
+    """
+    form = plan.label_form
+    if form.target == "value":
+        raise UsageError("one_hot: expected labels that are classes, found values; leave it out")
+    return form.shape[0] if form.shape else 1 + max(plan.labels.numbers.values(), default=0)

@@ -17,7 +17,7 @@ from tensorflow.python.distribute import input_ops
 import prep
 from prep.errors import RecordError, UsageError
 from prep.training.opened_split import open_split
-from prep.training.tensorflow.host_share import HostShare
+from prep.training.orders.host_share import HostShare
 from prep.training.tensorflow.whole_shards import WholeShards
 from tests.support.outputs import prepare
 from tests.support.storages import S3

@@ -2,6 +2,7 @@
 
 - ``sequence``: record numbers over all epochs; which host reads which, and from where to go on.
 - ``order``: ``prep.Order``, the sequence of one dataset.
+- ``host_share``: the positions of a sequence that one host reads in one pass over a dataset.
 - ``draws``: which record stands at a place of an epoch: permuted, in blocks, by weight, by class.
 - ``mixture``: ``prep.mix``, several sequences in fixed shares.
 - ``permutation``: random numbers and permutations that are computed, not stored.

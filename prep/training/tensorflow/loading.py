@@ -14,12 +14,13 @@ from prep.errors import UsageError
 from prep.settings.distribution import install_command
 from prep.text import counted, quoted, shown
 from prep.training.augmentation import Augmentation
+from prep.training.channel_shift import channel_shift
 from prep.training.image_dataset import ImageDataset
 from prep.training.opened_records import OpenedRecords
-from prep.training.opened_split import OpenedSplit, open_split
+from prep.training.opened_split import OpenedSplit, one_hot_length, open_split
+from prep.training.orders.host_share import HostShare
 from prep.training.orders.order import Order
 from prep.training.orders.sequence import at_least
-from prep.training.tensorflow.host_share import HostShare
 from prep.training.tensorflow.whole_shards import WholeShards
 
 try:
@@ -30,7 +31,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from prep.training.tensorflow.pixels import Finish, Prepare, channels_of
+from prep.training.tensorflow.pixels import Finish, Prepare
 from prep.training.tensorflow.records import PositionReader, RecordSource, read_natively, stream
 
 _LANES = 4  # of compressed shards that are shuffled
@@ -175,8 +176,8 @@ def load(
         cache=cache,
     )
     finish = Finish(
-        channels=channels_of(opened, augmentation) if augmentation.needs_statistics else None,
-        classes=_classes(opened) if one_hot else None,
+        channels=channel_shift(opened.plan.settings, opened.journal.output, augmentation),
+        classes=one_hot_length(opened.plan) if one_hot else None,
         vectors=bool(opened.plan.label_form.shape),
     )
     return reading.dataset(finish)
@@ -348,13 +349,3 @@ def _require_alone(opened: OpenedSplit, order: Order, **given: Any) -> None:
             f"order: expected shards that are not compressed, found {opened.plan.compression}, "
             "whose records can't be read in any order; use shuffle=True"
         )
-
-
-def _classes(opened: OpenedSplit) -> int:
-    """Return the length of one-hot labels."""
-    form = opened.plan.label_form
-    if form.target == "value":
-        raise UsageError("one_hot: expected labels that are classes, found values; leave it out")
-    if form.shape:
-        return form.shape[0]
-    return 1 + max(opened.plan.labels.numbers.values(), default=0)

@@ -6,17 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from prep.errors import SourceError
-from prep.settings.choices import RGB, Encoding
+from prep.settings.choices import Encoding
 from prep.settings.image_settings import ImageSettings, Size
-from prep.text import quoted
 from prep.training.augmentation import Augmentation, corner
-from prep.training.colour_stats import colour_statistics, lighting_basis
-from prep.training.opened_split import OpenedSplit
+from prep.training.channel_shift import ChannelShift
 
 # Functions of the bytes and the number of channels, by encoding. By default, TensorFlow decodes
 # JPEGs by a faster and less exact transform, a level or so too dark on average.
@@ -130,64 +125,21 @@ class Prepare:
         return (image, label, lights) if self._augmentation.lighting else (image, label)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channels:
-    """The arithmetic on the channels of images: ``(image + shift + basis @ light) / std``.
+def _changed(images: tf.Tensor, change: ChannelShift, lights: Any) -> tf.Tensor:
+    """Return images as float32, their channels changed.
 
-    Attributes:
-        shift: float32 (channels,), what is added to each pixel: the mean, negative.
-        std: float32 (channels,), what it is divided by; None for nothing.
-        basis: float32 (3, 3), from three standard normal numbers to a change of light, in levels;
-            None for none.
+    Args:
+        images: (…, height, width, channels): one image or a batch.
+        change: the arithmetic.
+        lights: float32 (…, 3); None without a basis.
     """
-
-    shift: npt.NDArray[np.float32]
-    std: npt.NDArray[np.float32] | None = None
-    basis: npt.NDArray[np.float32] | None = None
-
-    def apply(self, images: tf.Tensor, lights: Any) -> tf.Tensor:
-        """Return images as float32.
-
-        Args:
-            images: (…, height, width, channels): one image or a batch.
-            lights: float32 (…, 3); None without a basis.
-        """
-        shift = tf.constant(self.shift)
-        if self.basis is not None:
-            shift += tf.tensordot(lights, self.basis.T, 1)
-            if lights.shape.rank > 1:
-                shift = shift[:, None, None, :]
-        result = tf.cast(images, tf.float32) + shift
-        return result if self.std is None else result / self.std
-
-
-def channels_of(opened: OpenedSplit, augmentation: Augmentation) -> Channels:
-    """Return the arithmetic that an augmentation asks for.
-
-    Raises:
-        SourceError: the output has no such statistics.
-    """
-    settings, output = opened.plan.settings, opened.journal.output
-    channels, wanted = settings.channels, augmentation.normalize
-    shift, std, basis = np.zeros(channels), None, None
-    if wanted is not None:
-        found = colour_statistics(output)
-        # Images in float32 have a mean subtracted already, which may be another one.
-        shift = np.array(settings.mean or (0.0,) * 3)[:channels] - found.mean[:channels]
-        if wanted == "mean_std":
-            std = np.array(_known(found.std, output), np.float32)[:channels]
-    if augmentation.lighting:
-        basis = (augmentation.lighting * np.array(lighting_basis(output))).astype(np.float32)
-    return Channels(shift=shift.astype(np.float32), std=std, basis=basis)
-
-
-def _known(std: RGB | None, output: str) -> RGB:
-    if std is None or not all(std):
-        raise SourceError(
-            f"output: expected a standard deviation of each channel in {quoted(output)}, found "
-            "none or 0; use normalize='mean'"
-        )
-    return std
+    shift = tf.constant(change.shift)
+    if change.basis is not None:
+        shift += tf.tensordot(lights, change.basis.T, 1)
+        if lights.shape.rank > 1:
+            shift = shift[:, None, None, :]
+    result = tf.cast(images, tf.float32) + shift
+    return result if change.std is None else result / change.std
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +152,7 @@ class Finish:
         vectors: whether labels are vectors of this length already.
     """
 
-    channels: Channels | None = None
+    channels: ChannelShift | None = None
     classes: int | None = None
     vectors: bool = False
 
@@ -212,7 +164,7 @@ class Finish:
     def __call__(self, image: tf.Tensor, label: tf.Tensor, lights: Any = None) -> tuple[Any, Any]:
         """Return (image, label)."""
         if self.channels is not None:
-            image = self.channels.apply(image, lights)
+            image = _changed(image, self.channels, lights)
         if self.vectors and self.classes is not None:
             label = tf.cast(label, tf.float32)
         elif self.classes is not None:  # Those of images without a label are zeros.

@@ -17,8 +17,8 @@ from prep.planning.plan import RunPlan
 from prep.shards.formats.base import Record, record_format
 from prep.storage.location import Location
 from prep.training.augmentation import LIGHTS, draw
+from prep.training.orders.host_share import HostShare
 from prep.training.orders.order import Order
-from prep.training.tensorflow.host_share import HostShare
 
 _STREAMED_TOGETHER = 16  # records; as float32 of 256 by 256 pixels, 12 MiB
 _TOGETHER = 64  # records; a call of Python takes as long as reading some ten of them
