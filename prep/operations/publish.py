@@ -116,8 +116,8 @@ def publish(
         publish_copies,
         publish_records,
         report.publish_mean,
-        publish_report,
         publish_for_readers,
+        publish_report,  # Last: without it, this output has not come to its end.
     ]
     try:
         for publish_file in files:

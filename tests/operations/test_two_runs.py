@@ -163,8 +163,15 @@ class Written:
 @pytest.mark.parametrize(
     ("last", "absent"),
     [
-        ("refused.csv", {"duplicates.csv", "mean_rgb.json", "report.json", "report.html"}),
-        ("mean_rgb.json", {"report.json", "report.html"}),
+        (
+            "refused.csv",
+            {
+                *("duplicates.csv", "mean_rgb.json", "images.parquet", "dataset_info.json"),
+                *("report.json", "report.html"),
+            },
+        ),
+        ("mean_rgb.json", {"images.parquet", "dataset_info.json", "report.json", "report.html"}),
+        ("images.parquet", {"dataset_info.json", "report.json", "report.html"}),
         ("report.html", set[str]()),
     ],
 )
@@ -187,7 +194,8 @@ def test_who_loses_the_output_while_it_publishes_puts_nothing_more_there(
     effort = Effort(seconds=1.0, images=24, resumed_shards=0)
     with pytest.raises(OutputConflict, match="taken it over"):
         publish(written.plan, written.journal, written.receipts(), effort)
-    names = {"refused.csv", "duplicates.csv", "mean_rgb.json", "report.json", "report.html"}
+    names = {"refused.csv", "duplicates.csv", "mean_rgb.json", "images.parquet"}
+    names |= {"dataset_info.json", "report.json", "report.html"}
     assert names - set(contents(home / "out", "*.*")) == absent
 
 

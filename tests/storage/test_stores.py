@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client
 
@@ -58,6 +60,14 @@ def test_source_and_output_in_a_store_give_the_same_bytes(
     )
     for name in ("mean_rgb.json", "label_map.json", "refused.csv", "duplicates.csv"):
         assert found[name] == (reference / name).read_bytes()
+    assert {name: found[name] for name in found if name.startswith("index/")} == contents(
+        reference, "index/*/*.idx"
+    )
+    here, there = (
+        pq.read_table(io.BytesIO(data))
+        for data in (found["images.parquet"], (reference / "images.parquet").read_bytes())
+    )
+    assert here.equals(there)
     assert _digests(found) == _digests(contents(reference))
     assert report.images == {"planned": 21, "written": 20, "refused": 1}
     assert not [name for name in found if name.endswith(".partial")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from prep.output.findings import Finding, mismatch
 from prep.output.index.derived import DerivedFile, are_measured, derived_files
@@ -12,6 +13,8 @@ from prep.output.layout import OutputLayout
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
 from prep.storage.location import Location
+
+T = TypeVar("T")
 
 _SPARE = 1 << 16  # bytes by which another version of pyarrow may write more than ours
 
@@ -34,25 +37,21 @@ def publish_derived(journal: Journal, plan: RunPlan, receipts: Sequence[ShardRec
     layout, root = journal.layout, journal.layout.root
     files = list(derived_files(layout, plan, receipts))
     right = _are_right(layout, files)
-    wrong = [file for file, is_right in zip(files, right, strict=True) if not is_right]
+    wrong = {file.path for file, is_right in zip(files, right, strict=True) if not is_right}
     strays = _strays(journal, plan, files)
     if not wrong and not strays:
         return
     layout.dataset_info.remove_file(within=root)  # It says that all others are there.
-    _remove(root, strays)
-    indexes = [file for file in wrong if _is_index(layout, file)]
+    wrong.add(layout.dataset_info)
+    _for_each(root, strays, lambda path: path.remove_file(within=root))
+    indexes = [file for file in files if file.path in wrong and file.path.parent != root]
     for folder in {file.path.parent for file in indexes}:
         folder.make_folder(within=root)
-
-    def put(file: DerivedFile) -> None:
-        file.path.publish(file.data, within=root, durable=not _is_index(layout, file))
-
-    for _ in root.each(put, indexes):
-        pass
-    changed = {file.path for file in wrong} | {layout.dataset_info}
+    _for_each(root, indexes, lambda file: file.path.publish(file.data, within=root, durable=False))
     for file in files:
-        if file.path in changed and not _is_index(layout, file):
-            put(file)
+        if file.path in wrong and file.path.parent == root:
+            journal.require_lock(ask=True)  # Whoever was suspended may have lost it by now.
+            file.path.publish(file.data, within=root)
 
 
 def wrong_files(
@@ -82,13 +81,17 @@ def _name(layout: OutputLayout, path: Location) -> str:
     return str(path.relative_to(layout.root))
 
 
-def _is_index(layout: OutputLayout, file: DerivedFile) -> bool:
-    return file.path.parent != layout.root
-
-
 def _are_right(layout: OutputLayout, files: Sequence[DerivedFile]) -> Iterator[bool]:
     """Yield for each file whether it is there with these contents."""
-    return layout.root.each(lambda file: _is_right(layout, file), files)
+    folders = {file.path.parent for file in files}
+    # A storage is slow to answer, and so asked for whole folders. On a disk these are None.
+    there = {folder: folder.sizes() for folder in folders}
+
+    def is_right(file: DerivedFile) -> bool:
+        listed = there[file.path.parent]
+        return (listed is None or file.path.name in listed) and _is_right(layout, file)
+
+    return layout.root.each(is_right, files)
 
 
 def _is_right(layout: OutputLayout, file: DerivedFile) -> bool:
@@ -113,7 +116,7 @@ def _strays(journal: Journal, plan: RunPlan, files: Sequence[DerivedFile]) -> li
     return found
 
 
-def _remove(root: Location, files: Sequence[Location]) -> None:
-    """Remove files; in a storage, many at the same time."""
-    for _ in root.each(lambda path: path.remove_file(within=root), files):
+def _for_each(root: Location, items: Iterable[T], change: Callable[[T], None]) -> None:
+    """Change many files; in a storage, several at the same time."""
+    for _ in root.each(change, items):
         pass
