@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from prep.operations.run import run as run
     from prep.operations.tools.export import ExportReport as ExportReport
     from prep.operations.tools.export import export as export
+    from prep.operations.tools.image_search import find as find
+    from prep.operations.tools.lookup import show as show
     from prep.operations.tools.reindexing import IndexReport as IndexReport
     from prep.operations.tools.reindexing import index as index
     from prep.operations.tools.split_lists import save_splits as save_splits
@@ -66,6 +68,7 @@ _HOMES = {
     "close_cluster": "execution.clusters.session",
     "cluster": "execution.clusters.connect",
     "export": "operations.tools.export",
+    "find": "operations.tools.image_search",
     "index": "operations.tools.reindexing",
     "load": "training.tensorflow.loading",
     "mean_rgb": "operations.mean",
@@ -76,6 +79,7 @@ _HOMES = {
     "report_page": "display.page.page",
     "run": "operations.run",
     "save_splits": "operations.tools.split_lists",
+    "show": "operations.tools.lookup",
     "start": "operations.background",
     "verify": "operations.verify",
 }

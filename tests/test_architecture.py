@@ -125,6 +125,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "close_cluster",
         "cluster",
         "export",
+        "find",
         "index",
         "load",
         "mean_rgb",
@@ -135,6 +136,7 @@ def test_the_public_names_are_these_and_all_of_them_exist() -> None:
         "report_page",
         "run",
         "save_splits",
+        "show",
         "start",
         "verify",
     ]

@@ -26,6 +26,10 @@ COMMANDS = {
     "export": Known(
         "outputs.export", "Export OUTPUT to another format, without decoding its images."
     ),
+    "find": Known(
+        "outputs.find",
+        "Find images of OUTPUT by NAME: what became of them, and where their records are.",
+    ),
     "index": Known(
         "outputs.index", "Write the files that tell readers what is in the shards of OUTPUT."
     ),
@@ -35,7 +39,10 @@ COMMANDS = {
     "labels": Known(
         "sources.labels", "Write a label map that numbers the classes of SOURCE by name."
     ),
-    "mean": Known("mean", "Compute the mean RGB of images, or of the images in shards."),
+    "mean": Known(
+        "mean",
+        "Compute the mean RGB of images, or of the images in shards, with std and covariance.",
+    ),
     "merge": Known("outputs.merge", "Merge complete outputs of equal settings into a new one."),
     "plan": Known(
         "sources.plan", "Show what a run would do, and what it would find in OUTPUT; write nothing."
@@ -45,7 +52,10 @@ COMMANDS = {
     "split": Known(
         "sources.split", "Show the splits of SOURCE, and the balance of classes in each."
     ),
-    "show": Known("outputs.show", "Show record N of SHARD: label, class, picture and source."),
+    "show": Known(
+        "outputs.show",
+        "Show record N of SHARD, or of a split of OUTPUT: label, class, picture and source.",
+    ),
     "verify": Known("outputs.verify", "Read all of OUTPUT again, and list what is wrong with it."),
 }
 

@@ -162,6 +162,14 @@ def print_cluster_check(check: ClusterCheck) -> None:
     console.print(Text(check.summary()))
 
 
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of texts below their titles."""
+    table = Table(*titles)
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+
+
 def linked(place: str) -> Text:
     """Return a path or URL that can be clicked, where the terminal takes links."""
     return Text.assemble((one_line(place), Style(link=address_of(place))))

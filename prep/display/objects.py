@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ from prep.text import counted, distinct_lines, duration, size_text, triple
 if TYPE_CHECKING:
     from prep.operations.mean import MeanReport
     from prep.operations.tools.estimating import Estimate
+    from prep.operations.tools.found_record import FoundRecord
     from prep.operations.verify import VerificationReport
 
 _MOST_CLASSES = 20
@@ -116,12 +118,18 @@ def _verification(report: VerificationReport) -> dict[str, Any]:
     return {"report": report, "state": state, "problems": rows, "unrelated": unrelated}
 
 
+def _record(record: FoundRecord) -> dict[str, Any]:
+    picture = base64.b64encode(record.picture).decode()
+    return {"rows": record.facts, "kind": record.kind.lower(), "picture": picture}
+
+
 #: The template of each type, and what fills it. By name, because some types are of higher layers.
 _TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "Config": ("config", _config),
     "RunPlan": ("plan", _plan),
     "RunReport": ("report", _report),
     "MeanReport": ("mean", _mean),
+    "FoundRecord": ("record", _record),
     "VerificationReport": ("verification", _verification),
 }
 

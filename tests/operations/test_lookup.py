@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import prep
+from prep.cli.half_blocks import print_picture
 from prep.cli.main import main
 from prep.errors import RecordError, SourceError
 from prep.operations.tools.lookup import find_record
@@ -71,6 +75,90 @@ def test_each_record_is_told_with_what_it_was_made_of(
     assert [Path(record.shard).parent.name for record in found] == ["train"] * 4 + ["val"] * 2
     with pytest.raises(SourceError, match="holds 6 records, counted from 0; there is none of"):
         find_record(str(output), 6)
+
+
+@pytest.mark.parametrize("values", [{}, {"compression": "GZIP"}, {"format": "webdataset"}])
+def test_a_record_is_shown_by_its_row_in_a_split(
+    source: Path, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    output = write(tmp_path / "out", source, images_per_shard=2, **values)
+    found = [prep.show(output, "train", row) for row in range(4)]
+    in_order = [find_record(str(output), number) for number in range(4)]
+    assert [record.source for record in found] == [record.source for record in in_order]
+    assert [record.picture for record in found] == [record.picture for record in in_order]
+    assert [(record.split, record.row) for record in found] == [("train", n) for n in range(4)]
+    told = shown(output, "--split", "val", "--row", 1)
+    assert dict(line.split(maxsplit=1) for line in told.splitlines())["row"] == "1"
+    assert shown(output, "--split", "val") == shown(output, "--split", "val", "--row", 0)
+    assert "there is none of number 2" in shown(output, "--split", "val", "--row", 2, code=2)
+    assert "no 'test'; splits found" in shown(output, "--split", "test", code=2)
+    assert "give one of them" in shown(output, 1, "--row", 1, code=2)
+
+
+def test_a_record_is_a_picture_in_a_notebook(source: Path, tmp_path: Path) -> None:
+    record = prep.show(write(tmp_path / "out", source), "val")
+    html = record._repr_html_()
+    assert base64.b64encode(record.picture).decode() in html
+    assert str(record.source) in html
+    assert len(repr(record)) < 500
+
+
+# Images by their names
+
+
+def found(*arguments: str | Path, code: int = 0) -> list[list[str]]:
+    result = CliRunner().invoke(main, ["find", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return [line.split("\t") for line in (result.stdout or result.stderr).splitlines()]
+
+
+def test_an_image_is_found_by_its_name(source: Path, tmp_path: Path) -> None:
+    output = write(tmp_path / "out", source, images_per_shard=2)
+    images = prep.open(output, "train", decode=False)
+    for row, name in enumerate(images.names):
+        [image] = prep.find(output, name)
+        assert (image.split, image.row, image.outcome) == ("train", row, "written")
+        shard = output / "train" / image.shard
+        assert image.number is not None
+        assert find_record(str(shard), image.number).source == name
+        assert prep.show(output, image.split, row).source == name
+    [line] = found(output, images.names[2])
+    assert line[:3] == [images.names[2], "train", "2"]
+    # The end of a path; or, where there is none, any part, in upper or lower case.
+    end = images.names[0].removeprefix("train/")
+    assert [line[0] for line in found(output, end)] == [images.names[0]]
+    assert len(found(output, "CAT/")) == 5
+
+
+def test_an_image_without_a_record_is_found_with_the_reason(source: Path, tmp_path: Path) -> None:
+    output = write(tmp_path / "out", source, images_per_shard=2)
+    [image] = prep.find(output, "bad.jpg")
+    assert (image.row, image.outcome) == (None, "refused")
+    assert image.reason.startswith("not an image")
+    for receipt in (output / ".prep/receipts/val").iterdir():
+        receipt.unlink()
+    assert {i.outcome for i in prep.find(output, "val/")} == {"not written yet"}
+
+
+def test_a_name_that_no_image_has(source: Path, tmp_path: Path) -> None:
+    output = write(tmp_path / "out", source)
+    [[told]] = found(output, "cow.jpg", code=2)
+    assert "has 'cow.jpg' in its name; expected part of a path relative to the source" in told
+    [[told]] = found(source, "cat", code=2)
+    assert "holds no run" in told
+
+
+def test_a_terminal_shows_a_picture_with_half_blocks() -> None:
+    pixels = np.zeros((40, 20, 3), np.uint8)
+    pixels[:10, :, 0] = 200  # The upper quarter is red.
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=10)
+    print_picture(pixels, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.count("▀") for line in lines] == [10] * 10
+    assert ["38;2;200;0;0" in line for line in lines] == [True] * 3 + [False] * 7
+    plain = Console(file=io.StringIO(), force_terminal=False)
+    print_picture(pixels, plain)
+    assert plain.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
 def test_the_command_prints_the_facts_and_writes_the_picture(source: Path, tmp_path: Path) -> None:

@@ -1,66 +1,37 @@
-"""Find a record by its number: what it holds, and what it was made of."""
+"""Find a record by its number in a shard or in a split: what it holds, and what it was made of."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from prep.errors import PrepError, RecordError, SourceError
 from prep.images.encoding.encode import encode_png
 from prep.images.encoding.record_pixels import make_decoder, pixels_of_record
+from prep.operations.tools.found_record import FoundRecord
+from prep.output.index.places import places_of
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.settings.output_names import FORMATS
-from prep.shards.formats.base import Label, Values, format_of_file, shards_among
+from prep.shards.formats.base import Label, format_of_file, shards_among
 from prep.sources.base import UNLABELLED, ImageEntry
 from prep.storage.arguments import admit
 from prep.storage.locate import locate
 from prep.storage.location import Location
 from prep.text import counted, quoted, reason_and_file, reason_of
+from prep.training.opened_split import open_output
+from prep.training.shard_access.record_reader import Places, RecordReader
 
-# The first bytes of a kind of file, and what names of such files end in.
+# The first bytes of a kind of file.
 _BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"GIF8": "GIF"}
-_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WebP": (".webp",), "GIF": (".gif",)}
 
 
 _EXPECTED = f"a shard ({', '.join(f'*{f.suffix}' for f in FORMATS.values())}), or a folder of them"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundRecord:
-    """A record, and what its output knows of it.
-
-    Attributes:
-        shard: path or URL of its file.
-        number: of the record in it, counted from 0.
-        label: as stored: one number, or a list.
-        classes: the classes that the label stands for, as people are shown them; none if unknown.
-        source: the image file that it was made of, relative to the source; None if unknown.
-        width, height: in pixels.
-        picture: an image file: as it is stored, or a PNG of samples.
-        kind: of ``picture``, such as ``JPEG``.
-        samples: how they are stored; None for an image file.
-        features: what the record holds besides image and label: values by name.
-    """
-
-    shard: str
-    number: int
-    label: Label
-    classes: tuple[str, ...]
-    source: str | None
-    width: int
-    height: int
-    picture: bytes
-    kind: str
-    samples: str | None
-    features: Mapping[str, Values]
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """The extensions that a file with this picture may have."""
-        return _SUFFIXES[self.kind]
 
 
 def find_record(
@@ -88,6 +59,47 @@ def find_record(
         f"record: {quoted(place)} holds {counted(passed, 'record')}, counted from 0; "
         f"there is none of number {number:,}"
     )
+
+
+def show(
+    output: str | os.PathLike[str],
+    split: str = "train",
+    row: int = 0,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> FoundRecord:
+    """Show a record of an output: label, class, picture and source.
+
+    Args:
+        output: an output folder, or its URL.
+        split: name of the split.
+        row: number of the record in the split, counted from 0, as for :func:`prep.open` and in
+            ``images.parquet``.
+        storage_options: options of its storage; see :class:`prep.Config`.
+
+    Raises:
+        SourceError: there is no finished run, no such split, or no such record.
+        RecordError: the record is damaged.
+        StorageUnavailable: it is in a storage that does not answer.
+    """
+    journal, plan = open_output(output, split, storage_options)
+    places = places_of(journal, plan, split)
+    if not 0 <= row < len(places):
+        raise SourceError(
+            f"row: {quoted(split)} holds {counted(len(places), 'record')}, counted from 0; there "
+            f"is none of number {row:,}"
+        )
+    shard = int(places.shards[row])
+    number = row - int(np.searchsorted(places.shards, shard))
+    path = journal.layout.root / places.files[shard]
+    if plan.compression:
+        data, _ = _read(path, number)
+        assert data is not None  # There are as many records as the receipt of the shard says.
+    else:
+        reader = RecordReader([path], [int(places.sizes[shard])], format_of_file(path.name))
+        where = Places(np.zeros(1, int), places.offsets[[row]], places.lengths[[row]])
+        data = reader.read(where)[0]
+    return replace(_found(path, number, data), split=split, row=row)
 
 
 def _shards(place: str) -> Sequence[Location]:
@@ -154,6 +166,7 @@ def _found(path: Location, number: int, data: bytes) -> FoundRecord:
         picture=record.image if kind else encode_png(pixels),
         kind=kind or "PNG",
         samples=None if kind else settings.encoding if settings else "raw",
+        pixels=pixels,
         features=features,
     )
 

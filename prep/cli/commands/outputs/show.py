@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -12,13 +13,7 @@ from prep.cli.files import writable, write
 from prep.cli.options import storage_option
 from prep.cli.parameters import Count, Path
 from prep.errors import ConfigError
-from prep.text import brief, counted, one_line, quoted
-
-if TYPE_CHECKING:
-    from prep.operations.tools.lookup import FoundRecord
-
-
-_LONGEST_VALUE = 200  # characters of a feature
+from prep.text import one_line, quoted
 
 
 class _Number(Count):
@@ -39,8 +34,19 @@ class _Number(Count):
 
 
 @click.command()
-@click.argument("shard", metavar="SHARD", type=Path())
-@click.argument("number", metavar="[N]", type=_Number(min=0), default=0)
+@click.argument("shard", metavar="SHARD|OUTPUT", type=Path())
+@click.argument("number", metavar="[N]", type=_Number(min=0), required=False)
+@click.option(
+    "--split",
+    metavar="NAME",
+    help="Show a record of this split of OUTPUT. [train, if --row is given]",
+)
+@click.option(
+    "--row",
+    type=Count(min=0),
+    metavar="N",
+    help="Number of the record in the split, as in images.parquet and for prep.open. [0]",
+)
 @click.option(
     "-o",
     "--output",
@@ -50,18 +56,31 @@ class _Number(Count):
 )
 @storage_option
 def show(
-    shard: str, number: int, output: str | None, storage_options: Mapping[str, Any] | None
+    shard: str,
+    number: int | None,
+    split: str | None,
+    row: int | None,
+    output: str | None,
+    storage_options: Mapping[str, Any] | None,
 ) -> None:
-    """Show record N of SHARD: label, class, picture and source.
+    """Show record N of SHARD, or of a split of OUTPUT: label, class, picture and source.
 
     N counts from 0, the default. If SHARD is a folder, N counts on through its shards, in order of
-    their names.
-    """
-    from prep.operations.tools.lookup import find_record
+    their names. With --split or --row, the record is one of a split of OUTPUT.
 
+    A terminal with colours shows the picture, too.
+    """
+    from prep.operations.tools import lookup
+
+    in_split = split is not None or row is not None
+    if in_split and number is not None:
+        raise click.UsageError(f"expected --row {number} with --split, got N; give one of them")
     file = None if output is None else writable(output)
-    found = find_record(shard, number, storage_options)
-    rows = _rows(found)
+    if in_split:
+        found = lookup.show(shard, split or "train", row or 0, storage_options=storage_options)
+    else:
+        found = lookup.find_record(shard, number or 0, storage_options)
+    rows = found.facts
     if file is not None:
         _require_ending(file.suffix, found.suffixes)
         write(file, found.picture)
@@ -69,29 +88,10 @@ def show(
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         click.echo(f"{name:{width}}  {one_line(value)}")
+    if sys.stdout.isatty():
+        from prep.cli.half_blocks import print_picture
 
-
-def _rows(found: FoundRecord) -> list[tuple[str, str]]:
-    one_hot = f" (one-hot of {len(found.label)})" if len(found.label) > 1 else ""
-    number = found.label.index(1) if one_hot and 1 in found.label else found.label[0]
-    stored = f"{found.kind} of {counted(len(found.picture), 'byte')}"
-    if found.samples:
-        stored = f"{found.samples} samples"
-    return [
-        ("shard", found.shard),
-        ("record", f"{found.number:,}"),
-        ("label", f"{number}{one_hot}"),
-        ("class", " or ".join(found.classes) or "not known"),
-        ("picture", f"{found.width} × {found.height}, {stored}"),
-        ("made of", found.source or "not known"),
-        *((name, _text(values)) for name, values in found.features.items()),
-    ]
-
-
-def _text(values: Sequence[object]) -> str:
-    """Return the values of a feature on one line."""
-    texts = [os.fsdecode(value) if isinstance(value, bytes) else str(value) for value in values]
-    return brief(", ".join(texts) or "no value", _LONGEST_VALUE)
+        print_picture(found.pixels)
 
 
 def _require_ending(suffix: str, expected: tuple[str, ...]) -> None:
