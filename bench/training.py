@@ -160,7 +160,9 @@ def main(photos: Path | None, images: int, rounds: int, only: tuple[str, ...]) -
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            found[name].append(_in_a_process(name, outputs["GZIP" in name], images, images))
+            row = _in_a_process(name, outputs["GZIP" in name], images, images)
+            found[name].append(row)
+            click.echo(f"  {name}: {row['rate']:,.0f}/s, {row['core']:,.0f}/s of a core", err=True)
     click.echo("reader | images/s | images/s of a core | peak MB | checkpoint | to a first batch")
     for name, rows in found.items():
         of = {key: statistics.median(row[key] for row in rows) for key in rows[0]}

@@ -232,3 +232,16 @@ def test_outputs_with_other_targets_or_classes_are_not_merged(tmp_path: Path) ->
     value = prepared(tmp_path / "value", CASES["value"])
     with pytest.raises(ConfigError, match="target: soft in"):
         prep.merge([soft, value], tmp_path / "whole")
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset"])
+def test_load_gives_the_same_labels_in_any_order(case: Case, format: str, tmp_path: Path) -> None:
+    output = prepared(tmp_path, case, format=format)
+    wanted = [label for _, label in prep.open(output)]
+    form = Journal(str(output)).stored_plan().label_form
+    for how, order in ({}, range(COUNT)), ({"shuffle": True}, prep.Order(COUNT, epochs=1)):
+        dataset = prep.load(output, **how)
+        assert dataset.element_spec[1].shape == form.shape
+        found = [label for _, label in dataset.as_numpy_iterator()]
+        assert found[0].dtype == form.dtype
+        assert np.array_equal(found, [wanted[number] for number in order])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -236,6 +237,24 @@ def test_keras_trains_on_a_new_order_each_epoch(output_of: OutputOf) -> None:
     assert [len(epoch) for epoch in seen] == [ALL] * 3
     assert sorted(seen[0]) == sorted(seen[1]) == sorted(seen[2])
     assert seen[0] != seen[1] != seen[2] != seen[0]
+
+
+def test_records_of_any_form_are_read_in_any_order(output_of: OutputOf) -> None:
+    whole = loaded(output_of())
+    for more in ({"record": "tf-slim"}, {"features": ["filename", "width"]}):
+        output = output_of(**more)
+        assert loaded(output) == whole
+        order = prep.Order(ALL, seed=1, epochs=1)
+        assert loaded(output, shuffle=True, seed=1) == [whole[number] for number in order]
+
+
+def test_an_output_of_the_version_before_is_read_in_any_order(tmp_path: Path) -> None:
+    output = Path(__file__).parents[1] / "output/version_0_1_0/complete"
+    copy = shutil.copytree(output, tmp_path / "complete")
+    assert "measures" not in next(copy.glob(".prep/receipts/*/*")).read_text()
+    found = loaded(copy, shuffle=True)
+    assert Counter(found) == Counter(loaded(copy))
+    assert found != loaded(copy)
 
 
 # Parts of a split
