@@ -19,7 +19,7 @@ demo: $(VENV)/installed-demo  ## make a small photo set and prepare it
 test: $(VENV)/installed-test  ## the tests, in a few minutes
 	$(BIN)/python -m pytest $(BESIDE) -m "not slow"
 
-test-slow: $(VENV)/installed-readers $(VENV)/azurite/$(AZURITE)  ## those that take longer
+test-slow: $(VENV)/installed-readers $(VENV)/streaming $(VENV)/azurite/$(AZURITE)  ## those that take longer
 	$(BIN)/python -m pytest $(BESIDE) -m slow
 
 lint: $(VENV)/installed-test
@@ -34,6 +34,11 @@ bench: $(VENV)/installed-test  ## throughput against the codec limit and the art
 $(VENV)/installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[$*]'
+	touch $@
+
+# MosaicML's Streaming without what it installs for storages and text, which no test needs.
+$(VENV)/streaming: $(VENV)/installed-readers
+	$(INSTALL) --no-deps mosaicml-streaming
 	touch $@
 
 $(VENV)/azurite/$(AZURITE): | $(VENV)/installed-test
