@@ -23,6 +23,7 @@ from prep.errors import ConfigError, OutputConflict, RecordError, SourceError
 from prep.operations.tools import export as exports
 from prep.shards.exports import exported_shard
 from prep.shards.exports.parquet_export import ParquetExport
+from tests.support.label_targets import TARGETS, prepared_targets
 from tests.support.outputs import placed_here, prepare
 from tests.support.pictures import write_tree
 from tests.support.read_back import read_back
@@ -97,6 +98,16 @@ def test_a_parquet_export_is_read_as_a_source_with_its_splits_and_classes(
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features["label"] == {"names": ["cat", "dog"], "_type": "ClassLabel"}
     assert features["image"] == {"_type": "Image"}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_labels_that_are_not_one_class_are_exported(target: str, tmp_path: Path) -> None:
+    output = prepared_targets(tmp_path, target)
+    for to in ("webdataset", "parquet", "mds"):  # Labels are compared as they are read again.
+        assert exports.export(output, tmp_path / to, to).images == {"train": 4}
+    column = pq.read_table(tmp_path / "parquet/data")["label"].to_pylist()
+    labels = [tuple(label) if isinstance(label, list) else (label,) for label in column]
+    assert labels == [record.label for record in read_back(output, "train")]
 
 
 def test_chosen_splits_alone_are_exported(output: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import prep
 from prep.operations.tools import export as exports
 from prep.shards.exports.base import ExportName
 from prep.shards.formats.example import parse_example
+from tests.support.label_targets import TARGETS, prepared_targets
 from tests.support.outputs import placed_here, prepare
 from tests.support.pages import run_below
 from tests.support.pictures import write_tree
@@ -82,6 +83,20 @@ def test_hugging_face_opens_a_parquet_export_with_images_and_classes(
         for row in stored
     ]
     assert Counter(found) == Counter(read_back(output, "train"))
+
+
+def test_hugging_face_opens_labels_that_are_not_one_class(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    for target in TARGETS:
+        (tmp_path / target).mkdir()
+        output = prepared_targets(tmp_path / target, target)
+        exports.export(output, tmp_path / target / "tables", "parquet")
+        tables, cache = str(tmp_path / target / "tables"), str(tmp_path / "cache")
+        rows = datasets.load_dataset(tables, cache_dir=cache)["train"]
+        found = [(row,) if isinstance(row, float) else tuple(row) for row in rows["label"]]
+        assert found == [record.label for record in read_back(output, "train")]
+        if target == "multi":
+            assert rows.features["label"].feature.names == ["cat", "dog", "eel"]
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import prep
+from tests.support.label_targets import TARGETS, prepared_targets
 from tests.support.outputs import prepare
 from tests.support.pages import run_below
 from tests.support.pictures import write_tree
@@ -172,3 +173,17 @@ def test_a_shard_without_records_and_a_moved_output_are_read(tmp_path: Path) -> 
     builder = tfds.builder_from_directory(moved)
     assert sorted(builder.info.splits["train"].shard_lengths) == [0, 0, 1]
     assert undecoded(builder, "train") == read_back(moved, "train")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_labels_that_are_not_one_class_are_read_as_they_are(target: str, tmp_path: Path) -> None:
+    output = prepared_targets(tmp_path, target)
+    builder = tfds.builder_from_directory(output)
+    assert undecoded(builder, "train") == read_back(output, "train")
+    label = builder.info.features["label"]
+    if target == "multi":
+        assert isinstance(label, tfds.features.Sequence)
+        assert label.feature.names == ["cat", "dog", "eel"]
+    else:
+        assert (label.shape, label.np_dtype) == ((3,) if target == "soft" else (), np.float32)
+        assert not (output / "label.labels.txt").exists()

@@ -97,7 +97,8 @@ def tfds_files(
     format = plan.config.format if written else "tfrecord"
     if tfds_obstacle(format, plan.compression if written else None, plan.splits):
         return {}
-    names = label_names(plan.labels)
+    of_classes = plan.label_form.target in ("class", "multi")
+    names = label_names(plan.labels) if of_classes else None
     features = {
         plan.features.image: _image_feature(plan.settings),
         plan.features.label: _label_feature(plan.label_form, names),
@@ -166,7 +167,7 @@ def _image_feature(settings: ImageSettings) -> Feature:
 
 def _label_feature(form: LabelForm, names: tuple[str, ...] | None) -> Feature:
     """Return the feature of a label: of a class, or of several, if their numbers have names."""
-    if names is not None and form.target in ("class", "multi"):
+    if names is not None:
         content = {"numClasses": str(len(names))}
         one = _feature("class_label_feature.ClassLabel", classLabel=content)
         return one if form.target == "class" else _sequence(one)

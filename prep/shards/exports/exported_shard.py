@@ -140,7 +140,7 @@ def _images(
             for number, (entry, data) in enumerate(zip(entries, records, strict=False), 1):
                 record = format.parse(data)
                 key, size = record_key(shard.index, number - 1), sizes[number - 1]
-                sample = Sample(record.image, entry.class_name, entry.name, key, *size)
+                sample = Sample.of(record.image, entry, key, size)
                 yield ExportedImage(sample, record.label, data)
             next(records, None)
             if number < len(entries):
