@@ -7,8 +7,10 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -349,3 +351,41 @@ def test_indexes_are_those_of_tfrecord2idx(finished: Path, tmp_path: Path) -> No
         tool.create_index(str(shard), str(tmp_path / "index"))
         index = finished / "index" / shard.parent.name / f"{shard.stem}.idx"
         assert index.read_bytes() == (tmp_path / "index").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda output: edit(output / "images.parquet"),
+        lambda output: (output / "images.parquet").write_bytes(b""),
+        lambda output: (output / "images.parquet").write_bytes(b"PAR1" * 9),
+        lambda output: rewritten(output, size=lambda sizes: sizes[::-1]),
+        lambda output: rewritten(output, size=lambda sizes: [*sizes[1:], 99]),
+        lambda output: rewritten(output, row=lambda rows: rows[:4]),
+        lambda output: rewritten(output, **{"class": lambda names: ["cow"] * len(names)}),
+        lambda output: rewritten(output, about=b"{}"),
+        lambda output: rewritten(output, about=b'{"fingerprint": "00", "splits": {}}'),
+        lambda output: rewritten(output, about=b"nonsense"),
+    ],
+)
+def test_a_table_of_other_shards_is_not_believed(
+    output: Path, harm: Callable[[Path], object]
+) -> None:
+    journal, plan = opened(output)
+    expected = places_of(journal, plan, "train")
+    harm(output)
+    shards = [shard for shard in plan.shards if shard.split == "train"]
+    assert read_split(journal.layout.images, plan, shards, expected.sizes.tolist()) is None
+    assert same(places_of(journal, plan, "train"), expected)
+
+
+def rewritten(output: Path, about: bytes = b"", **change: Callable[[Any], Any]) -> None:
+    """Write the table again with another column, or with other metadata."""
+    table = pq.read_table(output / "images.parquet")
+    columns = table.to_pydict()
+    for name, changed in change.items():
+        columns[name] = changed(columns[name])
+    rows = min(map(len, columns.values()))
+    schema = table.schema.with_metadata({b"prep": about or table.schema.metadata[b"prep"]})
+    other = pa.table({name: values[:rows] for name, values in columns.items()}, schema=schema)
+    pq.write_table(other, output / "images.parquet", compression="zstd", row_group_size=11)
