@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prep.errors import OutputConflict
+from prep.output.index.derived import has_indexes
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.planning.fingerprint import (
@@ -48,6 +49,11 @@ def require_room(
             + "; ".join(differences.values())
             + f"); {more}choose another output, or pass `overwrite=True` to replace it"
         )
+    if has_indexes(plan) and journal.layout.index.is_file():
+        raise OutputConflict(
+            f"output: {journal.layout.index} is a file, where a run has a folder with the indexes "
+            "of shards; move it away, or choose another output"
+        )
     for in_the_way in _in_the_way(journal, plan, stored):
         if overwrite and not _is_folder(in_the_way):
             continue
@@ -84,8 +90,6 @@ def _in_the_way(journal: Journal, plan: RunPlan, stored: RunPlan | None) -> Iter
             continue
         if _is_folder(path) or (stored is None and (path.exists() or path.is_symlink())):
             yield path
-    if layout.index.is_file():
-        yield layout.index
     if stored is None:
         for split in plan.counts:
             yield from journal.index_files(split)

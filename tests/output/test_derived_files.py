@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import prep
-from prep.errors import PrepError, RecordError
+from prep.errors import OutputConflict, PrepError, RecordError
 from prep.output.index.image_table import read_split
 from prep.output.index.places import SplitPlaces, places_of, record_names
 from prep.output.journal import Journal
@@ -389,3 +389,32 @@ def rewritten(output: Path, about: bytes = b"", **change: Callable[[Any], Any]) 
     schema = table.schema.with_metadata({b"prep": about or table.schema.metadata[b"prep"]})
     other = pa.table({name: values[:rows] for name, values in columns.items()}, schema=schema)
     pq.write_table(other, output / "images.parquet", compression="zstd", row_group_size=11)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_in_the_way_is_told_before_any_work(
+    source: Path, tmp_path: Path, overwrite: bool
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    config = prep.Config(source=str(source), output=str(output), size=16)
+    (output / "index").write_text("mine")
+    with pytest.raises(OutputConflict, match="index is a file, where a run has a folder"):
+        prep.run(config, overwrite=overwrite)
+    (output / "index").unlink()
+    (output / "images.parquet").mkdir()
+    with pytest.raises(OutputConflict, match=r"images\.parquet is in the way"):
+        prep.run(config, overwrite=overwrite)
+    assert [path.name for path in output.iterdir()] == ["images.parquet"]
+
+
+def test_files_of_others_with_our_names_are_kept_until_they_may_be_replaced(
+    source: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    theirs = output / "index/train/train-00000-of-00001.idx"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(OutputConflict, match="is in the way, and was not made by this run"):
+        prep.run(prep.Config(source=str(source), output=str(output), size=16))
+    assert theirs.read_text() == "mine"

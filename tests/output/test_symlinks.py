@@ -385,6 +385,7 @@ def acts(client: Client) -> dict[str, Callable[[Path], Any]]:
         "repair": lambda home: prep.verify(home / "out", client, repair=True),
         "verify": lambda home: prep.verify(home / "out", client),
         "report": lambda home: prep.report_page(home / "out"),
+        "index": lambda home: prep.index(home / "out"),
     }
 
 

@@ -39,7 +39,7 @@ def publish_derived(journal: Journal, plan: RunPlan, receipts: Sequence[ShardRec
     right = _are_right(layout, files)
     wrong = {file.path for file, is_right in zip(files, right, strict=True) if not is_right}
     strays = _strays(journal, plan, files)
-    if not wrong and not strays:
+    if (not wrong and not strays) or not _holds(journal, plan):
         return
     layout.dataset_info.remove_file(within=root)  # It says that all others are there.
     wrong.add(layout.dataset_info)
@@ -52,6 +52,12 @@ def publish_derived(journal: Journal, plan: RunPlan, receipts: Sequence[ShardRec
         if file.path in wrong and file.path.parent == root:
             journal.require_lock(ask=True)  # Whoever was suspended may have lost it by now.
             file.path.publish(file.data, within=root)
+
+
+def _holds(journal: Journal, plan: RunPlan) -> bool:
+    """Return whether an output still has a plan: without its lock, another run may have begun."""
+    stored = None if journal.is_locked else journal.stored_plan()
+    return stored is None or stored.fingerprint.digest == plan.fingerprint.digest
 
 
 def wrong_files(
