@@ -86,7 +86,7 @@ def print_splits(plan: RunPlan) -> None:
 
 def _table_of_classes(plan: RunPlan) -> Table:
     """Return the images of a plan by class and split, and their sums."""
-    classes = class_table(plan.counts, plan.labels.numbers, plan.class_names)
+    classes = class_table(plan.counts, plan.labels.texts(plan.classes), plan.class_names)
     table = Table("class")
     for title in classes.titles[1:]:
         table.add_column(Text(one_line(title)), justify="right")

@@ -66,7 +66,7 @@ def _plan(plan: RunPlan) -> dict[str, Any]:
     return {
         "title": plan.title,
         "facts": plan_facts(plan),
-        "classes": class_table(plan.counts, plan.labels.numbers, plan.class_names),
+        "classes": class_table(plan.counts, plan.labels.texts(plan.classes), plan.class_names),
     }
 
 

@@ -316,6 +316,24 @@ class LabelMap:
         """Return the number of a class, -1 for ``UNLABELLED``."""
         return NO_LABEL if name == UNLABELLED else self.numbers[name]
 
+    def aliases(self, name: str) -> frozenset[str | int]:
+        """Return the names and numbers by which a class may be called, or one of several.
+
+        >>> sorted(LabelMap.build(["bird", "boat"]).aliases("boat"), key=str)
+        [1, 'boat']
+        """
+        single = single_classes([name], self.target) or (name,)
+        return frozenset((name, *single, *map(self.number, single)))
+
+    def texts(self, classes: Iterable[str]) -> dict[str, str]:
+        """Return the labels of classes as people are shown them; of no class with a value."""
+        if self.target == "value":
+            return dict.fromkeys(classes, "")
+        return {name: ", ".join(map(str, self._shown(name))) for name in with_label(classes)}
+
+    def _shown(self, name: str) -> tuple[int, ...]:
+        return self.feature(name) if self.target == "multi" else (self.number(name),)
+
     def to_json(self) -> dict[str, int | list[int]]:
         """Return the map as it is stored: numbers or one-hot lists."""
         if self.width is None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from prep.errors import SourceError
 from prep.images.encoding.record_pixels import stored_image
-from prep.output.index.places import places_of, record_names
+from prep.output.index.places import places_of, record_names, record_targets
 from prep.shards.formats.base import Record, record_format
 from prep.storage.backends.grants import OPTIONS
 from prep.storage.local import close_kept_files
@@ -111,14 +111,23 @@ class OpenedRecords:
     def classes(self) -> Mapping[int, str]:
         """The names of classes by number."""
         found: dict[int, str] = {}
+        if self.plan.labels.target == "value":
+            return found
         for name, number in sorted(self.plan.labels.numbers.items(), key=lambda item: item[1]):
             found[number] = f"{found[number]} or {name}" if number in found else name
         return found
 
     def labels_of(self, records: Numbers) -> npt.NDArray[Any]:
         """Return the labels of records, as elements have them."""
+        if self.plan.label_form.is_floating:
+            numbers = self._targets[records]
+            return numbers if self.plan.label_form.shape else numbers[:, 0]
         by_row = self.plan.label_form.arrays([*map(self.plan.labels.feature, self.plan.classes)])
         return by_row[self._places.classes[records]]
+
+    @cached_property
+    def _targets(self) -> npt.NDArray[np.float32]:
+        return record_targets(self._journal, self.plan, self._places)
 
     def names_of(self, records: Numbers) -> list[str]:
         """Return the path of the source image of records, relative to the source.
@@ -144,8 +153,7 @@ class OpenedRecords:
         Raises:
             SourceError: there is no such class.
         """
-        numbers = self.plan.labels.number
-        named = [(row, {name, numbers(name)}) for row, name in enumerate(self.plan.classes)]
+        named = [*enumerate(map(self.plan.labels.aliases, self.plan.classes))]
         found = {wanted: [row for row, known in named if wanted in known] for wanted in classes}
         for wanted, rows in found.items():
             if not rows:

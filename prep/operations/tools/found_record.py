@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prep.images.decoders.values import Pixels
+from prep.settings.choices import Target
 from prep.shards.formats.base import Label, Values
 from prep.text import Displayable, brief, counted
 
@@ -25,6 +26,7 @@ class FoundRecord(Displayable):
         shard: path or URL of its file.
         number: of the record in it, counted from 0.
         label: as stored: one number, or a list.
+        target: what the label says.
         classes: the classes that the label stands for, as people are shown them; none if unknown.
         source: the image file that it was made of, relative to the source; None if unknown.
         width, height: in pixels.
@@ -40,6 +42,7 @@ class FoundRecord(Displayable):
     shard: str
     number: int
     label: Label
+    target: Target = "class"
     classes: tuple[str, ...]
     source: str | None
     width: int
@@ -66,23 +69,36 @@ class FoundRecord(Displayable):
             *in_split,
             ("shard", self.shard),
             ("record", f"{self.number:,}"),
-            ("label", _label_text(self.label)),
-            ("class", " or ".join(self.classes) or "not known"),
+            ("label", _label_text(self.label, self.target)),
+            *self._classes,
             ("picture", f"{self.width} × {self.height}, {stored}"),
             ("made of", self.source or "not known"),
             *((name, _text(values)) for name, values in self.features.items()),
         ]
 
+    @property
+    def _classes(self) -> list[tuple[str, str]]:
+        """The classes of the record, or that of its largest number."""
+        if self.target == "value":
+            return []
+        told = " or ".join(self.classes) or "not known"
+        if self.target == "multi":
+            return [("classes", told if self.label else "none")]
+        return [("class" if self.target == "class" else "likeliest", told)]
 
-def _label_text(label: Label) -> str:
+
+def _label_text(label: Label, target: Target = "class") -> str:
     """Return a label for people; a one-hot list as the position of its one.
 
-    >>> _label_text((7,)), _label_text((0, 1, 0)), _label_text((3, 5)), _label_text((0.25, 0.75))
-    ('7', '1 (one-hot of 3)', '3, 5', '0.25, 0.75')
+    >>> _label_text((7,)), _label_text((0, 1, 0)), _label_text((0.25, 0.75))
+    ('7', '1 (one-hot of 3)', '0.25, 0.75')
+    >>> _label_text((0, 1), "multi"), _label_text((), "multi")
+    ('0, 1', 'none')
     """
-    if len(label) > 1 and sorted(label) == [0] * (len(label) - 1) + [1]:
+    if target == "class" and len(label) > 1 and sorted(label) == [0] * (len(label) - 1) + [1]:
         return f"{label.index(1)} (one-hot of {len(label)})"
-    return brief(", ".join(f"{number:.9g}" for number in label), _LONGEST_VALUE)
+    numbers = (str(n) if isinstance(n, int) else f"{n:.7g}" for n in label)
+    return brief(", ".join(numbers) or "none", _LONGEST_VALUE)
 
 
 def _text(values: Sequence[object]) -> str:

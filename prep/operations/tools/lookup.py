@@ -152,13 +152,16 @@ def _found(path: Location, number: int, data: bytes) -> FoundRecord:
         raise RecordError(f"{path}: record {number}: {error}") from None
     kind = _kind(record.image)
     if entry is not None:
-        classes: tuple[str, ...] = (entry.class_name,)
+        classes: tuple[str, ...] = (
+            (entry.class_name,) if plan and plan.labels.target != "value" else ()
+        )
     else:
         classes = _classes_of(record.label, plan) if plan else ()
     return FoundRecord(
         shard=str(path),
         number=number,
         label=record.label,
+        target=plan.labels.target if plan else "class",
         classes=tuple(map(plan.class_title, classes)) if plan else (),
         source=entry.name if entry else None,
         width=pixels.shape[1],

@@ -10,11 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from prep.config.model import AnyConfig, Config
 from prep.errors import ConfigError, PrepError
 from prep.operations.preparation import plan_images
 from prep.planning.plan import RunPlan
-from prep.sources.base import UNLABELLED
+from prep.sources.base import UNLABELLED, ImageEntry
+from prep.sources.columns import TARGET
+from prep.sources.labels import single_classes
 from prep.sources.manifest import entries_of
 from prep.sources.naming import SourceName, is_within
 from prep.storage.arguments import typed
@@ -137,6 +141,10 @@ def _keys_of(plan: RunPlan, keys: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(keys)
     if plan.config.label_map is not None:
         found["label_map"] = plan.config.label_map
+    if plan.config.target != "class":
+        found["target"] = plan.config.target
+    if plan.config.target == "soft":  # A list has no names for the numbers of a label.
+        found["label_map"] = plan.labels.to_json()
     if plan.config.seed:
         found["seed"] = plan.config.seed
     if plan.class_totals[UNLABELLED]:
@@ -165,11 +173,17 @@ def _lines(plan: RunPlan, prefix: str) -> Iterator[str]:
     start = 0
     for split, images in plan.splits.items():
         for entry in entries_of(plan.manifest.slice(start, images), plan.classes):
-            writer.writerow([_text(prefix + entry.name), _text(entry.class_name), split])
+            writer.writerow([_text(prefix + entry.name), _text(_label(entry)), split])
             yield line.getvalue()
             line.seek(0)
             line.truncate()
         start += images
+
+
+def _label(entry: ImageEntry) -> str:
+    """Return the label of an image as a list has it: its class, or numbers with blanks between."""
+    numbers = np.frombuffer(entry.target, "<f4").tolist()
+    return " ".join(map(repr, numbers)) if numbers else entry.class_name
 
 
 def _text(name: str) -> str:
@@ -198,14 +212,16 @@ def _require_read_back(plan: RunPlan, path: LocalPath, keys: dict[str, Any]) -> 
             f"write: the list can't be read back: {brief(sentence_of(error), _REASON)}; expected a "
             "source whose images a list can name: class folders, an archive or another list"
         ) from None
-    columns = ["size", "mtime"]
+    columns = ["size", "mtime", *({TARGET} & {*plan.manifest.column_names})]
     same = again.manifest.select(columns).equals(plan.manifest.select(columns))
     if dict(again.splits) != dict(plan.splits) or not same or _labelled(again) != _labelled(plan):
         raise ConfigError(
             "write: the list would not be read as the same images, classes and splits; rename "
             "images and classes whose names begin or end with blanks"
         )
-    return all(again.labels.numbers[name] == plan.labels.numbers[name] for name in again.labelled)
+    numbers = again.labels.numbers
+    names = single_classes(again.labelled, plan.config.target)
+    return all(numbers[name] == plan.labels.numbers[name] for name in names)
 
 
 def _labelled(plan: RunPlan) -> dict[str, dict[str, int]]:

@@ -2,8 +2,9 @@ r"""``images.parquet``: each image of an output, what became of it, and where it
 
 Its columns are ``split``, ``shard`` (the name of the file), ``row`` (the number of the record in
 its split, from 0), ``offset`` and ``size`` (of the record in its shard, with its framing and before
-any compression, in bytes), ``label`` (the number of the class), ``class``, ``name`` (relative to
-the source), ``width`` and ``height`` (of the source image, upright, in pixels) and ``outcome``. An
+any compression, in bytes), ``label`` (the number of the class; of other targets, a list of numbers
+of classes, a value, or a list with a number for each class), ``class``, ``name`` (relative to the
+source), ``width`` and ``height`` (of the source image, upright, in pixels) and ``outcome``. An
 image that was refused has no shard, row, offset, size, width or height. Sizes of images are null,
 too, where an earlier version wrote the record.
 
@@ -33,6 +34,7 @@ from prep.output.receipt import ShardReceipt
 from prep.parsing import parse_json
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
+from prep.sources.columns import TARGET, numbers_of
 from prep.sources.labels import NO_LABEL
 from prep.sources.tables.formats.parquet_footer import column_parts_in, end_of
 from prep.storage.location import Location
@@ -42,6 +44,7 @@ ROW_GROUP = 1 << 16
 #: The key of our part of the schema's metadata.
 METADATA = b"prep"
 _CODECS = frozenset((6,))  # The number of Zstandard in Parquet's format.
+_LISTS = pa.list_(pa.int64())
 _TEXTS = ("split", "shard", "class", "outcome")  # Of few values each.
 _SCHEMA = pa.schema(
     {
@@ -85,7 +88,7 @@ def image_table(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> bytes:
         receipts: of all shards, in the order of the plan, each with its measures.
     """
     about = {"fingerprint": plan.fingerprint.digest, "splits": _shards_by_split(plan, receipts)}
-    schema = _SCHEMA.with_metadata({METADATA: json.dumps(about)})
+    schema = _schema(plan).with_metadata({METADATA: json.dumps(about)})
     file = io.BytesIO()
     dictionaries: Any = list(_TEXTS)
     with pq.ParquetWriter(
@@ -243,7 +246,6 @@ def _tables(plan: RunPlan, split: str, rows: SplitRows, schema: pa.Schema) -> It
     """Yield the rows of a split, as many at a time as a row group has."""
     files = _texts([shard.name for shard in plan.shards if shard.split == split])
     classes = _texts(plan.classes)
-    labels = label_numbers(plan)
     records = np.cumsum(rows.written) - 1  # (images,): the record of each image that has one
     for start in range(0, len(rows.outcomes), ROW_GROUP):
         part = slice(start, start + ROW_GROUP)
@@ -257,7 +259,7 @@ def _tables(plan: RunPlan, split: str, rows: SplitRows, schema: pa.Schema) -> It
             "row": pa.array(found, mask=~written),
             "offset": _of_records(rows.offsets, found, written),
             "size": _of_records(rows.measures.lengths, found, written),
-            "label": pa.array(labels[numbers]),
+            "label": _label_column(plan, images),
             "class": classes.take(pa.array(numbers)),
             "name": _names(images["path"]),
             "width": _of_records(rows.measures.widths, found, written, unknown=0),
@@ -265,6 +267,33 @@ def _tables(plan: RunPlan, split: str, rows: SplitRows, schema: pa.Schema) -> It
             "outcome": pa.array(OUTCOMES).take(pa.array(outcomes)),
         }
         yield pa.table(columns).cast(schema)
+
+
+def _schema(plan: RunPlan) -> pa.Schema:
+    """Return the schema of the table, in which labels are of the plan's form."""
+    kind = {
+        "class": pa.int64(),
+        "multi": pa.list_(pa.int64()),
+        "value": pa.float32(),
+        "soft": pa.list_(pa.float32()),
+    }[plan.labels.target]
+    return _SCHEMA.set(_SCHEMA.get_field_index("label"), pa.field("label", kind))
+
+
+def _label_column(plan: RunPlan, images: pa.Table) -> pa.Array:
+    """Return the label of each of some images of the manifest."""
+    classes = images["class"].to_numpy()
+    if plan.labels.target == "class":
+        return pa.array(label_numbers(plan)[classes])
+    if plan.labels.target == "multi":
+        return pa.array(list(map(plan.labels.feature, plan.classes)), _LISTS).take(
+            pa.array(classes)
+        )
+    numbers = numbers_of(images[TARGET])
+    if plan.labels.target == "value":
+        return pa.array(numbers[:, 0])
+    flat = pa.array(numbers.reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, numbers.shape[1])
 
 
 def label_numbers(plan: RunPlan) -> npt.NDArray[np.int64]:

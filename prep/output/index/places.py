@@ -21,6 +21,7 @@ from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.sources import manifest
+from prep.sources.columns import TARGET, numbers_of
 from prep.text import quoted, reason_of, shown
 
 
@@ -95,12 +96,29 @@ def record_names(journal: Journal, plan: RunPlan, places: SplitPlaces) -> list[b
         SourceError: the manifest can't be read.
         StorageUnavailable: a storage does not answer.
     """
+    names: list[bytes] = _column_of_records(journal, plan, places, "path").to_pylist()
+    return names
+
+
+def record_targets(journal: Journal, plan: RunPlan, places: SplitPlaces) -> npt.NDArray[np.float32]:
+    """Return the numbers in the label of each record, float32 (records, numbers of a label).
+
+    Raises:
+        SourceError: the manifest can't be read.
+        StorageUnavailable: a storage does not answer.
+    """
+    return numbers_of(_column_of_records(journal, plan, places, TARGET))
+
+
+def _column_of_records(
+    journal: Journal, plan: RunPlan, places: SplitPlaces, name: str
+) -> pa.ChunkedArray:
+    """Return what the manifest says of each record; raise SourceError if it can't be read."""
     try:
-        paths = manifest.read(journal.manifest_of(plan), ["path"])["path"]
-        names: list[bytes] = paths.take(pa.array(places.rows)).to_pylist()
+        column = manifest.read(journal.manifest_of(plan), [name])[name]
+        return column.take(pa.array(places.rows))
     except (OSError, ValueError, IndexError, pa.ArrowException) as error:
         raise _unreadable(journal, error) from None
-    return names
 
 
 def _from_receipts(

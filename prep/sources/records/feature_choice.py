@@ -242,7 +242,10 @@ def _label_of_numbers(key: bytes, numbers: Sequence[int | float]) -> Label:
     if len(whole) == len(numbers) and sorted(whole) == [0] * (len(whole) - 1) + [1]:
         return whole.index(1)
     told = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
-    raise ValueError(f"{_shown(key)} is {told}; expected one whole number, or a one-hot list")
+    raise ValueError(
+        f"{_shown(key)} is {told}; expected one whole number, or a one-hot list; other "
+        "labels need `target`: multi, value or soft"
+    )
 
 
 def _shown(key: bytes) -> str:

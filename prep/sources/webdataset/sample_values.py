@@ -119,7 +119,7 @@ def _label_of_value(value: Any, place: ValuePlace, member: str) -> Label:
             return value.index(1)
     raise SourceError(
         f"source: {quoted(member)} has {shown(value)} for {quoted('.'.join(place.path))}; expected "
-        "a whole number, a name or a one-hot list"
+        "a whole number, a name or a one-hot list; other labels need `target`: multi, value or soft"
     )
 
 

@@ -11,7 +11,6 @@ from prep.display.page.samples import MOST_CLASSES, shown_classes, thumbnails_pe
 from prep.display.page.section import Figure, Section, View, make_section
 from prep.planning.description import describe_share
 from prep.planning.splitting.balance import balance_of
-from prep.sources.base import UNLABELLED
 from prep.sources.labels import NO_LABEL, with_label
 from prep.text import counted, one_line, some
 
@@ -69,6 +68,7 @@ def _rows(view: View, by_size: Sequence[str]) -> list[dict[str, Any]]:
     names: Sequence[str] = list(totals)
     if len(names) > _MOST_ROWS:
         names = [*by_size[: _MOST_ROWS // 2], *by_size[-_MOST_ROWS // 2 :]]
+    labels = facts.plan.labels.texts(names)
     rows = []
     for name in names:
         counts = [facts.totals[split].written.get(name, 0) for split in facts.splits]
@@ -76,9 +76,7 @@ def _rows(view: View, by_size: Sequence[str]) -> list[dict[str, Any]]:
             {
                 "name": view.title(name),
                 "anchor": _anchor(view, name),
-                "label": NO_LABEL
-                if name == UNLABELLED
-                else facts.plan.labels.numbers.get(name, ""),
+                "label": labels.get(name, NO_LABEL),
                 "counts": counts,
                 "total": totals[name],
                 "refused": refused[name],
