@@ -236,7 +236,7 @@ def _require_no_first_label(config: Config, origin: str) -> None:
     if config.first_label:
         raise ConfigError(
             f"first_label: got {config.first_label}, and the label map {origin} numbers the "
-            "classes, too; give one of them"
+            "classes, too; leave first_label out, or pass a label_map with the numbers wanted"
         )
 
 

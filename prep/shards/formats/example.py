@@ -24,8 +24,13 @@ _Bytes = bytes | memoryview
 _FLOATS, _INTEGERS = 2, 3  # fields of a Feature
 
 
+_ONE_BYTE = [bytes((value,)) for value in range(0x80)]  # Most varints in a record.
+
+
 def _varint(value: int) -> bytes:
     """Return a base-128 varint; negative numbers as their 64-bit two's complement."""
+    if 0 <= value < 0x80:
+        return _ONE_BYTE[value]
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:
@@ -37,7 +42,7 @@ def _varint(value: int) -> bytes:
 
 def _header(number: int, length: int) -> bytes:
     """Return the tag and length of a length-delimited (wire type 2) field."""
-    return bytes((number << 3 | 2,)) + _varint(length)
+    return _ONE_BYTE[number << 3 | 2] + _varint(length)
 
 
 def _field(number: int, payload: bytes) -> bytes:
