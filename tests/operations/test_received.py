@@ -41,7 +41,7 @@ from prep.output.report.listings import decode_cell, encode_cell, publish_table
 from prep.parsing import Fields, parse_json
 from prep.planning.fingerprint import make_fingerprint
 from prep.settings.output_names import MOST_SHARDS
-from prep.shards.formats.example import parse_example
+from prep.shards.formats.example_parsing import parse_example
 from prep.shards.formats.tfrecord import FORMAT, frame
 from prep.shards.writer import RunRef, write_shard
 from prep.sources import manifest

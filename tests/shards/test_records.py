@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from prep.errors import RecordError
 from prep.settings.choices import Compression
 from prep.shards.formats.base import Record
-from prep.shards.formats.example import example, label_entry, number_entry, parse_example
+from prep.shards.formats.example import example, label_entry, number_entry
+from prep.shards.formats.example_parsing import example_values, parse_example
 from prep.shards.formats.tfrecord import FORMAT, detect_compression, frame
 from tests.support.pictures import short
 
@@ -112,6 +113,27 @@ def test_an_example_of_tensorflow_with_other_features_reads(
         }
     )
     assert parse_example(data) == (image, tuple(label))
+
+
+names = st.text(max_size=5) | st.sampled_from(["image_raw", "label", "image/class/label"])
+
+
+@given(image=images, label=labels, others=st.dictionaries(names, labels, max_size=3))
+def test_an_example_with_the_features_of_tf_slim_reads(
+    image: bytes, label: list[int], others: dict[str, list[int]]
+) -> None:
+    features = {name: int64_feature(values) for name, values in others.items()}
+    features.pop("image_raw", None)  # It would be the image.
+    slim = {"image/encoded": bytes_feature(image), "image/class/label": int64_feature(label)}
+    data = tf_example(**features | slim)
+    assert parse_example(data) == (image, tuple(label))
+    found = example_values(data)
+    assert found.pop("image/encoded") == (image,)
+    assert found == {
+        name: tuple(feature.int64_list.value)
+        for name, feature in (features | slim).items()
+        if name != "image/encoded"
+    }
 
 
 def test_features_read_in_any_order() -> None:

@@ -16,7 +16,7 @@ import pytest
 import prep
 from prep.operations.tools import export as exports
 from prep.shards.exports.base import ExportName
-from prep.shards.formats.example import parse_example
+from prep.shards.formats.example_parsing import parse_example
 from tests.support.label_targets import TARGETS, prepared_targets
 from tests.support.outputs import placed_here, prepare
 from tests.support.pages import run_below

@@ -2,8 +2,9 @@
 
 - ``base``: what a format is (:class:`~prep.shards.formats.base.RecordFormat`), and how the one of
   an output or a file is found.
-- ``tfrecord``: TFRecord files. ``example``: tf.train.Examples, written and parsed;
-  ``feature_entries``: the features of one, made of a sample.
+- ``tfrecord``: TFRecord files of tf.train.Examples. ``example``: makes them; ``example_parsing``:
+  takes them apart; ``feature_entries``: their features, made of a sample; ``protobuf``: their wire
+  format.
 - ``webdataset``: tar files.
 
 A record is a range of bytes of an uncompressed file: ``encoder`` makes it of a sample, ``writer``

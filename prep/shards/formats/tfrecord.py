@@ -32,7 +32,7 @@ from prep.shards.formats.base import (
     Writable,
     every,
 )
-from prep.shards.formats.example import example_values, features_among, parse_example
+from prep.shards.formats.example_parsing import example_values, features_among, parse_example
 from prep.shards.formats.feature_entries import example_encoder
 from prep.sources.labels import LabelMap
 from prep.sources.records.record_frames import HEADER, TRAILER, masked_crc
