@@ -17,6 +17,7 @@ import prep
 from prep.errors import UsageError
 from prep.training.orders.permutation import key, permuted
 from tests.support.outputs import prepare
+from tests.support.pages import run_below
 from tests.support.pictures import write_tree
 
 few = settings(max_examples=40, deadline=None)
@@ -249,6 +250,16 @@ def test_an_output_tells_orders_its_shards_and_classes(tmp_path: Path) -> None:
     assert sorted(runs) == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9, 10]]
     drawn = images.class_rows[list(prep.Order(images, balance="class", epochs=2))]
     assert Counter(drawn.tolist()) == {0: 11, 1: 11}
+
+
+def test_orders_are_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = {"train": {"cat": 7, "dog": 4}, "val": {"dog": 3}}
+    source = write_tree(tmp_path / "source", tree)
+    prepare(prep.Config(source=source, output=tmp_path / "shards", size=8))
+    monkeypatch.chdir(tmp_path)
+    found = run_below("training.md", "Orders and resuming")
+    assert found["order"].period == 4
+    assert np.bincount(found["datasets"][:12]).tolist() == [9, 3]
 
 
 @few

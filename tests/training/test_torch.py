@@ -16,6 +16,7 @@ import pytest
 import prep
 from prep.errors import UsageError
 from tests.support.outputs import prepare
+from tests.support.pages import code_below
 from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.torchvision_ops import load_torchvision
 
@@ -249,6 +250,19 @@ def test_what_an_order_says_is_not_said_again() -> None:
         prep.torch.sampler(prep.Order(5), seed=1)
     with pytest.raises(UsageError, match="without hosts and epochs"):
         prep.torch.sampler(prep.Order(5, epochs=1))
+
+
+def test_a_split_is_read_as_the_page_says(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shards").symlink_to(output)
+    monkeypatch.chdir(tmp_path)
+    code = code_below("training.md", "PyTorch")
+    assert "crop=227" in code
+    found: dict[str, Any] = {}
+    exec(code.replace("crop=227", "crop=16").replace("128", "8"), found)
+    assert found["images"].shape == (5, 3, 16, 16)
+    assert found["state"] == found["sampler"].start == 2 * COUNT
 
 
 # What becomes of an image
