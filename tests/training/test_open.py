@@ -20,6 +20,8 @@ from PIL import Image
 
 import prep
 from prep.errors import RecordError, SourceError
+from prep.images.encoding.encode import make_encoder
+from prep.images.encoding.record_pixels import stored_image
 from prep.images.processor import ImageProcessor
 from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import Record, record_format
@@ -130,6 +132,28 @@ def test_images_are_arrays(encoding: str, mode: str, make: Make) -> None:
         else:
             stored = np.asarray(Image.open(io.BytesIO(record.image)))
             assert np.array_equal(image, stored.reshape(SIZE, SIZE, -1)[..., :channels])
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png", "webp"])
+def test_an_image_of_another_size_is_not_decoded(encoding: str) -> None:
+    settings = ImageSettings(size=16, encoding=encoding)
+    encode = make_encoder(encoding, 90, None)
+    image = bytes(encode(np.zeros((17, 16, 3), np.uint8)))
+    with pytest.raises(RecordError, match="found 17 x 16"):
+        stored_image(image, settings)
+    with pytest.raises(RecordError, match="expected a whole"):
+        stored_image(bytes(encode(np.zeros((16, 16, 3), np.uint8)))[:20], settings)
+
+
+def test_samples_in_tar_files_are_arrays(make: Make) -> None:
+    found = [image.tobytes() for image, _ in prep.open(make(format="webdataset", encoding="raw"))]
+    assert found == [image.tobytes() for image, _ in prep.open(make(encoding="raw"))]
+
+
+def test_an_output_of_the_version_before_is_opened() -> None:
+    output = Path(__file__).parents[1] / "output/version_0_1_0/complete"
+    images = prep.open(output, decode=False)
+    assert list(images) == [(record.image, record.label[0]) for record in written(output)]
 
 
 def test_images_may_differ_in_size(make: Make) -> None:

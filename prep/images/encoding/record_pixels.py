@@ -12,12 +12,15 @@ import simplejpeg
 
 from prep.errors import RecordError, RefusedImage
 from prep.images.decoders.decode import Decoder
+from prep.images.decoders.limits import webp_size
+from prep.images.decoders.png import png_size
 from prep.images.decoders.values import Pixels
 from prep.settings.choices import IMAGE_FILES
 from prep.settings.image_settings import ImageSettings
 
 #: For image files in records: results may be more extreme than the images that they are made of.
 ANY_ASPECT = ImageSettings(max_aspect=1 << 16)
+_FILE_SIZES = {"png": png_size, "webp": webp_size}
 _SAMPLE_BYTES = {"raw": 1, "float32": 4}
 
 
@@ -71,24 +74,44 @@ def stored_image(image: bytes, settings: ImageSettings) -> npt.NDArray[Any]:
     """
     encoding, channels = settings.encoding, settings.channels
     if encoding == "jpeg":
-        return _of_jpeg(image, channels)
+        return _of_jpeg(image, settings)
     if encoding in IMAGE_FILES:
-        flags = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
-        found = cv2.imdecode(np.frombuffer(image, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-        if found is None:
-            raise RecordError(f"image_raw is not a whole {encoding.upper()}")
-        return np.asarray(found).reshape(*found.shape[:2], channels)
+        return _of_file(image, settings)
     shape = (settings.height, settings.width, channels)
     _require_samples(image, encoding, shape)
     return np.frombuffer(image, "<f4" if encoding == "float32" else np.uint8).reshape(shape).copy()
 
 
-def _of_jpeg(image: bytes, channels: int) -> npt.NDArray[np.uint8]:
+def _of_jpeg(image: bytes, settings: ImageSettings) -> Pixels:
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(image, "RGB" if channels == 3 else "GRAY")
+        height, width, _, _ = simplejpeg.decode_jpeg_header(image)
+        _require_size(height, width, settings)
+        pixels: Pixels = simplejpeg.decode_jpeg(image, "RGB" if settings.channels == 3 else "GRAY")
     except ValueError as error:
-        raise RecordError(f"image_raw is not a whole JPEG: {error}") from None
+        raise RecordError(f"expected a whole JPEG, found that: {error}") from None
     return pixels
+
+
+def _of_file(image: bytes, settings: ImageSettings) -> Pixels:
+    try:
+        _require_size(*_FILE_SIZES[settings.encoding](image), settings)
+    except RefusedImage as error:
+        raise RecordError(f"expected a whole {settings.encoding}, found that: {error}") from None
+    flags = cv2.IMREAD_COLOR_RGB if settings.channels == 3 else cv2.IMREAD_GRAYSCALE
+    data = np.frombuffer(image, np.uint8)
+    found = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if found is None:
+        raise RecordError(f"expected a whole {settings.encoding}, found one that is damaged")
+    return np.asarray(found, np.uint8).reshape(*found.shape[:2], settings.channels)
+
+
+def _require_size(height: int, width: int, settings: ImageSettings) -> None:
+    """Raise RecordError before an image is decoded that the settings do not allow."""
+    if not settings.may_have(height, width):
+        raise RecordError(
+            f"expected an image of the size that the settings ask for ({settings.size}), found "
+            f"{height} x {width}"
+        )
 
 
 def _require_samples(image: bytes, encoding: str, shape: tuple[int, int, int]) -> None:
