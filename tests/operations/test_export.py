@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,16 +20,17 @@ from click.testing import CliRunner
 
 import prep
 from prep.cli.main import main
-from prep.errors import ConfigError, OutputConflict, RecordError, SourceError
+from prep.errors import ConfigError, OutputConflict, PrepError, RecordError, SourceError
 from prep.operations.tools import export as exports
 from prep.shards.exports import exported_shard
+from prep.shards.exports.export_target import STATE, ExportTarget
 from prep.shards.exports.parquet_export import ParquetExport
 from tests.support.label_targets import TARGETS, prepared_targets
 from tests.support.outputs import placed_here, prepare
 from tests.support.pictures import write_tree
 from tests.support.read_back import read_back
+from tests.support.storages import S3
 
-STATE = exported_shard.STATE
 TREE = {"train": {"cat": 5, "dog": 4}, "val": {"dog": 3}}
 
 
@@ -168,6 +170,19 @@ def test_a_file_that_is_not_read_as_it_was_written_does_not_appear(
     assert contents(tmp_path / "tables") == {}
 
 
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any, path: Path, *_: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(ParquetExport, "write", full)
+    with pytest.raises(PrepError, match="the export can't be written: No space left on device"):
+        exports.export(output, tmp_path / "tables", "parquet")
+    assert contents(tmp_path / "tables") == {}
+
+
 def test_a_damaged_shard_is_named(source: Path, tmp_path: Path) -> None:
     output = prepared(source, tmp_path / "out")
     shard = next((output / "val").glob("*.tfrecord"))
@@ -204,10 +219,10 @@ def test_a_folder_with_something_else_is_left_alone(
 
 def test_two_exports_do_not_write_to_one_folder(output: Path, tmp_path: Path) -> None:
     opened = exports._open(output, None, None)
-    target = exported_shard.ExportTarget(folder=str(tmp_path / "both"), to="mds")
+    target = ExportTarget(folder=str(tmp_path / "both"), to="mds")
     (tmp_path / "both").mkdir()
     with (
-        exports._claimed(target, opened[0].plan, ["train", "val"]),
+        target.claimed(opened[0].plan.fingerprint.digest, ["train", "val"]),
         pytest.raises(OutputConflict, match="another export is at work"),
     ):
         exports.export(output, tmp_path / "both", "mds")
@@ -228,6 +243,19 @@ def test_what_can_not_be_exported_is_told_before_anything_is_written(
     assert not (tmp_path / "to").exists()
     with pytest.raises(SourceError, match="no shards made by prep"):
         exports.export(source, tmp_path / "to", "mds")
+
+
+@pytest.mark.slow
+def test_an_output_in_a_storage_is_exported_by_workers(
+    output: Path, tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    url = s3.upload(output, "shards")
+    report = exports.export(url, tmp_path / "far", "parquet", storage_options=s3.options, workers=2)
+    assert report.images == {"train": 9, "val": 3}
+    monkeypatch.setattr(exports, "placed", placed_here)
+    exports.export(output, tmp_path / "near", "parquet")
+    assert contents(tmp_path / "far") == contents(tmp_path / "near")
 
 
 @pytest.mark.slow

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep.display.displays import display_for
-from prep.errors import ConfigError, OutputConflict, SourceError
+from prep.errors import ConfigError, SourceError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Tasks, Workload
 from prep.execution.placing import placed, require_usable
@@ -20,15 +19,14 @@ from prep.monitoring.events import Callback, Events, WorkStarted, emitting, requ
 from prep.operations.work import count_tasks
 from prep.output.journal import Journal
 from prep.output.report.verdict import Verdict
-from prep.parsing import parse_json
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.shards.exports.base import EXPORTS, ExportedFile, ExportFormat, ExportName, export_class
-from prep.shards.exports.exported_shard import ExportTarget, export_shard
+from prep.shards.exports.export_target import ExportTarget
+from prep.shards.exports.exported_shard import export_shard
 from prep.shards.writer import RunRef
 from prep.storage.arguments import admit
 from prep.storage.local import LocalPath
-from prep.storage.newfile import lock_file
 from prep.storage.urls import is_url
 from prep.text import counted, quoted, shown, size_text, unknown
 from prep.training.opened_split import OpenedSplit, open_split
@@ -156,7 +154,7 @@ def export(
     workload = Workload(images=size // _BYTES_PER_IMAGE, parts=len(shards))
     with (
         emitting([*display_for("exporting", progress), *own]) as events,
-        _claimed(target, plan, [split.split for split in opened]),
+        target.claimed(plan.fingerprint.digest, [split.split for split in opened]),
     ):
         with placed(client, choice, workload, events.stage) as executor:
             executor.require_fit(readable=[str(journal.layout.plan)], writable=target.folder)
@@ -209,59 +207,6 @@ def _folder(folder: str | os.PathLike[str], journal: Journal) -> LocalPath:
     if root is not None and path.resolve().is_relative_to(root.resolve()):
         raise ConfigError(f"folder: {quoted(path)} is in the output; expected another folder")
     return path
-
-
-@contextlib.contextmanager
-def _claimed(target: ExportTarget, plan: RunPlan, splits: Sequence[str]) -> Iterator[None]:
-    """Take a folder for an export, alone, or go on with what was begun there.
-
-    Raises:
-        OutputConflict: it holds something else, or another export is at work in it.
-    """
-    root, state = LocalPath(target.folder), target.state
-    asked = {"digest": plan.fingerprint.digest, "to": target.to, "splits": list(splits)}
-    if not (state / "export.json").exists() and any(name != state.name for name in root.names()):
-        raise OutputConflict(
-            f"folder: {quoted(target.folder)} is not empty; expected a new folder, or that of an "
-            "export that was stopped"
-        )
-    state.make_folder(within=root)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        _lock(descriptor, target)
-        _begin(root, state, asked)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, target: ExportTarget) -> None:
-    try:
-        lock_file(descriptor)
-    except BlockingIOError:
-        raise OutputConflict(
-            f"folder: another export is at work in {quoted(target.folder)}; wait for it to end"
-        ) from None
-
-
-def _begin(root: LocalPath, state: LocalPath, asked: Mapping[str, Any]) -> None:
-    """Note what is exported, or compare it with what was noted, and clear what was left half."""
-    note = state / "export.json"
-    try:
-        held = parse_json(note.read_bytes())
-    except FileNotFoundError:
-        note.publish_json(asked, within=root)
-        return
-    except ValueError:
-        held = None
-    if held != asked:
-        raise OutputConflict(
-            f"folder: {quoted(root)} holds another export: of another output, other splits, or to "
-            "another format; expected a new folder"
-        )
-    for folder in root.iterdir():
-        if folder.is_dir():
-            folder.remove_leftovers(within=root, alone=True)
 
 
 def _export_all(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import google_crc32c
 
@@ -12,42 +11,17 @@ from prep.errors import PrepError, RecordError
 from prep.output.index.measures import sizes_from_text
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
-from prep.parsing import parse_json
 from prep.planning.label_form import LabelForm
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.shards.exports.base import ExportedFile, ExportedImage, ExportName, export_class
+from prep.shards.exports.base import ExportedFile, ExportedImage, export_class
+from prep.shards.exports.export_target import ExportTarget
 from prep.shards.formats.base import Sample, record_format, record_key
 from prep.shards.opened import open_plan
 from prep.shards.writer import RunRef
 from prep.storage.local import LocalPath
 from prep.storage.newfile import new_file_by_path
 from prep.text import quoted, reason_and_file
-
-#: The folder of an export that says what it is, and which files are whole.
-STATE = ".prep-export"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportTarget:
-    """The place and format of an export.
-
-    Attributes:
-        folder: its path, as every process sees it.
-        to: name of the format.
-    """
-
-    folder: str
-    to: ExportName
-
-    @property
-    def state(self) -> LocalPath:
-        """The folder that says what the export is."""
-        return LocalPath(self.folder) / STATE
-
-    def note_of(self, shard: ShardSpec) -> LocalPath:
-        """Return the file that is there once the file of a shard is whole."""
-        return self.state / shard.split / f"{shard.index:05d}.json"
 
 
 def export_shard(shard: ShardSpec, run: RunRef, target: ExportTarget) -> ExportedFile:
@@ -63,7 +37,7 @@ def export_shard(shard: ShardSpec, run: RunRef, target: ExportTarget) -> Exporte
         StorageUnavailable: it is in a storage that does not answer.
         PrepError: the file can't be written.
     """
-    if (kept := _kept(shard, target)) is not None:
+    if (kept := target.kept(shard)) is not None:
         return kept
     journal = Journal(run.output)
     plan = open_plan(run.output, run.digest, run.run).plan
@@ -107,19 +81,8 @@ def _export(
         images=read.images,
         bytes=path.stat().st_size,
     )
-    target.note_of(shard).publish_json(found.to_json(), within=within, durable=False)
+    target.note(found)
     return found
-
-
-def _kept(shard: ShardSpec, target: ExportTarget) -> ExportedFile | None:
-    """Return the file that an earlier attempt has written, if it is there and noted."""
-    try:
-        found = ExportedFile.from_json(parse_json(target.note_of(shard).read_bytes()))
-        size = (Path(target.folder) / found.file).stat().st_size
-    except (OSError, ValueError):
-        return None
-    same = (found.split, found.index, found.bytes) == (shard.split, shard.index, size)
-    return found if same else None
 
 
 def _images(
