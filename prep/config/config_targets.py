@@ -37,6 +37,11 @@ class _Labelled(Protocol):
 def require_target(config: _Labelled) -> None:
     """Raise ConfigError if other keys, or labels given in Python, do not go with the target."""
     target = config.target
+    if target != "multi" and config.labels is not None and config.labels.separator is not None:
+        raise ConfigError(
+            f"labels.separator: got {quoted(config.labels.separator)}, which is for images of "
+            f"several classes, and the target is {target}; leave it out, or use target multi"
+        )
     if isinstance(config.source, ListedImages):
         config.source.require_labels(target)
     if target == "class":

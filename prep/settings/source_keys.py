@@ -117,8 +117,8 @@ SOURCE_KEYS: dict[str, Key] = {
     "labels": Key(
         default=None,
         help="How labels are made of what the source says, such as from=leaf or order=classes.txt: "
-        "from, names, order, rename, include and exclude; as KEY=VALUE,… or JSON.",
-        kind="a mapping of from, names, order, rename, include and exclude",
+        "from, names, order, rename, include, exclude and separator; as KEY=VALUE,… or JSON.",
+        kind="a mapping of from, names, order, rename, include, exclude and separator",
         decides_bytes=True,
         part="images",
     ),

@@ -105,6 +105,15 @@ def test_lists_with_several_classes_of_an_image(name: str, folder: Path) -> None
     assert labels(source, "multi", unlabelled="keep") == FOUND
 
 
+def test_a_separator_of_ones_own(folder: Path) -> None:
+    text = csv({n: " ".join(s) for n, s in zip(NAMES, SEVERAL, strict=True)})
+    source = written(folder, "blanks.csv", text)
+    keys: dict[str, Any] = {"labels": {"separator": " "}, "unlabelled": "keep"}
+    assert labels(source, "multi", **keys) == FOUND
+    with pytest.raises(ConfigError, match=r"labels\.separator: got ' '.*use target multi"):
+        labels(source, "class", **keys)
+
+
 def test_several_labels_are_refused_where_one_is_expected(folder: Path) -> None:
     source = written(folder, "lines.jsonl", LISTS["lines.jsonl"])
     with pytest.raises(SourceError, match=r"2 images with several labels.*pass `target='multi'`"):

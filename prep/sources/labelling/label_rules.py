@@ -44,6 +44,7 @@ class LabelRules:
         rename: new names of classes; several of one name are merged.
         include: the only classes to take: their names, or the path of a file of them.
         exclude: classes to leave out, likewise.
+        separator: what stands between the classes of an image in text, for target ``multi``.
     """
 
     origin: str | None = None
@@ -52,6 +53,7 @@ class LabelRules:
     rename: Mapping[str, str] = field(default_factory=dict)
     include: str | tuple[str, ...] | None = None
     exclude: str | tuple[str, ...] | None = None
+    separator: str | None = None
 
     @classmethod
     def parse(cls, value: Any) -> LabelRules:
@@ -80,6 +82,8 @@ class LabelRules:
         for key in ("include", "exclude"):
             if given.get(key) is not None:
                 rules[key] = names_or_file(f"labels.{key}", given[key])
+        if given.get("separator") is not None:
+            rules["separator"] = _separator(given["separator"])
         return cls(**rules)
 
     def to_json(self) -> dict[str, Any]:
@@ -180,6 +184,15 @@ def _origin(value: Any) -> str:
         ) from None
     if "label" not in groups:
         raise ConfigError(f"labels.from: got {quoted(value)}; expected {_EXPECTED_FROM}")
+    return value
+
+
+def _separator(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(
+            f"labels.separator: got {shown(value)}; expected the text that stands between the "
+            "classes of an image, such as a comma, or a blank in quotes"
+        )
     return value
 
 

@@ -38,13 +38,14 @@ def with_several(catalog: Catalog, rules: LabelRules | None) -> Catalog:
     """Return a catalog in which the class of an image is the names of all its classes.
 
     Args:
-        catalog: its classes are names with ``BETWEEN`` between them.
+        catalog: its classes are names with ``BETWEEN`` between them, or the separator of the rules.
         rules: applied to each name alone. An image of which they leave no class goes.
 
     Raises:
         ConfigError: a name can't be told from several, or as ``with_class_rules``.
     """
-    given = [_names_in(name) for name in catalog.classes]
+    mark = (rules and rules.separator) or BETWEEN
+    given = [_names_in(name.replace(mark, BETWEEN)) for name in catalog.classes]
     out, pairs = _ruled(catalog, given, rules)
     final: list[set[str]] = [set() for _ in given]
     for row, number in pairs:

@@ -159,9 +159,12 @@ def labels_of_rows(
     if len(roles.label) == 1:
         at = roles.label[0]
         labels, told = words_of(columns[at]), f"labels from {column_named(table, at)}"
-        if wanted.target == "multi":
+        separator = None if wanted.labels is None else wanted.labels.separator
+        if separator is not None:
+            told += f", several of a row with {quoted(separator)} between them"
+        elif wanted.target == "multi":
             labels, sign = labels.with_marks()
-            told += f", several of a row with {sign} between them" if sign else ""
+            told += f", several of a row with {quoted(sign)} between them" if sign else ""
         require_one_label(table, labels, wanted)
         return labels, told
     if roles.label:
