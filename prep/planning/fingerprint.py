@@ -123,7 +123,7 @@ _IMPLIED: Mapping[str, Any] = {
         name: Config.model_fields[name].default
         for name in (
             *("fit", "enlarge", "mode", "keep_fitting"),
-            *("first_label", "shard_count", "record", "features", "target"),
+            *("shard_count", "record", "features", "target"),
         )
     },
     PARTITION: "filled",

@@ -136,6 +136,7 @@ SOURCE_KEYS: dict[str, Key] = {
         "has it, whose 0 stands for the background.",
         bounds=(0, 1),
         decides_bytes=True,
+        part="label map",
     ),
     "split": Key(
         default=None,

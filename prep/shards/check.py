@@ -11,6 +11,7 @@ import pyarrow as pa
 from prep.images.decoders.process import configure_process
 from prep.images.mean_image import grid_side
 from prep.output.findings import Difference, Finding, mismatch
+from prep.output.index.measures import DIGITS as MEASURE_DIGITS
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, of_outcome
 from prep.output.report.checksums import DIGITS
@@ -74,6 +75,8 @@ def receipt_differences(
         "classes without a label": ([], sorted(receipt.written.keys() - _labelled(plan))),
         f"bytes beyond {largest:,}": (0, max(receipt.bytes - largest, 0)),
     }
+    if plan.features.hold_source_sizes:
+        pairs["measures of records"] = (written, len(receipt.measures) // MEASURE_DIGITS)
     if plan.settings.same_size:
         pixels = written * plan.settings.height * plan.settings.width
         pairs["pixels in its sums"] = (pixels, receipt.stats.pixels)

@@ -159,6 +159,11 @@ def _write_anew(
     writer = format.writer(file, plan.compression)
     entries = receipt.written_among(journal.entries(plan, shard))
     records = format.records(data, plan.largest_record, len(entries))
+    if plan.features.hold_source_sizes and entries and not receipt.measures:
+        raise RecordError(
+            f"{receipt.file}: expected a receipt with the size of each source image, which its "
+            "records hold; `prep.verify` can repair it"
+        )
     sizes = sizes_from_text(receipt.measures, len(entries))
     lengths = []
     for number, (entry, record) in enumerate(zip(entries, records, strict=True)):

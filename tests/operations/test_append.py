@@ -153,6 +153,14 @@ def test_images_are_appended_in_as_many_shards_of_one_size_again(
     assert counts(home / "merged")[:7] == counts(home / "equal")
 
 
+def test_new_classes_get_the_next_numbers_wherever_these_begin(home: Path) -> None:
+    run_here(config(home, "one", first_label=1, splits=["val"]))
+    add(home / "source", *images("val", "bee", 0), *images("val", "eel", 0))
+    run_here(config(home, "one", first_label=1, splits=["val"]), "append")
+    labels = json.loads((home / "one/label_map.json").read_text())
+    assert labels == {"cat": 1, "dog": 2, "bee": 3, "eel": 4}
+
+
 def counts(output: Path) -> list[int]:
     """Return the number of records in each shard, as receipts have it."""
     plan = Journal(output).stored_plan()

@@ -23,6 +23,7 @@ from prep.shards.formats.base import record_format
 from prep.sources.manifest import entries_of
 from tests.shards.test_encoded_shards import problems_of, written
 from tests.support.outputs import examine, placed_here, prepare
+from tests.support.pages import run_below
 from tests.support.pictures import jpeg, picture, stored, write_tree
 
 ODD = "1 né\udcff.jpg"  # Its name is not valid UTF-8.
@@ -118,6 +119,16 @@ def test_records_are_what_tf_slim_parses(
         assert each["image/filename"].numpy() == os.fsencode(f"train/cat/{name}")
     for record in records_of(plan):  # Features stand in the order of their keys.
         assert tf.train.Example.FromString(record).SerializeToString(deterministic=True) == record
+
+
+def test_the_page_on_outputs_parses_them(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(source, tmp_path / "shards", record="tf-slim", first_label=1)
+    monkeypatch.chdir(tmp_path)
+    examples = list(run_below("output.md", "Features")["examples"])
+    assert [each["image/class/label"].numpy() for each in examples] == [1, 1, 1]
+    assert {each["image/class/text"].numpy() for each in examples} == {b"cat"}
 
 
 def test_such_records_are_a_source_of_the_same_images_and_labels(
@@ -240,6 +251,16 @@ def test_merged_records_have_the_names_that_images_have_then(
     if record == "tf-slim":
         assert [each["image/filename"] for each in found] == [each["filename"] for each in found]
     assert examine(tmp_path / "out").problems == ()
+
+
+def test_sizes_of_sources_can_not_be_verified_without_the_measures_of_a_receipt(
+    source: Path, tmp_path: Path
+) -> None:
+    plan = written(source, tmp_path / "out", features="width")
+    receipt = tmp_path / "out/.prep/receipts/train/00000.json"
+    told = json.loads(receipt.read_bytes())
+    receipt.write_text(json.dumps({**told, "measures": ""}))
+    assert "expected measures of records: 3; found 0" in problems_of(plan)[0]
 
 
 def test_show_tells_all_features(source: Path, tmp_path: Path) -> None:

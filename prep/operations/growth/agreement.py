@@ -14,9 +14,9 @@ from prep.planning.fingerprint import GROWING, VERSION_OF
 from prep.sources.labels import LabelMap
 from prep.text import MANY, counted, quoted, some
 
-#: The parts of a fingerprint that say which images there are, and in which order, which no record
-#: shows; and where labels begin, for label maps are compared by themselves.
-_OF_ITS_OWN = GROWING | {"seed", "first_label"}
+#: The parts of a fingerprint that say which images there are, and in which order; no record shows
+#: any of them.
+_OF_ITS_OWN = GROWING | {"seed"}
 
 
 def require_equal_settings(parts: Sequence[FinishedOutput]) -> None:
