@@ -10,20 +10,26 @@ DOCS = Path(__file__).parents[2] / "docs"
 _PART = re.compile(r"^(?:#+ (?P<heading>.+)|```python\n(?P<code>(?:.*\n)*?)```)$", re.MULTILINE)
 
 
-def code_below(page: str, heading: str) -> str:
-    """Return the Python below a heading of a page, up to the next heading of any level."""
+def code_below(page: str, heading: str, *, last: bool = False) -> str:
+    """Return the Python below a heading of a page, up to the next heading of any level.
+
+    Args:
+        last: only the last block of it.
+    """
     found: dict[str, str] = {}
     current = ""
     for part in _PART.finditer((DOCS / page).read_text(encoding="utf-8")):
         if part["heading"]:
             current = part["heading"]
         else:
-            found[current] = found.get(current, "") + part["code"] + "\n"
+            before = "" if last else found.get(current, "")
+            found[current] = before + part["code"] + "\n"
     return found[heading]
 
 
-def run_below(page: str, heading: str) -> dict[str, Any]:
+def run_below(page: str, heading: str, *, last: bool = False) -> dict[str, Any]:
     """Run the Python below a heading of a page here, and return the names that it sets."""
     names: dict[str, Any] = {"__name__": "page"}
-    exec(compile(code_below(page, heading), f"{page}: {heading}", "exec"), names)
+    code = code_below(page, heading, last=last)
+    exec(compile(code, f"{page}: {heading}", "exec"), names)
     return names

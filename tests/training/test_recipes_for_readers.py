@@ -72,18 +72,41 @@ def test_grain_reads_every_record_once(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("hosts", [1, 3])
+def test_grain_goes_on_at_a_position_in_the_order_of_all_readers(folder: Path, hosts: int) -> None:
+    pytest.importorskip("grain", reason="grain is not installed")
+    names = run_below(PAGE, "Grain", last=True)
+    images, order = names["images"], names["order"]
+    expected = [images[order.at(position)][0].tobytes() for position in range(22)]
+    code = code_below(PAGE, "Grain", last=True)
+    for start in (0, 5):
+        found: list[bytes | None] = [None] * (22 - start)
+        for host in range(hosts):
+            told = code.replace("start, host, hosts, epochs = 0, 0, 1, 2", "epochs = 2")
+            names = {"start": start, "host": host, "hosts": hosts}
+            exec(told, names)
+            batches: Any = names["dataset"]
+            found[host::hosts] = [i.tobytes() for b in batches.to_iter_dataset() for i in b[0]]
+        assert found == expected[start:]
+
+
+@pytest.mark.slow
 def test_hugging_face_reads_every_record_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    dataset = run_below(PAGE, "Hugging Face")["dataset"]
+    names = run_below(PAGE, "Hugging Face")
+    dataset = names["dataset"]
     assert dataset.features["label"].names == ["cat", "dog"]
     found = [(element["image"], element["label"]) for element in dataset]
     assert counted(found) == expected(folder)
     stored = dataset.cast_column("image", datasets.Image(decode=False))
     records = prep.open(folder / "shards", decode=False)
     assert [element["image"]["bytes"] for element in stored] == [data for data, _ in records]
+    streamed = names["stream"].cast_column("image", datasets.Image(decode=False))
+    order = prep.Order(records, seed=1, epochs=2, start=5)
+    assert [element["image"]["bytes"] for element in streamed] == [records[n][0] for n in order]
 
 
 @pytest.mark.slow
@@ -101,6 +124,12 @@ def test_keras_reads_every_record_once_an_epoch_in_another_order(folder: Path) -
     assert counted(epochs[0]) == counted(epochs[1]) == expected(folder)
     first, second = ([image.tobytes() for image, _ in epoch] for epoch in epochs)
     assert first != second
+    # From any batch on, the sequence is the same.
+    for position in (4, 11, 15):
+        resumed = type(batches)(batches.images, 4, start=position)
+        read = [*resumed[0][0]] if len(resumed) == 1 else [*resumed[0][0], *resumed[1][0]]
+        wanted = (first + second)[position : position + len(read)]
+        assert [image.tobytes() for image in read] == wanted
     model = keras.Sequential(
         [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
