@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -18,12 +19,16 @@ from PIL import Image
 
 import prep
 from tests.support.outputs import prepare
-from tests.support.pictures import write_tree
+from tests.support.pictures import jpeg, picture, write_tree
 from tests.support.read_back import read_back
 
 _DETAILS = re.compile(r"<summary>([^<]*)</summary>.*?<code>(.*?)</code></pre>", re.DOTALL)
 OPEN = "One image after the other, or in any order, as NumPy arrays"
-TFDS, DALI = "With TensorFlow Datasets", "With NVIDIA DALI"
+TORCH, TFDS, DALI = "With PyTorch", "With TensorFlow Datasets", "With NVIDIA DALI"
+PLAIN, TAR = (
+    "The same without prep, with TensorFlow alone",
+    "The same without prep, with WebDataset",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +54,10 @@ def run(code: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, {OPEN, TFDS, DALI}),
-        ({"encoding": "raw"}, {OPEN, TFDS}),
+        ({}, {OPEN, TORCH, TFDS, DALI}),
+        ({"encoding": "raw"}, {OPEN, TORCH, TFDS}),
         ({"compression": "GZIP"}, set()),
-        ({"format": "webdataset"}, {OPEN}),
+        ({"format": "webdataset"}, {OPEN, TORCH}),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else None,
 )
@@ -72,6 +77,47 @@ def test_there_are_no_lines_for_files_that_are_not_there(source: Path, tmp_path:
     page = prep.report_page(tmp_path / "out").read_text(encoding="utf-8")
     assert TFDS not in page
     assert DALI in page
+
+
+LABELS: dict[str, list[Any]] = {
+    "multi": [["cat", "dog"], ["eel"], ["dog"]],
+    "value": [0.5, -3, 7.25],
+    "soft": [[0.25, 0.5, 0.25], [1, 0, 0], [0, 0.5, 0.5]],
+}
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset"])
+@pytest.mark.parametrize("target", LABELS)
+def test_lines_without_prep_read_labels_of_any_form(
+    target: str, format: str, tmp_path: Path
+) -> None:
+    rows = []
+    for number, label in enumerate(LABELS[target]):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(picture(24, 24, number)))
+        rows.append(json.dumps({"path": f"{number}.jpg", "label": label}))
+    (tmp_path / "list.jsonl").write_text("\n".join(rows))
+    keys = {} if target == "value" else {"label_map": {"cat": 0, "dog": 1, "eel": 2}}
+    code = blocks(tmp_path / "list.jsonl", tmp_path / "out", target=target, format=format, **keys)
+    assert DALI not in code
+    found = run(code[PLAIN if format == "tfrecord" else TAR])["dataset"]
+    expected = list(prep.load(tmp_path / "out").as_numpy_iterator())
+    for (_, label), (_, wanted) in zip(found, expected, strict=True):
+        if target == "multi" and format == "webdataset":  # It has the numbers of the classes.
+            label = np.isin(np.arange(3), label)
+        assert np.array_equal(label, wanted)
+
+
+@pytest.mark.slow
+def test_pytorch_opens_the_output(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    names = run(blocks(source, tmp_path / "it's here")[TORCH])
+    ((images, labels),) = names["loader"]
+    found = {
+        image.permute(1, 2, 0).numpy().tobytes(): int(n)
+        for image, n in zip(images, labels, strict=True)
+    }
+    expected = prep.load(tmp_path / "it's here", "train").as_numpy_iterator()
+    assert found == {image.tobytes(): label for image, label in expected}
 
 
 @pytest.mark.slow

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from prep.display.page.facts import Facts
 from prep.display.page.section import Section, View, make_section
 from prep.output.layout import OutputLayout
+from prep.planning.label_form import LabelForm
 from prep.settings.choices import IMAGE_FILES
 
 
@@ -33,10 +35,26 @@ def load(view: View) -> Section | None:
         "compression": plan.compression,
         "image": plan.features.image,
         "label": plan.features.label,
-        "target": plan.label_form.target,
+        **_labels(plan.label_form),
         **_published(facts, splits[0]),
     }
     return make_section("load", "Load the data", values, short="Load")
+
+
+def _labels(form: LabelForm) -> dict[str, Any]:
+    """Return how labels are called, and how TensorFlow reads them."""
+    size, type_name = form.shape[0] if form.shape else None, form.dtype.name
+    words = {"class": "one-hot", "multi": "a 1 for each of its classes", "soft": "by class number"}
+    return {
+        "target": form.target,
+        "label_words": f"one {type_name}"
+        if size is None
+        else f"{size} {type_name}, {words[form.target]}",
+        "label_feature": f"tf.io.RaggedFeature(tf.{type_name})"
+        if form.length is None
+        else f"tf.io.FixedLenFeature([{size or ''}], tf.{type_name})",
+        "classes": size,
+    }
 
 
 def _published(facts: Facts, split: str) -> dict[str, bool]:
