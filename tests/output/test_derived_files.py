@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -16,14 +17,15 @@ import pytest
 
 import prep
 from prep.errors import OutputConflict, PrepError, RecordError
-from prep.output.index.image_table import read_split
 from prep.output.index.places import SplitPlaces, places_of, record_names
+from prep.output.index.stored_table import read_split
 from prep.output.journal import Journal
 from prep.output.report.listings import decode_cell
 from prep.planning.plan import RunPlan
 from prep.settings.choices import Compression, Format
 from prep.shards.formats.base import record_format
 from prep.shards.formats.tfrecord import frame
+from tests.support.label_targets import prepared_targets
 from tests.support.outputs import examine, placed_here, prepare
 from tests.support.pictures import jpeg, picture
 
@@ -115,10 +117,17 @@ def test_the_table_has_all_images_and_what_became_of_them(finished: Path) -> Non
     assert ODD in {os.fsencode(decode_cell(row["name"])) for row in rows}
 
 
+@pytest.mark.parametrize("rows", [1, 4, 1 << 16])
 @pytest.mark.parametrize("form", [("tfrecord", None), ("tfrecord", "GZIP"), ("webdataset", None)])
 def test_places_are_the_same_from_table_receipts_and_shards(
-    source: Path, tmp_path: Path, form: tuple[Format, Compression | None]
+    source: Path,
+    tmp_path: Path,
+    form: tuple[Format, Compression | None],
+    rows: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for module in ("image_table", "stored_table"):
+        monkeypatch.setattr(f"prep.output.index.{module}.ROW_GROUP", rows)
     format, compression = form
     output = made(source, tmp_path / "out", format=format, compression=compression)
     journal, plan = opened(output)
@@ -132,7 +141,7 @@ def test_places_are_the_same_from_table_receipts_and_shards(
         found.append(places_of(journal, plan, "train"))
     for places in found[1:]:
         assert same(places, found[0])
-    assert sorted(found[0].labels) == [0] * 6 + [1] * 4
+    assert sorted(found[0].classes) == [0] * 6 + [1] * 4
     names = record_names(journal, plan, found[0])
     assert len(names) == 10
     assert ODD in names
@@ -140,7 +149,7 @@ def test_places_are_the_same_from_table_receipts_and_shards(
 
 
 def same(one: SplitPlaces, other: SplitPlaces) -> bool:
-    arrays = ("sizes", "shards", "offsets", "lengths", "classes", "labels", "rows")
+    arrays = ("sizes", "shards", "offsets", "lengths", "classes", "rows")
     equal = [np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays]
     return one.files == other.files and all(equal)
 
@@ -418,3 +427,28 @@ def test_files_of_others_with_our_names_are_kept_until_they_may_be_replaced(
     with pytest.raises(OutputConflict, match="is in the way, and was not made by this run"):
         prep.run(prep.Config(source=str(source), output=str(output), size=16))
     assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [("multi", pa.list_(pa.int64())), ("value", pa.float32()), ("soft", pa.list_(pa.float32()))],
+)
+def test_the_table_has_the_labels_that_records_hold(
+    tmp_path: Path, target: str, kind: pa.DataType
+) -> None:
+    output = prepared_targets(tmp_path, target)
+    table = pq.read_table(output / "images.parquet")
+    format = record_format("tfrecord")
+    records = [
+        format.parse(record)
+        for shard in sorted(output.glob("*/*.tfrecord"))
+        for record in format.records(io.BytesIO(shard.read_bytes()))
+    ]
+    assert table["label"].type == kind
+    found = table["label"].to_pylist()
+    alone = [record.label[0] for record in records] if target == "value" else None
+    assert found == (alone or [list(record.label) for record in records])
+    journal, plan = opened(output)
+    (split,) = plan.splits
+    sizes = places_of(journal, plan, split).sizes.tolist()
+    assert read_split(journal.layout.images, plan, plan.shards, sizes) is not None

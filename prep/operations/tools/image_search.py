@@ -106,7 +106,7 @@ def _images(journal: Journal, plan: RunPlan) -> pa.Table:
         if isinstance(error, OSError):
             file.require_answer(error)
         raise PrepError(
-            f"{file}: can't be read: {reason_of(error)}; `prep verify` says what is wrong"
+            f"{file}: can't be read: {reason_of(error)}; `prep.verify` says what is wrong"
         ) from None
 
 

@@ -3,7 +3,7 @@
 - ``measures``: the bytes of each record, and the size of the image that it was made of, as receipts
   hold them. ``scanning`` takes them from the shards of an earlier version.
 - ``written_rows``: which images of the manifest have a record, and where.
-- ``image_table``: ``images.parquet``, written and read.
+- ``image_table``: ``images.parquet``; ``stored_table`` reads one that others may have written.
 - ``tfds_files``: the description by which TensorFlow Datasets opens the output.
 - ``derived``: the list of all derived files; ``publishing`` writes them, and compares them for
   ``prep verify``.

@@ -2,11 +2,10 @@ r"""``images.parquet``: each image of an output, what became of it, and where it
 
 Its columns are ``split``, ``shard`` (the name of the file), ``row`` (the number of the record in
 its split, from 0), ``offset`` and ``size`` (of the record in its shard, with its framing and before
-any compression, in bytes), ``label`` (the number of the class; of other targets, a list of numbers
-of classes, a value, or a list with a number for each class), ``class``, ``name`` (relative to the
-source), ``width`` and ``height`` (of the source image, upright, in pixels) and ``outcome``. An
-image that was refused has no shard, row, offset, size, width or height. Sizes of images are null,
-too, where an earlier version wrote the record.
+any compression, in bytes), ``label`` (as in the record, but of a one-hot list the position of its
+one), ``class``, ``name`` (relative to the source), ``width`` and ``height`` (of the source image,
+upright, in pixels) and ``outcome``. An image that was refused has no shard, row, offset, size,
+width or height. Sizes of images are null, too, where an earlier version wrote the record.
 
 Backslashes, and bytes that are no UTF-8, stand as ``\xNN`` in text, as in the lists beside the
 report (see :func:`prep.output.report.listings.decode_cell`). The rows of a split are row groups of
@@ -19,8 +18,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,36 +30,42 @@ import pyarrow.parquet as pq
 from prep.output.index.measures import DIGITS
 from prep.output.index.written_rows import OUTCOMES, SplitRows, rows_of_split
 from prep.output.receipt import ShardReceipt
-from prep.parsing import parse_json
 from prep.planning.plan import RunPlan
-from prep.planning.shards import ShardSpec
+from prep.settings.choices import Target
 from prep.sources.columns import TARGET, numbers_of
 from prep.sources.labels import NO_LABEL
 from prep.sources.tables.formats.parquet_footer import column_parts_in, end_of
-from prep.storage.location import Location
 
 #: Images that are read together.
 ROW_GROUP = 1 << 16
 #: The key of our part of the schema's metadata.
 METADATA = b"prep"
-_CODECS = frozenset((6,))  # The number of Zstandard in Parquet's format.
-_LISTS = pa.list_(pa.int64())
 _TEXTS = ("split", "shard", "class", "outcome")  # Of few values each.
-_SCHEMA = pa.schema(
-    {
-        "split": pa.string(),
-        "shard": pa.string(),
-        "row": pa.int64(),
-        "offset": pa.int64(),
-        "size": pa.int64(),
-        "label": pa.int64(),
-        "class": pa.string(),
-        "name": pa.string(),
-        "width": pa.int32(),
-        "height": pa.int32(),
-        "outcome": pa.string(),
-    }
-)
+_LABELS: Mapping[Target, pa.DataType] = {
+    "class": pa.int64(),
+    "multi": pa.list_(pa.int64()),
+    "value": pa.float32(),
+    "soft": pa.list_(pa.float32()),
+}
+
+
+def table_schema(target: Target) -> pa.Schema:
+    """Return the columns of the table for labels of a kind."""
+    return pa.schema(
+        {
+            "split": pa.string(),
+            "shard": pa.string(),
+            "row": pa.int64(),
+            "offset": pa.int64(),
+            "size": pa.int64(),
+            "label": _LABELS[target],
+            "class": pa.string(),
+            "name": pa.string(),
+            "width": pa.int32(),
+            "height": pa.int32(),
+            "outcome": pa.string(),
+        }
+    )
 
 
 def plain_text(name: bytes) -> str:
@@ -88,7 +93,7 @@ def image_table(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> bytes:
         receipts: of all shards, in the order of the plan, each with its measures.
     """
     about = {"fingerprint": plan.fingerprint.digest, "splits": _shards_by_split(plan, receipts)}
-    schema = _schema(plan).with_metadata({METADATA: json.dumps(about)})
+    schema = table_schema(plan.label_form.target).with_metadata({METADATA: json.dumps(about)})
     file = io.BytesIO()
     dictionaries: Any = list(_TEXTS)
     with pq.ParquetWriter(
@@ -124,112 +129,6 @@ def is_same_table(one: bytes, other: bytes) -> bool:
     return same
 
 
-class SplitRecords(NamedTuple):
-    """The records of a split.
-
-    Attributes:
-        written: bool (images,), which images of the split have a record.
-        shards: int32 (records,), indexes of shards.
-        lengths: int64 (records,), bytes of each record with its framing.
-        classes: int32 (records,), numbers of classes in the plan.
-    """
-
-    written: npt.NDArray[np.bool_]
-    shards: npt.NDArray[np.int32]
-    lengths: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.int32]
-
-
-def read_split(
-    path: Location, plan: RunPlan, shards: Sequence[ShardSpec], sizes: Sequence[int]
-) -> SplitRecords | None:
-    """Read the records of a split from ``images.parquet``, unless it is of other shards.
-
-    Args:
-        path: the file, which others may have written.
-        plan: of the output.
-        shards: all of the split.
-        sizes: bytes of their files, as they are.
-
-    Returns:
-        None if there is no such file, or it is not of these shards.
-
-    Raises:
-        StorageUnavailable: a storage does not answer.
-    """
-    try:
-        with path.open_regular() as file:
-            return _Stored(file, plan).records(shards, sizes)
-    except OSError as error:
-        path.require_answer(error)
-    except (ValueError, LookupError, TypeError, pa.ArrowException):
-        pass
-    return None
-
-
-class _Stored:
-    """An ``images.parquet`` that others may have written.
-
-    Raises:
-        ValueError, LookupError, TypeError, ArrowException: it is none, or of another plan.
-    """
-
-    def __init__(self, file: BinaryIO, plan: RunPlan) -> None:
-        size = file.seek(0, os.SEEK_END)
-        end = end_of(file, size)
-        metadata = pq.read_metadata(pa.BufferReader(end))
-        self._plan = plan
-        self._groups = [
-            (split, min(images - start, ROW_GROUP))
-            for split, images in plan.splits.items()
-            for start in range(0, images, ROW_GROUP)
-        ]
-        parts = column_parts_in(end)
-        found = [{part.values for part in of_group} for of_group in parts]
-        if found != [{rows} for _, rows in self._groups]:
-            raise ValueError("another number of images")
-        if not {part.codec for of_group in parts for part in of_group} <= _CODECS:
-            raise ValueError("another compression")
-        file.seek(0)
-        self._file = pq.ParquetFile(file, metadata=metadata, read_dictionary=["class"])
-        self._about = parse_json(self._file.schema_arrow.metadata[METADATA])
-        if self._about["fingerprint"] != plan.fingerprint.digest:
-            raise ValueError("another plan")
-
-    def records(self, shards: Sequence[ShardSpec], sizes: Sequence[int]) -> SplitRecords | None:
-        """Return the records of a split; raise ValueError if its shards are others."""
-        split = shards[0].split
-        about = self._about["splits"][split]
-        if about["bytes"] != list(sizes):
-            raise ValueError("other sizes of shards")
-        groups = [number for number, (of, _) in enumerate(self._groups) if of == split]
-        table = self._file.read_row_groups(groups, columns=["size", "class"])
-        lengths = table["size"]
-        written = lengths.is_valid().to_numpy()
-        numbers = lengths.drop_null().to_numpy()
-        images = np.repeat(np.arange(len(shards)), [shard.images for shard in shards])
-        counts = np.bincount(images[written], minlength=len(shards))
-        ends = np.concatenate([[0], np.cumsum(numbers)])[np.cumsum(counts)]
-        unpacked = np.diff(ends, prepend=0)
-        if about["records"] != counts.tolist() or (len(numbers) and numbers.min() <= 0):
-            raise ValueError("other numbers of records")
-        if self._plan.compression is None and not (unpacked <= sizes).all():
-            raise ValueError("records beyond the ends of shards")
-        return SplitRecords(
-            written=written,
-            shards=np.repeat(np.arange(len(shards), dtype=np.int32), counts),
-            lengths=numbers,
-            classes=self._classes(table["class"].combine_chunks())[written],
-        )
-
-    def _classes(self, column: pa.DictionaryArray) -> npt.NDArray[np.int32]:
-        """Return the number of the class of each image; raise KeyError for another class."""
-        known = {text: number for number, text in enumerate(_texts(self._plan.classes).to_pylist())}
-        numbers = [known[text] for text in column.dictionary.to_pylist()]
-        found: npt.NDArray[np.int32] = np.array(numbers, np.int32)[column.indices.to_numpy()]
-        return found
-
-
 def _shards_by_split(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> dict[str, Any]:
     return {
         split: {
@@ -244,8 +143,8 @@ def _shards_by_split(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> dict[st
 
 def _tables(plan: RunPlan, split: str, rows: SplitRows, schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows of a split, as many at a time as a row group has."""
-    files = _texts([shard.name for shard in plan.shards if shard.split == split])
-    classes = _texts(plan.classes)
+    files = as_texts([shard.name for shard in plan.shards if shard.split == split])
+    classes = as_texts(plan.classes)
     records = np.cumsum(rows.written) - 1  # (images,): the record of each image that has one
     for start in range(0, len(rows.outcomes), ROW_GROUP):
         part = slice(start, start + ROW_GROUP)
@@ -254,12 +153,12 @@ def _tables(plan: RunPlan, split: str, rows: SplitRows, schema: pa.Schema) -> It
         images = plan.manifest.slice(rows.first + start, len(outcomes))
         numbers = images["class"].to_numpy()
         columns = {
-            "split": pa.repeat(_texts([split])[0], len(outcomes)),
+            "split": pa.repeat(as_texts([split])[0], len(outcomes)),
             "shard": files.take(pa.array(rows.shards[part], mask=~written)),
             "row": pa.array(found, mask=~written),
             "offset": _of_records(rows.offsets, found, written),
             "size": _of_records(rows.measures.lengths, found, written),
-            "label": _label_column(plan, images),
+            "label": _labels(plan, images),
             "class": classes.take(pa.array(numbers)),
             "name": _names(images["path"]),
             "width": _of_records(rows.measures.widths, found, written, unknown=0),
@@ -269,37 +168,22 @@ def _tables(plan: RunPlan, split: str, rows: SplitRows, schema: pa.Schema) -> It
         yield pa.table(columns).cast(schema)
 
 
-def _schema(plan: RunPlan) -> pa.Schema:
-    """Return the schema of the table, in which labels are of the plan's form."""
-    kind = {
-        "class": pa.int64(),
-        "multi": pa.list_(pa.int64()),
-        "value": pa.float32(),
-        "soft": pa.list_(pa.float32()),
-    }[plan.labels.target]
-    return _SCHEMA.set(_SCHEMA.get_field_index("label"), pa.field("label", kind))
-
-
-def _label_column(plan: RunPlan, images: pa.Table) -> pa.Array:
-    """Return the label of each of some images of the manifest."""
-    classes = images["class"].to_numpy()
-    if plan.labels.target == "class":
-        return pa.array(label_numbers(plan)[classes])
-    if plan.labels.target == "multi":
-        return pa.array(list(map(plan.labels.feature, plan.classes)), _LISTS).take(
-            pa.array(classes)
-        )
-    numbers = numbers_of(images[TARGET])
-    if plan.labels.target == "value":
-        return pa.array(numbers[:, 0])
-    flat = pa.array(numbers.reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, numbers.shape[1])
-
-
-def label_numbers(plan: RunPlan) -> npt.NDArray[np.int64]:
-    """Return the number of each class of a plan, (classes,); of a one-hot list, that of its one."""
-    numbers = plan.labels.numbers
-    return np.array([numbers.get(name, NO_LABEL) for name in plan.classes], np.int64)
+def _labels(plan: RunPlan, images: pa.Table) -> pa.Array:
+    """Return the labels of images: the numbers in their records, or of one-hot lists one number."""
+    if plan.label_form.is_floating:
+        values = numbers_of(images[TARGET])
+        if plan.label_form.target == "value":
+            return pa.array(values[:, 0])
+        ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+        return pa.ListArray.from_arrays(ends, values.ravel())
+    of_classes = [
+        plan.labels.feature(name)
+        if plan.label_form.target == "multi"
+        else plan.labels.numbers.get(name, NO_LABEL)
+        for name in plan.classes
+    ]
+    by_class = pa.array(of_classes, _LABELS[plan.label_form.target])
+    return by_class.take(pa.array(images["class"].to_numpy()))
 
 
 def _of_records(
@@ -316,7 +200,8 @@ def _of_records(
     return pa.array(chosen, mask=absent)
 
 
-def _texts(names: Sequence[str]) -> pa.Array:
+def as_texts(names: Sequence[str]) -> pa.Array:
+    """Return names of splits, shards or classes as the table has them."""
     return pa.array([plain_text(text_bytes(name)) for name in names], pa.string())
 
 

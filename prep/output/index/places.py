@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from prep.errors import SourceError
-from prep.output.index.image_table import SplitRecords, label_numbers, read_split
 from prep.output.index.scanning import with_measures
+from prep.output.index.stored_table import SplitRecords, read_split
 from prep.output.index.written_rows import rows_of_split
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
@@ -37,7 +37,6 @@ class SplitPlaces:
             compressed file, where it begins in what that unpacks to.
         lengths: int64 (records,), bytes of each record, with its framing.
         classes: int32 (records,), positions in the plan's ``classes``.
-        labels: int64 (records,), numbers of the classes; of one-hot lists, that of the one.
         rows: int64 (records,), rows of the manifest.
     """
 
@@ -47,7 +46,6 @@ class SplitPlaces:
     offsets: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int32]
-    labels: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -84,7 +82,6 @@ def places_of(journal: Journal, plan: RunPlan, split: str) -> SplitPlaces:
         offsets=ends - found.lengths - before[found.shards],
         lengths=found.lengths,
         classes=found.classes,
-        labels=label_numbers(plan)[found.classes],
         rows=(shards[0].start if shards else 0) + np.flatnonzero(found.written),
     )
 

@@ -111,7 +111,7 @@ class RecordReader:
         return read_bytes(file, span.start, span.stop, size)
 
     def _damaged(self, shard: int, offset: int, error: RecordError) -> RecordError:
-        file, remedy = self._files[shard], "`prep verify --repair` writes the shard again"
+        file, remedy = self._files[shard], "repair the shard with `prep.verify`"
         if self._cache is not None:
             file = self._cache.copy_of(file, self._sizes[shard])
             remedy = "remove this copy, and it is fetched again"

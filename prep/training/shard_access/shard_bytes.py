@@ -7,7 +7,7 @@ from prep.storage.locate import read_part
 from prep.storage.location import FileChanged, Location
 from prep.text import quoted, reason_of
 
-_REMEDY = "open the output again; `prep verify` tells what is wrong with it"
+_REMEDY = "open the output again; `prep.verify` says what is wrong with it"
 
 
 def read_bytes(shard: Location, start: int, stop: int, size: int) -> bytes:

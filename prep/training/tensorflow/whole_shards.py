@@ -80,7 +80,5 @@ class WholeShards:
             if len(records) < expected:
                 raise RecordError(f"expected {expected:,} records, found {len(records):,}")
         except RecordError as error:
-            raise RecordError(
-                f"{file}: {error}; `prep verify --repair` writes the shard again"
-            ) from None
+            raise RecordError(f"{file}: {error}; repair the shard with `prep.verify`") from None
         return records
