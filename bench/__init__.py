@@ -18,6 +18,7 @@
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     near_duplicates.py  images that look alike (``python -m bench.near_duplicates``)
     latency.py    a source that answers late: ``python -m bench.latency``
+    opening.py    prep.open against a plain loop: ``python -m bench.opening``
     largest.py    memory that the largest image takes: ``python -m bench.largest``
     watching.py   what it costs to be watched: ``python -m bench.watching``
     scaling.py    one worker against several: ``python -m bench.scaling``

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from prep.errors import SourceError
+from prep.errors import RecordError, SourceError
 from prep.images.encoding.record_pixels import stored_image
 from prep.output.index.places import places_of, record_names, record_targets
+from prep.planning.plan import RunPlan
 from prep.shards.formats.base import Record, record_format
+from prep.sources.records.record_frames import HEADER, TRAILER
 from prep.storage.backends.grants import OPTIONS
 from prep.storage.local import close_kept_files
 from prep.storage.locate import Access
@@ -63,6 +65,7 @@ class OpenedRecords:
         self.output, self.split, self.plan = journal.output, split, plan
         self._journal = journal
         self._places = places_of(journal, plan, split)
+        _require_plausible(int(self._places.lengths.max(initial=0)), plan)
         self._format = record_format(plan.config.format)
         self._cache = None if cache is None else ShardCache(cache, plan.fingerprint.digest)
         files = [journal.layout.root / file for file in self._places.files]
@@ -161,6 +164,16 @@ class OpenedRecords:
                     f"classes: no {quoted(str(wanted))}; expected names or numbers of classes"
                 )
         return [row for rows in found.values() for row in rows]
+
+
+def _require_plausible(length: int, plan: RunPlan) -> None:
+    """Raise RecordError if the longest record takes more bytes than an image of a plan can."""
+    most = plan.largest_record + HEADER + TRAILER
+    if length > most:
+        raise RecordError(
+            f"a record takes {length:,} bytes; expected at most {most:,}: `prep verify` tells what "
+            "is wrong with the output"
+        )
 
 
 class _Opening(NamedTuple):

@@ -23,6 +23,7 @@ from prep.errors import RecordError, SourceError
 from prep.images.encoding.encode import make_encoder
 from prep.images.encoding.record_pixels import stored_image
 from prep.images.processor import ImageProcessor
+from prep.planning.plan import RunPlan
 from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import Record, record_format
 from tests.support.outputs import prepare
@@ -402,6 +403,14 @@ def test_a_record_that_was_changed_is_found(own: Path) -> None:
     (own / "repaired").write_bytes(data)
     (own / "repaired").rename(shard)
     assert len(prep.open(own).read_many(range(11))) == 11
+
+
+def test_no_record_is_read_that_is_larger_than_an_image_can_be(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunPlan, "largest_record", 500)
+    with pytest.raises(RecordError, match=r"a record takes .* bytes; expected at most 516"):
+        prep.open(make())
 
 
 @pytest.mark.parametrize("change", ["gone", "cut", "longer"])
