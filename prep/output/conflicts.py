@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from prep.errors import OutputConflict
 from prep.output.index.derived import has_indexes
+from prep.output.index.withdrawal import index_files
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.planning.fingerprint import (
@@ -92,7 +93,7 @@ def _in_the_way(journal: Journal, plan: RunPlan, stored: RunPlan | None) -> Iter
             yield path
     if stored is None:
         for split in plan.counts:
-            yield from journal.index_files(split)
+            yield from index_files(journal.layout, split)
     expected: set[Location] = set()
     if stored is not None:
         expected = {path for each in (plan, stored) for path in _shard_files(layout, each)}

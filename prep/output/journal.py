@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from prep.errors import LabelError, OutputConflict, PrepError
 from prep.output.committed import Receipts
-from prep.output.layout import OutputLayout, is_index_name, is_shard_name
+from prep.output.index.withdrawal import withdraw_derived
+from prep.output.layout import OutputLayout, is_shard_name
 from prep.output.lease import Lease, is_lock_name
 from prep.output.lock import exclusive
 from prep.output.plan_file import read_plan
@@ -281,33 +282,10 @@ class Journal:
         Raises:
             OutputConflict: not all of them can be removed.
         """
-        layout, root = self.layout, self.layout.root
         try:
-            there = {*root.names()}
-            for path in layout.derived:  # In this order: the first says that the others are there.
-                if path.name in there:
-                    path.remove_file(within=root)
-            for split in splits:
-                self._withdraw_indexes(split)
+            withdraw_derived(self.layout, splits)
         except OSError as error:
             raise self.not_writable(error) from None
-
-    def _withdraw_indexes(self, split: str) -> None:
-        layout, root = self.layout, self.layout.root
-        found = self.index_files(split)
-        for _ in root.each(lambda path: path.remove_file(within=root), found):
-            pass
-        if found:
-            with contextlib.suppress(OSError):  # Something of the user's is in there.
-                (layout.index / split).remove_folder(within=root)
-                layout.index.remove_folder(within=root)
-
-    def index_files(self, split: str) -> list[Location]:
-        """Return whatever is named like the index of a shard of a split, of this plan or not."""
-        folder = self.layout.index / split
-        with contextlib.suppress(NotADirectoryError):
-            return [folder / name for name in folder.names() if is_index_name(name, split)]
-        return []
 
     def committed(self, plan: RunPlan) -> list[ShardReceipt]:
         """Return the receipts of all shards of a plan that are committed, in the plan's order."""

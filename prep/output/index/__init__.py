@@ -6,7 +6,7 @@
 - ``image_table``: ``images.parquet``; ``stored_table`` reads one that others may have written.
 - ``tfds_files``: the description by which TensorFlow Datasets opens the output.
 - ``derived``: the list of all derived files; ``publishing`` writes them, and compares them for
-  ``prep verify``.
+  ``prep verify``; ``withdrawal`` removes them.
 - ``places``: where each record of a split is, for readers.
 
 The rule: the same plan, manifest and receipts give the same files, for any number of workers. They

@@ -8,6 +8,7 @@ from typing import TypeVar
 from prep.output.findings import Finding, mismatch
 from prep.output.index.derived import DerivedFile, are_measured, derived_files
 from prep.output.index.image_table import is_same_table
+from prep.output.index.withdrawal import index_files
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.receipt import ShardReceipt
@@ -118,7 +119,7 @@ def _strays(journal: Journal, plan: RunPlan, files: Sequence[DerivedFile]) -> li
     layout, expected = journal.layout, {file.path for file in files}
     found = [path for path in layout.derived if path not in expected and path.is_file()]
     for split in sorted({*plan.splits, *layout.index.names()}):
-        found += [path for path in journal.index_files(split) if path not in expected]
+        found += [path for path in index_files(layout, split) if path not in expected]
     return found
 
 
