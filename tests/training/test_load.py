@@ -321,9 +321,9 @@ def test_a_compressed_shard_that_was_cut_is_found(output_of: OutputOf, tmp_path:
     shard.write_bytes(whole[:-4] + bytes(4))
     try:
         opened = WholeShards(open_split(output, "train"), 2)
-        assert len(opened.read(np.array([0, 3, 2]))) == 3
+        assert len(opened.read_bytes(np.array([0, 3, 2]))) == 3
         with pytest.raises(RecordError, match=r"00002-of-.*damaged.*--repair"):
-            opened.read(np.array([ALL - 1]))
+            opened.read_bytes(np.array([ALL - 1]))
     finally:
         shard.write_bytes(whole)
 
@@ -331,13 +331,12 @@ def test_a_compressed_shard_that_was_cut_is_found(output_of: OutputOf, tmp_path:
 def test_any_number_of_threads_read_compressed_shards(output_of: OutputOf) -> None:
     output = output_of(**KINDS["GZIP"])
     opened = WholeShards(open_split(output, "train"), 1)
-    expected = [record.image for record in opened.read(np.arange(ALL))]
+    expected = opened.read_bytes(np.arange(ALL))
     found: list[bool] = []
 
     def read(seed: int) -> None:
         numbers = np.random.default_rng(seed).integers(ALL, size=50)
-        records = opened.read(numbers)
-        found.append([record.image for record in records] == [expected[n] for n in numbers])
+        found.append(opened.read_bytes(numbers) == [expected[n] for n in numbers])
 
     threads = [threading.Thread(target=read, args=[seed]) for seed in range(4)]
     for thread in threads:

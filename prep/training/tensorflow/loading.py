@@ -32,7 +32,15 @@ except ModuleNotFoundError as error:
     ) from None
 
 from prep.training.tensorflow.pixels import Finish, Prepare
-from prep.training.tensorflow.records import PositionReader, RecordSource, read_natively, stream
+from prep.training.tensorflow.records import (
+    Examples,
+    PositionReader,
+    RecordSource,
+    Taken,
+    is_example,
+    read_natively,
+    stream,
+)
 
 _LANES = 4  # of compressed shards that are shuffled
 _LANE = 3  # shards in memory for each lane: a window of one shard's records lies in two, or three
@@ -207,7 +215,9 @@ class _Reading:
 
     def dataset(self, finish: Finish) -> tf.data.Dataset:
         """Return the elements."""
-        prepare = Prepare(self.opened.plan.settings, self.augmentation)
+        plan = self.opened.plan
+        parse = Examples(plan).parse if is_example(plan) else None
+        prepare = Prepare(plan.settings, self.augmentation, parse)
         dataset = self._records().map(_as_it_is(prepare), num_parallel_calls=tf.data.AUTOTUNE)
         if self.batch is not None:
             self._require_one_size()
@@ -240,11 +250,11 @@ class _Reading:
         return not self.opened.images or (whole and not drawn)
 
     def _records(self) -> tf.data.Dataset:
-        """Return (image, label) of records, and what is drawn for each if anything is."""
+        """Return the records, with what is drawn for each if anything is."""
         files, plan, epochs = self.opened.files, self.opened.plan, self.order.epochs
         in_storage = any(file.is_remote for file in files)
-        if self._is_plain and plan.config.format == "tfrecord" and not in_storage:
-            dataset = read_natively(files, plan)
+        if self._is_plain and is_example(plan) and not in_storage:
+            dataset = read_natively(files, plan.compression)
             return dataset if epochs is None else dataset.repeat(epochs)
         if self._is_plain and epochs is None and self.cache is None:
             return stream(files, plan)
@@ -253,7 +263,7 @@ class _Reading:
             source=self._source(),
             order=self.order,
             share=self._share,
-            form=plan.label_form,
+            taken=Taken(plan),
             shuffled=self.shuffled,
             seed=self.order.seed if self.augmentation.is_random else None,
             record_bytes=size / max(1, self.opened.images),

@@ -1,4 +1,8 @@
-"""Datasets of the bytes and labels of records, before any image is decoded."""
+"""Datasets of records, before any image is decoded.
+
+Elements begin with the bytes of a record, if TensorFlow takes it apart (:class:`Examples`), or else
+with the bytes of its image and its label.
+"""
 
 from __future__ import annotations
 
@@ -12,73 +16,109 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from prep.planning.label_form import LabelForm
 from prep.planning.plan import RunPlan
-from prep.shards.formats.base import Record, record_format
+from prep.settings.choices import Compression
+from prep.shards.formats.base import record_format
 from prep.storage.location import Location
 from prep.training.augmentation import LIGHTS, draw
 from prep.training.orders.host_share import HostShare
 from prep.training.orders.order import Order
 
 _STREAMED_TOGETHER = 16  # records; as float32 of 256 by 256 pixels, 12 MiB
-_TOGETHER = 64  # records; a call of Python takes as long as reading some ten of them
-_BYTES_TOGETHER = 8 << 20  # 8 MiB
+# A call of Python, with the order of its records, takes as long as reading some dozens of them.
+_TOGETHER = 256  # records
+_BYTES_TOGETHER = 4 << 20  # 4 MiB
 
 
-def read_natively(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
-    """Return (image, label) of TFRecord files in folders, which TensorFlow reads itself."""
-    form = plan.label_form
-    image, label = plan.features.image, plan.features.label
-    stored = tf.float32 if form.is_floating else tf.int64
-    features = {
-        image: tf.io.FixedLenFeature([], tf.string),
-        label: tf.io.RaggedFeature(stored)
-        if form.length is None
-        else tf.io.FixedLenFeature(form.shape, stored),
-    }
+class Examples:
+    """Takes tf.train.Examples apart, in TensorFlow.
 
-    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        example = tf.io.parse_single_example(record, features)
-        found = example[label]
-        return example[image], _multi_hot(found, form) if form.length is None else found
+    Args:
+        plan: of the output that they are of.
+    """
 
+    def __init__(self, plan: RunPlan) -> None:
+        self._form = form = plan.label_form
+        self._image, self._label = plan.features.image, plan.features.label
+        kind = tf.float32 if form.is_floating else tf.int64
+        several = form.length is None
+        self._features = {
+            self._image: tf.io.FixedLenFeature([], tf.string),
+            self._label: tf.io.RaggedFeature(kind)
+            if several
+            else tf.io.FixedLenFeature(form.shape, kind),
+        }
+
+    def parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the image's bytes and the label of a record."""
+        example = tf.io.parse_single_example(record, self._features)
+        label = example[self._label]
+        if self._form.length is None:  # Class numbers: a one at the place of each.
+            ones = tf.one_hot(label, self._form.shape[0], dtype=tf.int64)
+            label = tf.minimum(tf.reduce_sum(ones, 0), 1)
+        return example[self._image], label
+
+
+def read_natively(files: Sequence[Location], compression: Compression | None) -> tf.data.Dataset:
+    """Return the records of TFRecord files in folders, which TensorFlow reads itself."""
     names = [os.fsencode(str(file)) for file in files]
-    dataset = tf.data.TFRecordDataset(names, compression_type=plan.compression or "")
-    return dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _multi_hot(numbers: tf.Tensor, form: LabelForm) -> tf.Tensor:
-    """Return a vector with a one at each of the given positions."""
-    ones = tf.one_hot(numbers, form.shape[0], dtype=tf.int64)
-    return tf.minimum(tf.reduce_sum(ones, 0), 1)
+    return tf.data.TFRecordDataset(names, compression_type=compression or "")
 
 
 def stream(files: Sequence[Location], plan: RunPlan) -> tf.data.Dataset:
-    """Return (image, label) of shards of any format, in any storage, read one after the other."""
-    format, form = record_format(plan.config.format), plan.label_form
+    """Return the records of shards of any format, in any storage, one shard after the other."""
+    format, taken = record_format(plan.config.format), Taken(plan)
 
-    def read() -> Iterator[tuple[Sequence[bytes], npt.NDArray[Any]]]:
+    def read() -> Iterator[tuple[Any, ...]]:
         for path in files:
             with path.open_regular() as file:
-                records = map(format.parse, format.records(file, plan.largest_record))
+                records = format.records(file, plan.largest_record)
                 # A call of TensorFlow from Python takes as long as reading several records.
                 while batch := list(itertools.islice(records, _STREAMED_TOGETHER)):
-                    yield (
-                        [record.image for record in batch],
-                        form.arrays([record.label for record in batch]),
-                    )
+                    yield taken(batch)
 
-    signature = (
-        tf.TensorSpec(shape=[None], dtype=tf.string),
-        tf.TensorSpec(shape=[None, *form.shape], dtype=tf.as_dtype(form.dtype)),
-    )
-    return tf.data.Dataset.from_generator(read, output_signature=signature).unbatch()
+    return tf.data.Dataset.from_generator(read, output_signature=taken.specs).unbatch()
+
+
+class Taken:
+    """Makes arrays of records that were read in Python.
+
+    Args:
+        plan: of the output that they are of.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._form = form = plan.label_form
+        # TensorFlow is quicker at that, where it can.
+        self._parse = None if is_example(plan) else record_format(plan.config.format).parse
+        label = tf.TensorSpec([None, *form.shape], tf.as_dtype(form.dtype))
+        self.specs = (tf.TensorSpec([None], tf.string), *([label] if self._parse else []))
+
+    def __call__(self, records: Sequence[bytes]) -> tuple[Any, ...]:
+        """Return arrays of records, or of their images and labels."""
+        if self._parse is None:
+            return (_objects(records),)
+        parsed = [self._parse(record) for record in records]
+        labels = self._form.arrays([record.label for record in parsed])
+        return _objects([record.image for record in parsed]), labels
+
+
+def is_example(plan: RunPlan) -> bool:
+    """Return whether records are tf.train.Examples."""
+    return plan.config.format == "tfrecord"
+
+
+def _objects(data: Sequence[bytes]) -> npt.NDArray[np.object_]:
+    """Return an array of bytes; NumPy's own type of bytes would drop zeros at the end."""
+    found = np.empty(len(data), object)
+    found[:] = data
+    return found
 
 
 class RecordSource(Protocol):
     """Reads records by their numbers in the split."""
 
-    def read(self, numbers: npt.NDArray[np.int64], /) -> list[Record]: ...
+    def read_bytes(self, numbers: npt.NDArray[np.int64], /) -> list[bytes]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +129,7 @@ class PositionReader:
         source: of the records.
         order: from positions to the numbers of records.
         share: the positions that are read here.
-        form: of the labels.
+        taken: what is made of records here.
         shuffled: whether each epoch has an order of its own.
         seed: of what is drawn for each image; None for nothing.
         record_bytes: of a record, about.
@@ -99,14 +139,14 @@ class PositionReader:
     source: RecordSource
     order: Order
     share: HostShare
-    form: LabelForm
+    taken: Taken
     shuffled: bool
     seed: int | None = None
     record_bytes: float = 0.0
     calls: int = 2
 
     def dataset(self) -> tf.data.Dataset:
-        """Return (image, label), or (image, label, places, flip, lights) if anything is drawn.
+        """Return the records, each with its place, flip and lights if anything is drawn.
 
         An iterator of it has no state but the number of records that it has passed.
         """
@@ -152,10 +192,7 @@ class PositionReader:
 
     def _block(self, first: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the elements of a block of positions."""
-        specs = [
-            tf.TensorSpec([None], tf.string),
-            tf.TensorSpec([None, *self.form.shape], tf.as_dtype(self.form.dtype)),
-        ]
+        specs = list(self.taken.specs)
         if self.seed is not None:
             specs += [
                 tf.TensorSpec([None, 2], tf.int64),
@@ -172,10 +209,5 @@ class PositionReader:
     def _read(self, first: int, end: int) -> tuple[npt.NDArray[Any], ...]:
         stop = min(int(end), int(first) + self.share.hosts * self._together)
         positions = np.arange(first, stop, self.share.hosts)
-        records = self.source.read(self.order.at(positions))
-        images = np.empty(len(records), object)
-        images[:] = [record.image for record in records]
-        labels = self.form.arrays([record.label for record in records])
-        if self.seed is None:
-            return images, labels
-        return images, labels, *draw(self.seed, positions)
+        records = self.taken(self.source.read_bytes(self.order.at(positions)))
+        return records if self.seed is None else (*records, *draw(self.seed, positions))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.errors import RecordError
-from prep.shards.formats.base import Record, RecordFormat, record_format
+from prep.shards.formats.base import RecordFormat, record_format
 from prep.training.opened_split import OpenedSplit
 from prep.training.shard_access.shard_bytes import read_bytes
 from prep.training.shard_access.shard_cache import ShardCache
@@ -42,8 +42,8 @@ class WholeShards:
         self._kept: OrderedDict[int, list[bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, numbers: npt.NDArray[np.int64], /) -> list[Record]:
-        """Return records by their numbers in the split, in the order asked for.
+    def read_bytes(self, numbers: npt.NDArray[np.int64], /) -> list[bytes]:
+        """Return the bytes of records by their numbers in the split, in the order asked for.
 
         Raises:
             RecordError: a shard is damaged, or has not as many records as it should.
@@ -52,11 +52,10 @@ class WholeShards:
         """
         shards = np.searchsorted(self._ends, numbers, side="right")
         rows = numbers - np.concatenate([[0], self._ends])[shards]
-        found: list[Record] = [Record(b"", ())] * len(numbers)
+        found = [b""] * len(numbers)
         # Shard by shard, so that each is inflated at most once for these records.
         for at in np.argsort(shards, kind="stable").tolist():
-            records = self._records_of(int(shards[at]))
-            found[at] = self._format.parse(records[int(rows[at])])
+            found[at] = self._records_of(int(shards[at]))[int(rows[at])]
         return found
 
     def _records_of(self, number: int) -> list[bytes]:
