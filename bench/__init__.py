@@ -17,6 +17,7 @@
     encodings.py  what each encoding takes, in bytes and in time (``python -m bench.encodings``)
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     near_duplicates.py  images that look alike (``python -m bench.near_duplicates``)
+    torch_readers.py  readers for PyTorch: ``python -m bench.torch_readers``
     latency.py    a source that answers late: ``python -m bench.latency``
     opening.py    prep.open against a plain loop: ``python -m bench.opening``
     largest.py    memory that the largest image takes: ``python -m bench.largest``

@@ -20,7 +20,7 @@ from tests.support.outputs import prepare
 from tests.support.pages import run_below
 from tests.support.pictures import write_tree
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 seeds = st.integers(-(2**70), 2**70)
 #: Arguments of orders that read each record once an epoch.
 exact = st.fixed_dictionaries(
