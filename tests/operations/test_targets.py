@@ -245,16 +245,3 @@ def test_load_gives_the_same_labels_in_any_order(case: Case, format: str, tmp_pa
         found = [label for _, label in dataset.as_numpy_iterator()]
         assert found[0].dtype == form.dtype
         assert np.array_equal(found, [wanted[number] for number in order])
-
-
-def test_an_opened_split_has_the_labels_of_its_records(case: Case, tmp_path: Path) -> None:
-    images = prep.open(prepared(tmp_path, case), "train")
-    assert images.labels.dtype == images[0][1].dtype
-    assert images.labels.shape == (COUNT, *images.label_shape)
-    np.testing.assert_array_equal(images.labels, [label for _, label in images])
-    found = dict(zip((name[-6:-4] for name in images.names), images.labels.tolist(), strict=True))
-    assert found == expected(case)
-    if case.target == "multi":
-        dogs = images.subset(classes=["dog"])
-        assert dogs.labels[:, 1].all()
-        assert len(dogs) == images.labels[:, 1].sum() == len(images.subset(classes=[1]))

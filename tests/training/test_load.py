@@ -71,6 +71,20 @@ def test_hosts_read_every_record_once_in_one_sequence(
     assert [parts[at % hosts][at // hosts] for at in range(2 * ALL)] == one
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        *({"encoding": encoding} for encoding in ("jpeg", "png", "webp", "raw")),
+        {"mode": "gray"},
+        {"fit": "shorter"},
+    ],
+    ids=lambda how: "-".join(how.values()),
+)
+def test_prep_open_decodes_the_same_pixels(how: dict[str, Any], output_of: OutputOf) -> None:
+    output = output_of(**how)
+    assert loaded(output) == [(image.tobytes(), label) for image, label in prep.open(output)]
+
+
 def test_the_order_is_that_of_prep_order(output_of: OutputOf) -> None:
     output = output_of(**RAW)
     whole = loaded(output)
