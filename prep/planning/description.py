@@ -60,7 +60,12 @@ def _classes(plan: RunPlan) -> str:
     rest = f"{counted(without, 'image')} without a label" if without else ""
     if not images:
         return f"none: {rest}"
-    said = f"{len(images):,}, with {_span(min(images), max(images))}"
+    if plan.labels.target == "value":
+        return "none, but a value for each image"
+    count = f"{len(plan.single_classes):,}"
+    if plan.labels.target == "multi":
+        count += f" in {counted(len(images), 'combination')}"
+    said = f"{count}, with {_span(min(images), max(images))}"
     return f"{said}; {rest}" if rest else said
 
 

@@ -26,7 +26,7 @@ from prep.settings.choices import RGB, Compression
 from prep.settings.image_settings import ImageSettings
 from prep.settings.record_features import RecordFeatures, record_features
 from prep.sources.folders.ignored import Ignored
-from prep.sources.labels import LabelMap, class_title, with_label
+from prep.sources.labels import LabelMap, class_title, single_classes, with_label
 from prep.sources.naming import shown_source
 from prep.text import Displayable, counted, one_line
 
@@ -132,7 +132,15 @@ class RunPlan(Displayable):
     @property
     def title(self) -> str:
         """The size of the plan, in a few words."""
-        return f"{counted(self.images, 'image')} of {counted(len(self.labelled), 'class')}"
+        images = counted(self.images, "image")
+        if self.labels.target == "value":
+            return f"{images} with a value each"
+        return f"{images} of {counted(len(self.single_classes), 'class')}"
+
+    @property
+    def single_classes(self) -> tuple[str, ...]:
+        """The classes, without that of images without a label, and without combinations."""
+        return single_classes(self.labelled, self.labels.target)
 
     @property
     def labelled(self) -> tuple[str, ...]:

@@ -40,9 +40,14 @@ def class_title(name: str, class_names: Mapping[str, str]) -> str:
 
     >>> class_title("n01440764", {"n01440764": "tench"}), class_title("", {})
     ('n01440764 (tench)', 'no label')
+    >>> class_title("n01440764|n01443537", {"n01440764": "tench"})
+    'n01440764 (tench)|n01443537'
     """
     if name == UNLABELLED:
         return "no label"
+    single = name.split(SEVERAL)
+    if name not in class_names and all(single) and any(each in class_names for each in single):
+        return SEVERAL.join(class_title(each, class_names) for each in single)
     text = class_names.get(name, name)
     return name if text == name else f"{name} ({brief(text, _LONGEST_TEXT)})"
 

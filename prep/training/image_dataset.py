@@ -139,7 +139,7 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
 
     @property
     def labels(self) -> npt.NDArray[Any]:
-        """The labels of all images, as the elements have them: int64 (n,), or (n, width)."""
+        """The labels of all images, as elements have them: int64 or float32 (n, *label_shape)."""
         return self._contents.labels_of(self.ids)
 
     @property

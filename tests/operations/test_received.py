@@ -45,6 +45,7 @@ from prep.shards.formats.example_parsing import parse_example
 from prep.shards.formats.tfrecord import FORMAT, frame
 from prep.shards.writer import RunRef, write_shard
 from prep.sources import manifest
+from prep.sources.columns import targets_of
 from prep.sources.labels import LabelMap
 from prep.sources.records.record_frames import masked_crc
 from prep.storage.local import LocalPath
@@ -420,6 +421,36 @@ def test_a_manifest_that_holds_far_more_than_its_bytes_takes_no_memory(
     assert pool.bytes_allocated() - before < 1 << 20
     with pytest.raises(ValueError, match=r"bytes of paths|compression"):
         list(manifest.entries(locate(received.root / MANIFEST), "/in", ["cat"], range(10)))
+
+
+def test_labels_of_a_manifest_take_no_more_memory_than_its_file(received: Received) -> None:
+    rows, width = 4096, 1 << 16
+    numbers = np.broadcast_to(np.float32(0), (rows, width // 4))
+    table = pa.table(
+        {
+            "path": pa.array([b"%d" % n for n in range(rows)], pa.large_binary()),
+            "class": pa.array(np.zeros(rows, np.int32)),
+            "size": pa.array(np.zeros(rows, np.int64)),
+            "mtime": pa.array(np.zeros(rows, np.int64)),
+            "target": targets_of(numbers),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=4096)
+    data = bytes(sink.getvalue())
+    assert len(data) < 1 << 20  # and 256 MB of labels
+    (received.root / MANIFEST).write_bytes(data)
+    with pytest.raises(ValueError, match="4,096 labels of 65,536 bytes"):
+        manifest.read(locate(received.root / MANIFEST))
+
+
+def test_labels_that_a_manifest_has_beside_those_of_its_plan_are_found(received: Received) -> None:
+    path = received.root / MANIFEST
+    images = manifest.read(locate(path))
+    numbers = np.zeros((len(images), 1), np.float32)
+    path.write_bytes(manifest.to_parquet(images.append_column("target", targets_of(numbers))))
+    found = next(p for p in examine(received.root).beside if p.where == MANIFEST)
+    assert "of target class" in str(found)
 
 
 def test_a_manifest_of_another_form_is_none(received: Received) -> None:

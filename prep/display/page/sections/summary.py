@@ -83,7 +83,7 @@ def tiles(view: View) -> list[KeyNumber]:
         KeyNumber("images", f"{everything.images:,}", f"of {planned:,} planned", "images"),
         KeyNumber("refused", f"{refused:,}", share, "refused"),
         KeyNumber("duplicates", f"{view.duplicates['images']:,}", _leaks(view), "duplicates"),
-        KeyNumber("classes", f"{len(facts.plan.labelled):,}", _smallest(view), "classes"),
+        KeyNumber("classes", f"{len(facts.plan.single_classes):,}", _smallest(view), "classes"),
         KeyNumber("shards", _shards(view), f"{size_text(everything.bytes)} in all", "shards"),
     ]
     return [*shown, *_effort(view)]
