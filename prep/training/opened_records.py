@@ -175,7 +175,7 @@ def _require_plausible(length: int, plan: RunPlan) -> None:
     most = plan.largest_record + HEADER + TRAILER
     if length > most:
         raise RecordError(
-            f"a record takes {length:,} bytes; expected at most {most:,}: `prep verify` tells what "
+            f"a record takes {length:,} bytes; expected at most {most:,}: `prep.verify` tells what "
             "is wrong with the output"
         )
 
