@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ from prep.planning.plan import RunPlan
 from prep.shards.check import inspect_shard
 from prep.shards.writer import RunRef, write_shard
 from tests.support.serial import SerialExecutor
+
+DERIVED = {"images.parquet", "dataset_info.json", "features.json", "label.labels.txt"}
+
+
+def without_derived(names: Iterable[str]) -> set[str]:
+    """Return the names of files in an output but those that are made of plan and receipts."""
+    return {name for name in names if not name.startswith("index/")} - DERIVED
 
 
 def prepare(config: prep.Config) -> Journal:
