@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import prep
 from prep.cli.main import main
+from prep.errors import UsageError
 from prep.operations.outlook import plan
 from tests.support.outputs import prepare
 from tests.support.pictures import jpeg, picture
@@ -85,6 +86,21 @@ def test_images_of_a_class_are_those_that_have_it_among_others(
     assert len(of_cats) == 3
     assert (of_cats.labels[:, 0] == 1).all()
     assert len(images.subset(classes=[2])) == 2
+
+
+@pytest.mark.slow
+def test_torch_gives_the_same_labels(target: str, output: Path) -> None:
+    data = pytest.importorskip("torch.utils.data")
+    (labels,) = [labels for _, labels in data.DataLoader(prep.torch.dataset(output), batch_size=6)]
+    wanted = expected(target, output)
+    assert labels.numpy().dtype == wanted.dtype
+    np.testing.assert_array_equal(labels.numpy(), wanted)
+    if target == "value":
+        with pytest.raises(UsageError, match="expected labels that are classes, found values"):
+            prep.torch.dataset(output, one_hot=True)
+    else:
+        (vector,) = [label for _, label in prep.torch.dataset(output, one_hot=True).subset(ids=[1])]
+        np.testing.assert_array_equal(vector.numpy(), wanted[1].astype(np.float32))
 
 
 def test_prep_load_gives_the_same_labels(target: str, output: Path) -> None:
