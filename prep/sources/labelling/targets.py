@@ -31,6 +31,7 @@ from prep.text import counted, quoted, some
 _LEFT_OUT = "image of a class that labels leave out"
 # What stands between the numbers of a label in text, such as "[0.2, 0.8]".
 _SEPARATORS = re.compile(rf"[\s,;|{BETWEEN}]+")
+_SURELY_FINITE = 1e38  # as float32
 _MOST_NAMED = 1 << 20  # classes of a label with a number for each
 
 
@@ -142,10 +143,7 @@ def with_shares(catalog: Catalog, rules: LabelRules | None) -> Catalog:
         SourceError: a number is not finite, or labels differ in length.
         ConfigError: there are not as many names as numbers.
     """
-    labels = [
-        [_number(each, catalog) for each in _SEPARATORS.split(text.strip(" []()")) if each]
-        for text in catalog.classes
-    ]
+    labels = [_numbers(text, catalog) for text in catalog.classes]
     width = len(labels[0])
     unlike = next((n for n, label in enumerate(labels) if len(label) != width), None)
     if unlike is not None or not 2 <= width <= _MOST_NAMED:
@@ -248,6 +246,18 @@ def _renamed(catalog: Catalog, names: Mapping[str, str]) -> Catalog:
     return replace(
         catalog, classes=classes, images=with_numbers(catalog.images, "class", now[rows])
     )
+
+
+def _numbers(text: str, catalog: Catalog) -> list[float]:
+    """Return the numbers of a label; raise SourceError if one is no finite float32."""
+    parts = [each for each in _SEPARATORS.split(text.strip(" []()")) if each]
+    try:
+        found = [*map(float, parts)]
+        if all(abs(number) < _SURELY_FINITE for number in found):
+            return found
+    except ValueError:
+        pass
+    return [_number(each, catalog) for each in parts]
 
 
 def _number(text: str, catalog: Catalog) -> float:
