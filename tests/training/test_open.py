@@ -395,7 +395,7 @@ def test_a_record_that_was_changed_is_found(own: Path) -> None:
     data = bytearray(shard.read_bytes())
     data[200] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(RecordError, match=r"train-00001-of-00003.*checksum.*byte 0; repair the shard"):
+    with pytest.raises(RecordError, match=r"train-00001-.*checksum.*byte 0; repair the shard"):
         images.read_many(range(11))
     assert images[0]
     # Once it is repaired, by another file in its place, the output can be opened again.
