@@ -300,6 +300,16 @@ def test_an_order_of_ones_own_balances_classes(output_of: OutputOf) -> None:
     assert found == {0: 2 * ALL, 1: 2 * ALL}
 
 
+def test_a_split_without_images_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "in/train/cat").mkdir(parents=True)
+    (tmp_path / "in/train/cat/broken.jpg").write_bytes(b"no image")
+    config = prep.Config(source=str(tmp_path / "in"), output=str(tmp_path / "out"), **RAW)
+    prepare(config)
+    for how in ({}, {"shuffle": True}, {"shuffle": True, "epochs": 2, "batch": 4, "hosts": 2}):
+        dataset = prep.load(tmp_path / "out", **how)
+        assert len(dataset) == len(list(dataset)) == 0
+
+
 # Compressed shards, and storages
 
 
@@ -336,7 +346,7 @@ def test_a_compressed_shard_that_was_cut_is_found(output_of: OutputOf, tmp_path:
     try:
         opened = WholeShards(open_split(output, "train"), 2)
         assert len(opened.read_bytes(np.array([0, 3, 2]))) == 3
-        with pytest.raises(RecordError, match=r"00002-of-.*damaged.*--repair"):
+        with pytest.raises(RecordError, match=r"00002-of-.*damaged.*prep.verify"):
             opened.read_bytes(np.array([ALL - 1]))
     finally:
         shard.write_bytes(whole)
@@ -393,6 +403,7 @@ def test_an_output_in_a_storage_is_shuffled_shared_and_resumed_as_in_a_folder(
         ({"subset": [11]}, "subset: expected numbers from 0 to 10, found 11"),
         ({"subset": []}, "subset: "),
         ({"order": prep.Order(ALL), "shuffle": True}, "shuffle: expected none beside order"),
+        ({"order": prep.Order(ALL), "hosts": 2}, "hosts: expected none beside order"),
         ({"order": prep.Order(5)}, "order: expected one of 11 records, found 5"),
     ],
 )

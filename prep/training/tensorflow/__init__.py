@@ -1,6 +1,6 @@
 """The training reader for TensorFlow: the only package that imports it.
 
-- ``loading``: ``prep.load``, which puts the parts together.
+- ``loading``: ``prep.load``, which checks what is asked for. ``assembly`` puts the parts together.
 - ``records``: datasets of the bytes and labels of records: read by TensorFlow itself, in Python one
   shard after the other, or in Python at any positions of an order.
 - ``whole_shards``: records of compressed shards, which have no places of their own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,9 @@ from prep.text import counted, quoted, shown
 from prep.training.augmentation import Augmentation
 from prep.training.channel_shift import channel_shift
 from prep.training.image_dataset import ImageDataset
-from prep.training.opened_records import OpenedRecords
 from prep.training.opened_split import OpenedSplit, one_hot_length, open_split
-from prep.training.orders.host_share import HostShare
 from prep.training.orders.order import Order
 from prep.training.orders.sequence import at_least
-from prep.training.tensorflow.whole_shards import WholeShards
 
 try:
     import tensorflow as tf
@@ -31,22 +27,9 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from prep.training.tensorflow.pixels import Finish, Prepare
-from prep.training.tensorflow.records import (
-    Examples,
-    PositionReader,
-    RecordSource,
-    Taken,
-    is_example,
-    read_natively,
-    stream,
-)
-
-_LANES = 4  # of compressed shards that are shuffled
-_LANE = 3  # shards in memory for each lane: a window of one shard's records lies in two, or three
-_IN_ORDER = 2  # shards in memory if compressed shards are read in order
-_as_it_is = tf.autograph.experimental.do_not_convert
-_CALLS, _CALLS_OF_STORAGE = 2, 4  # of Python at the same time
+from prep.training.tensorflow.assembly import Reading
+from prep.training.tensorflow.pixels import Finish
+from prep.training.tensorflow.whole_shards import LANES
 
 
 def load(
@@ -161,7 +144,9 @@ def load(
             epochs=epochs,
         )
     else:
-        _require_alone(opened, order, shuffle=shuffle, epochs=epochs, start=start, subset=subset)
+        sharing = hosts != 1 and context is None
+        told = {"shuffle": shuffle, "seed": seed, "epochs": epochs, "hosts": sharing}
+        _require_alone(opened, order, **told, start=start, subset=subset)
         order = order if context is None else order.resumed(order.start, hosts=hosts, host=host)
         shuffle = True
     augmentation = Augmentation.read(
@@ -173,7 +158,7 @@ def load(
         ten_crop=ten_crop,
         normalize=normalize,
     )
-    reading = _Reading(
+    reading = Reading(
         opened=opened,
         order=order,
         whole=subset is None,
@@ -189,121 +174,6 @@ def load(
         vectors=bool(opened.plan.label_form.shape),
     )
     return reading.dataset(finish)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reading:
-    """The records to read, and the elements to make of them.
-
-    Attributes:
-        opened: the split.
-        order: the order of its records.
-        whole: whether all of them are read.
-        shuffled: whether their order is another one than that of the shards.
-        augmentation: the changes to each image.
-        batch, drop_remainder, cache: see :func:`load`.
-    """
-
-    opened: OpenedSplit
-    order: Order
-    whole: bool
-    shuffled: bool
-    augmentation: Augmentation
-    batch: int | None
-    drop_remainder: bool
-    cache: str | os.PathLike[str] | None
-
-    def dataset(self, finish: Finish) -> tf.data.Dataset:
-        """Return the elements."""
-        plan = self.opened.plan
-        parse = Examples(plan).parse if is_example(plan) else None
-        prepare = Prepare(plan.settings, self.augmentation, parse)
-        dataset = self._records().map(_as_it_is(prepare), num_parallel_calls=tf.data.AUTOTUNE)
-        if self.batch is not None:
-            self._require_one_size()
-            dataset = dataset.batch(self.batch, drop_remainder=self.drop_remainder)
-        if finish.is_needed:
-            dataset = dataset.map(_as_it_is(finish), num_parallel_calls=tf.data.AUTOTUNE)
-        if (length := self._length()) is not None:
-            dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
-        if self.batch is not None:
-            dataset = dataset.prefetch(tf.data.AUTOTUNE)
-        return dataset.with_options(self._options())
-
-    @property
-    def _share(self) -> HostShare:
-        return HostShare(
-            size=self.order.size if self.opened.images else 0,
-            hosts=self.order.hosts,
-            host=self.order.host,
-            start=self.order.start,
-            epochs=self.order.epochs,
-            multiple=(self.batch or 1) if self.drop_remainder else 1,
-        )
-
-    @property
-    def _is_plain(self) -> bool:
-        """True if all records are read on one host from the first one on, and nothing is drawn."""
-        order = self.order
-        whole = self.whole and not order.start and order.hosts == 1
-        drawn = self.shuffled or self.augmentation.is_random
-        return not self.opened.images or (whole and not drawn)
-
-    def _records(self) -> tf.data.Dataset:
-        """Return the records, with what is drawn for each if anything is."""
-        files, plan, epochs = self.opened.files, self.opened.plan, self.order.epochs
-        in_storage = any(file.is_remote for file in files)
-        if self._is_plain and is_example(plan) and not in_storage:
-            dataset = read_natively(files, plan.compression)
-            return dataset if epochs is None else dataset.repeat(epochs)
-        if self._is_plain and epochs is None and self.cache is None:
-            return stream(files, plan)
-        size = sum(receipt.bytes for receipt in self.opened.receipts)
-        return PositionReader(
-            source=self._source(),
-            order=self.order,
-            share=self._share,
-            taken=Taken(plan),
-            shuffled=self.shuffled,
-            seed=self.order.seed if self.augmentation.is_random else None,
-            record_bytes=size / max(1, self.opened.images),
-            calls=_CALLS_OF_STORAGE if in_storage else _CALLS,
-        ).dataset()
-
-    def _source(self) -> RecordSource:
-        if self.opened.plan.compression is None:
-            output = self.opened.journal.output
-            return OpenedRecords(output, self.opened.split, cache=self.cache)
-        most = _LANES * _LANE if self.shuffled else _IN_ORDER
-        return WholeShards(self.opened, most, self.cache)
-
-    def _require_one_size(self) -> None:
-        settings = self.opened.plan.settings
-        if not settings.same_size and self.augmentation.crop is None:
-            raise UsageError(
-                "batch: expected images of one size, found some that differ; add crop=…, or leave "
-                "batch out, and resize them in map() or use padded_batch()"
-            )
-
-    def _length(self) -> int | None:
-        """Return the number of elements of each iteration; None if they differ."""
-        records = self._share.length
-        if records is None or self.batch is None:
-            return records
-        return records // self.batch if self.drop_remainder else -(-records // self.batch)
-
-    def _options(self) -> tf.data.Options:
-        """Return options by which checkpoints are small, and strategies give each record once."""
-        options = tf.data.Options()
-        policies = tf.data.experimental.AutoShardPolicy
-        # Hosts that are given share records already. By files, some would have more than others.
-        options.experimental_distribute.auto_shard_policy = (
-            policies.DATA if self.order.hosts == 1 else policies.OFF
-        )
-        if self.order.epochs is not None:
-            # All follows from the position that an iterator has come to: no image need be saved.
-            options.experimental_symbolic_checkpoint = True
-        return options
 
 
 def _of_context(
@@ -329,7 +199,7 @@ def _way(opened: OpenedSplit, shuffle: bool | str) -> dict[str, Any]:
         return {"shuffle": False}
     if opened.plan.compression is not None:
         # Each lane shuffles as many records as a shard has.
-        return {"block": sizes, "window": _LANES * int(sizes.max()), "lanes": _LANES}
+        return {"block": sizes, "window": LANES * int(sizes.max()), "lanes": LANES}
     return {"block": sizes} if shuffle == "shard" else {}
 
 

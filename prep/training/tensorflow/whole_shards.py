@@ -16,6 +16,12 @@ from prep.training.opened_split import OpenedSplit
 from prep.training.shard_access.shard_bytes import read_bytes
 from prep.training.shard_access.shard_cache import ShardCache
 
+#: Parts of an epoch that are shuffled at the same time, each as many records as a shard has.
+LANES = 4
+#: Shards in memory: the records of a lane lie in two or three of them.
+MOST_SHUFFLED = 3 * LANES
+MOST_IN_ORDER = 2
+
 
 class WholeShards:
     """Reads records by keeping the last few shards in memory, whole and inflated.
