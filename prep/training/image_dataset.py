@@ -134,7 +134,7 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
         asked = np.asarray(indices, np.int64)
         beyond = (asked < -len(self)) | (asked >= len(self))
         if beyond.any():
-            raise IndexError(f"image {asked[beyond][0]:,} of {len(self):,}")
+            raise IndexError(f"image {asked[beyond][0]:,}: there are {len(self):,}, counted from 0")
         return self._contents.read(self.ids[asked])
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from prep.errors import SourceError, UsageError
 from prep.output.journal import Journal
-from prep.output.plan_file import require_listed
+from prep.output.plan_file import no_plan, require_listed
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import admit
@@ -66,7 +66,7 @@ def open_output(
     journal = Journal(admit("output", output, storage_options))
     plan = journal.stored_plan()
     if plan is None:
-        raise SourceError(f"output: no shards made by prep in {quoted(journal.output)}")
+        raise no_plan(journal.layout)
     require_listed(journal.layout, plan)
     if split not in plan.splits:
         raise SourceError(f"split: no {quoted(split)}; splits found: {shown(list(plan.splits))}")

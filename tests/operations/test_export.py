@@ -234,14 +234,14 @@ def test_what_can_not_be_exported_is_told_before_anything_is_written(
     raw = prepared(source, tmp_path / "raw", encoding="raw")
     for given, folder, to, told in (
         (raw, tmp_path / "to", "parquet", "expected records of jpeg, png, webp for parquet"),
-        (output, tmp_path / "to", "parqet", "did you mean 'parquet'"),
+        (output, tmp_path / "to", "parqet", "to: 'parqet': unknown format; did you mean 'parquet'"),
         (output, output / "wds", "webdataset", "is in the output; expected another folder"),
         (output, "s3://bucket/wds", "webdataset", "expected a folder on a disk"),
     ):
         with pytest.raises(ConfigError, match=told):
             exports.export(given, folder, to)  # type: ignore[arg-type]
     assert not (tmp_path / "to").exists()
-    with pytest.raises(SourceError, match="no shards made by prep"):
+    with pytest.raises(SourceError, match="holds no run"):
         exports.export(source, tmp_path / "to", "mds")
 
 

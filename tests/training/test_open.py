@@ -219,7 +219,7 @@ def test_what_is_no_part(given: dict[str, Any], told: str, make: Make) -> None:
 
 @pytest.mark.parametrize("index", [11, -12])
 def test_there_is_no_image_beyond_the_last(index: int, make: Make) -> None:
-    with pytest.raises(IndexError, match="of 11"):
+    with pytest.raises(IndexError, match="there are 11, counted from 0"):
         prep.open(make())[index]
 
 

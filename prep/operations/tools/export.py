@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from prep.display.displays import display_for
-from prep.errors import ConfigError, SourceError
+from prep.errors import ConfigError
 from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Tasks, Workload
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.events import Callback, Events, WorkStarted, emitting, require_callbacks
 from prep.operations.work import count_tasks
 from prep.output.journal import Journal
+from prep.output.plan_file import no_plan
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
@@ -141,7 +142,7 @@ def export(
     choice = choice_of(cluster, profile, workers, dashboard)
     own = require_callbacks(callbacks)
     if to not in EXPORTS:
-        raise ConfigError(f"to: {unknown('format', to, EXPORTS)}")
+        raise ConfigError(f"to: {quoted(str(to))}: {unknown('format', to, EXPORTS)}")
     opened = _open(output, splits, storage_options)
     plan, journal = opened[0].plan, opened[0].journal
     format = export_class(to)(plan)
@@ -182,9 +183,10 @@ def _open(
     """Return the splits of a finished output that are asked for, in its order."""
     place = admit("output", output, storage_options)
     if splits is None:
-        plan = Journal(place).stored_plan()
+        journal = Journal(place)
+        plan = journal.stored_plan()
         if plan is None:
-            raise SourceError(f"output: no shards made by prep in {quoted(place)}")
+            raise no_plan(journal.layout)
         splits = list(plan.splits)
     elif isinstance(splits, str) or not splits:
         raise ConfigError(f"splits: got {shown(splits)}; expected a list of names of splits")

@@ -55,7 +55,7 @@ def export(
     import prep
 
     if to is None:
-        raise ConfigError(f"to: missing; expected {' or '.join(_FORMATS)}")
+        raise ConfigError(f"to: missing; expected one of {', '.join(_FORMATS)}")
     report = prep.export(
         output,
         folder,
