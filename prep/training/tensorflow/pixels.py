@@ -59,7 +59,7 @@ def cropped(image: tf.Tensor, augmentation: Augmentation, places: Any, flip: Any
     """
     size = augmentation.crop
     if size is not None:
-        _require_size(image, size)
+        image = _of_size(image, size)
         if augmentation.ten_crop:
             return _ten_crops(image, size)
         image = _crop(image, size, places if augmentation.crop_at == "random" else None)
@@ -68,14 +68,17 @@ def cropped(image: tf.Tensor, augmentation: Augmentation, places: Any, flip: Any
     return image
 
 
-def _require_size(image: tf.Tensor, size: Size) -> None:
-    """Have TensorFlow raise InvalidArgumentError if an image is smaller than its crop."""
-    if None in image.shape[:2]:
-        tf.debugging.assert_greater_equal(
-            tf.shape(image)[:2],
-            [size.height, size.width],
-            f"crop: expected images of at least {size}, found a smaller one; crop less",
-        )
+def _of_size(image: tf.Tensor, least: Size) -> tf.Tensor:
+    """Return an image; TensorFlow raises InvalidArgumentError if it is smaller than its crop."""
+    if None not in image.shape[:2]:
+        return image
+    enough = tf.debugging.assert_greater_equal(
+        tf.shape(image)[:2],
+        [least.height, least.width],
+        f"crop: expected images of at least {least}, found a smaller one; crop less",
+    )
+    with tf.control_dependencies([enough]):
+        return tf.identity(image)
 
 
 def _crop(image: tf.Tensor, size: Size, places: Any) -> tf.Tensor:
