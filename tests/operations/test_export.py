@@ -25,6 +25,7 @@ from prep.operations.tools import export as exports
 from prep.shards.exports import exported_shard
 from prep.shards.exports.export_target import STATE, ExportTarget
 from prep.shards.exports.parquet_export import ParquetExport
+from prep.storage.local import LocalPath
 from tests.support.label_targets import TARGETS, prepared_targets
 from tests.support.outputs import placed_here, prepare
 from tests.support.pictures import write_tree
@@ -121,6 +122,62 @@ def test_chosen_splits_alone_are_exported(output: Path, tmp_path: Path) -> None:
     }
     with pytest.raises(SourceError, match="no 'vla'; splits found: "):
         exports.export(output, tmp_path / "other", "mds", splits=["vla"])
+    exports.export(output, tmp_path / "both", "mds", splits=["val", "train", "val"])
+    assert exports.export(output, tmp_path / "both", "mds", splits={"train", "val"}).kept == 4
+    for wrong in ("val", [], 5, [5], ["val", None]):
+        with pytest.raises(ConfigError, match="expected a list of names of splits"):
+            exports.export(output, tmp_path / "other", "mds", splits=wrong)  # type: ignore[arg-type]
+
+
+def test_images_without_classes_are_exported_and_read_again(tmp_path: Path) -> None:
+    photos = write_tree(tmp_path / "photos", {"train": {"cat": 2}})
+    listed = tmp_path / "list.csv"
+    listed.write_text(
+        "path,label\n"
+        + "".join(f"{path.relative_to(tmp_path)},\n" for path in photos.rglob("*.jpg"))
+    )
+    output = prepared(listed, tmp_path / "out", unlabelled="keep")
+    for to in ("parquet", "webdataset"):
+        folder, again = tmp_path / to, tmp_path / f"again-{to}"
+        exports.export(output, folder, to)
+        assert not (folder / "label_map.json").exists()
+        prepared(folder, again, unlabelled="keep", keep_fitting=True)
+        assert Counter(read_back(again, "train")) == Counter(read_back(output, "train"))
+
+
+def _file(folder: Path) -> Path:
+    folder.write_text("mine")
+    return folder
+
+
+def _folder_in_a_file(folder: Path) -> Path:
+    return _file(folder) / "below"
+
+
+def _link_to_nothing(folder: Path) -> Path:
+    folder.symlink_to(folder.parent / "nowhere")
+    return folder
+
+
+@pytest.mark.parametrize("place", [_file, _folder_in_a_file, _link_to_nothing])
+def test_what_is_no_folder_is_told_in_one_line(
+    place: Callable[[Path], Path], output: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputConflict, match=r"^folder: .* is no folder; expected a new folder"):
+        exports.export(output, place(tmp_path / "there"), "mds")
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_told_in_one_line(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "there")
+
+    monkeypatch.setattr(LocalPath, "make_folder", refused)
+    with pytest.raises(
+        PrepError, match=r"folder: nothing can be written in .*: Permission denied;"
+    ):
+        exports.export(output, tmp_path / "there", "mds")
 
 
 @pytest.mark.parametrize("to", ["webdataset", "parquet", "mds"])
@@ -237,6 +294,7 @@ def test_what_can_not_be_exported_is_told_before_anything_is_written(
         (output, tmp_path / "to", "parqet", "to: 'parqet': unknown format; did you mean 'parquet'"),
         (output, output / "wds", "webdataset", "is in the output; expected another folder"),
         (output, "s3://bucket/wds", "webdataset", "expected a folder on a disk"),
+        (output, tmp_path / "to", ["mds"], "to: unknown format; did you mean 'mds'"),
     ):
         with pytest.raises(ConfigError, match=told):
             exports.export(given, folder, to)  # type: ignore[arg-type]

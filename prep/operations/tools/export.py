@@ -6,7 +6,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from prep.shards.exports.base import EXPORTS, ExportedFile, ExportFormat, Export
 from prep.shards.exports.export_target import ExportTarget
 from prep.shards.exports.exported_shard import export_shard
 from prep.shards.writer import RunRef
+from prep.sources.folders.names import LABEL_MAP
 from prep.storage.arguments import admit
 from prep.storage.local import LocalPath
 from prep.storage.urls import is_url
@@ -133,7 +134,8 @@ def export(
         ConfigError: there is no such format, the output can't be exported to it, or a package that
             it needs is not installed.
         SourceError: there is no finished run in ``output``, or it has no such split.
-        OutputConflict: ``folder`` holds something else, or another export is at work in it.
+        OutputConflict: ``folder`` holds something else, is no folder, or another export is at work
+            in it.
         RecordError: a shard is damaged, or a file was not read again as it was written.
         StorageUnavailable: the storage of the output does not answer.
         ClusterError: the cluster can't be started, or would not do.
@@ -141,8 +143,8 @@ def export(
     """
     choice = choice_of(cluster, profile, workers, dashboard)
     own = require_callbacks(callbacks)
-    if to not in EXPORTS:
-        raise ConfigError(f"to: {quoted(str(to))}: {unknown('format', to, EXPORTS)}")
+    if not isinstance(to, str) or to not in EXPORTS:
+        raise ConfigError(f"to: {shown(to)}: {unknown('format', to, EXPORTS)}")
     opened = _open(output, splits, storage_options)
     plan, journal = opened[0].plan, opened[0].journal
     format = export_class(to)(plan)
@@ -182,15 +184,22 @@ def _open(
 ) -> list[OpenedSplit]:
     """Return the splits of a finished output that are asked for, in its order."""
     place = admit("output", output, storage_options)
-    if splits is None:
-        journal = Journal(place)
-        plan = journal.stored_plan()
-        if plan is None:
-            raise no_plan(journal.layout)
-        splits = list(plan.splits)
-    elif isinstance(splits, str) or not splits:
-        raise ConfigError(f"splits: got {shown(splits)}; expected a list of names of splits")
-    return [open_split(place, split, storage_options) for split in dict.fromkeys(splits)]
+    journal = Journal(place)
+    plan = journal.stored_plan()
+    if plan is None:
+        raise no_plan(journal.layout)
+    asked = list(plan.splits) if splits is None else _names(splits)
+    asked.sort(key=[*plan.splits, *asked].index)
+    return [open_split(place, split, storage_options) for split in dict.fromkeys(asked)]
+
+
+def _names(splits: object) -> list[str]:
+    """Return names of splits as a list; raise ConfigError if they are something else."""
+    if isinstance(splits, Collection) and not isinstance(splits, str | bytes):
+        names = [name for name in splits if isinstance(name, str)]
+        if names and len(names) == len(splits):
+            return names
+    raise ConfigError(f"splits: got {shown(splits)}; expected a list of names of splits")
 
 
 def _folder(folder: str | os.PathLike[str], journal: Journal) -> LocalPath:
@@ -243,8 +252,9 @@ def _export_all(
 
 
 def _describe(format: ExportFormat, files: Sequence[ExportedFile], target: ExportTarget) -> None:
-    """Write the label map, and the files by which readers open the others."""
+    """Write the label map, if there are classes, and the files by which readers open the others."""
     root = LocalPath(target.folder)
-    (root / "label_map.json").publish_json(format.plan.labels.to_json(), within=root)
+    if format.plan.labels.numbers:
+        (root / LABEL_MAP).publish_json(format.plan.labels.to_json(), within=root)
     for name, data in format.beside(files):
         (root / name).publish(data, within=root)

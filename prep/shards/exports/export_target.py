@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prep.errors import OutputConflict
+from prep.errors import OutputConflict, PrepError
 from prep.parsing import parse_json
 from prep.planning.shards import ShardSpec
 from prep.shards.exports.base import ExportedFile, ExportName
 from prep.storage.local import LocalPath
 from prep.storage.newfile import lock_file
-from prep.text import quoted
+from prep.text import quoted, reason_of
 
 #: The folder in an export that says what it is, and which files are whole.
 STATE = ".prep-export"
@@ -52,7 +52,29 @@ class ExportTarget:
 
         Raises:
             OutputConflict: it holds something else, or another export is at work in it.
+            PrepError: it can't be made, or nothing can be written there.
         """
+        try:
+            descriptor = self._opened()
+        except NotADirectoryError as error:
+            raise OutputConflict(
+                f"folder: {quoted(str(error.filename or self.folder))} is no folder; expected a "
+                "new folder, or that of an export that was stopped"
+            ) from None
+        except OSError as error:
+            raise PrepError(
+                f"folder: nothing can be written in {quoted(self.folder)}: {reason_of(error)}; "
+                "put that right, or give another folder"
+            ) from None
+        try:
+            self._lock(descriptor)
+            self._begin({"digest": digest, "to": self.to, "splits": list(splits)})
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        """Return a descriptor of the file to lock; raise OutputConflict if others are there."""
         others = [name for name in self.root.names() if name != STATE]
         if others and not self._note.exists():
             raise OutputConflict(
@@ -60,13 +82,7 @@ class ExportTarget:
                 "an export that was stopped"
             )
         self.state.make_folder(within=self.root)
-        descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            self._lock(descriptor)
-            self._begin({"digest": digest, "to": self.to, "splits": list(splits)})
-            yield
-        finally:
-            os.close(descriptor)
+        return os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def _lock(self, descriptor: int) -> None:
         try:
