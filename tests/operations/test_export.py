@@ -22,7 +22,7 @@ import prep
 from prep.cli.main import main
 from prep.errors import ConfigError, OutputConflict, PrepError, RecordError, SourceError
 from prep.operations.tools import export as exports
-from prep.shards.exports import exported_shard
+from prep.shards.exports import exported_shard, parquet_export
 from prep.shards.exports.export_target import STATE, ExportTarget
 from prep.shards.exports.parquet_export import ParquetExport
 from prep.storage.local import LocalPath
@@ -101,6 +101,22 @@ def test_a_parquet_export_is_read_as_a_source_with_its_splits_and_classes(
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features["label"] == {"names": ["cat", "dog"], "_type": "ClassLabel"}
     assert features["image"] == {"_type": "Image"}
+
+
+def test_tables_of_large_images_have_small_row_groups_and_all_names_of_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a\nb", "a\\nb", " cat", "cat", "unused 7"]
+    tree = {"train": dict.fromkeys(names, 1)}
+    numbers = {name: 2 * number for number, name in enumerate(names)}
+    output = prepared(write_tree(tmp_path / "source", tree), tmp_path / "out", label_map=numbers)
+    monkeypatch.setattr(parquet_export, "_BYTES", 600)
+    exports.export(output, tmp_path / "tables", "parquet")
+    tables = [pq.ParquetFile(path) for path in (tmp_path / "tables/data").iterdir()]
+    assert sum(table.num_row_groups for table in tables) > len(tables)
+    again = prepared(tmp_path / "tables", tmp_path / "again", keep_fitting=True)
+    assert Counter(read_back(again, "train")) == Counter(read_back(output, "train"))
+    assert prep.open(again, "train").classes == prep.open(output, "train").classes
 
 
 @pytest.mark.parametrize("target", TARGETS)

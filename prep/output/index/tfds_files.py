@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 from prep.planning.label_form import LabelForm
@@ -112,11 +112,17 @@ def tfds_files(
     return files
 
 
-def label_names(labels: LabelMap) -> tuple[str, ...] | None:
-    """Return the name of each number from 0, as TFDS reads them from a file: unique, a line each.
+def label_names(
+    labels: LabelMap, written: Callable[[str], str] | None = None
+) -> tuple[str, ...] | None:
+    """Return the name of each number from 0: unique, and as TFDS reads them, a line each.
 
     A number without a class is called ``unused N``. Classes that share a number are named together.
-    Line breaks and the like are written as escapes, for a name is a line there.
+
+    Args:
+        labels: the label map.
+        written: returns the name of a class as it is to be written; by default in one line, with
+            line breaks and the like as escapes.
 
     Returns:
         None where labels are not numbers of classes: one-hot lists, negative or immense numbers.
@@ -126,16 +132,17 @@ def label_names(labels: LabelMap) -> tuple[str, ...] | None:
     """
     found: defaultdict[int, list[str]] = defaultdict(list)
     for name, number in labels.numbers.items():
-        found[number].append(_line(name))
+        found[number].append((written or _line)(name))
     if not found or labels.width is not None or min(found) < 0 or max(found) >= _MOST_NAMES:
         return None
-    names: dict[str, int] = {}
-    for number in range(max(found) + 1):
-        name = ", ".join(found.get(number, ())) or f"unused {number}"
-        while name in names:
+    numbers: dict[str, int] = {}
+    unused = (number for number in range(max(found)) if number not in found)
+    for number in (*sorted(found), *unused):  # Classes first, so that they keep their names.
+        name = ", ".join(found[number]) if number in found else f"unused {number}"
+        while name in numbers:
             name = f"{name} ({number})"
-        names[name] = number
-    return tuple(names)
+        numbers[name] = number
+    return tuple(sorted(numbers, key=numbers.__getitem__))
 
 
 def _is_unicode(name: str) -> bool:

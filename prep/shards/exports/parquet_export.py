@@ -24,8 +24,9 @@ from prep.shards.formats.base import Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Of a row group, which is read as a whole for one image.
+# Of a row group, which is read as a whole for one image: rows, and about as many bytes.
 _ROWS = 100
+_BYTES = 64 << 20  # 64 MiB
 
 
 class ParquetExport(ExportFormat):
@@ -42,7 +43,7 @@ class ParquetExport(ExportFormat):
             )
 
     def file_of(self, shard: ShardSpec) -> str:
-        """Return a path by which ``datasets`` tells the split, whatever it is called."""
+        """Return a path by which ``datasets`` tells the split, if it knows such a name."""
         return f"data/{shard.split}-{shard.index:05d}-of-{shard.count:05d}{self.suffix}"
 
     @cached_property
@@ -69,16 +70,15 @@ class ParquetExport(ExportFormat):
     @property
     def _label_feature(self) -> dict[str, Any]:
         """The feature of a number of a label: of a class, if the numbers have names."""
-        form, names = self.plan.label_form, label_names(self.plan.labels)
+        form, names = self.plan.label_form, label_names(self.plan.labels, as_unicode)
         if names is not None and form.target in ("class", "multi"):
             return {"names": [*names], "_type": "ClassLabel"}
         return {"dtype": form.dtype.name, "_type": "Value"}
 
     def write(self, path: Path, images: Iterable[ExportedImage], count: int) -> None:
-        """Write a table in row groups of 100 images."""
+        """Write a table in row groups of 100 images, or fewer of many bytes."""
         import pyarrow.parquet as pq
 
-        remaining = iter(images)
         with pq.ParquetWriter(
             path,
             self.schema,
@@ -86,7 +86,7 @@ class ParquetExport(ExportFormat):
             use_dictionary=["image.path"],
             write_statistics=["label"],
         ) as writer:
-            while batch := list(itertools.islice(remaining, _ROWS)):
+            for batch in _row_groups(images):
                 writer.write_batch(self._rows(batch), row_group_size=_ROWS)
 
     def _rows(self, images: Sequence[ExportedImage]) -> pa.RecordBatch:
@@ -115,7 +115,11 @@ class ParquetExport(ExportFormat):
 
         try:
             with pq.ParquetFile(path) as table:
-                for rows in table.iter_batches(_ROWS, columns=["image.bytes", "label"]):
+                columns = ["image.bytes", "label"]
+                for rows in itertools.chain.from_iterable(
+                    table.iter_batches(_ROWS, row_groups=[group], columns=columns)
+                    for group in range(table.num_row_groups)
+                ):
                     pairs = zip(rows["image"].field("bytes"), rows["label"], strict=True)
                     for image, label in pairs:
                         numbers = label.as_py()
@@ -123,6 +127,20 @@ class ParquetExport(ExportFormat):
                         yield Record(image.as_py(), tuple(found))
         except pa.ArrowException as error:
             raise RecordError(f"not a whole Parquet file: {error}") from None
+
+
+def _row_groups(images: Iterable[ExportedImage]) -> Iterator[list[ExportedImage]]:
+    """Yield the images of one row group after the other."""
+    group: list[ExportedImage] = []
+    held = 0
+    for image in images:
+        group.append(image)
+        held += len(image.sample.image)
+        if len(group) == _ROWS or held >= _BYTES:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
 def _listed(feature: dict[str, Any], length: int | None) -> dict[str, Any]:

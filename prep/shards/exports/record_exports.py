@@ -16,8 +16,9 @@ from prep.settings.record_features import DEFAULT_RECORD, record_features
 from prep.shards.exports.base import ExportedFile, ExportedImage, ExportFormat
 from prep.shards.formats.base import Pieces, Record, record_format
 
-# Of 64 records as float32 of 256 by 256 pixels: 48 MiB.
+# Records that are read together: at most so many, and as many as such memory holds.
 _READ_TOGETHER = 64
+_READ_BYTES = 64 << 20  # 64 MiB, the records as float32
 
 
 class _RecordExport(ExportFormat):
@@ -85,10 +86,11 @@ class ArrayRecordExport(_RecordExport):
         """Yield images and labels; the library compares checksums of blocks."""
         parse = record_format(self.form).parse
         reader = _array_record().ArrayRecordReader(str(path))
+        step = max(1, min(_READ_TOGETHER, _READ_BYTES // self.plan.largest_record))
         try:
             count = reader.num_records()
-            for start in range(0, count, _READ_TOGETHER):
-                yield from map(parse, reader.read(start, min(start + _READ_TOGETHER, count)))
+            for start in range(0, count, step):
+                yield from map(parse, reader.read(start, min(start + step, count)))
         except (RuntimeError, ValueError) as error:
             raise RecordError(f"not a whole ArrayRecord file: {error}") from None
         finally:
