@@ -310,7 +310,7 @@ def test_what_can_not_be_exported_is_told_before_anything_is_written(
         (output, tmp_path / "to", "parqet", "to: 'parqet': unknown format; did you mean 'parquet'"),
         (output, output / "wds", "webdataset", "is in the output; expected another folder"),
         (output, "s3://bucket/wds", "webdataset", "expected a folder on a disk"),
-        (output, tmp_path / "to", ["mds"], "to: unknown format; did you mean 'mds'"),
+        (output, tmp_path / "to", ["mds"], r"to: \[mds\]: unknown format; did you mean 'mds'"),
     ):
         with pytest.raises(ConfigError, match=told):
             exports.export(given, folder, to)  # type: ignore[arg-type]
@@ -360,5 +360,5 @@ def test_the_command_line_exports_and_tells_what(output: Path, tmp_path: Path) -
     missing = CliRunner().invoke(main, words)
     assert (missing.exit_code, missing.stderr) == (
         2,
-        "prep: to: missing; expected webdataset or parquet or mds or array_record\n",
+        "prep: to: missing; expected one of webdataset, parquet, mds, array_record\n",
     )
