@@ -79,7 +79,8 @@ def wrong_files(
         if not right:
             there = file.path.exists() or file.path.is_symlink()
             found = "another file" if there else "no such file"
-            yield mismatch(_name(layout, file.path), "the file made of plan and receipts", found, "remake")
+            expected = "the file made of plan and receipts"
+            yield mismatch(_name(layout, file.path), expected, found, "remake")
     for path in _strays(journal, plan, files):
         yield mismatch(_name(layout, path), "only the files of the plan", "this file", "remove")
 

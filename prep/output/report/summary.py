@@ -49,8 +49,6 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     rows += [("passed over", describe_passed(passed)) for passed in report.passed_over]
     if report.retries:
         rows.append(("retried", f"{counted(report.retries, 'time')} to read or to write"))
-    if report.config.get("compression"):
-        rows.append(("index", _describe_no_index(report)))
     from_before = f", {report.resumed_shards:,} of them from before"
     resumed = from_before if report.resumed_shards and not report.was_complete else ""
     rows += [
@@ -66,12 +64,6 @@ def rows_of(report: RunReport) -> list[tuple[str, str]]:
     if report.page:
         rows.append(("report", report.page))
     return rows
-
-
-def _describe_no_index(report: RunReport) -> str:
-    """Say why an output has no files for readers that open records one by one."""
-    compression = report.config["compression"]
-    return f"none, nor files for TFDS: with compression {compression}, shards are read as a whole"
 
 
 def _describe_time(report: RunReport) -> str:
