@@ -50,6 +50,17 @@ PAIR = {
 }
 
 
+def test_a_shard_without_samples_is_passed_over_and_zeros_that_are_none_are_not(
+    tmp_path: Path,
+) -> None:
+    """All images of a shard may have been refused, in an output of ours or of others."""
+    catalog = catalog_of(shards(tmp_path / "a", {**PAIR, "train-000001.tar": bytes(10240)}))
+    assert rows_of(catalog) == rows_of(catalog_of(shards(tmp_path / "b", PAIR)))
+    lost = {**PAIR, "train-000001.tar": bytes(1 << 16)}
+    with pytest.raises(SourceError, match=r"train-000001\.tar' is no archive, as it begins"):
+        catalog_of(shards(tmp_path / "c", lost))
+
+
 def test_samples_are_grouped_by_key_in_whatever_order_members_lie(tmp_path: Path) -> None:
     files = {**PAIR, "classnames.txt": b"cat\ndog\n", "_info.json": b"{}", "readme.html": b""}
     catalog = catalog_of(shards(tmp_path, files))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from prep.errors import SourceError
 from prep.sources.archives.archive_layout import (
     archive_kind,
+    empty_kind,
     executable_kind,
     index_of,
     is_archive_name,
@@ -112,11 +113,12 @@ def _catalog(place: Place, files: Sequence[bytes], wanted: Wanted) -> Catalog:
     return replace(catalog, source=source, read_as=f"{kind} of {catalog.read_as}")
 
 
-def packed_at(place: Place, file: bytes, wanted: Wanted) -> Packed:
+def packed_at(place: Place, file: bytes, wanted: Wanted, *, may_be_empty: bool = False) -> Packed:
     """Return an archive in a place, with its index; of one compressed as a whole, unpacked.
 
     Args:
         file: its path in the place; empty if it is the place itself.
+        may_be_empty: take a tar file without members for one, and not for one that was lost.
 
     Raises:
         SourceError: it is none, is damaged, or may not be unpacked.
@@ -125,6 +127,8 @@ def packed_at(place: Place, file: bytes, wanted: Wanted) -> Packed:
     location = place.location / os.fsdecode(file) if file else place.location
     head = Place.at(os.path.join(place.name, os.fsdecode(file))).head if file else place.head
     kind = archive_kind(head) or executable_kind(head, location)
+    if kind is None and may_be_empty:
+        kind = empty_kind(head, location)
     if kind is None and (solid := solid_kind(head)) is not None:
         return _unpacked(place, file, solid, wanted)
     if kind is None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["tar", "zip"]
 _ZIP = (b"PK\3\4", b"PK\5\6")  # The latter is of an empty one.
+_EMPTY_TAR = 20 * BLOCK  # Tar fills up its last record of that many bytes.
 _PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
 
 
@@ -49,6 +50,12 @@ def executable_kind(head: bytes, location: Location) -> Kind | None:
     from prep.sources.archives.zips.central_directory import is_zip
 
     return "zip" if head.startswith(_PROGRAMS) and is_zip(location) else None
+
+
+def empty_kind(head: bytes, location: Location) -> Kind | None:
+    """Return "tar" for a tar file without members: zeros alone, and no more than tar writes."""
+    zeros = bool(head) and not any(head)
+    return "tar" if zeros and location.file_size() in (2 * BLOCK, _EMPTY_TAR) else None
 
 
 def kind_of_archive(place: Place) -> str | None:

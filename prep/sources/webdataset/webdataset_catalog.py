@@ -65,7 +65,7 @@ def catalog_of_tars(place: Place, wanted: Wanted) -> Catalog:
     asked = wanted.layout == "webdataset"
     shards = shards_at(place, wanted, is_tar_shard if asked else is_tar_name, _BESIDE)
     each = place.location.each if place.location.is_remote else map
-    tars = [*each(lambda path: packed_at(place, path, wanted), shards.paths)]
+    tars = [*each(lambda path: packed_at(place, path, wanted, may_be_empty=True), shards.paths)]
     parts = sum((parts_in(tar.members.names) for tar in tars), Parts())
     given = require_known_columns(wanted, WebDatasetLayout.title)
     images = image_parts(parts, given.get("image"), wanted.image_type)
