@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,15 @@ def test_each_shard_is_listed_with_its_number_of_records(source: Path, tmp_path:
     assert val["shardLengths"] == ["2"]
     size = sum(path.stat().st_size for path in (tmp_path / "out/train").iterdir())
     assert train["numBytes"] == str(size)
+
+
+def test_there_are_none_of_so_many_shards_that_tfds_would_look_for_other_names(
+    source: Path,
+) -> None:
+    plan = planned(source)
+    shards = 100_000 * [SimpleNamespace(split="train", index=0, images=1, bytes=9)]
+    assert tfds_files(plan, shards) == {}
+    assert "dataset_info.json" in tfds_files(plan, shards[:-1])
 
 
 def image(*shape: int, encoding: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from prep.planning.label_form import LabelForm
@@ -29,6 +29,8 @@ from prep.text import quoted
 #: What TFDS calls the data set; ``tfds.load`` goes by the names of folders instead.
 DATASET_NAME = "prep"
 VERSION = "1.0.0"
+# Of a split: TFDS writes larger numbers with six digits each, and ours have them as they come.
+_MOST_SHARDS = 99_999
 # Of a label map. The names file has a line for each number up to the largest.
 _MOST_NAMES = 1_000_000
 _MODULES = "tensorflow_datasets.core.features."
@@ -91,11 +93,17 @@ def tfds_files(
         file_format: of the shards; ``array_record`` if they are an export of the output.
 
     Returns:
-        No files where TFDS can't open the output; see :func:`tfds_obstacle`.
+        No files where TFDS can't open the output; see :func:`tfds_obstacle`. Nor where a split has
+        more than 99,999 shards, for it would look for other names.
     """
     written = file_format == "tfrecord"
     format = plan.config.format if written else "tfrecord"
     if tfds_obstacle(format, plan.compression if written else None, plan.splits):
+        return {}
+    by_split: dict[str, list[CountedShard]] = {}
+    for shard in shards:
+        by_split.setdefault(shard.split, []).append(shard)
+    if any(len(found) > _MOST_SHARDS for found in by_split.values()):
         return {}
     of_classes = plan.label_form.target in ("class", "multi")
     names = label_names(plan.labels) if of_classes else None
@@ -108,7 +116,7 @@ def tfds_files(
     if names is not None:
         stem = plan.features.label.replace("/", ".")  # As TFDS has it in names of files.
         files[f"{stem}.labels.txt"] = "".join(f"{name}\n" for name in names).encode()
-    files["dataset_info.json"] = _json(_dataset_info(plan, shards, file_format))
+    files["dataset_info.json"] = _json(_dataset_info(plan, by_split, file_format))
     return files
 
 
@@ -184,12 +192,9 @@ def _label_feature(form: LabelForm, names: tuple[str, ...] | None) -> Feature:
 
 
 def _dataset_info(
-    plan: RunPlan, shards: Iterable[CountedShard], file_format: FileFormat
+    plan: RunPlan, by_split: Mapping[str, Sequence[CountedShard]], file_format: FileFormat
 ) -> dict[str, Any]:
     """Return the splits, each with the number of records in its shards, in order."""
-    by_split: dict[str, list[CountedShard]] = {}
-    for shard in shards:
-        by_split.setdefault(shard.split, []).append(shard)
     splits = [
         {
             "name": split,
