@@ -163,8 +163,10 @@ def print_cluster_check(check: ClusterCheck) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of texts below their titles."""
-    table = Table(*titles)
+    """Print rows of texts below their titles, broken into lines where the terminal is narrow."""
+    table = Table()
+    for title in titles:
+        table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)

@@ -17,6 +17,7 @@ from rich.console import Console
 import prep
 from prep.cli.half_blocks import print_picture
 from prep.cli.main import main
+from prep.cli.tables import print_table
 from prep.errors import RecordError, SourceError
 from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
@@ -128,6 +129,17 @@ def test_an_image_is_found_by_its_name(source: Path, tmp_path: Path) -> None:
     end = images.names[0].removeprefix("train/")
     assert [line[0] for line in found(output, end)] == [images.names[0]]
     assert len(found(output, "CAT/")) == 5
+
+
+def test_a_narrow_terminal_shows_the_whole_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    row = ("train/cat/n02129604_tiger.jpg", "train", "87", "train-00002-of-00012.tfrecord", "24")
+    print_table(("name", "split", "row", "shard", "record"), [row])
+    lines = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    columns = zip(*lines, strict=True)
+    assert ["".join(map(str.strip, parts)) for parts in columns][1:-1] == [*row]
 
 
 def test_an_image_without_a_record_is_found_with_the_reason(source: Path, tmp_path: Path) -> None:
