@@ -21,7 +21,9 @@ from prep.text import counted, distinct_lines, duration, size_text, triple
 if TYPE_CHECKING:
     from prep.operations.mean import MeanReport
     from prep.operations.tools.estimating import Estimate
+    from prep.operations.tools.export import ExportReport
     from prep.operations.tools.found_record import FoundRecord
+    from prep.operations.tools.reindexing import IndexReport
     from prep.operations.verify import VerificationReport
 
 _MOST_CLASSES = 20
@@ -123,6 +125,33 @@ def _record(record: FoundRecord) -> dict[str, Any]:
     return {"rows": record.facts, "kind": record.kind.lower(), "picture": picture}
 
 
+def _export(report: ExportReport) -> dict[str, Any]:
+    return {
+        "title": "Export",
+        "state": f"{counted(sum(report.images.values()), 'image')}, read again and compared",
+        "rows": [
+            *((name, counted(images, "image")) for name, images in report.images.items()),
+            ("files", f"{report.files:,}, {size_text(report.bytes)}"),
+            ("format", report.to),
+            ("of", report.output),
+            ("folder", report.folder),
+        ],
+    }
+
+
+def _index(report: IndexReport) -> dict[str, Any]:
+    return {
+        "title": "Files for readers",
+        "state": "written" if report.written else "there already",
+        "rows": [
+            ("images", f"{report.images:,}"),
+            ("files", ", ".join(report.files)),
+            ("indexes", f"of {counted(report.shards, 'shard')}" if report.indexed else "none"),
+            ("output", report.output),
+        ],
+    }
+
+
 #: The template of each type, and what fills it. By name, because some types are of higher layers.
 _TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "Config": ("config", _config),
@@ -130,6 +159,8 @@ _TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "RunReport": ("report", _report),
     "MeanReport": ("mean", _mean),
     "FoundRecord": ("record", _record),
+    "ExportReport": ("files", _export),
+    "IndexReport": ("files", _index),
     "VerificationReport": ("verification", _verification),
 }
 

@@ -20,9 +20,10 @@ from playwright.sync_api import Page
 import prep
 from prep.display.live import Scene, Screen
 from prep.display.markup import Curve, curve, environment
-from prep.display.objects import class_table
+from prep.display.objects import _TEMPLATES, class_table
 from prep.monitoring.counts import LiveCounts, RefusedName, SplitCounts
 from prep.output.report.verdict import RUNNING, Verdict
+from prep.text import Displayable
 from tests.support.browser import screenshot
 from tests.support.clusters import contents
 from tests.support.pictures import jpeg, picture, write_tree
@@ -415,3 +416,10 @@ def test_a_scene_takes_little_room() -> None:
 def test_paths_of_the_test_are_no_part_of_it(tmp_path: Path) -> None:
     config = prep.Config(source=tmp_path, output=tmp_path / "out")
     assert str(tmp_path / "out") in config._repr_html_()
+
+
+def test_all_that_shows_itself_has_a_template() -> None:
+    types = [getattr(prep, name) for name in prep.__all__ if name[0].isupper()]
+    shown = {kind.__name__ for kind in types if issubclass(kind, Displayable)}
+    assert shown >= {"Config", "RunReport", "ExportReport", "IndexReport"}
+    assert shown <= set(_TEMPLATES)

@@ -132,6 +132,7 @@ def test_labels_that_are_not_one_class_are_exported(target: str, tmp_path: Path)
 def test_chosen_splits_alone_are_exported(output: Path, tmp_path: Path) -> None:
     report = exports.export(output, tmp_path / "val", "mds", splits=["val"])
     assert report.images == {"val": 3}
+    assert "3 images, read again and compared" in report._repr_html_()
     assert {path.split("/")[0] for path in contents(tmp_path / "val")} == {
         "val",
         "label_map.json",
@@ -356,7 +357,7 @@ def test_the_command_line_exports_and_tells_what(output: Path, tmp_path: Path) -
     report = json.loads(ended.stdout.splitlines()[-1])["report"]
     assert (ended.exit_code, report["images"]) == (0, {"val": 3})
     said = CliRunner().invoke(main, [*words, "--to", "webdataset", "--split", "val"])
-    assert said.stdout.endswith("each read again and compared; 1 were there already\n")
+    assert said.stdout.endswith("each read again and compared; 1 file was there already\n")
     missing = CliRunner().invoke(main, words)
     assert (missing.exit_code, missing.stderr) == (
         2,

@@ -237,6 +237,8 @@ def test_outputs_of_an_earlier_version_get_the_files_when_asked(output: Path) ->
     assert problems(output) == {}
     again = prep.index(output)
     assert (again.scanned, again.written) == (0, False)
+    html = again._repr_html_()
+    assert ("there already" in html, "of 5 shards" in html) == (True, True)
 
 
 def derived(output: Path) -> dict[str, bytes]:

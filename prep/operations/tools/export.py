@@ -30,7 +30,7 @@ from prep.sources.folders.names import LABEL_MAP
 from prep.storage.arguments import admit
 from prep.storage.local import LocalPath
 from prep.storage.urls import is_url
-from prep.text import counted, quoted, shown, size_text, unknown
+from prep.text import Displayable, counted, quoted, shown, size_text, unknown
 from prep.training.opened_split import OpenedSplit, open_split
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _BYTES_PER_IMAGE = 1 << 19  # 512 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportReport:
+class ExportReport(Displayable):
     """The result of an export.
 
     Attributes:
@@ -74,13 +74,14 @@ class ExportReport:
         return asdict(self)
 
     def summary(self) -> str:
-        """One line.
+        """Return the report in one line.
 
         >>> print(ExportReport(output="shards", folder="wds", to="webdataset", kept=0, files=2,
         ...     images={"train": 64}, bytes=1_500_000, seconds=1.5).summary())
         wds: 64 images of shards in 2 files (webdataset, 1.5 MB), each read again and compared
         """
-        kept = f"; {self.kept:,} were there already" if self.kept else ""
+        verb = "was" if self.kept == 1 else "were"
+        kept = f"; {counted(self.kept, 'file')} {verb} there already" if self.kept else ""
         return (
             f"{self.folder}: {counted(sum(self.images.values()), 'image')} of {self.output} in "
             f"{counted(self.files, 'file')} ({self.to}, {size_text(self.bytes)}), each read again "

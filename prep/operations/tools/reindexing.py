@@ -60,6 +60,8 @@ class IndexReport(Displayable):
         made = ", ".join(self.files)
         if self.indexed:
             made += f" and the indexes of {counted(self.shards, 'shard')}"
+        else:
+            made += " (no indexes: compressed shards and tar files have none)"
         state = "written" if self.written else "there already"
         return f"{self.output}: {made} with {counted(self.images, 'image')}: {state}"
 
