@@ -124,6 +124,7 @@ def test_labels_that_are_not_one_class_are_exported(target: str, tmp_path: Path)
     output = prepared_targets(tmp_path, target)
     for to in ("webdataset", "parquet", "mds"):  # Labels are compared as they are read again.
         assert exports.export(output, tmp_path / to, to).images == {"train": 4}
+        assert (tmp_path / to / "label_map.json").exists() == (target != "value")
     column = pq.read_table(tmp_path / "parquet/data")["label"].to_pylist()
     labels = [tuple(label) if isinstance(label, list) else (label,) for label in column]
     assert labels == [record.label for record in read_back(output, "train")]

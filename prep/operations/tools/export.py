@@ -255,7 +255,8 @@ def _export_all(
 def _describe(format: ExportFormat, files: Sequence[ExportedFile], target: ExportTarget) -> None:
     """Write the label map, if there are classes, and the files by which readers open the others."""
     root = LocalPath(target.folder)
-    if format.plan.labels.numbers:
-        (root / LABEL_MAP).publish_json(format.plan.labels.to_json(), within=root)
+    labels = format.plan.labels
+    if labels.numbers and labels.target != "value":
+        (root / LABEL_MAP).publish_json(labels.to_json(), within=root)
     for name, data in format.beside(files):
         (root / name).publish(data, within=root)
