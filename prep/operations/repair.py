@@ -13,6 +13,7 @@ from prep.operations.audit import Audit
 from prep.operations.preparation import plan_as_stored
 from prep.operations.publish import publish
 from prep.operations.work import Commits, Run, write_missing
+from prep.output.conflicts import require_room_for_readers
 from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
 from prep.output.receipt import of_outcome
@@ -94,23 +95,27 @@ class Repair:
             return
         before = {inspection.shard: inspection for inspection in self._found.shards}
         chosen = [shard for shard in self._found.broken if not self._changed(plan, before[shard])]
+        if not chosen:
+            return
+        known = [shard.receipt for shard in self._found.shards if shard.receipt is not None]
+        require_room_for_readers(self._journal, plan, known)
+        self._journal.withdraw(self._stored.splits)  # A shard may come out otherwise than it was.
         layout = self._journal.layout
         for shard in chosen:
             (layout.root / shard.split).make_folder(within=layout.root)
             layout.receipt(shard.split, shard.index).remove_file(within=layout.root)
-        if chosen:
-            receipts = self._journal.committed(plan)
-            run = Run(
-                plan=plan,
-                journal=self._journal,
-                receipts=receipts,
-                missing=chosen,
-                events=self._events,
-                commits=Commits(self._events, self._journal, receipts),
-                began=time.perf_counter(),
-                repairs=True,
-            )
-            write_missing(run, self._executor)
+        receipts = self._journal.committed(plan)
+        run = Run(
+            plan=plan,
+            journal=self._journal,
+            receipts=receipts,
+            missing=chosen,
+            events=self._events,
+            commits=Commits(self._events, self._journal, receipts),
+            began=time.perf_counter(),
+            repairs=True,
+        )
+        write_missing(run, self._executor)
         for shard in chosen:
             self._compare(before[shard])
 
@@ -181,7 +186,6 @@ class Repair:
         old, new = (from_text(receipt.checksums) for receipt in (before.receipt, after))
         other = int((old != new).sum())
         if other:
-            self._journal.withdraw(self._stored.splits)
             self._note(
                 self._journal.layout.shard(shard),
                 f"{counted(other, 'image')} of its {shard.images} to have other contents, though "

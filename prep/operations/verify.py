@@ -22,6 +22,7 @@ from prep.output.lock import require_unheld
 from prep.output.plan_file import Trust, no_plan, require_listed, require_trusted
 from prep.output.report.verdict import Verdict
 from prep.planning.plan import RunPlan
+from prep.shards.check import ShardInspection
 from prep.sources.naming import paths_of
 from prep.storage.arguments import Stored, admit
 from prep.text import Displayable, counted
@@ -169,7 +170,7 @@ def verify(
             report = replace(_report(journal, stored, before), running=running)
             if repair and before.problems:
                 notes = Repair(journal, stored, before, executor, events).carry_out()
-                sound = [inspection for inspection in before.shards if not inspection.problems]
+                sound = [_with_measures(journal, i) for i in before.shards if not i.problems]
                 after = audit(journal, stored, shards, executor, events, sound)
                 report = _report(journal, stored, after, before, notes)
         events.end(report)
@@ -195,6 +196,13 @@ def _open(output: str | os.PathLike[str]) -> tuple[Journal, RunPlan]:
 def _to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     names = ("where", "expected", "found", "remedy")
     return [{name: getattr(finding, name) for name in names} for finding in findings]
+
+
+def _with_measures(journal: Journal, sound: ShardInspection) -> ShardInspection:
+    """Return what was found in a sound shard, with what a repair has added to its receipt."""
+    if sound.receipt is None or sound.receipt.measures:
+        return sound
+    return replace(sound, receipt=journal.receipts.stored(sound.shard))
 
 
 def _is_held(journal: Journal) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prep.errors import OutputConflict
 from prep.output.index.derived import has_indexes
 from prep.output.index.withdrawal import index_files
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
+from prep.output.receipt import ShardReceipt
 from prep.planning.fingerprint import (
     GROWING,
     IMAGES,
@@ -50,11 +51,6 @@ def require_room(
             + "; ".join(differences.values())
             + f"); {more}choose another output, or pass `overwrite=True` to replace it"
         )
-    if has_indexes(plan) and journal.layout.index.is_file():
-        raise OutputConflict(
-            f"output: {journal.layout.index} is a file, where a run has a folder with the indexes "
-            "of shards; move it away, or choose another output"
-        )
     for in_the_way in _in_the_way(journal, plan, stored):
         if overwrite and not _is_folder(in_the_way):
             continue
@@ -63,6 +59,41 @@ def require_room(
         raise OutputConflict(
             f"output: {in_the_way} is in the way, and was not made by this run; {remedy}, or "
             "choose another output"
+        )
+
+
+def require_room_for_readers(
+    journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt], *, overwrite: bool = False
+) -> None:
+    """Raise OutputConflict where files for readers, which change with shards, would be others'.
+
+    Earlier versions wrote no such files. So whoever has them in an output that none of our runs
+    has added to has made them, or put something else of that name there.
+
+    Args:
+        receipts: of the shards that the output holds.
+        overwrite: whether files may be replaced.
+
+    Raises:
+        StorageUnavailable: a storage does not answer.
+    """
+    layout = journal.layout
+    if has_indexes(plan) and layout.index.is_file():
+        raise OutputConflict(
+            f"output: {layout.index} is a file, where a run has a folder with the indexes of "
+            "shards; move it away, or choose another output"
+        )
+    earlier = any(receipt.images for receipt in receipts)
+    if overwrite or not earlier or any(receipt.measures for receipt in receipts):
+        return
+    there = {*layout.root.names()}
+    found = [path for path in layout.derived if path.name in there]
+    for split in plan.splits:
+        found += index_files(layout, split)
+    if found:
+        raise OutputConflict(
+            f"output: {found[0]} is in the way, and was not made by prep, which is to write a file "
+            "of this name; move it away"
         )
 
 

@@ -232,10 +232,14 @@ class Journal:
             stored = self.stored_plan()
             if stored is None or not self._holds_manifest(plan):
                 layout.manifest.publish(manifest.to_parquet(plan.manifest), within=root)
-            if stored is None or stored.labels != plan.labels or not layout.labels.exists():
+            changed = stored is not None and stored.labels != plan.labels
+            if changed:
                 layout.labels.publish_json(plan.labels.to_json(), within=root)
             if stored is None or stored.to_json() != plan.to_json():
                 layout.plan.publish_json(plan.to_json(), within=root)
+            if stored is None or not layout.labels.exists():
+                # Without the plan, the next run would take this file for somebody else's.
+                layout.labels.publish_json(plan.labels.to_json(), within=root)
         except OSError as error:
             raise self.not_writable(error) from None
 

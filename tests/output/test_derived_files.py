@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import prep
-from prep.errors import OutputConflict, PrepError, RecordError
+from prep.errors import Interrupted, OutputConflict, PrepError, RecordError
+from prep.operations.work import write_missing
 from prep.output.index.places import SplitPlaces, places_of, record_names
 from prep.output.index.stored_table import read_split
 from prep.output.journal import Journal
@@ -25,6 +26,7 @@ from prep.planning.plan import RunPlan
 from prep.settings.choices import Compression, Format
 from prep.shards.formats.base import record_format
 from prep.shards.formats.tfrecord import frame
+from prep.storage.newfile import AtomicFile
 from tests.support.label_targets import prepared_targets
 from tests.support.outputs import examine, placed_here, prepare
 from tests.support.pictures import jpeg, picture
@@ -245,7 +247,7 @@ def derived(output: Path) -> dict[str, bytes]:
     """Return the files that are made of plan and receipts."""
     names = ("images.parquet", "dataset_info.json", "features.json", "label.labels.txt")
     paths = [*output.glob("index/*/*.idx"), *(output / name for name in names)]
-    return {str(path.relative_to(output)): path.read_bytes() for path in paths}
+    return {str(path.relative_to(output)): path.read_bytes() for path in paths if path.exists()}
 
 
 @pytest.mark.parametrize(
@@ -278,12 +280,15 @@ def test_shards_of_an_earlier_version_that_can_not_be_passed_through(
     assert not (compressed / "index").exists()
     assert not (compressed / "dataset_info.json").exists()
     assert pq.read_table(compressed / "images.parquet").num_rows == 17
+    (compressed / "images.parquet").unlink()
     forget_measures(compressed)
     with pytest.raises(RecordError, match="prepare the images again without `compression`"):
         prep.index(compressed)
 
 
 def test_a_damaged_shard_of_an_earlier_version_is_named(output: Path) -> None:
+    for name in derived(output):
+        (output / name).unlink()
     forget_measures(output)
     shard = output / "train/train-00001-of-00003.tfrecord"
     data = bytearray(shard.read_bytes())
@@ -353,6 +358,136 @@ def test_what_an_earlier_version_wrote_is_indexed_with_what_is_added(
     assert table["offset"].null_count == 1
     assert table["width"].null_count == 17
     assert problems(output) == {}
+
+
+def of_an_earlier_version(source: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> prep.Config:
+    """Make an output as an earlier version did, and return its configuration."""
+    for operation in ("run", "verify"):
+        monkeypatch.setattr(f"prep.operations.{operation}.placed", placed_here)
+    shutil.copytree(source, home / "photos")
+    config = prep.Config(
+        source=str(home / "photos"), output=str(home / "out"), size=16, images_per_shard=4
+    )
+    prepare(config)
+    for name in derived(home / "out"):
+        (home / "out" / name).unlink()
+    shutil.rmtree(home / "out/index")
+    forget_measures(home / "out")
+    return config
+
+
+@pytest.mark.parametrize("remedy", ["run", "append", "repair", "index"])
+def test_a_run_that_died_before_it_measured_earlier_shards_is_finished(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remedy: str
+) -> None:
+    config = of_an_earlier_version(source, tmp_path, monkeypatch)
+    output = tmp_path / "out"
+    added = tmp_path / "photos/train/cat/9.jpg"
+    shutil.copy(tmp_path / "photos/train/cat/1.jpg", added)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prep.operations.publish.note_measures", die)
+        with pytest.raises(KeyboardInterrupt):
+            prep.run(config, append=True)
+    assert problems(output)["images.parquet"] == "none that tells where all records are"
+    match remedy:
+        case "repair":
+            assert prep.verify(output, repair=True).clean
+        case "index":
+            assert prep.index(output).scanned == 5
+        case _:
+            prep.run(config, append=remedy == "append")
+    assert len(derived(output)) == 6 + 4
+    assert problems(output).keys() <= ({"report.json"} if remedy == "index" else set())
+
+
+def test_files_that_an_earlier_version_did_not_write_are_not_replaced(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = of_an_earlier_version(source, tmp_path, monkeypatch)
+    output = tmp_path / "out"
+    theirs = output / "images.parquet"
+    for theirs in (output / "images.parquet", output / "index/val/val-00000-of-00002.idx"):
+        theirs.parent.mkdir(parents=True, exist_ok=True)
+        theirs.write_text("mine")
+        prep.run(config)  # Nothing is left to do.
+        assert prep.verify(output, repair=True).clean
+        with pytest.raises(OutputConflict, match="was not made by prep"):
+            prep.index(output)
+        added = tmp_path / "photos/train/cat/9.jpg"
+        shutil.copy(tmp_path / "photos/train/cat/1.jpg", added)
+        with pytest.raises(OutputConflict, match=f"{theirs.name} is in the way"):
+            prep.run(config, append=True)
+        added.unlink()
+        shard = output / "val/val-00000-of-00002.tfrecord"
+        before = shard.read_bytes()
+        edit(shard)
+        with pytest.raises(OutputConflict, match="was not made by prep"):
+            prep.verify(output, repair=True)
+        shard.write_bytes(before)
+        assert theirs.read_text() == "mine"
+        theirs.unlink()
+    theirs.write_text("mine")
+    prep.run(config, overwrite=True)
+    assert len(derived(output)) == 5 + 4
+
+
+def test_no_file_for_readers_is_there_while_a_repair_writes_shards(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prep.operations.verify.placed", placed_here)
+    before, seen = derived(output), []
+
+    def looking(*given: Any) -> None:
+        seen.append(derived(output))
+        write_missing(*given)
+
+    monkeypatch.setattr("prep.operations.repair.write_missing", looking)
+    edit(output / "train/train-00001-of-00003.tfrecord")
+    assert prep.verify(output, repair=True).clean
+    assert seen == [{}]
+    assert derived(output) == before
+
+
+def test_a_finished_output_is_left_alone_while_another_run_is_at_work(
+    source: Path, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "out")
+    config = prep.Config(
+        source=str(source), output=str(tmp_path / "out"), size=16, images_per_shard=4
+    )
+    index = tmp_path / "out/index/train/train-00001-of-00003.idx"
+    before = index.read_bytes()
+    index.unlink()
+    with Journal(tmp_path / "out").lock():
+        prep.run(config)
+        assert not index.exists()
+    prep.run(config)
+    assert index.read_bytes() == before
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_run_that_dies_as_it_begins_is_continued(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr("prep.operations.run.placed", placed_here)
+    config = prep.Config(source=str(source), output=str(tmp_path / "out"), size=16)
+    publish, left = AtomicFile._publish, iter(range(steps))
+
+    def dying(file: AtomicFile) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        publish(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicFile, "_publish", dying)
+        with pytest.raises(Interrupted):
+            prep.run(config)
+    prep.run(config)
+    assert problems(tmp_path / "out") == {}
 
 
 @pytest.mark.slow

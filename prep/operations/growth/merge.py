@@ -26,7 +26,7 @@ from prep.operations.outlook import missing_shards, require_as_asked
 from prep.operations.publish import load_ahead, publish
 from prep.operations.run import Start
 from prep.operations.work import count_tasks
-from prep.output.conflicts import require_room
+from prep.output.conflicts import require_room, require_room_for_readers
 from prep.output.journal import Journal
 from prep.output.plan_file import Trust
 from prep.output.receipt import ShardReceipt
@@ -167,6 +167,7 @@ class _Merge:
         complete = len(receipts) == len(plan.shards)
         if complete and journal.holds(plan):  # It may lie where nothing can be written.
             return publish(plan, journal, receipts)
+        require_room_for_readers(journal, plan, receipts, overwrite=overwrite)
         with journal.lock():
             receipts = self._committed(overwrite=overwrite)  # Another merge may just have ended.
             missing = missing_shards(plan, receipts)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prep.errors import PrepError, SourceError
+from prep.output.conflicts import require_room_for_readers
 from prep.output.index.derived import has_indexes
 from prep.output.index.publishing import publish_derived, wrong_files
 from prep.output.index.scanning import note_measures
@@ -99,6 +100,8 @@ def index(
     with journal.lock():
         plan = _whole_plan(journal)
         receipts = _receipts(journal, plan)
+        require_room_for_readers(journal, plan, receipts)
+        journal.remove_leftovers(plan)
         try:
             measured = note_measures(journal, plan, receipts)
             journal.require_lock(ask=True)

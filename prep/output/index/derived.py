@@ -37,6 +37,14 @@ def are_measured(receipts: Sequence[ShardReceipt]) -> bool:
     )
 
 
+def are_partly_measured(receipts: Sequence[ShardReceipt]) -> bool:
+    """Return whether only some receipts tell where their records are.
+
+    The others are of shards that an earlier version wrote, before this one added to them.
+    """
+    return any(receipt.measures for receipt in receipts) and not are_measured(receipts)
+
+
 def has_indexes(plan: RunPlan) -> bool:
     """Return whether the shards of a plan have indexes: not those that no reader takes one for."""
     return plan.config.format == "tfrecord" and plan.compression is None

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from prep.errors import OutputConflict
 from prep.output.findings import Finding, mismatch
-from prep.output.index.derived import DerivedFile, are_measured, derived_files
+from prep.output.index.derived import (
+    DerivedFile,
+    are_measured,
+    are_partly_measured,
+    derived_files,
+)
 from prep.output.index.image_table import is_same_table
 from prep.output.index.withdrawal import index_files
 from prep.output.journal import Journal
@@ -40,7 +47,10 @@ def publish_derived(journal: Journal, plan: RunPlan, receipts: Sequence[ShardRec
     right = _are_right(layout, files)
     wrong = {file.path for file, is_right in zip(files, right, strict=True) if not is_right}
     strays = _strays(journal, plan, files)
-    if (not wrong and not strays) or not _holds(journal, plan):
+    if not wrong and not strays:
+        return
+    if not journal.is_locked:
+        _publish_with_lock(journal, plan, receipts)
         return
     layout.dataset_info.remove_file(within=root)  # It says that all others are there.
     wrong.add(layout.dataset_info)
@@ -55,10 +65,14 @@ def publish_derived(journal: Journal, plan: RunPlan, receipts: Sequence[ShardRec
             file.path.publish(file.data, within=root)
 
 
-def _holds(journal: Journal, plan: RunPlan) -> bool:
-    """Return whether an output still has a plan: without its lock, another run may have begun."""
-    stored = None if journal.is_locked else journal.stored_plan()
-    return stored is None or stored.fingerprint.digest == plan.fingerprint.digest
+def _publish_with_lock(journal: Journal, plan: RunPlan, receipts: Sequence[ShardReceipt]) -> None:
+    """Write the files of a finished output, unless another run is at work, or has changed it."""
+    with contextlib.suppress(OutputConflict), journal.lock():
+        stored = journal.stored_plan()
+        if stored is None or stored.fingerprint.digest != plan.fingerprint.digest:
+            return
+        if journal.committed(plan) == list(receipts):
+            publish_derived(journal, plan, receipts)
 
 
 def wrong_files(
@@ -71,9 +85,13 @@ def wrong_files(
         plan: with its manifest.
         receipts: of all shards, in the order of the plan.
     """
+    layout = journal.layout
+    if are_partly_measured(receipts) and plan.compression is None:
+        # A run has died after it wrote the last shard, and before it measured those from before.
+        found = "none that tells where all records are"
+        yield mismatch(layout.images.name, "what plan and receipts tell", found, "remake")
     if not are_measured(receipts):
         return
-    layout = journal.layout
     files = list(derived_files(layout, plan, receipts))
     for file, right in zip(files, _are_right(layout, files), strict=True):
         if not right:
