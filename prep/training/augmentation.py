@@ -7,6 +7,7 @@ Networks", section 4.1, https://doi.org/10.1145/3065386
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -135,7 +136,8 @@ class Augmentation:
             _require_word("normalize", normalize, get_args(Normalize))
         _require_bool("flip", flip)
         _require_bool("ten_crop", ten_crop)
-        if isinstance(lighting, bool) or not 0 <= lighting <= 1:
+        is_number = isinstance(lighting, Real) and not isinstance(lighting, bool)
+        if not is_number or not 0 <= lighting <= 1:
             raise UsageError(f"lighting: expected 0 to 1, such as 0.1, found {shown(lighting)}")
         if size is None and crop_at == "random":
             raise UsageError("crop_at: expected a crop; add crop=227, or leave it out")

@@ -127,11 +127,15 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
 
         Raises:
             IndexError: there is no such image.
+            TypeError: an index is no whole number.
             RecordError: a record is damaged.
             SourceError: a shard is gone, or another one than when the output was opened.
             StorageUnavailable: a storage does not answer.
         """
-        asked = np.asarray(indices, np.int64)
+        asked = np.asarray(indices)
+        if asked.size and not np.issubdtype(asked.dtype, np.integer):
+            raise TypeError(f"images: expected whole numbers, found {asked.dtype}")
+        asked = asked.astype(np.int64)
         beyond = (asked < -len(self)) | (asked >= len(self))
         if beyond.any():
             raise IndexError(f"image {asked[beyond][0]:,}: there are {len(self):,}, counted from 0")

@@ -160,6 +160,11 @@ class OpenedRecords:
         Raises:
             SourceError: there is no such class.
         """
+        if isinstance(classes, str):
+            raise SourceError(
+                f"classes: expected a list of names or numbers, found {quoted(classes)}; write "
+                f"[{quoted(classes)}]"
+            )
         named = [*enumerate(map(self.plan.labels.aliases, self.plan.classes))]
         found = {wanted: [row for row, known in named if wanted in known] for wanted in classes}
         for wanted, rows in found.items():

@@ -129,8 +129,9 @@ def test_the_first_iteration_ends_with_the_epoch_that_it_goes_on_in(output_of: O
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("epochs", [None, 2])
 @pytest.mark.parametrize("hosts", [1, 3])
+@pytest.mark.parametrize("batch", [1, 2])
 def test_the_length_is_known_and_batches_are_shared_evenly(
-    hosts: int, epochs: int | None, drop: bool, output_of: OutputOf
+    batch: int, hosts: int, epochs: int | None, drop: bool, output_of: OutputOf
 ) -> None:
     output = output_of(**RAW)
     lengths = []
@@ -141,16 +142,16 @@ def test_the_length_is_known_and_batches_are_shared_evenly(
             epochs=epochs,
             hosts=hosts,
             host=host,
-            batch=2,
+            batch=batch,
             drop_remainder=drop,
         )
         sizes = [len(labels) for _, labels in dataset.as_numpy_iterator()]
         assert len(dataset) == len(sizes)
-        assert set(sizes) <= ({2} if drop else {1, 2})
+        assert set(sizes) <= ({batch} if drop else {1, batch})
         lengths.append(sum(sizes))
     total = ALL * (epochs or 1)
     assert max(lengths) - min(lengths) <= (0 if drop else 1)
-    assert sum(lengths) == (total // (2 * hosts) * 2 * hosts if drop else total)
+    assert sum(lengths) == (total // (batch * hosts) * batch * hosts if drop else total)
 
 
 def test_a_share_without_remainder_is_of_whole_batches_on_all_hosts() -> None:

@@ -191,7 +191,7 @@ def test_a_share_has_images_of_every_class_and_grows(make: Make) -> None:
     assert [np.bincount(part.labels).tolist() for part in parts] == [[1, 1], [2, 1], [4, 2], [7, 4]]
     for part, larger in itertools.pairwise(parts):
         assert set(part.ids) < set(larger.ids)
-    seeds = {tuple(images.subset(fraction=0.3, seed=seed).ids) for seed in range(5)}
+    seeds = {tuple(images.subset(fraction=0.3, seed=seed).ids) for seed in range(-2, 3)}
     assert len(seeds) > 1
 
 
@@ -210,11 +210,24 @@ def test_parts_of_parts(make: Make) -> None:
         ({"fraction": 1.5}, "fraction: got 1.5"),
         ({"ids": [0, 11]}, "ids: no image 11"),
         ({"ids": [0.5]}, "ids: expected whole numbers"),
+        ({"classes": "cat"}, r"classes: expected a list .*; write \['cat'\]"),
     ],
 )
 def test_what_is_no_part(given: dict[str, Any], told: str, make: Make) -> None:
     with pytest.raises(SourceError, match=told):
         prep.open(make()).subset(**given)
+
+
+def test_no_flags_are_taken_for_numbers_of_images(make: Make) -> None:
+    for indices in (np.ones(11, bool), [0.5]):
+        with pytest.raises(TypeError, match="images: expected whole numbers"):
+            prep.open(make()).read_many(indices)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cache", ["", "s3://bucket/cache", True])
+def test_copies_are_kept_in_a_folder_alone(cache: Any, make: Make) -> None:
+    with pytest.raises(SourceError, match="cache: expected a folder of this machine, found"):
+        prep.open(make(), cache=cache)
 
 
 @pytest.mark.parametrize("index", [11, -12])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,11 @@ def test_a_mixture_reads_each_dataset_in_its_own_order() -> None:
     assert list(resumed) == order.at(np.arange(34, 80, 3)).tolist()
 
 
+def test_shares_may_be_of_numpy() -> None:
+    order = prep.mix([(prep.Order(5), np.float32(0.1)), (prep.Order(5), np.int64(1))])
+    assert order.shares == (Fraction(1, 11), Fraction(10, 11))
+
+
 def test_shares_that_have_no_small_denominator_are_rounded() -> None:
     order = prep.mix([(prep.Order(5), 1 / 3), (prep.Order(5), 2**0.5), (prep.Order(5), 1e-9)])
     assert order.period <= 10_002
@@ -319,7 +325,14 @@ def test_shares_that_have_no_small_denominator_are_rounded() -> None:
         ({"balance": [0, 1]}, "balance: expected 5 labels, found 2"),
         ({"block": "shard"}, "block: 'shard' needs a dataset with shard_sizes"),
         ({"block": [2, 2]}, "block: expected sizes that add up to 5, found 4"),
-        ({"subset": []}, "subset: expected numbers of records"),
+        ({"block": [6, -1]}, "block: expected a list of whole numbers of 0 or more"),
+        ({"block": 2.5}, "block: expected a whole number, found 2.5"),
+        ({"weights": [1, 1, 0, 0, 0], "subset": [2, 3]}, "weights: expected finite numbers"),
+        ({"balance": 3}, "balance: expected 5 labels, found 0"),
+        ({"seed": None}, "seed: expected a whole number, found nothing"),
+        ({"hosts": 2.0}, "hosts: expected a whole number, found 2.0"),
+        ({"subset": []}, "subset: expected numbers of records, or a boolean for each; found none"),
+        ({"subset": [0.0]}, "subset: expected numbers of records, or a boolean for each; found fl"),
         ({"subset": [0, 5]}, "subset: expected numbers from 0 to 4, found 5"),
         ({"subset": [1, 1]}, "subset: a record is named twice; for that, give weights"),
         ({"subset": [True, False]}, "subset: expected one for each of 5 records, found 2 values"),
@@ -337,9 +350,13 @@ def test_a_mixture_that_can_not_be_is_said() -> None:
         prep.mix([])
     with pytest.raises(UsageError, match="mix: expected a share above 0, found 0"):
         prep.mix([(prep.Order(5), 0)])
+    with pytest.raises(UsageError, match=r"mix: expected a prep.Order of each dataset, found \[1"):
+        prep.mix([([1, 2], 1)])  # type: ignore[list-item]
     with pytest.raises(UsageError, match="orders have hosts or a start"):
         prep.mix([(prep.Order(5, hosts=2), 1)])
     with pytest.raises(TypeError, match="an order without epochs has no length"):
         len(prep.Order(5))
     with pytest.raises(UsageError, match="positions: expected none below 0, found -1"):
         prep.Order(5).at([-1])
+    with pytest.raises(UsageError, match="positions: expected whole numbers, found float64"):
+        prep.Order(5).at([1.5])

@@ -119,6 +119,38 @@ def test_full_batches_leave_other_records_out_each_time(output: Path) -> None:
     assert left[0] != left[1]
     assert samplers[0].after(2, 4) == 2 * COUNT
     assert len(prep.torch.sampler(dataset, start=20, full_batches=4)) == 8
+    ones = [prep.torch.sampler(dataset, ranks=3, rank=rank, full_batches=1) for rank in range(3)]
+    assert {len(sampler) for sampler in ones} == {COUNT // 3}
+
+
+def _read_as_a_rank(rank: int, output: Path, meeting: Path, results: Any) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2
+    )
+    dataset = prep.torch.dataset(output)
+    every, full = prep.torch.sampler(dataset), prep.torch.sampler(dataset, full_batches=5)
+    results.put((rank, repr(every), [[*map(int, every)], [*map(int, full)]]))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def test_ranks_are_those_of_torch_distributed(output: Path, tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    results = spawn.Queue()
+    processes = [
+        spawn.Process(target=_read_as_a_rank, args=(rank, output, tmp_path / "meeting", results))
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    told = sorted(results.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join()
+    order = prep.Order(COUNT).at(np.arange(COUNT)).tolist()
+    for rank, name, (every, full) in told:
+        assert f"rank {rank} of 2" in name
+        assert every == order[rank::2]
+        assert full == every[:10]
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
@@ -234,7 +266,8 @@ def test_classes_may_be_balanced(output: Path) -> None:
     ("more", "said"),
     [
         ({"ranks": 3}, "sampler: expected ranks and rank; give both, or neither"),
-        ({"ranks": 3, "rank": 3}, "host: expected 0 to 2, found 3"),
+        ({"ranks": 3, "rank": 3}, "rank: expected 0 to 2, found 3"),
+        ({"ranks": 0, "rank": 0}, "ranks: expected 1 or more, found 0"),
         ({"full_batches": 0}, "full_batches: expected 1 or more, found 0"),
         ({"start": -1}, "start: expected 0 or more, found -1"),
     ],
@@ -362,6 +395,14 @@ def test_transforms_of_torchvision_are_drawn_by_position(vision: Any, output: Pa
     assert not torch.equal(dataset[0][0], first)
     torch.manual_seed(1)
     assert torch.equal(dataset[0][0], first)
+
+
+def test_seeds_may_be_of_numpy(output: Path) -> None:
+    seeds = (-5, np.int64(-5))
+    images = [prep.torch.dataset(output, seed=seed, **CROP)[Drawn(3, 7)][0] for seed in seeds]
+    assert torch.equal(*images)
+    with pytest.raises(UsageError, match="seed: expected a whole number, found nothing"):
+        prep.torch.dataset(output, seed=None)  # type: ignore[arg-type]
 
 
 def test_loaders_of_others_draw_anew_each_epoch(output: Path) -> None:

@@ -22,7 +22,7 @@ class HostShare:
         start: the position from which all hosts go on.
         epochs: the number of epochs; None for one each pass, without end.
         multiple: records of a full batch if each pass has full batches alone: then each host has as
-            many of them as any other. 1 if it has every record.
+            many of them as any other. None if every record is read.
     """
 
     size: int
@@ -30,7 +30,7 @@ class HostShare:
     host: int = 0
     start: int = 0
     epochs: int | None = None
-    multiple: int = 1
+    multiple: int | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError if it starts after the last epoch."""
@@ -57,8 +57,8 @@ class HostShare:
 
     def _dealt(self, origin: int, begin: int, end: int) -> range:
         """Return every so many positions, counted from ``origin``."""
-        together = self.hosts * self.multiple
-        if self.multiple > 1:
+        if self.multiple is not None:
+            together = self.hosts * self.multiple
             end = begin + (end - begin) // together * together
         first = origin + first_of(begin - origin, self.hosts, self.host)
         return range(first, max(first, end), self.hosts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -16,7 +15,7 @@ from prep.text import shown
 from prep.training.orders.draws import Ints
 from prep.training.orders.order import Order
 from prep.training.orders.permutation import key, permuted
-from prep.training.orders.sequence import RecordSequence
+from prep.training.orders.sequence import RecordSequence, whole
 
 _MIXED = 64  # What keys of mixtures are made for: another number than those of ``draws``.
 _FINEST = 10_000  # Shares are fractions of at most this denominator.
@@ -76,8 +75,13 @@ class Mixture(RecordSequence):
         epochs: int | None = None,
     ) -> None:
         super().__init__(hosts=hosts, host=host, start=start, epochs=epochs)
-        self.seed = operator.index(seed)
+        self.seed = whole("seed", seed)
         self._orders = tuple(order for order, _ in parts)
+        for order in self._orders:
+            if not isinstance(order, Order):
+                raise UsageError(
+                    f"mix: expected a prep.Order of each dataset, found {shown(order)}"
+                )
         if any(order.hosts > 1 or order.start for order in self._orders):
             raise UsageError("mix: orders have hosts or a start; give these to prep.mix instead")
         self.shares = _exact([share for _, share in parts])
@@ -140,7 +144,9 @@ def _exact(shares: Sequence[float | Fraction]) -> tuple[Fraction, ...]:
         if not isinstance(share, numbers.Real) or not 0 < share < math.inf:
             raise UsageError(f"mix: expected a share above 0, found {shown(share)}")
     # 0.1 means a tenth, not the nearest number in base 2.
-    exact = [Fraction(str(share) if isinstance(share, float) else share) for share in shares]
+    exact = [
+        Fraction(share if isinstance(share, numbers.Rational) else str(share)) for share in shares
+    ]
     exact = [share / sum(exact) for share in exact]
     if math.lcm(*(share.denominator for share in exact)) <= _FINEST:
         return tuple(exact)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sized
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +20,7 @@ from prep.training.orders.draws import (
     Weighted,
 )
 from prep.training.orders.permutation import MOST
-from prep.training.orders.sequence import RecordSequence, at_least
+from prep.training.orders.sequence import RecordSequence, at_least, whole
 
 Balance: TypeAlias = "Literal['class'] | npt.ArrayLike | None"
 Block: TypeAlias = "int | Literal['shard'] | npt.ArrayLike | None"
@@ -85,16 +84,17 @@ class Order(RecordSequence):
         lanes: int = 8,
     ) -> None:
         super().__init__(hosts=hosts, host=host, start=start, epochs=epochs)
-        total = len(records) if isinstance(records, Sized) else operator.index(records)
+        total = len(records) if isinstance(records, Sized) else whole("records", records)
         if not 1 <= total <= MOST:
             raise UsageError(f"records: expected at least one, found {total}")
         self.records = total
-        self.seed = operator.index(seed)
+        self.seed = whole("seed", seed)
         self._subset = None if subset is None else _chosen(subset, total)
         self.size = total if self._subset is None else self._subset.size
         _require_one(shuffle=not shuffle, weights=weights, balance=balance, block=block)
         if weights is not None:
-            self._draw: Draw = Weighted(self.seed, self._of_subset(_weights(weights, total)))
+            values = _one_each("weights", np.asarray(weights, np.float64), total)
+            self._draw: Draw = Weighted(self.seed, _usable(self._of_subset(values)))
         elif balance is not None:
             classes = self._of_subset(_classes(balance, records, total))
             self._draw = Balanced.of(classes, self.seed)
@@ -138,7 +138,10 @@ def _chosen(subset: npt.ArrayLike, total: int) -> Ints:
     if chosen.dtype == bool:
         chosen = np.flatnonzero(_one_each("subset", chosen, total))
     if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer) or not chosen.size:
-        raise UsageError("subset: expected numbers of records, or a boolean for each; found none")
+        found = chosen.dtype if chosen.size else "none"
+        raise UsageError(
+            f"subset: expected numbers of records, or a boolean for each; found {found}"
+        )
     numbers = np.unique(chosen.astype(np.int64))
     if numbers[0] < 0 or numbers[-1] >= total:
         wrong = numbers[0] if numbers[0] < 0 else numbers[-1]
@@ -148,12 +151,12 @@ def _chosen(subset: npt.ArrayLike, total: int) -> Ints:
     return numbers
 
 
-def _weights(weights: npt.ArrayLike, total: int) -> npt.NDArray[np.float64]:
-    """Return weights as an array; raise UsageError unless records can be drawn by them."""
-    values = _one_each("weights", np.asarray(weights, np.float64), total)
-    if not np.isfinite(values).all() or values.min() < 0 or not values.sum() > 0:
+def _usable(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return weights of the records to read; raise UsageError unless records can be drawn."""
+    if not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
         raise UsageError("weights: expected finite numbers of 0 or more, not all of them 0")
-    return values
+    _, power = np.frexp(weights.max())
+    return np.ldexp(weights, -int(power))  # Exact, and their sum is finite.
 
 
 def _classes(balance: Any, records: Any, total: int) -> Ints:
@@ -166,8 +169,9 @@ def _classes(balance: Any, records: Any, total: int) -> Ints:
         if balance is None:
             raise UsageError("balance: 'class' needs a dataset with labels, as of prep.open")
     labels = np.asarray(balance)
-    if len(labels) != total:
-        raise UsageError(f"balance: expected {counted(total, 'label')}, found {len(labels)}")
+    found = len(labels) if labels.ndim else 0
+    if found != total:
+        raise UsageError(f"balance: expected {counted(total, 'label')}, found {found}")
     axis = 0 if labels.ndim > 1 else None  # One-hot labels have a row for each record.
     return np.unique(labels, axis=axis, return_inverse=True)[1].astype(np.int64).ravel()
 
@@ -180,11 +184,13 @@ def _starts(block: Any, records: Any, total: int) -> Ints:
         if not hasattr(records, "shard_sizes"):
             raise UsageError("block: 'shard' needs a dataset with shard_sizes, as of prep.open")
         block = records.shard_sizes
-    sizes = np.asarray(block, np.int64)
+    sizes = np.asarray(block)
     if sizes.ndim == 0:
-        length = at_least("block", int(sizes), 1)
+        length = at_least("block", block, 1)
         return np.append(np.arange(0, total, length), total)
-    if sizes.ndim != 1 or sizes.min(initial=0) < 0 or sizes.sum() != total:
+    if sizes.ndim != 1 or not np.issubdtype(sizes.dtype, np.integer) or sizes.min(initial=0) < 0:
+        raise UsageError("block: expected a list of whole numbers of 0 or more")
+    if sizes.sum() != total:
         raise UsageError(f"block: expected sizes that add up to {total}, found {sizes.sum()}")
     return np.unique(np.concatenate([[0], np.cumsum(sizes)]))
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.errors import UsageError
+from prep.text import shown
 from prep.training.orders.draws import Ints
 
 #: Positions whose records are computed together: an array operation has a cost of its own.
@@ -44,8 +45,11 @@ class RecordSequence:
 
     def at(self, positions: npt.ArrayLike) -> Ints:
         """Return the number of the record at each position, as an int64 array of its shape."""
-        wanted = np.asarray(positions, np.int64)
-        if wanted.size and wanted.min() < 0:
+        wanted = np.asarray(positions)
+        if wanted.size and not np.issubdtype(wanted.dtype, np.integer):
+            raise UsageError(f"positions: expected whole numbers, found {wanted.dtype}")
+        wanted = wanted.astype(np.int64)
+        if wanted.min(initial=0) < 0:
             raise UsageError(f"positions: expected none below 0, found {wanted.min()}")
         return self._at(wanted.ravel()).reshape(wanted.shape)
 
@@ -102,9 +106,17 @@ def first_of(start: int, hosts: int, host: int) -> int:
     return start + (host - start) % hosts
 
 
+def whole(name: str, number: int) -> int:
+    """Return an argument as an integer of Python; raise UsageError if it is none."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise UsageError(f"{name}: expected a whole number, found {shown(number)}") from None
+
+
 def at_least(name: str, number: int, least: int) -> int:
-    """Return an argument as an integer; raise UsageError if it is too small."""
-    value = operator.index(number)
+    """Return an argument as an integer; raise UsageError if it is none, or too small."""
+    value = whole(name, number)
     if value < least:
         raise UsageError(f"{name}: expected {least} or more, found {value}")
     return value

@@ -73,6 +73,9 @@ def _ranks(ranks: int | None, rank: int | None) -> tuple[int, int]:
         )
     if ranks is None or rank is None:
         raise UsageError("sampler: expected ranks and rank; give both, or neither")
+    ranks, rank = at_least("ranks", ranks, 1), at_least("rank", rank, 0)
+    if rank >= ranks:
+        raise UsageError(f"rank: expected 0 to {ranks - 1}, found {rank}")
     return ranks, rank
 
 
@@ -142,7 +145,7 @@ class PositionSampler(Sampler[int]):
             hosts=self.ranks,
             host=self.rank,
             start=self.start,
-            multiple=self.full_batches or 1,
+            multiple=self.full_batches,
         )
 
     def taken(self) -> tuple[range, int, int]:

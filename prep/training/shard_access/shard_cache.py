@@ -11,7 +11,8 @@ from prep.errors import SourceError
 from prep.storage.local import LocalPath, close_kept_files
 from prep.storage.location import Location
 from prep.storage.newfile import NO_LOCKS
-from prep.text import quoted, reason_of
+from prep.storage.urls import is_url
+from prep.text import quoted, reason_of, shown
 from prep.training.shard_access.shard_bytes import read_bytes
 
 # A shard is fetched in such pieces, so many of them at the same time.
@@ -28,9 +29,14 @@ class ShardCache:
         folder: on a disk of this machine. Copies lie in a folder below it that is named after
             ``digest``, so several outputs may share it.
         digest: of the output's plan.
+
+    Raises:
+        SourceError: it is no path of a folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str], digest: str) -> None:
+        if not isinstance(folder, str | os.PathLike) or not str(folder) or is_url(str(folder)):
+            raise SourceError(f"cache: expected a folder of this machine, found {shown(folder)}")
         self.folder = os.path.abspath(os.path.expanduser(folder))
         self._root = LocalPath(self.folder) / digest[:32]
 

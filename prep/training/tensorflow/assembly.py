@@ -76,7 +76,7 @@ class Reading:
             host=self.order.host,
             start=self.order.start,
             epochs=self.order.epochs,
-            multiple=(self.batch or 1) if self.drop_remainder else 1,
+            multiple=self.batch if self.drop_remainder else None,
         )
 
     @property
