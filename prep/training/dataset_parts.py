@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prep.errors import SourceError
-from prep.training.orders.sequence import whole
+from prep.training.orders.sequence import integer
 from prep.training.shard_access.record_reader import Numbers
 
 
@@ -59,7 +59,7 @@ def _share(classes: Numbers, fraction: float, seed: int) -> Numbers:
     """Return the positions of a share of each class, in order."""
     if not 0 < fraction <= 1:
         raise SourceError(f"fraction: got {fraction}; expected more than 0, and at most 1")
-    drawn = np.random.Generator(np.random.Philox(whole("seed", seed) % (1 << 128))).random(
+    drawn = np.random.Generator(np.random.Philox(integer("seed", seed) % (1 << 128))).random(
         len(classes)
     )
     order = np.lexsort((drawn, classes))  # Class after class, each in random order.

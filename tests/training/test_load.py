@@ -91,6 +91,8 @@ def test_the_order_is_that_of_prep_order(output_of: OutputOf) -> None:
     order = prep.Order(ALL, seed=5, epochs=3)
     assert loaded(output, shuffle=True, seed=5, epochs=3) == [whole[n] for n in order]
     assert loaded(output, order=order) == loaded(output, shuffle=True, seed=5, epochs=3)
+    in_order = prep.Order(ALL, shuffle=False, subset=[2, 7])
+    assert loaded(output, order=in_order, crop=9) == loaded(output, subset=[2, 7], crop=9)
 
 
 @pytest.mark.parametrize("kind", ["TFRecord", "GZIP"])
@@ -405,6 +407,10 @@ def test_an_output_in_a_storage_is_shuffled_shared_and_resumed_as_in_a_folder(
         ({"subset": []}, "subset: "),
         ({"order": prep.Order(ALL), "shuffle": True}, "shuffle: expected none beside order"),
         ({"order": prep.Order(ALL), "hosts": 2}, "hosts: expected none beside order"),
+        (
+            {"order": prep.mix([(prep.Order(ALL), 1)])},
+            "order: expected a prep.Order, found a Mixture",
+        ),
         ({"order": prep.Order(5)}, "order: expected one of 11 records, found 5"),
     ],
 )

@@ -15,7 +15,7 @@ from prep.text import shown
 from prep.training.orders.draws import Ints
 from prep.training.orders.order import Order
 from prep.training.orders.permutation import key, permuted
-from prep.training.orders.sequence import RecordSequence, whole
+from prep.training.orders.sequence import RecordSequence, integer
 
 _MIXED = 64  # What keys of mixtures are made for: another number than those of ``draws``.
 _FINEST = 10_000  # Shares are fractions of at most this denominator.
@@ -75,7 +75,7 @@ class Mixture(RecordSequence):
         epochs: int | None = None,
     ) -> None:
         super().__init__(hosts=hosts, host=host, start=start, epochs=epochs)
-        self.seed = whole("seed", seed)
+        self.seed = integer("seed", seed)
         self._orders = tuple(order for order, _ in parts)
         for order in self._orders:
             if not isinstance(order, Order):

@@ -20,7 +20,7 @@ from prep.training.orders.draws import (
     Weighted,
 )
 from prep.training.orders.permutation import MOST
-from prep.training.orders.sequence import RecordSequence, at_least, whole
+from prep.training.orders.sequence import RecordSequence, at_least, integer
 
 Balance: TypeAlias = "Literal['class'] | npt.ArrayLike | None"
 Block: TypeAlias = "int | Literal['shard'] | npt.ArrayLike | None"
@@ -84,11 +84,11 @@ class Order(RecordSequence):
         lanes: int = 8,
     ) -> None:
         super().__init__(hosts=hosts, host=host, start=start, epochs=epochs)
-        total = len(records) if isinstance(records, Sized) else whole("records", records)
+        total = len(records) if isinstance(records, Sized) else integer("records", records)
         if not 1 <= total <= MOST:
             raise UsageError(f"records: expected at least one, found {total}")
         self.records = total
-        self.seed = whole("seed", seed)
+        self.seed = integer("seed", seed)
         self._subset = None if subset is None else _chosen(subset, total)
         self.size = total if self._subset is None else self._subset.size
         _require_one(shuffle=not shuffle, weights=weights, balance=balance, block=block)
@@ -107,6 +107,11 @@ class Order(RecordSequence):
             self._draw = Blocked(self.seed, starts, window, lanes)
         else:
             self._draw = Permuted(self.size, self.seed) if shuffle else InOrder()
+
+    @property
+    def is_shuffled(self) -> bool:
+        """False if records are read in the order of the shards."""
+        return not isinstance(self._draw, InOrder)
 
     def __repr__(self) -> str:
         """Return the order as it was asked for, in short."""

@@ -106,7 +106,7 @@ def first_of(start: int, hosts: int, host: int) -> int:
     return start + (host - start) % hosts
 
 
-def whole(name: str, number: int) -> int:
+def integer(name: str, number: int) -> int:
     """Return an argument as an integer of Python; raise UsageError if it is none."""
     try:
         return operator.index(number)
@@ -116,7 +116,7 @@ def whole(name: str, number: int) -> int:
 
 def at_least(name: str, number: int, least: int) -> int:
     """Return an argument as an integer; raise UsageError if it is none, or too small."""
-    value = whole(name, number)
+    value = integer(name, number)
     if value < least:
         raise UsageError(f"{name}: expected {least} or more, found {value}")
     return value

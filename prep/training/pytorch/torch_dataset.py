@@ -17,7 +17,7 @@ from prep.training.channel_shift import ChannelShift, channel_shift
 from prep.training.image_dataset import ImageDataset
 from prep.training.image_dataset import open as open_images
 from prep.training.orders.permutation import key
-from prep.training.orders.sequence import whole
+from prep.training.orders.sequence import integer
 from prep.training.pytorch.drawn import Drawn
 from prep.training.pytorch.tensors import Transform, cropped_tensor, shifted
 
@@ -87,7 +87,7 @@ def dataset(
         normalize=normalize,
     )
     making = _Making(
-        seed=whole("seed", seed),
+        seed=integer("seed", seed),
         augmentation=augmentation,
         transform=transform,
         shift=channel_shift(images.settings, images.output, augmentation),

@@ -148,7 +148,7 @@ def load(
         told = {"shuffle": shuffle, "seed": seed, "epochs": epochs, "hosts": sharing}
         _require_alone(opened, order, **told, start=start, subset=subset)
         order = order if context is None else order.resumed(order.start, hosts=hosts, host=host)
-        shuffle = True
+        shuffle = order.is_shuffled
     augmentation = Augmentation.read(
         opened.plan.settings,
         crop=crop,
@@ -161,7 +161,7 @@ def load(
     reading = Reading(
         opened=opened,
         order=order,
-        whole=subset is None,
+        whole=order.size == order.records,
         shuffled=bool(shuffle),
         augmentation=augmentation,
         batch=batch,
@@ -217,6 +217,8 @@ def _numbers(subset: npt.ArrayLike | ImageDataset | None, opened: OpenedSplit) -
 
 def _require_alone(opened: OpenedSplit, order: Order, **given: Any) -> None:
     """Raise UsageError if an order comes with what it decides itself, or can't be followed."""
+    if not isinstance(order, Order):
+        raise UsageError(f"order: expected a prep.Order, found {shown(order)}")
     for name, value in given.items():
         if value is not None and value is not False and value != 0:
             raise UsageError(f"{name}: expected none beside order, which decides it; leave it out")
