@@ -73,6 +73,20 @@ def single_classes(classes: Iterable[str], target: Target) -> tuple[str, ...]:
     return tuple(sorted(found, key=os.fsencode))
 
 
+def how_to_keep(target: Target) -> str:
+    """Return the end of a message that says how images without a label can be kept.
+
+    >>> how_to_keep("class")
+    ", or pass `unlabelled='keep'` to give them the label -1"
+    >>> how_to_keep("value")
+    ''
+    """
+    if target in ("value", "soft"):
+        return ""
+    label = f"the label {NO_LABEL}" if target == "class" else "no class"
+    return f", or pass `unlabelled='keep'` to give them {label}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelMap:
     """Classes and their numbers.

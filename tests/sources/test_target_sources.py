@@ -242,11 +242,28 @@ def test_rules_for_classes_hold_for_each_of_several(folder: Path) -> None:
 
 
 WRONG: dict[str, tuple[str, str, str]] = {
-    "no number": ("value", "path,label\na.jpg,1\nb.jpg,two\n", "'two' is in the label"),
-    "not finite": ("value", "path,label\na.jpg,1\nb.jpg,inf\n", "expected a finite number"),
+    "no number": ("value", csv({"a.jpg": "1", "b.jpg": "two"}), "'two' (b.jpg)"),
+    "not finite": (
+        "value",
+        csv({"a.jpg": "nan", "b.jpg": "inf", "c.jpg": "1e39", "d.jpg": "-1e38"}),
+        "3 images with a label that is no finite number: 'nan' (a.jpg), 'inf' (b.jpg), '1e39'",
+    ),
+    "decimal comma": ("value", csv({"a.jpg": "1,5"}), "'1,5' (a.jpg)"),
+    "grouped digits": ("value", csv({"a.jpg": "1_000"}), "'1_000' (a.jpg)"),
+    "decimal commas": ("soft", csv({"a.jpg": "0,5;0,5", "b.jpg": "1;0"}), "'0,5' (a.jpg)"),
+    "commas and blanks": ("soft", csv({"a.jpg": "0,5 0,5", "b.jpg": "1,0 0"}), "'5 0' (a.jpg)"),
+    "holes": ("soft", csv({"a.jpg": "1,,0", "b.jpg": ",1,0"}), "2 images with a label"),
+    "nulls": (
+        "soft",
+        '{"path":"a.jpg","label":[null,1,0]}\n{"path":"b.jpg","label":[0,1,null]}\n',
+        "'' (a.jpg), '' (b.jpg)",
+    ),
     "other lengths": ("soft", csv({"a.jpg": "1 0", "b.jpg": "1 0 0"}), "expected a number for"),
-    "empty": ("value", "path,label\na.jpg,1\nb.jpg,\n", "1 image with an empty label"),
+    "empty": ("value", csv({"a.jpg": "1", "b.jpg": ""}), "leave such images out with `exclude`"),
+    "no class": ("multi", csv({"a.jpg": "1", "b.jpg": ""}), "keep'` to give them no class"),
     "bar in a name": ("multi", '{"path":"a.jpg","label":["a|b","c"]}\n', "rename with `labels"),
+    "two rows": ("class", csv({"a.jpg": "x"}) + "a.jpg,y\n", "pass `target='multi'`"),
+    "minus ones and zeros": ("multi", "path,p,q\na.jpg,1,0\nb.jpg,-1,1\n", "no column is known"),
 }
 
 
@@ -256,6 +273,12 @@ def test_what_is_wrong_with_labels_is_told(name: str, folder: Path) -> None:
     with pytest.raises((SourceError, ConfigError)) as raised:
         labels(written(folder, "list.txt", text), target)
     assert expected in str(raised.value)
+
+
+def test_columns_of_ones_and_minus_ones_are_flags(folder: Path) -> None:
+    text = "image_id,Bald,Male\na.jpg,-1,1\nb.jpg,1,1\nc.jpg,-1,-1\nd.jpg,1,-1\n"
+    found = labels(written(folder, "list.csv", text), "multi", unlabelled="keep")
+    assert found == {"a.jpg": (1,), "b.jpg": (0, 1), "c.jpg": (), "d.jpg": (0,)}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from prep.sources.base import UNLABELLED, Catalog, Wanted
 from prep.sources.columns import with_numbers
 from prep.sources.labelling.label_rules import LabelRules, files_for_labels
 from prep.sources.labelling.rows import in_order, with_used_splits, without_rows
+from prep.sources.labels import how_to_keep
 from prep.sources.naming import paths_of
 from prep.storage.locate import open_alike
 from prep.text import counted, quoted, some
@@ -110,7 +111,7 @@ def _require_images(catalog: Catalog, wanted: Wanted) -> None:
         [f"{i.count:,} × {i.reason}, such as {quoted(i.example)}" for i in catalog.ignored], "; "
     )
     unlabelled = any(item.reason == _NO_LABEL for item in catalog.ignored)
-    remedy = "; pass `unlabelled='keep'` to give images without a label the label -1"
+    remedy = "; give images a label" + how_to_keep(wanted.target)
     where = f" in {counted(len(absent), 'split')}, {some([*map(quoted, absent)])}" if absent else ""
     raise SourceError(
         f"source: no images are left{where}"

@@ -11,11 +11,11 @@ Here they become what plans hold:
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,11 +26,12 @@ from prep.sources.labelling.label_rules import LabelRules
 from prep.sources.labelling.name_files import names_given
 from prep.sources.labelling.rows import without_rows
 from prep.sources.labels import BETWEEN, SEVERAL, VALUE_CLASS, LabelMap
-from prep.text import counted, quoted, some
+from prep.text import MANY, counted, quoted, some
 
 _LEFT_OUT = "image of a class that labels leave out"
-# What stands between the numbers of a label in text, such as "[0.2, 0.8]".
-_SEPARATORS = re.compile(rf"[\s,;|{BETWEEN}]+")
+# What stands between the numbers of a label in text, or else blanks; and what stands around them.
+_SEPARATORS = (BETWEEN, "|", ";", ",")
+_AROUND = " \t\r\n[]()"
 _SURELY_FINITE = 1e38  # as float32
 _MOST_NAMED = 1 << 20  # classes of a label with a number for each
 
@@ -121,7 +122,9 @@ def with_values(catalog: Catalog) -> Catalog:
     Raises:
         SourceError: one is no finite number.
     """
-    values = np.array([[_number(text, catalog)] for text in catalog.classes], np.float32)
+    if not all(map(_is_finite, catalog.classes)):
+        raise _wrong_numbers(catalog, several=False)
+    values = np.array([*map(float, catalog.classes)], np.float32)
     rows = catalog.images["class"].to_numpy()
     images = with_numbers(catalog.images, "class", np.zeros(len(rows), np.int32))
     return replace(
@@ -143,7 +146,9 @@ def with_shares(catalog: Catalog, rules: LabelRules | None) -> Catalog:
         SourceError: a number is not finite, or labels differ in length.
         ConfigError: there are not as many names as numbers.
     """
-    labels = [_numbers(text, catalog) for text in catalog.classes]
+    labels = [label for text in catalog.classes if (label := _numbers(text)) is not None]
+    if len(labels) < len(catalog.classes):
+        raise _wrong_numbers(catalog, several=True)
     width = len(labels[0])
     unlike = next((n for n, label in enumerate(labels) if len(label) != width), None)
     if unlike is not None or not 2 <= width <= _MOST_NAMED:
@@ -155,7 +160,7 @@ def with_shares(catalog: Catalog, rules: LabelRules | None) -> Catalog:
         )
     named, at = _named_shares(catalog, rules, width)
     order = named.order or ()
-    values = np.array(labels, np.float32)[:, at]
+    values = np.stack(labels)[:, at]
     position = {name: number for number, name in enumerate(named.classes)}
     likeliest = np.array([position[name] for name in order], np.int32)[values.argmax(axis=1)]
     rows = catalog.images["class"].to_numpy()
@@ -248,35 +253,60 @@ def _renamed(catalog: Catalog, names: Mapping[str, str]) -> Catalog:
     )
 
 
-def _numbers(text: str, catalog: Catalog) -> list[float]:
-    """Return the numbers of a label; raise SourceError if one is no finite float32."""
-    parts = [each for each in _SEPARATORS.split(text.strip(" []()")) if each]
+def _numbers(text: str) -> npt.NDArray[np.float32] | None:
+    """Return the numbers of a label; None if one is no finite float32."""
     try:
-        found = [*map(float, parts)]
-        if all(abs(number) < _SURELY_FINITE for number in found):
-            return found
+        parts = _parts(text)
+        found = np.fromiter(map(float, parts), np.float64, len(parts))
     except ValueError:
-        pass
-    return [_number(each, catalog) for each in parts]
+        return None
+    is_known = (np.abs(found) < _SURELY_FINITE).all() and "_" not in text
+    return found.astype(np.float32) if is_known or all(map(_is_finite, parts)) else None
 
 
-def _number(text: str, catalog: Catalog) -> float:
-    """Return a number of a label; raise SourceError if it is no finite float32."""
+def _parts(text: str) -> list[str]:
+    """Return the numbers of a label, as text, with the first separator that is in it between them.
+
+    >>> _parts("[0.2, 0.8]"), _parts("0.2 0.8"), _parts("0,2;0,8")
+    (['0.2', ' 0.8'], ['0.2', '0.8'], ['0,2', '0,8'])
+    """
+    text = text.strip(_AROUND)
+    return text.split(next((sign for sign in _SEPARATORS if sign in text), None))
+
+
+def _is_finite(text: str) -> bool:
+    """Return whether a text is a number, and finite as float32."""
     try:
-        value = float(text)
         with np.errstate(over="ignore"):
-            if np.isfinite(np.float32(value)):
-                return value
+            return "_" not in text and bool(np.isfinite(np.float32(float(text))))
     except ValueError:
-        pass
-    raise SourceError(
-        f"source: {quoted(text)} is in the label of an image, such as "
-        f"{_example(catalog, _first_with(text, catalog))}; expected a finite number"
+        return False
+
+
+def _wrong_numbers(catalog: Catalog, *, several: bool) -> SourceError:
+    """Return the error for labels of which a number is not finite, or something else.
+
+    Args:
+        several: whether a label has more than one number.
+    """
+    texts = [_parts(text) if several else [text] for text in catalog.classes]
+    wrong = {
+        number: next(part for part in parts if not _is_finite(part))
+        for number, parts in enumerate(texts)
+        if not all(map(_is_finite, parts))
+    }
+    images = catalog.images.select(["path", "class"])
+    found = images.filter(pc.is_in(images["class"], pa.array(wrong, pa.int32()))).sort_by("path")
+    first = found.slice(0, MANY)
+    told = [
+        f"{quoted(wrong[number].strip())} ({os.fsdecode(path)})"
+        for path, number in zip(*(column.to_pylist() for column in first.columns), strict=True)
+    ]
+    return SourceError(
+        f"source: {counted(len(found), 'image')} with a label that is no finite number: "
+        f"{some(told, most=MANY, total=len(found))}; expected one such as 0.5, with a point; "
+        f"correct {'it' if len(found) == 1 else 'them'}, or leave such images out with `exclude`"
     )
-
-
-def _first_with(text: str, catalog: Catalog) -> int:
-    return next(n for n, label in enumerate(catalog.classes) if text in label)
 
 
 def _example(catalog: Catalog, label: int) -> str:

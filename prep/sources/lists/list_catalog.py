@@ -159,7 +159,8 @@ class _Images:
         if rows.are_labelled and self.wanted.unlabelled != "keep":
             kept = np.flatnonzero(~self._excluded)
             labels, splits = rows.labels.take(kept), rows.splits.take(kept)
-            require_all_labelled(self.table, labels, splits, rows.numbers[kept])
+            target = self.wanted.target
+            require_all_labelled(self.table, labels, splits, rows.numbers[kept], target)
 
     def _settle_missing(self, missing: _Rows) -> None:
         """Count images that are not there; raise SourceError unless they may be skipped."""
@@ -220,10 +221,12 @@ class _Images:
         for name, pair in zip(images.to_pylist(), pairs.tolist(), strict=False):
             each = " and ".join(f"{quoted(words.name(row))} in {next(places)}" for row in pair)
             told.append(f"{quoted(os.fsdecode(name))} ({each})")
+        takes_all = words is self.rows.labels and self.wanted.target == "class"
+        remedy = ", or pass `target='multi'` to take all its labels" if takes_all else ""
         return self.table.error(
             f"{counted(len(pc.unique(images)), 'image')} with {what}: "
             f"{some(told, most=MANY, total=len(ones))}; "
-            "keep one of the rows, or leave the image out with `exclude`"
+            f"keep one of the rows, or leave the image out with `exclude`{remedy}"
         )
 
 

@@ -17,7 +17,7 @@ from prep.sources.labels import BETWEEN
 from prep.sources.layouts.base import columns_given
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.resolution import require_inside
-from prep.sources.lists.roles import Roles, find_roles, show_flags
+from prep.sources.lists.roles import MINUS_ONES, Roles, find_roles, show_flags
 from prep.sources.lists.row_labels import (
     Words,
     are_flags,
@@ -129,7 +129,8 @@ def rows_wanted(table: ListTable, wanted: Wanted, root: str) -> ListRows:
 def _loaded(table: ListTable, roles: Roles) -> Mapping[int, pa.Array]:
     """Return the columns that are needed, by their positions; the list is parsed once."""
     others = [at for at in (roles.split, roles.group) if at is not None]
-    flags = () if roles.label or not show_flags(table.sample, roles.rest) else roles.rest
+    may_be_flags = not roles.label and show_flags(table.sample, roles.rest, MINUS_ONES)
+    flags = roles.rest if may_be_flags else ()
     needed = list(dict.fromkeys([roles.image, *roles.label, *others, *flags]))
     columns = dict(zip(needed, table.load(needed), strict=True))
     for at in {roles.image, *others}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ _PIXELS = re.compile(r"\s*\d+(?:[ ,;]\d+){63,}\s*")
 #: What to do about a list of pixels.
 PIXELS = "write them to files of images, or pass them from Python as arrays"
 
+#: What stands for a zero in a column of ones and minus ones.
+MINUS_ONES = frozenset(["-1", "-1.0"])
 _FLAGS = frozenset(["", "0", "1", "0.0", "1.0", "0.00", "1.00", "true", "false"])
 # Names of columns, without case and anything but letters and digits. Of those in one line, a list
 # is expected to have one; those of an earlier line are better.
@@ -278,6 +280,9 @@ def are_images_and_labels(columns: Sequence[str], rows: Sequence[Sequence[str]])
     return len(flags) > 1 and show_flags(rows, flags)
 
 
-def show_flags(rows: Sequence[Sequence[str]], positions: Sequence[int]) -> bool:
-    """Return whether columns hold nothing but ones and zeros in the first rows."""
-    return all(row[at].strip().lower() in _FLAGS for row in rows for at in positions)
+def show_flags(
+    rows: Sequence[Sequence[str]], positions: Sequence[int], more: Set[str] = frozenset()
+) -> bool:
+    """Return whether columns hold nothing but ones and zeros, or ``more``, in the first rows."""
+    flags = _FLAGS | more
+    return all(row[at].strip().lower() in flags for row in rows for at in positions)

@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 from prep.settings.choices import DEFAULT_SPLIT, Target
 from prep.sources.base import Wanted
 from prep.sources.folders.names import is_container, is_plainly_a_split, role_of
-from prep.sources.labels import BETWEEN
+from prep.sources.labels import BETWEEN, how_to_keep
 from prep.sources.lists.list_table import ListTable
-from prep.sources.lists.roles import Roles
+from prep.sources.lists.roles import MINUS_ONES, Roles
 from prep.text import MANY, counted, quoted, some
 
 _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
 _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
+_MINUS_ONES = pa.array([*MINUS_ONES])
 _SIGNS = "|;,"
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
 _BLANK = " \t\r\n"
@@ -198,11 +199,21 @@ def _labels_of_folders(names: pa.Array) -> tuple[Words, str]:
 
 
 def are_flags(columns: Sequence[pa.Array]) -> bool:
-    """Return whether columns hold nothing but ones and zeros, and are more than one."""
+    """Return whether columns, more than one, hold nothing but ones and zeros, or minus ones."""
+    trimmed = [pc.utf8_trim_whitespace(column) for column in columns]
+    zeros = _zeros_of(trimmed)
     return len(columns) > 1 and all(
-        pc.all(pc.or_(pc.is_in(c, _ZEROS), pc.is_in(c, _ONES)), min_count=0).as_py()
-        for c in map(pc.utf8_trim_whitespace, columns)
+        pc.all(pc.or_(pc.is_in(c, zeros), pc.is_in(c, _ONES)), min_count=0).as_py() for c in trimmed
     )
+
+
+def _zeros_of(columns: Sequence[pa.Array]) -> pa.Array:
+    """Return what stands for a zero in columns of flags: minus one, if nothing else than one does.
+
+    Beside zeros and empty values, minus one says something else: that it is not certain, say.
+    """
+    signed = pa.concat_arrays([_MINUS_ONES, _ONES])
+    return _MINUS_ONES if all(pc.all(pc.is_in(c, signed)).as_py() for c in columns) else _ZEROS
 
 
 def order_of_columns(table: ListTable, roles: Roles, wanted: Wanted) -> tuple[str, ...] | None:
@@ -221,7 +232,7 @@ def _joined_columns(columns: Mapping[int, pa.Array], positions: Sequence[int]) -
 
 
 def labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
-    """Return the labels that are given by a column for each class, with ones and zeros.
+    """Return the labels that are given by a column of ones and zeros (or minus ones) a class.
 
     Where a row has several ones, the names of their columns have ``BETWEEN`` between them.
 
@@ -235,9 +246,11 @@ def labels_of_flags(table: ListTable, flags: Mapping[int, pa.Array]) -> Words:
     names = [table.columns[at] for at in order]
     rows = len(flags[order[0]])
     numbers, ones = np.full(rows, -1, np.int32), np.zeros((len(order), rows), bool)
-    for number, column in enumerate(pc.utf8_trim_whitespace(flags[at]) for at in order):
+    columns = [pc.utf8_trim_whitespace(flags[at]) for at in order]
+    zeros = _zeros_of(columns)
+    for number, column in enumerate(columns):
         one = pc.is_in(column, _ONES)
-        known = pc.or_(one, pc.or_(pc.is_in(column, _ZEROS), pc.equal(column, "")))
+        known = pc.or_(one, pc.or_(pc.is_in(column, zeros), pc.equal(column, "")))
         if not pc.all(known, min_count=0).as_py():
             _refuse_flags(table, names[number], column, known)
         ones[number] = one.to_numpy(zero_copy_only=False)
@@ -277,7 +290,11 @@ def _refuse_flags(table: ListTable, name: str, column: pa.Array, known: pa.Array
 
 
 def require_all_labelled(
-    table: ListTable, labels: Words, splits: Words, rows: npt.NDArray[np.int64]
+    table: ListTable,
+    labels: Words,
+    splits: Words,
+    rows: npt.NDArray[np.int64],
+    target: Target = "class",
 ) -> None:
     """Raise SourceError for an empty label in a split of which other images have one.
 
@@ -285,6 +302,7 @@ def require_all_labelled(
 
     Args:
         rows: the numbers of the rows in the list.
+        target: what labels say, for what can be done.
     """
     count = len(splits.names)
     unlabelled = labels.numbers < 0
@@ -295,8 +313,7 @@ def require_all_labelled(
         raise table.error(
             f"{counted(len(wrong), 'image')} with an empty label: "
             f"{table.named(rows[wrong].tolist())}; "
-            "fill it in, leave them out with `exclude`, or pass `unlabelled='keep'` to give "
-            "such images the label -1"
+            f"fill it in, or leave such images out with `exclude`{how_to_keep(target)}"
         )
 
 

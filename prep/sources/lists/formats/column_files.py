@@ -161,7 +161,10 @@ def _lists_as_text(column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     lists = column.cast(pa.large_list(column.type.value_type))
-    texts = as_text(lists.flatten())
+    values = lists.flatten()
+    # Numbers of single columns are written as Python does, which takes ten times as long.
+    is_floating = pa.types.is_floating(values.type)
+    texts = pc.fill_null(values.cast(pa.string()), "") if is_floating else as_text(values)
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
     offsets = pa.array([0, *lengths.cumsum().tolist()], pa.int64())
     joined = pc.binary_join(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Numbers stay as they are written: 1.0 is not 1.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _LINES_AT_ONCE = 8192
+_CHARACTERS_AT_ONCE = 8 << 20  # Parsed, they take ten times as much.
 
 
 def read_json_list(name: str, text: str, given: Mapping[str, Any]) -> ListTable:
@@ -137,9 +138,17 @@ class _Lines:
         Raises:
             SourceError: a line holds something else.
         """
-        lines = self._lines()
-        while some_lines := list(itertools.islice(lines, _LINES_AT_ONCE)):
-            yield self._parsed(some_lines)
+        held: list[tuple[int, str]] = []
+        size = 0
+        for each in self._lines():
+            held.append(each)
+            size += len(each[1])
+            is_long = size > _CHARACTERS_AT_ONCE and len(held) >= SAMPLED
+            if is_long or len(held) == _LINES_AT_ONCE:
+                yield self._parsed(held)
+                held, size = [], 0
+        if held:
+            yield self._parsed(held)
 
     def numbers_of(self, rows: Sequence[int]) -> Sequence[int]:
         """Return the numbers of the lines of rows, from 1."""
@@ -259,8 +268,13 @@ def _text(value: Any) -> str | None:
     Of a list, ``BETWEEN`` is between its values.
     """
     if isinstance(value, list):
+        with contextlib.suppress(TypeError, UnicodeEncodeError):
+            text = BETWEEN.join(value)  # Numbers are text here: most lists are of nothing else.
+            text.encode()
+            return text
         each = [None if isinstance(one, list) else _text(one) for one in value]
-        return None if None in each else BETWEEN.join(filter(None, each))
+        known = [one for one in each if one is not None]
+        return None if len(known) < len(each) else BETWEEN.join(known) if any(known) else ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
