@@ -69,6 +69,7 @@ def test_where_it_says_to_look_there_is_something(demo: Demo) -> None:
 def test_what_it_says_to_train_on_is_there(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     home, process = demo
     (code,) = re.findall(r"^  dataset = (.*)$", process.stdout, re.MULTILINE)
+    assert ").shuffle(" not in code  # It would keep decoded images; prep.load shuffles records.
     monkeypatch.chdir(home)
     images, labels = next(iter(eval(code, {"prep": prep})))
     assert images.shape == (32, 256, 256, 3)

@@ -55,5 +55,5 @@ def _where_to_look(root: Path) -> str:
         + "".join(f"  {place:{width}}  {what}\n" for place, what in places.items())
         + f"\nTrain on it ({install_command('tensorflow')}):\n"
         "  import prep\n"
-        f'  dataset = prep.load("{shards}", "train").shuffle(1000).batch(32)\n'
+        f'  dataset = prep.load("{shards}", "train", shuffle=True, batch=32)\n'
     )
