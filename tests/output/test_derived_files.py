@@ -525,6 +525,23 @@ def test_a_table_of_other_shards_is_not_believed(
     assert same(places_of(journal, plan, "train"), expected)
 
 
+def test_a_flipped_bit_of_the_table_leads_nobody_astray(output: Path) -> None:
+    journal, plan = opened(output)
+    expected = places_of(journal, plan, "train")
+    shards = [shard for shard in plan.shards if shard.split == "train"]
+    table, results = output / "images.parquet", set()
+    data = table.read_bytes()
+    for place in range(0, len(data), len(data) // 400):
+        table.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        found = read_split(journal.layout.images, plan, shards, expected.sizes.tolist())
+        results.add(found is None)
+        if found is not None:
+            assert found.lengths.tolist() == expected.lengths.tolist()
+            assert found.classes.tolist() == expected.classes.tolist()
+            assert found.shards.tolist() == expected.shards.tolist()
+    assert results == {False, True}
+
+
 def rewritten(output: Path, about: bytes = b"", **change: Callable[[Any], Any]) -> None:
     """Write the table again with another column, or with other metadata."""
     table = pq.read_table(output / "images.parquet")

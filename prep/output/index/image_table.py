@@ -97,7 +97,7 @@ def image_table(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> bytes:
     file = io.BytesIO()
     dictionaries: Any = list(_TEXTS)
     with pq.ParquetWriter(
-        file, schema, compression="zstd", use_dictionary=dictionaries, write_statistics=True
+        file, schema, compression="zstd", use_dictionary=dictionaries, write_page_checksum=True
     ) as writer:
         for split in plan.splits:
             of_split = [receipt for receipt in receipts if receipt.split == split]

@@ -79,7 +79,12 @@ class _StoredTable:
         end = end_of(file, size)
         metadata = pq.read_metadata(pa.BufferReader(end))
         file.seek(0)
-        self._file = pq.ParquetFile(file, metadata=metadata, read_dictionary=["class"])
+        self._file = pq.ParquetFile(
+            file,
+            metadata=metadata,
+            read_dictionary=["class"],
+            page_checksum_verification=True,
+        )
         self._plan = plan
         self._groups = [
             (split, min(images - start, ROW_GROUP))
