@@ -129,7 +129,7 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
             IndexError: there is no such image.
             TypeError: an index is no whole number.
             RecordError: a record is damaged.
-            SourceError: a shard is gone, or another one than when the output was opened.
+            SourceError: a shard is gone, or has another size than when the output was opened.
             StorageUnavailable: a storage does not answer.
         """
         asked = np.asarray(indices)

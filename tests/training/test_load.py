@@ -303,12 +303,20 @@ def test_an_order_of_ones_own_balances_classes(output_of: OutputOf) -> None:
     assert found == {0: 2 * ALL, 1: 2 * ALL}
 
 
-def test_a_split_without_images_is_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["TFRecord", "GZIP", "WebDataset"])
+def test_a_split_without_images_is_empty(kind: str, tmp_path: Path) -> None:
     (tmp_path / "in/train/cat").mkdir(parents=True)
     (tmp_path / "in/train/cat/broken.jpg").write_bytes(b"no image")
-    config = prep.Config(source=str(tmp_path / "in"), output=str(tmp_path / "out"), **RAW)
+    config = prep.Config(source=str(tmp_path / "in"), output=str(tmp_path / "out"), **KINDS[kind])
     prepare(config)
-    for how in ({}, {"shuffle": True}, {"shuffle": True, "epochs": 2, "batch": 4, "hosts": 2}):
+    ways: list[dict[str, Any]] = [
+        {},
+        {"epochs": 3},
+        {"shuffle": True},
+        {"shuffle": True, "epochs": 2, "batch": 4, "hosts": 2},
+        {"shuffle": True, "crop": 9, "flip": True, "batch": 4},
+    ]
+    for how in ways:
         dataset = prep.load(tmp_path / "out", **how)
         assert len(dataset) == len(list(dataset)) == 0
 

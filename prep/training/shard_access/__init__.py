@@ -5,6 +5,6 @@
 - ``shard_cache``: copies of shards on a disk of this machine.
 
 The rule: what has been opened can be forked and used by any number of threads. Each record's
-checksums are checked, and no shard is read that is not the one that was opened. Another way to
-reach shards goes beside ``shard_cache``.
+checksums are checked, and a shard of another size than when it was opened is an error. Another way
+to reach shards goes beside ``shard_cache``.
 """

@@ -84,7 +84,7 @@ class RecordReader:
 
         Raises:
             RecordError: a record is damaged.
-            SourceError: a shard is gone, or another one than when the output was opened.
+            SourceError: a shard is gone, or has another size than when the output was opened.
             StorageUnavailable: a storage does not answer.
         """
         found = [b""] * len(places.shards)

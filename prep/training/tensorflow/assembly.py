@@ -75,7 +75,7 @@ class Reading:
             hosts=self.order.hosts,
             host=self.order.host,
             start=self.order.start,
-            epochs=self.order.epochs,
+            epochs=self.order.epochs if self.opened.images else 0,
             multiple=self.batch if self.drop_remainder else None,
         )
 
@@ -85,7 +85,7 @@ class Reading:
         order = self.order
         whole = self.whole and not order.start and order.hosts == 1
         drawn = self.shuffled or self.augmentation.is_random
-        return not self.opened.images or (whole and not drawn)
+        return whole and not drawn
 
     def _records(self) -> tf.data.Dataset:
         """Return the records, with what is drawn for each if anything is."""
@@ -125,7 +125,7 @@ class Reading:
 
     def _length(self) -> int | None:
         """Return the number of elements of each iteration; None if they differ."""
-        records = self._share.length if self.opened.images else 0
+        records = self._share.length
         if records is None or self.batch is None:
             return records
         return records // self.batch if self.drop_remainder else -(-records // self.batch)

@@ -53,7 +53,7 @@ class WholeShards:
 
         Raises:
             RecordError: a shard is damaged, or has not as many records as it should.
-            SourceError: a shard is gone, or another one than when the output was opened.
+            SourceError: a shard is gone, or has another size than when the output was opened.
             StorageUnavailable: a storage does not answer.
         """
         shards = np.searchsorted(self._ends, numbers, side="right")
