@@ -275,6 +275,39 @@ def test_what_is_wrong_with_labels_is_told(name: str, folder: Path) -> None:
     assert expected in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "printed",
+    [
+        ["['cat', 'dog']", "['dog']", "['eel', 'cat']", "[]"],
+        ["['cat' 'dog']", "['dog']", "['eel' 'cat']", "[]"],
+        ['[""cat"",""dog""]', '[""dog""]', '[""eel"",""cat""]', "[]"],
+        ["{cat,dog}", "{dog}", "{eel,cat}", "{}"],
+    ],
+)
+def test_printed_lists_are_several_classes(printed: list[str], folder: Path) -> None:
+    source = written(folder, "list.csv", csv(dict(zip(NAMES, printed, strict=True))))
+    assert labels(source, "multi", unlabelled="keep") == FOUND
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_lists_of_zeros_and_ones_are_a_number_for_each_class(form: str, folder: Path) -> None:
+    flags = [[int(n in FOUND[name]) for n in range(12)] for name in NAMES]
+    if form == "csv":
+        text = csv({name: str(each) for name, each in zip(NAMES, flags, strict=True)})
+    else:
+        rows = [{"path": n, "label": each} for n, each in zip(NAMES, flags, strict=True)]
+        text = "\n".join(map(json.dumps, rows))
+    source = written(folder, f"list.{form}l" if form == "json" else "list.csv", text)
+    assert labels(source, "multi", unlabelled="keep") == FOUND
+    names = written(folder, "order.txt", "\n".join([*"lkjihgfedcba"]))
+    config = prep.Config(
+        source=source, output="/nowhere/s", target="multi", labels={"order": names}
+    )
+    found = plan(config)
+    assert [*found.labels.numbers] == [*"lkjihgfedcba"]
+    assert any("lists of zeros and ones" in doubt for doubt in found.doubts)
+
+
 def test_columns_of_ones_and_minus_ones_are_flags(folder: Path) -> None:
     text = "image_id,Bald,Male\na.jpg,-1,1\nb.jpg,1,1\nc.jpg,-1,-1\nd.jpg,1,-1\n"
     found = labels(written(folder, "list.csv", text), "multi", unlabelled="keep")

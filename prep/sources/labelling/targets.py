@@ -26,6 +26,7 @@ from prep.sources.labelling.label_rules import LabelRules
 from prep.sources.labelling.name_files import names_given
 from prep.sources.labelling.rows import without_rows
 from prep.sources.labels import BETWEEN, SEVERAL, VALUE_CLASS, LabelMap
+from prep.sources.layouts.numbered_labels import MULTI_HOT, are_multi_hot
 from prep.text import MANY, counted, quoted, some
 
 _LEFT_OUT = "image of a class that labels leave out"
@@ -47,7 +48,10 @@ def with_several(catalog: Catalog, rules: LabelRules | None) -> Catalog:
         ConfigError: a name can't be told from several, or as ``with_class_rules``.
     """
     mark = (rules and rules.separator) or BETWEEN
-    given = [_names_in(name.replace(mark, BETWEEN)) for name in catalog.classes]
+    texts = [name.replace(mark, BETWEEN) for name in catalog.classes]
+    given = [_names_in(text) for text in texts]
+    if are_multi_hot([text.split(BETWEEN) for text in texts], zero="0", one="1"):
+        catalog, rules, given = _of_multi_hot(catalog, texts, rules)
     out, pairs = _ruled(catalog, given, rules)
     final: list[set[str]] = [set() for _ in given]
     for row, number in pairs:
@@ -73,6 +77,28 @@ def with_several(catalog: Catalog, rules: LabelRules | None) -> Catalog:
         class_names=out.class_names,
     )
     return without_rows(found, gone[rows], _LEFT_OUT)
+
+
+def _of_multi_hot(
+    catalog: Catalog, texts: Sequence[str], rules: LabelRules | None
+) -> tuple[Catalog, LabelRules | None, list[tuple[str, ...]]]:
+    """Return what labels say that have a zero or a one for each class.
+
+    Args:
+        texts: the labels.
+
+    Returns:
+        The catalog with an order of the classes; the rules that are left; the classes of each text.
+
+    Raises:
+        ConfigError: there are not as many names as numbers.
+    """
+    width = texts[0].count(BETWEEN) + 1
+    names, rules = _names_of_numbers(catalog, rules, width)
+    flags = [text.split(BETWEEN) for text in texts]
+    given = [tuple(names[n] for n, flag in enumerate(each) if flag == "1") for each in flags]
+    doubts = (*catalog.doubts, MULTI_HOT)
+    return replace(catalog, order=tuple(names), doubts=doubts), rules, given
 
 
 def _names_in(text: str) -> tuple[str, ...]:
@@ -182,15 +208,7 @@ def _named_shares(
     Raises:
         ConfigError: there are not as many names as numbers.
     """
-    names: Sequence[str] = catalog.order or [str(number) for number in range(width)]
-    if catalog.order is None and rules is not None and rules.order not in (None, "name", "file"):
-        names = names_given("labels.order", str(rules.order))
-        rules = replace(rules, order=None)
-    if len(names) != width or len(set(names)) < width:
-        raise ConfigError(
-            f"labels: got {counted(len(set(names)), 'name')} of classes for labels of "
-            f"{width:,} numbers; expected a name for each: {some([*map(quoted, names)])}"
-        )
+    names, rules = _names_of_numbers(catalog, rules, width)
     classes = tuple(sorted(names, key=os.fsencode))
     columns = {
         "class": pa.array(range(width), pa.int32()),
@@ -209,6 +227,26 @@ def _named_shares(
         )
     at = {name: number for number, name in enumerate(names)}
     return replace(named, order=order), [at[name] for name in order]
+
+
+def _names_of_numbers(
+    catalog: Catalog, rules: LabelRules | None, width: int
+) -> tuple[Sequence[str], LabelRules | None]:
+    """Return the class of each number of a label, and the rules that are left.
+
+    Raises:
+        ConfigError: there are not as many names as numbers.
+    """
+    names: Sequence[str] = catalog.order or [str(number) for number in range(width)]
+    if catalog.order is None and rules is not None and rules.order not in (None, "name", "file"):
+        names = names_given("labels.order", str(rules.order))
+        rules = replace(rules, order=None)
+    if len(names) != width or len(set(names)) < width:
+        raise ConfigError(
+            f"labels: got {counted(len(set(names)), 'name')} of classes for labels of "
+            f"{width:,} numbers; expected a name for each: {some([*map(quoted, names)])}"
+        )
+    return names, rules
 
 
 def in_order_of_labels(catalog: Catalog, labels: LabelMap) -> Catalog:

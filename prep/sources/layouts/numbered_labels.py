@@ -33,6 +33,8 @@ NAME_FILES = (
     "classes.txt",
     "labels.txt",
 )
+#: The doubt about labels that are taken for a zero or a one for each class.
+MULTI_HOT = "labels are lists of zeros and ones, so each one is taken for a class"
 _NUMBERED = re.compile(r"(\d+):(.+)")  # A line of TF-Slim: ``0:daisy``.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # of 64 bits
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -174,9 +176,9 @@ def _several_classes_of(
 ) -> Classes:
     """Return the classes of samples that have several each."""
     doubts: tuple[str, ...] = ()
-    if _are_multi_hot(labels):
+    if are_multi_hot(labels):
         labels = [tuple(n + offset for n, one in enumerate(label) if one) for label in labels]
-        doubts = ("labels are lists of zeros and ones, so each one is taken for a class",)
+        doubts = (MULTI_HOT,)
     rows = [row for row, label in enumerate(labels) for _ in label]
     flat = [one for label in labels for one in label]
     single = single_classes_of(flat, known, offset, lambda n: where(rows[n]))
@@ -195,7 +197,9 @@ def _several_classes_of(
     )
 
 
-def _are_multi_hot(labels: _Several) -> bool:
+def are_multi_hot(
+    labels: Sequence[Sequence[ClassLabel]], zero: ClassLabel = 0, one: ClassLabel = 1
+) -> bool:
     """Return whether labels are lists of one length with a zero or a one for each class.
 
     Lists without a number twice may as well be the numbers of two classes, and are taken for that.
@@ -203,7 +207,7 @@ def _are_multi_hot(labels: _Several) -> bool:
     lengths = {len(label) for label in labels}
     if len(lengths) > 1 or max(lengths, default=0) < 2:
         return False
-    flags = all({*label} <= {0, 1} for label in labels)
+    flags = all({*label} <= {zero, one} for label in labels)
     return flags and any(len({*label}) < len(label) for label in labels)
 
 

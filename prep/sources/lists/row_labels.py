@@ -26,6 +26,10 @@ _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
 _MINUS_ONES = pa.array([*MINUS_ONES])
 _SIGNS = "|;,"
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
+# A list as Python, JSON or PostgreSQL print it, in a column of text.
+_PRINTED = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
+_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+_QUOTES = re.compile(rf"\s*({_QUOTED.pattern})(\s*,?\s*({_QUOTED.pattern}))*\s*,?\s*")
 _BLANK = " \t\r\n"
 # Columns that tell a part of a set by a word or a number: ``is_valid``, ``fold``.
 _OF_SPLITS = re.compile(
@@ -58,9 +62,17 @@ class Words:
         """
         if any(BETWEEN in name for name in self.names):
             return self, ""
+        if self.names and all(map(_PRINTED.fullmatch, self.names)):
+            return self.renamed(_unprinted).without_empty(), ","
         signs = (sign for sign in _SIGNS if any(sign in name for name in self.names))
         sign = next(signs, "")
         return (self.renamed(lambda name: name.replace(sign, BETWEEN)) if sign else self), sign
+
+    def without_empty(self) -> Words:
+        """Return values in which an empty text is no value."""
+        if "" not in self.names:  # It comes first.
+            return self
+        return Words(numbers=self.numbers - (self.numbers >= 0), names=self.names[1:])
 
     def united(self, images: npt.NDArray[np.integer[Any]]) -> Words:
         """Return values of which those of one image are joined, with ``BETWEEN`` between them.
@@ -101,6 +113,20 @@ class Words:
         """Return the value of a row."""
         number = self.numbers[row]
         return "" if number < 0 else self.names[number]
+
+
+def _unprinted(text: str) -> str:
+    """Return the values of a list as Python or JSON prints it, with ``BETWEEN`` between them.
+
+    >>> _unprinted("['a cat', 'dog']").split(BETWEEN), _unprinted("[]")
+    (['a cat', 'dog'], '')
+    """
+    inner = text[1:-1]
+    if _QUOTES.fullmatch(inner):
+        parts = [single or double for single, double in _QUOTED.findall(inner)]
+    else:
+        parts = inner.split(",")
+    return BETWEEN.join(stripped for part in parts if (stripped := part.strip(_BLANK)))
 
 
 def words_of(values: pa.Array) -> Words:
