@@ -33,7 +33,7 @@ from prep.operations.growth.appending import (
 from prep.operations.growth.growing import Growth, describe_growth
 from prep.operations.preparation import Tell, as_begun, plan_images
 from prep.output.conflicts import require_room, require_room_for_readers
-from prep.output.index.derived import are_partly_measured
+from prep.output.index.derived import lacks_measures
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
 from prep.output.receipt import ImageNote, ShardReceipt, of_outcome
@@ -106,7 +106,7 @@ def look_at_output(
     require_room(journal, plan, overwrite=overwrite, grows=growth is not None)
     receipts, adoptions = ((), ()) if overwrite else _receipts(plan, journal, replaces)
     complete = len(receipts) == len(plan.shards) and not adoptions
-    finished = complete and journal.holds(plan) and not _lacks_measures(plan, receipts)
+    finished = complete and journal.holds(plan) and not lacks_measures(plan, receipts)
     if not finished:
         require_room_for_readers(journal, plan, receipts, overwrite=overwrite)
     # A finished output may lie where nothing can be written.
@@ -120,11 +120,6 @@ def look_at_output(
         growth=growth,
         replaces=replaces,
     )
-
-
-def _lacks_measures(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> bool:
-    """Return whether a run has died before it noted where the records of earlier shards are."""
-    return plan.compression is None and are_partly_measured(receipts)
 
 
 def plan(config: AnyConfig, *, append: bool = False, compact: bool = False) -> RunPlan:

@@ -404,6 +404,30 @@ def test_a_run_that_died_before_it_measured_earlier_shards_is_finished(
     assert problems(output).keys() <= ({"report.json"} if remedy == "index" else set())
 
 
+def test_a_merge_that_died_before_it_measured_earlier_shards_is_finished(
+    source: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prep.operations.growth.merge.placed", placed_here)
+    of_an_earlier_version(source, tmp_path, monkeypatch)
+    outputs, merged = [finished, tmp_path / "out"], tmp_path / "merged"
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prep.operations.publish.note_measures", die)
+        with pytest.raises(KeyboardInterrupt):
+            prep.merge(outputs, merged)
+    left = merged / f".{'0' * 32}.partial"
+    left.touch()
+    prep.merge(outputs, merged)
+    assert problems(merged) == {}
+    assert len(derived(merged)) == 10 + 4
+    left.touch()
+    prep.merge(outputs, merged)
+    assert not left.exists()
+
+
 def test_files_that_an_earlier_version_did_not_write_are_not_replaced(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from prep.operations.publish import load_ahead, publish
 from prep.operations.run import Start
 from prep.operations.work import count_tasks
 from prep.output.conflicts import require_room, require_room_for_readers
+from prep.output.index.derived import lacks_measures
 from prep.output.journal import Journal
 from prep.output.plan_file import Trust
 from prep.output.receipt import ShardReceipt
@@ -164,8 +165,9 @@ class _Merge:
         """Copy the shards that are not there yet, and publish the results."""
         plan, journal = self.plan, self.journal
         receipts = self._committed(overwrite=overwrite)
-        complete = len(receipts) == len(plan.shards)
+        complete = len(receipts) == len(plan.shards) and not lacks_measures(plan, receipts)
         if complete and journal.holds(plan):  # It may lie where nothing can be written.
+            journal.remove_leftovers(plan)
             return publish(plan, journal, receipts)
         require_room_for_readers(journal, plan, receipts, overwrite=overwrite)
         with journal.lock():

@@ -37,12 +37,14 @@ def are_measured(receipts: Sequence[ShardReceipt]) -> bool:
     )
 
 
-def are_partly_measured(receipts: Sequence[ShardReceipt]) -> bool:
-    """Return whether only some receipts tell where their records are.
+def lacks_measures(plan: RunPlan, receipts: Sequence[ShardReceipt]) -> bool:
+    """Return whether some receipts tell where their records are, and others are still to.
 
-    The others are of shards that an earlier version wrote, before this one added to them.
+    Those are of shards that an earlier version wrote, and a run has died before it measured them.
+    Nobody can find records in compressed shards.
     """
-    return any(receipt.measures for receipt in receipts) and not are_measured(receipts)
+    measured = any(receipt.measures for receipt in receipts)
+    return measured and not are_measured(receipts) and plan.compression is None
 
 
 def has_indexes(plan: RunPlan) -> bool:

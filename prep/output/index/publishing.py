@@ -11,8 +11,8 @@ from prep.output.findings import Finding, mismatch
 from prep.output.index.derived import (
     DerivedFile,
     are_measured,
-    are_partly_measured,
     derived_files,
+    lacks_measures,
 )
 from prep.output.index.image_table import is_same_table
 from prep.output.index.withdrawal import index_files
@@ -86,8 +86,7 @@ def wrong_files(
         receipts: of all shards, in the order of the plan.
     """
     layout = journal.layout
-    if are_partly_measured(receipts) and plan.compression is None:
-        # A run has died after it wrote the last shard, and before it measured those from before.
+    if lacks_measures(plan, receipts):
         found = "none that tells where all records are"
         yield mismatch(layout.images.name, "what plan and receipts tell", found, "remake")
     if not are_measured(receipts):
