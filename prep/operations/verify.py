@@ -170,7 +170,7 @@ def verify(
             report = replace(_report(journal, stored, before), running=running)
             if repair and before.problems:
                 notes = Repair(journal, stored, before, executor, events).carry_out()
-                sound = [_with_measures(journal, i) for i in before.shards if not i.problems]
+                sound = _with_measures(journal, [i for i in before.shards if not i.problems])
                 after = audit(journal, stored, shards, executor, events, sound)
                 report = _report(journal, stored, after, before, notes)
         events.end(report)
@@ -198,11 +198,15 @@ def _to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     return [{name: getattr(finding, name) for name in names} for finding in findings]
 
 
-def _with_measures(journal: Journal, sound: ShardInspection) -> ShardInspection:
-    """Return what was found in a sound shard, with what a repair has added to its receipt."""
-    if sound.receipt is None or sound.receipt.measures:
-        return sound
-    return replace(sound, receipt=journal.receipts.stored(sound.shard))
+def _with_measures(journal: Journal, sound: list[ShardInspection]) -> list[ShardInspection]:
+    """Return what was found in sound shards, with what a repair has added to their receipts."""
+
+    def with_receipt(inspection: ShardInspection) -> ShardInspection:
+        if inspection.receipt is None or inspection.receipt.measures:
+            return inspection
+        return replace(inspection, receipt=journal.receipts.stored(inspection.shard))
+
+    return list(journal.layout.root.each(with_receipt, sound))
 
 
 def _is_held(journal: Journal) -> bool:
