@@ -190,6 +190,14 @@ def test_what_is_wrong_is_found_and_made_anew(
     assert (output / name).read_bytes() == before
 
 
+def test_a_folder_in_the_place_of_a_file_is_told(output: Path) -> None:
+    (output / "features.json").unlink()
+    (output / "features.json").mkdir()
+    (found,) = examine(output).problems
+    assert (found.where, found.remedy) == ("features.json", "none")
+    assert found.what == "a folder that prep did not make"
+
+
 def test_an_index_of_another_plan_is_removed(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stray = output / "index/train/train-00001-of-00009.idx"
     own = output / "index/train/notes.txt"

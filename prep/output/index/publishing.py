@@ -94,12 +94,19 @@ def wrong_files(
     files = list(derived_files(layout, plan, receipts))
     for file, right in zip(files, _are_right(layout, files), strict=True):
         if not right:
-            there = file.path.exists() or file.path.is_symlink()
-            found = "another file" if there else "no such file"
-            expected = "the file made of plan and receipts"
-            yield mismatch(_name(layout, file.path), expected, found, "remake")
+            yield _wrong_file(layout, file.path)
     for path in _strays(journal, plan, files):
         yield mismatch(_name(layout, path), "only the files of the plan", "this file", "remove")
+
+
+def _wrong_file(layout: OutputLayout, path: Location) -> Finding:
+    """Return the finding of a file that is not there as it should be."""
+    expected = "the file made of plan and receipts"
+    if path.is_dir() and not path.is_symlink():
+        return mismatch(_name(layout, path), expected, "a folder that prep did not make", "none")
+    there = path.exists() or path.is_symlink()
+    found = "another file" if there else "no such file"
+    return mismatch(_name(layout, path), expected, found, "remake")
 
 
 def _name(layout: OutputLayout, path: Location) -> str:
