@@ -24,6 +24,7 @@ from prep.storage.location import Location
 
 T = TypeVar("T")
 
+_EXPECTED = "the file made of plan and receipts"
 _SPARE = 1 << 16  # bytes by which another version of pyarrow may write more than ours
 
 
@@ -88,7 +89,7 @@ def wrong_files(
     layout = journal.layout
     if lacks_measures(plan, receipts):
         found = "none that tells where all records are"
-        yield mismatch(layout.images.name, "what plan and receipts tell", found, "remake")
+        yield mismatch(layout.images.name, _EXPECTED, found, "remake")
     if not are_measured(receipts):
         return
     files = list(derived_files(layout, plan, receipts))
@@ -101,12 +102,11 @@ def wrong_files(
 
 def _wrong_file(layout: OutputLayout, path: Location) -> Finding:
     """Return the finding of a file that is not there as it should be."""
-    expected = "the file made of plan and receipts"
     if path.is_dir() and not path.is_symlink():
-        return mismatch(_name(layout, path), expected, "a folder that prep did not make", "none")
+        return mismatch(_name(layout, path), _EXPECTED, "a folder that prep did not make", "none")
     there = path.exists() or path.is_symlink()
     found = "another file" if there else "no such file"
-    return mismatch(_name(layout, path), expected, found, "remake")
+    return mismatch(_name(layout, path), _EXPECTED, found, "remake")
 
 
 def _name(layout: OutputLayout, path: Location) -> str:
