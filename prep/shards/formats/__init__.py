@@ -5,7 +5,7 @@
 - ``tfrecord``: TFRecord files of tf.train.Examples. ``example``: makes them; ``example_parsing``:
   takes them apart; ``feature_entries``: their features, made of a sample; ``protobuf``: their wire
   format.
-- ``webdataset``: tar files.
+- ``webdataset``: tar files. ``tar_records``: their headers and members.
 
 A record is a range of bytes of an uncompressed file: ``encoder`` makes it of a sample, ``writer``
 puts it into a file, ``scan`` finds it again, and ``parse`` and ``others`` take it apart. The same

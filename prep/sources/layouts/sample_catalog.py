@@ -14,7 +14,8 @@ from prep.sources.base import Catalog, Wanted
 from prep.sources.columns import in_catalog
 from prep.sources.folders.ignored import Ignored
 from prep.sources.layouts.base import Place, columns_given
-from prep.sources.layouts.numbered_labels import Label, NumberNames, classes_of, names_beside
+from prep.sources.layouts.number_names import NumberNames, names_beside
+from prep.sources.layouts.numbered_labels import Label, classes_of
 from prep.storage.locate import locate
 from prep.text import quoted, some
 

@@ -5,6 +5,7 @@
 - ``list_table``: such a table: columns of text, and the line of each row.
 - ``roles``: the columns of images, labels, splits and groups, as given or by their names.
 - ``row_labels``: labels, splits and groups as numbers; columns of ones and zeros.
+- ``words``: a column of few distinct values; the parts that each may have.
 - ``given_labels``: labels of a list in Python.
 - ``image_files``: the files that are there, in a folder, a storage or an archive.
 - ``resolution``: from the name in a row to a file.

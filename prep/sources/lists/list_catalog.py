@@ -21,11 +21,8 @@ from prep.sources.lists.image_files import ImageFiles, files_at
 from prep.sources.lists.list_rows import ListRows, rows_wanted
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.resolution import Resolved, hint_for, resolve
-from prep.sources.lists.row_labels import (
-    Words,
-    doubts_about,
-    require_all_labelled,
-)
+from prep.sources.lists.row_labels import doubts_about, require_all_labelled
+from prep.sources.lists.words import Words
 from prep.sources.naming import SourceName
 from prep.storage.locate import absolute, open_alike
 from prep.storage.urls import is_url

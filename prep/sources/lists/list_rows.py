@@ -19,16 +19,14 @@ from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.resolution import require_inside
 from prep.sources.lists.roles import MINUS_ONES, Roles, find_roles, show_flags
 from prep.sources.lists.row_labels import (
-    Words,
     are_flags,
     column_named,
     doubt_about_splits,
     labels_of_rows,
-    no_words,
     order_of_columns,
     splits_of_rows,
-    words_of,
 )
+from prep.sources.lists.words import Words, no_words, words_of
 from prep.text import counted, quoted, some
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +18,13 @@ from prep.sources.folders.names import is_container, is_plainly_a_split, role_of
 from prep.sources.labels import BETWEEN, how_to_keep
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import MINUS_ONES, Roles
+from prep.sources.lists.words import Words, no_words, same_word, words_of
 from prep.text import MANY, counted, quoted, some
 
 _ZEROS = pa.array(["0", "0.0", "0.00", "false", "False", "FALSE"])
 _ONES = pa.array(["1", "1.0", "1.00", "true", "True", "TRUE"])
 _MINUS_ONES = pa.array([*MINUS_ONES])
-_SIGNS = "|;,"
 _SEVERAL = re.compile(r"[^|;,]+([|;,] ?[^|;,\s][^|;,]*)+")
-# A list as Python, JSON or PostgreSQL print it, in a column of text.
-_PRINTED = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
-_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
-_QUOTES = re.compile(rf"\s*({_QUOTED.pattern})(\s*,?\s*({_QUOTED.pattern}))*\s*,?\s*")
-_BLANK = " \t\r\n"
 # Columns that tell a part of a set by a word or a number: ``is_valid``, ``fold``.
 _OF_SPLITS = re.compile(
     r"(is[_ -]?|in[_ -]?)(train(ing)?|val(id(ation)?)?|test(ing)?)|k?[_ -]?folds?([_ -]?id)?",
@@ -40,114 +34,6 @@ _OF_SPLITS = re.compile(
 _ABSENT = frozenset(["nan", "null", "n/a", "#n/a", "<na>"])
 # Labels of which it is remarkable that no two are alike.
 _MANY = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """A value for each row, of few that are distinct.
-
-    Attributes:
-        numbers: int32; positions in ``names``; -1 for an empty value.
-        names: the distinct values, by name.
-    """
-
-    numbers: npt.NDArray[np.int32]
-    names: tuple[str, ...]
-
-    def with_marks(self) -> tuple[Words, str]:
-        """Return values with ``BETWEEN`` where they have several parts, and the sign before.
-
-        The sign is the first of ``|``, ``;`` and ``,`` that is in any value; none where the format
-        of the list has told the parts already.
-        """
-        if any(BETWEEN in name for name in self.names):
-            return self, ""
-        if self.names and all(map(_PRINTED.fullmatch, self.names)):
-            return self.renamed(_unprinted).without_empty(), ","
-        signs = (sign for sign in _SIGNS if any(sign in name for name in self.names))
-        sign = next(signs, "")
-        return (self.renamed(lambda name: name.replace(sign, BETWEEN)) if sign else self), sign
-
-    def without_empty(self) -> Words:
-        """Return values in which an empty text is no value."""
-        if "" not in self.names:  # It comes first.
-            return self
-        return Words(numbers=self.numbers - (self.numbers >= 0), names=self.names[1:])
-
-    def united(self, images: npt.NDArray[np.integer[Any]]) -> Words:
-        """Return values of which those of one image are joined, with ``BETWEEN`` between them.
-
-        Args:
-            images: a number for each row, the same for rows of one image.
-        """
-        pairs = np.unique(np.stack([images, self.numbers], axis=1), axis=0)
-        pairs = pairs[pairs[:, 1] >= 0]
-        several: dict[int, list[str]] = {}
-        for image, number in pairs.tolist():
-            several.setdefault(image, []).append(self.names[number])
-        joined = {image: BETWEEN.join(values) for image, values in several.items()}
-        names = sorted({*joined.values()}, key=str.encode)
-        position = {name: number for number, name in enumerate(names)}
-        numbers = [position[joined[i]] if i in joined else -1 for i in images.tolist()]
-        return Words(numbers=np.array(numbers, np.int32), names=tuple(names))
-
-    def renamed(self, rename: Callable[[str], str]) -> Words:
-        """Return other names for the same values; those that become equal are one."""
-        now = [rename(name) for name in self.names]
-        names = sorted(set(now), key=str.encode)
-        position = {name: number for number, name in enumerate(names)}
-        numbers = np.array([*(position[name] for name in now), -1], np.int32)
-        return Words(numbers=numbers[self.numbers], names=tuple(names))
-
-    def take(self, rows: npt.NDArray[np.int64]) -> Words:
-        """Return the values of some rows; all names stay."""
-        return Words(numbers=self.numbers[rows], names=self.names)
-
-    def as_column(self) -> pa.DictionaryArray:
-        """Return them as a column of bytes; empty values are null."""
-        numbers = pa.array(self.numbers, pa.int32(), mask=self.numbers < 0)
-        names = pa.array([name.encode() for name in self.names], pa.binary())
-        return pa.DictionaryArray.from_arrays(numbers, names)
-
-    def name(self, row: int) -> str:
-        """Return the value of a row."""
-        number = self.numbers[row]
-        return "" if number < 0 else self.names[number]
-
-
-def _unprinted(text: str) -> str:
-    """Return the values of a list as Python or JSON prints it, with ``BETWEEN`` between them.
-
-    >>> _unprinted("['a cat', 'dog']").split(BETWEEN), _unprinted("[]")
-    (['a cat', 'dog'], '')
-    """
-    inner = text[1:-1]
-    if _QUOTES.fullmatch(inner):
-        parts = [single or double for single, double in _QUOTED.findall(inner)]
-    else:
-        parts = inner.split(",")
-    return BETWEEN.join(stripped for part in parts if (stripped := part.strip(_BLANK)))
-
-
-def words_of(values: pa.Array) -> Words:
-    """Return the distinct values of a column, without blanks around them."""
-    encoded = values.dictionary_encode()
-    stripped = [value.strip(_BLANK) for value in encoded.dictionary.to_pylist()]
-    names = sorted(set(stripped) - {""}, key=str.encode)
-    number = {name: position for position, name in enumerate(names)}
-    numbers = np.array([number.get(value, -1) for value in stripped], np.int32)
-    indices = encoded.indices.to_numpy(zero_copy_only=False)
-    return Words(numbers=numbers[indices] if len(numbers) else indices, names=tuple(names))
-
-
-def _same_word(rows: int, name: str) -> Words:
-    """Return one value for all rows."""
-    return Words(numbers=np.zeros(rows, np.int32), names=(name,))
-
-
-def no_words(rows: int) -> Words:
-    """Return no value for any row."""
-    return Words(numbers=np.full(rows, -1, np.int32), names=())
 
 
 def column_named(table: ListTable, at: int) -> str:
@@ -166,7 +52,7 @@ def splits_of_rows(
     stem = os.path.basename(table.name).partition(".")[0]
     named = is_plainly_a_split(stem)
     told = f"split {quoted(stem)} from its name" if named else "no column of splits"
-    return _same_word(len(columns[roles.image]), stem if named else DEFAULT_SPLIT), told
+    return same_word(len(columns[roles.image]), stem if named else DEFAULT_SPLIT), told
 
 
 def labels_of_rows(

@@ -18,7 +18,8 @@ from prep.sources.archives.solid import stamp_of_archive, unpack_archive
 from prep.sources.base import HOWS, Catalog, Wanted
 from prep.sources.columns import place_columns
 from prep.sources.layouts.base import Place
-from prep.sources.layouts.numbered_labels import NAME_FILES, Label
+from prep.sources.layouts.number_names import NAME_FILES
+from prep.sources.layouts.numbered_labels import Label
 from prep.sources.layouts.sample_catalog import (
     SampleSet,
     ShardSamples,

@@ -16,13 +16,8 @@ from prep.sources.columns import hows_of, in_catalog
 from prep.sources.layouts.base import Place
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
-from prep.sources.lists.row_labels import (
-    Words,
-    are_flags,
-    column_named,
-    require_split,
-    words_of,
-)
+from prep.sources.lists.row_labels import are_flags, column_named, require_split
+from prep.sources.lists.words import Words, words_of
 from prep.sources.tables.table_columns import SetColumns, columns_of_set
 from prep.sources.tables.table_files import TableSet, tables_at
 from prep.sources.tables.table_labels import has_label_columns, labels_of_table

@@ -10,18 +10,17 @@ import pyarrow as pa
 
 from prep.sources.base import Wanted
 from prep.sources.labels import BETWEEN
-from prep.sources.layouts.numbered_labels import Label, NumberNames, classes_of
+from prep.sources.layouts.number_names import NumberNames
+from prep.sources.layouts.numbered_labels import Label, classes_of
 from prep.sources.lists.list_table import ListTable
 from prep.sources.lists.roles import Roles
 from prep.sources.lists.row_labels import (
-    Words,
     doubts_about,
     labels_of_rows,
-    no_words,
     order_of_columns,
     require_one_label,
-    words_of,
 )
+from prep.sources.lists.words import Words, no_words, words_of
 from prep.text import counted, quoted, some
 
 
