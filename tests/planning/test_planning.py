@@ -341,7 +341,7 @@ def longer(image: Path) -> None:
 
 
 def newer(image: Path) -> None:
-    os.utime(image, ns=(0, image.stat().st_mtime_ns + 1))
+    os.utime(image, ns=(0, image.stat().st_mtime_ns + 1_000_000_000))
 
 
 def added(image: Path) -> None:
