@@ -1,4 +1,4 @@
-"""The reader of the article that prep began with, as docs/training.md has it."""
+"""The reader of the article that prep began with, as docs/readers.md has it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_it_opens_shards_and_their_mean_is_subtracted(
     options = {"size": 32, "images_per_shard": 3, "compression": compression}
     prepare(prep.Config(source=str(source), output=str(tmp_path / "shards"), **options))
     monkeypatch.chdir(tmp_path)
-    code = code_below("training.md", "The article's reader")
+    code = code_below("readers.md", "The article's reader")
     assert code.count('"GZIP"') == 1
     names: dict[str, tf.data.Dataset] = {}
     exec(code if compression else code.replace('"GZIP"', '""'), names)

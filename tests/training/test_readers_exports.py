@@ -147,5 +147,5 @@ def test_exports_are_opened_as_the_page_says(
     exports.export(output, tmp_path / "photos-ar", "array_record")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    found = run_below("training.md", "Exports opened")
+    found = run_below("readers.md", "Exports opened")
     assert len(found["pictures"]) == len(found["records"]) == 11

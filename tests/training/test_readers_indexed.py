@@ -57,7 +57,7 @@ def test_each_index_is_that_of_the_package_to_the_byte(output: Path, tmp_path: P
 def test_torch_workers_of_tfrecord_read_each_record_once(output: Path, workers: int) -> None:
     """Without an index, each of its workers would read all records."""
     _require_installed("tfrecord")
-    code = code_below("training.md", "The package tfrecord")
+    code = code_below("readers.md", "The package tfrecord")
     assert "num_workers=2" in code
     code = code.replace("num_workers=2", f"num_workers={workers}") + (
         "from hashlib import sha256\n"
@@ -124,7 +124,7 @@ def test_dali_reads_each_record_once_also_on_three_hosts(output: Path) -> None:
 def test_dali_reads_as_the_page_says(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nvidia.dali")
     monkeypatch.chdir(output.parent)
-    found = run_below("training.md", "DALI")
+    found = run_below("readers.md", "DALI")
     classes = {label for _, (label,) in read_back(output, "train")}
     assert found["images"].at(1).shape == (24, 24, 3)
     assert {*np.ravel(found["labels"].as_array()).tolist()} <= classes

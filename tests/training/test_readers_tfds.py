@@ -147,7 +147,7 @@ def test_tfds_opens_an_output_as_the_page_says(
 ) -> None:
     written = read_back(prepared(source, tmp_path / "shards"), "train")
     monkeypatch.chdir(tmp_path)
-    found = run_below("training.md", "TFDS")
+    found = run_below("readers.md", "TFDS")
     assert len(found["dataset"]) == 10  # 90 % of 11
     images = {one["image_raw"] for one in tfds.as_numpy(found["bytes_only"])}
     assert len(images) in (5, 6)

@@ -1,4 +1,4 @@
-"""Code of docs/training.md around prep.open: every record exactly once, as it is in the shards."""
+"""Code of docs/readers.md around prep.open: every record exactly once, as it is in the shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.outputs import prepare
 from tests.support.pages import code_below, run_below
 from tests.support.pictures import write_tree
 
-PAGE = "training.md"
+PAGE = "readers.md"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def expected(folder: Path) -> list[tuple[bytes, int]]:
 
 
 def test_a_split_is_opened_as_the_page_says(folder: Path) -> None:
-    found = run_below(PAGE, "Open it anywhere")
+    found = run_below("training.md", "Open it anywhere")
     assert counted(found["images"]) == expected(folder)
 
 
