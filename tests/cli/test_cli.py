@@ -176,6 +176,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "exclude": str(tmp_path / "excluded.txt"),
         "labels": '{"include": ["cat", "dog"]}',
         "first_label": 0,
+        "target": "class",
         "split": "test=1,by=exact",
         "subset": "fraction=0.8,min_per_class=1",
         "image_type": "jpg",

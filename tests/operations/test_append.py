@@ -613,7 +613,9 @@ def test_a_grown_output_is_repaired_unless_the_images_of_a_shard_are_gone(home: 
     for path in (home / "out").glob("train/*.tfrecord"):
         path.write_bytes(path.read_bytes()[:-1])
     found = prep.verify(home / "out", repair=True)
-    assert {problem.where for problem in found.problems} == {f"train/{holding}"}
+    wrong = {problem.where for problem in found.problems}
+    assert {where for where in wrong if where.startswith("train/")} == {f"train/{holding}"}
+    assert "dataset_info.json" in wrong  # Nobody is told of shards of which one is broken.
     assert "1 image of its 3 changed or gone" in " ".join(map(str, found.problems))
     after = shards(home / "out")
     intact = {name for name in before if after[name][0] == before[name][0]}

@@ -191,6 +191,7 @@ def test_who_loses_the_output_while_it_publishes_puts_nothing_more_there(
                 raise OutputConflict("another run has taken it over")
 
     written.journal._lease = cast(Lease, Lost())
+    written.journal.is_locked = True
     effort = Effort(seconds=1.0, images=24, resumed_shards=0)
     with pytest.raises(OutputConflict, match="taken it over"):
         publish(written.plan, written.journal, written.receipts(), effort)

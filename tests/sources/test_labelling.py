@@ -380,7 +380,7 @@ def test_credentials_in_the_url_of_a_file_are_refused_and_not_shown(keys: dict[s
 def test_the_keys_on_the_page_about_labels_are_known() -> None:
     page = (Path(__file__).parents[2] / "docs/labels.md").read_text()
     found = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(found) == 3
+    assert len(found) == 4
     for text in found:
         prep.Config(**parse_yaml(text))
 
