@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,8 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
     ``images[i]`` is ``(image, label)``. The image is uint8 of shape (height, width, 3), RGB; with
     one channel if the output is gray; float32 with the mean subtracted if its encoding is float32;
     and bytes with ``decode=False``. The label is an int64 scalar, or what else the labels of the
-    output are: see :attr:`labels`. Each record's checksums are checked when it is read.
+    output are: see :attr:`labels`. ``images[10:20]`` is the dataset of these ten. Each record's
+    checksums are checked when it is read.
 
     It may be used by many threads, be pickled, and be forked: what is pickled is the path of the
     output, its options of storages, and which part of the split it is.
@@ -89,7 +90,13 @@ class ImageDataset(Sequence[tuple[Any, Any]]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: SupportsIndex) -> tuple[Image | bytes, Label]:  # type: ignore[override]
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> tuple[Image | bytes, Label]: ...
+    @overload
+    def __getitem__(self, index: slice) -> ImageDataset: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        if isinstance(index, slice):
+            return self.subset(ids=np.arange(len(self))[index])
         return self._element(self.read(index))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Image | bytes, Label]]:

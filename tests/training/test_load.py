@@ -181,6 +181,10 @@ def test_a_strategy_says_which_host_this_is(output_of: OutputOf) -> None:
     assert [image.tobytes() for images, _ in batches for image in images] == [
         image for image, _ in one[1::2]
     ]
+    with pytest.raises(
+        UsageError, match=r"context: expected a tf.distribute.InputContext, found 3"
+    ):
+        prep.load(output, context=3)
     with pytest.raises(UsageError, match="hosts: expected none beside context"):
         prep.load(output, context=context, hosts=2, host=1)
     with pytest.raises(UsageError, match="batch: "):

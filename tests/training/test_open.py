@@ -197,6 +197,7 @@ def test_a_share_has_images_of_every_class_and_grows(make: Make) -> None:
 
 def test_parts_of_parts(make: Make) -> None:
     images = prep.open(make(), decode=False)
+    assert images[8:2:-2].ids.tolist() == [8, 6, 4]
     part = images.subset(ids=[9, 2, 4]).subset(ids=[2, 0])
     assert part.ids.tolist() == [4, 9]
     assert list(part) == [images[4], images[9]]

@@ -182,6 +182,11 @@ def _of_context(
     """Return hosts, host and the batch of a replica, as TensorFlow's strategy has them."""
     if (hosts, host) != (1, 0):
         raise UsageError("hosts: expected none beside context, which gives them; leave one out")
+    if not isinstance(context, tf.distribute.InputContext):
+        raise UsageError(
+            f"context: expected a tf.distribute.InputContext, found {shown(context)}; give hosts "
+            "and host where there is none"
+        )
     if batch is not None:
         try:
             batch = context.get_per_replica_batch_size(batch)
