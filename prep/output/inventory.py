@@ -212,4 +212,5 @@ def _comparable(report: RunReport) -> Mapping[str, Any]:
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterable[str]:
-    return [name for name in a if a[name] != b[name]]
+    """Return the members that differ; one that is absent is as one that is null."""
+    return [name for name in {**a, **b} if a.get(name) != b.get(name)]

@@ -522,15 +522,6 @@ def test_a_run_that_dies_as_it_begins_is_continued(
     assert problems(tmp_path / "out") == {}
 
 
-@pytest.mark.slow
-def test_indexes_are_those_of_tfrecord2idx(finished: Path, tmp_path: Path) -> None:
-    tool = pytest.importorskip("tfrecord.tools.tfrecord2idx", reason="tfrecord is not installed")
-    for shard in finished.glob("*/*.tfrecord"):
-        tool.create_index(str(shard), str(tmp_path / "index"))
-        index = finished / "index" / shard.parent.name / f"{shard.stem}.idx"
-        assert index.read_bytes() == (tmp_path / "index").read_bytes()
-
-
 @pytest.mark.parametrize(
     "harm",
     [
