@@ -647,9 +647,8 @@ def test_an_output_in_a_storage_grows_by_renaming_what_is_there(home: Path, s3: 
     requests = len(s3.requests())
     run_here(asked, "append")
     named = [path for method, path, _ in s3.requests()[requests:] if method == "PUT"]
-    assert (
-        sum(path.endswith("of-00005.tfrecord") for path in named) == 5
-    )  # Four of them are copied there.
+    # Four of them are copied there.
+    assert sum(path.endswith("of-00005.tfrecord") for path in named) == 5
     after = s3.contents("shards/train")
     assert sorted(after) == [f"train-{index:05d}-of-00005.tfrecord" for index in range(5)]
     for name, data in before.items():
