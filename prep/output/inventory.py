@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from prep.errors import PrepError, SourceError
 from prep.output.findings import Finding, Remedy, mismatch
 from prep.output.index.publishing import wrong_files
 from prep.output.journal import Journal
@@ -21,7 +22,7 @@ from prep.parsing import LARGEST, parse_json
 from prep.planning.fingerprint import IMAGES
 from prep.planning.plan import RunPlan
 from prep.storage.location import Location
-from prep.text import reason_of
+from prep.text import counted, quoted, reason_of
 
 _LONGEST = 120  # characters of a file's contents in a finding
 # Members that differ between runs that give the same result, or with the place of the output.
@@ -33,6 +34,42 @@ _NOT_OF_THE_RESULT = {
     *("read_as", "passed_over", "balance", "outdated"),  # found by listing the source
     "refusals_allowed",  # as the run was asked
 }
+
+
+def require_whole_plan(journal: Journal, stored: RunPlan) -> RunPlan:
+    """Return the stored plan of an output with its manifest.
+
+    Raises:
+        PrepError: the manifest can't be read, or is not that of the plan.
+    """
+    plan, problems = Inventory(journal, stored).plan()
+    if plan is None:
+        raise PrepError(
+            f"{quoted(journal.output)}: {problems[0]}; repair it with `prep.verify` first"
+        )
+    return plan
+
+
+def require_complete(
+    journal: Journal, plan: RunPlan, argument: str = "output"
+) -> list[ShardReceipt]:
+    """Return the receipts of all shards of a plan.
+
+    Args:
+        journal: of the output.
+        plan: its plan.
+        argument: what the output was given as, for the message.
+
+    Raises:
+        SourceError: some are absent.
+    """
+    receipts = journal.committed(plan)
+    if len(receipts) < len(plan.shards):
+        raise SourceError(
+            f"{argument}: {quoted(journal.output)} is not complete: {len(receipts):,} of "
+            f"{counted(len(plan.shards), 'shard')} are committed; continue its run to the end first"
+        )
+    return receipts
 
 
 class Inventory:

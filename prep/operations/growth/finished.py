@@ -8,14 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prep.errors import ConfigError, PrepError, SourceError
-from prep.output.inventory import Inventory
+from prep.errors import ConfigError
+from prep.output.inventory import require_complete, require_whole_plan
 from prep.output.journal import Journal
 from prep.output.lock import require_unheld
 from prep.output.plan_file import Trust, no_plan, require_listed, require_trusted
 from prep.planning.plan import RunPlan
 from prep.sources.naming import is_within
-from prep.text import counted, kind_of, quoted, shown
+from prep.text import kind_of, quoted, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +85,7 @@ def read_finished(journal: Journal, trust: Trust) -> FinishedOutput:
     require_trusted(journal.layout, stored, trust, "a repair of the merged output")
     with contextlib.suppress(OSError):  # Only what is read of the output itself has to be there.
         require_unheld(journal.layout.lock)
-    plan, problems = Inventory(journal, stored).plan()
-    if plan is None:
-        raise PrepError(
-            f"{quoted(journal.output)}: {problems[0]}; repair it with `prep.verify` first"
-        )
-    receipts = journal.committed(plan)
-    if len(receipts) < len(plan.shards):
-        raise SourceError(
-            f"outputs: {quoted(journal.output)} is not complete: {len(receipts):,} of "
-            f"{counted(len(plan.shards), 'shard')} are committed; continue its run to the end first"
-        )
+    plan = require_whole_plan(journal, stored)
+    receipts = require_complete(journal, plan, "outputs")
     size = sum(receipt.bytes for receipt in receipts)
     return FinishedOutput(output=journal.output, plan=plan, bytes=size)

@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prep.errors import PrepError, SourceError
 from prep.output.conflicts import require_room_for_readers
 from prep.output.index.derived import has_indexes
 from prep.output.index.publishing import publish_derived, wrong_files
 from prep.output.index.scanning import note_measures
-from prep.output.inventory import Inventory
+from prep.output.inventory import require_complete, require_whole_plan
 from prep.output.journal import Journal
 from prep.output.plan_file import no_plan, require_listed
 from prep.output.receipt import ShardReceipt
 from prep.planning.plan import RunPlan
 from prep.storage.arguments import admit
-from prep.text import Displayable, counted, quoted
+from prep.text import Displayable, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +91,14 @@ def index(
     """
     journal = Journal(admit("output", output, storage_options))
     plan = _whole_plan(journal)
-    receipts = _receipts(journal, plan)
+    receipts = require_complete(journal, plan)
     if all(receipt.measures or not receipt.images for receipt in receipts) and not any(
         wrong_files(journal, plan, receipts)
     ):  # It may lie where nothing can be written.
         return _report(journal, plan, receipts, scanned=0, written=False)
     with journal.lock():
         plan = _whole_plan(journal)
-        receipts = _receipts(journal, plan)
+        receipts = require_complete(journal, plan)
         require_room_for_readers(journal, plan, receipts)
         journal.remove_leftovers(plan)
         try:
@@ -121,23 +120,7 @@ def _whole_plan(journal: Journal) -> RunPlan:
         raise no_plan(journal.layout)
     journal.require_folders(stored.splits)
     require_listed(journal.layout, stored)
-    plan, problems = Inventory(journal, stored).plan()
-    if plan is None:
-        raise PrepError(
-            f"{quoted(journal.output)}: {problems[0]}; repair it with `prep.verify` first"
-        )
-    return plan
-
-
-def _receipts(journal: Journal, plan: RunPlan) -> list[ShardReceipt]:
-    """Return the receipts of all shards; raise SourceError if some are absent."""
-    receipts = journal.committed(plan)
-    if len(receipts) < len(plan.shards):
-        raise SourceError(
-            f"output: {quoted(journal.output)} is not complete: {len(receipts):,} of "
-            f"{counted(len(plan.shards), 'shard')} are committed; continue its run to the end first"
-        )
-    return receipts
+    return require_whole_plan(journal, stored)
 
 
 def _report(
