@@ -348,6 +348,19 @@ def test_lines_of_a_name_and_numbers_after_comments(tmp_path: Path) -> None:
     assert "'owl_11' (line 4)" in refusal(pets, images=place, columns={"label": "2"})
 
 
+def test_lines_below_a_count_and_names_of_columns(tmp_path: Path) -> None:
+    text = "2\nBald Smiling\n1.jpg -1  1\n2.jpg  1  1\n"
+    faces = write(images(tmp_path, ["1.jpg", "2.jpg"]), {"attributes.txt": text})
+    celeba = faces / "attributes.txt"
+    assert labels(celeba, columns={"label": "Bald"}) == {"1.jpg": "-1", "2.jpg": "1"}
+    assert "'Bald and Smiling' (line 4)" in refusal(celeba)
+    write(tmp_path, {"attributes.txt": text.replace("2\nBald", "Bald")})
+    assert labels(celeba, columns={"label": "Smiling"}) == {"1.jpg": "1", "2.jpg": "1"}
+    write(tmp_path, {"attributes.txt": text.replace("2.jpg  1  1", "2.jpg  1")})
+    told = refusal(celeba, columns={"label": "Smiling"})
+    assert "line 4 is '2.jpg  1'; expected a path and 2 numbers" in told
+
+
 def test_names_of_images_by_label_in_json(tmp_path: Path) -> None:
     text = json.dumps({"pie": ["pie/1", "pie/2"], "cake": ["cake/1"]})
     food = write(

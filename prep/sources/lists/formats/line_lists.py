@@ -67,6 +67,27 @@ def _is_comment(line: str) -> bool:
     )
 
 
+def _without_count(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return lines without a first one that holds their number, such as CelebA's lists have."""
+    first = lines[0][1].strip()
+    return lines[1:] if first.isdecimal() and len(lines) - int(first) in (1, 2) else lines
+
+
+def _names_of_columns(lines: Sequence[str]) -> list[str]:
+    """Return the names in a first line that stands above numbers alone; none if there is no such.
+
+    The column of paths may have no name, as in CelebA's lists.
+
+    >>> _names_of_columns(["Bald Smiling", "1.jpg -1 1", "2.jpg 1 1"])
+    ['image', 'Bald', 'Smiling']
+    """
+    width = len((len(lines) > 1 and _columns_of(lines[1])) or ())
+    names = lines[0].split()
+    if len(names) not in (width, width - 1) or _columns_of(lines[0]):
+        return []
+    return names if len(names) == width else ["image", *names]
+
+
 def _split_lines(lines: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the columns of lines: a path, and perhaps a label or several numbers.
 
@@ -91,18 +112,23 @@ def _split_lines(lines: Sequence[str]) -> list[tuple[str, ...]]:
 
 def table_of_paths(name: str, text: str) -> ListTable:
     """Return the table of lines of a path and perhaps a label, or several numbers."""
-    lines = without_comments(numbered_lines(text))
-    rows = _split_lines([line for _, line in lines])
-    width = len(rows[0])
-    header = is_role(rows[0][0], "image")
-    columns = list(rows[0]) if header else [str(number + 1) for number in range(width)]
-    lines, rows = lines[header:], rows[header:]
+    lines = _without_count(without_comments(numbered_lines(text)))
+    columns = _names_of_columns([line for _, line in lines])
+    if columns:
+        lines, headed = lines[1:], True
+        rows = [tuple(_columns_of(line) or (line,)) for _, line in lines]
+    else:
+        rows = _split_lines([line for _, line in lines])
+        headed = is_role(rows[0][0], "image")
+        columns = [*rows[0]] if headed else [str(number + 1) for number in range(len(rows[0]))]
+        lines, rows = lines[headed:], rows[headed:]
+    width = len(columns)
     for (number, line), row in zip(lines, rows, strict=True):
         if len(row) != width:
-            expected = "a path alone" if width == 1 else "a path and a label"
+            expected = {1: "a path alone", 2: "a path and a label"}
             raise SourceError(
-                f"source: {quoted(name)}: line {number} is {quoted(line)}; expected {expected}, as "
-                "in its first line"
+                f"source: {quoted(name)}: line {number} is {quoted(line)}; expected "
+                f"{expected.get(width, f'a path and {width - 1} numbers')}, as in its first line"
             )
     return rows_of_text(
         name,
@@ -110,7 +136,7 @@ def table_of_paths(name: str, text: str) -> ListTable:
         columns,
         rows,
         lambda wanted: [f"line {lines[row][0]}" for row in wanted],
-        headed=header,
+        headed=headed,
         fixed={"image": columns[0]} if width > len(_FORMS) else {},
     )
 
