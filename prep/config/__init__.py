@@ -3,6 +3,7 @@
 - ``model``: :class:`prep.Config`, a field for each key of :mod:`prep.settings.keys`.
 - ``config_values``: the types of those fields, which read values as people write them.
 - ``config_targets``: which keys go with which labels.
+- ``config_pictures``: which keys about the picture go with each other.
 - ``split_rules``, ``subset_rules``: the inner forms of ``split`` and ``subset``.
 - ``config_files``: JSON, YAML and TOML files of keys and values.
 - ``config_errors``: what users are told of a value that is not allowed.

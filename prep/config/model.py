@@ -20,6 +20,7 @@ from pydantic import (
 
 from prep.config.config_errors import explain
 from prep.config.config_files import read_config
+from prep.config.config_pictures import require_encoding, require_geometry
 from prep.config.config_targets import require_target
 from prep.config.config_values import (
     AnyCompression,
@@ -47,6 +48,7 @@ from prep.settings.choices import (
     Enlarge,
     Fit,
     Format,
+    Geometry,
     Icc,
     Interpolation,
     Layout,
@@ -68,11 +70,7 @@ from prep.sources.registry import open_source
 from prep.storage.arguments import LOCATIONS, as_stored, split
 from prep.storage.backends.grants import grant
 from prep.storage.urls import is_url
-from prep.text import (
-    Displayable,
-    kind_of,
-    quoted,
-)
+from prep.text import Displayable, kind_of
 
 HIDDEN = "hidden"
 
@@ -136,6 +134,7 @@ class Config(Displayable, BaseModel):
     size: SizeOfResults = field("size")
     fit: Fit = field("fit")
     enlarge: Enlarge = field("enlarge")
+    geometry: Geometry = field("geometry")
     mode: Mode = field("mode")
     quality: Whole = field("quality")
     images_per_shard: Whole | None = field("images_per_shard")
@@ -325,44 +324,8 @@ class Config(Displayable, BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _vectors_have_one_size(self) -> Config:
-        if self.encoding in ("raw", "float32") and not self.image_settings(None).same_size:
-            reason = (
-                "fit shorter" if self.fit == "shorter" else f"fit {self.fit} that never enlarges"
-            )
-            raise ConfigError(
-                f"encoding: got {self.encoding}, whose vectors all have one length, but results of "
-                f"{reason} differ in size; use encoding jpeg, png or webp, or fit pad"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _webp_has_colours(self) -> Config:
-        if self.encoding == "webp" and self.mode == "gray":
-            raise ConfigError(
-                "encoding: got webp, which has no gray; use encoding jpeg or png, or mode rgb"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _jpegs_are_kept_among_jpegs(self) -> Config:
-        if self.keep_fitting and self.encoding != "jpeg":
-            raise ConfigError(
-                f"keep_fitting: got true, which keeps JPEGs as they are; encoding is "
-                f"{self.encoding}; leave keep_fitting out, or use encoding jpeg"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _float32_needs_a_mean(self) -> Config:
-        if self.encoding == "float32" and self.mean_file is None:
-            raise ConfigError(
-                "mean_file: missing; encoding float32 needs a JSON file "
-                "with the mean to subtract, such as one made by `prep.mean_rgb`"
-            )
-        if self.encoding != "float32" and self.mean_file is not None:
-            raise ConfigError(
-                f"mean_file: got {quoted(self.mean_file)}, which only encoding float32 "
-                f"uses; encoding is {self.encoding}"
-            )
+    def _picture_can_be_made(self) -> Config:
+        settings = self.image_settings(None)
+        require_geometry(settings)
+        require_encoding(settings, self.mean_file)
         return self

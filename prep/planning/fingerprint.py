@@ -122,7 +122,7 @@ _IMPLIED: Mapping[str, Any] = {
     **{
         name: Config.model_fields[name].default
         for name in (
-            *("fit", "enlarge", "mode", "keep_fitting"),
+            *("fit", "enlarge", "geometry", "mode", "keep_fitting"),
             *("shard_count", "record", "features", "target"),
         )
     },

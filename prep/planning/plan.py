@@ -38,7 +38,8 @@ _SPARE = 1 << 16  # 64 KiB, for what stands around images
 _LATER_KEYS = frozenset(
     ["format", "columns", "images", "extension", "on_missing", "unlabelled", "exclude", "labels"]
 ) | {
-    *("unpack", "fit", "enlarge", "mode", "keep_fitting", "label_offset", "split", "subset"),
+    *("unpack", "fit", "enlarge", "geometry", "mode", "keep_fitting"),
+    *("label_offset", "split", "subset"),
     *("near_duplicates", "leaks", "first_label", "shard_count", "record", "features", "target"),
 }
 

@@ -7,6 +7,7 @@ from typing import Literal
 Interpolation = Literal["area", "linear", "cubic", "lanczos"]
 Fit = Literal["crop", "pad", "shorter", "stretch"]
 Enlarge = Literal["always", "never"]
+Geometry = Literal["exact", "torchvision"]
 Mode = Literal["rgb", "gray"]
 Encoding = Literal["jpeg", "png", "webp", "raw", "float32"]
 #: The extensions of those encodings that are image files.

@@ -14,6 +14,7 @@ from prep.settings.choices import (
     Encoding,
     Enlarge,
     Fit,
+    Geometry,
     Icc,
     Interpolation,
     Mode,
@@ -26,7 +27,7 @@ MOST_SIDE = 4096
 #: fit ``shorter`` can be longer than what was asked for.
 LONGEST_SIDE = 16_383
 # Settings that the plans of early versions do not have.
-_LATER = ("fit", "enlarge", "mode", "keep_fitting")
+_LATER = ("fit", "enlarge", "geometry", "mode", "keep_fitting")
 _HEIGHT_X_WIDTH = re.compile(r"\s*([0-9]{1,5})\s*[x×X]\s*([0-9]{1,5})\s*")
 
 
@@ -93,6 +94,7 @@ class ImageSettings:
     size: int | Size = KEYS["size"].default
     fit: Fit = KEYS["fit"].default
     enlarge: Enlarge = KEYS["enlarge"].default
+    geometry: Geometry = KEYS["geometry"].default
     mode: Mode = KEYS["mode"].default
     interpolation: Interpolation = KEYS["interpolation"].default
     encoding: Encoding = KEYS["encoding"].default

@@ -10,6 +10,7 @@ from prep.settings.choices import (
     Enlarge,
     Fit,
     Format,
+    Geometry,
     Interpolation,
     Mode,
     RecordKind,
@@ -39,6 +40,13 @@ RECORD_KEYS: dict[str, Key] = {
         help="Whether smaller images are enlarged: always, or never (results then differ in size, "
         "unless fit is pad).",
         words=get_args(Enlarge),
+        decides_bytes=True,
+    ),
+    "geometry": Key(
+        default="exact",
+        help="Where results begin and end in an image: exact (at fractions of a pixel), or "
+        "torchvision (rounded as by its Resize and CenterCrop, to repeat published numbers).",
+        words=get_args(Geometry),
         decides_bytes=True,
     ),
     "mode": Key(

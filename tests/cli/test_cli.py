@@ -183,6 +183,7 @@ def test_every_key_is_a_flag(source: Path, tmp_path: Path) -> None:
         "size": "224x336",
         "fit": "pad",
         "enlarge": "never",
+        "geometry": "exact",
         "mode": "gray",
         "quality": 80,
         "images_per_shard": 1,

@@ -11,20 +11,23 @@ from typing import NamedTuple
 from prep.errors import RefusedImage
 from prep.images.fitting.orientation import UPRIGHT, upright_size
 from prep.images.geometry import Box, shrink_factor
-from prep.settings.choices import Enlarge, Fit
+from prep.settings.choices import Enlarge, Fit, Geometry
 from prep.settings.image_settings import LONGEST_SIDE, ImageSettings
 
 
 class Placement(NamedTuple):
     """The part of an image that becomes the result, and the size of the result without padding.
 
-    The part lies in the middle of the image, and may begin and end between two pixels.
+    The part lies in the middle of the image, but for a shift of less than a pixel of the result. It
+    may begin and end between two pixels.
 
     Attributes:
         kept_rows, kept_columns: of the part, in pixels of the whole image.
         height, width: of the result, in pixels.
         scale: the least number of pixels of the image, along either axis, per pixel of the result.
         resized: False if each pixel of the part is one of the result.
+        shift_down, shift_right: how far the centre of the part lies below and right of the image's,
+            in pixels of the whole image.
     """
 
     kept_rows: Fraction
@@ -33,6 +36,8 @@ class Placement(NamedTuple):
     width: int
     scale: Fraction
     resized: bool = True
+    shift_down: Fraction = Fraction(0)
+    shift_right: Fraction = Fraction(0)
 
     def transposed(self) -> Placement:
         """Return the placement for an image whose rows are stored as columns."""
@@ -41,7 +46,18 @@ class Placement(NamedTuple):
             kept_columns=self.kept_rows,
             height=self.width,
             width=self.height,
+            shift_down=self.shift_right,
+            shift_right=self.shift_down,
         )
+
+    def stored(self, orientation: int) -> Placement:
+        """Return the placement for an image that is stored with an Exif orientation."""
+        transpose, flip_rows, flip_columns = UPRIGHT[orientation]
+        flipped = self._replace(
+            shift_down=-self.shift_down if flip_rows else self.shift_down,
+            shift_right=-self.shift_right if flip_columns else self.shift_right,
+        )
+        return flipped.transposed() if transpose else flipped
 
     def box(self, height: int, width: int, factor: int = 1) -> Box:
         """Return the part's exact position in an image.
@@ -51,8 +67,8 @@ class Placement(NamedTuple):
             factor: by which the image has been shrunk already; the box is in pixels of that.
         """
         rows, columns = self.kept_rows, self.kept_columns
-        edges = (height - rows) / 2, (width - columns) / 2, rows, columns
-        return Box(*(float(edge / factor) for edge in edges))
+        top, left = (height - rows) / 2 + self.shift_down, (width - columns) / 2 + self.shift_right
+        return Box(*(float(edge / factor) for edge in (top, left, rows, columns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +79,14 @@ class Framing:
     width: int
     fit: Fit = "crop"
     enlarge: Enlarge = "always"
+    geometry: Geometry = "exact"
 
     @classmethod
     def of(cls, settings: ImageSettings) -> Framing:
         """Return the framing of image settings."""
-        return cls(settings.height, settings.width, settings.fit, settings.enlarge)
+        return cls(
+            settings.height, settings.width, settings.fit, settings.enlarge, settings.geometry
+        )
 
     def enlarges(self, height: int, width: int) -> bool:
         """Return whether an image of this upright size is made larger, along any axis."""
@@ -95,6 +114,9 @@ def placement_of(framing: Framing, height: int, width: int) -> Placement:
 
     If ``enlarge`` is ``never``, no axis of the result has more pixels than its part.
 
+    Geometry ``torchvision`` rounds the longer side of the whole down to whole pixels, not to the
+    nearest, and crops at whole pixels of that.
+
     Args:
         height, width: of the upright image, in pixels.
 
@@ -109,8 +131,11 @@ def placement_of(framing: Framing, height: int, width: int) -> Placement:
     scale = framing.pixels_per_pixel(height, width)
     as_is = framing.enlarge == "never" and scale <= 1
     whole = Fraction(height), Fraction(width)
+    rounds_down = framing.geometry == "torchvision"
     if framing.fit == "stretch":
         return _stretched(framing, height, width)
+    if framing.fit == "crop" and rounds_down:
+        return _cropped_by_torchvision(framing.height, height, width, scale)
     if framing.fit == "crop":
         kept = scale * framing.height, scale * framing.width
         if as_is:
@@ -120,7 +145,8 @@ def placement_of(framing: Framing, height: int, width: int) -> Placement:
     if as_is:
         _require_short(height, width, height, width)
         return Placement(*whole, height, width, Fraction(1), False)
-    result = _rounded(height / scale), _rounded(width / scale)
+    nearest = _floor if rounds_down else _rounded
+    result = nearest(height / scale), nearest(width / scale)
     _require_short(*result, height, width)
     return Placement(*whole, *result, scale)
 
@@ -132,8 +158,7 @@ def stored_placement(framing: Framing, height: int, width: int, orientation: int
         height, width: of the stored image, in pixels.
         orientation: its Exif orientation.
     """
-    placement = placement_of(framing, *upright_size(height, width, orientation))
-    return placement.transposed() if UPRIGHT[orientation].transpose else placement
+    return placement_of(framing, *upright_size(height, width, orientation)).stored(orientation)
 
 
 @lru_cache(maxsize=4096)
@@ -144,6 +169,8 @@ def shrink(framing: Framing, oversampling: int, height: int, width: int, orienta
         oversampling: the pixels that are to be left per pixel of the result, along each axis.
         height, width, orientation: of the image, as it is stored.
     """
+    if framing.geometry == "torchvision":  # It is for results that are equal to the level.
+        return 1
     placement = placement_of(framing, *upright_size(height, width, orientation))
     return shrink_factor(placement.scale, oversampling)
 
@@ -155,6 +182,28 @@ def _stretched(framing: Framing, height: int, width: int) -> Placement:
     whole, scale = (Fraction(height), Fraction(width)), Fraction(height, rows)
     resized = (rows, columns) != (height, width)
     return Placement(*whole, rows, columns, min(scale, Fraction(width, columns)), resized)
+
+
+def _cropped_by_torchvision(size: int, height: int, width: int, scale: Fraction) -> Placement:
+    """Return the placement of torchvision's ``CenterCrop(size)`` after its ``Resize(size)``.
+
+    Resizing the part alone, between pixels, gives the same as resizing the whole and cropping it.
+
+    ``_compute_resized_output_size`` and ``center_crop`` in torchvision/transforms/functional.py
+    (0.28) round like this, and Python's ``round`` takes halves to even.
+    """
+    rows, columns = _floor(height / scale), _floor(width / scale)
+    tall, wide = Fraction(height, rows), Fraction(width, columns)  # of a pixel of the result
+    below, beside = Fraction(rows - size, 2), Fraction(columns - size, 2)
+    return Placement(
+        kept_rows=size * tall,
+        kept_columns=size * wide,
+        height=size,
+        width=size,
+        scale=scale,
+        shift_down=(round(below) - below) * tall,
+        shift_right=(round(beside) - beside) * wide,
+    )
 
 
 def _require_short(rows: int, columns: int, height: int, width: int) -> None:
@@ -169,3 +218,8 @@ def _require_short(rows: int, columns: int, height: int, width: int) -> None:
 def _rounded(side: Fraction) -> int:
     """Return a number of pixels, at least 1; halves are rounded up."""
     return max(1, math.floor(side + Fraction(1, 2)))
+
+
+def _floor(side: Fraction) -> int:
+    """Return a number of pixels, at least 1, rounded down."""
+    return max(1, math.floor(side))
