@@ -14,6 +14,7 @@
     report.py     tables, and the JSON file
     settings.py   what is the same for all
     photos.py     the images
+    way.py        what each step of an image's way costs (``python -m bench.way``)
     encodings.py  what each encoding takes, in bytes and in time (``python -m bench.encodings``)
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     near_duplicates.py  images that look alike (``python -m bench.near_duplicates``)

@@ -40,7 +40,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Photo:
+class Photo:
     """A file in memory, and the size that it is decoded to."""
 
     data: bytes
@@ -49,8 +49,7 @@ class _Photo:
     factor: int
 
     @classmethod
-    def load(cls, path: Path, *, scaled: bool) -> _Photo:
-        data = path.read_bytes()
+    def of(cls, data: bytes, *, scaled: bool) -> Photo:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         factor = shrink_factor(min(height, width), SIZE) if scaled else 1
         return cls(data=data, height=-(-height // factor), width=-(-width // factor), factor=factor)
@@ -90,20 +89,21 @@ def _loop(
     results: SimpleQueue[tuple[float, float]],
 ) -> None:
     cv2.setNumThreads(1)
-    photos = [_Photo.load(path, scaled=scaled) for path in paths]
+    photos = [Photo.of(path.read_bytes(), scaled=scaled) for path in paths]
     decoded = np.empty(max(photo.height * photo.width * 3 for photo in photos), np.uint8)
     square = np.empty((SIZE, SIZE, 3), np.uint8)
     for photo in photos[:20]:
-        _convert(photo, decoded, square)
+        convert(photo, decoded, square)
     ready.wait(timeout=60)
     started, cpu_started = time.perf_counter(), time.process_time()
     for _ in range(passes):
         for photo in photos:
-            _convert(photo, decoded, square)
+            convert(photo, decoded, square)
     results.put((time.perf_counter() - started, time.process_time() - cpu_started))
 
 
-def _convert(photo: _Photo, decoded: Pixels, square: Pixels) -> bytes:
+def convert(photo: Photo, decoded: Pixels, square: Pixels) -> bytes:
+    """Decode, resize and encode one photo, as the loop does."""
     pixels = simplejpeg.decode_jpeg(
         photo.data,
         "RGB",
