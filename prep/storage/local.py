@@ -18,6 +18,8 @@ from prep.storage.newfile import AtomicFile, NewFile, remove_if_dead, tag_of, te
 
 _BUFFER = 1 << 20  # 1 MiB
 _MOST_AT_ONCE = 1 << 31  # bytes that Linux gives in one read, less a page
+# A pipe would wait for somebody to write to it.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _KEPT_OPEN = 64  # files, of those that are read in parts
 
 
@@ -174,16 +176,37 @@ def _status_of(entry: os.DirEntry[str]) -> os.stat_result:
 
 def read_local_file(path: str | bytes, expected: Stamp | None = None) -> bytes:
     """Return the contents of a regular file; see :func:`prep.storage.locate.read_file`."""
-    with _opened(path) as (descriptor, status):
-        if expected is not None:
+    if expected is None:
+        with _opened(path) as (descriptor, status):
+            return _read(descriptor, status.st_size)
+    # Of each image: what was read is what was expected if the file is that afterwards.
+    descriptor = os.open(path, _READ)
+    try:
+        data = _read_once(descriptor, expected.size, path)
+        status = _status_of_regular(descriptor, path)
+        expected.require(status.st_size, status.st_mtime_ns)
+        if len(data) != expected.size:  # It is larger than one read returns.
+            data += _read(descriptor, expected.size - len(data))
+            status = os.fstat(descriptor)
             expected.require(status.st_size, status.st_mtime_ns)
-        data = os.read(descriptor, status.st_size + 1)
-        if len(data) != status.st_size:  # More than one read returns, or the file is changing.
-            data += b"".join(_pieces(descriptor))
-        if expected is not None:
-            after = os.fstat(descriptor)
-            expected.require(after.st_size, after.st_mtime_ns)
         return data
+    finally:
+        os.close(descriptor)
+
+
+def _read_once(descriptor: int, size: int, path: str | bytes) -> bytes:
+    """Read so many bytes and one more, or as many as the system gives at once."""
+    try:
+        return os.read(descriptor, min(size + 1, _MOST_AT_ONCE))
+    except OSError:
+        _status_of_regular(descriptor, path)
+        raise
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Read an open file to its end; ``size`` is what it probably has."""
+    data = os.read(descriptor, size + 1)
+    return data if len(data) == size else data + b"".join(_pieces(descriptor))
 
 
 def read_local_range(path: str | bytes, offset: int, length: int) -> bytes:
@@ -258,14 +281,19 @@ def _opened(path: str | bytes) -> Iterator[tuple[int, os.stat_result]]:
     Raises:
         OSError: it can't be opened, or is something else.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, _READ)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        yield descriptor, status
+        yield descriptor, _status_of_regular(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def _status_of_regular(descriptor: int, path: str | bytes) -> os.stat_result:
+    """Return the status of an open file; raise OSError if it is something else than a file."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return status
 
 
 def _pieces(descriptor: int) -> Iterator[bytes]:

@@ -21,15 +21,17 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from prep.storage import folders
 
 SUFFIX = ".partial"
 _NAME = re.compile(rf"\.(?:(?P<tag>\d+)\.)?[0-9a-f]{{32}}{re.escape(SUFFIX)}")
-_BUFFER = 1 << 20  # 1 MiB
+_AT_ONCE = 1 << 18  # 256 KiB to a write
+_HANDED_OVER = 1 << 20  # 1 MiB
+_MOST_PIECES = os.sysconf("SC_IOV_MAX")  # to a write
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: Error numbers of filesystems without locks.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -81,8 +83,14 @@ class NewFile(abc.ABC):
         """Make a temporary file on entry; publish it on exit, unless an error is raised."""
 
     def write(self, data: bytes) -> None:
-        self._digest.update(data)
-        self.size += len(data)
+        """Append some bytes."""
+        self.writelines((data,))
+
+    def writelines(self, pieces: Collection[bytes]) -> None:
+        """Append some bytes that come in pieces, without joining them."""
+        for piece in pieces:
+            self._digest.update(piece)
+            self.size += len(piece)
 
     @property
     def sha256(self) -> str:
@@ -113,51 +121,72 @@ class AtomicFile(NewFile):
         self._durable = durable
         self._tag = tag
         self._before_publishing = before_publishing
-        self._handed_over = 0
+        self._waiting: list[bytes] = []
+        self._written = self._handed_over = 0
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         with folders.opened_folder(self._path.parent, self._within, make=True) as self._folder:
             with folders.naming(self._path):
-                self._temporary, self._file = _create(self._folder, self._tag)
+                self._temporary, self._descriptor = _create(self._folder, self._tag)
             try:
-                with self._file:  # Closed after it is renamed, for that lets go of the lock.
-                    yield
-                    self._publish()
+                yield
+                self._publish()
+                self._close()  # After it is renamed, for that lets go of the lock.
                 if self._durable:
                     os.fsync(self._folder)  # Makes the rename survive a power failure.
             finally:
+                self._close()
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._temporary, dir_fd=self._folder)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     @property
     def others(self) -> list[str]:
         found = temporaries(self._folder, self._tag)
         return [name for name in found if name != self._temporary]
 
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-        super().write(data)
-        if self.size - self._handed_over >= _BUFFER and self._durable:
-            self._hand_over()
+    def writelines(self, pieces: Collection[bytes]) -> None:
+        super().writelines(pieces)
+        self._waiting += pieces
+        if self.size - self._written >= _AT_ONCE or len(self._waiting) >= _MOST_PIECES:
+            self._flush()
+            if self._durable and self.size - self._handed_over >= _HANDED_OVER:
+                self._hand_over()
+
+    def _flush(self) -> None:
+        """Give the system what is waiting, from where it lies: copying it first costs as much."""
+        pieces, self._waiting = self._waiting, []
+        if len(pieces) > _MOST_PIECES:
+            pieces = [b"".join(pieces)]
+        if pieces:
+            self._written += os.writev(self._descriptor, pieces)
+        if self._written < self.size:  # A disk that is nearly full takes a part, and then fails.
+            rest = memoryview(b"".join(pieces))[self._written - self.size :]
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            self._written = self.size
 
     def _hand_over(self) -> None:
         """Start to write to disk, so that little is left to wait for at the end.
 
         Linux does that when told that the pages are not needed any more.
         """
-        self._file.flush()
         if hasattr(os, "posix_fadvise"):
             start, length = self._handed_over, self.size - self._handed_over
-            os.posix_fadvise(self._file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_DONTNEED)
         self._handed_over = self.size
 
     def _publish(self) -> None:
-        self._file.flush()
+        self._flush()
         if self._durable:
-            os.fsync(self._file.fileno())
+            os.fsync(self._descriptor)
         # Some file servers tell only at closing that there was no room: this closes it once before.
-        os.close(os.dup(self._file.fileno()))
+        os.close(os.dup(self._descriptor))
         if self._before_publishing is not None:
             self._before_publishing()
         with folders.naming(self._path):
@@ -185,22 +214,22 @@ def new_file_by_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _create(folder: int, tag: str) -> tuple[str, BinaryIO]:
-    """Open a file under a temporary name, and lock it."""
+def _create(folder: int, tag: str) -> tuple[str, int]:
+    """Open a file under a temporary name, and lock it; return its name and descriptor."""
     while True:
         name = temporary_name(tag)
-        file = os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb", buffering=_BUFFER)
+        descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)
         try:
-            lock_file(file.fileno())
-            if os.fstat(file.fileno()).st_nlink:
-                return name, file
+            lock_file(descriptor)
+            if os.fstat(descriptor).st_nlink:
+                return name, descriptor
         except BlockingIOError:
             pass
         except BaseException:
-            file.close()
+            os.close(descriptor)
             os.unlink(name, dir_fd=folder)
             raise
-        file.close()  # Somebody who clears leftovers took it for one before it was locked.
+        os.close(descriptor)  # Somebody who clears leftovers took it for one before it was locked.
 
 
 def lock_file(descriptor: int) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,9 +67,9 @@ class Upload(NewFile):
             marked.result()
         self._others = [name for name in names if name != self._temporary.name]
 
-    def write(self, data: bytes) -> None:
-        self._spool.write(data)
-        super().write(data)
+    def writelines(self, pieces: Collection[bytes]) -> None:
+        self._spool.writelines(pieces)
+        super().writelines(pieces)
 
     def _publish(self) -> None:
         if self._path.puts_whole:

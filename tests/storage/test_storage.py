@@ -35,7 +35,8 @@ def test_a_file_is_what_was_written(tmp_path: Path) -> None:
     with AtomicFile(path) as file:
         for piece in (b"one", b"", b"two" * 10**6):
             file.write(piece)
-    content = b"one" + b"two" * 10**6
+        file.writelines([b"%d," % number for number in range(5_000)])  # More than a system takes.
+    content = b"one" + b"two" * 10**6 + b"".join(b"%d," % number for number in range(5_000))
     assert path.read_bytes() == content
     assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
@@ -110,8 +111,8 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     "size",
     [
-        2 << 20,  # more than the buffer: writing fails
-        1 << 19,  # less: flushing does, at the end
+        1 << 19,  # more than waits to be written: writing fails
+        1 << 17,  # less: the end does
     ],
 )
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, size: int) -> None:

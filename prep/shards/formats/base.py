@@ -111,6 +111,8 @@ class Writable(Protocol):
 
     def write(self, data: bytes, /) -> object: ...
 
+    def writelines(self, pieces: Collection[bytes], /) -> object: ...
+
 
 class RecordWriter(Protocol):
     """Writes records to an open file, which it neither opens nor closes."""

@@ -48,10 +48,10 @@ class TarWriter:
 
     def write(self, record: Pieces) -> int:
         """Write the members of an image, and return their length."""
-        members = b"".join(record)
-        self._file.write(members)
-        self._size += len(members)
-        return len(members)
+        length = sum(map(len, record))
+        self._file.writelines(record)
+        self._size += length
+        return length
 
     def finish(self) -> None:
         """Write two blocks of zeros, and more up to the usual length of a tar file."""

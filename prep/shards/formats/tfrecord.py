@@ -45,15 +45,22 @@ _COMPRESSION_LEVEL = 1
 _CHUNK = 1 << 18  # 256 KiB
 
 
+_LENGTH, _CHECKSUM = struct.Struct("<Q").pack, struct.Struct("<I").pack
+
+
 def frame(*data: bytes) -> bytes:
     """Return one TFRecord: length, its CRC, data (in pieces), its CRC.
 
     >>> frame(b"abc").hex()
     '0300000000000000b099490e6162636e57f121'
     """
-    length = struct.pack("<Q", sum(map(len, data)))
-    checksums = (struct.pack("<I", masked_crc(length)), struct.pack("<I", masked_crc(*data)))
-    return b"".join((length, checksums[0], *data, checksums[1]))
+    return b"".join(_framed(data))
+
+
+def _framed(data: Pieces) -> Pieces:
+    """Return the pieces of one TFRecord, those of the data among them."""
+    length = _LENGTH(sum(map(len, data)))
+    return length, _CHECKSUM(masked_crc(length)), *data, _CHECKSUM(masked_crc(*data))
 
 
 class TFRecordWriter:
@@ -69,9 +76,11 @@ class TFRecordWriter:
 
     def write(self, record: Pieces) -> int:
         """Write a record in its frame, and return the length of both together."""
-        framed = frame(*record)
-        self._file.write(self._compressor.compress(framed) if self._compressor else framed)
-        return len(framed)
+        if self._compressor:
+            self._file.write(self._compressor.compress(frame(*record)))
+        else:
+            self._file.writelines(_framed(record))
+        return sum(map(len, record)) + HEADER + TRAILER
 
     def finish(self) -> None:
         """Write what the compression still holds."""
