@@ -91,7 +91,7 @@ def with_manifest(plan: RunPlan, manifest: pa.Table) -> RunPlan:
         ValueError: the manifest can't be one of this plan's source and classes.
     """
     require_within(manifest, plan.source)
-    require_numbered(manifest["class"].to_numpy(), len(plan.classes))
+    require_numbered(manifest["class"], len(plan.classes))
     _require_targets(plan, manifest)
     fingerprint = make_fingerprint(
         plan.config,

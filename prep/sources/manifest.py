@@ -7,10 +7,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -37,7 +35,8 @@ _MOST_INFLATED = 32
 _SPARE = 1 << 16
 _LONGEST_PATH = 4096  # bytes
 _DICTIONARY = pa.dictionary(pa.int32(), pa.binary())
-_EMPTY = pa.schema(list(IMAGES.items())).empty_table()
+# Not `empty_table`, which makes arrays of lists, for which Arrow imports pandas.
+_EMPTY = pa.Table.from_batches([], pa.schema(list(IMAGES.items())))
 
 T = TypeVar("T")
 
@@ -129,7 +128,7 @@ def entries(
             start, stop = max(rows.start - first, 0), rows.stop - first
             wanted = found.slice(start, stop - start)
             require_within(wanted, source)
-            require_numbered(wanted["class"].to_numpy(), len(classes))
+            require_numbered(wanted["class"], len(classes))
             yield from entries_of(wanted, classes)
 
 
@@ -194,10 +193,11 @@ def _require_no_way_out(paths: pa.ChunkedArray | pa.Array, source: str) -> None:
         raise ValueError(f"a path in it does not stay within the source: {quoted(example[:80])}")
 
 
-def require_numbered(rows: npt.NDArray[np.integer[Any]], classes: int) -> None:
+def require_numbered(numbers: pa.ChunkedArray, classes: int) -> None:
     """Raise ValueError if a number stands for no class."""
-    if len(rows) and not 0 <= rows.min() <= rows.max() < classes:
-        raise ValueError(f"numbers of classes from {rows.min()} to {rows.max()}, of {classes}")
+    least, most = pc.min_max(numbers).as_py().values()
+    if least is not None and not 0 <= least <= most < classes:
+        raise ValueError(f"numbers of classes from {least} to {most}, of {classes}")
 
 
 class _Opened:

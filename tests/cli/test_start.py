@@ -12,7 +12,9 @@ import pytest
 from dask.system import CPU_COUNT
 from distributed.system import MEMORY_LIMIT
 
+import prep
 from prep.execution.local.resources import cores, memory
+from prep.output.journal import Journal
 from tests.support.pictures import write_tree
 
 # Libraries that take long to load, and those of them that the plainest commands do without.
@@ -63,6 +65,25 @@ def test_nothing_is_loaded_that_is_not_needed(
     loaded = loaded_by(home, *command, code=code)
     assert "prep" in loaded
     assert loaded & without == set()
+
+
+WRITE = """
+import sys
+from prep.execution.worker import write_shard_task
+from prep.shards.opened import open_plan
+from prep.shards.writer import RunRef
+run = RunRef(output="shards", digest=sys.argv[1], run="run")
+write_shard_task(open_plan(run.output, run.digest, run.run).plan.shards[0], run)
+"""
+
+
+def test_a_worker_that_writes_a_shard_does_without_pandas_and_bokeh(home: Path) -> None:
+    plan = prep.plan(prep.Config(source=str(home / "photos"), output=str(home / "shards")))
+    Journal(home / "shards").begin(plan)
+    loaded = loaded_by(home, "-c", WRITE, plan.fingerprint.digest)
+    assert list((home / "shards" / "train").glob("*.tfrecord"))
+    assert "pyarrow" in loaded, "which loads pandas when it converts a column or a list"
+    assert not loaded & {"pandas", "scipy", "bokeh", "tensorflow", "torch"}
 
 
 @pytest.mark.slow

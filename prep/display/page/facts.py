@@ -126,7 +126,7 @@ def read_facts(
         table = manifest.read(journal.manifest_of(plan))
         require_within(table, plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
-        require_numbered(rows, len(plan.classes))
+        require_numbered(table["class"], len(plan.classes))
         planned = count_classes(rows, plan.splits, plan.classes)
         if len(rows) != plan.images:
             raise ValueError(f"{len(rows):,} images")
