@@ -31,7 +31,7 @@ from prep.display.displays import display_for
 from prep.execution.dask import DaskExecutor
 from prep.execution.writing import write_shards
 from prep.monitoring.events import emitting
-from prep.operations.work import Commits, Run, write_missing
+from prep.operations.running.work import Commits, Run, write_missing
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan
 from prep.shards.writer import RunRef

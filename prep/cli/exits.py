@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
-import gc
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -17,10 +15,10 @@ from prep.cli.streams import drop_output, fit_streams
 from prep.cli.talk import talk_of
 from prep.errors import ClusterError, PrepError, UsageError
 from prep.execution.interrupts import stopped_by, stopping_in_order
+from prep.execution.local.own_process import collect_less, load_less
 from prep.storage.urls import hide_credentials
 from prep.text import brief, one_line, reason_and_file, reason_of
 
-_COLLECT_AFTER = 50_000  # objects
 _LONGEST = 2000  # characters of a message
 _EXTRA = "unexpected extra argument"  # as click says it
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -40,10 +38,8 @@ class Errors(click.Group):
             fail(_not_written(error), exit_code_of(error))
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Loaded modules stay: looking for garbage among them takes a tenth of the start, and half a
-        # second at the end, when the system frees all memory anyway.
-        gc.set_threshold(_COLLECT_AFTER)
-        atexit.register(gc.freeze)
+        load_less()
+        collect_less()
         fit_streams()
         try:
             with stopping_in_order():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -29,6 +30,25 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
         from prep.execution.clusters import session
 
         session.require_usable_client(client, choice)
+
+
+@contextlib.contextmanager
+def first_worker_ahead(
+    client: Client | None, choice: ClusterChoice, output: str, *, overwrite: bool = False
+) -> Iterator[None]:
+    """Start a worker process for what may be little work, while that is planned.
+
+    None is started where a cluster will be used in any case, or where an output is complete, so
+    that there is hardly anything to do.
+    """
+    done = not overwrite and os.path.exists(os.path.join(output, "report.json"))
+    if client is not None or choice.means_dask or done or _in_a_session():
+        yield
+        return
+    from prep.execution.local.member import started_ahead
+
+    with started_ahead("prep.execution.writing"):
+        yield
 
 
 @contextlib.contextmanager
@@ -59,7 +79,9 @@ def placed(
 
     from prep.execution.clusters.session import usable_client
     from prep.execution.dask import DaskExecutor
+    from prep.execution.local.member import end_started
 
+    end_started()
     with usable_client(client, choice, workload.parts, tell) as used:
         yield DaskExecutor(used)
 

@@ -2,8 +2,7 @@
 
 - ``preparation`` makes a plan from a configuration; ``outlook`` looks at what a run would find in
   its output: it is ``prep.plan``.
-- ``run`` tells a run from its first to its last step; ``background`` runs one in a thread.
-- ``work`` has an executor do the work, and holds the ``Run`` value that is handed on.
+- ``run`` is ``prep.run``, and ``background`` runs one in a thread; ``running`` is what they do.
 - ``publish`` writes the results of a run beside its shards, in one place.
 - ``mean`` averages images or shards. ``verify`` reads an output again: ``audit`` finds what is
   wrong, and ``repair`` writes that again.

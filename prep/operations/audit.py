@@ -11,7 +11,7 @@ from prep.errors import ClusterError, StorageUnavailable, WorkerDied
 from prep.execution.executor import Executor, TaskEvent, Tasks
 from prep.monitoring.counters import shard_key
 from prep.monitoring.events import Events, WorkStarted
-from prep.operations.work import count_tasks
+from prep.operations.running.work import count_tasks
 from prep.output.findings import Finding, mismatch
 from prep.output.inventory import Inventory
 from prep.output.journal import Journal

@@ -28,7 +28,7 @@ from prep.execution.interrupts import before_exit
 from prep.monitoring.counts import LiveCounts
 from prep.monitoring.events import Callback, CancelToken, require_callbacks
 from prep.operations.growth.appending import Aim, aim_of
-from prep.operations.run import Start, carry_out
+from prep.operations.running.carrying_out import Start, carry_out
 from prep.output.report.report import RunReport
 from prep.output.report.verdict import State, Verdict
 from prep.sources.registry import open_source

@@ -25,7 +25,7 @@ from prep.monitoring.events import (
     emitting,
     require_callbacks,
 )
-from prep.operations.work import count_tasks
+from prep.operations.running.work import count_tasks
 from prep.output.receipt import ImageNote
 from prep.output.report.verdict import Verdict
 from prep.shards.formats.base import format_of_file, shards_among

@@ -12,7 +12,7 @@ from prep.monitoring.events import Events
 from prep.operations.audit import Audit
 from prep.operations.preparation import plan_as_stored
 from prep.operations.publish import publish
-from prep.operations.work import Commits, Run, write_missing
+from prep.operations.running.work import Commits, Run, write_missing
 from prep.output.conflicts import require_room_for_readers
 from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal

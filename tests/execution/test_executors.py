@@ -24,9 +24,11 @@ from prep.execution.clusters.choice import ANY_CLUSTER, ClusterChoice
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import Workload
 from prep.execution.local.crew import Crew
-from prep.execution.local.crew import _start as start_here
 from prep.execution.local.crew_executor import processes_for
-from prep.execution.placing import FEW_IMAGES, placed
+from prep.execution.local.member import _ahead as ahead
+from prep.execution.local.member import _start as start_here
+from prep.execution.local.member import started_ahead
+from prep.execution.placing import FEW_IMAGES, first_worker_ahead, placed
 from tests.shards.test_isolation import CRASHES, HANGS, expected, poisoned_set, refused, undisturbed
 from tests.support import poison
 from tests.support.clusters import contents, wait_until
@@ -61,7 +63,10 @@ def who_does(choice: ClusterChoice, images: int, client: Any = None) -> str:
 def test_little_is_done_without_a_cluster_and_much_on_one(no_cluster: None) -> None:
     assert who_does(ANY_CLUSTER, FEW_IMAGES) == "LocalExecutor"
     assert who_does(ClusterChoice(workers=1), FEW_IMAGES) == "LocalExecutor"
-    assert who_does(ClusterChoice(workers=1), FEW_IMAGES + 1) == "DaskExecutor"
+    with started_ahead():
+        process = ahead[0].process
+        assert who_does(ClusterChoice(workers=1), FEW_IMAGES + 1) == "DaskExecutor"
+        assert process.returncode is not None  # It takes no memory meanwhile.
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,7 @@ def test_a_storage_with_credentials_is_used_without_a_cluster(
         shown.extend([*process.cmdline(), *process.environ().values()])
         return worker
 
-    monkeypatch.setattr("prep.execution.local.crew._start", start)
+    monkeypatch.setattr("prep.execution.local.member._start", start)
     assert prep.run(there, workers=2).images["written"] == 4
     shards = {
         name: s3.contents("out")[name] for name in contents(tmp_path / "disk", "*/*.tfrecord")
@@ -285,6 +290,49 @@ def test_tasks_are_done_elsewhere_and_all_of_them() -> None:
     assert os.getpid() not in {each.result for each in done}
 
 
+def loaded(module: str) -> tuple[int, bool]:
+    return os.getpid(), module in sys.modules
+
+
+def test_a_crew_takes_over_what_was_started_ahead_and_the_rest_is_ended() -> None:
+    with started_ahead("colorsys"):
+        first = ahead[0].process.pid
+        with Crew(1) as crew:
+            (done,) = [e for e in crew.carry_out(loaded, ["colorsys"]) if e.task is not None]
+    assert done.result == (first, True)
+    with started_ahead():
+        second = ahead[0].process
+    assert second.returncode == -signal.SIGKILL
+    assert not ahead
+
+
+@pytest.mark.parametrize(
+    ("choice", "given", "overwrite", "started"),
+    [
+        (ANY_CLUSTER, None, False, 1),
+        (ClusterChoice(workers=3), None, False, 1),
+        (ClusterChoice(dashboard=True), None, False, 0),
+        (ANY_CLUSTER, "a client", False, 0),
+        (ANY_CLUSTER, None, True, 1),
+    ],
+)
+def test_a_process_is_started_ahead_where_it_may_be_of_use(
+    choice: ClusterChoice,
+    given: Any,
+    overwrite: bool,
+    started: int,
+    no_cluster: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/true")
+    with first_worker_ahead(given, choice, str(tmp_path), overwrite=overwrite):
+        assert len(ahead) == started
+    (tmp_path / "report.json").touch()  # There is nothing left to do but to replace it.
+    with first_worker_ahead(given, choice, str(tmp_path), overwrite=overwrite):
+        assert len(ahead) == (started if overwrite else 0)
+
+
 def test_a_process_that_is_killed_is_replaced_and_its_task_done_again(tmp_path: Path) -> None:
     path = str(tmp_path / "go")
 
@@ -344,7 +392,7 @@ def test_a_system_that_starts_no_more_processes_is_told_of(monkeypatch: pytest.M
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr("prep.execution.local.crew._start", refuse)
+    monkeypatch.setattr("prep.execution.local.member._start", refuse)
     with pytest.raises(ClusterError, match="can't be started: Resource temporarily"), Crew(1):
         pass
 

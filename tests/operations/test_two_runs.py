@@ -123,7 +123,7 @@ def test_a_finished_output_that_begins_anew_elsewhere_keeps_its_new_plan(
         journal.begin(other)
         require_none_refused(*args)
 
-    monkeypatch.setattr("prep.operations.run.require_none_refused", overtaken)
+    monkeypatch.setattr("prep.operations.running.carrying_out.require_none_refused", overtaken)
     prep.run(config(home), client)
     stored = journal.stored_plan()
     assert stored is not None

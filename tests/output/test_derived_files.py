@@ -17,7 +17,7 @@ import pytest
 
 import prep
 from prep.errors import Interrupted, OutputConflict, PrepError, RecordError
-from prep.operations.work import write_missing
+from prep.operations.running.work import write_missing
 from prep.output.index.places import SplitPlaces, places_of, record_names
 from prep.output.index.stored_table import read_split
 from prep.output.journal import Journal

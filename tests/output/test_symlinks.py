@@ -16,7 +16,7 @@ from distributed import Client
 
 import prep
 from prep.errors import OutputConflict, PrepError
-from prep.operations.run import carry_out
+from prep.operations.running.carrying_out import carry_out
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.lease import leased

@@ -20,7 +20,7 @@ from prep.config.model import Config
 from prep.errors import ConfigError, OutputConflict, SourceError
 from prep.operations.preparation import read_mean
 from prep.operations.publish import publish
-from prep.operations.run import carry_out
+from prep.operations.running.carrying_out import carry_out
 from prep.output.conflicts import require_room
 from prep.output.journal import Journal
 from prep.planning.fingerprint import label_changes

@@ -28,8 +28,8 @@ from prep.errors import StorageUnavailable
 from prep.execution.preflight.checks import samples_of
 from prep.operations.mean import find_files
 from prep.operations.outlook import plan
-from prep.operations.run import _how_to_resume as how_to_resume
-from prep.operations.run import _what_is_committed as what_is_committed
+from prep.operations.running.carrying_out import _how_to_resume as how_to_resume
+from prep.operations.running.carrying_out import _what_is_committed as what_is_committed
 from prep.output.journal import Journal
 from prep.sources.labels import LabelMap
 from prep.storage.backends.filesystems import filesystem

@@ -14,7 +14,7 @@ from prep.monitoring.runwatch import RunInfo
 from prep.monitoring.watches import OwnWatch
 from prep.operations.audit import audit, shards_to_read
 from prep.operations.growth.appending import Aim
-from prep.operations.run import carry_out
+from prep.operations.running.carrying_out import carry_out
 from prep.output.findings import Finding
 from prep.output.journal import Journal
 from prep.output.report.report import RunReport

@@ -1,102 +1,30 @@
-"""A worker process of a crew: ``python -m prep.execution.local FD``.
+"""A worker process of a crew: ``python -m prep.execution.local FD [MODULE ...]``.
 
-It does one task after the other. A thread hears what it is told meanwhile; when nobody is there any
-more to tell it anything, it leaves the image that it is at, and ends.
+It loads the modules that its work will need, and then waits for work.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-import queue
+import importlib
 import signal
 import sys
-import threading
-import time
 from multiprocessing.connection import Connection
 
-import psutil
-
-from prep.execution.local.messages import END_WITHIN, Job, Look, Ready, Result
-from prep.images.decoders.process import configure_process
-from prep.monitoring.counters import COUNTERS
-from prep.monitoring.heartbeat import METRIC
-from prep.shards.isolation.watchdog import SIGNAL, WATCHDOG
-
-_HOLDER = "crew"
-_STEP = 0.02  # seconds
+from prep.execution.local.own_process import load_less
+from prep.shards.isolation.watchdog import SIGNAL
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(SIGNAL, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [SIGNAL])
-    _Worker(Connection(int(sys.argv[1]))).work()
+    descriptor, *modules = sys.argv[1:]
+    load_less()
+    for module in ("prep.execution.local.serving", *modules):
+        importlib.import_module(module)
+    from prep.execution.local.serving import serve
 
-
-class _Worker:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._sending = threading.Lock()
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._process = psutil.Process()
-
-    def work(self) -> None:
-        try:
-            setup = self._connection.recv()
-        except (EOFError, OSError):
-            return  # A run was stopped as it began: nobody is there any more.
-        setup.access.apply(_HOLDER)
-        configure_process()
-        WATCHDOG.enable()  # Whoever has started this process starts another one.
-        threading.Thread(target=self._hear, daemon=True).start()
-        self._send(Ready())
-        while True:
-            self._send(_outcome(self._jobs.get()))
-
-    def _hear(self) -> None:
-        try:
-            while True:
-                message = self._connection.recv()
-                if isinstance(message, Job):
-                    self._jobs.put(message)
-                else:
-                    self._send(Look(self._metrics()))
-        except (EOFError, OSError):
-            _leave()
-
-    def _metrics(self) -> dict[str, object]:
-        return {METRIC: COUNTERS.snapshot(), "cpu": self._process.cpu_percent()}
-
-    def _send(self, message: object) -> None:
-        with self._sending, contextlib.suppress(OSError):
-            self._connection.send(message)
-
-
-def _outcome(job: Job) -> Result:
-    try:
-        return Result(job.task, result=job.function(job.item))
-    except Exception as error:
-        return Result(job.task, error=_portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """Return an error that survives the way to another process: this one, if it does."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def _leave() -> None:
-    """Let shards under way clean up after themselves, and end this process."""
-    COUNTERS.stop_all()
-    until = time.monotonic() + END_WITHIN
-    while COUNTERS.at_work and time.monotonic() < until:
-        time.sleep(_STEP)
-    os._exit(0)
+    serve(Connection(int(descriptor)))
 
 
 if __name__ == "__main__":

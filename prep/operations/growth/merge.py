@@ -24,8 +24,8 @@ from prep.operations.growth.finished import outputs_given, read_finished, requir
 from prep.operations.growth.merged_plan import plan_merge
 from prep.operations.outlook import missing_shards, require_as_asked
 from prep.operations.publish import load_ahead, publish
-from prep.operations.run import Start
-from prep.operations.work import count_tasks
+from prep.operations.running.carrying_out import Start
+from prep.operations.running.work import count_tasks
 from prep.output.conflicts import require_room, require_room_for_readers
 from prep.output.index.derived import lacks_measures
 from prep.output.journal import Journal

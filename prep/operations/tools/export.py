@@ -16,7 +16,7 @@ from prep.execution.clusters.choice import ClusterChoice, choice_of
 from prep.execution.executor import Executor, TaskEvent, Tasks, Workload
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.events import Callback, Events, WorkStarted, emitting, require_callbacks
-from prep.operations.work import count_tasks
+from prep.operations.running.work import count_tasks
 from prep.output.journal import Journal
 from prep.output.plan_file import no_plan
 from prep.output.report.verdict import Verdict

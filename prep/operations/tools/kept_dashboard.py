@@ -13,7 +13,7 @@ from prep.execution.executor import Executor, Workload
 from prep.execution.placing import placed, require_usable
 from prep.monitoring.events import Callback
 from prep.operations.growth.appending import aim_of
-from prep.operations.run import carry_out
+from prep.operations.running.carrying_out import carry_out
 from prep.output.report.report import RunReport
 
 
