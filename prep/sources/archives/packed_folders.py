@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prep.sources.archives.member_reading import read_member
@@ -14,6 +14,7 @@ from prep.sources.archives.members import Members
 from prep.sources.base import HOWS, ImageEntry
 from prep.sources.folders.ignored import Passed
 from prep.sources.folders.listing import Entry, Listing, PackedFiles, StoredEntry
+from prep.sources.folders.plain_folders import PlainFolder
 from prep.sources.naming import UnpackedArchive
 from prep.storage.location import Stamp, Status
 
@@ -76,6 +77,11 @@ class PackedListing:
     def prepare(self, folders: Sequence[bytes]) -> None:
         if self._around is not None:
             self._around.prepare([f for f in folders if self._contents_of(f) is None])
+
+    def plain(
+        self, folders: Sequence[bytes], extensions: Collection[bytes]
+    ) -> Iterator[PlainFolder | None]:
+        yield from [None] * len(folders)  # Any of them may hold an archive.
 
     def real(self, folder: bytes) -> bytes:
         if self._around is None or self._contents_of(folder) is not None:

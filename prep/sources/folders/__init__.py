@@ -4,6 +4,7 @@
 - ``scan``: from a tree of folders to a catalog.
 - ``tree``: reads each folder once; ``listing`` is what it reads: folders on a disk or in a storage,
   or those in archives, which ``prep.sources.archives`` lists.
+- ``plain_folders``: folders of nothing but files, as columns; many of them by several processes.
 - ``roles/``: which folders are splits, and which are classes.
 - ``names``: what names tell: extensions, splits, classes, lists of labels.
 - ``unread_forms``: files that hold images in forms that are not read, such as TFRecords.

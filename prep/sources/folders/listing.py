@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+from prep.sources.folders.plain_folders import (
+    PlainFolder,
+    read_plain_folder,
+    read_plain_folders,
+)
 from prep.storage.location import Location, Status
 
 if TYPE_CHECKING:
@@ -52,12 +57,24 @@ class PackedFiles(NamedTuple):
 
 Entry: TypeAlias = "os.DirEntry[bytes] | StoredEntry"
 
+_FEW = 8  # folders for which no process is started
+_MOST_PROCESSES = 8
+
 
 class Listing(Protocol):
     """Lists folders by their path in a source; files in an archive are in folders, too."""
 
     def entries(self, folder: bytes) -> Iterable[Entry]:
         """Return what is in a folder, but for ``packed``; raise OSError if it can't be listed."""
+
+    def plain(
+        self, folders: Sequence[bytes], extensions: Collection[bytes]
+    ) -> Iterator[PlainFolder | None]:
+        """Yield the contents of each folder; None for one that is to be listed by ``entries``.
+
+        Args:
+            extensions: of the files that are images, in lower case.
+        """
 
     def packed(self, folder: bytes) -> PackedFiles | None:
         """Return the files in a folder that is in an archive, or is one; None for any other."""
@@ -76,7 +93,7 @@ class Listing(Protocol):
 
 
 class FolderListing:
-    """Lists folders on a disk or in a storage; in a storage, many at the same time.
+    """Lists folders on a disk or in a storage, many at the same time.
 
     An object store gives a thousand names in an answer, with size and time. So listing takes as
     many requests as there are thousands of objects, or folders, and never one an object.
@@ -101,6 +118,19 @@ class FolderListing:
             missing = [folder for folder in folders if folder not in self._known]
             found = self._root.each(self._list, missing)
             self._known.update(zip(missing, found, strict=True))
+
+    def plain(
+        self, folders: Sequence[bytes], extensions: Collection[bytes]
+    ) -> Iterator[PlainFolder | None]:
+        if self._local is None:
+            yield from [None] * len(folders)
+            return
+        paths = [os.path.join(self._local, folder) for folder in folders]
+        if len(paths) < _FEW:
+            yield from (read_plain_folder(path, extensions) for path in paths)
+            return
+        processes = min(max(2, os.cpu_count() or 1), _MOST_PROCESSES)
+        yield from read_plain_folders(paths, extensions, processes)
 
     def real(self, folder: bytes) -> bytes:
         if self._local is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from prep.errors import ConfigError, NoImages, SourceError
@@ -32,11 +34,11 @@ _WHOLE = -1  # The offset of an image that is a file.
 @dataclass(slots=True)
 class _Columns:
     packed: bool
-    split: list[int] = field(default_factory=list)
-    class_: list[int] = field(default_factory=list)
+    split: array[int] = field(default_factory=lambda: array("i"))
+    class_: array[int] = field(default_factory=lambda: array("i"))
     path: list[bytes] = field(default_factory=list)
-    size: list[int] = field(default_factory=list)
-    mtime: list[int] = field(default_factory=list)
+    size: array[int] = field(default_factory=lambda: array("q"))
+    mtime: array[int] = field(default_factory=lambda: array("q"))
     file: list[bytes] = field(default_factory=list)
     offset: list[int] = field(default_factory=list)
     how: list[int] = field(default_factory=list)
@@ -57,14 +59,12 @@ class _Columns:
                 self.offset += [_WHOLE] * len(folder.images)
                 self.how += [0] * len(folder.images)
         added = len(self.path) - start
-        self.split += [split] * added
-        self.class_ += [class_] * added
+        self.split.extend([split] * added)
+        self.class_.extend([class_] * added)
         if len(folders) > 1:
             order = sorted(range(added), key=self.path[start:].__getitem__)
             for column in self._of_images():
-                if column:
-                    tail = column[start:]
-                    column[start:] = [tail[row] for row in order]
+                _reorder(column, start, [start + row for row in order])
 
     def label(self, split: int, classes: Mapping[bytes, int]) -> None:
         """Set the classes of the images of the last split; leave out those that have none."""
@@ -72,24 +72,34 @@ class _Columns:
         rows = [row for row in range(start, len(self.path)) if self.path[row] in classes]
         rows.sort(key=lambda row: (classes[self.path[row]], self.path[row]))
         for column in (self.split, self.class_, *self._of_images()):
-            if column:
-                column[start:] = [column[row] for row in rows]
-        self.class_[start:] = [classes[path] for path in self.path[start:]]
+            _reorder(column, start, rows)
+        self.class_[start:] = array("i", [classes[path] for path in self.path[start:]])
 
-    def _of_images(self) -> tuple[list[Any], ...]:
+    def _of_images(self) -> tuple[list[Any] | array[int], ...]:
         return self.path, self.size, self.mtime, self.file, self.offset, self.how
 
     def table(self) -> pa.Table:
-        columns: dict[str, Sequence[Any]] = {
-            "split": self.split,
-            "class": self.class_,
+        columns: dict[str, Any] = {
+            "split": np.asarray(self.split),
+            "class": np.asarray(self.class_),
             "path": self.path,
-            "size": self.size,
-            "mtime": self.mtime,
+            "size": np.asarray(self.size),
+            "mtime": np.asarray(self.mtime),
         }
         if self.packed:
             columns |= {"file": self.file, "offset": self.offset, "how": hows_of(self.how)}
         return table_of(columns)
+
+
+def _reorder(column: list[Any] | array[int], start: int, rows: Sequence[int]) -> None:
+    """Put these rows, in this order, in the place of all that follow a row."""
+    if not column:
+        return
+    found = [column[row] for row in rows]
+    if isinstance(column, array):
+        column[start:] = array(column.typecode, found)
+    else:
+        column[start:] = found
 
 
 def extensions_of(image_type: str | None) -> frozenset[bytes]:

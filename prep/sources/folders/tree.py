@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +12,11 @@ from prep.errors import SourceError
 from prep.sources.folders.ignored import OTHER, Passed
 from prep.sources.folders.listing import Entry, FolderListing, Listing, PackedFiles
 from prep.sources.folders.names import EXTENSIONS, LABEL_MAP, SYSTEM_FOLDERS, is_document
+from prep.sources.folders.plain_folders import PlainFolder, is_named_like_image
 from prep.storage.locate import locate
 from prep.text import quoted, reason_and_file, reason_of
+
+_PATIENCE = 0.1  # seconds after which the rest of many folders is shared among processes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,8 +37,8 @@ class Folder:
 
     path: bytes
     images: list[bytes] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    mtimes: list[int] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    mtimes: array[int] = field(default_factory=lambda: array("q"))
     archive: bytes | None = None
     offsets: list[int] = field(default_factory=list)
     hows: list[int] = field(default_factory=list)
@@ -110,13 +115,23 @@ class Tree:
     def folder(self, path: bytes) -> Folder:
         """Read a folder, unless it was read before."""
         if path not in self._read:
-            self._read[path] = self._list_whole(path)
+            (plain,) = self._listing.plain([path], self._extensions)
+            self._read[path] = self._list_whole(path, plain)
         return self._read[path]
 
     def folders(self, paths: Sequence[bytes]) -> list[Folder]:
         """Read some folders, all at the same time where that is faster."""
         self.prepare(paths)
-        return [self.folder(path) for path in paths]
+        rest, began = iter(paths), time.monotonic()
+        for path in rest:
+            self.folder(path)
+            if time.monotonic() - began > _PATIENCE:
+                break
+        missing = [path for path in dict.fromkeys(rest) if path not in self._read]
+        plain = self._listing.plain(missing, self._extensions)
+        for path, found in zip(missing, plain, strict=True):
+            self._read[path] = self._list_whole(path, found)
+        return [self._read[path] for path in paths]
 
     def holds_images(self, path: bytes) -> bool:
         """Return whether images lie in a folder; read no more of it than necessary."""
@@ -172,8 +187,12 @@ class Tree:
         locate(self.source).require_answer(error, what)
         return SourceError(f"{what}: {reason_and_file(error)}")
 
-    def _list_whole(self, path: bytes) -> Folder:
+    def _list_whole(self, path: bytes, plain: PlainFolder | None) -> Folder:
+        """Return a folder from its contents, or by its entries if these are not known yet."""
         folder = Folder(path=path)
+        if plain is not None:
+            self._add_plain(folder, plain)
+            return folder
         images: list[Entry] = []
         for entry in self._list(path):
             name = entry.name
@@ -201,6 +220,16 @@ class Tree:
             names.sort()
         return folder
 
+    def _add_plain(self, folder: Folder, files: PlainFolder) -> None:
+        prefix = os.path.join(folder.path, b"")
+        folder.images = [prefix + name for name in files.images]
+        folder.sizes, folder.mtimes = files.sizes, files.mtimes
+        for name in files.others:
+            if name[:1] == b".":
+                folder.passed.note("hidden", prefix + name)
+            else:
+                self._add_file(folder, name)
+
     def _add_packed(self, folder: Folder, files: PackedFiles) -> None:
         """Add files in an archive, of which there may be a million in one folder."""
         images = []
@@ -215,8 +244,8 @@ class Tree:
         prefix = os.path.join(folder.path, b"")
         folder.archive = files.archive
         folder.images = [prefix + files.names[row] for row in images]
-        folder.sizes = files.sizes[images].tolist()
-        folder.mtimes = files.marks[images].tolist()
+        folder.sizes = array("q", files.sizes[images].tolist())
+        folder.mtimes = array("q", files.marks[images].tolist())
         folder.offsets = files.offsets[images].tolist()
         folder.hows = files.hows[images].tolist()
 
@@ -235,8 +264,7 @@ class Tree:
 
     def is_image(self, name: bytes) -> bool:
         """Return whether a file of this name is an image that is wanted."""
-        _, dot, extension = name.rpartition(b".")
-        return bool(dot) and extension.lower() in self._extensions
+        return is_named_like_image(name, self._extensions)
 
 
 def _add_images(folder: Folder, images: list[Entry]) -> None:
