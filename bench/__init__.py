@@ -1,19 +1,16 @@
-"""Benchmarks of ``prep`` against the codecs' limit and the article's script.
+"""Benchmarks of ``prep`` against the codecs' limit, an earlier version and other programs.
 
-``python -m bench`` runs it.
+``python -m bench`` compares this checkout with the limit, with the article's script and, with
+``--against``, with a checkout of an earlier version.
 
 ::
 
-    strictness.py what strict decoding and looking at headers cost (``python -m bench.strictness``)
+    compare/      whole programs in turns, and bare loops beside them
+    peers/        other programs that prepare images: ``python -m bench.peers``
     limit.py      a bare loop over the codecs: what no program can be faster than
-    article.py    the multiprocessing script that this package replaces
-    contenders.py the programs that are measured, each run as a process of its own
-    monitor.py    memory and use of the cores while one of them runs
-    rounds.py     the measurements, taken in turns
-    figures.py    measurements → ratios
-    report.py     tables, and the JSON file
     settings.py   what is the same for all
     photos.py     the images
+    strictness.py what strict decoding and looking at headers cost (``python -m bench.strictness``)
     way.py        what each step of an image's way costs (``python -m bench.way``)
     encodings.py  what each encoding takes, in bytes and in time (``python -m bench.encodings``)
     verify.py     verifying against bare decoding: ``python -m bench.verify``
@@ -28,7 +25,6 @@
     heartbeats.py what the watch of a thousand workers costs: ``python -m bench.heartbeats``
     planning.py   planning of millions of images: ``python -m bench.planning``
     model.py      what follows for many machines: ``python -m bench.model``
-    machine.py    what it was measured on
 
 Absolute times mean little on a machine that is shared. So everything takes turns, and what counts
 is the median over the rounds of ratios within a round.

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +26,8 @@ from bench.settings import QUALITY, SIZE
 from prep.images.geometry import shrink_factor
 
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
+Prepare = Callable[[Sequence[Path]], tuple[Sequence[T], Callable[[T], object]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +60,28 @@ class Photo:
 
 
 def measure_limit(photos: Sequence[Path], images: int, processes: int, *, scaled: bool) -> Pace:
-    """Runs the loop over whole passes of ``photos``, at least ``images`` in all.
+    """Run the loop over whole passes of ``photos``, at least ``images`` in all.
 
     Args:
         scaled: whether large photos are halved while they are decoded, as ``prep`` does.
+    """
+    return measure_pace(photos, images, processes, partial(_prepare, scaled=scaled))
+
+
+def measure_pace(
+    photos: Sequence[Path], images: int, processes: int, prepare: Prepare[Any]
+) -> Pace:
+    """Run a bare loop over whole passes of ``photos``, at least ``images`` in all.
+
+    Args:
+        prepare: makes the loop's input of each process's photos, and the function that is called
+            with one input after the other. It is called in that process, and not timed.
     """
     context = multiprocessing.get_context("spawn")
     passes = -(-images // len(photos))
     ready, results = context.Barrier(processes), context.SimpleQueue()
     running = [
-        context.Process(target=_loop, args=(photos[i::processes], passes, scaled, ready, results))
+        context.Process(target=_loop, args=(photos[i::processes], passes, prepare, ready, results))
         for i in range(processes)
     ]
     for process in running:
@@ -84,22 +100,29 @@ def measure_limit(photos: Sequence[Path], images: int, processes: int, *, scaled
 def _loop(
     paths: Sequence[Path],
     passes: int,
-    scaled: bool,
+    prepare: Prepare[Any],
     ready: Barrier,
     results: SimpleQueue[tuple[float, float]],
 ) -> None:
     cv2.setNumThreads(1)
-    photos = [Photo.of(path.read_bytes(), scaled=scaled) for path in paths]
-    decoded = np.empty(max(photo.height * photo.width * 3 for photo in photos), np.uint8)
-    square = np.empty((SIZE, SIZE, 3), np.uint8)
+    photos, handle = prepare(paths)
     for photo in photos[:20]:
-        convert(photo, decoded, square)
+        handle(photo)
     ready.wait(timeout=60)
     started, cpu_started = time.perf_counter(), time.process_time()
     for _ in range(passes):
         for photo in photos:
-            convert(photo, decoded, square)
+            handle(photo)
     results.put((time.perf_counter() - started, time.process_time() - cpu_started))
+
+
+def _prepare(
+    paths: Sequence[Path], *, scaled: bool
+) -> tuple[Sequence[Photo], Callable[[Photo], bytes]]:
+    photos = [Photo.of(path.read_bytes(), scaled=scaled) for path in paths]
+    decoded = np.empty(max(photo.height * photo.width * 3 for photo in photos), np.uint8)
+    square = np.empty((SIZE, SIZE, 3), np.uint8)
+    return photos, lambda photo: convert(photo, decoded, square)
 
 
 def convert(photo: Photo, decoded: Pixels, square: Pixels) -> bytes:

@@ -24,7 +24,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from bench.monitor import peak_memory
+from bench.compare.monitor import peak_memory
 from bench.scheduling import receipt_of
 from prep.config.model import Config
 from prep.output.conflicts import require_room

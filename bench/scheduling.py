@@ -36,7 +36,7 @@ from distributed.utils import nbytes
 from rich.console import Console
 from rich.table import Table
 
-from bench.monitor import peak_memory
+from bench.compare.monitor import peak_memory
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import TaskEvent
 from prep.execution.writing import write_shards

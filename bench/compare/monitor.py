@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.contenders import Job, started
+from bench.compare.contenders import Job, started
 from bench.settings import SPLIT
 
 _EVERY = 0.25  # seconds
@@ -56,18 +56,35 @@ class CoreUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """The most memory of a process, in bytes.
+
+    Attributes:
+        resident: by the kernel's own high-water mark, where it keeps one.
+        private: the most of that, of what was seen, that it shares with no other process.
+    """
+
+    resident: int = 0
+    private: int = 0
+
+    def at_least(self, resident: int, private: int) -> Memory:
+        """Return the larger of each."""
+        return Memory(resident=max(self.resident, resident), private=max(self.private, private))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """Observations of one job.
 
     Attributes:
-        workers: peak resident memory of each worker process, in bytes.
-        client: the same of the process that was started.
+        workers: of each worker process.
+        client: of the process that was started.
         cores: None where the steady part was too short to say.
     """
 
     job: Job
-    workers: tuple[int, ...]
-    client: int
+    workers: tuple[Memory, ...]
+    client: Memory
     cores: CoreUse | None
 
 
@@ -78,7 +95,7 @@ class _Tree:
         self._root = root
         self._processes = {root.pid: root}
         self._cpu: dict[int, float] = {}
-        self._peaks: dict[int, int] = {}
+        self._peaks: dict[int, Memory] = {}
 
     def find_children(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -91,18 +108,19 @@ class _Tree:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 times = process.cpu_times()
                 self._cpu[pid] = times.user + times.system
-                self._peaks[pid] = max(self._peaks.get(pid, 0), peak_memory(process))
+                peak = self._peaks.get(pid, Memory())
+                self._peaks[pid] = peak.at_least(peak_memory(process), _private_memory(process))
 
     @property
     def cpu(self) -> float:
         return sum(self._cpu.values())
 
     @property
-    def client(self) -> int:
-        return self._peaks.get(self._root.pid, 0)
+    def client(self) -> Memory:
+        return self._peaks.get(self._root.pid, Memory())
 
     @property
-    def workers(self) -> tuple[int, ...]:
+    def workers(self) -> tuple[Memory, ...]:
         return tuple(peak for pid, peak in self._peaks.items() if pid != self._root.pid)
 
 
@@ -157,6 +175,15 @@ def peak_memory(process: psutil.Process) -> int:
         return int(kilobytes) << 10
     except (OSError, IndexError):
         return int(process.memory_info().rss)
+
+
+def _private_memory(process: psutil.Process) -> int:
+    """Return 0 where the system does not say."""
+    try:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
 
 
 def _is_helper(process: psutil.Process) -> bool:

@@ -5,7 +5,7 @@ this is written anew, with its steps and its habits (the whole image is resized;
 leaves 257 pixels, which are resized once more). Otherwise it is at its best, better than in the
 article: no progress bar, no threads inside OpenCV's functions, and shards dealt out one at a time.
 
-    python -m bench.article SOURCE OUTPUT IMAGES_PER_SHARD
+    python -m bench.peers.programs.article SOURCE OUTPUT IMAGES_PER_SHARD
 """
 
 from __future__ import annotations
