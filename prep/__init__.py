@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from prep.execution.clusters.session import close_cluster as close_cluster
     from prep.monitoring.events import Callback as Callback
     from prep.monitoring.events import StopRun as StopRun
+    from prep.operations.averaging.mean import mean_rgb as mean_rgb
+    from prep.operations.averaging.mean_report import MeanReport as MeanReport
     from prep.operations.background import RunHandle as RunHandle
     from prep.operations.background import start as start
     from prep.operations.growth.merge import merge as merge
-    from prep.operations.mean import MeanReport as MeanReport
-    from prep.operations.mean import mean_rgb as mean_rgb
     from prep.operations.outlook import plan as plan
     from prep.operations.run import run as run
     from prep.operations.tools.export import ExportReport as ExportReport
@@ -56,7 +56,7 @@ _HOMES = {
     "ExportReport": "operations.tools.export",
     "IndexReport": "operations.tools.reindexing",
     "JsonLinesCallback": "display.callbacks",
-    "MeanReport": "operations.mean",
+    "MeanReport": "operations.averaging.mean_report",
     "Order": "training.orders.order",
     "PrepError": "errors",
     "RunHandle": "operations.background",
@@ -71,7 +71,7 @@ _HOMES = {
     "find": "operations.tools.image_search",
     "index": "operations.tools.reindexing",
     "load": "training.tensorflow.loading",
-    "mean_rgb": "operations.mean",
+    "mean_rgb": "operations.averaging.mean",
     "merge": "operations.growth.merge",
     "mix": "training.orders.mixture",
     "open": "training.image_dataset",

@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from prep.display.links import address_of
-from prep.display.objects import class_table, plan_rows, split_rows
-from prep.text import one_line, size_text, triple
+from prep.display.objects import class_table, mean_rows, plan_rows, split_rows
+from prep.text import one_line, size_text
 
 if TYPE_CHECKING:
     from prep.execution.preflight.rules import ClusterCheck
-    from prep.operations.mean import MeanReport
+    from prep.operations.averaging.mean_report import MeanReport
     from prep.operations.tools.estimating import Estimate
     from prep.operations.verify import VerificationReport
     from prep.output.findings import Finding
@@ -55,11 +55,10 @@ def _headline(report: RunReport) -> Text:
 
 
 def print_mean(report: MeanReport, output: str) -> None:
-    """Print mean and standard deviation, and the first of the files that could not be read."""
+    """Print a mean and how it was made, and the first of the files that could not be read."""
     _print_pairs(
         [
-            ("mean RGB", triple(report.mean)),
-            ("std RGB", triple(report.std)),
+            *mean_rows(report),
             ("images", f"{report.images:,}, each {report.weight} weighing the same"),
             ("refused", f"{len(report.refused):,}"),
             ("written to", output),

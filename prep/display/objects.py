@@ -19,7 +19,7 @@ from prep.sources.labels import NO_LABEL, class_title
 from prep.text import counted, distinct_lines, duration, size_text, triple
 
 if TYPE_CHECKING:
-    from prep.operations.mean import MeanReport
+    from prep.operations.averaging.mean_report import MeanReport
     from prep.operations.tools.estimating import Estimate
     from prep.operations.tools.export import ExportReport
     from prep.operations.tools.found_record import FoundRecord
@@ -101,7 +101,7 @@ def _mean(report: MeanReport) -> dict[str, Any]:
     return {
         "report": report,
         "state": f"{counted(report.images, 'image')}, by {report.weight}",
-        "rows": [("mean", triple(report.mean)), ("std", triple(report.std))],
+        "rows": mean_rows(report),
         "refused": [(note.path, note.reason) for note in report.refused],
     }
 
@@ -163,6 +163,23 @@ _TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "IndexReport": ("files", _index),
     "VerificationReport": ("verification", _verification),
 }
+
+
+def mean_rows(report: MeanReport) -> list[tuple[str, str]]:
+    """Return a mean and what is known of its error, as names and values."""
+    rows = [("mean RGB", triple(report.mean))]
+    if report.standard_error is not None:
+        rows.append(("standard error", triple(report.standard_error)))
+    if report.std is not None:
+        rows.append(("std RGB", triple(report.std)))
+    if (sample := report.sample) is not None:
+        seed = f", seed {sample.seed}" if sample.seed else ""
+        rows.append(("sample", f"{sample.drawn:,} of {counted(sample.of, 'image')}{seed}"))
+    if (made := report.approximation) is not None:
+        rows.append(("decoded at 1/8", counted(made.images, "image")))
+        of_them = f"{triple(made.bias)}, measured on {made.checked:,} decoded in full as well"
+        rows.append(("bias subtracted", of_them))
+    return rows
 
 
 def plan_rows(plan: RunPlan, guess: Estimate) -> list[tuple[str, str]]:

@@ -8,8 +8,8 @@ which they finished. The only division comes last.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -159,71 +159,6 @@ def _three(values: object, name: str) -> tuple[int, int, int]:
         refuse(name, "three numbers", values)
     r, g, b = (whole(value, name, most=_MOST_PIXELS * 255**2) for value in values)
     return r, g, b
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedStats:
-    """Sums over images of any size, grouped by their number of pixels.
-
-    This gives each image the same weight without dividing early: the mean of the images' means is
-    Σₚ (sumsₚ / p) / images, where p runs over the numbers of pixels.
-    """
-
-    by_pixels: Mapping[int, ChannelStats] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, images: Iterable[ChannelStats]) -> MixedStats:
-        """Group the stats of single images."""
-        return cls.merge(cls(by_pixels={image.pixels: image}) for image in images)
-
-    @classmethod
-    def merge(cls, parts: Iterable[MixedStats]) -> MixedStats:
-        groups: dict[int, ChannelStats] = {}
-        for part in parts:
-            for pixels, stats in part.by_pixels.items():
-                groups[pixels] = groups.get(pixels, ChannelStats()) + stats
-        return cls(by_pixels=groups)
-
-    @property
-    def total(self) -> ChannelStats:
-        """The sums over all images, in which every pixel has the same weight."""
-        return sum(self.by_pixels.values(), ChannelStats())
-
-    def image_weighted(self) -> ColourStatistics | None:
-        """Return the moments with the same weight for each image; None without images.
-
-        They are those of a sample drawn by picking an image and then one of its pixels.
-        ``math.fsum`` rounds once, so the order of the groups does not matter.
-        """
-        total = self.total
-        if not total.images:
-            return None
-        (r, g, b) = (self._weighted(stats.sums[c] for stats in self._groups) for c in range(3))
-        means = (r, g, b)
-        squares = [self._weighted(stats.squares[c] for stats in self._groups) for c in range(3)]
-        variances = [max(0.0, q - m * m) for q, m in zip(squares, means, strict=True)]
-        return ColourStatistics(
-            mean=means,
-            std=(math.sqrt(variances[0]), math.sqrt(variances[1]), math.sqrt(variances[2])),
-            covariance=None if total.products is None else self._covariance(means, variances),
-        )
-
-    @property
-    def _groups(self) -> Collection[ChannelStats]:
-        return self.by_pixels.values()
-
-    def _weighted(self, sums: Iterable[int]) -> float:
-        """Return the mean over all images of a sum for each group, divided by its pixels."""
-        shares = (each / pixels for each, pixels in zip(sums, self.by_pixels, strict=True))
-        return math.fsum(shares) / self.total.images
-
-    def _covariance(self, means: RGB, variances: Sequence[float]) -> Matrix:
-        rg, rb, gb = (
-            self._weighted((stats.products or (0, 0, 0))[i] for stats in self._groups)
-            - means[a] * means[b]
-            for i, (a, b) in enumerate(_PAIRS)
-        )
-        return (variances[0], rg, rb), (rg, variances[1], gb), (rb, gb, variances[2])
 
 
 def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> ChannelStats:

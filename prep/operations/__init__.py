@@ -4,8 +4,8 @@
   its output: it is ``prep.plan``.
 - ``run`` is ``prep.run``, and ``background`` runs one in a thread; ``running`` is what they do.
 - ``publish`` writes the results of a run beside its shards, in one place.
-- ``mean`` averages images or shards. ``verify`` reads an output again: ``audit`` finds what is
-  wrong, and ``repair`` writes that again.
+- ``verify`` reads an output again: ``audit`` finds what is wrong, and ``repair`` writes that again.
+- ``averaging`` has the mean of images or shards.
 - ``growth`` has outputs that grow.
 - ``tools`` has smaller operations, each for one command.
 

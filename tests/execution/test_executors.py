@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 import prep
-import prep.operations.mean
+import prep.operations.averaging.mean
 from prep.errors import BadImageError, ClusterError, WorkerDied
 from prep.execution.clusters.choice import ANY_CLUSTER, ClusterChoice
 from prep.execution.dask import DaskExecutor
@@ -114,7 +114,7 @@ def test_shards_with_few_images_are_little_however_many_they_are(
         asked.append(workload)
         raise InterruptedError
 
-    monkeypatch.setattr(prep.operations.mean, "placed", placed)
+    monkeypatch.setattr(prep.operations.averaging.mean, "placed", placed)
     with pytest.raises(InterruptedError):
         prep.mean_rgb(tmp_path)
     assert asked == [Workload(images=80, parts=16)]

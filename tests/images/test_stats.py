@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prep.images.colour import ColourStatistics
-from prep.images.stats import ChannelStats, MixedStats, channel_sums
+from prep.images.stats import ChannelStats, channel_sums
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -105,7 +103,6 @@ def test_without_images_there_is_no_mean() -> None:
     assert ChannelStats().mean() is None
     assert ChannelStats().std() is None
     assert ChannelStats().moments() is None
-    assert MixedStats().image_weighted() is None
 
 
 @given(pictures=image_lists)
@@ -130,58 +127,6 @@ def test_products_that_no_samples_have_are_refused() -> None:
 def test_gray_counts_as_three_equal_channels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 1), np.uint8)
     assert channel_sums(pixels) == channel_sums(np.repeat(pixels, 3, axis=2))
-
-
-def weighted(pictures: list[Pixels]) -> ColourStatistics:
-    result = MixedStats.of(map(channel_sums, pictures)).image_weighted()
-    assert result is not None
-    return result
-
-
-@given(pictures=image_lists)
-def test_the_image_weighted_mean_is_the_mean_of_the_images_means(pictures: list[Pixels]) -> None:
-    def mean_of_means(power: int) -> list[Fraction]:
-        per_image = []
-        for picture in pictures:
-            pixels = picture.reshape(-1, 3).astype(int)
-            per_image.append([Fraction(int(x), len(pixels)) for x in (pixels**power).sum(0)])
-        return [
-            sum(channel, Fraction()) / len(pictures) for channel in zip(*per_image, strict=True)
-        ]
-
-    moments = weighted(pictures)
-    mean, std = moments.mean, moments.std or ()
-    assert mean == pytest.approx([float(m) for m in mean_of_means(1)], abs=1e-9)
-    # Compared as variances, which are differences of numbers up to 255², good to 1e-9 of them.
-    variances = [q - m * m for m, q in zip(mean_of_means(1), mean_of_means(2), strict=True)]
-    assert [s * s for s in std] == pytest.approx([float(v) for v in variances], abs=1e-9)
-
-
-@given(pictures=image_lists)
-def test_the_image_weighted_covariance_is_numpys_with_weights(pictures: list[Pixels]) -> None:
-    samples = np.concatenate([picture.reshape(-1, 3) for picture in pictures]).astype(float)
-    weights = np.concatenate([np.full(p[..., 0].size, 1 / p[..., 0].size) for p in pictures])
-    expected = np.cov(samples.T, aweights=weights, bias=True)
-    assert np.array(weighted(pictures).covariance) == pytest.approx(expected, abs=1e-8)
-
-
-def test_weighing_images_alike_is_not_weighing_pixels_alike() -> None:
-    small, large = np.zeros((1, 1, 3), np.uint8), np.full((3, 1, 3), 100, np.uint8)
-    stats = MixedStats.of(map(channel_sums, (small, large)))
-    assert weighted([small, large]).mean == (50, 50, 50)  # (0 + 100) / 2
-    assert stats.total.mean() == (75, 75, 75)  # (0 + 3 · 100) / 4
-
-
-@given(pictures=st.lists(images(), min_size=2, max_size=12), seed=st.integers(0, 1 << 32))
-def test_neither_order_nor_cuts_change_a_bit(pictures: list[Pixels], seed: int) -> None:
-    rng = random.Random(seed)
-    cut = rng.randrange(len(pictures))
-    other_way = rng.sample(pictures, len(pictures))
-    parts = [MixedStats.of(map(channel_sums, p)) for p in (other_way[:cut], other_way[cut:])]
-    assert MixedStats.merge(parts).image_weighted() == weighted(pictures)
-    assert MixedStats.merge(reversed(parts)).total == sum(
-        map(channel_sums, pictures), ChannelStats()
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,8 @@ from PIL import Image
 
 import prep
 from prep.errors import ConfigError, RecordError, SourceError
-from prep.operations.mean import MeanReport
+from prep.operations.averaging.mean_report import SampleFacts
+from prep.operations.averaging.sampling import Sample
 from tests.support.clusters import contents
 from tests.support.pictures import image_file, jpeg, picture, write_tree
 
@@ -346,7 +349,7 @@ def test_arguments_that_are_none(tmp_path: Path) -> None:
 
 
 def test_real_photos(photos: Path, client: Client) -> None:
-    report: MeanReport = prep.mean_rgb(photos / "val/**/*.JPEG", client)
+    report: prep.MeanReport = prep.mean_rgb(photos / "val/**/*.JPEG", client)
     files = contents(photos / "val", "*/*.JPEG")
     means = [
         tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy().mean((0, 1))
@@ -354,3 +357,120 @@ def test_real_photos(photos: Path, client: Client) -> None:
     ]
     assert report.images == len(files)
     assert numbers(report.mean) == pytest.approx(list(np.mean(means, axis=0)), abs=0.02)
+
+
+# Samples and approximations
+
+
+@pytest.fixture(scope="module")
+def flats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty images of two sizes, each of one gray, in folders of classes."""
+    root = tmp_path_factory.mktemp("flats")
+    for number in range(40):
+        path = root / f"{number % 4}" / f"{number:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (1 + number % 2, 2), (6 * number, number, 255 - number)).save(path)
+    return root
+
+
+def test_a_sample_has_the_standard_error_of_its_images(flats: Path, client: Client) -> None:
+    report = prep.mean_rgb(flats, client, sample=0.25)
+    assert report.sample == SampleFacts(fraction=0.25, seed=0, drawn=10, of=40)
+    drawn = Sample(fraction=0.25).among([*map(str, flats.glob("*/*"))])
+    colours = np.array(
+        [np.array(Image.open(f))[0, 0] for f in drawn.files(sorted(map(str, flats.glob("*/*"))))]
+    )
+    assert len(colours) == report.images == 10
+    assert numbers(report.mean) == pytest.approx(colours.mean(0))
+    assert report.standard_error is not None
+    expected = np.sqrt((1 - 10 / 40) * colours.var(0, ddof=1) / 10)
+    assert numbers(report.standard_error) == pytest.approx(expected)
+    stored = report.to_json()
+    assert stored["sample"] == {"fraction": 0.25, "seed": 0, "drawn": 10, "of": 40}
+    assert stored["standard_error"] == report.standard_error
+
+
+def test_a_sample_is_the_same_wherever_it_lies_and_part_of_a_larger_one(flats: Path) -> None:
+    names = sorted(str(path.relative_to(flats)) for path in flats.glob("*/*"))
+
+    def drawn(root: str, fraction: float, seed: int = 0) -> set[str]:
+        paths = [f"{root}{name}" for name in names]
+        found = Sample(fraction=fraction, seed=seed).among(paths).files(paths)
+        return {path.removeprefix(root) for path in found}
+
+    assert drawn("/a/", 0.3) == drawn("s3://bucket/deep/", 0.3) < drawn("/a/", 0.5)
+    assert len(drawn("/a/", 0.3)) == 12
+    assert drawn("/a/", 0.3, seed=1) != drawn("/a/", 0.3)
+    assert len(drawn("/a/", 0.001)) == 2  # or there would be no standard error
+    times = sum(("0/00.png" in drawn("/a/", 0.3, seed)) for seed in range(400))
+    assert times == 118  # of 120 that are to be expected, and always the same
+
+
+def test_a_sample_of_shards_is_of_their_images(flats: Path, tmp_path: Path, client: Client) -> None:
+    config = prep.Config(
+        source=str(flats), output=str(tmp_path), size=1, encoding="raw", images_per_shard=7
+    )
+    prep.run(config, client)
+    exact = prep.mean_rgb(tmp_path, client, tfrecord=True)
+    report = prep.mean_rgb(tmp_path, client, tfrecord=True, sample=0.5)
+    assert report.sample is not None
+    assert report.standard_error is not None
+    assert report.sample.of == exact.images == 40
+    assert 12 <= report.sample.drawn == report.images <= 28
+    off = np.array(numbers(report.mean)) - np.array(numbers(exact.mean))
+    assert (np.abs(off) < 3 * np.array(numbers(report.standard_error))).all()
+    assert (np.abs(off) > 0).all()
+
+
+def test_without_std_there_is_the_same_mean_alone(folder: Path, client: Client) -> None:
+    for weight in ("image", "pixel"):
+        report = prep.mean_rgb(folder, client, weight=weight, std=False)
+        assert report.mean == prep.mean_rgb(folder, client, weight=weight).mean
+        assert (report.std, report.covariance, report.standard_error) == (None, None, None)
+        assert set(report.to_json()) == {"R", "G", "B", "scale", "images", "weight", "refused"}
+
+
+def test_small_images_and_other_formats_are_not_approximated(folder: Path, client: Client) -> None:
+    report = prep.mean_rgb(folder, client, approximate=True)
+    assert report.mean == prep.mean_rgb(folder, client).mean
+    assert (report.approximation, report.standard_error, report.std) == (None, None, None)
+
+
+def test_an_approximate_mean_of_photos_is_near_the_exact_one(photos: Path, client: Client) -> None:
+    for weight in ("image", "pixel"):
+        exact = prep.mean_rgb(photos / "val", client, std=False, weight=weight)
+        report = prep.mean_rgb(photos / "val", client, approximate=True, weight=weight)
+        assert report.approximation is not None
+        assert report.standard_error is not None
+        assert report.approximation.images > 0.9 * report.images == 0.9 * exact.images
+        off = np.abs(np.array(numbers(report.mean)) - np.array(numbers(exact.mean)))
+        error = np.array(numbers(report.standard_error))
+        assert (off < 4 * error).all()
+        assert (error < 0.1).all()
+        assert max(map(abs, report.approximation.bias.values())) < 0.4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sample": 0}, "sample: got 0; expected a fraction"),
+        ({"sample": 1}, "sample: got 1; expected a fraction"),
+        ({"sample": True}, "sample: got true; expected a fraction"),
+        ({"sample": "0.1"}, "sample: got '0.1'; expected a fraction"),
+        ({"sample": float("nan")}, "sample: got nan; expected a fraction"),
+        ({"sample": 0.5, "seed": -1}, "seed: got -1; expected a whole number"),
+        ({"seed": 3}, "seed: got 3 without sample"),
+    ],
+)
+def test_samples_that_are_none(arguments: dict[str, Any], message: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        prep.mean_rgb(folder, **arguments)
+
+
+def test_a_sample_of_too_few_images_is_an_error(tmp_path: Path, client: Client) -> None:
+    (tmp_path / "1.png").write_bytes(image_file(picture(8, 8), "PNG"))
+    assert prep.mean_rgb(tmp_path, client, sample=0.1).standard_error == dict.fromkeys("RGB", 0)
+    for number in range(2, 9):
+        (tmp_path / f"{number}.png").touch()
+    with pytest.raises(SourceError, match=r"^sample: only 1 of 8 images was drawn and read"):
+        prep.mean_rgb(tmp_path, client, sample=0.9)

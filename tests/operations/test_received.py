@@ -32,7 +32,7 @@ import prep
 from prep.cli.main import main
 from prep.display.page.page import update_page
 from prep.errors import PrepError, RecordError, SourceError, UntrustedPlan
-from prep.operations.mean import sum_shards
+from prep.operations.averaging.summing import Portion, sum_shards
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.plan_file import require_trusted
@@ -599,7 +599,7 @@ def test_a_pipe_keeps_nobody_waiting(name: str, received: Received) -> None:
         assert Journal(received.root).stored_labels() is None
     if name == SHARD:
         with pytest.raises(RecordError, match="can't be read: not a regular file"):
-            sum_shards([str(received.root / name)])
+            sum_shards(Portion(files=[str(received.root / name)]))
 
 
 def test_a_pipe_in_the_place_of_a_shard_without_records_is_not_opened(received: Received) -> None:

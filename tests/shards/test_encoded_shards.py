@@ -20,7 +20,7 @@ from prep.images.decoders.decode import decode
 from prep.images.encoding.encode import make_encoder
 from prep.images.encoding.readback import ResultReader
 from prep.images.processor import ImageProcessor
-from prep.operations.mean import mean_rgb
+from prep.operations.averaging.mean import mean_rgb
 from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
 from prep.planning.plan import RunPlan

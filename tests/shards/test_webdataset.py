@@ -23,7 +23,7 @@ from PIL import Image
 
 import prep
 from prep.errors import ConfigError, OutputConflict, RecordError
-from prep.operations.mean import mean_rgb
+from prep.operations.averaging.mean import mean_rgb
 from prep.operations.tools.lookup import find_record
 from prep.output.journal import Journal
 from prep.planning.shards import ShardSpec

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import prep
 from prep.execution.writing import write_serially
-from prep.operations.mean import sum_images
+from prep.operations.averaging.summing import Portion, sum_images
 from prep.output.journal import Journal
 from prep.shards.writer import RunRef
 from prep.sources import file_source, prefetch
@@ -341,7 +341,7 @@ def patch_reading(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]
         before(path)
         return read_file(path, expected)
 
-    for module in ("sources.file_source", "operations.mean"):
+    for module in ("sources.file_source", "operations.averaging.summing"):
         monkeypatch.setattr(f"prep.{module}.read_file", read)
 
 
@@ -384,12 +384,12 @@ def test_the_mean_of_images_is_the_same_whether_or_not_they_are_read_ahead(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [*map(str, sorted(home.glob("source/*/*/*"))), str(home / "absent.jpg")]
-    near = sum_images(paths)
+    near = sum_images(Portion(files=paths))
     assert len(near.refused) == 3
     slow(8, os.sep)
     ahead: list[str] = []
     patch_reading(monkeypatch, lambda path: ahead.append(path) if is_ahead() else None)
-    assert sum_images(paths) == near
+    assert sum_images(Portion(files=paths)) == near
     assert len(ahead) > 50
 
 

@@ -26,7 +26,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 import prep
 from prep.errors import StorageUnavailable
 from prep.execution.preflight.checks import samples_of
-from prep.operations.mean import find_files
+from prep.operations.averaging.mean_inputs import find_files
 from prep.operations.outlook import plan
 from prep.operations.running.carrying_out import _how_to_resume as how_to_resume
 from prep.operations.running.carrying_out import _what_is_committed as what_is_committed

@@ -13,7 +13,7 @@ from distributed import Client
 
 import prep
 from prep.errors import SourceError
-from prep.operations.mean import find_files
+from prep.operations.averaging.mean_inputs import find_files
 from prep.storage.backends.grants import OPTIONS, grant
 from tests.support.catalogs import scan_folders
 from tests.support.clusters import contents

@@ -66,6 +66,30 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest sample that the results are for; 1 as torchvision expects.",
 )
+@click.option(
+    "--sample",
+    type=float,
+    metavar="FRACTION",
+    help="Look at a random part of the images, such as 0.1, and give the standard error.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of the sample.",
+)
+@click.option(
+    "--approximate",
+    is_flag=True,
+    help="Decode JPEGs at an eighth of their size, and give the standard error; no std.",
+)
+@click.option(
+    "--std/--no-std",
+    default=True,
+    help="Whether to compute std and covariance, too; without, it is faster.  [default: std]",
+)
 @cluster_options
 @storage_option
 def mean(
@@ -75,6 +99,10 @@ def mean(
     tfrecord: bool | None,
     weight: str,
     scale: str,
+    sample: float | None,
+    seed: int,
+    approximate: bool,
+    std: bool,
     choice: ClusterChoice,
     storage_options: Mapping[str, Any] | None,
     talk: Talk,
@@ -100,6 +128,10 @@ def mean(
         inputs,
         weight=weight,  # type: ignore[arg-type]
         scale=int(scale),  # type: ignore[arg-type]
+        sample=sample,
+        seed=seed,
+        approximate=approximate,
+        std=std,
         tfrecord=tfrecord,
         cluster=choice,
         progress=False,

@@ -14,7 +14,8 @@ from prep.errors import RecordError, RefusedImage
 from prep.images.decoders.decode import Decoder
 from prep.images.decoders.limits import webp_size
 from prep.images.decoders.png import png_size
-from prep.images.decoders.values import Pixels
+from prep.images.decoders.values import Decoded, Pixels
+from prep.images.geometry import Everything, Needed
 from prep.settings.choices import IMAGE_FILES
 from prep.settings.image_settings import ImageSettings
 
@@ -30,7 +31,17 @@ def make_decoder() -> Decoder:
 
 
 def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Decoder) -> Pixels:
-    """Return the pixels of a record, uint8 (height, width, 3), RGB; gray has three equal channels.
+    """Return the pixels of a record, uint8 (height, width, 3), RGB; see :func:`decode_record`."""
+    return decode_record(image, settings, decoder).pixels
+
+
+def decode_record(
+    image: bytes,
+    settings: ImageSettings | None,
+    decoder: Decoder,
+    needed: Needed = Everything(),  # noqa: B008
+) -> Decoded:
+    """Decode the image of a record; gray has three equal channels.
 
     float32 samples come back exactly as they were before the mean was subtracted.
 
@@ -40,19 +51,25 @@ def pixels_of_record(image: bytes, settings: ImageSettings | None, decoder: Deco
             as one, and raw samples if it has the length of a square RGB image and makes no sense as
             float32.
         decoder: for image files; see :func:`make_decoder`.
+        needed: what of image files is needed.
 
     Raises:
         RecordError: it can't be read that way.
     """
     if settings is not None and settings.encoding not in IMAGE_FILES:
-        return pixels_of_samples(image, settings)
+        return _whole(pixels_of_samples(image, settings))
     try:
-        return decoder.decode(image).pixels
+        return decoder.decode(image, needed)
     except RefusedImage as error:
         is_samples = settings is None and error.reason == "not an image" and _side(len(image))
         if not is_samples:
             raise RecordError(f"image_raw can't be decoded: {error}") from None
-    return _as_square(image)
+    return _whole(_as_square(image))
+
+
+def _whole(pixels: Pixels) -> Decoded:
+    height, width, _ = pixels.shape
+    return Decoded(pixels, height, width, factor=1, orientation=1)
 
 
 def stored_image(image: bytes, settings: ImageSettings) -> npt.NDArray[Any]:
@@ -121,7 +138,7 @@ def _require_samples(image: bytes, encoding: str, shape: tuple[int, int, int]) -
 
 
 def pixels_of_samples(image: bytes, settings: ImageSettings) -> Pixels:
-    """Return the pixels of ``raw`` or ``float32`` samples, as :func:`pixels_of_record` does.
+    """Return the pixels of ``raw`` or ``float32`` samples, uint8 (height, width, 3), RGB.
 
     Raises:
         RecordError: there are more samples or fewer.

@@ -1,0 +1,12 @@
+"""The mean RGB of images or shards: exact, of a sample, or from small decodes.
+
+- ``mean`` is the operation, ``prep.mean_rgb``; ``mean_report`` is what it returns.
+- ``mean_inputs`` finds the files; ``sampling`` draws some of them, or of the images in shards.
+- ``summing`` runs on workers: it adds images up, as a ``Method`` says.
+- ``image_sums`` holds what they add up to: means, moments and standard errors follow from it.
+
+Whatever travels between processes is made of exact integers, so that the result depends neither on
+how files were cut into tasks nor on the order in which these end. Who gets a result that is not
+exact is told its standard error. Another way to look at an image is a case of ``Method``; it says
+what it costs in ``bench/mean.py``.
+"""
