@@ -4,9 +4,10 @@
 - ``mean_inputs`` finds the files; ``sampling`` draws some of them, or of the images in shards.
 - ``summing`` runs on workers: it adds images up, as a ``Method`` says.
 - ``image_sums`` holds what they add up to: means, moments and standard errors follow from it.
+- ``concluding`` makes the report of the sums.
 
 Whatever travels between processes is made of exact integers, so that the result depends neither on
-how files were cut into tasks nor on the order in which these end. Who gets a result that is not
-exact is told its standard error. Another way to look at an image is a case of ``Method``; it says
-what it costs in ``bench/mean.py``.
+how files were cut into tasks nor on the order in which these end. A result that is not exact has a
+standard error. Another way to look at an image is a case of ``Method``, and a line of
+``bench/mean.py``, which measures what it costs.
 """
