@@ -20,7 +20,7 @@ import prep
 from prep import errors
 from prep.images.stats import ChannelStats
 from prep.operations.averaging.image_sums import ImageSums, image_group
-from prep.operations.averaging.sampling import Sample
+from prep.operations.averaging.sampling import RandomDraw
 from prep.operations.averaging.summing import Method, Part, Portion
 from prep.output.findings import mismatch
 from prep.output.receipt import ImageNote, ShardReceipt, Totals
@@ -220,7 +220,7 @@ VALUES = [
     RunRef(output="/shards", digest="0" * 64, run="1", stop_at_bad_image=True),
     FINDING,
     STATS,
-    Portion(files=["/a.jpg"], method=Method(sample=Sample(fraction=0.1))),
+    Portion(files=["/a.jpg"], method=Method(sample=RandomDraw(fraction=0.1))),
     Part(sums=ImageSums.of([(8, image_group((1, 2, 3)))]), refused=(FINDING,), seen=2),
     Totals(shards=1, bytes=7, written={"cat": 2}, stats=STATS, findings=(FINDING,)),
     ShardReceipt(

@@ -18,7 +18,7 @@ from PIL import Image
 import prep
 from prep.errors import ConfigError, RecordError, SourceError
 from prep.operations.averaging.mean_report import SampleFacts
-from prep.operations.averaging.sampling import Sample
+from prep.operations.averaging.sampling import RandomDraw
 from tests.support.clusters import contents
 from tests.support.pictures import image_file, jpeg, picture, write_tree
 
@@ -376,7 +376,7 @@ def flats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sample_has_the_standard_error_of_its_images(flats: Path, client: Client) -> None:
     report = prep.mean_rgb(flats, client, sample=0.25)
     assert report.sample == SampleFacts(fraction=0.25, seed=0, drawn=10, of=40)
-    drawn = Sample(fraction=0.25).among([*map(str, flats.glob("*/*"))])
+    drawn = RandomDraw(fraction=0.25).among([*map(str, flats.glob("*/*"))])
     colours = np.array(
         [np.array(Image.open(f))[0, 0] for f in drawn.files(sorted(map(str, flats.glob("*/*"))))]
     )
@@ -395,7 +395,7 @@ def test_a_sample_is_the_same_wherever_it_lies_and_part_of_a_larger_one(flats: P
 
     def drawn(root: str, fraction: float, seed: int = 0) -> set[str]:
         paths = [f"{root}{name}" for name in names]
-        found = Sample(fraction=fraction, seed=seed).among(paths).files(paths)
+        found = RandomDraw(fraction=fraction, seed=seed).among(paths).files(paths)
         return {path.removeprefix(root) for path in found}
 
     assert drawn("/a/", 0.3) == drawn("s3://bucket/deep/", 0.3) < drawn("/a/", 0.5)

@@ -23,7 +23,7 @@ from prep.operations.averaging.concluding import conclude
 from prep.operations.averaging.image_sums import Weight
 from prep.operations.averaging.mean_inputs import find_all, images_in_shards
 from prep.operations.averaging.mean_report import MeanReport, SampleFacts, Scale
-from prep.operations.averaging.sampling import Sample, parse_sample
+from prep.operations.averaging.sampling import RandomDraw, parse_sample
 from prep.operations.averaging.summing import (
     Method,
     Part,
@@ -121,7 +121,7 @@ def mean_rgb(
     return report
 
 
-def _sample(fraction: float | None, seed: int) -> Sample | None:
+def _sample(fraction: float | None, seed: int) -> RandomDraw | None:
     if fraction is None and seed != 0:
         raise ConfigError(f"seed: got {shown(seed)} without sample; expected a sample to draw")
     return None if fraction is None else parse_sample(fraction, seed)
@@ -143,7 +143,7 @@ class _Work:
     images: int
     files: int
     shards: bool
-    sample: Sample | None
+    sample: RandomDraw | None
 
     @property
     def load(self) -> Workload:

@@ -16,7 +16,7 @@ _LEAST = 2  # images, for a standard error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class RandomDraw:
     """A simple random sample of images, drawn by a hash of their names.
 
     A larger fraction draws the same images and more; another seed draws others.
@@ -32,7 +32,7 @@ class Sample:
     seed: int = 0
     folder: int = 0
 
-    def among(self, paths: Sequence[str]) -> Sample:
+    def among(self, paths: Sequence[str]) -> RandomDraw:
         """Return the sample of images below the folder that all paths have in common."""
         # Of URLs as well, and of names whose order is that of their characters.
         common = os.path.commonprefix([min(paths), max(paths)])  # noqa: RUF071
@@ -58,7 +58,7 @@ class ShardSample:
     Of a given number that was drawn, every set is as likely, as in any simple random sample.
     """
 
-    def __init__(self, sample: Sample, name: bytes) -> None:
+    def __init__(self, sample: RandomDraw, name: bytes) -> None:
         self._sample = sample
         self._name = name
 
@@ -68,7 +68,7 @@ class ShardSample:
         return bool(as_fractions(scores_of(self._sample.seed, [key]))[0] < self._sample.fraction)
 
 
-def parse_sample(fraction: object, seed: object) -> Sample:
+def parse_sample(fraction: object, seed: object) -> RandomDraw:
     """Return the sample that was asked for.
 
     Raises:
@@ -81,4 +81,4 @@ def parse_sample(fraction: object, seed: object) -> Sample:
         )
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32:
         raise ConfigError(f"seed: got {shown(seed)}; expected a whole number from 0 to 2^32 - 1")
-    return Sample(fraction=float(fraction), seed=seed)
+    return RandomDraw(fraction=float(fraction), seed=seed)

@@ -22,7 +22,7 @@ from prep.operations.averaging.image_sums import (
     add_to,
     image_group,
 )
-from prep.operations.averaging.sampling import Sample
+from prep.operations.averaging.sampling import RandomDraw
 from prep.output.receipt import ImageNote
 from prep.shards.formats.base import every, format_of_file
 from prep.shards.opened import known_settings
@@ -56,7 +56,7 @@ class Method:
 
     std: bool = True
     approximate: bool = False
-    sample: Sample | None = None
+    sample: RandomDraw | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
