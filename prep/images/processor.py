@@ -58,8 +58,8 @@ class ImageProcessor:
     def __init__(self, settings: ImageSettings, *, hashed: bool = False) -> None:
         shape = settings.height, settings.width
         self._hashed = hashed
-        self._decoder = Decoder(settings)
         self._fit = make_fitter(Framing.of(settings), settings.interpolation)
+        self._decoder = Decoder(settings, padded=self._fit.padded)
         self._canvas = Canvas(*shape, settings.background) if settings.fit == "pad" else None
         self._gray = settings.mode == "gray"
         planes = settings.channels if settings.same_size else 0

@@ -16,6 +16,7 @@ import cv2
 
 from prep.images.colour import CHANNELS, ColourStatistics, Matrix
 from prep.images.decoders.values import Pixels
+from prep.images.rgbx import rgbx_of
 from prep.parsing import Fields, refuse, whole
 from prep.settings.choices import RGB
 
@@ -174,7 +175,8 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
             many images of one size.
     """
     height, width, number = pixels.shape
-    channels = cv2.split(pixels, planes)
+    rgbx = rgbx_of(pixels)
+    channels = cv2.split(pixels if rgbx is None else rgbx, planes)[:number]
     sums = [int(cv2.norm(plane, cv2.NORM_L1)) for plane in channels]
     squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in channels]
     if number == 1:

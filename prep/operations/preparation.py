@@ -11,6 +11,7 @@ from prep.config.model import Config
 from prep.errors import ConfigError, SourceError
 from prep.execution.local.resources import cores
 from prep.images.colour import CHANNELS
+from prep.images.decoders.process import RESIZER
 from prep.output.journal import Journal
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
@@ -21,7 +22,7 @@ from prep.planning.splitting.dividing import all_splits, divide_catalog
 from prep.planning.splitting.groups import Groups, groups_of
 from prep.planning.splitting.settled import SettledSplits
 from prep.planning.splitting.subsets import take_subset
-from prep.settings.choices import RGB, Mode
+from prep.settings.choices import CONVOLVED, RGB, Mode
 from prep.settings.output_names import require_split_name
 from prep.shards.image_hashes import without_look_alikes
 from prep.shards.opened import WEBP, versions_here
@@ -82,8 +83,8 @@ def plan_as_stored(stored: RunPlan, output: str) -> RunPlan:
 
 def _versions(config: Config) -> dict[str, str]:
     """Return the versions of the libraries that decide the bytes of this output."""
-    unused = () if config.encoding == "webp" else (WEBP,)
-    return {name: found for name, found in versions_here().items() if name not in unused}
+    used = {WEBP: config.encoding == "webp", RESIZER: config.interpolation in CONVOLVED}
+    return {name: found for name, found in versions_here().items() if used.get(name, True)}
 
 
 def _given(stored: RunPlan) -> str | Sources:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Interpolation = Literal["area", "linear", "cubic", "lanczos"]
+Interpolation = Literal["bilinear", "bicubic", "area", "linear", "cubic", "lanczos"]
+#: The interpolations that cykooz-resizer does.
+CONVOLVED: frozenset[Interpolation] = frozenset(("bilinear", "bicubic"))
 Fit = Literal["crop", "pad", "shorter", "stretch"]
 Enlarge = Literal["always", "never"]
 Geometry = Literal["exact", "torchvision"]

@@ -104,7 +104,8 @@ def taken_over(output: str) -> OutputConflict:
 def versions_here() -> dict[str, str]:
     """Return the versions of this package and of the libraries that decide an output's bytes.
 
-    That of libwebp decides the bytes of WebP alone.
+    That of libwebp decides the bytes of WebP alone, and that of cykooz-resizer those of
+    interpolations ``bilinear`` and ``bicubic``.
     """
     return {"prep": version(), **codec_versions(), WEBP: webp_version()}
 

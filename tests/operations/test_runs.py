@@ -741,7 +741,7 @@ def add_a_split(source: Path) -> dict[str, Any]:
         (lambda source: {"seed": 1}, "seed: 0 there, 1 here"),
         (lambda source: {"compression": "GZIP"}, "compression: none there, GZIP here"),
         (lambda source: {"encoding": "raw"}, "encoding: jpeg there, raw here"),
-        (lambda source: {"interpolation": "linear"}, "interpolation: area there, linear here"),
+        (lambda source: {"interpolation": "linear"}, "interpolation: bilinear there, linear here"),
         (lambda source: {"images_per_shard": 5}, "images_per_shard: 4 there, 5 here"),
         (lambda source: {"label_map": {"cat": 1, "dog": 0}}, "label map: "),
         (add_an_image, "images: "),

@@ -40,7 +40,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def config(output: str) -> prep.Config:
-    return prep.Config(source="photos", output=output, size=16, images_per_shard=3)
+    return prep.Config(
+        source="photos", output=output, size=16, images_per_shard=3, interpolation="area"
+    )
 
 
 def receipts(output: Path) -> dict[str, dict[str, Any]]:
@@ -85,7 +87,16 @@ def test_complete_outputs_are_merged(home: Path, monkeypatch: pytest.MonkeyPatch
     for module in ("growth.merge", "verify"):
         monkeypatch.setattr(f"prep.operations.{module}.placed", placed_here)
     new = home / "new"
-    prepare(prep.Config(source="photos", output=str(new), size=16, seed=3, images_per_shard=4))
+    prepare(
+        prep.Config(
+            source="photos",
+            output=str(new),
+            size=16,
+            seed=3,
+            images_per_shard=4,
+            interpolation="area",
+        )
+    )
     report = prep.merge(["complete", new], "merged")
     assert report.images["planned"] == 2 * prep.RunReport.read("complete").images["planned"]
     assert prep.verify("merged").clean

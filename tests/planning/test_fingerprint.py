@@ -170,7 +170,7 @@ def test_the_parts_are_those_of_outputs_that_were_begun_before(home: Path) -> No
         "quality": 90,
         "compression": None,
         "seed": 0,
-        "interpolation": "area",
+        "interpolation": "bilinear",
         "encoding": "jpeg",
         "damaged": "refuse",
         "max_pixels": 100_000_000,

@@ -245,7 +245,7 @@ def test_the_same_files_elsewhere_make_the_same_plan(source: Path, tmp_path: Pat
         ({"quality": 80}, "quality: 90 there, 80 here"),  # other bytes
         ({"compression": "GZIP"}, "compression: none there, GZIP here"),  # other files
         ({"seed": 1}, "seed: 0 there, 1 here"),  # another order
-        ({"interpolation": "linear"}, "interpolation: area there, linear here"),  # other pixels
+        ({"interpolation": "linear"}, "interpolation: bilinear there, linear here"),  # other pixels
         ({"encoding": "raw"}, "encoding: jpeg there, raw here"),  # other bytes
         ({"images_per_shard": 4}, "images_per_shard: 32 there, 4 here"),  # other shards
         ({"mean": (1.0, 2.0, 3.0)}, "mean: none there, 1.0,2.0,3.0 here"),  # other samples

@@ -16,7 +16,7 @@ from prep.text import duration, one_line, size_text
 Facts = Mapping[str, Any]
 
 # Other versions of these write other bytes.
-_CODECS = ("numpy", "opencv", "pillow", "simplejpeg", "zlib")
+_CODECS = ("cykooz-resizer", "numpy", "opencv", "pillow", "simplejpeg", "zlib")
 _CLOCK = 5.0  # seconds that a clock may be off
 _SILENCE = 60.0  # seconds for which a host may be silent, and continue thereafter
 

@@ -35,6 +35,7 @@ def describe_process() -> dict[str, Any]:
     }
     broken: dict[str, str] = {}
     for name, module in {
+        "cykooz-resizer": "cykooz_resizer",
         "dask": "dask",
         "distributed": "distributed",
         "numpy": "numpy",
@@ -43,7 +44,12 @@ def describe_process() -> dict[str, Any]:
         "simplejpeg": "simplejpeg",
     }.items():
         try:
-            versions[name] = str(importlib.import_module(module).__version__)
+            found = importlib.import_module(module)
+            versions[name] = str(
+                found.__version__
+                if hasattr(found, "__version__")
+                else importlib.metadata.version(name)
+            )
         except Exception as error:  # Not only absent ones: libraries of the system may be, too.
             versions[name] = None
             broken[name] = f"{type(error).__name__}: {error}"

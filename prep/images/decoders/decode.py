@@ -12,11 +12,20 @@ from prep.settings.image_settings import ImageSettings
 
 
 class Decoder:
-    """Decode images one after the other into reused memory. Not thread-safe."""
+    """Decode images one after the other into reused memory. Not thread-safe.
 
-    def __init__(self, settings: ImageSettings = ImageSettings()) -> None:  # noqa: B008
+    Args:
+        padded: whether to decode JPEGs to pixels of four bytes; see :mod:`prep.images.rgbx`.
+    """
+
+    def __init__(
+        self,
+        settings: ImageSettings = ImageSettings(),  # noqa: B008
+        *,
+        padded: bool = False,
+    ) -> None:
         self._settings = settings
-        self._jpeg = JpegDecoder(settings)
+        self._jpeg = JpegDecoder(settings, padded=padded)
 
     def decode(self, data: bytes, needed: Needed = Everything()) -> Decoded:  # noqa: B008
         """Decode one image.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.metadata
 import logging
 import os
 import sys
@@ -16,6 +17,9 @@ import numpy
 import PIL
 import simplejpeg
 from PIL import _imaging, features
+
+#: The library that resizes for ``bilinear`` and ``bicubic``.
+RESIZER = "cykooz-resizer"
 
 
 @contextlib.contextmanager
@@ -82,6 +86,7 @@ def webp_version() -> str:
 def codec_versions() -> dict[str, str]:
     """Return the versions of the libraries that determine the output's bytes."""
     return {
+        RESIZER: importlib.metadata.version(RESIZER),
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,

@@ -13,6 +13,7 @@ from PIL import Image
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.png_writer import png_of
 from prep.images.fitting.resizer import Resizer
+from prep.images.rgbx import rgbx_of
 from prep.settings.choices import RGB, Encoding
 
 #: JPEG quality of thumbnails.
@@ -45,10 +46,14 @@ def make_encoder(encoding: Encoding, quality: int, mean: RGB | None) -> Encoder:
 
 def jpeg_of(pixels: Pixels, quality: int) -> bytes:
     """Encode pixels, uint8 (height, width, 1 or 3), as JPEG with chroma at half the resolution."""
+    if (rgbx := rgbx_of(pixels)) is not None:
+        return _encode_jpeg(rgbx, quality, "RGBX", "420")
     colours, chroma = ("RGB", "420") if pixels.shape[2] == 3 else ("GRAY", "Gray")
-    data: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality, colours, chroma, fastdct=False
-    )
+    return _encode_jpeg(np.ascontiguousarray(pixels), quality, colours, chroma)
+
+
+def _encode_jpeg(pixels: Pixels, quality: int, colours: str, chroma: str) -> bytes:
+    data: bytes = simplejpeg.encode_jpeg(pixels, quality, colours, chroma, fastdct=False)
     return data
 
 

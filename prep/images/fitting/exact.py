@@ -1,49 +1,64 @@
-"""Crop between pixels, and resize with Pillow: ``cubic`` and ``lanczos``."""
+"""Crop between pixels: every kernel but ``area`` and ``linear``."""
 
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from prep.images.decoders.values import Decoded, Pixels
 from prep.images.fitting.framing import Framing, Placement, shrink, stored_placement
-from prep.images.fitting.orientation import UPRIGHT, upright
+from prep.images.fitting.orientation import UPRIGHT, upright, upright_size
 from prep.images.geometry import Area, Box, area_around
-from prep.settings.choices import Interpolation
+from prep.images.rgbx import rgb_of, rgbx_of
 
-KERNELS = {"cubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
-# The radius of each kernel, in pixels of the larger of source and result.
-_RADIUS = {"cubic": 2, "lanczos": 3}
-# Pixels that Pillow is given at once: it copies its input, four bytes per pixel.
-_BAND = 1 << 16
-# The kernel hardly passes what a JPEG decoder leaves out where it leaves twice the size. So a JPEG
+# The kernels hardly pass what a JPEG decoder leaves out where it leaves twice the size. So a JPEG
 # and a PNG of one picture give nearly the same result: measured on photos of four times the size
 # and more, 43 dB or better, and half a level per sample on average.
 _OVERSAMPLING = 2
 
 
+class Kernel(Protocol):
+    """A resampling kernel that widens as it shrinks, so that nothing aliases.
+
+    Attributes:
+        radius: in pixels of the larger of source and result.
+        padded: whether it is fastest with pixels of four bytes; see :mod:`prep.images.rgbx`.
+    """
+
+    radius: int
+    padded: bool
+
+    def __call__(
+        self, pixels: Pixels, box: Box, height: int, width: int, *, columns_first: bool
+    ) -> Pixels:
+        """Resize a part of an image as Pillow's ``resize(…, box=…)`` does.
+
+        Args:
+            pixels: uint8 (h, w, 3), upright.
+            box: the part. The kernel also reads pixels around it.
+            height, width: of the result, in pixels.
+            columns_first: the order of the two passes. Each rounds to 8 bits and clips, so that the
+                order shows beside hard edges.
+
+        Returns:
+            uint8 (height, width, 3). It may lie in memory that the next call overwrites.
+        """
+
+
 class ExactFitter:
     """Take exactly the part of an image that is wanted, and resize it without aliasing.
 
-    The result is that of Pillow's ``resize(…, box=…)`` of the whole upright image. Rows are resized
-    to their width first and columns to their height next, each rounded to 8 bits, as Pillow did for
-    all images before version 13, which begins with the columns of tall ones
-    (https://github.com/python-pillow/Pillow/pull/9549). Done here, the order does not depend on
-    Pillow's version, and Pillow holds no more than a band of the image at any time.
-
-    The bytes are the same on every CPU: Pillow's Resample.c is plain C without variants for SSE,
-    AVX or Neon, and adds up 8-bit samples times 22-bit integer weights. (The fork Pillow-SIMD has
-    such variants; it is another package.) The weights are rounded from double precision, whose last
-    bit may differ between architectures: this moves a weight by 2⁻²² once in about a thousand
-    million, which only changes a sample on the very edge between two levels.
+    The result is that of Pillow's ``resize(…, box=…)`` of the whole upright image, to within one
+    level. Images are turned upright before they are resized, so that the order of the passes does
+    not depend on how they are stored.
     """
 
-    def __init__(self, framing: Framing, interpolation: Interpolation) -> None:
+    def __init__(self, framing: Framing, kernel: Kernel) -> None:
         self._framing = framing
-        self._kernel = KERNELS[interpolation]
-        self._radius = _RADIUS[interpolation]
+        self._kernel = kernel
+        self.padded = kernel.padded
 
     def factor(self, height: int, width: int, orientation: int) -> int:
         """See :class:`prep.images.geometry.Needed`."""
@@ -67,12 +82,16 @@ class ExactFitter:
             copied = pixels[top : top + placement.height, left : left + placement.width]
             return np.ascontiguousarray(copied)
         area = area_around(box, self._margins(box, placement), *pixels.shape[:2])
-        source = pixels[area.top : area.bottom, area.left : area.right]
-        narrow = self._resize_rows(source, box.left - area.left, box.width, placement.width)
-        above = box.top - area.top
-        of_narrow = (0, above, placement.width, above + box.height)
-        size = placement.width, placement.height
-        return np.asarray(narrow.resize(size, self._kernel, of_narrow))
+        if self.padded and (rgbx := rgbx_of(pixels)) is not None:
+            area = area._replace(left=0)  # Whole rows lie together.
+            source = rgb_of(rgbx[area.top : area.bottom])
+        else:
+            source = pixels[area.top : area.bottom, area.left : area.right]
+        part = box._replace(top=box.top - area.top, left=box.left - area.left)
+        size = placement.height, placement.width
+        rows, columns = upright_size(decoded.height, decoded.width, orientation)
+        order = is_tall(rows, columns, *size)
+        return self._kernel(source, part, *size, columns_first=order)
 
     def _box(self, decoded: Decoded, stored: Placement) -> Box:
         """Return the position of the part among the decoded pixels, once these are upright."""
@@ -94,14 +113,20 @@ class ExactFitter:
         return self._margin(rows), self._margin(columns)
 
     def _margin(self, scale: float) -> int:
-        return math.ceil(self._radius * max(scale, 1)) + 1
+        return math.ceil(self._kernel.radius * max(scale, 1)) + 1
 
-    def _resize_rows(self, source: Pixels, left: float, width: float, size: int) -> Image.Image:
-        """Resize ``width`` pixels of each row, from ``left`` on, to ``size`` pixels."""
-        narrow = Image.new("RGB", (size, source.shape[0]))
-        at_once = max(1, _BAND // source.shape[1])
-        for row in range(0, source.shape[0], at_once):
-            band = Image.fromarray(np.ascontiguousarray(source[row : row + at_once]))
-            box = (left, 0, left + width, band.height)
-            narrow.paste(band.resize((size, band.height), self._kernel, box), (0, row))
-        return narrow
+
+def is_tall(rows: int, columns: int, height: int, width: int) -> bool:
+    """Return whether Pillow, from version 13 on, resizes the columns of an image first.
+
+    Earlier versions do so only where an image is a hundred times as high as wide. See
+    https://github.com/python-pillow/Pillow/pull/9549.
+
+    Args:
+        rows, columns: of the whole image, upright.
+        height, width: of the result.
+
+    >>> is_tall(375, 500, 256, 256), is_tall(500, 375, 256, 256)
+    (False, True)
+    """
+    return rows > height and rows - height > 2 * (columns - width)

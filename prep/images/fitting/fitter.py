@@ -7,18 +7,26 @@ from typing import Protocol
 import numpy as np
 
 from prep.images.decoders.values import Decoded, Pixels
-from prep.images.fitting.exact import KERNELS, ExactFitter
+from prep.images.fitting.convolution import CONVOLUTIONS, ConvolutionKernel
+from prep.images.fitting.exact import ExactFitter
 from prep.images.fitting.framing import Framing
+from prep.images.fitting.pillow_kernels import KERNELS, PillowKernel
 from prep.images.fitting.whole_pixels import WholePixelFitter
 from prep.images.geometry import Needed
 from prep.settings.choices import Interpolation
 
 
 class Fitter(Needed, Protocol):
-    """Make results one after the other. Not thread-safe."""
+    """Make results one after the other. Not thread-safe.
+
+    Attributes:
+        padded: whether it is fastest with pixels of four bytes; see :mod:`prep.images.rgbx`.
+    """
+
+    padded: bool
 
     def __call__(self, decoded: Decoded) -> Pixels:
-        """Return the upright result without padding, uint8 (height, width, 3), RGB, contiguous.
+        """Return the upright result without padding, uint8 (height, width, 3), RGB.
 
         It may lie in memory that the next call overwrites.
         """
@@ -26,8 +34,11 @@ class Fitter(Needed, Protocol):
 
 def make_fitter(framing: Framing, interpolation: Interpolation) -> Fitter:
     """Return the fitter to a framing for this interpolation."""
-    kind = ExactFitter if interpolation in KERNELS else WholePixelFitter
-    return kind(framing, interpolation)
+    if interpolation in CONVOLUTIONS:
+        return ExactFitter(framing, ConvolutionKernel(interpolation))
+    if interpolation in KERNELS:
+        return ExactFitter(framing, PillowKernel(interpolation))
+    return WholePixelFitter(framing, interpolation)
 
 
 class Canvas:

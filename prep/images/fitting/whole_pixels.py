@@ -21,6 +21,8 @@ class WholePixelFitter:
     The centre is off by half a pixel at most.
     """
 
+    padded = False
+
     def __init__(self, framing: Framing, interpolation: Interpolation) -> None:
         self._framing = framing
         self._resizer = Resizer(interpolation)

@@ -30,10 +30,12 @@ from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.geometry import Needed
+from prep.images.rgbx import rgb_of
 from prep.settings.image_settings import ImageSettings
 
 # Decoding into reused memory saves mapping and zeroing pages for every image. Larger images (from
-# 5.6 megapixels) are rare, and room for them would cost every worker memory.
+# 5.6 megapixels, or 4.2 with four bytes per pixel) are rare, and room for them would cost every
+# worker memory.
 _KEPT_BYTES = 16 << 20  # 16 MiB
 _SUSPICIOUS = 64  # pixels per byte; photos have about five
 _NO_END = "Premature end of JPEG file"
@@ -73,8 +75,9 @@ _REMEDIES = (
 class JpegDecoder:
     """Decode JPEGs one after the other into reused memory. Not thread-safe."""
 
-    def __init__(self, settings: ImageSettings) -> None:
+    def __init__(self, settings: ImageSettings, *, padded: bool = False) -> None:
         self._settings = settings
+        self._colours, self._bytes = ("RGBX", 4) if padded else ("RGB", 3)
         self._kept: Pixels = np.empty(_KEPT_BYTES, np.uint8)
 
     def decode(self, data: bytes, needed: Needed) -> Decoded:
@@ -159,17 +162,17 @@ class JpegDecoder:
         self, data: bytes, header: JpegHeader, factor: int, *, strict: bool = True
     ) -> Pixels:
         height, width = -(-header.frame.height // factor), -(-header.frame.width // factor)
-        fits = height * width * 3 <= _KEPT_BYTES
+        fits = height * width * self._bytes <= _KEPT_BYTES
         pixels: Pixels = simplejpeg.decode_jpeg(
             data,
-            "RGB",
+            self._colours,
             min_height=height,
             min_width=width,
             min_factor=factor,
             buffer=self._kept if fits else None,
             strict=strict,
         )
-        return pixels
+        return rgb_of(pixels) if self._bytes == 4 else pixels
 
 
 def _repair(
