@@ -283,7 +283,7 @@ def test_a_file_that_can_not_be_written_is_told_before_the_work_with_the_reason(
 def test_help_shows_choices_and_kinds_of_numbers() -> None:
     told = CliRunner().invoke(main, ["run", "--help"]).stdout
     for shown in (
-        "--interpolation [area|linear|cubic|lanczos]",
+        "--interpolation [bilinear|bicubic|area|linear|cubic|lanczos]",
         "[none|GZIP|ZLIB]",
         f"--layout [{'|'.join(get_args(Layout))}]",
         "--max-refused FLOAT",
