@@ -4,6 +4,7 @@
 
 - ``decoders``: a file of any format → 8-bit RGB as stored, strictly.
 - ``geometry``: parts of images, and what a result needs of an image.
+- ``rgbx``: RGB pixels of four bytes each, which JPEGs have from the decoder to the encoder.
 - ``fitting``: cropping, padding, resizing, turning upright.
 - ``encoding``: pixels → the bytes of ``image_raw``, and back; thumbnails.
 - ``stats``, ``mean_image``: channel sums and the mean image, as exact integer sums.
