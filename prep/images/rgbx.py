@@ -13,7 +13,7 @@ import numpy as np
 from prep.images.decoders.values import Pixels
 
 
-def rgb_of(rgbx: Pixels) -> Pixels:
+def rgb_view(rgbx: Pixels) -> Pixels:
     """Return R, G and B of four-byte pixels, as a view that :func:`rgbx_of` recognises.
 
     Args:
@@ -27,7 +27,7 @@ def rgb_of(rgbx: Pixels) -> Pixels:
 def rgbx_of(pixels: Pixels) -> Pixels | None:
     """Return the four-byte pixels that this is a whole view of; None if there are none.
 
-    >>> view = rgb_of(np.zeros((2, 3, 4), np.uint8))
+    >>> view = rgb_view(np.zeros((2, 3, 4), np.uint8))
     >>> rgbx_of(view).shape, rgbx_of(view[1:]), rgbx_of(view.copy())
     ((2, 3, 4), None, None)
     """

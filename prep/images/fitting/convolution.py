@@ -13,7 +13,7 @@ from PIL import Image
 from prep.errors import PrepError
 from prep.images.decoders.values import Pixels
 from prep.images.geometry import Box
-from prep.images.rgbx import as_rgbx, rgb_of, rgbx_of
+from prep.images.rgbx import as_rgbx, rgb_view, rgbx_of
 from prep.settings.choices import Interpolation
 
 CONVOLUTIONS = {"bilinear": FilterType.bilinear, "bicubic": FilterType.catmull_rom}
@@ -53,7 +53,7 @@ class ConvolutionKernel:
             self._convolve(low, Box(0, box.left, height, box.width), self._result)
         else:  # Of 8-bit pixels, it does columns first itself.
             self._convolve(as_rgbx(pixels), box, self._result)
-        return rgb_of(self._result)
+        return rgb_view(self._result)
 
     def _resized_rows(self, pixels: Pixels, box: Box, width: int) -> Pixels:
         """Resize the part of each row that is in the box to ``width`` pixels, in bands."""

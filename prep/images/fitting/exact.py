@@ -11,7 +11,7 @@ from prep.images.decoders.values import Decoded, Pixels
 from prep.images.fitting.framing import Framing, Placement, shrink, stored_placement
 from prep.images.fitting.orientation import UPRIGHT, upright, upright_size
 from prep.images.geometry import Area, Box, area_around
-from prep.images.rgbx import rgb_of, rgbx_of
+from prep.images.rgbx import rgb_view, rgbx_of
 
 # The kernels hardly pass what a JPEG decoder leaves out where it leaves twice the size. So a JPEG
 # and a PNG of one picture give nearly the same result: measured on photos of four times the size
@@ -84,7 +84,7 @@ class ExactFitter:
         area = area_around(box, self._margins(box, placement), *pixels.shape[:2])
         if self.padded and (rgbx := rgbx_of(pixels)) is not None:
             area = area._replace(left=0)  # Whole rows lie together.
-            source = rgb_of(rgbx[area.top : area.bottom])
+            source = rgb_view(rgbx[area.top : area.bottom])
         else:
             source = pixels[area.top : area.bottom, area.left : area.right]
         part = box._replace(top=box.top - area.top, left=box.left - area.left)

@@ -30,7 +30,7 @@ from prep.images.decoders.pillow import convert_cmyk
 from prep.images.decoders.process import captured_stderr
 from prep.images.decoders.values import JPEG, Decoded, Kind, Note, Pixels
 from prep.images.geometry import Needed
-from prep.images.rgbx import rgb_of
+from prep.images.rgbx import rgb_view
 from prep.settings.image_settings import ImageSettings
 
 # Decoding into reused memory saves mapping and zeroing pages for every image. Larger images (from
@@ -172,7 +172,7 @@ class JpegDecoder:
             buffer=self._kept if fits else None,
             strict=strict,
         )
-        return rgb_of(pixels) if self._bytes == 4 else pixels
+        return rgb_view(pixels) if self._bytes == 4 else pixels
 
 
 def _repair(
