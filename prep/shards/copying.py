@@ -118,7 +118,8 @@ def _copy(
     receipt = replace(receipt, bytes=file.size, sha256=file.sha256)
     opened.require_held(run.output)
     journal.receipts.commit(receipt)
-    path.parent.remove_leftovers(tag, within=within)
+    if file.others:
+        path.parent.remove_leftovers(tag, within=within)
     return receipt
 
 

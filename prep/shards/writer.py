@@ -131,7 +131,8 @@ class _ShardWriter:
         receipt = self._receipt(file, tally)
         self._opened.require_held(self._run.output)
         self._journal.receipts.commit(receipt)
-        path.parent.remove_leftovers(tag, within=within)
+        if file.others:
+            path.parent.remove_leftovers(tag, within=within)
         return receipt
 
     def _make_way(self, sha256: str) -> None:

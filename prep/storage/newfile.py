@@ -9,6 +9,10 @@ The writer of a file holds a lock on it, which the kernel releases when the proc
 that comes about. So the file of a dead attempt is told from that of a live one. On a filesystem
 without locks they can't be told apart, and nothing is removed, unless the caller is alone in the
 output.
+
+An attempt at a file with a tag also makes an empty file whose name the tag gives, its trace. While
+it is there, the next attempt looks for others; without it, no folder need be listed for a file,
+which takes longer than the file itself where there are a hundred thousand.
 """
 
 from __future__ import annotations
@@ -44,6 +48,11 @@ def temporary_name(tag: str = "") -> str:
         tag: digits by which attempts at the same file are found.
     """
     return f".{tag}{'.' if tag else ''}{uuid.uuid4().hex}{SUFFIX}"
+
+
+def trace_name(tag: str) -> str:
+    """Return the temporary name that says that there may be others with this tag."""
+    return f".{tag}.{'0' * 32}{SUFFIX}"
 
 
 def is_temporary(name: str, tag: str | None = None) -> bool:
@@ -100,7 +109,7 @@ class NewFile(abc.ABC):
     @property
     @abc.abstractmethod
     def others(self) -> Sequence[str]:
-        """The temporary names of other attempts with the same tag, dead or alive."""
+        """The temporary names of attempts with the same tag that began before, dead or alive."""
 
 
 class AtomicFile(NewFile):
@@ -123,10 +132,14 @@ class AtomicFile(NewFile):
         self._before_publishing = before_publishing
         self._waiting: list[bytes] = []
         self._written = self._handed_over = 0
+        self._others: list[str] = []
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        with folders.opened_folder(self._path.parent, self._within, make=True) as self._folder:
+        with (
+            folders.opened_folder(self._path.parent, self._within, make=True) as self._folder,
+            self._leaving_a_trace(),
+        ):
             with folders.naming(self._path):
                 self._temporary, self._descriptor = _create(self._folder, self._tag)
             try:
@@ -145,10 +158,29 @@ class AtomicFile(NewFile):
         if descriptor >= 0:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def _leaving_a_trace(self) -> Iterator[None]:
+        """Keep a trace of this attempt meanwhile; look for others if there is one already."""
+        if not self._tag:
+            yield
+            return
+        trace, descriptor = trace_name(self._tag), None
+        with contextlib.suppress(FileExistsError), folders.naming(self._path):
+            while descriptor is None:
+                descriptor = _create_locked(self._folder, trace)
+        try:
+            if descriptor is None:
+                self._others = temporaries(self._folder, self._tag)
+            yield
+        finally:
+            if descriptor is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(trace, dir_fd=self._folder)
+                os.close(descriptor)
+
     @property
     def others(self) -> list[str]:
-        found = temporaries(self._folder, self._tag)
-        return [name for name in found if name != self._temporary]
+        return self._others
 
     def writelines(self, pieces: Collection[bytes]) -> None:
         super().writelines(pieces)
@@ -218,18 +250,33 @@ def _create(folder: int, tag: str) -> tuple[str, int]:
     """Open a file under a temporary name, and lock it; return its name and descriptor."""
     while True:
         name = temporary_name(tag)
-        descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)
-        try:
-            lock_file(descriptor)
-            if os.fstat(descriptor).st_nlink:
-                return name, descriptor
-        except BlockingIOError:
-            pass
-        except BaseException:
-            os.close(descriptor)
-            os.unlink(name, dir_fd=folder)
-            raise
-        os.close(descriptor)  # Somebody who clears leftovers took it for one before it was locked.
+        descriptor = _create_locked(folder, name)
+        if descriptor is not None:
+            return name, descriptor
+
+
+def _create_locked(folder: int, name: str) -> int | None:
+    """Make and lock a file, and return its descriptor.
+
+    Returns:
+        None if somebody who clears leftovers took it for one before it was locked.
+
+    Raises:
+        FileExistsError: there is one of this name.
+    """
+    descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)
+    try:
+        lock_file(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(descriptor)
+        os.unlink(name, dir_fd=folder)
+        raise
+    os.close(descriptor)
+    return None
 
 
 def lock_file(descriptor: int) -> bool:
@@ -250,10 +297,10 @@ def lock_file(descriptor: int) -> bool:
 
 
 def remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> None:
-    """Remove what a dead attempt left in an open folder, or only the contents of it.
+    """Remove what a dead attempt left in an open folder.
 
     Args:
-        keep_name: keep an empty file as the trace of the attempt.
+        keep_name: leave the trace of an attempt with its tag.
         alone: without locks, the attempt counts as dead. If it is alive after all, it fails when it
             would publish its file.
     """
@@ -263,13 +310,12 @@ def remove_if_dead(folder: int, name: str, *, keep_name: bool, alone: bool) -> N
         locked = lock_file(descriptor)
         if not (locked or alone):
             return
-        if keep_name and locked:
-            if folders.is_alone(os.fstat(descriptor)):
-                os.ftruncate(descriptor, 0)
-            return
-        if keep_name:  # Under another name: a live one would publish what is here, with a hole.
-            trace = temporary_name(tag_of(name) or "")
-            os.close(os.open(trace, _NEW, 0o666, dir_fd=folder))
+        if keep_name:
+            trace = trace_name(tag_of(name) or "")
+            if name == trace:
+                return
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(trace, _NEW, 0o666, dir_fd=folder))
         os.unlink(name, dir_fd=folder)
     finally:
         os.close(descriptor)

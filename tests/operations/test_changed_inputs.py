@@ -19,10 +19,11 @@ from prep.execution.writing import write_serially, write_shards
 from prep.output.journal import Journal
 from prep.shards.tally import Tally
 from prep.shards.writer import RunRef, write_shard
+from prep.storage import local, newfile
 from prep.storage.local import LocalPath
 from prep.storage.locate import read_file
 from prep.storage.location import FileChanged, Stamp
-from prep.storage.newfile import AtomicFile
+from prep.storage.newfile import AtomicFile, trace_name
 from tests.support.clusters import contents, wait_until
 from tests.support.pictures import jpeg, picture, write_tree
 
@@ -223,15 +224,16 @@ def test_what_is_being_written_is_no_leftover(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"file": b"whole"}
 
 
-def test_others_are_attempts_at_the_same_thing(tmp_path: Path) -> None:
+def test_others_are_earlier_attempts_at_the_same_thing(tmp_path: Path) -> None:
     with (
         AtomicFile(tmp_path / "a", tag="00012") as one,
         AtomicFile(tmp_path / "a", tag="00012") as other,
         AtomicFile(tmp_path / "b", tag="000121") as third,
         AtomicFile(tmp_path / "c") as untagged,
     ):
-        assert len(one.others) == len(other.others) == 1
-        assert one.others != other.others
+        assert [trace_name("00012")] == other.others[:1]
+        assert len(other.others) == 2
+        assert one.others == []
         assert third.others == untagged.others == []
 
 
@@ -241,11 +243,33 @@ def test_a_name_may_stay_as_a_trace(tmp_path: Path) -> None:
     for path in (dead, nobody):
         path.write_bytes(b"half")
     LocalPath(tmp_path).remove_leftovers(keep_names=True)
-    assert contents(tmp_path, ".*") == {dead.name: b""}
+    trace = {trace_name("00012"): b""}
+    assert contents(tmp_path, ".*") == trace
+    with AtomicFile(tmp_path / "file", tag="00012") as file:
+        assert file.others == [*trace]
     LocalPath(tmp_path).remove_leftovers("00013")
-    assert dead.exists()
+    assert contents(tmp_path, ".*") == trace
     LocalPath(tmp_path).remove_leftovers("00012")
-    assert not dead.exists()
+    assert contents(tmp_path, ".*") == {}
+
+
+def test_no_folder_is_listed_for_a_shard_that_nobody_has_tried_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else a hundred thousand shards would be listed as often."""
+    source = write_tree(tmp_path / "source", {"train": {"cat": 4}})
+    output = str(tmp_path / "out")
+    made = prep.plan(prep.Config(source=str(source), output=output, size=32, images_per_shard=2))
+    Journal(output).begin(made)
+    listed = list[object]()
+    for module in (newfile, local):
+        monkeypatch.setattr(module, "temporaries", lambda *found: listed.append(found) or [])
+    run = RunRef(output=output, digest=made.fingerprint.digest, run="one")
+    assert write_serially(made.shards[:1], run)["train"].images == 2
+    assert listed == []
+    (tmp_path / "out/train" / trace_name("00001")).touch()
+    assert write_serially(made.shards[1:], run)["train"].images == 2
+    assert listed != []
 
 
 def test_a_file_taken_for_a_leftover_before_it_is_locked_is_made_anew(tmp_path: Path) -> None:

@@ -953,7 +953,9 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
         victim = psutil.Process(next(iter(worker_pids(own).values())))
         run = pool.submit(prep.run, config(source, output, **options), own)
         # Both are at their second shard.
-        wait_until(lambda: len(receipts(output)) == len([*output.glob("train/.*.partial")]) == 2)
+        wait_until(
+            lambda: len(receipts(output)) == 2 and len([*output.glob("train/.*.partial")]) == 4
+        )
         victim.kill()
         assert not run.done()
         gate.open()
