@@ -33,7 +33,7 @@ from prep.settings.choices import Interpolation
 from prep.settings.image_settings import ImageSettings
 
 _SHORT = 3024  # pixels of the shorter side, as phones have
-_QUALITY, _GRAIN = 94, 3  # Grain as a standard deviation in levels; together, 1.7 MB.
+_QUALITY, _GRAIN = 88, 3  # Grain as a standard deviation in levels; together, 1.7 MB.
 _FACTORS = (2, 4, 8)
 _RESTS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _LEAST = 12  # pixels of a result that an error is measured on
