@@ -25,6 +25,7 @@ from PIL import Image
 from bench.limit import Photo, convert
 from bench.photos import collect_originals, photos_option
 from bench.settings import DATA, SIZE
+from prep.execution.workarounds import tune_allocator
 from prep.images.decoders.process import configure_process
 from prep.images.decoders.values import Pixels
 from prep.images.fitting.framing import Framing, placement_of
@@ -137,6 +138,7 @@ def _lines(files: Sequence[bytes], rounds: int) -> Iterator[str]:
 def main(photos: Path | None, count: int, rounds: int, rule: int) -> None:
     """Measure what large photos take, and what shrinking decoders leave out."""
     configure_process()
+    tune_allocator()
     originals = collect_originals(photos, DATA)
     files = [enlarged(path) for path in originals[:: max(1, len(originals) // count)][:count]]
     size = sum(map(len, files)) / len(files) / 1e6

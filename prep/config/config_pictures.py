@@ -14,7 +14,7 @@ def require_geometry(settings: ImageSettings) -> None:
     if settings.interpolation in ("area", "linear"):
         raise ConfigError(
             f"geometry: got torchvision, which resizes images otherwise than interpolation "
-            f"{settings.interpolation}; use bilinear, bicubic or lanczos, or geometry exact"
+            f"{settings.interpolation}; use bilinear or bicubic, or geometry exact"
         )
     if settings.enlarge == "never":
         raise ConfigError(

@@ -24,6 +24,8 @@ from tests.support.torchvision_ops import load_torchvision
 
 #: What torchvision calls a kernel is what Pillow calls it.
 FILTERS: dict[Interpolation, Image.Resampling] = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
     "cubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
@@ -80,7 +82,9 @@ def test_it_is_the_whole_image_resized_and_then_cropped_to_a_level(
     image = Image.fromarray(noise(height, width))
     expected = resized_then_cropped(image, 48, fit, FILTERS[interpolation])
     asked: dict[str, Any] = {"size": 48, "fit": fit, "interpolation": interpolation}
-    assert difference(fitted(image_file(image, "PNG"), **asked), expected) <= 1
+    # Two passes round; and bicubic's weights have 16 bits, and make most of noise.
+    most = 2 if interpolation == "bicubic" else 1
+    assert difference(fitted(image_file(image, "PNG"), **asked), expected) <= most
 
 
 @given(
@@ -134,7 +138,7 @@ def test_no_decoder_shrinks_an_image() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"interpolation": "area"}, "otherwise than interpolation area; use bilinear, bicubic"),
+        ({"interpolation": "area"}, "otherwise than interpolation area; use bilinear or bicubic"),
         ({"interpolation": "linear"}, "otherwise than interpolation linear; use bilinear"),
         ({"enlarge": "never"}, "whose Resize enlarges small images, and enlarge never; leave"),
         ({"size": "32x48"}, "takes one number with fit crop, and size 32x48; use a square size"),
@@ -176,23 +180,21 @@ def test_photos_are_to_a_level_as_torchvision_makes_them(
         "pad": v2.Compose([v2.Resize(None, mode, max_size=256), v2.CenterCrop(256)]),
     }
     assert transforms.keys() == {*get_args(Fit)}
-    files = sorted(photos.glob("*/*/*.JPEG"))[::5]
-    assert len(files) > 90
+    files = sorted(photos.glob("*/*/*.JPEG"))[::10]
+    assert len(files) > 45
     for fit, transform in transforms.items():
-        process = ImageProcessor(
-            ImageSettings(
-                fit=fit,
-                interpolation=interpolation,
-                geometry="torchvision",
-                background=(0, 0, 0),
-            )
-        )
+        asked: dict[str, Any] = {"fit": fit, "interpolation": interpolation}
+        settings = ImageSettings(geometry="torchvision", background=(0, 0, 0), **asked)
+        process, beyond, samples = ImageProcessor(settings), 0, 0
         for file in files:
             with Image.open(file) as image:
-                if image.height > image.width:
+                if image.height > image.width and interpolation in ("cubic", "lanczos"):
                     continue  # Pillow 13 may begin with its columns.
                 expected = np.asarray(transform(ImageOps.exif_transpose(image).convert("RGB")))
             off = np.abs(process.pixels(file.read_bytes()).astype(int) - expected)
-            # Pillow has edges of a box in single precision, and rounds twice.
             assert off.max() <= 2, (file, fit)
-            assert np.mean(off > 1) < 1e-4, (file, fit)
+            beyond += int((off > 1).sum())
+            samples += off.size
+        # All of them round twice, and Pillow has the edges of a box in single precision.
+        most = 1e-4 if interpolation in ("cubic", "lanczos") else 1e-5
+        assert beyond / samples < most

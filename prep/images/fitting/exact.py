@@ -13,9 +13,9 @@ from prep.images.fitting.orientation import UPRIGHT, upright, upright_size
 from prep.images.geometry import Area, Box, area_around
 from prep.images.rgbx import rgb_view, rgbx_of
 
-# The kernels hardly pass what a JPEG decoder leaves out where it leaves twice the size. So a JPEG
-# and a PNG of one picture give nearly the same result: measured on photos of four times the size
-# and more, 43 dB or better, and half a level per sample on average.
+# The kernels hardly pass what a JPEG decoder leaves out where it leaves twice the size: on photos,
+# this changes samples by half a level on average (``python -m bench.large_photos``). So a JPEG and
+# a PNG of one picture give nearly the same result.
 _OVERSAMPLING = 2
 
 
@@ -90,7 +90,7 @@ class ExactFitter:
         part = box._replace(top=box.top - area.top, left=box.left - area.left)
         size = placement.height, placement.width
         rows, columns = upright_size(decoded.height, decoded.width, orientation)
-        order = is_tall(rows, columns, *size)
+        order = is_tall(rows, columns, *(placement.whole or size))
         return self._kernel(source, part, *size, columns_first=order)
 
     def _box(self, decoded: Decoded, stored: Placement) -> Box:
@@ -124,7 +124,7 @@ def is_tall(rows: int, columns: int, height: int, width: int) -> bool:
 
     Args:
         rows, columns: of the whole image, upright.
-        height, width: of the result.
+        height, width: of the result, or of the whole result if that is cropped afterwards.
 
     >>> is_tall(375, 500, 256, 256), is_tall(500, 375, 256, 256)
     (False, True)

@@ -28,6 +28,8 @@ class Placement(NamedTuple):
         resized: False if each pixel of the part is one of the result.
         shift_down, shift_right: how far the centre of the part lies below and right of the image's,
             in pixels of the whole image.
+        whole: the height and width that the whole image would have, if it is resized before it is
+            cropped; None if the part alone is resized.
     """
 
     kept_rows: Fraction
@@ -38,6 +40,7 @@ class Placement(NamedTuple):
     resized: bool = True
     shift_down: Fraction = Fraction(0)
     shift_right: Fraction = Fraction(0)
+    whole: tuple[int, int] | None = None
 
     def transposed(self) -> Placement:
         """Return the placement for an image whose rows are stored as columns."""
@@ -48,6 +51,7 @@ class Placement(NamedTuple):
             width=self.height,
             shift_down=self.shift_right,
             shift_right=self.shift_down,
+            whole=None if self.whole is None else self.whole[::-1],
         )
 
     def stored(self, orientation: int) -> Placement:
@@ -203,6 +207,7 @@ def _cropped_by_torchvision(size: int, height: int, width: int, scale: Fraction)
         scale=scale,
         shift_down=(round(below) - below) * tall,
         shift_right=(round(beside) - beside) * wide,
+        whole=(rows, columns),
     )
 
 
