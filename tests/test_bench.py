@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +14,13 @@ import numpy as np
 import pytest
 
 import bench.compare.contenders as contenders
+from bench.compare import figures, sections
 from bench.compare.contenders import Contender, Job, Timing, time_job
-from bench.compare.figures import Cost, Entry, Row
+from bench.compare.figures import Cost, Entry
 from bench.compare.lists import Scale, sections_of
 from bench.compare.loops import Loop
 from bench.compare.records import count_tfrecords
-from bench.compare.sections import Photos, Rates, Section, names_in
+from bench.compare.sections import Photos, Rates, Section, markdown, names_in
 from bench.compare.session import Session
 from bench.peers import programs
 from bench.peers.catalogue import PEERS
@@ -83,7 +85,6 @@ class Canned(Section):
 
     title: str
     rounds: int = 3
-    columns: tuple[str, ...] = ("", "rounds")  # type: ignore[assignment]
 
     def tasks(self, photos: Photos) -> Iterator[Callable[[], Entry]]:
         photos.latest[None] = object()  # type: ignore[assignment]
@@ -96,8 +97,9 @@ class Canned(Section):
             raise RuntimeError("b ended with 1")
         return Entry(name=name)
 
-    def rows(self, rounds: Sequence[Mapping[str, Entry]]) -> list[Row]:
-        return [(name, str(sum(name in found for found in rounds))) for name in names_in(rounds)]
+    def table(self, rounds: Sequence[Mapping[str, Entry]]) -> str:
+        rows = [(name, str(sum(name in found for found in rounds))) for name in names_in(rounds)]
+        return markdown(("", "rounds"), rows)
 
 
 @pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 1), (60.0, 3)])
@@ -130,6 +132,13 @@ def test_bare_loops_make_the_pictures_of_prep(tmp_path: Path, kernel: Interpolat
     assert isinstance(raw, bytes)
     found = np.frombuffer(raw, np.uint8).reshape(SIZE, SIZE, 3).astype(int)
     assert np.abs(found - processor.pixels(data)).max() <= 2
+
+
+def test_examples_of_tables_and_figures_hold() -> None:
+    for module in (figures, sections):
+        tried = doctest.testmod(module)
+        assert tried.attempted
+        assert not tried.failed
 
 
 def test_an_earlier_version_takes_turns_with_this_one(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from bench.compare.contenders import Timing
 from bench.compare.monitor import Observation
 from bench.limit import Pace
 
-Row = tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -56,12 +54,14 @@ class Entry:
     Attributes:
         bare: the paces of the bare loop, before and after.
         seen: its memory, if that was looked at.
+        printed: what it said, if that is what counts.
     """
 
     name: str
     cost: Cost = Cost(wall=0.0, cpu=0.0, fixed=0.0, others=0.0)
     bare: tuple[Pace, ...] = ()
     seen: Observation | None = None
+    printed: str = ""
 
     @property
     def share(self) -> float:

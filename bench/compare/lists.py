@@ -10,11 +10,13 @@ from typing import get_args
 from bench.compare.contenders import ROOT, Contender, prep_program
 from bench.compare.loops import Ending, Loop
 from bench.compare.records import count_tfrecords
-from bench.compare.sections import Durations, Memory, Rates, Section
-from bench.peers.catalogue import ARTICLE
+from bench.compare.sections import Durations, Memory, Outputs, Rates, Section
+from bench.peers.catalogue import ARTICLE, installed_peers
 from bench.settings import QUALITY, SIZE
 from prep.settings.choices import Interpolation
 
+# What has a benchmark of its own: modules and their arguments.
+_OTHERS = (("bench.way",), ("bench.large_photos", "--rule", "0"))
 _RUN = ("run", "--source", "{source}", "--output", "{output}")
 _SAME = ("--size", str(SIZE), "--quality", str(QUALITY), "--images-per-shard", "{per_shard}")
 _WORDS: dict[Ending, tuple[str, ...]] = {
@@ -32,8 +34,8 @@ class Scale:
     Attributes:
         small, large: between which the slope is taken.
         per_shard: images in a shard.
-        few: for programs that are slow, or compared with their own bare loop alone.
-        many: the same, for the longer run.
+        few, many: the same where each kernel is compared with its own bare loop.
+        few_of_peers, many_of_peers: the same for other programs, of which some are slow.
         rounds: at most.
     """
 
@@ -41,7 +43,9 @@ class Scale:
     large: int = 20_000
     per_shard: int = 250
     few: int = 1_000
-    many: int = 5_000
+    many: int = 4_000
+    few_of_peers: int = 2_000
+    many_of_peers: int = 8_000
     rounds: int = 3
 
 
@@ -50,17 +54,41 @@ def run_of(name: str, *words: str, checkout: Path = ROOT) -> Contender:
     return prep_program(name, *_RUN, *_SAME, *words, checkout=checkout, count=count_tfrecords)
 
 
-def sections_of(scale: Scale, base: Path | None) -> Iterator[Section]:
+def sections_of(
+    scale: Scale, base: Path | None = None, *, peers: bool = False
+) -> Iterator[Section]:
     """Return everything that is measured, the most important first.
 
     Args:
         base: the checkout of an earlier version, which is measured too.
+        peers: whether other programs are measured, too.
     """
     checkouts = {"": ROOT} if base is None else {"before: ": base, "": ROOT}
     yield _rates(scale, checkouts)
     yield _durations(scale, checkouts)
+    if peers:
+        yield peer_rates(scale)
     yield _kinds(scale)
     yield _memory(scale, checkouts)
+    yield Outputs(title="Other benchmarks", benchmarks=_OTHERS)
+
+
+def peer_rates(scale: Scale, words: tuple[str, ...] = ()) -> Rates:
+    """Return the rates of other programs, with those of ``prep``.
+
+    Args:
+        words: parts of the names of the programs that are wanted; all, if there are none.
+    """
+    ours = [run_of("prep, default"), run_of("prep, linear", "--interpolation", "linear")]
+    return Rates(
+        title="Other programs",
+        rounds=scale.rounds - 1 or 1,
+        contenders=[(contender, None) for contender in (*ours, *installed_peers(words))],
+        small=scale.few_of_peers,
+        large=scale.many_of_peers,
+        images_per_shard=scale.per_shard,
+        reference=ours[0].name,
+    )
 
 
 def _rates(scale: Scale, checkouts: dict[str, Path]) -> Rates:

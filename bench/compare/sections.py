@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench.compare.contenders import Contender, Job, Timing, time_job
-from bench.compare.figures import Cost, Entry, Row, median_of, range_of
+from bench.compare.contenders import ROOT, Contender, Job, Timing, time_job
+from bench.compare.figures import Cost, Entry, median_of, range_of
 from bench.compare.loops import Loop
-from bench.compare.monitor import Observation, observe
+from bench.compare.monitor import observe
 from bench.limit import Pace, measure_limit, measure_pace
 
 
@@ -74,18 +76,13 @@ class Section(ABC):
     title: str
     rounds: int
 
-    @property
-    @abstractmethod
-    def columns(self) -> tuple[str, ...]:
-        """The names of a table's columns."""
-
     @abstractmethod
     def tasks(self, photos: Photos) -> Iterator[Callable[[], Entry]]:
         """Return what measures everything once, a program at a time."""
 
     @abstractmethod
-    def rows(self, rounds: Sequence[Mapping[str, Entry]]) -> list[Row]:
-        """Return a table, from what was measured in each round that was a success."""
+    def table(self, rounds: Sequence[Mapping[str, Entry]]) -> str:
+        """Return a table in Markdown of what succeeded in each round, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,19 +107,6 @@ class Rates(Section):
     images_per_shard: int
     reference: str
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """See :meth:`Section.columns`."""
-        return (
-            "",
-            "images/s",
-            "of the bare loop",
-            "by processor time",
-            f"of {self.reference}",
-            "fixed, s",
-            "others",
-        )
-
     def tasks(self, photos: Photos) -> Iterator[Callable[[], Entry]]:
         """See :meth:`Section.tasks`."""
         return (partial(self._measure, photos, *pair) for pair in self.contenders)
@@ -136,11 +120,13 @@ class Rates(Section):
         bare = before, photos.pace(loop, images)
         return Entry(name=contender.name, cost=cost, bare=bare)
 
-    def rows(self, rounds: Sequence[Mapping[str, Entry]]) -> list[Row]:
-        """See :meth:`Section.rows`."""
-        return [self._row(name, rounds) for name in names_in(rounds)]
+    def table(self, rounds: Sequence[Mapping[str, Entry]]) -> str:
+        """See :meth:`Section.table`."""
+        shares = "of the bare loop", "by processor time", f"of {self.reference}"
+        columns = ("", "images/s", *shares, "fixed, s", "others")
+        return markdown(columns, [self._row(name, rounds) for name in names_in(rounds)])
 
-    def _row(self, name: str, rounds: Sequence[Mapping[str, Entry]]) -> Row:
+    def _row(self, name: str, rounds: Sequence[Mapping[str, Entry]]) -> tuple[str, ...]:
         complete = [found for found in rounds if name in found]
         entries = [found[name] for found in complete]
         relative = [
@@ -167,11 +153,6 @@ class Durations(Section):
     rounds: int
     contenders: Sequence[tuple[Contender, int]]
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """See :meth:`Section.columns`."""
-        return ("", "seconds", "of processor time", "others")
-
     def tasks(self, photos: Photos) -> Iterator[Callable[[], Entry]]:
         """See :meth:`Section.tasks`."""
         return (partial(self._measure, photos, *pair) for pair in self.contenders)
@@ -182,11 +163,12 @@ class Durations(Section):
         name = f"{contender.name}, {number}" if images else contender.name
         return Entry(name=name, cost=Cost.of_run(timing))
 
-    def rows(self, rounds: Sequence[Mapping[str, Entry]]) -> list[Row]:
-        """See :meth:`Section.rows`."""
-        return [self._row(name, rounds) for name in names_in(rounds)]
+    def table(self, rounds: Sequence[Mapping[str, Entry]]) -> str:
+        """See :meth:`Section.table`."""
+        columns = ("", "seconds", "of processor time", "others")
+        return markdown(columns, [self._row(name, rounds) for name in names_in(rounds)])
 
-    def _row(self, name: str, rounds: Sequence[Mapping[str, Entry]]) -> Row:
+    def _row(self, name: str, rounds: Sequence[Mapping[str, Entry]]) -> tuple[str, ...]:
         costs = [found[name].cost for found in rounds if name in found]
         return (
             name,
@@ -208,11 +190,6 @@ class Memory(Section):
     jobs: Sequence[tuple[Contender, int, int]]
     rounds: int = 1
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """See :meth:`Section.columns`."""
-        return ("", "largest worker, MiB", "of it private", "client", "cores busy")
-
     def tasks(self, photos: Photos) -> Iterator[Callable[[], Entry]]:
         """See :meth:`Section.tasks`."""
         return (partial(self._measure, photos, *job) for job in self.jobs)
@@ -222,9 +199,43 @@ class Memory(Section):
         photos.say(f"  watching {name}")
         return Entry(name=name, seen=observe(photos.job(contender, images, per_shard)))
 
-    def rows(self, rounds: Sequence[Mapping[str, Entry]]) -> list[Row]:
-        """See :meth:`Section.rows`."""
-        return [_memory_row(name, entry.seen) for name, entry in rounds[-1].items() if entry.seen]
+    def table(self, rounds: Sequence[Mapping[str, Entry]]) -> str:
+        """See :meth:`Section.table`."""
+        columns = ("", "largest worker, MiB", "of it private", "client", "cores busy")
+        return markdown(columns, [_memory_row(entry) for entry in rounds[-1].values()])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs(Section):
+    """What other benchmarks print.
+
+    Attributes:
+        benchmarks: modules, each with its arguments.
+    """
+
+    title: str
+    benchmarks: Sequence[tuple[str, ...]]
+    rounds: int = 1
+
+    def tasks(self, photos: Photos) -> Iterator[Callable[[], Entry]]:
+        """See :meth:`Section.tasks`."""
+        return (partial(self._measure, photos, *words) for words in self.benchmarks)
+
+    def _measure(self, photos: Photos, *words: str) -> Entry:
+        name = " ".join(("python -m", *words))
+        photos.say(f"  {name}")
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return Entry(name=name, printed=done.stdout)
+
+    def table(self, rounds: Sequence[Mapping[str, Entry]]) -> str:
+        """See :meth:`Section.table`."""
+        return "\n\n".join(
+            f"`{name}`:\n\n```\n{entry.printed.strip()}\n```" for name, entry in rounds[-1].items()
+        )
 
 
 def names_in(rounds: Sequence[Mapping[str, Entry]]) -> list[str]:
@@ -232,8 +243,33 @@ def names_in(rounds: Sequence[Mapping[str, Entry]]) -> list[str]:
     return list(dict.fromkeys(name for found in rounds for name in found))
 
 
-def _memory_row(name: str, seen: Observation) -> Row:
-    workers = max(seen.workers, key=lambda worker: worker.resident, default=seen.client)
-    sizes = (workers.resident, workers.private, seen.client.resident)
+def _memory_row(entry: Entry) -> tuple[str, ...]:
+    seen = entry.seen
+    assert seen is not None
+    worker = max(seen.workers, key=lambda worker: worker.resident, default=seen.client)
+    sizes = (worker.resident, worker.private, seen.client.resident)
     busy = f"{seen.cores.mean:.0%}" if seen.cores else "too short"
-    return (name, *(f"{size / 2**20:.0f}" for size in sizes), busy)
+    return (entry.name, *(f"{size / 2**20:.0f}" for size in sizes), busy)
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown.
+
+    >>> print(markdown(("", "s"), [("a", "1.5"), ("bcd", "10")]))
+    |     |   s |
+    |-----|----:|
+    | a   | 1.5 |
+    | bcd |  10 |
+    """
+    lines = [tuple(columns), *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+
+    def line_of(cells: Sequence[str]) -> str:
+        first, *rest = (
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join((first, *rest)) + " |"
+
+    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+    return "\n".join((line_of(lines[0]), rule + "|", *map(line_of, lines[1:])))

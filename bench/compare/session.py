@@ -116,9 +116,7 @@ class Session:
         for section in self.sections:
             if rounds := [found for found in self.found.get(section.title, ()) if found]:
                 heading = f"## {section.title} ({len(rounds)} of {section.rounds} rounds)"
-                parts.append(
-                    "\n".join((heading, "", _table(section.columns, section.rows(rounds))))
-                )
+                parts.append(f"{heading}\n\n{section.table(rounds)}")
         return "\n\n".join(parts) + "\n"
 
     def _to_json(self) -> dict[str, Any]:
@@ -134,26 +132,3 @@ def _plain(entry: Entry) -> dict[str, Any]:
     if entry.seen:
         del value["seen"]["job"]  # Its paths say nothing anywhere else.
     return value
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown.
-
-    >>> print(_table(("", "s"), [("a", "1.5"), ("bcd", "10")]))
-    |     |   s |
-    |-----|----:|
-    | a   | 1.5 |
-    | bcd |  10 |
-    """
-    lines = [tuple(columns), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-
-    def line_of(cells: Sequence[str]) -> str:
-        first, *rest = (
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "| " + " | ".join((first, *rest)) + " |"
-
-    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
-    return "\n".join((line_of(lines[0]), rule + "|", *map(line_of, lines[1:])))

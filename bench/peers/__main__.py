@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from bench.compare.lists import run_of
-from bench.compare.sections import Rates
+from bench.compare.lists import Scale, peer_rates
 from bench.compare.session import measure_sections, minutes_option
-from bench.peers.catalogue import installed_peers
 from bench.photos import photos_option
 
 
@@ -33,16 +32,8 @@ def main(
     """Measure other programs that prepare images, and prep, against the limit of the codecs."""
     if large <= small:
         raise click.UsageError(f"--large: got {large}; expected more than --small, {small}")
-    ours = [run_of("prep, default"), run_of("prep, linear", "--interpolation", "linear")]
-    section = Rates(
-        title="Other programs",
-        rounds=rounds,
-        contenders=[(contender, None) for contender in (*ours, *installed_peers(only))],
-        small=small,
-        large=large,
-        images_per_shard=images_per_shard,
-        reference=ours[0].name,
-    )
+    scale = Scale(few_of_peers=small, many_of_peers=large, per_shard=images_per_shard)
+    section = replace(peer_rates(scale, only), rounds=rounds)
     measure_sections("peers", [section], photos, minutes)
 
 
