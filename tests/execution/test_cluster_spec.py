@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,6 +262,15 @@ def test_no_error_keeps_what_variables_were_replaced_by(
 def test_whoever_trusts_a_file_may_start_what_it_names(read: Any) -> None:
     text = PLAIN.replace("dask.distributed", "collections").replace("LocalCluster", "OrderedDict")
     assert read(text, trust=True).module == "collections"
+
+
+def test_dask_has_the_settings_that_the_file_changes() -> None:
+    known = dask.config.merge(*dask.config.defaults)
+    changed = [name for name in ClusterSpec.read().config if name.startswith("distributed.")]
+    assert "distributed.worker.profile.cycle" in changed
+    for name in changed:  # A setting that Dask has renamed would change nothing.
+        folder = name.rpartition(".")[0] if name.endswith("_") else name  # Of variables.
+        assert dask.config.get(folder, None, config=known) is not None, name
 
 
 def test_the_file_that_comes_with_the_package_has_these_profiles(
