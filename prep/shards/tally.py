@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from prep.errors import RefusedImage
 from prep.images.depths import Deep
@@ -16,8 +17,29 @@ from prep.images.traits import Noted, Traits
 from prep.output.index.measures import Measure
 from prep.output.receipt import ImageNote, Outcome
 from prep.output.report.checksums import checksum
+from prep.sources.base import ImageEntry
 
 _LONGEST_DETAIL = 200
+
+
+class Read(NamedTuple):
+    """The file of an image as it was read.
+
+    Attributes:
+        size: in bytes.
+        checksum: of its contents; see :mod:`prep.output.report.checksums`.
+    """
+
+    size: int
+    checksum: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Read:
+        """Take the checksum of a file that was just read, while the processor's cache has it."""
+        return cls(len(data), checksum(data))
+
+
+NOTHING_READ = Read.of(b"")
 
 
 @dataclass(slots=True)
@@ -27,7 +49,6 @@ class Tally:
     Attributes:
         written: records by class.
         stats: channel sums of the images as they were written, before encoding.
-        shapes: number of images written, by (width, height) of the source in pixels.
         findings: the images that were refused, repaired or kept damaged.
         deep: images written that claim 16 bits a sample, by class.
         refused: number of images that were not written.
@@ -40,7 +61,6 @@ class Tally:
 
     written: Counter[str] = field(default_factory=Counter)
     stats: ChannelStats = ChannelStats()
-    shapes: Counter[tuple[int, int]] = field(default_factory=Counter)
     findings: list[ImageNote] = field(default_factory=list)
     deep: dict[str, Deep] = field(default_factory=dict)
     refused: int = 0
@@ -58,6 +78,11 @@ class Tally:
         return len(self.checksums)
 
     @property
+    def shapes(self) -> Counter[tuple[int, int]]:
+        """Number of images written, by (width, height) of the source in pixels."""
+        return Counter((measure.width, measure.height) for measure in self.measures)
+
+    @property
     def mean_image(self) -> MeanImage:
         """The mean of the images as they were written."""
         return self._grids.mean()
@@ -66,22 +91,18 @@ class Tally:
         """Return the traits of what was written; see :meth:`prep.images.traits.Traits.of`."""
         return Traits.of(self._noted, self._grids.chroma(), split, shard, framing)
 
-    def accept(
-        self, path: str, class_name: str, data: bytes, processed: Processed, length: int
-    ) -> None:
+    def accept(self, entry: ImageEntry, read: Read, processed: Processed, length: int) -> None:
         """Count an image that was written.
 
         Args:
-            path: its file, relative to the source.
-            class_name: its class.
-            data: contents of the file.
+            entry: the image.
+            read: its file.
             processed: the result.
             length: bytes of its record; see :class:`prep.output.index.measures.Measure`.
         """
-        self.written[class_name] += 1
+        self.written[entry.class_name] += 1
         self.measures.append(Measure(length, processed.width, processed.height))
         self.stats += processed.stats
-        self.shapes[processed.width, processed.height] += 1
         if processed.grid is not None:
             r, g, b = processed.stats.sums
             luma = (299 * r + 587 * g + 114 * b) // (10 * processed.stats.pixels)
@@ -90,31 +111,31 @@ class Tally:
             )
             self._grids.add(processed.grid)
         if processed.bits:
-            before = self.deep.get(class_name, Deep(0, 0))
-            self.deep[class_name] = before + Deep(1, processed.bits)
+            before = self.deep.get(entry.class_name, Deep(0, 0))
+            self.deep[entry.class_name] = before + Deep(1, processed.bits)
         if processed.note is not None:
             note = processed.note
-            self._find(path, class_name, note.outcome, note.reason, note.detail)
-        self._count_bytes(data, processed.likeness)
+            self._find(entry, note.outcome, note.reason, note.detail)
+        self._count_read(read, processed.likeness)
 
-    def refuse(self, path: str, class_name: str, data: bytes, error: RefusedImage) -> None:
-        """Count an image that was not written; ``data`` is as much as could be read of it."""
+    def refuse(self, entry: ImageEntry, read: Read, error: RefusedImage) -> None:
+        """Count an image that was not written; ``read`` is as much as could be read of it."""
         self.refused += 1
-        self._find(path, class_name, "refused", error.reason, error.detail)
-        self._count_bytes(data, UNKNOWN)
+        self._find(entry, "refused", error.reason, error.detail)
+        self._count_read(read, UNKNOWN)
 
-    def _find(self, path: str, class_name: str, outcome: Outcome, reason: str, detail: str) -> None:
+    def _find(self, entry: ImageEntry, outcome: Outcome, reason: str, detail: str) -> None:
         self.findings.append(
             ImageNote(
-                path=path,
+                path=entry.name,
                 outcome=outcome,
                 reason=reason,
                 detail=detail[:_LONGEST_DETAIL],
-                class_name=class_name,
+                class_name=entry.class_name,
             )
         )
 
-    def _count_bytes(self, data: bytes, likeness: int) -> None:
-        self.source_bytes += len(data)
-        self.checksums.append(checksum(data))
+    def _count_read(self, read: Read, likeness: int) -> None:
+        self.source_bytes += read.size
+        self.checksums.append(read.checksum)
         self.likenesses.append(likeness)

@@ -23,7 +23,7 @@ from prep.shards.formats.base import Sample, record_format, record_key
 from prep.shards.isolation.processors import GuardedProcessor
 from prep.shards.opened import OpenedPlan, open_plan
 from prep.shards.reading import ImageReader, by_name, is_settled
-from prep.shards.tally import Tally
+from prep.shards.tally import NOTHING_READ, Read, Tally
 from prep.sources.base import ImageEntry
 from prep.storage.newfile import NewFile
 from prep.storage.retry import Retries
@@ -160,22 +160,22 @@ class _ShardWriter:
         reader = ImageReader(plan.settings, self.retries, source)
         with closing(guarded) as processor, closing(source.read_ahead(entries)) as images:
             for entry, fetch in images:
-                data = b""
-                image = None
+                read, image = NOTHING_READ, None
                 try:
                     data = reader.read(entry, fetch)
+                    read = Read.of(data)
                     processed = processor(data)
                 except RefusedImage as error:
                     refusal = by_name(entry, error)
                     self._stop_if_asked(entry, refusal)
-                    tally.refuse(entry.name, entry.class_name, data, refusal)
+                    tally.refuse(entry, read, refusal)
                 else:
                     image = processed.image
                     key = record_key(self._shard.index, tally.images - tally.refused)
                     size = processed.width, processed.height
                     sample = Sample.of(image, entry, key, size)
                     length = writer.write(encode(sample))
-                    tally.accept(entry.name, entry.class_name, data, processed, length)
+                    tally.accept(entry, read, processed, length)
                     tally.file_bytes = file.size
                 if self._observer is not None:
                     self._observer.image_done(entry.class_name, image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import msgpack
 import numpy as np
@@ -15,7 +16,9 @@ from prep.images.stats import ChannelStats
 from prep.monitoring.counters import ProcessCounters, shard_key
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.shards.tally import Tally
+from prep.shards.tally import NOTHING_READ, Read, Tally
+from prep.sources.base import ImageEntry
+from prep.storage.location import Stamp
 from tests.support.pictures import write_tree
 
 SHARD = ShardSpec(split="train", index=3, count=9, start=0, stop=100)
@@ -28,10 +31,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
     return prep.plan(prep.Config(source=str(root), output=str(root / "out")))
 
 
+def entry(name: str, class_name: str) -> ImageEntry:
+    path = os.fsencode(name)
+    return ImageEntry(path, class_name, Stamp(5, 0), path)
+
+
 def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
     for number in range(images):
         processed = Processed(b"123", ONE, width=2, height=2)
-        tally.accept(f"{number}.jpg", class_name, b"12345", processed, length=7)
+        tally.accept(entry(f"{number}.jpg", class_name), Read.of(b"12345"), processed, length=7)
         tally.file_bytes += 3
     return tally
 
@@ -42,7 +50,7 @@ def test_a_shard_counts_while_it_is_written_and_after_it(plan: RunPlan) -> None:
         tally = Tally()
         counter.attempt_begun(tally)
         fill(tally, 2)
-        tally.refuse("x.jpg", "dog", b"1", RefusedImage("damaged", "half of it"))
+        tally.refuse(entry("x.jpg", "dog"), Read.of(b"1"), RefusedImage("damaged", "half of it"))
         told = counters.snapshot()["runs"]["run"]
         assert told["finished"]["read"] == 0
         (active,) = told["active"].items()
@@ -118,7 +126,9 @@ def test_what_travels_does_not_grow_with_the_images(plan: RunPlan) -> None:
         with counters.shard(SHARD, "run", plan) as counter:
             fill(counter.tally, images)
             for number in range(images):
-                counter.tally.refuse(f"{number}", "cat", b"", RefusedImage("empty", ""))
+                counter.tally.refuse(
+                    entry(f"{number}", "cat"), NOTHING_READ, RefusedImage("empty", "")
+                )
             sizes.append(len(msgpack.packb(counters.snapshot())))
     assert sizes[1] - sizes[0] < 100
 
@@ -127,7 +137,9 @@ def test_names_that_are_no_text_travel_all_the_same(plan: RunPlan) -> None:
     counters = ProcessCounters()
     odd = ShardSpec(split="caf\udce9", index=0, count=1, start=0, stop=1)
     with counters.shard(odd, "run", plan) as counter:
-        counter.tally.refuse("\udce9\n.jpg", "cat", b"", RefusedImage("empty", "\udce9"))
+        counter.tally.refuse(
+            entry("\udce9\n.jpg", "cat"), NOTHING_READ, RefusedImage("empty", "\udce9")
+        )
         msgpack.packb(counters.snapshot())
     assert shard_key(odd).isprintable()
     assert msgpack.unpackb(msgpack.packb(counters.snapshot()))["process"] == counters.process

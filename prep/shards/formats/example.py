@@ -78,9 +78,10 @@ def example_pieces(
         key: the name of the feature that holds the image.
     """
     # From the inside out, and only what stands before the image.
-    head = header(1, len(image))  # BytesList.value
-    head = header(1, len(head) + len(image)) + head  # Feature.bytes_list
-    head = delimited(1, key) + header(2, len(head) + len(image)) + head  # the entry: key and value
-    head = before + header(1, len(head) + len(image)) + head  # Features.feature
-    head = header(1, len(head) + len(image) + len(after)) + head  # Example.features
+    size = len(image)
+    head = header(1, size)  # BytesList.value
+    head = header(1, len(head) + size) + head  # Feature.bytes_list
+    head = delimited(1, key) + header(2, len(head) + size) + head  # the entry: key and value
+    head = before + header(1, len(head) + size) + head  # Features.feature
+    head = header(1, len(head) + size + len(after)) + head  # Example.features
     return head, image, after

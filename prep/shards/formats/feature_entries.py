@@ -27,7 +27,8 @@ def example_encoder(settings: ImageSettings, labels: LabelMap, features: RecordF
     key = features.image.encode()
 
     def encode(sample: Sample) -> Pieces:
-        ahead, behind = (b"".join([make(sample) for make in each]) for each in (before, after))
+        ahead = b"".join([make(sample) for make in before]) if before else b""
+        behind = b"".join([make(sample) for make in after])
         return example_pieces(sample.image, behind, ahead, key)
 
     return encode

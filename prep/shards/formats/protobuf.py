@@ -17,6 +17,8 @@ def varint(value: int) -> bytes:
     """Return a base-128 varint; negative numbers as their 64-bit two's complement."""
     if 0 <= value < 0x80:
         return _ONE_BYTE[value]
+    if 0x4000 <= value < 0x20_0000:  # The length of most images.
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:

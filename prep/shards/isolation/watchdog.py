@@ -38,7 +38,10 @@ class Watchdog:
         if self._enabled:
             with self._lock:
                 self._due[threading.get_ident()] = time.monotonic() + seconds
-                self._arm()
+                if len(self._due) == 1:
+                    signal.setitimer(signal.ITIMER_REAL, max(seconds, _AT_ONCE))
+                else:
+                    self._arm()
 
     def stop(self) -> None:
         """Cancel what :meth:`start` has begun in this thread."""

@@ -72,6 +72,7 @@ class Frame(NamedTuple):
         return blocks * (1 if self.progressive else 2) // 8
 
 
+@lru_cache(maxsize=1024)  # Photos come in few sizes.
 def read_frame(marker: int, body: bytes) -> Frame:
     """Parse the contents of a frame header.
 
@@ -119,15 +120,7 @@ class Tables(NamedTuple):
 
     def updated(self, marker: int, body: bytes) -> Tables:
         """Add or replace the tables of a segment (DQT or DHT); raise RefusedImage if malformed."""
-        is_huffman = marker == DHT_MARKER
-        found = _huffman_in(body) if is_huffman else _quantization_in(body)
-        if found == _MALFORMED:
-            kind = "Huffman" if is_huffman else "quantization"
-            raise RefusedImage("damaged", f"a {kind} table of the JPEG is malformed")
-        if is_huffman:
-            return Tables(self.quantization, self.huffman | found)
-        replaced = (found & 0xF) << 4
-        return Tables(self.quantization & ~replaced | found, self.huffman)
+        return _updated(self, marker, body)
 
     def fault(self, frame: Frame, scan: bytes) -> RefusedImage | None:
         """Return the reason to refuse a scan with this header (SOS) for its tables, if any."""
@@ -136,6 +129,18 @@ class Tables(NamedTuple):
 
 
 @lru_cache(maxsize=256)
+def _updated(tables: Tables, marker: int, body: bytes) -> Tables:
+    is_huffman = marker == DHT_MARKER
+    found = _huffman_in(body) if is_huffman else _quantization_in(body)
+    if found == _MALFORMED:
+        kind = "Huffman" if is_huffman else "quantization"
+        raise RefusedImage("damaged", f"a {kind} table of the JPEG is malformed")
+    if is_huffman:
+        return Tables(tables.quantization, tables.huffman | found)
+    replaced = (found & 0xF) << 4
+    return Tables(tables.quantization & ~replaced | found, tables.huffman)
+
+
 def _quantization_in(body: bytes) -> int:
     found, at = 0, 0
     while at < len(body):
