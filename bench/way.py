@@ -13,7 +13,7 @@ import statistics
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -54,12 +54,9 @@ class InTurns:
         seconds: of ``write_shard`` and of each other step, over all images so far.
     """
 
-    def __init__(
-        self, source: Source, entries: Iterable[ImageEntry], steps: Callable[[Turn], Steps]
-    ) -> None:
+    def __init__(self, files: Sequence[File], steps: Callable[[Turn], Steps]) -> None:
         self.seconds: Seconds = defaultdict(float)
-        self._source = source
-        self._entries = iter(entries)
+        self._files = files
         self._steps = steps
         self._number = 0
         self._resumed = 0.0
@@ -69,25 +66,30 @@ class InTurns:
 
     def image_done(self, class_name: str, image: bytes | None) -> None:
         stopped = time.thread_time()
-        entry = next(self._entries)
         assert image is not None
         if self._number:  # The first image also waits for the manifest.
-            self.seconds[WHOLE] += stopped - self._resumed
-            steps = self._steps(Turn(entry, self._source.fetch(entry), image))
+            self.seconds[WHOLE] += stopped - self._resumed - _seconds(_nothing)
+            # Not the file that was just read, which is in the processor's cache.
+            other = self._files[(self._number + len(self._files) // 2) % len(self._files)]
+            steps = self._steps(Turn(other, image))
             # Who comes second finds the bytes in the cache.
             for name, step in list(steps.items())[:: 1 if self._number % 2 else -1]:
-                began = time.thread_time()
-                step()
-                self.seconds[name] += time.thread_time() - began
+                self.seconds[name] += _seconds(step) - _seconds(_nothing)
         self._number += 1
         self._resumed = time.thread_time()
 
 
-class Turn(NamedTuple):
-    """An image that ``write_shard`` has written: its entry, its file, and what was stored."""
+class File(NamedTuple):
+    """An image file in memory."""
 
     entry: ImageEntry
     data: bytes
+
+
+class Turn(NamedTuple):
+    """What the steps are run on: a file, and an image as ``write_shard`` has stored it."""
+
+    file: File
     image: bytes
 
 
@@ -99,7 +101,7 @@ class Bare:
         self._square = np.empty((SIZE, SIZE, 3), np.uint8)
 
     def __call__(self, turn: Turn) -> Steps:
-        photo = Photo.of(turn.data, scaled=True)
+        photo = Photo.of(turn.file.data, scaled=True)
         return {BARE: lambda: convert(photo, self._decoded, self._square)}
 
 
@@ -117,7 +119,7 @@ class EachStep:
         self._planes = [np.empty((SIZE, SIZE), np.uint8) for _ in range(3)]
 
     def __call__(self, turn: Turn) -> Steps:
-        entry, data, image = turn
+        (entry, data), image = turn
         pixels = self._process.pixels(data)
         sample = Sample.of(image, entry, "00000-000000", pixels.shape[1::-1])
         record = self._encode(sample)
@@ -132,6 +134,16 @@ class EachStep:
             "framing": lambda: self._write(record),
             "SHA-256": lambda: sha256(image),
         }
+
+
+def _nothing() -> None:
+    """Take the time that it takes to look at the clock."""
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    began = time.thread_time()
+    step()
+    return time.thread_time() - began
 
 
 class _Nowhere:
@@ -166,7 +178,8 @@ class Way:
         total: Seconds = defaultdict(float)
         for shard in plan.shards:
             compared = EachStep(plan, source) if each_step else Bare()
-            turns = InTurns(source, journal.entries(plan, shard), compared)
+            entries = journal.entries(plan, shard)
+            turns = InTurns([File(entry, source.read(entry)) for entry in entries], compared)
             write_shard(shard, run, turns)
             for name, seconds in turns.seconds.items():
                 total[name] += seconds

@@ -107,7 +107,7 @@ class ShardCounter:
         """Return what was done in all attempts, in numbers that only ever grow."""
         tally = self.tally
         return self.lost + Counter(
-            images=tally.stats.images,
+            images=tally.accepted,
             refused=tally.refused,
             read=tally.source_bytes,
             written=tally.file_bytes,

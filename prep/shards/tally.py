@@ -46,12 +46,15 @@ NOTHING_READ = Read.of(b"")
 class Tally:
     """The counts and sums that become a shard's receipt.
 
+    An image is counted when it is done, and its record when that is written, which may be some
+    images later.
+
     Attributes:
         written: records by class.
         stats: channel sums of the images as they were written, before encoding.
         findings: the images that were refused, repaired or kept damaged.
         deep: images written that claim 16 bits a sample, by class.
-        refused: number of images that were not written.
+        refused: number of images that were refused.
         source_bytes: of all image files that were read.
         file_bytes: size of the shard's file so far.
         checksums: of all image files, in their order.
@@ -74,8 +77,13 @@ class Tally:
 
     @property
     def images(self) -> int:
-        """Number of images written or refused."""
+        """Number of images that are done: those that become records, and those refused."""
         return len(self.checksums)
+
+    @property
+    def accepted(self) -> int:
+        """Number of images that become records, or are some already."""
+        return self.images - self.refused
 
     @property
     def shapes(self) -> Counter[tuple[int, int]]:
@@ -91,38 +99,39 @@ class Tally:
         """Return the traits of what was written; see :meth:`prep.images.traits.Traits.of`."""
         return Traits.of(self._noted, self._grids.chroma(), split, shard, framing)
 
-    def accept(self, entry: ImageEntry, read: Read, processed: Processed, length: int) -> None:
-        """Count an image that was written.
+    def accept(self, entry: ImageEntry, read: Read, processed: Processed) -> None:
+        """Count an image that becomes a record."""
+        if processed.note is not None:
+            note = processed.note
+            self._find(entry, note.outcome, note.reason, note.detail)
+        self._count(read, processed.likeness)
+
+    def refuse(self, entry: ImageEntry, read: Read, error: RefusedImage) -> None:
+        """Count an image that becomes none; ``read`` is as much as could be read of it."""
+        self.refused += 1
+        self._find(entry, "refused", error.reason, error.detail)
+        self._count(read, UNKNOWN)
+
+    def add_record(self, row: int, class_name: str, processed: Processed, length: int) -> None:
+        """Count a record that was written; records come in the order of their images.
 
         Args:
-            entry: the image.
-            read: its file.
+            row: index of its image among those of the shard, refused ones included.
+            class_name: its class.
             processed: the result.
-            length: bytes of its record; see :class:`prep.output.index.measures.Measure`.
+            length: of the record in bytes; see :class:`prep.output.index.measures.Measure`.
         """
-        self.written[entry.class_name] += 1
+        self.written[class_name] += 1
         self.measures.append(Measure(length, processed.width, processed.height))
         self.stats += processed.stats
         if processed.grid is not None:
             r, g, b = processed.stats.sums
             luma = (299 * r + 587 * g + 114 * b) // (10 * processed.stats.pixels)
-            self._noted.append(
-                Noted(self.images, processed.width, processed.height, luma, *processed.kind)
-            )
+            self._noted.append(Noted(row, processed.width, processed.height, luma, *processed.kind))
             self._grids.add(processed.grid)
         if processed.bits:
-            before = self.deep.get(entry.class_name, Deep(0, 0))
-            self.deep[entry.class_name] = before + Deep(1, processed.bits)
-        if processed.note is not None:
-            note = processed.note
-            self._find(entry, note.outcome, note.reason, note.detail)
-        self._count_read(read, processed.likeness)
-
-    def refuse(self, entry: ImageEntry, read: Read, error: RefusedImage) -> None:
-        """Count an image that was not written; ``read`` is as much as could be read of it."""
-        self.refused += 1
-        self._find(entry, "refused", error.reason, error.detail)
-        self._count_read(read, UNKNOWN)
+            before = self.deep.get(class_name, Deep(0, 0))
+            self.deep[class_name] = before + Deep(1, processed.bits)
 
     def _find(self, entry: ImageEntry, outcome: Outcome, reason: str, detail: str) -> None:
         self.findings.append(
@@ -135,7 +144,7 @@ class Tally:
             )
         )
 
-    def _count_read(self, read: Read, likeness: int) -> None:
+    def _count(self, read: Read, likeness: int) -> None:
         self.source_bytes += read.size
         self.checksums.append(read.checksum)
         self.likenesses.append(likeness)

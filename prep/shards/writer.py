@@ -14,12 +14,14 @@ from prep.images.decoders.process import configure_process
 from prep.images.depths import Depths
 from prep.images.dimensions import Dimensions
 from prep.images.fitting.framing import Framing
+from prep.images.processor import Processed
 from prep.output.index.measures import measures_to_text
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt
 from prep.output.report.checksums import to_text
+from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
-from prep.shards.formats.base import Sample, record_format, record_key
+from prep.shards.formats.base import RecordFormat, Sample, record_format, record_key
 from prep.shards.isolation.processors import GuardedProcessor
 from prep.shards.opened import OpenedPlan, open_plan
 from prep.shards.reading import ImageReader, by_name, is_settled
@@ -30,6 +32,8 @@ from prep.storage.retry import Retries
 from prep.text import quoted
 
 _PAUSES = (1.0, 4.0)  # seconds before a shard is tried again
+# Results wait until they have so many bytes, or one has waited so many seconds.
+_TOGETHER, _AT_MOST = 1 << 18, 0.05  # 256 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ class Observer(Protocol):
         """Begin an attempt at the first image; ``tally`` grows with it."""
 
     def image_done(self, class_name: str, image: bytes | None) -> None:
-        """Count one more image, which the tally has counted.
+        """Count one more image, which the tally has counted; its record may follow.
 
         Args:
             class_name: its class.
@@ -151,8 +155,7 @@ class _ShardWriter:
     def _write_records(self, file: NewFile, tally: Tally) -> None:
         plan, timeout = self._opened.plan, self._run.image_timeout
         format = record_format(plan.config.format)
-        encode = format.encoder(plan.settings, plan.labels, plan.features)
-        writer = format.writer(file, plan.compression)
+        records = _Records(plan, self._shard, format, file, tally)
         # The file of another attempt: its process has died at this shard, or hangs.
         isolated, hashed = bool(file.others), self._hashed
         guarded = GuardedProcessor(plan.settings, timeout, isolated=isolated, hashed=hashed)
@@ -171,16 +174,11 @@ class _ShardWriter:
                     tally.refuse(entry, read, refusal)
                 else:
                     image = processed.image
-                    key = record_key(self._shard.index, tally.images - tally.refused)
-                    size = processed.width, processed.height
-                    sample = Sample.of(image, entry, key, size)
-                    length = writer.write(encode(sample))
-                    tally.accept(entry, read, processed, length)
-                    tally.file_bytes = file.size
+                    tally.accept(entry, read, processed)
+                    records.add(entry, processed)
                 if self._observer is not None:
                     self._observer.image_done(entry.class_name, image)
-        writer.finish()
-        tally.file_bytes = file.size
+        records.finish()
 
     @property
     def _hashed(self) -> bool:
@@ -219,6 +217,51 @@ class _ShardWriter:
             likenesses=to_text(tally.likenesses) if self._hashed else "",
             measures=measures_to_text(tally.measures),
         )
+
+
+class _Records:
+    """Results on their way into the file of a shard.
+
+    They are written some at a time. The codecs leave little of anything else in a processor's
+    caches, so that this takes much longer for one image alone than for another one after it.
+    """
+
+    def __init__(
+        self, plan: RunPlan, shard: ShardSpec, format: RecordFormat, file: NewFile, tally: Tally
+    ) -> None:
+        self._shard = shard
+        self._file = file
+        self._tally = tally
+        self._encode = format.encoder(plan.settings, plan.labels, plan.features)
+        self._writer = format.writer(file, plan.compression)
+        self._waiting: list[tuple[int, ImageEntry, Processed]] = []
+        self._bytes = 0
+        self._due = 0.0
+
+    def add(self, entry: ImageEntry, processed: Processed) -> None:
+        """Take the result of the image that was counted last."""
+        self._waiting.append((self._tally.images - 1, entry, processed))
+        self._bytes += len(processed.image)
+        if self._bytes >= _TOGETHER or time.monotonic() >= self._due:
+            self._write()
+
+    def finish(self) -> None:
+        """Write what is waiting, and the end of the file."""
+        self._write()
+        self._writer.finish()
+        self._tally.file_bytes = self._file.size
+
+    def _write(self) -> None:
+        for row, entry, processed in self._waiting:
+            key = record_key(self._shard.index, len(self._tally.measures))
+            size = processed.width, processed.height
+            sample = Sample.of(processed.image, entry, key, size)
+            length = self._writer.write(self._encode(sample))
+            self._tally.add_record(row, entry.class_name, processed, length)
+        self._tally.file_bytes = self._file.size
+        self._waiting.clear()
+        self._bytes = 0
+        self._due = time.monotonic() + _AT_MOST
 
 
 def _opened(run: RunRef) -> OpenedPlan:

@@ -39,7 +39,8 @@ def entry(name: str, class_name: str) -> ImageEntry:
 def fill(tally: Tally, images: int, class_name: str = "cat") -> Tally:
     for number in range(images):
         processed = Processed(b"123", ONE, width=2, height=2)
-        tally.accept(entry(f"{number}.jpg", class_name), Read.of(b"12345"), processed, length=7)
+        tally.accept(entry(f"{number}.jpg", class_name), Read.of(b"12345"), processed)
+        tally.add_record(number, class_name, processed, length=7)
         tally.file_bytes += 3
     return tally
 
