@@ -16,7 +16,11 @@ from bench.settings import QUALITY, SIZE
 from prep.settings.choices import Interpolation
 
 # What has a benchmark of its own: modules and their arguments.
-_OTHERS = (("bench.way",), ("bench.large_photos", "--rule", "0"))
+_OTHERS = (
+    ("bench.way",),
+    ("bench.large_photos", "--rule", "0"),
+    ("bench.overhead", "--rounds", "1"),
+)
 _RUN = ("run", "--source", "{source}", "--output", "{output}")
 _SAME = ("--size", str(SIZE), "--quality", str(QUALITY), "--images-per-shard", "{per_shard}")
 _WORDS: dict[Ending, tuple[str, ...]] = {
