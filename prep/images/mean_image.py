@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.images.decoders.values import Pixels
+from prep.images.rgbx import rgbx_of
 from prep.parsing import Fields
 from prep.settings.image_settings import ImageSettings
 
@@ -144,6 +145,10 @@ def grid_of(pixels: Pixels, side: int) -> Pixels:
     The mean of many images is smooth: samples show it as well as averages, which take twenty times
     as long.
     """
+    rgbx = rgbx_of(pixels)
+    if rgbx is not None:
+        points = cv2.resize(rgbx, (side, side), interpolation=cv2.INTER_NEAREST)
+        return cv2.cvtColor(points, cv2.COLOR_RGBA2RGB)  # type: ignore[return-value]
     grid = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_NEAREST)
     if grid.ndim == 2:  # OpenCV drops the one channel.
         return cv2.cvtColor(grid, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]

@@ -15,6 +15,7 @@ from prep.images.fitting.fitter import Canvas, make_fitter
 from prep.images.fitting.framing import Framing
 from prep.images.likeness.hashing import UNKNOWN, hash_pixels
 from prep.images.mean_image import grid_of, grid_side
+from prep.images.rgbx import as_rgb
 from prep.images.stats import ChannelStats, channel_sums
 from prep.settings.image_settings import ImageSettings
 
@@ -62,7 +63,8 @@ class ImageProcessor:
         self._decoder = Decoder(settings, padded=self._fit.padded)
         self._canvas = Canvas(*shape, settings.background) if settings.fit == "pad" else None
         self._gray = settings.mode == "gray"
-        planes = settings.channels if settings.same_size else 0
+        channels = 4 if self._fit.padded and settings.channels == 3 else settings.channels
+        planes = channels if settings.same_size else 0
         self._planes = [np.empty(shape, np.uint8) for _ in range(planes)]
         self._grid_side = grid_side(settings)
         self._keeps = settings.keep_fitting
@@ -102,7 +104,9 @@ class ImageProcessor:
     def _fitted(self, decoded: Decoded) -> Pixels:
         """Return the pixels of the size asked for, in sRGB."""
         pixels = self._fit(decoded)
-        return pixels if decoded.profile is None else pixels_to_srgb(pixels, decoded.profile)
+        return (
+            pixels if decoded.profile is None else pixels_to_srgb(as_rgb(pixels), decoded.profile)
+        )
 
     def _finished(self, pixels: Pixels) -> Pixels:
         """Return fitted pixels with padding and in the colours that were asked for."""
@@ -117,7 +121,7 @@ def luma(pixels: Pixels) -> Pixels:
     >>> luma(np.array([[[9, 9, 9], [255, 0, 0]]], np.uint8)).tolist()
     [[[9], [76]]]
     """
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]  # type: ignore[return-value]
+    return cv2.cvtColor(as_rgb(pixels), cv2.COLOR_RGB2GRAY)[..., None]  # type: ignore[return-value]
 
 
 # A kept file may have metadata and more beside its pixels, but must fit into a record: see

@@ -171,8 +171,8 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
     Args:
         pixels: uint8 (height, width, 3), RGB; or (height, width, 1), gray, which counts as three
             equal channels.
-        planes: an array (height, width) for each channel, to split them into, for callers with
-            many images of one size.
+        planes: an array (height, width) for each channel, or byte of a pixel, to split them into,
+            for callers with many images of one size.
     """
     height, width, number = pixels.shape
     rgbx = rgbx_of(pixels)

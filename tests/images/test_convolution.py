@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cykooz_resizer
 import numpy as np
@@ -139,7 +140,7 @@ def test_the_bytes_are_the_same_with_and_without_simd(
     pixels, found = noise(height, width), []
     for extensions in (CpuExtensions.none, *extensions_here()):
         kernel = convolution.ConvolutionKernel(interpolation)
-        kernel._resizer.cpu_extensions = extensions
+        kernel._resizer.set_cpu_extensions(extensions.value)
         for columns_first in (False, True):
             box = Box(0.25, 0.5, height - 0.5, width - 1)
             found.append(kernel(pixels, box, 64, 61, columns_first=columns_first).tobytes())
@@ -192,6 +193,6 @@ def test_the_pixels_of_a_jpeg_have_four_bytes_all_the_way() -> None:
 
 
 def test_a_pillow_whose_memory_is_not_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cykooz_resizer.Resizer, "resize_pil", lambda *_: None)
+    monkeypatch.setattr(convolution, "RustResizer", Mock)
     with pytest.raises(PrepError, match=r"cykooz-resizer \d.* Pillow \d"):
         convolution.require_working.__wrapped__()

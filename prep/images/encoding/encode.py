@@ -13,7 +13,7 @@ from PIL import Image
 from prep.images.decoders.values import Pixels
 from prep.images.encoding.png_writer import png_of
 from prep.images.fitting.resizer import Resizer
-from prep.images.rgbx import rgbx_of
+from prep.images.rgbx import as_rgb, rgbx_of
 from prep.settings.choices import RGB, Encoding
 
 #: JPEG quality of thumbnails.
@@ -36,9 +36,11 @@ def make_encoder(encoding: Encoding, quality: int, mean: RGB | None) -> Encoder:
     encoders: dict[Encoding, Encoder] = {
         "jpeg": lambda pixels: jpeg_of(pixels, quality),
         "webp": lambda pixels: webp_of(pixels, quality),
-        "png": png_of,
-        "raw": lambda pixels: pixels.tobytes(),
-        "float32": lambda pixels: (pixels.astype("<f4") - offset[: pixels.shape[2]]).tobytes(),
+        "png": lambda pixels: png_of(as_rgb(pixels)),
+        "raw": lambda pixels: as_rgb(pixels).tobytes(),
+        "float32": lambda pixels: (
+            as_rgb(pixels).astype("<f4") - offset[: pixels.shape[2]]
+        ).tobytes(),
     }
     offset = np.array(mean or (0, 0, 0), "<f4")
     return encoders[encoding]
@@ -49,7 +51,7 @@ def jpeg_of(pixels: Pixels, quality: int) -> bytes:
     if (rgbx := rgbx_of(pixels)) is not None:
         return _encode_jpeg(rgbx, quality, "RGBX", "420")
     colours, chroma = ("RGB", "420") if pixels.shape[2] == 3 else ("GRAY", "Gray")
-    return _encode_jpeg(np.ascontiguousarray(pixels), quality, colours, chroma)
+    return _encode_jpeg(as_rgb(pixels), quality, colours, chroma)
 
 
 def _encode_jpeg(pixels: Pixels, quality: int, colours: str, chroma: str) -> bytes:
@@ -60,7 +62,7 @@ def _encode_jpeg(pixels: Pixels, quality: int, colours: str, chroma: str) -> byt
 def webp_of(pixels: Pixels, quality: int) -> bytes:
     """Encode pixels, uint8 (height, width, 3), RGB, as lossy WebP."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=_WEBP_METHOD)
+    Image.fromarray(as_rgb(pixels)).save(file, "WEBP", quality=quality, method=_WEBP_METHOD)
     return file.getvalue()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from prep.images.decoders.values import Decoded, Pixels
-from prep.images.fitting.framing import Framing, Placement, shrink, stored_placement
+from prep.images.fitting.framing import Framing, Placement, placement_of, shrink, stored_placement
 from prep.images.fitting.orientation import UPRIGHT, upright, upright_size
 from prep.images.geometry import Area, Box, area_around
 from prep.images.rgbx import rgb_view, rgbx_of
@@ -58,6 +59,7 @@ class ExactFitter:
     def __init__(self, framing: Framing, kernel: Kernel) -> None:
         self._framing = framing
         self._kernel = kernel
+        self._cut = lru_cache(maxsize=4096)(partial(_cut_of, framing, kernel.radius))
         self.padded = kernel.padded
 
     def factor(self, height: int, width: int, orientation: int) -> int:
@@ -68,52 +70,105 @@ class ExactFitter:
         """See :class:`prep.images.geometry.Needed`."""
         placement = stored_placement(self._framing, height, width, orientation)
         box = placement.box(height, width)
-        return area_around(box, self._margins(box, placement), height, width)
+        return area_around(box, _margins(self._kernel.radius, box, placement), height, width)
 
     def __call__(self, decoded: Decoded) -> Pixels:
         """See :class:`prep.images.fitting.fitter.Fitter`."""
-        orientation = decoded.orientation
-        stored = stored_placement(self._framing, decoded.height, decoded.width, orientation)
-        placement = stored.transposed() if UPRIGHT[orientation].transpose else stored
-        box = self._box(decoded, stored)
-        pixels = upright(decoded.pixels, orientation)
-        if not placement.resized:
-            top, left = math.floor(box.top), math.floor(box.left)
-            copied = pixels[top : top + placement.height, left : left + placement.width]
-            return np.ascontiguousarray(copied)
-        area = area_around(box, self._margins(box, placement), *pixels.shape[:2])
+        pixels, orientation = decoded.pixels, decoded.orientation
+        if orientation != 1:
+            pixels = upright(pixels, orientation)
+        rows, columns, _ = pixels.shape
+        place = _Place(decoded.top, decoded.left, rows, columns, decoded.factor)
+        cut = self._cut(decoded.height, decoded.width, orientation, place)
+        top, left, bottom, right = cut.area
+        if not cut.resized:
+            return np.ascontiguousarray(pixels[top:bottom, left:right])
+        box = cut.box
         if self.padded and (rgbx := rgbx_of(pixels)) is not None:
-            area = area._replace(left=0)  # Whole rows lie together.
-            source = rgb_view(rgbx[area.top : area.bottom])
+            source = pixels if bottom - top == rows else rgb_view(rgbx[top:bottom])
+            box = cut.box_in_rows
         else:
-            source = pixels[area.top : area.bottom, area.left : area.right]
-        part = box._replace(top=box.top - area.top, left=box.left - area.left)
-        size = placement.height, placement.width
-        rows, columns = upright_size(decoded.height, decoded.width, orientation)
-        order = is_tall(rows, columns, *(placement.whole or size))
-        return self._kernel(source, part, *size, columns_first=order)
+            source = pixels[top:bottom, left:right]
+        return self._kernel(source, box, cut.height, cut.width, columns_first=cut.columns_first)
 
-    def _box(self, decoded: Decoded, stored: Placement) -> Box:
-        """Return the position of the part among the decoded pixels, once these are upright."""
-        transpose, flip_rows, flip_columns = UPRIGHT[decoded.orientation]
-        top, left, height, width = stored.box(decoded.height, decoded.width, decoded.factor)
-        top, left = top - decoded.top, left - decoded.left
-        rows, columns, _ = decoded.pixels.shape
-        if transpose:
-            top, left, height, width, rows, columns = left, top, width, height, columns, rows
-        return Box(
-            rows - top - height if flip_rows else top,
-            columns - left - width if flip_columns else left,
-            height,
-            width,
-        )
 
-    def _margins(self, box: Box, placement: Placement) -> tuple[int, int]:
-        rows, columns = box.height / placement.height, box.width / placement.width
-        return self._margin(rows), self._margin(columns)
+class _Place(NamedTuple):
+    """The position of decoded pixels in an image: see :class:`Decoded`, and their upright shape."""
 
-    def _margin(self, scale: float) -> int:
-        return math.ceil(self._kernel.radius * max(scale, 1)) + 1
+    top: int
+    left: int
+    rows: int
+    columns: int
+    factor: int
+
+
+class _Cut(NamedTuple):
+    """The part of upright pixels that becomes the result.
+
+    Attributes:
+        area: the pixels that the result depends on.
+        box: the part, in pixels of the area.
+        box_in_rows: the part, in pixels of all of the area's rows.
+        height, width: of the result.
+        columns_first: the order of the passes.
+        resized: False if each pixel of the area is one of the result.
+    """
+
+    area: Area
+    box: Box
+    box_in_rows: Box
+    height: int
+    width: int
+    columns_first: bool
+    resized: bool
+
+
+def _cut_of(
+    framing: Framing, radius: int, height: int, width: int, orientation: int, place: _Place
+) -> _Cut:
+    """Return the part of upright pixels that a framing takes.
+
+    Args:
+        radius: of the kernel.
+        height, width, orientation: of the whole image, as it is stored.
+    """
+    rows, columns = upright_size(height, width, orientation)
+    placement = placement_of(framing, rows, columns)
+    size = placement.height, placement.width
+    box = _upright_box(
+        placement.stored(orientation).box(height, width, place.factor), place, orientation
+    )
+    if not placement.resized:
+        top, left = math.floor(box.top), math.floor(box.left)
+        area = Area(top, left, top + placement.height, left + placement.width)
+        return _Cut(area, box, box, *size, columns_first=False, resized=False)
+    area = area_around(box, _margins(radius, box, placement), place.rows, place.columns)
+    in_rows = box._replace(top=box.top - area.top)
+    box = in_rows._replace(left=box.left - area.left)
+    columns_first = is_tall(rows, columns, *(placement.whole or size))
+    return _Cut(area, box, in_rows, *size, columns_first, resized=True)
+
+
+def _upright_box(stored: Box, place: _Place, orientation: int) -> Box:
+    """Return the position of a part among the decoded pixels, once these are upright."""
+    transpose, flip_rows, flip_columns = UPRIGHT[orientation]
+    top, left, height, width = stored
+    top, left = top - place.top, left - place.left
+    if transpose:
+        top, left, height, width = left, top, width, height
+    return Box(
+        place.rows - top - height if flip_rows else top,
+        place.columns - left - width if flip_columns else left,
+        height,
+        width,
+    )
+
+
+def _margins(radius: int, box: Box, placement: Placement) -> tuple[int, int]:
+    """Return how many pixels beside a box the kernel reads: above and below, left and right."""
+    scales = box.height / placement.height, box.width / placement.width
+    above, beside = (math.ceil(radius * max(scale, 1)) + 1 for scale in scales)
+    return above, beside
 
 
 def is_tall(rows: int, columns: int, height: int, width: int) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.images.decoders.values import Pixels
+from prep.images.rgbx import as_rgb
 
 #: Hashes of many images.
 Hashes = npt.NDArray[np.uint64]
@@ -48,7 +49,7 @@ def hash_pixels(pixels: Pixels) -> int:
     0
     """
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if colour else pixels
+    gray = cv2.cvtColor(as_rgb(pixels), cv2.COLOR_RGB2GRAY) if colour else pixels
     small = cv2.resize(gray, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
     coefficients = _COSINES @ small @ _COSINES.T
     return int.from_bytes(np.packbits(coefficients[_ROWS, _COLUMNS] > 0).tobytes())
