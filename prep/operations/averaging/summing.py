@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def sum_images(portion: Portion) -> Part:
     Raises:
         StorageUnavailable: it does not answer; a mean of what else is there would be another one.
     """
-    tally, decoder = _Tally(portion.method), Decoder()
+    tally, decoder = _Tally(portion.method), _memory().decoder
     refused: list[ImageNote] = []
     storage = portion.files[0] if portion.files and is_url(portion.files[0]) else os.sep
     found = _found_here(portion.files)
@@ -177,6 +178,28 @@ class _Eighth:
         return whole_area(height, width)
 
 
+class _Memory(threading.local):
+    """Memory of a thread, which is kept from task to task: mapping and zeroing pages takes time."""
+
+    def __init__(self) -> None:
+        self.decoder = Decoder()
+        self._planes = np.empty(3 * _KEPT_PIXELS, np.uint8)
+
+    def planes(self, pixels: Pixels) -> list[Pixels] | None:
+        """Return an array for each channel of an image; None if it is large or gray."""
+        height, width, channels = pixels.shape
+        size = height * width
+        if channels != 3 or size > _KEPT_PIXELS:
+            return None
+        # Side by side: the less memory there is between them, the more of it is in the cache.
+        return [*self._planes[: 3 * size].reshape(3, height, width)]
+
+
+@cache
+def _memory() -> _Memory:
+    return _Memory()
+
+
 class _Tally:
     """Adds up images one after the other."""
 
@@ -184,7 +207,6 @@ class _Tally:
         self._method = method
         self._needed: Needed = _Eighth() if method.approximate else Everything()
         self._squares = method.std and not method.approximate
-        self._kept = np.empty((3, _KEPT_PIXELS), np.uint8) if self._squares else None
         self._number = 0  # of approximated images
         self._sums: dict[int, GroupSums] = {}
         self._approximated: dict[int, GroupSums] = {}
@@ -230,12 +252,7 @@ class _Tally:
         )
 
     def _with_squares(self, pixels: Pixels) -> GroupSums:
-        height, width, channels = pixels.shape
-        size = height * width
-        planes = None
-        if self._kept is not None and channels == 3 and size <= _KEPT_PIXELS:
-            planes = [plane[:size].reshape(height, width) for plane in self._kept]
-        stats = channel_sums(pixels, planes)
+        stats = channel_sums(pixels, _memory().planes(pixels))
         assert stats.products is not None
         return image_group(stats.sums, (*stats.squares, *stats.products))
 
