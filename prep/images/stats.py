@@ -177,8 +177,12 @@ def channel_sums(pixels: Pixels, planes: Sequence[Pixels] | None = None) -> Chan
     height, width, number = pixels.shape
     rgbx = rgbx_of(pixels)
     channels = cv2.split(pixels if rgbx is None else rgbx, planes)[:number]
-    sums = [int(cv2.norm(plane, cv2.NORM_L1)) for plane in channels]
-    squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in channels]
+    # Both of a plane while it is in the cache, from the last one, which was written last.
+    both = [
+        (int(cv2.norm(plane, cv2.NORM_L1)), round(cv2.norm(plane, cv2.NORM_L2SQR)))
+        for plane in reversed(channels)
+    ]
+    sums, squares = [s for s, _ in reversed(both)], [q for _, q in reversed(both)]
     if number == 1:
         sums, squares = 3 * sums, 3 * squares
         products = squares
