@@ -12,6 +12,7 @@
     photos.py     the images
     strictness.py what strict decoding and looking at headers cost (``python -m bench.strictness``)
     way.py        what each step of an image's way costs (``python -m bench.way``)
+    mean.py       a mean against bare decoding: ``python -m bench.mean``
     encodings.py  what each encoding takes, in bytes and in time (``python -m bench.encodings``)
     verify.py     verifying against bare decoding: ``python -m bench.verify``
     near_duplicates.py  images that look alike (``python -m bench.near_duplicates``)

@@ -1,9 +1,9 @@
 """The cost of a mean over that of decoding: ``python -m bench.mean``.
 
 Photos are decoded strictly and in full by bare simplejpeg into memory that is kept, from memory and
-from files; and what ``prep mean`` does is done by the function that its workers call. All take turns
-task by task, in one process and in another order each time, so that whatever else the machine does
-meets all of them alike. What counts is the processor time of the thread.
+from files; and what ``prep mean`` does is done by the function that its workers call. All take
+turns task by task, in one process and in another order each time, so that whatever else the machine
+does meets all of them alike. What counts is the processor time of the thread.
 """
 
 from __future__ import annotations

@@ -543,10 +543,14 @@ def mixed(tmp_path: Path) -> Path:
 
 
 def test_the_mean_of_images_weighs_each_the_same(mixed: Path, tmp_path: Path) -> None:
-    process = finished("mean", "-i", "mixed/**/*.png", "-o", "mean.json", cwd=tmp_path)
+    options = ("--sample", "0.9", "--seed", "3", "--no-std")
+    process = finished("mean", "-i", "mixed/**/*.png", "-o", "mean.json", *options, cwd=tmp_path)
     mean = read_json(tmp_path / "mean.json")
     assert (mean["R"], mean["G"], mean["B"]) == (30, 30, 30)
     assert "R 30.000  G 30.000  B 30.000" in process.stdout
+    assert mean["sample"] == {"fraction": 0.9, "seed": 3, "drawn": 2, "of": 2}
+    assert re.search(r"standard error +│ +R 0.000  G 0.000  B 0.000 ", process.stdout)
+    assert "std" not in mean
 
 
 @pytest.mark.slow
@@ -600,6 +604,9 @@ def test_the_article_s_command_for_shards(tmp_path: Path) -> None:
         (["-i", "photos", "-o", "m.json", "--weight", "class"], ["'class'", "image", "pixel"]),
         # No input.
         (["-o", "m.json"], ["input: missing"]),
+        # Samples that are none.
+        (["photos", "-o", "m.json", "--sample", "2"], ["sample: got 2", "fraction"]),
+        (["photos", "-o", "m.json", "--seed", "2"], ["seed: got 2 without sample"]),
     ],
 )
 def test_a_mean_that_cannot_be_had_is_said_in_one_line(

@@ -22,6 +22,7 @@ from prep.display.live import Scene, Screen
 from prep.display.markup import Curve, curve, environment
 from prep.display.objects import _TEMPLATES, class_table
 from prep.monitoring.counts import LiveCounts, RefusedName, SplitCounts
+from prep.operations.averaging.mean_report import ApproximationFacts, SampleFacts
 from prep.output.report.verdict import RUNNING, Verdict
 from prep.text import Displayable
 from tests.support.browser import screenshot
@@ -423,3 +424,26 @@ def test_all_that_shows_itself_has_a_template() -> None:
     shown = {kind.__name__ for kind in types if issubclass(kind, Displayable)}
     assert shown >= {"Config", "RunReport", "ExportReport", "IndexReport"}
     assert shown <= set(_TEMPLATES)
+
+
+def test_a_mean_says_what_it_is_not_exact_by() -> None:
+    channels = {"R": 1.0, "G": 2.0, "B": 3.0}
+    report = prep.MeanReport(
+        mean=channels,
+        std=None,
+        covariance=None,
+        images=99,
+        weight="image",
+        refused=(),
+        standard_error={"R": 0.1, "G": 0.2, "B": 0.3},
+        sample=SampleFacts(fraction=0.1, seed=7, drawn=100, of=1000),
+        approximation=ApproximationFacts(images=90, checked=5, bias=channels),
+    )
+    assert "std RGB none" not in (text := Tags(report._repr_html_()).text)
+    for words in (
+        "standard error R 0.100 G 0.200 B 0.300",
+        "sample 100 of 1,000 images, seed 7",
+        "decoded at 1/8 90 images",
+        "bias subtracted R 1.000 G 2.000 B 3.000, measured on 5 decoded in full as well",
+    ):
+        assert words in text
