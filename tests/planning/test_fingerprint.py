@@ -51,7 +51,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "size": ("224x256", {}),
     "fit": ("pad", {}),
     "enlarge": ("never", {}),
-    "geometry": ("torchvision", {"interpolation": "cubic"}),
+    "geometry": ("torchvision", {}),
     "mode": ("gray", {}),
     "quality": (80, {}),
     "keep_fitting": (True, {}),
