@@ -110,8 +110,8 @@ class JpegDecoder:
             pixels, factor = (pixels, factor) if converted is None else (converted, 1)
             profile = None
         kind = _KINDS.get(len(components), JPEG)
-        decoded = Decoded(pixels, height, width, factor, header.orientation, profile, note)
-        return decoded._replace(kind=kind, plain=plain)
+        turn = header.orientation
+        return Decoded(pixels, height, width, factor, turn, profile, note, kind=kind, plain=plain)
 
     def _decode_with_remedies(
         self, data: bytes, header: JpegHeader, factor: int, complaint: str
