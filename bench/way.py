@@ -13,7 +13,7 @@ import statistics
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -30,17 +30,20 @@ from prep.images.decoders.jpeg.header import read_jpeg_header
 from prep.images.decoders.process import configure_process
 from prep.images.mean_image import grid_of, grid_side
 from prep.images.processor import ImageProcessor
+from prep.images.rgbx import rgbx_of
 from prep.images.stats import channel_sums
 from prep.operations.outlook import plan as make_plan
 from prep.output.journal import Journal
 from prep.output.report.checksums import checksum
 from prep.planning.plan import RunPlan
 from prep.settings.choices import Interpolation
+from prep.settings.image_settings import ImageSettings
 from prep.shards.formats.base import Sample, record_format
 from prep.shards.tally import Tally
 from prep.shards.writer import RunRef, write_shard
 from prep.sources.base import ImageEntry, Source
 
+DEFAULT: Interpolation = ImageSettings().interpolation
 BARE, WHOLE, PROCESSOR = "bare", "write_shard", "image processor"
 
 Seconds = defaultdict[str, float]
@@ -116,18 +119,19 @@ class EachStep:
         format = record_format(plan.config.format)
         self._encode = format.encoder(plan.settings, plan.labels, plan.features)
         self._write = format.writer(_Nowhere()).write
-        self._planes = [np.empty((SIZE, SIZE), np.uint8) for _ in range(3)]
+        self._planes = [np.empty((SIZE, SIZE), np.uint8) for _ in range(4)]
 
     def __call__(self, turn: Turn) -> Steps:
         (entry, data), image = turn
         pixels = self._process.pixels(data)
         sample = Sample.of(image, entry, "00000-000000", pixels.shape[1::-1])
         record = self._encode(sample)
+        planes = self._planes[: 3 if rgbx_of(pixels) is None else 4]
         return self._bare(turn) | {
             PROCESSOR: lambda: self._process(data),
             "read": lambda: self._source.fetch(entry),
             "header": lambda: read_jpeg_header(data),
-            "channel sums": lambda: channel_sums(pixels, self._planes),
+            "channel sums": lambda: channel_sums(pixels, planes),
             "grid": lambda: grid_of(pixels, self._side),
             "checksum": lambda: checksum(data),
             "Example": lambda: self._encode(sample),
@@ -192,30 +196,42 @@ def line(name: str, rounds: Sequence[Seconds]) -> str:
     return f"{name:16}{statistics.median(shares):7.1f}  ({min(shares):.1f} to {max(shares):.1f})"
 
 
+def lines(way: Way, images: int, rounds: int) -> Iterator[str]:
+    """Measure a way, and yield the lines that say what it found."""
+    way.measure()  # This warms up.
+    whole = [way.measure() for _ in range(rounds)]
+    steps = [way.measure(each_step=True) for _ in range(rounds)]
+    bare = statistics.median(each[BARE] for each in whole) / (images - 1)
+    yield f"{images} images, {rounds} rounds; {BARE} is {bare * 1e6:,.0f} µs"
+    yield line(WHOLE, whole)
+    for name in steps[0]:
+        if name not in (WHOLE, BARE):
+            yield line(name, steps)
+
+
 @click.command()
 @photos_option
 @click.option("--images", type=click.IntRange(min=10), default=500, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option(
     "--interpolation",
+    "interpolations",
     type=click.Choice(get_args(Interpolation)),
-    default="linear",
+    multiple=True,
+    default=("linear", DEFAULT),
     show_default=True,
 )
-def main(photos: Path | None, images: int, rounds: int, interpolation: Interpolation) -> None:
+def main(
+    photos: Path | None, images: int, rounds: int, interpolations: tuple[Interpolation, ...]
+) -> None:
     """Measure what each step of an image's way costs, the bare loop being 100."""
     configure_process()
     tune_allocator()
-    way = Way(link_set(collect_originals(photos, DATA), DATA, images), images, interpolation)
-    way.measure()  # This warms up.
-    whole = [way.measure() for _ in range(rounds)]
-    steps = [way.measure(each_step=True) for _ in range(rounds)]
-    bare = statistics.median(each[BARE] for each in whole) / (images - 1)
-    click.echo(f"{images} images, {interpolation}, {rounds} rounds; {BARE} is {bare * 1e6:,.0f} µs")
-    click.echo(line(WHOLE, whole))
-    for name in steps[0]:
-        if name not in (WHOLE, BARE):
-            click.echo(line(name, steps))
+    source = link_set(collect_originals(photos, DATA), DATA, images)
+    for interpolation in interpolations:
+        click.echo(f"{interpolation}:")
+        for told in lines(Way(source, images, interpolation), images, rounds):
+            click.echo(told)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def test_an_image_is_counted_at_once_and_its_record_when_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, waits: bool
 ) -> None:
     monkeypatch.setattr("prep.shards.writer._AT_MOST", 3600.0)  # However slow the machine is.
-    photos = write_tree(tmp_path / "photos", {"train": {"cat": IMAGES - 1, "dog": {"bad.jpg": b"no"}}})
+    classes = {"cat": IMAGES - 1, "dog": {"bad.jpg": b"no image"}}
+    photos = write_tree(tmp_path / "photos", {"train": classes})
     config = prep.Config(
         source=str(photos), output=str(tmp_path / "out"), size=size, encoding="raw"
     )
