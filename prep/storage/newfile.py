@@ -75,9 +75,10 @@ class NewFile(abc.ABC):
         size: bytes written so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before_publishing: Callable[[], None] | None) -> None:
         self.size = 0
         self._digest = hashlib.sha256()
+        self._before_publishing = before_publishing
 
     def __enter__(self) -> Self:
         self._block = self._writing()
@@ -85,7 +86,11 @@ class NewFile(abc.ABC):
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        self._block.__exit__(*raised)
+        try:
+            self._block.__exit__(*raised)
+        finally:
+            # It may know this file, and all of a shard: none of that is to wait for the collector.
+            self._before_publishing = None
 
     @abc.abstractmethod
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -124,12 +129,11 @@ class AtomicFile(NewFile):
         tag: str = "",
         before_publishing: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(before_publishing)
         self._path = path
         self._within = within or path.parent
         self._durable = durable
         self._tag = tag
-        self._before_publishing = before_publishing
         self._waiting: list[bytes] = []
         self._written = self._handed_over = 0
         self._others: list[str] = []

@@ -36,10 +36,9 @@ class Upload(NewFile):
         tag: str = "",
         before_publishing: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(before_publishing)
         self._path = path
         self._tag = tag
-        self._before_publishing = before_publishing
         self._temporary = path.parent / temporary_name(tag)
         self._others: list[str] = []
 

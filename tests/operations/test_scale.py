@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
+import logging
 import os
 import pickle
 import subprocess
@@ -29,15 +31,18 @@ from prep.errors import BadImageError, ShardError, StorageUnavailable
 from prep.execution import dask, writing
 from prep.execution.dask import DaskExecutor
 from prep.execution.executor import TaskEvent
-from prep.execution.writing import write_shards
+from prep.execution.writing import write_counted, write_shards
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState
 from prep.monitoring.heartbeat import task_of
+from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
 from prep.output.report.checksums import to_text
 from prep.planning.shards import ShardSpec, plan_shards
+from prep.shards.tally import Tally
 from prep.shards.writer import RunRef
 from tests.support.clusters import wait_until
+from tests.support.pictures import write_tree
 from tests.support.storages import free_port
 
 IMAGES = 1000
@@ -207,6 +212,29 @@ def test_what_leaves_a_worker_is_what_adds_up(run: RunRef) -> None:
     (shard,) = shards(1)
     assert len(pickle.dumps(receipt_of(shard, run))) > 16_000
     assert len(pickle.dumps(note(shard, run))) < 2_000
+
+
+def test_a_worker_keeps_nothing_of_shards_that_are_written(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "photos", {"train": {"cat": 6}})
+    plan = prep.plan(
+        prep.Config(source=str(root), output=str(tmp_path / "shards"), images_per_shard=2)
+    )
+    journal = Journal(plan.config.output)
+    journal.begin(plan)
+    run = RunRef(output=journal.output, digest=plan.fingerprint.digest, run="run")
+    first, *others = plan.shards
+    write_counted(first, run)  # Loads what is loaded once.
+    handlers = len(logging.getLogger("PIL").handlers)
+    gc.collect()
+    gc.disable()  # What is only freed by it piles up until it runs.
+    try:
+        for shard in others:
+            assert write_counted(shard, run)["train"].images == 2
+        left = [found for found in gc.get_objects() if isinstance(found, Tally)]
+    finally:
+        gc.enable()
+    assert not left
+    assert len(logging.getLogger("PIL").handlers) == handlers
 
 
 def test_shards_that_fail_in_different_bags_are_named_and_all_others_are_written(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.metadata
 import logging
 import os
@@ -50,8 +51,10 @@ def captured_stderr() -> Iterator[list[str]]:
             lines += file.read().decode("utf-8", "replace").splitlines()
 
 
-def _silence_libtiff() -> None:
-    """Stop libtiff from printing errors, which Pillow raises."""
+@functools.cache
+def _silence_pillow() -> None:
+    """Stop Pillow and its libtiff from printing errors, which Pillow raises."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     with contextlib.suppress(OSError, AttributeError):  # Pillow was built without it.
         pillow = ctypes.CDLL(_imaging.__file__)  # It exports the names of the linked libtiff.
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
@@ -69,8 +72,7 @@ def configure_process() -> None:
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    _silence_libtiff()
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # It also raises what it logs.
+    _silence_pillow()
 
 
 def opencv_threads() -> int:
