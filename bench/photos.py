@@ -28,7 +28,7 @@ photos_option = click.option(
 
 
 def collect_originals(photos: Path | None, data: Path) -> list[Path]:
-    """Copies photos to ``data``, once, and reads them, so that the system has them in memory.
+    """Copy photos to ``data``, once, and read them, so that the system has them in memory.
 
     Copies, for hard links can't lead to another file system, and should not to files of others.
 
@@ -48,7 +48,7 @@ def collect_originals(photos: Path | None, data: Path) -> list[Path]:
 
 
 def link_set(originals: Sequence[Path], data: Path, count: int, *, copied: bool = False) -> Path:
-    """Makes ``<set>/train/<class>/<name>.JPEG`` with ``count`` images, and returns ``<set>``.
+    """Make ``<set>/train/<class>/<name>.JPEG`` with ``count`` images, and return ``<set>``.
 
     One that is there with that many is used again.
 

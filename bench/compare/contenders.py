@@ -96,7 +96,7 @@ def time_job(job: Job) -> Timing:
 
 @contextlib.contextmanager
 def started(job: Job) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A running job and its output folder, which is checked and then removed at the end."""
+    """Start a job, and yield it with its output folder; in the end, check and remove that."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     os.sync()  # What an earlier run has left to be written is not this one's to wait for.
     folder = Path(tempfile.mkdtemp(dir=SCRATCH))
@@ -168,6 +168,6 @@ def _reap(pids: Set[int]) -> float:
 
 
 def _busy_seconds() -> float:
-    """Seconds that the cores were at work since the start of the machine, all cores together."""
+    """Return the seconds that all cores were at work since the start of the machine."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))

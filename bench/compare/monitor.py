@@ -125,7 +125,7 @@ class _Tree:
 
 
 def observe(job: Job) -> Observation:
-    """Runs a job, and looks at it several times a second."""
+    """Run a job, and look at it several times a second."""
     with started(job) as (process, output):
         tree = _Tree(psutil.Process(process.pid))
         samples = list(_watch(process, tree))
@@ -168,7 +168,7 @@ def _core_use(samples: Sequence[Sample]) -> CoreUse | None:
 
 
 def peak_memory(process: psutil.Process) -> int:
-    """The kernel's own high-water mark where it keeps one, for it misses nothing between looks."""
+    """Return the kernel's own high-water mark where it keeps one: it misses nothing."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
         kilobytes = status.partition("VmHWM:")[2].split(maxsplit=1)[0]
@@ -178,7 +178,7 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 def _private_memory(process: psutil.Process) -> int:
-    """Return 0 where the system does not say."""
+    """Return the bytes that no other process shares; 0 where the system does not say."""
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -22,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bench.peers.programs.examples import example_of
 from bench.settings import QUALITY, SIZE, SPLIT
 
 Image = npt.NDArray[Any]
 
 
 def scale_image(image: Image, size: int) -> Image:
-    """Resizes the shorter side to ``size``."""
+    """Resize the shorter side to ``size``."""
     height, width = image.shape[:2]
     if height <= width:
         return cv2.resize(image, (int(width / height * size), size))
@@ -36,7 +37,7 @@ def scale_image(image: Image, size: int) -> Image:
 
 
 def center_crop(image: Image, size: int) -> Image:
-    """Cuts the margins off, and resizes what still does not fit."""
+    """Cut the margins off, and resize what still does not fit."""
     height, width = image.shape[:2]
     if height <= width and abs(width - size) > 1:
         margin = (width - size) // 2
@@ -49,16 +50,8 @@ def center_crop(image: Image, size: int) -> Image:
     return image
 
 
-def make_example(image: bytes, label: int) -> Any:
-    """A tf.train.Example with an image and its label."""
-    label_feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
-    image_feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
-    features = tf.train.Features(feature={"label": label_feature, "image_raw": image_feature})
-    return tf.train.Example(features=features)
-
-
 def write_shard(files: list[str], path: str, labels: dict[str, int]) -> None:
-    """Writes one shard."""
+    """Write one shard."""
     parameters = [int(cv2.IMWRITE_JPEG_QUALITY), QUALITY]
     with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type=None)) as writer:
         for file in files:
@@ -66,13 +59,13 @@ def write_shard(files: list[str], path: str, labels: dict[str, int]) -> None:
             written, encoded = cv2.imencode(".jpg", image, parameters)
             if written:
                 label = labels[file.split("/")[-2]]
-                writer.write(make_example(encoded.tobytes(), label).SerializeToString())
+                writer.write(example_of(encoded.tobytes(), label))
             else:
                 print("Error processing " + file)
 
 
 def main(source: str, output: str, images_per_shard: str) -> None:
-    """Writes all shards, several processes at a time."""
+    """Write all shards, several processes at a time."""
     files = [str(path) for path in Path(source, SPLIT).glob("*/*.JPEG")]
     labels = {name: i for i, name in enumerate(sorted({file.split("/")[-2] for file in files}))}
     random.shuffle(files)
