@@ -20,6 +20,7 @@ _OTHERS = (
     ("bench.way",),
     ("bench.large_photos", "--rule", "0"),
     ("bench.overhead", "--rounds", "1"),
+    ("bench.mean", "--rounds", "2"),
 )
 _RUN = ("run", "--source", "{source}", "--output", "{output}")
 _SAME = ("--size", str(SIZE), "--quality", str(QUALITY), "--images-per-shard", "{per_shard}")
