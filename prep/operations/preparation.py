@@ -11,7 +11,6 @@ from prep.config.model import Config
 from prep.errors import ConfigError, SourceError
 from prep.execution.local.resources import cores
 from prep.images.colour import CHANNELS
-from prep.images.decoders.process import RESIZER
 from prep.output.journal import Journal
 from prep.output.report.duplicates import without_duplicates
 from prep.parsing import parse_json, read_text
@@ -22,7 +21,7 @@ from prep.planning.splitting.dividing import all_splits, divide_catalog
 from prep.planning.splitting.groups import Groups, groups_of
 from prep.planning.splitting.settled import SettledSplits
 from prep.planning.splitting.subsets import take_subset
-from prep.settings.choices import CONVOLVED, RGB, Mode
+from prep.settings.choices import CONVOLVED, RESIZER, RGB, Mode
 from prep.settings.output_names import require_split_name
 from prep.shards.image_hashes import without_look_alikes
 from prep.shards.opened import WEBP, versions_here

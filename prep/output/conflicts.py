@@ -14,10 +14,12 @@ from prep.planning.fingerprint import (
     GROWING,
     IMAGES,
     LABELS,
+    VERSION_OF,
     describe_changes,
     label_changes,
 )
 from prep.planning.plan import RunPlan
+from prep.settings.choices import RESIZER
 from prep.storage.location import Location
 
 
@@ -46,6 +48,9 @@ def require_room(
             if can_append and differences.keys() <= GROWING
             else ""
         )
+        if stored and differences.keys() - {VERSION_OF + RESIZER} == {"interpolation"}:
+            begun = stored.fingerprint.parts["interpolation"]
+            more = f"to continue it, ask for interpolation {begun}; otherwise "
         raise OutputConflict(
             f"output: {root} already holds a different run ("
             + "; ".join(differences.values())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 Interpolation = Literal["bilinear", "bicubic", "area", "linear", "cubic", "lanczos"]
-#: The interpolations that cykooz-resizer does.
+#: The library that resizes for some interpolations, and these.
+RESIZER = "cykooz-resizer"
 CONVOLVED: frozenset[Interpolation] = frozenset(("bilinear", "bicubic"))
 Fit = Literal["crop", "pad", "shorter", "stretch"]
 Enlarge = Literal["always", "never"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import prep
+from prep.errors import OutputConflict
 from tests.support.clusters import contents
 from tests.support.outputs import placed_here, prepare
 
@@ -81,6 +82,17 @@ def test_a_stopped_output_is_continued_to_the_bytes_that_the_version_before_wrot
     assert receipts(stopped) == receipts(complete)
     assert list(stopped.glob("**/*.partial")) == []
     assert prep.verify(stopped).clean
+
+
+def test_one_begun_with_the_default_of_its_time_asks_for_that_interpolation(home: Path) -> None:
+    today = config("stopped").model_copy(update={"interpolation": "bilinear"})
+    assert today == prep.Config(source="photos", output="stopped", size=16, images_per_shard=3)
+    with pytest.raises(OutputConflict, match="interpolation: area there, bilinear here") as e:
+        prep.run(today)
+    assert "to continue it, ask for interpolation area" in str(e.value)
+    with pytest.raises(OutputConflict) as e:
+        prep.run(today.model_copy(update={"size": 17}))
+    assert "to continue" not in str(e.value)
 
 
 def test_complete_outputs_are_merged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

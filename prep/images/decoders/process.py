@@ -19,8 +19,7 @@ import PIL
 import simplejpeg
 from PIL import _imaging, features
 
-#: The library that resizes for ``bilinear`` and ``bicubic``.
-RESIZER = "cykooz-resizer"
+from prep.settings.choices import RESIZER
 
 
 @contextlib.contextmanager
