@@ -114,8 +114,8 @@ def sum_images(portion: Portion) -> Part:
     ) as files:
         for (path, _), read in files:
             try:
-                data = locate(path).patiently(read) if is_url(path) else read()
-                tally.add(partial(decoder.decode, data))
+                # No name is kept of the data: what is read next can take its memory.
+                tally.add(partial(decoder.decode, _read_now(path, read)))
             except RefusedImage as error:
                 refused.append(ImageNote(path=path, reason=error.reason, detail=error.detail[:200]))
             except OSError as error:
@@ -133,6 +133,10 @@ def sum_shards(portion: Portion) -> Part:
     """
     tally = _Tally(portion.method)
     return tally.part(sum(_add_shard(path, tally, portion.method) for path in portion.files))
+
+
+def _read_now(path: str, read: Callable[[], bytes]) -> bytes:
+    return locate(path).patiently(read) if is_url(path) else read()
 
 
 def _add_shard(path: str, tally: _Tally, method: Method) -> int:
