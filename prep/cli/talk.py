@@ -42,21 +42,22 @@ class Talk:
         """True if results are to be printed for people to read."""
         return not (self.quiet or self.as_json)
 
-    def callbacks(self, title: str) -> list[Callback]:
-        """Return what shows an operation to people or programs, if anything does.
+    def callbacks(self, title: str) -> Iterator[Callback]:
+        """Yield what shows an operation to people or programs, if anything does.
+
+        It is only loaded then, for that takes a while.
 
         Args:
             title: what the operation is called.
         """
-        if self.quiet:
-            return []
-        if self.as_json:
+        if self.as_json and not self.quiet:
             from prep.display.callbacks import CommandEvents
 
-            return [CommandEvents(title, sys.stdout)]
-        from prep.display.displays import display_for
+            yield CommandEvents(title, sys.stdout)
+        elif not self.quiet:
+            from prep.display.displays import display_for
 
-        return display_for(title, progress=True)
+            yield from display_for(title, progress=True)
 
     def started(self, command: str) -> None:
         from prep.settings.distribution import version

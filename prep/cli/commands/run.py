@@ -99,14 +99,18 @@ def run(
 
 
 def _run_and_tell(run_it: Callable[..., RunReport], talk: Talk) -> None:
-    from prep.cli.tables import print_report
-
     try:
         report = run_it(callbacks=talk.callbacks("preparing"))
     except NotAsAsked as error:
-        if talk.to_people and error.report is not None:
-            print_report(error.report)
+        if error.report is not None:
+            _tell(error.report, talk)
         raise
-    if talk.to_people:
-        print_report(report)
+    _tell(report, talk)
     talk.ended(report.to_json(), report.verdict)
+
+
+def _tell(report: RunReport, talk: Talk) -> None:
+    if talk.to_people:
+        from prep.cli.tables import print_report  # Once the work is done: it takes long to load.
+
+        print_report(report)
