@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prep.execution.clusters.choice import ClusterChoice, in_notebook, starting_workers
 from prep.execution.executor import Executor, Workload
-from prep.execution.spawning import end_if_only_imported
+from prep.execution.spawning import end_if_only_imported, start_server, stop_server
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -27,9 +27,15 @@ def require_usable(client: Client | None, choice: ClusterChoice) -> None:
     end_if_only_imported()
     choice.require_workers()
     if client is not None or choice.means_dask:
+        if client is None and choice.starts_here():
+            start_server()  # It loads what workers need while this process loads Dask.
         from prep.execution.clusters import session
 
-        session.require_usable_client(client, choice)
+        try:
+            session.require_usable_client(client, choice)
+        except BaseException:
+            stop_server(within=0)
+            raise
 
 
 @contextlib.contextmanager
@@ -43,7 +49,10 @@ def first_worker_ahead(
     """
     done = not overwrite and os.path.exists(os.path.join(output, "report.json"))
     if client is not None or choice.means_dask or done or _in_a_session():
-        yield
+        try:
+            yield
+        finally:
+            stop_server(within=0)  # There may have been nothing to do, or an error.
         return
     from prep.execution.local.member import started_ahead
 
@@ -77,11 +86,14 @@ def placed(
             yield executor
         return
 
-    from prep.execution.clusters.session import usable_client
-    from prep.execution.dask import DaskExecutor
     from prep.execution.local.member import end_started
 
     end_started()
+    if client is None and choice.starts_here():
+        start_server()
+    from prep.execution.clusters.session import usable_client
+    from prep.execution.dask import DaskExecutor
+
     with usable_client(client, choice, workload.parts, tell) as used:
         yield DaskExecutor(used)
 

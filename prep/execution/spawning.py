@@ -1,7 +1,10 @@
-"""Check that this process can start worker processes, and say what to do if it can't.
+"""Start Dask's worker processes on this machine: quickly, and only where a script allows it.
 
 Each of them begins by importing the script of the process that starts it. If that lacks the guard
 of multiprocessing, it would do there all that it does, and never become a worker.
+
+They are forked from a server of Python's multiprocessing, which has loaded for all of them what
+they need, while this process loads Dask.
 """
 
 from __future__ import annotations
@@ -12,10 +15,15 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 from prep.errors import UsageError
+from prep.execution.interrupts import before_exit, deferred
+from prep.execution.local.own_process import ENVIRONMENT
 
 # Names a folder, in which each process that finds no guard leaves a file.
 _NOTES = "PREP_SCRIPT_WITHOUT_GUARD"
@@ -59,19 +67,109 @@ def require_spawnable() -> None:
 @contextlib.contextmanager
 def noticing_a_missing_guard() -> Iterator[Callable[[], None]]:
     """Yield a function that raises UsageError if a process started in the block found no guard."""
+    with contextlib.ExitStack() as stack:
+        folder = _notes or stack.enter_context(_noting())
+
+        def require_guard() -> None:
+            if folder and os.listdir(folder):
+                raise UsageError(_NO_GUARD) from None
+
+        if folder:  # The server's is gone where it has started workers before.
+            os.makedirs(folder, exist_ok=True)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield require_guard
+
+
+@contextlib.contextmanager
+def _noting() -> Iterator[str]:
+    """Have processes that are started in the block leave notes in the folder that is yielded."""
     try:
         folder = tempfile.mkdtemp(prefix="prep-")
     except OSError:  # Then a cluster will hardly start, and says why.
-        yield lambda: None
+        yield ""
         return
     os.environ[_NOTES] = folder
-
-    def require_guard() -> None:
-        if os.listdir(folder):
-            raise UsageError(_NO_GUARD) from None
-
     try:
-        yield require_guard
+        yield folder
     finally:
         os.environ.pop(_NOTES, None)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+# What workers load, but for pyarrow: that starts a thread, and no thread lives on in a fork.
+_PRELOADED = ("distributed", "numpy", "cv2", "simplejpeg", "PIL.Image", "prep.config.model")
+_ENDS_WITHIN = 1.0  # seconds
+
+# Python's own, of which a process has one.
+_python: Any = forkserver._forkserver
+# What is left when the server stops: first of all, the folder of its processes' notes.
+_server = contextlib.ExitStack()
+_notes = ""
+
+
+def start_server() -> None:
+    """Start the server that workers are forked from, and let it load what they need.
+
+    There is none on macOS, where forks of programs that use its frameworks may crash, and none if
+    somebody else uses Python's.
+
+    Raises:
+        UsageError: Python would let this process start no others.
+    """
+    global _notes
+    require_spawnable()
+    if sys.platform != "linux" or _server_pid() is not None:
+        return
+    loaded = _python._preload_modules
+    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    before_exit(stop_server)
+    with deferred():  # It is not to see Ctrl-C.
+        _notes = _server.enter_context(_noting())
+        os.environ.update(added)
+        forkserver.set_forkserver_preload(list(_PRELOADED))
+        try:
+            forkserver.ensure_running()
+        except OSError:  # Then workers will hardly start, and say why.
+            _end_notes()
+        finally:
+            forkserver.set_forkserver_preload(loaded)
+            for name in added:
+                del os.environ[name]
+
+
+def has_server() -> bool:
+    """Return whether workers can be forked from a server of ours."""
+    return bool(_notes)
+
+
+def stop_server(within: float = _ENDS_WITHIN) -> None:
+    """Stop the server; the next one has the environment of its time.
+
+    It stays if there are workers that were forked from it.
+
+    Args:
+        within: seconds to wait for the end of workers.
+    """
+    import psutil
+
+    until = time.monotonic() + within
+    with contextlib.suppress(psutil.Error):
+        while has_server() and psutil.Process(_server_pid()).children():
+            if time.monotonic() > until:
+                return
+            time.sleep(0.01)
+    if has_server():
+        with deferred():
+            _python._stop()
+            _end_notes()
+
+
+def _end_notes() -> None:
+    global _notes
+    _server.close()
+    _notes = ""
+
+
+def _server_pid() -> int | None:
+    pid: int | None = _python._forkserver_pid
+    return pid

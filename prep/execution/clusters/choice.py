@@ -84,6 +84,12 @@ class ClusterChoice:
             workers = max(1, cores() // max(1, threads))
         return workers if isinstance(workers, int) else None
 
+    def starts_here(self) -> bool:
+        """Return whether this is a cluster of processes of this machine, which is to be started."""
+        spec = self.spec()
+        local = not spec.exists and spec.class_ == "LocalCluster"
+        return local and spec.kwargs.get("processes") is not False
+
     def require_workers(self) -> None:
         """Raise ConfigError if the number of workers is less than 1."""
         if self.workers is not None and self.workers < 1:

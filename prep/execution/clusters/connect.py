@@ -18,13 +18,20 @@ from prep.execution.clusters.jobqueue import describe_uncancelled
 from prep.execution.clusters.plugins import leave_workers, mount_on_workers
 from prep.execution.clusters.spec import ClusterSpec
 from prep.execution.interrupts import deferred, heard, pressed_again
-from prep.execution.spawning import noticing_a_missing_guard
+from prep.execution.spawning import (
+    has_server,
+    noticing_a_missing_guard,
+    start_server,
+    stop_server,
+)
 from prep.execution.workarounds import configured, kill_workers, new_client, require_listener
 from prep.monitoring.link import install_page
 from prep.monitoring.noise import QuietWorker, quietly
 from prep.text import reason_of
 
 _LOGGER = logging.getLogger("prep")
+
+_METHOD = "distributed.worker.multiprocessing-method"
 
 # Errors of a full machine, beside MemoryError. EAGAIN is that of too many processes.
 _FULL = {errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EDQUOT}
@@ -91,7 +98,11 @@ def opened_cluster(choice: ClusterChoice) -> Iterator[Client]:
 
 
 def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack) -> Client:
-    stack.enter_context(configured(deployment.config))
+    if deployment.spawns:
+        start_server()
+        stack.callback(stop_server)
+    forking = {_METHOD: "forkserver"} if deployment.spawns and has_server() else {}
+    stack.enter_context(configured({**forking, **deployment.config}))
     if deployment.start is None:
         client = _connect(deployment)
     else:

@@ -23,16 +23,11 @@ import psutil
 from prep.errors import ClusterError
 from prep.execution.interrupts import deferred
 from prep.execution.local.messages import Job, Look, Ready, Setup
+from prep.execution.local.own_process import ENVIRONMENT
 from prep.storage.locate import granted
 from prep.text import reason_of
 
 MOMENT = 1.0  #: seconds before an impatient user is heard
-# As Dask's nanny and cluster.yaml have it: one thread a process, and freed memory is kept.
-_ENVIRONMENT = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # 128 MiB
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # 32 MiB
-}
 
 
 class CrewMember:
@@ -170,7 +165,7 @@ def _start(theirs: int, *modules: str) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if nowhere else 2,  # What a library prints is none of ours.
             stderr=subprocess.DEVNULL if nowhere else None,
-            env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
+            env={**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
             pass_fds=[descriptor],
         )
     finally:

@@ -11,6 +11,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+#: Environment of worker processes, as Dask's nanny and cluster.yaml have it: libraries use one
+#: thread, and keep freed memory.
+ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # 128 MiB
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # 32 MiB
+}
 _COLLECT_AFTER = 50_000  # objects
 _WITHOUT_PANDAS = ("prep", "pyarrow")  # packages that import it at no line of theirs
 _IMPORTING = "<frozen importlib._bootstrap>"
