@@ -18,6 +18,7 @@
     near_duplicates.py  images that look alike (``python -m bench.near_duplicates``)
     torch_readers.py  readers for PyTorch: ``python -m bench.torch_readers``
     latency.py    a source that answers late: ``python -m bench.latency``
+    starting.py   a small run, by turns with other checkouts: ``python -m bench.starting``
     opening.py    prep.open against a plain loop: ``python -m bench.opening``
     largest.py    memory that the largest image takes: ``python -m bench.largest``
     watching.py   what it costs to be watched: ``python -m bench.watching``

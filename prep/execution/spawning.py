@@ -13,6 +13,7 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -97,7 +98,7 @@ def _noting() -> Iterator[str]:
 
 
 # What workers load, but for pyarrow: that starts a thread, and no thread lives on in a fork.
-_PRELOADED = ("distributed", "numpy", "cv2", "simplejpeg", "PIL.Image", "prep.config.model")
+_PRELOADED = ("distributed", "prep.config.model", "prep.images.processor", "prep.storage.locate")
 _ENDS_WITHIN = 1.0  # seconds
 
 # Python's own, of which a process has one.
@@ -158,8 +159,12 @@ def stop_server(within: float = _ENDS_WITHIN) -> None:
             if time.monotonic() > until:
                 return
             time.sleep(0.01)
-    if has_server():
+    pid = _server_pid()
+    if has_server() and pid is not None:
         with deferred():
+            # By itself, it only ends when all forks of this process have, too.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             _python._stop()
             _end_notes()
 

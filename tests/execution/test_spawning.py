@@ -1,13 +1,16 @@
-"""Scripts that can't start worker processes get one clear error, once."""
+"""Worker processes of this machine: how they start, and one clear error where they can't."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 import prep
@@ -138,3 +141,34 @@ def test_a_process_that_only_imports_a_script_of_others_is_told_so(
     monkeypatch.delenv(spawning._NOTES, raising=False)
     with pytest.raises(prep.PrepError, match='if __name__ == "__main__":'):
         prep.run(prep.Config(source="a", output="b"))
+
+
+def look_around(answers: Any) -> None:
+    loaded = {"distributed", "cv2", "pyarrow"} & set(sys.modules)
+    answers.put((os.getppid(), os.environ["OMP_NUM_THREADS"], loaded))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = multiprocessing.forkserver._forkserver._preload_modules  # type: ignore[attr-defined]
+    spawning.stop_server()
+    spawning.start_server()
+    server = spawning._server_pid()
+    spawning.start_server()  # The same one.
+    assert server == spawning._server_pid()
+    forking = multiprocessing.get_context("forkserver")
+    answers = forking.Queue()
+    worker = forking.Process(target=look_around, args=(answers,))
+    worker.start()
+    assert answers.get(timeout=120) == (server, "1", {"distributed", "cv2"})
+    assert psutil.Process(server).num_threads() == 1
+    worker.join()
+    spawning.stop_server()
+    assert not psutil.pid_exists(server or 0)
+    assert not spawning.has_server()
+    assert "OMP_NUM_THREADS" not in os.environ
+    after = multiprocessing.forkserver._forkserver._preload_modules  # type: ignore[attr-defined]
+    assert after == before

@@ -130,9 +130,9 @@ def started_ahead(*modules: str) -> Iterator[None]:
     Args:
         modules: more that it is to load.
     """
-    with contextlib.suppress(ClusterError), deferred():  # Or else nobody may know of it.
-        _ahead.append(CrewMember(*modules))
     try:
+        with contextlib.suppress(ClusterError), deferred():  # Or else nobody may know of it.
+            _ahead.append(CrewMember(*modules))
         yield
     finally:
         end_started()
