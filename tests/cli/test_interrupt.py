@@ -39,7 +39,8 @@ def receipts(home: Path) -> list[Path]:
 # Python runs this as it begins.
 STALLED = """
 import pathlib, sys, time
-if "prep.execution.local" in sys.orig_argv or "multiprocessing.forkserver" in " ".join(sys.orig_argv):
+command = " ".join(sys.orig_argv)
+if "prep.execution.local" in command or "multiprocessing.forkserver" in command:
     here = pathlib.Path(__file__)
     here.with_name("stalled").touch()
     while not here.with_name("pressed").exists():
@@ -198,7 +199,7 @@ def test_pressed_while_workers_start(where: list[str], home: Path) -> None:
     # The workers' processes are there, and load their libraries only once the key is pressed.
     (home / "sitecustomize.py").write_text(STALLED)
     with Terminal("run", *FLAGS, *where, cwd=home, PYTHONPATH=str(home)) as terminal:
-        wait_until(lambda: (home / "stalled").exists() and "starting 1 worker" in terminal.shown)
+        wait_until(lambda: (home / "stalled").exists() and "starting 2 workers" in terminal.shown)
         terminal.press(CTRL_C)
         wait_until(lambda: "^C" in terminal.shown)
         (home / "pressed").touch()
