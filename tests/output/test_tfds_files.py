@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -152,4 +153,11 @@ def test_there_are_none_where_tfds_can_not_read_the_shards_and_the_run_says_why(
     odd = planned(write_tree(tmp_path / "odd", {"_": {"cat": 1}}), layout="splits")
     assert tfds_files(odd, []) == {}
     assert "no split called '_'" in tfds_obstacle("tfrecord", None, odd.splits)
-    assert tfds_obstacle("tfrecord", None, ["train", "été"]) == ""
+    assert tfds_obstacle("tfrecord", None, {"train": 99_999, "été": 1}) == ""
+    report = replace(
+        report, config={}, splits={"train": {**report.splits["train"], "shards": 10**5}}
+    )
+    assert [text for _, text in report.rows() if "TFDS" in text] == [
+        "no files for TFDS, which finds at most 99,999 shards of a split, and 'train' has 100,000; "
+        "a larger `images_per_shard` makes fewer"
+    ]

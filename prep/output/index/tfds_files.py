@@ -54,15 +54,17 @@ class CountedShard(Protocol):
     def bytes(self) -> int: ...
 
 
-def tfds_obstacle(format: Format, compression: Compression | None, splits: Iterable[str]) -> str:
+def tfds_obstacle(
+    format: Format, compression: Compression | None, shards: Mapping[str, int]
+) -> str:
     """Say why TFDS can't open an output; return an empty text if it can.
 
     Args:
         format: of the shards.
         compression: of the shards.
-        splits: names of the splits.
+        shards: their number, by split.
 
-    >>> tfds_obstacle("tfrecord", None, ["train"]), tfds_obstacle("tfrecord", None, ["_"])
+    >>> tfds_obstacle("tfrecord", None, {"train": 1}), tfds_obstacle("tfrecord", None, {"_": 1})
     ('', "no files for TFDS, which knows no split called '_', without a letter or digit")
     """
     if format != "tfrecord":
@@ -72,11 +74,16 @@ def tfds_obstacle(format: Format, compression: Compression | None, splits: Itera
             f"no indexes and no files for TFDS: shards compressed with {compression} can only be "
             "read from their beginning"
         )
-    for split in splits:
+    for split, count in shards.items():
         if not any(map(str.isalnum, split)) or not _is_unicode(split):
             return (
                 f"no files for TFDS, which knows no split called {quoted(split)}, without a "
                 "letter or digit"
+            )
+        if count > _MOST_SHARDS:
+            return (
+                f"no files for TFDS, which finds at most {_MOST_SHARDS:,} shards of a split, and "
+                f"{quoted(split)} has {count:,}; a larger `images_per_shard` makes fewer"
             )
     return ""
 
@@ -93,17 +100,15 @@ def tfds_files(
         file_format: of the shards; ``array_record`` if they are an export of the output.
 
     Returns:
-        No files where TFDS can't open the output; see :func:`tfds_obstacle`. Nor where a split has
-        more than 99,999 shards, for it would look for other names.
+        No files where TFDS can't open the output; see :func:`tfds_obstacle`.
     """
     written = file_format == "tfrecord"
     format = plan.config.format if written else "tfrecord"
-    if tfds_obstacle(format, plan.compression if written else None, plan.splits):
-        return {}
     by_split: dict[str, list[CountedShard]] = {}
     for shard in shards:
         by_split.setdefault(shard.split, []).append(shard)
-    if any(len(found) > _MOST_SHARDS for found in by_split.values()):
+    counts = {split: len(by_split.get(split, ())) for split in plan.splits}
+    if tfds_obstacle(format, plan.compression if written else None, counts):
         return {}
     of_classes = plan.label_form.target in ("class", "multi")
     names = label_names(plan.labels) if of_classes else None

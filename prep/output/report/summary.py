@@ -97,7 +97,9 @@ def _reader_rows(report: RunReport) -> list[tuple[str, str]]:
     format, compression = report.config.get("format"), report.config.get("compression")
     if format not in (None, "tfrecord"):
         return []
-    obstacle = tfds_obstacle("tfrecord", compression, report.splits)
+    obstacle = tfds_obstacle(
+        "tfrecord", compression, {name: split["shards"] for name, split in report.splits.items()}
+    )
     return [("readers", obstacle)] if obstacle else []
 
 
