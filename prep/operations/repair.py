@@ -16,7 +16,7 @@ from prep.operations.running.work import Commits, Run, write_missing
 from prep.output.conflicts import require_room_for_readers
 from prep.output.findings import Finding, mismatch
 from prep.output.journal import Journal
-from prep.output.receipt import of_outcome
+from prep.output.receipt import of_outcome, total_receipts
 from prep.output.report.checksums import from_text
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
@@ -108,7 +108,7 @@ class Repair:
         run = Run(
             plan=plan,
             journal=self._journal,
-            receipts=receipts,
+            before=total_receipts(receipts),
             missing=chosen,
             events=self._events,
             commits=Commits(self._events, self._journal, receipts),

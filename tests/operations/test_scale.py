@@ -34,6 +34,7 @@ from prep.execution.executor import TaskEvent
 from prep.execution.writing import write_counted, write_shards
 from prep.images.stats import ChannelStats
 from prep.monitoring.counts import ShardState
+from prep.monitoring.events import WorkStarted
 from prep.monitoring.heartbeat import task_of
 from prep.output.journal import Journal
 from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
@@ -355,3 +356,21 @@ def scheduler_of_its_own() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         for process in (worker, scheduler):
             process.kill()
             process.wait()
+
+
+def test_receipts_from_before_are_let_go_of_while_shards_are_written(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "source", {"train": {"cat": 12}})
+    config = prep.Config(source=str(source), output=str(tmp_path / "out"), images_per_shard=2)
+    prep.run(config)
+    (tmp_path / "out/.prep/receipts/train/00003.json").unlink()
+    held = list[int]()
+
+    class Count(prep.Callback):
+        def work_started(self, event: WorkStarted) -> None:
+            digest = prep.plan(config).fingerprint.digest
+            gc.collect()
+            found = [each for each in gc.get_objects() if isinstance(each, ShardReceipt)]
+            held.append(sum(receipt.fingerprint == digest for receipt in found))
+
+    assert prep.run(config, callbacks=[Count()]).resumed_shards == 5
+    assert held == [0]

@@ -37,7 +37,7 @@ from prep.operations.preparation import plan_images, warn_of_labels, warn_of_lab
 from prep.operations.publish import load_ahead, publish
 from prep.operations.running.work import Commits, Run, only_committed, write_missing
 from prep.output.journal import Journal
-from prep.output.receipt import ShardReceipt
+from prep.output.receipt import ShardReceipt, total_receipts
 from prep.output.report.making import Effort
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan
@@ -87,7 +87,7 @@ def carry_out(
             run = Run(
                 plan=plan,
                 journal=journal,
-                receipts=receipts,
+                before=total_receipts(receipts),
                 missing=missing_shards(plan, receipts),
                 events=events,
                 commits=Commits(events, journal, receipts),
@@ -102,6 +102,7 @@ def carry_out(
                     events.stage(f"taking over {counted(len(found.adoptions), 'shard')}")
                 take_over(journal, found.replaces, plan, found.adoptions)
             if run.missing:
+                del found, receipts
                 receipts, effort = _write(run, start, overwrite=aim == "overwrite")
             elif not finished:  # Or else without the lock, and another run may begin right now.
                 journal.begin(plan)
@@ -129,7 +130,7 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
         "%s in %s, %d of them committed",
         counted(plan.images, "image"),
         counted(len(plan.shards), "shard"),
-        len(run.receipts),
+        run.resumed_shards,
     )
     try:
         with start(workload, run.events.stage) as executor:
@@ -153,7 +154,7 @@ def _write(run: Run, start: Start, *, overwrite: bool) -> tuple[Sequence[ShardRe
         seconds=run.seconds,
         start_seconds=ready,
         images=workload.images,
-        resumed_shards=len(run.receipts),
+        resumed_shards=run.resumed_shards,
     )
     return receipts, effort
 
@@ -169,9 +170,10 @@ def _write_until_committed(run: Run, executor: Executor) -> list[ShardReceipt]:
         # Whatever workers have reported, only shards whose receipts are here now are committed.
         receipts = run.journal.committed(run.plan)
         run.commits.tell(receipts)
-        run = replace(run, receipts=receipts, missing=missing_shards(run.plan, receipts))
-        if not run.missing:
+        missing = missing_shards(run.plan, receipts)
+        if not missing:
             return receipts
+        run = replace(run, before=total_receipts(receipts), missing=missing)
     raise ShardError(
         f"output: {counted(len(run.missing), 'shard')} in {run.journal.output}, or their receipts, "
         "keep disappearing: something else removes them, such as another run; stop it, and run "
@@ -188,7 +190,7 @@ def _stopped(run: Run, error: BaseException) -> Interrupted:
         run.commits.tell(committed)
         if counts is not None:
             run.events.emit(only_committed(counts, run.plan, committed))
-    seen = max(len(run.receipts), counts.shards if counts else 0)
+    seen = max(run.resumed_shards, counts.shards if counts else 0)
     why = run.events.token.reason
     return Interrupted(_how_to_resume(run.plan, seen, committed, why))
 

@@ -58,7 +58,8 @@ class Run:
     Attributes:
         plan: the plan, as it was begun in this output; it has the configuration.
         journal: the output.
-        receipts: receipts of the shards that are there already.
+        before: totals of the shards that are there already; their receipts are let go of, which
+            take 5 kB each and more, before the work begins.
         missing: the shards to write.
         events: where to emit what happens.
         commits: tells callbacks of shards that are committed.
@@ -69,12 +70,17 @@ class Run:
 
     plan: RunPlan
     journal: Journal
-    receipts: Sequence[ShardReceipt]
+    before: SplitTotals
     missing: Sequence[ShardSpec]
     events: Events
     commits: Commits
     began: float
     repairs: bool = False
+
+    @property
+    def resumed_shards(self) -> int:
+        """Number of shards that were there already."""
+        return sum(totals.shards for totals in self.before.values())
 
     @property
     def seconds(self) -> float:
@@ -161,16 +167,15 @@ def write_missing(run: Run, executor: Executor) -> None:
         OutputConflict: another run has taken the output over.
         Interrupted: a stop was requested.
     """
-    before = total_receipts(run.receipts)
     reference = _reference(run)
-    link = executor.watch(_info(run, reference.run, before))
+    link = executor.watch(_info(run, reference.run))
     watch = _Watch(run, link)
     try:
         run.events.subscribe(watch)
         run.events.emit(_work(run, executor.dashboard, link.note))
         watch(TaskEvent())  # What is there already is told at once.
         written = write_shards(run.missing, reference, executor, watch)
-        watch.end_well(merge_totals([before, written]))
+        watch.end_well(merge_totals([run.before, written]))
     except BaseException as error:
         # A storage that does not answer may be why it ends.
         with deferred(), answering_within():
@@ -279,7 +284,7 @@ def _reference(run: Run) -> RunRef:
     )
 
 
-def _info(run: Run, name: str, before: SplitTotals) -> RunInfo:
+def _info(run: Run, name: str) -> RunInfo:
     plan, elapsed = run.plan, run.seconds
     numbers = {shard: number for number, shard in enumerate(plan.shards)}
     classes = plan.classes[:CLASSES_COUNTED]
@@ -298,7 +303,7 @@ def _info(run: Run, name: str, before: SplitTotals) -> RunInfo:
         sizes=plan.sizes,
         missing=[numbers[shard] for shard in run.missing],
         classes=dict(zip(titles, of_class, strict=True)),
-        before=totals_message(before, classes),
+        before=totals_message(run.before, classes),
     )
 
 
