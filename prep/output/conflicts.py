@@ -108,7 +108,7 @@ def _differences(journal: Journal, stored: RunPlan, plan: RunPlan) -> dict[str, 
     found = {text.partition(":")[0]: text for text in then.differences(now)}
     if LABELS in found:
         found[LABELS] = f"{LABELS}: {label_changes(stored.labels, plan.labels)}"
-    held = journal.manifest(stored) if IMAGES in found else None
+    held = journal.manifest.table_if_readable(stored) if IMAGES in found else None
     if held is not None:
         found[IMAGES] = f"{IMAGES}: {describe_changes(held, plan.manifest)}"
     return found

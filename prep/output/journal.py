@@ -7,18 +7,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from prep.errors import LabelError, OutputConflict, PrepError
 from prep.output.committed import Receipts
 from prep.output.index.withdrawal import withdraw_derived
 from prep.output.layout import OutputLayout, is_shard_name
 from prep.output.lease import Lease, is_lock_name
 from prep.output.lock import exclusive
-from prep.output.plan_file import read_plan
+from prep.output.plan_file import StoredManifest, read_plan
 from prep.output.receipt import ShardReceipt
 from prep.parsing import LARGEST, parse_json
-from prep.planning.fingerprint import IMAGES, images_digest
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
 from prep.planning.stored_plan import with_manifest
@@ -38,6 +35,7 @@ class Journal:
         output: its absolute path or its URL, as every process is told it.
         layout: paths in the place where this process finds it.
         receipts: which shards are committed.
+        manifest: the images of its plan.
         is_locked: whether this process keeps other runs out of the output.
     """
 
@@ -45,9 +43,9 @@ class Journal:
         self.output = absolute(output)
         self.layout = OutputLayout(locate(self.output))
         self.receipts = Receipts(self.layout)
+        self.manifest = StoredManifest(self.layout)
         self.is_locked = False
         self._lease: Lease | None = None
-        self._manifests: dict[str, Location] = {}  # by the digest of their plan
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -62,36 +60,16 @@ class Journal:
             try:
                 lock = exclusive(self.layout.lock, within=self.layout.root)
                 self._lease = stack.enter_context(lock)
+                stack.callback(self._let_go)
+                self.manifest.restore()
             except OSError as error:
                 raise self.not_writable(error) from None
-            try:
-                self._restore_manifest()
-                self._manifests.clear()
-                self.is_locked = True
-                yield
-            finally:
-                self.is_locked = False
-                self._lease = None
+            self.is_locked = True
+            yield
 
-    def _restore_manifest(self) -> None:
-        """Put the manifest of the stored plan back, if a run died while it replaced that plan.
-
-        Raises:
-            OutputConflict: the output can't be written to.
-        """
-        layout, root = self.layout, self.layout.root
-        try:
-            if not layout.manifest_before.patiently(layout.manifest_before.exists):
-                return
-            data = layout.manifest_before.read_patiently()
-            stored = None
-            with contextlib.suppress(PrepError):  # A run that overwrites needs none.
-                stored = self.stored_plan()
-            if stored is not None and _is_manifest_of(stored, layout.manifest_before):
-                layout.manifest.publish(data, within=root)
-            layout.manifest_before.remove_file(within=root)
-        except OSError as error:
-            raise self.not_writable(error) from None
+    def _let_go(self) -> None:
+        self.is_locked = False
+        self._lease = None
 
     def require_lock(self, *, ask: bool = False) -> None:
         """Raise OutputConflict if another run has taken this output while it was locked.
@@ -184,7 +162,7 @@ class Journal:
         except OSError as error:
             self.layout.root.require_answer(error)
             return False
-        return there and self._holds_manifest(plan) and self._keeps(self.source(plan).kept)
+        return there and self.manifest.holds(plan) and self._keeps(self.source(plan).kept)
 
     def whole_plan(self, stored: RunPlan) -> RunPlan:
         """Return a stored plan with its manifest.
@@ -192,25 +170,7 @@ class Journal:
         Raises:
             OSError, ValueError, ArrowException: the manifest can't be read, or is not the plan's.
         """
-        return with_manifest(stored, manifest.read(self.manifest_of(stored)))
-
-    def manifest_of(self, plan: RunPlan) -> Location:
-        """Return the file that holds the manifest of the stored plan.
-
-        It is the copy of the manifest from before, if a run has died after it published the
-        manifest of its plan, and before the plan.
-
-        Raises:
-            OSError: a storage does not answer.
-        """
-        digest, before = plan.fingerprint.digest, self.layout.manifest_before
-        if digest not in self._manifests:
-            is_its = False
-            if before.patiently(before.exists):
-                with contextlib.suppress(FileNotFoundError):  # A run has just ended with it.
-                    is_its = _is_manifest_of(plan, before)
-            self._manifests[digest] = before if is_its else self.layout.manifest
-        return self._manifests[digest]
+        return with_manifest(stored, self.manifest.table_of(stored))
 
     def begin(self, plan: RunPlan) -> None:
         """Publish the plan, unless it is there already, and clear what dead attempts have left.
@@ -230,8 +190,8 @@ class Journal:
             self.remove_leftovers(plan, keep_names=True)
             self._keep(self.source(plan).kept)
             stored = self.stored_plan()
-            if stored is None or not self._holds_manifest(plan):
-                layout.manifest.publish(manifest.to_parquet(plan.manifest), within=root)
+            if stored is None or not self.manifest.holds(plan):
+                self.manifest.publish(plan)
             changed = stored is not None and stored.labels != plan.labels
             if changed:
                 layout.labels.publish_json(plan.labels.to_json(), within=root)
@@ -304,31 +264,12 @@ class Journal:
             locked: whether a run of this plan holds the output, so that the manifest is its own.
         """
         rows = range(shard.start, shard.stop)
-        file = self.layout.manifest if locked else self.manifest_of(plan)
+        file = self.layout.manifest if locked else self.manifest.file_of(plan)
         return manifest.entries(file, plan.source, plan.classes, rows)
 
     def source(self, plan: RunPlan) -> Source:
         """Return the source of a plan, as it was given, or else as workers find it."""
         return planned_source(plan.config.source, plan.source, self.layout.state)
-
-    def read_manifest(self, *columns: str) -> pa.Table:
-        """Read columns of the stored manifest, by default all; see :class:`RunPlan`.
-
-        Raises:
-            OSError, ValueError, ArrowException: it can't be read, or is not a manifest.
-        """
-        return manifest.read(self.layout.manifest, columns)
-
-    def manifest(self, stored: RunPlan | None = None) -> pa.Table | None:
-        """Return the stored manifest; None if it can't be read.
-
-        Args:
-            stored: the stored plan, to get its manifest, whatever else a dead run has left.
-        """
-        try:
-            return manifest.read(self.manifest_of(stored)) if stored else self.read_manifest()
-        except (OSError, ValueError, pa.ArrowException):
-            return None
 
     def shard_files(self, split: str) -> Iterator[Location]:
         """Yield whatever is named like a shard of a split, of this plan or not."""
@@ -371,19 +312,6 @@ class Journal:
     def _holds_plan(self, plan: RunPlan) -> bool:
         stored = self.stored_plan()
         return stored is not None and _without_place(stored) == _without_place(plan)
-
-    def _holds_manifest(self, plan: RunPlan) -> bool:
-        held = self.manifest()
-        return held is not None and manifest.is_same(held, plan.manifest)
-
-
-def _is_manifest_of(plan: RunPlan, path: Location) -> bool:
-    """Return whether a file holds the manifest of a plan."""
-    try:
-        images = images_digest(manifest.read(path))
-    except (ValueError, pa.ArrowException):
-        return False
-    return images == plan.fingerprint.parts.get(IMAGES)
 
 
 def _without_place(plan: RunPlan) -> dict[str, Any]:

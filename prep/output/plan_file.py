@@ -1,4 +1,4 @@
-"""Read the plan of an output, and decide whether to believe and to trust it.
+"""The plan of an output and its manifest, and whether to believe and to trust them.
 
 A repair reads the source that the plan names, with this user's rights.
 """
@@ -16,12 +16,14 @@ import pyarrow as pa
 from prep.errors import PrepError, SourceError, UntrustedPlan
 from prep.output.layout import OutputLayout
 from prep.parsing import LARGEST, parse_json
+from prep.planning.fingerprint import IMAGES, images_digest
 from prep.planning.plan import FORMAT, RunPlan
 from prep.planning.shards import count_shards
 from prep.planning.stored_plan import plan_from_json
 from prep.sources import manifest
 from prep.sources.labelling.label_rules import files_for_labels
 from prep.sources.registry import reopen_source
+from prep.storage.location import Location
 from prep.text import one_line, quoted, reason_and_file, reason_of, shown, some
 
 _BELIEVED = 10_000  # shards of a plan, without looking for what else speaks for them
@@ -56,6 +58,102 @@ def read_plan(layout: OutputLayout) -> RunPlan | None:
             f"{layout.plan}: is damaged, or was not written by prep: {reason_of(error)}; "
             "a run with `overwrite=True` starts afresh"
         ) from None
+
+
+class StoredManifest:
+    """The manifest in an output: the images of its plan, in the order in which they are written.
+
+    Whoever replaces a plan keeps the manifest from before beside the new one meanwhile.
+    """
+
+    def __init__(self, layout: OutputLayout) -> None:
+        self._layout = layout
+        self._files: dict[str, Location] = {}  # by the digest of their plan
+
+    def file_of(self, plan: RunPlan) -> Location:
+        """Return the file that holds the manifest of the stored plan.
+
+        It is the copy of the manifest from before, if a run has died after it published the
+        manifest of its plan, and before the plan.
+
+        Raises:
+            OSError: a storage does not answer.
+        """
+        digest, before = plan.fingerprint.digest, self._layout.manifest_before
+        if digest not in self._files:
+            is_its = False
+            if before.patiently(before.exists):
+                with contextlib.suppress(FileNotFoundError):  # A run has just ended with it.
+                    is_its = _is_manifest_of(plan, before)
+            self._files[digest] = before if is_its else self._layout.manifest
+        return self._files[digest]
+
+    def table_of(self, stored: RunPlan) -> pa.Table:
+        """Read the manifest of the stored plan, whatever else a dead run has left.
+
+        Raises:
+            OSError, ValueError, ArrowException: it can't be read, or is not a manifest.
+        """
+        return manifest.read(self.file_of(stored))
+
+    def table_if_readable(self, stored: RunPlan) -> pa.Table | None:
+        """Read the manifest of the stored plan; return None if it can't be read."""
+        try:
+            return self.table_of(stored)
+        except (OSError, ValueError, pa.ArrowException):
+            return None
+
+    def read(self, *columns: str) -> pa.Table:
+        """Read columns of the manifest, by default all; see :class:`RunPlan`.
+
+        Raises:
+            OSError, ValueError, ArrowException: it can't be read, or is not a manifest.
+        """
+        return manifest.read(self._layout.manifest, columns)
+
+    def holds(self, plan: RunPlan) -> bool:
+        """Return whether the manifest is that of a plan."""
+        try:
+            return manifest.is_same(self.read(), plan.manifest)
+        except (OSError, ValueError, pa.ArrowException):
+            return False
+
+    def publish(self, plan: RunPlan) -> None:
+        """Write the manifest of a plan.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        data = manifest.to_parquet(plan.manifest)
+        self._layout.manifest.publish(data, within=self._layout.root)
+
+    def restore(self) -> None:
+        """Put the manifest of the stored plan back, if a run died while it replaced that plan.
+
+        Raises:
+            OSError: the output can't be read or written to.
+        """
+        self._files.clear()
+        layout, root = self._layout, self._layout.root
+        before = layout.manifest_before
+        if not before.patiently(before.exists):
+            return
+        data = before.read_patiently()
+        stored = None
+        with contextlib.suppress(PrepError):  # A run that overwrites needs none.
+            stored = read_plan(layout)
+        if stored is not None and _is_manifest_of(stored, before):
+            layout.manifest.publish(data, within=root)
+        before.remove_file(within=root)
+
+
+def _is_manifest_of(plan: RunPlan, path: Location) -> bool:
+    """Return whether a file holds the manifest of a plan."""
+    try:
+        images = images_digest(manifest.read(path))
+    except (ValueError, pa.ArrowException):
+        return False
+    return images == plan.fingerprint.parts.get(IMAGES)
 
 
 def no_plan(layout: OutputLayout) -> SourceError:

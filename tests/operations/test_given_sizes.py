@@ -70,7 +70,7 @@ def test_records_are_found_across_shards(out: Path) -> None:
     journal = Journal(out)
     plan = journal.stored_plan()
     assert plan is not None
-    names = journal.read_manifest()["path"].to_pylist()[: plan.splits["train"]]
+    names = journal.manifest.read()["path"].to_pylist()[: plan.splits["train"]]
     found = [find_record(str(out / "train"), number).source for number in range(9)]
     assert found == [name.decode() for name in names]
 

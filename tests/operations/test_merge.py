@@ -159,7 +159,7 @@ def test_sums_lists_and_pictures_are_those_of_the_whole(home: Path) -> None:
     named = report.traits["train"]["extremes"]["smallest"][0]["path"]
     plan = Journal(home / "out").stored_plan()
     assert plan is not None
-    table = Journal(home / "out").read_manifest()
+    table = Journal(home / "out").manifest.read()
     assert os.fsencode(named) in table["path"].to_pylist()
 
 
@@ -168,7 +168,7 @@ def test_records_lead_to_their_images(home: Path) -> None:
     journal = Journal(home / "out")
     plan = journal.stored_plan()
     assert plan is not None
-    entries = [*entries_of(journal.read_manifest(), plan.classes)]
+    entries = [*entries_of(journal.manifest.read(), plan.classes)]
     source = journal.source(plan)
     assert all(source.stamp(entry) == entry.stamp for entry in entries)
     written = receipts(home / "out")
@@ -181,7 +181,7 @@ def test_records_lead_to_their_images(home: Path) -> None:
 
 def test_names_that_both_have_begin_with_their_source(home: Path) -> None:
     merge(home)
-    names = Journal(home / "out").read_manifest()["path"].to_pylist()
+    names = Journal(home / "out").manifest.read()["path"].to_pylist()
     assert {name.partition(b"/")[0] for name in names} == {b"in-a", b"in-b"}
     assert len({*names}) == len(names)
 
@@ -190,7 +190,7 @@ def test_names_of_one_source_begin_with_their_output(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         small(tmp_path, name, folders(tmp_path, "one"), seed=seed)
     merge(tmp_path)
-    names = Journal(tmp_path / "out").read_manifest()["path"].to_pylist()
+    names = Journal(tmp_path / "out").manifest.read()["path"].to_pylist()
     assert {name.partition(b"/")[0] for name in names} == {b"a", b"b"}
     assert examine(tmp_path / "out").problems == ()
 
@@ -380,7 +380,7 @@ def test_splits_of_one_source_that_were_prepared_apart(tmp_path: Path) -> None:
     assert examine(tmp_path / "out").problems == ()
     assert contents(tmp_path / "out", "*/*-of-*") == contents(tmp_path / "whole", "*/*-of-*")
     names = [
-        Journal(tmp_path / name).read_manifest()["path"].to_pylist() for name in ("out", "whole")
+        Journal(tmp_path / name).manifest.read()["path"].to_pylist() for name in ("out", "whole")
     ]
     assert names[0] == names[1]
 

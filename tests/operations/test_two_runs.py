@@ -128,7 +128,7 @@ def test_a_finished_output_that_begins_anew_elsewhere_keeps_its_new_plan(
     stored = journal.stored_plan()
     assert stored is not None
     assert stored.to_json() == other.to_json()
-    assert journal.read_manifest().equals(other.manifest)
+    assert journal.manifest.read().equals(other.manifest)
 
 
 def test_what_a_finished_output_lacks_is_made_up_for(home: Path, client: Client) -> None:

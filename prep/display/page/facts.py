@@ -20,7 +20,6 @@ from prep.output.report.near_copies import NearCopies, near_copies_of
 from prep.output.report.report import RunReport
 from prep.planning.plan import RunPlan, count_classes
 from prep.settings.distribution import version
-from prep.sources import manifest
 from prep.sources.folders.names import training_splits
 from prep.sources.manifest import require_numbered, require_within
 from prep.storage.location import Location
@@ -123,7 +122,7 @@ def read_facts(
     if receipts is None:
         receipts = journal.receipts.committed(plan.shards, plan.fingerprint.digest)
     try:
-        table = manifest.read(journal.manifest_of(plan))
+        table = journal.manifest.table_of(plan)
         require_within(table, plan.source)
         rows: npt.NDArray[np.integer[Any]] = table["class"].to_numpy()
         require_numbered(table["class"], len(plan.classes))

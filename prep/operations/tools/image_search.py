@@ -99,7 +99,7 @@ def find(
 
 
 def _images(journal: Journal, plan: RunPlan) -> pa.Table:
-    file = journal.manifest_of(plan)
+    file = journal.manifest.file_of(plan)
     try:
         return manifest.read(file, ["path", "class"])
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -112,7 +112,7 @@ def _column_of_records(
 ) -> pa.ChunkedArray:
     """Return what the manifest says of each record; raise SourceError if it can't be read."""
     try:
-        column = manifest.read(journal.manifest_of(plan), [name])[name]
+        column = manifest.read(journal.manifest.file_of(plan), [name])[name]
         return column.take(pa.array(places.rows))
     except (OSError, ValueError, IndexError, pa.ArrowException) as error:
         raise _unreadable(journal, error) from None
