@@ -9,6 +9,7 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from prep.operations.preparation import Tell
 from prep.output.index.publishing import publish_derived
 from prep.output.index.scanning import note_measures
 from prep.output.journal import Journal
-from prep.output.receipt import ShardReceipt, total_receipts
+from prep.output.receipt import ShardReceipt, SplitTotals, total_receipts
 from prep.output.report.checksums import DIGITS
-from prep.output.report.duplicates import copies_in_run, summarise_copies
+from prep.output.report.duplicates import Copies, copies_in_run, summarise_copies
 from prep.output.report.listings import (
     publish_duplicates,
     publish_findings,
@@ -75,7 +76,7 @@ def publish(
         PrepError: something can't be written.
     """
     totals = total_receipts(receipts)
-    found = copies_in_run(plan.manifest, plan.classes, plan.shards, receipts)
+    copies = copies_in_run(plan.manifest, plan.classes, plan.shards, receipts)
     rest = _hashes_of_rest(plan, journal, receipts, tell) if source_was_read else None
     near = near_copies_of(plan, plan.manifest, receipts, rest)
     images = {split: sum(classes.values()) for split, classes in plan.counts.items()}
@@ -84,54 +85,90 @@ def publish(
         journal.output,
         totals,
         effort or Effort(seconds=0.0, images=0, resumed_shards=len(receipts)),
-        summarise_copies(found, images),
+        summarise_copies(copies, images),
         near.for_report() if near else {},
     )
     stored = None if effort else _stored_report(journal)
     if stored is not None:
         report = _with_what_is_known(report, stored, source_was_read=source_was_read)
-
-    def publish_copies() -> None:
-        with _unless_details_alone(report, stored):
-            publish_duplicates(journal.layout, found)
-            if near is not None:
-                publish_near_duplicates(journal.layout, near.rows)
-
-    def publish_report() -> None:
-        if stored is None or stored != _resumed_as(report, stored):
-            with _unless_details_alone(report, stored):
-                report.publish()
-
-    def publish_for_readers() -> None:
-        with _unless_details_alone(report, stored):
-            publish_derived(journal, plan, _measured(journal, plan, receipts))
-
-    def publish_records() -> None:
-        if source_was_read and (plan.outdated or plan.continues is not None):
-            with _unless_details_alone(report, stored):
-                publish_outdated(journal.layout, plan.outdated)
-
-    files: list[Callable[[], None]] = [
-        lambda: publish_findings(journal.layout, totals),
-        publish_copies,
-        publish_records,
-        report.publish_mean,
-        publish_for_readers,
-        publish_report,  # Last: without it, this output has not come to its end.
-    ]
-    try:
-        for publish_file in files:
-            journal.require_lock(ask=True)  # Whoever was suspended may have lost it by now.
-            publish_file()
-    except OSError as error:
-        raise PrepError(
-            f"all shards are committed, but the report can't be written: {reason_and_file(error)}; "
-            f"{_remedy(error)}, and run the same command again"
-        ) from None
-    journal.require_lock(ask=True)
+    results = _Results(
+        journal=journal,
+        plan=plan,
+        receipts=receipts,
+        totals=totals,
+        copies=copies,
+        near=near,
+        report=report,
+        stored=stored,
+    )
+    results.publish(growth=source_was_read)
     _update_page(plan, journal, receipts, near)
     journal.require_lock(ask=True)
     return report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Results:
+    """The results of a run that are published beside its shards, and the report stored before."""
+
+    journal: Journal
+    plan: RunPlan
+    receipts: Sequence[ShardReceipt]
+    totals: SplitTotals
+    copies: Sequence[Copies]
+    near: NearCopies | None
+    report: RunReport
+    stored: RunReport | None
+
+    def publish(self, *, growth: bool) -> None:
+        """Write the files that do not say the same already.
+
+        Args:
+            growth: whether the plan knows which records are outdated.
+
+        Raises:
+            OutputConflict: another run has taken the output over, maybe in the middle of this.
+            PrepError: something can't be written.
+        """
+        files: list[Callable[[], None]] = [
+            lambda: publish_findings(self.journal.layout, self.totals),
+            self._publish_copies,
+            *([self._publish_outdated] if growth else []),
+            self.report.publish_mean,
+            self._publish_for_readers,
+            self._publish_report,  # Last: without it, this output has not come to its end.
+        ]
+        try:
+            for publish_file in files:
+                self.journal.require_lock(ask=True)  # Whoever was suspended may have lost it.
+                publish_file()
+        except OSError as error:
+            raise PrepError(
+                "all shards are committed, but the report can't be written: "
+                f"{reason_and_file(error)}; {_remedy(error)}, and run the same command again"
+            ) from None
+        self.journal.require_lock(ask=True)
+
+    def _publish_copies(self) -> None:
+        with _unless_details_alone(self.report, self.stored):
+            publish_duplicates(self.journal.layout, self.copies)
+            if self.near is not None:
+                publish_near_duplicates(self.journal.layout, self.near.rows)
+
+    def _publish_outdated(self) -> None:
+        if self.plan.outdated or self.plan.continues is not None:
+            with _unless_details_alone(self.report, self.stored):
+                publish_outdated(self.journal.layout, self.plan.outdated)
+
+    def _publish_for_readers(self) -> None:
+        with _unless_details_alone(self.report, self.stored):
+            measured = _measured(self.journal, self.plan, self.receipts)
+            publish_derived(self.journal, self.plan, measured)
+
+    def _publish_report(self) -> None:
+        if self.stored is None or self.stored != _resumed_as(self.report, self.stored):
+            with _unless_details_alone(self.report, self.stored):
+                self.report.publish()
 
 
 def _measured(
