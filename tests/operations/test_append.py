@@ -270,7 +270,7 @@ def test_new_shards_may_be_written_with_other_versions_which_is_told(
     monkeypatch.setattr("prep.operations.preparation.versions_here", lambda: there)
     before = shards(home / "out")
     assert run_here(config(home), "append").was_complete  # Nothing is written with them.
-    assert "4.0" not in (home / "out/.prep/plan.json").read_text()
+    assert '"4.0"' not in (home / "out/.prep/plan.json").read_text()
     assert "opencv" not in caplog.text
     add(home / "source", *images("train", "cat", 9))
     run_here(config(home), "append")

@@ -79,6 +79,7 @@ def carry_out(
             if not finished:  # Once more, for another run may just have ended.
                 if found.growth is not None:
                     finish_adoption(journal)
+                del found  # The receipts that it holds take 5 kB each and more.
                 found = look_at_output(journal, planned, aim=aim, locked=True)
             plan = found.plan
             receipts: Sequence[ShardReceipt] = found.receipts
