@@ -123,7 +123,7 @@ def _watched(executor: Executor) -> Write:
             run = Run(
                 plan=plan,
                 journal=journal,
-                receipts=(),
+                before={},
                 missing=plan.shards,
                 events=events,
                 commits=Commits(events, journal, ()),
