@@ -101,7 +101,7 @@ def publish(
         report=report,
         stored=stored,
     )
-    results.publish(growth=source_was_read)
+    results.write(growth=source_was_read)
     _update_page(plan, journal, receipts, near)
     journal.require_lock(ask=True)
     return report
@@ -120,7 +120,7 @@ class _Results:
     report: RunReport
     stored: RunReport | None
 
-    def publish(self, *, growth: bool) -> None:
+    def write(self, *, growth: bool) -> None:
         """Write the files that do not say the same already.
 
         Args:
@@ -166,9 +166,10 @@ class _Results:
             publish_derived(self.journal, self.plan, measured)
 
     def _publish_report(self) -> None:
-        if self.stored is None or self.stored != _resumed_as(self.report, self.stored):
-            with _unless_details_alone(self.report, self.stored):
-                self.report.publish()
+        report, stored = self.report, self.stored
+        if stored is None or stored != _resumed_as(report, stored):
+            with _unless_details_alone(report, stored):
+                report.publish()
 
 
 def _measured(

@@ -191,7 +191,7 @@ class Journal:
             self._keep(self.source(plan).kept)
             stored = self.stored_plan()
             if stored is None or not self.manifest.holds(plan):
-                self.manifest.publish(plan)
+                self.manifest.write(plan)
             changed = stored is not None and stored.labels != plan.labels
             if changed:
                 layout.labels.publish_json(plan.labels.to_json(), within=root)

@@ -118,7 +118,7 @@ class StoredManifest:
         except (OSError, ValueError, pa.ArrowException):
             return False
 
-    def publish(self, plan: RunPlan) -> None:
+    def write(self, plan: RunPlan) -> None:
         """Write the manifest of a plan.
 
         Raises:
