@@ -68,8 +68,8 @@ def starts(sources: dict[int, Path], workers: Sequence[int]) -> list[Start]:
     return [
         *found,
         Start("verify", ("verify", str(SCRATCH), "--quiet"), reads=True),
-        Start("mean", ("mean", few, "--quiet")),
-        Start("plan", ("plan", few, str(SCRATCH), "--quiet")),
+        Start("mean", ("mean", few, "-o", str(SCRATCH.with_name("mean.json")), "--quiet")),
+        Start("plan", ("plan", few, str(SCRATCH), "--json")),
     ]
 
 
