@@ -17,7 +17,7 @@ from prep.settings.choices import Interpolation
 
 # What has a benchmark of its own: modules and their arguments.
 _OTHERS = (
-    ("bench.way",),
+    ("bench.way", "--rounds", "3"),
     ("bench.large_photos", "--rule", "0"),
     ("bench.overhead", "--rounds", "1"),
     ("bench.mean", "--rounds", "2"),
