@@ -54,6 +54,7 @@ class Tally:
         stats: channel sums of the images as they were written, before encoding.
         findings: the images that were refused, repaired or kept damaged.
         deep: images written that claim 16 bits a sample, by class.
+        accepted: number of images that become records, or are some already.
         refused: number of images that were refused.
         source_bytes: of all image files that were read.
         file_bytes: size of the shard's file so far.
@@ -66,6 +67,7 @@ class Tally:
     stats: ChannelStats = ChannelStats()
     findings: list[ImageNote] = field(default_factory=list)
     deep: dict[str, Deep] = field(default_factory=dict)
+    accepted: int = 0
     refused: int = 0
     source_bytes: int = 0
     file_bytes: int = 0
@@ -78,12 +80,7 @@ class Tally:
     @property
     def images(self) -> int:
         """Number of images that are done: those that become records, and those refused."""
-        return len(self.checksums)
-
-    @property
-    def accepted(self) -> int:
-        """Number of images that become records, or are some already."""
-        return self.images - self.refused
+        return self.accepted + self.refused
 
     @property
     def shapes(self) -> Counter[tuple[int, int]]:
@@ -101,6 +98,7 @@ class Tally:
 
     def accept(self, entry: ImageEntry, read: Read, processed: Processed) -> None:
         """Count an image that becomes a record."""
+        self.accepted += 1
         if processed.note is not None:
             note = processed.note
             self._find(entry, note.outcome, note.reason, note.detail)

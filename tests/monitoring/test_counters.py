@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import sys
+from collections import Counter
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -16,12 +20,14 @@ from prep.images.stats import ChannelStats
 from prep.monitoring.counters import ProcessCounters, shard_key
 from prep.planning.plan import RunPlan
 from prep.planning.shards import ShardSpec
+from prep.shards import tally as tally_module
 from prep.shards.tally import NOTHING_READ, Read, Tally
 from prep.sources.base import ImageEntry
 from prep.storage.location import Stamp
 from tests.support.pictures import write_tree
 
 SHARD = ShardSpec(split="train", index=3, count=9, start=0, stop=100)
+TALLY = tally_module.__file__
 ONE = ChannelStats(images=1, pixels=4, sums=(4, 8, 12), squares=(4, 16, 36))
 
 
@@ -76,6 +82,30 @@ def test_a_shard_counts_while_it_is_written_and_after_it(plan: RunPlan) -> None:
         "written": 1000,
         "active": 0,
     }
+
+
+def test_counts_only_grow_whenever_another_thread_looks(plan: RunPlan) -> None:
+    """Another thread may look between any two lines of the one that counts."""
+    counters = ProcessCounters()
+    seen: list[Counter[str]] = []
+
+    def look(*_: object) -> Any:
+        seen.append(Counter(counters.totals()))
+        return look
+
+    with counters.shard(SHARD, "run", plan) as counter:
+        counting, error = counter.tally, RefusedImage("damaged", "half of it")
+        before = sys.gettrace()
+        sys.settrace(lambda frame, *_: look if frame.f_code.co_filename == TALLY else None)
+        try:
+            fill(counting, 2)
+            counting.refuse(entry("x.jpg", "dog"), Read.of(b"1"), error)
+            fill(counting, 1)
+        finally:
+            sys.settrace(before)
+    assert len(seen) > 20
+    assert all(one <= other for one, other in itertools.pairwise(seen))
+    assert (seen[-1]["images"], seen[-1]["refused"]) == (3, 1)
 
 
 def test_a_shard_that_fails_counts_for_nothing(plan: RunPlan) -> None:
