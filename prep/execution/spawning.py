@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,20 @@ def start_server() -> None:
 def has_server() -> bool:
     """Return whether workers can be forked from a server of ours."""
     return bool(_notes)
+
+
+def has_server_with(environment: Mapping[str, str]) -> bool:
+    """Return whether workers can be forked from a server of ours that began with these variables.
+
+    Some count only for a process that begins with them, such as those of the C library.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        if has_server():
+            began_with = psutil.Process(_server_pid()).environ()
+            return all(began_with.get(name) == value for name, value in environment.items())
+    return False
 
 
 def stop_server(within: float = _ENDS_WITHIN) -> None:

@@ -172,3 +172,25 @@ def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask(
     assert "OMP_NUM_THREADS" not in os.environ
     after = multiprocessing.forkserver._forkserver._preload_modules  # type: ignore[attr-defined]
     assert after == before
+
+
+def beginning() -> dict[str, str]:
+    return psutil.Process().environ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_variables_of_a_cluster_file_are_there_when_a_worker_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The C library looks at its own only then; a fork of a server would have the server's."""
+    name = "MALLOC_ARENA_MAX"
+    monkeypatch.setenv(name, "")  # Dask sets it in this process, too.
+    monkeypatch.delenv(name)
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "version: 1\nmodule: distributed\nclass: LocalCluster\n"
+        f"config: {{distributed.nanny.pre-spawn-environ.{name}: 2}}\n"
+    )
+    with prep.cluster(file, workers=1) as client:
+        (environment,) = client.run(beginning).values()
+    assert environment[name] == "2"

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import dask
 from distributed import Client
 
 from prep.errors import ClusterError, PrepError, chain_of
@@ -19,7 +20,7 @@ from prep.execution.clusters.plugins import leave_workers, mount_on_workers
 from prep.execution.clusters.spec import ClusterSpec
 from prep.execution.interrupts import deferred, heard, pressed_again
 from prep.execution.spawning import (
-    has_server,
+    has_server_with,
     noticing_a_missing_guard,
     start_server,
     stop_server,
@@ -32,6 +33,7 @@ from prep.text import reason_of
 _LOGGER = logging.getLogger("prep")
 
 _METHOD = "distributed.worker.multiprocessing-method"
+_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 
 # Errors of a full machine, beside MemoryError. EAGAIN is that of too many processes.
 _FULL = {errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EDQUOT}
@@ -98,11 +100,12 @@ def opened_cluster(choice: ClusterChoice) -> Iterator[Client]:
 
 
 def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack) -> Client:
+    stack.enter_context(configured(deployment.config))
     if deployment.spawns:
         start_server()
         stack.callback(stop_server)
-    forking = {_METHOD: "forkserver"} if deployment.spawns and has_server() else {}
-    stack.enter_context(configured({**forking, **deployment.config}))
+        if has_server_with(_environment()):
+            stack.enter_context(configured({_METHOD: "forkserver", **deployment.config}))
     if deployment.start is None:
         client = _connect(deployment)
     else:
@@ -112,6 +115,20 @@ def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack
         client = new_client(cluster)
     stack.callback(client.close)  # As a context, a client can only be left in its own thread.
     return client
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables that workers are to begin with by settings other than Dask's defaults.
+
+    As Dask has it, those of this process count more.
+    """
+    defaults = dask.config.get(_ENVIRONMENT, config=dask.config.merge(*dask.config.defaults))
+    settings = dask.config.get(_ENVIRONMENT)
+    return {
+        name: os.environ.get(name, str(value))
+        for name, value in settings.items()
+        if value not in (None, defaults.get(name))
+    }
 
 
 def _connect(deployment: Deployment) -> Client:
