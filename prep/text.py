@@ -205,13 +205,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def triple(values: Mapping[str, float] | None) -> str:
+def triple(values: Mapping[str, float] | None, decimals: int = 3) -> str:
     """Format the values of three channels in a row.
 
     >>> triple({"R": 1, "G": 2, "B": 3})
     'R 1.000  G 2.000  B 3.000'
     """
-    return "none" if values is None else "  ".join(f"{k} {v:.3f}" for k, v in values.items())
+    if values is None:
+        return "none"
+    return "  ".join(f"{name} {value:.{decimals}f}" for name, value in values.items())
 
 
 def reason_of(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prep.config.model import HIDDEN, Config
@@ -167,17 +168,19 @@ _TEMPLATES: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
 
 def mean_rows(report: MeanReport) -> list[tuple[str, str]]:
     """Return a mean and what is known of its error, as names and values."""
-    rows = [("mean RGB", triple(report.mean))]
+    # Of samples up to 1, three decimals would show most errors as 0.
+    channels = partial(triple, decimals=3 if report.scale == 255 else 6)
+    rows = [("mean RGB", channels(report.mean))]
     if report.standard_error is not None:
-        rows.append(("standard error", triple(report.standard_error)))
+        rows.append(("standard error", channels(report.standard_error)))
     if report.std is not None:
-        rows.append(("std RGB", triple(report.std)))
+        rows.append(("std RGB", channels(report.std)))
     if (sample := report.sample) is not None:
         seed = f", seed {sample.seed}" if sample.seed else ""
         rows.append(("sample", f"{sample.drawn:,} of {counted(sample.of, 'image')}{seed}"))
     if (made := report.approximation) is not None:
         rows.append(("decoded at 1/8", counted(made.images, "image")))
-        of_them = f"{triple(made.bias)}, measured on {made.checked:,} decoded in full as well"
+        of_them = f"{channels(made.bias)}, measured on {made.checked:,} decoded in full as well"
         rows.append(("bias subtracted", of_them))
     return rows
 

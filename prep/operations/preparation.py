@@ -273,6 +273,12 @@ def read_mean(path: str, mode: Mode = "rgb") -> RGB:
             f"mean_file: {quoted(path)} has scale {shown(value['scale'])}; expected means "
             "from 0 to 255, as `prep.mean_rgb` gives them without `scale`"
         )
+    if isinstance(value, dict) and value.get("standard_error"):
+        _LOGGER.warning(
+            "prep: mean_file: %s was estimated and has a standard error; prep mean without --sample "
+            "and --approximate gives the exact mean",
+            quoted(path),
+        )
     r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
     if mode == "gray" and not r == g == b:
         raise ConfigError(

@@ -447,3 +447,18 @@ def test_a_mean_says_what_it_is_not_exact_by() -> None:
         "bias subtracted R 1.000 G 2.000 B 3.000, measured on 5 decoded in full as well",
     ):
         assert words in text
+
+
+def test_small_errors_of_a_mean_in_the_scale_of_1_can_be_read() -> None:
+    report = prep.MeanReport(
+        mean={"R": 0.5, "G": 0.5, "B": 0.5},
+        std=None,
+        covariance=None,
+        images=99,
+        weight="image",
+        refused=(),
+        scale=1,
+        standard_error={"R": 0.000132, "G": 0.00008, "B": 0.000074},
+    )
+    text = Tags(report._repr_html_()).text
+    assert "standard error R 0.000132 G 0.000080 B 0.000074" in text

@@ -450,6 +450,27 @@ def test_an_approximate_mean_of_photos_is_near_the_exact_one(photos: Path, clien
         assert max(map(abs, report.approximation.bias.values())) < 0.4
 
 
+def test_the_order_of_inputs_changes_not_a_bit(photos: Path, client: Client) -> None:
+    """Neither does it change which images are decoded in full as well."""
+    folders = sorted((photos / "val").iterdir())[:3]
+    first, second = (
+        prep.mean_rgb(inputs, client, approximate=True) for inputs in (folders, folders[::-1])
+    )
+    assert first == second
+
+
+def test_an_estimated_mean_is_not_subtracted_in_silence(
+    flats: Path, tmp_path: Path, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "mean.json"
+    for sample, warnings in ((None, 0), (0.5, 1)):
+        report = prep.mean_rgb(flats, client, sample=sample)
+        file.write_text(json.dumps(report.to_json()))
+        caplog.clear()
+        prep.plan(config(flats, tmp_path / "out", encoding="float32", mean_file=str(file)))
+        assert caplog.text.count("mean.json' was estimated and has a standard error") == warnings
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,7 +7,7 @@
 - ``concluding`` makes the report of the sums.
 
 Whatever travels between processes is made of exact integers, so that the result depends neither on
-how files were cut into tasks nor on the order in which these end. A result that is not exact has a
+the number of workers nor on the order in which tasks end. A result that is not exact has a
 standard error. Another way to look at an image is a case of ``Method``, and a line of
 ``bench/mean.py``, which measures what it costs.
 """

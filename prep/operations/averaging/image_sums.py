@@ -110,7 +110,7 @@ class ImageSums:
 
         Images are what is drawn, so pixels of one image do not count as independent. By image, it
         is that of a mean, √((1 - f) s² / n) (Cochran, Sampling Techniques, 3rd ed., 1977, section
-        2.6); by pixel, that of the ratio of the sums to the numbers of pixels (section 2.11). A
+        2.7); by pixel, that of the ratio of the sums to the numbers of pixels (section 2.11). A
         sample without replacement of the whole population has none.
 
         Args:

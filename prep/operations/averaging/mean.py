@@ -78,7 +78,7 @@ def mean_rgb(
         sample: the fraction of the images to draw at random and look at, above 0 and below 1. The
             mean then has a standard error.
         seed: of the sample; the same seed draws the same images again.
-        approximate: decode JPEGs at an eighth of their size, which takes two thirds of the time,
+        approximate: decode JPEGs at an eighth of their size, which takes 0.7 of the time,
             and some in full as well, to correct the mean by the difference. The mean then has a
             standard error, and there is neither ``std`` nor ``covariance``.
         std: whether to compute ``std`` and ``covariance`` as well. Without, it is faster.

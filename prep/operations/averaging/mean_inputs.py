@@ -21,14 +21,15 @@ _IMAGES_PER_SHARD = 1000
 
 
 def find_all(inputs: Iterable[str], tfrecord: bool | None) -> list[str]:
-    """Return the files that all of ``inputs`` stand for, each once, under absolute paths.
+    """Return the files that all of ``inputs`` stand for, each once, under sorted absolute paths.
 
     Raises:
         SourceError: one of them stands for none.
         StorageUnavailable: they are in a storage that does not answer.
     """
-    # Workers may have other working directories, and patterns may overlap.
-    return list(dict.fromkeys(absolute(f) for each in inputs for f in find_files(each, tfrecord)))
+    # Workers may have other working directories, and patterns may overlap. Sorted, for which images
+    # are decoded twice for an approximate mean must not depend on the order of inputs.
+    return sorted({absolute(file) for each in inputs for file in find_files(each, tfrecord)})
 
 
 def find_files(inputs: str, tfrecord: bool | None) -> list[str]:
