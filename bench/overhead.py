@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import prep
+from bench.compare.monitor import processes_below
 from bench.photos import collect_originals, link_set, photos_option
 from bench.settings import DATA, SCRATCH
 from prep.execution.dask import DaskExecutor
@@ -153,7 +154,7 @@ def _write(write: Write, workers: int, source: Path, config: prep.Config) -> Cos
     journal = Journal(plan.config.output)
     journal.begin(plan)
     os.sync()  # What was written before is not this one's to wait for.
-    processes = [child for child in psutil.Process().children() if not _is_helper(child)]
+    processes = processes_below(psutil.Process())
     before, own, began = _by_thread(processes), time.process_time(), time.perf_counter()
     write(plan, journal)
     wall, own = time.perf_counter() - began, time.process_time() - own
@@ -171,11 +172,6 @@ def _write(write: Write, workers: int, source: Path, config: prep.Config) -> Cos
         private=max(each.uss for each in memory),
         resident=max(each.rss for each in memory),
     )
-
-
-def _is_helper(process: psutil.Process) -> bool:
-    """Return whether a process only keeps track of shared resources for multiprocessing."""
-    return any("resource_tracker" in word for word in process.cmdline())
 
 
 def _by_thread(processes: Sequence[psutil.Process]) -> list[dict[int, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import psutil
 import pytest
 
 import bench.compare.contenders as contenders
+import bench.peers
 from bench.compare import figures, sections
 from bench.compare.contenders import Contender, Job, Timing, time_job
 from bench.compare.figures import Cost, Entry
 from bench.compare.lists import Scale, sections_of
 from bench.compare.loops import Loop
+from bench.compare.monitor import processes_below
 from bench.compare.records import count_tfrecords
 from bench.compare.sections import Photos, Rates, Section, markdown, names_in
 from bench.compare.session import Session
@@ -62,6 +66,27 @@ def test_records_are_counted_whether_or_not_they_are_compressed(tmp_path: Path) 
 def test_the_time_of_processes_that_outlive_the_first_counts() -> None:
     timing = time_job(job_of(_ORPHAN))
     assert timing.cpu > 0.3
+
+
+def test_processes_that_were_forked_from_a_server_are_found() -> None:
+    sleeping = "import time; print(flush=True); time.sleep(60)"
+    server = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeping!r}])"
+    with subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = processes_below(psutil.Process())
+        (worker,) = psutil.Process(process.pid).children()
+        worker.kill()
+    assert {process.pid, worker.pid} <= {each.pid for each in found}
+
+
+def test_the_package_names_each_benchmark_and_no_other() -> None:
+    for package in (bench, bench.compare, bench.peers):
+        folder = Path(package.__file__ or "").parent
+        named = set(re.findall(r"^    ([\w/]+?)(?:\.py|/) ", package.__doc__ or "", re.MULTILINE))
+        there = {path.stem for path in folder.glob("[!_]*.py")}
+        assert there <= named
+        assert {name for name in named - there if not (folder / name).is_dir()} == set()
 
 
 def test_a_program_that_writes_too_little_is_an_error_with_its_last_words() -> None:

@@ -99,9 +99,8 @@ class _Tree:
 
     def find_children(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in self._root.children(recursive=True):
-                if child.pid not in self._processes and not _is_helper(child):
-                    self._processes[child.pid] = child
+            for process in processes_below(self._root):
+                self._processes.setdefault(process.pid, process)
 
     def look(self) -> None:
         for pid, process in self._processes.items():
@@ -184,6 +183,14 @@ def _private_memory(process: psutil.Process) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+
+
+def processes_below(root: psutil.Process) -> list[psutil.Process]:
+    """Return the processes that one has started, and those that these have: a server, forks of it.
+
+    Those that only keep track of resources for multiprocessing are left out.
+    """
+    return [process for process in root.children(recursive=True) if not _is_helper(process)]
 
 
 def _is_helper(process: psutil.Process) -> bool:

@@ -275,8 +275,8 @@ def read_mean(path: str, mode: Mode = "rgb") -> RGB:
         )
     if isinstance(value, dict) and value.get("standard_error"):
         _LOGGER.warning(
-            "prep: mean_file: %s was estimated and has a standard error; prep mean without --sample "
-            "and --approximate gives the exact mean",
+            "prep: mean_file: %s was estimated and has a standard error; `prep.mean_rgb` gives the "
+            "exact mean without `sample` and `approximate`",
             quoted(path),
         )
     r, g, b = (_channel(value, channel, path) for channel in CHANNELS)
