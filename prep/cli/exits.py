@@ -14,7 +14,7 @@ from prep.cli.spelling import as_flags
 from prep.cli.streams import drop_output, fit_streams
 from prep.cli.talk import talk_of
 from prep.errors import ClusterError, PrepError, UsageError
-from prep.execution.interrupts import stopped_by, stopping_in_order
+from prep.execution.interrupts import has_stopped, stopped_by, stopping_in_order
 from prep.execution.local.own_process import collect_less, load_less
 from prep.storage.urls import hide_credentials
 from prep.text import brief, one_line, reason_and_file, reason_of
@@ -46,7 +46,8 @@ class Errors(click.Group):
                 return super().invoke(ctx)
         except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
             raise  # It is no error.
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as raised:
+            error = _without_wrapping(raised)
             told = _told(error)
             message, findings = told or (type(error).__name__, ())
             code = exit_code_of(error)
@@ -57,6 +58,14 @@ class Errors(click.Group):
             if told is None:
                 raise
             fail(message, code, findings)
+
+
+def _without_wrapping(error: BaseException) -> BaseException:
+    """Return KeyboardInterrupt for a fault that follows a signal to stop, or else the error itself.
+
+    Python and libraries make other errors of a KeyboardInterrupt, above all while modules load.
+    """
+    return KeyboardInterrupt() if _told(error) is None and has_stopped() else error
 
 
 def _told(error: BaseException) -> tuple[str, Sequence[str]] | None:

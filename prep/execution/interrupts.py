@@ -130,6 +130,11 @@ def _let_go_of_the_terminal() -> None:
                     os.dup2(nowhere.fileno(), descriptor)
 
 
+def has_stopped() -> bool:
+    """Return whether a signal to stop this process has arrived in :func:`stopping_in_order`."""
+    return _stopped_by is not None
+
+
 def stopped_by() -> signal.Signals:
     """Return the signal that has stopped this process; SIGINT if none was seen."""
     return _stopped_by or signal.SIGINT

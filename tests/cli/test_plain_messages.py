@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import json
 import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -18,6 +21,7 @@ from distributed import Client
 import prep
 from prep.cli.main import main
 from prep.errors import OutputConflict, PrepError, ShardError
+from prep.execution import interrupts
 from prep.execution.dask import DaskExecutor
 from prep.execution.writing import write_shards
 from prep.output.journal import Journal
@@ -231,3 +235,19 @@ def test_values_are_shown_as_one_types_them() -> None:
     assert shown({"a": None}) == "a mapping"
     assert shown(10**5000) == "a very large number"
     assert len(quoted("x" * 10**6)) <= 122
+
+
+def test_ctrl_c_that_a_library_makes_an_error_of_is_told_as_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Python itself does it where a class is made, and others where they are imported."""
+
+    def load(name: str) -> NoReturn:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("Error calling __set_name__ on 'Field' instance")
+
+    monkeypatch.setattr(interrupts, "_stopped_by", None)
+    monkeypatch.setattr("prep.cli.main.importlib", SimpleNamespace(import_module=load))
+    done = CliRunner().invoke(main, ["run"])
+    assert (done.output, done.exit_code) == ("prep: stopped\n", 130)
