@@ -32,11 +32,13 @@ from prep.display.page.section import Figure, addresses
 from prep.display.page.sections import classes, copies, settings, sources
 from prep.errors import PrepError, SourceError, TooManyRefused
 from prep.images.dimensions import Dimensions
+from prep.images.fitting.framing import Framing, shrink
 from prep.output.journal import Journal
 from prep.output.layout import OutputLayout
 from prep.output.receipt import ImageNote
 from prep.output.report.history import History, Measurement, Recorder, add_history, read_histories
 from prep.output.report.verdict import Verdict
+from prep.settings.image_settings import ImageSettings
 from prep.sources.columns import table_of
 from prep.storage.local import LocalPath
 from prep.storage.locate import locate
@@ -426,6 +428,11 @@ def test_refused_images_are_looked_at_as_far_as_that_is_safe(
     for reason in ("too large", "too slow", "crashed the decoder", "too extreme", "unsupported"):
         assert look_at_refused(journal, facts.plan, (with_reason(facts, reason),)) == []
     assert asked == []
+
+
+def test_large_jpegs_are_shrunk_for_thumbnails_with_any_geometry() -> None:
+    thumbnails = glimpses._lenient(ImageSettings(geometry="torchvision"))
+    assert shrink(Framing.of(thumbnails), 2, 3000, 4000, orientation=1) == 8
 
 
 def with_reason(facts: Facts, reason: str) -> Any:

@@ -70,6 +70,7 @@ def _lenient(settings: ImageSettings) -> ImageSettings:
         keep_fitting=False,
         quality=QUALITY,
         interpolation="area",
+        geometry="exact",
         damaged="keep",
         min_size=1,
         max_pixels=min(settings.max_pixels, _MOST_PIXELS),
