@@ -72,7 +72,7 @@ class Cost:
 
 
 def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Cost:
-    """Writes all images of ``source``."""
+    """Write all images of ``source``."""
     shutil.rmtree(SCRATCH, ignore_errors=True)
     plan = prep.plan(
         prep.Config(
@@ -93,7 +93,7 @@ def measure(way: Way, source: Path, images_per_shard: int, client: Client) -> Co
 
 
 def _busy(client: Client) -> float:
-    """Seconds of processor time that workers have taken so far."""
+    """Return the seconds of processor time that workers have taken so far."""
     return float(sum(client.run(time.process_time).values()))
 
 

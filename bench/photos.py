@@ -23,7 +23,7 @@ photos_option = click.option(
     "--photos",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=DEFAULT_PHOTOS if DEFAULT_PHOTOS.is_dir() else None,
-    help="Folder of JPEG photos, in folders by class. [made-up photos]",
+    help="Folder of JPEG photos, in folders by class. [photos of PREP_TEST_DATA, or made-up ones]",
 )
 
 
@@ -76,7 +76,7 @@ def _copy_originals(photos: Path, folder: Path) -> None:
 
 
 def _usable(photos: Path) -> Iterator[Path]:
-    """JPEGs that are whole: the article's script stops at the first that is not."""
+    """Yield JPEGs that are whole: the article's script stops at the first that is not."""
     for path in sorted(photos.rglob("*")):
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             data = path.read_bytes()

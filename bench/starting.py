@@ -95,9 +95,14 @@ def _first_image(epoch: float) -> float:
 
 @click.command()
 @photos_option
-@click.option("--against", multiple=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--images", default="1,10,1000", show_default=True)
-@click.option("--workers", default="1,2,16", show_default=True)
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Checkout of another version; several may be given.",
+)
+@click.option("--images", default="1,10,1000", show_default=True, help="Images of a run.")
+@click.option("--workers", default="1,2,16", show_default=True, help="Workers of a run.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 def main(
     photos: Path | None, against: Sequence[Path], images: str, workers: str, rounds: int

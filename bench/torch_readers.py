@@ -84,7 +84,7 @@ def compare(readers: dict[str, Reader], images: int, rounds: int) -> None:
 
 
 def _processor_time() -> float:
-    """Seconds that this process and its children that have ended have used."""
+    """Return the seconds that this process and its children that have ended have used."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 

@@ -147,7 +147,7 @@ def _watch(process: subprocess.Popen[bytes], tree: _Tree) -> Iterator[Sample]:
 
 
 def _steady_part(folder: Path) -> tuple[float, float]:
-    """From when to when all workers were at work, by the times of the shards."""
+    """Return from when to when all workers were at work, by the times of the shards."""
     times = [path.stat().st_mtime for path in folder.glob("*.tfrecord")]
     margin = (max(times) - min(times)) * _MARGIN
     return min(times) + margin, max(times) - margin
