@@ -44,6 +44,7 @@ Large runs::
     scaling.py          one worker against several
     scheduling.py       what scheduling alone costs
     heartbeats.py       what the watch of a thousand workers costs
+    listing.py          planning of many local files against ``find``
     planning.py         planning of millions of images
     model.py            what follows for many machines
 

@@ -55,7 +55,7 @@ def _message(worker: int, beat: int) -> ProcessMessage:
 
 
 def measure(workers: int) -> tuple[float, int]:
-    """Return the seconds of processor time in each second of a run, and bytes of a heartbeat's message."""
+    """Return the seconds of processor time in each second of a run, and bytes of a heartbeat."""
     info = RunInfo(
         run="run",
         output="/data",

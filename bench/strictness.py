@@ -28,7 +28,7 @@ from prep.images.geometry import shrink_factor
 
 
 def measure_strictness(photos: Sequence[bytes], rounds: int) -> list[float]:
-    """Return the seconds of the decoder over those of the bare decoder, for each round over ``photos``."""
+    """Return the seconds over those of bare decoding, for each round over ``photos``."""
     configure_process()
     decoder, needed = Decoder(), make_fitter(Framing(SIZE, SIZE), "linear")
     kept = np.empty(max(_bytes_decoded(data) for data in photos), np.uint8)
