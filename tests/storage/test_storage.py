@@ -18,6 +18,7 @@ import pytest
 
 from prep.storage.local import LocalPath
 from prep.storage.locate import read_file
+from prep.storage.location import Stamp
 from prep.storage.newfile import AtomicFile
 
 
@@ -28,6 +29,32 @@ def everything(folder: Path) -> list[str]:
 def seen(folder: Path) -> list[str]:
     """Return the files that a reader's glob finds."""
     return glob.glob(str(folder / "*"))
+
+
+def test_a_system_that_takes_and_gives_a_part_at_once_is_asked_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As file servers may, and Linux beyond 2 GiB."""
+    write, read = os.write, os.read
+
+    def write_some(descriptor: int, pieces: list[bytes]) -> int:
+        joined = b"".join(pieces)
+        return write(descriptor, joined[: len(joined) // 3])
+
+    monkeypatch.setattr(os, "writev", write_some)
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[: len(data) // 2 + 1]))
+    pieces = [os.urandom(size) for size in (12, 100_000, 4, 300_000, 0, 7)]
+    with AtomicFile(tmp_path / "file") as file:
+        for piece in pieces:
+            file.writelines((piece, b"end"))
+    content = b"".join(piece + b"end" for piece in pieces)
+    assert (tmp_path / "file").read_bytes() == content
+    assert file.sha256 == hashlib.sha256(content).hexdigest()
+
+    path = tmp_path / "file"
+    status = path.stat()
+    monkeypatch.setattr(os, "read", lambda file, size: read(file, min(size, 70_000)))
+    assert read_file(str(path), Stamp(status.st_size, status.st_mtime_ns)) == content
 
 
 def test_a_file_is_what_was_written(tmp_path: Path) -> None:
