@@ -22,6 +22,15 @@ _TO_ALL = {signal.SIGINT, signal.SIGHUP}
 
 _stopped_by: signal.Signals | None = None
 
+
+class _Stopped(KeyboardInterrupt):
+    """What a signal to stop raises in a command.
+
+    Python notes each plain KeyboardInterrupt that leaves code made from text, such as that of a
+    dataclass while its module loads. ``python -m`` then ends by SIGINT, whatever the exit code.
+    """
+
+
 # For each deferred() that the main thread is in: the handlers and the blocked signals outside of
 # it, and the signals that have arrived since.
 _outside: list[tuple[dict[signal.Signals, Any], set[int], list[int]]] = []
@@ -113,7 +122,7 @@ def _stop(number: int, _frame: object) -> None:
     _stopped_by = _stopped_by or signal.Signals(number)
     if number == signal.SIGHUP:
         _let_go_of_the_terminal()
-    raise KeyboardInterrupt
+    raise _Stopped
 
 
 def _let_go_of_the_terminal() -> None:

@@ -155,6 +155,29 @@ def test_each_signal_stops_in_order_and_is_known(name: str) -> None:
     assert done.returncode == -signal.SIGTERM  # Outside, it does what it did.
 
 
+# As a module does that has a dataclass, while it is loaded.
+STOPPED_IN_TEXT = """
+import os, signal, sys
+from prep.execution.interrupts import stopping_in_order
+try:
+    with stopping_in_order():
+        exec("os.kill(os.getpid(), signal.SIGINT)")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_a_module_that_is_run_has_its_exit_code_wherever_it_was_stopped(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(STOPPED_IN_TEXT)
+    done = subprocess.run(
+        [sys.executable, "-m", "stopped"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_signal_that_is_ignored_stays_so() -> None:
     """As ``nohup`` has it."""
     command = ["nohup", sys.executable, "-c", STOPS, "SIGHUP"]
