@@ -10,12 +10,14 @@ they need, while this process loads Dask.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver
@@ -97,6 +99,12 @@ def _noting() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+# Environment of the server, and so of all workers.
+_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "PYTHONHASHSEED": "6640",  # Dask's nanny sets it; hashes are to be equal on all workers.
+}
+
 # What workers load, but for pyarrow: that starts a thread, and no thread lives on in a fork.
 _PRELOADED = ("distributed", "prep.config.model", "prep.images.processor", "prep.storage.locate")
 _ENDS_WITHIN = 1.0  # seconds
@@ -106,6 +114,8 @@ _python: Any = forkserver._forkserver
 # What is left when the server stops: first of all, the folder of its processes' notes.
 _server = contextlib.ExitStack()
 _notes = ""
+_clusters = 0  # that need it
+_lock = threading.RLock()
 
 
 def start_server() -> None:
@@ -117,13 +127,17 @@ def start_server() -> None:
     Raises:
         UsageError: Python would let this process start no others.
     """
-    global _notes
     require_spawnable()
-    if sys.platform != "linux" or _server_pid() is not None:
-        return
+    with _lock:
+        if sys.platform == "linux" and _server_pid() is None:
+            _stop_at_exit()
+            _start_server()
+
+
+def _start_server() -> None:
+    global _notes
     loaded = _python._preload_modules
-    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-    before_exit(stop_server)
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
     with deferred():  # It is not to see Ctrl-C.
         _notes = _server.enter_context(_noting())
         os.environ.update(added)
@@ -136,6 +150,11 @@ def start_server() -> None:
             forkserver.set_forkserver_preload(loaded)
             for name in added:
                 del os.environ[name]
+
+
+@functools.cache
+def _stop_at_exit() -> None:
+    before_exit(stop_server)
 
 
 def has_server() -> bool:
@@ -157,25 +176,40 @@ def has_server_with(environment: Mapping[str, str]) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def server_for_a_cluster() -> Iterator[None]:
+    """Start the server, and keep it for the length of the block, even without workers."""
+    global _clusters
+    with _lock:
+        start_server()
+        _clusters += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _clusters -= 1
+        stop_server()
+
+
 def stop_server(within: float = _ENDS_WITHIN) -> None:
     """Stop the server; the next one has the environment of its time.
 
-    It stays if there are workers that were forked from it.
+    It stays if a cluster needs it, or there are processes that were forked from it.
 
     Args:
-        within: seconds to wait for the end of workers.
+        within: seconds to wait for the end of these processes.
     """
     import psutil
 
     until = time.monotonic() + within
     with contextlib.suppress(psutil.Error):
-        while has_server() and psutil.Process(_server_pid()).children():
+        while has_server() and not _clusters and psutil.Process(_server_pid()).children():
             if time.monotonic() > until:
                 return
             time.sleep(0.01)
-    pid = _server_pid()
-    if has_server() and pid is not None:
-        with deferred():
+    with _lock, deferred():
+        pid = _server_pid()
+        if has_server() and not _clusters and pid is not None:
             # By itself, it only ends when all forks of this process have, too.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -143,35 +141,49 @@ def test_a_process_that_only_imports_a_script_of_others_is_told_so(
         prep.run(prep.Config(source="a", output="b"))
 
 
-def look_around(answers: Any) -> None:
+# In a process of its own: workers of other tests may be forked from the server of this one.
+FORKING = """
+import multiprocessing, os, sys
+import psutil
+from prep.execution import spawning
+
+def look_around(answers):
     loaded = {"distributed", "cv2", "pyarrow"} & set(sys.modules)
     answers.put((os.getppid(), os.environ["OMP_NUM_THREADS"], loaded))
 
-
-@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
-def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = multiprocessing.forkserver._forkserver._preload_modules  # type: ignore[attr-defined]
-    spawning.stop_server()
+if __name__ == "__main__":
+    for name in ("OMP_NUM_THREADS", "PYTHONHASHSEED"):
+        os.environ.pop(name, None)
+    before = multiprocessing.forkserver._forkserver._preload_modules
     spawning.start_server()
     server = spawning._server_pid()
-    spawning.start_server()  # The same one.
-    assert server == spawning._server_pid()
-    forking = multiprocessing.get_context("forkserver")
-    answers = forking.Queue()
-    worker = forking.Process(target=look_around, args=(answers,))
-    worker.start()
-    assert answers.get(timeout=120) == (server, "1", {"distributed", "cv2"})
-    assert psutil.Process(server).num_threads() == 1
-    worker.join()
-    spawning.stop_server()
-    assert not psutil.pid_exists(server or 0)
+    with spawning.server_for_a_cluster():
+        assert server == spawning._server_pid(), "the same one"
+        assert spawning.has_server_with({"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "6640"})
+        assert not spawning.has_server_with({"OMP_NUM_THREADS": "2"})
+        spawning.stop_server(within=0)
+        assert psutil.pid_exists(server), "a cluster may be about to start workers"
+        forking = multiprocessing.get_context("forkserver")
+        answers = forking.Queue()
+        worker = forking.Process(target=look_around, args=(answers,))
+        worker.start()
+        assert answers.get(timeout=120) == (server, "1", {"distributed", "cv2"})
+        assert psutil.Process(server).num_threads() == 1
+        worker.join()
+    spawning.stop_server(within=120)  # It has still to notice the end of the worker.
+    assert not psutil.pid_exists(server)
     assert not spawning.has_server()
+    assert not spawning.has_server_with({})
     assert "OMP_NUM_THREADS" not in os.environ
-    after = multiprocessing.forkserver._forkserver._preload_modules  # type: ignore[attr-defined]
-    assert after == before
+    assert multiprocessing.forkserver._forkserver._preload_modules == before
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask(home: Path) -> None:
+    (home / "script.py").write_text(FORKING)
+    assert said_by(home, "script.py") == (0, [])
+    assert list((home / "tmp").iterdir()) == []
 
 
 def beginning() -> dict[str, str]:

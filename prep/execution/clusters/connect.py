@@ -22,8 +22,7 @@ from prep.execution.interrupts import deferred, heard, pressed_again
 from prep.execution.spawning import (
     has_server_with,
     noticing_a_missing_guard,
-    start_server,
-    stop_server,
+    server_for_a_cluster,
 )
 from prep.execution.workarounds import configured, kill_workers, new_client, require_listener
 from prep.monitoring.link import install_page
@@ -102,10 +101,10 @@ def opened_cluster(choice: ClusterChoice) -> Iterator[Client]:
 def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack) -> Client:
     stack.enter_context(configured(deployment.config))
     if deployment.spawns:
-        start_server()
-        stack.callback(stop_server)
-        if has_server_with(_environment()):
-            stack.enter_context(configured({_METHOD: "forkserver", **deployment.config}))
+        stack.enter_context(server_for_a_cluster())
+        chosen = _METHOD in deployment.config or dask.config.get(_METHOD) != "spawn"
+        if not chosen and has_server_with(_environment()):
+            stack.enter_context(configured({_METHOD: "forkserver"}))
     if deployment.start is None:
         client = _connect(deployment)
     else:
