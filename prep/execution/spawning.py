@@ -26,7 +26,7 @@ from typing import Any
 
 from prep.errors import UsageError
 from prep.execution.interrupts import before_exit, deferred
-from prep.execution.local.own_process import ENVIRONMENT
+from prep.execution.local.own_process import ENVIRONMENT, search_path
 
 # Names a folder, in which each process that finds no guard leaves a file.
 _NOTES = "PREP_SCRIPT_WITHOUT_GUARD"
@@ -114,7 +114,7 @@ _python: Any = forkserver._forkserver
 # What is left when the server stops: first of all, the folder of its processes' notes.
 _server = contextlib.ExitStack()
 _notes = ""
-_clusters = 0  # that need it
+_clusters = 0  # Those that need the server.
 _lock = threading.RLock()
 
 
@@ -137,10 +137,12 @@ def start_server() -> None:
 def _start_server() -> None:
     global _notes
     loaded = _python._preload_modules
-    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+    # It is to load the packages that this process has, and no random.py of the working directory.
+    places = {"PYTHONPATH": search_path(), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *places)}
     with deferred():  # It is not to see Ctrl-C.
         _notes = _server.enter_context(_noting())
-        os.environ.update(added)
+        os.environ.update({**_ENVIRONMENT, **os.environ, **places})
         forkserver.set_forkserver_preload(list(_PRELOADED))
         try:
             forkserver.ensure_running()
@@ -148,8 +150,8 @@ def _start_server() -> None:
             _end_notes()
         finally:
             forkserver.set_forkserver_preload(loaded)
-            for name in added:
-                del os.environ[name]
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @functools.cache

@@ -144,12 +144,14 @@ def test_a_process_that_only_imports_a_script_of_others_is_told_so(
 # In a process of its own: workers of other tests may be forked from the server of this one.
 FORKING = """
 import multiprocessing, os, sys
-import psutil
+sys.path[1:1] = sys.argv[1:]  # As a notebook does.
+os.environ.pop("PYTHONPATH", None)
+import prep, psutil
 from prep.execution import spawning
 
 def look_around(answers):
     loaded = {"distributed", "cv2", "pyarrow"} & set(sys.modules)
-    answers.put((os.getppid(), os.environ["OMP_NUM_THREADS"], loaded))
+    answers.put((os.getppid(), os.environ["OMP_NUM_THREADS"], loaded, prep.__file__))
 
 if __name__ == "__main__":
     for name in ("OMP_NUM_THREADS", "PYTHONHASHSEED"):
@@ -167,22 +169,27 @@ if __name__ == "__main__":
         answers = forking.Queue()
         worker = forking.Process(target=look_around, args=(answers,))
         worker.start()
-        assert answers.get(timeout=120) == (server, "1", {"distributed", "cv2"})
+        assert answers.get(timeout=120) == (
+            server, "1", {"distributed", "cv2"}, prep.__file__
+        )
         assert psutil.Process(server).num_threads() == 1
         worker.join()
     spawning.stop_server(within=120)  # It has still to notice the end of the worker.
     assert not psutil.pid_exists(server)
     assert not spawning.has_server()
     assert not spawning.has_server_with({})
-    assert "OMP_NUM_THREADS" not in os.environ
+    changed = {"OMP_NUM_THREADS", "PYTHONHASHSEED", "PYTHONPATH", "PYTHONSAFEPATH"}
+    assert not changed & set(os.environ)
     assert multiprocessing.forkserver._forkserver._preload_modules == before
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask(home: Path) -> None:
-    (home / "script.py").write_text(FORKING)
-    assert said_by(home, "script.py") == (0, [])
+    (home / "random.py").write_text("raise ImportError('of a notebook, and not of Python')")
+    (home / "scripts").mkdir()
+    (home / "scripts/script.py").write_text(FORKING)
+    assert said_by(home, "scripts/script.py", *filter(None, sys.path)) == (0, [])
     assert list((home / "tmp").iterdir()) == []
 
 

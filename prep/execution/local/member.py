@@ -11,7 +11,6 @@ import os
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ import psutil
 from prep.errors import ClusterError
 from prep.execution.interrupts import deferred
 from prep.execution.local.messages import Job, Look, Ready, Setup
-from prep.execution.local.own_process import ENVIRONMENT
+from prep.execution.local.own_process import ENVIRONMENT, search_path
 from prep.storage.locate import granted
 from prep.text import reason_of
 
@@ -165,22 +164,8 @@ def _start(theirs: int, *modules: str) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if nowhere else 2,  # What a library prints is none of ours.
             stderr=subprocess.DEVNULL if nowhere else None,
-            env={**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
+            env={**ENVIRONMENT, **os.environ, "PYTHONPATH": search_path()},
             pass_fds=[descriptor],
         )
     finally:
         os.close(descriptor)
-
-
-def _search_path() -> list[str]:
-    """Return where processes look for modules: where this one does, in Python's library first.
-
-    The folder of a notebook may hold a ``random.py``, and come first only once Python's is loaded.
-    """
-    standard = [sysconfig.get_path("stdlib"), sysconfig.get_config_var("DESTSHARED")]
-    here = ""
-    with contextlib.suppress(OSError):  # The working directory may be gone.
-        here = os.getcwd()
-    # Python passes over what is not text, too.
-    places = [place or here for place in sys.path if isinstance(place, str)]
-    return sorted(filter(None, places), key=lambda place: place not in standard)

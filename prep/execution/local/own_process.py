@@ -6,9 +6,11 @@ They do without libraries that would be loaded only because they are installed.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import sys
+import sysconfig
 from collections.abc import Sequence
 
 #: Environment of worker processes, as Dask's nanny and cluster.yaml have it: libraries use one
@@ -39,6 +41,21 @@ def collect_less() -> None:
     """
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)
+
+
+def search_path() -> str:
+    """Return PYTHONPATH for processes that look for modules where this one does.
+
+    Python's library comes first: the folder of a notebook may hold a ``random.py``, and come first
+    only once Python's is loaded.
+    """
+    standard = [sysconfig.get_path("stdlib"), sysconfig.get_config_var("DESTSHARED")]
+    here = ""
+    with contextlib.suppress(OSError):  # The working directory may be gone.
+        here = os.getcwd()
+    # Python passes over what is not text, too.
+    places = [place or here for place in sys.path if isinstance(place, str)]
+    return os.pathsep.join(sorted(filter(None, places), key=lambda place: place not in standard))
 
 
 class _PandasForArrow:
