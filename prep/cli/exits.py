@@ -15,7 +15,7 @@ from prep.cli.streams import drop_output, fit_streams
 from prep.cli.talk import talk_of
 from prep.errors import ClusterError, PrepError, UsageError
 from prep.execution.interrupts import has_stopped, stopped_by, stopping_in_order
-from prep.execution.local.own_process import collect_less, load_less
+from prep.execution.local.own_process import collect_less, hide_pandas
 from prep.storage.urls import hide_credentials
 from prep.text import brief, one_line, reason_and_file, reason_of
 
@@ -38,7 +38,7 @@ class Errors(click.Group):
             fail(_not_written(error), exit_code_of(error))
 
     def invoke(self, ctx: click.Context) -> Any:
-        load_less()
+        hide_pandas()
         collect_less()
         fit_streams()
         try:

@@ -97,8 +97,8 @@ def test_dask_is_not_loaded_for_a_few_images(home: Path) -> None:
 
 PANDAS_FOR_OTHERS = """
 import sys
-from prep.execution.local.own_process import load_less
-load_less()
+from prep.execution.local.own_process import hide_pandas
+hide_pandas()
 import prep.sources.manifest
 assert "pandas" not in sys.modules
 import pyarrow

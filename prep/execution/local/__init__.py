@@ -5,7 +5,7 @@
 - ``member`` is one process as the crew sees it. One may be started ahead, while work is planned.
 - ``__main__`` is such a process: it loads ``serving``, which does the tasks. ``messages`` is what
   passes between the two.
-- ``own_process`` has a process that is all ours load less, and collect less garbage.
+- ``own_process`` has a process that is all ours load no pandas, and collect less garbage.
 - ``resources`` counts cores and memory as Dask does.
 
 No file here may import Dask, or what a script imports: a process has to start quickly, and without

@@ -10,7 +10,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
-from prep.execution.local.own_process import load_less
+from prep.execution.local.own_process import hide_pandas
 from prep.shards.isolation.watchdog import SIGNAL
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     signal.signal(SIGNAL, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [SIGNAL])
     descriptor, *modules = sys.argv[1:]
-    load_less()
+    hide_pandas()
     for module in ("prep.execution.local.serving", *modules):
         importlib.import_module(module)
     from prep.execution.local.serving import serve
