@@ -374,6 +374,23 @@ def test_an_error_that_does_not_travel_is_told_all_the_same() -> None:
     assert str(done.error) == "Odd: this and that"
 
 
+class Unloadable:
+    """A task that can be sent to another process, but not loaded there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("no number",)
+
+    def __call__(self, item: Any) -> None:
+        raise AssertionError("it can't be called")
+
+
+def test_a_task_that_no_process_can_load_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prep.execution.local.crew._DEATHS_ALLOWED", 0)
+    with Crew(1) as crew:
+        (done,) = [each for each in crew.carry_out(Unloadable(), [0]) if each.task is not None]
+    assert isinstance(done.error, WorkerDied)
+
+
 def test_processes_that_do_not_start_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with Crew(1) as crew, pytest.raises(ClusterError, match="do not start"):

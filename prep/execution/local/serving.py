@@ -12,6 +12,7 @@ import pickle
 import queue
 import threading
 import time
+import traceback
 from multiprocessing.connection import Connection
 
 import psutil
@@ -60,7 +61,10 @@ class _Worker:
                 else:
                     self._send(Look(self._metrics()))
         except (EOFError, OSError):
-            _leave()
+            pass
+        except Exception:  # It can't load what it is told: another process is to try.
+            traceback.print_exc()
+        _leave()
 
     def _metrics(self) -> dict[str, object]:
         return {METRIC: COUNTERS.snapshot(), "cpu": self._process.cpu_percent()}
