@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define MOST_FAULTS 16
@@ -94,6 +95,10 @@ ssize_t read(int descriptor, void *buffer, size_t count) {
 
 ssize_t write(int descriptor, const void *buffer, size_t count) {
     return fault_at("write", descriptor) ? -1 : REAL(write)(descriptor, buffer, count);
+}
+
+ssize_t writev(int descriptor, const struct iovec *pieces, int count) {
+    return fault_at("write", descriptor) ? -1 : REAL(writev)(descriptor, pieces, count);
 }
 
 int fsync(int descriptor) { return fault_at("fsync", descriptor) ? -1 : REAL(fsync)(descriptor); }
