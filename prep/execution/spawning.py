@@ -114,6 +114,7 @@ _python: Any = forkserver._forkserver
 # What is left when the server stops: first of all, the folder of its processes' notes.
 _server = contextlib.ExitStack()
 _notes = ""
+_began_with: Mapping[str, str] = {}  # environment variables
 _clusters = 0  # Those that need the server.
 _lock = threading.RLock()
 
@@ -135,11 +136,12 @@ def start_server() -> None:
 
 
 def _start_server() -> None:
-    global _notes
+    global _notes, _began_with
     loaded = _python._preload_modules
     # It is to load the packages that this process has, and no random.py of the working directory.
     places = {"PYTHONPATH": search_path(), "PYTHONSAFEPATH": "1"}
     before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *places)}
+    _began_with = dict(os.environ)
     with deferred():  # It is not to see Ctrl-C.
         _notes = _server.enter_context(_noting())
         os.environ.update({**_ENVIRONMENT, **os.environ, **places})
@@ -165,17 +167,18 @@ def has_server() -> bool:
 
 
 def has_server_with(environment: Mapping[str, str]) -> bool:
-    """Return whether workers can be forked from a server of ours that began with these variables.
+    """Return whether workers can be forked from a server of ours that began as they are to begin.
 
-    Some count only for a process that begins with them, such as those of the C library.
+    Some variables count only for a process that begins with them, such as those of the C library.
+
+    Args:
+        environment: the variables that workers are to have besides those of this process.
     """
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        if has_server():
-            began_with = psutil.Process(_server_pid()).environ()
-            return all(began_with.get(name) == value for name, value in environment.items())
-    return False
+    wanted = {**_ENVIRONMENT, **os.environ, **environment}
+    began_with = {**_ENVIRONMENT, **_began_with}
+    for variables in (wanted, began_with):
+        variables.pop(_NOTES, None)
+    return has_server() and wanted == began_with
 
 
 @contextlib.contextmanager

@@ -153,9 +153,11 @@ class AtomicFile(NewFile):
                 if self._durable:
                     os.fsync(self._folder)  # Makes the rename survive a power failure.
             finally:
-                self._close()
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._temporary, dir_fd=self._folder)
+                try:
+                    self._close()
+                finally:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._temporary, dir_fd=self._folder)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

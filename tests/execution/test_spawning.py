@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import Client
 
 import prep
 from prep.execution import spawning
@@ -213,3 +214,14 @@ def test_variables_of_a_cluster_file_are_there_when_a_worker_begins(
     with prep.cluster(file, workers=1) as client:
         (environment,) = client.run(beginning).values()
     assert environment[name] == "2"
+
+
+def test_variables_of_this_process_are_there_when_a_worker_begins(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a cluster began with that is still there."""
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    with prep.cluster(workers=1) as other:
+        (environment,) = other.run(beginning).values()
+    assert environment["MALLOC_ARENA_MAX"] == "2"
+    assert "MALLOC_ARENA_MAX" not in client.run(beginning).popitem()[1]

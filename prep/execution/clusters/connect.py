@@ -102,9 +102,11 @@ def _open(deployment: Deployment, spec: ClusterSpec, stack: contextlib.ExitStack
     stack.enter_context(configured(deployment.config))
     if deployment.spawns:
         stack.enter_context(server_for_a_cluster())
-        chosen = _METHOD in deployment.config or dask.config.get(_METHOD) != "spawn"
-        if not chosen and has_server_with(_environment()):
-            stack.enter_context(configured({_METHOD: "forkserver"}))
+        # Of these two, one is Dask's default, and one is what another cluster of ours has set.
+        chosen = dask.config.get(_METHOD) not in ("spawn", "forkserver")
+        if not chosen and _METHOD not in deployment.config:
+            method = "forkserver" if has_server_with(_environment()) else "spawn"
+            stack.enter_context(configured({_METHOD: method}))
     if deployment.start is None:
         client = _connect(deployment)
     else:
