@@ -148,8 +148,8 @@ def _start_server() -> None:
         forkserver.set_forkserver_preload(list(_PRELOADED))
         try:
             forkserver.ensure_running()
-        except OSError:  # Then workers will hardly start, and say why.
-            _end_notes()
+        except OSError:  # Such as a folder whose path leaves no room for the name of a socket.
+            _end_notes()  # Workers are then spawned.
         finally:
             forkserver.set_forkserver_preload(loaded)
             for name, value in before.items():

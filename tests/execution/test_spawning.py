@@ -186,7 +186,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
-def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask(home: Path) -> None:
+def test_workers_are_forked_from_a_process_with_one_thread_that_has_loaded_dask() -> None:
+    # Not below a long path, where a socket of the server would have no room for its name.
+    with tempfile.TemporaryDirectory() as folder:
+        _fork_in(Path(folder))
+
+
+def _fork_in(home: Path) -> None:
     (home / "random.py").write_text("raise ImportError('of a notebook, and not of Python')")
     (home / "scripts").mkdir()
     (home / "scripts/script.py").write_text(FORKING)
