@@ -196,8 +196,8 @@ def test_a_storage_with_credentials_is_used_without_a_cluster(
     there = config(uploaded, f"{s3.url}/out", images_per_shard=2, storage_options=s3.options)
     shown: list[str] = []
 
-    def start(descriptor: int) -> subprocess.Popen[bytes]:
-        worker = start_here(descriptor)
+    def start(descriptor: int, *modules: str) -> subprocess.Popen[bytes]:
+        worker = start_here(descriptor, *modules)
         process = psutil.Process(worker.pid)
         shown.extend([*process.cmdline(), *process.environ().values()])
         return worker
