@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,22 +18,9 @@ from prep.images.decoders.values import Decoded
 from prep.images.stats import channel_sums, plain_sums
 from prep.operations.averaging.image_sums import ImageSums, Weight, image_group
 from prep.operations.averaging.summing import scaled_sums
+from tests.support.pixels import Pixels, image_lists, images
 
-Pixels = npt.NDArray[np.uint8]
 WEIGHTS: tuple[Weight, Weight] = ("image", "pixel")
-
-
-@st.composite
-def images(draw: st.DrawFn) -> Pixels:
-    """An image of a few pixels; now and then a flat one, where rounding shows most."""
-    height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    if draw(st.booleans()):
-        return np.full((height, width, 3), draw(st.integers(0, 255)), np.uint8)
-    samples = draw(st.binary(min_size=height * width * 3, max_size=height * width * 3))
-    return np.frombuffer(samples, np.uint8).reshape(height, width, 3)
-
-
-image_lists = st.lists(images(), min_size=1, max_size=8)
 
 
 def sums_of(pictures: Sequence[Pixels]) -> ImageSums:
